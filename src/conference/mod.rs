@@ -1,0 +1,279 @@
+//! One conference: who is in it, and what must happen next.
+//!
+//! ```text
+//!            a starter joins        the room empties, an ender leaves,
+//!  Waiting ------------------> Live ------------------------------------> Over
+//!     '------------------------------ or the time is up -------------------^
+//! ```
+//!
+//! The machine is pure: commands and the time go in, effects come out. It never waits, reads no
+//! clock and cannot fail; a caller who asks for the impossible gets a [`Refusal`], which is an
+//! answer like any other.
+//!
+//! The members *are* calls. One that leaves goes out with its [`Exit`], in one effect: there is
+//! no other way out, and no copy stays behind.
+
+mod state;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::state::{Conference, Settings};
+use crate::{
+    call::Call,
+    flow::{Entry, Exit},
+    ids::{CallId, MemberId, RoomId},
+    media::{AnnouncementKind, Heard, Order, Program, Sound},
+};
+
+/// Everything that can happen to a conference.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// A caller asks; one [`Effect::Reply`] answers.
+    Ask {
+        /// Comes back with the reply.
+        ticket: Ticket,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// The engine shuts down: all leave as drained.
+    Close,
+    /// A call comes in.
+    Enter {
+        /// Its place; never used before.
+        member: MemberId,
+        /// The call.
+        call: Box<Call>,
+        /// On what terms.
+        entry: Arc<Entry>,
+    },
+    /// A backend reports on a member's call. One on a member who has left is stale.
+    Report {
+        /// The place that the report was addressed to.
+        member: MemberId,
+        /// What happened.
+        heard: Heard,
+    },
+    /// The engine ends a member's call, whatever its flow wants.
+    HangUp {
+        /// The place.
+        member: MemberId,
+        /// Why.
+        exit: Exit,
+    },
+    /// The sound document with this number is here; empty if it cannot be had.
+    Sounds {
+        /// Of [`Effect::Fetch`].
+        number: u32,
+        /// What it plays.
+        program: Program,
+    },
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// Takes members out, and ends their calls.
+    HangUp {
+        /// Whom.
+        who: Who,
+    },
+    /// Takes members out; each goes on with its flow.
+    Kick {
+        /// Whom.
+        who: Who,
+        /// In the words of whoever kicks.
+        reason: Option<Arc<str>>,
+    },
+    /// Whether the others hear these members.
+    Mute {
+        /// Whom.
+        who: Who,
+        /// True: not heard.
+        on: bool,
+    },
+    /// Whether these members hear the others.
+    Deafen {
+        /// Whom.
+        who: Who,
+        /// True: they do not.
+        on: bool,
+    },
+    /// Plays something to members. To `all`: the members of this moment but the deaf.
+    Announce {
+        /// Whom.
+        who: Who,
+        /// Play or Speak.
+        kind: AnnouncementKind,
+        /// What.
+        sound: Sound,
+    },
+    /// Stops what was announced to exactly this set of members (or to `all`).
+    Hush {
+        /// Whom.
+        who: Who,
+        /// Play or Speak.
+        kind: AnnouncementKind,
+    },
+    /// Who is here.
+    Roster,
+}
+
+/// Which members an ask is about.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Who {
+    /// Whoever is a member when the ask is decided.
+    All,
+    /// These, of whom some may not be here.
+    These(Vec<MemberId>),
+}
+
+/// Everything a conference can ask of the world, in the order in which it must happen.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Asks for a sound document on behalf of a member; [`Command::Sounds`] brings it.
+    Fetch {
+        /// Good within the room; rises.
+        number: u32,
+        /// `http(s)://…` or `flow:NAME`.
+        url: Arc<str>,
+        /// The call that stated the URL: its account and dialect hold.
+        call: CallId,
+    },
+    /// Tells the backend.
+    Media(Order),
+    /// Tells subscribers.
+    Publish(Notice),
+    /// The name is free again: who joins from now on finds a fresh room.
+    Unname,
+    /// The call is out; it goes on, or is over, as its exit says.
+    Release {
+        /// The place it had.
+        member: MemberId,
+        /// The call.
+        call: Box<Call>,
+        /// How it left.
+        exit: Exit,
+    },
+    /// Answers an ask.
+    Reply {
+        /// Whose.
+        ticket: Ticket,
+        /// The answer.
+        outcome: Outcome,
+    },
+    /// The room is over: what still waits in its queue goes elsewhere.
+    Stop,
+}
+
+/// A place in the queue of callers who await an answer. The shell knows who holds it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ticket(pub u64);
+
+/// What an ask has come to.
+pub type Outcome = Result<Answer, Refusal>;
+
+/// What a conference answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The members it was done to: in the order of the request, once each; never empty.
+    Members(Vec<MemberId>),
+    /// Who is here.
+    Roster(Box<Roster>),
+}
+
+/// Why a conference said no. Plain data, like [`Ask`], and for the same reason.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+pub enum Refusal {
+    /// A bug: the room is over, and its members have gone on.
+    #[error("the conference has met a fault, and its members have gone on")]
+    Fault,
+    /// None of those named is here.
+    #[error("member not found")]
+    NoMember,
+}
+
+/// A conference at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roster {
+    /// Whole seconds since the room was created.
+    pub run_seconds: u64,
+    /// In order of entry.
+    pub members: Vec<Present>,
+}
+
+/// A member at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Present {
+    /// The place.
+    pub member: MemberId,
+    /// The call.
+    pub call: CallId,
+    /// Who it is.
+    pub party: Arc<crate::call::Party>,
+    /// The member's own flag, also while it waits.
+    pub muted: bool,
+    /// The member's own flag.
+    pub deaf: bool,
+    /// Whole seconds since it joined.
+    pub join_seconds: u64,
+}
+
+/// What subscribers learn. Within a room, the sequence has no holes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// Which incarnation.
+    pub room: RoomId,
+    /// From 1.
+    pub sequence: u64,
+    /// What.
+    pub news: News,
+}
+
+/// What happened in a conference.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A member came in.
+    Entered {
+        /// The place.
+        member: MemberId,
+        /// The call.
+        call: CallId,
+        /// Nobody else is here.
+        is_first: bool,
+    },
+    /// A member left.
+    Exited {
+        /// The place.
+        member: MemberId,
+        /// The call.
+        call: CallId,
+        /// How.
+        exit: Exit,
+        /// Nobody is left.
+        is_last: bool,
+    },
+    /// A pattern of a member's `digitsMatch` was typed.
+    DigitsMatched {
+        /// The place.
+        member: MemberId,
+        /// The call.
+        call: CallId,
+        /// The pattern.
+        digits: Arc<str>,
+    },
+    /// A member got the floor.
+    FloorTaken {
+        /// The place.
+        member: MemberId,
+        /// The call.
+        call: CallId,
+    },
+    /// The room is over; nothing follows.
+    Over,
+    /// Somebody with `startConferenceOnEnter` has come.
+    Started,
+}

@@ -1,0 +1,253 @@
+//! Call flows: XML documents that say what a call does, one element after the other.
+//!
+//! [`Flow::parse`] reads a whole document before any of it runs. A [`Run`] is a flow under way on
+//! one call: events and the time go in, effects come out; it waits for nothing and reads no clock.
+
+mod attrs;
+mod cause;
+mod digits;
+mod fault;
+mod place;
+mod run;
+pub mod verbs;
+mod xml;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    attrs::{Attr, Kind},
+    cause::{Cause, Exit, Then},
+    fault::{Fault, FlowError, Oddity, Remark},
+    place::Place,
+    run::Run,
+    verbs::Verb,
+};
+use crate::{
+    ids::{ConferenceName, Dialect},
+    media::{Ending, Program, Sound},
+};
+
+/// A parsed flow, and what its author may want to know about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// Whose defaults hold.
+    pub dialect: Dialect,
+    /// Its elements in the order in which they run; those inside `<PreAnswer>` follow it.
+    pub steps: Vec<Step>,
+    /// What is odd in it, in the order of the document.
+    pub remarks: Vec<Remark>,
+}
+
+/// One element, and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The place of its `<`.
+    pub at: Place,
+    /// It stands in `<PreAnswer>`: it does not answer the call.
+    pub is_early: bool,
+    /// What it does.
+    pub verb: Verb,
+}
+
+/// What happens to a call while its flow runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The far end pressed a key.
+    Digit(char),
+    /// The document that was asked for is here, or cannot be had.
+    Fetched(Fetched),
+    /// The call is out of its conference, or was not let in, and is up.
+    Left(Exit),
+    /// What was to be played or sent is over.
+    Over,
+    /// The far end began (true) or ceased to talk.
+    Talk(bool),
+    /// A [`Run::deadline`] has passed.
+    Tick,
+}
+
+/// What a flow asks of the world, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// An element begins: its number within the flow, from zero.
+    Begin {
+        /// The number.
+        step: u32,
+    },
+    /// Picks up the call, unless that has been done.
+    Answer,
+    /// Opens early media, unless the call is answered.
+    EarlyMedia,
+    /// Plays a program; [`Event::Over`] says that it is over.
+    Play(Program),
+    /// Stops what is played; no event follows.
+    Stop,
+    /// Sends key presses.
+    SendDigits {
+        /// Of `0-9*#`, `w` and `W`.
+        digits: Arc<str>,
+        /// Whether [`Event::Over`] is awaited.
+        awaits: bool,
+    },
+    /// Moves the call into a conference; [`Event::Left`] says that it is out again.
+    Join {
+        /// Which.
+        room: ConferenceName,
+        /// On what terms.
+        entry: Arc<Entry>,
+    },
+    /// Asks for a document; [`Event::Fetched`] brings it.
+    Fetch(Request),
+    /// Tells a URL, and lets the answer be.
+    Notify(Request),
+    /// Ends the call after so long, whatever it does then.
+    Schedule(Duration),
+    /// Ends the call. Nothing follows.
+    End(Ending),
+}
+
+/// A request for a document.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// `http(s)://…` or `flow:NAME`; as the author wrote it.
+    pub url: Arc<str>,
+    /// GET or POST.
+    pub method: Method,
+    /// What the document is for: it decides how a failure ends the call.
+    pub purpose: Purpose,
+    /// Fields beside the standard ones, in order (`Digits`, `ConferenceName`, …).
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// How a URL is requested.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Method {
+    /// The fields are in the query.
+    Get,
+    /// The fields are in the body.
+    #[default]
+    Post,
+}
+
+/// What a document is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// An element's `action`.
+    Action,
+    /// The call's first document.
+    Answer,
+    /// `<Redirect>`.
+    Redirect,
+    /// A REST transfer.
+    Transfer,
+}
+
+/// A document, or why there is none.
+pub type Fetched = Result<Arc<Flow>, Missing>;
+
+/// Why a document cannot be had.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Missing {
+    /// What came is no flow.
+    #[error("{0}")]
+    Invalid(Arc<FlowError>),
+    /// The URL is neither `http(s)://…` nor `flow:NAME`.
+    #[error("{0:?} is no URL that can be fetched: write http://, https:// or flow:NAME")]
+    NotUrl(Arc<str>),
+    /// Nothing came.
+    #[error("{0}")]
+    Unreachable(Arc<str>),
+}
+
+/// On what terms a call is in a conference: `<Conference>`'s attributes (contract 3.3), with the
+/// defaults of the document's dialect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// `muted`: enters unable to speak.
+    pub muted: bool,
+    /// `startConferenceOnEnter`: the room starts when this call enters.
+    pub starts: bool,
+    /// `endConferenceOnExit`: the room ends when this call leaves.
+    pub ends: bool,
+    /// `stayAlone`: stays when all others have left.
+    pub stays_alone: bool,
+    /// `hangupOnStar`: `*` takes the call out.
+    pub leaves_on_star: bool,
+    /// `relayDTMF`: the others hear this member's key presses.
+    pub relays_digits: bool,
+    /// `floorEvent`: told when this member gets the floor.
+    pub tells_floor: bool,
+    /// `timeLimit` in seconds from the room's creation, if stated; 0 is none.
+    pub time_limit: Option<u32>,
+    /// What holds, in seconds, while no member states a limit.
+    pub time_limit_default: u32,
+    /// `maxMembers` or `maxParticipants`, if stated.
+    pub members_max: Option<u32>,
+    /// Heard by the room when this member enters (`enterSound`, `beep`).
+    pub enter_sound: Option<Cue>,
+    /// Heard by those who remain when this member leaves (`exitSound`, `beep`).
+    pub exit_sound: Option<Cue>,
+    /// Heard by this member while it waits, or is alone (`waitSound`).
+    pub wait_sound: Option<Cue>,
+    /// `digitsMatch`: patterns of keys, none empty.
+    pub digits_match: Vec<Arc<str>>,
+    /// `callbackUrl`, `callbackMethod`, `callbackOrder`: where this member's events go.
+    pub callback: Option<Callback>,
+    /// `action`, `method`, `redirect`: what is asked when this member has left.
+    pub action: Option<Action>,
+    /// `record`: the room is recorded.
+    pub records: bool,
+    /// `recordFileFormat`.
+    pub record_format: RecordFormat,
+}
+
+/// A sound of a conference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Cue {
+    /// `beep:1` or `beep:2`.
+    Beep(u8),
+    /// A sound in itself: `sound:hold|ring|beep`.
+    BuiltIn(Arc<str>),
+    /// A document of Play, Speak and Wait: `http(s)://…` or `flow:NAME`.
+    Document(Arc<str>),
+}
+
+/// Where a member's events go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Callback {
+    /// `callbackUrl`.
+    pub url: Arc<str>,
+    /// `callbackMethod`.
+    pub method: Method,
+    /// `callbackOrder="call"`: in order per call only, and more at a time.
+    pub by_call: bool,
+}
+
+/// What an element asks when it is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Action {
+    /// `action`.
+    pub url: Arc<str>,
+    /// `method`.
+    pub method: Method,
+    /// `redirect`: the answer is the next document; else it is let be.
+    pub redirects: bool,
+}
+
+/// `recordFileFormat`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RecordFormat {
+    /// `mp3`.
+    #[default]
+    Mp3,
+    /// `wav`.
+    Wav,
+}
+
+impl Flow {
+    /// What a sound document (`waitSound`, `enterSound`, `exitSound`) plays: its Play, Speak and
+    /// Wait; others are passed over (contract 3.2).
+    pub fn sounds(&self) -> Vec<Sound> {
+        self.steps.iter().filter_map(|step| step.verb.sound()).collect()
+    }
+}

@@ -1,0 +1,165 @@
+//! Words that every floor uses: identifiers, and the two dialects of the voice API.
+//!
+//! Each identifier has its own type, so that no signature takes a bare `String`.
+
+use std::{fmt, num::ParseIntError, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+name! {
+    /// Names an account (`MA…` or `SA…`). Nothing of one account is visible to another.
+    AccountId
+}
+
+name! {
+    /// Names a conference, as its callers do: `<Conference>weekly</Conference>`.
+    ///
+    /// 1 to 256 characters after trimming, none of them a control character; case counts.
+    ConferenceName
+}
+
+unique! {
+    /// Names one call, from the first ring to the last word. The API's `call_uuid`.
+    CallId
+}
+
+unique! {
+    /// One incarnation of a conference (`ConferenceUUID`): the name may come back, this does not.
+    RoomId
+}
+
+/// A place in a conference: decimal, rising per account, never used twice.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct MemberId(pub u64);
+
+impl FromStr for MemberId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a conference is found.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RoomKey {
+    /// Whose conference it is.
+    pub account: AccountId,
+    /// What its callers call it.
+    pub name: ConferenceName,
+}
+
+/// Whose manners the voice API has: paths, bodies, and the defaults of XML attributes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Plivo: `/v1/…`, HTTP Basic, 202.
+    Plivo,
+    /// Vobiz: `/api/v1/…`, `X-Auth-ID` and `X-Auth-Token`, 200.
+    #[default]
+    Vobiz,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plivo => "plivo",
+            Self::Vobiz => "vobiz",
+        })
+    }
+}
+
+/// A name that is empty, too long, or not printable.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a name: {0:?} (1 to 256 characters, no control characters)")]
+pub struct BadName(String);
+
+/// The vendors document no limit; this many is more than any client has been seen to send.
+const NAME_CHARS_MAX: usize = 256;
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+
+            fn try_from(text: String) -> Result<Self, BadName> {
+                match is_name(text.trim()) {
+                    true => Ok(Self(text.trim().into())),
+                    false => Err(BadName(text)),
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use name;
+
+macro_rules! unique {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+        )]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A readable id for tests and tools that count for themselves.
+            pub const fn of(n: u128) -> Self {
+                Self(Uuid::from_u128(n))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+use unique;

@@ -1,0 +1,55 @@
+//! The library port: where documents come from.
+
+pub mod folder;
+
+use crate::{
+    flow::{Fetched, Request},
+    ids::{AccountId, CallId, Dialect, RoomKey, RoomId},
+};
+
+/// A document that somebody needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetch {
+    /// Whose: local documents are those of this account.
+    pub account: AccountId,
+    /// Whose defaults hold in the document.
+    pub dialect: Dialect,
+    /// The call on whose behalf it is.
+    pub call: CallId,
+    /// Who gets the answer.
+    pub reader: Reader,
+    /// What.
+    pub request: Request,
+}
+
+/// Who gets a document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reader {
+    /// A call on its own: the document is what it runs next.
+    Call {
+        /// Good within the call; rises.
+        number: u32,
+    },
+    /// A room: the document is a sound.
+    Room {
+        /// The room's name.
+        key: RoomKey,
+        /// Its incarnation.
+        room: RoomId,
+        /// Good within the room; rises.
+        number: u32,
+    },
+    /// Nobody: the URL is told, and its answer let be.
+    Nobody,
+}
+
+/// A place that has documents.
+pub trait Library: Send + Sync + 'static {
+    /// Begins to fetch; waits for nothing. The answer goes to the fetch's reader, later or at
+    /// once, by `done`.
+    fn fetch(&self, fetch: Fetch, done: Done);
+}
+
+/// Takes the answer to a fetch.
+pub type Done = Box<dyn FnOnce(Fetch, Fetched) + Send>;
+

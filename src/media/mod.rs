@@ -1,0 +1,363 @@
+//! The media port: what the engine asks of a backend, and what a backend reports.
+//!
+//! A backend carries the sound of calls: the simulated phones of [`sim`], or real ones. It gets
+//! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
+//! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
+
+use std::{sync::Arc, time::Duration};
+
+use crate::ids::{AccountId, CallId, Dialect, MemberId, RoomId};
+
+/// Something a backend must do, now.
+///
+/// A call whose id it does not know (any more) is passed over in silence: its far end has hung
+/// up, and the engine learns of it by its own report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Picks up a ringing call. Sent once, and before the first sound that needs it.
+    Answer {
+        /// The call.
+        call: CallId,
+    },
+    /// Opens early media on a ringing call (SIP 183): what follows is heard before the answer.
+    EarlyMedia {
+        /// The call.
+        call: CallId,
+    },
+    /// The call is over for the engine: hang up unless the far end has done so, forget the call.
+    End {
+        /// The call.
+        call: CallId,
+        /// Why, for its record and for the signalling (busy, rejected).
+        ending: Ending,
+    },
+    /// Plays a program to one call that is in no room; ends the one before, silently.
+    ///
+    /// At its end comes [`Heard::Over`] with this number. None comes for one that was stopped.
+    Play {
+        /// The call.
+        call: CallId,
+        /// Good within the call; rises.
+        number: u32,
+        /// What to play.
+        program: Program,
+    },
+    /// Stops what [`Order::Play`] has begun. Nothing happens if it is over already.
+    Stop {
+        /// The call.
+        call: CallId,
+    },
+    /// Sends key presses to the far end. At the end comes [`Heard::Over`] with this number.
+    SendDigits {
+        /// The call.
+        call: CallId,
+        /// Good within the call; rises.
+        number: u32,
+        /// Of `0-9*#ABCD`, `w` (half a second's pause) and `W` (a second's).
+        digits: Arc<str>,
+    },
+    /// Puts calls into a room, or changes what they hear in it. Ends what was played to them.
+    Place {
+        /// The room.
+        room: RoomId,
+        /// The calls.
+        calls: Vec<CallId>,
+        /// What they hear while nothing is played to them.
+        hears: Hears,
+    },
+    /// Out of the room, all in one step: the mix, its sounds and its private ones. The calls
+    /// themselves stay up, in silence.
+    Remove {
+        /// The room.
+        room: RoomId,
+        /// The calls.
+        calls: Vec<CallId>,
+    },
+    /// Whether the others hear these members. A member is not muted until told.
+    Mute {
+        /// The room.
+        room: RoomId,
+        /// The calls.
+        calls: Vec<CallId>,
+        /// True: not heard.
+        on: bool,
+    },
+    /// Whether these members hear the others. What is played to them they hear all the same.
+    Deafen {
+        /// The room.
+        room: RoomId,
+        /// The calls.
+        calls: Vec<CallId>,
+        /// True: hear nothing of the room.
+        on: bool,
+    },
+    /// Plays a program to members, over the room. A second one waits for the first, per member.
+    Announce {
+        /// The room.
+        room: RoomId,
+        /// Those who hear it.
+        calls: Vec<CallId>,
+        /// By this it can be taken back; None for beeps and the like, which cannot.
+        address: Option<Arc<Address>>,
+        /// What to play.
+        program: Program,
+    },
+    /// Stops, for these members, all announcements under the same address, queued ones included.
+    Hush {
+        /// The room.
+        room: RoomId,
+        /// The calls.
+        calls: Vec<CallId>,
+        /// As it was announced.
+        address: Arc<Address>,
+    },
+    /// Makes a member's key press heard by others in the room (`relayDTMF`).
+    RelayDigit {
+        /// The room.
+        room: RoomId,
+        /// Those who hear it.
+        calls: Vec<CallId>,
+        /// Of `0-9*#ABCD`.
+        digit: char,
+    },
+}
+
+/// What a member hears of a room, while nothing is played to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hears {
+    /// The others.
+    Room,
+    /// The wait sound, over and over, and nobody: a member that waits, or is alone. None (or
+    /// nothing in it) is silence.
+    Wait(Option<Program>),
+}
+
+/// Under what an announcement is known: a stop needs the same words as the start.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Address {
+    /// Which of the two families of endpoints.
+    pub kind: AnnouncementKind,
+    /// The members named, in rising order; None for `all`.
+    pub members: Option<Vec<MemberId>>,
+}
+
+/// `Member/…/Play/` and `Member/…/Speak/` are stopped apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AnnouncementKind {
+    /// A sound by its URL.
+    Play,
+    /// A text.
+    Speak,
+}
+
+/// Sounds, one after the other. Shared by all who hear them.
+pub type Program = Arc<[Sound]>;
+
+/// One sound of a program.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sound {
+    /// What it is.
+    pub what: What,
+    /// How many times it is played; 0 is for as long as the call is up.
+    pub times: u32,
+}
+
+/// What is heard.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum What {
+    /// A short tone; 1 and 2 differ (`beep:1`, `beep:2`).
+    Beep(u8),
+    /// Nothing, for so long.
+    Silence(Duration),
+    /// A sound by its URL: `http(s)://…`, `flow:FILE`, or `sound:hold|ring|beep`.
+    Url(Arc<str>),
+    /// A text, in plain characters.
+    Speech {
+        /// The words.
+        text: Arc<str>,
+        /// `WOMAN`, `MAN`, or a name that the speech backend may know.
+        voice: Arc<str>,
+        /// Such as `en-US`.
+        language: Arc<str>,
+    },
+}
+
+impl From<What> for Sound {
+    fn from(what: What) -> Self {
+        Self { what, times: 1 }
+    }
+}
+
+/// Something that happened on a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// The call.
+    pub call: CallId,
+    /// What happened.
+    pub heard: Heard,
+}
+
+/// What a backend hears of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// The far end pressed a key: one of `0-9*#ABCD`.
+    Digit(char),
+    /// The far end holds us (true: sendonly, inactive), or is back.
+    Hold(bool),
+    /// The far end has hung up.
+    HungUp,
+    /// The media went away.
+    Lost,
+    /// The order with this number has come to its end.
+    Over(u32),
+    /// The far end began (true) or ceased to talk. Muted or not: the engine knows that.
+    Talk(bool),
+}
+
+/// A place that carries sound.
+pub trait Backend: Send + Sync + 'static {
+    /// Takes an order. It has taken effect when this returns; nothing in it waits, and no report
+    /// is made from within.
+    fn send(&self, order: Order);
+}
+
+/// What a backend reports to: the engine, as a backend sees it.
+pub trait Exchange: Send + Sync + 'static {
+    /// A call comes in. It is ringing; orders for its id follow, perhaps before this returns, so
+    /// the backend knows the id first.
+    ///
+    /// # Errors
+    ///
+    /// No flow is to be found for the called number: the call is not taken.
+    fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow>;
+
+    /// Something happened on a call. A report for a call that is over changes nothing.
+    fn report(&self, report: Report);
+}
+
+/// A call that comes in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// Its id, of the backend's making: random, never used before.
+    pub call: CallId,
+    /// The account, where the way in settles it; else the called number does.
+    pub account: Option<AccountId>,
+    /// Who calls: a number without `+`, or a SIP URI.
+    pub from: Arc<str>,
+    /// Who is called.
+    pub to: Arc<str>,
+    /// The caller's display name, or nothing.
+    pub caller_name: Arc<str>,
+}
+
+/// There is no flow for a called number.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no flow for {to:?}: {hint}")]
+pub struct NoFlow {
+    /// Who was called.
+    pub to: Arc<str>,
+    /// What would have helped.
+    pub hint: String,
+}
+
+/// How a call came to its end, as its record and the `hangup_url` have it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ending {
+    /// What ended it.
+    pub cause: HangupCause,
+    /// Who ended it.
+    pub source: HangupSource,
+}
+
+/// Who ended a call (contract 3.14).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HangupSource {
+    /// A REST command.
+    ApiRequest,
+    /// The flow said so, or came to its end of its own accord.
+    AnswerXml,
+    /// The caller.
+    Caller,
+    /// The flow, or what it names, was at fault.
+    Error,
+    /// We did: a limit, the end of the instructions, a shutdown. Each dialect says its own name.
+    Platform(Dialect),
+}
+
+impl HangupSource {
+    /// As callbacks and records have it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::ApiRequest => "API Request",
+            Self::AnswerXml => "Answer XML",
+            Self::Caller => "Caller",
+            Self::Error => "Error",
+            Self::Platform(Dialect::Plivo) => "Plivo",
+            Self::Platform(Dialect::Vobiz) => "Vobiz",
+        }
+    }
+}
+
+hangup_causes! {
+    /// A loop of documents in which nothing is heard, or too many transfers.
+    LoopDetected = 2060, "Loop Detected";
+    /// `<Hangup reason="busy">` before the answer.
+    Busy = 3010, "Busy Line";
+    /// `<Hangup reason="rejected">` before the answer.
+    Rejected = 3020, "Rejected";
+    /// Somebody hung up.
+    Normal = 4000, "Normal Hangup";
+    /// No element was left.
+    EndOfXml = 4010, "End Of XML Instructions";
+    /// A fault of ours.
+    Internal = 5010, "Internal Error";
+    /// The call's time limit, or `<Hangup schedule>`.
+    Scheduled = 6000, "Scheduled Hangup";
+    /// No media for too long.
+    MediaTimeout = 6020, "Media Timeout";
+    /// The answer document cannot be had.
+    AnswerUrlUnreachable = 7011, "Error Reaching Answer URL";
+    /// The action document cannot be had.
+    ActionUrlUnreachable = 7012, "Error Reaching Action URL";
+    /// The transfer document cannot be had.
+    TransferUrlUnreachable = 7013, "Error Reaching Transfer URL";
+    /// The redirect document cannot be had.
+    RedirectUrlUnreachable = 7014, "Error Reaching Redirect URL";
+    /// The action's URL is none.
+    ActionUrlInvalid = 7022, "Invalid Action URL";
+    /// The transfer's URL is none.
+    TransferUrlInvalid = 7023, "Invalid Transfer URL";
+    /// The redirect's URL is none.
+    RedirectUrlInvalid = 7024, "Invalid Redirect URL";
+    /// The answer document is no flow.
+    AnswerXmlInvalid = 8011, "Invalid Answer XML";
+    /// The action document is no flow.
+    ActionXmlInvalid = 8012, "Invalid Action XML";
+    /// The transfer document is no flow.
+    TransferXmlInvalid = 8013, "Invalid Transfer XML";
+    /// The redirect document is no flow.
+    RedirectXmlInvalid = 8014, "Invalid Redirect XML";
+}
+
+macro_rules! hangup_causes {
+    ($( $(#[$doc:meta])* $name:ident = $code:literal, $text:literal; )*) => {
+        /// What ended a call, by the vendors' code and name (contract 3.14).
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum HangupCause {
+            $( $(#[$doc])* $name, )*
+        }
+
+        impl HangupCause {
+            /// `HangupCauseCode`.
+            pub fn code(self) -> u16 {
+                match self { $( Self::$name => $code, )* }
+            }
+
+            /// `HangupCauseName`.
+            pub fn name(self) -> &'static str {
+                match self { $( Self::$name => $text, )* }
+            }
+        }
+    };
+}
+use hangup_causes;
