@@ -9,3 +9,5 @@ pub mod flow;
 pub mod ids;
 pub mod library;
 pub mod media;
+pub mod numbers;
+pub mod store;

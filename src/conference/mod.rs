@@ -13,17 +13,21 @@
 //! The members *are* calls. One that leaves goes out with its [`Exit`], in one effect: there is
 //! no other way out, and no copy stays behind.
 
+mod asks;
+mod digits;
+mod floor;
+mod sounds;
 mod state;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::state::{Conference, Settings};
+pub use self::state::{Conference, FUSE, Settings};
 use crate::{
-    call::Call,
-    flow::{Entry, Exit},
-    ids::{CallId, MemberId, RoomId},
+    call::{Call, Party},
+    flow::{Cause, Entry, Exit},
+    ids::{CallId, Dialect, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 
@@ -59,8 +63,8 @@ pub enum Command {
     HangUp {
         /// The place.
         member: MemberId,
-        /// Why.
-        exit: Exit,
+        /// Why; a cause that ends calls.
+        cause: Cause,
     },
     /// The sound document with this number is here; empty if it cannot be had.
     Sounds {
@@ -140,8 +144,10 @@ pub enum Effect {
         number: u32,
         /// `http(s)://…` or `flow:NAME`.
         url: Arc<str>,
-        /// The call that stated the URL: its account and dialect hold.
+        /// The call that stated the URL.
         call: CallId,
+        /// That call's, whose defaults hold in the document.
+        dialect: Dialect,
     },
     /// Tells the backend.
     Media(Order),
@@ -213,7 +219,7 @@ pub struct Present {
     /// The call.
     pub call: CallId,
     /// Who it is.
-    pub party: Arc<crate::call::Party>,
+    pub party: Arc<Party>,
     /// The member's own flag, also while it waits.
     pub muted: bool,
     /// The member's own flag.

@@ -138,6 +138,8 @@ pub enum Purpose {
     Answer,
     /// `<Redirect>`.
     Redirect,
+    /// A conference's sound; a failure is silence, and ends no call.
+    Sound,
     /// A REST transfer.
     Transfer,
 }

@@ -2,6 +2,8 @@
 
 pub mod folder;
 
+use std::sync::Arc;
+
 use crate::{
     flow::{Fetched, Request},
     ids::{AccountId, CallId, Dialect, RoomKey, RoomId},
@@ -48,6 +50,21 @@ pub trait Library: Send + Sync + 'static {
     /// Begins to fetch; waits for nothing. The answer goes to the fetch's reader, later or at
     /// once, by `done`.
     fn fetch(&self, fetch: Fetch, done: Done);
+
+    /// A flow that is at hand: a file of the account's. None if there is no such file; one that
+    /// is no flow is there, and invalid.
+    fn local(&self, flow: &LocalFlow) -> Option<Fetched>;
+}
+
+/// A flow by its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LocalFlow {
+    /// Whose.
+    pub account: AccountId,
+    /// The file's name without `.xml`.
+    pub name: Arc<str>,
+    /// Whose defaults hold.
+    pub dialect: Dialect,
 }
 
 /// Takes the answer to a fetch.

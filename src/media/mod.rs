@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::ids::{AccountId, CallId, Dialect, MemberId, RoomId};
+use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
 
 /// Something a backend must do, now.
 ///
@@ -60,6 +60,8 @@ pub enum Order {
     Place {
         /// The room.
         room: RoomId,
+        /// What its callers call it.
+        name: ConferenceName,
         /// The calls.
         calls: Vec<CallId>,
         /// What they hear while nothing is played to them.

@@ -1,0 +1,300 @@
+//! The task that owns one conference, and the queue that leads to it.
+//!
+//! A turn takes one message to the machine, or performs one slice of what the machine asked
+//! for. Every decision is in [`crate::conference`].
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task,
+    time::{self, sleep_until},
+};
+
+use super::{
+    Turn,
+    house::{AskError, House, Trace},
+};
+use crate::{
+    call::{self, Call},
+    conference::{Ask, Command, Conference, Effect, Outcome, Settings, Ticket},
+    flow::{Cause, Entry, Method, Purpose, Request},
+    ids::{MemberId, RoomId, RoomKey},
+    library::{Fetch, Reader},
+    media::{Heard, Program},
+};
+
+/// The way to a room.
+#[derive(Debug)]
+pub struct Room {
+    id: RoomId,
+    queue: mpsc::UnboundedSender<Message>,
+    /// How many asks are in the queue. All else is bounded by the number of calls.
+    asks: AtomicUsize,
+}
+
+/// What waits in a room's queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    Ask { ask: Box<Ask>, reply: oneshot::Sender<Outcome> },
+    Close,
+    Enter { member: MemberId, call: Box<Call>, entry: Arc<Entry> },
+    HangUp { member: MemberId, cause: Cause },
+    Report { member: MemberId, heard: Heard },
+    Sounds { number: u32, program: Program },
+}
+
+/// A queue holds 32 of them even when it is empty.
+const _: () = assert!(size_of::<Message>() <= 32);
+
+#[derive(Debug)]
+pub struct Actor {
+    machine: Conference,
+    id: RoomId,
+    key: RoomKey,
+    room: Arc<Room>,
+    queue: mpsc::UnboundedReceiver<Message>,
+    /// What has come while the actor was waiting.
+    next: Option<Message>,
+    /// What has been decided, and is still to be done.
+    effects: VecDeque<Effect>,
+    /// What the call that is being released asks for; empty in between.
+    call_effects: Vec<call::Effect>,
+    reply: Option<(Ticket, oneshot::Sender<Outcome>)>,
+    ticket_last: Ticket,
+    house: Arc<House>,
+}
+
+pub(super) fn open(
+    now: Instant,
+    id: RoomId,
+    key: RoomKey,
+    settings: Settings,
+    house: Arc<House>,
+) -> (Arc<Room>, Actor) {
+    let (sender, queue) = mpsc::unbounded_channel();
+    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0) });
+    let actor = Actor {
+        machine: Conference::new(now, id, key.name.clone(), settings),
+        id,
+        key,
+        room: room.clone(),
+        queue,
+        next: None,
+        effects: VecDeque::new(),
+        call_effects: Vec::new(),
+        reply: None,
+        ticket_last: Ticket::default(),
+        house,
+    };
+    (room, actor)
+}
+
+impl Room {
+    /// Only asks can be too many.
+    pub(super) fn ask(&self, ask: Ask, reply: oneshot::Sender<Outcome>) -> Result<(), AskError> {
+        if ASKS_MAX <= self.asks.fetch_add(1, Ordering::Relaxed) {
+            self.asks.fetch_sub(1, Ordering::Relaxed);
+            return Err(AskError::Busy);
+        }
+        self.queue.send(Message::Ask { ask: Box::new(ask), reply }).map_err(|_| AskError::Gone)
+    }
+
+    /// Hands the call back if nobody is there to take it.
+    pub(super) fn enter(
+        &self,
+        member: MemberId,
+        call: Box<Call>,
+        entry: Arc<Entry>,
+    ) -> Result<(), Box<Call>> {
+        match self.queue.send(Message::Enter { member, call, entry }) {
+            Err(mpsc::error::SendError(Message::Enter { call, .. })) => Err(call),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// A room that is gone has let its members go before: the report is stale.
+    pub(super) fn report(&self, member: MemberId, heard: Heard) {
+        drop(self.queue.send(Message::Report { member, heard }));
+    }
+
+    pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
+        drop(self.queue.send(Message::HangUp { member, cause }));
+    }
+
+    /// A sound for an incarnation that is over is not wanted by the next.
+    pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
+        if room == self.id {
+            drop(self.queue.send(Message::Sounds { number, program }));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        drop(self.queue.send(Message::Close));
+    }
+}
+
+impl Actor {
+    pub async fn run(&mut self) {
+        let mut sleep = pin!(sleep_until(time::Instant::now()));
+        loop {
+            match self.turn(time::Instant::now().into_std(), EFFECTS_PER_SLICE) {
+                Turn::Busy => task::coop::consume_budget().await,
+                Turn::Sliced => task::yield_now().await,
+                Turn::Over => return,
+                Turn::Idle => {
+                    let deadline = self.machine.deadline().map(time::Instant::from_std);
+                    if let Some(at) = deadline.filter(|at| sleep.deadline() != *at) {
+                        sleep.as_mut().reset(at);
+                    }
+                    tokio::select! {
+                        message = self.queue.recv() => self.next = message,
+                        () = &mut sleep, if deadline.is_some() => (),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Performs a slice of what is decided; else decides on one more thing.
+    pub fn turn(&mut self, now: Instant, slice: usize) -> Turn {
+        if !self.effects.is_empty() {
+            return self.perform(now, slice);
+        }
+        let is_due = self.machine.deadline().is_some_and(|at| at <= now);
+        // What has left the queue comes first: were the room over, it would be lost.
+        let command = match self.next.take() {
+            Some(message) => self.accept(message),
+            None if is_due => Command::Tick,
+            None => match self.queue.try_recv() {
+                Ok(message) => self.accept(message),
+                Err(_) => return Turn::Idle,
+            },
+        };
+        self.decide(now, command);
+        match self.effects.is_empty() {
+            true => Turn::Busy,
+            false => self.perform(now, slice),
+        }
+    }
+
+    fn accept(&mut self, message: Message) -> Command {
+        match message {
+            Message::Ask { ask, reply } => {
+                self.room.asks.fetch_sub(1, Ordering::Relaxed);
+                self.ticket_last.0 += 1;
+                let ticket = self.ticket_last;
+                self.reply = Some((ticket, reply));
+                Command::Ask { ticket, ask: *ask }
+            }
+            Message::Close => Command::Close,
+            Message::Enter { member, call, entry } => Command::Enter { member, call, entry },
+            Message::HangUp { member, cause } => Command::HangUp { member, cause },
+            Message::Report { member, heard } => Command::Report { member, heard },
+            Message::Sounds { number, program } => Command::Sounds { number, program },
+        }
+    }
+
+    /// A panic costs the room its life, and no call its own.
+    fn decide(&mut self, now: Instant, command: Command) {
+        let Self { machine, effects, .. } = self;
+        let decide = AssertUnwindSafe(|| machine.handle(now, command, effects));
+        if catch_unwind(decide).is_err() {
+            self.machine.salvage(now, &mut self.effects);
+        }
+        if cfg!(debug_assertions) {
+            self.machine.check();
+        }
+    }
+
+    fn perform(&mut self, now: Instant, slice: usize) -> Turn {
+        for _ in 0..slice {
+            match self.effects.pop_front() {
+                Some(Effect::Stop) => {
+                    self.hand_on(now);
+                    return Turn::Over;
+                }
+                Some(effect) => self.perform_one(now, effect),
+                None => break,
+            }
+        }
+        if !self.effects.is_empty() {
+            return Turn::Sliced;
+        }
+        debug_assert!(self.reply.is_none(), "one ask, one reply");
+        // What a bulk has needed is too much to keep.
+        self.effects.shrink_to(EFFECTS_KEPT);
+        Turn::Busy
+    }
+
+    fn perform_one(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Fetch { number, url, call, dialect } => {
+                let (key, room) = (self.key.clone(), self.id);
+                let request = Request {
+                    url,
+                    method: Method::Post,
+                    purpose: Purpose::Sound,
+                    fields: vec![("ConferenceName", self.key.name.to_string())],
+                };
+                let account = self.key.account.clone();
+                let reader = Reader::Room { key, room, number };
+                self.house.fetch(Fetch { account, dialect, call, reader, request });
+            }
+            Effect::Media(order) => self.house.media(order),
+            Effect::Publish(notice) => {
+                self.house.trace(Trace::Notice { key: self.key.clone(), notice });
+            }
+            Effect::Unname => self.house.unname(&self.key, self.id),
+            Effect::Release { member, mut call, exit } => {
+                let cause = exit.cause;
+                self.house.trace(Trace::Left { call: call.id, member, cause });
+                let spot = (cause != Cause::Full).then_some((self.id, member));
+                let act = call.left(now, &exit, spot, &mut self.call_effects);
+                self.house.go_on(now, call, act, &mut self.call_effects);
+            }
+            Effect::Reply { ticket, outcome } => {
+                let (asked, reply) = self.reply.take().expect("one reply for each ask");
+                debug_assert_eq!(asked, ticket);
+                // The caller may have stopped waiting.
+                drop(reply.send(outcome));
+            }
+            Effect::Stop => unreachable!("the slice ends with it"),
+        }
+    }
+
+    /// The room is over and its name is free: who came in behind it goes to a fresh one.
+    fn hand_on(&mut self, now: Instant) {
+        self.queue.close();
+        while let Ok(message) = self.queue.try_recv() {
+            match message {
+                Message::Enter { call, entry, .. } => {
+                    let (name, effects) = (self.key.name.clone(), &mut self.call_effects);
+                    self.house.pass_on(now, call, name, entry, effects);
+                }
+                // The reply is dropped, which says that the room is gone.
+                Message::Ask { .. } => (),
+                // A hang-up is noted in the directory as well, and read at the next move.
+                Message::Close | Message::HangUp { .. } | Message::Report { .. } => (),
+                Message::Sounds { .. } => (),
+            }
+        }
+    }
+}
+
+/// Enough for every member of a large room to act at once.
+pub const ASKS_MAX: usize = 256;
+
+/// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
+pub const EFFECTS_PER_SLICE: usize = 256;
+
+const EFFECTS_KEPT: usize = 4;

@@ -1,0 +1,426 @@
+//! The house: every call and every room of this process, and every move between them.
+//!
+//! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
+//! call, and sends while it holds them; no other lock is taken inside.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    call::{self, Letter},
+    conference::{self, Room},
+};
+use crate::{
+    call::{Act, Call, Effect},
+    conference::{Ask, Notice, Outcome, Refusal, Settings},
+    directory::{Names, Places},
+    flow::{Cause, Entry, Exit, Fetched},
+    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
+    library::{Fetch, Library, Reader},
+    media::{Backend, Ending, Heard, Order, Program, Report},
+    store::MemberIds,
+};
+
+/// Every call and every room, and the ways to them.
+pub struct House {
+    names: Shards<Names<Arc<Room>>>,
+    places: Shards<Places<Place>>,
+    links: Links,
+    settings: Settings,
+    is_closing: AtomicBool,
+}
+
+/// What a house reaches. Nothing here waits.
+pub struct Links {
+    /// Carries the sound.
+    pub media: Arc<dyn Backend>,
+    /// Has the documents.
+    pub library: Arc<dyn Library>,
+    /// Gives out member ids.
+    pub member_ids: Arc<dyn MemberIds>,
+    /// Gives a room its id; random, never the same twice.
+    pub room_id: Box<dyn Fn() -> RoomId + Send + Sync>,
+    /// Watches.
+    pub trace: Box<dyn Fn(Trace) + Send + Sync>,
+    /// Gives actors their turns.
+    pub stage: Box<dyn Stage>,
+}
+
+/// What the world can watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trace {
+    /// The call has begun an element.
+    Began {
+        /// The call.
+        call: CallId,
+        /// Its number within its document, from zero.
+        step: u32,
+    },
+    /// The call is over.
+    Ended {
+        /// The call.
+        call: CallId,
+        /// How.
+        ending: Ending,
+    },
+    /// The call is out of its conference, and not yet anywhere else.
+    Left {
+        /// The call.
+        call: CallId,
+        /// The place it had.
+        member: MemberId,
+        /// Why.
+        cause: Cause,
+    },
+    /// Something happened in a conference.
+    Notice {
+        /// Which.
+        key: RoomKey,
+        /// What.
+        notice: Notice,
+    },
+    /// The room was over when the call's turn came.
+    PassedOn {
+        /// The call.
+        call: CallId,
+    },
+    /// The call was not let in.
+    Refused {
+        /// The call.
+        call: CallId,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// Who gives the actors their turns.
+pub trait Stage: Send + Sync {
+    /// Takes on a call that is on its own.
+    fn call(&self, actor: call::Actor);
+    /// Takes on a room.
+    fn room(&self, actor: conference::Actor);
+}
+
+/// On the current runtime, a task for each.
+pub struct Tasks;
+
+impl Stage for Tasks {
+    fn call(&self, mut actor: call::Actor) {
+        tokio::spawn(async move { actor.run().await });
+    }
+
+    fn room(&self, mut actor: conference::Actor) {
+        tokio::spawn(async move { actor.run().await });
+    }
+}
+
+/// Where a call is, and how it is reached there.
+#[derive(Debug)]
+enum Place {
+    Alone(mpsc::UnboundedSender<Letter>),
+    Room { room: Arc<Room>, member: MemberId },
+}
+
+/// Why an ask brought no answer.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// Nothing has happened.
+    #[error("the conference is too busy: try again")]
+    Busy,
+    /// There is no conference of that name.
+    #[error("conference not found")]
+    Gone,
+    /// It may have happened or not.
+    #[error("no answer in time: outcome unknown")]
+    Late,
+    /// The conference said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl House {
+    /// An empty house.
+    pub fn new(settings: Settings, links: Links) -> Arc<Self> {
+        Arc::new(Self {
+            names: Shards::default(),
+            places: Shards::default(),
+            links,
+            settings,
+            is_closing: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes in a new call, and begins its flow.
+    pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
+        self.places.of(&call.id).admit(call.id);
+        let mut effects = Vec::new();
+        let act = call.begin(now, document, &mut effects);
+        self.go_on(now, call, act, &mut effects);
+    }
+
+    /// Queues an ask, or says at once why not. A room that ends meanwhile answers by silence.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Gone`] if there is no such conference, [`AskError::Busy`] if its queue is full.
+    pub fn ask(&self, key: &RoomKey, ask: Ask) -> Result<oneshot::Receiver<Outcome>, AskError> {
+        let names = self.names.of(key);
+        let room = names.find(key).ok_or(AskError::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        room.ask(ask, reply)?;
+        Ok(answer)
+    }
+
+    /// The conferences of an account, by name.
+    pub fn conferences(&self, account: &AccountId) -> Vec<ConferenceName> {
+        let of_shard = |names: &Mutex<Names<Arc<Room>>>| names.lock().of(account);
+        let mut names: Vec<_> = self.names.0.iter().flat_map(of_shard).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Brings a report to where its call is now.
+    pub fn report(&self, report: Report) {
+        let Report { call, heard } = report;
+        match heard {
+            Heard::HungUp => self.hang_up(call, Cause::CallerLeft),
+            Heard::Lost => self.hang_up(call, Cause::MediaLost),
+            Heard::Digit(_) | Heard::Hold(_) | Heard::Over(_) | Heard::Talk(_) => {
+                match self.places.of(&call).find(call) {
+                    Some(Place::Alone(inbox)) => drop(inbox.send(Letter::Heard(heard))),
+                    Some(Place::Room { room, member }) => room.report(*member, heard),
+                    None => (),
+                }
+            }
+        }
+    }
+
+    /// Ends a call, wherever it is, by a cause that ends calls. The first cause stands.
+    pub fn hang_up(&self, call: CallId, cause: Cause) {
+        match self.places.of(&call).hang_up(call, cause) {
+            Some(Place::Alone(inbox)) => drop(inbox.send(Letter::HangUp { cause })),
+            Some(Place::Room { room, member }) => room.hang_up(*member, cause),
+            None => (),
+        }
+    }
+
+    /// Ends every room; their calls go on. Whoever wants into a room finds it closed.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+        for names in &self.names.0 {
+            names.lock().rooms().for_each(|room| room.close());
+        }
+    }
+
+    /// Whether a call has begun, and not ended.
+    pub fn is_up(&self, call: CallId) -> bool {
+        self.places.of(&call).is_up(call)
+    }
+
+    /// The calls that are up.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.places.0.iter().flat_map(|places| places.lock().calls().collect::<Vec<_>>()).collect()
+    }
+
+    /// Does what a call that is nowhere wants, until it is somewhere or has ended.
+    pub(super) fn go_on(
+        self: &Arc<Self>,
+        now: Instant,
+        mut call: Box<Call>,
+        mut act: Act,
+        effects: &mut Vec<Effect>,
+    ) {
+        loop {
+            match act {
+                Act::End(ending) => {
+                    self.perform(&call, effects);
+                    return self.end(call, ending);
+                }
+                Act::Join { room, entry } => {
+                    self.perform(&call, effects);
+                    let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
+                    act = self.refused(now, &mut back, &exit, effects);
+                    call = back;
+                }
+                Act::Stay => {
+                    let (sender, inbox) = mpsc::unbounded_channel();
+                    // The place first: the report on the order may be quick.
+                    let settled = self.places.of(&call.id).settle(call.id, Place::Alone(sender));
+                    if let Err(cause) = settled {
+                        effects.clear();
+                        let ending = call.ending(&cause.into());
+                        return self.end(call, ending);
+                    }
+                    self.perform(&call, effects);
+                    return self.links.stage.call(call::Actor::new(call, inbox, self.clone()));
+                }
+            }
+        }
+    }
+
+    /// Does what a call asks for.
+    pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
+            let (reader, request) = match effect {
+                Effect::Begin { step } => {
+                    self.trace(Trace::Began { call: call.id, step });
+                    continue;
+                }
+                Effect::Order(order) => {
+                    self.media(order);
+                    continue;
+                }
+                Effect::Fetch { number, request } => (Reader::Call { number }, request),
+                Effect::Notify(request) => (Reader::Nobody, request),
+            };
+            let (account, dialect) = (call.account.clone(), call.party.dialect);
+            self.fetch(Fetch { account, dialect, call: call.id, reader, request });
+        }
+    }
+
+    /// Finds a call another room, when the one that it has queued for is over.
+    pub(super) fn pass_on(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Box<Call>,
+        name: ConferenceName,
+        entry: Arc<Entry>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.trace(Trace::PassedOn { call: call.id });
+        if let Err((mut call, exit)) = self.enter(now, call, name, entry) {
+            let act = self.refused(now, &mut call, &exit, effects);
+            self.go_on(now, call, act, effects);
+        }
+    }
+
+    fn refused(
+        &self,
+        now: Instant,
+        call: &mut Call,
+        exit: &Exit,
+        effects: &mut Vec<Effect>,
+    ) -> Act {
+        self.trace(Trace::Refused { call: call.id, cause: exit.cause });
+        call.left(now, exit, None, effects)
+    }
+
+    /// Moves a call into the room of that name, or hands it back.
+    fn enter(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Box<Call>,
+        name: ConferenceName,
+        entry: Arc<Entry>,
+    ) -> Result<(), (Box<Call>, Exit)> {
+        let key = RoomKey { account: call.account.clone(), name };
+        let member = self.links.member_ids.next(&key.account);
+        let mut names = self.names.of(&key);
+        if self.is_closing.load(Ordering::SeqCst) {
+            return Err((call, Cause::Drained.into()));
+        }
+
+        let found = names.find(&key).cloned();
+        let room = found.unwrap_or_else(|| self.open(now, key, &mut names));
+        let mut places = self.places.of(&call.id);
+        match places.settle(call.id, Place::Room { room: room.clone(), member }) {
+            Ok(()) => room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into())),
+            Err(cause) => Err((call, cause.into())),
+        }
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        now: Instant,
+        key: RoomKey,
+        names: &mut Names<Arc<Room>>,
+    ) -> Arc<Room> {
+        let id = (self.links.room_id)();
+        let (room, actor) =
+            conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
+        names.open(key, id, room.clone());
+        self.links.stage.room(actor);
+        room
+    }
+
+    pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
+        self.names.of(key).close(key, id);
+    }
+
+    pub(super) fn media(&self, order: Order) {
+        self.links.media.send(order);
+    }
+
+    pub(super) fn trace(&self, trace: Trace) {
+        (self.links.trace)(trace);
+    }
+
+    /// Hands a request over. Its answer comes to whoever reads it, wherever that is by then.
+    pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch) {
+        let house = self.clone();
+        let done = Box::new(move |fetch: Fetch, fetched| house.deliver(&fetch, fetched));
+        self.links.library.fetch(fetch, done);
+    }
+
+    fn deliver(&self, fetch: &Fetch, fetched: Fetched) {
+        match &fetch.reader {
+            Reader::Call { number } => {
+                // A call that is in a room has not asked for it, or no longer.
+                if let Some(Place::Alone(inbox)) = self.places.of(&fetch.call).find(fetch.call) {
+                    let (number, fetched) = (*number, Box::new(fetched));
+                    drop(inbox.send(Letter::Fetched { number, fetched }));
+                }
+            }
+            Reader::Room { key, room, number } => {
+                let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
+                if let Some(found) = self.names.of(key).find(key) {
+                    found.sounds(*room, *number, program);
+                }
+            }
+            Reader::Nobody => (),
+        }
+    }
+
+    fn end(&self, call: Box<Call>, ending: Ending) {
+        self.places.of(&call.id).remove(call.id);
+        self.media(Order::End { call: call.id, ending });
+        self.trace(Trace::Ended { call: call.id, ending });
+        call.end();
+    }
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
+/// One table in parts, each under a lock of its own.
+struct Shards<T>(Vec<Mutex<T>>);
+
+impl<T> Shards<T> {
+    fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        let n = self.0.len() as u64;
+        self.0[usize::try_from(hash % n).expect("fewer than there are shards")].lock()
+    }
+}
+
+impl<T: Default> Default for Shards<T> {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+    }
+}
+
+/// Some for each core of a large machine.
+const SHARDS: usize = 64;

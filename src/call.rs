@@ -1,0 +1,325 @@
+//! One call: who it is, and the place reached in its flow.
+//!
+//! A call is a plain value that lives in exactly one place: in its own actor while it speaks, in
+//! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
+//! whoever has it last says [`Call::end`].
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    flow::{self, Entry, Event, Exit, Fetched, Request, Run, Then},
+    ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId},
+    media::{Ending, HangupCause, HangupSource, Heard, Order},
+};
+
+/// A live call.
+#[derive(Debug, PartialEq)]
+pub struct Call {
+    /// Its name, for as long as there is a record of it.
+    pub id: CallId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Who speaks with whom.
+    pub party: Arc<Party>,
+    /// When the call ends, wherever it is.
+    pub ends_at: Instant,
+    time_limit: Duration,
+    run: Run,
+    /// The number of the last order or fetch.
+    number_last: u32,
+    awaits: Awaits,
+    is_answered: bool,
+    is_scheduled: bool,
+    #[cfg(debug_assertions)]
+    is_over: bool,
+}
+
+/// What does not change about a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Party {
+    /// A number without `+`, or a SIP URI.
+    pub from: Arc<str>,
+    /// As `from`.
+    pub to: Arc<str>,
+    /// The display name, or nothing.
+    pub caller_name: Arc<str>,
+    /// Who called whom.
+    pub direction: Direction,
+    /// Whose defaults and manners hold for the call.
+    pub dialect: Dialect,
+}
+
+/// Who called whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// The far end called us.
+    Inbound,
+}
+
+impl Direction {
+    /// As the API and callbacks have it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+/// What a call asks of the world, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// An element begins: its number within its document, from zero.
+    Begin {
+        /// The number.
+        step: u32,
+    },
+    /// Asks for a document; [`Call::fetched`] takes it, with this number.
+    Fetch {
+        /// Good within the call; rises.
+        number: u32,
+        /// What.
+        request: Request,
+    },
+    /// Tells a URL, and lets the answer be.
+    Notify(Request),
+    /// Tells the backend.
+    Order(Order),
+}
+
+/// Where a call goes, once its effects are done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// The call is over.
+    End(Ending),
+    /// Into a conference.
+    Join {
+        /// Which.
+        room: ConferenceName,
+        /// On what terms.
+        entry: Arc<Entry>,
+    },
+    /// It stays, and waits for what it has asked for.
+    Stay,
+}
+
+/// What would move the call on. A report with another number is stale.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Awaits {
+    Document(u32),
+    Nothing,
+    Order(u32),
+}
+
+impl Call {
+    /// A ringing call, whose first document [`Call::begin`] brings.
+    pub fn new(
+        now: Instant,
+        id: CallId,
+        account: AccountId,
+        party: Arc<Party>,
+        time_limit: Duration,
+    ) -> Box<Self> {
+        let run = Run::new(party.dialect);
+        Box::new(Self {
+            id,
+            account,
+            party,
+            ends_at: now + time_limit,
+            time_limit,
+            run,
+            number_last: 0,
+            awaits: Awaits::Nothing,
+            is_answered: false,
+            is_scheduled: false,
+            #[cfg(debug_assertions)]
+            is_over: false,
+        })
+    }
+
+    /// The number of the current element, from zero.
+    pub fn step(&self) -> u32 {
+        self.run.step()
+    }
+
+    /// When [`Call::tick`] is next due.
+    pub fn deadline(&self) -> Instant {
+        self.run.deadline().map_or(self.ends_at, |at| at.min(self.ends_at))
+    }
+
+    /// Takes the answer document, and begins its first element.
+    pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> Act {
+        self.handle(now, Event::Fetched(document), effects)
+    }
+
+    /// Out of its conference, or not let in, the call goes on as its exit says.
+    ///
+    /// `spot` is where it was a member; a call that was refused at the door had none.
+    pub fn left(
+        &mut self,
+        now: Instant,
+        exit: &Exit,
+        spot: Option<(RoomId, MemberId)>,
+        effects: &mut Vec<Effect>,
+    ) -> Act {
+        match exit.then {
+            Then::HangUp => Act::End(self.ending(exit)),
+            Then::Onward => {
+                let first = effects.len();
+                let act = self.handle(now, Event::Left(exit.clone()), effects);
+                effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
+                act
+            }
+        }
+    }
+
+    /// Takes what its far end did, or what an order has come to.
+    pub fn heard(&mut self, now: Instant, heard: Heard, effects: &mut Vec<Effect>) -> Act {
+        let event = match heard {
+            Heard::Digit(digit) => Event::Digit(digit),
+            Heard::Over(number) if self.awaits == Awaits::Order(number) => Event::Over,
+            Heard::Talk(on) => Event::Talk(on),
+            Heard::Hold(_) | Heard::Over(_) => return Act::Stay,
+            Heard::HungUp => return Act::End(self.ending(&flow::Cause::CallerLeft.into())),
+            Heard::Lost => return Act::End(self.ending(&flow::Cause::MediaLost.into())),
+        };
+        self.handle(now, event, effects)
+    }
+
+    /// Takes a document. One whose number is not awaited is stale, and changes nothing.
+    pub fn fetched(
+        &mut self,
+        now: Instant,
+        number: u32,
+        document: Fetched,
+        effects: &mut Vec<Effect>,
+    ) -> Act {
+        if self.awaits != Awaits::Document(number) {
+            return Act::Stay;
+        }
+        self.handle(now, Event::Fetched(document), effects)
+    }
+
+    /// A deadline has passed: the call's own, or one of its element.
+    pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
+        if self.ends_at <= now {
+            return Act::End(self.ending(&flow::Cause::CallTimeUp.into()));
+        }
+        self.handle(now, Event::Tick, effects)
+    }
+
+    /// How the call ends by an exit that ends it.
+    pub fn ending(&self, exit: &Exit) -> Ending {
+        let dialect = self.party.dialect;
+        // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
+        exit.cause.ending(dialect).unwrap_or(Ending {
+            cause: HangupCause::Normal,
+            source: HangupSource::Platform(dialect),
+        })
+    }
+
+    /// The one way to let go of a call.
+    #[expect(clippy::boxed_local, reason = "calls are moved as boxes, and here one ends")]
+    pub fn end(mut self: Box<Self>) {
+        self.awaits = Awaits::Nothing;
+        #[cfg(debug_assertions)]
+        {
+            self.is_over = true;
+        }
+    }
+
+    fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) -> Act {
+        let mut asked = Vec::new();
+        self.run.handle(now, event, &mut asked);
+        let mut act = Act::Stay;
+        for effect in asked {
+            debug_assert_eq!(act, Act::Stay, "a move is the last that a flow asks for");
+            match effect {
+                flow::Effect::End(ending) => act = Act::End(ending),
+                flow::Effect::Join { room, entry } => act = Act::Join { room, entry },
+                effect => effects.extend(self.effect(now, effect)),
+            }
+        }
+        act
+    }
+
+    /// What one wish of the flow means for this call.
+    fn effect(&mut self, now: Instant, effect: flow::Effect) -> Option<Effect> {
+        let call = self.id;
+        let order = match effect {
+            flow::Effect::Answer if self.is_answered => return None,
+            flow::Effect::Answer => {
+                self.is_answered = true;
+                // The limit counts from the answer; a hang-up that is scheduled stays where it is.
+                if !self.is_scheduled {
+                    self.ends_at = now + self.time_limit;
+                }
+                Order::Answer { call }
+            }
+            flow::Effect::Begin { step } => {
+                self.awaits = Awaits::Nothing;
+                return Some(Effect::Begin { step });
+            }
+            flow::Effect::EarlyMedia if self.is_answered => return None,
+            flow::Effect::EarlyMedia => Order::EarlyMedia { call },
+            flow::Effect::End(_) | flow::Effect::Join { .. } => {
+                unreachable!("a move is no effect of a call")
+            }
+            flow::Effect::Fetch(request) => {
+                let number = self.number();
+                self.awaits = Awaits::Document(number);
+                return Some(Effect::Fetch { number, request });
+            }
+            flow::Effect::Notify(request) => return Some(Effect::Notify(request)),
+            flow::Effect::Play(program) => {
+                let number = self.number();
+                self.awaits = Awaits::Order(number);
+                Order::Play { call, number, program }
+            }
+            flow::Effect::Schedule(after) => {
+                self.is_scheduled = true;
+                self.ends_at = self.ends_at.min(now + after);
+                return None;
+            }
+            flow::Effect::SendDigits { digits, awaits } => {
+                let number = self.number();
+                if awaits {
+                    self.awaits = Awaits::Order(number);
+                }
+                Order::SendDigits { call, number, digits }
+            }
+            flow::Effect::Stop => {
+                self.awaits = Awaits::Nothing;
+                Order::Stop { call }
+            }
+        };
+        Some(Effect::Order(order))
+    }
+
+    fn number(&mut self) -> u32 {
+        self.number_last = self.number_last.wrapping_add(1);
+        self.number_last
+    }
+}
+
+/// A conference's `action` is told which conference it was, and as whom (contract 4.3).
+fn name_spot(effect: &mut Effect, spot: Option<(RoomId, MemberId)>) {
+    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
+    if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
+        return;
+    }
+    let (room, member) = spot.unzip();
+    let text = |it: Option<String>| it.unwrap_or_default();
+    request.fields.push(("ConferenceUUID", text(room.map(|it| it.to_string()))));
+    request.fields.push(("ConferenceMemberID", text(member.map(|it| it.to_string()))));
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Call {
+    fn drop(&mut self) {
+        // While a panic unwinds, a second one would stop the process.
+        assert!(self.is_over || std::thread::panicking(), "call {} is lost alive", self.id);
+    }
+}

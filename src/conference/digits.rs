@@ -1,0 +1,91 @@
+//! Key presses inside a conference: `hangupOnStar`, `digitsMatch`, `relayDTMF`.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Conference, Effect, News,
+    state::{Due, Member},
+};
+use crate::{flow::Cause, ids::MemberId, media::Order};
+
+/// What a member has typed, and no pattern has taken yet.
+#[derive(Debug)]
+pub(super) struct Typed {
+    keys: String,
+    pub(super) ends_at: Instant,
+}
+
+/// Who pauses longer has begun anew.
+const TYPED_KEPT: Duration = Duration::from_secs(3);
+
+impl Conference {
+    /// The keys of the muted and of those who wait count as well.
+    pub(super) fn digit(
+        &mut self,
+        now: Instant,
+        id: MemberId,
+        digit: char,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let member = &self.members[&id];
+        let entry = member.entry.clone();
+        let mut keys = match self.typed.remove(&id) {
+            Some(typed) => {
+                self.not_due(typed.ends_at, Due::Digits(id));
+                typed.keys
+            }
+            None => String::new(),
+        };
+        let is_first = keys.is_empty();
+        keys.push(digit);
+        let patterns = &entry.digits_match;
+        // A star inside a pattern that has been begun belongs to it.
+        let belongs = !is_first && patterns.iter().any(|pattern| pattern.starts_with(&keys));
+        if digit == '*' && entry.leaves_on_star && !belongs {
+            return self.take_out(id, &Cause::Starred.into());
+        }
+
+        if entry.relays_digits {
+            self.relay(id, digit, effects);
+        }
+        if let Some(pattern) = longest_match(patterns, &keys) {
+            let (call, digits) = (self.members[&id].call.id, pattern.clone());
+            return self.publish(News::DigitsMatched { member: id, call, digits }, effects);
+        }
+        self.keep(now, id, keys, patterns);
+    }
+
+    fn keep(&mut self, now: Instant, id: MemberId, mut keys: String, patterns: &[Arc<str>]) {
+        let Some(longest) = patterns.iter().map(|pattern| pattern.len()).max() else { return };
+        // Of keys that no pattern has taken, only as many can still begin one. Keys are ASCII.
+        keys.drain(..(keys.len() + 1).saturating_sub(longest));
+        if keys.is_empty() {
+            return;
+        }
+        let ends_at = now + TYPED_KEPT;
+        self.due(ends_at, Due::Digits(id));
+        self.typed.insert(id, Typed { keys, ends_at });
+    }
+
+    /// As heard by the others; not while its presser is not to be heard itself.
+    fn relay(&self, id: MemberId, digit: char, effects: &mut VecDeque<Effect>) {
+        if !self.is_live() || self.members[&id].muted {
+            return;
+        }
+        let hears = |(other, member): &(&MemberId, &Member)| **other != id && !member.deaf;
+        let others = self.members.iter().filter(hears);
+        let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
+        if !calls.is_empty() {
+            effects.push_back(Order::RelayDigit { room: self.id, calls, digit }.into());
+        }
+    }
+}
+
+/// The longest pattern that ends what was typed.
+fn longest_match<'a>(patterns: &'a [Arc<str>], keys: &str) -> Option<&'a Arc<str>> {
+    patterns.iter().filter(|it| keys.ends_with(&***it)).max_by_key(|it| it.len())
+}

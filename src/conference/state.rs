@@ -1,0 +1,510 @@
+//! The conference state machine: coming, leaving, and what follows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Command, Effect, News, Notice, Outcome, Refusal, Ticket, digits::Typed, floor::Floor,
+    sounds::{Sounds, Stater},
+};
+use crate::{
+    call::Call,
+    flow::{Cause, Cue, Entry, Exit},
+    ids::{CallId, ConferenceName, MemberId, RoomId},
+    media::{Heard, Hears, Order, Program},
+};
+
+/// A conference, as a value.
+#[derive(Debug)]
+pub struct Conference {
+    pub(super) id: RoomId,
+    name: ConferenceName,
+    settings: Settings,
+    phase: Phase,
+    pub(super) created_at: Instant,
+    limit: Limit,
+    /// As the first member that states it has it.
+    members_max: Option<usize>,
+    pub(super) members: BTreeMap<MemberId, Member>,
+    /// A row for each thing that is due some day, but for the room's own time limit.
+    deadlines: BTreeSet<(Instant, Due)>,
+    sequence: u64,
+    pub(super) typed: BTreeMap<MemberId, Typed>,
+    pub(super) floor: Floor,
+    pub(super) sounds: Sounds,
+    /// Filled while a command is handled, empty in between.
+    leavers: Vec<Leaver>,
+    reply: Option<(Ticket, Outcome)>,
+}
+
+/// What holds for every conference.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A cap on what members state.
+    pub members_max: usize,
+    /// For tests: the machine panics when it has come by so many fuses.
+    pub fuse: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { members_max: MEMBERS_MAX, fuse: None }
+    }
+}
+
+/// A bulk of this size is still answered within some tens of milliseconds.
+const MEMBERS_MAX: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Nobody who starts the room has come yet; all hear their wait sounds.
+    Waiting,
+    Live,
+    Over,
+}
+
+/// When the room's own time is up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Limit {
+    /// Nobody has stated one.
+    Default(Instant),
+    /// Stated as none, and by nobody else as something.
+    None,
+    Stated(Instant),
+}
+
+/// What is due at a time.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Due {
+    /// The call's own limit.
+    Call(MemberId),
+    /// What a member has typed is forgotten.
+    Digits(MemberId),
+    /// A sound document is too late.
+    Fetch(u32),
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) call: Box<Call>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) joined_at: Instant,
+    pub(super) muted: bool,
+    pub(super) deaf: bool,
+    /// Its far end holds us: out of the mix, still a member, still company.
+    pub(super) held: bool,
+    seat: Seat,
+    /// Subscribers know of it, so they must learn of its exit.
+    announced: bool,
+    /// The wait sound, once it is known.
+    pub(super) wait_sound: Option<Program>,
+}
+
+/// What a member hears while nothing is played to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seat {
+    /// Just in.
+    None,
+    /// The others.
+    Room,
+    /// Its wait sound.
+    Wait,
+}
+
+#[derive(Debug)]
+struct Leaver {
+    id: MemberId,
+    member: Member,
+    exit: Exit,
+}
+
+impl Conference {
+    /// An empty room, which is over as soon as its first member is in and out again.
+    pub fn new(now: Instant, id: RoomId, name: ConferenceName, settings: Settings) -> Self {
+        Self {
+            id,
+            name,
+            phase: Phase::Waiting,
+            created_at: now,
+            limit: Limit::None,
+            members_max: None,
+            settings,
+            members: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            sequence: 0,
+            typed: BTreeMap::new(),
+            floor: Floor::default(),
+            sounds: Sounds::default(),
+            leavers: Vec::new(),
+            reply: None,
+        }
+    }
+
+    /// Takes one command to its end. What it adds to the effects is complete, and in order.
+    ///
+    /// A call is never in a local variable while something can panic: it goes from the command
+    /// into the room, and from there into the effects, and all three outlive the unwinding.
+    pub fn handle(&mut self, now: Instant, command: Command, effects: &mut VecDeque<Effect>) {
+        match command {
+            Command::Enter { member, call, entry } => {
+                self.members.insert(member, Member::new(now, call, entry));
+                self.enter(now, member, effects);
+            }
+            Command::Ask { ticket, ask } => {
+                // What the caller hears if the next line panics.
+                self.reply = Some((ticket, Err(Refusal::Fault)));
+                let outcome = self.answer(now, ask, effects);
+                self.reply = Some((ticket, outcome));
+            }
+            Command::Close => self.take_out_all(&Cause::Drained.into()),
+            Command::HangUp { member, cause } => self.take_out(member, &cause.into()),
+            Command::Report { member, heard } => self.hear(now, member, heard, effects),
+            Command::Sounds { number, program } => self.sounds_came(number, program, effects),
+            Command::Tick => self.expire(now),
+        }
+        self.fuse();
+        self.cascade();
+        self.fuse();
+        self.conclude(now, effects);
+    }
+
+    /// After a panic: all that are left go on, and the room is over.
+    pub fn salvage(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        if let Some((_, outcome)) = &mut self.reply {
+            *outcome = Err(Refusal::Fault);
+        }
+        self.take_out_all(&Cause::Fault.into());
+        self.conclude(now, effects);
+    }
+
+    /// When [`Command::Tick`] is next due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let due = self.deadlines.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.ends_at()).min()
+    }
+
+    fn ends_at(&self) -> Option<Instant> {
+        match self.limit {
+            Limit::Default(at) | Limit::Stated(at) => Some(at),
+            Limit::None => None,
+        }
+    }
+
+    fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
+        self.fuse();
+        let members_max = self.members_max.unwrap_or(self.settings.members_max);
+        if members_max < self.members.len() {
+            return self.take_out(id, &Cause::Full.into());
+        }
+
+        let member = self.members.get_mut(&id).expect("just put in");
+        member.announced = true;
+        let (entry, call, call_ends_at) =
+            (member.entry.clone(), member.call.id, member.call.ends_at);
+        self.deadlines.insert((call_ends_at, Due::Call(id)));
+        let is_first = self.members.len() == 1;
+        self.limit(&entry, is_first);
+        if self.members_max.is_none() {
+            let stated = entry.members_max.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
+            self.members_max = stated.map(|it| it.min(self.settings.members_max));
+        }
+
+        self.publish(News::Entered { member: id, call, is_first }, effects);
+        if entry.muted {
+            effects.push_back(Order::Mute { room: self.id, calls: vec![call], on: true }.into());
+        }
+        let others = match self.phase {
+            Phase::Waiting if entry.starts => {
+                self.phase = Phase::Live;
+                self.publish(News::Started, effects);
+                self.members.keys().copied().filter(|it| *it != id).collect()
+            }
+            // Who was alone is so no longer.
+            Phase::Live if self.members.len() == 2 => {
+                self.members.keys().copied().filter(|it| *it != id).collect()
+            }
+            Phase::Live | Phase::Over | Phase::Waiting => Vec::new(),
+        };
+        self.fuse();
+        self.seat(others.into_iter().chain([id]), effects);
+        self.floor.is_stale = true;
+        if self.phase == Phase::Live {
+            let stater = Stater::from(&*self.members[&id].call);
+            let cue = entry.enter_sound.clone().map(|cue| (cue, stater));
+            self.cue(now, cue, effects);
+        }
+    }
+
+    /// The earliest limit that a member states is the room's; a default is no statement.
+    fn limit(&mut self, entry: &Entry, is_first: bool) {
+        let at = |seconds: u32| self.created_at + Duration::from_secs(seconds.into());
+        self.limit = match (entry.time_limit, self.limit) {
+            (None, _) if is_first && entry.time_limit_default != 0 => {
+                Limit::Default(at(entry.time_limit_default))
+            }
+            (None, limit) => limit,
+            (Some(0), Limit::Stated(before)) => Limit::Stated(before),
+            (Some(0), Limit::Default(_) | Limit::None) => Limit::None,
+            (Some(seconds), Limit::Stated(before)) => Limit::Stated(before.min(at(seconds))),
+            (Some(seconds), Limit::Default(_) | Limit::None) => Limit::Stated(at(seconds)),
+        };
+    }
+
+    /// Lets members hear what they should: in the room, the others; before its start, and alone
+    /// with a wait sound, that sound and nobody.
+    fn seat(
+        &mut self,
+        ids: impl Iterator<Item = MemberId>,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let is_alone = self.members.len() == 1;
+        let mut calls = Vec::new();
+        let mut waiting = Vec::new();
+        for id in ids {
+            let member = self.members.get_mut(&id).expect("a member of this moment");
+            let has_sound = member.entry.wait_sound.is_some();
+            let seat = match self.phase {
+                Phase::Live if !(is_alone && has_sound) => Seat::Room,
+                Phase::Live | Phase::Over | Phase::Waiting => Seat::Wait,
+            };
+            if mem::replace(&mut member.seat, seat) != seat {
+                match seat {
+                    Seat::Wait => waiting.push(id),
+                    Seat::None | Seat::Room => calls.push(member.call.id),
+                }
+            }
+        }
+        if !calls.is_empty() {
+            self.place(calls, Hears::Room, effects);
+        }
+        for id in waiting {
+            self.place_waiting(id, effects);
+        }
+    }
+
+    pub(super) fn place(&self, calls: Vec<CallId>, hears: Hears, effects: &mut VecDeque<Effect>) {
+        let (room, name) = (self.id, self.name.clone());
+        effects.push_back(Order::Place { room, name, calls, hears }.into());
+    }
+
+    /// Reports come by place. One for a member who has left is stale.
+    fn hear(
+        &mut self,
+        now: Instant,
+        id: MemberId,
+        heard: Heard,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        if !self.members.contains_key(&id) {
+            return;
+        }
+        match heard {
+            Heard::Digit(digit) => self.digit(now, id, digit, effects),
+            Heard::Hold(on) => {
+                let member = self.members.get_mut(&id).expect("just seen");
+                member.held = on;
+                self.floor.is_stale = true;
+            }
+            Heard::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
+            Heard::Lost => self.take_out(id, &Cause::MediaLost.into()),
+            // The room has ordered nothing that it waits for.
+            Heard::Over(_) => (),
+            Heard::Talk(on) => self.floor.talk(id, on),
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(_, due)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            self.deadlines.pop_first();
+            match due {
+                Due::Call(member) => self.take_out(member, &Cause::CallTimeUp.into()),
+                Due::Digits(member) => drop(self.typed.remove(&member)),
+                Due::Fetch(number) => self.sounds.forget(number),
+            }
+        }
+        if self.ends_at().is_some_and(|at| at <= now) {
+            self.take_out_all(&Cause::TimeUp.into());
+        }
+    }
+
+    pub(super) fn due(&mut self, at: Instant, due: Due) {
+        self.deadlines.insert((at, due));
+    }
+
+    pub(super) fn not_due(&mut self, at: Instant, due: Due) {
+        self.deadlines.remove(&(at, due));
+    }
+
+    pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
+        let Some(member) = self.members.remove(&id) else { return };
+        self.deadlines.remove(&(member.call.ends_at, Due::Call(id)));
+        if let Some(typed) = self.typed.remove(&id) {
+            self.deadlines.remove(&(typed.ends_at, Due::Digits(id)));
+        }
+        self.floor.left(id);
+        self.leavers.push(Leaver { id, member, exit: exit.clone() });
+    }
+
+    fn take_out_all(&mut self, exit: &Exit) {
+        while let Some((&id, _)) = self.members.first_key_value() {
+            self.take_out(id, exit);
+        }
+    }
+
+    /// Who has left may take others along: the room's end before one's loneliness.
+    fn cascade(&mut self) {
+        let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
+        if left.any(|member| member.entry.ends) {
+            return self.take_out_all(&Cause::Ended.into());
+        }
+        // So whoever is the only one now has had company.
+        let somebody_left = self.leavers.iter().any(|it| it.member.announced);
+        if somebody_left
+            && let Some((&id, only)) = self.members.first_key_value()
+            && self.members.len() == 1
+            && !only.entry.stays_alone
+        {
+            self.take_out(id, &Cause::Alone.into());
+        }
+    }
+
+    /// All out of the mix → all exits → the name → all go on → the answer → the end.
+    fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        if !self.leavers.is_empty() {
+            self.leave(now, effects);
+        }
+        self.give_floor(effects);
+        let reply = self.reply.take();
+        effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
+        if self.members.is_empty() {
+            self.phase = Phase::Over;
+            self.limit = Limit::None;
+            self.deadlines.clear();
+            effects.push_back(Effect::Stop);
+        }
+    }
+
+    fn leave(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        let leavers = mem::take(&mut self.leavers);
+        let announced = || leavers.iter().filter(|it| it.member.announced);
+        let calls: Vec<CallId> = announced().map(|it| it.member.call.id).collect();
+        let is_over = self.members.is_empty();
+        let mut left = calls.len();
+        if 0 < left {
+            effects.push_back(Order::Remove { room: self.id, calls }.into());
+            self.sound_exit(now, exit_cues(announced().map(|it| &it.member)), effects);
+        }
+        for Leaver { id, member, exit } in announced() {
+            left -= 1;
+            let (member, call, exit) = (*id, member.call.id, exit.clone());
+            let is_last = is_over && left == 0;
+            self.publish(News::Exited { member, call, exit, is_last }, effects);
+        }
+        if is_over {
+            self.publish(News::Over, effects);
+            effects.push_back(Effect::Unname);
+        }
+        for Leaver { id: member, member: Member { call, .. }, exit } in leavers {
+            effects.push_back(Effect::Release { member, call, exit });
+        }
+    }
+
+    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
+    /// exit sounds, each once.
+    fn sound_exit(
+        &mut self,
+        now: Instant,
+        cues: Vec<(Cue, Stater)>,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        if self.members.is_empty() || !self.is_live() {
+            return;
+        }
+        if self.members.len() == 1 {
+            let only: Vec<_> = self.members.keys().copied().collect();
+            self.seat(only.into_iter(), effects);
+        }
+        self.cue(now, cues, effects);
+    }
+
+    pub(super) fn publish(&mut self, news: News, effects: &mut VecDeque<Effect>) {
+        self.sequence += 1;
+        let notice = Notice { room: self.id, sequence: self.sequence, news };
+        effects.push_back(Effect::Publish(notice));
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    pub(super) fn fuse(&mut self) {
+        let Some(left) = &mut self.settings.fuse else { return };
+        assert!(*left != 0, "{FUSE}");
+        *left -= 1;
+    }
+
+    /// Holds after every command; tests and simulation call it.
+    pub fn check(&self) {
+        assert!(self.members.len() <= self.settings.members_max);
+        assert_eq!(self.members.is_empty(), self.phase == Phase::Over);
+        assert!(self.leavers.is_empty() && self.reply.is_none());
+        let of_calls = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Call(_)));
+        assert_eq!(of_calls.count(), self.members.len(), "one row for each call's end");
+        let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Digits(_)));
+        assert_eq!(of_digits.count(), self.typed.len(), "one row for each that types");
+        assert!(self.typed.keys().all(|id| self.members.contains_key(id)));
+        for member in self.members.values() {
+            assert!(member.announced, "who is not let in is out again");
+            assert!(member.seat != Seat::None, "everybody hears something");
+            assert!(self.phase != Phase::Waiting || member.seat == Seat::Wait, "before the start");
+            let is_alone = self.members.len() == 1;
+            assert!(!self.is_live() || is_alone || member.seat == Seat::Room, "in company");
+        }
+        self.floor.check(&self.members);
+    }
+}
+
+/// Equal sounds of one step play once.
+fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {
+    let mut cues: Vec<(Cue, Stater)> = Vec::new();
+    for member in leavers {
+        let Some(cue) = &member.entry.exit_sound else { continue };
+        if cues.iter().all(|(it, _)| it != cue) {
+            cues.push((cue.clone(), Stater::from(&*member.call)));
+        }
+    }
+    cues
+}
+
+/// What a blown fuse says, so that tests can tell it from a bug.
+pub const FUSE: &str = "a fuse has blown";
+
+impl Member {
+    fn new(now: Instant, call: Box<Call>, entry: Arc<Entry>) -> Self {
+        Self {
+            call,
+            joined_at: now,
+            muted: entry.muted,
+            deaf: false,
+            held: false,
+            seat: Seat::None,
+            announced: false,
+            wait_sound: None,
+            entry,
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seat == Seat::Wait
+    }
+}
+
+impl From<Order> for Effect {
+    fn from(order: Order) -> Self {
+        Self::Media(order)
+    }
+}

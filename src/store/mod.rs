@@ -1,0 +1,12 @@
+//! The store port: what must outlive the process.
+
+pub mod marks;
+
+use crate::ids::{AccountId, MemberId};
+
+/// Gives out member ids: decimal, rising per account, never twice for the life of the data
+/// folder. A fresh folder starts at 1.
+pub trait MemberIds: Send + Sync + 'static {
+    /// The next one of an account.
+    fn next(&self, account: &AccountId) -> MemberId;
+}
