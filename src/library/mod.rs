@@ -1,6 +1,8 @@
 //! The library port: where documents come from.
 
+pub mod documents;
 pub mod folder;
+mod shelf;
 
 use std::sync::Arc;
 
@@ -69,4 +71,3 @@ pub struct LocalFlow {
 
 /// Takes the answer to a fetch.
 pub type Done = Box<dyn FnOnce(Fetch, Fetched) + Send>;
-
