@@ -220,7 +220,7 @@ mod tests {
         fs::create_dir(temp.path().join("flows").join("..data")).unwrap();
         write(&temp, "..data/weekly.xml", &wait(2));
         let link = |target: &str, name: &str| {
-            symlink(target, temp.path().join("flows").join(name)).unwrap()
+            symlink(target, temp.path().join("flows").join(name)).unwrap();
         };
         link("..data/weekly.xml", "weekly.xml");
         link("../secret.xml", "secret.xml");
