@@ -56,6 +56,7 @@ pub(super) enum Message {
 /// A queue holds 32 of them even when it is empty.
 const _: () = assert!(size_of::<Message>() <= 32);
 
+/// The shell around a conference.
 #[derive(Debug)]
 pub struct Actor {
     machine: Conference,
@@ -144,6 +145,7 @@ impl Room {
 }
 
 impl Actor {
+    /// Takes turns until the room is over.
     pub async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
