@@ -40,6 +40,7 @@ pub struct Room {
     queue: mpsc::UnboundedSender<Message>,
     /// How many asks are in the queue. All else is bounded by the number of calls.
     asks: AtomicUsize,
+    asks_max: usize,
 }
 
 /// What waits in a room's queue.
@@ -56,6 +57,7 @@ pub(super) enum Message {
 /// A queue holds 32 of them even when it is empty.
 const _: () = assert!(size_of::<Message>() <= 32);
 
+/// The shell around a conference.
 #[derive(Debug)]
 pub struct Actor {
     machine: Conference,
@@ -82,7 +84,8 @@ pub(super) fn open(
     house: Arc<House>,
 ) -> (Arc<Room>, Actor) {
     let (sender, queue) = mpsc::unbounded_channel();
-    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0) });
+    let asks_max = settings.asks_max;
+    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
         machine: Conference::new(now, id, key.name.clone(), settings),
         id,
@@ -102,7 +105,7 @@ pub(super) fn open(
 impl Room {
     /// Only asks can be too many.
     pub(super) fn ask(&self, ask: Ask, reply: oneshot::Sender<Outcome>) -> Result<(), AskError> {
-        if ASKS_MAX <= self.asks.fetch_add(1, Ordering::Relaxed) {
+        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
             self.asks.fetch_sub(1, Ordering::Relaxed);
             return Err(AskError::Busy);
         }
@@ -144,6 +147,7 @@ impl Room {
 }
 
 impl Actor {
+    /// Takes turns until the room is over.
     pub async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
@@ -290,9 +294,6 @@ impl Actor {
         }
     }
 }
-
-/// Enough for every member of a large room to act at once.
-pub const ASKS_MAX: usize = 256;
 
 /// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
 pub const EFFECTS_PER_SLICE: usize = 256;
