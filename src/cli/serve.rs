@@ -29,7 +29,7 @@ Examples:
   conflow serve                                  try it: simulated phones, a token of its own
   conflow serve --http 127.0.0.1:0               on any free port; the log says which
   conflow serve --config conflow.toml --drain 60
-  conflow serve --print-config > conflow.toml    a file to begin with
+  conflow serve --print-config > my.toml         a file to begin with
 
 A flag stands above its variable (CONFLOW_LOG_FORMAT for --log-format), that above the file
 (format in [log]), that above the default. More with --help.";
@@ -47,7 +47,7 @@ Examples:
   conflow serve --config /etc/conflow.toml --drain 60 --log-format json
       As in the file, but for what is typed. At a SIGTERM, calls get a minute to end by themselves.
 
-  conflow serve --print-config > conflow.toml
+  conflow serve --print-config > my.toml
       A file to begin with. Put tokens where it has \"…\".
 
   CONFLOW_HTTP=0.0.0.0:8080 CONFLOW_SIM=true conflow serve --config conflow.toml

@@ -128,7 +128,7 @@ pub struct Account {
     /// `MA…` or `SA…`; Plivo's SDK takes nothing but 20 characters.
     pub id: Spanned<String>,
     /// One, or two while one takes the other's place.
-    pub tokens: Spanned<Vec<Secret>>,
+    pub tokens: Spanned<Tokens>,
     /// Of its inbound calls.
     #[serde(default)]
     pub dialect: Dialect,
@@ -206,9 +206,44 @@ pub struct Address(pub SocketAddr);
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Count<const MIN: u32, const MAX: u32>(u32);
 
+/// The tokens of an account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tokens(pub Vec<Secret>);
+
 /// Something that is shown as `"…"`, wherever it goes.
-#[derive(Clone, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Secret(pub String);
+
+impl Settings {
+    /// These, and where they say nothing, those below. Accounts and numbers cannot be typed.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            http: self.http.or(below.http),
+            data: self.data.or(below.data),
+            flows: self.flows.or(below.flows),
+            drain: self.drain.or(below.drain),
+            rate_limit: self.rate_limit.or(below.rate_limit),
+            call_time_limit: self.call_time_limit.or(below.call_time_limit),
+            members_max: self.members_max.or(below.members_max),
+            log: Log {
+                format: self.log.format.or(below.log.format),
+                level: self.log.level.or(below.log.level),
+            },
+            voice: Voice {
+                plivo: self.voice.plivo.or(below.voice.plivo),
+                vobiz: self.voice.vobiz.or(below.voice.vobiz),
+            },
+            sim: Sim {
+                on: self.sim.on.or(below.sim.on),
+                speech_ms_per_char: self.sim.speech_ms_per_char.or(below.sim.speech_ms_per_char),
+                beep_ms: self.sim.beep_ms.or(below.sim.beep_ms),
+                sound_ms: self.sim.sound_ms.or(below.sim.sound_ms),
+            },
+            accounts: below.accounts,
+            numbers: below.numbers,
+        }
+    }
+}
 
 impl FromStr for Address {
     type Err = String;
@@ -255,6 +290,20 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let n = i64::deserialize(deserializer)?;
         Self::from(n.try_into().ok()).map_err(de::Error::custom)
+    }
+}
+
+/// By hand: what serde says of a value that does not fit shows the value.
+impl<'de> Deserialize<'de> for Tokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = || de::Error::custom("write a list of strings: tokens = [\"…\"]");
+        let toml::Value::Array(values) = toml::Value::deserialize(deserializer)? else {
+            return Err(wanted());
+        };
+        let token = |value: toml::Value| {
+            value.as_str().map(|token| Secret(token.to_owned())).ok_or_else(wanted)
+        };
+        values.into_iter().map(token).collect::<Result<_, _>>().map(Self)
     }
 }
 
