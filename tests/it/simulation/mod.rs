@@ -215,7 +215,7 @@ impl Life {
         let call = CallId::of(self.rng.u128(0..=self.call_last));
         let on = self.rng.bool();
         let heard = match self.rng.u8(0..6) {
-            0..3 => Heard::Digit(self.rng.choice("12*#".chars()).unwrap()),
+            0..3 => Heard::Digit(self.rng.choice(['1', '2', '*', '#']).unwrap()),
             3..5 => Heard::Talk(on),
             _ => Heard::Hold(on),
         };
