@@ -249,6 +249,7 @@ impl Actor {
                     method: Method::Post,
                     purpose: Purpose::Sound,
                     fields: vec![("ConferenceName", self.key.name.to_string())],
+                    is_private: false,
                 };
                 let account = self.key.account.clone();
                 let reader = Reader::Room { key, room, number };

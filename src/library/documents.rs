@@ -60,7 +60,7 @@ impl Documents {
             return (found, false);
         }
         // Not under the lock: two may parse the same at once, and the later stands.
-        let parsed = Flow::parse(bytes, dialect);
+        let parsed = Flow::from_bytes(bytes, dialect);
         let fetched = parsed.map(Arc::new).map_err(|error| Missing::Invalid(Arc::new(error)));
         let document = Document { fetched: fetched.clone(), bytes: bytes.len() };
         self.halves.lock().insert((hash, dialect), document);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn check(folder: &Folder, account: &str, name: &str, expected: Option<&str>) {
-        let bytes = expected.map(|text| Flow::parse(text.as_bytes(), Dialect::Vobiz).unwrap());
+        let bytes = expected.map(|text| Flow::parse(text, Dialect::Vobiz).unwrap());
         let found = local(folder, account, name).map(|it| (*it.unwrap()).clone());
         assert_eq!(found, bytes, "{account} {name}");
     }
@@ -297,6 +297,7 @@ mod tests {
             method: Method::Post,
             purpose: Purpose::Redirect,
             fields: vec![],
+            is_private: false,
         };
         let fetch = Fetch {
             account: DEV.parse().unwrap(),

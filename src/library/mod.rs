@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     flow::{Fetched, Request},
-    ids::{AccountId, CallId, Dialect, RoomKey, RoomId},
+    ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
 };
 
 /// A document that somebody needs.
