@@ -4,5 +4,7 @@
 
 mod actor;
 mod conference;
+mod flows;
 mod harness;
 mod simulation;
+mod tidy;
