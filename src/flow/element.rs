@@ -38,10 +38,16 @@ impl Element<'_> {
 /// A text with single blanks between its words and none around it.
 pub(super) fn collapse(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    let is_odd = |pair: (char, char)| pair.0.is_whitespace() && (pair.0 != ' ' || pair.1 == ' ');
-    match text.chars().zip(text.chars().skip(1)).any(is_odd) {
-        false => text.into(),
-        true => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
+    // The common case needs no more than a look: all blanks that are not ASCII begin so high.
+    let mut last = b'.';
+    let is_plain = text.bytes().all(|byte| {
+        let fits = byte != b' ' || last != b' ';
+        last = byte;
+        fits && (b' '..0xc2).contains(&byte)
+    });
+    match is_plain {
+        true => text.into(),
+        false => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
     }
 }
 

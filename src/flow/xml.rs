@@ -384,12 +384,12 @@ fn is_blank(char: char) -> bool {
 
 /// Strict where a slip is likely: in ASCII. Beyond it, nearly all characters are good in names.
 fn is_name(text: &str) -> bool {
-    let fits = |char: char| match char {
-        '-' | '.' | ':' | '_' => true,
-        _ => char.is_ascii_alphanumeric() || !char.is_ascii(),
+    let fits = |byte: u8| match byte {
+        b'-' | b'.' | b':' | b'_' => true,
+        _ => byte.is_ascii_alphanumeric() || !byte.is_ascii(),
     };
-    let is_start = |char: char| !char.is_ascii_digit() && !matches!(char, '-' | '.');
-    text.chars().next().is_some_and(is_start) && text.chars().all(fits)
+    let is_start = |byte: u8| !byte.is_ascii_digit() && !matches!(byte, b'-' | b'.');
+    text.bytes().next().is_some_and(is_start) && text.bytes().all(fits)
 }
 
 #[cfg(test)]
