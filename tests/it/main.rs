@@ -5,4 +5,5 @@
 mod actor;
 mod conference;
 mod harness;
+mod run;
 mod simulation;
