@@ -4,9 +4,11 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
-use std::{sync::Arc, time::Duration};
+pub mod sim;
 
-use crate::ids::{AccountId, CallId, Dialect, MemberId, RoomId};
+use std::{slice, sync::Arc, time::Duration};
+
+use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
 
 /// Something a backend must do, now.
 ///
@@ -60,6 +62,8 @@ pub enum Order {
     Place {
         /// The room.
         room: RoomId,
+        /// What its callers call it.
+        name: ConferenceName,
         /// The calls.
         calls: Vec<CallId>,
         /// What they hear while nothing is played to them.
@@ -120,6 +124,27 @@ pub enum Order {
         /// Of `0-9*#ABCD`.
         digit: char,
     },
+}
+
+impl Order {
+    /// Whom it concerns.
+    pub fn calls(&self) -> &[CallId] {
+        match self {
+            Self::Answer { call }
+            | Self::EarlyMedia { call }
+            | Self::End { call, .. }
+            | Self::Play { call, .. }
+            | Self::Stop { call }
+            | Self::SendDigits { call, .. } => slice::from_ref(call),
+            Self::Place { calls, .. }
+            | Self::Remove { calls, .. }
+            | Self::Mute { calls, .. }
+            | Self::Deafen { calls, .. }
+            | Self::Announce { calls, .. }
+            | Self::Hush { calls, .. }
+            | Self::RelayDigit { calls, .. } => calls,
+        }
+    }
 }
 
 /// What a member hears of a room, while nothing is played to it.
