@@ -288,3 +288,6 @@ impl Phones {
 fn made_up_number(call: CallId) -> Arc<str> {
     format!("1555{:07}", call.0.as_u128() % 10_000_000).into()
 }
+
+#[cfg(test)]
+mod tests;

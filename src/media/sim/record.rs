@@ -120,7 +120,6 @@ pub(super) fn transcript(entries: &[Entry]) -> String {
     entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }

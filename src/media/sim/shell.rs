@@ -306,3 +306,6 @@ impl Shard {
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

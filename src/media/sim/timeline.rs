@@ -32,14 +32,10 @@ impl Timeline {
     /// What lies beneath (silence, the room, the wait sound) leaves no entry if something else is
     /// heard in the same millisecond, and no second one if it goes on.
     pub(super) fn hear(&mut self, at_ms: u32, mark: Mark) {
-        let mut from_ms = at_ms;
-        if let Some(last) = self.rows.last() {
-            // Two threads may read the clock in one order and be heard in the other.
-            from_ms = from_ms.max(last.from_ms);
-            if last.from_ms == from_ms && last.kind.is_beneath() {
-                self.rows.pop();
-            }
-        }
+        // Two threads may read the clock in one order and be heard in the other.
+        let from_ms = at_ms.max(self.rows.last().map_or(0, |row| row.from_ms));
+        self.rows.pop_if(|row| row.from_ms == from_ms && row.kind.is_beneath());
+
         let Mark { kind, words } = mark;
         let goes_on = self.rows.last().is_some_and(|last| last.kind == kind && last.words == words);
         if goes_on && kind.is_beneath() {
@@ -59,7 +55,9 @@ impl Timeline {
     /// Nothing is heard any more.
     pub(super) fn end(&mut self, at_ms: u32) {
         let last = self.rows.last().map_or(0, |row| row.from_ms);
-        self.end = Some(at_ms.max(last));
+        let end = at_ms.max(last);
+        self.rows.pop_if(|row| row.from_ms == end && row.kind.is_beneath());
+        self.end = Some(end);
         self.rows.shrink_to_fit();
     }
 
