@@ -139,12 +139,12 @@ impl Phone {
             Order::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let score = Score::Program(Arc::clone(program));
-                self.play(now, settings, Layer::Played, Piece::numbered(*number, score));
+                self.play(now, settings, Piece::numbered(*number, Layer::Played, score));
             }
             Order::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
             Order::SendDigits { number, digits, .. } => {
                 let score = Score::Keys(Arc::clone(digits));
-                self.play(now, settings, Layer::Keys, Piece::numbered(*number, score));
+                self.play(now, settings, Piece::numbered(*number, Layer::Keys, score));
             }
             Order::Place { room, name, hears, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
@@ -163,7 +163,7 @@ impl Phone {
             Order::Announce { room, address, program, .. } => {
                 let score = Score::Program(Arc::clone(program));
                 let piece = Piece::over(*room, address.clone(), score);
-                self.play(now, settings, Layer::Announced, piece);
+                self.play(now, settings, piece);
             }
             Order::Hush { address, .. } => {
                 self.silence(now, settings, Layer::Announced, |piece| {
@@ -172,10 +172,10 @@ impl Phone {
             }
             Order::RelayDigit { room, digit, .. } => {
                 let piece = Piece::over(*room, None, Score::Relayed(*digit));
-                self.play(now, settings, Layer::Announced, piece);
+                self.play(now, settings, piece);
             }
         }
-        self.listen(now, settings);
+        self.listen(now);
     }
 
     /// Presses keys: the first one now, unless others wait.
@@ -193,17 +193,11 @@ impl Phone {
     }
 
     /// Holds the engine, or is back; nothing happens if it is so already.
-    pub(super) fn hold(
-        &mut self,
-        now: u32,
-        on: bool,
-        settings: &Settings,
-        heard: &mut dyn FnMut(Heard),
-    ) {
+    pub(super) fn hold(&mut self, now: u32, on: bool, heard: &mut dyn FnMut(Heard)) {
         if self.is_holding != on {
             self.is_holding = on;
             heard(Heard::Hold(on));
-            self.listen(now, settings);
+            self.listen(now);
         }
     }
 
@@ -249,12 +243,12 @@ impl Phone {
             None => {}
             Some(Move::Report(it)) => heard(it),
             Some(Move::Do(Deed::HangUp)) => self.hang_up(now, heard),
-            Some(Move::Do(Deed::Hold(on))) => self.hold(now, on, settings, heard),
+            Some(Move::Do(Deed::Hold(on))) => self.hold(now, on, heard),
             Some(Move::Do(Deed::Press(keys))) => self.hands().press(now, &keys),
             Some(Move::Do(Deed::Talk { ms })) => self.talk(now, ms, heard),
         }
         self.hands.take_if(|hands| hands.is_idle());
-        self.listen(now, settings);
+        self.listen(now);
     }
 
     fn place(
@@ -285,8 +279,8 @@ impl Phone {
         self.seat.as_ref().is_some_and(|seat| seat.room == room)
     }
 
-    fn play(&mut self, now: u32, settings: &Settings, layer: Layer, piece: Piece) {
-        self.sounds.get_or_insert_default().add(now, layer, piece, settings);
+    fn play(&mut self, now: u32, settings: &Settings, piece: Piece) {
+        self.sounds.get_or_insert_default().add(now, piece, settings);
     }
 
     fn silence(
@@ -317,12 +311,12 @@ impl Phone {
     }
 
     /// Writes down what is heard from now on.
-    fn listen(&mut self, now: u32, settings: &Settings) {
+    fn listen(&mut self, now: u32) {
         match self.line {
             Line::Ringing | Line::Over => return,
             Line::Early | Line::Answered => {}
         }
-        let heard = self.sounds.as_ref().and_then(|sounds| sounds.heard(settings));
+        let heard = self.sounds.as_ref().and_then(|sounds| sounds.heard());
         let (token, mark) = match heard {
             _ if self.is_holding => (0, Mark::SILENCE),
             Some(heard) => heard,

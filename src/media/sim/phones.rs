@@ -140,7 +140,7 @@ impl Phones {
         call: CallId,
         ms: u32,
     ) -> Result<(), PhoneError> {
-        self.act(now, account, call, |phone, at, _, heard| phone.talk(at, ms, heard))
+        self.act(now, account, call, |phone, at, heard| phone.talk(at, ms, heard))
     }
 
     /// Holds the engine (true), or is back; nothing happens if it is so already.
@@ -155,9 +155,7 @@ impl Phones {
         call: CallId,
         on: bool,
     ) -> Result<(), PhoneError> {
-        self.act(now, account, call, |phone, at, settings, heard| {
-            phone.hold(at, on, settings, heard);
-        })
+        self.act(now, account, call, |phone, at, heard| phone.hold(at, on, heard))
     }
 
     /// Hangs up: it is completed at once, and hears and does nothing more. The engine's
@@ -172,7 +170,7 @@ impl Phones {
         account: &AccountId,
         call: CallId,
     ) -> Result<(), PhoneError> {
-        self.act(now, account, call, |phone, at, _, heard| phone.hang_up(at, heard))
+        self.act(now, account, call, |phone, at, heard| phone.hang_up(at, heard))
     }
 
     /// What is told of a phone.
@@ -238,13 +236,13 @@ impl Phones {
         now: Instant,
         account: &AccountId,
         call: CallId,
-        act: impl FnOnce(&mut Phone, u32, &Settings, &mut dyn FnMut(Heard)),
+        act: impl FnOnce(&mut Phone, u32, &mut dyn FnMut(Heard)),
     ) -> Result<(), PhoneError> {
         self.find(account, call)?;
-        self.with(now, call, |phone, ms, settings, heard| match phone.is_over() {
+        self.with(now, call, |phone, ms, _, heard| match phone.is_over() {
             true => Err(PhoneError::Ended),
             false => {
-                act(phone, ms, settings, heard);
+                act(phone, ms, heard);
                 Ok(())
             }
         })

@@ -2,7 +2,7 @@
 //!
 //! The front of each layer runs in time, heard or not; the rest of a layer waits for it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Settings, timeline::Mark};
 use crate::{
@@ -22,14 +22,14 @@ const LONG_PAUSE_MS: u32 = 1_000;
 /// All that is played to one phone.
 #[derive(Debug, Default)]
 pub(super) struct Sounds {
-    /// Topmost first: [`Layer`].
-    layers: [VecDeque<Piece>; 3],
+    /// Topmost layer first, and within a layer in the order in which they came.
+    pieces: Vec<Piece>,
     /// The last token that was given out.
     token_last: u32,
 }
 
-/// What lies over what.
-#[derive(Clone, Copy, Debug)]
+/// What lies over what: the topmost first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Layer {
     /// Keys that the engine presses.
     Keys,
@@ -42,6 +42,7 @@ pub(super) enum Layer {
 /// Something to be played.
 #[derive(Debug)]
 pub(super) struct Piece {
+    layer: Layer,
     score: Score,
     /// Reported when it is over.
     number: Option<u32>,
@@ -63,29 +64,35 @@ pub(super) enum Score {
 
 impl Piece {
     /// Its end is reported with this number.
-    pub(super) fn numbered(number: u32, score: Score) -> Self {
-        let at = Position::default();
-        Self { score, number: Some(number), room: None, address: None, at }
+    pub(super) fn numbered(number: u32, layer: Layer, score: Score) -> Self {
+        Self { number: Some(number), ..Self::new(layer, score) }
     }
 
     /// Heard over a room, and gone with it.
     pub(super) fn over(room: RoomId, address: Option<Arc<Address>>, score: Score) -> Self {
-        let at = Position::default();
-        Self { score, number: None, room: Some(room), address, at }
+        Self { room: Some(room), address, ..Self::new(Layer::Announced, score) }
+    }
+
+    fn new(layer: Layer, score: Score) -> Self {
+        Self { layer, score, number: None, room: None, address: None, at: Position::default() }
     }
 }
 
 impl Sounds {
     pub(super) fn is_empty(&self) -> bool {
-        self.layers.iter().all(VecDeque::is_empty)
+        self.pieces.is_empty()
     }
 
     /// Adds a piece behind those of its layer.
-    pub(super) fn add(&mut self, now: u32, layer: Layer, piece: Piece, settings: &Settings) {
-        let queue = &mut self.layers[layer as usize];
-        queue.push_back(piece);
-        if queue.len() == 1 {
-            self.start_front(now, layer as usize, settings);
+    pub(super) fn add(&mut self, now: u32, piece: Piece, settings: &Settings) {
+        let layer = piece.layer;
+        let is_front = self.front(layer).is_none();
+        let index = self.pieces.partition_point(|it| it.layer <= layer);
+        // Most phones hear one thing at a time.
+        self.pieces.reserve_exact(1);
+        self.pieces.insert(index, piece);
+        if is_front {
+            self.start_front(now, layer, settings);
         }
     }
 
@@ -97,49 +104,53 @@ impl Sounds {
         settings: &Settings,
         is_out: impl Fn(&Piece) -> bool,
     ) {
-        let queue = &mut self.layers[layer as usize];
-        let is_front_out = queue.front().is_some_and(&is_out);
-        queue.retain(|piece| !is_out(piece));
+        let is_front_out = self.front(layer).is_some_and(|index| is_out(&self.pieces[index]));
+        self.pieces.retain(|piece| piece.layer != layer || !is_out(piece));
         if is_front_out {
-            self.start_front(now, layer as usize, settings);
+            self.start_front(now, layer, settings);
         }
     }
 
     /// When something here changes by itself.
     pub(super) fn due(&self) -> Option<u32> {
-        self.layers.iter().filter_map(|queue| queue.front()?.at.until).min()
+        self.fronts().filter_map(|piece| piece.at.until).min()
     }
 
     /// What was due now: each layer moves by one sound at most, so that what lasts no time is
     /// heard too. The numbers of pieces that are over go into `over`.
     pub(super) fn step(&mut self, now: u32, settings: &Settings, over: &mut dyn FnMut(u32)) {
-        for layer in 0..self.layers.len() {
-            let Some(piece) = self.layers[layer].front_mut() else { continue };
+        for layer in [Layer::Keys, Layer::Announced, Layer::Played] {
+            let Some(index) = self.front(layer) else { continue };
+            let piece = &mut self.pieces[index];
             if piece.at.until != Some(now) {
                 continue;
             }
-            if piece.advance(settings) {
-                self.start_front(now, layer, settings);
-            } else {
-                let number = piece.number;
-                self.layers[layer].pop_front();
-                self.start_front(now, layer, settings);
-                number.into_iter().for_each(&mut *over);
+            let goes_on = piece.advance(settings);
+            if !goes_on {
+                self.pieces.remove(index).number.into_iter().for_each(&mut *over);
             }
+            self.start_front(now, layer, settings);
         }
     }
 
     /// What is heard, if anything: a token that is new for each sound that begins, and a mark.
-    pub(super) fn heard(&self, settings: &Settings) -> Option<(u32, Mark)> {
-        let fronts = self.layers.iter().filter_map(VecDeque::front);
-        let mut parts = fronts.filter_map(|piece| Some((piece.at.token, piece.part(settings)?)));
-        parts.next().map(|(token, part)| (token, part.mark))
+    pub(super) fn heard(&self) -> Option<(u32, Mark)> {
+        self.fronts().find_map(|piece| Some((piece.at.token, piece.part()?.mark())))
     }
 
-    fn start_front(&mut self, now: u32, layer: usize, settings: &Settings) {
-        let Some(piece) = self.layers[layer].front_mut() else { return };
+    /// The first of each layer: it runs.
+    fn fronts(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.chunk_by(|one, next| one.layer == next.layer).filter_map(<[Piece]>::first)
+    }
+
+    fn front(&self, layer: Layer) -> Option<usize> {
+        self.pieces.iter().position(|piece| piece.layer == layer)
+    }
+
+    fn start_front(&mut self, now: u32, layer: Layer, settings: &Settings) {
+        let Some(index) = self.front(layer) else { return };
         self.token_last = self.token_last.wrapping_add(1).max(1);
-        piece.start(now, self.token_last, settings);
+        self.pieces[index].start(now, self.token_last, settings);
     }
 }
 
@@ -149,60 +160,70 @@ struct Position {
     sound: usize,
     /// How often the sound has been heard to its end.
     times: u32,
+    /// None: for ever.
     until: Option<u32>,
     token: u32,
 }
 
-/// One sound of a piece.
-struct Part {
-    mark: Mark,
-    /// None: for ever.
-    ms: Option<u32>,
-    times: u32,
-}
-
 impl Piece {
     fn start(&mut self, now: u32, token: u32, settings: &Settings) {
-        let part = self.part(settings);
-        self.at.token = token;
         // Without a sound it is over as soon as somebody looks.
-        self.at.until = part.map_or(Some(now), |part| Some(now.saturating_add(part.ms?)));
+        let ms = self.part().map_or(Some(0), |part| part.ms(settings));
+        self.at.until = ms.map(|ms| now.saturating_add(ms));
+        self.at.token = token;
     }
 
     /// To the next sound, or the next time of the same; false if there is none.
     fn advance(&mut self, settings: &Settings) -> bool {
-        let Some(part) = self.part(settings) else { return false };
-        self.at.times += 1;
+        let Some(part) = self.part() else { return false };
         // What lasts no time can be heard only once.
-        if self.at.times >= part.times || part.ms == Some(0) {
-            self.at.times = 0;
-            self.at.sound += 1;
-        }
-        self.part(settings).is_some()
+        let is_last = part.ms(settings) == Some(0) || self.at.times + 1 >= part.times();
+        self.at.times = if is_last { 0 } else { self.at.times + 1 };
+        self.at.sound += usize::from(is_last);
+        self.part().is_some()
     }
 
-    fn part(&self, settings: &Settings) -> Option<Part> {
+    fn part(&self) -> Option<Part<'_>> {
         match &self.score {
-            Score::Keys(keys) => keys.chars().nth(self.at.sound).map(Part::key),
-            Score::Program(program) => Some(Part::sound(program.get(self.at.sound)?, settings)),
-            Score::Relayed(key) => (self.at.sound == 0).then(|| Part::key(*key)),
+            Score::Keys(keys) => keys.chars().nth(self.at.sound).map(Part::Key),
+            Score::Program(program) => program.get(self.at.sound).map(Part::Sound),
+            Score::Relayed(key) => (self.at.sound == 0).then_some(Part::Key(*key)),
         }
     }
 }
 
-impl Part {
-    fn key(key: char) -> Self {
-        let (mark, ms) = match key {
-            'w' => (Mark::SILENCE, PAUSE_MS),
-            'W' => (Mark::SILENCE, LONG_PAUSE_MS),
-            _ => (Mark::tone(key), KEY_MS),
-        };
-        Self { mark, ms: Some(ms), times: 1 }
+/// One sound of a piece.
+enum Part<'a> {
+    /// A key, or a pause between keys.
+    Key(char),
+    Sound(&'a Sound),
+}
+
+impl Part<'_> {
+    /// How long it lasts; None for ever.
+    fn ms(&self, settings: &Settings) -> Option<u32> {
+        match self {
+            Self::Key('w') => Some(PAUSE_MS),
+            Self::Key('W') => Some(LONG_PAUSE_MS),
+            Self::Key(_) => Some(KEY_MS),
+            Self::Sound(Sound { times: 0, .. }) => None,
+            Self::Sound(sound) => Some(settings.length(&sound.what)),
+        }
     }
 
-    fn sound(sound: &Sound, settings: &Settings) -> Self {
-        let ms = (sound.times > 0).then(|| settings.length(&sound.what));
-        Self { mark: Mark::sound(&sound.what), ms, times: sound.times }
+    fn times(&self) -> u32 {
+        match self {
+            Self::Key(_) => 1,
+            Self::Sound(sound) => sound.times,
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        match self {
+            Self::Key('w' | 'W') => Mark::SILENCE,
+            Self::Key(key) => Mark::tone(*key),
+            Self::Sound(sound) => Mark::sound(&sound.what),
+        }
     }
 }
 
