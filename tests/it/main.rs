@@ -5,5 +5,6 @@
 mod actor;
 mod conference;
 mod harness;
+mod races;
 mod run;
 mod simulation;
