@@ -53,7 +53,7 @@ async fn kick_against_hang_up() {
     assert_eq!(members(kicked.await.unwrap()), Ok(vec![MemberId(2)]));
     bench.settle().await;
     let log = bench.log();
-    assert_eq!(log, ["remove 1", "2 exited kicked", "2 over", "call 2 ended Normal Hangup"]);
+    assert_eq!(log, ["remove 1", "2 exited kicked", "1 over", "call 2 ended Normal Hangup"]);
     bench.close().await;
 }
 
