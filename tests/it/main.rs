@@ -6,5 +6,7 @@ mod actor;
 mod conference;
 mod flows;
 mod harness;
+mod races;
+mod run;
 mod simulation;
 mod tidy;
