@@ -1,4 +1,32 @@
-//! A conference call control engine.
+//! A conference call control engine: a call runs an XML flow, `<Conference>` moves it, with its
+//! script, into a conference, and a kick lets the script go on at the next element.
+//!
+//! # The one idea
+//!
+//! A [`call::Call`] is a value that lives in exactly one place: in its own actor while it speaks
+//! or waits, in a conference actor while it is a member. It is moved, never shared; so "kicked
+//! but still in the room", "resumed twice" and "script lost" cannot be written down.
+//!
+//! # The floors
+//!
+//! A module uses its own floor and those below it; `tests/it/tidy.rs` keeps it so.
+//!
+//! | floor | modules | what they do |
+//! |---|---|---|
+//! | 0 words | [`ids`] | are used by all |
+//! | 1 ports | [`media`], [`store`], [`library`] | say what the world must do |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`directory`], [`numbers`] beside | decide: time is an argument, there is no IO, no clock, no tokio |
+//! | 3 tools and adapters | [`accounts`], [`library::folder`], [`store::marks`], [`media::sim`] | do IO |
+//! | 4 actors | [`actor`] | wait, and run machines |
+//! | 5 edges | [`api`], [`cli`] | speak to callers |
+//! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
+//!
+//! # Where to start
+//!
+//! [`call::Call`], then [`conference::Conference::handle`], then [`actor::house::House`], which
+//! has every move of a call between places. Machines take commands and give ordered effects;
+//! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
+//! of the real shells in an order that a seed picks, and checks what must always hold.
 
 pub mod actor;
 pub mod api;

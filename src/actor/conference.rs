@@ -40,6 +40,7 @@ pub struct Room {
     queue: mpsc::UnboundedSender<Message>,
     /// How many asks are in the queue. All else is bounded by the number of calls.
     asks: AtomicUsize,
+    asks_max: usize,
 }
 
 /// What waits in a room's queue.
@@ -83,7 +84,8 @@ pub(super) fn open(
     house: Arc<House>,
 ) -> (Arc<Room>, Actor) {
     let (sender, queue) = mpsc::unbounded_channel();
-    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0) });
+    let asks_max = settings.asks_max;
+    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
         machine: Conference::new(now, id, key.name.clone(), settings),
         id,
@@ -103,7 +105,7 @@ pub(super) fn open(
 impl Room {
     /// Only asks can be too many.
     pub(super) fn ask(&self, ask: Ask, reply: oneshot::Sender<Outcome>) -> Result<(), AskError> {
-        if ASKS_MAX <= self.asks.fetch_add(1, Ordering::Relaxed) {
+        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
             self.asks.fetch_sub(1, Ordering::Relaxed);
             return Err(AskError::Busy);
         }
@@ -247,6 +249,7 @@ impl Actor {
                     method: Method::Post,
                     purpose: Purpose::Sound,
                     fields: vec![("ConferenceName", self.key.name.to_string())],
+                    is_private: false,
                 };
                 let account = self.key.account.clone();
                 let reader = Reader::Room { key, room, number };
@@ -292,9 +295,6 @@ impl Actor {
         }
     }
 }
-
-/// Enough for every member of a large room to act at once.
-pub const ASKS_MAX: usize = 256;
 
 /// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
 pub const EFFECTS_PER_SLICE: usize = 256;

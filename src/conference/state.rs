@@ -46,18 +46,23 @@ pub struct Conference {
 pub struct Settings {
     /// A cap on what members state.
     pub members_max: usize,
+    /// So many asks may wait for their turn; who asks beyond that is told to come again.
+    pub asks_max: usize,
     /// For tests: the machine panics when it has come by so many fuses.
     pub fuse: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { members_max: MEMBERS_MAX, fuse: None }
+        Self { members_max: MEMBERS_MAX, asks_max: ASKS_MAX, fuse: None }
     }
 }
 
 /// A bulk of this size is still answered within some tens of milliseconds.
 const MEMBERS_MAX: usize = 10_000;
+
+/// Enough for every member of a large room to act at once.
+const ASKS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
@@ -380,7 +385,7 @@ impl Conference {
         self.give_floor(effects);
         let reply = self.reply.take();
         effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
-        if self.members.is_empty() {
+        if self.members.is_empty() && self.phase != Phase::Over {
             self.phase = Phase::Over;
             self.limit = Limit::None;
             self.deadlines.clear();

@@ -7,13 +7,16 @@ mod attrs;
 mod cause;
 mod digits;
 mod fault;
+mod field;
 mod place;
 mod run;
+mod url;
 pub mod verbs;
 mod xml;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use self::{attrs::Reading, place::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
     cause::{Cause, Exit, Then},
@@ -107,7 +110,7 @@ pub enum Effect {
 }
 
 /// A request for a document.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Request {
     /// `http(s)://…` or `flow:NAME`; as the author wrote it.
     pub url: Arc<str>,
@@ -117,6 +120,21 @@ pub struct Request {
     pub purpose: Purpose,
     /// Fields beside the standard ones, in order (`Digits`, `ConferenceName`, …).
     pub fields: Vec<(&'static str, String)>,
+    /// The fields' values belong into no log and no trace (`log="false"`); Debug leaves them out.
+    pub is_private: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, method, purpose, fields, is_private } = self;
+        let mut request = f.debug_struct("Request");
+        request.field("url", url).field("method", method).field("purpose", purpose);
+        match is_private {
+            true => request.field("fields", &"private"),
+            false => request.field("fields", fields),
+        };
+        request.finish()
+    }
 }
 
 /// How a URL is requested.
@@ -247,6 +265,55 @@ pub enum RecordFormat {
 }
 
 impl Flow {
+    /// Reads the whole document before any of it runs.
+    ///
+    /// # Errors
+    ///
+    /// What leaves the document without a meaning: it is not XML, its elements stand where they
+    /// must not, or it goes beyond a limit. What leaves it with one (an attribute that nobody
+    /// knows, a number that is none, stray text) is a remark.
+    pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
+        let root = xml::read(document)?;
+        if root.tag != RESPONSE.tag {
+            let tag = fault::clip(root.tag);
+            return Err(FlowError { at: root.at, fault: Fault::Root { tag } });
+        }
+
+        let mut remarks = Vec::new();
+        let mut root = Reading { dialect, info: &RESPONSE, element: &root, remarks: &mut remarks };
+        root.survey()?;
+        let mut steps = Vec::with_capacity(root.children().len());
+        for element in root.children() {
+            let verb = Verb::parse(&RESPONSE, element, dialect, root.remarks)?;
+            let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
+            steps.push(Step { at: element.at, is_early: false, verb });
+            if !is_pre_answer {
+                continue;
+            }
+            for early in &element.children {
+                let verb = Verb::parse(&verbs::PreAnswer::INFO, early, dialect, root.remarks)?;
+                steps.push(Step { at: early.at, is_early: true, verb });
+            }
+        }
+        remarks.sort_by_key(|remark| remark.at);
+        Ok(Self { dialect, steps, remarks })
+    }
+
+    /// The same, of bytes as they come from a file or a server.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::parse`]; or the bytes are no UTF-8.
+    pub fn from_bytes(document: &[u8], dialect: Dialect) -> Result<Self, FlowError> {
+        match str::from_utf8(document) {
+            Ok(document) => Self::parse(document, dialect),
+            Err(error) => Err(FlowError {
+                at: Ruler::of(document).place(error.valid_up_to()),
+                fault: Fault::Utf8,
+            }),
+        }
+    }
+
     /// What a sound document (`waitSound`, `enterSound`, `exitSound`) plays: its Play, Speak and
     /// Wait; others are passed over (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {

@@ -75,7 +75,8 @@ pub enum Order {
         /// The calls.
         calls: Vec<CallId>,
     },
-    /// Whether the others hear these members. A member is not muted until told.
+    /// Whether the others hear these members. A member is not muted until told, which may be
+    /// just before it is placed; removal from the room ends it.
     Mute {
         /// The room.
         room: RoomId,

@@ -1,0 +1,203 @@
+//! Asking for keys: prompts, tries and time-outs, for `<GetDigits>`, `<GetInput>` and `<Gather>`.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Action, Effect, field::Keys};
+use crate::media::Program;
+
+/// What `digitEndTimeout="auto"` is: long enough to look at a note, short enough to seem quick.
+pub(super) const DIGITS_END_AUTO: Duration = Duration::from_secs(3);
+
+/// What is asked for, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Collect {
+    /// Heard at the beginning of each try.
+    pub(super) prompts: Option<Program>,
+    /// Heard after a key that is not valid.
+    pub(super) invalid_sound: Option<Program>,
+    /// Keys count. If not, tries end by time only.
+    pub(super) takes_keys: bool,
+    pub(super) valid: Keys,
+    /// The key that ends the input, and is no part of it.
+    pub(super) finish: Option<char>,
+    pub(super) digits_max: u32,
+    /// How many in all.
+    pub(super) tries: u32,
+    /// From the end of the prompts.
+    pub(super) first_key_within: Option<Duration>,
+    pub(super) next_key_within: Duration,
+    /// From the end of the prompts.
+    pub(super) all_within: Option<Duration>,
+    pub(super) action: Option<Action>,
+    pub(super) fields: Fields,
+    /// What is entered belongs into no log.
+    pub(super) is_private: bool,
+}
+
+/// What the action is told (contract 3.7, 3.8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fields {
+    Digits,
+    Input,
+}
+
+impl Fields {
+    pub(super) fn of(self, digits: String) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Digits => vec![("Digits", digits)],
+            Self::Input => vec![
+                ("InputType", "dtmf".to_owned()),
+                ("Digits", digits),
+                ("Speech", String::new()),
+                ("SpeechConfidenceScore", String::new()),
+            ],
+        }
+    }
+}
+
+/// One such question, under way.
+#[derive(PartialEq)]
+pub(super) struct Collector {
+    pub(super) terms: Arc<Collect>,
+    phase: Phase,
+    tries_left: u32,
+    digits: String,
+    /// When the next key must be there.
+    key_by: Option<Instant>,
+    /// When the try is over.
+    all_by: Option<Instant>,
+}
+
+/// What the caller hears of a question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Prompts,
+    Silence,
+    InvalidSound,
+}
+
+/// How a question stands.
+#[derive(Debug, PartialEq)]
+pub(super) enum Progress {
+    Asking,
+    Entered(String),
+    /// All tries are over.
+    Nothing,
+}
+
+impl Collector {
+    pub(super) fn begin(terms: Arc<Collect>, now: Instant, effects: &mut Vec<Effect>) -> Self {
+        let tries_left = terms.tries;
+        let (phase, digits) = (Phase::Silence, String::new());
+        let mut this = Self { terms, phase, tries_left, digits, key_by: None, all_by: None };
+        this.prompt(now, effects);
+        this
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.key_by.into_iter().chain(self.all_by).min()
+    }
+
+    pub(super) fn digit(&mut self, now: Instant, key: char, effects: &mut Vec<Effect>) -> Progress {
+        if !self.terms.takes_keys || self.phase == Phase::InvalidSound || !Keys::ALL.has(key) {
+            return Progress::Asking;
+        }
+        if self.phase == Phase::Prompts {
+            effects.push(Effect::Stop);
+            self.listen(now);
+        }
+
+        if self.terms.finish == Some(key) {
+            return self.end_try(now, effects);
+        }
+        if !self.terms.valid.has(key) {
+            self.digits.clear();
+            return self.refuse(now, effects);
+        }
+        self.digits.push(key);
+        if self.digits.len() == usize::try_from(self.terms.digits_max).unwrap_or(usize::MAX) {
+            return self.end_try(now, effects);
+        }
+        self.key_by = Some(now + self.terms.next_key_within);
+        Progress::Asking
+    }
+
+    /// What was played is over.
+    pub(super) fn over(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+        match self.phase {
+            Phase::Prompts => self.listen(now),
+            Phase::Silence => (),
+            Phase::InvalidSound => return self.next_try(now, effects),
+        }
+        Progress::Asking
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+        match self.deadline().is_some_and(|deadline| deadline <= now) {
+            true => self.end_try(now, effects),
+            false => Progress::Asking,
+        }
+    }
+
+    fn prompt(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match &self.terms.prompts {
+            Some(prompts) => {
+                self.phase = Phase::Prompts;
+                effects.push(Effect::Play(prompts.clone()));
+            }
+            None => self.listen(now),
+        }
+    }
+
+    fn listen(&mut self, now: Instant) {
+        self.phase = Phase::Silence;
+        self.key_by = self.terms.first_key_within.map(|within| now + within);
+        self.all_by = self.terms.all_within.map(|within| now + within);
+    }
+
+    /// No key, and nothing is said against it: the next try.
+    fn end_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+        (self.key_by, self.all_by) = (None, None);
+        match self.digits.is_empty() {
+            true => self.next_try(now, effects),
+            false => Progress::Entered(std::mem::take(&mut self.digits)),
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+        let Some(sound) = self.terms.invalid_sound.clone() else {
+            return self.end_try(now, effects);
+        };
+        (self.key_by, self.all_by) = (None, None);
+        self.phase = Phase::InvalidSound;
+        effects.push(Effect::Play(sound));
+        Progress::Asking
+    }
+
+    fn next_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+        self.tries_left = self.tries_left.saturating_sub(1);
+        if self.tries_left == 0 {
+            return Progress::Nothing;
+        }
+        self.prompt(now, effects);
+        Progress::Asking
+    }
+}
+
+/// Without what has been entered.
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { terms: _, phase, tries_left, digits, key_by, all_by } = self;
+        f.debug_struct("Collector")
+            .field("phase", phase)
+            .field("tries_left", tries_left)
+            .field("digits", &digits.len())
+            .field("key_by", key_by)
+            .field("all_by", all_by)
+            .finish()
+    }
+}

@@ -1,0 +1,392 @@
+//! A flow under way on one call: events and the time go in, effects come out.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Action, Cause, Effect, Event, Exit, Flow, Missing, Purpose, Request, Step, Then, Verb,
+    digits::{Collector, Progress},
+    url,
+    verbs::Start,
+    xml::ELEMENTS_MAX,
+};
+use crate::{
+    ids::Dialect,
+    media::{Ending, HangupCause, HangupSource},
+};
+
+/// Documents per call (trust 3): more is a loop, however slow.
+const DOCUMENTS_MAX: u16 = 10_000;
+/// So many documents in a row in which nothing is heard are a loop …
+const QUIET_DOCUMENTS_MAX: u32 = 20;
+/// … if they come within this time; slower ones cost little, and may be meant.
+const QUIET_WITHIN: Duration = Duration::from_secs(10);
+
+/// Steps between waits (trust 3). A document is run forwards only and getting another one is a
+/// wait, so its length is the bound.
+const STEPS_MAX: usize = 1_000;
+const _: () = assert!(ELEMENTS_MAX <= STEPS_MAX);
+
+/// One per call, and most calls are parked in a conference.
+const _: () = assert!(size_of::<Run>() <= 48);
+
+/// A flow and the place reached in it.
+///
+/// Wherever it is, it waits for exactly one thing, or is over: what [`Run::handle`] did last was
+/// [`Effect::End`] then.
+#[derive(Debug, PartialEq)]
+pub struct Run {
+    /// None until the first document is here.
+    flow: Option<Arc<Flow>>,
+    wait: Wait,
+    /// Documents since something was heard; None is none.
+    quiet: Option<Box<Quiet>>,
+    step: u32,
+    documents: u16,
+    dialect: Dialect,
+    is_answered: bool,
+}
+
+/// What is waited for.
+#[derive(Debug, PartialEq)]
+enum Wait {
+    Document(Purpose),
+    Keys(Box<Collector>),
+    /// The end of what is played or sent.
+    Over,
+    Pause(Box<Pause>),
+    Room,
+    /// Nothing: the run is over.
+    Ended,
+}
+
+#[derive(Debug, PartialEq)]
+struct Pause {
+    ends_at: Instant,
+    /// Ends it early.
+    silence: Option<Duration>,
+    /// Since when nobody talks; None while somebody does.
+    silent_since: Option<Instant>,
+}
+
+impl Pause {
+    fn deadline(&self) -> Instant {
+        match (self.silence, self.silent_since) {
+            (Some(silence), Some(since)) => self.ends_at.min(since + silence),
+            (None, _) | (_, None) => self.ends_at,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Quiet {
+    since: Instant,
+    documents: u32,
+}
+
+impl Run {
+    /// A call whose first document is still to come: as [`Event::Fetched`], for
+    /// [`Purpose::Answer`].
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            flow: None,
+            wait: Wait::Document(Purpose::Answer),
+            quiet: None,
+            step: 0,
+            documents: 0,
+            dialect,
+            is_answered: false,
+        }
+    }
+
+    /// Drops the current element, whatever it waits for: a document that a REST transfer names is
+    /// to come, as [`Event::Fetched`]. Changes nothing once the run is over.
+    pub fn transfer(&mut self) {
+        if self.wait != Wait::Ended {
+            self.wait = Wait::Document(Purpose::Transfer);
+        }
+    }
+
+    /// Takes one event to its end; appends effects in order. Elements that need no waiting run on
+    /// at once. An event that the current element does not wait for changes nothing.
+    pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Digit(key) => {
+                if let Wait::Keys(collector) = &mut self.wait {
+                    let progress = collector.digit(now, key, effects);
+                    self.collected(now, progress, effects);
+                }
+            }
+            Event::Fetched(fetched) => {
+                let Wait::Document(purpose) = self.wait else { return };
+                match fetched {
+                    Ok(flow) => self.enter(now, flow, effects),
+                    Err(missing) => {
+                        self.end(missing.ending(purpose), HangupSource::Error, effects);
+                    }
+                }
+            }
+            Event::Left(exit) => {
+                if self.wait == Wait::Room {
+                    self.left(now, &exit, effects);
+                }
+            }
+            Event::Over => match &mut self.wait {
+                Wait::Over => self.advance(now, effects),
+                Wait::Keys(collector) => {
+                    let progress = collector.over(now, effects);
+                    self.collected(now, progress, effects);
+                }
+                Wait::Document(_) | Wait::Ended | Wait::Pause(_) | Wait::Room => (),
+            },
+            Event::Talk(is_talking) => {
+                if let Wait::Pause(pause) = &mut self.wait {
+                    pause.silent_since = (!is_talking).then_some(now);
+                }
+            }
+            Event::Tick => self.tick(now, effects),
+        }
+    }
+
+    /// When [`Event::Tick`] is next due.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.wait {
+            Wait::Keys(collector) => collector.deadline(),
+            Wait::Pause(pause) => Some(pause.deadline()),
+            Wait::Document(_) | Wait::Ended | Wait::Over | Wait::Room => None,
+        }
+    }
+
+    /// The number of the current element within its document, from zero.
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// The current element; None before the first and behind the last.
+    pub fn current(&self) -> Option<&Step> {
+        self.flow.as_ref()?.steps.get(usize::try_from(self.step).ok()?)
+    }
+
+    /// How many documents have been run.
+    pub fn documents(&self) -> u32 {
+        self.documents.into()
+    }
+
+    fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match &mut self.wait {
+            Wait::Keys(collector) => {
+                let progress = collector.tick(now, effects);
+                self.collected(now, progress, effects);
+            }
+            Wait::Pause(pause) if pause.deadline() <= now => self.advance(now, effects),
+            Wait::Pause(_) | Wait::Document(_) | Wait::Ended | Wait::Over | Wait::Room => (),
+        }
+    }
+
+    /// Begins a document.
+    fn enter(&mut self, now: Instant, flow: Arc<Flow>, effects: &mut Vec<Effect>) {
+        if self.documents == DOCUMENTS_MAX {
+            return self.end(HangupCause::LoopDetected, HangupSource::Error, effects);
+        }
+        // Nothing else would answer: an empty document does, then ends (contract 3.1).
+        if flow.steps.is_empty() {
+            self.answer(effects);
+        }
+        let quiet = self.quiet.get_or_insert_with(|| Box::new(Quiet { since: now, documents: 0 }));
+        quiet.documents += 1;
+        self.documents += 1;
+        self.flow = Some(flow);
+        self.step = 0;
+        self.run_on(now, None, effects);
+    }
+
+    fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
+        // Whoever owns the call ends it; there is nothing to run.
+        if exit.then == Then::HangUp {
+            return;
+        }
+        let Some(Step { verb: Verb::Conference(verb), .. }) = self.current() else { return };
+        let Some(action) = verb.entry.action.clone() else {
+            return self.pass(now, Some(exit.cause), effects);
+        };
+        let mut fields = vec![
+            ("ConferenceName", verb.room.to_string()),
+            ("ConferenceExitCause", exit.cause.text().to_owned()),
+        ];
+        fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
+        self.ask(now, action, fields, false, Some(exit.cause), effects);
+    }
+
+    fn collected(&mut self, now: Instant, progress: Progress, effects: &mut Vec<Effect>) {
+        let digits = match progress {
+            Progress::Asking => return,
+            Progress::Nothing => return self.advance(now, effects),
+            Progress::Entered(digits) => digits,
+        };
+        let Wait::Keys(collector) = &self.wait else { return };
+        let terms = collector.terms.clone();
+        self.quiet = None;
+        match terms.action.clone() {
+            Some(action) => {
+                let fields = terms.fields.of(digits);
+                self.ask(now, action, fields, terms.is_private, None, effects);
+            }
+            None => self.advance(now, effects),
+        }
+    }
+
+    /// Asks an element's action, and waits for its answer or goes on.
+    fn ask(
+        &mut self,
+        now: Instant,
+        action: Action,
+        fields: Vec<(&'static str, String)>,
+        is_private: bool,
+        left: Option<Cause>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Action { url, method, redirects } = action;
+        let purpose = Purpose::Action;
+        let request = Request { url, method, purpose, fields, is_private };
+        if redirects {
+            return self.fetch(now, request, effects);
+        }
+        if url::is_target(&request.url) {
+            effects.push(Effect::Notify(request));
+        }
+        self.pass(now, left, effects);
+    }
+
+    fn fetch(&mut self, now: Instant, request: Request, effects: &mut Vec<Effect>) {
+        if !url::is_target(&request.url) {
+            let missing = Missing::NotUrl(request.url);
+            return self.end(missing.ending(request.purpose), HangupSource::Error, effects);
+        }
+        match &mut self.quiet {
+            Some(quiet) if QUIET_WITHIN < now.saturating_duration_since(quiet.since) => {
+                self.quiet = None;
+            }
+            Some(quiet) if QUIET_DOCUMENTS_MAX <= quiet.documents => {
+                return self.end(HangupCause::LoopDetected, HangupSource::Error, effects);
+            }
+            Some(_) | None => (),
+        }
+        self.wait = Wait::Document(request.purpose);
+        effects.push(Effect::Fetch(request));
+    }
+
+    fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.pass(now, None, effects);
+    }
+
+    fn pass(&mut self, now: Instant, left: Option<Cause>, effects: &mut Vec<Effect>) {
+        self.step += 1;
+        self.run_on(now, left, effects);
+    }
+
+    /// Begins the current element, and those behind it, until one needs waiting. `left` is by
+    /// what the call is out of the conference right before it.
+    fn run_on(&mut self, now: Instant, mut left: Option<Cause>, effects: &mut Vec<Effect>) {
+        while let Some(step) = self.current() {
+            let (answers, start) = (step.verb.answers() && !step.is_early, step.verb.begin());
+            effects.push(Effect::Begin { step: self.step });
+            if answers {
+                self.answer(effects);
+            }
+            if self.perform(now, start, effects) {
+                return;
+            }
+            self.step += 1;
+            left = None;
+        }
+
+        let dialect = self.dialect;
+        let at_end =
+            Ending { cause: HangupCause::EndOfXml, source: HangupSource::Platform(dialect) };
+        let Ending { cause, source } = left.map_or(at_end, |cause| cause.ending_at_end(dialect));
+        self.end(cause, source, effects);
+    }
+
+    /// Whether it is waited for, or the end.
+    fn perform(&mut self, now: Instant, start: Start, effects: &mut Vec<Effect>) -> bool {
+        match start {
+            Start::Next => return false,
+            Start::EarlyMedia => {
+                effects.push(Effect::EarlyMedia);
+                return false;
+            }
+            Start::Schedule(after) => {
+                effects.push(Effect::Schedule(after));
+                return false;
+            }
+            Start::Send { digits, awaits } => {
+                effects.push(Effect::SendDigits { digits, awaits });
+                self.wait = Wait::Over;
+                return awaits;
+            }
+            Start::Fetch(request) => self.fetch(now, request, effects),
+            Start::HangUp(unanswered) => {
+                let cause = if self.is_answered { HangupCause::Normal } else { unanswered };
+                self.end(cause, HangupSource::AnswerXml, effects);
+            }
+            Start::Collect(terms) => {
+                if terms.prompts.is_some() {
+                    self.quiet = None;
+                }
+                self.wait = Wait::Keys(Box::new(Collector::begin(terms, now, effects)));
+            }
+            Start::Join { room, entry } => {
+                self.quiet = None;
+                self.wait = Wait::Room;
+                effects.push(Effect::Join { room, entry });
+            }
+            Start::Pause { length, silence } => {
+                self.quiet = None;
+                let (ends_at, silent_since) = (now + length, Some(now));
+                self.wait = Wait::Pause(Box::new(Pause { ends_at, silence, silent_since }));
+            }
+            Start::Play(program) => {
+                self.quiet = None;
+                self.wait = Wait::Over;
+                effects.push(Effect::Play(program));
+            }
+        }
+        true
+    }
+
+    fn answer(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_answered {
+            self.is_answered = true;
+            effects.push(Effect::Answer);
+        }
+    }
+
+    fn end(&mut self, cause: HangupCause, source: HangupSource, effects: &mut Vec<Effect>) {
+        self.wait = Wait::Ended;
+        effects.push(Effect::End(Ending { cause, source }));
+    }
+}
+
+impl Missing {
+    /// How a call ends that cannot have a document (contract 3.14).
+    fn ending(&self, purpose: Purpose) -> HangupCause {
+        match (self, purpose) {
+            (Self::Invalid(_), Purpose::Action) => HangupCause::ActionXmlInvalid,
+            (Self::Invalid(_), Purpose::Answer | Purpose::Sound) => HangupCause::AnswerXmlInvalid,
+            (Self::Invalid(_), Purpose::Redirect) => HangupCause::RedirectXmlInvalid,
+            (Self::Invalid(_), Purpose::Transfer) => HangupCause::TransferXmlInvalid,
+            (Self::NotUrl(_), Purpose::Action) => HangupCause::ActionUrlInvalid,
+            (Self::NotUrl(_), Purpose::Redirect) => HangupCause::RedirectUrlInvalid,
+            (Self::NotUrl(_), Purpose::Transfer) => HangupCause::TransferUrlInvalid,
+            (Self::Unreachable(_), Purpose::Action) => HangupCause::ActionUrlUnreachable,
+            // There is no code for an answer URL that is none; and a run asks for no sounds.
+            (Self::NotUrl(_) | Self::Unreachable(_), Purpose::Answer | Purpose::Sound) => {
+                HangupCause::AnswerUrlUnreachable
+            }
+            (Self::Unreachable(_), Purpose::Redirect) => HangupCause::RedirectUrlUnreachable,
+            (Self::Unreachable(_), Purpose::Transfer) => HangupCause::TransferUrlUnreachable,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What counts as a URL in a flow: `http(s)://…`, `flow:NAME`, and the built-in `sound:…`.
+
+/// A URL that can be asked for a document.
+pub(super) fn is_target(text: &str) -> bool {
+    is_web(text) || is_local(text)
+}
+
+/// `http://…` or `https://…`.
+pub(super) fn is_web(text: &str) -> bool {
+    let is_scheme =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
+    let Some(scheme) = ["http://", "https://"].into_iter().find(|it| is_scheme(it)) else {
+        return false;
+    };
+    let rest = &text[scheme.len()..];
+    !rest.starts_with(['/', '?', '#', ':', '@']) && is_unbroken(rest)
+}
+
+/// A sound in itself: one that is made here, or a file.
+pub(super) fn is_audio(text: &str) -> bool {
+    is_target(text) || is_built_in(text)
+}
+
+/// One of the sounds that are made here.
+pub(super) fn is_built_in(text: &str) -> bool {
+    matches!(text, "sound:hold" | "sound:ring" | "sound:beep")
+}
+
+/// A document or a file of the account's own.
+fn is_local(text: &str) -> bool {
+    text.strip_prefix("flow:").is_some_and(is_unbroken)
+}
+
+fn is_unbroken(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|char: char| char.is_whitespace() || char.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_http_or_local() {
+        for text in ["http://a", "https://a.example/b?c=d#e", "HTTP://a", "flow:menu", "flow:ü"] {
+            assert!(is_target(text), "{text}");
+        }
+        for text in ["", "http://", "http:///b", "http://?a", "https//a", "ftp://a", "a.example"] {
+            assert!(!is_target(text), "{text}");
+        }
+        for text in
+            ["flow:", "flow:a b", "http://a b", "http://a\u{7}", "sound:hold", "é", "http:/é"]
+        {
+            assert!(!is_target(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sound_may_be_built_in() {
+        assert!(is_audio("sound:ring") && is_audio("https://a/b.mp3") && is_audio("flow:b.wav"));
+        assert!(!is_audio("sound:bell") && !is_audio("b.wav"));
+    }
+}

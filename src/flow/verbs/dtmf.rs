@@ -1,0 +1,47 @@
+//! `<DTMF>`: sends key presses.
+
+use std::sync::Arc;
+
+use super::{Start, Vendors};
+use crate::flow::{
+    FlowError, Kind,
+    attrs::{Reading, verb},
+};
+
+verb! {
+    /// Sends the keys that its text names to the far end.
+    ///
+    /// ```xml
+    /// <DTMF async="false">1W23#</DTMF>
+    /// ```
+    pub struct Dtmf {
+        /// The keys, and pauses; None where the text makes no sense.
+        pub digits: Option<Arc<str>>,
+        /// Waits until they are sent.
+        pub awaits: bool,
+    }
+    "DTMF", Vendors::Both, text Digits, holds &[], answers true;
+
+    /// Goes on at once; else when the keys are sent.
+    is_async: bool = "async" [Kind::Bool] or true, like "false";
+}
+
+impl Dtmf {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { is_async } = Rows::read(reading);
+        let digits: String = reading.element.text.split_whitespace().collect();
+        let fits = |char| matches!(char, '0'..='9' | '*' | '#' | 'w' | 'W');
+        let digits = (!digits.is_empty() && digits.chars().all(fits)).then(|| digits.into());
+        if digits.is_none() {
+            reading.is_idle("write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s");
+        }
+        Ok(Self { digits, awaits: !is_async })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        match &self.digits {
+            Some(digits) => Start::Send { digits: digits.clone(), awaits: self.awaits },
+            None => Start::Next,
+        }
+    }
+}

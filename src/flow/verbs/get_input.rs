@@ -1,0 +1,121 @@
+//! `<GetInput>`: asks for keys or speech. `<Gather>` is the same under Vobiz' name.
+
+/// Declares the verb under one of its names.
+macro_rules! input {
+    ($(#[doc = $doc:literal])+ $name:ident, $tag:literal, $vendors:expr) => {
+        use std::{sync::Arc, time::Duration};
+
+        use super::{Start, Vendors};
+        use crate::flow::{
+            FlowError, Kind, Method, Oddity,
+            attrs::{METHOD, Reading, verb},
+            digits::{Collect, DIGITS_END_AUTO, Fields},
+            field::{FinishKey, Keys, SecondsOrAuto},
+        };
+
+        verb! {
+            $(#[doc = $doc])+
+            pub struct $name {
+                /// What is asked, and how.
+                pub(in crate::flow) collect: Arc<Collect>,
+            }
+            $tag, $vendors, text None, holds &["Speak", "Play", "Wait"], answers true;
+
+            /// Asked with the input.
+            action: Option<Arc<str>> = "action" [Kind::Target], like "https://example.com/input";
+            /// How `action` is asked.
+            method: Method = "method" [METHOD] or "POST", like "GET";
+            /// What counts as input.
+            input_type: Option<Arc<str>> = "inputType"
+                [Kind::Choice(&["dtmf", "speech", "dtmf speech", "speech dtmf"])], like "dtmf";
+            /// Seconds from the end of the prompts to the end of the try.
+            all_within: Duration = "executionTimeout" [Kind::Seconds(5, 60)] or 15, like "30";
+            /// Seconds from key to key.
+            next_key_within: SecondsOrAuto = "digitEndTimeout" [Kind::SecondsOrAuto(2, 10)]
+                or "auto", like "5";
+            /// Seconds from the end of the prompts to the first key.
+            first_key_within: Option<Duration> = "startInputTimeout" [Kind::Seconds(1, 60)],
+                like "5";
+            /// The key that ends the input, and is no part of it.
+            finish: FinishKey = "finishOnKey" [Kind::Key] or '#', like "*";
+            /// So many keys end the input.
+            digits_max: u32 = "numDigits" [Kind::Number(1, 32)] or 32, like "4";
+            /// How many times it is asked in all.
+            tries: u32 = "retries" [Kind::Number(1, 100)] or 1, like "3";
+            /// The answer of `action` is the next document; else it is only told.
+            redirects: bool = "redirect" [Kind::Bool] or true, like "false";
+            /// False keeps the input out of logs and traces.
+            logs: bool = "log" [Kind::Bool] or true, like "false";
+
+            idle {
+                /// Seconds of silence that end what is said.
+                "speechEndTimeout" [Kind::SecondsOrAuto(2, 10)] or "auto", like "5":
+                    "no speech is heard";
+                /// What is listened for.
+                "speechModel" [Kind::Choice(&["default", "command_and_search", "phone_call"])]
+                    or "default", like "phone_call": "no speech is heard";
+                /// Phrases that are likely to be said, with commas between them.
+                "hints" [Kind::Text], like "yes,no": "no speech is heard";
+                /// What is spoken.
+                "language" [Kind::Text] or "en-US", like "fr-FR": "no speech is heard";
+                /// Told of what is understood so far.
+                "interimSpeechResultsCallback" [Kind::Web], like "https://example.com/interim":
+                    "no speech is heard";
+                /// How that is told.
+                "interimSpeechResultsCallbackMethod" [METHOD] or "POST", like "GET":
+                    "no speech is heard";
+                /// Leaves out rude words.
+                "profanityFilter" [Kind::Bool] or false, like "true": "no speech is heard";
+            }
+        }
+
+        impl $name {
+            pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+                let rows = Rows::read(reading);
+                reading.expect("action", "what is entered is told to nobody");
+                reading.expect("inputType", "keys are taken, as with inputType=\"dtmf\"");
+                let input_type = rows.input_type.as_deref().unwrap_or("dtmf");
+                if input_type.contains("speech") {
+                    let note = "no speech is heard";
+                    reading.remark_on("inputType", Oddity::AttributeIdle { name: "speech", note });
+                }
+                let prompts = reading.prompts()?;
+                let collect = Collect {
+                    prompts: (!prompts.is_empty()).then(|| prompts.into()),
+                    invalid_sound: None,
+                    takes_keys: input_type.contains("dtmf"),
+                    valid: Keys::ALL,
+                    finish: rows.finish.0,
+                    digits_max: rows.digits_max,
+                    tries: rows.tries,
+                    first_key_within: rows.first_key_within,
+                    next_key_within: rows.next_key_within.0.unwrap_or(DIGITS_END_AUTO),
+                    all_within: Some(rows.all_within),
+                    action: reading.action(rows.action, rows.method, rows.redirects),
+                    fields: Fields::Input,
+                    is_private: !rows.logs,
+                };
+                Ok(Self { collect: Arc::new(collect) })
+            }
+
+            pub(super) fn begin(&self) -> Start {
+                Start::Collect(self.collect.clone())
+            }
+        }
+    };
+}
+pub(super) use input;
+
+input! {
+    /// Plays what is in it, and takes the keys that the caller presses. A key ends the prompts.
+    ///
+    /// With keys, `action` is asked, with the fields `InputType`, `Digits`, `Speech` and
+    /// `SpeechConfidenceScore`; without one, the flow goes on at the next element.
+    ///
+    /// ```xml
+    /// <GetInput action="flow:menu" inputType="dtmf" numDigits="1">
+    ///   <Speak>Press 1 for the weekly meeting.</Speak>
+    /// </GetInput>
+    /// ```
+    GetInput, "GetInput", Vendors::Plivo("<Gather>")
+}

@@ -1,0 +1,57 @@
+//! `<Hangup>`: ends the call.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Start, Vendors};
+use crate::{
+    flow::{
+        FlowError, Kind,
+        attrs::{Reading, verb},
+    },
+    media::HangupCause,
+};
+
+/// No call lasts longer (contract 7: 24 hours).
+const SCHEDULE_SECONDS_MAX: u32 = 86_400;
+
+verb! {
+    /// Ends the call: at once, or so many seconds from here, while the flow goes on.
+    ///
+    /// ```xml
+    /// <Response>
+    ///   <Hangup schedule="60"/>
+    ///   <Speak loop="0">You have one minute.</Speak>
+    /// </Response>
+    /// ```
+    pub struct Hangup {
+        /// How a call ends that is not answered.
+        pub unanswered: HangupCause,
+        /// So long from here, instead of at once.
+        pub schedule: Option<Duration>,
+    }
+    "Hangup", Vendors::Both, text None, holds &[], answers false;
+
+    /// What the caller is told, if the call is not answered.
+    reason: Option<Arc<str>> = "reason" [Kind::Choice(&["busy", "rejected"])], like "busy";
+    /// Seconds until the call ends, while the flow goes on.
+    schedule: Option<Duration> = "schedule" [Kind::Seconds(1, SCHEDULE_SECONDS_MAX)], like "60";
+}
+
+impl Hangup {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { reason, schedule } = Rows::read(reading);
+        let unanswered = match reason.as_deref() {
+            Some("busy") => HangupCause::Busy,
+            Some("rejected") => HangupCause::Rejected,
+            _ => HangupCause::Normal,
+        };
+        Ok(Self { unanswered, schedule })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        match self.schedule {
+            Some(after) => Start::Schedule(after),
+            None => Start::HangUp(self.unanswered),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `<Play>`: plays a sound to the call.
+
+use super::{Start, Vendors};
+use crate::{
+    flow::{
+        FlowError, Kind,
+        attrs::{Reading, verb},
+        url,
+    },
+    media::{Program, Sound, What},
+};
+
+verb! {
+    /// Plays the sound that its text names, then goes on.
+    ///
+    /// The text is the URL of an mp3 or wav file, `flow:FILE`, or one of the built-in sounds
+    /// `sound:hold`, `sound:ring` and `sound:beep`.
+    ///
+    /// ```xml
+    /// <Play loop="2">https://example.com/welcome.mp3</Play>
+    /// ```
+    pub struct Play {
+        /// The sound; None where the text names none.
+        pub program: Option<Program>,
+    }
+    "Play", Vendors::Both, text Url, holds &[], answers true;
+
+    /// How many times; 0 is for as long as the call is up.
+    times: u32 = "loop" [Kind::Number(0, u32::MAX)] or 1, like "3";
+}
+
+impl Play {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { times } = Rows::read(reading);
+        let text = reading.element.words();
+        if !url::is_audio(&text) {
+            reading.is_idle("its text is no http://, https://, flow:FILE or sound:hold|ring|beep");
+            return Ok(Self { program: None });
+        }
+        let what = What::Url(text.as_ref().into());
+        Ok(Self { program: Some([Sound { what, times }].into()) })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        self.program.clone().map_or(Start::Next, Start::Play)
+    }
+}

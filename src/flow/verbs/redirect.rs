@@ -1,0 +1,49 @@
+//! `<Redirect>`: goes on with another document.
+
+use std::sync::Arc;
+
+use super::{Start, Vendors};
+use crate::flow::{
+    FlowError, Method, Oddity, Purpose, Request,
+    attrs::{METHOD, Reading, verb},
+    fault::clip,
+    url,
+};
+
+verb! {
+    /// Goes on with the document that its text names. Nothing after it runs.
+    ///
+    /// The text is a URL: `http(s)://…`, or `flow:NAME` for a file among the flows.
+    ///
+    /// ```xml
+    /// <Redirect method="GET">https://example.com/next</Redirect>
+    /// ```
+    pub struct Redirect {
+        /// As written.
+        pub url: Arc<str>,
+        /// How it is asked.
+        pub method: Method,
+    }
+    "Redirect", Vendors::Both, text Url, holds &[], answers true;
+
+    /// How the document is asked for.
+    method: Method = "method" [METHOD] or "POST", like "GET";
+}
+
+impl Redirect {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { method } = Rows::read(reading);
+        let url = reading.element.words();
+        if !url::is_target(&url) {
+            let at = reading.element.text_at.first().copied().unwrap_or(reading.element.at);
+            reading.remark(at, Oddity::Url { url: clip(&url) });
+        }
+        Ok(Self { url: url.as_ref().into(), method })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        let (url, method) = (self.url.clone(), self.method);
+        let (purpose, fields) = (Purpose::Redirect, Vec::new());
+        Start::Fetch(Request { url, method, purpose, fields, is_private: false })
+    }
+}

@@ -1,0 +1,80 @@
+//! `<Speak>`: speaks a text to the call.
+
+use std::sync::Arc;
+
+use super::{Start, Vendors};
+use crate::{
+    flow::{
+        FlowError, Kind,
+        attrs::{Reading, verb},
+        xml::{Element, collapse},
+    },
+    media::{Program, Sound, What},
+};
+
+/// Elements of SSML that the vendors take (contract 3.2).
+const SSML: &[&str] =
+    &["break", "cont", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w"];
+/// Those of them that stand between words; the others may stand within one.
+const BETWEEN: &[&str] = &["break", "p", "s"];
+
+verb! {
+    /// Speaks its text, then goes on. Elements of SSML in it are read as their text.
+    ///
+    /// ```xml
+    /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are <emphasis>early</emphasis>.</Speak>
+    /// ```
+    pub struct Speak {
+        /// The words; None where there are none.
+        pub program: Option<Program>,
+    }
+    "Speak", Vendors::Both, text Words, holds SSML, answers true;
+
+    /// `WOMAN`, `MAN`, or a name that the speech backend knows, such as `Polly.Joanna`.
+    voice: Arc<str> = "voice" [Kind::Text] or "WOMAN", like "MAN";
+    /// The language of the text.
+    language: Arc<str> = "language" [Kind::Text] or "en-US", like "fr-FR";
+    /// How many times; 0 is for as long as the call is up.
+    times: u32 = "loop" [Kind::Number(0, u32::MAX)] or 1, like "3";
+}
+
+impl Speak {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { voice, language, times } = Rows::read(reading);
+        let element = reading.element;
+        let text: Arc<str> = match element.children.is_empty() {
+            true => element.words().into(),
+            false => {
+                let mut text = String::new();
+                append(element, &mut text)?;
+                collapse(&text).into()
+            }
+        };
+        if text.is_empty() {
+            reading.is_idle("it has no text");
+            return Ok(Self { program: None });
+        }
+        let what = What::Speech { text, voice, language };
+        Ok(Self { program: Some([Sound { what, times }].into()) })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        self.program.clone().map_or(Start::Next, Start::Play)
+    }
+}
+
+/// An element's text with that of the elements in it, each in its place.
+fn append(element: &Element<'_>, text: &mut String) -> Result<(), FlowError> {
+    let mut from = 0;
+    for child in &element.children {
+        text.push_str(&element.text[from..child.text_before]);
+        from = child.text_before;
+        super::check_place(&Speak::INFO, child)?;
+        let between = if BETWEEN.contains(&child.tag) { " " } else { "" };
+        text.push_str(between);
+        append(child, text)?;
+        text.push_str(between);
+    }
+    text.push_str(&element.text[from..]);
+    Ok(())
+}

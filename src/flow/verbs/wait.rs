@@ -1,0 +1,60 @@
+//! `<Wait>`: lets time pass.
+
+use std::time::Duration;
+
+use super::{Start, Vendors};
+use crate::{
+    flow::{
+        FlowError, Kind,
+        attrs::{Reading, verb},
+    },
+    media::{Sound, What},
+};
+
+/// No call lasts longer (contract 7: 24 hours).
+const SECONDS_MAX: u32 = 86_400;
+
+verb! {
+    /// Lets time pass, then goes on. It does not answer the call.
+    ///
+    /// ```xml
+    /// <Wait length="30" silence="true" minSilence="2000"/>
+    /// ```
+    pub struct Wait {
+        /// For so long.
+        pub length: Duration,
+        /// Or until the far end has been silent for so long.
+        pub silence: Option<Duration>,
+    }
+    "Wait", Vendors::Both, text None, holds &[], answers false;
+
+    /// Seconds.
+    length: Duration = "length" [Kind::Seconds(1, SECONDS_MAX)] or 1, like "30";
+    /// Ends as soon as the far end has been silent for `minSilence`.
+    silence: bool = "silence" [Kind::Bool] or false, like "true";
+    /// How long the silence must last; without it, `silence` changes nothing.
+    min_silence: Option<u32> = "minSilence" [Kind::Milliseconds(1, SECONDS_MAX * 1_000)]
+        or none / 2000, like "3000";
+
+    idle {
+        /// Ends when a voicemail's beep is heard.
+        "beep" [Kind::Text] or false, like "true": "no beep is listened for";
+    }
+}
+
+impl Wait {
+    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+        let Rows { length, silence, min_silence } = Rows::read(reading);
+        let min_silence = min_silence.map(|it| Duration::from_millis(it.into()));
+        Ok(Self { length, silence: min_silence.filter(|_| silence) })
+    }
+
+    pub(super) fn begin(&self) -> Start {
+        Start::Pause { length: self.length, silence: self.silence }
+    }
+
+    /// As a part of a sound document, or of a prompt.
+    pub(super) fn sound(&self) -> Sound {
+        What::Silence(self.length).into()
+    }
+}

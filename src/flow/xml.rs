@@ -1,0 +1,655 @@
+//! From text to elements. The only file that knows quick-xml.
+
+use std::borrow::Cow;
+
+use quick_xml::{
+    Error, Reader, XmlVersion,
+    errors::{IllFormedError, SyntaxError},
+    escape::resolve_predefined_entity,
+    events::{
+        BytesDecl, BytesRef, Event,
+        attributes::{AttrError, Attribute as RawAttribute, Attributes},
+    },
+};
+
+use super::{Fault, FlowError, Place, fault::clip, place::Ruler};
+
+/// An element, with everything the verbs need and nothing of the parser. Its texts are parts of
+/// the document wherever that is possible.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Element<'a> {
+    /// The place of its `<`.
+    pub(super) at: Place,
+    pub(super) tag: &'a str,
+    pub(super) attributes: Vec<Attribute<'a>>,
+    pub(super) children: Vec<Self>,
+    /// Its own text, as it stands there: without that of its children, blanks and all.
+    pub(super) text: Cow<'a, str>,
+    /// How much of its parent's text comes before it, in bytes.
+    pub(super) text_before: usize,
+    /// Where each piece of text between two tags begins.
+    pub(super) text_at: Vec<Place>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attribute<'a> {
+    /// The place of its name.
+    pub(super) at: Place,
+    pub(super) name: &'a str,
+    pub(super) value: Cow<'a, str>,
+}
+
+impl Element<'_> {
+    /// Its own text, with single blanks between its words and none around it.
+    pub(super) fn words(&self) -> Cow<'_, str> {
+        collapse(&self.text)
+    }
+}
+
+/// A text with single blanks between its words and none around it.
+pub(super) fn collapse(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    let is_odd = |pair: (char, char)| pair.0.is_whitespace() && (pair.0 != ' ' || pair.1 == ' ');
+    match text.chars().zip(text.chars().skip(1)).any(is_odd) {
+        false => text.into(),
+        true => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
+    }
+}
+
+/// What the vendors allow (contract 3.1).
+const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
+/// The deepest sensible nesting is five; the rest is room for SSML.
+const DEPTH_MAX: usize = 32;
+/// Many times the longest flow seen; it bounds what a call runs without waiting, too.
+pub(super) const ELEMENTS_MAX: usize = 1_000;
+/// Twice what the verb with the most attributes has.
+const ATTRIBUTES_MAX: usize = 64;
+
+/// Reads one document and returns its root.
+pub(super) fn read(document: &str) -> Result<Element<'_>, FlowError> {
+    let document = document.strip_prefix('\u{feff}').unwrap_or(document);
+    let mut tree = Tree {
+        document,
+        ruler: Ruler::new(document),
+        offset: 0,
+        end: 0,
+        elements: 0,
+        open: Vec::with_capacity(4),
+        root: None,
+        in_text: false,
+    };
+    if DOCUMENT_BYTES_MAX < document.len() {
+        return Err(tree.fault(Fault::Limit { what: "bytes", max: DOCUMENT_BYTES_MAX }));
+    }
+    tree.check_characters()?;
+
+    let mut reader = Reader::from_str(document);
+    loop {
+        tree.offset = position(reader.buffer_position());
+        match reader.read_event() {
+            Ok(Event::Eof) => return tree.finish(),
+            Ok(event) => {
+                tree.end = position(reader.buffer_position());
+                tree.take(event)?;
+            }
+            Err(error) => {
+                let at = position(reader.error_position());
+                return Err(tree.misread(&error, at));
+            }
+        }
+    }
+}
+
+fn position(offset: u64) -> usize {
+    usize::try_from(offset).expect("the document is in memory")
+}
+
+/// What has been read so far.
+struct Tree<'a> {
+    document: &'a str,
+    ruler: Ruler<'a>,
+    /// Where the current event begins, and where it ends.
+    offset: usize,
+    end: usize,
+    elements: usize,
+    open: Vec<Element<'a>>,
+    root: Option<Element<'a>>,
+    /// Whether a piece of text has begun since the last tag.
+    in_text: bool,
+}
+
+impl<'a> Tree<'a> {
+    /// XML knows no control characters but tab, line feed and carriage return.
+    fn check_characters(&mut self) -> Result<(), FlowError> {
+        // Without a way out of the loop it is done sixteen bytes at a time.
+        let bytes = self.document.as_bytes();
+        if !bytes.iter().fold(false, |any, &byte| any | is_control(byte)) {
+            return Ok(());
+        }
+        self.offset = bytes.iter().position(|&byte| is_control(byte)).unwrap_or_default();
+        Err(self.malformed("a control character, which XML does not allow: leave it out".into()))
+    }
+
+    fn take(&mut self, event: Event<'a>) -> Result<(), FlowError> {
+        match event {
+            Event::Start(start) => self.start(start.name().0.len(), start.len()),
+            Event::Empty(start) => {
+                self.start(start.name().0.len(), start.len())?;
+                self.close();
+                Ok(())
+            }
+            Event::End(_) => {
+                self.close();
+                Ok(())
+            }
+            Event::Text(_) => self.text(self.offset, self.end),
+            Event::CData(_) => self.text(self.offset + "<![CDATA[".len(), self.end - "]]>".len()),
+            Event::GeneralRef(reference) => match resolve(&reference) {
+                Some(char) => self.character(char),
+                None => Err(self.malformed(unknown_entity(&reference))),
+            },
+            Event::Decl(declaration) => self.declaration(&declaration),
+            Event::DocType(_) => Err(self.fault(Fault::DocumentType)),
+            Event::Comment(_) | Event::Eof | Event::PI(_) => Ok(()),
+        }
+    }
+
+    fn start(&mut self, name_len: usize, len: usize) -> Result<(), FlowError> {
+        let content = &self.document[self.offset + 1..][..len];
+        let tag = &content[..name_len];
+        if self.root.is_some() {
+            return Err(self.fault(Fault::RootSecond { tag: clip(tag) }));
+        }
+        if self.open.len() == DEPTH_MAX {
+            return Err(
+                self.fault(Fault::Limit { what: "elements within each other", max: DEPTH_MAX })
+            );
+        }
+        if self.elements == ELEMENTS_MAX {
+            return Err(self.fault(Fault::Limit { what: "elements", max: ELEMENTS_MAX }));
+        }
+        if !is_name(tag) {
+            let what = "an element's name must follow this <: write &lt; for a plain <";
+            return Err(self.malformed(what.into()));
+        }
+
+        let at = self.here();
+        let text_before = self.open.last().map_or(0, |parent| parent.text.len());
+        let attributes = self.attributes(content, name_len)?;
+        self.open.push(Element { at, tag, attributes, text_before, ..Element::default() });
+        self.elements += 1;
+        self.in_text = false;
+        Ok(())
+    }
+
+    fn attributes(
+        &mut self,
+        content: &'a str,
+        name_len: usize,
+    ) -> Result<Vec<Attribute<'a>>, FlowError> {
+        let mut attributes = Vec::new();
+        let begin = self.offset + 1;
+        for attribute in Attributes::new(content, name_len) {
+            let attribute = attribute.map_err(|error| self.misread_attribute(&error, begin))?;
+            let name = attribute.key.0;
+            // The name is a part of the tag: its address is its place.
+            let within = name.as_ptr().addr() - content.as_ptr().addr();
+            self.offset = begin + within;
+            if attributes.len() == ATTRIBUTES_MAX {
+                let what = "attributes in an element";
+                return Err(self.fault(Fault::Limit { what, max: ATTRIBUTES_MAX }));
+            }
+            if !content[..within].ends_with(is_blank) {
+                return Err(self.malformed("put a blank before this attribute".into()));
+            }
+            if !is_name(name) {
+                return Err(self.malformed(format!("{:?} names no attribute", clip(name))));
+            }
+            let value = value(&attribute).map_err(|what| self.malformed(what))?;
+            attributes.push(Attribute { at: self.here(), name, value });
+        }
+        Ok(attributes)
+    }
+
+    fn close(&mut self) {
+        let closed = self.open.pop().expect("quick-xml matches end tags");
+        self.in_text = false;
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(closed),
+            None => self.root = Some(closed),
+        }
+    }
+
+    fn text(&mut self, from: usize, to: usize) -> Result<(), FlowError> {
+        let text = &self.document[from..to];
+        let blank = text.len() - text.trim_start().len();
+        if blank < text.len() {
+            self.begin_text(from + blank)?;
+        }
+        let Some(element) = self.open.last_mut() else { return Ok(()) };
+        match element.text.is_empty() {
+            true => element.text = text.into(),
+            false => element.text.to_mut().push_str(text),
+        }
+        Ok(())
+    }
+
+    fn character(&mut self, char: char) -> Result<(), FlowError> {
+        if !char.is_whitespace() || self.open.is_empty() {
+            self.begin_text(self.offset)?;
+        }
+        let Some(element) = self.open.last_mut() else { return Ok(()) };
+        element.text.to_mut().push(char);
+        Ok(())
+    }
+
+    fn begin_text(&mut self, offset: usize) -> Result<(), FlowError> {
+        if self.in_text {
+            return Ok(());
+        }
+        let at = self.ruler.place(offset);
+        let Some(element) = self.open.last_mut() else {
+            return Err(FlowError { at, fault: Fault::RootText });
+        };
+        element.text_at.push(at);
+        self.in_text = true;
+        Ok(())
+    }
+
+    fn declaration(&mut self, declaration: &BytesDecl<'_>) -> Result<(), FlowError> {
+        if self.offset != 0 {
+            let what = "nothing, not even a blank, stands before <?xml: move it to the very start";
+            return Err(self.malformed(what.into()));
+        }
+        if declaration.version().is_err() {
+            let what = "the declaration must name its version first: <?xml version=\"1.0\"?>";
+            return Err(self.malformed(what.into()));
+        }
+        match declaration.encoding() {
+            None => Ok(()),
+            Some(Ok(name)) if is_utf8(&name) => Ok(()),
+            Some(Ok(name)) => Err(self.fault(Fault::Encoding { name: clip(&name) })),
+            Some(Err(error)) => Err(self.misread_attribute(&error, self.offset + 2)),
+        }
+    }
+
+    fn finish(mut self) -> Result<Element<'a>, FlowError> {
+        if let Some(open) = self.open.last() {
+            let what = format!("<{0}> is not closed: </{0}> is missing", clip(open.tag));
+            return Err(FlowError { at: open.at, fault: Fault::Xml { what } });
+        }
+        match self.root.take() {
+            Some(root) => Ok(root),
+            None => Err(self.fault(Fault::RootMissing)),
+        }
+    }
+
+    fn here(&mut self) -> Place {
+        self.ruler.place(self.offset)
+    }
+
+    fn fault(&mut self, fault: Fault) -> FlowError {
+        FlowError { at: self.here(), fault }
+    }
+
+    fn malformed(&mut self, what: String) -> FlowError {
+        self.fault(Fault::Xml { what })
+    }
+
+    /// In our words, and where the thing begins that is wrong.
+    fn misread(&mut self, error: &Error, at: usize) -> FlowError {
+        self.offset = match error {
+            Error::IllFormed(_) => at,
+            Error::Encoding(_) | Error::Escape(_) | Error::InvalidAttr(_) => self.offset,
+            Error::Io(_) | Error::Namespace(_) | Error::Syntax(_) => self.offset,
+        };
+        let what = match error {
+            Error::Syntax(error) => unclosed(*error).to_owned(),
+            Error::IllFormed(error) => self.ill_formed(error),
+            Error::Encoding(_) | Error::Escape(_) | Error::InvalidAttr(_) => error.to_string(),
+            Error::Io(_) | Error::Namespace(_) => error.to_string(),
+        };
+        self.malformed(what)
+    }
+
+    fn ill_formed(&self, error: &IllFormedError) -> String {
+        match error {
+            IllFormedError::MismatchedEndTag { expected, found } => {
+                let at = self.open.last().map(|it| it.at).unwrap_or_default();
+                let (expected, found) = (clip(expected), clip(found));
+                format!("</{found}> closes nothing here: <{expected}> of {at} is still open")
+            }
+            IllFormedError::UnmatchedEndTag(found) => {
+                format!("</{}> closes nothing: no element is open", clip(found))
+            }
+            IllFormedError::UnclosedReference => AMPERSAND.to_owned(),
+            IllFormedError::MissingDoctypeName => Fault::DocumentType.to_string(),
+            IllFormedError::DoubleHyphenInComment | IllFormedError::MissingDeclVersion(_) => {
+                error.to_string()
+            }
+            IllFormedError::MissingEndTag(_) | IllFormedError::UnknownVersion => error.to_string(),
+        }
+    }
+
+    /// `begin` is where the tag's content begins, from which the error counts.
+    fn misread_attribute(&mut self, error: &AttrError, begin: usize) -> FlowError {
+        let (offset, what) = match *error {
+            AttrError::ExpectedEq(at) => {
+                (at, "an attribute is written name=\"value\": = is missing before this")
+            }
+            AttrError::ExpectedValue(at) => (at, "after this = a value in quotes is missing"),
+            AttrError::UnquotedValue(at) => (at, "put this value into quotes"),
+            AttrError::ExpectedQuote(at, _) => (at, "the quote that ends this value is missing"),
+            AttrError::Duplicated(at, _) => (at, "this element has this attribute already"),
+        };
+        self.offset = begin + offset;
+        self.malformed(what.to_owned())
+    }
+}
+
+const AMPERSAND: &str = "this & begins an entity, and its ; is missing: write &amp; for a plain &";
+
+fn unclosed(error: SyntaxError) -> &'static str {
+    match error {
+        SyntaxError::InvalidBangMarkup => "<! begins a comment or CDATA, and this is neither",
+        SyntaxError::UnclosedCData => "this <![CDATA[ is not closed: ]]> is missing",
+        SyntaxError::UnclosedComment => "this comment is not closed: --> is missing",
+        SyntaxError::UnclosedDoctype => "a flow has no DOCTYPE: leave it out",
+        SyntaxError::UnclosedPI => "this <? is not closed: ?> is missing",
+        SyntaxError::UnclosedTag => {
+            "this tag is not closed: > is missing (or write &lt; for a plain <)"
+        }
+        SyntaxError::UnclosedXmlDecl => "this <?xml is not closed: ?> is missing",
+        SyntaxError::UnclosedDoubleQuotedAttributeValue => {
+            "a value in this tag is not closed: \" is missing"
+        }
+        SyntaxError::UnclosedSingleQuotedAttributeValue => {
+            "a value in this tag is not closed: ' is missing"
+        }
+    }
+}
+
+fn unknown_entity(name: &str) -> String {
+    format!("there is no entity &{};: write &amp; for a plain &", clip(name))
+}
+
+/// Entities come as events of their own: a reader that skips them loses every `&amp;`.
+fn resolve(reference: &BytesRef<'_>) -> Option<char> {
+    match reference.resolve_char_ref() {
+        Ok(Some(char)) => Some(char).filter(|char| is_allowed(*char)),
+        Ok(None) => resolve_predefined_entity(reference)?.chars().next(),
+        Err(_) => None,
+    }
+}
+
+fn value<'a>(attribute: &RawAttribute<'a>) -> Result<Cow<'a, str>, String> {
+    let name = attribute.key.0;
+    if attribute.value.contains('<') {
+        return Err(format!("{}: write &lt; for a plain < in a value", clip(name)));
+    }
+    let value = attribute.normalized_value(XmlVersion::Explicit1_0);
+    let value = value.map_err(|_| {
+        format!("{}: an & in this value begins no entity: write &amp; for a plain &", clip(name))
+    })?;
+    // As it stands in the document it has been checked: only what a reference made can be odd.
+    match matches!(value, Cow::Borrowed(_)) || value.chars().all(is_allowed) {
+        true => Ok(value),
+        false => Err(format!("{}: a control character, which XML does not allow", clip(name))),
+    }
+}
+
+fn is_utf8(encoding: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"].iter().any(|name| name.eq_ignore_ascii_case(encoding))
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')
+}
+
+fn is_allowed(char: char) -> bool {
+    u8::try_from(char).map_or(!matches!(char, '\u{fffe}' | '\u{ffff}'), |byte| !is_control(byte))
+}
+
+fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\n' | '\r')
+}
+
+/// Strict where a slip is likely: in ASCII. Beyond it, nearly all characters are good in names.
+fn is_name(text: &str) -> bool {
+    let fits = |char: char| match char {
+        '-' | '.' | ':' | '_' => true,
+        _ => char.is_ascii_alphanumeric() || !char.is_ascii(),
+    };
+    let is_start = |char: char| !char.is_ascii_digit() && !matches!(char, '-' | '.');
+    text.chars().next().is_some_and(is_start) && text.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flow::Flow, ids::Dialect};
+
+    #[track_caller]
+    fn check(document: &str, expected: &str) {
+        let got = match Flow::parse(document, Dialect::Vobiz) {
+            Ok(flow) => flow.remarks.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(got, expected, "{document}");
+    }
+
+    #[test]
+    fn keeps_entities_and_character_data() {
+        let root =
+            read("<Speak>Fish &amp; chips &#233;&#x20;<![CDATA[<now>\n&amp;]]> </Speak>").unwrap();
+        assert_eq!(root.words(), "Fish & chips é <now> &amp;");
+        let root = read("<Play loop='1' x='&lt;&quot;a\tb&#10;'/>").unwrap();
+        assert_eq!(root.attributes[1].value, "<\"a b\n");
+    }
+
+    #[test]
+    fn collapses_blanks() {
+        for (text, expected) in [
+            ("", ""),
+            (" \n ", ""),
+            (" a ", "a"),
+            ("a b", "a b"),
+            ("a  b", "a b"),
+            ("a\tb\r\nc", "a b c"),
+            ("a\u{a0}b", "a b"),
+        ] {
+            assert_eq!(collapse(text), expected, "{text:?}");
+        }
+        assert!(matches!(collapse("  plain words  "), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn copies_nothing_that_stands_in_the_document() {
+        let root = read("<Response a='b'>text<x/></Response>").unwrap();
+        assert!(matches!(root.text, Cow::Borrowed("text")));
+        assert!(matches!(root.attributes[0].value, Cow::Borrowed("b")));
+    }
+
+    #[test]
+    fn has_one_root_and_it_is_called_response() {
+        check("<Answer/>", "1:1: a flow begins with <Response>, not with <Answer>");
+        check(
+            "<Response/>\n <Response/>",
+            "2:2: a document has one root: move <Response> into <Response>, or leave it out",
+        );
+        let text = "text outside of <Response>: move it into an element, or leave it out";
+        check("<Response/> x", &format!("1:13: {text}"));
+        check("\n é <Response/>", &format!("2:2: {text}"));
+        check("<Response/>&#32;", &format!("1:12: {text}"));
+        check("", "1:1: there is no <Response>: the document is empty");
+        check("<!-- a -->\n", "2:1: there is no <Response>: the document is empty");
+        check("\u{feff}<Response/>", "");
+        check("\u{feff}\u{feff}<Response/>", &format!("1:1: {text}"));
+    }
+
+    #[test]
+    fn knows_one_encoding() {
+        check("<?xml version='1.0' encoding='utf-8'?><Response/>", "");
+        check("<?xml version=\"1.0\"?>\n<?php?><!-- x --><Response/>", "");
+        check(
+            "<?xml version='1.0' encoding='latin1'?><Response/>",
+            r#"1:1: a flow is written in UTF-8, not in "latin1": save it as UTF-8 and declare that"#,
+        );
+        let bytes = b"<Response>\n  \xe9</Response>";
+        let error = Flow::from_bytes(bytes, Dialect::Vobiz).unwrap_err().to_string();
+        let expected = "this byte is none of it: save the file as UTF-8";
+        assert_eq!(error, format!("2:3: a flow is written in UTF-8, and {expected}"));
+    }
+
+    #[test]
+    fn nothing_stands_before_the_declaration() {
+        let late = "nothing, not even a blank, stands before <?xml: move it to the very start";
+        check("\n<?xml version='1.0'?><Response/>", &format!("2:1: {late}"));
+        check("<?xml version='1.0'?><?xml version='1.0'?><Response/>", &format!("1:22: {late}"));
+        check("<Response><?xml version='1.0'?></Response>", &format!("1:11: {late}"));
+        check("\u{feff}<?xml version='1.0'?><Response/>", "");
+        let version = "the declaration must name its version first: <?xml version=\"1.0\"?>";
+        check("<?xml encoding='utf-8'?><Response/>", &format!("1:1: {version}"));
+        check("<?xml?><Response/>", &format!("1:1: {version}"));
+    }
+
+    #[test]
+    fn refuses_what_could_grow() {
+        let document_type = "a flow has no DOCTYPE: leave it out";
+        check("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", &format!("1:1: {document_type}"));
+        check("<!DOCTYPE", &format!("1:1: {document_type}"));
+        check("\n<!DOCTYPE>", &format!("2:1: {document_type}"));
+    }
+
+    #[test]
+    fn keeps_to_its_limits() {
+        let error = |document: String| read(&document).unwrap_err().to_string();
+        let nested = |depth| "<x>".repeat(depth) + &"</x>".repeat(depth);
+        assert!(read(&nested(DEPTH_MAX)).is_ok());
+        let expected = "1:97: a flow has at most 32 elements within each other";
+        assert!(error(nested(DEPTH_MAX + 1)).starts_with(expected));
+
+        let many = |n| format!("<x>\n{}</x>", "<y/>".repeat(n - 1));
+        assert!(read(&many(ELEMENTS_MAX)).is_ok());
+        let expected = "2:3997: a flow has at most 1000 elements:";
+        assert!(error(many(ELEMENTS_MAX + 1)).starts_with(expected));
+
+        let wide =
+            |n| format!("<x {}/>", (0..n).map(|i| format!("a{i:02}='' ")).collect::<String>());
+        assert!(read(&wide(ATTRIBUTES_MAX)).is_ok());
+        let expected = "1:452: a flow has at most 64 attributes in an element:";
+        assert!(error(wide(ATTRIBUTES_MAX + 1)).starts_with(expected));
+
+        let long = |n: usize| format!("<x>{}</x>", " ".repeat(n - 7));
+        assert!(read(&long(DOCUMENT_BYTES_MAX)).is_ok());
+        let expected = "1:1: a flow has at most 102400 bytes:";
+        assert!(error(long(DOCUMENT_BYTES_MAX + 1)).starts_with(expected));
+    }
+
+    #[test]
+    fn says_where_a_tag_is_amiss() {
+        check(
+            "<Response>\n <Speak>a</Response>",
+            "2:10: </Response> closes nothing here: <Speak> of 2:2 is still open",
+        );
+        check("</Response>", "1:1: </Response> closes nothing: no element is open");
+        check("<Response>\n  <Speak>a", "2:3: <Speak> is not closed: </Speak> is missing");
+        check(
+            "<Response>\n  <Speak a",
+            "2:3: this tag is not closed: > is missing (or write &lt; for a plain <)",
+        );
+        check("<Response>\n <Speak a='", "2:2: a value in this tag is not closed: ' is missing");
+        check("<Response>\n <Speak a=\"", "2:2: a value in this tag is not closed: \" is missing");
+        check(
+            "<Response> 1 < 2 </Response>",
+            "1:14: an element's name must follow this <: write &lt; for a plain <",
+        );
+        check(
+            "<Response> <1/></Response>",
+            "1:12: an element's name must follow this <: write &lt; for a plain <",
+        );
+        check(
+            "<Response> <",
+            "1:12: this tag is not closed: > is missing (or write &lt; for a plain <)",
+        );
+        check("<Response>\n<!-- a", "2:1: this comment is not closed: --> is missing");
+        check("<Response>\n <![CDATA[ a", "2:2: this <![CDATA[ is not closed: ]]> is missing");
+        check("<Response>\n<? a", "2:1: this <? is not closed: ?> is missing");
+        check("<?xml", "1:1: this <?xml is not closed: ?> is missing");
+        check(
+            "<Response>\n <!x></Response>",
+            "2:2: <! begins a comment or CDATA, and this is neither",
+        );
+    }
+
+    #[test]
+    fn says_where_an_attribute_is_amiss() {
+        let twice = "this element has this attribute already";
+        check(
+            "<Response>\n<Speak voice='a'\n  voice='b'>c</Speak></Response>",
+            &format!("3:3: {twice}"),
+        );
+        let equals = "an attribute is written name=\"value\": = is missing before this";
+        check("<Response><Speak é voice='a'/></Response>", &format!("1:20: {equals}"));
+        check("<Response><Speak voice=a/></Response>", "1:24: put this value into quotes");
+        check(
+            "<Response><Speak voice=/></Response>",
+            "1:24: after this = a value in quotes is missing",
+        );
+        check(
+            "<Response><Speak a='b'c='d'/></Response>",
+            "1:23: put a blank before this attribute",
+        );
+        check("<Response><Speak \"='b'/></Response>", "1:18: \"\\\"\" names no attribute");
+        check(
+            "<Response><Speak a='<'/></Response>",
+            "1:18: a: write &lt; for a plain < in a value",
+        );
+        check(
+            "<Response>\n<Redirect x='1' url='http://a?b&c'/></Response>",
+            "2:17: url: an & in this value begins no entity: write &amp; for a plain &",
+        );
+        check(
+            "<Response><Speak a='&#1;'/></Response>",
+            "1:18: a: a control character, which XML does not allow",
+        );
+    }
+
+    #[test]
+    fn says_where_a_text_is_amiss() {
+        check(
+            "<Response>\n <Play>http://a?b&c</Play></Response>",
+            "2:18: this & begins an entity, and its ; is missing: write &amp; for a plain &",
+        );
+        check(
+            "<Response>\n <Play>a&nbsp;b</Play></Response>",
+            "2:9: there is no entity &nbsp;: write &amp; for a plain &",
+        );
+        check(
+            "<Response>&#1;</Response>",
+            "1:11: there is no entity &#1;: write &amp; for a plain &",
+        );
+        check(
+            "<Response>a &",
+            "1:13: this & begins an entity, and its ; is missing: write &amp; for a plain &",
+        );
+        check(
+            "<Response>\n é\u{7}</Response>",
+            "2:3: a control character, which XML does not allow: leave it out",
+        );
+    }
+
+    #[test]
+    fn remarks_on_stray_text_where_it_begins() {
+        check(
+            "<Response>\n  é <Hangup>now</Hangup>\n <!-- x -->&amp;c<![CDATA[ \n d]]> e</Response>",
+            "2:3: text that <Response> has no use for is ignored\n\
+             2:13: text that <Hangup> has no use for is ignored\n\
+             3:12: text that <Response> has no use for is ignored",
+        );
+        check(
+            "<Response><Hangup><![CDATA[ \n  d]]></Hangup></Response>",
+            "2:3: text that <Hangup> has no use for is ignored",
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! A house on the current runtime, with everything it does written down.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use conflow::{
+    actor::house::{AskError, House, Links, Tasks, Trace},
+    call::{Call, Direction, Party},
+    conference::{Answer, Ask, News, Outcome, Settings, Who},
+    flow::{Cause, Fetched, Flow, Missing},
+    ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
+    library::{Done, Fetch, Library, LocalFlow},
+    media::{Backend, Order, What},
+    store::MemberIds,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// A house, and what it has done.
+pub(crate) struct Bench {
+    pub(crate) house: Arc<House>,
+    log: Arc<Mutex<Vec<String>>>,
+    call_last: u128,
+}
+
+/// Room for many.
+pub(crate) fn settings() -> Settings {
+    Settings { members_max: 2_000, ..Settings::default() }
+}
+
+impl Bench {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let room_last = AtomicU64::new(0);
+        let links = Links {
+            media: Arc::new(Pen(log.clone())),
+            library: Arc::new(Shelf),
+            member_ids: Arc::new(Counter::default()),
+            room_id: Box::new(move || {
+                RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            trace: Box::new({
+                let log = log.clone();
+                move |trace| log.lock().extend(brief(trace))
+            }),
+            stage: Box::new(Tasks),
+        };
+        Self { house: House::new(settings, links), log, call_last: 0 }
+    }
+
+    /// A call goes into a room for a minute at most, and says something when it is out.
+    pub(crate) fn call(&mut self, room: &str) -> CallId {
+        self.run(&format!("<Conference timeLimit='60'>{room}</Conference><Speak>bye</Speak>"))
+    }
+
+    pub(crate) fn calls(&mut self, n: usize, room: &str) {
+        for _ in 0..n {
+            self.call(room);
+        }
+    }
+
+    /// A call of the account `MA1` runs these elements.
+    pub(crate) fn run(&mut self, elements: &str) -> CallId {
+        self.call_last += 1;
+        let id = CallId::of(self.call_last);
+        let party = Party {
+            from: "14155550100".into(),
+            to: "weekly".into(),
+            caller_name: "Anna".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Plivo,
+        };
+        let now = Instant::now().into_std();
+        let limit = Duration::from_secs(14_400);
+        let call = Call::new(now, id, account(), Arc::new(party), limit);
+        self.house.begin(now, call, flow(elements));
+        id
+    }
+
+    /// Lets all others do what they can.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    pub(crate) async fn kick(&self, room: &str, who: Who) -> Result<Vec<MemberId>, AskError> {
+        self.ask(room, Ask::Kick { who, reason: None }).await
+    }
+
+    pub(crate) async fn ask(&self, room: &str, ask: Ask) -> Result<Vec<MemberId>, AskError> {
+        let answer = self.house.ask(&key(room), ask)?.await;
+        members(answer.map_err(|_| AskError::Gone)?)
+    }
+
+    /// What has happened since the last time.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock())
+    }
+
+    /// No live call may be dropped, so a test ends as a house does.
+    pub(crate) async fn close(self) {
+        self.house.close();
+        for _ in 0..200 {
+            self.settle().await;
+            let calls = self.house.calls();
+            if calls.is_empty() {
+                return;
+            }
+            calls.iter().for_each(|call| self.house.hang_up(*call, Cause::HungUpByApi));
+        }
+        panic!("calls are left: {:?}", self.house.calls());
+    }
+}
+
+pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
+    match outcome? {
+        Answer::Members(members) => Ok(members),
+        Answer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
+    }
+}
+
+pub(crate) fn account() -> AccountId {
+    "MA1".parse().unwrap()
+}
+
+fn flow(elements: &str) -> Fetched {
+    let document = format!("<Response>{elements}</Response>");
+    Ok(Arc::new(Flow::parse(&document, Dialect::Plivo).unwrap()))
+}
+
+/// Counts per account, in memory.
+#[derive(Default)]
+pub(crate) struct Counter(Mutex<BTreeMap<AccountId, u64>>);
+
+impl MemberIds for Counter {
+    fn next(&self, account: &AccountId) -> MemberId {
+        let mut counts = self.0.lock();
+        let count = counts.entry(account.clone()).or_default();
+        *count += 1;
+        MemberId(*count)
+    }
+}
+
+/// Has one document, and has it at once.
+struct Shelf;
+
+impl Library for Shelf {
+    fn fetch(&self, fetch: Fetch, done: Done) {
+        let fetched = match &*fetch.request.url {
+            "flow:goodbye" => flow("<Speak>goodbye</Speak>"),
+            _ => Err(Missing::Unreachable("nobody there".into())),
+        };
+        done(fetch, fetched);
+    }
+
+    fn local(&self, _: &LocalFlow) -> Option<Fetched> {
+        None
+    }
+}
+
+pub(crate) fn key(room: &str) -> RoomKey {
+    RoomKey { account: account(), name: room.parse().unwrap() }
+}
+
+fn brief(trace: Trace) -> Option<String> {
+    match trace {
+        Trace::Ended { call, ending } => {
+            Some(format!("call {} ended {}", n(call), ending.cause.name()))
+        }
+        Trace::Notice { notice, .. } => {
+            let room = notice.room.0.as_u128();
+            match notice.news {
+                News::Entered { member, .. } => Some(format!("{member} entered {room}")),
+                News::Exited { member, exit, .. } => {
+                    Some(format!("{member} exited {}", exit.cause.text()))
+                }
+                News::Over => Some(format!("{room} over")),
+                News::DigitsMatched { .. } | News::FloorTaken { .. } | News::Started => None,
+            }
+        }
+        Trace::Began { .. } | Trace::Left { .. } | Trace::PassedOn { .. } => None,
+        Trace::Refused { call, cause } => {
+            Some(format!("call {} refused {}", n(call), cause.text()))
+        }
+    }
+}
+
+fn n(call: CallId) -> u128 {
+    call.0.as_u128()
+}
+
+/// Writes down what calls hear, and that they are out.
+struct Pen(Arc<Mutex<Vec<String>>>);
+
+impl Backend for Pen {
+    fn send(&self, order: Order) {
+        let line = match order {
+            Order::Remove { calls, .. } => format!("remove {}", calls.len()),
+            Order::Play { call, program, .. } => {
+                let text = program.iter().map(|sound| match &sound.what {
+                    What::Speech { text, .. } => text.to_string(),
+                    what => format!("{what:?}"),
+                });
+                format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
+            }
+            _ => return,
+        };
+        self.0.lock().push(line);
+    }
+}

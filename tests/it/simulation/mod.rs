@@ -1,0 +1,290 @@
+//! Thousands of seeded lives of a house, checked against what must hold in every one.
+//!
+//! Rooms and calls are the real actors on the real queues, without a runtime: the seed picks
+//! who gets the next turn, what phones do, what is asked, and when documents come. A failure
+//! prints its seed; `SEED=… cargo test simulation` plays that life again.
+
+mod script;
+mod world;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    actor::{
+        Turn, call, conference,
+        house::{AskError, House, Links},
+    },
+    call::{Call, Direction, Party},
+    conference::{Ask, FUSE, Outcome, Settings, Who},
+    flow::{Cause, Fetched},
+    ids::{CallId, Dialect, MemberId, RoomId, RoomKey},
+    library::{Done, Fetch},
+    media::{AnnouncementKind, Heard, Report, What},
+};
+use fastrand::Rng;
+use parking_lot::Mutex;
+use tokio::sync::oneshot::{Receiver, error::TryRecvError};
+
+use self::world::{Eyes, World};
+use crate::harness::Counter;
+
+const LIVES: u64 = 6_000;
+const STEPS: usize = 150;
+/// Many times what the longest flow needs.
+const LAST_STEPS_MAX: usize = 50_000;
+const ROOMS: usize = 3;
+
+#[test]
+fn every_life_keeps_the_promises() {
+    mute_fuses();
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..LIVES).collect(),
+    };
+    let mut tally = BTreeMap::new();
+    for seed in seeds {
+        let outcome = panic::catch_unwind(|| Life::new(seed).play());
+        let Ok(lived) = outcome else { panic!("a promise was broken; replay with SEED={seed}") };
+        lived.into_iter().for_each(|what| *tally.entry(what).or_insert(0) += 1);
+    }
+    // A world in which nothing happens keeps every promise.
+    if std::env::var("SEED").is_err() {
+        let others = ["busy", "digits", "floor", "passed on", "fetched", "missing"];
+        let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
+        causes.for_each(|it| assert!(tally.get(it).is_some_and(|n| 20 < *n), "{it}: {tally:?}"));
+    }
+}
+
+/// Fuses blow by the thousand; other panics are still heard of.
+fn mute_fuses() {
+    let loud = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        if text.or(payload.downcast_ref::<String>().map(|it| &**it)) != Some(FUSE) {
+            loud(panic);
+        }
+    }));
+}
+
+/// One life: the house, who may act in it, and what has been seen.
+struct Life {
+    rng: Rng,
+    now: Instant,
+    house: Arc<House>,
+    document: Fetched,
+    actors: Vec<Actor>,
+    asked: Vec<(Ask, Receiver<Outcome>)>,
+    call_last: u128,
+    world: Arc<Mutex<World>>,
+}
+
+/// Whoever takes turns.
+enum Actor {
+    Call(call::Actor),
+    Room(Box<conference::Actor>),
+}
+
+impl Life {
+    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let world = Arc::new(Mutex::new(World::default()));
+        let room_last = AtomicU64::new(0);
+        let links = Links {
+            media: Arc::new(Eyes(world.clone())),
+            library: Arc::new(Eyes(world.clone())),
+            member_ids: Arc::new(Counter::default()),
+            room_id: Box::new(move || {
+                RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            trace: Box::new({
+                let world = world.clone();
+                move |trace| world.lock().see(trace)
+            }),
+            stage: Box::new(Eyes(world.clone())),
+        };
+        let settings = Settings {
+            members_max: rng.usize(1..6),
+            asks_max: rng.usize(1..5),
+            fuse: rng.bool().then(|| rng.u32(0..60)),
+        };
+        let house = House::new(settings, links);
+        let document = Ok(Arc::new(script::flow(&mut rng)));
+        let (now, actors, asked) = (Instant::now(), Vec::new(), Vec::new());
+        Self { rng, now, house, document, actors, asked, call_last: 0, world }
+    }
+
+    fn play(mut self) -> BTreeSet<&'static str> {
+        for _ in 0..STEPS {
+            match self.rng.u8(0..24) {
+                0..2 => self.call(),
+                2..5 => self.ask(),
+                5 => self.hang_up(),
+                6..8 => self.phone(),
+                8 => self.over(),
+                9 => self.fetched(),
+                10 => self.now += Duration::from_millis(self.rng.u64(0..20_000)),
+                _ => self.turn(),
+            }
+            self.look();
+        }
+        self.house.close();
+        for _ in 0..LAST_STEPS_MAX {
+            if self.actors.is_empty() {
+                return self.finish();
+            }
+            self.turn();
+            // Not faster than they are read.
+            match self.rng.u8(0..24) {
+                0..3 => self.over(),
+                3 => self.fetched(),
+                4 => self.now += Duration::from_millis(self.rng.u64(0..20_000)),
+                _ => (),
+            }
+            self.look();
+        }
+        panic!("the house does not come to rest")
+    }
+
+    fn call(&mut self) {
+        self.call_last += 1;
+        let party = Party {
+            from: "100".into(),
+            to: "200".into(),
+            caller_name: "".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Vobiz,
+        };
+        let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
+        let limit = Duration::from_secs(seconds);
+        let id = CallId::of(self.call_last);
+        let call = Call::new(self.now, id, account(), Arc::new(party), limit);
+        self.world.lock().calls.entry(id).or_default();
+        self.house.begin(self.now, call, self.document.clone());
+    }
+
+    fn ask(&mut self) {
+        let member_last = self.world.lock().members.last_key_value().map_or(1, |(id, _)| id.0);
+        let who = match self.rng.u8(0..4) {
+            0 => Who::All,
+            n => Who::These((0..n).map(|_| MemberId(self.rng.u64(0..=member_last))).collect()),
+        };
+        let on = self.rng.bool();
+        let kind = AnnouncementKind::Play;
+        let ask = match self.rng.u8(0..10) {
+            0..3 => Ask::Kick { who, reason: Some("so it goes".into()) },
+            3..5 => Ask::Mute { who, on },
+            5 => Ask::Deafen { who, on },
+            6 => Ask::Announce { who, kind, sound: What::Beep(1).into() },
+            7 => Ask::Hush { who, kind },
+            8 => Ask::Roster,
+            _ => Ask::HangUp { who },
+        };
+        let name = format!("room-{}", self.rng.usize(0..ROOMS)).parse().unwrap();
+        match self.house.ask(&RoomKey { account: account(), name }, ask.clone()) {
+            Ok(answer) => self.asked.push((ask, answer)),
+            Err(AskError::Busy) => drop(self.world.lock().lived.insert("busy")),
+            Err(AskError::Gone) => (),
+            Err(error) => panic!("not at once: {error}"),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        let call = CallId::of(self.rng.u128(0..=self.call_last));
+        if self.world.lock().calls.contains_key(&call) {
+            self.world.lock().hung_up.insert(call);
+        }
+        match self.rng.u8(0..4) {
+            0 => self.house.hang_up(call, Cause::HungUpByApi),
+            1 => self.house.report(Report { call, heard: Heard::Lost }),
+            _ => self.house.report(Report { call, heard: Heard::HungUp }),
+        }
+    }
+
+    /// A phone presses, talks, or holds, whether anybody listens or not.
+    fn phone(&mut self) {
+        let call = CallId::of(self.rng.u128(0..=self.call_last));
+        let on = self.rng.bool();
+        let heard = match self.rng.u8(0..6) {
+            0..3 => Heard::Digit(self.rng.choice(['1', '2', '*', '#']).unwrap()),
+            3..5 => Heard::Talk(on),
+            _ => Heard::Hold(on),
+        };
+        self.house.report(Report { call, heard });
+    }
+
+    /// What was played to its end is reported; what is stale, and what never was, too.
+    fn over(&mut self) {
+        let playing = self.rng.choice(self.world.lock().playing.clone());
+        if let Some((call, number)) = playing {
+            let stale = [number + 100, number - 1];
+            let twice = self.rng.bool().then_some(number);
+            self.world.lock().played.insert((call, number));
+            for number in stale.into_iter().chain([number]).chain(twice) {
+                self.house.report(Report { call, heard: Heard::Over(number) });
+            }
+        }
+    }
+
+    /// A document comes, in no particular order; some come twice, as answers do.
+    fn fetched(&mut self) {
+        let mut shelf = std::mem::take(&mut self.world.lock().shelf);
+        if !shelf.is_empty() {
+            let (fetch, done): (Fetch, Done) = shelf.swap_remove(self.rng.usize(0..shelf.len()));
+            let document = script::document(&fetch.request.url);
+            self.world.lock().fetched(&fetch, &document);
+            done(fetch, document);
+        }
+        self.world.lock().shelf.append(&mut shelf);
+    }
+
+    fn turn(&mut self) {
+        if !self.actors.is_empty() {
+            let n = self.rng.usize(0..self.actors.len());
+            let turn = match &mut self.actors[n] {
+                Actor::Call(actor) => actor.turn(self.now),
+                Actor::Room(actor) => actor.turn(self.now, self.rng.usize(1..4)),
+            };
+            if turn == Turn::Over {
+                drop(self.actors.swap_remove(n));
+            }
+        }
+    }
+
+    /// Takes in the newborn, and checks each reply as soon as it can be seen.
+    fn look(&mut self) {
+        self.actors.append(&mut self.world.lock().newborn);
+        let world = self.world.lock();
+        self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
+            Ok(outcome) => {
+                world.check_reply(ask, &outcome);
+                false
+            }
+            Err(TryRecvError::Empty) => true,
+            Err(TryRecvError::Closed) => false,
+        });
+    }
+
+    fn finish(self) -> BTreeSet<&'static str> {
+        assert!(self.asked.is_empty(), "no ask is left without an answer: {:?}", self.asked);
+        assert!(self.house.calls().is_empty(), "no call is left: {:?}", self.house.calls());
+        assert!(self.house.conferences(&account()).is_empty(), "no name is left");
+        let world = self.world.lock();
+        assert_eq!(world.calls.len() as u128, self.call_last);
+        world.check_end();
+        world.lived.clone()
+    }
+}
+
+fn account() -> conflow::ids::AccountId {
+    "MA1".parse().unwrap()
+}

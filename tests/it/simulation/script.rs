@@ -1,0 +1,81 @@
+//! What the lives are made of: flows, and the documents that they ask for.
+
+use std::sync::Arc;
+
+use conflow::{
+    flow::{Fetched, Flow, Missing},
+    ids::Dialect,
+};
+use fastrand::Rng;
+
+use super::ROOMS;
+
+/// Conferences, with something to say before, between and after.
+pub(super) fn flow(rng: &mut Rng) -> Flow {
+    let elements: String = (0..6).map(|_| element(rng)).collect();
+    parse(&format!("<Response>{elements}</Response>"))
+}
+
+/// What a URL brings. None of them leads back, so every life has an end.
+pub(super) fn document(url: &str) -> Fetched {
+    let document = match url {
+        "flow:goodbye" => "<Response><Speak>words</Speak></Response>",
+        "flow:again" => {
+            "<Response><Conference hangupOnStar='true'>room-0</Conference>\
+             <Redirect>flow:goodbye</Redirect></Response>"
+        }
+        "flow:empty" => "<Response/>",
+        _ => return Err(Missing::Unreachable("nobody there".into())),
+    };
+    Ok(Arc::new(parse(document)))
+}
+
+fn parse(document: &str) -> Flow {
+    Flow::parse(document, Dialect::Vobiz).unwrap()
+}
+
+fn element(rng: &mut Rng) -> String {
+    let url = |rng: &mut Rng| ["goodbye", "again", "empty", "nowhere"][rng.usize(0..4)];
+    match rng.u8(0..18) {
+        0..3 => "<Speak>words</Speak>".to_owned(),
+        3 => format!("<Wait length='{}'/>", rng.u8(1..20)),
+        4 => format!(
+            "<GetDigits numDigits='2' retries='2' action='flow:{}'><Speak>prompt</Speak></GetDigits>",
+            url(rng)
+        ),
+        5 => "<DTMF async='false'>1w2</DTMF>".to_owned(),
+        6 => match rng.u8(0..4) {
+            0 => format!("<Redirect>flow:{}</Redirect>", url(rng)),
+            1 => "<Hangup schedule='30'/>".to_owned(),
+            _ => "<PreAnswer><Play>sound:ring</Play></PreAnswer>".to_owned(),
+        },
+        _ => conference(rng),
+    }
+}
+
+fn conference(rng: &mut Rng) -> String {
+    let mut flag = |name: &str, one_in: u8| format!(" {name}='{}'", rng.u8(0..one_in) == 0);
+    let mut attributes = [
+        flag("muted", 3),
+        flag("endConferenceOnExit", 5),
+        flag("hangupOnStar", 2),
+        flag("relayDTMF", 2),
+    ]
+    .concat();
+    // Mostly true: a world where nobody starts a room is a dull one.
+    let mut not = |name: &str, one_in: u8| format!(" {name}='{}'", rng.u8(0..one_in) != 0);
+    attributes += &not("startConferenceOnEnter", 3);
+    attributes += &not("stayAlone", 3);
+    let mut maybe = |text: String| if rng.u8(0..4) == 0 { text } else { String::new() };
+    attributes += &maybe(" enterSound='beep:1' exitSound='flow:goodbye'".to_owned());
+    attributes += &maybe(" waitSound='flow:goodbye'".to_owned());
+    attributes += &maybe(" action='flow:again'".to_owned());
+    attributes += &maybe(" action='flow:nowhere' redirect='false'".to_owned());
+    attributes += &maybe(" digitsMatch='1,12,2*'".to_owned());
+    // An attribute twice would be a fault.
+    if attributes.matches(" action=").count() == 2 {
+        attributes = attributes.replacen(" action='flow:again'", "", 1);
+    }
+    let (limit, room) = (rng.u8(0..100), rng.usize(0..ROOMS));
+    format!("<Conference timeLimit='{limit}'{attributes}>room-{room}</Conference>")
+}

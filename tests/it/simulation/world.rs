@@ -1,0 +1,339 @@
+//! What can be seen of a house from outside, and what must hold of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use conflow::{
+    actor::{
+        call, conference,
+        house::{Stage, Trace},
+    },
+    conference::{Answer, Ask, News, Notice, Outcome, Who},
+    flow::{Cause, Exit, Fetched, Then},
+    ids::{CallId, MemberId, RoomId},
+    library::{Done, Fetch, Library, LocalFlow, Reader},
+    media::{Backend, Order, Program, What},
+};
+use parking_lot::Mutex;
+
+use super::Actor;
+
+/// All that has been seen.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) newborn: Vec<Actor>,
+    pub(super) calls: BTreeMap<CallId, Seen>,
+    pub(super) members: BTreeMap<MemberId, (RoomId, CallId)>,
+    exits: BTreeSet<MemberId>,
+    rooms: BTreeMap<RoomId, RoomSeen>,
+    inside: BTreeMap<CallId, RoomId>,
+    muted: BTreeMap<CallId, bool>,
+    deaf: BTreeMap<CallId, bool>,
+    pub(super) playing: Vec<(CallId, u32)>,
+    pub(super) played: BTreeSet<(CallId, u32)>,
+    pub(super) hung_up: BTreeSet<CallId>,
+    /// Documents that have been asked for.
+    pub(super) shelf: Vec<(Fetch, Done)>,
+    pub(super) lived: BTreeSet<&'static str>,
+}
+
+/// What has been seen of a call.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// How many elements of its document have begun.
+    begun: u32,
+    /// The exit is told, and the call is not yet out.
+    exits: bool,
+    /// Out of a room alive, and has not gone on.
+    owed: bool,
+    /// It had hung up before it was let out: nothing may begin.
+    doomed: bool,
+    ended: bool,
+    /// The number of the words that it waits for.
+    awaits: Option<u32>,
+    /// The number of the document that it waits for, and whether that has come.
+    reads: Option<(u32, bool)>,
+}
+
+#[derive(Default)]
+struct RoomSeen {
+    sequence: u64,
+    exits: usize,
+    is_over: bool,
+    present: BTreeSet<MemberId>,
+}
+
+impl World {
+    pub(super) fn see(&mut self, trace: Trace) {
+        match trace {
+            Trace::Began { call, step } => self.began(call, step),
+            Trace::Left { call, member, cause } => {
+                let announced = self.members.contains_key(&member);
+                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                let doomed = self.hung_up.contains(&call);
+                let seen = self.calls.get_mut(&call).unwrap();
+                assert!(!seen.owed, "{call} leaves once");
+                assert_eq!(seen.exits, announced, "the exit of {call} goes first");
+                assert_eq!(announced, cause != Cause::Full, "{call} is told of, or never was in");
+                let goes_on = Exit::from(cause).then == Then::Onward;
+                (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
+                self.lived.insert(cause.text());
+            }
+            Trace::Ended { call, .. } => {
+                let seen = self.calls.get_mut(&call).unwrap();
+                assert!(!seen.ended, "{call} ends once");
+                (seen.ended, seen.owed) = (true, false);
+                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                self.playing.retain(|(it, _)| *it != call);
+            }
+            Trace::Notice { notice, .. } => self.hear(notice),
+            Trace::Refused { call, cause } => {
+                assert!(cause != Cause::Fault, "{call} has met a dead room");
+                let goes_on = Exit::from(cause).then == Then::Onward;
+                self.calls.get_mut(&call).unwrap().owed = goes_on;
+            }
+            Trace::PassedOn { .. } => drop(self.lived.insert("passed on")),
+        }
+    }
+
+    fn began(&mut self, call: CallId, step: u32) {
+        let seen = self.calls.get_mut(&call).unwrap();
+        assert!(!seen.ended, "{call} goes on after its end");
+        assert!(!seen.exits, "{call} goes on before it is out");
+        let is_new = match seen.reads.take() {
+            Some((number, has_come)) => {
+                assert!(has_come, "{call} goes on before document {number} is there");
+                true
+            }
+            None => false,
+        };
+        let expected = if is_new { 0 } else { seen.begun };
+        assert_eq!(step, expected, "{call} goes on at the next element, and once");
+        if let Some(number) = seen.awaits.take() {
+            assert!(self.played.contains(&(call, number)), "{call} was still speaking");
+        }
+        seen.owed = false;
+        seen.begun = step + 1;
+    }
+
+    fn hear(&mut self, Notice { room: id, sequence, news }: Notice) {
+        let room = self.rooms.entry(id).or_default();
+        room.sequence += 1;
+        assert_eq!(sequence, room.sequence, "the sequence has no holes");
+        assert!(!room.is_over, "{news:?} comes after the end");
+        match news {
+            News::Entered { member, call, is_first } => {
+                assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
+                assert_eq!(is_first, room.present.is_empty());
+                room.present.insert(member);
+            }
+            News::Exited { member, exit, is_last, call } => {
+                assert!(room.present.remove(&member), "{member} exits once");
+                assert!(exit.cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
+                assert_eq!(self.members[&member], (id, call));
+                room.exits += 1;
+                self.calls.get_mut(&call).unwrap().exits = true;
+                self.exits.insert(member);
+                assert_eq!(exit.reason.is_some(), exit.cause == Cause::Kicked);
+                assert!(!is_last || room.present.is_empty(), "{member} is not the last");
+            }
+            News::DigitsMatched { member, .. } => {
+                assert!(room.present.contains(&member), "{member} types from outside");
+                self.lived.insert("digits");
+            }
+            News::FloorTaken { member, call } => {
+                assert!(room.present.contains(&member), "{member} has the floor from outside");
+                assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
+                self.lived.insert("floor");
+            }
+            News::Over => {
+                assert!(room.present.is_empty(), "left behind: {:?}", room.present);
+                room.is_over = true;
+            }
+            News::Started => (),
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Place { room, calls, .. } => {
+                for call in calls {
+                    let before = self.inside.insert(call, room);
+                    assert!(before.is_none_or(|it| it == room), "{call} is in two rooms");
+                }
+            }
+            Order::Remove { room, calls } => {
+                for call in calls {
+                    assert_eq!(self.inside.remove(&call), Some(room), "{call} is in the room");
+                    self.muted.remove(&call);
+                    self.deaf.remove(&call);
+                }
+            }
+            Order::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
+            Order::Deafen { room, calls, on } => {
+                self.are_in(room, &calls);
+                set(&mut self.deaf, &calls, on);
+            }
+            Order::Announce { room, calls, .. } | Order::RelayDigit { room, calls, .. } => {
+                self.are_in(room, &calls);
+            }
+            Order::Hush { room, calls, .. } => self.are_in(room, &calls),
+            Order::Play { call, number, program } => self.play(call, number, &program),
+            Order::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
+            Order::Stop { call } => {
+                self.calls.get_mut(&call).unwrap().awaits = None;
+                self.playing.retain(|(it, _)| *it != call);
+            }
+            Order::Answer { call } | Order::EarlyMedia { call } => {
+                assert!(!self.calls[&call].ended, "{call} is picked up after its end");
+            }
+            Order::End { call, .. } => assert!(!self.calls[&call].ended, "{call} ends once"),
+        }
+    }
+
+    fn play(&mut self, call: CallId, number: u32, program: &Program) {
+        let seen = self.calls.get_mut(&call).unwrap();
+        assert!(!seen.doomed, "{call} has hung up, and goes on");
+        assert!(!self.inside.contains_key(&call), "{call} is in a room, and alone");
+        // A prompt may be interrupted; words are waited for.
+        let is_prompt = program.iter().any(|sound| match &sound.what {
+            What::Speech { text, .. } => &**text == "prompt",
+            What::Beep(_) | What::Silence(_) | What::Url(_) => false,
+        });
+        seen.awaits = (!is_prompt).then_some(number);
+        self.playing.retain(|(it, _)| *it != call);
+        self.playing.push((call, number));
+    }
+
+    fn are_in(&self, room: RoomId, calls: &[CallId]) {
+        for call in calls {
+            assert_eq!(self.inside.get(call), Some(&room), "{call} is in the room");
+        }
+    }
+
+    fn asked(&mut self, fetch: Fetch, done: Done) {
+        let Fetch { call, reader, .. } = &fetch;
+        if let Reader::Call { number } = reader {
+            let seen = self.calls.get_mut(call).unwrap();
+            assert!(!seen.doomed, "{call} has hung up, and reads on");
+            assert!(!seen.ended, "{call} reads after its end");
+            (seen.owed, seen.reads) = (false, Some((*number, false)));
+        }
+        self.shelf.push((fetch, done));
+    }
+
+    /// A document is about to come.
+    pub(super) fn fetched(&mut self, fetch: &Fetch, document: &Fetched) {
+        self.lived.insert(if document.is_ok() { "fetched" } else { "missing" });
+        let Reader::Call { number } = fetch.reader else { return };
+        let Some(seen) = self.calls.get_mut(&fetch.call) else { return };
+        if let Some((awaited, has_come)) = &mut seen.reads {
+            *has_come |= *awaited == number;
+        }
+    }
+
+    /// What an answer says has happened, to everyone, and its consequences too.
+    pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
+        let members = match outcome {
+            Ok(Answer::Members(members)) => members,
+            Ok(Answer::Roster(roster)) => {
+                let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
+                let room = self.members[listed.first().unwrap()].0;
+                assert_eq!(listed, self.rooms[&room].present, "the roster is who is there");
+                return;
+            }
+            Err(_) => return,
+        };
+        let rooms: BTreeSet<RoomId> = members.iter().map(|it| self.members[it].0).collect();
+        assert_eq!(rooms.len(), 1, "an ask is about one room");
+        let present = &self.rooms[rooms.first().unwrap()].present;
+        match ask {
+            Ask::Kick { who, .. } | Ask::HangUp { who } => {
+                for member in members {
+                    assert!(self.exits.contains(member), "{member} is still in");
+                }
+                assert!(*who != Who::All || present.is_empty(), "forgotten: {present:?}");
+                self.check_gone_on(&rooms);
+            }
+            Ask::Mute { who, on } => self.check_flags(members, present, who, &self.muted, *on),
+            Ask::Deafen { who, on } => self.check_flags(members, present, who, &self.deaf, *on),
+            Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
+        }
+        if let Ask::Kick { who: Who::These(ids), .. } = ask {
+            let mut order = ids.iter();
+            assert!(members.iter().all(|it| order.any(|id| id == it)), "{ids:?} → {members:?}");
+        }
+    }
+
+    fn check_gone_on(&self, rooms: &BTreeSet<RoomId>) {
+        let owed = self.calls.iter().filter(|(_, seen)| seen.exits || seen.owed);
+        let owed: Vec<_> = owed.map(|(call, _)| call).collect();
+        // A call may have been in many rooms; the last counts.
+        let theirs = |call: &&CallId| {
+            let last = self.members.values().rev().find(|(_, it)| it == *call);
+            last.is_some_and(|(room, _)| rooms.contains(room))
+        };
+        assert!(!owed.iter().any(theirs), "they have not gone on: {owed:?}");
+    }
+
+    fn check_flags(
+        &self,
+        members: &[MemberId],
+        present: &BTreeSet<MemberId>,
+        who: &Who,
+        flags: &BTreeMap<CallId, bool>,
+        on: bool,
+    ) {
+        for member in members {
+            let flag = flags.get(&self.members[member].1).copied();
+            assert_eq!(flag.unwrap_or(false), on, "{member}");
+        }
+        assert!(*who != Who::All || members.len() == present.len(), "forgotten");
+    }
+
+    pub(super) fn check_end(&self) {
+        for (call, seen) in &self.calls {
+            assert!(seen.ended, "{call} has ended: {seen:?}");
+        }
+        assert!(self.rooms.values().all(|room| room.is_over && room.present.is_empty()));
+        assert!(self.inside.is_empty(), "the mix is empty: {:?}", self.inside);
+    }
+}
+
+fn set(flags: &mut BTreeMap<CallId, bool>, calls: &[CallId], on: bool) {
+    for call in calls {
+        let before = flags.insert(*call, on);
+        assert_eq!(before.unwrap_or(false), !on, "{call} is told what is new");
+    }
+}
+
+/// Sees all that goes out.
+pub(super) struct Eyes(pub(super) Arc<Mutex<World>>);
+
+impl Backend for Eyes {
+    fn send(&self, order: Order) {
+        self.0.lock().order(order);
+    }
+}
+
+impl Library for Eyes {
+    fn fetch(&self, fetch: Fetch, done: Done) {
+        self.0.lock().asked(fetch, done);
+    }
+
+    fn local(&self, _: &LocalFlow) -> Option<Fetched> {
+        None
+    }
+}
+
+impl Stage for Eyes {
+    fn call(&self, actor: call::Actor) {
+        self.0.lock().newborn.push(Actor::Call(actor));
+    }
+
+    fn room(&self, actor: conference::Actor) {
+        self.0.lock().newborn.push(Actor::Room(Box::new(actor)));
+    }
+}
