@@ -69,10 +69,7 @@ pub(super) struct PerAccount {
 }
 
 impl PerAccount {
-    pub(super) fn new<'a>(
-        limit: RateLimit,
-        accounts: impl Iterator<Item = &'a AccountId>,
-    ) -> Self {
+    pub(super) fn new<'a>(limit: RateLimit, accounts: impl Iterator<Item = &'a AccountId>) -> Self {
         let buckets = accounts.map(|id| (id.clone(), Mutex::default())).collect();
         Self { limit, buckets }
     }
@@ -119,7 +116,7 @@ impl PerAddress {
             buckets.clear();
         }
         // One too many is an answer already.
-        drop(buckets.entry(peer).or_default().take(now, self.limit));
+        let _ = buckets.entry(peer).or_default().take(now, self.limit);
     }
 }
 

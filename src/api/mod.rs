@@ -20,12 +20,11 @@ pub mod voice;
 use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_LENGTH},
     response::Response,
 };
 use futures_util::FutureExt;
-use http_body::Body as _;
 use tokio::time::{self, timeout};
 use uuid::Uuid;
 
@@ -50,7 +49,6 @@ use crate::{
 };
 
 /// What the edge reaches.
-#[derive(Debug)]
 pub struct Links {
     /// The rooms.
     pub house: Arc<House>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header::ALLOW},
+    http::{HeaderMap, Method, StatusCode},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -26,27 +26,23 @@ pub(super) async fn answer(
     let place = Place::find(below).ok_or(Failure::NoRoute)?;
     let allow = place.allow();
     if *visit.method == Method::OPTIONS {
-        let mut response = reply::empty(StatusCode::NO_CONTENT);
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-        return Ok(response);
+        return Ok(reply::options(allow));
     }
     let account = auth::admit(desk, auth_id, &visit)?;
-    let is_get = *visit.method == Method::GET || *visit.method == Method::HEAD;
-    let (is_post, is_delete) = (*visit.method == Method::POST, *visit.method == Method::DELETE);
+    if !allow.split(", ").any(|method| method == visit.method.as_str()) {
+        return Err(Failure::WrongMethod { allow });
+    }
 
-    let Visit { api_id, headers, body, .. } = visit;
+    let Visit { api_id, headers, body, method, .. } = visit;
     let body = body::read(body).await?;
     let request = Request { phones, account, api_id, headers, body: &body };
     match place {
-        Place::Phones if is_post => dial(desk, &request),
-        Place::Phone { call } if is_get => show(&request, call),
-        Place::Phone { call } if is_delete => hang_up(&request, call),
-        Place::Deed { call, deed: Deed::Press } if is_post => press(&request, call),
-        Place::Deed { call, deed: Deed::Talk } if is_post => talk(&request, call),
-        Place::Deed { call, deed: Deed::Hold } if is_post => hold(&request, call),
-        Place::Phones | Place::Phone { .. } | Place::Deed { .. } => {
-            Err(Failure::WrongMethod { allow })
-        }
+        Place::Deed { call, deed: Deed::Hold } => hold(&request, call),
+        Place::Deed { call, deed: Deed::Press } => press(&request, call),
+        Place::Deed { call, deed: Deed::Talk } => talk(&request, call),
+        Place::Phone { call } if *method == Method::DELETE => hang_up(&request, call),
+        Place::Phone { call } => show(&request, call),
+        Place::Phones => dial(desk, &request),
     }
 }
 

@@ -27,22 +27,6 @@ const URL_BYTES_MAX: usize = 2_048;
 /// Longer than any language tag that is in use (RFC 5646, 4.4.1).
 const LANGUAGE_BYTES_MAX: usize = 35;
 
-/// `10`, `10,15,22` or `all`. What is no member id is nobody's.
-pub(super) fn who(segment: &str) -> Who {
-    let text = path::decode(segment).unwrap_or_default();
-    match text.as_ref() {
-        "all" => Who::All,
-        list => Who::These(list.split(',').filter_map(member_id).collect()),
-    }
-}
-
-/// Only as we write it ourselves: neither `+1` nor `01` was ever given out.
-fn member_id(text: &str) -> Option<MemberId> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_ours = is_number && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| is_ours)
-}
-
 /// `POST` and `DELETE Conference/{name}/Member/{members}/…`
 pub(super) async fn serve(
     asker: &Asker<'_>,
@@ -178,9 +162,9 @@ fn is_sound(url: &str) -> bool {
         !it.is_empty() && !it.contains(|char: char| char.is_whitespace() || char.is_control())
     };
     match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => rest.strip_prefix("//").is_some_and(|rest| {
-            is_whole(rest) && !rest.starts_with(['/', '?', '#', ':', '@'])
-        }),
+        "http" | "https" => rest
+            .strip_prefix("//")
+            .is_some_and(|rest| is_whole(rest) && !rest.starts_with(['/', '?', '#', ':', '@'])),
         "flow" => is_whole(rest),
         "sound" => matches!(rest, "beep" | "hold" | "ring"),
         _ => false,

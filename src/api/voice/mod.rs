@@ -10,7 +10,7 @@ mod rooms;
 pub(super) mod vobiz;
 
 use axum::{
-    http::{HeaderValue, Method, StatusCode, header::ALLOW},
+    http::{Method, StatusCode},
     response::Response,
 };
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Failure> {
     let place = Place::find(site.below).ok_or(Failure::NoRoute)?;
     if *visit.method == Method::OPTIONS {
-        return Ok(options(&place));
+        return Ok(reply::options(place.allow()));
     }
     let account = auth::admit(desk, site.auth_id, &visit)?;
     let limit = desk.requests.as_ref();
@@ -116,10 +116,4 @@ enum Form {
     Array,
     /// `"10,15"`
     Text,
-}
-
-fn options(place: &Place<'_>) -> Response {
-    let mut response = reply::empty(StatusCode::NO_CONTENT);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(place.allow()));
-    response
 }
