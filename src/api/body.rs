@@ -43,6 +43,10 @@ pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Re
         return Err(Failure::NotJson);
     }
     let text = if body.is_empty() { b"{}" } else { body };
+    // A list of values is as good to serde as an object.
+    if !text.starts_with(b"{") {
+        return Err(Failure::Bad("the body must be a JSON object: {…}".to_owned()));
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -108,14 +108,14 @@ impl Play {
     fn sound(self) -> Result<Sound, Failure> {
         let url = self.url.unwrap_or_default();
         let fault = match () {
-            () if url.is_empty() => "is required",
-            () if URL_BYTES_MAX < url.len() => "is longer than 2,048 bytes",
-            () if !is_sound(&url) => "cannot be played",
+            () if url.is_empty() => "missing",
+            () if URL_BYTES_MAX < url.len() => "too long",
+            () if !is_sound(&url) => "not a sound",
             () => return Ok(What::Url(url).into()),
         };
         Err(Failure::Bad(format!(
-            "url: {fault}: give the address of a sound (http://…, https://…), flow:NAME, or one of \
-             sound:hold, sound:ring and sound:beep"
+            "url: {fault}: give http://… or https://… ({URL_BYTES_MAX} bytes at most), flow:NAME, or \
+             one of sound:hold, sound:ring and sound:beep"
         )))
     }
 }
@@ -137,7 +137,7 @@ impl Speak {
         let bad = |fault: String| Err(Failure::Bad(fault));
         let text = self.text.unwrap_or_default();
         if text.trim().is_empty() {
-            return bad("text: is required: give the words to be spoken".to_owned());
+            return bad("text: missing: give the words to be spoken".to_owned());
         }
         let chars = text.chars().count();
         if chars_max < chars {
@@ -145,12 +145,12 @@ impl Speak {
         }
         let voice = self.voice.filter(|it| !it.is_empty()).unwrap_or_else(|| "WOMAN".into());
         if !matches!(voice.as_ref(), "MAN" | "WOMAN") {
-            return bad(format!("voice: {voice:?} is none: give MAN or WOMAN"));
+            return bad(format!("voice: {voice:?} is no voice: give MAN or WOMAN"));
         }
         let language = self.language.filter(|it| !it.is_empty());
         let language = language.unwrap_or_else(|| "en-US".into());
         if !is_language(&language) {
-            return bad(format!("language: {language:?} is none: give a tag such as en-US"));
+            return bad(format!("language: {language:?} is no language: give a tag such as en-US"));
         }
         Ok(What::Speech { text, voice, language }.into())
     }
