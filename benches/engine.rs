@@ -20,9 +20,7 @@ use conflow::{
     media::{Backend, Order},
     store::MemberIds,
 };
-use criterion::{
-    BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
@@ -88,11 +86,10 @@ fn parked(now: Instant, n: u64, flow: &Arc<Flow>) -> (Box<Call>, Arc<Entry>) {
     let mut run = Run::new(Dialect::Vobiz);
     let mut effects = Vec::new();
     run.handle(now, Event::Fetched(Ok(flow.clone())), &mut effects);
-    let entry = effects.into_iter().find_map(|effect| match effect {
-        FlowEffect::Join { entry, .. } => Some(entry),
-        _ => None,
-    });
-    (call, entry.expect("the flow begins with a conference"))
+    let Some(FlowEffect::Join { entry, .. }) = effects.pop() else {
+        panic!("the flow begins with a conference")
+    };
+    (call, entry)
 }
 
 fn new_call(now: Instant, n: u64) -> Box<Call> {

@@ -113,6 +113,13 @@ enum Awaits {
     Order(u32),
 }
 
+/// What one wish of the flow comes to.
+enum Wish {
+    Effect(Effect),
+    Move(Act),
+    Nothing,
+}
+
 impl Call {
     /// A ringing call, whose first document [`Call::begin`] brings.
     pub fn new(
@@ -236,20 +243,20 @@ impl Call {
         let mut act = Act::Stay;
         for effect in asked {
             debug_assert_eq!(act, Act::Stay, "a move is the last that a flow asks for");
-            match effect {
-                flow::Effect::End(ending) => act = Act::End(ending),
-                flow::Effect::Join { room, entry } => act = Act::Join { room, entry },
-                effect => effects.extend(self.effect(now, effect)),
+            match self.effect(now, effect) {
+                Wish::Effect(effect) => effects.push(effect),
+                Wish::Move(wanted) => act = wanted,
+                Wish::Nothing => (),
             }
         }
         act
     }
 
     /// What one wish of the flow means for this call.
-    fn effect(&mut self, now: Instant, effect: flow::Effect) -> Option<Effect> {
+    fn effect(&mut self, now: Instant, effect: flow::Effect) -> Wish {
         let call = self.id;
         let order = match effect {
-            flow::Effect::Answer if self.is_answered => return None,
+            flow::Effect::Answer if self.is_answered => return Wish::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
                 // The limit counts from the answer; a hang-up that is scheduled stays where it is.
@@ -260,19 +267,18 @@ impl Call {
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return Some(Effect::Begin { step });
+                return Wish::Effect(Effect::Begin { step });
             }
-            flow::Effect::EarlyMedia if self.is_answered => return None,
+            flow::Effect::EarlyMedia if self.is_answered => return Wish::Nothing,
             flow::Effect::EarlyMedia => Order::EarlyMedia { call },
-            flow::Effect::End(_) | flow::Effect::Join { .. } => {
-                unreachable!("a move is no effect of a call")
-            }
+            flow::Effect::End(ending) => return Wish::Move(Act::End(ending)),
+            flow::Effect::Join { room, entry } => return Wish::Move(Act::Join { room, entry }),
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return Some(Effect::Fetch { number, request });
+                return Wish::Effect(Effect::Fetch { number, request });
             }
-            flow::Effect::Notify(request) => return Some(Effect::Notify(request)),
+            flow::Effect::Notify(request) => return Wish::Effect(Effect::Notify(request)),
             flow::Effect::Play(program) => {
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
@@ -281,7 +287,7 @@ impl Call {
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
-                return None;
+                return Wish::Nothing;
             }
             flow::Effect::SendDigits { digits, awaits } => {
                 let number = self.number();
@@ -295,7 +301,7 @@ impl Call {
                 Order::Stop { call }
             }
         };
-        Some(Effect::Order(order))
+        Wish::Effect(Effect::Order(order))
     }
 
     fn number(&mut self) -> u32 {
@@ -390,7 +396,9 @@ mod tests {
 
     impl Drop for Bench {
         fn drop(&mut self) {
-            self.call.take().map(Call::end);
+            if let Some(call) = self.call.take() {
+                call.end();
+            }
         }
     }
 
@@ -443,7 +451,10 @@ mod tests {
         let stale = Ok(Arc::new(Flow::parse("<Response/>", Dialect::Vobiz).unwrap()));
         let next = stale.clone();
         assert_eq!(bench.does(|call, now, effects| call.fetched(now, 9, stale, effects)), "");
-        assert_eq!(bench.does(|call, now, effects| call.fetched(now, 1, next, effects)), "end 4010");
+        assert_eq!(
+            bench.does(|call, now, effects| call.fetched(now, 1, next, effects)),
+            "end 4010"
+        );
     }
 
     #[test]

@@ -331,26 +331,25 @@ impl House {
         }
 
         let found = names.find(&key).cloned();
-        let room = found.unwrap_or_else(|| self.open(now, key, &mut names));
+        let (room, opened) = match found {
+            Some(room) => (room, None),
+            None => {
+                let id = (self.links.room_id)();
+                let (room, actor) =
+                    conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
+                (room, Some((id, actor)))
+            }
+        };
         let mut places = self.places.of(&call.id);
-        match places.settle(call.id, Place::Room { room: room.clone(), member }) {
-            Ok(()) => room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into())),
-            Err(cause) => Err((call, cause.into())),
+        // A call that has hung up meanwhile opens no room: nobody would ever leave it.
+        if let Err(cause) = places.settle(call.id, Place::Room { room: room.clone(), member }) {
+            return Err((call, cause.into()));
         }
-    }
-
-    fn open(
-        self: &Arc<Self>,
-        now: Instant,
-        key: RoomKey,
-        names: &mut Names<Arc<Room>>,
-    ) -> Arc<Room> {
-        let id = (self.links.room_id)();
-        let (room, actor) =
-            conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
-        names.open(key, id, room.clone());
-        self.links.stage.room(actor);
-        room
+        if let Some((id, actor)) = opened {
+            names.open(key, id, room.clone());
+            self.links.stage.room(actor);
+        }
+        room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
     }
 
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {

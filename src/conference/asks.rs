@@ -7,7 +7,9 @@ use std::{
     time::Instant,
 };
 
-use super::{Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, state::Member};
+use super::{
+    Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, state::Member,
+};
 use crate::{
     flow::{Cause, Exit},
     ids::{CallId, MemberId},

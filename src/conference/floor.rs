@@ -60,7 +60,7 @@ impl Conference {
         }
         let talker = self.floor.talkers.iter().copied().find(may_speak);
         let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
-        let next = talker.or(holder).or(only.filter(may_speak));
+        let next = talker.or(holder).or_else(|| only.filter(may_speak));
         let is_new = next != self.floor.holder;
         self.floor.holder = next;
         if let Some(member) = next.filter(|_| is_new) {

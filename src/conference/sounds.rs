@@ -83,11 +83,7 @@ impl Conference {
     }
 
     /// Seats a member with its wait sound; in silence, as long as that is on its way.
-    pub(super) fn place_waiting(
-        &mut self,
-        id: MemberId,
-        effects: &mut VecDeque<Effect>,
-    ) {
+    pub(super) fn place_waiting(&mut self, id: MemberId, effects: &mut VecDeque<Effect>) {
         let member = self.members.get_mut(&id).expect("a member of this moment");
         let (stater, cue) = (Stater::from(&*member.call), member.entry.wait_sound.clone());
         let known = member.wait_sound.clone().map(Ok);

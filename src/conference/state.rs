@@ -8,7 +8,9 @@ use std::{
 };
 
 use super::{
-    Command, Effect, News, Notice, Outcome, Refusal, Ticket, digits::Typed, floor::Floor,
+    Command, Effect, News, Notice, Outcome, Refusal, Ticket,
+    digits::Typed,
+    floor::Floor,
     sounds::{Sounds, Stater},
 };
 use crate::{
@@ -261,11 +263,7 @@ impl Conference {
 
     /// Lets members hear what they should: in the room, the others; before its start, and alone
     /// with a wait sound, that sound and nobody.
-    fn seat(
-        &mut self,
-        ids: impl Iterator<Item = MemberId>,
-        effects: &mut VecDeque<Effect>,
-    ) {
+    fn seat(&mut self, ids: impl Iterator<Item = MemberId>, effects: &mut VecDeque<Effect>) {
         let is_alone = self.members.len() == 1;
         let mut calls = Vec::new();
         let mut waiting = Vec::new();
@@ -297,13 +295,7 @@ impl Conference {
     }
 
     /// Reports come by place. One for a member who has left is stale.
-    fn hear(
-        &mut self,
-        now: Instant,
-        id: MemberId,
-        heard: Heard,
-        effects: &mut VecDeque<Effect>,
-    ) {
+    fn hear(&mut self, now: Instant, id: MemberId, heard: Heard, effects: &mut VecDeque<Effect>) {
         if !self.members.contains_key(&id) {
             return;
         }
@@ -379,13 +371,14 @@ impl Conference {
 
     /// All out of the mix → all exits → the name → all go on → the answer → the end.
     fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
-        if !self.leavers.is_empty() {
-            self.leave(now, effects);
+        let is_over = self.members.is_empty() && self.phase != Phase::Over;
+        if is_over || !self.leavers.is_empty() {
+            self.leave(now, is_over, effects);
         }
         self.give_floor(effects);
         let reply = self.reply.take();
         effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
-        if self.members.is_empty() && self.phase != Phase::Over {
+        if is_over {
             self.phase = Phase::Over;
             self.limit = Limit::None;
             self.deadlines.clear();
@@ -393,11 +386,10 @@ impl Conference {
         }
     }
 
-    fn leave(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+    fn leave(&mut self, now: Instant, is_over: bool, effects: &mut VecDeque<Effect>) {
         let leavers = mem::take(&mut self.leavers);
         let announced = || leavers.iter().filter(|it| it.member.announced);
         let calls: Vec<CallId> = announced().map(|it| it.member.call.id).collect();
-        let is_over = self.members.is_empty();
         let mut left = calls.len();
         if 0 < left {
             effects.push_back(Order::Remove { room: self.id, calls }.into());

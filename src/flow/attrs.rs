@@ -7,11 +7,11 @@ use std::{fmt, slice, sync::Arc};
 
 use super::{
     Action, Fault, FlowError, Method, Oddity, Place, Remark,
+    element::{Attribute, Element},
     fault::{clip, nearest},
     field::Field,
     url,
     verbs::VerbInfo,
-    xml::{Attribute, Element},
 };
 use crate::ids::Dialect;
 

@@ -6,6 +6,7 @@
 mod attrs;
 mod cause;
 mod digits;
+mod element;
 mod fault;
 mod field;
 mod place;

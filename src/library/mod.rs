@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     flow::{Fetched, Request},
-    ids::{AccountId, CallId, Dialect, RoomKey, RoomId},
+    ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
 };
 
 /// A document that somebody needs.
@@ -69,4 +69,3 @@ pub struct LocalFlow {
 
 /// Takes the answer to a fetch.
 pub type Done = Box<dyn FnOnce(Fetch, Fetched) + Send>;
-

@@ -4,7 +4,9 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
-use std::{sync::Arc, time::Duration};
+pub mod sim;
+
+use std::{slice, sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
 
@@ -123,6 +125,27 @@ pub enum Order {
         /// Of `0-9*#ABCD`.
         digit: char,
     },
+}
+
+impl Order {
+    /// Whom it concerns.
+    pub fn calls(&self) -> &[CallId] {
+        match self {
+            Self::Answer { call }
+            | Self::EarlyMedia { call }
+            | Self::End { call, .. }
+            | Self::Play { call, .. }
+            | Self::Stop { call }
+            | Self::SendDigits { call, .. } => slice::from_ref(call),
+            Self::Place { calls, .. }
+            | Self::Remove { calls, .. }
+            | Self::Mute { calls, .. }
+            | Self::Deafen { calls, .. }
+            | Self::Announce { calls, .. }
+            | Self::Hush { calls, .. }
+            | Self::RelayDigit { calls, .. } => calls,
+        }
+    }
 }
 
 /// What a member hears of a room, while nothing is played to it.

@@ -11,9 +11,7 @@ use std::{
 
 use conflow::{
     call::{Call, Direction, Party},
-    conference::{
-        Answer, Ask, Command, Conference, Effect, News, Notice, Settings, Ticket, Who,
-    },
+    conference::{Answer, Ask, Command, Conference, Effect, News, Notice, Settings, Ticket, Who},
     flow::{Cause, Cue, Entry, RecordFormat},
     ids::{CallId, Dialect, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Hears, Order, Program, What},
@@ -514,10 +512,7 @@ fn who_is_alone_hears_the_wait_sound_until_somebody_comes() {
     let hold = Entry { wait_sound: Some(Cue::BuiltIn("sound:hold".into())), ..plain() };
     let mut bench = Bench::new();
     let effects = bench.enter(&hold);
-    assert_eq!(
-        effects,
-        ["#1 entered 1 first", "#2 started", "wait 1 sound:hold", "#3 floor 1"]
-    );
+    assert_eq!(effects, ["#1 entered 1 first", "#2 started", "wait 1 sound:hold", "#3 floor 1"]);
     assert_eq!(bench.enter(&plain()), ["#4 entered 2", "room 1,2"]);
     let effects = bench.kick(these(&[2]));
     assert_eq!(
@@ -545,11 +540,8 @@ fn a_wait_sound_that_is_a_document_is_fetched_once_and_heard_when_it_comes() {
 
 #[test]
 fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
-    let beeping = Entry {
-        enter_sound: Some(Cue::Beep(1)),
-        exit_sound: Some(Cue::Beep(2)),
-        ..plain()
-    };
+    let beeping =
+        Entry { enter_sound: Some(Cue::Beep(1)), exit_sound: Some(Cue::Beep(2)), ..plain() };
     let mut bench = Bench::with(&[plain(), plain()]);
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3");
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3,4");
@@ -561,11 +553,8 @@ fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
 
 #[test]
 fn nobody_hears_beeps_before_the_start_or_in_an_empty_room() {
-    let beeping = |entry| Entry {
-        enter_sound: Some(Cue::Beep(1)),
-        exit_sound: Some(Cue::Beep(2)),
-        ..entry
-    };
+    let beeping =
+        |entry| Entry { enter_sound: Some(Cue::Beep(1)), exit_sound: Some(Cue::Beep(2)), ..entry };
     let mut bench = Bench::with(&[guest()]);
     has_not(&bench.enter(&beeping(guest())), "announce");
     has_not(&bench.kick(these(&[2])), "announce");
@@ -640,15 +629,15 @@ fn a_stop_has_the_words_of_the_start() {
 #[test]
 fn the_longest_pattern_that_ends_the_input_fires_and_clears_it() {
     let mut bench = Bench::with(&[typing(&["1", "21", "321"]), plain()]);
-    assert_eq!(bench.press(1, "91"), ["#4 digits 1 1"]);
-    assert_eq!(bench.press(1, "321"), ["#5 digits 1 321"]);
+    assert_eq!(bench.press(1, "91"), ["#5 digits 1 1"]);
+    assert_eq!(bench.press(1, "321"), ["#6 digits 1 321"]);
     assert_eq!(bench.press(1, "2"), [""; 0]);
     bench.pass(2);
-    assert_eq!(bench.press(1, "1"), ["#6 digits 1 21"]);
+    assert_eq!(bench.press(1, "1"), ["#7 digits 1 21"]);
     // Three seconds of nothing clear it.
     bench.press(1, "2");
     bench.pass(3);
-    assert_eq!(bench.press(1, "1"), ["#7 digits 1 1"]);
+    assert_eq!(bench.press(1, "1"), ["#8 digits 1 1"]);
 }
 
 #[test]

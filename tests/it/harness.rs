@@ -204,11 +204,14 @@ impl Backend for Pen {
             Order::Play { call, program, .. } => {
                 let text = program.iter().map(|sound| match &sound.what {
                     What::Speech { text, .. } => text.to_string(),
-                    what => format!("{what:?}"),
+                    What::Beep(_) | What::Silence(_) | What::Url(_) => format!("{:?}", sound.what),
                 });
                 format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
             }
-            _ => return,
+            Order::Announce { .. } | Order::Answer { .. } | Order::Deafen { .. } => return,
+            Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
+            Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
+            Order::SendDigits { .. } | Order::Stop { .. } => return,
         };
         self.0.lock().push(line);
     }

@@ -6,4 +6,5 @@ mod actor;
 mod api;
 mod conference;
 mod harness;
+mod run;
 mod simulation;

@@ -19,8 +19,8 @@ use super::{
     Entry, Fault, FlowError, Oddity, Remark, Request,
     attrs::{Attr, Reading},
     digits::Collect,
+    element::Element,
     fault::{clip, nearest},
-    xml::Element,
 };
 use crate::{
     ids::{ConferenceName, Dialect},

@@ -7,7 +7,7 @@ use crate::{
     flow::{
         FlowError, Kind,
         attrs::{Reading, verb},
-        xml::{Element, collapse},
+        element::{Element, collapse},
     },
     media::{Program, Sound, What},
 };

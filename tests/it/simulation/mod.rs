@@ -2,7 +2,8 @@
 //!
 //! Rooms and calls are the real actors on the real queues, without a runtime: the seed picks
 //! who gets the next turn, what phones do, what is asked, and when documents come. A failure
-//! prints its seed; `SEED=… cargo test simulation` plays that life again.
+//! prints its seed; `SEED=… cargo test simulation` plays that life again, and
+//! `LIVES=…` plays more of them.
 
 mod script;
 mod world;
@@ -47,7 +48,7 @@ fn every_life_keeps_the_promises() {
     mute_fuses();
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..LIVES).collect(),
+        Err(_) => (0..lives()).collect(),
     };
     let mut tally = BTreeMap::new();
     for seed in seeds {
@@ -63,13 +64,17 @@ fn every_life_keeps_the_promises() {
     }
 }
 
+/// `LIVES=100000` plays more of them.
+fn lives() -> u64 {
+    std::env::var("LIVES").map_or(LIVES, |lives| lives.parse().unwrap())
+}
+
 /// Fuses blow by the thousand; other panics are still heard of.
 fn mute_fuses() {
     let loud = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let payload = panic.payload();
-        let text = payload.downcast_ref::<&str>().copied();
-        if text.or(payload.downcast_ref::<String>().map(|it| &**it)) != Some(FUSE) {
+        if payload.downcast_ref::<String>().is_none_or(|text| text != FUSE) {
             loud(panic);
         }
     }));
@@ -117,6 +122,7 @@ impl Life {
             asks_max: rng.usize(1..5),
             fuse: rng.bool().then(|| rng.u32(0..60)),
         };
+        world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
         let (now, actors, asked) = (Instant::now(), Vec::new(), Vec::new());
