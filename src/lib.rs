@@ -28,6 +28,7 @@
 //! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
 //! of the real shells in an order that a seed picks, and checks what must always hold.
 
+pub mod accounts;
 pub mod actor;
 pub mod api;
 pub mod call;

@@ -1,1 +1,227 @@
-//! The edges.
+//! The REST edge: decodes, asks, encodes; decides nothing.
+//!
+//! A request is looked at in this order, and the first fault answers it: does its path name
+//! anything (404); has its address guessed too often (429); are its credentials good (401); is it
+//! the sender's own account that it names (404); may the account ask once more (429); is the
+//! method good for the path (405); can the body be read (408, 413), and are the parameters in it
+//! right (415, 400). Only then is anything asked.
+
+mod auth;
+mod body;
+mod failure;
+mod limit;
+mod ops;
+mod path;
+mod reply;
+pub mod server;
+mod sim;
+pub mod voice;
+
+use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    body::{Body, HttpBody},
+    http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_LENGTH},
+    response::Response,
+};
+use futures_util::FutureExt;
+use tokio::time::{self, timeout};
+use uuid::Uuid;
+
+pub use self::{
+    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
+    limit::RateLimit,
+};
+use self::{
+    failure::Failure,
+    limit::{PerAccount, PerAddress},
+    path::Path,
+};
+use crate::{
+    accounts::Accounts,
+    actor::{
+        house::{AskError, House},
+        reception::Reception,
+    },
+    conference::{Answer, Ask},
+    ids::{Dialect, RoomKey},
+    media::sim::Sim,
+};
+
+/// What the edge reaches.
+pub struct Links {
+    /// The rooms.
+    pub house: Arc<House>,
+    /// Knows whether calls are taken.
+    pub reception: Arc<Reception>,
+    /// Who may ask.
+    pub accounts: Accounts,
+    /// The simulated phones; None, and their paths name nothing.
+    pub phones: Option<Arc<Sim>>,
+}
+
+/// How the edge behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The forms of answers, where a vendor has more than one.
+    pub voice: voice::Settings,
+    /// For the voice API of each account; None in development.
+    pub rate_limit: Option<RateLimit>,
+    /// For wrong credentials from one address; None where all come through one proxy.
+    pub failure_limit: Option<RateLimit>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            voice: voice::Settings::default(),
+            rate_limit: Some(RateLimit::VENDORS),
+            failure_limit: Some(RateLimit::FAILURES),
+        }
+    }
+}
+
+/// The whole of the REST API, as a server sees it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    desk: Arc<Desk>,
+}
+
+impl Api {
+    /// Opens the API.
+    pub fn new(links: Links, settings: Settings) -> Self {
+        Self { desk: Arc::new(Desk::new(links, settings)) }
+    }
+
+    /// What every dialect can reach.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// Answers a request from an address, and writes a line about it into the log. A panic is an
+    /// answer like any other.
+    pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
+        let (api_id, now) = (Uuid::new_v4(), time::Instant::now());
+        let (head, body) = request.into_parts();
+        let (method, path) = (&head.method, head.uri.path());
+        let visit =
+            Visit { api_id, now: now.into_std(), peer, method, headers: &head.headers, body };
+
+        let answer = AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await;
+        let dialect = dialect_of(path);
+        let response = answer
+            .unwrap_or(Err(Failure::Fault))
+            .unwrap_or_else(|failure| failure.answer(dialect, api_id));
+
+        let (status, micros) = (response.status().as_u16(), now.elapsed().as_micros());
+        match is_probe(path) {
+            true => tracing::debug!(%api_id, %peer, %method, path, status, micros, "answered"),
+            false => tracing::info!(%api_id, %peer, %method, path, status, micros, "answered"),
+        }
+        match *method == Method::HEAD {
+            true => without_body(response),
+            false => response,
+        }
+    }
+}
+
+/// What every dialect can reach.
+pub struct Desk {
+    /// The rooms.
+    pub house: Arc<House>,
+    reception: Arc<Reception>,
+    accounts: Accounts,
+    phones: Option<Arc<Sim>>,
+    voice: voice::Settings,
+    requests: Option<PerAccount>,
+    failures: Option<PerAddress>,
+}
+
+impl Desk {
+    fn new(links: Links, settings: Settings) -> Self {
+        let Links { house, reception, accounts, phones } = links;
+        let Settings { voice, rate_limit, failure_limit } = settings;
+        let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
+        let failures = failure_limit.map(PerAddress::new);
+        Self { house, reception, accounts, phones, voice, requests, failures }
+    }
+
+    /// Asks a conference, and waits for its answer, but not for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`AskError`] has it. After [`AskError::Late`] it may have happened or not.
+    pub async fn ask(&self, key: &RoomKey, ask: Ask) -> Result<Answer, AskError> {
+        match timeout(ANSWER_WAIT_MAX, self.house.ask(key, ask)?).await {
+            Ok(Ok(outcome)) => Ok(outcome?),
+            // The room was over before it came to this.
+            Ok(Err(_)) => Err(AskError::Gone),
+            Err(_) => Err(AskError::Late),
+        }
+    }
+
+    async fn answer(&self, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
+        let path = Path::split(path).ok_or(Failure::NoRoute)?;
+        let ends_nameless = path.ends_nameless;
+        match *path.segments() {
+            ["v1", "Account", auth_id, ref below @ ..] => {
+                let site = voice::Site { dialect: Dialect::Plivo, auth_id, below, ends_nameless };
+                voice::answer(self, &site, visit).await
+            }
+            ["api", "v1", "Account", auth_id, ref below @ ..] => {
+                let site = voice::Site { dialect: Dialect::Vobiz, auth_id, below, ends_nameless };
+                voice::answer(self, &site, visit).await
+            }
+            ["sim", "v1", "Account", auth_id, "Phone", ref below @ ..] => {
+                let phones = self.phones.as_ref().ok_or(Failure::NoRoute)?;
+                sim::answer(self, phones, auth_id, below, visit).await
+            }
+            ["healthz"] => ops::healthz(visit.method),
+            ["readyz"] => ops::readyz(self, visit.method),
+            _ => Err(Failure::NoRoute),
+        }
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+/// A request, but for its path.
+struct Visit<'a> {
+    /// Names the request, in its answer and in the log.
+    api_id: Uuid,
+    now: Instant,
+    peer: IpAddr,
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    body: Body,
+}
+
+/// Asks are local and quick; one this old has met a fault, not a queue.
+pub const ANSWER_WAIT_MAX: time::Duration = time::Duration::from_secs(5);
+
+/// In whose form an error is written where no endpoint has been found.
+fn dialect_of(path: &str) -> Dialect {
+    let first = path.split('/').find(|segment| !segment.is_empty());
+    match first == Some("api") {
+        true => Dialect::Vobiz,
+        false => Dialect::Plivo,
+    }
+}
+
+/// Asked every few seconds by whoever watches.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+/// What a GET would have brought, but for the body.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
+    response
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
 mod actor;
+mod api;
 mod conference;
 mod harness;
 mod races;

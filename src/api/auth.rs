@@ -1,0 +1,100 @@
+//! Who asks: HTTP Basic, or the headers `X-Auth-ID` and `X-Auth-Token`; each is good everywhere.
+//!
+//! If one of the two headers is there, they count, and `Authorization` does not: a client that
+//! sends a Bearer token beside them (contract 1) is let be.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{Desk, Visit, failure::Failure, path};
+use crate::ids::AccountId;
+
+/// Lets in whoever has the credentials of the account that the path names.
+///
+/// Only wrong credentials count as a guess: many a client asks without any first.
+pub(super) fn admit<'a>(
+    desk: &'a Desk,
+    auth_id: &str,
+    visit: &Visit<'_>,
+) -> Result<&'a AccountId, Failure> {
+    let Visit { now, peer, .. } = *visit;
+    let failures = desk.failures.as_ref();
+    let check = failures.map_or(Ok(()), |it| it.check(now, peer));
+    check.map_err(|wait| Failure::TooManyGuesses { wait })?;
+
+    let sent = Credentials::find(visit.headers).ok_or(Failure::NoCredentials)?;
+    let Some(account) = desk.accounts.verify(&sent.id, &sent.token) else {
+        failures.inspect(|it| it.failed(now, peer));
+        return Err(Failure::WrongCredentials);
+    };
+    match path::decode(auth_id) {
+        Some(auth_id) if auth_id == account.as_str() => Ok(account),
+        Some(_) | None => Err(Failure::NoAccount),
+    }
+}
+
+struct Credentials<'a> {
+    id: Cow<'a, str>,
+    token: Cow<'a, str>,
+}
+
+impl<'a> Credentials<'a> {
+    /// What cannot be read is sent all the same, and wrong.
+    fn find(headers: &'a HeaderMap) -> Option<Self> {
+        let (id, token) = (headers.get("x-auth-id"), headers.get("x-auth-token"));
+        if id.is_some() || token.is_some() {
+            let [id, token] = [id, token].map(|it| it.and_then(|it| it.to_str().ok()));
+            return Some(Self {
+                id: id.unwrap_or_default().into(),
+                token: token.unwrap_or_default().into(),
+            });
+        }
+
+        let authorization = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+        let (scheme, rest) = authorization.split_once(' ').unwrap_or((authorization, ""));
+        let is_basic = scheme.eq_ignore_ascii_case("basic");
+        let (id, token) = is_basic.then(|| basic(rest)).flatten().unwrap_or_default();
+        Some(Self { id: id.into(), token: token.into() })
+    }
+}
+
+/// RFC 7617: the id ends at the first colon.
+fn basic(text: &str) -> Option<(String, String)> {
+    let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.split_once(':').map(|(id, token)| (id.to_owned(), token.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_found_in_either_place() {
+        let check = |sent: &[(&'static str, &'static str)], expected: Option<(&str, &str)>| {
+            let headers: HeaderMap = sent
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+                .collect();
+            let found = Credentials::find(&headers);
+            let found = found.as_ref().map(|it| (it.id.as_ref(), it.token.as_ref()));
+            assert_eq!(found, expected, "{sent:?}");
+        };
+        let (id, token) = (("x-auth-id", "MA1"), ("x-auth-token", "secret"));
+        check(&[], None);
+        check(&[id, token], Some(("MA1", "secret")));
+        check(&[id], Some(("MA1", "")));
+        check(&[token], Some(("", "secret")));
+        check(&[id, token, ("authorization", "Bearer other")], Some(("MA1", "secret")));
+        check(&[("authorization", "Bearer secret")], Some(("", "")));
+        check(&[("authorization", "Basic TUExOnNlY3JldA==")], Some(("MA1", "secret")));
+        check(&[("authorization", "basic  TUExOnM6Om8=")], Some(("MA1", "s::o")));
+        check(&[("authorization", "Basic TUEx")], Some(("", "")));
+        check(&[("authorization", "Basic ???")], Some(("", "")));
+        check(&[("authorization", "Basic")], Some(("", "")));
+    }
+}

@@ -1,0 +1,189 @@
+//! Token buckets: how often an account may ask, and how often an address may guess.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::ids::AccountId;
+
+/// So many at once, and as many again over each period.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RateLimit {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In which time.
+    pub period: Duration,
+}
+
+impl RateLimit {
+    /// What the vendors state: 300 requests in 5 seconds for each account (contract 7).
+    pub const VENDORS: Self = Self::of(300, Duration::from_secs(5));
+
+    /// Failed authentications of one address. Nobody who means well comes near it, a whole
+    /// office behind one address included; a guesser gets nowhere with ten guesses a second.
+    pub const FAILURES: Self = Self::of(600, Duration::from_secs(60));
+
+    const fn of(requests: u32, period: Duration) -> Self {
+        Self { requests: NonZeroU32::new(requests).expect("not zero"), period }
+    }
+}
+
+/// The requests that an account, or an address, has left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    /// None is full.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one out, or tells how long it is until there is one.
+    fn take(&mut self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
+        self.wait(now, limit)?;
+        let from = self.full_at.map_or(now, |at| at.max(now));
+        self.full_at = Some(from + limit.period / limit.requests.get());
+        Ok(())
+    }
+
+    fn wait(&self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
+        let Some(full_at) = self.full_at else { return Ok(()) };
+        let next_full_at = full_at.max(now) + limit.period / limit.requests.get();
+        let wait = next_full_at.saturating_duration_since(now + limit.period);
+        // The share of a request may be a fraction of a nanosecond: rounded down, it adds up.
+        match wait.is_zero() {
+            true => Ok(()),
+            false => Err(wait),
+        }
+    }
+}
+
+/// How often each account may ask.
+pub(super) struct PerAccount {
+    limit: RateLimit,
+    buckets: HashMap<AccountId, Mutex<Bucket>>,
+}
+
+impl PerAccount {
+    pub(super) fn new<'a>(limit: RateLimit, accounts: impl Iterator<Item = &'a AccountId>) -> Self {
+        let buckets = accounts.map(|id| (id.clone(), Mutex::default())).collect();
+        Self { limit, buckets }
+    }
+
+    /// Counts a request, or tells how long it is until the next may come.
+    pub(super) fn take(&self, now: Instant, account: &AccountId) -> Result<(), Duration> {
+        let Some(bucket) = self.buckets.get(account) else { return Ok(()) };
+        bucket.lock().take(now, self.limit)
+    }
+}
+
+/// How often each address may fail.
+pub(super) struct PerAddress {
+    limit: RateLimit,
+    buckets: Mutex<BTreeMap<IpAddr, Bucket>>,
+    /// So that those who never fail never meet at the lock.
+    is_used: AtomicBool,
+}
+
+/// Some hundred kilobytes. Beyond, all is forgotten: whoever has so many addresses to spend is
+/// not held up by this.
+const ADDRESSES_MAX: usize = 10_000;
+
+impl PerAddress {
+    pub(super) fn new(limit: RateLimit) -> Self {
+        Self { limit, buckets: Mutex::default(), is_used: AtomicBool::new(false) }
+    }
+
+    /// Whether an address may try, or how long it is until then.
+    pub(super) fn check(&self, now: Instant, peer: IpAddr) -> Result<(), Duration> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let bucket = self.buckets.lock().get(&network(peer)).copied().unwrap_or_default();
+        bucket.wait(now, self.limit)
+    }
+
+    /// Counts a failure.
+    pub(super) fn failed(&self, now: Instant, peer: IpAddr) {
+        self.is_used.store(true, Ordering::Relaxed);
+        let mut buckets = self.buckets.lock();
+        let peer = network(peer);
+        if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&peer) {
+            buckets.clear();
+        }
+        // One too many is an answer already.
+        let _ = buckets.entry(peer).or_default().take(now, self.limit);
+    }
+}
+
+/// Whoever has one address of an IPv6 network has them all.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(peer) => {
+            let [a, b, c, d, ..] = peer.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        peer @ IpAddr::V4(_) => peer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: RateLimit = RateLimit::of(3, Duration::from_secs(3));
+
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_bucket_gives_all_at_once_and_then_one_at_a_time() {
+        let (start, mut bucket) = (now(), Bucket::default());
+        let mut take = |ms| bucket.take(start + Duration::from_millis(ms), LIMIT);
+        let wait = |ms| Err(Duration::from_millis(ms));
+        assert_eq!([take(0), take(0), take(0)], [Ok(()); 3]);
+        assert_eq!([take(0), take(400), take(1_000)], [wait(1_000), wait(600), Ok(())]);
+        assert_eq!([take(1_000), take(60_000), take(60_000)], [wait(1_000), Ok(()), Ok(())]);
+        assert_eq!([take(60_000), take(60_000)], [Ok(()), wait(1_000)]);
+    }
+
+    #[test]
+    fn accounts_have_buckets_of_their_own() {
+        let ids: [AccountId; 2] = ["MA1", "MA2"].map(|id| id.parse().unwrap());
+        let (start, limits) = (now(), PerAccount::new(LIMIT, ids.iter()));
+        (0..3).for_each(|_| limits.take(start, &ids[0]).unwrap());
+        assert!(limits.take(start, &ids[0]).is_err());
+        assert!(limits.take(start, &ids[1]).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_has_failed_too_often_waits() {
+        let (start, limits) = (now(), PerAddress::new(LIMIT));
+        let [bad, near, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:1::1"].map(|it| it.parse().unwrap());
+        assert!(limits.check(start, bad).is_ok());
+        (0..3).for_each(|_| limits.failed(start, bad));
+        assert_eq!(limits.check(start, bad), Err(Duration::from_secs(1)));
+        assert!(limits.check(start, near).is_err(), "it is in the same network");
+        assert!(limits.check(start, other).is_ok());
+        assert!(limits.check(start + Duration::from_secs(1), bad).is_ok());
+    }
+
+    #[test]
+    fn failures_take_no_more_room_than_they_may() {
+        let (start, limits) = (now(), PerAddress::new(LIMIT));
+        let peer = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
+        (0..ADDRESSES_MAX).for_each(|n| limits.failed(start, peer(n)));
+        assert_eq!(limits.buckets.lock().len(), ADDRESSES_MAX);
+        limits.failed(start, peer(0));
+        assert_eq!(limits.buckets.lock().len(), ADDRESSES_MAX);
+        limits.failed(start, peer(ADDRESSES_MAX));
+        assert_eq!(limits.buckets.lock().len(), 1);
+    }
+}

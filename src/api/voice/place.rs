@@ -1,0 +1,197 @@
+//! What a path and a method name: the endpoints of contract 2.1.
+
+use axum::http::Method;
+
+/// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place<'a> {
+    /// `Conference/{name}/Member/{members}/…`
+    Members { name: &'a str, who: &'a str, control: Control },
+    /// `Conference/{name}/Record/`
+    Recording,
+    /// `Conference/{name}/`
+    Room { name: &'a str },
+    /// `Conference/`
+    Rooms,
+}
+
+/// What follows the members in a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Control {
+    Deaf,
+    /// Nothing.
+    Itself,
+    Kick,
+    Mute,
+    Play,
+    Speak,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Endpoint<'a> {
+    /// `DELETE Conference/`
+    HangUpAll,
+    /// `DELETE Conference/{name}/`
+    HangUpRoom { name: &'a str },
+    /// `GET Conference/`
+    List,
+    /// See [`Wish`].
+    Members { name: &'a str, who: &'a str, wish: Wish },
+    /// `POST` and `DELETE Conference/{name}/Record/`
+    Record,
+    /// `GET Conference/{name}/`
+    Show { name: &'a str },
+}
+
+/// What is to be done to members, below `Conference/{name}/Member/{members}/`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wish {
+    /// `POST Deaf/`
+    Deafen,
+    /// `DELETE` of the members themselves
+    HangUp,
+    /// `POST Kick/`
+    Kick,
+    /// `POST Mute/`
+    Mute,
+    /// `POST Play/`
+    Play,
+    /// `POST Speak/`
+    Speak,
+    /// `DELETE Play/`
+    StopPlay,
+    /// `DELETE Speak/`
+    StopSpeak,
+    /// `DELETE Deaf/`
+    Undeafen,
+    /// `DELETE Mute/`
+    Unmute,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn find(below: &[&'a str]) -> Option<Self> {
+        Some(match *below {
+            ["Conference"] => Self::Rooms,
+            ["Conference", name] => Self::Room { name },
+            ["Conference", _, "Record"] => Self::Recording,
+            ["Conference", name, "Member", who] => {
+                Self::Members { name, who, control: Control::Itself }
+            }
+            ["Conference", name, "Member", who, control] => {
+                Self::Members { name, who, control: Control::find(control)? }
+            }
+            _ => return None,
+        })
+    }
+
+    /// The methods for which [`Self::endpoint`] has an answer.
+    pub(super) fn allow(&self) -> &'static str {
+        match self {
+            Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
+            Self::Recording => "POST, DELETE",
+            Self::Members { control, .. } => match control {
+                Control::Itself => "DELETE",
+                Control::Kick => "POST",
+                Control::Deaf | Control::Mute | Control::Play | Control::Speak => "POST, DELETE",
+            },
+        }
+    }
+
+    /// None if the method is not good here.
+    pub(super) fn endpoint(self, method: &Method) -> Option<Endpoint<'a>> {
+        let is_get = *method == Method::GET || *method == Method::HEAD;
+        let (is_post, is_delete) = (*method == Method::POST, *method == Method::DELETE);
+        let endpoint = match self {
+            Self::Rooms if is_get => Endpoint::List,
+            Self::Rooms if is_delete => Endpoint::HangUpAll,
+            Self::Room { name } if is_get => Endpoint::Show { name },
+            Self::Room { name } if is_delete => Endpoint::HangUpRoom { name },
+            Self::Recording if is_post || is_delete => Endpoint::Record,
+            Self::Members { name, who, control } if is_post => {
+                Endpoint::Members { name, who, wish: control.posted()? }
+            }
+            Self::Members { name, who, control } if is_delete => {
+                Endpoint::Members { name, who, wish: control.deleted()? }
+            }
+            Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
+                return None;
+            }
+        };
+        Some(endpoint)
+    }
+}
+
+impl Control {
+    fn find(segment: &str) -> Option<Self> {
+        Some(match segment {
+            "Deaf" => Self::Deaf,
+            "Kick" => Self::Kick,
+            "Mute" => Self::Mute,
+            "Play" => Self::Play,
+            "Speak" => Self::Speak,
+            _ => return None,
+        })
+    }
+
+    fn posted(self) -> Option<Wish> {
+        match self {
+            Self::Deaf => Some(Wish::Deafen),
+            Self::Itself => None,
+            Self::Kick => Some(Wish::Kick),
+            Self::Mute => Some(Wish::Mute),
+            Self::Play => Some(Wish::Play),
+            Self::Speak => Some(Wish::Speak),
+        }
+    }
+
+    fn deleted(self) -> Option<Wish> {
+        match self {
+            Self::Deaf => Some(Wish::Undeafen),
+            Self::Itself => Some(Wish::HangUp),
+            Self::Kick => None,
+            Self::Mute => Some(Wish::Unmute),
+            Self::Play => Some(Wish::StopPlay),
+            Self::Speak => Some(Wish::StopSpeak),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_allows_a_method_has_an_endpoint_for_it_and_for_no_other() {
+        let methods = [Method::DELETE, Method::GET, Method::HEAD, Method::PATCH, Method::POST];
+        let controls = ["Deaf", "Kick", "Mute", "Play", "Speak"];
+        let members = controls.map(|it| vec!["Conference", "weekly", "Member", "1", it]);
+        let mut paths = vec![
+            vec!["Conference"],
+            vec!["Conference", "weekly"],
+            vec!["Conference", "weekly", "Record"],
+            vec!["Conference", "weekly", "Member", "1"],
+        ];
+        paths.extend(members);
+        for path in &paths {
+            let place = Place::find(path).unwrap();
+            for method in &methods {
+                let is_allowed = place.allow().split(", ").any(|it| it == method.as_str());
+                let has_endpoint = place.endpoint(method).is_some();
+                assert_eq!(is_allowed, has_endpoint, "{method} {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn case_matters_and_nothing_is_made_up() {
+        let check = |path: &[&str]| assert_eq!(Place::find(path), None, "{path:?}");
+        check(&[]);
+        check(&["conference"]);
+        check(&["Conferences"]);
+        check(&["Conference", "weekly", "Play"]);
+        check(&["Conference", "weekly", "Member"]);
+        check(&["Conference", "weekly", "Member", "1", "kick"]);
+        check(&["Conference", "weekly", "Member", "1", "Kick", "x"]);
+    }
+}

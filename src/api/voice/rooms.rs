@@ -1,0 +1,80 @@
+//! Whole conferences: list, show, hang up.
+
+use axum::{http::StatusCode, response::Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Asker, bodies};
+use crate::{
+    actor::house::{AskError, House},
+    api::{ANSWER_WAIT_MAX, failure::Failure, reply},
+    conference::{Answer, Ask, Refusal, Who},
+    ids::{AccountId, RoomKey},
+};
+
+/// `GET Conference/`
+pub(super) fn list(asker: &Asker<'_>) -> Response {
+    let conferences = asker.desk.house.conferences(asker.account);
+    reply::json(StatusCode::OK, &bodies::Rooms { api_id: asker.api_id, conferences })
+}
+
+/// `GET Conference/{name}/`
+pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
+    let key = asker.key(name)?;
+    match asker.desk.ask(&key, Ask::Roster).await? {
+        Answer::Roster(roster) => {
+            let body = bodies::Room::new(&key.name, &roster, asker.api_id);
+            Ok(reply::json(StatusCode::OK, &body))
+        }
+        Answer::Members(_) => unreachable!("a roster was asked for"),
+    }
+}
+
+/// `DELETE Conference/{name}/`
+pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
+    match asker.desk.ask(&asker.key(name)?, Ask::HangUp { who: Who::All }).await {
+        Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
+        // Nobody has come in yet: there is no conference.
+        Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
+        Err(error @ (AskError::Busy | AskError::Gone | AskError::Late)) => Err(error.into()),
+        Err(error @ AskError::Refused(Refusal::Fault)) => Err(error.into()),
+    }
+}
+
+/// `DELETE Conference/`
+///
+/// Whoever asks may go: once begun, all are hung up.
+pub(super) async fn hang_up_all(asker: &Asker<'_>) -> Result<Response, Failure> {
+    let (house, account) = (asker.desk.house.clone(), asker.account.clone());
+    let task = tokio::spawn(async move { hang_up_rooms(&house, &account).await });
+    task.await.map_err(|_| Failure::Fault)??;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// All are asked before any is waited for. A room that is gone by then is as it should be.
+async fn hang_up_rooms(house: &House, account: &AccountId) -> Result<(), AskError> {
+    let names = house.conferences(account).into_iter();
+    let ask = |name| house.ask(&RoomKey { account: account.clone(), name }, hang_up_members());
+    let asked: Vec<_> = names.map(ask).collect();
+
+    let (deadline, mut worst) = (Instant::now() + ANSWER_WAIT_MAX, Ok(()));
+    for answer in asked {
+        let outcome = match answer {
+            Ok(answer) => timeout_at(deadline, answer).await,
+            Err(AskError::Gone) => continue,
+            Err(error @ (AskError::Busy | AskError::Late | AskError::Refused(_))) => {
+                worst = Err(error);
+                continue;
+            }
+        };
+        match outcome {
+            Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
+            Ok(Ok(Err(refusal @ Refusal::Fault))) => worst = Err(refusal.into()),
+            Err(_) => worst = Err(AskError::Late),
+        }
+    }
+    worst
+}
+
+fn hang_up_members() -> Ask {
+    Ask::HangUp { who: Who::All }
+}

@@ -1,0 +1,7 @@
+//! The REST API, over the real router and without a socket: a line for each request.
+
+mod conferences;
+mod errors;
+mod office;
+mod phones;
+mod server;

@@ -1,0 +1,289 @@
+//! A whole engine behind its API, and scripts that talk to it.
+//!
+//! A script has a line for each request, as it is sent and as it is answered. What is answered is
+//! filled in anew and the whole compared, so that a failure shows all of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    mem,
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Request, Response, request},
+};
+use conflow::{
+    accounts::Accounts,
+    actor::{
+        self, call,
+        house::{self, House, Stage, Tasks},
+        reception::{self, Reception},
+    },
+    api::{Api, Links, Settings},
+    conference,
+    flow::{Cause, Fetched, Flow},
+    ids::{AccountId, CallId, Dialect, RoomId},
+    library::{Done, Fetch, Library, LocalFlow},
+    media::{
+        Exchange,
+        sim::{self, Dial, Sim},
+    },
+    numbers::Numbers,
+};
+use http_body_util::BodyExt;
+
+use crate::harness::Counter;
+
+/// An engine with the accounts `MA1` and `MA2`, whose tokens are `one` and `two`.
+pub(crate) struct Office {
+    pub(crate) api: Api,
+    pub(crate) reception: Arc<Reception>,
+    sim: Arc<Sim>,
+    calls: Vec<CallId>,
+}
+
+/// What an office is like.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) rooms: conference::Settings,
+    pub(crate) has_phones: bool,
+    /// No room ever gets a turn.
+    pub(crate) is_stalled: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (settings, rooms) = (Settings::default(), conference::Settings::default());
+        Self { settings, rooms, has_phones: true, is_stalled: false }
+    }
+}
+
+impl Office {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let (sim, room_last) = (Arc::new(Sim::new(sim::Settings::default())), AtomicU64::new(0));
+        let links = house::Links {
+            media: sim.clone(),
+            library: Arc::new(Shelf),
+            member_ids: Arc::new(Counter::default()),
+            room_id: Box::new(move || {
+                RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            trace: Box::new(drop),
+            stage: if plan.is_stalled { Box::new(Stalled) } else { Box::new(Tasks) },
+        };
+        let house = House::new(plan.rooms, links);
+        let people = reception::Settings {
+            numbers: Numbers::default(),
+            accounts: BTreeMap::new(),
+            call_time_limit: Duration::from_secs(14_400),
+        };
+        let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), people));
+        let exchange: Arc<dyn Exchange> = reception.clone();
+        sim.connect(Arc::downgrade(&exchange));
+
+        let mut accounts = Accounts::new([7; 32]);
+        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
+            accounts.add(&account.parse().unwrap(), token).unwrap();
+        }
+        let phones = plan.has_phones.then(|| sim.clone());
+        let links = Links { house, reception: reception.clone(), accounts, phones };
+        Self { api: Api::new(links, plan.settings), reception, sim, calls: Vec::new() }
+    }
+
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.api.desk().house
+    }
+
+    /// A phone of `MA1` dials in, and is where its flow has it.
+    pub(crate) async fn dial(&mut self, to: &str) {
+        let dial = Dial { from: Some("14155550100".into()), ..Dial::to(to) };
+        let call = self.sim.dial(&account(), dial).unwrap();
+        self.calls.push(call);
+        settle().await;
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await
+    }
+
+    /// No live call may be dropped, so a test ends as a house does.
+    pub(crate) async fn close(self) {
+        self.house().close();
+        while !self.house().calls().is_empty() {
+            settle().await;
+            let calls = self.house().calls();
+            calls.iter().for_each(|call| self.house().hang_up(*call, Cause::HungUpByApi));
+        }
+    }
+
+    /// A line of a script that is a request.
+    pub(crate) fn request(&self, line: &str) -> Request<Body> {
+        let (method, rest) = line.split_once(' ').unwrap();
+        read(method, rest, &self.calls)
+    }
+
+    /// What a line of a script brings.
+    pub(crate) async fn line(&mut self, line: &str) -> String {
+        let asked = line.split(" => ").next().unwrap().trim_end();
+        let (word, rest) = asked.split_once(' ').unwrap_or((asked, ""));
+        match word {
+            "" | "#" => asked.to_owned(),
+            "dial" => {
+                self.dial(rest).await;
+                asked.to_owned()
+            }
+            "heard" => {
+                let call = self.calls[rest.parse::<usize>().unwrap() - 1];
+                let heard = self.sim.record(&account(), call).unwrap().transcript();
+                format!("{asked} => {heard}")
+            }
+            "wait" => {
+                tokio::time::sleep(Duration::from_millis(rest.parse().unwrap())).await;
+                asked.to_owned()
+            }
+            _ => {
+                let answer = show(self.send(self.request(asked)).await).await;
+                format!("{asked} => {answer}")
+            }
+        }
+    }
+}
+
+/// Runs a script in a new office, and closes it.
+pub(crate) async fn check(script: &str) {
+    check_in(Office::new(Plan::default()), script).await;
+}
+
+/// Runs a script in an office, and closes it.
+///
+/// | line | what it does |
+/// |---|---|
+/// | `dial NAME` | a phone dials in, and comes to the conference of that name |
+/// | `wait MS` | time passes |
+/// | `heard N => …` | what the phone that dialled as the Nth has heard |
+/// | `METHOD PATH [Header: value] BODY => STATUS [Header: value] BODY` | a request of `MA1` |
+///
+/// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
+/// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials.
+/// Ids are answered as `*`.
+pub(crate) async fn check_in(mut office: Office, script: &str) {
+    let mut brought = String::new();
+    let script: Vec<_> = script.lines().map(str::trim).collect();
+    for line in &script {
+        writeln!(brought, "{}", office.line(line).await).unwrap();
+    }
+    office.close().await;
+    let expected = script.join("\n") + "\n";
+    assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
+}
+
+pub(crate) fn account() -> AccountId {
+    "MA1".parse().unwrap()
+}
+
+/// Lets all others do what they can.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+const BASIC: &str = "Basic TUExOm9uZQ==";
+
+fn read(method: &str, line: &str, calls: &[CallId]) -> Request<Body> {
+    let (path, mut rest) = line.split_once(' ').unwrap_or((line, ""));
+    let mut request = Request::builder().method(method).uri(uri(path, calls));
+    let mut has_credentials = false;
+    while let Some((header, after)) = rest.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        rest = after.trim_start();
+        has_credentials |= header == "none" || header.contains("Auth");
+        if let Some((name, value)) = header.split_once(": ") {
+            request = request.header(name, value);
+        }
+    }
+    if !has_credentials {
+        request = credentials(request, path);
+    }
+    request.body(rest.to_owned().into()).unwrap()
+}
+
+/// As the clients of each dialect do it.
+fn credentials(request: request::Builder, path: &str) -> request::Builder {
+    match path.starts_with('V') {
+        true => request.header("X-Auth-ID", "MA1").header("X-Auth-Token", "one"),
+        false => request.header("Authorization", BASIC),
+    }
+}
+
+fn uri(path: &str, calls: &[CallId]) -> String {
+    let roots = [("P", "/v1/"), ("V", "/api/v1/"), ("S", "/sim/v1/")];
+    let found = roots.iter().find_map(|(name, root)| Some((root, path.strip_prefix(name)?)));
+    let mut uri = found.map_or(path.to_owned(), |(root, rest)| format!("{root}Account/MA1{rest}"));
+    for (n, call) in calls.iter().enumerate() {
+        uri = uri.replace(&format!("{{{}}}", n + 1), &call.to_string());
+    }
+    uri
+}
+
+const HEADERS_SHOWN: &[&str] = &["allow", "retry-after", "www-authenticate"];
+
+async fn show(response: Response<Body>) -> String {
+    let mut text = response.status().as_u16().to_string();
+    for name in HEADERS_SHOWN {
+        if let Some(value) = response.headers().get(*name) {
+            write!(text, " [{name}: {}]", value.to_str().unwrap()).unwrap();
+        }
+    }
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = blank(&String::from_utf8_lossy(&body));
+    write!(text, " {}", body.trim_end()).unwrap();
+    text.trim_end().to_owned()
+}
+
+/// Puts a star for each id: 36 hexadecimal digits and hyphens.
+fn blank(text: &str) -> String {
+    let is_id = |it: &str| it.len() == 36 && it.parse::<CallId>().is_ok();
+    text.split('"').map(|it| if is_id(it) { "*" } else { it }).collect::<Vec<_>>().join("\"")
+}
+
+/// Takes rooms on, and lets them be.
+struct Stalled;
+
+impl Stage for Stalled {
+    fn call(&self, actor: call::Actor) {
+        Tasks.call(actor);
+    }
+
+    fn room(&self, actor: actor::conference::Actor) {
+        mem::forget(actor);
+    }
+}
+
+/// Whatever is called, `nobody` excepted, is the name of a conference.
+struct Shelf;
+
+impl Library for Shelf {
+    fn fetch(&self, _: Fetch, _: Done) {
+        unreachable!("no flow here asks for another");
+    }
+
+    fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
+        let name = match &*flow.name {
+            "nobody" | "default" => return None,
+            "panic" => panic!("as it was told to"),
+            name => name,
+        };
+        let document = format!(
+            "<Response>\
+             <Conference>{name}</Conference>\
+             <Speak>You have been disconnected from the conference</Speak>\
+             </Response>"
+        );
+        Some(Ok(Arc::new(Flow::parse(&document, Dialect::Plivo).unwrap())))
+    }
+}
