@@ -5,7 +5,9 @@
 mod actor;
 mod api;
 mod conference;
+mod flows;
 mod harness;
 mod races;
 mod run;
 mod simulation;
+mod tidy;
