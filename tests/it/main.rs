@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
+mod digits;
+mod flows;
+mod places;
 mod run;
