@@ -4,5 +4,8 @@
 
 mod digits;
 mod flows;
+#[path = "../fuzz/flow.rs"]
+mod fuzz_flow;
+mod mutations;
 mod places;
 mod run;

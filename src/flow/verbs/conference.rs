@@ -169,13 +169,9 @@ mod tests {
         let document = format!("<Response><Conference {attributes}>a</Conference></Response>");
         let flow = Flow::parse(&document, dialect).unwrap();
         let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
-        match &flow.steps[0].verb {
-            Verb::Conference(Conference { room, entry }) => {
-                assert_eq!(room.as_str(), "a");
-                (entry.clone(), remarks)
-            }
-            other => panic!("{other:?}"),
-        }
+        let Verb::Conference(Conference { room, entry }) = &flow.steps[0].verb else { panic!() };
+        assert_eq!(room.as_str(), "a");
+        (entry.clone(), remarks)
     }
 
     /// An attribute changes one thing, and is odd in no way.

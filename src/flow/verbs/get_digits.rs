@@ -111,10 +111,8 @@ mod tests {
     fn parse(element: &str) -> (Arc<Collect>, Vec<String>) {
         let flow = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo).unwrap();
         let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
-        match &flow.steps[0].verb {
-            Verb::GetDigits(verb) => (verb.collect.clone(), remarks),
-            other => panic!("{other:?}"),
-        }
+        let Verb::GetDigits(verb) = &flow.steps[0].verb else { panic!() };
+        (verb.collect.clone(), remarks)
     }
 
     #[track_caller]

@@ -136,11 +136,12 @@ mod tests {
     fn parse(dialect: Dialect, element: &str) -> (Arc<Collect>, Vec<String>) {
         let flow = Flow::parse(&format!("<Response>{element}</Response>"), dialect).unwrap();
         let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
-        match &flow.steps[0].verb {
-            Verb::GetInput(verb) => (verb.collect.clone(), remarks),
-            Verb::Gather(verb) => (verb.collect.clone(), remarks),
-            other => panic!("{other:?}"),
+        let verb = &flow.steps[0].verb;
+        if let Verb::GetInput(verb) = verb {
+            return (verb.collect.clone(), remarks);
         }
+        let Verb::Gather(verb) = verb else { panic!() };
+        (verb.collect.clone(), remarks)
     }
 
     /// Under both names, each in its own dialect.
