@@ -147,7 +147,7 @@ pub enum Oddity {
         near: Option<&'static str>,
     },
     /// A value that makes no sense.
-    #[error("{name}={value:?} is ignored, and {} holds: write {wanted}", Stands(*default))]
+    #[error("{name}={value:?} is ignored{}: write {wanted}", Stands(*default))]
     AttributeValue {
         /// The attribute.
         name: &'static str,
@@ -268,8 +268,8 @@ struct Stands(Option<&'static str>);
 impl fmt::Display for Stands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(default) => write!(f, "the default {default:?}"),
-            None => f.write_str("nothing"),
+            Some(default) => write!(f, ", and the default {default:?} holds"),
+            None => Ok(()),
         }
     }
 }

@@ -9,3 +9,4 @@ mod fuzz_flow;
 mod mutations;
 mod places;
 mod run;
+mod verbs;

@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_the_default() {
-        let beeps = "http://, https://, flow:NAME or sound:hold, sound:ring or sound:beep";
+        let beeps = "http://, https://, flow:NAME or sound:hold|ring|beep";
         for (attribute, expected) in [
             (
                 "muted='yes'",
@@ -346,11 +346,11 @@ mod tests {
             ),
             (
                 "maxMembers='0'",
-                r#"maxMembers="0" is ignored, and nothing holds: write a whole number from 1 to 10000"#,
+                r#"maxMembers="0" is ignored: write a whole number from 1 to 10000"#,
             ),
             (
                 "maxParticipants='+5'",
-                r#"maxParticipants="+5" is ignored, and nothing holds: write a whole number from 1 to 10000"#,
+                r#"maxParticipants="+5" is ignored: write a whole number from 1 to 10000"#,
             ),
             (
                 "method='PUT'",
@@ -358,21 +358,21 @@ mod tests {
             ),
             (
                 "callbackUrl='flow:a'",
-                r#"callbackUrl="flow:a" is ignored, and nothing holds: write http:// or https://"#,
+                r#"callbackUrl="flow:a" is ignored: write http:// or https://"#,
             ),
             (
                 "digitsMatch='1,x'",
-                r#"digitsMatch="1,x" is ignored, and nothing holds: write keys out of 0123456789*#, such as 1,2,99#"#,
+                r#"digitsMatch="1,x" is ignored: write keys out of 0123456789*#, such as 1,2,99#"#,
             ),
             (
                 "enterSound='beep:3'",
                 &format!(
-                    r#"enterSound="beep:3" is ignored, and nothing holds: write beep:1, beep:2, {beeps}"#
+                    r#"enterSound="beep:3" is ignored: write beep:1, beep:2, {beeps}"#
                 ),
             ),
             (
                 "waitSound='beep:1'",
-                &format!(r#"waitSound="beep:1" is ignored, and nothing holds: write {beeps}"#),
+                &format!(r#"waitSound="beep:1" is ignored: write {beeps}"#),
             ),
             (
                 "mutd='true'",

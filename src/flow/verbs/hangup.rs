@@ -71,8 +71,8 @@ mod tests {
         check(
             "<Hangup reason='late' schedule='0'/>",
             "Hangup(Hangup { unanswered: Normal, schedule: None })\n\
-             1:19: reason=\"late\" is ignored, and nothing holds: write busy or rejected\n\
-             1:33: schedule=\"0\" is ignored, and nothing holds: write whole seconds from 1 to 86400",
+             1:19: reason=\"late\" is ignored: write busy or rejected\n\
+             1:33: schedule=\"0\" is ignored: write whole seconds from 1 to 86400",
         );
     }
 }
