@@ -123,7 +123,8 @@ const NO_HTTP: &str = "documents are not fetched over HTTP yet: \
 
 fn too_long() -> Missing {
     let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB are few");
-    let fault = Fault::Limit { what: "bytes", max };
+    let advice = "split it, and let one part lead to the next by <Redirect>";
+    let fault = Fault::Limit { what: "bytes", max, advice };
     Missing::Invalid(Arc::new(FlowError { at: Place::default(), fault }))
 }
 

@@ -11,12 +11,12 @@ use conflow::{
     media::{Ending, Sound, What},
 };
 
-const V: Dialect = Dialect::Vobiz;
+pub(crate) const V: Dialect = Dialect::Vobiz;
 
 /// Plays a document's elements. A script has a line `> …` for each thing that happens: the start,
 /// then whatever [`Stage::event`] knows; below it, a line for each effect.
 #[track_caller]
-fn check(dialect: Dialect, elements: &str, script: &str) {
+pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
     let mut stage = Stage::new(dialect);
     let mut transcript = String::new();
     let script = script.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
