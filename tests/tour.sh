@@ -13,7 +13,10 @@ shift
 work=$(mktemp -d)
 server=
 cleanup() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  if [ -n "$server" ]; then
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -44,6 +47,7 @@ steps=("$work"/steps/*.sh)
 start() {
   local home=$1 address=
   mkdir "$home"
+  : >"$home/log"
   (cd "$home" && exec "$program" serve --http 127.0.0.1:0 --flows "$root/flows") \
     >"$home/banner" 2>"$home/log" &
   server=$!
