@@ -463,6 +463,34 @@ fn documents_without_a_sound_are_a_loop() {
     assert_eq!(stage.happens(redirect())[1..], ["fetch flow:a redirect"]);
 }
 
+/// 19 documents in which nothing is heard, then one with an element before its redirect.
+#[track_caller]
+fn check_loop(element: &str, happenings: &[&str], expected: &str) {
+    let mut stage = Stage::new(V);
+    (0..19).for_each(|_| drop(stage.happens(fetched(V, "<Redirect>flow:a</Redirect>"))));
+    let last = fetched(V, &format!("{element}<Redirect>flow:a</Redirect>"));
+    let mut effects = stage.happens(last);
+    for line in happenings {
+        let event = stage.event(line);
+        effects = stage.happens(event);
+    }
+    assert_eq!(effects.last().unwrap(), expected, "{element}");
+}
+
+#[test]
+fn what_is_heard_makes_no_loop() {
+    const GOES_ON: &str = "fetch flow:a redirect";
+    const ENDS: &str = "end 2060 Error";
+    check_loop("<Speak>a</Speak>", &["over"], GOES_ON);
+    check_loop("<Conference>a</Conference>", &["left kicked"], GOES_ON);
+    check_loop("<Wait length='1'/>", &["+1"], GOES_ON);
+    check_loop("<GetDigits/>", &["key 1", "key #"], GOES_ON);
+    check_loop("<GetDigits><Speak>a</Speak></GetDigits>", &["over", "key #"], GOES_ON);
+    check_loop("<GetDigits/>", &["key #"], ENDS);
+    check_loop("<DTMF async='false'>1</DTMF>", &["over"], ENDS);
+    check_loop("<Speak/><Dial/>", &[], ENDS);
+}
+
 #[test]
 fn a_call_has_so_many_documents() {
     let mut stage = Stage::new(V);

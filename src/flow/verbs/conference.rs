@@ -366,14 +366,9 @@ mod tests {
             ),
             (
                 "enterSound='beep:3'",
-                &format!(
-                    r#"enterSound="beep:3" is ignored: write beep:1, beep:2, {beeps}"#
-                ),
+                &format!(r#"enterSound="beep:3" is ignored: write beep:1, beep:2, {beeps}"#),
             ),
-            (
-                "waitSound='beep:1'",
-                &format!(r#"waitSound="beep:1" is ignored: write {beeps}"#),
-            ),
+            ("waitSound='beep:1'", &format!(r#"waitSound="beep:1" is ignored: write {beeps}"#)),
             (
                 "mutd='true'",
                 r#"<Conference> has no attribute "mutd" (did you mean muted?); it is ignored"#,
