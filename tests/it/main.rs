@@ -6,6 +6,7 @@ mod digits;
 mod flows;
 #[path = "../fuzz/flow.rs"]
 mod fuzz_flow;
+mod loops;
 mod mutations;
 mod places;
 mod run;
