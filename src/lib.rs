@@ -31,6 +31,7 @@
 pub mod accounts;
 pub mod actor;
 pub mod api;
+pub mod app;
 pub mod call;
 pub mod cli;
 pub mod conference;

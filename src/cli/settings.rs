@@ -79,7 +79,7 @@ pub struct Voice {
     #[arg(long = "voice-plivo", env = "CONFLOW_VOICE_PLIVO", help_heading = "Voice API")]
     pub plivo: Option<PlivoMembers>,
     /// Vobiz answers as its documents have them (200, "10"), or as it does (202, ["10"])
-    /// [default: seed].
+    /// [default: documented].
     #[arg(long = "voice-vobiz", env = "CONFLOW_VOICE_VOBIZ", help_heading = "Voice API")]
     pub vobiz: Option<VobizAnswers>,
 }
@@ -193,7 +193,7 @@ pub enum PlivoMembers {
 pub enum VobizAnswers {
     /// 200 and strings, as documented.
     #[default]
-    Seed,
+    Documented,
     /// 202 and arrays, as measured on the live service.
     Live,
 }

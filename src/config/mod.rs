@@ -355,6 +355,24 @@ flow = "weekly"
     }
 
     #[test]
+    fn the_example_shows_every_setting_and_its_default() {
+        let example = include_str!("../../conflow.example.toml");
+        let config = load(here(example).path(), "").unwrap();
+        let bare = example.replace("\n# ", "\n");
+        let is_setting =
+            |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let is_table = |line: &&str| line.starts_with('[');
+        let lines = bare.lines().filter(|line| is_setting(line) || is_table(line));
+        // The one default that is none: a number's dialect is its account's.
+        let all =
+            lines.filter(|line| *line != "dialect = \"plivo\"").collect::<Vec<_>>().join("\n");
+        assert_eq!(load(here(&all).path(), "").unwrap().to_toml(), config.to_toml());
+        for line in config.to_toml().lines().filter(|line| !line.is_empty()) {
+            assert!(all.contains(line), "{line} is not in the example");
+        }
+    }
+
+    #[test]
     fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
         let check = |text: &str, expected: &str| {
             let temp = here(text);
