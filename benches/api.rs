@@ -166,8 +166,9 @@ async fn ask(api: &Api, kicked: u64, rounds: u64) -> Duration {
             .body(Body::from("{}"))
             .expect("a request");
         let response = api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        response.into_body().collect().await.expect("a body");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(status, StatusCode::OK, "{room} {member} {body:?}");
     }
     begin.elapsed()
 }
@@ -188,7 +189,7 @@ impl Library for Shelf {
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
         let parse = || {
             let document = format!(
-                "<Response><Conference>{}</Conference><Speak>goodbye</Speak>\
+                "<Response><Conference stayAlone='true'>{}</Conference><Speak>goodbye</Speak>\
                  <Wait length='3600'/></Response>",
                 flow.name
             );

@@ -23,8 +23,8 @@ pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The head of a request: some headers, and a path with a thousand member ids.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// Connections at a time; the next waits to be accepted. Below the usual limit of open files with
-/// room for what else is open, and each may hold a head and a body.
+/// Connections at a time; the next waits to be accepted. Were each to send the largest head and
+/// body, that would be 400 MB. Where the system has fewer files for us, accepting pauses earlier.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long open requests have once the server stops: more than any answer takes.
@@ -107,8 +107,9 @@ async fn connection(
 
 /// A client that has gone already costs no time; want of files does.
 fn accept_pause(error: &io::Error) -> Duration {
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => Duration::ZERO,
-        _ => ACCEPT_PAUSE,
+    let kind = error.kind();
+    match kind == io::ErrorKind::ConnectionAborted || kind == io::ErrorKind::ConnectionReset {
+        true => Duration::ZERO,
+        false => ACCEPT_PAUSE,
     }
 }

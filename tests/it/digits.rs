@@ -96,6 +96,7 @@ fn the_question_is_repeated() {
         "> over
         > +7
         play \"pin\" WOMAN en-US
+        > +60
         > over
         > key #
         play \"pin\" WOMAN en-US

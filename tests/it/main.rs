@@ -11,6 +11,7 @@ mod flows;
 #[path = "../fuzz/flow.rs"]
 mod fuzz_flow;
 mod harness;
+mod loops;
 mod mutations;
 mod places;
 mod races;

@@ -98,13 +98,13 @@ async fn a_kicked_phone_hears_what_follows_in_its_flow_and_the_others_stay() {
         dial weekly
         wait 97
         POST V/Conference/weekly/Member/2/Kick/ {} => 200 {"message":"kicked","member_id":"2","api_id":"*"}
-        heard 2 => 0-98 room weekly, 98- speech "You have been disconnected from the conference"
+        heard 2 => 0-99 room weekly, 99- speech "You have been disconnected from the conference"
         heard 3 => 0- room weekly
         wait 2000
         POST V/Conference/weekly/Member/3,1,3/Kick/ {} => 200 {"message":"kicked","member_id":"3,1","api_id":"*"}
         GET V/Conference/weekly/ => 404 {"api_id":"*","error":"conference not found"}
         wait 3000
-        GET S/Phone/{1}/ => 200 {"call_uuid":"*","from":"15550000001","to":"weekly","state":"completed","hangup_cause_name":"End Of XML Instructions","hangup_cause_code":4010,"hangup_source":"Plivo","timeline":[]}
+        GET S/Phone/{1}/ => 200 {"call_uuid":"*","from":"14155550100","to":"weekly","state":"completed","hangup_cause_name":"End Of XML Instructions","hangup_cause_code":4010,"hangup_source":"Vobiz","timeline":[{"from_ms":0,"to_ms":2100,"heard":"room","conference":"weekly"},{"from_ms":2100,"to_ms":4860,"heard":"speech","text":"You have been disconnected from the conference"}]}
         "##,
     )
     .await;
@@ -117,8 +117,8 @@ async fn a_conference_is_shown_key_by_key_and_in_strings() {
         dial weekly
         wait 61000
         POST P/Conference/weekly/Member/1/Mute/ => 202 {"message":"muted","member_id":"1","api_id":"*"}
-        GET P/Conference/weekly/ => 200
-        GET V/Conference/weekly/?conference_name=weekly => 200
+        GET P/Conference/weekly/ => 200 {"conference_name":"weekly","conference_run_time":"61","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"61"}],"api_id":"*"}
+        GET V/Conference/weekly/?conference_name=weekly => 200 {"conference_name":"weekly","conference_run_time":"61","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"61"}],"api_id":"*"}
         "##,
     )
     .await;
@@ -180,8 +180,8 @@ async fn an_announcement_is_heard_and_stopped_in_the_form_it_was_started() {
         DELETE V/Conference/weekly/Member/1/Speak/ => 204
         wait 100
         DELETE V/Conference/weekly/Member/1/Play/ => 204
-        heard 1 => ?
-        heard 2 => ?
+        heard 1 => 0-100 room weekly, 100-300 speech "Hello", 300-400 sound sound:hold, 400- room weekly
+        heard 2 => 0- room weekly
         "##,
     )
     .await;
@@ -214,7 +214,7 @@ async fn all_rooms_are_hung_up_but_not_those_of_others_nor_by_an_empty_name() {
         GET P/Conference// => 200 {"api_id":"*","conferences":["daily","weekly"]}
         DELETE P/Conference/ => 204
         GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
-        heard 1 => 0-1 room weekly
+        heard 1 => 0-2 room weekly
         DELETE V/Conference/ => 204
         "##,
     )

@@ -223,7 +223,8 @@ fn credentials(request: request::Builder, path: &str) -> request::Builder {
 fn uri(path: &str, calls: &[CallId]) -> String {
     let roots = [("P", "/v1/"), ("V", "/api/v1/"), ("S", "/sim/v1/")];
     let found = roots.iter().find_map(|(name, root)| Some((root, path.strip_prefix(name)?)));
-    let mut uri = found.map_or(path.to_owned(), |(root, rest)| format!("{root}Account/MA1{rest}"));
+    let mut uri =
+        found.map_or_else(|| path.to_owned(), |(root, rest)| format!("{root}Account/MA1{rest}"));
     for (n, call) in calls.iter().enumerate() {
         uri = uri.replace(&format!("{{{}}}", n + 1), &call.to_string());
     }

@@ -1,1 +1,178 @@
-//! The server over real sockets.
+//! The server over real sockets. Where the clock is paused, it runs on as
+//! soon as all wait: for a deadline, not for each other.
+
+use std::{mem, net::SocketAddr};
+
+use conflow::api::{
+    BODY_BYTES_MAX,
+    server::{HEAD_BYTES_MAX, serve},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::office::{Office, Plan};
+
+const CREDENTIALS: &str = "host: a\r\nx-auth-id: MA1\r\nx-auth-token: one\r\n";
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(office: &Office) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move { drop(stopped.await) };
+        let serving = tokio::spawn(serve(listener, office.api.clone(), stopped));
+        Self { address, stop, serving }
+    }
+
+    async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// One response: its status, and its body.
+    async fn receive(&mut self) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.push(self.0.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(bytes).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |it| it.parse().unwrap())];
+        self.0.read_exact(&mut body).await.unwrap();
+        let status = head.split(' ').nth(1).unwrap();
+        format!("{status} {}", String::from_utf8(body).unwrap())
+    }
+
+    /// What comes until the other end closes.
+    async fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+fn starts(text: &str, expected: &str) {
+    assert!(text.starts_with(expected), "{expected:?} expected: {text:?}");
+}
+
+#[tokio::test]
+async fn a_connection_is_good_for_many_requests_even_when_nobody_reads_their_bodies() {
+    let office = Office::new(Plan::default());
+    let server = Server::start(&office).await;
+    let mut client = server.connect().await;
+    for _ in 0..3 {
+        client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Kick/ HTTP/1.1\r\n").await;
+        client.send(CREDENTIALS).await;
+        client.send("content-length: 8\r\n\r\n").await;
+        tokio::task::yield_now().await;
+        client.send("{\"a\":1}\n").await;
+        starts(&client.receive().await, "404 ");
+    }
+    client.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.receive().await, "200 ok\n");
+    client.send("HEAD /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let head = client.rest().await;
+    assert!(head.contains("content-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    server.stop().await;
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+    let office = Office::new(Plan::default());
+    let server = Server::start(&office).await;
+    let mut client = server.connect().await;
+    client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
+    client.send(CREDENTIALS).await;
+    client.send(&format!("content-length: {}\r\n\r\n", BODY_BYTES_MAX + 1)).await;
+    starts(&client.receive().await, "413 {\"api_id\":");
+    server.stop().await;
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_its_length_is_cut_off_where_it_is_too_large() {
+    let office = Office::new(Plan::default());
+    let server = Server::start(&office).await;
+    let mut client = server.connect().await;
+    client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
+    client.send(CREDENTIALS).await;
+    let chunk = "x".repeat(BODY_BYTES_MAX + 1);
+    client.send(&format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{chunk}", chunk.len())).await;
+    starts(&client.receive().await, "413 {\"api_id\":");
+    server.stop().await;
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_too_slow_is_not_awaited_for_ever() {
+    let office = Office::new(Plan::default());
+    let server = Server::start(&office).await;
+    let mut client = server.connect().await;
+    client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
+    client.send(CREDENTIALS).await;
+    client.send("content-length: 5\r\n\r\n{").await;
+    starts(&client.receive().await, "408 {\"api_id\":");
+
+    let mut client = server.connect().await;
+    client.send("GET /healthz HT").await;
+    client.rest().await;
+    server.connect().await.rest().await;
+    server.stop().await;
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let office = Office::new(Plan::default());
+    let server = Server::start(&office).await;
+    let mut client = server.connect().await;
+    let name = "x".repeat(3 * HEAD_BYTES_MAX);
+    client.send(&format!("GET /v1/Account/{name}/Conference/ HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+    starts(&client.receive().await, "431 ");
+    server.stop().await;
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
+    let mut office = Office::new(Plan { is_stalled: true, ..Plan::default() });
+    office.dial("weekly").await;
+    let server = Server::start(&office).await;
+    let idle = server.connect().await;
+    let mut busy = server.connect().await;
+    busy.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Kick/ HTTP/1.1\r\n").await;
+    busy.send(&format!("{CREDENTIALS}\r\n")).await;
+    let address = server.address;
+    // Both are accepted, and the request is under way.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+
+    server.stop().await;
+    assert_eq!(idle.rest().await, "");
+    starts(&busy.receive().await, "504 {\"api_id\":");
+    assert_eq!(busy.rest().await, "");
+    assert!(TcpStream::connect(address).await.is_err());
+    mem::forget(office);
+}
