@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, Write},
+    mem,
     path::Path,
     process::ExitCode,
 };
@@ -34,13 +35,19 @@ fn main() -> ExitCode {
 
 fn serve(flags: Serve) -> Result<()> {
     let prints = flags.print_config;
-    let token = env::var("CONFLOW_AUTH_TOKEN").ok();
+    // One that is no text is no token either, and is refused as such.
+    let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
     let config = Config::load(flags, token, Path::new(""))?;
     if prints {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
 
-    let _log = Log::begin(config.log)?;
+    let log = Log::begin(config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("the system has no threads for it")?.block_on(app::serve(config))
+    let runtime = runtime.context("the system has no threads for it")?;
+    let done = runtime.block_on(app::serve(config));
+    // To take tasks down one by one helps nobody: the process ends.
+    mem::forget(runtime);
+    drop(log);
+    done
 }

@@ -101,3 +101,47 @@ fn quoted(text: &str) -> String {
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::serve::Serve, config::Config};
+
+    fn banner(http: &str, token: Option<&str>, flows: usize, token_file: Option<&str>) -> String {
+        let token = token.map(str::to_owned);
+        let config = Config::load(Serve::default(), token, Path::new("/nowhere")).unwrap();
+        let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
+        text(&config, http.parse().unwrap(), &flows, token_file.map(Path::new))
+    }
+
+    #[test]
+    fn the_token_is_named_and_never_shown() {
+        let file = banner("127.0.0.1:8080", None, 1, Some("/it's here/dev-token"));
+        assert!(file.contains("its token in /it's here/dev-token"), "{file}");
+        assert!(file.contains(r#"TOKEN="$(cat '/it'\''s here/dev-token')""#), "{file}");
+        let variable = banner("127.0.0.1:8080", Some("open-sesame"), 1, None);
+        assert!(variable.contains("TOKEN=\"$CONFLOW_AUTH_TOKEN\""), "{variable}");
+        assert!(!variable.contains("open-sesame"));
+    }
+
+    #[test]
+    fn the_url_is_one_that_can_be_reached_from_here() {
+        for (http, url) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("192.0.2.1:80", "http://192.0.2.1:80"),
+        ] {
+            assert!(banner(http, None, 1, None).contains(&format!("URL={url} ")), "{http}");
+        }
+    }
+
+    #[test]
+    fn flows_are_listed_as_far_as_anybody_reads() {
+        for (flows, expected) in [(0, "nothing yet"), (2, ": f00, f01\n"), (18, "f15 and 2 more\n")]
+        {
+            let text = banner("127.0.0.1:8080", None, flows, None);
+            assert!(text.contains(expected), "{flows}: {text}");
+        }
+    }
+}

@@ -52,3 +52,146 @@ async fn wait(house: &House, at_most: Duration) {
         sleep(LOOK_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::Ipv4Addr, sync::Arc};
+
+    use axum::{
+        body::{Body, to_bytes},
+        http::{Request, header::CONTENT_TYPE},
+    };
+    use serde_json::Value;
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+    use crate::{
+        app::{Engine, library},
+        cli::serve::Serve,
+        config::{Config, DEVELOPMENT_ACCOUNT},
+        store::{folder::DataFolder, marks::Marks},
+    };
+
+    /// Speech lasts 60 ms a character.
+    const FLOWS: &[(&str, &str)] = &[
+        ("short", "<Speak>1234567890</Speak>"),
+        ("room", "<Conference>weekly</Conference><Speak>Goodbye</Speak>"),
+        (
+            "rooms",
+            "<Conference>weekly</Conference><Conference>other</Conference><Speak>Bye</Speak>",
+        ),
+        ("long", "<Conference>weekly</Conference><Wait length=\"60\"/>"),
+    ];
+
+    /// An engine with these flows.
+    struct World {
+        engine: Engine,
+        _temp: TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let temp = tempdir().unwrap();
+            for (name, flow) in FLOWS {
+                let text = format!("<Response>{flow}</Response>");
+                fs::write(temp.path().join(format!("{name}.xml")), text).unwrap();
+            }
+            let token = Some("secret".to_owned());
+            let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
+            config.flows = temp.path().to_owned();
+            let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
+            let marks = Marks::open(folder).unwrap();
+            let engine = Engine::build(&config, marks, Arc::new(library(&config))).unwrap();
+            Self { engine, _temp: temp }
+        }
+
+        /// The status, and the body if it is JSON.
+        async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+            let request = Request::builder()
+                .method(method)
+                .uri(path.replace("~", &format!("/sim/v1/Account/{DEVELOPMENT_ACCOUNT}/Phone")))
+                .header("X-Auth-ID", DEVELOPMENT_ACCOUNT)
+                .header("X-Auth-Token", "secret")
+                .header(CONTENT_TYPE, "application/json");
+            let request = request.body(Body::from(body.to_owned())).unwrap();
+            let response = self.engine.api.answer(Ipv4Addr::LOCALHOST.into(), request).await;
+            let status = response.status().as_u16();
+            let bytes = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+            (status, serde_json::from_slice(&bytes).unwrap_or_default())
+        }
+
+        async fn dial(&self, to: &str) -> String {
+            let (status, body) = self.ask("POST", "~/", &format!("{{\"to\":\"{to}\"}}")).await;
+            assert_eq!(status, 201, "{body}");
+            body["call_uuid"].as_str().unwrap().to_owned()
+        }
+
+        /// Why a phone's call has ended, and the last words it heard.
+        async fn end_of(&self, phone: &str) -> (String, String) {
+            let (_, body) = self.ask("GET", &format!("~/{phone}/"), "").await;
+            let cause = format!("{} {}", body["hangup_cause_name"], body["hangup_source"]);
+            let heard = body["timeline"].as_array().unwrap().iter();
+            let mut texts = heard.filter_map(|it| it["text"].as_str());
+            (cause.replace('"', ""), texts.next_back().unwrap_or_default().to_owned())
+        }
+
+        /// How long it takes, in milliseconds.
+        async fn drain(&self, patience: Duration) -> u128 {
+            let begin = Instant::now();
+            drain(&self.engine.house, &self.engine.reception, patience).await;
+            assert_eq!(self.engine.house.call_count(), 0);
+            begin.elapsed().as_millis()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_to_end_takes_no_time() {
+        assert_eq!(World::new().drain(Duration::from_secs(60)).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_end_by_themselves_while_there_is_patience() {
+        let world = World::new();
+        let phone = world.dial("short").await;
+        let millis = world.drain(Duration::from_secs(60)).await;
+        assert!((600..700).contains(&millis), "{millis}");
+        let end = ("End Of XML Instructions Vobiz".to_owned(), "1234567890".to_owned());
+        assert_eq!(world.end_of(&phone).await, end);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_are_let_out_and_hear_their_goodbyes_but_get_into_no_other_room() {
+        let world = World::new();
+        let (one, two) = (world.dial("room").await, world.dial("rooms").await);
+        let millis = world.drain(Duration::from_secs(3)).await;
+        assert!((3_420..3_500).contains(&millis), "{millis}");
+        for (phone, words) in [(one, "Goodbye"), (two, "Bye")] {
+            let end = ("End Of XML Instructions Vobiz".to_owned(), words.to_owned());
+            assert_eq!(world.end_of(&phone).await, end);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_too_long_is_hung_up() {
+        let world = World::new();
+        let phone = world.dial("long").await;
+        let millis = world.drain(Duration::ZERO).await;
+        assert!((5_000..5_200).contains(&millis), "{millis}");
+        assert_eq!(world.end_of(&phone).await.0, "Normal Hangup Vobiz");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_new_call_is_taken_and_the_engine_says_that_it_is_not_ready() {
+        let world = World::new();
+        world.dial("long").await;
+        assert_eq!(world.ask("GET", "/readyz", "").await.0, 200);
+        let asking = async {
+            sleep(Duration::from_millis(10)).await;
+            assert_eq!(world.ask("GET", "/readyz", "").await.0, 503);
+            assert_eq!(world.ask("GET", "/healthz", "").await.0, 200);
+            let (status, body) = world.ask("POST", "~/", "{\"to\":\"room\"}").await;
+            assert!(body["error"].as_str().unwrap().contains("shutting down"), "{status} {body}");
+        };
+        tokio::join!(world.drain(Duration::from_secs(1)), asking);
+    }
+}

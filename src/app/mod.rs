@@ -5,6 +5,7 @@ mod drain;
 pub mod log;
 
 use std::{
+    env,
     net::SocketAddr,
     num::NonZeroU32,
     path::{PathBuf, absolute},
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     net::TcpListener,
     select,
@@ -29,7 +30,10 @@ use crate::{
         reception::{self, Reception},
     },
     api::{self, Api, RateLimit, server, voice},
-    cli::settings::{PlivoMembers, Secret, VobizAnswers},
+    cli::{
+        self,
+        settings::{PlivoMembers, Secret, VobizAnswers},
+    },
     conference,
     config::Config,
     ids::RoomId,
@@ -59,6 +63,8 @@ const TOKEN_FILE: &str = "dev-token";
 const TOKEN_BYTES: usize = 20;
 /// Answers that are under way when the engine has ended. The process is to be gone in time.
 const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// A start is to be quick, however many flows there are.
+const FLOWS_LOOKED_OVER_MAX: usize = 1_000;
 /// The vendors count requests within this time (contract 7).
 const RATE_PERIOD: Duration = Duration::from_secs(5);
 
@@ -96,23 +102,27 @@ pub async fn serve(mut config: Config) -> Result<()> {
     };
     let name = sign().await;
     tracing::info!("{name}: no new calls from now on");
-    select! {
-        () = drain::drain(&engine.house, &engine.reception, patience(&config)) => {
-            drop(stop);
-            drop(timeout(ANSWERS_WAIT_MAX, serving).await);
+    let patience = Duration::from_secs(config.drain.get().into());
+    let is_drained = select! {
+        () = drain::drain(&engine.house, &engine.reception, patience) => true,
+        name = sign() => {
+            tracing::warn!("{name} again: it ends at once");
+            false
         }
-        name = sign() => tracing::warn!("{name} again: {} calls are cut off", engine.house.call_count()),
+    };
+    drop(stop);
+    if is_drained {
+        drop(timeout(ANSWERS_WAIT_MAX, serving).await);
     }
     engine.marks.close().context("the member ids will begin with a gap at the next start")?;
     tracing::info!("conflow has ended");
-    Ok(())
+    match engine.house.call_count() {
+        0 => Ok(()),
+        calls => bail!("{calls} calls were cut off"),
+    }
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-fn patience(config: &Config) -> Duration {
-    Duration::from_secs(config.drain.get().into())
-}
 
 async fn bind(http: SocketAddr) -> Result<TcpListener> {
     let bound = TcpListener::bind(http).await;
@@ -251,6 +261,11 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
             }
         }
     }
+    for variable in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if variable.starts_with("CONFLOW_") && !cli::is_variable(&variable) {
+            tracing::warn!("{variable} is no setting of conflow: see conflow serve --help");
+        }
+    }
     if !config.sim.on {
         tracing::warn!(
             "there are no phones: simulated ones are off (--sim), others do not exist yet"
@@ -260,6 +275,3 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
         tracing::warn!("development mode, and other machines can reach it at {http}");
     }
 }
-
-/// A start is to be quick, however many flows there are.
-const FLOWS_LOOKED_OVER_MAX: usize = 1_000;

@@ -39,6 +39,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     cli.map(|cli| cli.command).map_err(|error| name_variable(error, &arguments))
 }
 
+/// Whether a `CONFLOW_*` variable means anything.
+pub fn is_variable(name: &str) -> bool {
+    let mut cli = command();
+    cli.build();
+    let serve = cli.find_subcommand("serve").expect("it is a command");
+    let is_setting = |it: &clap::Arg| it.get_env().is_some_and(|it| it == name);
+    name == AUTH_TOKEN || serve.get_arguments().any(is_setting)
+}
+
+/// Gives the development account its token. Not typed, where others could see it.
+pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
+
 /// With no variable beside each flag: the rule by which they are called is enough.
 fn command() -> clap::Command {
     Cli::command().mut_subcommands(|it| it.mut_args(|argument| argument.hide_env(true)))

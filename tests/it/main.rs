@@ -14,6 +14,7 @@ mod harness;
 mod loops;
 mod mutations;
 mod places;
+mod program;
 mod races;
 mod run;
 mod simulation;
