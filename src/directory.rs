@@ -73,6 +73,16 @@ impl<P> Places<P> {
         debug_assert!(row.is_some(), "call {call} ends twice");
     }
 
+    /// How many calls are up.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no call is up.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The calls that are up.
     pub fn calls(&self) -> impl Iterator<Item = CallId> {
         self.rows.keys().copied()

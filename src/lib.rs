@@ -31,8 +31,11 @@
 pub mod accounts;
 pub mod actor;
 pub mod api;
+pub mod app;
 pub mod call;
+pub mod cli;
 pub mod conference;
+pub mod config;
 pub mod directory;
 pub mod flow;
 pub mod ids;

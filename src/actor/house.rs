@@ -227,6 +227,11 @@ impl House {
         self.places.of(&call).is_up(call)
     }
 
+    /// How many calls are up.
+    pub fn call_count(&self) -> usize {
+        self.places.0.iter().map(|places| places.lock().len()).sum()
+    }
+
     /// The calls that are up.
     pub fn calls(&self) -> Vec<CallId> {
         self.places.0.iter().flat_map(|places| places.lock().calls().collect::<Vec<_>>()).collect()

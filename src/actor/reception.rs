@@ -108,6 +108,7 @@ impl Exchange for Reception {
         }
         let Route { account, dialect, document } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, account: _ } = arrival;
+        tracing::info!(%call, %account, from = &*from, to = &*to, "a call comes in");
         let party = Party { from, to, caller_name, direction: Direction::Inbound, dialect };
         let now = Instant::now().into_std();
         let limit = self.settings.call_time_limit;

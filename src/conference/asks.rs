@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, state::Member,
+    Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, member::Member,
 };
 use crate::{
     flow::{Cause, Exit},

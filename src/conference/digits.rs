@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Conference, Effect, News,
-    state::{Due, Member},
-};
+use super::{Conference, Effect, News, member::Member, state::Due};
 use crate::{flow::Cause, ids::MemberId, media::Order};
 
 /// What a member has typed, and no pattern has taken yet.

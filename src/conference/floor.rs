@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Conference, Effect, News, state::Member};
+use super::{Conference, Effect, News, member::Member};
 use crate::ids::MemberId;
 
 /// Who talks, and whose turn it is.

@@ -16,6 +16,8 @@
 mod asks;
 mod digits;
 mod floor;
+mod leaving;
+mod member;
 mod sounds;
 mod state;
 

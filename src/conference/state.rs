@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,13 +10,13 @@ use super::{
     Command, Effect, News, Notice, Outcome, Refusal, Ticket,
     digits::Typed,
     floor::Floor,
+    member::{Leaver, Member, Seat},
     sounds::{Sounds, Stater},
 };
 use crate::{
-    call::Call,
-    flow::{Cause, Cue, Entry, Exit},
+    flow::{Cause, Entry},
     ids::{CallId, ConferenceName, MemberId, RoomId},
-    media::{Heard, Hears, Order, Program},
+    media::{Heard, Hears, Order},
 };
 
 /// A conference, as a value.
@@ -26,21 +25,21 @@ pub struct Conference {
     pub(super) id: RoomId,
     name: ConferenceName,
     settings: Settings,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) created_at: Instant,
     limit: Limit,
     /// As the first member that states it has it.
     members_max: Option<usize>,
     pub(super) members: BTreeMap<MemberId, Member>,
     /// A row for each thing that is due some day, but for the room's own time limit.
-    deadlines: BTreeSet<(Instant, Due)>,
+    pub(super) deadlines: BTreeSet<(Instant, Due)>,
     sequence: u64,
     pub(super) typed: BTreeMap<MemberId, Typed>,
     pub(super) floor: Floor,
     pub(super) sounds: Sounds,
     /// Filled while a command is handled, empty in between.
-    leavers: Vec<Leaver>,
-    reply: Option<(Ticket, Outcome)>,
+    pub(super) leavers: Vec<Leaver>,
+    pub(super) reply: Option<(Ticket, Outcome)>,
 }
 
 /// What holds for every conference.
@@ -93,40 +92,6 @@ pub(super) enum Due {
     Digits(MemberId),
     /// A sound document is too late.
     Fetch(u32),
-}
-
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) call: Box<Call>,
-    pub(super) entry: Arc<Entry>,
-    pub(super) joined_at: Instant,
-    pub(super) muted: bool,
-    pub(super) deaf: bool,
-    /// Its far end holds us: out of the mix, still a member, still company.
-    pub(super) held: bool,
-    seat: Seat,
-    /// Subscribers know of it, so they must learn of its exit.
-    announced: bool,
-    /// The wait sound, once it is known.
-    pub(super) wait_sound: Option<Program>,
-}
-
-/// What a member hears while nothing is played to it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Seat {
-    /// Just in.
-    None,
-    /// The others.
-    Room,
-    /// Its wait sound.
-    Wait,
-}
-
-#[derive(Debug)]
-struct Leaver {
-    id: MemberId,
-    member: Member,
-    exit: Exit,
 }
 
 impl Conference {
@@ -263,7 +228,11 @@ impl Conference {
 
     /// Lets members hear what they should: in the room, the others; before its start, and alone
     /// with a wait sound, that sound and nobody.
-    fn seat(&mut self, ids: impl Iterator<Item = MemberId>, effects: &mut VecDeque<Effect>) {
+    pub(super) fn seat(
+        &mut self,
+        ids: impl Iterator<Item = MemberId>,
+        effects: &mut VecDeque<Effect>,
+    ) {
         let is_alone = self.members.len() == 1;
         let mut calls = Vec::new();
         let mut waiting = Vec::new();
@@ -328,104 +297,17 @@ impl Conference {
         }
     }
 
+    pub(super) fn forget_deadlines(&mut self) {
+        self.limit = Limit::None;
+        self.deadlines.clear();
+    }
+
     pub(super) fn due(&mut self, at: Instant, due: Due) {
         self.deadlines.insert((at, due));
     }
 
     pub(super) fn not_due(&mut self, at: Instant, due: Due) {
         self.deadlines.remove(&(at, due));
-    }
-
-    pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
-        let Some(member) = self.members.remove(&id) else { return };
-        self.deadlines.remove(&(member.call.ends_at, Due::Call(id)));
-        if let Some(typed) = self.typed.remove(&id) {
-            self.deadlines.remove(&(typed.ends_at, Due::Digits(id)));
-        }
-        self.floor.left(id);
-        self.leavers.push(Leaver { id, member, exit: exit.clone() });
-    }
-
-    fn take_out_all(&mut self, exit: &Exit) {
-        while let Some((&id, _)) = self.members.first_key_value() {
-            self.take_out(id, exit);
-        }
-    }
-
-    /// Who has left may take others along: the room's end before one's loneliness.
-    fn cascade(&mut self) {
-        let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
-        if left.any(|member| member.entry.ends) {
-            return self.take_out_all(&Cause::Ended.into());
-        }
-        // So whoever is the only one now has had company.
-        let somebody_left = self.leavers.iter().any(|it| it.member.announced);
-        if somebody_left
-            && let Some((&id, only)) = self.members.first_key_value()
-            && self.members.len() == 1
-            && !only.entry.stays_alone
-        {
-            self.take_out(id, &Cause::Alone.into());
-        }
-    }
-
-    /// All out of the mix → all exits → the name → all go on → the answer → the end.
-    fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
-        let is_over = self.members.is_empty() && self.phase != Phase::Over;
-        if is_over || !self.leavers.is_empty() {
-            self.leave(now, is_over, effects);
-        }
-        self.give_floor(effects);
-        let reply = self.reply.take();
-        effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
-        if is_over {
-            self.phase = Phase::Over;
-            self.limit = Limit::None;
-            self.deadlines.clear();
-            effects.push_back(Effect::Stop);
-        }
-    }
-
-    fn leave(&mut self, now: Instant, is_over: bool, effects: &mut VecDeque<Effect>) {
-        let leavers = mem::take(&mut self.leavers);
-        let announced = || leavers.iter().filter(|it| it.member.announced);
-        let calls: Vec<CallId> = announced().map(|it| it.member.call.id).collect();
-        let mut left = calls.len();
-        if 0 < left {
-            effects.push_back(Order::Remove { room: self.id, calls }.into());
-            self.sound_exit(now, exit_cues(announced().map(|it| &it.member)), effects);
-        }
-        for Leaver { id, member, exit } in announced() {
-            left -= 1;
-            let (member, call, exit) = (*id, member.call.id, exit.clone());
-            let is_last = is_over && left == 0;
-            self.publish(News::Exited { member, call, exit, is_last }, effects);
-        }
-        if is_over {
-            self.publish(News::Over, effects);
-            effects.push_back(Effect::Unname);
-        }
-        for Leaver { id: member, member: Member { call, .. }, exit } in leavers {
-            effects.push_back(Effect::Release { member, call, exit });
-        }
-    }
-
-    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
-    /// exit sounds, each once.
-    fn sound_exit(
-        &mut self,
-        now: Instant,
-        cues: Vec<(Cue, Stater)>,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        if self.members.is_empty() || !self.is_live() {
-            return;
-        }
-        if self.members.len() == 1 {
-            let only: Vec<_> = self.members.keys().copied().collect();
-            self.seat(only.into_iter(), effects);
-        }
-        self.cue(now, cues, effects);
     }
 
     pub(super) fn publish(&mut self, news: News, effects: &mut VecDeque<Effect>) {
@@ -465,40 +347,8 @@ impl Conference {
     }
 }
 
-/// Equal sounds of one step play once.
-fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {
-    let mut cues: Vec<(Cue, Stater)> = Vec::new();
-    for member in leavers {
-        let Some(cue) = &member.entry.exit_sound else { continue };
-        if cues.iter().all(|(it, _)| it != cue) {
-            cues.push((cue.clone(), Stater::from(&*member.call)));
-        }
-    }
-    cues
-}
-
 /// What a blown fuse says, so that tests can tell it from a bug.
 pub const FUSE: &str = "a fuse has blown";
-
-impl Member {
-    fn new(now: Instant, call: Box<Call>, entry: Arc<Entry>) -> Self {
-        Self {
-            call,
-            joined_at: now,
-            muted: entry.muted,
-            deaf: false,
-            held: false,
-            seat: Seat::None,
-            announced: false,
-            wait_sound: None,
-            entry,
-        }
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        self.seat == Seat::Wait
-    }
-}
 
 impl From<Order> for Effect {
     fn from(order: Order) -> Self {

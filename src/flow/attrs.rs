@@ -113,7 +113,7 @@ impl fmt::Display for Kind {
     }
 }
 
-const BUILT_IN: &str = "sound:hold, sound:ring or sound:beep";
+const BUILT_IN: &str = "sound:hold|ring|beep";
 /// How a URL is requested.
 pub(super) const METHOD: Kind = Kind::Choice(&["GET", "POST"]);
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Kind, Place};
+use super::{Kind, Place, verbs::RESPONSE};
 use crate::ids::Dialect;
 
 /// Why a document is not a flow, and where.
@@ -38,14 +38,14 @@ pub enum Fault {
         name: String,
     },
     /// One of the document's limits.
-    #[error(
-        "a flow has at most {max} {what}: split it, and lead from one to the next by <Redirect>"
-    )]
+    #[error("a flow has at most {max} {what}: {advice}")]
     Limit {
         /// Of what it has too many.
         what: &'static str,
         /// How many are allowed.
         max: usize,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// An element that belongs into others, at the top level.
     #[error("<{tag}> does not stand in <Response> itself: put it into {}", Tags(parents))]
@@ -71,7 +71,9 @@ pub enum Fault {
     #[error("there is no <Response>: the document is empty")]
     RootMissing,
     /// Another root.
-    #[error("a document has one root: move <{tag}> into <Response>, or leave it out")]
+    #[error(
+        "a document has one root, and this <{tag}> is a second: merge the two, or leave it out"
+    )]
     RootSecond {
         /// Its name.
         tag: String,
@@ -80,7 +82,7 @@ pub enum Fault {
     #[error("text outside of <Response>: move it into an element, or leave it out")]
     RootText,
     /// An element that is none of ours.
-    #[error("there is no element <{tag}>{}", Near(near, "<", ">"))]
+    #[error("there is no element <{tag}>{}", Instead(near))]
     Unknown {
         /// Its name.
         tag: String,
@@ -88,7 +90,7 @@ pub enum Fault {
         near: Option<&'static str>,
     },
     /// Bytes that are no text.
-    #[error("a flow is written in UTF-8, and this byte is none of it: save the file as UTF-8")]
+    #[error("a flow is written in UTF-8, and this byte is not: save the file as UTF-8")]
     Utf8,
     /// Not XML.
     #[error("{what}")]
@@ -135,7 +137,7 @@ pub enum Oddity {
         note: &'static str,
     },
     /// An attribute that an element does not know.
-    #[error("<{tag}> has no attribute {name:?}{}; it is ignored", Near(near, "", ""))]
+    #[error("<{tag}> has no attribute {name:?}{}; it is ignored", Near(near))]
     AttributeUnknown {
         /// The element.
         tag: &'static str,
@@ -145,7 +147,7 @@ pub enum Oddity {
         near: Option<&'static str>,
     },
     /// A value that makes no sense.
-    #[error("{name}={value:?} is ignored, and {} holds: write {wanted}", Stands(*default))]
+    #[error("{name}={value:?} is ignored{}: write {wanted}", Stands(*default))]
     AttributeValue {
         /// The attribute.
         name: &'static str,
@@ -242,12 +244,22 @@ fn distance(from: &str, to: &str) -> Option<usize> {
     row.pop().filter(|distance| *distance <= CHANGES_MAX)
 }
 
-struct Near<'a>(&'a Option<&'static str>, &'static str, &'static str);
+struct Near<'a>(&'a Option<&'static str>);
 
 impl fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(near, before, behind) = self;
-        near.map_or(Ok(()), |name| write!(f, " (did you mean {before}{name}{behind}?)"))
+        self.0.map_or(Ok(()), |name| write!(f, " (did you mean {name}?)"))
+    }
+}
+
+struct Instead<'a>(&'a Option<&'static str>);
+
+impl fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(near) => write!(f, ": did you mean <{near}>?"),
+            None => write!(f, ": write {}", Tags(RESPONSE.children)),
+        }
     }
 }
 
@@ -256,8 +268,8 @@ struct Stands(Option<&'static str>);
 impl fmt::Display for Stands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(default) => write!(f, "the default {default:?}"),
-            None => f.write_str("nothing"),
+            Some(default) => write!(f, ", and the default {default:?} holds"),
+            None => Ok(()),
         }
     }
 }

@@ -274,12 +274,7 @@ impl Flow {
     /// must not, or it goes beyond a limit. What leaves it with one (an attribute that nobody
     /// knows, a number that is none, stray text) is a remark.
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
-        let root = xml::read(document)?;
-        if root.tag != RESPONSE.tag {
-            let tag = fault::clip(root.tag);
-            return Err(FlowError { at: root.at, fault: Fault::Root { tag } });
-        }
-
+        let root = xml::read(document, RESPONSE.tag)?;
         let mut remarks = Vec::new();
         let mut root = Reading { dialect, info: &RESPONSE, element: &root, remarks: &mut remarks };
         root.survey()?;

@@ -30,7 +30,7 @@ const STEPS_MAX: usize = 1_000;
 const _: () = assert!(ELEMENTS_MAX <= STEPS_MAX);
 
 /// One per call, and most calls are parked in a conference.
-const _: () = assert!(size_of::<Run>() <= 48);
+const _: () = assert!(size_of::<Run>() <= 40);
 
 /// A flow and the place reached in it.
 ///

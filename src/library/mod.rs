@@ -1,6 +1,8 @@
 //! The library port: where documents come from.
 
+pub mod documents;
 pub mod folder;
+mod shelf;
 
 use std::sync::Arc;
 

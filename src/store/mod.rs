@@ -1,5 +1,6 @@
 //! The store port: what must outlive the process.
 
+pub mod folder;
 pub mod marks;
 
 use crate::ids::{AccountId, MemberId};

@@ -40,7 +40,7 @@ impl Bench {
         let room_last = AtomicU64::new(0);
         let links = Links {
             media: Arc::new(Pen(log.clone())),
-            library: Arc::new(Shelf),
+            library: Arc::new(Shelf(log.clone())),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
@@ -146,13 +146,15 @@ impl MemberIds for Counter {
     }
 }
 
-/// Has one document, and has it at once.
-struct Shelf;
+/// Has one document, and has it at once; another never comes.
+struct Shelf(Arc<Mutex<Vec<String>>>);
 
 impl Library for Shelf {
     fn fetch(&self, fetch: Fetch, done: Done) {
+        self.0.lock().push(format!("fetch {}", fetch.request.url));
         let fetched = match &*fetch.request.url {
             "flow:goodbye" => flow("<Speak>goodbye</Speak>"),
+            "flow:slow" => return,
             _ => Err(Missing::Unreachable("nobody there".into())),
         };
         done(fetch, fetched);

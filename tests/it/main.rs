@@ -5,6 +5,17 @@
 mod actor;
 mod api;
 mod conference;
+mod digits;
+mod faulty;
+mod flows;
+#[path = "../fuzz/flow.rs"]
+mod fuzz_flow;
 mod harness;
+mod loops;
+mod mutations;
+mod places;
+mod races;
 mod run;
 mod simulation;
+mod tidy;
+mod verbs;

@@ -151,3 +151,263 @@ impl Conference {
         Start::Join { room: self.room.clone(), entry: self.entry.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Conference;
+    use crate::{
+        flow::{
+            Action, Callback, Cue, Entry, Flow, Method, RecordFormat, Verb,
+            verbs::{check, read},
+        },
+        ids::Dialect,
+    };
+
+    fn parse(dialect: Dialect, attributes: &str) -> (Arc<Entry>, Vec<String>) {
+        let document = format!("<Response><Conference {attributes}>a</Conference></Response>");
+        let flow = Flow::parse(&document, dialect).unwrap();
+        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
+        let Verb::Conference(Conference { room, entry }) = &flow.steps[0].verb else { panic!() };
+        assert_eq!(room.as_str(), "a");
+        (entry.clone(), remarks)
+    }
+
+    /// An attribute changes one thing, and is odd in no way.
+    #[track_caller]
+    fn changes(attributes: &str, change: impl Fn(&mut Entry)) {
+        for dialect in [Dialect::Plivo, Dialect::Vobiz] {
+            let mut expected = (*parse(dialect, "").0).clone();
+            change(&mut expected);
+            let (entry, remarks) = parse(dialect, attributes);
+            assert_eq!((&*entry, remarks), (&expected, vec![]), "{dialect} {attributes}");
+        }
+    }
+
+    #[track_caller]
+    fn remarks(dialect: Dialect, attributes: &str, expected: &[&str]) {
+        let (entry, remarks) = parse(dialect, attributes);
+        assert_eq!(
+            (&*entry, remarks),
+            (&*parse(dialect, "").0, expected.iter().map(|&it| it.into()).collect())
+        );
+    }
+
+    #[test]
+    fn has_the_defaults_of_its_dialect() {
+        let vobiz = Entry {
+            muted: false,
+            starts: true,
+            ends: false,
+            stays_alone: false,
+            leaves_on_star: false,
+            relays_digits: false,
+            tells_floor: false,
+            time_limit: None,
+            time_limit_default: 14_400,
+            members_max: None,
+            enter_sound: Some(Cue::Beep(1)),
+            exit_sound: Some(Cue::Beep(2)),
+            wait_sound: None,
+            digits_match: vec![],
+            callback: None,
+            action: None,
+            records: false,
+            record_format: RecordFormat::Mp3,
+        };
+        let plivo = Entry {
+            stays_alone: true,
+            relays_digits: true,
+            time_limit_default: 86_400,
+            enter_sound: None,
+            exit_sound: None,
+            ..vobiz.clone()
+        };
+        assert_eq!(*parse(Dialect::Vobiz, "").0, vobiz);
+        assert_eq!(*parse(Dialect::Plivo, "").0, plivo);
+    }
+
+    #[test]
+    fn flags_are_read() {
+        changes("muted='true'", |it| it.muted = true);
+        changes("startConferenceOnEnter='false'", |it| it.starts = false);
+        changes("endConferenceOnExit='true'", |it| it.ends = true);
+        changes("stayAlone='true'", |it| it.stays_alone = true);
+        changes("stayAlone='false'", |it| it.stays_alone = false);
+        changes("hangupOnStar='true'", |it| it.leaves_on_star = true);
+        changes("relayDTMF='true'", |it| it.relays_digits = true);
+        changes("relayDTMF='false'", |it| it.relays_digits = false);
+        changes("floorEvent='true'", |it| it.tells_floor = true);
+        changes("muted='false' record='false'", |_| ());
+    }
+
+    #[test]
+    fn limits_are_read() {
+        changes("timeLimit='60'", |it| it.time_limit = Some(60));
+        changes("timeLimit='0'", |it| it.time_limit = Some(0));
+        changes("maxMembers='1'", |it| it.members_max = Some(1));
+        changes("maxParticipants='10000'", |it| it.members_max = Some(10_000));
+        let both = "maxMembers='2' maxParticipants='3'";
+        assert_eq!(parse(Dialect::Plivo, both).0.members_max, Some(2));
+        assert_eq!(parse(Dialect::Vobiz, both).0.members_max, Some(3));
+    }
+
+    #[test]
+    fn sounds_are_read() {
+        let built_in = || Some(Cue::BuiltIn("sound:hold".into()));
+        let document = || Some(Cue::Document("https://a/b".into()));
+        changes("waitSound='sound:hold'", |it| it.wait_sound = built_in());
+        changes("waitSound='https://a/b'", |it| it.wait_sound = document());
+        changes("waitSound=''", |_| ());
+        changes("enterSound='beep:2'", |it| it.enter_sound = Some(Cue::Beep(2)));
+        changes("exitSound='flow:b'", |it| it.exit_sound = Some(Cue::Document("flow:b".into())));
+        changes("enterSound=''", |it| it.enter_sound = None);
+        changes("beep='true'", |it| {
+            (it.enter_sound, it.exit_sound) = (Some(Cue::Beep(1)), Some(Cue::Beep(2)));
+        });
+        changes("beep='false'", |it| (it.enter_sound, it.exit_sound) = (None, None));
+        changes("beep='true' exitSound=''", |it| {
+            (it.enter_sound, it.exit_sound) = (Some(Cue::Beep(1)), None);
+        });
+        changes("beep='false' exitSound='sound:hold'", |it| {
+            (it.enter_sound, it.exit_sound) = (None, built_in());
+        });
+    }
+
+    #[test]
+    fn urls_are_read() {
+        let action = |method, redirects| Some(Action { url: "flow:b".into(), method, redirects });
+        changes("action='flow:b'", |it| it.action = action(Method::Post, true));
+        changes("action='flow:b' method='GET' redirect='false'", |it| {
+            it.action = action(Method::Get, false);
+        });
+        changes("method='GET' redirect='false' action=''", |_| ());
+        let callback = |method, by_call| Some(Callback { url: "http://a".into(), method, by_call });
+        changes("callbackUrl='http://a'", |it| it.callback = callback(Method::Post, false));
+        changes("callbackUrl='http://a' callbackMethod='GET' callbackOrder='call'", |it| {
+            it.callback = callback(Method::Get, true);
+        });
+        changes("callbackMethod='GET'", |_| ());
+    }
+
+    #[test]
+    fn patterns_are_read() {
+        changes("digitsMatch='1, 22 ,*#,,A'", |it| {
+            it.digits_match = ["1", "22", "*#", "A"].map(Arc::from).to_vec();
+        });
+        changes("digitsMatch=' , '", |_| ());
+    }
+
+    #[test]
+    fn a_recording_is_noted_and_not_made() {
+        for (attribute, format) in
+            [("", RecordFormat::Mp3), ("recordFileFormat='wav'", RecordFormat::Wav)]
+        {
+            let (entry, remarks) = parse(Dialect::Vobiz, &format!("record='true' {attribute}"));
+            assert_eq!((entry.records, entry.record_format), (true, format));
+            let note = "record is accepted, and has no effect yet: nothing is recorded";
+            assert!(remarks.contains(&note.to_owned()), "{remarks:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_remarked_upon_unless_it_changes_nothing() {
+        let idle =
+            |name: &str, note: &str| format!("{name} is accepted, and has no effect yet: {note}");
+        for (attribute, note) in [
+            ("waitMethod='GET'", idle("waitMethod", "it is asked by POST")),
+            ("recordWhenAlone='true'", idle("recordWhenAlone", "nothing is recorded")),
+            ("sendDigits='1'", idle("sendDigits", "no vendor documents it")),
+            ("transcriptionType='auto'", idle("transcriptionType", "nothing is transcribed")),
+            ("transcriptionUrl='http://a'", idle("transcriptionUrl", "nothing is transcribed")),
+            ("transcriptionMethod='GET'", idle("transcriptionMethod", "nothing is transcribed")),
+        ] {
+            remarks(Dialect::Vobiz, attribute, &[&note]);
+        }
+        changes("waitMethod='POST' recordWhenAlone='false' recordFileFormat='mp3'", |_| ());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_the_default() {
+        let beeps = "http://, https://, flow:NAME or sound:hold|ring|beep";
+        for (attribute, expected) in [
+            (
+                "muted='yes'",
+                r#"muted="yes" is ignored, and the default "false" holds: write true or false"#,
+            ),
+            (
+                "stayAlone='True'",
+                r#"stayAlone="True" is ignored, and the default "false" holds: write true or false"#,
+            ),
+            (
+                "timeLimit='-1'",
+                r#"timeLimit="-1" is ignored, and the default "14400" holds: write whole seconds from 0 to 10000000"#,
+            ),
+            (
+                "maxMembers='0'",
+                r#"maxMembers="0" is ignored: write a whole number from 1 to 10000"#,
+            ),
+            (
+                "maxParticipants='+5'",
+                r#"maxParticipants="+5" is ignored: write a whole number from 1 to 10000"#,
+            ),
+            (
+                "method='PUT'",
+                r#"method="PUT" is ignored, and the default "POST" holds: write GET or POST"#,
+            ),
+            (
+                "callbackUrl='flow:a'",
+                r#"callbackUrl="flow:a" is ignored: write http:// or https://"#,
+            ),
+            (
+                "digitsMatch='1,x'",
+                r#"digitsMatch="1,x" is ignored: write keys out of 0123456789*#, such as 1,2,99#"#,
+            ),
+            (
+                "enterSound='beep:3'",
+                &format!(r#"enterSound="beep:3" is ignored: write beep:1, beep:2, {beeps}"#),
+            ),
+            ("waitSound='beep:1'", &format!(r#"waitSound="beep:1" is ignored: write {beeps}"#)),
+            (
+                "mutd='true'",
+                r#"<Conference> has no attribute "mutd" (did you mean muted?); it is ignored"#,
+            ),
+        ] {
+            remarks(Dialect::Vobiz, attribute, &[expected]);
+        }
+    }
+
+    #[test]
+    fn an_action_that_cannot_be_asked_is_kept() {
+        let (entry, remarks) = parse(Dialect::Vobiz, "action='left.xml'");
+        assert_eq!(&*entry.action.as_ref().unwrap().url, "left.xml");
+        let expected = "\"left.xml\" cannot be asked, and the call ends where it should be: \
+                        write http://, https:// or flow:NAME";
+        assert_eq!(remarks, [expected]);
+    }
+
+    #[test]
+    fn needs_a_room() {
+        let names = "names no conference: write 1 to 256 characters, none a control character";
+        check("<Conference/>", &format!("1:11: \"\" {names}"));
+        check("<Conference> \n </Conference>", &format!("1:11: \"\" {names}"));
+        let long = "x".repeat(257);
+        let clipped = "x".repeat(60);
+        check(
+            &format!("<Conference>{long}</Conference>"),
+            &format!("1:11: \"{clipped}…\" {names}"),
+        );
+        let got = read(Dialect::Vobiz, "<Conference> a &amp;\n <![CDATA[<b>]]> é </Conference>");
+        assert!(
+            got.starts_with(r#"Conference(Conference { room: ConferenceName("a & <b> é"),"#),
+            "{got}"
+        );
+    }
+
+    #[test]
+    fn holds_no_elements() {
+        let expected = "1:24: <Conference> holds no elements: close it before <Hangup>";
+        check("<Conference>a<Hangup/></Conference>", expected);
+    }
+}

@@ -45,3 +45,23 @@ impl Dtmf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn reads_keys() {
+        check("<DTMF>1 2*#wW</DTMF>", r#"Dtmf(Dtmf { digits: Some("12*#wW"), awaits: false })"#);
+        let awaited = r#"Dtmf(Dtmf { digits: Some("1"), awaits: true })"#;
+        check("<DTMF async='false'>1</DTMF>", awaited);
+    }
+
+    #[test]
+    fn passes_over_what_is_no_key() {
+        let expected = "Dtmf(Dtmf { digits: None, awaits: false })\n1:11: <DTMF> is passed over: \
+                        write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s";
+        check("<DTMF>1x</DTMF>", expected);
+        check("<DTMF/>", expected);
+    }
+}

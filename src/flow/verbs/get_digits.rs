@@ -92,3 +92,137 @@ impl GetDigits {
         Start::Collect(self.collect.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use crate::{
+        flow::{
+            Action, Flow, Method, Verb,
+            digits::{Collect, Fields},
+            field::{Field, Keys},
+            verbs::check,
+        },
+        ids::Dialect,
+        media::What,
+    };
+
+    fn parse(element: &str) -> (Arc<Collect>, Vec<String>) {
+        let flow = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo).unwrap();
+        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
+        let Verb::GetDigits(verb) = &flow.steps[0].verb else { panic!() };
+        (verb.collect.clone(), remarks)
+    }
+
+    #[track_caller]
+    fn changes(attributes: &str, change: impl Fn(&mut Collect)) {
+        let mut expected = (*parse("<GetDigits/>").0).clone();
+        change(&mut expected);
+        let (collect, remarks) = parse(&format!("<GetDigits {attributes}/>"));
+        assert_eq!((&*collect, remarks), (&expected, vec![]), "{attributes}");
+    }
+
+    #[test]
+    fn has_the_contract_s_defaults() {
+        let expected = Collect {
+            prompts: None,
+            invalid_sound: None,
+            takes_keys: true,
+            valid: Keys::of("1234567890*#"),
+            finish: Some('#'),
+            digits_max: 99,
+            tries: 1,
+            first_key_within: Some(Duration::from_secs(5)),
+            next_key_within: Duration::from_secs(2),
+            all_within: None,
+            action: None,
+            fields: Fields::Digits,
+            is_private: false,
+        };
+        assert_eq!(*parse("<GetDigits/>").0, expected);
+    }
+
+    #[test]
+    fn reads_its_attributes() {
+        let action = |method, redirects| Some(Action { url: "flow:a".into(), method, redirects });
+        changes("action='flow:a'", |it| it.action = action(Method::Post, true));
+        changes("action='flow:a' method='GET' redirect='false'", |it| {
+            it.action = action(Method::Get, false);
+        });
+        changes("timeout='7'", |it| it.first_key_within = Some(Duration::from_secs(7)));
+        changes("digitTimeout='7'", |it| it.next_key_within = Duration::from_secs(7));
+        changes("finishOnKey='*'", |it| it.finish = Some('*'));
+        changes("finishOnKey=''", |it| it.finish = None);
+        changes("finishOnKey='none'", |it| it.finish = None);
+        changes("numDigits='4'", |it| it.digits_max = 4);
+        changes("retries='3'", |it| it.tries = 3);
+        changes("playBeep='true'", |it| it.prompts = Some([What::Beep(1).into()].into()));
+        changes("validDigits='12'", |it| it.valid = Keys::of("12"));
+        changes("invalidDigitsSound='flow:no.mp3'", |it| {
+            it.invalid_sound = Some([What::Url("flow:no.mp3".into()).into()].into());
+        });
+        changes("log='false'", |it| it.is_private = true);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_the_default() {
+        for (attribute, wanted) in [
+            ("timeout=\"0\"", "the default \"5\" holds: write whole seconds from 1 to 3600"),
+            ("finishOnKey=\"12\"", "the default \"#\" holds: write one of 0123456789*# or none"),
+            ("finishOnKey=\"x\"", "the default \"#\" holds: write one of 0123456789*# or none"),
+            ("numDigits=\"100\"", "the default \"99\" holds: write a whole number from 1 to 99"),
+            (
+                "validDigits=\"x\"",
+                "the default \"1234567890*#\" holds: write keys out of 0123456789*#",
+            ),
+            (
+                "validDigits=\"\"",
+                "the default \"1234567890*#\" holds: write keys out of 0123456789*#",
+            ),
+        ] {
+            let (collect, remarks) = parse(&format!("<GetDigits {attribute}/>"));
+            assert_eq!(remarks, [format!("{attribute} is ignored, and {wanted}")]);
+            assert_eq!(collect, parse("<GetDigits/>").0);
+        }
+    }
+
+    #[test]
+    fn its_prompts_are_one_program() {
+        let (collect, remarks) = parse(
+            "<GetDigits playBeep='true'><Speak>a</Speak><Wait length='2'/><Play>b</Play>
+            <Play loop='2'>sound:ring</Play></GetDigits>",
+        );
+        let shown: Vec<_> = collect
+            .prompts
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|it| {
+                (
+                    it.times,
+                    match &it.what {
+                        What::Beep(n) => format!("beep {n}"),
+                        What::Silence(length) => format!("{length:?}"),
+                        What::Url(text) | What::Speech { text, .. } => text.to_string(),
+                    },
+                )
+            })
+            .collect();
+        let expected = [(1, "a"), (1, "2s"), (2, "sound:ring"), (1, "beep 1")];
+        assert_eq!(shown, expected.map(|(times, what)| (times, what.to_owned())));
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+    }
+
+    #[test]
+    fn holds_prompts_only() {
+        check(
+            "<GetDigits>\n<GetDigits/></GetDigits>",
+            "2:1: <GetDigits> holds no <GetDigits>, only <Speak>, <Play> or <Wait>",
+        );
+        check(
+            "<GetDigits><Play>sound:ring<Speak/></Play></GetDigits>",
+            "1:38: <Play> holds no elements: close it before <Speak>",
+        );
+    }
+}

@@ -119,3 +119,115 @@ input! {
     /// ```
     GetInput, "GetInput", Vendors::Plivo("<Gather>")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use crate::{
+        flow::{
+            Flow, Verb,
+            digits::{Collect, Fields},
+            field::Keys,
+        },
+        ids::Dialect,
+    };
+
+    fn parse(dialect: Dialect, element: &str) -> (Arc<Collect>, Vec<String>) {
+        let flow = Flow::parse(&format!("<Response>{element}</Response>"), dialect).unwrap();
+        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
+        let verb = &flow.steps[0].verb;
+        if let Verb::GetInput(verb) = verb {
+            return (verb.collect.clone(), remarks);
+        }
+        let Verb::Gather(verb) = verb else { panic!() };
+        (verb.collect.clone(), remarks)
+    }
+
+    /// Under both names, each in its own dialect.
+    #[track_caller]
+    fn check(attributes: &str, expected: &[&str]) -> Arc<Collect> {
+        let attributes = format!("action='' {attributes}");
+        let (input, remarks) = parse(Dialect::Plivo, &format!("<GetInput {attributes}/>"));
+        assert_eq!(remarks, expected, "{attributes}");
+        let (gather, remarks) = parse(Dialect::Vobiz, &format!("<Gather {attributes}/>"));
+        assert_eq!((&gather, remarks), (&input, expected.iter().map(|&it| it.into()).collect()));
+        input
+    }
+
+    #[test]
+    fn has_the_contract_s_defaults() {
+        let expected = Collect {
+            prompts: None,
+            invalid_sound: None,
+            takes_keys: true,
+            valid: Keys::ALL,
+            finish: Some('#'),
+            digits_max: 32,
+            tries: 1,
+            first_key_within: None,
+            next_key_within: Duration::from_secs(3),
+            all_within: Some(Duration::from_secs(15)),
+            action: None,
+            fields: Fields::Input,
+            is_private: false,
+        };
+        assert_eq!(*check("inputType='dtmf'", &[]), expected);
+    }
+
+    #[test]
+    fn reads_its_attributes() {
+        let collect = check(
+            "inputType='dtmf' executionTimeout='5' digitEndTimeout='10' startInputTimeout='4'
+            finishOnKey='none' numDigits='1' retries='2' log='false'",
+            &[],
+        );
+        let expected = Collect {
+            finish: None,
+            digits_max: 1,
+            tries: 2,
+            first_key_within: Some(Duration::from_secs(4)),
+            next_key_within: Duration::from_secs(10),
+            all_within: Some(Duration::from_secs(5)),
+            is_private: true,
+            ..(*check("inputType='dtmf' digitEndTimeout='auto'", &[])).clone()
+        };
+        assert_eq!(*collect, expected);
+    }
+
+    #[test]
+    fn speech_is_valid_and_yields_none() {
+        let note = "speech is accepted, and has no effect yet: no speech is heard";
+        assert!(!check("inputType='speech'", &[note]).takes_keys);
+        assert!(check("inputType='dtmf speech'", &[note]).takes_keys);
+        check(
+            "inputType='dtmf' hints='a' speechEndTimeout='auto' profanityFilter='true'",
+            &[
+                "hints is accepted, and has no effect yet: no speech is heard",
+                "profanityFilter is accepted, and has no effect yet: no speech is heard",
+            ],
+        );
+    }
+
+    #[test]
+    fn remarks_on_what_is_missing() {
+        let (collect, remarks) = parse(Dialect::Vobiz, "<Gather/>");
+        assert!(collect.takes_keys && collect.action.is_none());
+        assert_eq!(
+            remarks,
+            [
+                "<Gather> has no action: what is entered is told to nobody",
+                "<Gather> has no inputType: keys are taken, as with inputType=\"dtmf\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn works_in_the_other_dialect_with_a_remark() {
+        let attributes = "action='' inputType='dtmf'";
+        let (_, remarks) = parse(Dialect::Vobiz, &format!("<GetInput {attributes}/>"));
+        assert_eq!(remarks, ["<GetInput> works, but a vobiz flow has <Gather>"]);
+        let (_, remarks) = parse(Dialect::Plivo, &format!("<Gather {attributes}/>"));
+        assert_eq!(remarks, ["<Gather> works, but a plivo flow has <GetInput>"]);
+    }
+}

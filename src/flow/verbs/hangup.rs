@@ -55,3 +55,24 @@ impl Hangup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn reads_its_attributes() {
+        check("<Hangup/>", "Hangup(Hangup { unanswered: Normal, schedule: None })");
+        check(
+            "<Hangup reason='rejected' schedule='60'/>",
+            "Hangup(Hangup { unanswered: Rejected, schedule: Some(60s) })",
+        );
+        check("<Hangup reason='busy'/>", "Hangup(Hangup { unanswered: Busy, schedule: None })");
+        check(
+            "<Hangup reason='late' schedule='0'/>",
+            "Hangup(Hangup { unanswered: Normal, schedule: None })\n\
+             1:19: reason=\"late\" is ignored: write busy or rejected\n\
+             1:33: schedule=\"0\" is ignored: write whole seconds from 1 to 86400",
+        );
+    }
+}

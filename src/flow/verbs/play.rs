@@ -45,3 +45,26 @@ impl Play {
         self.program.clone().map_or(Start::Next, Start::Play)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn reads_its_sound() {
+        for url in ["http://a/b.mp3", "flow:b.wav", "sound:ring"] {
+            let sound = format!("Sound {{ what: Url({url:?}), times: 0 }}");
+            let expected = format!("Play(Play {{ program: Some([{sound}]) }})");
+            check(&format!("<Play loop='0'>\n{url} </Play>"), &expected);
+        }
+    }
+
+    #[test]
+    fn passes_over_what_is_no_sound() {
+        let expected = "Play(Play { program: None })\n1:11: <Play> is passed over: \
+                        its text is no http://, https://, flow:FILE or sound:hold|ring|beep";
+        check("<Play/>", expected);
+        check("<Play>a.mp3</Play>", expected);
+        check("<Play>http://a/b c</Play>", expected);
+    }
+}

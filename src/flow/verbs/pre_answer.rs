@@ -38,3 +38,29 @@ impl PreAnswer {
         Start::EarlyMedia
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn holds_what_needs_no_answer() {
+        let only = "only <Speak>, <Play>, <Wait>, <GetDigits>, <Redirect>, <Message> or <DTMF>";
+        check(
+            "<PreAnswer><Conference>a</Conference></PreAnswer>",
+            &format!("1:22: <PreAnswer> holds no <Conference>, {only}"),
+        );
+        let expected = "1:32: <Wait> holds no elements: close it before <Speak>";
+        check("<PreAnswer><DTMF/><Wait><Speak/></Wait></PreAnswer>", &expected.replace("32", "35"));
+    }
+
+    #[test]
+    fn what_is_in_it_follows_it() {
+        check(
+            "<PreAnswer><DTMF>1</DTMF></PreAnswer><Hangup/>",
+            "PreAnswer(PreAnswer)\n\
+             Dtmf(Dtmf { digits: Some(\"1\"), awaits: false })\n\
+             Hangup(Hangup { unanswered: Normal, schedule: None })",
+        );
+    }
+}

@@ -47,3 +47,26 @@ impl Redirect {
         Start::Fetch(Request { url, method, purpose, fields, is_private: false })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn reads_its_url() {
+        let expected = r#"Redirect(Redirect { url: "http://a?b&c", method: Get })"#;
+        check("<Redirect method='GET'> http://a?b&amp;c\n</Redirect>", expected);
+    }
+
+    #[test]
+    fn remarks_on_a_url_that_cannot_be_asked() {
+        let expected = |url: &str, at: &str| {
+            format!(
+                "Redirect(Redirect {{ url: {url:?}, method: Post }})\n{at}: {url:?} cannot be asked, \
+                 and the call ends where it should be: write http://, https:// or flow:NAME"
+            )
+        };
+        check("<Redirect>\n next.xml</Redirect>", &expected("next.xml", "2:2"));
+        check("<Redirect/>", &expected("", "1:11"));
+    }
+}

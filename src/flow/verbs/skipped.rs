@@ -124,3 +124,41 @@ macro_rules! skipped {
     )* };
 }
 use skipped;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::verbs::check;
+
+    #[test]
+    fn each_is_remarked_upon_and_its_attributes_are_known() {
+        for info in [Dial::INFO, Message::INFO, MultiPartyCall::INFO, Record::INFO, Stream::INFO] {
+            let tag = info.tag;
+            let attributes: String =
+                info.attrs.iter().map(|attr| format!("{}='1' ", attr.name)).collect();
+            let expected = format!("{tag}({tag})\n1:11: <{tag}> is not run yet and is passed over");
+            check(&format!("<{tag} {attributes}/>"), &expected);
+        }
+    }
+
+    #[test]
+    fn dial_holds_numbers_and_users() {
+        let skipped = "Dial(Dial)\n1:11: <Dial> is not run yet and is passed over";
+        check("<Dial>1<Number sendDigits='1'>2</Number><User>a</User><Record/></Dial>", skipped);
+        check(
+            "<Dial><Number colour='1'/></Dial>",
+            &format!("{skipped}\n1:25: <Number> has no attribute \"colour\"; it is ignored"),
+        );
+        let only = "only <Number>, <User> or <Record>";
+        check("<Dial><Speak/></Dial>", &format!("1:17: <Dial> holds no <Speak>, {only}"));
+        let leaf = "<User> holds no elements: close it before <User>";
+        check("<Dial><User><User/></User></Dial>", &format!("1:23: {leaf}"));
+    }
+
+    #[test]
+    fn parts_stand_in_their_verbs() {
+        let nested = "does not stand in <Response> itself: put it into <Dial>";
+        check("<Number>1</Number>", &format!("1:11: <Number> {nested}"));
+        check("<User>1</User>", &format!("1:11: <User> {nested}"));
+    }
+}

@@ -78,3 +78,57 @@ fn append(element: &Element<'_>, text: &mut String) -> Result<(), FlowError> {
     text.push_str(&element.text[from..]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::verbs::check;
+
+    #[track_caller]
+    fn says(element: &str, expected: &str) {
+        let speech = format!("text: {expected:?}, voice: \"WOMAN\", language: \"en-US\"");
+        let sound = format!("Sound {{ what: Speech {{ {speech} }}, times: 1 }}");
+        check(element, &format!("Speak(Speak {{ program: Some([{sound}]) }})"));
+    }
+
+    #[test]
+    fn reads_its_attributes() {
+        let sound =
+            r#"Sound { what: Speech { text: "a", voice: "MAN", language: "fr-FR" }, times: 0 }"#;
+        check(
+            "<Speak voice='MAN' language='fr-FR' loop='0'>a</Speak>",
+            &format!("Speak(Speak {{ program: Some([{sound}]) }})"),
+        );
+    }
+
+    #[test]
+    fn reads_ssml_as_text() {
+        says("<Speak> a\n  b </Speak>", "a b");
+        says("<Speak>un<emphasis>believ</emphasis>able</Speak>", "unbelievable");
+        says("<Speak>a<break time='1s'/>b<p>c</p><s>d</s>e</Speak>", "a b c d e");
+        says("<Speak><emphasis>a</emphasis> <w>b</w></Speak>", "a b");
+        says("<Speak>a <prosody rate='slow'>b <lang>c</lang> d</prosody>, e</Speak>", "a b c d, e");
+        says(
+            "<Speak><cont>a</cont><phoneme>b</phoneme><say-as>c</say-as><sub>d</sub></Speak>",
+            "abcd",
+        );
+    }
+
+    #[test]
+    fn holds_nothing_but_ssml() {
+        let only = "only <break>, <cont>, <emphasis>, <lang>, <p>, <phoneme>, <prosody>, <s>, \
+                    <say-as>, <sub> or <w>";
+        check("<Speak>a<Play>b</Play></Speak>", &format!("1:19: <Speak> holds no <Play>, {only}"));
+        check(
+            "<Speak>a<p>b<audio/></p></Speak>",
+            &format!("1:23: <Speak> holds no <audio>, {only}"),
+        );
+    }
+
+    #[test]
+    fn passes_over_silence() {
+        let expected =
+            "Speak(Speak { program: None })\n1:11: <Speak> is passed over: it has no text";
+        check("<Speak/>", expected);
+        check("<Speak> <break/> </Speak>", expected);
+    }
+}

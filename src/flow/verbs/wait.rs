@@ -58,3 +58,35 @@ impl Wait {
         What::Silence(self.length).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        flow::verbs::{check, read},
+        ids::Dialect,
+    };
+
+    #[test]
+    fn reads_its_attributes() {
+        check("<Wait/>", "Wait(Wait { length: 1s, silence: None })");
+        check("<Wait length='86400'/>", "Wait(Wait { length: 86400s, silence: None })");
+        let element = "<Wait length='9' silence='true' minSilence='300'/>";
+        check(element, "Wait(Wait { length: 9s, silence: Some(300ms) })");
+        check("<Wait minSilence='300'/>", "Wait(Wait { length: 1s, silence: None })");
+        check(
+            "<Wait length='1.5' beep='true'/>",
+            "Wait(Wait { length: 1s, silence: None })\n\
+             1:17: length=\"1.5\" is ignored, and the default \"1\" holds: write whole seconds \
+             from 1 to 86400\n\
+             1:30: beep is accepted, and has no effect yet: no beep is listened for",
+        );
+    }
+
+    #[test]
+    fn silence_is_that_of_the_dialect() {
+        let element = "<Wait silence='true'/>";
+        let vobiz = "Wait(Wait { length: 1s, silence: Some(2s) })";
+        assert_eq!(read(Dialect::Vobiz, element), vobiz);
+        assert_eq!(read(Dialect::Plivo, element), "Wait(Wait { length: 1s, silence: None })");
+    }
+}

@@ -153,9 +153,9 @@ impl Sim {
         let now = now();
         self.core.keep(now, Vec::new());
         let shard = self.core.shard(call);
-        shard.change(|phones| act(phones, now))?;
+        let result = act(&mut shard.state.lock().phones, now);
         self.core.tell(shard, now);
-        Ok(())
+        result
     }
 }
 
@@ -242,11 +242,10 @@ impl Core {
         let mut reports: Vec<Report> = Vec::new();
         let ended = {
             let _telling = shard.telling.lock();
-            let ended = {
-                let mut state = shard.state.lock();
-                state.phones.tick(now, &mut reports);
-                state.phones.take_ended()
-            };
+            let ended = shard.change(|phones| {
+                phones.tick(now, &mut reports);
+                phones.take_ended()
+            });
             reports.into_iter().for_each(|report| exchange.report(report));
             ended
         };

@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_ends_what_was_heard_last() {
+        let mut timeline = Timeline::default();
+        timeline.hear(0, beep());
+        timeline.hear(7, Mark::SILENCE);
+        timeline.end(7);
+        assert_eq!(transcript(&timeline.entries()), "0-7 beep");
+    }
+
+    #[test]
     fn a_long_life_keeps_its_beginning_and_its_end() {
         let mut timeline = Timeline::default();
         for n in 0..1_000 {

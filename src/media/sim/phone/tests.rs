@@ -138,6 +138,8 @@ fn a_phone_that_holds_hears_silence_while_programs_run_on() {
         .hears("0-100 sound a, 100-1100 silence, 1100-2000 sound b, 2000- silence")
         .reports("100 Hold(true), 1100 Hold(false), 2000 Over(1)");
     check_with(vec![act(0, Deed::Hold(false))], &[(0, answer())]).reports("");
+    let script = vec![act(0, Deed::Hold(true))];
+    check_with(script, &[(0, answer())]).hears("0- silence").reports("0 Hold(true)");
 }
 
 #[test]
@@ -156,6 +158,10 @@ fn a_script_counts_from_the_answer_and_from_the_end_of_the_act_before() {
          1710 Talk(false), 1717 Digit('3'), 1717 HungUp",
     );
     check_with(script(), &[]).reports("").sleeps();
+    let again = [(0, answer()), (900, answer())];
+    let run = check_with(vec![act(1_000, Deed::Talk { ms: 5 })], &again)
+        .reports("1000 Talk(true), 1005 Talk(false)");
+    assert!(run.phone.hands.is_none());
     check_with(script(), &[(0, answer()), (205, end())]).reports("10 Digit('1'), 110 Digit('#')");
 }
 
@@ -175,7 +181,15 @@ fn nothing_is_heard_before_the_answer_but_early_media() {
 
 #[test]
 fn the_end_ends_everything_and_the_first_ending_stands() {
-    let run = check(&[(0, answer()), (0, play(1, &[url("a")])), (50, end()), (60, answer())]);
+    let again = Ending { cause: HangupCause::Internal, source: HangupSource::Error };
+    let again = Order::End { call: CALL, ending: again };
+    let run = check(&[
+        (0, answer()),
+        (0, play(1, &[url("a")])),
+        (50, end()),
+        (60, again),
+        (60, answer()),
+    ]);
     let record = run.is(State::Completed).hears("0-50 sound a").reports("").record();
     assert_eq!(record.hangup_cause_name, Some("End Of XML Instructions"));
     assert_eq!(record.hangup_cause_code, Some(4010));
@@ -185,6 +199,28 @@ fn the_end_ends_everything_and_the_first_ending_stands() {
     let run = check_with(script, &[(0, answer()), (0, place(ROOM)), (60, beep_over(ROOM))]);
     let record = run.is(State::Completed).hears("0-50 room weekly").reports("50 HungUp").record();
     assert_eq!(record.hangup_cause_code, None);
+}
+
+#[test]
+fn talk_lasts_until_the_last_of_it_and_is_told_once() {
+    let mut run = check(&[(0, answer())]);
+    let mut heard = Vec::new();
+    for (at, ms) in [(60_000, 100), (60_020, 200), (60_030, 20)] {
+        run.phone.talk(at, ms, &mut |it| heard.push(it));
+    }
+    assert_eq!(heard, [Heard::Talk(true)]);
+    run.pass(61_000);
+    run.reports("60220 Talk(false)");
+}
+
+#[test]
+fn a_script_waits_for_keys_that_were_pressed_by_hand() {
+    let script = vec![act(0, Deed::Press("2".parse().unwrap())), act(0, Deed::HangUp)];
+    let mut run = check_with(script, &[]);
+    run.phone.press(60_000, &"11".parse().unwrap()).unwrap();
+    run.phone.obey(60_000, &answer(), &Settings::default());
+    run.pass(61_000);
+    run.reports("60000 Digit('1'), 60100 Digit('1'), 60200 Digit('2'), 60200 HungUp");
 }
 
 #[test]

@@ -72,6 +72,8 @@ fn keys_that_find_no_room_are_refused() {
     }
     let refused = Err(PhoneError::TooManyKeys { max: 256 });
     assert_eq!(phones.press(now, &mine, call, &keys), refused);
+    assert!(phones.forget(call));
+    phones.check();
 }
 
 /// Two worlds get the same; one looks at every deadline, the other now and then.

@@ -33,7 +33,8 @@ async fn orders_may_come_before_the_arrival_is_over() {
 async fn a_new_deadline_before_the_next_one_is_met() {
     let stage = Stage::new(answer);
     let call = stage.sim.dial(&mine(), Dial::to("weekly")).unwrap();
-    stage.sim.send(Order::Play { call, number: 1, program: beeps(50) });
+    let pause = What::Silence(Duration::from_secs(10)).into();
+    stage.sim.send(Order::Play { call, number: 1, program: [pause].into() });
     time::sleep(Duration::from_millis(1_000)).await;
     stage.sim.send(Order::SendDigits { call, number: 2, digits: "1".into() });
     time::sleep(Duration::from_millis(10_000)).await;
@@ -163,6 +164,7 @@ async fn the_tasks_end_with_the_phones() {
     let stage = Stage::new(answer);
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
     assert_eq!(alive(), SHARDS);
+    stage.sim.dial(&mine(), Dial::to("weekly")).unwrap();
     drop(stage);
     time::sleep(Duration::from_millis(1)).await;
     assert_eq!(alive(), 0);
@@ -226,6 +228,33 @@ async fn reports_come_in_order_and_nobody_waits_for_ever() {
     }
 }
 
+/// While one thread tells the engine something, another one's news of the same phone wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_first_is_told_first() {
+    let stage = Stage::new(answer);
+    let call = stage.sim.dial(&mine(), Dial::to("weekly")).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    *stage.exchange.pause.lock() = Some(Arc::clone(&done));
+
+    thread::scope(|scope| {
+        scope.spawn(|| stage.sim.hold(&mine(), call, true).unwrap());
+        while stage.exchange.pause.lock().is_some() {
+            thread::yield_now();
+        }
+        // The first report is being told, and lasts.
+        let second = scope.spawn(|| stage.sim.hold(&mine(), call, false).unwrap());
+        for _ in 0..1_000 {
+            thread::yield_now();
+        }
+        let is_too_early = second.is_finished();
+        done.store(true, Ordering::Release);
+        assert!(!is_too_early);
+    });
+
+    let told: Vec<_> = stage.exchange.told().into_iter().map(|(_, _, heard)| heard).collect();
+    assert_eq!(told, [Heard::Hold(true), Heard::Hold(false)]);
+}
+
 /// Phones, and an exchange that writes down what it is told.
 struct Stage {
     sim: Arc<Sim>,
@@ -241,6 +270,8 @@ struct Recorder {
     told: Mutex<Vec<(u128, CallId, Heard)>>,
     /// A lock that the engine takes when it is told something.
     engine: Mutex<Option<Arc<Mutex<()>>>>,
+    /// The next report lasts until this is so.
+    pause: Mutex<Option<Arc<AtomicBool>>>,
 }
 
 impl Stage {
@@ -252,6 +283,7 @@ impl Stage {
             taking: Box::new(taking),
             told: Mutex::default(),
             engine: Mutex::default(),
+            pause: Mutex::default(),
         });
         let weak: Weak<Recorder> = Arc::downgrade(&exchange);
         sim.connect(weak);
@@ -273,6 +305,10 @@ impl Exchange for Recorder {
     fn report(&self, report: Report) {
         let engine = self.engine.lock().clone();
         let _engine = engine.as_ref().map(|engine| engine.lock());
+        let pause = self.pause.lock().take();
+        while pause.as_ref().is_some_and(|done| !done.load(Ordering::Acquire)) {
+            thread::yield_now();
+        }
         let Report { call, heard } = report;
         self.told.lock().push((self.begun.elapsed().as_millis(), call, heard));
         // The engine answers at once.

@@ -1,0 +1,103 @@
+//! What a newcomer sees first: where everything is, and what to try, ready to paste.
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+use crate::config::Config;
+
+/// What is listed here is meant to be read.
+const FLOWS_SHOWN_MAX: usize = 16;
+
+/// The banner of development mode.
+///
+/// `token_file` is where the token is; without one, the environment has it. Either way it is not
+/// shown: what is on a screen is soon in a log.
+pub(super) fn text(
+    config: &Config,
+    http: SocketAddr,
+    flows: &[String],
+    token_file: Option<&Path>,
+) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let url = format!("http://{}", reachable(http));
+    let id = &config.accounts[0].id;
+    let token = match token_file {
+        Some(path) => format!("in {}", path.display()),
+        None => "from CONFLOW_AUTH_TOKEN".to_owned(),
+    };
+    let (folder, flows) = (config.flows.display(), listed(flows));
+    let mut text = format!(
+        "
+conflow {version}, in development mode (there is no configuration file)
+
+  HTTP     {url}
+  account  {id}, its token {token}
+  flows    {folder}: {flows}
+  phones   {}
+",
+        if config.sim.on { "simulated" } else { "none (--sim=false)" }
+    );
+    if config.sim.on {
+        let token = match token_file {
+            Some(path) => format!("\"$(cat {})\"", quoted(&path.display().to_string())),
+            None => "\"$CONFLOW_AUTH_TOKEN\"".to_owned(),
+        };
+        text += &format!(
+            r#"
+Try it in another terminal: three phones dial into a conference; who is in it? One is kicked.
+
+  URL={url} ID={id} TOKEN={token}
+  api() {{ curl -sS -H "X-Auth-ID: $ID" -H "X-Auth-Token: $TOKEN" -H 'Content-Type: application/json' "$@"; echo; }}
+  ROOM=$URL/api/v1/Account/$ID/Conference/MyConference
+  for phone in 1 2 3; do api $URL/sim/v1/Account/$ID/Phone/ -d '{{"to":"kick"}}'; done
+  api $ROOM/
+  MEMBER=$(api $ROOM/ | sed 's/.*"member_id":"\([0-9]*\)".*/\1/')
+  api $ROOM/Member/$MEMBER/Kick/ -d '{{}}'
+
+"#
+        );
+    }
+    text
+}
+
+/// Writes it, and does not mind if nobody reads.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Where this machine reaches a server that listens everywhere.
+fn reachable(http: SocketAddr) -> SocketAddr {
+    let ip = match http.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => http.ip(),
+    };
+    SocketAddr::new(ip, http.port())
+}
+
+fn listed(flows: &[String]) -> String {
+    if flows.is_empty() {
+        return "nothing yet (put NAME.xml there, and call NAME)".to_owned();
+    }
+    let shown = flows[..flows.len().min(FLOWS_SHOWN_MAX)].join(", ");
+    match flows.len().checked_sub(FLOWS_SHOWN_MAX) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}

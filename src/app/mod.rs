@@ -1,0 +1,265 @@
+//! The program: builds the engine from a configuration, serves it, and brings it to its end.
+
+mod banner;
+mod drain;
+pub mod log;
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{PathBuf, absolute},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    select,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::timeout,
+};
+use uuid::Uuid;
+
+use crate::{
+    accounts::Accounts,
+    actor::{
+        house::{self, House, Tasks},
+        reception::{self, Reception},
+    },
+    api::{self, Api, RateLimit, server, voice},
+    cli::settings::{PlivoMembers, Secret, VobizAnswers},
+    conference,
+    config::Config,
+    ids::RoomId,
+    library::{Library, LocalFlow, folder::Folder},
+    media::{
+        Exchange,
+        sim::{self, Sim},
+    },
+    numbers::{Numbers, Row},
+    store::{
+        folder::{DataFolder, StoreError},
+        marks::Marks,
+    },
+};
+
+/// A running engine: what must be at hand to end it.
+struct Engine {
+    house: Arc<House>,
+    reception: Arc<Reception>,
+    marks: Arc<Marks>,
+    api: Api,
+}
+
+/// The development account's token, in the data folder.
+const TOKEN_FILE: &str = "dev-token";
+/// 160 bits, as hexadecimal digits: as long as the vendors' tokens.
+const TOKEN_BYTES: usize = 20;
+/// Answers that are under way when the engine has ended. The process is to be gone in time.
+const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// The vendors count requests within this time (contract 7).
+const RATE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Serves until a signal says that it is over, and everything is.
+///
+/// # Errors
+///
+/// It could not begin, or could not end as planned.
+pub async fn serve(mut config: Config) -> Result<()> {
+    config.check_complete()?;
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let folder = Arc::new(DataFolder::hold(&config.data)?);
+    let token_file = give_token(&folder, &mut config)?;
+    let listener = bind(config.http.0).await?;
+    let http = listener.local_addr()?;
+    let library = Arc::new(library(&config));
+    let engine = Engine::build(&config, Marks::open(folder)?, library.clone())?;
+
+    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
+    look_over(&config, &library, http);
+    if config.file.is_none() {
+        let flows = library.names(&config.accounts[0].id);
+        banner::print(&banner::text(&config, http, &flows, token_file.as_deref()))?;
+    }
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
+    let mut sign = async || {
+        select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let name = sign().await;
+    tracing::info!("{name}: no new calls from now on");
+    select! {
+        () = drain::drain(&engine.house, &engine.reception, patience(&config)) => {
+            drop(stop);
+            drop(timeout(ANSWERS_WAIT_MAX, serving).await);
+        }
+        name = sign() => tracing::warn!("{name} again: {} calls are cut off", engine.house.call_count()),
+    }
+    engine.marks.close().context("the member ids will begin with a gap at the next start")?;
+    tracing::info!("conflow has ended");
+    Ok(())
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn patience(config: &Config) -> Duration {
+    Duration::from_secs(config.drain.get().into())
+}
+
+async fn bind(http: SocketAddr) -> Result<TcpListener> {
+    let bound = TcpListener::bind(http).await;
+    bound.with_context(|| {
+        format!("cannot serve HTTP on {http} (another address: --http; any free port: port 0)")
+    })
+}
+
+/// Gives the development account the token that it had last time, or else one at random.
+fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf>> {
+    if config.file.is_some() || !config.accounts[0].tokens.is_empty() {
+        return Ok(None);
+    }
+    let path = folder.path(TOKEN_FILE);
+    let token = match folder.read(TOKEN_FILE)? {
+        Some(bytes) => {
+            let text = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
+            if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let why = "no token; take it away, and the next start makes a new one".to_owned();
+                return Err(StoreError::Damaged { path, why }.into());
+            }
+            text
+        }
+        None => {
+            let token = hex(&random::<TOKEN_BYTES>()?);
+            folder.write(TOKEN_FILE, format!("{token}\n").as_bytes())?;
+            token
+        }
+    };
+    config.accounts[0].tokens.push(Secret(token));
+    Ok(Some(absolute(path)?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn library(config: &Config) -> Folder {
+    // With a file, the development account has no more rights than any other name.
+    let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
+    Folder::new(config.flows.clone(), owner)
+}
+
+impl Engine {
+    fn build(config: &Config, marks: Marks, library: Arc<Folder>) -> Result<Self> {
+        let marks = Arc::new(marks);
+        let sim = Arc::new(Sim::new(sim::Settings {
+            speech_ms_per_char: config.sim.speech_ms_per_char.get(),
+            beep_ms: config.sim.beep_ms.get(),
+            sound_ms: config.sim.sound_ms.get(),
+        }));
+        let links = house::Links {
+            media: sim.clone(),
+            library: library.clone(),
+            member_ids: marks.clone(),
+            room_id: Box::new(|| RoomId(Uuid::new_v4())),
+            trace: Box::new(log::note),
+            stage: Box::new(Tasks),
+        };
+        let members_max = config.members_max.get() as usize;
+        let rooms = conference::Settings { members_max, ..Default::default() };
+        let house = House::new(rooms, links);
+        let reception = Arc::new(Reception::new(house.clone(), library, calls(config)));
+        if config.sim.on {
+            let exchange: Arc<dyn Exchange> = reception.clone();
+            sim.connect(Arc::downgrade(&exchange));
+        }
+
+        let mut accounts = Accounts::new(random()?);
+        for account in &config.accounts {
+            for Secret(token) in &account.tokens {
+                accounts.add(&account.id, token)?;
+            }
+        }
+        let phones = config.sim.on.then_some(sim);
+        let (house_, reception_) = (house.clone(), reception.clone());
+        let links = api::Links { house: house_, reception: reception_, accounts, phones };
+        Ok(Self { house, reception, marks, api: Api::new(links, edge(config)) })
+    }
+}
+
+fn calls(config: &Config) -> reception::Settings {
+    let mut numbers = Numbers::default();
+    for number in &config.numbers {
+        let (account, flow) = (number.account.clone(), (*number.flow).into());
+        numbers.insert(&number.called, Row { account, flow, dialect: number.dialect });
+    }
+    let accounts = config.accounts.iter().map(|it| (it.id.clone(), it.dialect)).collect();
+    let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
+    reception::Settings { numbers, accounts, call_time_limit }
+}
+
+fn edge(config: &Config) -> api::Settings {
+    let requests = NonZeroU32::new(config.rate_limit.get());
+    let voice = voice::Settings {
+        plivo: match config.voice.plivo {
+            PlivoMembers::String => voice::PlivoForm::String,
+            PlivoMembers::Array => voice::PlivoForm::Array,
+        },
+        vobiz: match config.voice.vobiz {
+            VobizAnswers::Documented => voice::VobizForm::Documented,
+            VobizAnswers::Live => voice::VobizForm::Live,
+        },
+    };
+    let rate_limit = requests.map(|requests| RateLimit { requests, period: RATE_PERIOD });
+    api::Settings { voice, rate_limit, ..Default::default() }
+}
+
+/// Says at the start what would be found out at the first call.
+fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
+    for account in &config.accounts {
+        let flow = |name: &str| LocalFlow {
+            account: account.id.clone(),
+            name: name.into(),
+            dialect: account.dialect,
+        };
+        // What is wrong or odd in a file is said where it is read.
+        let names = library.names(&account.id);
+        for name in names.iter().take(FLOWS_LOOKED_OVER_MAX) {
+            drop(library.local(&flow(name)));
+        }
+        for number in config.numbers.iter().filter(|it| it.account == account.id) {
+            if !names.contains(&number.flow) {
+                let (called, flow, id) = (&number.called, &number.flow, &account.id);
+                let folder = config.flows.join(id.as_str());
+                tracing::warn!(
+                    "{called} leads nowhere: there is no {flow}.xml in {}",
+                    folder.display()
+                );
+            }
+        }
+    }
+    if !config.sim.on {
+        tracing::warn!(
+            "there are no phones: simulated ones are off (--sim), others do not exist yet"
+        );
+    }
+    if config.file.is_none() && !http.ip().is_loopback() {
+        tracing::warn!("development mode, and other machines can reach it at {http}");
+    }
+}
+
+/// A start is to be quick, however many flows there are.
+const FLOWS_LOOKED_OVER_MAX: usize = 1_000;

@@ -1,0 +1,114 @@
+//! The command line: what was typed, as plain structs. It decides nothing.
+
+pub mod serve;
+pub mod settings;
+
+use std::{env, ffi::OsString};
+
+use clap::{
+    CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// A conference call control engine: kick a caller, and the script goes on.
+#[derive(Debug, Parser)]
+#[command(name = "conflow", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Run the engine until it gets SIGTERM or SIGINT.
+    #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
+    Serve(Box<serve::Serve>),
+}
+
+/// Understands a command line, the program's name first, and the `CONFLOW_*` variables.
+///
+/// # Errors
+///
+/// What to print instead, and the exit code that goes with it: help and version count as errors
+/// here, with exit code 0; a mistake has 2.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let matches = command().try_get_matches_from(&arguments);
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    cli.map(|cli| cli.command).map_err(|error| name_variable(error, &arguments))
+}
+
+/// With no variable beside each flag: the rule by which they are called is enough.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|it| it.mut_args(|argument| argument.hide_env(true)))
+}
+
+/// A value that was not typed stands in the environment: the message says in which variable.
+fn name_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let flag = named.split(['=', ' ', '[']).next().unwrap_or(named).to_owned();
+    let is_typed = |it: &OsString| it.to_string_lossy().starts_with(&flag);
+    let variable = variable(&flag);
+    let is_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+    if is_value && !arguments.iter().any(is_typed) && env::var_os(&variable).is_some() {
+        let named = ContextValue::String(format!("{variable} (for {named})"));
+        error.insert(ContextKind::InvalidArg, named);
+    }
+    error
+}
+
+/// `--log-format` is `CONFLOW_LOG_FORMAT`.
+fn variable(flag: &str) -> String {
+    flag.replacen("--", "CONFLOW_", 1).replace('-', "_").to_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_a_variable_of_its_own_name() {
+        let mut cli = command();
+        cli.build();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for argument in serve.get_arguments() {
+            let Some(flag) = argument.get_long() else { continue };
+            let found = argument.get_env().map(|it| it.to_str().unwrap().to_owned());
+            let expected = Some(variable(&format!("--{flag}")));
+            let is_action = ["help", "print-config"].contains(&flag);
+            assert_eq!(found, expected.filter(|_| !is_action), "{flag}");
+            assert!(argument.get_help().is_some(), "--{flag} has no help");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_told_from_a_question() {
+        let check = |line, code, expected: &str| {
+            let error = parsed(line).unwrap_err();
+            let text = error.render().to_string();
+            assert_eq!(error.exit_code(), code, "{line}: {text}");
+            assert!(text.contains(expected), "{line}: {text}");
+        };
+        check("conflow --version", 0, concat!("conflow ", env!("CARGO_PKG_VERSION")));
+        check("conflow --help", 0, "Run the engine until");
+        check("conflow serve --help", 0, "Examples:");
+        check("conflow", 2, "Usage: conflow <COMMAND>");
+        check("conflow sevre", 2, "a similar subcommand exists: 'serve'");
+        check("conflow serve --htpp x", 2, "a similar argument exists: '--http'");
+        check("conflow serve --http 8080", 2, "such as 127.0.0.1:8080");
+        check("conflow serve --drain=-1", 2, "--drain");
+        check("conflow serve --log-format xml", 2, "[possible values: pretty, json]");
+    }
+}

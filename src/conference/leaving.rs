@@ -1,0 +1,122 @@
+//! Leaving a conference: who goes, whom that takes along, and in which order it is done.
+//!
+//! All out of the mix → all exits → the name → all go on → the answer → the end.
+
+use std::{collections::VecDeque, mem, time::Instant};
+
+use super::{
+    Conference, Effect, News,
+    member::{Leaver, Member},
+    sounds::Stater,
+    state::{Due, Phase},
+};
+use crate::{
+    flow::{Cause, Cue, Exit},
+    ids::{CallId, MemberId},
+    media::Order,
+};
+
+impl Conference {
+    pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
+        let Some(member) = self.members.remove(&id) else { return };
+        self.deadlines.remove(&(member.call.ends_at, Due::Call(id)));
+        if let Some(typed) = self.typed.remove(&id) {
+            self.deadlines.remove(&(typed.ends_at, Due::Digits(id)));
+        }
+        self.floor.left(id);
+        self.leavers.push(Leaver { id, member, exit: exit.clone() });
+    }
+
+    pub(super) fn take_out_all(&mut self, exit: &Exit) {
+        while let Some((&id, _)) = self.members.first_key_value() {
+            self.take_out(id, exit);
+        }
+    }
+
+    /// Who has left may take others along: the room's end before one's loneliness.
+    pub(super) fn cascade(&mut self) {
+        let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
+        if left.any(|member| member.entry.ends) {
+            return self.take_out_all(&Cause::Ended.into());
+        }
+        // So whoever is the only one now has had company.
+        let somebody_left = self.leavers.iter().any(|it| it.member.announced);
+        if somebody_left
+            && let Some((&id, only)) = self.members.first_key_value()
+            && self.members.len() == 1
+            && !only.entry.stays_alone
+        {
+            self.take_out(id, &Cause::Alone.into());
+        }
+    }
+
+    /// All out of the mix → all exits → the name → all go on → the answer → the end.
+    pub(super) fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        let is_over = self.members.is_empty() && self.phase != Phase::Over;
+        if is_over || !self.leavers.is_empty() {
+            self.leave(now, is_over, effects);
+        }
+        self.give_floor(effects);
+        let reply = self.reply.take();
+        effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
+        if is_over {
+            self.phase = Phase::Over;
+            self.forget_deadlines();
+            effects.push_back(Effect::Stop);
+        }
+    }
+
+    fn leave(&mut self, now: Instant, is_over: bool, effects: &mut VecDeque<Effect>) {
+        let leavers = mem::take(&mut self.leavers);
+        let announced = || leavers.iter().filter(|it| it.member.announced);
+        let calls: Vec<CallId> = announced().map(|it| it.member.call.id).collect();
+        let mut left = calls.len();
+        if 0 < left {
+            effects.push_back(Order::Remove { room: self.id, calls }.into());
+            self.sound_exit(now, exit_cues(announced().map(|it| &it.member)), effects);
+        }
+        for Leaver { id, member, exit } in announced() {
+            left -= 1;
+            let (member, call, exit) = (*id, member.call.id, exit.clone());
+            let is_last = is_over && left == 0;
+            self.publish(News::Exited { member, call, exit, is_last }, effects);
+        }
+        if is_over {
+            self.publish(News::Over, effects);
+            effects.push_back(Effect::Unname);
+        }
+        for Leaver { id: member, member: Member { call, .. }, exit } in leavers {
+            effects.push_back(Effect::Release { member, call, exit });
+        }
+    }
+
+    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
+    /// exit sounds, each once.
+    fn sound_exit(
+        &mut self,
+        now: Instant,
+        cues: Vec<(Cue, Stater)>,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        if self.members.is_empty() || !self.is_live() {
+            return;
+        }
+        if self.members.len() == 1 {
+            let only: Vec<_> = self.members.keys().copied().collect();
+            self.seat(only.into_iter(), effects);
+        }
+        self.cue(now, cues, effects);
+    }
+}
+
+/// Equal sounds of one step play once.
+fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {
+    let mut cues: Vec<(Cue, Stater)> = Vec::new();
+    for member in leavers {
+        let Some(cue) = &member.entry.exit_sound else { continue };
+        if cues.iter().all(|(it, _)| it != cue) {
+            cues.push((cue.clone(), Stater::from(&*member.call)));
+        }
+    }
+    cues
+}

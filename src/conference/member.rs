@@ -1,0 +1,64 @@
+//! A member of a conference: a call, the terms it came on, and what has been told of it.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    call::Call,
+    flow::{Entry, Exit},
+    ids::MemberId,
+    media::Program,
+};
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) call: Box<Call>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) joined_at: Instant,
+    pub(super) muted: bool,
+    pub(super) deaf: bool,
+    /// Its far end holds us: out of the mix, still a member, still company.
+    pub(super) held: bool,
+    pub(super) seat: Seat,
+    /// Subscribers know of it, so they must learn of its exit.
+    pub(super) announced: bool,
+    /// The wait sound, once it is known.
+    pub(super) wait_sound: Option<Program>,
+}
+
+/// What a member hears while nothing is played to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Seat {
+    /// Just in.
+    None,
+    /// The others.
+    Room,
+    /// Its wait sound.
+    Wait,
+}
+
+#[derive(Debug)]
+pub(super) struct Leaver {
+    pub(super) id: MemberId,
+    pub(super) member: Member,
+    pub(super) exit: Exit,
+}
+
+impl Member {
+    pub(super) fn new(now: Instant, call: Box<Call>, entry: Arc<Entry>) -> Self {
+        Self {
+            call,
+            joined_at: now,
+            muted: entry.muted,
+            deaf: false,
+            held: false,
+            seat: Seat::None,
+            announced: false,
+            wait_sound: None,
+            entry,
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seat == Seat::Wait
+    }
+}

@@ -1,0 +1,132 @@
+//! The configuration file: what makes no sense in it is told by line.
+
+use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
+
+use super::{Account, ConfigError, Number};
+use crate::{
+    cli::settings::{self, Secret, Settings},
+    numbers::bare,
+};
+
+/// A file that has been read, to name the lines in it that make no sense.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+}
+
+/// A file that is longer is none of ours.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What fits into a header, a path and a URL's user part. The vendors' have 20 and fewer.
+const ACCOUNT_CHARS_MAX: usize = 64;
+/// One in use, and one that takes its place.
+const TOKENS_MAX: usize = 2;
+/// In a configuration file. Ten characters at random could be guessed, given years.
+const TOKEN_CHARS: Range<usize> = 16..257;
+
+/// Reads a file.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let found = fs::metadata(path).map_err(unreadable)?;
+    if FILE_BYTES_MAX < found.len() {
+        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+impl Source<'_> {
+    /// What the file says, before it is looked at more closely.
+    pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
+        toml::from_str(self.text).map_err(|error| {
+            self.fault(error.span().unwrap_or_default(), error.message().to_owned())
+        })
+    }
+
+    /// The accounts, each once.
+    pub(super) fn accounts(&self, rows: &[settings::Account]) -> Result<Vec<Account>, ConfigError> {
+        let mut lines = BTreeMap::new();
+        let mut accounts = Vec::with_capacity(rows.len());
+        for row in rows {
+            let fault = |why| self.fault(row.id.span(), why);
+            let id = row.id.as_ref();
+            let is_word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            if !(1..=ACCOUNT_CHARS_MAX).contains(&id.len()) || !id.chars().all(is_word) {
+                return Err(fault(format!(
+                    "write 1 to {ACCOUNT_CHARS_MAX} of A-Z a-z 0-9 _ - (as MA and 18 more)"
+                )));
+            }
+            if let Some(line) = lines.insert(id, self.line(row.id.span())) {
+                return Err(fault(format!("{id} has an [[account]] already, in line {line}")));
+            }
+
+            self.check_tokens(row)?;
+            let tokens = row.tokens.as_ref().0.clone();
+            let id = id.parse().expect("words are names");
+            accounts.push(Account { id, tokens, dialect: row.dialect });
+        }
+        Ok(accounts)
+    }
+
+    fn check_tokens(&self, row: &settings::Account) -> Result<(), ConfigError> {
+        let fault = |why: String| Err(self.fault(row.tokens.span(), why));
+        let tokens = &row.tokens.as_ref().0;
+        if !(1..=TOKENS_MAX).contains(&tokens.len()) {
+            return fault("write one token, or two while one takes the other's place".to_owned());
+        }
+        for Secret(token) in tokens.iter().filter(|it| it.0 != Secret::HIDDEN) {
+            let is_long = TOKEN_CHARS.contains(&token.len());
+            if !is_long || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let (min, max) = (TOKEN_CHARS.start, TOKEN_CHARS.end - 1);
+                return fault(format!(
+                    "a token has {min} to {max} visible ASCII characters and no blanks; make one \
+                    with: openssl rand -hex 20"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers, each once, and of accounts that there are.
+    pub(super) fn numbers(
+        &self,
+        rows: &[settings::Number],
+        accounts: &[Account],
+    ) -> Result<Vec<Number>, ConfigError> {
+        let mut lines = BTreeMap::new();
+        let mut numbers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let called = bare(row.called.as_ref());
+            let fault = |why| Err(self.fault(row.called.span(), why));
+            if called.is_empty() {
+                return fault("write a number (14155550100), or the user of a SIP URI".to_owned());
+            }
+            if let Some(line) = lines.insert(called, self.line(row.called.span())) {
+                return fault(format!("{called} has a [[number]] already, in line {line}"));
+            }
+            let owner = accounts.iter().find(|it| it.id.as_str() == row.account.as_ref());
+            let Some(owner) = owner else {
+                let ids: Vec<_> = accounts.iter().map(|it| it.id.as_str()).collect();
+                let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+                let why = format!("there is no such [[account]]; there are: {ids}");
+                return Err(self.fault(row.account.span(), why));
+            };
+            numbers.push(Number {
+                called: called.to_owned(),
+                account: owner.id.clone(),
+                flow: row.flow.clone(),
+                dialect: row.dialect,
+            });
+        }
+        Ok(numbers)
+    }
+
+    fn fault(&self, span: Range<usize>, why: String) -> ConfigError {
+        let line = self.line(span);
+        let text = self.text.lines().nth(line - 1).unwrap_or_default();
+        let key = text.split(['=', '"', '\'']).next().unwrap_or_default().trim().to_owned();
+        ConfigError::Line { path: self.path.to_owned(), line, key, why }
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        self.text[..span.start].matches('\n').count() + 1
+    }
+}

@@ -1,0 +1,46 @@
+//! The program `conflow`. Exit codes: 0 done, 1 failure, 2 wrong usage.
+
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use conflow::{
+    app::{self, log::Log},
+    cli::{self, Command, serve::Serve},
+    config::Config,
+};
+
+fn main() -> ExitCode {
+    let command = match cli::parse(env::args_os()) {
+        Ok(command) => command,
+        // Help, the version, or what is wrong: clap writes it, and knows the code.
+        Err(instead) => instead.exit(),
+    };
+    let done = match command {
+        Command::Serve(flags) => serve(*flags),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "conflow: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(flags: Serve) -> Result<()> {
+    let prints = flags.print_config;
+    let token = env::var("CONFLOW_AUTH_TOKEN").ok();
+    let config = Config::load(flags, token, Path::new(""))?;
+    if prints {
+        return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
+    }
+
+    let _log = Log::begin(config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the system has no threads for it")?.block_on(app::serve(config))
+}

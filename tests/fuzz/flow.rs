@@ -1,0 +1,133 @@
+//! What must hold for every document whatsoever, and for every run of one. A plain function, for
+//! the mutation test and for a fuzzer alike.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    flow::{Cause, Effect, Event, Exit, Flow, Missing, Place, Run},
+    ids::Dialect,
+    media::{HangupCause, HangupSource},
+};
+
+/// More events than the longest flow of the corpus needs.
+const EVENTS: usize = 60;
+/// A document has at most 1,000 elements, and each asks for a few things.
+const EFFECTS_MAX: usize = 4_000;
+
+/// Parses a document and, if it is one, runs it with events that the seed picks.
+///
+/// # Panics
+///
+/// If a promise is broken.
+pub(crate) fn check(document: &[u8], seed: u64) {
+    let dialect = if seed.is_multiple_of(2) { Dialect::Vobiz } else { Dialect::Plivo };
+    match Flow::from_bytes(document, dialect) {
+        Err(error) => {
+            inside(document, error.at);
+            assert!(error.to_string().len() < 1_000, "a message is short: {error}");
+        }
+        Ok(flow) => {
+            flow.remarks.iter().for_each(|remark| inside(document, remark.at));
+            assert!(flow.remarks.is_sorted_by_key(|remark| remark.at));
+            flow.steps.iter().for_each(|step| inside(document, step.at));
+            play(Arc::new(flow), seed);
+        }
+    }
+}
+
+/// A place lies within the document, or right behind its end.
+fn inside(document: &[u8], at: Place) {
+    let text = String::from_utf8_lossy(document);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let line = text.split('\n').nth(at.line as usize - 1).expect("the line is there");
+    // Bytes that are no text count differently from what stands for them here.
+    assert!(1 <= at.column && at.column as usize <= document.len() + 1, "{at}");
+    if str::from_utf8(document).is_ok() {
+        assert!(at.column as usize <= line.chars().count() + 1, "{at}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+fn play(flow: Arc<Flow>, seed: u64) {
+    let mut dice = Dice(seed);
+    let mut run = Run::new(flow.dialect);
+    let mut now = Instant::now();
+    let mut is_over = false;
+    for n in 0..EVENTS {
+        let event = match n {
+            0 => Event::Fetched(Ok(flow.clone())),
+            _ => dice.event(&flow),
+        };
+        now += Duration::from_millis(dice.next(3_000));
+        if dice.next(50) == 0 {
+            run.transfer();
+        }
+        let mut effects = Vec::new();
+        run.handle(now, event, &mut effects);
+        assert!(!is_over || effects.is_empty(), "nothing follows the end: {effects:?}");
+        is_over |= effects.iter().any(|it| matches!(it, Effect::End(_)));
+        keeps_rules(&effects, &flow);
+        assert!(!is_over || run.deadline().is_none(), "who is over waits for nothing");
+        assert!((run.step() as usize) <= flow.steps.len());
+    }
+}
+
+/// What holds for the effects of any one event.
+fn keeps_rules(effects: &[Effect], flow: &Flow) {
+    assert!(effects.len() < EFFECTS_MAX, "{} effects", effects.len());
+    for (n, effect) in effects.iter().enumerate() {
+        let is_last = n + 1 == effects.len();
+        match effect {
+            Effect::Begin { step } => assert!((*step as usize) < flow.steps.len()),
+            Effect::End(ending) => {
+                assert!(is_last, "the end comes last: {effects:?}");
+                let is_fault = ending.source == HangupSource::Error;
+                assert!(!is_fault || ending.cause != HangupCause::Normal);
+            }
+            Effect::Fetch(_) | Effect::Join { .. } => assert!(is_last, "{effects:?}"),
+            Effect::Play(program) => {
+                assert!(is_last && !program.is_empty(), "a sound is waited for: {effects:?}");
+            }
+            Effect::SendDigits { awaits, digits } => {
+                assert!((!awaits || is_last) && !digits.is_empty(), "{effects:?}");
+            }
+            Effect::Answer | Effect::EarlyMedia | Effect::Notify(_) => (),
+            Effect::Schedule(_) | Effect::Stop => (),
+        }
+    }
+}
+
+/// Chance by a seed: the same on every machine (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn event(&mut self, flow: &Arc<Flow>) -> Event {
+        match self.next(16) {
+            0..3 => Event::Tick,
+            3..7 => Event::Over,
+            7..10 => {
+                let keys = ['0', '1', '5', '9', '*', '#', 'A', 'x', 'é'];
+                Event::Digit(keys[self.next(keys.len() as u64) as usize])
+            }
+            10..13 => {
+                let cause = Cause::ALL[self.next(Cause::ALL.len() as u64) as usize];
+                let reason = (self.next(2) == 0).then(|| "so it goes".into());
+                Event::Left(Exit { reason, ..Exit::from(cause) })
+            }
+            13 => Event::Talk(self.next(2) == 0),
+            14 => Event::Fetched(Ok(flow.clone())),
+            _ => Event::Fetched(Err(Missing::Unreachable("it rains".into()))),
+        }
+    }
+}
