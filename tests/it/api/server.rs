@@ -1,5 +1,5 @@
-//! The server over real sockets. Where the clock is paused, it runs on as
-//! soon as all wait: for a deadline, not for each other.
+//! The server over real sockets. Where the clock is paused, it goes on to the next deadline as soon
+//! as all wait.
 
 use std::{future::Future, mem, net::SocketAddr, time::Duration};
 
