@@ -1,13 +1,16 @@
 //! The HTTP server: connections, their limits and deadlines, and their end.
 //!
 //! Everything that waits has a deadline of its own: a request's head ([`HEAD_WAIT_MAX`]), its body
-//! ([`super::BODY_WAIT_MAX`]), its answer ([`super::ANSWER_WAIT_MAX`]).
+//! ([`super::BODY_WAIT_MAX`]), its answer ([`super::ANSWER_WAIT_MAX`]), and the client that is to
+//! take it ([`TAKE_WAIT_MAX`]).
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -19,6 +22,9 @@ use super::Api;
 /// How long a client may take for the head of a request, or stay connected without one. Clients
 /// keep connections for this long, and a slow one holds up nothing but itself.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long a client may leave its answer where it is. The system watches over this one.
+pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The head of a request: some headers, and a path with a thousand member ids.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -78,8 +84,9 @@ async fn connection(
     mut stopping: watch::Receiver<()>,
     place: OwnedSemaphorePermit,
 ) {
-    // Answers are small, and each is awaited. Without it they come all the same, later.
-    drop(stream.set_nodelay(true));
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%peer, %error, "a connection keeps its defaults");
+    }
     let service = service_fn(|request: Request<Incoming>| {
         let answer = api.answer(peer.ip(), request.map(Body::new));
         async move { Ok::<_, Infallible>(answer.await) }
@@ -103,6 +110,14 @@ async fn connection(
         tracing::debug!(%peer, %error, "a connection broke off");
     }
     drop(place);
+}
+
+/// Answers are small, and each is awaited.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(TAKE_WAIT_MAX))?;
+    Ok(())
 }
 
 /// A client that has gone already costs no time; want of files does.

@@ -96,7 +96,8 @@ pub enum Order {
         /// True: hear nothing of the room.
         on: bool,
     },
-    /// Plays a program to members, over the room. A second one waits for the first, per member.
+    /// Plays a program to members, over the room. A second one waits for the first, per member;
+    /// one for which [`ANNOUNCEMENTS_MAX`] others wait is dropped.
     Announce {
         /// The room.
         room: RoomId,
@@ -126,6 +127,9 @@ pub enum Order {
         digit: char,
     },
 }
+
+/// So many announcements are minutes of sound: whoever sends more does not listen.
+pub const ANNOUNCEMENTS_MAX: usize = 100;
 
 impl Order {
     /// Whom it concerns.

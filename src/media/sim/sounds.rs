@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Settings, timeline::Mark};
 use crate::{
     ids::RoomId,
-    media::{Address, Program, Sound, What},
+    media::{ANNOUNCEMENTS_MAX, Address, Program, Sound, What},
 };
 
 /// The tone of a key lasts this long; a phone that presses several lets as much time pass.
@@ -83,11 +83,15 @@ impl Sounds {
         self.pieces.is_empty()
     }
 
-    /// Adds a piece behind those of its layer.
+    /// Adds a piece behind those of its layer; one for which too many others wait is dropped.
     pub(super) fn add(&mut self, now: u32, piece: Piece, settings: &Settings) {
         let layer = piece.layer;
         let is_front = self.front(layer).is_none();
         let index = self.pieces.partition_point(|it| it.layer <= layer);
+        let ahead = index - self.pieces.partition_point(|it| it.layer < layer);
+        if layer == Layer::Announced && ANNOUNCEMENTS_MAX <= ahead {
+            return;
+        }
         // Most phones hear one thing at a time.
         self.pieces.reserve_exact(1);
         self.pieces.insert(index, piece);

@@ -1,17 +1,18 @@
-//! The server over real sockets. Where the clock is paused, it runs on as
-//! soon as all wait: for a deadline, not for each other.
+//! The server over real sockets. Where the clock is paused, it goes on to the next deadline as soon
+//! as all wait.
 
-use std::{mem, net::SocketAddr};
+use std::{future::Future, mem, net::SocketAddr, time::Duration};
 
 use conflow::api::{
-    BODY_BYTES_MAX,
-    server::{HEAD_BYTES_MAX, serve},
+    ANSWER_WAIT_MAX, BODY_BYTES_MAX, BODY_WAIT_MAX,
+    server::{HEAD_BYTES_MAX, HEAD_WAIT_MAX, serve},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::office::{Office, Plan};
@@ -134,14 +135,25 @@ async fn a_client_that_is_too_slow_is_not_awaited_for_ever() {
     client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
     client.send(CREDENTIALS).await;
     client.send("content-length: 5\r\n\r\n{").await;
-    starts(&client.receive().await, "408 {\"api_id\":");
+    let answer = after(BODY_WAIT_MAX, client.receive()).await;
+    starts(&answer, "408 {\"api_id\":");
 
-    let mut client = server.connect().await;
-    client.send("GET /healthz HT").await;
-    client.rest().await;
-    server.connect().await.rest().await;
+    for sent in ["", "GET /healthz HT"] {
+        let mut client = server.connect().await;
+        client.send(sent).await;
+        after(HEAD_WAIT_MAX, client.rest()).await;
+    }
     server.stop().await;
     office.close().await;
+}
+
+/// The paused clock goes to the next deadline, and no further.
+async fn after<T>(wait: Duration, what: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let brought = what.await;
+    let (waited, grace) = (start.elapsed(), Duration::from_millis(10));
+    assert!(wait <= waited + grace && waited <= wait + grace, "{waited:?}, not {wait:?}");
+    brought
 }
 
 #[tokio::test]
@@ -167,9 +179,9 @@ async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
     busy.send(&format!("{CREDENTIALS}\r\n")).await;
     let address = server.address;
     // Both are accepted, and the request is under way.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
 
-    server.stop().await;
+    after(ANSWER_WAIT_MAX, server.stop()).await;
     assert_eq!(idle.rest().await, "");
     starts(&busy.receive().await, "504 {\"api_id\":");
     assert_eq!(busy.rest().await, "");

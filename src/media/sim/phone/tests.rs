@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     ids::Dialect,
     media::{
-        Address, AnnouncementKind, HangupCause, HangupSource, Sound, What, sim::record::transcript,
+        ANNOUNCEMENTS_MAX, Address, AnnouncementKind, HangupCause, HangupSource, Sound, What,
+        sim::record::transcript,
     },
 };
 
@@ -60,6 +61,15 @@ fn announcements_lie_over_the_room_and_wait_for_each_other() {
     check(&[&steps[..], &[(300, remove(ROOM))]].concat())
         .hears("0-200 beep, 200-300 speech \"Hello\", 300- silence");
     check(&[(0, answer()), (0, place(OTHER)), (0, announce("Hello"))]).hears("0- room daily");
+}
+
+#[test]
+fn an_announcement_too_many_is_dropped() {
+    let crowd = vec![(0, announce("12345")); ANNOUNCEMENTS_MAX + 3];
+    let steps = [&[(0, answer()), (0, place(ROOM))], &crowd[..]].concat();
+    let end = 300 * u32::try_from(ANNOUNCEMENTS_MAX).unwrap();
+    let heard = transcript(&check(&steps).record().timeline);
+    assert!(heard.ends_with(&format!("-{end} speech \"12345\", {end}- room weekly")), "{heard}");
 }
 
 #[test]
