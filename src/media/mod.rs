@@ -4,6 +4,10 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
+pub mod dtmf;
+pub mod g711;
+pub mod rtp;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, Dialect, MemberId, RoomId};
