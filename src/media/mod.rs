@@ -6,11 +6,21 @@
 
 pub mod dtmf;
 pub mod g711;
+pub mod gate;
+pub mod limit;
+pub mod mix;
 pub mod rtp;
+pub mod tone;
 
 use std::{sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, Dialect, MemberId, RoomId};
+
+/// Samples and timestamp units are counted in frames of this length: what one tick carries.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// How fast a sound that is cut off dies away: no click, and nothing that could be understood.
+pub const FADE_MS: u32 = 5;
 
 /// Something a backend must do, now.
 ///

@@ -1,0 +1,5 @@
+//! One binary, so that the crate links once. Run a part with `cargo test media_mix`.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
+
+mod media_mix;
