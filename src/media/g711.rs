@@ -44,7 +44,7 @@ impl Law {
         }
     }
 
-    /// The byte of the sample 0.
+    /// The byte nearest to the sample 0: in A-law, which has none, it is 8.
     pub const fn silence(self) -> u8 {
         match self {
             Self::A => 0xd5,

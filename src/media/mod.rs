@@ -7,6 +7,7 @@
 pub mod dtmf;
 pub mod g711;
 pub mod gate;
+pub mod jitter;
 pub mod limit;
 pub mod mix;
 pub mod rtp;
