@@ -10,7 +10,9 @@ pub mod gate;
 pub mod jitter;
 pub mod limit;
 pub mod mix;
+pub mod rtcp;
 pub mod rtp;
+pub mod source;
 pub mod tone;
 
 use std::{sync::Arc, time::Duration};
