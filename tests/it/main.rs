@@ -4,3 +4,4 @@
 
 mod media_jitter;
 mod media_mix;
+mod media_playout;
