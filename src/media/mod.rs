@@ -14,6 +14,7 @@ pub mod mix;
 pub mod playout;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod source;
 pub mod tone;
 

@@ -2,6 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
+mod allocations;
+#[path = "../fuzz/media.rs"]
+mod fuzz_media;
 mod media_jitter;
 mod media_mix;
+mod media_mutations;
 mod media_playout;
+mod media_sdp;
+mod media_ticks;
