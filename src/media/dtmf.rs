@@ -236,6 +236,9 @@ mod tests {
         check(&[presses[0], again[0]], "55");
         check(&[presses[0], again[1]], "55");
         check(&[presses[1], again[1]], "55");
+        // The first one has ended, whatever overtaken packets say; the second's marker is lost.
+        check(&[presses[1], (400, false, 5, false, 160)], "55");
+        check(&[presses[1], (0, false, 5, false, 160), (160, false, 5, false, 160)], "55");
     }
 
     #[test]

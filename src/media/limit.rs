@@ -137,6 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn the_room_less_a_loud_voice_is_bent_too() {
+        let mut limiter = Limiter::new(FRAME, 8_000);
+        let mut samples = [0; FRAME];
+        let sums = [-20_000; FRAME];
+        limiter.listen(&sums, 30_000);
+        limiter.press(sums.iter().map(|sum| sum - 30_000), &mut samples);
+        assert_eq!(samples, [-24_000 - 26_000 / 4; FRAME]);
+        limiter.listen(&sums, 10_000);
+        limiter.press(sums.iter().map(|sum| sum - 10_000), &mut samples);
+        assert_eq!(samples, [-30_000; FRAME]);
+    }
+
+    #[test]
     fn the_knee_rises_to_full_scale_and_no_further() {
         let mut before = i16::MIN;
         for sum in (-1_000_000..1_000_000_i32).step_by(997) {

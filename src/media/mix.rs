@@ -306,7 +306,7 @@ impl Mixer {
             self.legs[it.slot.expect("it was seated above") as usize].seat = Some(seat as u8);
         }
 
-        for past in self.past.drain(..).filter(|it| !it.is_rest && it.last != 0) {
+        for past in self.past.drain(..).filter(|it| it.last != 0) {
             let is_heard = |slot| self.seats[..n_heard].iter().any(|it| it.slot == Some(slot));
             if past.slot.is_some_and(is_heard) {
                 continue;

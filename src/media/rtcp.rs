@@ -341,6 +341,8 @@ mod tests {
         datagram[8..16].copy_from_slice(&[0, 0, 0, 5, 0, 0xff, 0xff, 0xfe]);
         let hearing = Control::new("").receive(NOW, 5, &datagram).unwrap().hearing.unwrap();
         assert_eq!((hearing.lost, hearing.round_trip), (-2, None));
+        let early = Control::new("").receive(5 * SECOND, 5, &datagram).unwrap().hearing;
+        assert_eq!(early.unwrap().round_trip, None, "it has not had a report of ours");
     }
 
     #[test]

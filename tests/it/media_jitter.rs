@@ -80,6 +80,10 @@ fn what_is_lost_is_made_up_and_then_it_is_silent() {
     assert_eq!(counts.concealed, 1);
     check(&sent("abgh", |_| 0), "..ab~~~.gh");
     check(&sent("ab", |_| 0), "..ab~~~....");
+    // Long after the ring has been around: what it held is not heard again.
+    let lossy: Vec<_> = sent("abcdefghijklmnopqrstuvwxyz", |_| 0);
+    let lossy: Vec<_> = lossy.into_iter().filter(|it| it.1 != 20).collect();
+    check(&lossy, "..abcdefghijklmnopqrst~vwxyz");
 }
 
 #[test]
@@ -153,6 +157,26 @@ fn a_new_stream_begins_with_its_second_packet() {
     let heard: Vec<_> = (0..3).map(|_| matches!(jitter.pull(), Pulled::Frame(..))).collect();
     assert_eq!(heard, [false, false, true]);
     assert_eq!(jitter.counts().begun, 2);
+}
+
+#[test]
+fn another_law_is_another_stream() {
+    let mut jitter = Jitter::default();
+    let packet = |sequence: u16| rtp::Packet {
+        marker: false,
+        payload_type: 0,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 1,
+        payload: &[0x22; FRAME],
+    };
+    assert_eq!(jitter.push(&packet(1), Law::Mu), Pushed::Kept);
+    assert_eq!(jitter.push(&packet(2), Law::A), Pushed::Astray);
+    assert_eq!(jitter.push(&packet(3), Law::A), Pushed::Kept);
+    let heard: Vec<_> = (0..3).map(|_| jitter.pull() == Pulled::Nothing).collect();
+    assert_eq!(heard, [true, true, false]);
+    assert_eq!(jitter.push(&packet(4), Law::A), Pushed::Kept);
+    assert_eq!(jitter.pull(), Pulled::Frame(Law::A, &[0x22; FRAME]));
 }
 
 #[test]

@@ -120,11 +120,14 @@ fn what_is_heard_is_the_sum_and_the_bytes_are_its_samples() {
         let heard = tone::amplitude(&room.heard[leg], 8_000, hz);
         assert!((heard - amplitude).abs() < 0.01, "{heard} rather than {amplitude}");
     }
-    for slot in room.slots.into_iter().flatten() {
-        for law in [Law::A, Law::Mu, Law::A] {
-            let mut expected = [0; FRAME];
-            law.encode(room.mixer.ear(slot).samples(), &mut expected);
-            assert_eq!(room.mixer.ear(slot).wire(law), expected);
+    for amplitude in [0.1, 0.2, 0.0] {
+        room.run(1, &[(0, amplitude)]);
+        for slot in room.slots.clone().into_iter().flatten() {
+            for law in [Law::A, Law::Mu, Law::A] {
+                let mut expected = [0; FRAME];
+                law.encode(room.mixer.ear(slot).samples(), &mut expected);
+                assert_eq!(room.mixer.ear(slot).wire(law), expected);
+            }
         }
     }
 }
@@ -188,6 +191,25 @@ fn a_slot_that_is_used_again_has_nothing_of_its_past() {
     assert_eq!(*room.flags(1), Flags::default());
     room.run(5, &[(1, 0.5)]);
     assert_eq!((room.hears(0), room.hears(1)), (vec![1], vec![]));
+}
+
+#[test]
+fn voices_begin_softly_even_where_one_has_just_left() {
+    let mut room = Room::of(3);
+    let put = |room: &mut Room, leg, level: i16| {
+        room.mixer.put_samples(room.slot(leg), &[level; FRAME]);
+        room.run(1, &[]);
+        room.heard[2].clone()
+    };
+    let heard = put(&mut room, 1, 8_000);
+    assert!(heard[..41].is_sorted() && (heard[0], heard[40]) == (0, 8_000), "{heard:?}");
+    assert_eq!(put(&mut room, 1, 8_000), [8_000; FRAME]);
+    room.remove(1);
+    room.slots[1] = Some(room.mixer.add());
+    let heard = put(&mut room, 1, -8_000);
+    assert_eq!(heard[0], 7_800, "the one who left fades out of his slot's next user");
+    let is_soft = heard.windows(2).all(|it| it[0].abs_diff(it[1]) <= 400);
+    assert!(is_soft && heard[40] == -8_000, "{heard:?}");
 }
 
 #[test]

@@ -274,10 +274,16 @@ fn the_private_sounds_of_a_room_do_not_outlive_it() {
     leg.playout.announce(None, program(&["flow:6x9"])).unwrap();
     leg.relay('5');
     leg.heard(1);
+    let key = *leg.samples.last().unwrap();
+    assert!(1_000 < key.unsigned_abs(), "{key}");
     leg.remove();
     assert_eq!(leg.heard(2), "0 0");
+    assert!(key.abs_diff(leg.samples[0]) <= key.unsigned_abs() / 40 + 1, "the key fades, too");
     leg.place(Hears::Room);
     assert_eq!(leg.heard(1), "1000");
+    leg.remove();
+    leg.place(Hears::Room);
+    assert_eq!(leg.tick(), Outgoing::Samples, "it may be another room: from one to the other");
 }
 
 #[test]
