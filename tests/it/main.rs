@@ -1,22 +1,13 @@
-//! One binary, so that the crate links once. Run a part with `cargo test --test it simulation`.
+//! One binary, so that the crate links once. Run a part with `cargo test media_mix`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
-mod actor;
-mod api;
-mod conference;
-mod digits;
-mod faulty;
-mod flows;
-#[path = "../fuzz/flow.rs"]
-mod fuzz_flow;
-mod harness;
-mod loops;
-mod mutations;
-mod places;
-mod program;
-mod races;
-mod run;
-mod simulation;
-mod tidy;
-mod verbs;
+mod allocations;
+#[path = "../fuzz/media.rs"]
+mod fuzz_media;
+mod media_jitter;
+mod media_mix;
+mod media_mutations;
+mod media_playout;
+mod media_sdp;
+mod media_ticks;
