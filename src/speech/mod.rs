@@ -1,6 +1,8 @@
 //! The speech port: a text goes in, sound comes out.
 
+pub mod command;
 pub mod pico;
+mod process;
 mod voices;
 mod words;
 
