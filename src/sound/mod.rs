@@ -3,11 +3,17 @@
 //! [`Cache`] is the way in. Below it: [`decode`] (WAV and MP3), [`resample`], and [`files`] (what
 //! lies in a flows folder).
 
+mod cache;
 pub mod decode;
+pub mod files;
 pub mod resample;
+mod source;
 pub mod wav;
 
 use std::sync::Arc;
+
+pub use cache::{Cache, Done, Gauges, Settings, Tones};
+pub use source::Source;
 
 use crate::speech::SpeechError;
 
