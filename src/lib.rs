@@ -29,6 +29,5 @@
 //! of the real shells in an order that a seed picks, and checks what must always hold.
 
 pub mod ids;
-pub mod media;
-pub mod numbers;
-pub mod store;
+pub mod sound;
+pub mod speech;

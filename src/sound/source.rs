@@ -1,0 +1,80 @@
+//! Where a sound comes from.
+
+use std::{path::Path, sync::Arc};
+
+use super::SoundError;
+use crate::speech::Utterance;
+
+/// A sound, by where it comes from. Equal sources sound the same, until a file is changed.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Source {
+    /// A text read aloud.
+    Speech(Utterance),
+    /// A file in a flows folder.
+    File {
+        /// The folder: that of the account.
+        folder: Arc<Path>,
+        /// The file's name in it, and only that.
+        name: Arc<str>,
+    },
+    /// One that is built in: `hold`, `ring`, `beep`.
+    BuiltIn(Arc<str>),
+    /// Somewhere else.
+    Web(Arc<str>),
+}
+
+impl Source {
+    /// The source that a URL names: `flow:FILE` in that folder, `sound:NAME`, `http(s)://…`.
+    ///
+    /// # Errors
+    ///
+    /// It is none of these.
+    pub fn from_url(url: &str, flows: &Arc<Path>) -> Result<Self, SoundError> {
+        match url.split_once(':') {
+            Some(("flow", name)) => Ok(Self::File { folder: Arc::clone(flows), name: name.into() }),
+            Some(("sound", name)) => Ok(Self::BuiltIn(name.into())),
+            Some((scheme, _))
+                if ["http", "https"].iter().any(|s| s.eq_ignore_ascii_case(scheme)) =>
+            {
+                Ok(Self::Web(url.into()))
+            }
+            Some(_) | None => {
+                let url: String = url.chars().take(200).collect();
+                Err(SoundError::lasting(format!(
+                    "{url:?}: a sound is http(s)://…, flow:FILE.wav, flow:FILE.mp3, sound:hold, \
+                     sound:ring or sound:beep"
+                )))
+            }
+        }
+    }
+
+    /// How much memory its name takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Speech(utterance) => utterance.text.len(),
+            Self::File { name, .. } | Self::BuiltIn(name) | Self::Web(name) => name.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_sources() {
+        let flows: Arc<Path> = Path::new("flows").into();
+        let check = |url: &str, expected: Option<Source>| {
+            assert_eq!(Source::from_url(url, &flows).ok(), expected, "{url}");
+        };
+        let file = |name: &str| Source::File { folder: Arc::clone(&flows), name: name.into() };
+        check("flow:a.wav", Some(file("a.wav")));
+        check("flow:a:b.wav", Some(file("a:b.wav")));
+        check("sound:hold", Some(Source::BuiltIn("hold".into())));
+        check("https://x.example/a.mp3", Some(Source::Web("https://x.example/a.mp3".into())));
+        check("HTTP://x.example/a.mp3", Some(Source::Web("HTTP://x.example/a.mp3".into())));
+        for url in ["", "a.wav", "file:///etc/passwd", "ftp://x.example/a.mp3", "/etc/passwd"] {
+            check(url, None);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Speech by a program beside us: `espeak-ng` where it is installed, or one that is configured.
+
+use std::{env, path::Path, time::Duration};
+
+use super::{
+    Clip, Speech, SpeechError, Utterance,
+    process::{self, TIME_MAX},
+    words::{self, Timbre},
+};
+use crate::sound::decode;
+
+/// A program that reads texts, and which languages.
+pub struct Program {
+    settings: Settings,
+}
+
+/// How a program is called.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program and its arguments; no shell is asked. `{language}` stands for the language,
+    /// `{voice}` for the voice, and an argument that is `{text}` alone for the text. Without it,
+    /// the text goes to the standard input. A WAV file is expected from the standard output.
+    pub argv: Vec<String>,
+    /// The languages that it reads, in small letters (`pt-br`, `pt`). None: all of them.
+    pub languages: Option<Vec<String>>,
+    /// What `{voice}` is for a woman.
+    pub woman: String,
+    /// What `{voice}` is for a man.
+    pub man: String,
+    /// How long it may take for one text.
+    pub time_max: Duration,
+}
+
+impl Settings {
+    /// A program for all languages.
+    pub fn new(argv: Vec<String>) -> Self {
+        let (woman, man) = ("WOMAN".to_owned(), "MAN".to_owned());
+        Self { argv, languages: None, woman, man, time_max: TIME_MAX }
+    }
+}
+
+impl Program {
+    /// Looks whether the program is there.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or an argument has braces that stand for nothing.
+    pub fn new(settings: Settings) -> Result<Self, SpeechError> {
+        let program = settings.argv.first().map_or("", String::as_str);
+        if !is_there(program) {
+            let complaint = format!("no speech program {program:?}: install it, or give its path");
+            return Err(SpeechError::lasting(complaint));
+        }
+        for argument in &settings.argv[1..] {
+            let rest = argument.replace("{language}", "").replace("{voice}", "");
+            if argument != TEXT && rest.contains(['{', '}']) {
+                let complaint = format!(
+                    "{argument:?} of {program}: {{language}} and {{voice}} may stand in an \
+                     argument, {{text}} alone as one"
+                );
+                return Err(SpeechError::lasting(complaint));
+            }
+        }
+        Ok(Self { settings })
+    }
+
+    /// `espeak-ng`, with the languages that it says it has.
+    ///
+    /// # Errors
+    ///
+    /// It is not on the `PATH`, or does not say.
+    pub fn espeak() -> Result<Self, SpeechError> {
+        let argv = ["espeak-ng", "-b", "1", "-v", "{language}+{voice}", "--stdin", "--stdout"];
+        let mut settings = Settings::new(argv.map(str::to_owned).to_vec());
+        (settings.woman, settings.man) = ("f2".to_owned(), "m3".to_owned());
+        let mut program = Self::new(settings)?;
+        let voices = ["espeak-ng", "--voices"].map(str::to_owned);
+        let voices = process::run(&voices, Vec::new(), TIME_MAX)?;
+        let voices = String::from_utf8_lossy(&voices);
+        // The second column has the language; the first line says so.
+        let column = |line: &str| words::language(line.split_whitespace().nth(1)?);
+        program.settings.languages = Some(voices.lines().skip(1).filter_map(column).collect());
+        Ok(program)
+    }
+
+    /// The program's own name for a language: that, or it without its region, or another region's.
+    fn language(&self, tag: &str) -> Option<String> {
+        let tag = words::language(tag)?;
+        let Some(languages) = &self.settings.languages else { return Some(tag) };
+        // The world says zh, the program says cmn (ISO 639-3).
+        let primary = if words::primary(&tag) == "zh" { "cmn" } else { words::primary(&tag) };
+        let find = |fits: &dyn Fn(&str) -> bool| languages.iter().find(|name| fits(name));
+        find(&|name| name == tag)
+            .or_else(|| find(&|name| name == primary))
+            .or_else(|| find(&|name| words::primary(name) == primary))
+            .cloned()
+    }
+
+    /// The program and its arguments, for one text.
+    fn argv(&self, language: &str, voice: &str, text: &str) -> Vec<String> {
+        let fill = |argument: &String| {
+            if argument == TEXT {
+                // What begins with a dash is an option to most programs, after a space it is not.
+                let dash = if text.starts_with('-') { " " } else { "" };
+                return format!("{dash}{text}");
+            }
+            argument.replace("{language}", language).replace("{voice}", voice)
+        };
+        self.settings.argv.iter().map(fill).collect()
+    }
+}
+
+/// Stands for the text.
+const TEXT: &str = "{text}";
+
+impl Speech for Program {
+    fn reads(&self, language: &str) -> bool {
+        self.language(language).is_some()
+    }
+
+    fn speak(&self, utterance: &Utterance) -> Result<Clip, SpeechError> {
+        let language = self.language(&utterance.language);
+        let language = language.ok_or_else(|| SpeechError::no_voice(&utterance.language))?;
+        let text = words::plain(&utterance.text);
+        if text.is_empty() {
+            return Ok(Clip { rate: 8_000, samples: [].into() });
+        }
+
+        // Only names of our own go into arguments, never what a flow has made up.
+        let voice = match Timbre::of(&utterance.voice) {
+            Some(Timbre::Man) => &self.settings.man,
+            Some(Timbre::Woman) | None => &self.settings.woman,
+        };
+        let argv = self.argv(&language, voice, &text);
+        let wav = process::run(&argv, text.into_bytes(), self.settings.time_max)?;
+        let name = format!("the sound of {}", argv[0]);
+        decode::decode(&name, &wav).map_err(|error| SpeechError::lasting(error.to_string()))
+    }
+}
+
+/// Whether there is such a file, or one of the name in a folder of the `PATH`.
+fn is_there(program: &str) -> bool {
+    if program.is_empty() || program.contains('/') {
+        return Path::new(program).is_file();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        sound::wav,
+        speech::suite::{self, utterance},
+    };
+    use std::path::PathBuf;
+
+    /// A program that says as many beeps of 0.3 s as there are words.
+    fn beeper(name: &str, with: &str) -> Program {
+        let beep: Vec<i16> =
+            (0..2_400).map(|n| if n / 10 % 2 == 0 { 4_000 } else { -4_000 }).collect();
+        let beep = wav::write(&Clip { rate: 8_000, samples: beep.into() });
+        let path = PathBuf::from(env!("OUT_DIR")).join(name);
+        std::fs::write(path.with_extension("wav"), &beep).unwrap();
+        let wav = path.with_extension("wav");
+        let wav = wav.to_str().unwrap();
+        let script = format!(
+            "{with} head -c 40 {wav}; printf '\\377\\377\\377\\377'; \
+             for word in $text; do tail -c +45 {wav}; done"
+        );
+        let argv = ["sh", "-c", &script, "{language}", "{text}"].map(str::to_owned);
+        Program::new(Settings::new(argv.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn programs_pass_the_suite() {
+        let by_argument = beeper("argument", "text=$1;");
+        suite::check(&by_argument, "ru-RU", "one two three");
+        let mut by_input = beeper("input", "text=$(cat);");
+        by_input.settings.argv.pop();
+        suite::check(&by_input, "ru-RU", "one two three");
+    }
+
+    #[test]
+    fn a_program_is_looked_for_at_once() {
+        fn check(argv: &[&str], expected: Option<&str>) {
+            let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
+            let error = Program::new(Settings::new(argv)).err().map(|error| error.to_string());
+            let contains = |expected: &str| error.as_deref().is_some_and(|e| e.contains(expected));
+            assert!(expected.map_or(error.is_none(), contains), "{error:?}");
+        }
+        check(&["sh"], None);
+        check(&["/bin/sh", "-c", "{text}", "-v{language}+{voice}"], None);
+        check(&[], Some("no speech program \"\""));
+        check(&["no-such-program"], Some("no speech program \"no-such-program\": install it"));
+        check(&["/bin/no-such"], Some("\"/bin/no-such\""));
+        check(&["sh", "say {text}"], Some("\"say {text}\" of sh"));
+        check(&["sh", "{txt}"], Some("\"{txt}\" of sh"));
+    }
+
+    #[test]
+    fn arguments_are_filled_and_no_text_is_an_option() {
+        let argv = ["sh", "-v", "{language}+{voice}", "{text}"].map(str::to_owned).to_vec();
+        let program = Program::new(Settings::new(argv)).unwrap();
+        let check = |text: &str, expected: [&str; 4]| {
+            assert_eq!(program.argv("pt-br", "MAN", text), expected);
+        };
+        check("a b", ["sh", "-v", "pt-br+MAN", "a b"]);
+        check("--help", ["sh", "-v", "pt-br+MAN", " --help"]);
+        check("$(id) `id` ; | {voice}", ["sh", "-v", "pt-br+MAN", "$(id) `id` ; | {voice}"]);
+    }
+
+    #[test]
+    fn languages_are_met_by_the_programs_names() {
+        let mut program = Program::new(Settings::new(vec!["sh".to_owned()])).unwrap();
+        let names = ["cmn", "en-gb", "pt", "pt-br", "ru", "uk"];
+        program.settings.languages = Some(names.map(str::to_owned).to_vec());
+        for (tag, expected) in [
+            ("pt-BR", Some("pt-br")),
+            ("pt-PT", Some("pt")),
+            ("ru-RU", Some("ru")),
+            ("en-US", Some("en-gb")),
+            ("zh-CN", Some("cmn")),
+            ("xx", None),
+            ("u", None),
+        ] {
+            assert_eq!(program.language(tag).as_deref(), expected, "{tag}");
+            assert_eq!(program.reads(tag), expected.is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_no_sound_is_told() {
+        let argv = ["sh", "-c", "echo no sound"].map(str::to_owned).to_vec();
+        let mut settings = Settings::new(argv);
+        let error = Program::new(settings.clone()).unwrap().speak(&utterance("ru", "x"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("the sound of sh: neither a WAV nor an MP3"), "{error}");
+        settings.argv[2] = "sleep 30".to_owned();
+        settings.time_max = Duration::from_millis(100);
+        let error = Program::new(settings).unwrap().speak(&utterance("ru", "x")).unwrap_err();
+        assert!(error.is_temporary(), "{error}");
+    }
+
+    #[test]
+    fn espeak_passes_the_suite_where_it_is_installed() {
+        let Ok(espeak) = Program::espeak() else {
+            assert!(!is_there("espeak-ng"));
+            return;
+        };
+        suite::check(&espeak, "ru-RU", "Вас удалили из конференции. До свидания.");
+        suite::check(&espeak, "pt-BR", "Você foi removido da conferência. Adeus.");
+        let mut man = utterance("pl-PL", "Do widzenia");
+        let woman = espeak.speak(&man).unwrap();
+        man.voice = "MAN".into();
+        assert_ne!(espeak.speak(&man).unwrap(), woman);
+        assert!(!espeak.reads("xx-XX"));
+    }
+}

@@ -1,0 +1,97 @@
+//! The build script: copies the voices of the speech engine out of its package, to be embedded.
+//!
+//! `ttspico-sys` has them beside its C source and names them to nobody, so cargo is asked where
+//! the package lies. `CONFLOW_LINGWARE` names the folder where that does not work.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The package that has the voices.
+const PACKAGE: &str = "ttspico-sys";
+
+/// Where it has them.
+const FOLDER: &str = "build/pico/lang";
+
+/// For each voice: what it knows of its language, and of its sound. `pico.rs` embeds the same.
+const FILES: [&str; 12] = [
+    "de-DE_gl0_sg.bin",
+    "de-DE_ta.bin",
+    "en-GB_kh0_sg.bin",
+    "en-GB_ta.bin",
+    "en-US_lh0_sg.bin",
+    "en-US_ta.bin",
+    "es-ES_ta.bin",
+    "es-ES_zl0_sg.bin",
+    "fr-FR_nk0_sg.bin",
+    "fr-FR_ta.bin",
+    "it-IT_cm0_sg.bin",
+    "it-IT_ta.bin",
+];
+
+#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
+fn main() {
+    println!("cargo::rerun-if-changed=src/speech/lingware.rs");
+    println!("cargo::rerun-if-changed=Cargo.lock");
+    println!("cargo::rerun-if-env-changed=CONFLOW_LINGWARE");
+
+    let from = env::var_os("CONFLOW_LINGWARE").map_or_else(find, PathBuf::from);
+    let to = PathBuf::from(variable("OUT_DIR"));
+    for name in FILES {
+        if let Err(error) = fs::copy(from.join(name), to.join(name)) {
+            panic!("the voice file {name} cannot be copied from {}: {error}", from.display());
+        }
+    }
+}
+
+/// The folder of the voices. Cargo is asked without the network first: a build for one target
+/// may not have fetched every package of the lock file, and only then is the network needed.
+fn find() -> PathBuf {
+    let mut complaint = String::new();
+    for offline in [true, false] {
+        match metadata(offline) {
+            Ok(metadata) => match folder_in(&metadata) {
+                Some(folder) => return folder,
+                None => complaint = format!("cargo knows no package {PACKAGE} with {FOLDER}"),
+            },
+            Err(error) => complaint = error,
+        }
+    }
+    panic!("{complaint}\nSet CONFLOW_LINGWARE to the folder {FOLDER} of the package {PACKAGE}.");
+}
+
+/// What cargo says about the packages of this build, as JSON.
+fn metadata(offline: bool) -> Result<String, String> {
+    let mut command = Command::new(variable("CARGO"));
+    command.args(["metadata", "--format-version=1", "--locked", "--filter-platform"]);
+    command.arg(variable("TARGET"));
+    command
+        .arg("--manifest-path")
+        .arg(Path::new(&variable("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    if offline {
+        command.arg("--offline");
+    }
+    let output = command.output().map_err(|error| format!("cargo metadata: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("cargo metadata: {error}"))
+}
+
+/// Looks through the paths of all manifests: a JSON parser would be one more package to build
+/// before anything else, and a path that is cut wrongly leads to no voices.
+fn folder_in(metadata: &str) -> Option<PathBuf> {
+    metadata
+        .split("\"manifest_path\":\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|path| path.contains(PACKAGE))
+        .filter_map(|path| Some(Path::new(&path.replace("\\\\", "\\")).parent()?.join(FOLDER)))
+        .find(|folder| FILES.iter().all(|name| folder.join(name).is_file()))
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|error| panic!("cargo sets {name} for build scripts: {error}"))
+}

@@ -1,0 +1,151 @@
+//! A program that is given a text and answers with sound, within limits.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::SpeechError;
+
+/// How long a program may take by default: the longest text takes espeak-ng 2 s, and who waits
+/// for speech has waited long enough by then.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How much sound a program may give: 600 s at 22,050 samples per second, as espeak-ng has it.
+const OUTPUT_BYTES_MAX: u64 = 27_000_000;
+
+/// How much is read of what a program complains about.
+const COMPLAINT_BYTES_MAX: u64 = 300;
+
+/// A program that has said all is given so long to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs a program in a group of its own: `input` goes to its standard input, its standard output
+/// comes back. No shell is asked. When the time is up, the whole group is killed.
+///
+/// # Errors
+///
+/// It cannot be started, fails, says too much, or takes too long (temporary: the machine may be
+/// busy).
+pub(super) fn run(
+    argv: &[String],
+    input: Vec<u8>,
+    time_max: Duration,
+) -> Result<Vec<u8>, SpeechError> {
+    let [program, args @ ..] = argv else {
+        return Err(SpeechError::lasting("no speech program is configured"));
+    };
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| SpeechError::lasting(format!("{program} cannot be started: {error}")))?;
+    let stdin = child.stdin.take();
+    // One that does not read its input closes the pipe: its answer counts.
+    thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+    let output = drain(child.stdout.take(), OUTPUT_BYTES_MAX + 1);
+    let complaint = drain(child.stderr.take(), COMPLAINT_BYTES_MAX);
+
+    let output = output.recv_timeout(time_max);
+    let complaint = output.as_ref().map_or(Vec::new(), |_| {
+        complaint.recv_timeout(GRACE).ok().and_then(Result::ok).unwrap_or_default()
+    });
+    let status = end(&mut child);
+    let Ok(output) = output else {
+        let seconds = time_max.as_secs_f32();
+        return Err(SpeechError::temporary(format!("{program} took longer than {seconds} s")));
+    };
+    let output = output
+        .map_err(|error| SpeechError::temporary(format!("{program} cannot be read: {error}")))?;
+    if output.len() as u64 > OUTPUT_BYTES_MAX {
+        let complaint = format!("{program} gave more than {OUTPUT_BYTES_MAX} bytes");
+        return Err(SpeechError::lasting(complaint));
+    }
+    match status {
+        Some(code) if code != 0 => {
+            let complaint = String::from_utf8_lossy(&complaint);
+            let complaint = complaint.trim();
+            Err(SpeechError::lasting(format!("{program} failed with {code}: {complaint}")))
+        }
+        _ => Ok(output),
+    }
+}
+
+/// Reads to the end, or to the limit, in a thread of its own.
+fn drain(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = pipe.map_or(Ok(0), |pipe| pipe.take(limit).read_to_end(&mut bytes));
+        // Nobody listens any more: the time was up.
+        let _late = sender.send(read.map(|_| bytes));
+    });
+    receiver
+}
+
+/// Kills what is left of the group, and takes leave of the child: its exit code, if it had one.
+///
+/// The child is not waited for before, so its number cannot be another's yet.
+fn end(child: &mut Child) -> Option<i32> {
+    // An error is that there is nobody left.
+    let _gone = kill_process_group(Pid::from_child(child), Signal::KILL);
+    child.wait().ok()?.code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, input: &str, time_max: Duration) -> Result<String, String> {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let output = run(&argv, input.into(), time_max).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn a_program_answers_or_its_failure_is_told() {
+        let check = |script: &str, input: &str, expected: Result<&str, &str>| {
+            let answer = sh(script, input, TIME_MAX);
+            assert_eq!(answer.as_deref().map_err(String::as_str), expected, "{script}");
+        };
+        check("cat", "hello", Ok("hello"));
+        check("cat", &"long ".repeat(100_000), Ok(&"long ".repeat(100_000)));
+        check("echo deaf", &"long ".repeat(100_000), Ok("deaf\n"));
+        check("echo half; echo no voice >&2; exit 3", "", Err("sh failed with 3: no voice"));
+        check("exec >&-; exit 7", "", Err("sh failed with 7: "));
+        check("true", "", Ok(""));
+        check("head -c 27000001 /dev/zero", "", Err("sh gave more than 27000000 bytes"));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let argv = ["no-such-program".to_owned()];
+        let error = run(&argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
+        assert!(error.starts_with("no-such-program cannot be started: "), "{error}");
+        assert!(run(&[], Vec::new(), TIME_MAX).is_err());
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_killed_with_its_children() {
+        let marker = format!("31.{}", std::process::id());
+        let script = format!("sleep {marker} & sleep {marker}; echo late");
+        let error = sh(&script, "", Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error, "sh took longer than 0.2 s");
+        let left = sh(&format!("ps -eo args | grep -c '^sleep {marker}$'"), "", TIME_MAX);
+        assert_eq!(left.unwrap_err(), "sh failed with 1: ");
+    }
+
+    #[test]
+    fn children_that_outlive_the_program_do_not_keep_it() {
+        assert_eq!(sh("sleep 33 >&- 2>&- <&- & echo done", "", TIME_MAX).unwrap(), "done\n");
+    }
+}
