@@ -4,11 +4,32 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
+pub mod cursor;
+pub mod dtmf;
+pub mod g711;
+pub mod gate;
+pub mod jitter;
+pub mod limit;
+pub mod mix;
+pub mod plane;
+pub mod playout;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
 pub mod sim;
+pub mod sip;
+pub mod source;
+pub mod tone;
 
 use std::{slice, sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
+
+/// Samples and timestamp units are counted in frames of this length: what one tick carries.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// How fast a sound that is cut off dies away: no click, and nothing that could be understood.
+pub const FADE_MS: u32 = 5;
 
 /// Something a backend must do, now.
 ///
