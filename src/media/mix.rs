@@ -232,6 +232,25 @@ impl Mixer {
         self.sum();
     }
 
+    /// Takes a leg's voice out of the tick that was mixed last, for all whose frame is yet to be
+    /// made: an order has come between two of them. All that is left is the way from the first
+    /// sample of its frame to zero.
+    pub fn strike(&mut self, slot: Slot) {
+        let Some(seat) = self.legs[slot.index()].seat.map(usize::from) else { return };
+        if self.seats[seat].is_rest {
+            return;
+        }
+        let voice = &mut self.voices[seat * self.frame..][..self.frame];
+        self.sums.iter_mut().zip(&*voice).for_each(|(sum, it)| *sum -= i32::from(*it));
+        let first = voice[0];
+        voice.fill(0);
+        add_rest(first, &mut voice[..self.fade]);
+        self.sums.iter_mut().zip(&*voice).for_each(|(sum, it)| *sum += i32::from(*it));
+        self.seats[seat] = Seat { last: 0, is_rest: true, ..self.seats[seat] };
+        self.limiter.press(self.sums.iter().copied(), &mut self.shared);
+        self.shared_wires.iter_mut().for_each(|it| it.0 = false);
+    }
+
     /// What a leg hears of the room in the tick that was mixed last.
     pub fn ear(&mut self, slot: Slot) -> Ear<'_> {
         let leg = &self.legs[slot.index()];
@@ -339,7 +358,8 @@ impl Mixer {
 }
 
 impl Slot {
-    fn index(self) -> usize {
+    /// Less than the most legs that were ever in the room at once.
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }

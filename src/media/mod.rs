@@ -11,14 +11,15 @@ pub mod gate;
 pub mod jitter;
 pub mod limit;
 pub mod mix;
+pub mod plane;
 pub mod playout;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod sim;
+pub mod sip;
 pub mod source;
 pub mod tone;
-
-use std::{sync::Arc, time::Duration};
 
 use std::{slice, sync::Arc, time::Duration};
 

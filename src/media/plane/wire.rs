@@ -1,0 +1,171 @@
+//! The sockets of one leg: an even port for RTP, the odd one above it for RTCP.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    ops::RangeInclusive,
+    sync::Arc,
+};
+
+use super::gauges::{Counted, Gauges};
+use crate::media::sip::legs::NoPort;
+
+/// What carries the datagrams of a leg. Nothing waits.
+pub(super) trait Wire: Send + 'static {
+    /// The next datagram on a port, if there is one. What is longer than the buffer is cut.
+    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;
+
+    /// Sends a datagram. False: the system would not.
+    fn send(&mut self, port: Port, datagram: &[u8], to: SocketAddr) -> bool;
+}
+
+/// One of a leg's two ports.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Port {
+    /// The sound.
+    Rtp,
+    /// The reports on it.
+    Rtcp,
+}
+
+/// A pair of UDP sockets.
+#[derive(Debug)]
+pub(super) struct Udp {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    _counted: Counted,
+}
+
+/// So many ports are tried at random before all are, one after the other.
+const TRIES: usize = 8;
+
+impl Udp {
+    /// Binds an even port of the range and the one above it. `random` is any number.
+    ///
+    /// # Errors
+    ///
+    /// All are taken, or the address is not ours.
+    pub(super) fn bind(
+        local: IpAddr,
+        ports: &RangeInclusive<u16>,
+        mut random: u128,
+        gauges: &Arc<Gauges>,
+    ) -> Result<(Self, SocketAddr), NoPort> {
+        let first = ports.start().div_ceil(2);
+        let n_pairs = usize::from(ports.end().saturating_add(1) / 2).saturating_sub(first.into());
+        if n_pairs == 0 {
+            return Err(NoPort);
+        }
+        let port = |pair: usize| first * 2 + 2 * pair as u16;
+        for _ in 0..TRIES {
+            let pair = (random % n_pairs as u128) as usize;
+            random = random.rotate_right(16);
+            if let Ok(bound) = Self::bind_at(SocketAddr::new(local, port(pair)), gauges) {
+                return Ok(bound);
+            }
+        }
+        let start = (random % n_pairs as u128) as usize;
+        let all = (start..n_pairs).chain(0..start);
+        for pair in all {
+            match Self::bind_at(SocketAddr::new(local, port(pair)), gauges) {
+                Ok(bound) => return Ok(bound),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => (),
+                Err(error) => {
+                    tracing::error!(%local, %error, "no port can be bound for the sound of a call");
+                    return Err(NoPort);
+                }
+            }
+        }
+        Err(NoPort)
+    }
+
+    fn bind_at(address: SocketAddr, gauges: &Arc<Gauges>) -> io::Result<(Self, SocketAddr)> {
+        let bind = |address: SocketAddr| {
+            let socket = UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        };
+        let rtp = bind(address)?;
+        let rtcp = bind(SocketAddr::new(address.ip(), address.port() + 1))?;
+        let counted = Counted::new(gauges, 2, |it| &it.sockets);
+        Ok((Self { rtp, rtcp, _counted: counted }, address))
+    }
+
+    fn socket(&self, port: Port) -> &UdpSocket {
+        match port {
+            Port::Rtp => &self.rtp,
+            Port::Rtcp => &self.rtcp,
+        }
+    }
+}
+
+impl Wire for Udp {
+    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        // Errors are those of packets sent before (no such host, port closed): not of this one.
+        self.socket(port).recv_from(buffer).ok()
+    }
+
+    fn send(&mut self, port: Port, datagram: &[u8], to: SocketAddr) -> bool {
+        self.socket(port).send_to(datagram, to).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::atomic::Ordering};
+
+    use super::*;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A range of so many pairs that nobody uses.
+    fn free_range(n_pairs: u16) -> RangeInclusive<u16> {
+        let start = (30_000..60_000)
+            .step_by(64)
+            .find(|start| (0..2 * n_pairs).all(|it| UdpSocket::bind((LOCAL, start + it)).is_ok()));
+        let start = start.unwrap();
+        start..=start + 2 * n_pairs - 1
+    }
+
+    #[test]
+    fn all_even_ports_of_a_range_are_given_out_once_and_again_when_freed() {
+        let gauges = Arc::new(Gauges::default());
+        let range = free_range(4);
+        let bind = |random| Udp::bind(LOCAL, &range, random, &gauges);
+        let bound: Vec<_> = (0..4).map(|it| bind(it << 64).unwrap()).collect();
+        let mut ports: Vec<_> = bound.iter().map(|it| it.1.port()).collect();
+        ports.sort_unstable();
+        let expected: Vec<_> = range.clone().step_by(2).collect();
+        assert_eq!(ports, expected);
+        assert_eq!(bind(9).unwrap_err(), NoPort);
+        assert_eq!(gauges.sockets.load(Ordering::Relaxed), 8);
+        drop(bound);
+        assert_eq!(gauges.sockets.load(Ordering::Relaxed), 0);
+        assert!(bind(9).is_ok());
+    }
+
+    #[test]
+    fn a_range_without_a_pair_has_no_port() {
+        let gauges = Arc::new(Gauges::default());
+        for range in [40_000..=40_000, 40_001..=40_002, RangeInclusive::new(40_002, 40_001)] {
+            assert_eq!(Udp::bind(LOCAL, &range, 1, &gauges).unwrap_err(), NoPort, "{range:?}");
+        }
+        let elsewhere = "192.0.2.77".parse().unwrap();
+        assert_eq!(Udp::bind(elsewhere, &(40_000..=40_100), 1, &gauges).unwrap_err(), NoPort);
+    }
+
+    #[test]
+    fn both_families_carry_datagrams() {
+        let gauges = Arc::new(Gauges::default());
+        for local in [LOCAL, "::1".parse().unwrap()] {
+            let range = 30_000..=60_000;
+            let (mut a, at_a) = Udp::bind(local, &range, 7, &gauges).unwrap();
+            let (mut b, at_b) = Udp::bind(local, &range, 8 << 40, &gauges).unwrap();
+            let mut buffer = [0; 8];
+            assert_eq!(b.receive(Port::Rtp, &mut buffer), None);
+            assert!(a.send(Port::Rtp, b"hello", at_b));
+            assert_eq!(b.receive(Port::Rtp, &mut buffer), Some((5, at_a)));
+            assert_eq!(b.receive(Port::Rtcp, &mut buffer), None);
+        }
+    }
+}
