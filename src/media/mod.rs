@@ -4,6 +4,9 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
+pub mod sdp;
+pub mod sip;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
@@ -251,6 +254,11 @@ pub struct Arrival {
     pub to: Arc<str>,
     /// The caller's display name, or nothing.
     pub caller_name: Arc<str>,
+    /// `X-PH-…` and `X-VH-…` headers of the caller's signalling, which become callback fields.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Who the caller is beyond doubt: a user that has shown its password, or whom a trusted peer
+    /// asserts. None if the caller may only claim to be somebody.
+    pub trusted: Option<Arc<str>>,
 }
 
 /// There is no flow for a called number.
