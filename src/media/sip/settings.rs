@@ -21,7 +21,8 @@ pub struct Settings {
     pub loopback_account: Option<AccountId>,
     /// In challenges; passwords are for this realm.
     pub realm: String,
-    /// Which challenges are sent, the best first.
+    /// Which challenges are sent, the best first. MD5 alone by default: baresip 1.0 and sipp 3.6
+    /// give up on a challenge they do not know, even if one follows that they do.
     pub algorithms: Vec<Algorithm>,
     /// Phones that register.
     pub endpoints: Vec<Endpoint>,
@@ -91,7 +92,7 @@ impl Default for Settings {
             open: None,
             loopback_account: None,
             realm: "conflow".to_owned(),
-            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            algorithms: vec![Algorithm::Md5],
             endpoints: Vec::new(),
             trunks: Vec::new(),
             rate: Rate { per_second: 200, burst: 1_000 },
