@@ -96,7 +96,7 @@ impl Bench {
                 ("open".to_owned(), Some(Command::Opened { call, port }))
             }
             Effect::Agree { session, .. } => {
-                let said = format!("agree {}", session.agreed.remote);
+                let said = format!("agree {}", session.agreed.remote.unwrap());
                 self.agreed.push(session);
                 (said, None)
             }
@@ -846,6 +846,19 @@ fn a_200_to_our_re_invite_that_comes_again_is_acknowledged_again() {
     let ack = bench.last().to_owned();
     assert_eq!(bench.receive(&ok), ["ACK"]);
     assert_eq!(bench.last(), ack);
+}
+
+#[test]
+fn an_answer_to_our_re_invite_may_move_the_sound() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    bench.wait(Duration::from_secs(60));
+    let moved = OFFER.replace("40000", "41000");
+    let ok = reply_to(&bench.last().to_owned(), 200, SDP, &moved);
+    assert_eq!(bench.receive(&ok), ["ACK", "agree 127.0.0.1:41000"]);
 }
 
 #[test]

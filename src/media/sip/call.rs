@@ -16,7 +16,7 @@ use crate::{
     ids::CallId,
     media::{
         Arrival, Ending,
-        sdp::{self, Agreed, Ours, Refusal},
+        sdp::{Agreed, Local, Negotiation, Refusal},
     },
 };
 
@@ -101,11 +101,9 @@ pub struct Unacked {
 /// What both ends have said about sound.
 #[derive(Debug)]
 pub struct Sound {
-    ours: Ours,
+    negotiation: Negotiation,
     /// Our last description.
     pub text: String,
-    /// What has been agreed last.
-    pub agreed: Option<Agreed>,
     /// Whether the engine has been told that the far end holds us.
     pub is_held: bool,
 }
@@ -148,8 +146,13 @@ impl Unacked {
 impl Sound {
     /// Nothing has been said; `address` is where the far end sends its sound to.
     pub fn new(address: SocketAddr, session: u64) -> Self {
-        let ours = Ours { address, session, version: 1 };
-        Self { ours, text: String::new(), agreed: None, is_held: false }
+        let local = Local { address: address.ip(), port: address.port(), session };
+        Self { negotiation: Negotiation::new(local), text: String::new(), is_held: false }
+    }
+
+    /// What has been agreed last.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.negotiation.agreed()
     }
 
     /// Answers an offer; [`Sound::text`] is the answer.
@@ -157,33 +160,24 @@ impl Sound {
     /// # Errors
     ///
     /// It cannot be agreed to: what was agreed before stands.
-    pub fn answer(&mut self, offer: &[u8]) -> Result<&Agreed, Refusal> {
-        let (agreed, text) = sdp::answer(offer, &self.ours)?;
-        // The version rises with each change, and only then (RFC 3264, section 8).
-        if self.text.is_empty() || text == self.text {
-            self.text = text;
-        } else {
-            self.ours.version += 1;
-            self.text = sdp::answer(offer, &self.ours)?.1;
-        }
-        Ok(self.agreed.insert(agreed))
+    pub fn answer(&mut self, offer: &[u8]) -> Result<(), Refusal> {
+        self.text = self.negotiation.answer(offer)?.0;
+        Ok(())
     }
 
     /// Makes an offer; [`Sound::text`] is the offer.
     pub fn offer(&mut self) {
-        if !self.text.is_empty() && sdp::offer(&self.ours) != self.text {
-            self.ours.version += 1;
-        }
-        self.text = sdp::offer(&self.ours);
+        self.text = self.negotiation.offer();
     }
 
-    /// Takes the answer to our offer.
+    /// Takes the answer to our offer. True if it says something new.
     ///
     /// # Errors
     ///
-    /// It cannot be agreed to.
-    pub fn accept(&mut self, answer: &[u8]) -> Result<&Agreed, Refusal> {
-        let agreed = sdp::accept(answer)?;
-        Ok(self.agreed.insert(agreed))
+    /// It cannot be agreed to: what was agreed before stands.
+    pub fn accept(&mut self, answer: &[u8]) -> Result<bool, Refusal> {
+        let before = self.negotiation.agreed().cloned();
+        let agreed = self.negotiation.accept(answer)?;
+        Ok(before.as_ref() != Some(&agreed))
     }
 }

@@ -20,23 +20,29 @@ use crate::media::{Backend, Exchange, Order};
 
 /// Real phones: signalling by SIP, sound by the plane within.
 pub struct Sip {
-    orders: mpsc::UnboundedSender<Command>,
+    orders: mpsc::UnboundedSender<Word>,
     plane: Arc<dyn Backend>,
     wire: Arc<Wire>,
     gauges: Arc<Mutex<Gauges>>,
     addresses: Vec<SocketAddr>,
 }
 
-/// What [`Sip`] needs to run: a future that ends when the last handle is gone.
+/// What [`Sip`] needs to run: a future that ends by [`Sip::stop`].
 pub struct Driver {
     agent: Agent,
-    orders: mpsc::UnboundedReceiver<Command>,
+    orders: mpsc::UnboundedReceiver<Word>,
     inbox: mpsc::Receiver<Incoming>,
     wire: Arc<Wire>,
     listeners: Vec<Listener>,
     legs: Arc<dyn Legs>,
     gauges: Arc<Mutex<Gauges>>,
     effects: VecDeque<Effect>,
+}
+
+/// What a [`Sip`] tells its driver.
+enum Word {
+    Command(Command),
+    Stop,
 }
 
 /// An address that cannot be listened on.
@@ -59,7 +65,7 @@ impl BindError {
 /// Messages between the sockets and the machine. Beyond, datagrams are dropped: they come again.
 const INBOX_MAX: usize = 8_192;
 
-/// So many messages are handled before the clock and the orders are looked at again.
+/// So many messages are handled before the clock is looked at again.
 const BATCH_MAX: usize = 64;
 
 impl Sip {
@@ -130,9 +136,19 @@ impl Sip {
         &self.wire.losses
     }
 
+    /// Ends the driver: what was said before is still sent, and then nothing more. Calls should
+    /// have ended before.
+    pub fn stop(&self) {
+        self.say(Word::Stop);
+    }
+
     fn command(&self, command: Command) {
+        self.say(Word::Command(command));
+    }
+
+    fn say(&self, word: Word) {
         // Once the driver has ended there are no calls.
-        let _ = self.orders.send(command);
+        let _ = self.orders.send(word);
     }
 }
 
@@ -160,7 +176,8 @@ impl Backend for Sip {
 }
 
 impl Driver {
-    /// Takes calls in and carries them, until the last [`Sip`] is dropped.
+    /// Takes calls in and carries them, until it is told to stop or the last [`Sip`] is
+    /// dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers = self.wire.listen(std::mem::take(&mut self.listeners));
         let far_off = std::time::Duration::from_secs(3_600);
@@ -170,8 +187,8 @@ impl Driver {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => self.turn(order, &*exchange),
-                    None => break,
+                    Some(Word::Command(order)) => self.turn(order, &*exchange),
+                    Some(Word::Stop) | None => break,
                 },
                 () = sleep_until(at) => self.turn(Command::Tick, &*exchange),
                 // The wire holds a sender, so this does not end before the orders do.
@@ -180,9 +197,6 @@ impl Driver {
             for _ in 1..BATCH_MAX {
                 let Ok(incoming) = self.inbox.try_recv() else { break };
                 self.take(incoming, &*exchange);
-            }
-            while let Ok(order) = self.orders.try_recv() {
-                self.turn(order, &*exchange);
             }
             *self.gauges.lock() = self.agent.gauges();
         }

@@ -107,7 +107,7 @@ impl Agent {
     fn refresh(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let us = &self.settings;
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(timer), Some(sound)) = (&mut call.timer, &call.sound) else { return };
+        let (Some(timer), Some(sound)) = (&mut call.timer, &mut call.sound) else { return };
         if call.is_asking || call.unacked.is_some() {
             timer.refresh_at = Some(now + GLARE_WAIT);
             return;
@@ -121,6 +121,7 @@ impl Agent {
         let seconds = timer.terms.interval.as_secs();
         message.push(Name::SessionExpires, format!("{seconds};refresher=uac"));
         if method == Method::Invite {
+            sound.offer();
             // The description as it stands: nothing changes.
             write_description(&mut message, &sound.text);
         }
@@ -178,7 +179,12 @@ impl Agent {
             let bytes: Arc<[u8]> = ack.to_bytes().into();
             effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
             call.ack = (code < 300).then_some((ack_hop, bytes));
+            let sound = call.sound.as_mut().filter(|_| code < 300);
+            if let Some(Ok(true)) = sound.map(|it| it.accept(&message.body)) {
+                self.agree(client.call, effects);
+            }
         }
+        let Some(call) = self.calls.get_mut(&client.call) else { return };
         if !matches!(call.phase, Phase::Up) {
             return;
         }

@@ -137,7 +137,10 @@ impl Agent {
         if let Some(refusal) = refusal {
             let us =
                 self.settings.address_for(call.dialog.hop.local.ip(), call.dialog.hop.remote.ip());
-            let warning = (Name::Warning, format!("304 {us} \"{refusal}\""));
+            let warning = (
+                Name::Warning,
+                format!("{} {us} \"{}\"", refusal.warning(), quotable(&refusal.to_string())),
+            );
             effects.push_back(Effect::Close { call: id });
             return self.turn_away(now, id, 488, &[warning], effects);
         }
@@ -169,9 +172,9 @@ impl Agent {
         if ringing.progress.is_some_and(|(code, _)| code == 183) {
             return;
         }
-        let agreed = sound.agreed.clone();
+        let is_agreed = sound.agreed().is_some();
         self.progress(now, id, 183, effects);
-        if agreed.is_some() {
+        if is_agreed {
             self.agree(id, effects);
         }
     }
@@ -184,7 +187,7 @@ impl Agent {
         let (hop, server) = (ringing.hop, ringing.server);
         let mut reply = ringing.invite.reply(&hop, code, &call.dialog.local_tag);
         write_dialog(&mut reply, &ringing.invite, contact(&self.settings, &hop));
-        if let Some(sound) = call.sound.as_ref().filter(|it| code == 183 && it.agreed.is_some()) {
+        if let Some(sound) = call.sound.as_ref().filter(|it| code == 183 && it.agreed().is_some()) {
             write_description(&mut reply, &sound.text);
         }
         let bytes = reply.to_bytes().into();
@@ -197,7 +200,7 @@ impl Agent {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (Phase::Ringing(ringing), Some(sound)) = (&call.phase, &mut call.sound) else { return };
         let Ringing { hop, server, terms, .. } = **ringing;
-        let has_offer = sound.agreed.is_none();
+        let has_offer = sound.agreed().is_none();
         if has_offer {
             sound.offer();
         }
@@ -227,8 +230,8 @@ impl Agent {
     pub(super) fn agree(&mut self, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(sound) = &mut call.sound else { return };
-        let Some(agreed) = sound.agreed.clone() else { return };
-        let is_held = !agreed.we_send;
+        let Some(agreed) = sound.agreed().cloned() else { return };
+        let is_held = agreed.held;
         let session = Session { agreed, source: call.dialog.hop.remote.ip() };
         effects.push_back(Effect::Agree { call: id, session });
         if is_held != sound.is_held {
@@ -336,6 +339,11 @@ struct Wanted {
     caller: super::admission::Caller,
     offer: Option<Vec<u8>>,
     terms: Option<Terms>,
+}
+
+/// A text for a quoted string, without what would end it.
+fn quotable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !"\"\\".contains(*c)).collect()
 }
 
 /// What makes or keeps a dialog: Contact, Record-Route, Allow.

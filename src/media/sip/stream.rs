@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     fault::Fault,
     message::{Frame, Message},
+    name::Name,
     request::{Hop, Transport},
     throttle::Throttle,
     wire::{Incoming, Wire},
@@ -153,7 +154,11 @@ async fn read(wire: &Wire, hop: Hop, mut reader: OwnedReadHalf, out: &mpsc::Send
         }
         let wait = if is_new || !bytes.is_empty() { MESSAGE_WAIT_MAX } else { IDLE_MAX };
         bytes.reserve(READ_BYTES);
-        match timeout(wait, reader.read_buf(&mut bytes)).await {
+        let more = tokio::select! {
+            more = timeout(wait, reader.read_buf(&mut bytes)) => more,
+            () = wire.inbox.closed() => return,
+        };
+        match more {
             Ok(Ok(len)) if len > 0 => {}
             Ok(_) | Err(_) => return,
         }
@@ -172,6 +177,8 @@ fn cut(bytes: &mut Vec<u8>) -> Result<Cut, Fault> {
         Frame::Partial => return Ok(Cut::Nothing),
         Frame::Blank(len) => (len, Cut::Blank(len)),
         Frame::Whole(len) => match Message::parse(&bytes[..len])? {
+            // What has no Via cannot be answered: this speaks something else.
+            Some(message) if message.get(&Name::Via).is_none() => return Err(Fault::bad("no Via")),
             Some(message) => (len, Cut::Message(Box::new(message))),
             None => (len, Cut::Blank(len)),
         },
