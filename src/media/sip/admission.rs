@@ -7,7 +7,7 @@ use super::{
     digest::{Credentials, Verdict},
     name::Name,
     request::{Hop, Request},
-    uri::Uri,
+    uri::{SipUri, Uri},
     value::NameAddr,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Agent {
         if self.settings.trunk_at(hop.remote.ip()).is_some() {
             return Ok(Caller::Trunk);
         }
-        let user = request.from.uri.sip().and_then(|uri| uri.user_plain());
+        let user = request.from.uri.sip().and_then(SipUri::user_plain);
         // Nobody speaks in the name of an endpoint without its password.
         let is_named = user.is_some_and(|user| self.settings.endpoint(&user).is_some());
         if self.settings.is_open() && !is_named && self.credentials(request).is_none() {
@@ -170,7 +170,7 @@ fn party(uri: &Uri) -> String {
 
 /// The called user: a number, or a name.
 fn called(uri: &Uri) -> String {
-    let user = uri.sip().and_then(|uri| uri.user_plain()).unwrap_or_default();
+    let user = uri.sip().and_then(SipUri::user_plain).unwrap_or_default();
     match is_number(&user) {
         true => user.trim_start_matches('+').to_owned(),
         false => user,

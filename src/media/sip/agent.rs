@@ -18,10 +18,11 @@ use super::{
     message::{Message, Start},
     name::{Method, Name},
     registrar::Registrar,
-    request::{Hop, Request, reply, reply_hop, top_via},
+    request::{Hop, Request, Unfit, reply, reply_hop, top_via},
     settings::Settings,
     timers::{Timer, Timers},
     transaction::{Clients, Key, Servers},
+    uri::SipUri,
 };
 use crate::ids::CallId;
 
@@ -106,8 +107,8 @@ impl Agent {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             calls: self.calls.len(),
-            transactions: self.servers.len() + self.clients.len(),
-            registered: self.registrar.len(),
+            transactions: self.servers.count() + self.clients.count(),
+            registered: self.registrar.count(),
         }
     }
 
@@ -136,8 +137,8 @@ impl Agent {
         };
         match Request::read(message) {
             Ok(request) => self.receive_request(now, hop, request, effects),
-            Err((_, _)) if method == Method::Ack => {}
-            Err((fault, message)) => {
+            Err(_) if method == Method::Ack => {}
+            Err(Unfit { fault, message }) => {
                 // Without a Via that can be read, nobody knows where an answer goes.
                 let Ok(via) = top_via(&message) else { return };
                 let reply = reply(&message, &hop, fault.code, fault.reason, &self.ids.tag());
@@ -194,7 +195,7 @@ impl Agent {
         if !unknown.is_empty() {
             return Err((420, vec![(Name::Unsupported, unknown.join(", "))]));
         }
-        if self.servers.len() >= TRANSACTIONS_MAX && request.to.tag().is_none() {
+        if self.servers.count() >= TRANSACTIONS_MAX && request.to.tag().is_none() {
             return Err((503, retry_after()));
         }
         Ok(())
@@ -236,8 +237,7 @@ impl Agent {
             Ok(user) => user,
             Err(challenge) => return self.refuse(&hop, &request, 401, &challenge, effects),
         };
-        let is_own =
-            request.to.uri.sip().and_then(|uri| uri.user_plain()).as_deref() == Some(&*user);
+        let is_own = request.to.uri.sip().and_then(SipUri::user_plain).as_deref() == Some(&*user);
         let limits = self.settings.register_for;
         let done = match is_own {
             true => self.registrar.register(now, &user, &request, &hop, limits),

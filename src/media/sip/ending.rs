@@ -15,7 +15,7 @@ use super::{
     name::{Method, Name},
     request::{Hop, top_via},
     session_timer::Terms,
-    transaction::{Client, Waited},
+    transaction::Client,
     value::{CSeq, NameAddr},
 };
 use crate::{
@@ -225,20 +225,16 @@ impl Agent {
 
     /// A client transaction's time has come.
     pub(super) fn client_tick(&mut self, now: Instant, id: u64, effects: &mut Effects) {
-        let Waited::Vain(client) = self.clients.tick(now, id, &mut self.timers, effects) else {
+        let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
+        if client.method == Method::Bye {
+            self.forget(client.call);
             return;
-        };
-        match client.method {
-            Method::Bye => drop(self.forget(client.call)),
-            // Nobody there: a refresh that is not answered ends the call (RFC 4028, section 10).
-            _ => {
-                self.far_end_left(client.call, effects);
-                let is_up =
-                    self.calls.get(&client.call).is_some_and(|it| matches!(it.phase, Phase::Up));
-                if is_up {
-                    self.say_bye(now, client.call, None, effects);
-                }
-            }
+        }
+        // Nobody there: a refresh that is not answered ends the call (RFC 4028, section 10).
+        let is_up = self.calls.get(&client.call).is_some_and(|it| matches!(it.phase, Phase::Up));
+        if is_up {
+            self.far_end_left(client.call, effects);
+            self.say_bye(now, client.call, None, effects);
         }
     }
 }

@@ -109,7 +109,7 @@ impl Registrar {
     }
 
     /// How many phones are registered.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.users.values().map(Vec::len).sum()
     }
 
@@ -212,7 +212,7 @@ mod tests {
             let expected = expected.map(|it| it.iter().map(|it| (*it).to_owned()).collect());
             assert_eq!(bench.register(headers), expected, "{headers:?}");
         }
-        assert_eq!(bench.registrar.len(), 0);
+        assert_eq!(bench.registrar.count(), 0);
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         let contact = "Contact: <sip:a@1.1.1.1>\r\n";
         assert!(bench.register_as(5, contact).is_ok());
         assert_eq!(bench.register_as(4, "Contact: <sip:a@1.1.1.1>;expires=0\r\n"), Err(500));
-        assert_eq!(bench.registrar.len(), 1);
+        assert_eq!(bench.registrar.count(), 1);
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         bench.now += Duration::from_secs(60);
         assert_eq!(bench.registrar.bindings(bench.now, "anna").count(), 0);
         bench.registrar.tick(bench.now);
-        assert_eq!((bench.registrar.len(), bench.registrar.deadline()), (0, None));
+        assert_eq!((bench.registrar.count(), bench.registrar.deadline()), (0, None));
     }
 
     #[test]
@@ -243,6 +243,6 @@ mod tests {
         }
         let first = bench.registrar.bindings(bench.now, "anna").next().unwrap();
         assert_eq!(first.contact.to_string(), "sip:a@1.1.1.1");
-        assert_eq!(bench.registrar.len(), BINDINGS_MAX);
+        assert_eq!(bench.registrar.count(), BINDINGS_MAX);
     }
 }

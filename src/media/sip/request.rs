@@ -68,13 +68,13 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// What is wrong, with the message to answer it by.
-    pub fn read(message: Message) -> Result<Self, (Fault, Message)> {
+    /// It lacks something, or has something twice.
+    pub fn read(message: Message) -> Result<Self, Unfit> {
         match Parts::read(&message) {
             Ok(Parts { method, uri, via, from, to, call_id, cseq }) => {
                 Ok(Self { message, method, uri, via, from, to, call_id, cseq })
             }
-            Err(fault) => Err((fault, message)),
+            Err(fault) => Err(Unfit { fault, message: Box::new(message) }),
         }
     }
 
@@ -114,6 +114,15 @@ impl Request {
     }
 }
 
+/// A request that cannot be acted upon, only answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unfit {
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// As it came.
+    pub message: Box<Message>,
+}
+
 /// What [`Request::read`] takes out of a message.
 struct Parts {
     method: Method,
@@ -149,7 +158,7 @@ impl Parts {
         }
         for name in [Name::MaxForwards, Name::ContentType, Name::Expires] {
             if message.all(&name).count() > 1 {
-                return Err(Fault::bad("two values where one must be"));
+                return Err(TWICE);
             }
         }
         let uri = Uri::parse(uri)?;
@@ -162,18 +171,15 @@ impl Parts {
     }
 }
 
+const TWICE: Fault = Fault::bad("two values where one must be");
+
 /// The only value of a header that must be there once.
 fn one<'a>(message: &'a Message, name: &Name) -> Result<&'a str, Fault> {
     let mut values = message.all(name);
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(Fault::bad(match name {
-            Name::From => "no From",
-            Name::To => "no To",
-            Name::CallId => "no Call-ID",
-            _ => "no CSeq",
-        })),
-        (Some(_), Some(_)) => Err(Fault::bad("two values where one must be")),
+        (None, _) => Err(Fault::bad("no From, To, Call-ID or CSeq")),
+        (Some(_), Some(_)) => Err(TWICE),
     }
 }
 
@@ -304,7 +310,7 @@ pub(super) mod tests {
 
     fn read(text: &str) -> Result<Request, Fault> {
         let message = Message::parse(text.replace('\n', "\r\n").as_bytes()).unwrap().unwrap();
-        Request::read(message).map_err(|(fault, _)| fault)
+        Request::read(message).map_err(|it| it.fault)
     }
 
     #[test]

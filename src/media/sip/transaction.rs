@@ -42,10 +42,8 @@ impl Key {
 
     fn with(request: &Request, method: &Method) -> Self {
         let Request { via, call_id, cseq, from, .. } = request;
-        let method = match method {
-            Method::Ack | Method::Cancel => "INVITE",
-            method => method.as_str(),
-        };
+        let is_of_invite = matches!(method, Method::Ack | Method::Cancel);
+        let method = if is_of_invite { "INVITE" } else { method.as_str() };
         let sent_by = |via: &Via| format!("{}:{}", via.host, via.port.unwrap_or_default());
         Self(match via.branch() {
             Some(branch) => format!("{method} {branch} {}", sent_by(via)),
@@ -94,7 +92,7 @@ enum State {
 
 impl Servers {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rows.len()
     }
 
@@ -248,18 +246,9 @@ pub struct Client {
     due: Option<Instant>,
 }
 
-/// How a client transaction's time has passed.
-#[derive(Debug)]
-pub enum Waited {
-    /// It goes on.
-    On,
-    /// No reply has come, and none is waited for any more.
-    Vain(Client),
-}
-
 impl Clients {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rows.len()
     }
 
@@ -318,18 +307,18 @@ impl Clients {
         self.remove(id)
     }
 
-    /// A transaction's time has come.
+    /// A transaction's time has come: the request that nobody has answered, if that is its end.
     pub fn tick(
         &mut self,
         now: Instant,
         id: u64,
         timers: &mut Timers,
         effects: &mut VecDeque<Effect>,
-    ) -> Waited {
-        let Some(client) = self.rows.get_mut(&id) else { return Waited::On };
+    ) -> Option<Client> {
+        let client = self.rows.get_mut(&id)?;
         client.due = None;
         if now >= client.ends {
-            return self.remove(id).map_or(Waited::On, Waited::Vain);
+            return self.remove(id);
         }
         if client.resend_at.is_some_and(|at| at <= now) {
             effects.push_back(Effect::Send { hop: client.hop, bytes: client.bytes.clone() });
@@ -341,7 +330,7 @@ impl Clients {
         }
         let at = client.resend_at.map_or(client.ends, |at| at.min(client.ends));
         timers.set(Timer::Client(id), &mut client.due, Some(at));
-        Waited::On
+        None
     }
 
     fn remove(&mut self, id: u64) -> Option<Client> {

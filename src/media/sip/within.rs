@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    agent::{Agent, Effects, abilities},
+    agent::{Agent, Effects, Extra, abilities},
     body::{Body, body_of},
     call::{Phase, Unacked},
     dialog::contact,
@@ -18,6 +18,9 @@ use crate::{
     ids::CallId,
     media::{Heard, Report},
 };
+
+/// A change that overlaps another may come again after so long at most (RFC 3261, 14.2).
+const RETRY_SECONDS_MAX: u8 = 10;
 
 impl Agent {
     /// A request within a dialog that we know.
@@ -85,28 +88,13 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let body = body_of(&request);
-        let terms = self.terms_asked(&request);
-        let retry_after = (Name::RetryAfter, self.ids.upto(10).to_string());
-        let Some(call) = self.calls.get_mut(&id) else { return };
         let is_invite = request.method == Method::Invite;
         let changes_sound = is_invite || body != Body::Nothing;
-        let refused = if matches!(call.phase, Phase::Ringing(_)) && changes_sound {
-            Some((500, vec![retry_after]))
-        } else if changes_sound && call.is_asking {
-            Some((491, vec![]))
-        } else if call
-            .unacked
-            .as_ref()
-            .is_some_and(|it| is_invite || (changes_sound && it.has_offer))
-        {
-            // The last INVITE is not over before its ACK has come.
-            Some((500, vec![retry_after]))
-        } else {
-            None
-        };
-        if let Some((code, extra)) = refused {
+        if let Err((code, extra)) = self.judge_change(id, is_invite, &body) {
             return self.reply(now, server, &hop, &request, code, &extra, effects);
         }
+        let terms = self.terms_asked(&request);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let (terms, sound) = match (terms, call.sound.as_mut()) {
             (Ok(terms), Some(sound)) => (terms, sound),
             (Err((code, extra)), _) => {
@@ -129,7 +117,7 @@ impl Agent {
             }
         }
         call.dialog.move_to(&hop, request.contact().ok());
-        call.timer = terms.map(|terms| terms.begin(now)).or(call.timer.filter(|_| !is_invite));
+        call.timer = terms.map(|terms| terms.begin(now));
 
         let mut reply = request.reply(&hop, 200, "");
         write_dialog(&mut reply, &request, contact(&self.settings, &hop));
@@ -150,6 +138,28 @@ impl Agent {
             self.agree(id, effects);
         }
         self.rearm(id);
+    }
+
+    /// Whether a change may be made now (RFC 3261, 14.2; RFC 3311, 5.2).
+    fn judge_change(
+        &mut self,
+        id: CallId,
+        is_invite: bool,
+        body: &Body,
+    ) -> Result<(), (u16, Extra)> {
+        let retry_after = (Name::RetryAfter, self.ids.upto(RETRY_SECONDS_MAX).to_string());
+        let Some(call) = self.calls.get(&id) else { return Ok(()) };
+        let changes_sound = is_invite || *body != Body::Nothing;
+        // The last INVITE is over when its ACK has come, not before.
+        let is_open = |it: &Unacked| is_invite || (changes_sound && it.has_offer);
+        if changes_sound && call.is_asking {
+            return Err((491, vec![]));
+        }
+        let is_ringing = matches!(call.phase, Phase::Ringing(_)) && changes_sound;
+        match is_ringing || call.unacked.as_ref().is_some_and(is_open) {
+            true => Err((500, vec![retry_after])),
+            false => Ok(()),
+        }
     }
 
     /// The far end is gone: the engine is told, and the sound ends.
