@@ -4,24 +4,10 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
-pub mod cursor;
-pub mod dtmf;
-pub mod g711;
-pub mod gate;
-pub mod jitter;
-pub mod limit;
-pub mod mix;
-pub mod plane;
-pub mod playout;
-pub mod rtcp;
-pub mod rtp;
 pub mod sdp;
-pub mod sim;
 pub mod sip;
-pub mod source;
-pub mod tone;
 
-use std::{slice, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
 
@@ -299,6 +285,11 @@ pub struct Arrival {
     pub to: Arc<str>,
     /// The caller's display name, or nothing.
     pub caller_name: Arc<str>,
+    /// `X-PH-…` and `X-VH-…` headers of the caller's signalling, which become callback fields.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Who the caller is beyond doubt: a user that has shown its password, or whom a trusted peer
+    /// asserts. None if the caller may only claim to be somebody.
+    pub trusted: Option<Arc<str>>,
 }
 
 /// There is no flow for a called number.

@@ -1,0 +1,221 @@
+//! A dialog: what both ends call it, and how our requests find the far end (RFC 3261, section 12).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{
+    message::{Message, Start},
+    name::{Method, Name},
+    network::is_private,
+    request::{Hop, Request, Transport},
+    settings::Settings,
+    uri::Uri,
+    value::NameAddr,
+};
+
+/// One call's dialog, as the callee holds it.
+#[derive(Debug)]
+pub struct Dialog {
+    /// Of all its messages.
+    pub call_id: String,
+    /// Ours.
+    pub local_tag: String,
+    /// The far end's; nothing from one that sends none.
+    pub remote_tag: String,
+    /// The number of the far end's last request.
+    pub remote_cseq: u32,
+    /// How its last request came.
+    pub hop: Hop,
+    /// Our From, tag included.
+    local: String,
+    /// Our To, tag included.
+    remote: String,
+    target: Uri,
+    routes: Vec<Route>,
+    local_cseq: u32,
+}
+
+/// One proxy that wants to stay on the way.
+#[derive(Debug)]
+struct Route {
+    text: String,
+    uri: Uri,
+}
+
+impl Dialog {
+    /// The dialog that this INVITE begins.
+    pub fn of(request: &Request, hop: &Hop, contact: NameAddr, local_tag: String) -> Self {
+        let header = |name| request.get(&name).unwrap_or_default().to_owned();
+        let routes = request.message.all(&Name::RecordRoute).flat_map(|value| {
+            let parts = super::uri::split_unquoted(value, b',').unwrap_or_default();
+            parts.into_iter().filter_map(|text| {
+                Some(Route { uri: NameAddr::parse(text).ok()?.uri, text: text.to_owned() })
+            })
+        });
+        Self {
+            call_id: request.call_id.clone(),
+            remote_tag: request.from.tag().unwrap_or_default().to_owned(),
+            remote_cseq: request.cseq,
+            hop: *hop,
+            local: format!("{};tag={local_tag}", header(Name::To)),
+            remote: header(Name::From),
+            target: contact.uri,
+            routes: routes.collect(),
+            local_cseq: 0,
+            local_tag,
+        }
+    }
+
+    /// Whether a request, found by our tag, is of this dialog.
+    pub fn owns(&self, request: &Request) -> bool {
+        request.call_id == self.call_id && request.from.tag().unwrap_or_default() == self.remote_tag
+    }
+
+    /// A request with a new Contact: the far end has moved, or its NAT has.
+    pub fn move_to(&mut self, hop: &Hop, contact: Option<NameAddr>) {
+        self.hop = *hop;
+        if let Some(contact) = contact.filter(|it| it.uri.sip().is_some()) {
+            self.target = contact.uri;
+        }
+    }
+
+    /// The number of our last request.
+    pub fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// A request of ours within the dialog, and where it goes first.
+    pub fn request(&mut self, method: Method, branch: &str, settings: &Settings) -> (Message, Hop) {
+        if method != Method::Ack {
+            self.local_cseq += 1;
+        }
+        let hop = self.next_hop(settings);
+        let is_strict = self.routes.first().is_some_and(|it| !is_loose(&it.uri));
+        let uri = if is_strict { &self.routes[0].uri } else { &self.target };
+        let start = Start::Request { method: method.clone(), uri: uri.to_string() };
+        let mut message =
+            Message { start, headers: Vec::with_capacity(12), body: vec![], fault: None };
+        let us = settings.address_for(hop.local.ip(), hop.remote.ip());
+        let us = SocketAddr::new(us, hop.local.port());
+        let via = format!("SIP/2.0/{} {us};branch={branch};rport", hop.transport.as_str());
+        message.push(Name::Via, via);
+        for route in self.routes.iter().skip(usize::from(is_strict)) {
+            message.push(Name::Route, route.text.as_str());
+        }
+        if is_strict {
+            message.push(Name::Route, format!("<{}>", self.target));
+        }
+        message.push(Name::MaxForwards, "70");
+        message.push(Name::From, self.local.as_str());
+        message.push(Name::To, self.remote.as_str());
+        message.push(Name::CallId, self.call_id.as_str());
+        message.push(Name::CSeq, format!("{} {method}", self.local_cseq));
+        message.push(Name::UserAgent, super::SERVER);
+        (message, hop)
+    }
+
+    /// To the first proxy, or to the far end itself; a far end behind NAT is reached where its
+    /// requests come from.
+    fn next_hop(&self, settings: &Settings) -> Hop {
+        let uri = self.routes.first().map_or(&self.target, |it| &it.uri);
+        let address = uri.sip().and_then(|uri| {
+            let port = uri.port.unwrap_or(super::PORT_DEFAULT);
+            uri.host.address().map(|ip| SocketAddr::new(ip, port))
+        });
+        match address {
+            Some(remote) if is_reachable(remote.ip(), &self.hop, settings) => {
+                Hop { remote, ..self.hop }
+            }
+            Some(_) | None => self.hop,
+        }
+    }
+}
+
+/// Whether an address that the far end names for itself can be taken at its word.
+fn is_reachable(address: IpAddr, hop: &Hop, settings: &Settings) -> bool {
+    let source = hop.remote.ip();
+    if address.is_ipv4() != source.is_ipv4() {
+        return false;
+    }
+    if address.is_loopback() || address.is_unspecified() {
+        return address == source || (address.is_loopback() && source.is_loopback());
+    }
+    address == source || settings.is_local(address) || !is_private(address)
+}
+
+fn is_loose(uri: &Uri) -> bool {
+    uri.sip().is_some_and(|uri| uri.params.get("lr").is_some())
+}
+
+/// Our Contact, as the far end of this hop reaches it.
+pub fn contact(settings: &Settings, hop: &Hop) -> String {
+    let us = settings.address_for(hop.local.ip(), hop.remote.ip());
+    let us = SocketAddr::new(us, hop.local.port());
+    match hop.transport {
+        Transport::Udp => format!("<sip:conflow@{us}>"),
+        Transport::Tcp => format!("<sip:conflow@{us};transport=tcp>"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialog(contact: &str, source: &str, record_routes: &str) -> Dialog {
+        let text = format!(
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\n{record_routes}\r\n"
+        );
+        let message = Message::parse(text.as_bytes()).unwrap().unwrap();
+        let request = Request::read(message).unwrap();
+        let local = "198.51.100.1:5060".parse().unwrap();
+        let hop =
+            Hop { transport: Transport::Udp, link: 0, local, remote: source.parse().unwrap() };
+        Dialog::of(&request, &hop, NameAddr::parse(contact).unwrap(), "me".to_owned())
+    }
+
+    #[test]
+    fn a_far_end_behind_nat_is_reached_at_its_source() {
+        let settings =
+            Settings { local_networks: vec!["10.0.0.0/8".parse().unwrap()], ..Settings::default() };
+        for (contact, source, expected) in [
+            ("<sip:a@192.168.1.5>", "203.0.113.1:40000", "203.0.113.1:40000"),
+            ("<sip:a@127.0.0.1:5070>", "203.0.113.1:40000", "203.0.113.1:40000"),
+            ("<sip:a@phone.example>", "203.0.113.1:40000", "203.0.113.1:40000"),
+            ("<sip:a@[2001:db8::1]>", "203.0.113.1:40000", "203.0.113.1:40000"),
+            ("<sip:a@10.0.0.7:5070>", "10.0.0.1:5060", "10.0.0.7:5070"),
+            ("<sip:a@203.0.113.2>", "203.0.113.1:40000", "203.0.113.2:5060"),
+            ("<sip:a@127.0.0.1:5070>", "127.0.0.1:40000", "127.0.0.1:5070"),
+        ] {
+            let (_, hop) = dialog(contact, source, "").request(Method::Bye, "z9hG4bK2", &settings);
+            assert_eq!(hop.remote, expected.parse().unwrap(), "{contact}");
+        }
+    }
+
+    #[test]
+    fn requests_go_through_the_proxies_that_asked_for_it() {
+        let loose = "Record-Route: <sip:203.0.113.8;lr>, <sip:p2;lr>\r\n";
+        let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", loose);
+        let (message, hop) = it.request(Method::Bye, "z9hG4bK2", &Settings::default());
+        assert_eq!(hop.remote, "203.0.113.8:5060".parse().unwrap());
+        let text = String::from_utf8(message.to_bytes()).unwrap();
+        assert!(text.starts_with("BYE sip:a@203.0.113.2 SIP/2.0\r\n"), "{text}");
+        assert!(text.contains("Route: <sip:203.0.113.8;lr>\r\nRoute: <sip:p2;lr>\r\n"), "{text}");
+
+        let strict = "Record-Route: <sip:203.0.113.8>\r\n";
+        let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", strict);
+        let (message, _) = it.request(Method::Bye, "z9hG4bK2", &Settings::default());
+        let text = String::from_utf8(message.to_bytes()).unwrap();
+        assert!(text.starts_with("BYE sip:203.0.113.8 SIP/2.0\r\n"), "{text}");
+        assert!(text.contains("Route: <sip:a@203.0.113.2>\r\n"), "{text}");
+    }
+
+    #[test]
+    fn our_requests_are_numbered_and_named_from_our_side() {
+        let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", "");
+        it.request(Method::Update, "z9hG4bK2", &Settings::default());
+        let (message, _) = it.request(Method::Bye, "z9hG4bK3", &Settings::default());
+        assert_eq!(message.get(&Name::CSeq), Some("2 BYE"));
+        assert_eq!(message.get(&Name::From), Some("<sip:a@b>;tag=me"));
+        assert_eq!(message.get(&Name::To), Some("<sip:c@d>;tag=1"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Names of headers and methods.
+
+use std::fmt;
+
+methods! {
+    Ack = "ACK",
+    Bye = "BYE",
+    Cancel = "CANCEL",
+    Info = "INFO",
+    Invite = "INVITE",
+    Options = "OPTIONS",
+    Refer = "REFER",
+    Register = "REGISTER",
+    Update = "UPDATE",
+}
+
+names! {
+    Accept = "Accept", "",
+    AcceptEncoding = "Accept-Encoding", "",
+    Allow = "Allow", "",
+    Authorization = "Authorization", "",
+    CSeq = "CSeq", "",
+    CallId = "Call-ID", "i",
+    Contact = "Contact", "m",
+    ContentEncoding = "Content-Encoding", "e",
+    ContentLength = "Content-Length", "l",
+    ContentType = "Content-Type", "c",
+    Date = "Date", "",
+    Expires = "Expires", "",
+    From = "From", "f",
+    MaxForwards = "Max-Forwards", "",
+    MinExpires = "Min-Expires", "",
+    MinSe = "Min-SE", "",
+    PAssertedIdentity = "P-Asserted-Identity", "",
+    ProxyRequire = "Proxy-Require", "",
+    Reason = "Reason", "",
+    RecordRoute = "Record-Route", "",
+    Require = "Require", "",
+    RetryAfter = "Retry-After", "",
+    Route = "Route", "",
+    Server = "Server", "",
+    SessionExpires = "Session-Expires", "x",
+    Supported = "Supported", "k",
+    To = "To", "t",
+    Unsupported = "Unsupported", "",
+    UserAgent = "User-Agent", "",
+    Via = "Via", "v",
+    Warning = "Warning", "",
+    WwwAuthenticate = "WWW-Authenticate", "",
+}
+
+/// Whether a text is a token (RFC 3261, section 25.1).
+pub fn is_token(text: &str) -> bool {
+    let is_token_byte = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+macro_rules! methods {
+    ($( $name:ident = $text:literal, )*) => {
+        /// What a request asks for. Methods compare with case.
+        #[derive(Clone, Debug, Eq, PartialEq)]
+        pub enum Method {
+            $(
+                #[doc = $text]
+                $name,
+            )*
+            /// One that we do not know.
+            Other(Box<str>),
+        }
+
+        impl Method {
+            /// The method of this name, known or not.
+            pub fn of(text: &str) -> Self {
+                match text {
+                    $( $text => Self::$name, )*
+                    other => Self::Other(other.into()),
+                }
+            }
+
+            /// As it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $( Self::$name => $text, )*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+    };
+}
+use methods;
+
+macro_rules! names {
+    ($( $name:ident = $text:literal, $short:literal, )*) => {
+        /// The name of a header, long or compact. Names compare without case.
+        #[derive(Clone, Debug, Eq, PartialEq)]
+        pub enum Name {
+            $(
+                #[doc = $text]
+                $name,
+            )*
+            /// Any other, as it was written.
+            Other(Box<str>),
+        }
+
+        impl Name {
+            /// The header of this name, known or not.
+            pub fn of(text: &str) -> Self {
+                $(
+                    if text.eq_ignore_ascii_case($text)
+                        || (!$short.is_empty() && text.eq_ignore_ascii_case($short))
+                    {
+                        return Self::$name;
+                    }
+                )*
+                Self::Other(text.into())
+            }
+
+            /// The long form.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $( Self::$name => $text, )*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+    };
+}
+use names;
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
