@@ -99,6 +99,8 @@ fn new_call(now: Instant, n: u64) -> Box<Call> {
         caller_name: "".into(),
         direction: Direction::Inbound,
         dialect: Dialect::Vobiz,
+        headers: vec![],
+        trusted: None,
     };
     let limit = Duration::from_secs(14_400);
     Call::new(now, CallId::of(n.into()), account(), Arc::new(party), limit)

@@ -50,6 +50,10 @@ pub struct Party {
     pub direction: Direction,
     /// Whose defaults and manners hold for the call.
     pub dialect: Dialect,
+    /// `X-PH-…` headers of the caller's signalling, which callbacks carry.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Who the caller is beyond doubt, if anybody vouches for it.
+    pub trusted: Option<Arc<str>>,
 }
 
 /// Who called whom.
@@ -353,6 +357,8 @@ mod tests {
                 caller_name: "".into(),
                 direction: Direction::Inbound,
                 dialect: Dialect::Vobiz,
+                headers: vec![],
+                trusted: None,
             };
             let (id, account) = (CallId::of(1), "MA1".parse().unwrap());
             let limit = Duration::from_secs(14_400);

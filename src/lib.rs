@@ -28,6 +28,20 @@
 //! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
 //! of the real shells in an order that a seed picks, and checks what must always hold.
 
+pub mod accounts;
+pub mod actor;
+pub mod api;
+pub mod app;
+pub mod call;
+pub mod cli;
+pub mod conference;
+pub mod config;
+pub mod directory;
+pub mod flow;
 pub mod ids;
+pub mod library;
+pub mod media;
+pub mod numbers;
 pub mod sound;
 pub mod speech;
+pub mod store;

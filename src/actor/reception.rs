@@ -107,9 +107,10 @@ impl Exchange for Reception {
             return Err(NoFlow { to: arrival.to, hint });
         }
         let Route { account, dialect, document } = self.route(&arrival)?;
-        let Arrival { call, from, to, caller_name, account: _ } = arrival;
+        let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
+        let direction = Direction::Inbound;
         tracing::info!(%call, %account, from = &*from, to = &*to, "a call comes in");
-        let party = Party { from, to, caller_name, direction: Direction::Inbound, dialect };
+        let party = Party { from, to, caller_name, direction, dialect, headers, trusted };
         let now = Instant::now().into_std();
         let limit = self.settings.call_time_limit;
         self.house.begin(now, Call::new(now, call, account, Arc::new(party), limit), document);

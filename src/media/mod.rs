@@ -4,10 +4,24 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
+pub mod cursor;
+pub mod dtmf;
+pub mod g711;
+pub mod gate;
+pub mod jitter;
+pub mod limit;
+pub mod mix;
+pub mod plane;
+pub mod playout;
+pub mod rtcp;
+pub mod rtp;
 pub mod sdp;
+pub mod sim;
 pub mod sip;
+pub mod source;
+pub mod tone;
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use crate::ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId};
 

@@ -52,6 +52,8 @@ impl Bench {
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
+            headers: vec![],
+            trusted: None,
         };
         let call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
         let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));

@@ -75,6 +75,8 @@ impl Bench {
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
+            headers: vec![],
+            trusted: None,
         };
         let now = Instant::now().into_std();
         let limit = Duration::from_secs(14_400);

@@ -1,13 +1,34 @@
-//! One binary, so that the crate links once. Run a part with `cargo test media_mix`.
+//! One binary, so that the crate links once. Run a part with `cargo test --test it simulation`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
+mod actor;
 mod allocations;
+mod api;
+mod conference;
+mod digits;
+mod faulty;
+mod flows;
+#[path = "../fuzz/flow.rs"]
+mod fuzz_flow;
 #[path = "../fuzz/media.rs"]
 mod fuzz_media;
+mod harness;
+mod loops;
 mod media_jitter;
 mod media_mix;
 mod media_mutations;
 mod media_playout;
 mod media_sdp;
 mod media_ticks;
+mod mutations;
+mod phone;
+mod places;
+mod program;
+mod races;
+mod run;
+mod simulation;
+mod sip;
+mod sip_agent;
+mod tidy;
+mod verbs;

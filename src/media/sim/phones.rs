@@ -93,7 +93,16 @@ impl Phones {
         debug_assert!(before.is_none(), "call {call} comes twice");
 
         let caller_name = caller_name.unwrap_or_default();
-        Ok(Arrival { call, account: Some(account.clone()), from, to, caller_name })
+        let (headers, trusted) = (vec![], None);
+        Ok(Arrival {
+            call,
+            account: Some(account.clone()),
+            from,
+            to,
+            caller_name,
+            headers,
+            trusted,
+        })
     }
 
     /// Does what the engine says, for all its calls that are known here.

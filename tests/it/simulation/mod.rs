@@ -169,6 +169,8 @@ impl Life {
             caller_name: "".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Vobiz,
+            headers: vec![],
+            trusted: None,
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
         let limit = Duration::from_secs(seconds);
