@@ -97,8 +97,13 @@ impl Library for Folder {
             Some(_) | None => Err(Missing::NotUrl(request.url.clone())),
         };
         if let Err(missing) = &fetched {
+            // The URL itself may hold a secret.
+            let why = match missing {
+                Missing::NotUrl(_) => "its URL is none".to_owned(),
+                Missing::Invalid(_) | Missing::Unreachable(_) => missing.to_string(),
+            };
             let purpose = request.purpose;
-            tracing::info!(call = %fetch.call, ?purpose, "no document: {missing}");
+            tracing::info!(call = %fetch.call, ?purpose, "there is no document: {why}");
         }
         done(fetch, fetched);
     }
