@@ -245,6 +245,8 @@ mod tests {
             // As long as before, and often within the same tick of the file system's clock.
             write(&temp, "weekly.xml", &wait(n));
             check(&folder, DEV, "weekly", Some(&wait(n)));
+            let file = folder.root.file("weekly").unwrap();
+            assert_eq!(file.known().unwrap(), None, "it is too young to be known");
             let name = format!("new-{n}");
             check(&folder, DEV, &name, None);
             write(&temp, &format!("{name}.xml"), &wait(n));
