@@ -168,4 +168,21 @@ mod tests {
         assert!(!names.close(&key, RoomId::of(1)));
         assert_eq!(names.find(&key), Some(&'b'));
     }
+
+    #[test]
+    fn a_name_belongs_to_its_account() {
+        let key = |account: &str| RoomKey {
+            account: account.parse().unwrap(),
+            name: "weekly".parse().unwrap(),
+        };
+        let (mine, other) = (key("MA1"), key("MA2"));
+        let mut names = Names::default();
+        names.open(mine.clone(), RoomId::of(1), 'a');
+        assert_eq!(names.find(&other), None);
+        assert!(names.of(&other.account).is_empty());
+        assert!(!names.close(&other, RoomId::of(1)));
+        names.open(other.clone(), RoomId::of(2), 'b');
+        assert_eq!((names.find(&mine), names.find(&other)), (Some(&'a'), Some(&'b')));
+        assert_eq!(names.of(&mine.account), [mine.name.clone()]);
+    }
 }
