@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, absolute},
 };
 
 use crate::config::Config;
@@ -28,14 +28,14 @@ pub(super) fn text(
         Some(path) => format!("in {}", path.display()),
         None => "from CONFLOW_AUTH_TOKEN".to_owned(),
     };
-    let (folder, flows) = (config.flows.display(), listed(flows));
+    let (folder, listed) = (config.flows.display(), listed(flows));
     let mut text = format!(
         "
 conflow {version}, in development mode (there is no configuration file)
 
   HTTP     {url}
   account  {id}, its token {token}
-  flows    {folder}: {flows}
+  flows    {folder}: {listed}
   phones   {}
 ",
         if config.sim.on { "simulated" } else { "none (--sim=false)" }
@@ -45,11 +45,13 @@ conflow {version}, in development mode (there is no configuration file)
             Some(path) => format!("\"$(cat {})\"", quoted(&path.display().to_string())),
             None => "\"$CONFLOW_AUTH_TOKEN\"".to_owned(),
         };
+        let has_flow = flows.iter().any(|name| name == "kick");
+        let flow = if has_flow { String::new() } else { write_flow(&config.flows) };
         text += &format!(
             r#"
 Try it in another terminal: three phones dial into a conference; who is in it? One is kicked.
 
-  URL={url} ID={id} TOKEN={token}
+{flow}  URL={url} ID={id} TOKEN={token}
   api() {{ curl -sS -H "X-Auth-ID: $ID" -H "X-Auth-Token: $TOKEN" -H 'Content-Type: application/json' "$@"; echo; }}
   ROOM=$URL/api/v1/Account/$ID/Conference/MyConference
   for phone in 1 2 3; do api $URL/sim/v1/Account/$ID/Phone/ -d '{{"to":"kick"}}'; done
@@ -61,6 +63,21 @@ Try it in another terminal: three phones dial into a conference; who is in it? O
         );
     }
     text
+}
+
+/// A command that writes the flow which the rest of the banner calls.
+fn write_flow(folder: &Path) -> String {
+    let folder = absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let folder = quoted(&folder.display().to_string());
+    format!(
+        "  mkdir -p {folder}; cat >{folder}/kick.xml <<'END'
+  <Response>
+    <Conference enterSound=\"beep:1\">MyConference</Conference>
+    <Speak>You have been disconnected from the conference</Speak>
+  </Response>
+END
+"
+    )
 }
 
 /// Writes it, and does not mind if nobody reads.
@@ -137,7 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn flows_are_listed_as_far_as_anybody_reads() {
+    fn flows_are_listed_as_far_as_anybody_reads_and_the_missing_one_is_written() {
+        let without = banner("127.0.0.1:8080", None, 2, None);
+        assert!(without.contains("/flows/kick.xml <<'END'\n  <Response>"), "{without}");
         for (flows, expected) in [(0, "nothing yet"), (2, ": f00, f01\n"), (18, "f15 and 2 more\n")]
         {
             let text = banner("127.0.0.1:8080", None, flows, None);

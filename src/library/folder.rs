@@ -97,8 +97,13 @@ impl Library for Folder {
             Some(_) | None => Err(Missing::NotUrl(request.url.clone())),
         };
         if let Err(missing) = &fetched {
+            // The URL itself may hold a secret.
+            let why = match missing {
+                Missing::NotUrl(_) => "its URL is none".to_owned(),
+                Missing::Invalid(_) | Missing::Unreachable(_) => missing.to_string(),
+            };
             let purpose = request.purpose;
-            tracing::info!(call = %fetch.call, ?purpose, "no document: {missing}");
+            tracing::info!(call = %fetch.call, ?purpose, "there is no document: {why}");
         }
         done(fetch, fetched);
     }
@@ -240,6 +245,8 @@ mod tests {
             // As long as before, and often within the same tick of the file system's clock.
             write(&temp, "weekly.xml", &wait(n));
             check(&folder, DEV, "weekly", Some(&wait(n)));
+            let file = folder.root.file("weekly").unwrap();
+            assert_eq!(file.known().unwrap(), None, "it is too young to be known");
             let name = format!("new-{n}");
             check(&folder, DEV, &name, None);
             write(&temp, &format!("{name}.xml"), &wait(n));

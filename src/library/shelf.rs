@@ -227,3 +227,24 @@ fn now() -> i128 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |it| it.as_nanos().cast_signed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_settles_when_no_later_change_could_bear_it() {
+        let second = 1_000_000_000;
+        let now = 1_000 * second;
+        let check = |modified: i128, changed: i128, expected: bool| {
+            let stamp = Stamp { device: 1, inode: 1, len: 1, modified, changed };
+            let is_settled = stamp.if_settled(now, YOUTH).is_some();
+            assert_eq!(is_settled, expected, "{modified} {changed}");
+        };
+        check(now - 3 * second, now - 3 * second, true);
+        check(now - 2 * second, now - 2 * second, false);
+        check(now - 3 * second, now - second, false);
+        check(now - second, now - 3 * second, false);
+        check(now + second, now - 3 * second, false);
+    }
+}
