@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
+use super::phones::{Endpoint, Sip, Speech, Trunk};
 use crate::ids::Dialect;
 
 /// One layer of settings.
@@ -48,6 +49,20 @@ pub struct Settings {
     /// Simulated phones.
     #[command(flatten)]
     pub sim: Sim,
+    /// Real phones.
+    #[command(flatten)]
+    pub sip: Sip,
+    /// Speech for real phones.
+    #[command(flatten)]
+    pub speech: Speech,
+    /// Phones that register; in a file only.
+    #[arg(skip)]
+    #[serde(rename = "endpoint")]
+    pub endpoints: Vec<Endpoint>,
+    /// Gateways; in a file only.
+    #[arg(skip)]
+    #[serde(rename = "trunk")]
+    pub trunks: Vec<Trunk>,
     /// The accounts; in a file only.
     #[arg(skip)]
     #[serde(rename = "account")]
@@ -215,7 +230,7 @@ pub struct Tokens(pub Vec<Secret>);
 pub struct Secret(pub String);
 
 impl Settings {
-    /// These, and where they say nothing, those below. Accounts and numbers cannot be typed.
+    /// These, and where they say nothing, those below. What is in a file only cannot be typed.
     pub fn over(self, below: Self) -> Self {
         Self {
             http: self.http.or(below.http),
@@ -239,6 +254,10 @@ impl Settings {
                 beep_ms: self.sim.beep_ms.or(below.sim.beep_ms),
                 sound_ms: self.sim.sound_ms.or(below.sim.sound_ms),
             },
+            sip: self.sip.over(below.sip),
+            speech: Speech { command: self.speech.command.or(below.speech.command) },
+            endpoints: below.endpoints,
+            trunks: below.trunks,
             accounts: below.accounts,
             numbers: below.numbers,
         }

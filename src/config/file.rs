@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
 
+use toml::Spanned;
+
 use super::{Account, ConfigError, Number};
 use crate::{
     cli::settings::{self, Secret, Settings},
@@ -102,13 +104,7 @@ impl Source<'_> {
             if let Some(line) = lines.insert(called, self.line(row.called.span())) {
                 return fault(format!("{called} has a [[number]] already, in line {line}"));
             }
-            let owner = accounts.iter().find(|it| it.id.as_str() == row.account.as_ref());
-            let Some(owner) = owner else {
-                let ids: Vec<_> = accounts.iter().map(|it| it.id.as_str()).collect();
-                let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
-                let why = format!("there is no such [[account]]; there are: {ids}");
-                return Err(self.fault(row.account.span(), why));
-            };
+            let owner = self.owner(&row.account, accounts)?;
             numbers.push(Number {
                 called: called.to_owned(),
                 account: owner.id.clone(),
@@ -119,14 +115,28 @@ impl Source<'_> {
         Ok(numbers)
     }
 
-    fn fault(&self, span: Range<usize>, why: String) -> ConfigError {
+    /// The account that a row names.
+    pub(super) fn owner<'a>(
+        &self,
+        named: &Spanned<String>,
+        accounts: &'a [Account],
+    ) -> Result<&'a Account, ConfigError> {
+        accounts.iter().find(|it| it.id.as_str() == named.as_ref()).ok_or_else(|| {
+            let ids: Vec<_> = accounts.iter().map(|it| it.id.as_str()).collect();
+            let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+            let why = format!("there is no such [[account]]; there are: {ids}");
+            self.fault(named.span(), why)
+        })
+    }
+
+    pub(super) fn fault(&self, span: Range<usize>, why: String) -> ConfigError {
         let line = self.line(span);
         let text = self.text.lines().nth(line - 1).unwrap_or_default();
         let key = text.split(['=', '"', '\'']).next().unwrap_or_default().trim().to_owned();
         ConfigError::Line { path: self.path.to_owned(), line, key, why }
     }
 
-    fn line(&self, span: Range<usize>) -> usize {
+    pub(super) fn line(&self, span: Range<usize>) -> usize {
         self.text[..span.start].matches('\n').count() + 1
     }
 }

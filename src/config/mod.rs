@@ -1,6 +1,7 @@
 //! The configuration: what was typed, over the environment, over a file, over the defaults.
 
 mod file;
+mod phones;
 
 use std::{
     io,
@@ -11,6 +12,7 @@ use std::{
 use serde::Serialize;
 
 use self::file::{Source, read};
+pub use self::phones::{Endpoint, Sip, Speech, Trunk};
 use crate::{
     cli::{
         serve::Serve,
@@ -42,6 +44,16 @@ pub struct Config {
     pub voice: Voice,
     /// Simulated phones.
     pub sim: Sim,
+    /// Real phones.
+    pub sip: Sip,
+    /// Speech for them.
+    pub speech: Speech,
+    /// Phones that register.
+    #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// Gateways.
+    #[serde(rename = "trunk", skip_serializing_if = "Vec::is_empty")]
+    pub trunks: Vec<Trunk>,
     /// The accounts. That of development mode has no token unless the environment gives it one.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,
@@ -171,7 +183,13 @@ impl Config {
         let layer = source.settings()?;
         let accounts = source.accounts(&layer.accounts)?;
         let numbers = source.numbers(&layer.numbers, &accounts)?;
-        Ok(Self { numbers, ..Self::new(flags.settings.over(layer), accounts, Some(path)) })
+        let endpoints = source.endpoints(&layer.endpoints, &accounts)?;
+        let trunks = source.trunks(&layer.trunks)?;
+        let networks = layer.sip.local_networks.as_deref().unwrap_or_default();
+        let local_networks = source.networks(networks)?;
+        let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
+        config.sip.local_networks = local_networks;
+        Ok(Self { numbers, endpoints, trunks, ..config })
     }
 
     /// As a configuration file that can be read again, but for the secrets.
@@ -232,6 +250,10 @@ impl Config {
                 beep_ms: layer.sim.beep_ms.unwrap_or(Count::new(200)),
                 sound_ms: layer.sim.sound_ms.unwrap_or(Count::new(1_000)),
             },
+            sip: Sip::new(&layer.sip, Vec::new()),
+            speech: Speech { command: layer.speech.command.unwrap_or_default() },
+            endpoints: Vec::new(),
+            trunks: Vec::new(),
             accounts,
             numbers: Vec::new(),
             file,

@@ -1,0 +1,181 @@
+//! The settings of real phones: SIP, its sound, and speech.
+
+use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
+
+use clap::{Args, builder::BoolishValueParser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use toml::Spanned;
+
+use super::settings::{Address, Secret};
+
+/// `[sip]`: real phones.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    /// Where SIP is listened for, over UDP and TCP: addresses with commas between, or off
+    /// [default: 127.0.0.1:5060, if it is free].
+    #[arg(long = "sip", env = "CONFLOW_SIP", value_name = "ADDR|off", help_heading = "Real phones")]
+    pub bind: Option<Binds>,
+    /// Our address in the world outside, if phones there reach us by another than the bound one.
+    #[arg(
+        long = "sip-advertise",
+        env = "CONFLOW_SIP_ADVERTISE",
+        value_name = "IP",
+        help_heading = "Real phones"
+    )]
+    pub advertise: Option<IpAddr>,
+    /// Whether anybody may call who reaches us [default: true if all of --sip is loopback].
+    #[arg(
+        long = "sip-open", env = "CONFLOW_SIP_OPEN", value_name = "true|false",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), help_heading = "Real phones"
+    )]
+    pub open: Option<bool>,
+    /// UDP ports for sound, two for each call [default: 16384-32383].
+    #[arg(
+        long = "rtp-ports",
+        env = "CONFLOW_RTP_PORTS",
+        value_name = "FROM-TO",
+        help_heading = "Real phones"
+    )]
+    pub rtp_ports: Option<Ports>,
+    /// Networks that reach us without NAT; in a file only.
+    #[arg(skip)]
+    pub local_networks: Option<Vec<Spanned<String>>>,
+}
+
+/// `[speech]`.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Speech {
+    /// A program and its arguments that reads what the built-in voices cannot; {language}, {voice}
+    /// and {text} are filled in [default: espeak-ng, if it is there].
+    #[arg(
+        long = "speech-command",
+        env = "CONFLOW_SPEECH_COMMAND",
+        value_name = "WORDS",
+        value_delimiter = ' ',
+        help_heading = "Real phones"
+    )]
+    pub command: Option<Vec<String>>,
+}
+
+/// `[[endpoint]]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// The user, in REGISTER and From.
+    pub user: Spanned<String>,
+    /// By digest.
+    pub password: Spanned<Password>,
+    /// Whose flows it calls.
+    pub account: Spanned<String>,
+}
+
+/// `[[trunk]]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    /// For logs.
+    pub name: String,
+    /// Networks that its calls come from.
+    pub addresses: Spanned<Vec<Spanned<String>>>,
+}
+
+/// Where SIP is listened for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Binds(pub Vec<SocketAddr>);
+
+/// A range of ports.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ports {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+/// A password in a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Password(pub Secret);
+
+impl Sip {
+    /// These, and where they say nothing, those below.
+    pub(super) fn over(self, below: Self) -> Self {
+        Self {
+            bind: self.bind.or(below.bind),
+            advertise: self.advertise.or(below.advertise),
+            open: self.open.or(below.open),
+            rtp_ports: self.rtp_ports.or(below.rtp_ports),
+            local_networks: below.local_networks,
+        }
+    }
+}
+
+impl FromStr for Binds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::default());
+        }
+        let one = |it: &str| it.trim().parse().map(|Address(address)| address);
+        let binds: Result<Vec<_>, String> = text.split(',').map(one).collect();
+        binds.map(Self).map_err(|wanted| format!("{wanted}; or write off"))
+    }
+}
+
+impl fmt::Display for Binds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("off");
+        }
+        let binds: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&binds.join(","))
+    }
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ports = text.split_once('-').and_then(|(first, last)| {
+            Some(Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? })
+        });
+        let is_range = |it: &Self| 1_024 <= it.first && it.first < it.last;
+        let wanted = || "write two ports from 1024 to 65535, such as 16384-32383".to_owned();
+        ports.filter(is_range).ok_or_else(wanted)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// By hand: what serde says of a value that does not fit shows the value.
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        let text = value.as_str().map(|it| Self(Secret(it.to_owned())));
+        text.ok_or_else(|| de::Error::custom("write a string: password = \"…\""))
+    }
+}
+
+macro_rules! as_text {
+    ($($name:ident),*) => { $(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )* };
+}
+as_text!(Binds, Ports);

@@ -1,0 +1,213 @@
+//! The configuration of real phones, checked.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use serde::{Serialize, Serializer};
+use toml::Spanned;
+
+use super::{Account, ConfigError, file::Source};
+use crate::{
+    cli::{
+        phones::{self, Binds, Ports},
+        settings::Secret,
+    },
+    ids::AccountId,
+    media::sip::network::Network,
+};
+
+/// `[sip]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sip {
+    /// Where it is listened; nowhere, and there are no real phones.
+    pub bind: Binds,
+    /// Nobody has named an address: it is no fault if the default one is taken.
+    #[serde(skip)]
+    pub is_default: bool,
+    /// Our address in the world outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<IpAddr>,
+    /// Whether anybody may call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// Ports for sound.
+    pub rtp_ports: Ports,
+    /// Networks without NAT.
+    #[serde(serialize_with = "as_texts", skip_serializing_if = "Vec::is_empty")]
+    pub local_networks: Vec<Network>,
+}
+
+/// `[speech]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Speech {
+    /// A program that reads what the built-in voices cannot; empty is `espeak-ng`, if it is there.
+    pub command: Vec<String>,
+}
+
+/// `[[endpoint]]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Endpoint {
+    /// The user.
+    pub user: String,
+    /// By digest.
+    pub password: Secret,
+    /// Whose flows it calls.
+    pub account: AccountId,
+}
+
+/// `[[trunk]]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trunk {
+    /// For logs.
+    pub name: String,
+    /// Where its calls come from.
+    #[serde(serialize_with = "as_texts")]
+    pub addresses: Vec<Network>,
+}
+
+/// Nobody but this machine reaches it until somebody says so. RFC 3261, 19.1.2.
+const BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
+/// Neither registered nor ephemeral on Linux, and enough for 8,000 calls.
+const RTP_PORTS: Ports = Ports { first: 16_384, last: 32_383 };
+
+impl Sip {
+    /// What holds, over the defaults.
+    pub(super) fn new(layer: &phones::Sip, local_networks: Vec<Network>) -> Self {
+        Self {
+            bind: layer.bind.clone().unwrap_or_else(|| Binds(vec![BIND])),
+            is_default: layer.bind.is_none(),
+            advertise: layer.advertise,
+            open: layer.open,
+            rtp_ports: layer.rtp_ports.unwrap_or(RTP_PORTS),
+            local_networks,
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Networks, each written as one.
+    pub(super) fn networks(&self, rows: &[Spanned<String>]) -> Result<Vec<Network>, ConfigError> {
+        let network = |row: &Spanned<String>| {
+            row.as_ref().parse().map_err(|_| {
+                let wanted = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7";
+                self.fault(row.span(), wanted.to_owned())
+            })
+        };
+        rows.iter().map(network).collect()
+    }
+
+    /// Phones that register, each user once, and of accounts that there are.
+    pub(super) fn endpoints(
+        &self,
+        rows: &[phones::Endpoint],
+        accounts: &[Account],
+    ) -> Result<Vec<Endpoint>, ConfigError> {
+        let mut lines = BTreeMap::new();
+        let mut endpoints = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (user, span) = (row.user.as_ref(), row.user.span());
+            let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
+            if user.is_empty() || !user.chars().all(is_user) {
+                let wanted = "write the user of a SIP URI: letters, digits and a few signs";
+                return Err(self.fault(span, wanted.to_owned()));
+            }
+            if let Some(line) = lines.insert(user, self.line(span.clone())) {
+                let why = format!("{user} has an [[endpoint]] already, in line {line}");
+                return Err(self.fault(span, why));
+            }
+            let password = row.password.as_ref().0.clone();
+            if password.0.is_empty() {
+                let wanted = "an endpoint has a password: openssl rand -hex 10 makes one";
+                return Err(self.fault(row.password.span(), wanted.to_owned()));
+            }
+            let account = self.owner(&row.account, accounts)?.id.clone();
+            endpoints.push(Endpoint { user: user.to_owned(), password, account });
+        }
+        Ok(endpoints)
+    }
+
+    /// Gateways, each with at least one address.
+    pub(super) fn trunks(&self, rows: &[phones::Trunk]) -> Result<Vec<Trunk>, ConfigError> {
+        let trunk = |row: &phones::Trunk| {
+            let addresses = self.networks(row.addresses.as_ref())?;
+            if addresses.is_empty() {
+                let wanted = "a trunk is known by its addresses: write one at least";
+                return Err(self.fault(row.addresses.span(), wanted.to_owned()));
+            }
+            Ok(Trunk { name: row.name.clone(), addresses })
+        };
+        rows.iter().map(trunk).collect()
+    }
+}
+
+fn as_texts<S: Serializer>(networks: &[Network], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::tempdir;
+
+    use crate::{
+        cli::{self, Command},
+        config::{Config, ConfigError},
+    };
+
+    const ACCOUNT: &str = "[[account]]\nid = \"MA1\"\ntokens = [\"0123456789abcdef\"]\n";
+
+    fn load(text: &str, flags: &str) -> Result<Config, ConfigError> {
+        let temp = tempdir().unwrap();
+        fs::write(temp.path().join("conflow.toml"), format!("{ACCOUNT}{text}")).unwrap();
+        let line = format!("conflow serve {flags}");
+        let Command::Serve(serve) = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        Config::load(*serve, None, temp.path())
+    }
+
+    #[test]
+    fn phones_are_on_this_machine_unless_somebody_says_otherwise() {
+        let sip = load("", "").unwrap().sip;
+        assert_eq!((sip.bind.to_string().as_str(), sip.is_default), ("127.0.0.1:5060", true));
+        let sip = load("[sip]\nbind = \"0.0.0.0:5060,[::]:5060\"", "").unwrap().sip;
+        assert_eq!((sip.bind.0.len(), sip.is_default), (2, false));
+        let sip = load("[sip]\nbind = \"0.0.0.0:5060\"", "--sip off").unwrap().sip;
+        assert_eq!((sip.bind.0.len(), sip.is_default), (0, false));
+        let sip = load("", "--rtp-ports 20000-20099 --sip-advertise 192.0.2.1").unwrap().sip;
+        assert_eq!(sip.rtp_ports.to_string(), "20000-20099");
+        assert_eq!(sip.advertise, Some("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn endpoints_and_trunks_are_read_and_printed_without_their_passwords() {
+        let text = "[sip]\nlocal_networks = [\"10.0.0.0/8\"]\n\
+            [[endpoint]]\nuser = \"anna\"\npassword = \"hush-hush\"\naccount = \"MA1\"\n\
+            [[trunk]]\nname = \"carrier\"\naddresses = [\"192.0.2.0/24\"]\n";
+        let config = load(text, "").unwrap();
+        assert_eq!(config.endpoints[0].user, "anna");
+        assert_eq!(config.trunks[0].addresses[0].to_string(), "192.0.2.0/24");
+        let printed = config.to_toml();
+        assert!(printed.contains("local_networks = [\"10.0.0.0/8\"]"), "{printed}");
+        assert!(!printed.contains("hush") && !format!("{config:?}").contains("hush"), "{printed}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_by_line() {
+        let check = |text: &str, expected: &str| {
+            let refused = load(text, "").unwrap_err().to_string();
+            assert!(refused.contains(expected), "{refused}");
+            assert!(!refused.contains("hush"), "{refused}");
+        };
+        let anna = "[[endpoint]]\nuser = \"anna\"\npassword = \"hush\"\naccount = \"MA1\"\n";
+        check("[sip]\nbind = \"5060\"", "line 5: bind: write an IP address and a port");
+        check("[sip]\nrtp_ports = \"9-7\"", "line 5: rtp_ports: write two ports from 1024");
+        check("[sip]\nlocal_networks = [\"ten\"]", "line 5: local_networks: write a network");
+        check(&format!("{anna}{anna}"), "line 9: user: anna has an [[endpoint]] already, in line 5");
+        check(&anna.replace("MA1", "MA2"), "line 7: account: there is no such [[account]]");
+        check(&anna.replace("\"hush\"", "1"), "line 6: password: write a string");
+        check(&anna.replace("hush", ""), "line 6: password: an endpoint has a password");
+        check("[[trunk]]\nname = \"x\"\naddresses = []", "line 6: addresses: a trunk is known");
+    }
+}
