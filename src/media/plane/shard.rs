@@ -283,3 +283,6 @@ impl<W: Wire> Shard<W> {
 fn report<W>(links: &Links<W>, call: CallId, heard: impl IntoIterator<Item = Heard>) {
     heard.into_iter().for_each(|heard| _ = links.reports.send(Report { call, heard }));
 }
+
+#[cfg(test)]
+mod tests;
