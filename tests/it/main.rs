@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
 mod actor;
+mod allocations;
 mod conference;
 mod harness;
+mod plane;
 mod races;
 mod run;
 mod simulation;

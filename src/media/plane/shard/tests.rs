@@ -270,7 +270,7 @@ fn a_text_that_nobody_can_read_is_a_beep() {
 #[test]
 fn announcements_follow_each_other_and_can_be_hushed() {
     let (mut world, [a, b, _]) = three(1);
-    let address = std::sync::Arc::new(Address { kind: AnnouncementKind::Play, members: None });
+    let address = Arc::new(Address { kind: AnnouncementKind::Play, members: None });
     let program: Program = [Sound { what: What::Url("sound:beep".into()), times: 0 }].into();
     world.send(Order::Announce {
         room: ROOM,

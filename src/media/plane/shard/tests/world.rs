@@ -39,7 +39,7 @@ pub(super) struct World {
     pub(super) tick: u64,
     loader: Arc<Shelves>,
     phones: Vec<Phone>,
-    told: Receiver<Report>,
+    told: Receiver<Option<Report>>,
     reports: Mutex<Vec<Report>>,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Debug for Line {
 struct Shelves(Mutex<Vec<(String, Done)>>);
 
 impl Loader for Shelves {
-    fn load(&self, what: &What, done: Done) {
+    fn load(&self, _: CallId, what: &What, done: Done) {
         let name = match what {
             What::Url(url) => url,
             What::Speech { language, .. } => language,
@@ -300,7 +300,7 @@ impl World {
     /// What was reported of a call since this was asked last.
     pub(super) fn reports(&self, call: CallId) -> Vec<Heard> {
         let mut reports = self.reports.lock().unwrap();
-        reports.extend(self.told.try_iter());
+        reports.extend(self.told.try_iter().flatten());
         reports.extract_if(.., |it| it.call == call).map(|it| it.heard).collect()
     }
 
