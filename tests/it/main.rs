@@ -4,7 +4,6 @@
 
 mod actor;
 mod allocations;
-mod api;
 mod conference;
 mod digits;
 mod faulty;
@@ -14,17 +13,7 @@ mod fuzz_flow;
 #[path = "../fuzz/media.rs"]
 mod fuzz_media;
 mod harness;
-mod loops;
-mod media_jitter;
-mod media_mix;
-mod media_mutations;
-mod media_playout;
-mod media_sdp;
-mod media_ticks;
-mod mutations;
-mod phone;
-mod places;
-mod program;
+mod plane;
 mod races;
 mod run;
 mod simulation;

@@ -28,7 +28,7 @@ use std::{
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, Sender},
     },
     thread::{self as std_thread, JoinHandle},
 };
@@ -49,6 +49,7 @@ use self::{
 pub use self::{
     gauges::{Gauges, Histogram},
     score::{Done, Loader},
+    thread::Ticker,
 };
 use super::{
     Backend, Exchange, Order, Program, Report, g711,
@@ -81,6 +82,7 @@ impl Default for Settings {
 pub struct Plane {
     core: Arc<Core>,
     threads: Vec<JoinHandle<()>>,
+    reports: Sender<Option<Report>>,
 }
 
 struct Core {
@@ -98,6 +100,23 @@ impl Plane {
     ///
     /// The system gives no thread.
     pub fn start(settings: Settings, loader: Arc<dyn Loader>) -> io::Result<Self> {
+        let (mut plane, tickers) = Self::with_tickers(settings, loader)?;
+        for (number, ticker) in tickers.into_iter().enumerate() {
+            let is_closed = Arc::clone(&plane.core.is_closed);
+            plane.spawn(format!("sound-{number}"), move || ticker.run(&is_closed))?;
+        }
+        Ok(plane)
+    }
+
+    /// A plane whose threads are the caller's affair: for tests and benches.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread for the reports.
+    pub fn with_tickers(
+        settings: Settings,
+        loader: Arc<dyn Loader>,
+    ) -> io::Result<(Self, Vec<Ticker>)> {
         let tones = Arc::new(Tones::new(g711::RATE));
         let (posts, desks): (Vec<_>, Vec<_>) =
             (0..settings.threads.max(1)).map(|_| desk::desk()).unzip();
@@ -111,18 +130,16 @@ impl Plane {
             is_closed: Arc::default(),
         });
         let (reports, told) = mpsc::channel();
-        let mut plane = Self { core: Arc::clone(&core), threads: Vec::new() };
         let epoch = Epoch::now();
-        for (number, desk) in desks.into_iter().enumerate() {
+        let ticker = |desk| {
             let links = Links { threads: Arc::clone(&posts), reports: reports.clone() };
             let (tones, gauges) = (Arc::clone(&tones), Arc::clone(&core.gauges));
-            let shard = Shard::new(epoch.start(), desk, links, tones, Arc::clone(&gauges));
-            let is_closed = Arc::clone(&core.is_closed);
-            let run = move || thread::run(shard, epoch, &gauges, &is_closed);
-            plane.spawn(format!("sound-{number}"), run)?;
-        }
+            Ticker::new(epoch, Shard::new(epoch.start(), desk, links, tones, gauges))
+        };
+        let tickers = desks.into_iter().map(ticker).collect();
+        let mut plane = Self { core: Arc::clone(&core), threads: Vec::new(), reports };
         plane.spawn("sound-reports".to_owned(), move || core.tell(&told))?;
-        Ok(plane)
+        Ok((plane, tickers))
     }
 
     /// What far ends do is reported to this exchange from now on. Once.
@@ -131,9 +148,10 @@ impl Plane {
         debug_assert!(is_first, "a plane is connected once");
     }
 
-    /// Has a program's sounds loaded ahead, so that it begins without a wait when it is played.
-    pub fn prepare(&self, program: &Program) {
-        self.core.switchboard.studio.warm(program);
+    /// Has a program's sounds loaded ahead, so that it begins without a wait when this call is
+    /// played it.
+    pub fn prepare(&self, call: CallId, program: &Program) {
+        self.core.switchboard.studio.warm(call, program);
     }
 
     /// What there is, and how it goes.
@@ -150,6 +168,8 @@ impl Plane {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Relaxed);
+        // The thread that reports has ended by itself, or ends by this.
+        _ = self.reports.send(None);
         let here = std_thread::current().id();
         for thread in self.threads.drain(..) {
             // The one that reports may be the last to have held the plane.
@@ -196,9 +216,9 @@ impl Backend for Plane {
 }
 
 impl Core {
-    /// Tells the exchange, until all threads have ended.
-    fn tell(&self, told: &Receiver<Report>) {
-        for report in told {
+    /// Tells the exchange, until there is nothing more to tell.
+    fn tell(&self, told: &Receiver<Option<Report>>) {
+        for report in told.iter().map_while(|it| it) {
             if let Some(exchange) = self.exchange.get().and_then(Weak::upgrade) {
                 exchange.report(report);
             }

@@ -7,21 +7,25 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::media::{
-    Program, What,
-    cursor::{Found, Sounds},
-    playout,
-    tone::Tones,
+use crate::{
+    ids::CallId,
+    media::{
+        Program, What,
+        cursor::{Found, Sounds},
+        playout,
+        tone::Tones,
+    },
 };
 
 /// Where sounds come from that are not our own: files, URLs and speech.
 pub trait Loader: Send + Sync + 'static {
-    /// Gets the samples of a sound at 8,000 a second, mono. Returns at once; `done` is called
-    /// once, now or later, on any thread. The error says what cannot be had and why.
+    /// Gets the samples of a sound at 8,000 a second, mono, for this call: whose account says
+    /// what `flow:FILE` is. Returns at once; `done` is called once, now or later, on any thread.
+    /// The error says what cannot be had and why.
     ///
     /// Never asked for beeps, silence, or a `sound:` of ours. The same sound is asked for again
     /// and again: what was loaded lately is to be had at once.
-    fn load(&self, what: &What, done: Done);
+    fn load(&self, call: CallId, what: &What, done: Done);
 }
 
 /// Takes a sound, or what is wrong with it.
@@ -68,8 +72,8 @@ impl Studio {
         Self { loader, tones }
     }
 
-    /// Asks for all the sounds of a program.
-    pub(super) fn score(&self, program: &Program) -> Score {
+    /// Asks for all the sounds of a program, as this call hears it.
+    pub(super) fn score(&self, call: CallId, program: &Program) -> Score {
         let mut slots: Vec<Slot> = Vec::new();
         for sound in program.iter() {
             let what = &sound.what;
@@ -77,17 +81,17 @@ impl Studio {
                 continue;
             }
             let slot = Slot { what: what.clone(), sound: Arc::default() };
-            self.load(&slot);
+            self.load(call, &slot);
             slots.push(slot);
         }
         Score { program: Arc::clone(program), slots: slots.into() }
     }
 
     /// Has the sounds of a program loaded, so that they are at hand when it is played.
-    pub(super) fn warm(&self, program: &Program) {
+    pub(super) fn warm(&self, call: CallId, program: &Program) {
         for sound in program.iter().filter(|it| !self.has(&it.what)) {
             // What cannot be had is told of when it is played.
-            self.loader.load(&sound.what, Box::new(drop));
+            self.loader.load(call, &sound.what, Box::new(drop));
         }
     }
 
@@ -95,7 +99,7 @@ impl Studio {
         matches!(what, What::Silence(_)) || self.tones.of(what).is_some()
     }
 
-    fn load(&self, slot: &Slot) {
+    fn load(&self, call: CallId, slot: &Slot) {
         let Slot { what, sound } = slot.clone();
         let tones = Arc::clone(&self.tones);
         let done = move |loaded: Result<Arc<[i16]>, String>| {
@@ -111,7 +115,7 @@ impl Studio {
             // A loader that calls twice is not heard twice.
             drop(sound.set(loaded));
         };
-        self.loader.load(&slot.what, Box::new(done));
+        self.loader.load(call, &slot.what, Box::new(done));
     }
 }
 
@@ -185,12 +189,14 @@ mod tests {
     use super::*;
     use crate::media::g711;
 
+    const CALL: CallId = CallId::of(1);
+
     /// Calls back when it is told to.
     #[derive(Default)]
     struct Slow(Mutex<Vec<(What, Done)>>);
 
     impl Loader for Slow {
-        fn load(&self, what: &What, done: Done) {
+        fn load(&self, _: CallId, what: &What, done: Done) {
             self.0.lock().unwrap().push((what.clone(), done));
         }
     }
@@ -215,7 +221,7 @@ mod tests {
         let program =
             [url("flow:a.wav"), What::Beep(1), url("sound:hold"), url("flow:a.wav"), speech()];
         let program: Program = program.map(Into::into).into();
-        let score = studio.score(&program);
+        let score = studio.score(CALL, &program);
         let asked: Vec<_> = slow.0.lock().unwrap().drain(..).map(|it| it.0).collect();
         assert_eq!(asked, [url("flow:a.wav"), speech()]);
         assert_eq!(score.slots.len(), 2);
@@ -226,7 +232,7 @@ mod tests {
         let (slow, tones, studio) = studio();
         let whats = [url("flow:good"), url("flow:bad"), speech()];
         let mut scores = Scores::default();
-        scores.play(studio.score(&whats.clone().map(Into::into).into()));
+        scores.play(studio.score(CALL, &whats.clone().map(Into::into).into()));
         let mut shelf = Shelf { tones: &tones, scores: &scores };
         let mut check = |expected: [Found; 3]| {
             assert_eq!(whats.clone().map(|what| shelf.find(&what)), expected);
@@ -243,8 +249,8 @@ mod tests {
     fn what_is_not_in_any_score_is_not_waited_for() {
         let (_, tones, studio) = studio();
         let mut scores = Scores::default();
-        scores.announce(studio.score(&[url("flow:a").into()].into()));
-        scores.wait(Some(studio.score(&[url("flow:b").into()].into())));
+        scores.announce(studio.score(CALL, &[url("flow:a").into()].into()));
+        scores.wait(Some(studio.score(CALL, &[url("flow:b").into()].into())));
         let find = |scores: &Scores, name| Shelf { tones: &tones, scores }.find(&url(name));
         assert_eq!(
             [find(&scores, "flow:a"), find(&scores, "flow:b")],

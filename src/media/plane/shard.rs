@@ -48,7 +48,8 @@ pub(super) struct Shard<W> {
 pub(super) struct Links<W> {
     /// All threads of the plane, this one included.
     pub(super) threads: Arc<[Post<Message<W>>]>,
-    pub(super) reports: Sender<Report>,
+    /// None is for the one who closes the plane to send.
+    pub(super) reports: Sender<Option<Report>>,
 }
 
 /// Where a call of this thread is.
@@ -281,5 +282,8 @@ impl<W: Wire> Shard<W> {
 
 /// Tells what a call has done. Nobody listens any more when the plane is being closed.
 fn report<W>(links: &Links<W>, call: CallId, heard: impl IntoIterator<Item = Heard>) {
-    heard.into_iter().for_each(|heard| _ = links.reports.send(Report { call, heard }));
+    heard.into_iter().for_each(|heard| _ = links.reports.send(Some(Report { call, heard })));
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ impl<W: Wire> Switchboard<W> {
             Order::End { call, .. } => self.end(call),
             Order::Play { call, number, program } => {
                 if self.is_known(call) {
-                    let score = self.studio.score(&program);
+                    let score = self.studio.score(call, &program);
                     let concern = Concern::Only(Mark::of_call(call));
                     self.one(call, Deed::Play { number, score }, concern);
                 }
@@ -99,8 +99,8 @@ impl<W: Wire> Switchboard<W> {
             }
             Order::Announce { room, mut calls, address, program } => {
                 calls.retain(|call| self.is_known(*call));
-                if !calls.is_empty() {
-                    let score = self.studio.score(&program);
+                if let [first, ..] = calls[..] {
+                    let score = self.studio.score(first, &program);
                     let sound = Over::Announce { address, score };
                     self.many(room, calls, Deed::Over { room, sound });
                 }
@@ -146,13 +146,11 @@ impl<W: Wire> Switchboard<W> {
 
     fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &Hears) {
         let calls = self.gather(room, calls);
-        if calls.is_empty() {
-            return;
-        }
+        let [first, ..] = calls[..] else { return };
         let hears = match hears {
             Hears::Room => Hearing::Room,
             Hears::Wait(program) => {
-                Hearing::Wait(program.as_ref().map(|program| self.studio.score(program)))
+                Hearing::Wait(program.as_ref().map(|program| self.studio.score(first, program)))
             }
         };
         let enter = Message::Many(calls, Deed::Enter { room, hears });

@@ -1,16 +1,20 @@
 //! The shell of a shard: a thread that wakes up every 20 ms.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{gauges::Gauges, shard::Shard, wire::Wire};
+use super::{shard::Shard, wire::Udp};
 use crate::media::TICK;
+
+/// The work of one thread.
+#[derive(Debug)]
+pub struct Ticker {
+    epoch: Epoch,
+    shard: Shard<Udp>,
+}
 
 /// What ticks are counted from, the same for all threads.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,34 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_UNIX: u64 = 2_208_988_800;
 
+impl Ticker {
+    pub(super) fn new(epoch: Epoch, shard: Shard<Udp>) -> Self {
+        Self { epoch, shard }
+    }
+
+    /// One tick, now. They are numbered from 1 on, alike for all tickers of a plane; to the legs
+    /// it is exactly so many times 20 ms after the beginning.
+    pub fn tick(&mut self, tick: u64) {
+        let now = scheduled(self.epoch.start, tick);
+        self.shard.tick(tick, now, self.epoch.ntp(now));
+    }
+
+    /// Ticks until it is told to end.
+    pub(super) fn run(mut self, is_closed: &AtomicBool) {
+        let mut pace = Pace::new(self.epoch.start, now());
+        while !is_closed.load(Ordering::Relaxed) {
+            thread::sleep(pace.due().saturating_duration_since(now()));
+            let begun = now();
+            pace.begin(begun);
+            self.shard.tick(pace.tick, begun, self.epoch.ntp(begun));
+            let gauges = &self.shard.bench.gauges;
+            gauges.late.count(begun.saturating_duration_since(pace.scheduled()));
+            gauges.done.count(now().saturating_duration_since(pace.scheduled()));
+            pace.end(begun);
+        }
+    }
+}
+
 impl Epoch {
     /// It begins now.
     pub(super) fn now() -> Self {
@@ -57,33 +89,13 @@ fn ntp_of(since: Duration) -> u64 {
     (since.as_secs() << 32) + (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
 }
 
-/// Ticks until it is told to end.
-pub(super) fn run(
-    mut shard: Shard<impl Wire>,
-    epoch: Epoch,
-    gauges: &Gauges,
-    is_closed: &Arc<AtomicBool>,
-) {
-    let mut pace = Pace::new(epoch.start, now());
-    while !is_closed.load(Ordering::Relaxed) {
-        thread::sleep(pace.due().saturating_duration_since(now()));
-        let begun = now();
-        pace.begin(begun);
-        gauges.late.count(begun.saturating_duration_since(pace.scheduled()));
-        shard.tick(pace.tick, begun, epoch.ntp(begun));
-        gauges.done.count(now().saturating_duration_since(pace.scheduled()));
-        pace.end(begun);
-    }
-}
-
 impl Pace {
     fn new(start: Instant, now: Instant) -> Self {
         Self { start, tick: ticks(start, now) + 1, earliest: now }
     }
 
     fn scheduled(&self) -> Instant {
-        // A tick is 20 ms: u64 of nanoseconds are 584 years.
-        self.start + Duration::from_nanos(TICK.as_nanos() as u64 * self.tick)
+        scheduled(self.start, self.tick)
     }
 
     fn due(&self) -> Instant {
@@ -100,6 +112,11 @@ impl Pace {
         self.tick += 1;
         self.earliest = begun + TICK / 2;
     }
+}
+
+fn scheduled(start: Instant, tick: u64) -> Instant {
+    // In nanoseconds u64 is 584 years.
+    start + Duration::from_nanos(TICK.as_nanos() as u64 * tick)
 }
 
 fn ticks(start: Instant, now: Instant) -> u64 {
