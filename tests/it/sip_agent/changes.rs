@@ -1,0 +1,197 @@
+//! What happens within a call: hold, address, keys, session timers.
+
+use super::*;
+
+#[test]
+fn a_phone_holds_resumes_and_moves() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let contact = phone.contact.clone();
+    let headers = format!("{contact}{SDP}");
+    let hold = OFFER.replace("sendrecv", "sendonly");
+    let moved = OFFER.replace("40000", "41000");
+    for (method, offer, expected) in [
+        ("INVITE", hold.as_str(), vec!["200", "agree 127.0.0.1:40000", "Hold(true)"]),
+        ("INVITE", OFFER, vec!["200", "agree 127.0.0.1:40000", "Hold(false)"]),
+        ("UPDATE", hold.as_str(), vec!["200", "agree 127.0.0.1:40000", "Hold(true)"]),
+        ("UPDATE", hold.as_str(), vec!["200", "agree 127.0.0.1:40000"]),
+        ("INVITE", moved.as_str(), vec!["200", "agree 127.0.0.1:41000", "Hold(false)"]),
+    ] {
+        assert_eq!(bench.receive(&phone.request(method, &headers, offer)), expected, "{method}");
+        if method == "INVITE" {
+            assert_eq!(bench.receive(&phone.ack()), [""; 0]);
+        }
+    }
+    assert_eq!(bench.agent.gauges().calls, 1);
+    assert_eq!(bench.arrivals.len(), 1);
+}
+
+#[test]
+fn a_held_call_answers_recvonly_with_a_higher_version() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let version = |message: &str| {
+        let origin = body(message).split("o=").nth(1).unwrap().to_owned();
+        origin.split(' ').nth(2).unwrap().parse::<u64>().unwrap()
+    };
+    let before = version(&bench.sent.iter().rev().find(|it| !body(&it.1).is_empty()).unwrap().1);
+    let headers = format!("{}{SDP}", phone.contact.clone());
+    bench.receive(&phone.request("INVITE", &headers, &OFFER.replace("sendrecv", "sendonly")));
+    assert!(body(bench.last()).contains("a=recvonly"), "{}", bench.last());
+    assert_eq!(version(bench.last()), before + 1);
+}
+
+#[test]
+fn a_re_invite_without_an_offer_gets_ours() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let contact = phone.contact.clone();
+    assert_eq!(bench.receive(&phone.request("INVITE", &contact, "")), ["200"]);
+    assert!(body(bench.last()).contains("m=audio 20000"));
+    let moved = OFFER.replace("40000", "41000");
+    assert_eq!(bench.receive(&phone.ack_with(SDP, &moved)), ["agree 127.0.0.1:41000"]);
+}
+
+#[test]
+fn a_re_invite_that_cannot_be_agreed_to_leaves_the_call_as_it_was() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let headers = format!("{}{SDP}", phone.contact.clone());
+    let video = OFFER.replace("m=audio", "m=video");
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, &video)), ["488"]);
+    bench.receive(&phone.same_branch("ACK"));
+    assert_eq!(bench.receive(&phone.request("INFO", "", "")), ["200"]);
+}
+
+#[test]
+fn overlapping_changes_are_put_off() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.receive(&phone.invite());
+    phone.learn(bench.last());
+    let headers = format!("{}{SDP}", phone.contact.clone());
+    // Before the first one is answered.
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER)), ["500"]);
+    assert!(header(bench.last(), "Retry-After").unwrap().parse::<u8>().unwrap() <= 10);
+    bench.receive(&phone.same_branch("ACK"));
+    assert_eq!(bench.receive(&phone.request("UPDATE", &headers, OFFER)), ["500"]);
+
+    let (mut bench, mut phone) = (Bench::new(), self::phone());
+    bench.up(&mut phone);
+    // The second before the ACK of the first.
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER))[0], "200");
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER)), ["500"]);
+    assert!(header(bench.last(), "Retry-After").is_some());
+}
+
+#[test]
+fn keys_come_by_info_once_each() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let relay = "Content-Type: application/dtmf-relay\r\n";
+    let press = phone.request("INFO", relay, "Signal=5\r\nDuration=160\r\n");
+    assert_eq!(bench.receive(&press), ["200", "Digit('5')"]);
+    assert_eq!(bench.receive(&press), ["200"]);
+    let plain = "Content-Type: application/dtmf\r\n";
+    assert_eq!(bench.receive(&phone.request("INFO", plain, "#")), ["200", "Digit('#')"]);
+    let text = "Content-Type: text/plain\r\n";
+    assert_eq!(bench.receive(&phone.request("INFO", text, "5")), ["415"]);
+}
+
+#[test]
+fn we_refresh_a_session_by_update_or_by_re_invite() {
+    for (allow, method) in [("Allow: INVITE, UPDATE\r\n", "UPDATE"), ("", "INVITE")] {
+        let (mut bench, mut phone) = (Bench::new(), phone());
+        let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+        let headers = format!("{}{SDP}{timer}{allow}", phone.contact.clone());
+        let invite = phone.request("INVITE", &headers, OFFER);
+        bench.up_by(&mut phone, &invite);
+        let ok = &bench.sent.iter().rev().find(|it| brief(&it.1) == "200").unwrap().1;
+        assert_eq!(header(ok, "Session-Expires"), Some("120;refresher=uas"));
+        assert_eq!(header(ok, "Require"), None);
+        assert_eq!(bench.wait(Duration::from_secs(60)), [method]);
+        let refresh = bench.last().to_owned();
+        assert_eq!(header(&refresh, "Session-Expires"), Some("120;refresher=uac"));
+        assert_eq!(body(&refresh).is_empty(), method == "UPDATE");
+        let granted = "Session-Expires: 120;refresher=uac\r\n";
+        let said = bench.receive(&reply_to(&refresh, 200, granted, ""));
+        let acks: &[&str] = if method == "INVITE" { &["ACK"] } else { &[] };
+        assert_eq!(said, acks, "{method}");
+        // Again, and this time nobody is there.
+        assert_eq!(bench.wait(Duration::from_secs(60)), [method]);
+        let said = bench.wait(Duration::from_secs(40));
+        let is_end = |it: &[String]| it == ["close", "HungUp", "BYE"];
+        assert!(said.windows(3).any(is_end), "{method}: {said:?}");
+        bench.ends_empty();
+    }
+}
+
+#[test]
+fn a_caller_that_does_not_refresh_is_hung_up_on() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 90\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    let ok = &bench.sent.iter().rev().find(|it| brief(&it.1) == "200").unwrap().1;
+    assert_eq!(header(ok, "Session-Expires"), Some("90;refresher=uac"));
+    assert_eq!(header(ok, "Require"), Some("timer"));
+    assert_eq!(bench.wait(Duration::from_secs(50)), [""; 0]);
+    assert_eq!(bench.receive(&phone.request("UPDATE", timer, "")), ["200"]);
+    assert_eq!(header(bench.last(), "Session-Expires"), Some("90;refresher=uac"));
+    assert_eq!(bench.wait(Duration::from_secs(59)), [""; 0]);
+    assert_eq!(bench.wait(Duration::from_secs(1)), ["close", "HungUp", "BYE"]);
+    bench.ends_empty();
+}
+
+#[test]
+fn changes_from_both_sides_at_once_are_put_off() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    assert_eq!(bench.wait(Duration::from_secs(60)), ["INVITE"]);
+    let ours = bench.last().to_owned();
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER)), ["491"]);
+    assert_eq!(bench.receive(&phone.same_branch("ACK")), [""; 0]);
+    assert_eq!(bench.receive(&reply_to(&ours, 491, "", "")), ["ACK"]);
+    assert_eq!(bench.wait(Duration::from_secs(1)), ["INVITE"]);
+}
+
+#[test]
+fn a_200_to_our_re_invite_that_comes_again_is_acknowledged_again() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    bench.wait(Duration::from_secs(60));
+    let ok = reply_to(bench.last(), 200, "", "");
+    assert_eq!(bench.receive(&ok), ["ACK"]);
+    let ack = bench.last().to_owned();
+    assert_eq!(bench.receive(&ok), ["ACK"]);
+    assert_eq!(bench.last(), ack);
+}
+
+#[test]
+fn an_answer_to_our_re_invite_may_move_the_sound() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    bench.wait(Duration::from_secs(60));
+    let moved = OFFER.replace("40000", "41000");
+    let ok = reply_to(bench.last(), 200, SDP, &moved);
+    assert_eq!(bench.receive(&ok), ["ACK", "agree 127.0.0.1:41000"]);
+}
+
+#[test]
+fn a_hold_is_reported_as_the_engine_knows_it() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let headers = format!("{}{SDP}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, &OFFER.replace("sendrecv", "inactive"));
+    bench.receive(&invite);
+    let held = format!("{:?}", Heard::Hold(true));
+    assert_eq!(bench.answer(), ["200", "agree 127.0.0.1:40000", &held]);
+}
