@@ -26,7 +26,7 @@ const COMPLAINT_BYTES_MAX: u64 = 300;
 /// A program that has said all is given so long to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a program in a group of its own: `input` goes to its standard input, its standard output
+/// Runs a program, called `name` in complaints, in a group of its own: `input` goes to its standard input, its standard output
 /// comes back. No shell is asked. When the time is up, the whole group is killed.
 ///
 /// # Errors
@@ -34,6 +34,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// It cannot be started, fails, says too much, or takes too long (temporary: the machine may be
 /// busy).
 pub(super) fn run(
+    name: &str,
     argv: &[String],
     input: Vec<u8>,
     time_max: Duration,
@@ -48,7 +49,7 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| SpeechError::lasting(format!("{program} cannot be started: {error}")))?;
+        .map_err(|error| SpeechError::lasting(format!("{name} cannot be started: {error}")))?;
     let stdin = child.stdin.take();
     // One that does not read its input closes the pipe: its answer counts.
     thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
@@ -62,19 +63,19 @@ pub(super) fn run(
     let status = end(&mut child);
     let Ok(output) = output else {
         let seconds = time_max.as_secs_f32();
-        return Err(SpeechError::temporary(format!("{program} took longer than {seconds} s")));
+        return Err(SpeechError::temporary(format!("{name} took longer than {seconds} s")));
     };
     let output = output
-        .map_err(|error| SpeechError::temporary(format!("{program} cannot be read: {error}")))?;
+        .map_err(|error| SpeechError::temporary(format!("{name} cannot be read: {error}")))?;
     if output.len() as u64 > OUTPUT_BYTES_MAX {
-        let complaint = format!("{program} gave more than {OUTPUT_BYTES_MAX} bytes");
+        let complaint = format!("{name} gave more than {OUTPUT_BYTES_MAX} bytes");
         return Err(SpeechError::lasting(complaint));
     }
     match status {
         Some(code) if code != 0 => {
             let complaint = String::from_utf8_lossy(&complaint);
             let complaint = complaint.trim();
-            Err(SpeechError::lasting(format!("{program} failed with {code}: {complaint}")))
+            Err(SpeechError::lasting(format!("{name} failed with {code}: {complaint}")))
         }
         _ => Ok(output),
     }
@@ -107,7 +108,7 @@ mod tests {
 
     fn sh(script: &str, input: &str, time_max: Duration) -> Result<String, String> {
         let argv = ["sh", "-c", script].map(str::to_owned);
-        let output = run(&argv, input.into(), time_max).map_err(|error| error.to_string())?;
+        let output = run("sh", &argv, input.into(), time_max).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(output).unwrap())
     }
 
@@ -127,11 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_named() {
+    fn a_missing_program_is_told() {
         let argv = ["no-such-program".to_owned()];
-        let error = run(&argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
-        assert!(error.starts_with("no-such-program cannot be started: "), "{error}");
-        assert!(run(&[], Vec::new(), TIME_MAX).is_err());
+        let error = run("it", &argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
+        assert!(error.starts_with("it cannot be started: "), "{error}");
+        assert!(run("it", &[], Vec::new(), TIME_MAX).is_err());
     }
 
     #[test]
@@ -140,8 +141,13 @@ mod tests {
         let script = format!("sleep {marker} & sleep {marker}; echo late");
         let error = sh(&script, "", Duration::from_millis(200)).unwrap_err();
         assert_eq!(error, "sh took longer than 0.2 s");
-        let left = sh(&format!("ps -eo args | grep -c '^sleep {marker}$'"), "", TIME_MAX);
-        assert_eq!(left.unwrap_err(), "sh failed with 1: ");
+        let sleeps = format!("sleep\0{marker}\0");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let left = processes.filter(|process| {
+            let line = std::fs::read_to_string(process.path().join("cmdline"));
+            line.is_ok_and(|line| line == sleeps)
+        });
+        assert_eq!(left.count(), 0);
     }
 
     #[test]
