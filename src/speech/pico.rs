@@ -16,8 +16,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
 use super::{
-    Clip, Speech, SpeechError, Utterance,
-    process::{self, TIME_MAX},
+    Clip, Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
 
@@ -146,6 +145,9 @@ impl Speech for Pico {
         Ok(Clip { rate, samples: samples.into() })
     }
 }
+
+/// The longest text takes a tenth of it; what takes longer will not end.
+const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// At full volume the engine clips the peaks of each voice: 6 dB lower it does not. The tags are
 /// the engine's own, and not closed: a closing one makes the end of the last sentence another.

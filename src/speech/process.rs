@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
@@ -57,28 +57,27 @@ pub(super) fn run(
     let complaint = drain(child.stderr.take(), COMPLAINT_BYTES_MAX);
 
     let output = output.recv_timeout(time_max);
-    let complaint = output.as_ref().map_or(Vec::new(), |_| {
-        complaint.recv_timeout(GRACE).ok().and_then(Result::ok).unwrap_or_default()
-    });
+    // It has ended when it can complain no more; who dawdles is killed, and has said all.
+    let complaint = output.as_ref().ok().and_then(|_| complaint.recv_timeout(GRACE).ok());
     let status = end(&mut child);
     let Ok(output) = output else {
         let seconds = time_max.as_secs_f32();
         return Err(SpeechError::temporary(format!("{name} took longer than {seconds} s")));
     };
-    let output = output
-        .map_err(|error| SpeechError::temporary(format!("{name} cannot be read: {error}")))?;
+    let broken = |error| SpeechError::temporary(format!("{name} cannot be read: {error}"));
+    let output = output.map_err(broken)?;
     if output.len() as u64 > OUTPUT_BYTES_MAX {
         let complaint = format!("{name} gave more than {OUTPUT_BYTES_MAX} bytes");
         return Err(SpeechError::lasting(complaint));
     }
-    match status {
-        Some(code) if code != 0 => {
-            let complaint = String::from_utf8_lossy(&complaint);
-            let complaint = complaint.trim();
-            Err(SpeechError::lasting(format!("{name} failed with {code}: {complaint}")))
-        }
-        _ => Ok(output),
+    let Some(complaint) = complaint else { return Ok(output) };
+    let status = status.map_err(broken)?;
+    if status.success() {
+        return Ok(output);
     }
+    let complaint = complaint.unwrap_or_default();
+    let complaint = String::from_utf8_lossy(&complaint);
+    Err(SpeechError::lasting(format!("{name} failed ({status}): {}", complaint.trim())))
 }
 
 /// Reads to the end, or to the limit, in a thread of its own.
@@ -93,13 +92,13 @@ fn drain(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<io::R
     receiver
 }
 
-/// Kills what is left of the group, and takes leave of the child: its exit code, if it had one.
+/// Kills what is left of the group, and takes leave of the child: how it ended.
 ///
 /// The child is not waited for before, so its number cannot be another's yet.
-fn end(child: &mut Child) -> Option<i32> {
+fn end(child: &mut Child) -> io::Result<ExitStatus> {
     // An error is that there is nobody left.
     let _gone = kill_process_group(Pid::from_child(child), Signal::KILL);
-    child.wait().ok()?.code()
+    child.wait()
 }
 
 #[cfg(test)]
@@ -121,8 +120,13 @@ mod tests {
         check("cat", "hello", Ok("hello"));
         check("cat", &"long ".repeat(100_000), Ok(&"long ".repeat(100_000)));
         check("echo deaf", &"long ".repeat(100_000), Ok("deaf\n"));
-        check("echo half; echo no voice >&2; exit 3", "", Err("sh failed with 3: no voice"));
-        check("exec >&-; exit 7", "", Err("sh failed with 7: "));
+        check(
+            "echo half; echo no voice >&2; exit 3",
+            "",
+            Err("sh failed (exit status: 3): no voice"),
+        );
+        check("exec >&-; exit 7", "", Err("sh failed (exit status: 7): "));
+        check("echo half; kill -SEGV $$", "", Err("sh failed (signal: 11 (SIGSEGV)): "));
         check("true", "", Ok(""));
         check("head -c 27000001 /dev/zero", "", Err("sh gave more than 27000000 bytes"));
     }
@@ -148,6 +152,11 @@ mod tests {
             line.is_ok_and(|line| line == sleeps)
         });
         assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_program_that_has_said_all_need_not_end() {
+        assert_eq!(sh("echo done; exec >&-; sleep 34", "", TIME_MAX).unwrap(), "done\n");
     }
 
     #[test]
