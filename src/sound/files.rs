@@ -58,9 +58,11 @@ impl Found {
 ///
 /// There is no such file, it is too large, or it cannot be read (temporary).
 pub(super) fn read(folder: &Path, name: &str) -> Result<(Found, Vec<u8>), SoundError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => SoundError::lasting(format!("flow:{name}: there is no such file")),
-        _ => SoundError::temporary(format!("flow:{name}: it cannot be read: {error}")),
+    let unreadable = |error: io::Error| {
+        if error.kind() == ErrorKind::NotFound {
+            return SoundError::lasting(format!("flow:{name}: there is no such file"));
+        }
+        SoundError::temporary(format!("flow:{name}: it cannot be read: {error}"))
     };
     if !is_sound(name) {
         let complaint = format!("flow:{name}: a sound file ends in .wav or .mp3");

@@ -23,13 +23,16 @@ pub(super) enum Fault {
     Coding { format: u16, bits: u16 },
 }
 
+const FOREIGN: Fault = Fault::Broken("it does not begin like one");
+
 impl<'a> Wav<'a> {
     /// Finds the format and the samples. A length past the end of the file is that of a pipe or
     /// of a file cut off: what is there counts.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut rest = match bytes {
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', rest @ ..] => rest,
-            _ => return Err(Fault::Broken("it does not begin like one")),
+        let Some((b"RIFF", _)) = bytes.split_first_chunk() else { return Err(FOREIGN) };
+        let Some((b"WAVE", mut rest)) = bytes.get(8..).and_then(|form| form.split_first_chunk())
+        else {
+            return Err(FOREIGN);
         };
         let mut format = None;
         while let Some((head, body)) = rest.split_first_chunk::<8>() {

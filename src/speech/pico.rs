@@ -1,32 +1,39 @@
 //! The voices inside the binary: six languages, read by the engine SVOX Pico.
-//!
-//! An engine is made for each utterance: that takes half a millisecond, its handles cannot leave
-//! their thread, and one that has failed is of no use any more.
+
+mod engine;
+mod letters;
+mod lingware;
 
 use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    io::{Read, Write},
     path::Path,
-    rc::Rc,
+    process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
-use ttspico::{Engine, EngineStatus, PicoError, System};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
+use self::lingware::Lingware;
 use super::{
-    Clip, SECONDS_MAX, Speech, SpeechError, Utterance,
+    Clip, Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
 
 /// The voices, read from a folder where their files lie as long as the process runs.
 pub struct Pico {
     folder: String,
+    apart: Option<Vec<String>>,
+    time_max: Duration,
     noted: AtomicBool,
 }
 
 impl Pico {
     /// Writes the voices (6.4 MB, Apache-2.0) to a folder of their own that only this user can
     /// read, unless they are there.
+    ///
+    /// The engine runs on the thread that calls [`speak`](Speech::speak), and a text that it
+    /// never comes to the end of costs that thread: see [`Pico::apart`].
     ///
     /// # Errors
     ///
@@ -37,10 +44,21 @@ impl Pico {
                 format!("the path {} is not UTF-8: no voice opens it", folder.display());
             return Err(SpeechError::lasting(complaint));
         };
-        write_all(folder).map_err(|error| {
+        lingware::write_all(folder).map_err(|error| {
             SpeechError::lasting(format!("the voices cannot be written to {name}: {error}"))
         })?;
-        Ok(Self { folder: name.to_owned(), noted: AtomicBool::new(false) })
+        let (folder, noted) = (name.to_owned(), AtomicBool::new(false));
+        Ok(Self { folder, apart: None, time_max: TIME_MAX, noted })
+    }
+
+    /// Runs the engine in a process of its own for each text, within a time limit: there are
+    /// texts that it never comes to the end of, and a process can be ended where a thread cannot.
+    ///
+    /// The program is our own, with arguments on which it calls [`read_aloud`] with the two
+    /// that are added here: the folder and the language.
+    pub fn apart(mut self, argv: Vec<String>) -> Self {
+        self.apart = Some(argv);
+        self
     }
 
     /// Each voice is a woman's; a man's is made of it. Other names are nobody's: said once.
@@ -56,6 +74,49 @@ impl Pico {
             Timbre::Woman
         })
     }
+
+    /// Here or apart.
+    fn synthesize(&self, lingware: &Lingware, text: String) -> Result<Vec<i16>, SpeechError> {
+        let Some(program) = &self.apart else {
+            return engine::synthesize(&self.folder, lingware, &text);
+        };
+        let argv: Vec<String> = program
+            .iter()
+            .map(String::as_str)
+            .chain([&*self.folder, lingware.language])
+            .map(str::to_owned)
+            .collect();
+        let name = format!("the voice for {}", lingware.language);
+        let bytes = process::run(&name, &argv, text.into_bytes(), self.time_max)?;
+        let (samples, _none) = bytes.as_chunks();
+        Ok(samples.iter().map(|sample| i16::from_le_bytes(*sample)).collect())
+    }
+}
+
+/// What the process does that [`Pico::apart`] starts: a text from standard input becomes samples
+/// of 16 bits on standard output. It is done when this returns; no more must be written.
+pub fn read_aloud(folder: &str, language: &str) -> ExitCode {
+    match try_read_aloud(folder, language) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(complaint) => {
+            // If nobody reads the complaint either, the exit code is left.
+            let _unread = writeln!(std::io::stderr(), "{complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_read_aloud(folder: &str, language: &str) -> Result<(), String> {
+    // Whoever started this may be gone and kill it no more.
+    let seconds = Some(TIME_MAX.as_secs());
+    let limit = Rlimit { current: seconds, maximum: seconds };
+    setrlimit(Resource::Cpu, limit).map_err(|error| error.to_string())?;
+    let lingware = Lingware::of(language).ok_or_else(|| format!("no voice for {language}"))?;
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let samples = engine::synthesize(folder, lingware, &text).map_err(|error| error.to_string())?;
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    std::io::stdout().write_all(&bytes).map_err(|error| error.to_string())
 }
 
 impl Speech for Pico {
@@ -68,35 +129,35 @@ impl Speech for Pico {
         let lingware = Lingware::of(language).ok_or_else(|| SpeechError::no_voice(language))?;
         let text = words::plain(&utterance.text);
         let (rate, tags) = match self.timbre(&utterance.voice) {
-            Timbre::Woman => (RATE, WOMAN_TAGS),
+            Timbre::Woman => (engine::RATE, WOMAN_TAGS),
             Timbre::Man => (RATE_OF_MAN, MAN_TAGS),
         };
         if text.is_empty() {
             return Ok(Clip { rate, samples: [].into() });
         }
 
-        let known = latin(&text).ok_or_else(|| {
+        let known = letters::latin(&text).ok_or_else(|| {
             SpeechError::lasting(format!("the voice for {} reads Latin letters", lingware.language))
         })?;
-        let mut samples = synthesize(&self.folder, lingware, &format!("{tags}{known}"))?;
+        let mut samples = self.synthesize(lingware, format!("{tags}{known}"))?;
         let loud = samples.iter().rposition(|sample| sample.unsigned_abs() > QUIET);
         samples.truncate(loud.map_or(0, |last| last + 1 + TAIL_SAMPLES));
         Ok(Clip { rate, samples: samples.into() })
     }
 }
 
-/// What the engine makes, in samples per second.
-const RATE: u32 = 16_000;
+/// The longest text takes a tenth of it; what takes longer will not end.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// At full volume the engine clips the peaks of each voice: 6 dB lower it does not. The tags are
+/// the engine's own, and not closed: a closing one makes the end of the last sentence another.
+const WOMAN_TAGS: &str = "<volume level='50'>";
 
 /// A man's voice is the woman's played slower, which makes the throat 15 % longer …
 const RATE_OF_MAN: u32 = 13_600;
 
-/// … spoken faster by as much, and lower still. The tags are the engine's own, and not closed:
-/// a closing one makes the end of the last sentence another.
+/// … spoken faster by as much, and lower still.
 const MAN_TAGS: &str = "<volume level='50'><speed level='118'><pitch level='75'>";
-
-/// At full volume the engine clips the peaks of each voice: 6 dB lower it does not.
-const WOMAN_TAGS: &str = "<volume level='50'>";
 
 /// The engine ends with half a second of silence and more: so much of it is left.
 const TAIL_SAMPLES: usize = 3_200;
@@ -104,195 +165,10 @@ const TAIL_SAMPLES: usize = 3_200;
 /// No sample of silence is beyond this.
 const QUIET: u16 = 100;
 
-/// Memory for one engine. It takes 3 MB of it, and reads some before it writes any: a block of
-/// more than 32 MiB comes from the kernel, filled with zeros, and so the same text sounds the
-/// same. What is not touched costs nothing.
-const ENGINE_BYTES: usize = 40 << 20;
-
-/// One call of the engine gives at most 32,767 bytes.
-const CHUNK_SAMPLES: usize = 8_192;
-
-/// Has a text read.
-fn synthesize(folder: &str, lingware: &Lingware, text: &str) -> Result<Vec<i16>, SpeechError> {
-    let failed = |error: PicoError| {
-        SpeechError::lasting(format!("the voice for {} failed: {error}", lingware.language))
-    };
-    let mut engine = engine(folder, lingware).map_err(failed)?;
-    let mut samples = Vec::new();
-    let mut chunk = vec![0_i16; CHUNK_SAMPLES];
-    // A zero at the end has the engine read what it holds.
-    let mut rest = [text.as_bytes(), b"\0"].concat();
-    while !rest.is_empty() {
-        let taken = engine.put_text(&rest).map_err(failed)?;
-        if taken == 0 {
-            let complaint = format!("the voice for {} takes no text", lingware.language);
-            return Err(SpeechError::lasting(complaint));
-        }
-        rest.drain(..taken);
-        loop {
-            let (count, status) = engine.get_data(&mut chunk[..]).map_err(failed)?;
-            samples.extend_from_slice(&chunk[..count]);
-            if samples.len() > (SECONDS_MAX * RATE) as usize {
-                let complaint = format!("the text takes over {SECONDS_MAX} s to read: shorten it");
-                return Err(SpeechError::lasting(complaint));
-            }
-            if status == EngineStatus::Idle {
-                break;
-            }
-        }
-    }
-    Ok(samples)
-}
-
-/// An engine for one voice.
-#[expect(unsafe_code, reason = "the crate cannot tell that a voice has both of its resources")]
-fn engine(folder: &str, lingware: &Lingware) -> Result<Engine, PicoError> {
-    let system = System::new(ENGINE_BYTES)?;
-    let path = |file: &File| format!("{folder}/{}", file.name);
-    let analysis = System::load_resource(Rc::clone(&system), path(&lingware.analysis))?;
-    let sound = System::load_resource(Rc::clone(&system), path(&lingware.sound))?;
-    let voice = System::create_voice(system, lingware.language)?;
-    voice.borrow_mut().add_resource(analysis)?;
-    voice.borrow_mut().add_resource(sound)?;
-    // SAFETY: a voice must have a text analysis and a sound generation before an engine is made
-    // of it: both have just been added, and `?` has left otherwise.
-    unsafe { ttspico::Voice::create_engine(voice) }
-}
-
-/// The text in characters that the voices know: Latin-1, without `<` and `>`, which would be
-/// tags. None: nothing of it can be read.
-///
-/// Long words are cut: the engine cuts tokens at 255 bytes, and when that halves a letter outside
-/// ASCII, it loops for ever.
-fn latin(text: &str) -> Option<String> {
-    let mut latin = String::with_capacity(text.len());
-    let mut word = 0;
-    for char in text.chars() {
-        let char = letter(char);
-        word = if char == ' ' { 0 } else { word + 1 };
-        if word > WORD_CHARS_MAX {
-            latin.push(' ');
-            word = 1;
-        }
-        latin.push(char);
-    }
-    latin.contains(char::is_alphanumeric).then_some(latin)
-}
-
-/// The longest word, in characters: no word of these languages is longer outside of records, and
-/// two bytes each leave the engine room to spare.
-const WORD_CHARS_MAX: usize = 60;
-
-/// A character as the voices know it, or a space.
-fn letter(char: char) -> char {
-    match char {
-        '<' | '>' => ' ',
-        ' '..='~' | '\u{a1}'..='\u{ff}' | 'Œ' | 'œ' | '€' => char,
-        '\u{100}'..='\u{17f}' => char::from(LATIN_EXTENDED_A[char as usize - 0x100]),
-        '\u{2018}' | '\u{2019}' => '\'',
-        '\u{201c}' | '\u{201d}' | '\u{201e}' => '"',
-        '\u{2010}'..='\u{2015}' => '-',
-        '\u{2026}' => '.',
-        _ => ' ',
-    }
-}
-
-/// The letters from U+0100 to U+017F without their marks.
-static LATIN_EXTENDED_A: &[u8; 128] =
-    b"AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHhIiIiIiIiIiIiJjKkkLlLlLlL\
-    lLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";
-
-/// A voice: one for each language.
-struct Lingware {
-    language: &'static str,
-    /// Which regions' forms of the language it reads rather than an earlier voice does.
-    also: &'static [&'static str],
-    analysis: File,
-    sound: File,
-}
-
-struct File {
-    name: &'static str,
-    bytes: &'static [u8],
-}
-
-macro_rules! file {
-    ($name:literal) => {
-        File { name: $name, bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)) }
-    };
-}
-
-/// What the build script has found.
-static LINGWARE: [Lingware; 6] = [
-    Lingware {
-        language: "en-US",
-        also: &[],
-        analysis: file!("en-US_ta.bin"),
-        sound: file!("en-US_lh0_sg.bin"),
-    },
-    Lingware {
-        language: "en-GB",
-        also: &["en-au", "en-ie", "en-in", "en-nz", "en-za"],
-        analysis: file!("en-GB_ta.bin"),
-        sound: file!("en-GB_kh0_sg.bin"),
-    },
-    Lingware {
-        language: "de-DE",
-        also: &[],
-        analysis: file!("de-DE_ta.bin"),
-        sound: file!("de-DE_gl0_sg.bin"),
-    },
-    Lingware {
-        language: "es-ES",
-        also: &[],
-        analysis: file!("es-ES_ta.bin"),
-        sound: file!("es-ES_zl0_sg.bin"),
-    },
-    Lingware {
-        language: "fr-FR",
-        also: &[],
-        analysis: file!("fr-FR_ta.bin"),
-        sound: file!("fr-FR_nk0_sg.bin"),
-    },
-    Lingware {
-        language: "it-IT",
-        also: &[],
-        analysis: file!("it-IT_ta.bin"),
-        sound: file!("it-IT_cm0_sg.bin"),
-    },
-];
-
-impl Lingware {
-    /// The voice of a language: exactly its own, else one that takes its region, else the first
-    /// of any region.
-    fn of(language: &str) -> Option<&'static Self> {
-        let language = words::language(language)?;
-        let find = |fits: &dyn Fn(&Self) -> bool| LINGWARE.iter().find(|voice| fits(voice));
-        find(&|voice| voice.language.eq_ignore_ascii_case(&language))
-            .or_else(|| find(&|voice| voice.also.contains(&language.as_str())))
-            .or_else(|| find(&|voice| words::primary(voice.language) == words::primary(&language)))
-    }
-}
-
-/// Writes the files that are not there as they should be. Each is moved into place when it is
-/// whole, so that two processes on one folder do not read each other's halves.
-fn write_all(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for file in LINGWARE.iter().flat_map(|voice| [&voice.analysis, &voice.sound]) {
-        let path = folder.join(file.name);
-        if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
-            continue;
-        }
-        let part = folder.join(format!("{}.{}.part", file.name, std::process::id()));
-        fs::write(&part, file.bytes)?;
-        fs::rename(&part, &path)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
     use crate::speech::suite;
 
@@ -401,20 +277,6 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_other_languages_lose_their_marks() {
-        fn check(text: &str, expected: Option<&str>) {
-            assert_eq!(latin(text).as_deref(), expected, "{text}");
-        }
-        check("Łukasz Dvořák", Some("Lukasz Dvorák"));
-        check("cœur, 5 €", Some("cœur, 5 €"));
-        check("ż\u{17f}Ā", Some("zsA"));
-        check("a<b>c", Some("a b c"));
-        check("—", None);
-        check(&"ü".repeat(61), Some(&format!("{} ü", "ü".repeat(60))));
-        check(&"ab ".repeat(40), Some(&"ab ".repeat(40)));
-    }
-
-    #[test]
     fn threads_do_not_disturb_each_other() {
         let pico = pico();
         let alone = SENTENCES.map(|(language, text)| speak(&pico, language, "WOMAN", text));
@@ -425,6 +287,48 @@ mod tests {
             }
         });
     }
+
+    /// The voices read by processes of this test's own binary: what the harness says first is
+    /// cut off.
+    fn pico_apart() -> Pico {
+        let script = "\
+            export CONFLOW_TEST_FOLDER=\"$1\" CONFLOW_TEST_LANGUAGE=\"$2\"; \
+            \"$0\" --exact speech::pico::tests::this_is_the_process_apart --nocapture | tail -c +17";
+        let program = std::env::current_exe().unwrap();
+        pico().apart(["sh", "-c", script, program.to_str().unwrap()].map(str::to_owned).to_vec())
+    }
+
+    #[test]
+    fn this_is_the_process_apart() {
+        let variable = |name| std::env::var(name).ok();
+        if let Some(folder) = variable("CONFLOW_TEST_FOLDER") {
+            read_aloud(&folder, &variable("CONFLOW_TEST_LANGUAGE").unwrap());
+            // The harness would say that all is well.
+            std::process::exit(0);
+        }
+    }
+
+    #[test]
+    fn the_voices_sound_the_same_apart() {
+        let (here, apart) = (pico(), pico_apart());
+        for (language, text) in SENTENCES {
+            let apart = speak(&apart, language, "MAN", text).unwrap();
+            assert_eq!(speak(&here, language, "MAN", text).unwrap(), apart);
+        }
+        suite::check(&apart, "de-AT", "Auf Wiederhören.");
+    }
+
+    #[test]
+    fn a_text_without_end_ends_apart() {
+        let mut apart = pico_apart();
+        apart.time_max = Duration::from_millis(1_500);
+        let error = speak(&apart, "en-US", "MAN", ENDLESS).unwrap_err();
+        assert_eq!(error.to_string(), "the voice for en-US took longer than 1.5 s");
+        assert!(error.is_temporary());
+    }
+
+    /// A sentence of the fuzzer's, that the engine does not come to the end of.
+    const ENDLESS: &str = include_str!("../../tests/sounds/endless.txt");
 
     #[test]
     fn the_files_are_private_and_mended() {

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
@@ -26,7 +26,7 @@ const COMPLAINT_BYTES_MAX: u64 = 300;
 /// A program that has said all is given so long to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a program in a group of its own: `input` goes to its standard input, its standard output
+/// Runs a program, called `name` in complaints, in a group of its own: `input` goes to its standard input, its standard output
 /// comes back. No shell is asked. When the time is up, the whole group is killed.
 ///
 /// # Errors
@@ -34,6 +34,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// It cannot be started, fails, says too much, or takes too long (temporary: the machine may be
 /// busy).
 pub(super) fn run(
+    name: &str,
     argv: &[String],
     input: Vec<u8>,
     time_max: Duration,
@@ -48,7 +49,7 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| SpeechError::lasting(format!("{program} cannot be started: {error}")))?;
+        .map_err(|error| SpeechError::lasting(format!("{name} cannot be started: {error}")))?;
     let stdin = child.stdin.take();
     // One that does not read its input closes the pipe: its answer counts.
     thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
@@ -56,28 +57,27 @@ pub(super) fn run(
     let complaint = drain(child.stderr.take(), COMPLAINT_BYTES_MAX);
 
     let output = output.recv_timeout(time_max);
-    let complaint = output.as_ref().map_or(Vec::new(), |_| {
-        complaint.recv_timeout(GRACE).ok().and_then(Result::ok).unwrap_or_default()
-    });
+    // It has ended when it can complain no more; who dawdles is killed, and has said all.
+    let complaint = output.as_ref().ok().and_then(|_| complaint.recv_timeout(GRACE).ok());
     let status = end(&mut child);
     let Ok(output) = output else {
         let seconds = time_max.as_secs_f32();
-        return Err(SpeechError::temporary(format!("{program} took longer than {seconds} s")));
+        return Err(SpeechError::temporary(format!("{name} took longer than {seconds} s")));
     };
-    let output = output
-        .map_err(|error| SpeechError::temporary(format!("{program} cannot be read: {error}")))?;
+    let broken = |error| SpeechError::temporary(format!("{name} cannot be read: {error}"));
+    let output = output.map_err(broken)?;
     if output.len() as u64 > OUTPUT_BYTES_MAX {
-        let complaint = format!("{program} gave more than {OUTPUT_BYTES_MAX} bytes");
+        let complaint = format!("{name} gave more than {OUTPUT_BYTES_MAX} bytes");
         return Err(SpeechError::lasting(complaint));
     }
-    match status {
-        Some(code) if code != 0 => {
-            let complaint = String::from_utf8_lossy(&complaint);
-            let complaint = complaint.trim();
-            Err(SpeechError::lasting(format!("{program} failed with {code}: {complaint}")))
-        }
-        _ => Ok(output),
+    let Some(complaint) = complaint else { return Ok(output) };
+    let status = status.map_err(broken)?;
+    if status.success() {
+        return Ok(output);
     }
+    let complaint = complaint.unwrap_or_default();
+    let complaint = String::from_utf8_lossy(&complaint);
+    Err(SpeechError::lasting(format!("{name} failed ({status}): {}", complaint.trim())))
 }
 
 /// Reads to the end, or to the limit, in a thread of its own.
@@ -92,13 +92,13 @@ fn drain(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<io::R
     receiver
 }
 
-/// Kills what is left of the group, and takes leave of the child: its exit code, if it had one.
+/// Kills what is left of the group, and takes leave of the child: how it ended.
 ///
 /// The child is not waited for before, so its number cannot be another's yet.
-fn end(child: &mut Child) -> Option<i32> {
+fn end(child: &mut Child) -> io::Result<ExitStatus> {
     // An error is that there is nobody left.
     let _gone = kill_process_group(Pid::from_child(child), Signal::KILL);
-    child.wait().ok()?.code()
+    child.wait()
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
 
     fn sh(script: &str, input: &str, time_max: Duration) -> Result<String, String> {
         let argv = ["sh", "-c", script].map(str::to_owned);
-        let output = run(&argv, input.into(), time_max).map_err(|error| error.to_string())?;
+        let output = run("sh", &argv, input.into(), time_max).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(output).unwrap())
     }
 
@@ -120,18 +120,23 @@ mod tests {
         check("cat", "hello", Ok("hello"));
         check("cat", &"long ".repeat(100_000), Ok(&"long ".repeat(100_000)));
         check("echo deaf", &"long ".repeat(100_000), Ok("deaf\n"));
-        check("echo half; echo no voice >&2; exit 3", "", Err("sh failed with 3: no voice"));
-        check("exec >&-; exit 7", "", Err("sh failed with 7: "));
+        check(
+            "echo half; echo no voice >&2; exit 3",
+            "",
+            Err("sh failed (exit status: 3): no voice"),
+        );
+        check("exec >&-; exit 7", "", Err("sh failed (exit status: 7): "));
+        check("echo half; kill -SEGV $$", "", Err("sh failed (signal: 11 (SIGSEGV)): "));
         check("true", "", Ok(""));
         check("head -c 27000001 /dev/zero", "", Err("sh gave more than 27000000 bytes"));
     }
 
     #[test]
-    fn a_missing_program_is_named() {
+    fn a_missing_program_is_told() {
         let argv = ["no-such-program".to_owned()];
-        let error = run(&argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
-        assert!(error.starts_with("no-such-program cannot be started: "), "{error}");
-        assert!(run(&[], Vec::new(), TIME_MAX).is_err());
+        let error = run("it", &argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
+        assert!(error.starts_with("it cannot be started: "), "{error}");
+        assert!(run("it", &[], Vec::new(), TIME_MAX).is_err());
     }
 
     #[test]
@@ -140,8 +145,18 @@ mod tests {
         let script = format!("sleep {marker} & sleep {marker}; echo late");
         let error = sh(&script, "", Duration::from_millis(200)).unwrap_err();
         assert_eq!(error, "sh took longer than 0.2 s");
-        let left = sh(&format!("ps -eo args | grep -c '^sleep {marker}$'"), "", TIME_MAX);
-        assert_eq!(left.unwrap_err(), "sh failed with 1: ");
+        let sleeps = format!("sleep\0{marker}\0");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let left = processes.filter(|process| {
+            let line = std::fs::read_to_string(process.path().join("cmdline"));
+            line.is_ok_and(|line| line == sleeps)
+        });
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_program_that_has_said_all_need_not_end() {
+        assert_eq!(sh("echo done; exec >&-; sleep 34", "", TIME_MAX).unwrap(), "done\n");
     }
 
     #[test]

@@ -15,7 +15,7 @@ const PACKAGE: &str = "ttspico-sys";
 /// Where it has them.
 const FOLDER: &str = "build/pico/lang";
 
-/// For each voice: what it knows of its language, and of its sound. `pico.rs` embeds the same.
+/// For each voice: what it knows of its language, and of its sound. `lingware.rs` embeds the same.
 const FILES: [&str; 12] = [
     "de-DE_gl0_sg.bin",
     "de-DE_ta.bin",
@@ -31,9 +31,8 @@ const FILES: [&str; 12] = [
     "it-IT_ta.bin",
 ];
 
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn main() {
-    println!("cargo::rerun-if-changed=src/speech/lingware.rs");
+    println!("cargo::rerun-if-changed=src/speech/pico/build.rs");
     println!("cargo::rerun-if-changed=Cargo.lock");
     println!("cargo::rerun-if-env-changed=CONFLOW_LINGWARE");
 

@@ -1,0 +1,98 @@
+//! The voices: what the build script has found, and where the engine reads it.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
+
+use crate::speech::words;
+
+/// A voice: one for each language.
+pub(super) struct Lingware {
+    pub(super) language: &'static str,
+    /// Which regions' forms of the language it reads rather than an earlier voice does.
+    also: &'static [&'static str],
+    pub(super) analysis: File,
+    pub(super) sound: File,
+}
+
+pub(super) struct File {
+    pub(super) name: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! file {
+    ($name:literal) => {
+        File { name: $name, bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)) }
+    };
+}
+
+/// What the build script has found.
+static LINGWARE: [Lingware; 6] = [
+    Lingware {
+        language: "en-US",
+        also: &[],
+        analysis: file!("en-US_ta.bin"),
+        sound: file!("en-US_lh0_sg.bin"),
+    },
+    Lingware {
+        language: "en-GB",
+        also: &["en-au", "en-ie", "en-in", "en-nz", "en-za"],
+        analysis: file!("en-GB_ta.bin"),
+        sound: file!("en-GB_kh0_sg.bin"),
+    },
+    Lingware {
+        language: "de-DE",
+        also: &[],
+        analysis: file!("de-DE_ta.bin"),
+        sound: file!("de-DE_gl0_sg.bin"),
+    },
+    Lingware {
+        language: "es-ES",
+        also: &[],
+        analysis: file!("es-ES_ta.bin"),
+        sound: file!("es-ES_zl0_sg.bin"),
+    },
+    Lingware {
+        language: "fr-FR",
+        also: &[],
+        analysis: file!("fr-FR_ta.bin"),
+        sound: file!("fr-FR_nk0_sg.bin"),
+    },
+    Lingware {
+        language: "it-IT",
+        also: &[],
+        analysis: file!("it-IT_ta.bin"),
+        sound: file!("it-IT_cm0_sg.bin"),
+    },
+];
+
+impl Lingware {
+    /// The voice of a language: exactly its own, else one that takes its region, else the first
+    /// of any region.
+    pub(super) fn of(language: &str) -> Option<&'static Self> {
+        let language = words::language(language)?;
+        let find = |fits: &dyn Fn(&Self) -> bool| LINGWARE.iter().find(|voice| fits(voice));
+        find(&|voice| voice.language.eq_ignore_ascii_case(&language))
+            .or_else(|| find(&|voice| voice.also.contains(&language.as_str())))
+            .or_else(|| find(&|voice| words::primary(voice.language) == words::primary(&language)))
+    }
+}
+
+/// Writes the files that are not there as they should be. Each is moved into place when it is
+/// whole, so that two processes on one folder do not read each other's halves.
+pub(super) fn write_all(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for file in LINGWARE.iter().flat_map(|voice| [&voice.analysis, &voice.sound]) {
+        let path = folder.join(file.name);
+        if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+            continue;
+        }
+        let part = folder.join(format!("{}.{}.part", file.name, std::process::id()));
+        fs::write(&part, file.bytes)?;
+        fs::rename(&part, &path)?;
+    }
+    Ok(())
+}
