@@ -162,7 +162,7 @@ impl House {
 
     /// Takes in a new call, and begins its flow.
     pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
-        self.places.of(&call.id).admit(call.id);
+        self.places.of(&call.id).admit(call.id, call.account.clone());
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.go_on(now, call, act, &mut effects);
@@ -230,6 +230,11 @@ impl House {
     /// How many calls are up.
     pub fn call_count(&self) -> usize {
         self.places.0.iter().map(|places| places.lock().len()).sum()
+    }
+
+    /// Whose a call is, if it is up.
+    pub fn account_of(&self, call: CallId) -> Option<AccountId> {
+        self.places.of(&call).account_of(call).cloned()
     }
 
     /// The calls that are up.

@@ -99,6 +99,7 @@ mod tests {
             let token = Some("secret".to_owned());
             let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
+            config.sip.bind.0.clear();
             let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
             let marks = Marks::open(folder).unwrap();
             let engine = Engine::build(&config, marks, Arc::new(library(&config))).unwrap();

@@ -3,6 +3,7 @@
 mod banner;
 mod drain;
 pub mod log;
+mod phones;
 
 use std::{
     env,
@@ -23,6 +24,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::phones::{Backends, Phones};
 use crate::{
     accounts::Accounts,
     actor::{
@@ -39,7 +41,7 @@ use crate::{
     ids::RoomId,
     library::{Library, LocalFlow, folder::Folder},
     media::{
-        Exchange,
+        Backend, Exchange,
         sim::{self, Sim},
     },
     numbers::{Numbers, Row},
@@ -55,6 +57,7 @@ struct Engine {
     reception: Arc<Reception>,
     marks: Arc<Marks>,
     api: Api,
+    phones: Option<phones::Open>,
 }
 
 /// The development account's token, in the data folder.
@@ -102,6 +105,9 @@ pub async fn serve(mut config: Config) -> Result<()> {
     };
     let name = sign().await;
     tracing::info!("{name}: no new calls from now on");
+    if let Some(phones) = &engine.phones {
+        phones.drain();
+    }
     let patience = Duration::from_secs(config.drain.get().into());
     let is_drained = select! {
         () = drain::drain(&engine.house, &engine.reception, patience) => true,
@@ -113,6 +119,9 @@ pub async fn serve(mut config: Config) -> Result<()> {
     drop(stop);
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
+    }
+    if let Some(phones) = engine.phones {
+        phones.close().await;
     }
     engine.marks.close().context("the member ids will begin with a gap at the next start")?;
     tracing::info!("conflow has ended");
@@ -180,8 +189,13 @@ impl Engine {
             beep_ms: config.sim.beep_ms.get(),
             sound_ms: config.sim.sound_ms.get(),
         }));
+        let phones = Phones::new(config, random()?)?;
+        let media: Arc<dyn Backend> = match &phones {
+            Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
+            None => sim.clone(),
+        };
         let links = house::Links {
-            media: sim.clone(),
+            media,
             library: library.clone(),
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
@@ -192,10 +206,11 @@ impl Engine {
         let rooms = conference::Settings { members_max, ..Default::default() };
         let house = House::new(rooms, links);
         let reception = Arc::new(Reception::new(house.clone(), library, calls(config)));
+        let exchange: Arc<dyn Exchange> = reception.clone();
         if config.sim.on {
-            let exchange: Arc<dyn Exchange> = reception.clone();
             sim.connect(Arc::downgrade(&exchange));
         }
+        let phones = phones.map(|it| it.open(&house, exchange));
 
         let mut accounts = Accounts::new(random()?);
         for account in &config.accounts {
@@ -203,10 +218,15 @@ impl Engine {
                 accounts.add(&account.id, token)?;
             }
         }
-        let phones = config.sim.on.then_some(sim);
-        let (house_, reception_) = (house.clone(), reception.clone());
-        let links = api::Links { house: house_, reception: reception_, accounts, phones };
-        Ok(Self { house, reception, marks, api: Api::new(links, edge(config)) })
+        let simulated = config.sim.on.then_some(sim);
+        let links = api::Links {
+            house: house.clone(),
+            reception: reception.clone(),
+            accounts,
+            phones: simulated,
+        };
+        let api = Api::new(links, edge(config));
+        Ok(Self { house, reception, marks, api, phones })
     }
 }
 
@@ -266,9 +286,9 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
             tracing::warn!("{variable} is no setting of conflow: see conflow serve --help");
         }
     }
-    if !config.sim.on {
+    if !config.sim.on && config.sip.bind.0.is_empty() {
         tracing::warn!(
-            "there are no phones: simulated ones are off (--sim), others do not exist yet"
+            "there are no phones: simulated ones are off (--sim), and so is SIP (--sip)"
         );
     }
     if config.file.is_none() && !http.ip().is_loopback() {

@@ -14,7 +14,12 @@ use super::settings::{Address, Secret};
 pub struct Sip {
     /// Where SIP is listened for, over UDP and TCP: addresses with commas between, or off
     /// [default: 127.0.0.1:5060, if it is free].
-    #[arg(long = "sip", env = "CONFLOW_SIP", value_name = "ADDR|off", help_heading = "Real phones")]
+    #[arg(
+        long = "sip",
+        env = "CONFLOW_SIP",
+        value_name = "ADDR|off",
+        help_heading = "Real phones"
+    )]
     pub bind: Option<Binds>,
     /// Our address in the world outside, if phones there reach us by another than the bound one.
     #[arg(

@@ -204,7 +204,10 @@ mod tests {
         check("[sip]\nbind = \"5060\"", "line 5: bind: write an IP address and a port");
         check("[sip]\nrtp_ports = \"9-7\"", "line 5: rtp_ports: write two ports from 1024");
         check("[sip]\nlocal_networks = [\"ten\"]", "line 5: local_networks: write a network");
-        check(&format!("{anna}{anna}"), "line 9: user: anna has an [[endpoint]] already, in line 5");
+        check(
+            &format!("{anna}{anna}"),
+            "line 9: user: anna has an [[endpoint]] already, in line 5",
+        );
         check(&anna.replace("MA1", "MA2"), "line 7: account: there is no such [[account]]");
         check(&anna.replace("\"hush\"", "1"), "line 6: password: write a string");
         check(&anna.replace("hush", ""), "line 6: password: an endpoint has a password");

@@ -4,6 +4,7 @@
 
 mod actor;
 mod allocations;
+mod api;
 mod conference;
 mod digits;
 mod faulty;
@@ -13,11 +14,23 @@ mod fuzz_flow;
 #[path = "../fuzz/media.rs"]
 mod fuzz_media;
 mod harness;
+mod loops;
+mod media_jitter;
+mod media_mix;
+mod media_mutations;
+mod media_playout;
+mod media_sdp;
+mod media_ticks;
+mod mutations;
+mod phone;
+mod places;
 mod plane;
+mod program;
 mod races;
 mod run;
 mod simulation;
 mod sip;
 mod sip_agent;
 mod tidy;
+mod torture;
 mod verbs;

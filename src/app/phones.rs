@@ -1,0 +1,196 @@
+//! Real phones: signalling, the plane that carries their sound, and speech.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use parking_lot::RwLock;
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{
+    actor::house::House,
+    config::{self, Config},
+    ids::{AccountId, CallId},
+    media::{
+        Backend, Exchange, Order, What,
+        plane::{self, Loader, Plane},
+        sip::{self, Sip, settings::Trunk},
+    },
+    sound::{self, Cache, Source},
+    speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
+};
+
+/// Real phones that cannot call yet.
+pub(super) struct Phones {
+    pub(super) sip: Arc<Sip>,
+    plane: Arc<Plane>,
+    driver: sip::Driver,
+    sounds: Arc<Sounds>,
+}
+
+/// Real phones that can call.
+pub(super) struct Open {
+    sip: Arc<Sip>,
+    /// Ends with the last that has it.
+    _plane: Arc<Plane>,
+    signalling: JoinHandle<()>,
+}
+
+/// Each order goes to all backends: one that does not know the call passes it over.
+pub(super) struct Backends(pub(super) [Arc<dyn Backend>; 2]);
+
+impl Backend for Backends {
+    fn send(&self, order: Order) {
+        let [one, other] = &self.0;
+        one.send(order.clone());
+        other.send(order);
+    }
+}
+
+/// Voices, in the data folder.
+const VOICES_FOLDER: &str = "voices";
+
+impl Phones {
+    /// Binds SIP where the configuration says. None where it says off, or where the default port
+    /// is another program's.
+    pub(super) fn new(config: &Config, key: [u8; 32]) -> Result<Option<Self>> {
+        if config.sip.bind.0.is_empty() {
+            return Ok(None);
+        }
+        let sounds = Arc::new(Sounds::new(config)?);
+        let ports = config.sip.rtp_ports;
+        let settings =
+            plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
+        let plane = Arc::new(Plane::start(settings, sounds.clone())?);
+        match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), key) {
+            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver, sounds })),
+            Err(error) if config.sip.is_default && error.is_busy() => {
+                tracing::warn!("{error}: there are no real phones (another address: --sip)");
+                Ok(None)
+            }
+            Err(error) => Err(error).context("(another address: --sip; none: --sip off)"),
+        }
+    }
+
+    /// Takes calls in from now on.
+    pub(super) fn open(self, house: &Arc<House>, exchange: Arc<dyn Exchange>) -> Open {
+        *self.sounds.house.write() = Arc::downgrade(house);
+        self.plane.connect(Arc::downgrade(&exchange));
+        let signalling = tokio::spawn(self.driver.run(exchange));
+        Open { sip: self.sip, _plane: self.plane, signalling }
+    }
+}
+
+/// What is said last, such as a BYE, is to be sent; nobody waits for its answer.
+const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Open {
+    /// New calls are turned away from now on; OPTIONS too, so that a proxy goes elsewhere.
+    pub(super) fn drain(&self) {
+        self.sip.drain();
+    }
+
+    /// Sends what is still to be sent, and ends.
+    pub(super) async fn close(self) {
+        self.sip.stop();
+        drop(timeout(SIGNALLING_WAIT_MAX, self.signalling).await);
+    }
+}
+
+fn sip_settings(config: &Config) -> sip::Settings {
+    let endpoint = |it: &config::Endpoint| sip::Endpoint {
+        user: it.user.as_str().into(),
+        password: sip::Password::new(&it.password.0),
+        account: Some(it.account.clone()),
+    };
+    let trunk = |it: &config::Trunk| Trunk {
+        name: it.name.as_str().into(),
+        addresses: it.addresses.clone(),
+    };
+    sip::Settings {
+        bind: config.sip.bind.0.clone(),
+        advertise: config.sip.advertise,
+        local_networks: config.sip.local_networks.clone(),
+        open: config.sip.open,
+        loopback_account: Some(config.accounts[0].id.clone()),
+        endpoints: config.endpoints.iter().map(endpoint).collect(),
+        trunks: config.trunks.iter().map(trunk).collect(),
+        ..Default::default()
+    }
+}
+
+/// The sounds of real phones: files of the flows folder, and speech.
+struct Sounds {
+    cache: Cache,
+    flows: PathBuf,
+    /// In development mode its flows are in the folder itself.
+    owner: Option<AccountId>,
+    /// Knows whose a call is.
+    house: RwLock<Weak<House>>,
+}
+
+impl Sounds {
+    fn new(config: &Config) -> Result<Self> {
+        let tones = |name: &str, rate| {
+            let tones = crate::media::tone::Tones::new(rate);
+            tones.of(&What::Url(format!("sound:{name}").into())).cloned()
+        };
+        let cache = Cache::new(sound::Settings::default(), voices(config)?, Arc::new(tones))?;
+        let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
+        Ok(Self { cache, flows: config.flows.clone(), owner, house: RwLock::default() })
+    }
+
+    fn folder(&self, call: CallId) -> Arc<Path> {
+        let account = self.house.read().upgrade().and_then(|house| house.account_of(call));
+        match account {
+            Some(account) if self.owner.as_ref() != Some(&account) => {
+                self.flows.join(account.as_str()).into()
+            }
+            Some(_) | None => self.flows.as_path().into(),
+        }
+    }
+
+    fn source(&self, call: CallId, what: &What) -> Result<Source, sound::SoundError> {
+        match what {
+            What::Beep(_) | What::Silence(_) => Ok(Source::BuiltIn("beep".into())),
+            What::Speech { text, voice, language } => Ok(Source::Speech(Utterance {
+                text: text.clone(),
+                voice: voice.clone(),
+                language: language.clone(),
+            })),
+            What::Url(url) => Source::from_url(url, &self.folder(call)),
+        }
+    }
+}
+
+impl Loader for Sounds {
+    fn load(&self, call: CallId, what: &What, done: plane::Done) {
+        match self.source(call, what) {
+            Ok(source) => self.cache.load(&source, crate::media::g711::RATE, |loaded| {
+                done(loaded.map_err(|error| error.to_string()));
+            }),
+            Err(error) => done(Err(error.to_string())),
+        }
+    }
+}
+
+/// The built-in voices, and a program for what they cannot read.
+fn voices(config: &Config) -> Result<Arc<dyn Speech>> {
+    let mut voices: Vec<Arc<dyn Speech>> =
+        vec![Arc::new(Pico::open(&config.data.join(VOICES_FOLDER))?)];
+    let command = &config.speech.command;
+    match command.is_empty() {
+        true => match Program::espeak() {
+            Ok(program) => voices.push(Arc::new(program)),
+            Err(error) => tracing::debug!(%error, "only the built-in voices read"),
+        },
+        false => {
+            let settings = speech::command::Settings::new(command.clone());
+            voices.push(Arc::new(Program::new(settings).context("speech.command")?));
+        }
+    }
+    Ok(Arc::new(Voices::new(voices)))
+}
