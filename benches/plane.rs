@@ -20,7 +20,7 @@ use conflow::{
     media::{
         Backend, Hears, Order, What,
         g711::{FRAME, Law},
-        plane::{Done, Loader, Plane, Settings, Ticker},
+        plane::{Done, Histogram, Loader, Plane, Settings, Ticker},
         rtp::{HEADER, Stream},
         sdp::{Agreed, Direction, Payload},
         sip::legs::{Legs, Session},
@@ -252,7 +252,7 @@ fn lateness(n_legs: usize) {
     // The first ticks open the legs.
     thread::sleep(Duration::from_millis(500));
     let gauges = plane.gauges();
-    [&gauges.late, &gauges.done].into_iter().for_each(|it| it.clear());
+    [&gauges.late, &gauges.done].into_iter().for_each(Histogram::clear);
     let sent = gauges.sent.load(Ordering::Relaxed);
     thread::sleep(RUN);
     let (ticks, sent) = (gauges.done.total(), gauges.sent.load(Ordering::Relaxed) - sent);

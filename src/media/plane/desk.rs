@@ -164,6 +164,13 @@ impl<T> Desk<T> {
     }
 }
 
+impl<T> Drop for Desk<T> {
+    /// A thread that ends, by whatever fault, keeps nobody waiting.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;

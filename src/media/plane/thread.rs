@@ -1,6 +1,7 @@
 //! The shell of a shard: a thread that wakes up every 20 ms.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -60,7 +61,12 @@ impl Ticker {
             thread::sleep(pace.due().saturating_duration_since(now()));
             let begun = now();
             pace.begin(begun);
-            self.shard.tick(pace.tick, begun, self.epoch.ntp(begun));
+            let ntp = self.epoch.ntp(begun);
+            let tick = AssertUnwindSafe(|| self.shard.tick(pace.tick, begun, ntp));
+            if catch_unwind(tick).is_err() {
+                tracing::error!("a fault in the media plane: all calls of a thread are lost");
+                self.shard.fail();
+            }
             let gauges = &self.shard.bench.gauges;
             gauges.late.count(begun.saturating_duration_since(pace.scheduled()));
             gauges.done.count(now().saturating_duration_since(pace.scheduled()));

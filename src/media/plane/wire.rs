@@ -33,6 +33,7 @@ pub(super) enum Port {
 pub(super) struct Udp {
     rtp: UdpSocket,
     rtcp: UdpSocket,
+    is_ipv6: bool,
     _counted: Counted,
 }
 
@@ -88,7 +89,18 @@ impl Udp {
         let rtp = bind(address)?;
         let rtcp = bind(SocketAddr::new(address.ip(), address.port() + 1))?;
         let counted = Counted::new(gauges, 2, |it| &it.sockets);
-        Ok((Self { rtp, rtcp, _counted: counted }, address))
+        let is_ipv6 = address.is_ipv6();
+        Ok((Self { rtp, rtcp, is_ipv6, _counted: counted }, address))
+    }
+
+    /// A socket of IPv6 that is bound to no address reaches IPv4 too, in clothes of its own.
+    fn reachable(&self, to: SocketAddr) -> SocketAddr {
+        match to.ip() {
+            IpAddr::V4(ip) if self.is_ipv6 => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), to.port())
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => to,
+        }
     }
 
     fn socket(&self, port: Port) -> &UdpSocket {
@@ -106,7 +118,7 @@ impl Wire for Udp {
     }
 
     fn send(&mut self, port: Port, datagram: &[u8], to: SocketAddr) -> bool {
-        self.socket(port).send_to(datagram, to).is_ok()
+        self.socket(port).send_to(datagram, self.reachable(to)).is_ok()
     }
 }
 
@@ -152,6 +164,23 @@ mod tests {
         }
         let elsewhere = "192.0.2.77".parse().unwrap();
         assert_eq!(Udp::bind(elsewhere, &(40_000..=40_100), 1, &gauges).unwrap_err(), NoPort);
+    }
+
+    #[test]
+    fn one_socket_may_serve_both_families() {
+        let gauges = Arc::new(Gauges::default());
+        let range = 30_000..=60_000;
+        let any = "::".parse().unwrap();
+        let (mut both, _) = Udp::bind(any, &range, 7, &gauges).unwrap();
+        for local in [LOCAL, "::1".parse().unwrap()] {
+            let (mut one, at) = Udp::bind(local, &range, 8 << 40, &gauges).unwrap();
+            assert!(both.send(Port::Rtp, b"hello", at));
+            let mut buffer = [0; 8];
+            let (_, from) = one.receive(Port::Rtp, &mut buffer).unwrap();
+            assert!(one.send(Port::Rtp, b"hello", from));
+            let (_, from) = both.receive(Port::Rtp, &mut buffer).unwrap();
+            assert_eq!(from.ip().to_canonical(), local);
+        }
     }
 
     #[test]

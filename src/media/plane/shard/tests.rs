@@ -462,3 +462,21 @@ fn a_tick_that_was_slept_over_is_a_gap_in_time_and_not_a_burst() {
     assert_eq!(sent[3].sequence.wrapping_sub(sent[2].sequence), 1);
     assert_eq!(world.now() - world.start, Duration::from_millis(66 * 20));
 }
+
+#[test]
+fn after_a_fault_all_calls_of_the_thread_are_lost_and_others_can_come() {
+    let (mut world, [a, b, c]) = three(1);
+    [a, b, c].into_iter().for_each(|it| _ = world.reports(it));
+    world.on_send(b, || panic!("a fault, for the test"));
+    let tick = std::panic::AssertUnwindSafe(|| world.ticks(1));
+    assert!(std::panic::catch_unwind(tick).is_err());
+    world.shards[0].fail();
+    for call in [a, b, c] {
+        assert_eq!(world.reports(call), [Heard::Lost]);
+        world.send(end(call));
+    }
+    assert_eq!(world.counts(), [0, 0]);
+    let d = world.dial(Some(700.0));
+    world.ticks(10);
+    assert_eq!(world.sent(d).len(), 10);
+}

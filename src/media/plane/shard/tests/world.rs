@@ -88,7 +88,9 @@ impl Wire for Line {
     fn send(&mut self, port: Port, datagram: &[u8], _: SocketAddr) -> bool {
         let mut ends = self.0.lock().unwrap();
         ends.sent.push((port, datagram.to_vec()));
-        ends.on_send.take().into_iter().for_each(|act| act());
+        let act = ends.on_send.take();
+        drop(ends);
+        act.into_iter().for_each(|act| act());
         true
     }
 }
