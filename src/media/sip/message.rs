@@ -222,14 +222,14 @@ fn is_version(text: &str) -> bool {
 fn parse_headers(text: &str, fault: &mut Option<Fault>) -> Result<Vec<(Name, String)>, Fault> {
     let mut headers: Vec<(Name, String)> = Vec::with_capacity(16);
     for line in text.split("\r\n") {
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            // It would go out again with our replies.
+            fault.get_or_insert(Fault::bad("control character in a header"));
+            continue;
+        }
         if line.starts_with([' ', '\t']) {
             match headers.last_mut() {
-                Some((_, value)) => {
-                    if !value.is_empty() {
-                        value.push(' ');
-                    }
-                    value.push_str(line.trim());
-                }
+                Some((_, value)) => unfold(value, line.trim()),
                 None => {
                     fault.get_or_insert(Fault::bad("headers begin with a continuation"));
                 }
@@ -247,16 +247,20 @@ fn parse_headers(text: &str, fault: &mut Option<Fault>) -> Result<Vec<(Name, Str
             fault.get_or_insert(Fault::bad("bad header name"));
             continue;
         }
-        if value.contains(['\r', '\n', '\0']) {
-            fault.get_or_insert(Fault::bad("control character in a header"));
-            continue;
-        }
         if headers.len() == HEADERS_MAX {
             return Err(Fault { code: 513, reason: "Too Many Headers" });
         }
         headers.push((Name::of(name), value.trim().to_owned()));
     }
     Ok(headers)
+}
+
+/// A line that goes on in the next one (RFC 3261, 7.3.1).
+fn unfold(value: &mut String, more: &str) {
+    if !value.is_empty() && !more.is_empty() {
+        value.push(' ');
+    }
+    value.push_str(more);
 }
 
 /// What Content-Length says; None if there is none.
@@ -316,6 +320,8 @@ mod tests {
             ("INVITE sip:a@b SIP/7.0\n\n", 505),
             ("INVITE sip:a@b SIP/2.0\nno colon\n\n", 400),
             ("INVITE sip:a@b SIP/2.0\nbad name: x\n\n", 400),
+            ("INVITE sip:a@b SIP/2.0\nTo: x\n \0\n\n", 400),
+            ("INVITE sip:a@b SIP/2.0\nTo: x\ry\n\n", 400),
         ] {
             let fault = request(text).fault;
             assert_eq!(fault.map(|fault| fault.code), Some(code), "{text:?}");

@@ -1,0 +1,167 @@
+//! What comes from the network into the signalling: bodies for a fuzzer, and for the mutation test
+//! that runs them with every build. None may panic, whatever the bytes.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    ids::CallId,
+    media::{
+        Ending, HangupCause, HangupSource,
+        sip::{
+            Settings,
+            agent::{Agent, Gauges},
+            effect::{Command, Effect},
+            message::{Frame, Message, Start},
+            name::Name,
+            request::{Hop, Transport},
+        },
+    },
+};
+
+/// Between two messages of the input.
+pub(crate) const NEXT: &[u8] = b"=====";
+
+/// In the input, stands for our tag of the call that came last.
+pub(crate) const TAG: &[u8] = b"@TAG@";
+
+/// One message after another comes from one phone; in between, time passes and the engine speaks.
+pub(crate) fn messages(start: Instant, bytes: &[u8]) {
+    let mut world = World::new(start);
+    for (number, text) in split(bytes, NEXT).into_iter().enumerate() {
+        let text = replace(text, TAG, world.tag.as_bytes());
+        if let Ok(Some(message)) = Message::parse(&text) {
+            let hop = world.hop;
+            world.handle(Command::Received { hop, message });
+        }
+        if let Some(call) = world.calls.last().copied() {
+            match number % 5 {
+                0 => world.handle(Command::Answer(call)),
+                1 => world.wait(Duration::from_millis(700)),
+                2 => world.handle(Command::EarlyMedia(call)),
+                3 => world.wait(Duration::from_secs(50)),
+                _ => {}
+            }
+        }
+    }
+    world.end();
+}
+
+/// A stream is cut into messages, all of it.
+pub(crate) fn stream(mut bytes: &[u8]) {
+    loop {
+        match Message::frame(bytes) {
+            Ok(Frame::Whole(len)) => {
+                assert!(len <= bytes.len() && len > 0);
+                let _ = Message::parse(&bytes[..len]);
+                bytes = &bytes[len..];
+            }
+            Ok(Frame::Blank(len)) => bytes = &bytes[len..],
+            Ok(Frame::Partial) | Err(_) => break,
+        }
+    }
+}
+
+/// A machine, and a world that does what it asks.
+struct World {
+    agent: Agent,
+    now: Instant,
+    hop: Hop,
+    /// Whose sound is open.
+    open: BTreeSet<CallId>,
+    calls: Vec<CallId>,
+    tag: String,
+}
+
+impl World {
+    fn new(now: Instant) -> Self {
+        let hop = Hop {
+            transport: Transport::Udp,
+            link: 0,
+            local: ([127, 0, 0, 1], 5060).into(),
+            remote: ([127, 0, 0, 1], 5070).into(),
+        };
+        let agent = Agent::new(now, Arc::new(Settings::default()), [3; 32]);
+        Self { agent, now, hop, open: BTreeSet::new(), calls: vec![], tag: String::new() }
+    }
+
+    fn handle(&mut self, command: Command) {
+        let mut effects = VecDeque::new();
+        self.agent.handle(self.now, command, &mut effects);
+        let mut done = 0;
+        while let Some(effect) = effects.pop_front() {
+            done += 1;
+            assert!(done < 32, "one thing leads to a few others, not to many");
+            if let Some(command) = self.perform(effect) {
+                self.agent.handle(self.now, command, &mut effects);
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Command> {
+        match effect {
+            Effect::Send { bytes, .. } => self.check_sent(&bytes),
+            Effect::Open { call, local } => {
+                assert!(self.open.insert(call), "opened once");
+                return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
+            }
+            Effect::Agree { call, .. } => assert!(self.open.contains(&call), "while it is open"),
+            Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
+            Effect::Arrive(arrival) => {
+                self.calls.push(arrival.call);
+                return Some(Command::Arrived { call: arrival.call, has_flow: true });
+            }
+            Effect::Report(report) => assert!(self.calls.contains(&report.call)),
+        }
+        None
+    }
+
+    /// What we say, we understand; and nothing that was said to us makes us say something else.
+    fn check_sent(&mut self, bytes: &[u8]) {
+        let sent = Message::parse(bytes).expect("a message").expect("not empty");
+        assert_eq!(sent.fault, None, "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(sent.all(&Name::ContentLength).count(), 1);
+        assert_eq!(sent.to_bytes(), bytes, "it comes back as it was");
+        if let (Start::Status { code: 180, .. }, Some(to)) = (&sent.start, sent.get(&Name::To)) {
+            self.tag = to.rsplit_once(";tag=").map_or(String::new(), |(_, tag)| tag.to_owned());
+        }
+    }
+
+    fn wait(&mut self, wait: Duration) {
+        let until = self.now + wait;
+        while let Some(at) = self.agent.deadline().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            self.handle(Command::Tick);
+        }
+        self.now = until;
+    }
+
+    /// All calls end; half a minute later nothing is left of them.
+    fn end(mut self) {
+        let ending = Ending { cause: HangupCause::Normal, source: HangupSource::ApiRequest };
+        for call in self.calls.clone() {
+            self.handle(Command::End(call, ending));
+        }
+        assert_eq!(self.open, BTreeSet::new(), "all is silent");
+        self.wait(Duration::from_secs(120));
+        assert_eq!(self.agent.gauges(), Gauges::default());
+        assert_eq!(self.agent.deadline(), None);
+    }
+}
+
+fn split<'a>(mut bytes: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
+    let mut parts = Vec::new();
+    while let Some(at) = bytes.windows(mark.len()).position(|it| it == mark) {
+        parts.push(&bytes[..at]);
+        bytes = &bytes[at + mark.len()..];
+    }
+    parts.push(bytes);
+    parts
+}
+
+fn replace(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
+    split(bytes, what).join(with)
+}
