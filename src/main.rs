@@ -13,6 +13,7 @@ use conflow::{
     app::{self, log::Log},
     cli::{self, Command, serve::Serve},
     config::Config,
+    speech::pico,
 };
 
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Err(instead) => instead.exit(),
     };
     let done = match command {
+        Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Serve(flags) => serve(*flags),
     };
     match done {

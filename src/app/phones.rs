@@ -1,6 +1,7 @@
 //! Real phones: signalling, the plane that carries their sound, and speech.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
@@ -12,6 +13,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     actor::house::House,
+    cli::READ_ALOUD,
     config::{self, Config},
     ids::{AccountId, CallId},
     media::{
@@ -179,8 +181,14 @@ impl Loader for Sounds {
 
 /// The built-in voices, and a program for what they cannot read.
 fn voices(config: &Config) -> Result<Arc<dyn Speech>> {
-    let mut voices: Vec<Arc<dyn Speech>> =
-        vec![Arc::new(Pico::open(&config.data.join(VOICES_FOLDER))?)];
+    let mut pico = Pico::open(&config.data.join(VOICES_FOLDER))?;
+    // A voice that runs for ever is a process that can be ended; a thread is not.
+    if let Some(program) =
+        env::current_exe().ok().and_then(|it| it.into_os_string().into_string().ok())
+    {
+        pico = pico.apart(vec![program, READ_ALOUD.to_owned()]);
+    }
+    let mut voices: Vec<Arc<dyn Speech>> = vec![Arc::new(pico)];
     let command = &config.speech.command;
     match command.is_empty() {
         true => match Program::espeak() {

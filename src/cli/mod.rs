@@ -25,7 +25,19 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
+    /// this itself, one process for a text, since the built-in voices are C and may run for ever.
+    #[command(name = READ_ALOUD, hide = true)]
+    ReadAloud {
+        /// Where the voices lie.
+        folder: String,
+        /// Such as en-US.
+        language: String,
+    },
 }
+
+/// The command that reads a text aloud.
+pub const READ_ALOUD: &str = "read-aloud";
 
 /// Understands a command line, the program's name first, and the `CONFLOW_*` variables.
 ///

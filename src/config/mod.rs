@@ -307,7 +307,8 @@ flow = "weekly"
 
     fn load(here: &Path, flags: &str) -> Result<Config, ConfigError> {
         let line = format!("conflow serve {flags}");
-        let Command::Serve(serve) = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let command = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let Command::Serve(serve) = command else { panic!("{line}") };
         Config::load(*serve, None, here)
     }
 

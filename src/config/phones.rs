@@ -163,7 +163,8 @@ mod tests {
         let temp = tempdir().unwrap();
         fs::write(temp.path().join("conflow.toml"), format!("{ACCOUNT}{text}")).unwrap();
         let line = format!("conflow serve {flags}");
-        let Command::Serve(serve) = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let command = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let Command::Serve(serve) = command else { panic!("{line}") };
         Config::load(*serve, None, temp.path())
     }
 

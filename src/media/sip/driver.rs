@@ -155,8 +155,14 @@ impl Sip {
 impl Backend for Sip {
     fn send(&self, order: Order) {
         match order {
-            Order::Answer { call } => self.command(Command::Answer(call)),
-            Order::EarlyMedia { call } => self.command(Command::EarlyMedia(call)),
+            Order::Answer { call } => {
+                self.plane.send(order);
+                self.command(Command::Answer(call));
+            }
+            Order::EarlyMedia { call } => {
+                self.plane.send(order);
+                self.command(Command::EarlyMedia(call));
+            }
             Order::End { call, ending } => {
                 self.plane.send(order);
                 self.command(Command::End(call, ending));
