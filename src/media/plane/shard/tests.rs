@@ -419,13 +419,13 @@ fn reports_are_sent_every_five_seconds_and_a_goodbye_at_the_end() {
 }
 
 #[test]
-fn nothing_is_sent_before_the_start_and_a_program_waits_for_it() {
+fn nothing_is_sent_before_the_agreement_and_a_program_waits_for_it() {
     let mut world = World::new(1);
     let call = world.ring();
     world.send(Order::Play { call, number: 1, program: beep() });
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 0);
-    world.send(Order::EarlyMedia { call });
+    world.agree(call, Direction::SendRecv, false);
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 30);
     assert!(0.05 < amplitude(&world.heard(call, 30)[..1_400], 8_000, 880.0));
