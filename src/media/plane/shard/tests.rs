@@ -82,6 +82,31 @@ fn one_may_be_muted_just_before_he_is_placed_and_removal_ends_it() {
 }
 
 #[test]
+fn who_goes_to_another_room_is_not_muted_when_he_comes_back() {
+    let (mut world, [a, b, _]) = three(1);
+    world.send(Order::Mute { room: ROOM, calls: vec![a], on: true });
+    world.send(place(RoomId::of(6 << 64), &[a], Hears::Room));
+    world.send(place(ROOM, &[a], Hears::Room));
+    world.ticks(20);
+    assert_eq!(hears(&world, b, 10), [true, false, true]);
+}
+
+#[test]
+fn what_was_played_is_over_when_a_leg_is_placed_on_another_thread() {
+    for thread in [0, 1] {
+        let mut world = World::new(2);
+        let call = world.dial(None);
+        let program = [What::Url("sound:hold".into()).into()].into();
+        world.send(Order::Play { call, number: 1, program });
+        world.ticks(20);
+        world.send(place(RoomId::of(thread << 64), &[call], wait()));
+        world.ticks(5);
+        assert!(world.heard(call, 5)[40..].iter().all(|it| it.unsigned_abs() <= 8), "{thread}");
+        assert!(world.heard(call, 6)[..160].iter().any(|it| 500 < it.unsigned_abs()));
+    }
+}
+
+#[test]
 fn the_deaf_hear_nothing_of_the_room_but_what_is_played_to_them() {
     let (mut world, [a, b, _]) = three(1);
     world.send(Order::Deafen { room: ROOM, calls: vec![a], on: true });
@@ -367,7 +392,7 @@ fn a_leg_without_any_packet_for_a_minute_is_lost_once_unless_it_is_held() {
     let mut world = World::new(1);
     let [silent, reporting, held] = [(); 3].map(|()| world.dial(None));
     [silent, reporting, held].into_iter().for_each(|it| world.hush(it));
-    world.agree(held, Direction::Inactive, true);
+    world.agree(held, Direction::RecvOnly, true);
     for _ in 0..14 {
         world.ticks(250);
         world.report_from(reporting);
@@ -394,13 +419,13 @@ fn reports_are_sent_every_five_seconds_and_a_goodbye_at_the_end() {
 }
 
 #[test]
-fn nothing_is_sent_before_the_start_and_a_program_waits_for_it() {
+fn nothing_is_sent_before_the_agreement_and_a_program_waits_for_it() {
     let mut world = World::new(1);
     let call = world.ring();
     world.send(Order::Play { call, number: 1, program: beep() });
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 0);
-    world.send(Order::EarlyMedia { call });
+    world.agree(call, Direction::SendRecv, false);
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 30);
     assert!(0.05 < amplitude(&world.heard(call, 30)[..1_400], 8_000, 880.0));
