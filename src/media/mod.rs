@@ -4,7 +4,6 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
-pub mod sdp;
 pub mod sip;
 
 use std::{sync::Arc, time::Duration};
