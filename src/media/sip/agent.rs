@@ -40,6 +40,7 @@ pub struct Agent {
     pub(super) dialogs: BTreeMap<String, CallId>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
+    registered: usize,
     pub(super) is_draining: bool,
 }
 
@@ -84,6 +85,7 @@ impl Agent {
             dialogs: BTreeMap::new(),
             registrar: Registrar::default(),
             registrar_due: None,
+            registered: 0,
             is_draining: false,
         }
     }
@@ -112,7 +114,7 @@ impl Agent {
         Gauges {
             calls: self.calls.len(),
             transactions: self.servers.count() + self.clients.count(),
-            registered: self.registrar.count(),
+            registered: self.registered,
         }
     }
 
@@ -197,8 +199,11 @@ impl Agent {
         if request.uri.sip().is_none_or(|uri| uri.is_secure) {
             return Err((416, vec![]));
         }
-        let unknown: Vec<_> =
-            request.message.words(&Name::Require).filter(|it| *it != "timer").collect();
+        let unknown: Vec<_> = request
+            .message
+            .words(&Name::Require)
+            .filter(|it| !it.eq_ignore_ascii_case("timer"))
+            .collect();
         if !unknown.is_empty() {
             return Err((420, vec![(Name::Unsupported, unknown.join(", "))]));
         }
@@ -272,6 +277,7 @@ impl Agent {
     }
 
     fn watch_registrar(&mut self) {
+        self.registered = self.registrar.count();
         let at = self.registrar.deadline();
         self.timers.set(Timer::Registrar, &mut self.registrar_due, at);
     }
