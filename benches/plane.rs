@@ -18,7 +18,7 @@ use std::{
 use conflow::{
     ids::{CallId, RoomId},
     media::{
-        Backend, Hears, Order, What,
+        Backend, Hears, Order, TICK, What,
         g711::{FRAME, Law},
         plane::{Done, Histogram, Loader, Plane, Settings, Ticker},
         rtp::{HEADER, Stream},
@@ -30,6 +30,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOM: usize = 10;
+const PACKET: usize = HEADER + FRAME;
 const LEGS: [usize; 2] = [100, 1_000];
 /// What one core is to carry (P8).
 const LEGS_LATE: [usize; 3] = [100, 1_000, 2_000];
@@ -38,8 +39,11 @@ const RUN: Duration = Duration::from_secs(5);
 criterion_group!(benches, tick);
 
 fn main() {
+    memory();
     benches();
     LEGS_LATE.into_iter().for_each(lateness);
+    kicks();
+    through();
 }
 
 fn tick(criterion: &mut Criterion) {
@@ -79,6 +83,42 @@ impl Phone {
         let socket = socket();
         let to = socket.local_addr().expect("it is bound");
         Self { socket, stream: Stream::new(n as u32, 0, 0), to, noise: n as u32 | 1, received: 0 }
+    }
+
+    fn connect(&mut self, plane: &Plane, call: CallId) {
+        let agreed = Agreed {
+            remote: Some(self.to),
+            remote_rtcp: None,
+            rtcp_mux: true,
+            law: Law::Mu,
+            payload_type: 0,
+            events: None,
+            accepts: vec![(0, Payload::Sound(Law::Mu))],
+            direction: Direction::SendRecv,
+            held: false,
+        };
+        self.to = plane.open(call, LOCAL).expect("a port is free");
+        plane.agree(call, Session { agreed, source: LOCAL });
+    }
+
+    /// Says 20 ms of this byte.
+    fn utter(&mut self, byte: u8) {
+        let mut out = [0; HEADER + FRAME];
+        self.stream.write(0, &[byte; FRAME], FRAME as u32, &mut out).expect("there is room");
+        self.socket.send_to(&out, self.to).expect("loopback takes it");
+    }
+
+    /// The level of the next packet, and when it came; the end of its frame counts, which no fade
+    /// touches.
+    fn next(&self) -> (u8, Instant) {
+        let mut buffer = [0; 400];
+        loop {
+            // Reports come here too, and are shorter or longer.
+            if let Ok(len @ PACKET) = self.socket.recv(&mut buffer) {
+                return (Law::Mu.level(&buffer[HEADER + FRAME / 2..len]), now());
+            }
+            thread::yield_now();
+        }
     }
 
     fn say(&mut self) {
@@ -208,26 +248,45 @@ fn dial(plane: &Plane, n_legs: usize) -> Vec<Phone> {
         let mut calls = Vec::new();
         for (n, phone) in phones.iter_mut().enumerate() {
             let call = CallId::of((room * ROOM + n + 1) as u128);
-            let remote = phone.to;
-            phone.to = plane.open(call, LOCAL).expect("a port is free");
-            let agreed = Agreed {
-                remote: Some(remote),
-                remote_rtcp: None,
-                rtcp_mux: true,
-                law: Law::Mu,
-                payload_type: 0,
-                events: None,
-                accepts: vec![(0, Payload::Sound(Law::Mu))],
-                direction: Direction::SendRecv,
-                held: false,
-            };
-            plane.agree(call, Session { agreed, source: LOCAL });
+            phone.connect(plane, call);
             calls.push(call);
         }
-        let (room, name) = (RoomId::of(room as u128), "weekly".parse().expect("a name"));
-        plane.send(Order::Place { room, name, calls, hears: Hears::Room });
+        plane.send(place(room, calls));
     }
     phones
+}
+
+fn place(room: usize, calls: Vec<CallId>) -> Order {
+    let (room, name) = (RoomId::of(room as u128), "weekly".parse().expect("a name"));
+    Order::Place { room, name, calls, hears: Hears::Room }
+}
+
+/// Phones that talk, on a thread of their own.
+struct Talking {
+    is_over: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Talking {
+    fn begin(mut phones: Vec<Phone>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let talk = move || {
+            let mut due = now();
+            while !until.load(Ordering::Relaxed) {
+                phones.iter_mut().for_each(Phone::say);
+                phones.iter_mut().for_each(Phone::hear);
+                due += TICK;
+                thread::sleep(due.saturating_duration_since(now()));
+            }
+        };
+        Self { is_over, thread: thread::spawn(talk) }
+    }
+
+    fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("phones do not fail");
+    }
 }
 
 /// What the process has in memory, in KiB.
@@ -238,26 +297,11 @@ fn resident() -> usize {
 }
 
 /// A plane in real time, with all its phones on a thread of their own.
-#[expect(clippy::print_stdout, reason = "a bench prints what it measures")]
 fn lateness(n_legs: usize) {
     let settings = Settings { threads: 1, ..Settings::default() };
     let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
-    let before = resident();
-    let mut phones = dial(&plane, n_legs);
-    let is_over = Arc::new(AtomicBool::new(false));
-    let talk = {
-        let is_over = Arc::clone(&is_over);
-        move || {
-            let mut due = now();
-            while !is_over.load(Ordering::Relaxed) {
-                phones.iter_mut().for_each(Phone::say);
-                phones.iter_mut().for_each(Phone::hear);
-                due += Duration::from_millis(20);
-                thread::sleep(due.saturating_duration_since(now()));
-            }
-        }
-    };
-    let talking = thread::spawn(talk);
+    let phones = dial(&plane, n_legs);
+    let talking = Talking::begin(phones);
     // The first ticks open the legs.
     thread::sleep(Duration::from_millis(500));
     let gauges = plane.gauges();
@@ -265,18 +309,122 @@ fn lateness(n_legs: usize) {
     let sent = gauges.sent.load(Ordering::Relaxed);
     thread::sleep(RUN);
     let (ticks, sent) = (gauges.done.total(), gauges.sent.load(Ordering::Relaxed) - sent);
-    is_over.store(true, Ordering::Relaxed);
-    talking.join().expect("phones do not fail");
-    let kib = resident().saturating_sub(before) / n_legs;
+    talking.end();
     let ms =
         |share| [&gauges.late, &gauges.done].map(|it| it.quantile(share).as_secs_f64() * 1_000.0);
     let expected = RUN.as_millis() as u64 / 20;
-    println!(
-        "{n_legs} legs for {RUN:?}: {ticks} of {expected} ticks, {sent} packets sent; \
-         {kib} KiB for a leg and its phone"
-    );
+    say(&format!("{n_legs} legs for {RUN:?}: {ticks} of {expected} ticks, {sent} packets sent"));
     for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
         let [late, done] = ms(share);
-        println!("  {name:>5}: tick begun after {late:.1} ms, last packet out after {done:.1} ms");
+        say(&format!(
+            "  {name}: tick begun after {late:.1} ms, last packet out after {done:.1} ms"
+        ));
     }
+}
+
+/// One of a thousand is kicked and hears a beep, again and again (P11).
+fn kicks() {
+    const N_LEGS: usize = 1_000;
+    const ROUNDS: u32 = 200;
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let talking = Talking::begin(dial(&plane, N_LEGS));
+    let (call, room) = (CallId::of(1 << 64), RoomId::of(0));
+    let mut phone = Phone::new(N_LEGS);
+    phone.connect(&plane, call);
+    let (mut ordered, mut first, mut leaks) = (Vec::new(), Vec::new(), 0);
+    for round in 0..ROUNDS {
+        plane.send(place(0, vec![call]));
+        while phone.next().0 < LOUD {}
+        thread::sleep(Duration::from_micros(u64::from(round) * 997 % 20_000));
+        let begun = now();
+        plane.send(Order::Remove { room, calls: vec![call] });
+        ordered.push(begun.elapsed());
+        phone.hear();
+        let program = [What::Silence(TICK * 3).into(), What::Beep(1).into()].into();
+        plane.send(Order::Play { call, number: round, program });
+        // Three frames of silence first: so a frame of the room would be seen.
+        let mut n_silent = 0;
+        let came = loop {
+            let (level, at) = phone.next();
+            if LOUD <= level {
+                break at;
+            }
+            n_silent += 1;
+        };
+        leaks += u32::from(n_silent < 3);
+        first.push(came.duration_since(begun).saturating_sub(TICK * 3));
+        plane.send(Order::Stop { call });
+    }
+    talking.end();
+    print("kick ordered, of 1,000 legs", &mut ordered);
+    print("first frame of the next element", &mut first);
+    say(&format!("frames of the room after the order: {leaks} of {ROUNDS} kicks"));
+}
+
+/// From a packet that comes in to the packet with its sound (P12).
+fn through() {
+    const ROUNDS: u32 = 40;
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let mut took = Vec::new();
+    for round in 0..ROUNDS {
+        let calls = [2, 3].map(|it| CallId::of(u128::from(it + 2 * round)));
+        let [mut talker, mut listener] = [0, 1].map(Phone::new);
+        talker.connect(&plane, calls[0]);
+        listener.connect(&plane, calls[1]);
+        plane.send(place(0, calls.to_vec()));
+        // Anywhere between two ticks.
+        let mut due = now() + Duration::from_micros(u64::from(round) * 7_001 % 20_000);
+        for _ in 0..15 {
+            thread::sleep(due.saturating_duration_since(now()));
+            talker.utter(Law::Mu.silence());
+            due += TICK;
+        }
+        listener.hear();
+        thread::sleep(due.saturating_duration_since(now()));
+        let begun = now();
+        let mut n_said = 0;
+        let came = loop {
+            if due <= now() {
+                talker.utter(Law::Mu.byte(if n_said % 2 == 0 { 8_000 } else { -8_000 }));
+                n_said += 1;
+                due += TICK;
+            }
+            let mut buffer = [0; 400];
+            if let Ok(len @ PACKET) = listener.socket.recv(&mut buffer)
+                && LOUD <= Law::Mu.level(&buffer[HEADER + FRAME / 2..len])
+            {
+                break now();
+            }
+            thread::yield_now();
+        };
+        took.push(came.duration_since(begun));
+        calls.into_iter().for_each(|call| _ = plane.close(call));
+    }
+    print("packet in to packet out", &mut took);
+}
+
+/// Noise and beeps are louder than this, silence is not.
+const LOUD: u8 = 40;
+
+fn print(what: &str, took: &mut [Duration]) {
+    took.sort_unstable();
+    let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
+    say(&format!("{what}: p50 {:.3} ms, p99 {:.3} ms, most {:.3} ms", at(50), at(99), at(100)));
+}
+
+/// A thousand legs that hear and are heard (P3).
+fn memory() {
+    const N_LEGS: usize = 1_000;
+    let before = resident();
+    let bench = Bench::new(N_LEGS);
+    let kib = resident().saturating_sub(before) / N_LEGS;
+    say(&format!("memory of a leg, its room and its phone: {kib} KiB"));
+    drop(bench);
+}
+
+#[expect(clippy::print_stdout, reason = "a bench prints what it measures")]
+fn say(line: &str) {
+    println!("{line}");
 }

@@ -51,6 +51,9 @@ pub(super) struct Leg<W> {
     source: Option<Source>,
     stream: Stream,
     reception: Reception,
+    /// Of the last packet of sound: its arrival less its timestamp, in ticks' units. Packets are
+    /// read once a tick, so jitter is measured in steps of 20 ms.
+    transit: Option<u32>,
     control: Control,
     /// The tick of the next report.
     report_at: u64,
@@ -142,6 +145,7 @@ impl<W: Wire> Leg<W> {
             source: None,
             stream: Stream::new(ssrc, sequence, timestamp),
             reception: Reception::default(),
+            transit: None,
             control: Control::new(&cname),
             report_at: 0,
             jitter: Jitter::default(),
@@ -327,10 +331,18 @@ impl<W: Wire> Leg<W> {
             return false;
         }
 
-        self.reception.count(&packet, (bench.tick as u32).wrapping_mul(UNITS));
+        let arrival = (bench.tick as u32).wrapping_mul(UNITS);
         match payload {
-            Payload::Sound(law) => _ = self.jitter.push(&packet, law),
+            Payload::Sound(law) => {
+                self.transit = Some(arrival.wrapping_sub(packet.timestamp));
+                self.reception.count(&packet, arrival);
+                self.jitter.push(&packet, law);
+            }
             Payload::Events => {
+                // All packets of an event have its beginning for a timestamp: that is no jitter.
+                if let Some(transit) = self.transit {
+                    self.reception.count(&packet, packet.timestamp.wrapping_add(transit));
+                }
                 bench.heard.extend(self.keys.receive(&packet).map(Heard::Digit));
             }
         }

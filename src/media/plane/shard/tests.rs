@@ -329,6 +329,8 @@ fn keys_are_heard_and_sent_as_events() {
     assert_eq!(world.reports(call), [Heard::Over(7)]);
     assert_eq!(world.keys_sent(call), "45");
     world.check_streams();
+    let summary = world.switchboard.close(call);
+    assert_eq!((summary.jitter_us, summary.lost), (0, 0), "keys are no jitter");
 }
 
 #[test]
