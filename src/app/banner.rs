@@ -20,6 +20,7 @@ pub(super) fn text(
     http: SocketAddr,
     flows: &[String],
     token_file: Option<&Path>,
+    is_open_to_itself: bool,
 ) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let url = format!("http://{}", reachable(http));
@@ -37,8 +38,10 @@ conflow {version}, in development mode (there is no configuration file)
   account  {id}, its token {token}
   flows    {folder}: {flows}
   phones   {}
+  requests {} (--fetch-allow)
 ",
-        if config.sim.on { "simulated" } else { "none (--sim=false)" }
+        if config.sim.on { "simulated" } else { "none (--sim=false)" },
+        if is_open_to_itself { "may go to this machine" } else { "may not go to this machine" },
     );
     if config.sim.on {
         let token = match token_file {

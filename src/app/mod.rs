@@ -26,22 +26,29 @@ use crate::{
     accounts::Accounts,
     actor::{
         house::{self, House, Tasks},
+        journal::Journal,
         reception::{self, Reception},
     },
     api::{self, Api, RateLimit, server, voice},
-    cli::settings::{PlivoMembers, Secret, VobizAnswers},
+    call::{Answer, Hook},
+    callback::{Courier, callbacks},
+    cli::settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
     conference,
-    config::Config,
+    config::{self, Config},
+    delivery::Limits,
+    fetch::{self, Cidr, Client, Internet},
+    flow::Method,
     ids::RoomId,
-    library::{Library, LocalFlow, folder::Folder},
+    library::{Library, LocalFlow, folder::Folder, web::Web},
     media::{
         Exchange,
         sim::{self, Sim},
     },
-    numbers::{Numbers, Row},
+    numbers::{Numbers, Row, Source},
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
+        memory::Ledger,
     },
 };
 
@@ -76,13 +83,16 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let engine = Engine::build(&config, Marks::open(folder)?, library.clone())?;
+    let (engine, courier) = Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
+    let (closed, closing) = oneshot::channel::<()>();
+    let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);
     if config.file.is_none() {
         let flows = library.names(&config.accounts[0].id);
-        banner::print(&banner::text(&config, http, &flows, token_file.as_deref()))?;
+        let is_open = is_open_to_itself(&config, http);
+        banner::print(&banner::text(&config, http, &flows, token_file.as_deref(), is_open))?;
     }
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -100,6 +110,9 @@ pub async fn serve(mut config: Config) -> Result<()> {
         () = drain::drain(&engine.house, &engine.reception, patience(&config)) => {
             drop(stop);
             drop(timeout(ANSWERS_WAIT_MAX, serving).await);
+            // The calls' last callbacks are queued by now.
+            drop(closed);
+            drop(couriering.await);
         }
         name = sign() => tracing::warn!("{name} again: {} calls are cut off", engine.house.call_count()),
     }
@@ -163,8 +176,26 @@ fn library(config: &Config) -> Folder {
 }
 
 impl Engine {
-    fn build(config: &Config, marks: Marks, library: Arc<Folder>) -> Result<Self> {
+    fn build(
+        config: &Config,
+        http: SocketAddr,
+        marks: Marks,
+        folder: Arc<Folder>,
+    ) -> Result<(Self, Courier)> {
         let marks = Arc::new(marks);
+        let mut accounts = Accounts::new(random()?);
+        for account in &config.accounts {
+            for Secret(token) in &account.tokens {
+                accounts.add(&account.id, token)?;
+            }
+        }
+        let accounts = Arc::new(accounts);
+        let client = Client::new(requests(config, http), Arc::new(Internet))?;
+        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
+        let records = Arc::new(Ledger::default());
+        let journal =
+            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks, records));
         let sim = Arc::new(Sim::new(sim::Settings {
             speech_ms_per_char: config.sim.speech_ms_per_char.get(),
             beep_ms: config.sim.beep_ms.get(),
@@ -175,7 +206,13 @@ impl Engine {
             library: library.clone(),
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            trace: Box::new(log::note),
+            trace: Box::new({
+                let journal = journal.clone();
+                move |trace| {
+                    journal.note(&trace);
+                    log::note(trace);
+                }
+            }),
             stage: Box::new(Tasks),
         };
         let members_max = config.members_max.get() as usize;
@@ -187,29 +224,55 @@ impl Engine {
             sim.connect(Arc::downgrade(&exchange));
         }
 
-        let mut accounts = Accounts::new(random()?);
-        for account in &config.accounts {
-            for Secret(token) in &account.tokens {
-                accounts.add(&account.id, token)?;
-            }
-        }
         let phones = config.sim.on.then_some(sim);
         let (house_, reception_) = (house.clone(), reception.clone());
-        let links = api::Links { house: house_, reception: reception_, accounts, phones };
-        Ok(Self { house, reception, marks, api: Api::new(links, edge(config)) })
+        let links = api::Links { house: house_, reception: reception_, journal, accounts, phones };
+        Ok((Self { house, reception, marks, api: Api::new(links, edge(config)) }, courier))
     }
 }
 
 fn calls(config: &Config) -> reception::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
-        let (account, flow) = (number.account.clone(), (*number.flow).into());
-        numbers.insert(&number.called, Row { account, flow, dialect: number.dialect });
+        numbers.insert(&number.called, row(number));
     }
     let accounts = config.accounts.iter().map(|it| (it.id.clone(), it.dialect)).collect();
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
     reception::Settings { numbers, accounts, call_time_limit }
 }
+
+fn row(number: &config::Number) -> Row {
+    let method = match number.answer_method.unwrap_or_default() {
+        HttpMethod::Get => Method::Get,
+        HttpMethod::Post => Method::Post,
+    };
+    let hook = |url: &String, method| Hook { url: url.as_str().into(), method };
+    let source = match (&number.answer_url, &number.flow) {
+        (Some(url), _) => {
+            let fallback = number.fallback_url.as_ref().map(|url| hook(url, method));
+            Source::Web(Answer { hook: hook(url, method), fallback })
+        }
+        (None, flow) => Source::Flow(flow.as_deref().unwrap_or_default().into()),
+    };
+    let hangup = number.hangup_url.as_ref().map(|url| hook(url, Method::Post));
+    Row { account: number.account.clone(), source, hangup, dialect: number.dialect }
+}
+
+/// In development, the receivers are on this machine as well.
+fn requests(config: &Config, http: SocketAddr) -> fetch::Settings {
+    let mut allow: Vec<_> = config.fetch.allow.iter().map(|Network(cidr)| *cidr).collect();
+    if is_open_to_itself(config, http) {
+        allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
+    }
+    fetch::Settings { allow, authorities: Vec::new() }
+}
+
+/// Whether requests to this machine are let through: only this machine can ask for them.
+fn is_open_to_itself(config: &Config, http: SocketAddr) -> bool {
+    config.file.is_none() && http.ip().is_loopback()
+}
+
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 fn edge(config: &Config) -> api::Settings {
     let requests = NonZeroU32::new(config.rate_limit.get());
@@ -241,8 +304,8 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
             drop(library.local(&flow(name)));
         }
         for number in config.numbers.iter().filter(|it| it.account == account.id) {
-            if !names.contains(&number.flow) {
-                let (called, flow, id) = (&number.called, &number.flow, &account.id);
+            if let Some(flow) = number.flow.as_ref().filter(|it| !names.contains(it)) {
+                let (called, id) = (&number.called, &account.id);
                 let folder = config.flows.join(id.as_str());
                 tracing::warn!(
                     "{called} leads nowhere: there is no {flow}.xml in {}",

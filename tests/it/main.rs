@@ -4,15 +4,19 @@
 
 mod actor;
 mod api;
+mod callback;
 mod conference;
+mod delivery;
 mod digits;
 mod faulty;
+mod fetch;
 mod flows;
 #[path = "../fuzz/flow.rs"]
 mod fuzz_flow;
 mod harness;
 mod loops;
 mod mutations;
+mod net;
 mod places;
 mod races;
 mod run;
