@@ -18,7 +18,7 @@
 mod state;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::state::Delivery;
 use crate::ids::{CallId, RoomId};
@@ -105,6 +105,15 @@ pub enum Owner {
     Call(CallId),
     /// A conference's.
     Room(RoomId),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call) => write!(f, "call {call}"),
+            Self::Room(room) => write!(f, "conference {room}"),
+        }
+    }
 }
 
 /// A request under way.

@@ -12,7 +12,7 @@ mod error;
 mod guard;
 mod target;
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -67,8 +67,8 @@ pub struct Request {
     pub signer: Option<Arc<Signer>>,
     /// Times and tries; [`Target::budget`] heeds the URL's own.
     pub budget: Budget,
-    /// A longer answer is a failure.
-    pub answer_bytes_max: usize,
+    /// A longer answer is a failure. None: its status says all, and the rest is let be.
+    pub answer_bytes_max: Option<usize>,
 }
 
 /// A good answer: its status is 2xx, or 304 where the request had a condition.
@@ -80,7 +80,7 @@ pub struct Response {
     pub content_type: Option<String>,
     /// All of them.
     pub headers: HeaderMap,
-    /// Not longer than was asked for.
+    /// Not longer than was asked for; of no use if nothing was.
     pub body: Bytes,
 }
 
@@ -89,6 +89,12 @@ pub struct Response {
 pub struct Client {
     guard: Arc<Guard>,
     pool: legacy::Client<Connector, Full<Bytes>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("guard", &self.guard).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -233,6 +239,9 @@ pub const REDIRECTS_MAX: usize = 3;
 /// Of an answer's head; no server that speaks to telephony needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Of an answer of which only the status counts.
+const UNWANTED_BYTES_MAX: usize = 4 * 1024;
+
 /// Common servers close a connection after 5 s of silence. One that we use at that very moment
 /// breaks, so we let it go before.
 const IDLE: Duration = Duration::from_secs(4);
@@ -290,19 +299,25 @@ fn nonce() -> String {
     format!("{random:0width$}", width = NONCE_DIGITS)
 }
 
-/// The whole answer, unless it is too long. Of one that is not good, the status will do.
+/// The whole answer, unless it is too long. Where only the status counts, a little of the rest is
+/// read too: a connection whose answer has been read can be used again.
 async fn read(
     response: http::Response<hyper::body::Incoming>,
-    bytes_max: usize,
+    bytes_max: Option<usize>,
 ) -> Result<Answer, Why> {
     let (head, mut body) = response.into_parts();
     let mut bytes = Vec::new();
-    let is_good = head.status.is_success();
+    let wanted = bytes_max.filter(|_| head.status.is_success());
+    let bytes_max = wanted.unwrap_or(UNWANTED_BYTES_MAX);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|it| Why::Broken(innermost(&it)))?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(_) if wanted.is_none() => break,
+            Err(error) => return Err(Why::Broken(innermost(&error))),
+        };
         let Ok(data) = frame.into_data() else { continue };
         match bytes_max < bytes.len() + data.len() {
-            true if is_good => return Err(Why::Large(bytes_max)),
+            true if wanted.is_some() => return Err(Why::Large(bytes_max)),
             true => break,
             false => bytes.extend_from_slice(&data),
         }
@@ -327,7 +342,8 @@ fn judge(request: &Request, target: &Target, answer: Answer) -> Result<Response,
     if !is_good {
         return Err(FetchError::new(target, Why::Status(status)));
     }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|it| it != "identity") {
+    let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|it| it == "identity");
+    if !is_plain && request.answer_bytes_max.is_some() {
         return Err(FetchError::new(target, Why::Encoded));
     }
 

@@ -1,6 +1,6 @@
 //! A URL that may be requested, and the delivery options in its fragment (contract 4.7).
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use url::{Host, Url};
 
@@ -11,6 +11,7 @@ use url::{Host, Url};
 #[derive(Clone, Eq, PartialEq)]
 pub struct Target {
     url: Url,
+    origin: Arc<str>,
     options: Options,
     remarks: Vec<String>,
 }
@@ -41,7 +42,7 @@ impl Target {
     /// Where a redirect leads. The options stay as they are: they are the author's.
     pub(super) fn redirected(&self, location: &str) -> Result<Self, BadUrl> {
         let next = Self::of(self.url.join(location).map_err(BadUrl::of)?)?;
-        Ok(Self { url: next.url, options: self.options, remarks: Vec::new() })
+        Ok(Self { options: self.options, remarks: Vec::new(), ..next })
     }
 
     /// The URL as it is sent and signed: in its normal form, without the fragment.
@@ -50,8 +51,8 @@ impl Target {
     }
 
     /// Scheme, host and port: who is asked.
-    pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
+    pub fn origin(&self) -> &Arc<str> {
+        &self.origin
     }
 
     /// The address, where the URL names one and not a host.
@@ -106,7 +107,8 @@ impl Target {
 
         let (options, remarks) = Options::parse(url.fragment().unwrap_or_default());
         url.set_fragment(None);
-        Ok(Self { url, options, remarks })
+        let origin = url.origin().ascii_serialization().into();
+        Ok(Self { url, origin, options, remarks })
     }
 }
 

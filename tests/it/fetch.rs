@@ -121,7 +121,7 @@ fn request(method: Method, url: &str, fields: &[(&'static str, &str)]) -> Reques
         dialect: Dialect::Plivo,
         signer: None,
         budget,
-        answer_bytes_max: 1_000,
+        answer_bytes_max: Some(1_000),
     }
 }
 
@@ -448,6 +448,43 @@ async fn an_answer_is_good_only_when_it_is_whole_plain_and_short() {
     check(b"HTTP/1.1 304 Not Modified\r\n\r\n", Err("it answered 304")).await;
     check(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", Err("it answered 302")).await;
     check(b"HTTP/1.1 500 Oh\r\ncontent-length: 6\r\n\r\nSECRET", Err("it answered 500")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_the_status_counts_the_rest_is_let_be() {
+    let check = async |head: &'static str, body: usize| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let mut port = net.listen("93.184.215.14:80".parse().unwrap());
+        tokio::spawn(async move {
+            let mut connection = port.connections.recv().await.unwrap();
+            assert_ne!(connection.read(&mut [0; 1_000]).await.unwrap(), 0);
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let _ = connection.write_all(&vec![b'x'; body]).await;
+        });
+        let mut request = request(Method::Post, "http://example.com/#rc=0", &[]);
+        request.answer_bytes_max = None;
+        assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 200, "{head} {body}");
+    };
+
+    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", 2).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", 1_000_000).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", 2).await;
+    check("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_makes_not_modified_a_good_answer() {
+    let net = Net::new();
+    net.name("example.com", &[&[PUBLIC]]);
+    let answer = async |headers: HeaderMap| match headers.contains_key("if-none-match") {
+        true => StatusCode::NOT_MODIFIED,
+        false => StatusCode::OK,
+    };
+    net.serve("93.184.215.14:80", Router::new().fallback(any(answer)));
+    let mut request = request(Method::Get, "http://example.com/", &[]);
+    request.headers.insert("if-none-match", "\"a\"".parse().unwrap());
+    assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 304);
 }
 
 #[tokio::test(start_paused = true)]

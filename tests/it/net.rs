@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::AbortHandle,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -30,6 +31,8 @@ struct State {
     /// The answers to come, per name; the last one stays.
     names: BTreeMap<String, VecDeque<Vec<IpAddr>>>,
     servers: BTreeMap<SocketAddr, UnboundedSender<DuplexStream>>,
+    /// What carries the bytes of each connection, by the server's address.
+    links: BTreeMap<SocketAddr, Vec<AbortHandle>>,
     silent: Vec<SocketAddr>,
     looked_up: usize,
     dialed: Vec<SocketAddr>,
@@ -87,9 +90,13 @@ impl Net {
         Port { address, connections }
     }
 
-    /// Closes a port: who connects is refused.
-    pub(crate) fn close(&self, address: &str) {
-        self.state.lock().servers.remove(&address.parse().unwrap());
+    /// Kills a server: its connections break, and who connects is refused.
+    pub(crate) fn kill(&self, address: &str) {
+        let address = address.parse().unwrap();
+        let mut state = self.state.lock();
+        state.servers.remove(&address);
+        let links = state.links.remove(&address);
+        links.iter().flatten().for_each(AbortHandle::abort);
     }
 
     /// An address that never says anything.
@@ -131,8 +138,11 @@ impl Network for Wire {
             return Box::pin(std::future::pending());
         }
 
-        let (near, far) = duplex(64 * 1024);
+        let (near, mut left) = duplex(BUFFER);
+        let (mut right, far) = duplex(BUFFER);
         let is_taken = state.servers.get(&address).is_some_and(|it| it.send(far).is_ok());
+        let link = tokio::spawn(async move { copy_bidirectional(&mut left, &mut right).await });
+        state.links.entry(address).or_default().push(link.abort_handle());
         Box::pin(async move {
             match is_taken {
                 true => Ok(Box::new(near) as Box<dyn Socket>),
@@ -141,6 +151,9 @@ impl Network for Wire {
         })
     }
 }
+
+/// More than any message of a test but one that is too long.
+const BUFFER: usize = 64 * 1024;
 
 /// A server's side of an address.
 pub(crate) struct Port {
