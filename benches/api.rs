@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use axum::{
@@ -21,10 +21,14 @@ use conflow::{
     accounts::Accounts,
     actor::{
         house::{self, House, Tasks},
+        journal::Journal,
         reception::{self, Reception},
     },
     api::{Api, Links, Settings},
+    callback::callbacks,
     conference,
+    delivery::Limits,
+    fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
     ids::{AccountId, Dialect, RoomId},
     library::{Done, Fetch, Library, LocalFlow},
@@ -33,7 +37,7 @@ use conflow::{
         sim::{self, Dial, Sim},
     },
     numbers::Numbers,
-    store::marks::Volatile,
+    store::{marks::Volatile, memory::Ledger},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http_body_util::BodyExt;
@@ -97,12 +101,24 @@ impl Crowd {
         let _guard = runtime.enter();
         let sim = Arc::new(Sim::new(sim::Settings::default()));
         let room_last = AtomicU64::new(0);
+        let mut accounts = Accounts::new([7; 32]);
+        accounts.add(&account(), TOKEN).expect("a token");
+        let accounts = Arc::new(accounts);
+        let client = Client::new(fetch::Settings::default(), Arc::new(Internet)).expect("good");
+        let (callbacks, courier) = callbacks(client, Limits::default());
+        tokio::spawn(courier.run(std::future::pending()));
+        let records = Arc::new(Ledger::default());
+        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks, records);
+        let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
             library: Arc::new(Shelf::default()),
             member_ids: Arc::new(Volatile::default()),
             room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
-            trace: Box::new(drop),
+            trace: Box::new({
+                let journal = journal.clone();
+                move |trace| journal.note(&trace)
+            }),
             stage: Box::new(Tasks),
         };
         let house = House::new(conference::Settings::default(), links);
@@ -115,10 +131,9 @@ impl Crowd {
             Arc::new(Reception::new(house.clone(), Arc::new(Shelf::default()), settings));
         let exchange: Arc<dyn Exchange> = reception.clone();
         sim.connect(Arc::downgrade(&exchange));
-        let mut accounts = Accounts::new([7; 32]);
-        accounts.add(&account(), TOKEN).expect("a token");
         let phones = Some(sim.clone());
-        let links = Links { house, reception: reception.clone(), accounts, phones };
+        let reception_ = reception.clone();
+        let links = Links { house, reception: reception_, journal, accounts, phones };
         let api = Api::new(links, Settings { rate_limit: None, ..Settings::default() });
         drop(_guard);
         Self { runtime, api, sim, _reception: reception, dialled: 0, kicked: 0 }

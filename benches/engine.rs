@@ -7,12 +7,12 @@ use std::{
     collections::VecDeque,
     hint::black_box,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use conflow::{
     actor::house::{House, Links, Tasks},
-    call::{Call, Direction, Party},
+    call::{Call, Direction, Party, Session, Spot},
     conference::{Ask, Command, Conference, Effect, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Entry, Event, Fetched, Flow, Run},
     ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
@@ -70,8 +70,9 @@ fn kick(mut room: Conference) {
     room.handle(now, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
     let mut wishes = Vec::new();
     for effect in effects {
-        if let Effect::Release { mut call, exit, member } = effect {
-            let spot = Some((RoomId::of(1), member));
+        if let Effect::Release { mut call, exit, member, sequence } = effect {
+            let sequence = sequence.unwrap_or_default();
+            let spot = Some(Spot { room: RoomId::of(1), member, sequence });
             black_box(call.left(now, &exit, spot, &mut wishes));
             black_box(wishes.drain(..).count());
             call.end();
@@ -99,8 +100,8 @@ fn new_call(now: Instant, n: u64) -> Box<Call> {
         caller_name: "".into(),
         direction: Direction::Inbound,
         dialect: Dialect::Vobiz,
-        headers: vec![],
         trusted: None,
+        session: Session::at(SystemTime::UNIX_EPOCH),
     };
     let limit = Duration::from_secs(14_400);
     Call::new(now, CallId::of(n.into()), account(), Arc::new(party), limit)

@@ -1,12 +1,16 @@
-//! Who may use the API: accounts and their tokens, kept as keyed hashes.
+//! Who may use the API: accounts and their tokens. What is asked of us is compared with keyed
+//! hashes; what we ask of others is signed with the tokens themselves, which nothing prints.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use blake3::Hash;
 
-use crate::ids::AccountId;
+use crate::{
+    ids::{AccountId, Dialect},
+    signature::Signer,
+};
 
-/// The accounts there are. Knows no token, only hashes of tokens.
+/// The accounts there are.
 pub struct Accounts {
     key: [u8; 32],
     rows: HashMap<Box<str>, Row>,
@@ -15,6 +19,17 @@ pub struct Accounts {
 struct Row {
     id: AccountId,
     tokens: Vec<Hash>,
+    /// With the newest token first.
+    plivo: Arc<Signer>,
+    vobiz: Arc<Signer>,
+}
+
+impl Row {
+    fn new(id: AccountId) -> Self {
+        let signer = |dialect| Arc::new(Signer { dialect, tokens: Vec::new(), parent_token: None });
+        let (plivo, vobiz) = (signer(Dialect::Plivo), signer(Dialect::Vobiz));
+        Self { id, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
+    }
 }
 
 /// One in use, and one that takes its place: a token is changed without a gap.
@@ -54,13 +69,16 @@ impl Accounts {
             return Err(TokenError::Unprintable { account });
         }
         let hash = self.hash(token);
-        let new = || Row { id: account.clone(), tokens: Vec::with_capacity(TOKENS_MAX) };
+        let new = || Row::new(account.clone());
         let row = self.rows.entry(account.as_str().into()).or_insert_with(new);
         if row.tokens.len() == TOKENS_MAX {
             return Err(TokenError::TooMany { account });
         }
 
         row.tokens.push(hash);
+        for signer in [&mut row.plivo, &mut row.vobiz] {
+            Arc::make_mut(signer).tokens.insert(0, token.to_owned());
+        }
         Ok(())
     }
 
@@ -72,6 +90,15 @@ impl Accounts {
         // All of them, each in constant time: `Hash` compares so.
         let is_theirs = row.tokens.iter().fold(false, |is_one, token| is_one | (*token == hash));
         is_theirs.then_some(&row.id)
+    }
+
+    /// What signs an account's requests.
+    pub fn signer(&self, account: &AccountId, dialect: Dialect) -> Option<Arc<Signer>> {
+        let row = self.rows.get(account.as_str())?;
+        Some(match dialect {
+            Dialect::Plivo => row.plivo.clone(),
+            Dialect::Vobiz => row.vobiz.clone(),
+        })
     }
 
     /// Every account.
@@ -139,5 +166,7 @@ mod tests {
         let mut accounts = Accounts::new([7; 32]);
         accounts.add(&account("MA1"), "s3cret").unwrap();
         assert_eq!(format!("{accounts:?}"), r#"{"MA1"}"#);
+        let signer = accounts.signer(&account("MA1"), Dialect::Plivo);
+        assert!(!format!("{signer:?}").contains("s3cret"));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::ids::{AccountId, Dialect};
+use crate::{
+    call::{Answer, Hook},
+    ids::{AccountId, Dialect},
+};
 
 /// The called numbers that the configuration knows.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +18,21 @@ pub struct Numbers {
 pub struct Row {
     /// Whose number it is.
     pub account: AccountId,
-    /// The name of a flow of that account.
-    pub flow: Arc<str>,
+    /// Where its calls' first document comes from.
+    pub source: Source,
+    /// `hangup_url`: told when such a call is over.
+    pub hangup: Option<Hook>,
     /// The dialect of its calls; the account's, if it says nothing.
     pub dialect: Option<Dialect>,
+}
+
+/// Where a first document comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The name of a flow of the account.
+    Flow(Arc<str>),
+    /// A URL.
+    Web(Answer),
 }
 
 impl Numbers {
@@ -47,7 +61,8 @@ mod tests {
     use super::*;
 
     fn row(account: &str, flow: &str) -> Row {
-        Row { account: account.parse().unwrap(), flow: flow.into(), dialect: None }
+        let (account, source) = (account.parse().unwrap(), Source::Flow(flow.into()));
+        Row { account, source, hangup: None, dialect: None }
     }
 
     #[test]

@@ -3,23 +3,33 @@
 use std::{sync::Arc, time::Instant};
 
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, error::TryRecvError},
+    sync::{
+        mpsc::{UnboundedReceiver, error::TryRecvError},
+        oneshot,
+    },
     time::{self, sleep_until},
 };
 
 use super::{Turn, house::House};
 use crate::{
     call::{Act, Call, Effect},
-    flow::{Cause, Fetched},
+    flow::{Cause, Fetched, Request},
     media::Heard,
 };
 
 /// What reaches a call on its own.
 #[derive(Debug)]
 pub(super) enum Letter {
-    Fetched { number: u32, fetched: Box<Fetched> },
-    HangUp { cause: Cause },
+    Fetched {
+        number: u32,
+        fetched: Box<Fetched>,
+    },
+    HangUp {
+        cause: Cause,
+    },
     Heard(Heard),
+    /// Answered once it is done.
+    Transfer(Box<(Request, oneshot::Sender<()>)>),
 }
 
 /// A queue holds 32 of them even when it is empty.
@@ -61,12 +71,18 @@ impl Actor {
     pub fn turn(&mut self, now: Instant) -> Turn {
         let Self { call, inbox, next, effects, house } = self;
         let Some(it) = call else { return Turn::Over };
+        let mut reply = None;
         let act = match next.take().map_or_else(|| inbox.try_recv(), Ok) {
             // What the call's own end has overtaken is not worth beginning.
             Ok(Letter::HangUp { cause }) => Act::End(it.ending(&cause.into())),
             Ok(_) if it.ends_at <= now => it.tick(now, effects),
             Ok(Letter::Fetched { number, fetched }) => it.fetched(now, number, *fetched, effects),
             Ok(Letter::Heard(heard)) => it.heard(now, heard, effects),
+            Ok(Letter::Transfer(transfer)) => {
+                let (request, asked) = *transfer;
+                reply = Some(asked);
+                it.transfer(request, effects)
+            }
             Err(TryRecvError::Empty) if it.deadline() <= now => it.tick(now, effects),
             Err(TryRecvError::Empty) => return Turn::Idle,
             Err(TryRecvError::Disconnected) => Act::End(it.ending(&Cause::Fault.into())),
@@ -78,6 +94,10 @@ impl Actor {
                 let call = call.take().expect("it has just acted");
                 house.go_on(now, call, act, effects);
             }
+        }
+        if let Some(reply) = reply {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(());
         }
         Turn::Busy
     }

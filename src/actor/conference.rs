@@ -25,7 +25,7 @@ use super::{
     house::{AskError, House, Trace},
 };
 use crate::{
-    call::{self, Call},
+    call::{self, Call, CallStatus, Spot},
     conference::{Ask, Command, Conference, Effect, Outcome, Settings, Ticket},
     flow::{Cause, Entry, Method, Purpose, Request},
     ids::{MemberId, RoomId, RoomKey},
@@ -242,28 +242,34 @@ impl Actor {
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
         match effect {
-            Effect::Fetch { number, url, call, dialect } => {
+            Effect::Fetch { number, url, call, party, moment } => {
                 let (key, room) = (self.key.clone(), self.id);
                 let request = Request {
                     url,
                     method: Method::Post,
                     purpose: Purpose::Sound,
-                    fields: vec![("ConferenceName", self.key.name.to_string())],
+                    // The two that are empty are so with the vendors (contract 4.5).
+                    fields: vec![
+                        ("ConferenceAction", moment.text().to_owned()),
+                        ("ConferenceName", self.key.name.to_string()),
+                        ("ConferenceUUID", String::new()),
+                        ("ConferenceMemberID", String::new()),
+                    ],
                     is_private: false,
                 };
-                let account = self.key.account.clone();
+                let (account, status) = (self.key.account.clone(), CallStatus::InProgress);
                 let reader = Reader::Room { key, room, number };
-                self.house.fetch(Fetch { account, dialect, call, reader, request });
+                self.house.fetch(Fetch { account, call, party, status, reader, request });
             }
             Effect::Media(order) => self.house.media(order),
             Effect::Publish(notice) => {
                 self.house.trace(Trace::Notice { key: self.key.clone(), notice });
             }
             Effect::Unname => self.house.unname(&self.key, self.id),
-            Effect::Release { member, mut call, exit } => {
+            Effect::Release { member, mut call, exit, sequence } => {
                 let cause = exit.cause;
                 self.house.trace(Trace::Left { call: call.id, member, cause });
-                let spot = (cause != Cause::Full).then_some((self.id, member));
+                let spot = sequence.map(|sequence| Spot { room: self.id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);
             }

@@ -16,18 +16,19 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 
+pub use super::trace::Trace;
 use super::{
     call::{self, Letter},
     conference::{self, Room},
 };
 use crate::{
-    call::{Act, Call, Effect},
-    conference::{Ask, Notice, Outcome, Refusal, Settings},
+    call::{Act, Answer, Call, Effect, News, Outgoing},
+    conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
-    flow::{Cause, Entry, Exit, Fetched},
+    flow::{Cause, Entry, Exit, Fetched, Request},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     library::{Fetch, Library, Reader},
-    media::{Backend, Ending, Heard, Order, Program, Report},
+    media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
     store::MemberIds,
 };
 
@@ -56,53 +57,6 @@ pub struct Links {
     pub stage: Box<dyn Stage>,
 }
 
-/// What the world can watch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Trace {
-    /// The call has begun an element.
-    Began {
-        /// The call.
-        call: CallId,
-        /// Its number within its document, from zero.
-        step: u32,
-    },
-    /// The call is over.
-    Ended {
-        /// The call.
-        call: CallId,
-        /// How.
-        ending: Ending,
-    },
-    /// The call is out of its conference, and not yet anywhere else.
-    Left {
-        /// The call.
-        call: CallId,
-        /// The place it had.
-        member: MemberId,
-        /// Why.
-        cause: Cause,
-    },
-    /// Something happened in a conference.
-    Notice {
-        /// Which.
-        key: RoomKey,
-        /// What.
-        notice: Notice,
-    },
-    /// The room was over when the call's turn came.
-    PassedOn {
-        /// The call.
-        call: CallId,
-    },
-    /// The call was not let in.
-    Refused {
-        /// The call.
-        call: CallId,
-        /// Why.
-        cause: Cause,
-    },
-}
-
 /// Who gives the actors their turns.
 pub trait Stage: Send + Sync {
     /// Takes on a call that is on its own.
@@ -129,6 +83,17 @@ impl Stage for Tasks {
 enum Place {
     Alone(mpsc::UnboundedSender<Letter>),
     Room { room: Arc<Room>, member: MemberId },
+}
+
+/// A transfer that has been asked for.
+#[derive(Debug)]
+pub enum Transferring {
+    /// Of a call on its own.
+    Call(oneshot::Receiver<()>),
+    /// Of a call between two places: ask again.
+    OnItsWay,
+    /// Of a member.
+    Room(oneshot::Receiver<Outcome>),
 }
 
 /// Why an ask brought no answer.
@@ -162,10 +127,73 @@ impl House {
 
     /// Takes in a new call, and begins its flow.
     pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
-        self.places.of(&call.id).admit(call.id, call.account.clone());
+        self.admit(&call);
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.go_on(now, call, act, &mut effects);
+    }
+
+    /// Takes in a new call that asks for its first document.
+    pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: Answer) {
+        self.admit(&call);
+        let mut effects = Vec::new();
+        let act = call.ask(answer, &mut effects);
+        self.go_on(now, call, act, &mut effects);
+    }
+
+    /// Calls somebody.
+    pub fn dial(self: &Arc<Self>, now: Instant, mut call: Box<Call>, out: Outgoing) {
+        self.admit(&call);
+        let mut effects = Vec::new();
+        let act = call.dial(now, out, &mut effects);
+        self.go_on(now, call, act, &mut effects);
+    }
+
+    /// Whether somebody can be called.
+    ///
+    /// # Errors
+    ///
+    /// There is no way to them.
+    pub fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+        self.links.media.can_dial(to)
+    }
+
+    fn admit(&self, call: &Call) {
+        self.places.of(&call.id).admit(call.id, call.account.clone());
+        self.tell(call, News::Begun);
+    }
+
+    /// Asks whoever has the call now to let it run another document. Silence says that it has gone
+    /// elsewhere meanwhile: ask again.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
+    pub fn transfer(&self, call: CallId, request: Request) -> Result<Transferring, AskError> {
+        let places = self.places.of(&call);
+        if !places.is_up(call) {
+            return Err(AskError::Gone);
+        }
+        Ok(match places.find(call) {
+            Some(Place::Alone(inbox)) => {
+                let (reply, answer) = oneshot::channel();
+                drop(inbox.send(Letter::Transfer(Box::new((request, reply)))));
+                Transferring::Call(answer)
+            }
+            Some(Place::Room { room, member }) => {
+                let (reply, answer) = oneshot::channel();
+                match room.ask(Ask::Transfer { member: *member, request }, reply) {
+                    Ok(()) | Err(AskError::Gone) => Transferring::Room(answer),
+                    Err(error) => return Err(error),
+                }
+            }
+            None => Transferring::OnItsWay,
+        })
+    }
+
+    /// Orders something of a call's backend that no machine waits for.
+    pub fn order(&self, order: Order) {
+        self.media(order);
     }
 
     /// Queues an ask, or says at once why not. A room that ends meanwhile answers by silence.
@@ -195,13 +223,17 @@ impl House {
         match heard {
             Heard::HungUp => self.hang_up(call, Cause::CallerLeft),
             Heard::Lost => self.hang_up(call, Cause::MediaLost),
-            Heard::Digit(_) | Heard::Hold(_) | Heard::Over(_) | Heard::Talk(_) => {
-                match self.places.of(&call).find(call) {
-                    Some(Place::Alone(inbox)) => drop(inbox.send(Letter::Heard(heard))),
-                    Some(Place::Room { room, member }) => room.report(*member, heard),
-                    None => (),
-                }
-            }
+            Heard::Answered
+            | Heard::Digit(_)
+            | Heard::Failed(_)
+            | Heard::Hold(_)
+            | Heard::Over(_)
+            | Heard::Ringing
+            | Heard::Talk(_) => match self.places.of(&call).find(call) {
+                Some(Place::Alone(inbox)) => drop(inbox.send(Letter::Heard(heard))),
+                Some(Place::Room { room, member }) => room.report(*member, heard),
+                None => (),
+            },
         }
     }
 
@@ -290,11 +322,16 @@ impl House {
                     self.media(order);
                     continue;
                 }
+                Effect::Tell(news) => {
+                    self.tell(call, news);
+                    continue;
+                }
                 Effect::Fetch { number, request } => (Reader::Call { number }, request),
                 Effect::Notify(request) => (Reader::Nobody, request),
             };
-            let (account, dialect) = (call.account.clone(), call.party.dialect);
-            self.fetch(Fetch { account, dialect, call: call.id, reader, request });
+            let (account, party) = (call.account.clone(), call.party.clone());
+            let status = call.status();
+            self.fetch(Fetch { account, call: call.id, party, status, reader, request });
         }
     }
 
@@ -374,6 +411,11 @@ impl House {
         (self.links.trace)(trace);
     }
 
+    fn tell(&self, call: &Call, news: News) {
+        let (account, party) = (call.account.clone(), call.party.clone());
+        self.trace(Trace::Call { account, call: call.id, party, news });
+    }
+
     /// Hands a request over. Its answer comes to whoever reads it, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch) {
         let house = self.clone();
@@ -401,9 +443,10 @@ impl House {
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
-        self.places.of(&call.id).remove(call.id);
         self.media(Order::End { call: call.id, ending });
-        self.trace(Trace::Ended { call: call.id, ending });
+        self.tell(&call, News::Ended(ending));
+        // Last: who finds no call any more finds all told of it.
+        self.places.of(&call.id).remove(call.id);
         call.end();
     }
 }

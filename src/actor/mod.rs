@@ -7,7 +7,9 @@
 pub mod call;
 pub mod conference;
 pub mod house;
+pub mod journal;
 pub mod reception;
+mod trace;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,19 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
 use super::house::House;
 use crate::{
-    call::{Call, Direction, Party},
+    call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     flow::Fetched,
-    ids::{AccountId, Dialect},
+    ids::{AccountId, CallId, Dialect},
     library::{Library, LocalFlow},
     media::{Arrival, Exchange, NoFlow, Report},
-    numbers::{Numbers, bare},
+    numbers::{Numbers, Row, Source, bare},
 };
 
 /// Takes calls in, for as long as it is open.
@@ -59,17 +59,42 @@ impl Reception {
         self.is_open.load(Ordering::SeqCst)
     }
 
+    /// Calls somebody on an account's behalf; false if no calls are made any more.
+    pub fn call_out(
+        &self,
+        call: CallId,
+        account: AccountId,
+        party: Party,
+        out: Outgoing,
+        time_limit: Option<Duration>,
+    ) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        tracing::info!(%call, %account, from = &*party.from, to = &*party.to, "a call goes out");
+        let now = Instant::now().into_std();
+        let limit = time_limit.unwrap_or(self.settings.call_time_limit);
+        self.house.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
+        true
+    }
+
     /// The number's row, else the file that is called as the called name, else the default one.
     fn route(&self, arrival: &Arrival) -> Result<Route, NoFlow> {
         let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint };
         let called = bare(&arrival.to);
         let row = self.settings.numbers.find(called, arrival.account.as_ref());
-        if let Some(row) = row {
-            let dialect = row.dialect.unwrap_or_else(|| self.dialect(&row.account));
-            let flow = LocalFlow { account: row.account.clone(), name: row.flow.clone(), dialect };
-            let hint = || no_flow(format!("the number's row names the flow {:?}", row.flow));
-            let document = self.library.local(&flow).ok_or_else(hint)?;
-            return Ok(Route { account: row.account.clone(), dialect, document });
+        if let Some(Row { account, source, hangup, dialect }) = row {
+            let dialect = dialect.unwrap_or_else(|| self.dialect(account));
+            let (account, hangup) = (account.clone(), hangup.clone());
+            let first = match source {
+                Source::Flow(name) => {
+                    let flow = LocalFlow { account: account.clone(), name: name.clone(), dialect };
+                    let hint = || no_flow(format!("the number's row names the flow {name:?}"));
+                    First::Document(self.library.local(&flow).ok_or_else(hint)?)
+                }
+                Source::Web(answer) => First::Ask(answer.clone()),
+            };
+            return Ok(Route { account, dialect, hangup, first });
         }
 
         let Some(account) = arrival.account.clone() else {
@@ -79,7 +104,8 @@ impl Reception {
         for name in [called, FLOW_DEFAULT] {
             let flow = LocalFlow { account: account.clone(), name: name.into(), dialect };
             if let Some(document) = self.library.local(&flow) {
-                return Ok(Route { account, dialect, document });
+                let first = First::Document(document);
+                return Ok(Route { account, dialect, hangup: None, first });
             }
         }
         let hint = format!(
@@ -97,7 +123,14 @@ impl Reception {
 struct Route {
     account: AccountId,
     dialect: Dialect,
-    document: Fetched,
+    hangup: Option<Hook>,
+    first: First,
+}
+
+/// How a call comes to its first document.
+enum First {
+    Ask(Answer),
+    Document(Fetched),
 }
 
 impl Exchange for Reception {
@@ -106,18 +139,36 @@ impl Exchange for Reception {
             let hint = "the engine is shutting down, and takes no new calls".to_owned();
             return Err(NoFlow { to: arrival.to, hint });
         }
-        let Route { account, dialect, document } = self.route(&arrival)?;
+        let Route { account, dialect, hangup, first } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
-        let direction = Direction::Inbound;
         tracing::info!(%call, %account, from = &*from, to = &*to, "a call comes in");
-        let party = Party { from, to, caller_name, direction, dialect, headers, trusted };
+        let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
+        let session = Session { hangup, headers, ..Session::at(wall()) };
+        let direction = Direction::Inbound;
+        let party = Party { from, to, caller_name, direction, dialect, trusted, session };
         let now = Instant::now().into_std();
         let limit = self.settings.call_time_limit;
-        self.house.begin(now, Call::new(now, call, account, Arc::new(party), limit), document);
+        let call = Call::new(now, call, account, Arc::new(party), limit);
+        match first {
+            First::Ask(answer) => self.house.ask_for_flow(now, call, answer),
+            First::Document(document) => self.house.begin(now, call, document),
+        }
         Ok(())
     }
 
     fn report(&self, report: Report) {
         self.house.report(report);
     }
+}
+
+/// The time on the wall.
+#[expect(clippy::disallowed_methods, reason = "calls are told when they began")]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+/// `X-PH-name` is known as `name`: each dialect puts a prefix of its own before it again.
+fn bare_header(name: Arc<str>) -> Arc<str> {
+    let prefix = name.get(..5).filter(|it| ["x-ph-", "x-vh-"].contains(&&*it.to_ascii_lowercase()));
+    prefix.map_or_else(|| name.clone(), |_| name[5..].into())
 }

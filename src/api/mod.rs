@@ -41,6 +41,7 @@ use crate::{
     accounts::Accounts,
     actor::{
         house::{AskError, House},
+        journal::Journal,
         reception::Reception,
     },
     conference::{Answer, Ask},
@@ -54,8 +55,10 @@ pub struct Links {
     pub house: Arc<House>,
     /// Knows whether calls are taken.
     pub reception: Arc<Reception>,
+    /// Live calls, records, and events.
+    pub journal: Arc<Journal>,
     /// Who may ask.
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
     /// The simulated phones; None, and their paths name nothing.
     pub phones: Option<Arc<Sim>>,
 }
@@ -130,7 +133,8 @@ pub struct Desk {
     /// The rooms.
     pub house: Arc<House>,
     reception: Arc<Reception>,
-    accounts: Accounts,
+    journal: Arc<Journal>,
+    accounts: Arc<Accounts>,
     phones: Option<Arc<Sim>>,
     voice: voice::Settings,
     requests: Option<PerAccount>,
@@ -139,11 +143,11 @@ pub struct Desk {
 
 impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
-        let Links { house, reception, accounts, phones } = links;
+        let Links { house, reception, journal, accounts, phones } = links;
         let Settings { voice, rate_limit, failure_limit } = settings;
         let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
         let failures = failure_limit.map(PerAddress::new);
-        Self { house, reception, accounts, phones, voice, requests, failures }
+        Self { house, reception, journal, accounts, phones, voice, requests, failures }
     }
 
     /// Asks a conference, and waits for its answer, but not for ever.

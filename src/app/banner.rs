@@ -20,6 +20,7 @@ pub(super) fn text(
     http: SocketAddr,
     flows: &[String],
     token_file: Option<&Path>,
+    is_open_to_itself: bool,
 ) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let url = format!("http://{}", reachable(http));
@@ -37,8 +38,10 @@ conflow {version}, in development mode (there is no configuration file)
   account  {id}, its token {token}
   flows    {folder}: {listed}
   phones   {}
+  requests {} (--fetch-allow)
 ",
-        if config.sim.on { "simulated" } else { "none (--sim=false)" }
+        if config.sim.on { "simulated" } else { "none (--sim=false)" },
+        if is_open_to_itself { "may go to this machine" } else { "may not go to this machine" },
     );
     if config.sim.on {
         let token = match token_file {
@@ -128,7 +131,7 @@ mod tests {
         let token = token.map(str::to_owned);
         let config = Config::load(Serve::default(), token, Path::new("/nowhere")).unwrap();
         let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
-        text(&config, http.parse().unwrap(), &flows, token_file.map(Path::new))
+        text(&config, http.parse().unwrap(), &flows, token_file.map(Path::new), true)
     }
 
     #[test]

@@ -102,7 +102,8 @@ mod tests {
             config.sip.bind.0.clear();
             let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
             let marks = Marks::open(folder).unwrap();
-            let engine = Engine::build(&config, marks, Arc::new(library(&config))).unwrap();
+            let library = Arc::new(library(&config));
+            let (engine, _) = Engine::build(&config, config.http.0, marks, library).unwrap();
             Self { engine, _temp: temp }
         }
 

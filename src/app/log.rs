@@ -24,10 +24,12 @@ use tracing_subscriber::{
 
 use crate::{
     actor::house::Trace,
+    call,
     cli::settings::{LogFormat, LogLevel},
-    conference::{News, Notice},
+    conference::{Being, News, Notice},
     config,
     ids::RoomKey,
+    media::Ending,
 };
 
 /// Some tenths of a second of a busy engine; at 200 bytes a line, a few megabytes.
@@ -85,10 +87,15 @@ impl Drop for Log {
 pub(super) fn note(trace: Trace) {
     match trace {
         Trace::Began { call, step } => tracing::debug!(%call, step, "an element begins"),
-        Trace::Ended { call, ending } => {
-            let (cause, code) = (ending.cause.name(), ending.cause.code());
-            tracing::info!(%call, cause, code, source = ending.source.text(), "the call has ended");
-        }
+        Trace::Call { call, news, .. } => match news {
+            call::News::Answered => tracing::debug!(%call, "the call is answered"),
+            call::News::Begun => tracing::debug!(%call, "the call begins"),
+            call::News::Ended(Ending { cause, source }) => {
+                let (cause, code, source) = (cause.name(), cause.code(), source.text());
+                tracing::info!(%call, cause, code, source, "the call has ended");
+            }
+            call::News::Rang => tracing::debug!(%call, "the far end rings"),
+        },
         Trace::Left { call, member, cause } => {
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
         }
@@ -111,12 +118,18 @@ fn tell(key: &RoomKey, notice: Notice) {
         };
     }
     match news {
-        News::Entered { member, call, is_first } => tell!(%member, %call, is_first, "entered"),
-        News::Exited { member, call, exit, is_last } => {
+        News::Entered { who: Being { member, call, .. }, is_first } => {
+            tell!(%member, %call, is_first, "entered");
+        }
+        News::Exited { who: Being { member, call, .. }, exit, is_last } => {
             tell!(%member, %call, cause = exit.cause.text(), is_last, "left");
         }
-        News::DigitsMatched { member, call, digits } => tell!(%member, %call, %digits, "typed"),
-        News::FloorTaken { member, call } => tell!(%member, %call, "has the floor"),
+        News::DigitsMatched { who: Being { member, call, .. }, digits } => {
+            tell!(%member, %call, %digits, "typed");
+        }
+        News::FloorTaken { who: Being { member, call, .. } } => {
+            tell!(%member, %call, "has the floor");
+        }
         News::Over => tell!("the conference is over"),
         News::Started => tell!("the conference has started"),
     }

@@ -29,25 +29,32 @@ use crate::{
     accounts::Accounts,
     actor::{
         house::{self, House, Tasks},
+        journal::Journal,
         reception::{self, Reception},
     },
     api::{self, Api, RateLimit, server, voice},
+    call::{Answer, Hook},
+    callback::{Courier, callbacks},
     cli::{
         self,
-        settings::{PlivoMembers, Secret, VobizAnswers},
+        settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
-    config::Config,
+    config::{self, Config},
+    delivery::Limits,
+    fetch::{self, Cidr, Client, Internet},
+    flow::Method,
     ids::RoomId,
-    library::{Library, LocalFlow, folder::Folder},
+    library::{Library, LocalFlow, folder::Folder, web::Web},
     media::{
         Backend, Exchange,
         sim::{self, Sim},
     },
-    numbers::{Numbers, Row},
+    numbers::{Numbers, Row, Source},
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
+        memory::Ledger,
     },
 };
 
@@ -85,13 +92,16 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let engine = Engine::build(&config, Marks::open(folder)?, library.clone())?;
+    let (engine, courier) = Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
+    let (closed, closing) = oneshot::channel::<()>();
+    let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);
     if config.file.is_none() {
         let flows = library.names(&config.accounts[0].id);
-        banner::print(&banner::text(&config, http, &flows, token_file.as_deref()))?;
+        let is_open = is_open_to_itself(&config, http);
+        banner::print(&banner::text(&config, http, &flows, token_file.as_deref(), is_open))?;
     }
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -108,7 +118,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
     if let Some(phones) = &engine.phones {
         phones.drain();
     }
-    let patience = Duration::from_secs(config.drain.get().into());
+    let patience = patience(&config);
     let is_drained = select! {
         () = drain::drain(&engine.house, &engine.reception, patience) => true,
         name = sign() => {
@@ -119,6 +129,9 @@ pub async fn serve(mut config: Config) -> Result<()> {
     drop(stop);
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
+        // The calls' last callbacks are queued by now.
+        drop(closed);
+        drop(couriering.await);
     }
     if let Some(phones) = engine.phones {
         phones.close().await;
@@ -132,6 +145,10 @@ pub async fn serve(mut config: Config) -> Result<()> {
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn patience(config: &Config) -> Duration {
+    Duration::from_secs(config.drain.get().into())
+}
 
 async fn bind(http: SocketAddr) -> Result<TcpListener> {
     let bound = TcpListener::bind(http).await;
@@ -182,8 +199,26 @@ fn library(config: &Config) -> Folder {
 }
 
 impl Engine {
-    fn build(config: &Config, marks: Marks, library: Arc<Folder>) -> Result<Self> {
+    fn build(
+        config: &Config,
+        http: SocketAddr,
+        marks: Marks,
+        folder: Arc<Folder>,
+    ) -> Result<(Self, Courier)> {
         let marks = Arc::new(marks);
+        let mut accounts = Accounts::new(random()?);
+        for account in &config.accounts {
+            for Secret(token) in &account.tokens {
+                accounts.add(&account.id, token)?;
+            }
+        }
+        let accounts = Arc::new(accounts);
+        let client = Client::new(requests(config, http), Arc::new(Internet))?;
+        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
+        let records = Arc::new(Ledger::default());
+        let journal =
+            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks, records));
         let sim = Arc::new(Sim::new(sim::Settings {
             speech_ms_per_char: config.sim.speech_ms_per_char.get(),
             beep_ms: config.sim.beep_ms.get(),
@@ -199,7 +234,13 @@ impl Engine {
             library: library.clone(),
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            trace: Box::new(log::note),
+            trace: Box::new({
+                let journal = journal.clone();
+                move |trace| {
+                    journal.note(&trace);
+                    log::note(trace);
+                }
+            }),
             stage: Box::new(Tasks),
         };
         let members_max = config.members_max.get() as usize;
@@ -212,34 +253,61 @@ impl Engine {
         }
         let phones = phones.map(|it| it.open(&house, exchange));
 
-        let mut accounts = Accounts::new(random()?);
-        for account in &config.accounts {
-            for Secret(token) in &account.tokens {
-                accounts.add(&account.id, token)?;
-            }
-        }
         let simulated = config.sim.on.then_some(sim);
         let links = api::Links {
             house: house.clone(),
             reception: reception.clone(),
+            journal,
             accounts,
             phones: simulated,
         };
         let api = Api::new(links, edge(config));
-        Ok(Self { house, reception, marks, api, phones })
+        Ok((Self { house, reception, marks, api, phones }, courier))
     }
 }
 
 fn calls(config: &Config) -> reception::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
-        let (account, flow) = (number.account.clone(), (*number.flow).into());
-        numbers.insert(&number.called, Row { account, flow, dialect: number.dialect });
+        numbers.insert(&number.called, row(number));
     }
     let accounts = config.accounts.iter().map(|it| (it.id.clone(), it.dialect)).collect();
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
     reception::Settings { numbers, accounts, call_time_limit }
 }
+
+fn row(number: &config::Number) -> Row {
+    let method = match number.answer_method.unwrap_or_default() {
+        HttpMethod::Get => Method::Get,
+        HttpMethod::Post => Method::Post,
+    };
+    let hook = |url: &String, method| Hook { url: url.as_str().into(), method };
+    let source = match (&number.answer_url, &number.flow) {
+        (Some(url), _) => {
+            let fallback = number.fallback_url.as_ref().map(|url| hook(url, method));
+            Source::Web(Answer { hook: hook(url, method), fallback })
+        }
+        (None, flow) => Source::Flow(flow.as_deref().unwrap_or_default().into()),
+    };
+    let hangup = number.hangup_url.as_ref().map(|url| hook(url, Method::Post));
+    Row { account: number.account.clone(), source, hangup, dialect: number.dialect }
+}
+
+/// In development, the receivers are on this machine as well.
+fn requests(config: &Config, http: SocketAddr) -> fetch::Settings {
+    let mut allow: Vec<_> = config.fetch.allow.iter().map(|Network(cidr)| *cidr).collect();
+    if is_open_to_itself(config, http) {
+        allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
+    }
+    fetch::Settings { allow, authorities: Vec::new() }
+}
+
+/// Whether requests to this machine are let through: only this machine can ask for them.
+fn is_open_to_itself(config: &Config, http: SocketAddr) -> bool {
+    config.file.is_none() && http.ip().is_loopback()
+}
+
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 fn edge(config: &Config) -> api::Settings {
     let requests = NonZeroU32::new(config.rate_limit.get());
@@ -271,8 +339,8 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
             drop(library.local(&flow(name)));
         }
         for number in config.numbers.iter().filter(|it| it.account == account.id) {
-            if !names.contains(&number.flow) {
-                let (called, flow, id) = (&number.called, &number.flow, &account.id);
+            if let Some(flow) = number.flow.as_ref().filter(|it| !names.contains(it)) {
+                let (called, id) = (&number.called, &account.id);
                 let folder = config.flows.join(id.as_str());
                 tracing::warn!(
                     "{called} leads nowhere: there is no {flow}.xml in {}",

@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config},
     ids::{AccountId, CallId},
     media::{
-        Backend, Exchange, Order, What,
+        Backend, Exchange, NoWay, Order, What,
         plane::{self, Loader, Plane},
         sip::{self, Sip, settings::Trunk},
     },
@@ -49,6 +49,11 @@ impl Backend for Backends {
         let [one, other] = &self.0;
         one.send(order.clone());
         other.send(order);
+    }
+
+    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+        let [one, other] = &self.0;
+        one.can_dial(to).or_else(|_| other.can_dial(to))
     }
 }
 

@@ -5,11 +5,14 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::phones::{Endpoint, Sip, Speech, Trunk};
-use crate::ids::Dialect;
+use crate::{
+    fetch::{BadCidr, Cidr},
+    ids::Dialect,
+};
 
 /// One layer of settings.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -46,6 +49,9 @@ pub struct Settings {
     /// The voice API.
     #[command(flatten)]
     pub voice: Voice,
+    /// Requests that the engine makes.
+    #[command(flatten)]
+    pub fetch: Fetch,
     /// Simulated phones.
     #[command(flatten)]
     pub sim: Sim,
@@ -97,6 +103,22 @@ pub struct Voice {
     /// [default: documented].
     #[arg(long = "voice-vobiz", env = "CONFLOW_VOICE_VOBIZ", help_heading = "Voice API")]
     pub vobiz: Option<VobizAnswers>,
+}
+
+/// Requests that the engine makes.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fetch {
+    /// Addresses that may be asked beside the public ones, as 10.0.0.0/8 [default: none; those of
+    /// this machine in development, if HTTP is served on one of them].
+    #[arg(
+        long = "fetch-allow",
+        env = "CONFLOW_FETCH_ALLOW",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        help_heading = "Requests"
+    )]
+    pub allow: Option<Vec<Network>>,
 }
 
 /// Simulated phones.
@@ -157,8 +179,16 @@ pub struct Number {
     pub called: Spanned<String>,
     /// Whose it is.
     pub account: Spanned<String>,
-    /// The name of a flow of that account.
-    pub flow: String,
+    /// The name of a flow of that account; else there is an `answer_url`.
+    pub flow: Option<String>,
+    /// What its calls ask for their first document.
+    pub answer_url: Option<String>,
+    /// How `answer_url` and `fallback_url` are asked [default: POST].
+    pub answer_method: Option<HttpMethod>,
+    /// What is asked when `answer_url` has brought none.
+    pub fallback_url: Option<String>,
+    /// What is told when a call is over.
+    pub hangup_url: Option<String>,
     /// The dialect of its calls; the account's, if it says nothing.
     pub dialect: Option<Dialect>,
 }
@@ -213,6 +243,21 @@ pub enum VobizAnswers {
     Live,
 }
 
+/// How a URL is asked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// The fields are in the query.
+    Get,
+    /// The fields are in the body.
+    #[default]
+    Post,
+}
+
+/// Some addresses: `10.0.0.0/8`, `::1`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network(pub Cidr);
+
 /// An address and a port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Address(pub SocketAddr);
@@ -248,6 +293,7 @@ impl Settings {
                 plivo: self.voice.plivo.or(below.voice.plivo),
                 vobiz: self.voice.vobiz.or(below.voice.vobiz),
             },
+            fetch: Fetch { allow: self.fetch.allow.or(below.fetch.allow) },
             sim: Sim {
                 on: self.sim.on.or(below.sim.on),
                 speech_ms_per_char: self.sim.speech_ms_per_char.or(below.sim.speech_ms_per_char),
@@ -276,6 +322,26 @@ impl FromStr for Address {
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: BadCidr| error.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -338,7 +404,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(Self::HIDDEN)
     }
 }

@@ -11,7 +11,7 @@ use super::{
     Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, member::Member,
 };
 use crate::{
-    flow::{Cause, Exit},
+    flow::{Cause, Exit, Request},
     ids::{CallId, MemberId},
     media::{Address, AnnouncementKind, Order, Sound},
 };
@@ -33,6 +33,7 @@ impl Conference {
             }
             Ask::Mute { who, on } => self.mute(who, on, effects),
             Ask::Roster => Ok(Answer::Roster(Box::new(self.roster(now)))),
+            Ask::Transfer { member, request } => self.transfer(member, request),
         }
     }
 
@@ -43,6 +44,13 @@ impl Conference {
             self.fuse();
         }
         Ok(Answer::Members(chosen))
+    }
+
+    fn transfer(&mut self, id: MemberId, request: Request) -> Outcome {
+        let member = self.members.get_mut(&id).ok_or(Refusal::NoMember)?;
+        member.call.transfer_once_out(request);
+        self.take_out(id, &Cause::Transferred.into());
+        Ok(Answer::Members(vec![id]))
     }
 
     fn mute(&mut self, who: Who, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {

@@ -50,8 +50,8 @@ impl Conference {
             self.relay(id, digit, effects);
         }
         if let Some(pattern) = longest_match(patterns, &keys) {
-            let (call, digits) = (self.members[&id].call.id, pattern.clone());
-            return self.publish(News::DigitsMatched { member: id, call, digits }, effects);
+            let (who, digits) = (self.members[&id].being(id), pattern.clone());
+            return self.publish(News::DigitsMatched { who, digits }, effects);
         }
         self.keep(now, id, keys, patterns);
     }

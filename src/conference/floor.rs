@@ -64,8 +64,8 @@ impl Conference {
         let is_new = next != self.floor.holder;
         self.floor.holder = next;
         if let Some(member) = next.filter(|_| is_new) {
-            let call = self.members[&member].call.id;
-            self.publish(News::FloorTaken { member, call }, effects);
+            let who = self.members[&member].being(member);
+            self.publish(News::FloorTaken { who }, effects);
         }
     }
 }

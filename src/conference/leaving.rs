@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, Effect, News,
+    Conference, Effect, Moment, News,
     member::{Leaver, Member},
     sounds::Stater,
     state::{Due, Phase},
@@ -75,18 +75,21 @@ impl Conference {
             effects.push_back(Order::Remove { room: self.id, calls }.into());
             self.sound_exit(now, exit_cues(announced().map(|it| &it.member)), effects);
         }
+        let mut sequence = self.sequence_last();
         for Leaver { id, member, exit } in announced() {
             left -= 1;
-            let (member, call, exit) = (*id, member.call.id, exit.clone());
+            let (who, exit) = (member.being(*id), exit.clone());
             let is_last = is_over && left == 0;
-            self.publish(News::Exited { member, call, exit, is_last }, effects);
+            self.publish(News::Exited { who, exit, is_last }, effects);
         }
         if is_over {
             self.publish(News::Over, effects);
             effects.push_back(Effect::Unname);
         }
-        for Leaver { id: member, member: Member { call, .. }, exit } in leavers {
-            effects.push_back(Effect::Release { member, call, exit });
+        for Leaver { id: member, member: Member { call, announced, .. }, exit } in leavers {
+            sequence += u64::from(announced);
+            let sequence = announced.then_some(sequence);
+            effects.push_back(Effect::Release { member, call, exit, sequence });
         }
     }
 
@@ -105,7 +108,7 @@ impl Conference {
             let only: Vec<_> = self.members.keys().copied().collect();
             self.seat(only.into_iter(), effects);
         }
-        self.cue(now, cues, effects);
+        self.cue(now, Moment::Exit, cues, effects);
     }
 }
 

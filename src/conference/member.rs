@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use super::Being;
 use crate::{
     call::Call,
     flow::{Entry, Exit},
@@ -56,6 +57,11 @@ impl Member {
             wait_sound: None,
             entry,
         }
+    }
+
+    pub(super) fn being(&self, member: MemberId) -> Being {
+        let (party, entry) = (self.call.party.clone(), self.entry.clone());
+        Being { member, call: self.call.id, party, entry }
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 pub use self::state::{Conference, FUSE, Settings};
 use crate::{
     call::{Call, Party},
-    flow::{Cause, Entry, Exit},
-    ids::{CallId, Dialect, MemberId, RoomId},
+    flow::{Cause, Entry, Exit, Request},
+    ids::{CallId, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 
@@ -126,6 +126,35 @@ pub enum Ask {
     },
     /// Who is here.
     Roster,
+    /// Takes a member out, and its call goes on with another document.
+    Transfer {
+        /// Whom.
+        member: MemberId,
+        /// The document.
+        request: Request,
+    },
+}
+
+/// When a sound of the conference is heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// When a member comes (`enterSound`).
+    Enter,
+    /// When a member goes (`exitSound`).
+    Exit,
+    /// While a member waits (`waitSound`).
+    Wait,
+}
+
+impl Moment {
+    /// `ConferenceAction` (contract 4.5).
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Enter => "enterSound",
+            Self::Exit => "exitSound",
+            Self::Wait => "waitSound",
+        }
+    }
 }
 
 /// Which members an ask is about.
@@ -148,8 +177,10 @@ pub enum Effect {
         url: Arc<str>,
         /// The call that stated the URL.
         call: CallId,
-        /// That call's, whose defaults hold in the document.
-        dialect: Dialect,
+        /// Who that is; its dialect's defaults hold in the document.
+        party: Arc<Party>,
+        /// When it is heard.
+        moment: Moment,
     },
     /// Tells the backend.
     Media(Order),
@@ -165,6 +196,8 @@ pub enum Effect {
         call: Box<Call>,
         /// How it left.
         exit: Exit,
+        /// The number of the notice of its exit; None if nobody was told that it came.
+        sequence: Option<u64>,
     },
     /// Answers an ask.
     Reply {
@@ -246,19 +279,15 @@ pub struct Notice {
 pub enum News {
     /// A member came in.
     Entered {
-        /// The place.
-        member: MemberId,
-        /// The call.
-        call: CallId,
+        /// Who.
+        who: Being,
         /// Nobody else is here.
         is_first: bool,
     },
     /// A member left.
     Exited {
-        /// The place.
-        member: MemberId,
-        /// The call.
-        call: CallId,
+        /// Who.
+        who: Being,
         /// How.
         exit: Exit,
         /// Nobody is left.
@@ -266,22 +295,42 @@ pub enum News {
     },
     /// A pattern of a member's `digitsMatch` was typed.
     DigitsMatched {
-        /// The place.
-        member: MemberId,
-        /// The call.
-        call: CallId,
+        /// Who.
+        who: Being,
         /// The pattern.
         digits: Arc<str>,
     },
     /// A member got the floor.
     FloorTaken {
-        /// The place.
-        member: MemberId,
-        /// The call.
-        call: CallId,
+        /// Who.
+        who: Being,
     },
     /// The room is over; nothing follows.
     Over,
     /// Somebody with `startConferenceOnEnter` has come.
     Started,
+}
+
+impl News {
+    /// Whom it is about, if one.
+    pub fn who(&self) -> Option<&Being> {
+        match self {
+            Self::Entered { who, .. } | Self::Exited { who, .. } => Some(who),
+            Self::DigitsMatched { who, .. } | Self::FloorTaken { who } => Some(who),
+            Self::Over | Self::Started => None,
+        }
+    }
+}
+
+/// A member, as subscribers are told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Being {
+    /// The place.
+    pub member: MemberId,
+    /// The call.
+    pub call: CallId,
+    /// Who speaks with whom.
+    pub party: Arc<Party>,
+    /// On what terms: who is told, among them.
+    pub entry: Arc<Entry>,
 }

@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, state::Due};
+use super::{Conference, Effect, Moment, state::Due};
 use crate::{
-    call::Call,
+    call::{Call, Party},
     flow::Cue,
-    ids::{CallId, Dialect, MemberId},
+    ids::{CallId, MemberId},
     media::{Hears, Order, Program, What},
 };
 
@@ -32,15 +32,15 @@ struct Awaited {
 }
 
 /// On whose behalf a document is fetched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stater {
     call: CallId,
-    dialect: Dialect,
+    party: Arc<Party>,
 }
 
 impl From<&Call> for Stater {
     fn from(call: &Call) -> Self {
-        Self { call: call.id, dialect: call.party.dialect }
+        Self { call: call.id, party: call.party.clone() }
     }
 }
 
@@ -68,6 +68,7 @@ impl Conference {
     pub(super) fn cue(
         &mut self,
         now: Instant,
+        moment: Moment,
         cues: impl IntoIterator<Item = (Cue, Stater)>,
         effects: &mut VecDeque<Effect>,
     ) {
@@ -76,7 +77,8 @@ impl Conference {
                 Ok(program) => self.play_to_room(program, effects),
                 Err(url) => {
                     let late_at = Some(now + SOUND_WAIT_MAX);
-                    self.fetch(url, stater, Awaited { place: Place::Room, late_at }, effects);
+                    let awaited = Awaited { place: Place::Room, late_at };
+                    self.fetch(url, moment, stater, awaited, effects);
                 }
             }
         }
@@ -92,7 +94,7 @@ impl Conference {
         self.place(vec![stater.call], Hears::Wait(program), effects);
         if let Some(Err(url)) = sound {
             let awaited = Awaited { place: Place::Waiting(id), late_at: None };
-            self.fetch(url, stater, awaited, effects);
+            self.fetch(url, Moment::Wait, stater, awaited, effects);
         }
     }
 
@@ -135,6 +137,7 @@ impl Conference {
     fn fetch(
         &mut self,
         url: Arc<str>,
+        moment: Moment,
         stater: Stater,
         awaited: Awaited,
         effects: &mut VecDeque<Effect>,
@@ -145,8 +148,8 @@ impl Conference {
             self.due(at, Due::Fetch(number));
         }
         self.sounds.awaited.insert(number, awaited);
-        let Stater { call, dialect } = stater;
-        effects.push_back(Effect::Fetch { number, url, call, dialect });
+        let Stater { call, party } = stater;
+        effects.push_back(Effect::Fetch { number, url, call, party, moment });
     }
 }
 

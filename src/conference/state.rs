@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Command, Effect, News, Notice, Outcome, Refusal, Ticket,
+    Command, Effect, Moment, News, Notice, Outcome, Refusal, Ticket,
     digits::Typed,
     floor::Floor,
     member::{Leaver, Member, Seat},
@@ -185,7 +185,8 @@ impl Conference {
             self.members_max = stated.map(|it| it.min(self.settings.members_max));
         }
 
-        self.publish(News::Entered { member: id, call, is_first }, effects);
+        let who = self.members[&id].being(id);
+        self.publish(News::Entered { who, is_first }, effects);
         if entry.muted {
             effects.push_back(Order::Mute { room: self.id, calls: vec![call], on: true }.into());
         }
@@ -207,7 +208,7 @@ impl Conference {
         if self.phase == Phase::Live {
             let stater = Stater::from(&*self.members[&id].call);
             let cue = entry.enter_sound.clone().map(|cue| (cue, stater));
-            self.cue(now, cue, effects);
+            self.cue(now, Moment::Enter, cue, effects);
         }
     }
 
@@ -277,8 +278,8 @@ impl Conference {
             }
             Heard::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
             Heard::Lost => self.take_out(id, &Cause::MediaLost.into()),
-            // The room has ordered nothing that it waits for.
-            Heard::Over(_) => (),
+            // The room has ordered nothing that it waits for, and its members are answered.
+            Heard::Answered | Heard::Failed(_) | Heard::Over(_) | Heard::Ringing => (),
             Heard::Talk(on) => self.floor.talk(id, on),
         }
     }
@@ -314,6 +315,10 @@ impl Conference {
         self.sequence += 1;
         let notice = Notice { room: self.id, sequence: self.sequence, news };
         effects.push_back(Effect::Publish(notice));
+    }
+
+    pub(super) fn sequence_last(&self) -> u64 {
+        self.sequence
     }
 
     pub(super) fn is_live(&self) -> bool {

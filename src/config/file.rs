@@ -7,6 +7,7 @@ use toml::Spanned;
 use super::{Account, ConfigError, Number};
 use crate::{
     cli::settings::{self, Secret, Settings},
+    fetch::Target,
     numbers::bare,
 };
 
@@ -105,10 +106,23 @@ impl Source<'_> {
                 return fault(format!("{called} has a [[number]] already, in line {line}"));
             }
             let owner = self.owner(&row.account, accounts)?;
+            if row.flow.is_some() == row.answer_url.is_some() {
+                return fault("give either flow or answer_url".to_owned());
+            }
+            let urls = [&row.answer_url, &row.fallback_url, &row.hangup_url];
+            for url in urls.into_iter().flatten() {
+                if let Err(error) = Target::parse(url) {
+                    return fault(format!("{url}: {error}"));
+                }
+            }
             numbers.push(Number {
                 called: called.to_owned(),
                 account: owner.id.clone(),
                 flow: row.flow.clone(),
+                answer_url: row.answer_url.clone(),
+                answer_method: row.answer_method,
+                fallback_url: row.fallback_url.clone(),
+                hangup_url: row.hangup_url.clone(),
                 dialect: row.dialect,
             });
         }

@@ -42,6 +42,8 @@ pub struct Config {
     pub log: Log,
     /// The voice API.
     pub voice: Voice,
+    /// Requests that the engine makes.
+    pub fetch: Fetch,
     /// Simulated phones.
     pub sim: Sim,
     /// Real phones.
@@ -83,6 +85,13 @@ pub struct Voice {
     pub vobiz: settings::VobizAnswers,
 }
 
+/// `[fetch]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fetch {
+    /// Addresses that may be asked beside the public ones.
+    pub allow: Vec<settings::Network>,
+}
+
 /// `[sim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Sim {
@@ -115,7 +124,20 @@ pub struct Number {
     /// Whose it is.
     pub account: AccountId,
     /// The name of a flow of that account.
-    pub flow: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// What its calls ask for their first document, if there is no flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_url: Option<String>,
+    /// How.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_method: Option<settings::HttpMethod>,
+    /// What is asked when that has brought none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_url: Option<String>,
+    /// What is told when a call is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hangup_url: Option<String>,
     /// The dialect of its calls; the account's, if it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
@@ -244,6 +266,7 @@ impl Config {
                 plivo: layer.voice.plivo.unwrap_or_default(),
                 vobiz: layer.voice.vobiz.unwrap_or_default(),
             },
+            fetch: Fetch { allow: layer.fetch.allow.unwrap_or_default() },
             sim: Sim {
                 on: layer.sim.on.unwrap_or(is_development),
                 speech_ms_per_char: layer.sim.speech_ms_per_char.unwrap_or(Count::new(60)),

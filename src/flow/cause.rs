@@ -37,6 +37,8 @@ pub enum Cause {
     Starred,
     /// The room's time limit.
     TimeUp,
+    /// A REST transfer: another document takes the place of this one.
+    Transferred,
 }
 
 impl Cause {
@@ -54,6 +56,7 @@ impl Cause {
         Self::MediaLost,
         Self::Starred,
         Self::TimeUp,
+        Self::Transferred,
     ];
 
     /// As callbacks, logs and metrics have it (`ConferenceExitCause`).
@@ -71,6 +74,7 @@ impl Cause {
             Self::MediaLost => "media-lost",
             Self::Starred => "starred",
             Self::TimeUp => "time-up",
+            Self::Transferred => "transferred",
         }
     }
 
@@ -78,7 +82,7 @@ impl Cause {
     pub fn ending(self, dialect: Dialect) -> Option<Ending> {
         let (cause, source) = match self {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
-            Self::Kicked | Self::Starred | Self::TimeUp => return None,
+            Self::Kicked | Self::Starred | Self::TimeUp | Self::Transferred => return None,
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
             Self::HungUpByApi => (HangupCause::Normal, HangupSource::ApiRequest),
@@ -97,7 +101,7 @@ impl Cause {
             Self::Ended | Self::Full | Self::HungUpByApi | Self::Kicked | Self::MediaLost => {
                 HangupCause::EndOfXml
             }
-            Self::Starred | Self::TimeUp => HangupCause::EndOfXml,
+            Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }
     }

@@ -109,6 +109,11 @@ impl Run {
         }
     }
 
+    /// The call is up before its first document: it is one that we have made.
+    pub fn is_picked_up(&mut self) {
+        self.is_answered = true;
+    }
+
     /// Takes one event to its end; appends effects in order. Elements that need no waiting run on
     /// at once. An event that the current element does not wait for changes nothing.
     pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {

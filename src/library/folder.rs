@@ -86,11 +86,14 @@ impl Folder {
 
 impl Library for Folder {
     fn fetch(&self, fetch: Fetch, done: Done) {
-        let Fetch { account, dialect, request, .. } = &fetch;
+        let Fetch { account, party, request, .. } = &fetch;
         let fetched = match request.url.split_once(':') {
             Some((FLOW, name)) => {
-                let flow =
-                    LocalFlow { account: account.clone(), name: name.into(), dialect: *dialect };
+                let flow = LocalFlow {
+                    account: account.clone(),
+                    name: name.into(),
+                    dialect: party.dialect,
+                };
                 self.local(&flow).unwrap_or_else(|| Err(self.missing(account, name)))
             }
             Some(("http" | "https", _)) => Err(Missing::Unreachable(NO_HTTP.into())),
@@ -123,8 +126,7 @@ impl Library for Folder {
     }
 }
 
-const NO_HTTP: &str = "documents are not fetched over HTTP yet: \
-    put the flow into the flows folder, and write flow:NAME";
+const NO_HTTP: &str = "the flows folder has no documents of the web";
 
 fn too_long() -> Missing {
     let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB are few");
@@ -143,12 +145,17 @@ fn say(name: &str, fetched: &Fetched) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink, time::Duration};
+    use std::{
+        fs,
+        os::unix::fs::symlink,
+        time::{Duration, SystemTime},
+    };
 
     use tempfile::{TempDir, tempdir};
 
     use super::*;
     use crate::{
+        call::{CallStatus, Direction, Party, Session},
         flow::{Flow, Method, Purpose, Request},
         ids::CallId,
         library::Reader,
@@ -307,10 +314,20 @@ mod tests {
             fields: vec![],
             is_private: false,
         };
+        let party = Party {
+            from: "100".into(),
+            to: "200".into(),
+            caller_name: "".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Vobiz,
+            trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
+        };
         let fetch = Fetch {
             account: DEV.parse().unwrap(),
-            dialect: Dialect::Vobiz,
             call: CallId::of(1),
+            party: Arc::new(party),
+            status: CallStatus::InProgress,
             reader: Reader::Call { number: 7 },
             request,
         };

@@ -3,10 +3,12 @@
 pub mod documents;
 pub mod folder;
 mod shelf;
+pub mod web;
 
 use std::sync::Arc;
 
 use crate::{
+    call::{CallStatus, Party},
     flow::{Fetched, Request},
     ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
 };
@@ -16,10 +18,12 @@ use crate::{
 pub struct Fetch {
     /// Whose: local documents are those of this account.
     pub account: AccountId,
-    /// Whose defaults hold in the document.
-    pub dialect: Dialect,
     /// The call on whose behalf it is.
     pub call: CallId,
+    /// Who that is; its dialect's defaults hold in the document.
+    pub party: Arc<Party>,
+    /// How far that has come.
+    pub status: CallStatus,
     /// Who gets the answer.
     pub reader: Reader,
     /// What.

@@ -42,6 +42,22 @@ pub enum Order {
         /// The call.
         call: CallId,
     },
+    /// Calls somebody. What comes of it is [`Heard::Ringing`], then [`Heard::Answered`] or
+    /// [`Heard::Failed`]. It goes on until then, or until [`Order::End`].
+    Dial {
+        /// The call.
+        call: CallId,
+        /// On whose behalf.
+        account: AccountId,
+        /// Who calls.
+        from: Arc<str>,
+        /// Who is called, as [`Backend::can_dial`] has been asked.
+        to: Arc<str>,
+        /// The display name, or nothing.
+        caller_name: Arc<str>,
+        /// Headers for the far end: names without their prefix, and values.
+        headers: Arc<[(Arc<str>, Arc<str>)]>,
+    },
     /// Opens early media on a ringing call (SIP 183): what follows is heard before the answer.
     EarlyMedia {
         /// The call.
@@ -69,6 +85,23 @@ pub enum Order {
     Stop {
         /// The call.
         call: CallId,
+    },
+    /// Plays a program to one call, over whatever else it hears, in a room or not; ends the one
+    /// of the same kind before.
+    PlayOver {
+        /// The call.
+        call: CallId,
+        /// Play or Speak.
+        kind: AnnouncementKind,
+        /// What to play.
+        program: Program,
+    },
+    /// Stops what [`Order::PlayOver`] has begun. Nothing happens if it is over already.
+    StopOver {
+        /// The call.
+        call: CallId,
+        /// Play or Speak.
+        kind: AnnouncementKind,
     },
     /// Sends key presses to the far end. At the end comes [`Heard::Over`] with this number.
     SendDigits {
@@ -157,9 +190,12 @@ impl Order {
     pub fn calls(&self) -> &[CallId] {
         match self {
             Self::Answer { call }
+            | Self::Dial { call, .. }
             | Self::EarlyMedia { call }
             | Self::End { call, .. }
             | Self::Play { call, .. }
+            | Self::PlayOver { call, .. }
+            | Self::StopOver { call, .. }
             | Self::Stop { call }
             | Self::SendDigits { call, .. } => slice::from_ref(call),
             Self::Place { calls, .. }
@@ -251,8 +287,12 @@ pub struct Report {
 /// What a backend hears of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Heard {
+    /// The far end, which we have called, has picked up.
+    Answered,
     /// The far end pressed a key: one of `0-9*#ABCD`.
     Digit(char),
+    /// The far end, which we have called, cannot be had.
+    Failed(HangupCause),
     /// The far end holds us (true: sendonly, inactive), or is back.
     Hold(bool),
     /// The far end has hung up.
@@ -261,6 +301,8 @@ pub enum Heard {
     Lost,
     /// The order with this number has come to its end.
     Over(u32),
+    /// The far end, which we have called, rings.
+    Ringing,
     /// The far end began (true) or ceased to talk. Muted or not: the engine knows that.
     Talk(bool),
 }
@@ -270,6 +312,25 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes an order. It has taken effect when this returns; nothing in it waits, and no report
     /// is made from within.
     fn send(&self, order: Order);
+
+    /// Whether there is a way to somebody, before [`Order::Dial`] goes it.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+        Err(NoWay { to: to.into(), hint: "this backend makes no calls".to_owned() })
+    }
+}
+
+/// There is no way to somebody.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no way to {to:?}: {hint}")]
+pub struct NoWay {
+    /// Who was to be called.
+    pub to: Arc<str>,
+    /// What would have helped.
+    pub hint: String,
 }
 
 /// What a backend reports to: the engine, as a backend sees it.
@@ -332,8 +393,12 @@ pub enum HangupSource {
     ApiRequest,
     /// The flow said so, or came to its end of its own accord.
     AnswerXml,
+    /// The far end, which we had called.
+    Callee,
     /// The caller.
     Caller,
+    /// The way to the far end.
+    Carrier,
     /// The flow, or what it names, was at fault.
     Error,
     /// We did: a limit, the end of the instructions, a shutdown. Each dialect says its own name.
@@ -346,7 +411,9 @@ impl HangupSource {
         match self {
             Self::ApiRequest => "API Request",
             Self::AnswerXml => "Answer XML",
+            Self::Callee => "Callee",
             Self::Caller => "Caller",
+            Self::Carrier => "Carrier",
             Self::Error => "Error",
             Self::Platform(Dialect::Plivo) => "Plivo",
             Self::Platform(Dialect::Vobiz) => "Vobiz",
@@ -355,11 +422,19 @@ impl HangupSource {
 }
 
 hangup_causes! {
+    /// Called off before the answer.
+    Canceled = 1000, "Canceled";
+    /// Nobody can have such a number.
+    DestinationInvalid = 2000, "Invalid Destination Address";
+    /// There is nobody there.
+    DestinationOut = 2010, "Destination Out Of Service";
     /// A loop of documents in which nothing is heard, or too many transfers.
     LoopDetected = 2060, "Loop Detected";
-    /// `<Hangup reason="busy">` before the answer.
+    /// The far end rang, and nobody picked up.
+    NoAnswer = 3000, "No Answer";
+    /// The far end was busy; or `<Hangup reason="busy">` before the answer.
     Busy = 3010, "Busy Line";
-    /// `<Hangup reason="rejected">` before the answer.
+    /// The far end did not want it; or `<Hangup reason="rejected">` before the answer.
     Rejected = 3020, "Rejected";
     /// Somebody hung up.
     Normal = 4000, "Normal Hangup";
@@ -369,6 +444,8 @@ hangup_causes! {
     Internal = 5010, "Internal Error";
     /// The call's time limit, or `<Hangup schedule>`.
     Scheduled = 6000, "Scheduled Hangup";
+    /// Nobody picked up in the time that was given.
+    RingTimeout = 6010, "Ring Timeout Reached";
     /// No media for too long.
     MediaTimeout = 6020, "Media Timeout";
     /// The answer document cannot be had.
@@ -412,6 +489,20 @@ macro_rules! hangup_causes {
             /// `HangupCauseName`.
             pub fn name(self) -> &'static str {
                 match self { $( Self::$name => $text, )* }
+            }
+
+            /// `HangupCause`: what telephone networks call it.
+            pub fn signal(self) -> &'static str {
+                match self.code() {
+                    1_000 => "ORIGINATOR_CANCEL",
+                    2_000 | 2_010 => "NO_ROUTE_DESTINATION",
+                    3_000 | 6_010 => "NO_ANSWER",
+                    3_010 => "USER_BUSY",
+                    3_020 => "CALL_REJECTED",
+                    5_010 => "NORMAL_TEMPORARY_FAILURE",
+                    6_020 => "MEDIA_TIMEOUT",
+                    _ => "NORMAL_CLEARING",
+                }
             }
         }
     };

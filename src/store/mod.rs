@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod marks;
+pub mod memory;
 
 use crate::ids::{AccountId, MemberId};
 

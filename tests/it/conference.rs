@@ -6,12 +6,14 @@
 use std::{
     collections::VecDeque,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use conflow::{
-    call::{Call, Direction, Party},
-    conference::{Answer, Ask, Command, Conference, Effect, News, Notice, Settings, Ticket, Who},
+    call::{Call, Direction, Party, Session},
+    conference::{
+        Answer, Ask, Being, Command, Conference, Effect, News, Notice, Settings, Ticket, Who,
+    },
     flow::{Cause, Cue, Entry, RecordFormat},
     ids::{CallId, Dialect, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Hears, Order, Program, What},
@@ -52,8 +54,8 @@ impl Bench {
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
-            headers: vec![],
             trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
         let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));
@@ -112,18 +114,19 @@ fn brief(effect: Effect) -> String {
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, news, .. }) => match news {
-            News::Entered { member, is_first, .. } => {
-                format!("#{sequence} entered {member}{}", if is_first { " first" } else { "" })
+            News::Entered { who, is_first } => {
+                let first = if is_first { " first" } else { "" };
+                format!("#{sequence} entered {}{first}", who.member)
             }
-            News::Exited { member, exit, is_last, .. } => {
+            News::Exited { who: Being { member, .. }, exit, is_last } => {
                 let last = if is_last { " last" } else { "" };
                 let reason = exit.reason.map_or_else(String::new, |it| format!(" ({it})"));
                 format!("#{sequence} exited {member} {}{reason}{last}", exit.cause.text())
             }
-            News::DigitsMatched { member, digits, .. } => {
+            News::DigitsMatched { who: Being { member, .. }, digits } => {
                 format!("#{sequence} digits {member} {digits}")
             }
-            News::FloorTaken { member, .. } => format!("#{sequence} floor {member}"),
+            News::FloorTaken { who } => format!("#{sequence} floor {}", who.member),
             News::Over => format!("#{sequence} over"),
             News::Started => format!("#{sequence} started"),
         },
@@ -174,9 +177,12 @@ fn brief_order(order: Order) -> String {
         Order::RelayDigit { calls: to, digit, .. } => format!("relay {digit} to {}", calls(to)),
         Order::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
         Order::Answer { .. }
+        | Order::Dial { .. }
         | Order::EarlyMedia { .. }
         | Order::End { .. }
         | Order::Play { .. }
+        | Order::PlayOver { .. }
+        | Order::StopOver { .. }
         | Order::SendDigits { .. }
         | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }

@@ -6,12 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use conflow::{
     actor::house::{AskError, House, Links, Tasks, Trace},
-    call::{Call, Direction, Party},
+    call::{self, Call, Direction, Party, Session},
     conference::{Answer, Ask, News, Outcome, Settings, Who},
     flow::{Cause, Fetched, Flow, Missing},
     ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
@@ -75,8 +75,8 @@ impl Bench {
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
-            headers: vec![],
             trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let now = Instant::now().into_std();
         let limit = Duration::from_secs(14_400);
@@ -173,15 +173,16 @@ pub(crate) fn key(room: &str) -> RoomKey {
 
 fn brief(trace: Trace) -> Option<String> {
     match trace {
-        Trace::Ended { call, ending } => {
+        Trace::Call { call, news: call::News::Ended(ending), .. } => {
             Some(format!("call {} ended {}", n(call), ending.cause.name()))
         }
+        Trace::Call { .. } => None,
         Trace::Notice { notice, .. } => {
             let room = notice.room.0.as_u128();
             match notice.news {
-                News::Entered { member, .. } => Some(format!("{member} entered {room}")),
-                News::Exited { member, exit, .. } => {
-                    Some(format!("{member} exited {}", exit.cause.text()))
+                News::Entered { who, .. } => Some(format!("{} entered {room}", who.member)),
+                News::Exited { who, exit, .. } => {
+                    Some(format!("{} exited {}", who.member, exit.cause.text()))
                 }
                 News::Over => Some(format!("{room} over")),
                 News::DigitsMatched { .. } | News::FloorTaken { .. } | News::Started => None,
@@ -213,6 +214,7 @@ impl Backend for Pen {
                 format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
             }
             Order::Announce { .. } | Order::Answer { .. } | Order::Deafen { .. } => return,
+            Order::Dial { .. } | Order::PlayOver { .. } | Order::StopOver { .. } => return,
             Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
             Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
             Order::SendDigits { .. } | Order::Stop { .. } => return,

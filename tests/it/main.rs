@@ -5,9 +5,12 @@
 mod actor;
 mod allocations;
 mod api;
+mod callback;
 mod conference;
+mod delivery;
 mod digits;
 mod faulty;
+mod fetch;
 mod flows;
 #[path = "../fuzz/flow.rs"]
 mod fuzz_flow;
@@ -24,6 +27,7 @@ mod media_playout;
 mod media_sdp;
 mod media_ticks;
 mod mutations;
+mod net;
 mod phone;
 mod places;
 mod plane;

@@ -144,6 +144,7 @@ impl Exchange for Engine {
                 self.sip.get().unwrap().send(end(report.call, HangupCause::EndOfXml));
             }
             Heard::Digit(_) | Heard::Hold(_) | Heard::Lost | Heard::Over(_) | Heard::Talk(_) => {}
+            Heard::Answered | Heard::Failed(_) | Heard::Ringing => {}
         }
     }
 }

@@ -5,17 +5,23 @@ use std::{fs, path::Path};
 /// From the ground up. A file may use its own floor and those below it.
 const FLOORS: &[(u8, &str)] = &[
     (0, "ids"),
+    (0, "utc"),
+    (1, "delivery"),
+    (1, "events"),
     (1, "media/mod"),
     (1, "speech/mod"),
     (1, "store/mod"),
     (2, "flow"),
     (2, "media"),
-    (3, "library/mod"),
+    (3, "signature"),
     (4, "call"),
     (4, "directory"),
     (4, "group"),
     (4, "numbers"),
     (5, "conference"),
+    (5, "library/mod"),
+    (5, "news"),
+    (5, "records"),
     (TOOLS, "accounts"),
     (TOOLS, "fetch"),
     (TOOLS, "library"),
@@ -23,6 +29,8 @@ const FLOORS: &[(u8, &str)] = &[
     (TOOLS, "store"),
     (2, "media/sip/legs"),
     (ADAPTERS, "media/plane"),
+    (ADAPTERS, "callback"),
+    (ADAPTERS, "library/web"),
     (ADAPTERS, "media/sim"),
     (ADAPTERS, "media/sip"),
     (ADAPTERS, "speech"),
@@ -93,7 +101,7 @@ fn a_reach_upwards_or_sideways_is_found() {
         assert_eq!(faults.join("\n"), expected, "{module}: {text}");
     };
     check("call", "use crate::{flow::{Flow, Run}, ids::CallId};", "");
-    check("flow/run", "use crate::call::Call;", "flow/run (floor 2) reaches up to call");
+    check("flow/run", "use crate::call::Call;", "flow/run (floor 2) reaches up to call/mod");
     check(
         "call",
         "use crate::{\n    actor::house::House,\n    ids::CallId,\n};",
@@ -121,7 +129,9 @@ fn judge(module: &str, text: &str, faults: &mut Vec<String>) {
     if FILE_LINES_MAX < text.lines().count() {
         faults.push(format!("{module}: longer than {FILE_LINES_MAX} lines"));
     }
-    let code = text.split("#[cfg(test)]").next().unwrap();
+    // Tests in a file of their own may do what those at the foot of a file may.
+    let is_tests = module.ends_with("/tests");
+    let code = if is_tests { "" } else { text.split("#[cfg(test)]").next().unwrap() };
     for used in uses(code) {
         let Some((its_floor, its_family)) = floor_of(&used) else { continue };
         if floor < its_floor {

@@ -58,14 +58,14 @@ pub(super) enum Deed {
         room: RoomId,
         on: bool,
     },
-    /// Something is heard over the room, or no longer.
+    /// Something is heard over this room (None: wherever the leg is), or no longer.
     Over {
-        room: RoomId,
+        room: Option<RoomId>,
         sound: Over,
     },
 }
 
-/// What is heard over a room.
+/// What is heard over all else but keys.
 #[derive(Clone, Debug)]
 pub(super) enum Over {
     Announce {

@@ -67,7 +67,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
             Deed::Over { room, sound } => {
-                if self.is_in(at, room) {
+                if room.is_none_or(|room| self.is_in(at, room)) {
                     let tones = &self.bench.tones;
                     self.legs[at].iter_mut().for_each(|leg| leg.hear(sound.clone(), tones));
                 }

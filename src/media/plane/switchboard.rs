@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{CallId, RoomId},
-    media::{Hears, Order, sip::legs::LegSummary},
+    media::{Address, AnnouncementKind, Hears, Order, sip::legs::LegSummary},
 };
 
 /// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
@@ -83,6 +83,17 @@ impl<W: Wire> Switchboard<W> {
             Order::Stop { call } => {
                 self.one(call, Deed::Stop, Concern::Only(Mark::of_call(call)));
             }
+            // Calls are made by signalling; until then there is no leg.
+            Order::Dial { .. } => (),
+            Order::PlayOver { call, kind, program } => {
+                if self.is_known(call) {
+                    self.hush_over(call, kind);
+                    let score = self.studio.score(call, &program);
+                    let sound = Over::Announce { address: Some(over(kind)), score };
+                    self.one(call, Deed::Over { room: None, sound }, Concern::Nothing);
+                }
+            }
+            Order::StopOver { call, kind } => self.hush_over(call, kind),
             Order::SendDigits { call, number, digits } => {
                 self.one(call, Deed::SendDigits { number, digits }, Concern::Nothing);
             }
@@ -101,16 +112,22 @@ impl<W: Wire> Switchboard<W> {
                 if let [first, ..] = calls[..] {
                     let score = self.studio.score(first, &program);
                     let sound = Over::Announce { address, score };
-                    self.many(room, calls, Deed::Over { room, sound });
+                    self.many(room, calls, Deed::Over { room: Some(room), sound });
                 }
             }
             Order::Hush { room, calls, address } => {
-                self.many(room, calls, Deed::Over { room, sound: Over::Hush(address) });
+                self.many(room, calls, Deed::Over { room: Some(room), sound: Over::Hush(address) });
             }
             Order::RelayDigit { room, calls, digit } => {
-                self.many(room, calls, Deed::Over { room, sound: Over::Relay(digit) });
+                self.many(room, calls, Deed::Over { room: Some(room), sound: Over::Relay(digit) });
             }
         }
+    }
+
+    fn hush_over(&self, call: CallId, kind: AnnouncementKind) {
+        let sound = Over::Hush(over(kind));
+        let concern = Concern::Only(Mark::of_call(call));
+        self.one(call, Deed::Over { room: None, sound }, concern);
     }
 
     /// For one leg, wherever it is.
@@ -190,6 +207,11 @@ impl<W: Wire> Switchboard<W> {
     fn calls_of(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, Entry>> {
         self.calls[call.0.as_u128() as usize % SHARDS].lock()
     }
+}
+
+/// What is played over a call is known by an address that no room gives.
+fn over(kind: AnnouncementKind) -> Arc<Address> {
+    Arc::new(Address { kind, members: Some(Vec::new()) })
 }
 
 impl<W> fmt::Debug for Switchboard<W> {

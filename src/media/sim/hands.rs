@@ -4,10 +4,11 @@ use std::{collections::VecDeque, vec};
 
 use super::{
     PhoneError,
+    called::{Called, Step},
     script::{Act, Deed, Keys},
     sounds::KEY_MS,
 };
-use crate::media::Heard;
+use crate::media::{HangupCause, Heard};
 
 /// Keys that wait for their turn, beside those of the script: half a minute of pressing.
 const KEYS_WAITING_MAX: usize = 256;
@@ -15,6 +16,8 @@ const KEYS_WAITING_MAX: usize = 256;
 /// Something a phone has under way.
 #[derive(Debug)]
 pub(super) struct Hands {
+    /// How it takes a call; None if it has made one, or is done with it.
+    called: Option<Called>,
     script: vec::IntoIter<Act>,
     /// None until the answer, and when nothing is left.
     act_at: Option<u32>,
@@ -27,7 +30,13 @@ pub(super) struct Hands {
 impl Hands {
     pub(super) fn new(script: Vec<Act>) -> Self {
         let script = script.into_iter();
-        Self { script, act_at: None, keys: VecDeque::new(), key_at: None, talk_until: None }
+        let (keys, key_at, talk_until) = (VecDeque::new(), None, None);
+        Self { called: None, script, act_at: None, keys, key_at, talk_until }
+    }
+
+    /// It is called.
+    pub(super) fn called(&mut self, called: Called) {
+        self.called = Some(called);
     }
 
     /// The call is answered: the script begins.
@@ -59,11 +68,20 @@ impl Hands {
 
     /// When something is to be done.
     pub(super) fn due(&self) -> Option<u32> {
-        [self.key_at, self.talk_until, self.act_at].into_iter().flatten().min()
+        let called = self.called.as_ref().and_then(Called::due);
+        [called, self.key_at, self.talk_until, self.act_at].into_iter().flatten().min()
     }
 
     /// One thing that was due now, if any; the rest is due still.
     pub(super) fn step(&mut self, now: u32) -> Option<Move> {
+        if let Some(step) = self.called.as_mut().and_then(|called| called.step(now)) {
+            self.called.take_if(|called| called.due().is_none());
+            return Some(match step {
+                Step::PickUp => Move::PickUp,
+                Step::Refuse(cause) => Move::Refuse(cause),
+                Step::Ring => Move::Report(Heard::Ringing),
+            });
+        }
         if self.key_at.is_some_and(|at| at <= now) {
             let key = self.keys.pop_front();
             self.key_at = key.map(|_| now.saturating_add(KEY_MS));
@@ -109,5 +127,7 @@ impl Hands {
 #[derive(Debug)]
 pub(super) enum Move {
     Do(Deed),
+    PickUp,
+    Refuse(HangupCause),
     Report(Heard),
 }

@@ -3,6 +3,7 @@
 //! [`Phones`] decides what phones hear and do, and reads no clock; [`Sim`] has many of them in
 //! shards under locks, with one task each that sleeps until the earliest deadline.
 
+mod called;
 mod dial;
 mod hands;
 mod phone;

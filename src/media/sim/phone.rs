@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     PhoneError, Settings,
+    called::Called,
     hands::{Hands, Move},
     record::{Record, State},
     script::{Act, Deed, Keys},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     ids::{AccountId, CallId, ConferenceName, RoomId},
-    media::{Ending, Heard, Hears, Order, Program},
+    media::{Address, AnnouncementKind, Ending, Heard, Hears, Order, Program},
 };
 
 /// One phone, from its first ring on.
@@ -92,6 +93,12 @@ impl Phone {
         }
     }
 
+    /// One that is called.
+    pub(super) fn called(mut self, called: Called) -> Self {
+        self.hands().called(called);
+        self
+    }
+
     /// Milliseconds since it dialled in.
     pub(super) fn ms(&self, now: Instant) -> u32 {
         millis(now.saturating_duration_since(self.dialled))
@@ -134,8 +141,16 @@ impl Phone {
         match order {
             Order::Answer { .. } => self.answer(now),
             Order::EarlyMedia { .. } if self.line == Line::Ringing => self.line = Line::Early,
-            // What others hear of this phone is not simulated.
-            Order::EarlyMedia { .. } | Order::End { .. } | Order::Mute { .. } => {}
+            // What others hear of this phone is not simulated; and it is called already.
+            Order::EarlyMedia { .. } | Order::End { .. } => {}
+            Order::Dial { .. } | Order::Mute { .. } => {}
+            Order::PlayOver { kind, program, .. } => {
+                let address = to_call(*kind);
+                self.hush(now, settings, None, &address);
+                let piece = Piece::over(None, Some(address), Score::Program(Arc::clone(program)));
+                self.play(now, settings, piece);
+            }
+            Order::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
             Order::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let score = Score::Program(Arc::clone(program));
@@ -162,16 +177,14 @@ impl Phone {
             }
             Order::Announce { room, address, program, .. } => {
                 let score = Score::Program(Arc::clone(program));
-                let piece = Piece::over(*room, address.clone(), score);
+                let piece = Piece::over(Some(*room), address.clone(), score);
                 self.play(now, settings, piece);
             }
-            Order::Hush { address, .. } => {
-                self.silence(now, settings, Layer::Announced, |piece| {
-                    piece.address.as_ref() == Some(address)
-                });
+            Order::Hush { room, address, .. } => {
+                self.hush(now, settings, Some(*room), address);
             }
             Order::RelayDigit { room, digit, .. } => {
-                let piece = Piece::over(*room, None, Score::Relayed(*digit));
+                let piece = Piece::over(Some(*room), None, Score::Relayed(*digit));
                 self.play(now, settings, piece);
             }
         }
@@ -242,6 +255,14 @@ impl Phone {
         match act {
             None => {}
             Some(Move::Report(it)) => heard(it),
+            Some(Move::PickUp) => {
+                self.answer(now);
+                heard(Heard::Answered);
+            }
+            Some(Move::Refuse(cause)) => {
+                self.stop(now);
+                heard(Heard::Failed(cause));
+            }
             Some(Move::Do(Deed::HangUp)) => self.hang_up(now, heard),
             Some(Move::Do(Deed::Hold(on))) => self.hold(now, on, heard),
             Some(Move::Do(Deed::Press(keys))) => self.hands().press(now, &keys),
@@ -281,6 +302,19 @@ impl Phone {
 
     fn play(&mut self, now: u32, settings: &Settings, piece: Piece) {
         self.sounds.get_or_insert_default().add(now, piece, settings);
+    }
+
+    /// What was announced under an address is heard no longer.
+    fn hush(
+        &mut self,
+        now: u32,
+        settings: &Settings,
+        room: Option<RoomId>,
+        address: &Arc<Address>,
+    ) {
+        self.silence(now, settings, Layer::Announced, |piece| {
+            piece.room == room && piece.address.as_ref() == Some(address)
+        });
     }
 
     fn silence(
@@ -337,6 +371,11 @@ impl Phone {
             Some(seat) => Mark::room(&seat.name),
         }
     }
+}
+
+/// What is played over whatever a call hears has the same address wherever that is.
+fn to_call(kind: AnnouncementKind) -> Arc<Address> {
+    Arc::new(Address { kind, members: None })
 }
 
 #[cfg(test)]

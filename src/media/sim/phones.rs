@@ -28,10 +28,12 @@ use std::{
     time::Instant,
 };
 
-use super::{BadDial, Dial, PhoneError, Record, Settings, phone::Phone, script::Keys};
+use super::{
+    BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
+};
 use crate::{
     ids::{AccountId, CallId},
-    media::{Arrival, Heard, Order, Report},
+    media::{Arrival, HangupCause, Heard, Order, Report},
 };
 
 /// In one tick: as much as may be done before others get their turn.
@@ -103,6 +105,37 @@ impl Phones {
             headers,
             trusted,
         })
+    }
+
+    /// A phone is called: it rings, and more, as its address says. False if there is none.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        account: &AccountId,
+        from: &Arc<str>,
+        to: &Arc<str>,
+    ) -> bool {
+        let Ok(called) = Called::parse(to) else {
+            self.report(now, call, Heard::Failed(HangupCause::DestinationInvalid));
+            return false;
+        };
+        if !self.accounts.contains(account) {
+            self.accounts.insert(account.clone());
+        }
+        let account = self.accounts.get(account).unwrap_or(account).clone();
+        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new());
+        let before = self.phones.insert(call, Box::new(phone.called(called)));
+        debug_assert!(before.is_none(), "call {call} comes twice");
+        let due = self.phones[&call].deadline();
+        self.deadlines.extend(due.map(|at| (at, call)));
+        true
+    }
+
+    /// Tells the engine something of a call whose phone is not there.
+    pub(super) fn report(&mut self, now: Instant, call: CallId, heard: Heard) {
+        self.reports.push(Report { call, heard });
+        self.reports_since.get_or_insert(now);
     }
 
     /// Does what the engine says, for all its calls that are known here.

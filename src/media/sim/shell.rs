@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 use uuid::Uuid;
 
-use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings};
+use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, called::Called};
 use crate::{
     ids::{AccountId, CallId},
-    media::{Backend, Exchange, Order, Report},
+    media::{Backend, Exchange, HangupCause, Heard, NoWay, Order, Report},
 };
 
 /// For so long one can ask what an ended phone has heard.
@@ -162,6 +162,18 @@ impl Sim {
 impl Backend for Sim {
     fn send(&self, order: Order) {
         let now = now();
+        if let Order::Dial { call, account, from, to, .. } = &order {
+            let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
+            let is_new = self.core.shard(*call).change(|phones| {
+                if is_full {
+                    phones.report(now, *call, Heard::Failed(HangupCause::DestinationOut));
+                    return false;
+                }
+                phones.call(now, *call, account, from, to)
+            });
+            self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
+            return;
+        }
         for call in order.calls() {
             let ended = self.core.shard(*call).change(|phones| {
                 phones.obey(now, *call, &order);
@@ -171,6 +183,10 @@ impl Backend for Sim {
                 self.core.keep(now, ended);
             }
         }
+    }
+
+    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+        Called::parse(to).map(drop)
     }
 }
 

@@ -68,9 +68,9 @@ impl Piece {
         Self { number: Some(number), ..Self::new(layer, score) }
     }
 
-    /// Heard over a room, and gone with it.
-    pub(super) fn over(room: RoomId, address: Option<Arc<Address>>, score: Score) -> Self {
-        Self { room: Some(room), address, ..Self::new(Layer::Announced, score) }
+    /// Heard over a room, and gone with it; or over whatever the call hears.
+    pub(super) fn over(room: Option<RoomId>, address: Option<Arc<Address>>, score: Score) -> Self {
+        Self { room, address, ..Self::new(Layer::Announced, score) }
     }
 
     fn new(layer: Layer, score: Score) -> Self {

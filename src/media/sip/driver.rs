@@ -168,7 +168,11 @@ impl Backend for Sip {
                 self.plane.send(order);
                 self.command(Command::End(call, ending));
             }
+            // Nobody is called from here yet: `can_dial` says so before it comes to this.
+            Order::Dial { .. } => (),
             Order::Play { .. }
+            | Order::PlayOver { .. }
+            | Order::StopOver { .. }
             | Order::Stop { .. }
             | Order::SendDigits { .. }
             | Order::Place { .. }

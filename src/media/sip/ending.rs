@@ -245,6 +245,11 @@ fn refusal(cause: HangupCause) -> (u16, u8) {
         HangupCause::Busy => (486, 17),
         HangupCause::Rejected => (603, 21),
         HangupCause::Normal
+        | HangupCause::Canceled
+        | HangupCause::DestinationInvalid
+        | HangupCause::DestinationOut
+        | HangupCause::NoAnswer
+        | HangupCause::RingTimeout
         | HangupCause::EndOfXml
         | HangupCause::Scheduled
         | HangupCause::MediaTimeout => (480, 16),

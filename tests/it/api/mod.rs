@@ -1,7 +1,9 @@
 //! The REST API, over the real router and without a socket: a line for each request.
 
+mod callbacks;
 mod conferences;
 mod errors;
 mod office;
 mod phones;
+mod receiver;
 mod server;

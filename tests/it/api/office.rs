@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
@@ -24,27 +24,40 @@ use conflow::{
     actor::{
         self, call,
         house::{self, House, Stage, Tasks},
+        journal::Journal,
         reception::{self, Reception},
     },
     api::{Api, Links, Settings},
+    call::{Answer, Hook},
+    callback::callbacks,
     conference,
-    flow::{Cause, Fetched, Flow},
+    delivery::Limits,
+    fetch::{self, Client},
+    flow::{Cause, Fetched, Flow, Method},
     ids::{AccountId, CallId, Dialect, RoomId},
-    library::{Done, Fetch, Library, LocalFlow},
+    library::{Done, Fetch, Library, LocalFlow, web::Web},
     media::{
         Exchange,
         sim::{self, Dial, Sim},
     },
-    numbers::Numbers,
+    numbers::{Numbers, Row, Source},
+    store::memory::Ledger,
 };
 use http_body_util::BodyExt;
+use serde_json::Value;
 
-use crate::harness::Counter;
+use super::receiver::Receiver;
+use crate::{
+    harness::Counter,
+    net::{Net, Wire},
+};
 
 /// An engine with the accounts `MA1` and `MA2`, whose tokens are `one` and `two`.
 pub(crate) struct Office {
     pub(crate) api: Api,
     pub(crate) reception: Arc<Reception>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) receiver: Receiver,
     sim: Arc<Sim>,
     calls: Vec<CallId>,
 }
@@ -68,19 +81,34 @@ impl Default for Plan {
 impl Office {
     pub(crate) fn new(plan: Plan) -> Self {
         let (sim, room_last) = (Arc::new(Sim::new(sim::Settings::default())), AtomicU64::new(0));
+        let mut accounts = Accounts::new([7; 32]);
+        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
+            accounts.add(&account.parse().unwrap(), token).unwrap();
+        }
+        let (accounts, net) = (Arc::new(accounts), Net::new());
+        let receiver = Receiver::open(&net);
+        let client = Client::new(fetch::Settings::default(), Arc::new(Wire(net))).unwrap();
+        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        tokio::spawn(courier.run(std::future::pending()));
+        let records = Arc::new(Ledger::default());
+        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks, records);
+        let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
-            library: Arc::new(Shelf),
+            library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            trace: Box::new(drop),
+            trace: Box::new({
+                let journal = journal.clone();
+                move |trace| journal.note(&trace)
+            }),
             stage: if plan.is_stalled { Box::new(Stalled) } else { Box::new(Tasks) },
         };
         let house = House::new(plan.rooms, links);
         let people = reception::Settings {
-            numbers: Numbers::default(),
+            numbers: numbers(),
             accounts: BTreeMap::new(),
             call_time_limit: Duration::from_secs(14_400),
         };
@@ -88,13 +116,11 @@ impl Office {
         let exchange: Arc<dyn Exchange> = reception.clone();
         sim.connect(Arc::downgrade(&exchange));
 
-        let mut accounts = Accounts::new([7; 32]);
-        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
-            accounts.add(&account.parse().unwrap(), token).unwrap();
-        }
         let phones = plan.has_phones.then(|| sim.clone());
-        let links = Links { house, reception: reception.clone(), accounts, phones };
-        Self { api: Api::new(links, plan.settings), reception, sim, calls: Vec::new() }
+        let (reception_, journal_) = (reception.clone(), journal.clone());
+        let links = Links { house, reception: reception_, journal: journal_, accounts, phones };
+        let api = Api::new(links, plan.settings);
+        Self { api, reception, journal, receiver, sim, calls: Vec::new() }
     }
 
     pub(crate) fn house(&self) -> &Arc<House> {
@@ -123,6 +149,14 @@ impl Office {
         }
     }
 
+    /// Calls by their numbers.
+    fn number(&self, text: &str) -> String {
+        let calls = self.calls.iter().enumerate();
+        calls.fold(text.to_owned(), |text, (n, call)| {
+            text.replace(&call.to_string(), &format!("{{{}}}", n + 1))
+        })
+    }
+
     /// A line of a script that is a request.
     pub(crate) fn request(&self, line: &str) -> Request<Body> {
         let (method, rest) = line.split_once(' ').unwrap();
@@ -135,6 +169,17 @@ impl Office {
         let (word, rest) = asked.split_once(' ').unwrap_or((asked, ""));
         match word {
             "" | "#" => asked.to_owned(),
+            "has" => {
+                let (path, document) = rest.split_once(' ').unwrap_or((rest, ""));
+                self.receiver.has(path, document);
+                asked.to_owned()
+            }
+            "told" => {
+                settle().await;
+                let (path, names) = rest.split_once(' ').unwrap();
+                let told = self.receiver.told(path, &names.split(',').collect::<Vec<_>>());
+                format!("{asked} => {}", self.number(&told))
+            }
             "dial" => {
                 self.dial(rest).await;
                 asked.to_owned()
@@ -149,7 +194,8 @@ impl Office {
                 asked.to_owned()
             }
             _ => {
-                let answer = show(self.send(self.request(asked)).await).await;
+                let response = self.send(self.request(asked)).await;
+                let answer = show(response, &mut self.calls).await;
                 format!("{asked} => {answer}")
             }
         }
@@ -167,6 +213,8 @@ pub(crate) async fn check(script: &str) {
 /// |---|---|
 /// | `dial NAME` | a phone dials in, and comes to the conference of that name |
 /// | `wait MS` | time passes |
+/// | `has PATH DOCUMENT` | what `http://app.example/PATH` brings from now on |
+/// | `told PATH FIELD,FIELD => …` | what it has been told there since; `*` is the fields' names |
 /// | `heard N => …` | what the phone that dialled as the Nth has heard |
 /// | `METHOD PATH [Header: value] BODY => STATUS [Header: value] BODY` | a request of `MA1` |
 ///
@@ -182,6 +230,21 @@ pub(crate) async fn check_in(mut office: Office, script: &str) {
     office.close().await;
     let expected = script.join("\n") + "\n";
     assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
+}
+
+/// `web` asks `http://app.example/answer`, and a spare one; `gone` has none.
+fn numbers() -> Numbers {
+    let mut numbers = Numbers::default();
+    let hook = |path: &str| Hook {
+        url: format!("http://app.example/{path}").into(),
+        method: Method::Post,
+    };
+    for (called, fallback) in [("web", Some(hook("spare"))), ("gone", None)] {
+        let source = Source::Web(Answer { hook: hook("answer"), fallback });
+        let hangup = Some(hook("hangup"));
+        numbers.insert(called, Row { account: account(), source, hangup, dialect: None });
+    }
+    numbers
 }
 
 pub(crate) fn account() -> AccountId {
@@ -233,7 +296,8 @@ fn uri(path: &str, calls: &[CallId]) -> String {
 
 const HEADERS_SHOWN: &[&str] = &["allow", "retry-after", "www-authenticate"];
 
-async fn show(response: Response<Body>) -> String {
+/// A call that has been made has the next number.
+async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
     let mut text = response.status().as_u16().to_string();
     for name in HEADERS_SHOWN {
         if let Some(value) = response.headers().get(*name) {
@@ -241,7 +305,16 @@ async fn show(response: Response<Body>) -> String {
         }
     }
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = blank(&String::from_utf8_lossy(&body));
+    let body = String::from_utf8_lossy(&body);
+    if let Ok(Value::Object(made)) = serde_json::from_str(&body) {
+        let ids = match made.get("request_uuid").filter(|_| made.contains_key("message")) {
+            Some(Value::Array(ids)) => ids.clone(),
+            Some(id) => vec![id.clone()],
+            None => vec![],
+        };
+        calls.extend(ids.iter().map(|id| id.as_str().unwrap().parse::<CallId>().unwrap()));
+    }
+    let body = blank(&body);
     write!(text, " {}", body.trim_end()).unwrap();
     text.trim_end().to_owned()
 }

@@ -15,20 +15,20 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use conflow::{
     actor::{
         Turn, call, conference,
-        house::{AskError, House, Links},
+        house::{AskError, House, Links, Transferring},
     },
-    call::{Call, Direction, Party},
+    call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
-    flow::{Cause, Fetched},
+    flow::{Cause, Fetched, Method, Purpose, Request},
     ids::{CallId, Dialect, MemberId, RoomId, RoomKey},
     library::{Done, Fetch},
-    media::{AnnouncementKind, Heard, Report, What},
+    media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
 use fastrand::Rng;
 use parking_lot::Mutex;
@@ -58,7 +58,17 @@ fn every_life_keeps_the_promises() {
     }
     // A world in which nothing happens keeps every promise.
     if std::env::var("SEED").is_err() {
-        let others = ["busy", "digits", "floor", "passed on", "fetched", "missing"];
+        let others = [
+            "answered",
+            "busy",
+            "digits",
+            "floor",
+            "passed on",
+            "fetched",
+            "missing",
+            "moved",
+            "spared",
+        ];
         let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
         causes.for_each(|it| assert!(tally.get(it).is_some_and(|n| 20 < *n), "{it}: {tally:?}"));
     }
@@ -88,6 +98,7 @@ struct Life {
     document: Fetched,
     actors: Vec<Actor>,
     asked: Vec<(Ask, Receiver<Outcome>)>,
+    transferring: Vec<(CallId, Transferring)>,
     call_last: u128,
     world: Arc<Mutex<World>>,
 }
@@ -126,12 +137,15 @@ impl Life {
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
         let (now, actors, asked) = (Instant::now(), Vec::new(), Vec::new());
-        Self { rng, now, house, document, actors, asked, call_last: 0, world }
+        let transferring = Vec::new();
+        Self { rng, now, house, document, actors, asked, transferring, call_last: 0, world }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..STEPS {
-            match self.rng.u8(0..24) {
+            match self.rng.u8(0..26) {
+                24 => self.transfer(),
+                25 => self.far_end(),
                 0..2 => self.call(),
                 2..5 => self.ask(),
                 5 => self.hang_up(),
@@ -163,21 +177,75 @@ impl Life {
 
     fn call(&mut self) {
         self.call_last += 1;
+        let is_out = self.rng.u8(0..4) == 0;
+        let direction = if is_out { Direction::Outbound } else { Direction::Inbound };
         let party = Party {
             from: "100".into(),
             to: "200".into(),
             caller_name: "".into(),
-            direction: Direction::Inbound,
+            direction,
             dialect: Dialect::Vobiz,
-            headers: vec![],
             trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
         let limit = Duration::from_secs(seconds);
         let id = CallId::of(self.call_last);
         let call = Call::new(self.now, id, account(), Arc::new(party), limit);
-        self.world.lock().calls.entry(id).or_default();
-        self.house.begin(self.now, call, self.document.clone());
+        let mut world = self.world.lock();
+        let seen = world.calls.entry(id).or_default();
+        seen.is_out = is_out;
+        drop(world);
+        match is_out {
+            true => {
+                let out = self.outgoing();
+                self.house.dial(self.now, call, out);
+            }
+            false => self.house.begin(self.now, call, self.document.clone()),
+        }
+    }
+
+    fn outgoing(&mut self) -> Outgoing {
+        let mut hook = || Hook { url: script::url(&mut self.rng).into(), method: Method::Post };
+        let answer = Answer { hook: hook(), fallback: Some(hook()) };
+        let ring_timeout = Duration::from_secs(self.rng.u64(1..120));
+        Outgoing { answer, ring_timeout, ring_max: None, digits: None }
+    }
+
+    /// Far ends ring, pick up or do not want to, in no particular order, and more than once.
+    fn far_end(&mut self) {
+        for _ in 0..3 {
+            let call = CallId::of(self.rng.u128(0..=self.call_last));
+            let heard = match self.rng.u8(0..8) {
+                0..2 => Heard::Ringing,
+                2 => Heard::Failed(HangupCause::Busy),
+                _ => Heard::Answered,
+            };
+            if let Some(seen) = self.world.lock().calls.get_mut(&call) {
+                seen.picked_up |= heard == Heard::Answered;
+            }
+            self.house.report(Report { call, heard });
+        }
+    }
+
+    fn transfer(&mut self) {
+        let call = CallId::of(self.rng.u128(0..=self.call_last));
+        let is_out = self.world.lock().calls.get(&call).is_none_or(|it| it.is_out);
+        if is_out {
+            return;
+        }
+        let request = Request {
+            url: script::url(&mut self.rng).into(),
+            method: Method::Post,
+            purpose: Purpose::Transfer,
+            fields: Vec::new(),
+            is_private: false,
+        };
+        match self.house.transfer(call, request) {
+            Ok(transferring) => self.transferring.push((call, transferring)),
+            Err(AskError::Busy | AskError::Gone) => (),
+            Err(error) => panic!("not at once: {error}"),
+        }
     }
 
     fn ask(&mut self) {
@@ -271,7 +339,7 @@ impl Life {
     /// Takes in the newborn, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
         self.actors.append(&mut self.world.lock().newborn);
-        let world = self.world.lock();
+        let mut world = self.world.lock();
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
             Ok(outcome) => {
                 world.check_reply(ask, &outcome);
@@ -280,10 +348,22 @@ impl Life {
             Err(TryRecvError::Empty) => true,
             Err(TryRecvError::Closed) => false,
         });
+        self.transferring.retain_mut(|(call, transferring)| {
+            let answer = match transferring {
+                Transferring::Call(answer) => answer.try_recv().map(|()| true),
+                Transferring::OnItsWay => return false,
+                Transferring::Room(answer) => answer.try_recv().map(|it| it.is_ok()),
+            };
+            if let Ok(true) = answer {
+                world.check_transferred(*call);
+            }
+            answer == Err(TryRecvError::Empty)
+        });
     }
 
     fn finish(self) -> BTreeSet<&'static str> {
         assert!(self.asked.is_empty(), "no ask is left without an answer: {:?}", self.asked);
+        assert!(self.transferring.is_empty(), "no transfer is left: {:?}", self.transferring);
         assert!(self.house.calls().is_empty(), "no call is left: {:?}", self.house.calls());
         assert!(self.house.conferences(&account()).is_empty(), "no name is left");
         let world = self.world.lock();

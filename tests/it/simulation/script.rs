@@ -34,18 +34,22 @@ fn parse(document: &str) -> Flow {
     Flow::parse(document, Dialect::Vobiz).unwrap()
 }
 
+/// Where a document may be, or not.
+pub(super) fn url(rng: &mut Rng) -> &'static str {
+    ["flow:goodbye", "flow:again", "flow:empty", "flow:nowhere"][rng.usize(0..4)]
+}
+
 fn element(rng: &mut Rng) -> String {
-    let url = |rng: &mut Rng| ["goodbye", "again", "empty", "nowhere"][rng.usize(0..4)];
     match rng.u8(0..18) {
         0..3 => "<Speak>words</Speak>".to_owned(),
         3 => format!("<Wait length='{}'/>", rng.u8(1..20)),
         4 => format!(
-            "<GetDigits numDigits='2' retries='2' action='flow:{}'><Speak>prompt</Speak></GetDigits>",
+            "<GetDigits numDigits='2' retries='2' action='{}'><Speak>prompt</Speak></GetDigits>",
             url(rng)
         ),
         5 => "<DTMF async='false'>1w2</DTMF>".to_owned(),
         6 => match rng.u8(0..4) {
-            0 => format!("<Redirect>flow:{}</Redirect>", url(rng)),
+            0 => format!("<Redirect>{}</Redirect>", url(rng)),
             1 => "<Hangup schedule='30'/>".to_owned(),
             _ => "<PreAnswer><Play>sound:ring</Play></PreAnswer>".to_owned(),
         },

@@ -10,8 +10,9 @@ use conflow::{
         call, conference,
         house::{Stage, Trace},
     },
-    conference::{Answer, Ask, News, Notice, Outcome, Who},
-    flow::{Cause, Exit, Fetched, Then},
+    call::News,
+    conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
+    flow::{Cause, Exit, Fetched, Purpose, Then},
     ids::{CallId, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
@@ -57,6 +58,14 @@ pub(super) struct Seen {
     awaits: Option<u32>,
     /// The number of the document that it waits for, and whether that has come.
     reads: Option<(u32, bool)>,
+    /// It is one that we make.
+    pub(super) is_out: bool,
+    /// Its far end has said so.
+    pub(super) picked_up: bool,
+    answered: bool,
+    /// Documents that it has been transferred to.
+    transfers: u32,
+    transfers_answered: u32,
 }
 
 #[derive(Default)]
@@ -85,7 +94,17 @@ impl World {
                 (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
                 self.lived.insert(cause.text());
             }
-            Trace::Ended { call, .. } => {
+            Trace::Call { call, news: News::Begun | News::Rang, .. } => {
+                assert!(!self.calls[&call].ended && !self.calls[&call].answered, "{call} is young");
+            }
+            Trace::Call { call, news: News::Answered, .. } => {
+                let seen = self.calls.get_mut(&call).unwrap();
+                assert!(!seen.answered && !seen.ended, "{call} is answered once");
+                assert!(!seen.is_out || seen.picked_up, "nobody has picked up {call}");
+                seen.answered = true;
+                self.lived.insert("answered");
+            }
+            Trace::Call { call, news: News::Ended(_), .. } => {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.ended, "{call} ends once");
                 (seen.ended, seen.owed) = (true, false);
@@ -106,6 +125,7 @@ impl World {
         let seen = self.calls.get_mut(&call).unwrap();
         assert!(!seen.ended, "{call} goes on after its end");
         assert!(!seen.exits, "{call} goes on before it is out");
+        assert!(!seen.is_out || seen.answered, "{call} speaks to nobody");
         let is_new = match seen.reads.take() {
             Some((number, has_come)) => {
                 assert!(has_come, "{call} goes on before document {number} is there");
@@ -128,12 +148,12 @@ impl World {
         assert_eq!(sequence, room.sequence, "the sequence has no holes");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
-            News::Entered { member, call, is_first } => {
+            RoomNews::Entered { who: Being { member, call, .. }, is_first } => {
                 assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
                 assert_eq!(is_first, room.present.is_empty());
                 room.present.insert(member);
             }
-            News::Exited { member, exit, is_last, call } => {
+            RoomNews::Exited { who: Being { member, call, .. }, exit, is_last } => {
                 assert!(room.present.remove(&member), "{member} exits once");
                 assert!(exit.cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
                 assert_eq!(self.members[&member], (id, call));
@@ -143,20 +163,20 @@ impl World {
                 assert_eq!(exit.reason.is_some(), exit.cause == Cause::Kicked);
                 assert!(!is_last || room.present.is_empty(), "{member} is not the last");
             }
-            News::DigitsMatched { member, .. } => {
+            RoomNews::DigitsMatched { who: Being { member, .. }, .. } => {
                 assert!(room.present.contains(&member), "{member} types from outside");
                 self.lived.insert("digits");
             }
-            News::FloorTaken { member, call } => {
+            RoomNews::FloorTaken { who: Being { member, call, .. } } => {
                 assert!(room.present.contains(&member), "{member} has the floor from outside");
                 assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
                 self.lived.insert("floor");
             }
-            News::Over => {
+            RoomNews::Over => {
                 assert!(room.present.is_empty(), "left behind: {:?}", room.present);
                 room.is_over = true;
             }
-            News::Started => (),
+            RoomNews::Started => (),
         }
     }
 
@@ -193,7 +213,8 @@ impl World {
                 self.calls.get_mut(&call).unwrap().awaits = None;
                 self.playing.retain(|(it, _)| *it != call);
             }
-            Order::Answer { call } | Order::EarlyMedia { call } => {
+            Order::PlayOver { .. } | Order::StopOver { .. } => {}
+            Order::Answer { call } | Order::Dial { call, .. } | Order::EarlyMedia { call } => {
                 assert!(!self.calls[&call].ended, "{call} is picked up after its end");
             }
             Order::End { call, .. } => assert!(!self.calls[&call].ended, "{call} ends once"),
@@ -227,6 +248,8 @@ impl World {
             assert!(!seen.doomed, "{call} has hung up, and reads on");
             assert!(!seen.ended, "{call} reads after its end");
             (seen.owed, seen.reads) = (false, Some((*number, false)));
+            assert!(!self.inside.contains_key(call), "{call} reads, and is in a room");
+            seen.transfers += u32::from(fetch.request.purpose == Purpose::Transfer);
         }
         self.shelf.push((fetch, done));
     }
@@ -234,6 +257,9 @@ impl World {
     /// A document is about to come.
     pub(super) fn fetched(&mut self, fetch: &Fetch, document: &Fetched) {
         self.lived.insert(if document.is_ok() { "fetched" } else { "missing" });
+        if document.is_err() && fetch.request.purpose == Purpose::Answer {
+            self.lived.insert("spared");
+        }
         let Reader::Call { number } = fetch.reader else { return };
         let Some(seen) = self.calls.get_mut(&fetch.call) else { return };
         if let Some((awaited, has_come)) = &mut seen.reads {
@@ -267,11 +293,23 @@ impl World {
             Ask::Mute { who, on } => self.check_flags(members, present, who, &self.muted, *on),
             Ask::Deafen { who, on } => self.check_flags(members, present, who, &self.deaf, *on),
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
+            // Looked at with those of calls on their own.
+            Ask::Transfer { .. } => (),
         }
         if let Ask::Kick { who: Who::These(ids), .. } = ask {
             let mut order = ids.iter();
             assert!(members.iter().all(|it| order.any(|id| id == it)), "{ids:?} → {members:?}");
         }
+    }
+
+    /// What the answer to a transfer says: the call is out, and its new document asked for.
+    pub(super) fn check_transferred(&mut self, call: CallId) {
+        let seen = self.calls.get_mut(&call).unwrap();
+        seen.transfers_answered += 1;
+        let is_done = seen.transfers_answered <= seen.transfers;
+        assert!(is_done || seen.ended || seen.doomed, "{call} has not been transferred: {seen:?}");
+        assert!(!seen.exits && !seen.owed || seen.ended, "{call} is still in: {seen:?}");
+        self.lived.insert("moved");
     }
 
     fn check_gone_on(&self, rooms: &BTreeSet<RoomId>) {

@@ -4,14 +4,17 @@
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 
+mod party;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+pub use self::party::{Answer, CallStatus, Direction, Hook, Party, Session};
 use crate::{
-    flow::{self, Entry, Event, Exit, Fetched, Request, Run, Then},
-    ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId},
+    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
+    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
 };
 
@@ -31,46 +34,58 @@ pub struct Call {
     /// The number of the last order or fetch.
     number_last: u32,
     awaits: Awaits,
+    /// Until the far end has picked up.
+    out: Option<Box<Outgoing>>,
+    /// Until the first document is there.
+    fallback: Option<Box<Hook>>,
+    /// What is asked as soon as the call is out of its conference.
+    transfer: Option<Box<Request>>,
+    transfers: u8,
     is_answered: bool,
     is_scheduled: bool,
     #[cfg(debug_assertions)]
     is_over: bool,
 }
 
-/// What does not change about a call.
+/// What a call that we make is made with.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Party {
-    /// A number without `+`, or a SIP URI.
-    pub from: Arc<str>,
-    /// As `from`.
-    pub to: Arc<str>,
-    /// The display name, or nothing.
-    pub caller_name: Arc<str>,
-    /// Who called whom.
-    pub direction: Direction,
-    /// Whose defaults and manners hold for the call.
-    pub dialect: Dialect,
-    /// `X-PH-…` headers of the caller's signalling, which callbacks carry.
-    pub headers: Vec<(Arc<str>, Arc<str>)>,
-    /// Who the caller is beyond doubt, if anybody vouches for it.
-    pub trusted: Option<Arc<str>>,
+pub struct Outgoing {
+    /// Whose document it runs once it is answered.
+    pub answer: Answer,
+    /// `ring_timeout`: so long it may take to be answered.
+    pub ring_timeout: Duration,
+    /// `hangup_on_ring`: hangs up so long after the first ring.
+    pub ring_max: Option<Duration>,
+    /// `send_digits`: pressed on the answer.
+    pub digits: Option<Arc<str>>,
 }
 
-/// Who called whom.
+/// Where a call was a member.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
-    /// The far end called us.
-    Inbound,
+pub struct Spot {
+    /// Which incarnation.
+    pub room: RoomId,
+    /// The place.
+    pub member: MemberId,
+    /// The number of the notice of its exit.
+    pub sequence: u64,
 }
 
-impl Direction {
-    /// As the API and callbacks have it.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound",
-        }
-    }
+/// What is told of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum News {
+    /// It was picked up, by either side.
+    Answered,
+    /// It came in, or was asked for.
+    Begun,
+    /// It is over.
+    Ended(Ending),
+    /// The far end rings.
+    Rang,
 }
+
+/// A call that is transferred more often is a loop (contract 5.1).
+pub const TRANSFERS_MAX: u8 = 70;
 
 /// What a call asks of the world, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +106,8 @@ pub enum Effect {
     Notify(Request),
     /// Tells the backend.
     Order(Order),
+    /// Tells subscribers.
+    Tell(News),
 }
 
 /// Where a call goes, once its effects are done.
@@ -143,6 +160,10 @@ impl Call {
             run,
             number_last: 0,
             awaits: Awaits::Nothing,
+            out: None,
+            fallback: None,
+            transfer: None,
+            transfers: 0,
             is_answered: false,
             is_scheduled: false,
             #[cfg(debug_assertions)]
@@ -160,6 +181,38 @@ impl Call {
         self.run.deadline().map_or(self.ends_at, |at| at.min(self.ends_at))
     }
 
+    /// How far it has come.
+    pub fn status(&self) -> CallStatus {
+        match self.is_answered {
+            true => CallStatus::InProgress,
+            false => CallStatus::Ringing,
+        }
+    }
+
+    /// Calls the far end; once that has picked up, the call begins.
+    pub fn dial(&mut self, now: Instant, out: Outgoing, effects: &mut Vec<Effect>) -> Act {
+        self.ends_at = now + out.ring_timeout;
+        self.out = Some(Box::new(out));
+        let dial = Order::Dial {
+            call: self.id,
+            account: self.account.clone(),
+            from: self.party.from.clone(),
+            to: self.party.to.clone(),
+            caller_name: self.party.caller_name.clone(),
+            headers: self.party.session.headers.clone(),
+        };
+        effects.push(Effect::Order(dial));
+        Act::Stay
+    }
+
+    /// Asks for the first document.
+    pub fn ask(&mut self, answer: Answer, effects: &mut Vec<Effect>) -> Act {
+        let Answer { hook, fallback } = answer;
+        self.fallback = fallback.map(Box::new);
+        self.fetch(request(hook, Purpose::Answer), effects);
+        Act::Stay
+    }
+
     /// Takes the answer document, and begins its first element.
     pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> Act {
         self.handle(now, Event::Fetched(document), effects)
@@ -172,12 +225,13 @@ impl Call {
         &mut self,
         now: Instant,
         exit: &Exit,
-        spot: Option<(RoomId, MemberId)>,
+        spot: Option<Spot>,
         effects: &mut Vec<Effect>,
     ) -> Act {
-        match exit.then {
-            Then::HangUp => Act::End(self.ending(exit)),
-            Then::Onward => {
+        match (exit.then, self.transfer.take()) {
+            (Then::HangUp, _) => Act::End(self.ending(exit)),
+            (Then::Onward, Some(request)) => self.transfer(*request, effects),
+            (Then::Onward, None) => {
                 let first = effects.len();
                 let act = self.handle(now, Event::Left(exit.clone()), effects);
                 effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
@@ -192,9 +246,14 @@ impl Call {
             Heard::Digit(digit) => Event::Digit(digit),
             Heard::Over(number) if self.awaits == Awaits::Order(number) => Event::Over,
             Heard::Talk(on) => Event::Talk(on),
-            Heard::Hold(_) | Heard::Over(_) => return Act::Stay,
-            Heard::HungUp => return Act::End(self.ending(&flow::Cause::CallerLeft.into())),
-            Heard::Lost => return Act::End(self.ending(&flow::Cause::MediaLost.into())),
+            Heard::Answered => return self.picked_up(now, effects),
+            Heard::Failed(cause) if self.out.is_some() => {
+                return Act::End(Ending { cause, source: HangupSource::Carrier });
+            }
+            Heard::Ringing => return self.rang(now, effects),
+            Heard::Failed(_) | Heard::Hold(_) | Heard::Over(_) => return Act::Stay,
+            Heard::HungUp => return Act::End(self.ending(&Cause::CallerLeft.into())),
+            Heard::Lost => return Act::End(self.ending(&Cause::MediaLost.into())),
         };
         self.handle(now, event, effects)
     }
@@ -210,13 +269,44 @@ impl Call {
         if self.awaits != Awaits::Document(number) {
             return Act::Stay;
         }
-        self.handle(now, Event::Fetched(document), effects)
+        match (self.fallback.take(), &document) {
+            (Some(hook), Err(_)) => {
+                self.fetch(request(*hook, Purpose::Answer), effects);
+                Act::Stay
+            }
+            (Some(_), Ok(_)) | (None, _) => self.handle(now, Event::Fetched(document), effects),
+        }
+    }
+
+    /// Drops what the call does, and asks for another document. It is in no conference.
+    pub fn transfer(&mut self, request: Request, effects: &mut Vec<Effect>) -> Act {
+        if TRANSFERS_MAX <= self.transfers {
+            let (cause, source) = (HangupCause::LoopDetected, HangupSource::Error);
+            return Act::End(Ending { cause, source });
+        }
+        self.transfers += 1;
+        self.fallback = None;
+        if let Awaits::Order(_) = self.awaits {
+            effects.push(Effect::Order(Order::Stop { call: self.id }));
+        }
+        self.run.transfer();
+        self.fetch(request, effects);
+        Act::Stay
+    }
+
+    /// The same for one that is in a conference, which is about to let it out.
+    pub fn transfer_once_out(&mut self, request: Request) {
+        self.transfer = Some(Box::new(request));
     }
 
     /// A deadline has passed: the call's own, or one of its element.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
         if self.ends_at <= now {
-            return Act::End(self.ending(&flow::Cause::CallTimeUp.into()));
+            if self.out.is_some() {
+                let source = HangupSource::Platform(self.party.dialect);
+                return Act::End(Ending { cause: HangupCause::RingTimeout, source });
+            }
+            return Act::End(self.ending(&Cause::CallTimeUp.into()));
         }
         self.handle(now, Event::Tick, effects)
     }
@@ -225,10 +315,17 @@ impl Call {
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
         // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
-        exit.cause.ending(dialect).unwrap_or(Ending {
+        let mut ending = exit.cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
-        })
+        });
+        if ending.source == HangupSource::Caller && self.party.direction == Direction::Outbound {
+            ending.source = HangupSource::Callee;
+        }
+        if self.out.is_some() && ending.cause == HangupCause::Normal {
+            ending.cause = HangupCause::Canceled;
+        }
+        ending
     }
 
     /// The one way to let go of a call.
@@ -241,6 +338,35 @@ impl Call {
         }
     }
 
+    fn rang(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
+        let Some(out) = &self.out else { return Act::Stay };
+        if let Some(max) = out.ring_max {
+            self.ends_at = self.ends_at.min(now + max);
+        }
+        effects.push(Effect::Tell(News::Rang));
+        Act::Stay
+    }
+
+    fn picked_up(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
+        let Some(out) = self.out.take() else { return Act::Stay };
+        self.is_answered = true;
+        self.ends_at = now + self.time_limit;
+        self.run.is_picked_up();
+        effects.push(Effect::Tell(News::Answered));
+        let Outgoing { answer, digits, .. } = *out;
+        if let Some(digits) = digits {
+            // Nobody waits for their end.
+            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
+        }
+        self.ask(answer, effects)
+    }
+
+    fn fetch(&mut self, request: Request, effects: &mut Vec<Effect>) {
+        let number = self.number();
+        self.awaits = Awaits::Document(number);
+        effects.push(Effect::Fetch { number, request });
+    }
+
     fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) -> Act {
         let mut asked = Vec::new();
         self.run.handle(now, event, &mut asked);
@@ -248,6 +374,9 @@ impl Call {
         for effect in asked {
             debug_assert_eq!(act, Act::Stay, "a move is the last that a flow asks for");
             match self.effect(now, effect) {
+                Wish::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                    effects.extend([effect, Effect::Tell(News::Answered)]);
+                }
                 Wish::Effect(effect) => effects.push(effect),
                 Wish::Move(wanted) => act = wanted,
                 Wish::Nothing => (),
@@ -314,16 +443,22 @@ impl Call {
     }
 }
 
+fn request(hook: Hook, purpose: Purpose) -> Request {
+    let Hook { url, method } = hook;
+    Request { url, method, purpose, fields: Vec::new(), is_private: false }
+}
+
 /// A conference's `action` is told which conference it was, and as whom (contract 4.3).
-fn name_spot(effect: &mut Effect, spot: Option<(RoomId, MemberId)>) {
+fn name_spot(effect: &mut Effect, spot: Option<Spot>) {
     let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
     if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
         return;
     }
-    let (room, member) = spot.unzip();
     let text = |it: Option<String>| it.unwrap_or_default();
-    request.fields.push(("ConferenceUUID", text(room.map(|it| it.to_string()))));
-    request.fields.push(("ConferenceMemberID", text(member.map(|it| it.to_string()))));
+    let fields = &mut request.fields;
+    fields.push(("ConferenceUUID", text(spot.map(|it| it.room.to_string()))));
+    fields.push(("ConferenceMemberID", text(spot.map(|it| it.member.to_string()))));
+    fields.extend(spot.map(|it| ("ConferenceSequence", it.sequence.to_string())));
 }
 
 #[cfg(debug_assertions)]
@@ -335,158 +470,4 @@ impl Drop for Call {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::flow::{Cause, Flow};
-
-    struct Bench {
-        call: Option<Box<Call>>,
-        now: Instant,
-    }
-
-    impl Bench {
-        /// A call that has begun; what it asked for at once.
-        #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
-        fn new(elements: &str) -> (Self, String) {
-            let now = Instant::now();
-            let party = Party {
-                from: "100".into(),
-                to: "200".into(),
-                caller_name: "".into(),
-                direction: Direction::Inbound,
-                dialect: Dialect::Vobiz,
-                headers: vec![],
-                trusted: None,
-            };
-            let (id, account) = (CallId::of(1), "MA1".parse().unwrap());
-            let limit = Duration::from_secs(14_400);
-            let call = Call::new(now, id, account, Arc::new(party), limit);
-            let document = format!("<Response>{elements}</Response>");
-            let flow = Flow::parse(&document, Dialect::Vobiz).unwrap();
-            let mut bench = Self { call: Some(call), now };
-            let first = bench.does(|call, now, effects| call.begin(now, Ok(flow.into()), effects));
-            (bench, first)
-        }
-
-        fn does(
-            &mut self,
-            what: impl FnOnce(&mut Call, Instant, &mut Vec<Effect>) -> Act,
-        ) -> String {
-            let mut effects = Vec::new();
-            let act = what(self.call.as_mut().unwrap(), self.now, &mut effects);
-            let mut lines: Vec<_> = effects.into_iter().filter_map(brief).collect();
-            match act {
-                Act::End(ending) => lines.push(format!("end {}", ending.cause.code())),
-                Act::Join { room, .. } => lines.push(format!("join {room}")),
-                Act::Stay => (),
-            }
-            lines.join(", ")
-        }
-
-        fn heard(&mut self, heard: Heard) -> String {
-            self.does(|call, now, effects| call.heard(now, heard, effects))
-        }
-
-        fn left(&mut self, cause: Cause) -> String {
-            let spot = Some((RoomId::of(7), MemberId(3)));
-            self.does(|call, now, effects| call.left(now, &cause.into(), spot, effects))
-        }
-
-        fn pass(&mut self, seconds: u64) -> String {
-            self.now += Duration::from_secs(seconds);
-            self.does(Call::tick)
-        }
-    }
-
-    impl Drop for Bench {
-        fn drop(&mut self) {
-            if let Some(call) = self.call.take() {
-                call.end();
-            }
-        }
-    }
-
-    fn brief(effect: Effect) -> Option<String> {
-        match effect {
-            Effect::Begin { .. } => None,
-            Effect::Fetch { number, request } => {
-                let field = |(name, value): &(&str, String)| format!("{name}={value}");
-                let fields: Vec<_> = request.fields.iter().map(field).collect();
-                Some(format!("fetch {number} {} {}", request.url, fields.join("&")))
-            }
-            Effect::Notify(request) => Some(format!("notify {}", request.url)),
-            Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
-            Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
-            Effect::Order(order) => Some(format!("{order:?}")),
-        }
-    }
-
-    #[test]
-    fn a_stale_report_advances_nothing() {
-        let (mut bench, first) =
-            Bench::new("<Speak>a</Speak><Conference>b</Conference><Speak>c</Speak>");
-        assert_eq!(first, "answer, play 1");
-        assert_eq!(bench.heard(Heard::Over(0)), "");
-        assert_eq!(bench.heard(Heard::Over(1)), "join b");
-        assert_eq!(bench.heard(Heard::Over(1)), "");
-        assert_eq!(bench.left(Cause::Kicked), "play 2");
-        assert_eq!(bench.heard(Heard::Over(1)), "");
-        assert_eq!(bench.heard(Heard::Over(2)), "end 4010");
-    }
-
-    #[test]
-    fn a_call_that_hangs_up_begins_nothing_more() {
-        let (mut bench, _) = Bench::new("<Conference>b</Conference><Speak>c</Speak>");
-        assert_eq!(bench.left(Cause::CallerLeft), "end 4000");
-        assert_eq!(bench.call.as_ref().unwrap().step(), 0);
-    }
-
-    #[test]
-    fn an_action_is_told_which_conference_it_was() {
-        let (mut bench, _) = Bench::new("<Conference action='flow:next'>b</Conference>");
-        assert_eq!(
-            bench.left(Cause::Kicked),
-            format!(
-                "fetch 1 flow:next ConferenceName=b&ConferenceExitCause=kicked\
-                 &ConferenceUUID={}&ConferenceMemberID=3",
-                RoomId::of(7)
-            )
-        );
-        let stale = Ok(Arc::new(Flow::parse("<Response/>", Dialect::Vobiz).unwrap()));
-        let next = stale.clone();
-        assert_eq!(bench.does(|call, now, effects| call.fetched(now, 9, stale, effects)), "");
-        assert_eq!(
-            bench.does(|call, now, effects| call.fetched(now, 1, next, effects)),
-            "end 4010"
-        );
-    }
-
-    #[test]
-    fn the_time_limit_counts_from_the_answer_and_a_scheduled_hangup_from_itself() {
-        let (mut bench, first) = Bench::new("<Wait length='10'/><Speak>a</Speak>");
-        assert_eq!(first, "");
-        assert_eq!(bench.pass(10), "answer, play 1");
-        assert_eq!(bench.pass(14_399), "");
-        assert_eq!(bench.pass(1), "end 6000");
-
-        let (mut bench, _) = Bench::new("<Hangup schedule='60'/><Speak loop='0'>a</Speak>");
-        assert_eq!(bench.pass(59), "");
-        assert_eq!(bench.pass(1), "end 6000");
-    }
-
-    #[test]
-    fn a_fault_of_the_room_is_named_when_nothing_is_left() {
-        let (mut bench, _) = Bench::new("<Conference>b</Conference>");
-        assert_eq!(bench.left(Cause::Fault), "end 5010");
-    }
-
-    #[test]
-    #[cfg(debug_assertions)]
-    #[should_panic(expected = "lost alive")]
-    fn a_live_call_is_not_dropped() {
-        let (mut bench, _) = Bench::new("<Wait/>");
-        drop(bench.call.take());
-    }
-}
+mod tests;

@@ -1,0 +1,260 @@
+//! The journal: what happens to an account's calls and conferences goes, numbered, into its event
+//! log; from there come callbacks, the event stream, the list of live calls, and call records.
+//!
+//! Nothing here waits, so that whoever tells may go on: a callback is queued, and a reader woken.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+use super::house::Trace;
+use crate::{
+    accounts::Accounts,
+    call::{self, CallStatus, Hook, Party},
+    callback::{Callback, Callbacks, Fields},
+    conference::{self, Notice},
+    delivery::{Lane, Owner},
+    events::{About, Cursor, Event, Filter, InRoom, Log, Page},
+    fetch::Target,
+    ids::{AccountId, CallId, Dialect, RoomKey},
+    media::Ending,
+    news::{Happening, fields},
+    records::{Record, Records},
+    signature::Field,
+};
+
+/// The journals of every account.
+pub struct Journal {
+    books: HashMap<AccountId, Book>,
+    accounts: Arc<Accounts>,
+    callbacks: Callbacks,
+    records: Arc<dyn Records>,
+}
+
+/// One account's.
+struct Book {
+    log: Mutex<Log<Happening>>,
+    /// Wakes whoever reads the log.
+    more: watch::Sender<()>,
+    live: Mutex<BTreeMap<CallId, Live>>,
+}
+
+/// A call that is up.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Who speaks with whom.
+    pub party: Arc<Party>,
+    /// How far it has come.
+    pub status: CallStatus,
+    since: Instant,
+    answered: Option<Instant>,
+}
+
+impl Journal {
+    /// Empty journals. `began_at` sets the events of this process apart from those of the last.
+    pub fn new(
+        began_at: SystemTime,
+        accounts: Arc<Accounts>,
+        callbacks: Callbacks,
+        records: Arc<dyn Records>,
+    ) -> Self {
+        let epoch = began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = u64::try_from(epoch.as_millis()).unwrap_or_default();
+        let book = || Book {
+            log: Mutex::new(Log::new(epoch)),
+            more: watch::Sender::new(()),
+            live: Mutex::default(),
+        };
+        let books = accounts.ids().map(|id| (id.clone(), book())).collect();
+        Self { books, accounts, callbacks, records }
+    }
+
+    /// Takes in what a house tells.
+    pub fn note(&self, trace: &Trace) {
+        match trace {
+            Trace::Call { account, call, party, news } => self.call(account, *call, party, *news),
+            Trace::Notice { key, notice } => self.conference(key, notice),
+            Trace::Began { .. } | Trace::Left { .. } => (),
+            Trace::PassedOn { .. } | Trace::Refused { .. } => (),
+        }
+    }
+
+    /// What an account's log has behind a cursor; None if there is no such account.
+    pub fn read(
+        &self,
+        account: &AccountId,
+        cursor: Cursor,
+        filter: &Filter,
+        events_max: usize,
+    ) -> Option<Page<Happening>> {
+        Some(self.books.get(account)?.log.lock().read(cursor, filter, events_max))
+    }
+
+    /// Is marked as changed by every event of the account.
+    pub fn more(&self, account: &AccountId) -> Option<watch::Receiver<()>> {
+        Some(self.books.get(account)?.more.subscribe())
+    }
+
+    /// A call of an account that is up.
+    pub fn live_call(&self, account: &AccountId, call: CallId) -> Option<Live> {
+        self.books.get(account)?.live.lock().get(&call).cloned()
+    }
+
+    /// The calls of an account that are up.
+    pub fn live_calls(&self, account: &AccountId) -> Vec<(CallId, Live)> {
+        let Some(book) = self.books.get(account) else { return Vec::new() };
+        book.live.lock().iter().map(|(call, live)| (*call, live.clone())).collect()
+    }
+
+    /// Calls that are over.
+    pub fn records(&self) -> &Arc<dyn Records> {
+        &self.records
+    }
+
+    fn call(&self, account: &AccountId, call: CallId, party: &Arc<Party>, news: call::News) {
+        let Some(book) = self.books.get(account) else { return };
+        let now = Instant::now();
+        let Some((status, at, record)) = book.keep(now, account, call, party, news) else { return };
+        if let Some(record) = &record {
+            self.records.add(record.clone());
+        }
+
+        let happening = Happening::Call { party: party.clone(), status, news, record };
+        let about = About { call: Some(call), room: None };
+        let event = book.append(at, about, happening);
+        let session = &party.session;
+        let hook = match news {
+            call::News::Ended(_) => session.hangup.as_ref(),
+            call::News::Rang => session.ring.as_ref(),
+            call::News::Answered | call::News::Begun => None,
+        };
+        if let (Some(Hook { url, method }), Some(of)) = (hook, event.call) {
+            let lane = Lane { owner: Owner::Call(call), url: url.clone(), by_call: None };
+            let told = Told { account: account.clone(), dialect: party.dialect, event };
+            self.queue(lane, of.sequence, *method, told);
+        }
+        if let call::News::Ended(_) = news {
+            book.log.lock().forget(call);
+        }
+    }
+
+    fn conference(&self, key: &RoomKey, notice: &Notice) {
+        let Some(book) = self.books.get(&key.account) else { return };
+        let Notice { room, sequence, news } = notice;
+        let in_room = InRoom { name: key.name.clone(), room: *room, sequence: *sequence };
+        let who = news.who();
+        let about = About { call: who.map(|it| it.call), room: Some(in_room) };
+        let at = super::reception::wall();
+        let event = book.append(at, about, Happening::Conference { news: news.clone() });
+
+        let Some(who) = who else { return };
+        let is_floor = matches!(news, conference::News::FloorTaken { .. });
+        let Some(callback) = &who.entry.callback else { return };
+        if is_floor && !who.entry.tells_floor {
+            return;
+        }
+        let by_call = callback.by_call.then_some(who.call);
+        let lane = Lane { owner: Owner::Room(*room), url: callback.url.clone(), by_call };
+        let dialect = who.party.dialect;
+        let told = Told { account: key.account.clone(), dialect, event };
+        self.queue(lane, *sequence, callback.method, told);
+    }
+
+    fn queue(&self, lane: Lane, sequence: u64, method: crate::flow::Method, told: Told) {
+        let target = match Target::parse(&lane.url) {
+            Ok(target) => Arc::new(target),
+            Err(error) => {
+                let owner = lane.owner;
+                return tracing::warn!(%owner, sequence, "a callback has nowhere to go: {error}");
+            }
+        };
+        let (dialect, signer) = (told.dialect, self.accounts.signer(&told.account, told.dialect));
+        let fields = Arc::new(told);
+        self.callbacks.send(Callback { lane, sequence, target, method, dialect, signer, fields });
+    }
+}
+
+impl Book {
+    fn append(&self, at: SystemTime, about: About, what: Happening) -> Arc<Event<Happening>> {
+        let event = self.log.lock().append(at, about, what);
+        self.more.send_replace(());
+        event
+    }
+
+    /// Keeps the list of live calls; tells how far the call has come, when, and its record if it
+    /// is over. None for one that nobody has heard of.
+    fn keep(
+        &self,
+        now: Instant,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        news: call::News,
+    ) -> Option<(CallStatus, SystemTime, Option<Arc<Record>>)> {
+        let mut calls = self.live.lock();
+        if news == call::News::Begun {
+            let status = match party.direction {
+                call::Direction::Inbound => CallStatus::Ringing,
+                call::Direction::Outbound => CallStatus::Queued,
+            };
+            let live = Live { party: party.clone(), status, since: now, answered: None };
+            calls.insert(call, live);
+            return Some((status, party.session.began_at, None));
+        }
+
+        let live = calls.get_mut(&call)?;
+        let at = live.wall(now);
+        match news {
+            call::News::Answered => {
+                live.answered = Some(now);
+                live.status = CallStatus::InProgress;
+            }
+            call::News::Begun => (),
+            call::News::Ended(ending) => {
+                let live = calls.remove(&call)?;
+                let record = Arc::new(live.record(now, account.clone(), call, ending));
+                return Some((record.status(), at, Some(record)));
+            }
+            call::News::Rang => live.status = CallStatus::Ringing,
+        }
+        Some((live.status, at, None))
+    }
+}
+
+impl Live {
+    /// What the clock on the wall says, as far as this call goes: it never jumps.
+    fn wall(&self, now: Instant) -> SystemTime {
+        self.party.session.began_at + now.duration_since(self.since)
+    }
+
+    fn record(self, now: Instant, account: AccountId, call: CallId, ending: Ending) -> Record {
+        let (answered_at, ended_at) = (self.answered.map(|at| self.wall(at)), self.wall(now));
+        Record { account, call, party: self.party, answered_at, ended_at, ending }
+    }
+}
+
+/// An event on its way to a URL: it is put into words when it is sent.
+#[derive(Debug)]
+struct Told {
+    account: AccountId,
+    dialect: Dialect,
+    event: Arc<Event<Happening>>,
+}
+
+impl Fields for Told {
+    fn fields(&self) -> Vec<Field> {
+        fields::of_event(&self.account, &self.event, self.dialect)
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! Who speaks with whom, on what terms, and how far they have come.
+
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{
+    flow::Method,
+    ids::{CallId, Dialect},
+    media::{Ending, HangupCause},
+};
+
+/// What does not change about a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Party {
+    /// A number without `+`, or a SIP URI.
+    pub from: Arc<str>,
+    /// As `from`.
+    pub to: Arc<str>,
+    /// The display name, or nothing.
+    pub caller_name: Arc<str>,
+    /// Who called whom.
+    pub direction: Direction,
+    /// Whose defaults and manners hold for the call.
+    pub dialect: Dialect,
+    /// Who the caller is beyond doubt, if anybody vouches for it.
+    pub trusted: Option<Arc<str>>,
+    /// What is told of it, and to whom.
+    pub session: Session,
+}
+
+/// What is told of a call, and to whom.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Session {
+    /// `SessionStart`: when the call came in, or was asked for.
+    pub began_at: SystemTime,
+    /// `sip_headers`: names without their prefix, and values.
+    pub headers: Arc<[(Arc<str>, Arc<str>)]>,
+    /// `ring_url`: told when the far end rings.
+    pub ring: Option<Hook>,
+    /// `hangup_url`: told when the call is over.
+    pub hangup: Option<Hook>,
+    /// `parent_call_uuid`.
+    pub parent: Option<CallId>,
+}
+
+impl Session {
+    /// One of which nobody is told.
+    pub fn at(began_at: SystemTime) -> Self {
+        Self { began_at, headers: [].into(), ring: None, hangup: None, parent: None }
+    }
+}
+
+/// A URL, and how it is requested.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hook {
+    /// As its author wrote it.
+    pub url: Arc<str>,
+    /// GET or POST.
+    pub method: Method,
+}
+
+/// Where a call's first document comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// `answer_url`.
+    pub hook: Hook,
+    /// `fallback_url`: asked once the first has brought no document.
+    pub fallback: Option<Hook>,
+}
+
+/// Who called whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// The far end called us.
+    Inbound,
+    /// We called the far end.
+    Outbound,
+}
+
+impl Direction {
+    /// As the API and callbacks have it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// `CallStatus` (contract 4.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CallStatus {
+    /// The far end was busy.
+    Busy,
+    /// Called off before the answer.
+    Cancel,
+    /// It was answered, and is over.
+    Completed,
+    /// It was never answered, for another reason.
+    Failed,
+    /// Answered.
+    InProgress,
+    /// Nobody answered.
+    NoAnswer,
+    /// Asked for; it does not ring yet.
+    Queued,
+    /// Not answered yet.
+    Ringing,
+    /// Nobody answered in the time that we gave it.
+    Timeout,
+}
+
+impl CallStatus {
+    /// Of a call that is over.
+    pub fn at_end(ending: Ending, is_answered: bool) -> Self {
+        match ending.cause {
+            _ if is_answered => Self::Completed,
+            HangupCause::Busy => Self::Busy,
+            HangupCause::Canceled | HangupCause::Normal => Self::Cancel,
+            HangupCause::NoAnswer => Self::NoAnswer,
+            HangupCause::RingTimeout => Self::Timeout,
+            HangupCause::ActionUrlInvalid
+            | HangupCause::ActionUrlUnreachable
+            | HangupCause::ActionXmlInvalid
+            | HangupCause::AnswerUrlUnreachable
+            | HangupCause::AnswerXmlInvalid
+            | HangupCause::DestinationInvalid
+            | HangupCause::DestinationOut
+            | HangupCause::EndOfXml
+            | HangupCause::Internal
+            | HangupCause::LoopDetected
+            | HangupCause::MediaTimeout
+            | HangupCause::RedirectUrlInvalid
+            | HangupCause::RedirectUrlUnreachable
+            | HangupCause::RedirectXmlInvalid
+            | HangupCause::Rejected
+            | HangupCause::Scheduled
+            | HangupCause::TransferUrlInvalid
+            | HangupCause::TransferUrlUnreachable
+            | HangupCause::TransferXmlInvalid => Self::Failed,
+        }
+    }
+
+    /// As callbacks and the API have it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Cancel => "cancel",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::InProgress => "in-progress",
+            Self::NoAnswer => "no-answer",
+            Self::Queued => "queued",
+            Self::Ringing => "ringing",
+            Self::Timeout => "timeout",
+        }
+    }
+}

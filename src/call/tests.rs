@@ -1,0 +1,150 @@
+//! What a call does with what happens to it.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::*;
+use crate::flow::{Cause, Flow};
+use crate::ids::Dialect;
+
+struct Bench {
+    call: Option<Box<Call>>,
+    now: Instant,
+}
+
+impl Bench {
+    /// A call that has begun; what it asked for at once.
+    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    fn new(elements: &str) -> (Self, String) {
+        let now = Instant::now();
+        let party = Party {
+            from: "100".into(),
+            to: "200".into(),
+            caller_name: "".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Vobiz,
+            trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
+        };
+        let (id, account) = (CallId::of(1), "MA1".parse().unwrap());
+        let limit = Duration::from_secs(14_400);
+        let call = Call::new(now, id, account, Arc::new(party), limit);
+        let document = format!("<Response>{elements}</Response>");
+        let flow = Flow::parse(&document, Dialect::Vobiz).unwrap();
+        let mut bench = Self { call: Some(call), now };
+        let first = bench.does(|call, now, effects| call.begin(now, Ok(flow.into()), effects));
+        (bench, first)
+    }
+
+    fn does(&mut self, what: impl FnOnce(&mut Call, Instant, &mut Vec<Effect>) -> Act) -> String {
+        let mut effects = Vec::new();
+        let act = what(self.call.as_mut().unwrap(), self.now, &mut effects);
+        let mut lines: Vec<_> = effects.into_iter().filter_map(brief).collect();
+        match act {
+            Act::End(ending) => lines.push(format!("end {}", ending.cause.code())),
+            Act::Join { room, .. } => lines.push(format!("join {room}")),
+            Act::Stay => (),
+        }
+        lines.join(", ")
+    }
+
+    fn heard(&mut self, heard: Heard) -> String {
+        self.does(|call, now, effects| call.heard(now, heard, effects))
+    }
+
+    fn left(&mut self, cause: Cause) -> String {
+        let spot = Some(Spot { room: RoomId::of(7), member: MemberId(3), sequence: 9 });
+        self.does(|call, now, effects| call.left(now, &cause.into(), spot, effects))
+    }
+
+    fn pass(&mut self, seconds: u64) -> String {
+        self.now += Duration::from_secs(seconds);
+        self.does(Call::tick)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.end();
+        }
+    }
+}
+
+fn brief(effect: Effect) -> Option<String> {
+    match effect {
+        Effect::Begin { .. } | Effect::Tell(_) => None,
+        Effect::Fetch { number, request } => {
+            let field = |(name, value): &(&str, String)| format!("{name}={value}");
+            let fields: Vec<_> = request.fields.iter().map(field).collect();
+            Some(format!("fetch {number} {} {}", request.url, fields.join("&")))
+        }
+        Effect::Notify(request) => Some(format!("notify {}", request.url)),
+        Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
+        Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
+        Effect::Order(order) => Some(format!("{order:?}")),
+    }
+}
+
+#[test]
+fn a_stale_report_advances_nothing() {
+    let (mut bench, first) =
+        Bench::new("<Speak>a</Speak><Conference>b</Conference><Speak>c</Speak>");
+    assert_eq!(first, "answer, play 1");
+    assert_eq!(bench.heard(Heard::Over(0)), "");
+    assert_eq!(bench.heard(Heard::Over(1)), "join b");
+    assert_eq!(bench.heard(Heard::Over(1)), "");
+    assert_eq!(bench.left(Cause::Kicked), "play 2");
+    assert_eq!(bench.heard(Heard::Over(1)), "");
+    assert_eq!(bench.heard(Heard::Over(2)), "end 4010");
+}
+
+#[test]
+fn a_call_that_hangs_up_begins_nothing_more() {
+    let (mut bench, _) = Bench::new("<Conference>b</Conference><Speak>c</Speak>");
+    assert_eq!(bench.left(Cause::CallerLeft), "end 4000");
+    assert_eq!(bench.call.as_ref().unwrap().step(), 0);
+}
+
+#[test]
+fn an_action_is_told_which_conference_it_was() {
+    let (mut bench, _) = Bench::new("<Conference action='flow:next'>b</Conference>");
+    assert_eq!(
+        bench.left(Cause::Kicked),
+        format!(
+            "fetch 1 flow:next ConferenceName=b&ConferenceExitCause=kicked\
+             &ConferenceUUID={}&ConferenceMemberID=3&ConferenceSequence=9",
+            RoomId::of(7)
+        )
+    );
+    let stale = Ok(Arc::new(Flow::parse("<Response/>", Dialect::Vobiz).unwrap()));
+    let next = stale.clone();
+    assert_eq!(bench.does(|call, now, effects| call.fetched(now, 9, stale, effects)), "");
+    assert_eq!(bench.does(|call, now, effects| call.fetched(now, 1, next, effects)), "end 4010");
+}
+
+#[test]
+fn the_time_limit_counts_from_the_answer_and_a_scheduled_hangup_from_itself() {
+    let (mut bench, first) = Bench::new("<Wait length='10'/><Speak>a</Speak>");
+    assert_eq!(first, "");
+    assert_eq!(bench.pass(10), "answer, play 1");
+    assert_eq!(bench.pass(14_399), "");
+    assert_eq!(bench.pass(1), "end 6000");
+
+    let (mut bench, _) = Bench::new("<Hangup schedule='60'/><Speak loop='0'>a</Speak>");
+    assert_eq!(bench.pass(59), "");
+    assert_eq!(bench.pass(1), "end 6000");
+}
+
+#[test]
+fn a_fault_of_the_room_is_named_when_nothing_is_left() {
+    let (mut bench, _) = Bench::new("<Conference>b</Conference>");
+    assert_eq!(bench.left(Cause::Fault), "end 5010");
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "lost alive")]
+fn a_live_call_is_not_dropped() {
+    let (mut bench, _) = Bench::new("<Wait/>");
+    drop(bench.call.take());
+}

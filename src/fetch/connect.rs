@@ -1,0 +1,220 @@
+//! Connections: a name is looked up, its addresses judged, and one of them connected to.
+//!
+//! The address that is judged is the one that is used. An IP literal goes the same way as a
+//! name, so there is one place where a connection is made, and nothing gets round it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::guard::{Guard, Refused};
+
+/// A future on the heap, as a trait object's method returns it.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The net as the client uses it. [`Internet`] is the real one; tests bring their own.
+pub trait Network: Send + Sync + 'static {
+    /// All addresses of a host name.
+    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
+
+    /// A stream of bytes to an address.
+    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>>;
+}
+
+/// A stream of bytes, both ways.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket for T {}
+
+/// The system's resolver, and TCP. It asks no proxy, whatever the environment says.
+#[derive(Clone, Copy, Debug)]
+pub struct Internet;
+
+impl Network for Internet {
+    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move { Ok(lookup_host((host, 0)).await?.map(|it| it.ip()).collect()) })
+    }
+
+    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            // A request is one write: to wait for more would only delay it.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Socket>)
+        })
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("{0}")]
+    Guard(Refused),
+    #[error("its name cannot be resolved ({0})")]
+    Lookup(io::Error),
+    #[error("its name has no address")]
+    Nowhere,
+    #[error("{0} does not take a connection ({1})")]
+    Tcp(SocketAddr, io::Error),
+    #[error("no secure connection ({0})")]
+    Tls(io::Error),
+}
+
+/// The certificates are in no form that can be read.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificates of authorities: {0}; give PEM blocks of CERTIFICATE")]
+pub struct BadCertificates(String);
+
+/// Makes the connections of the pool.
+#[derive(Clone)]
+pub(super) struct Connector {
+    network: Arc<dyn Network>,
+    guard: Arc<Guard>,
+    tls: TlsConnector,
+}
+
+impl Connector {
+    /// `authorities` are PEM blocks of certificates that are trusted beside the public ones.
+    pub(super) fn new(
+        network: Arc<dyn Network>,
+        guard: Arc<Guard>,
+        authorities: &[u8],
+    ) -> Result<Self, BadCertificates> {
+        let bad = |why: &dyn ToString| BadCertificates(why.to_string());
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            roots.add(certificate.map_err(|it| bad(&it))?).map_err(|it| bad(&it))?;
+        }
+        if !authorities.is_empty() && roots.len() == webpki_roots::TLS_SERVER_ROOTS.len() {
+            return Err(bad(&"there is none in the file"));
+        }
+
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the ciphers of TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { network, guard, tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    async fn connect(self, uri: Uri) -> Result<Box<dyn Socket>, ConnectError> {
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_secure = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+
+        let addresses = self.addresses(host).await?;
+        let stream = self.race(addresses.into_iter().map(|it| SocketAddr::new(it, port))).await?;
+        if !is_secure {
+            return Ok(stream);
+        }
+
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|it| ConnectError::Tls(io::Error::other(it)))?;
+        Ok(Box::new(self.tls.connect(name, stream).await.map_err(ConnectError::Tls)?))
+    }
+
+    /// Those addresses of a host that may be reached; never none.
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        let mut addresses = match host.parse() {
+            Ok(literal) => vec![literal],
+            Err(_) => self.network.resolve(host).await.map_err(ConnectError::Lookup)?,
+        };
+        let mut refused = None;
+        addresses.retain(|it| match self.guard.check(*it) {
+            Ok(()) => true,
+            Err(no) => {
+                refused.get_or_insert(no);
+                false
+            }
+        });
+        addresses.truncate(ADDRESSES_MAX);
+        match (addresses.is_empty(), refused) {
+            (false, _) => Ok(addresses),
+            (true, Some(no)) => Err(ConnectError::Guard(no)),
+            (true, None) => Err(ConnectError::Nowhere),
+        }
+    }
+
+    /// The first connection that comes about; each address gets a head start over the next.
+    async fn race(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Result<Box<dyn Socket>, ConnectError> {
+        let mut waiting: VecDeque<_> = addresses.collect();
+        let mut tries = JoinSet::new();
+        let mut error = ConnectError::Nowhere;
+        loop {
+            if let Some(address) = waiting.pop_front() {
+                let connecting = self.network.connect(address);
+                tries.spawn(async move { connecting.await.map_err(|it| (address, it)) });
+            }
+            let next = match waiting.is_empty() {
+                true => tries.join_next().await,
+                false => match timeout(HEAD_START, tries.join_next()).await {
+                    Ok(next) => next,
+                    Err(_) => continue,
+                },
+            };
+            match next {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err((address, why)))) => error = ConnectError::Tcp(address, why),
+                Some(Err(_)) => (),
+                None if waiting.is_empty() => return Err(error),
+                None => (),
+            }
+        }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Socket>>;
+    type Error = ConnectError;
+    type Future = Boxed<'static, Result<Self::Response, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.clone().connect(uri);
+        Box::pin(async move { Ok(TokioIo::new(connecting.await?)) })
+    }
+}
+
+impl Connection for Box<dyn Socket> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+/// Nobody needs more; a name may be given thousands to keep us busy.
+const ADDRESSES_MAX: usize = 8;
+
+/// As RFC 8305, section 5, has it.
+const HEAD_START: Duration = Duration::from_millis(250);

@@ -1,0 +1,389 @@
+//! Which addresses conflow may reach: the public ones, and those that its operator allows.
+//!
+//! A URL is written by a caller, a customer, or a server that answers a customer. Without a guard
+//! it reaches whatever conflow can: the metadata of its cloud, databases, its own ports.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use serde::Deserialize;
+
+/// Judges addresses. It sees them after resolution, so no notation and no name gets past it.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    allow: Vec<Cidr>,
+}
+
+impl Guard {
+    /// Refuses every address that is not public, but for these (`fetch.allow`).
+    pub fn new(allow: Vec<Cidr>) -> Self {
+        Self { allow }
+    }
+
+    /// Whether conflow may connect there.
+    ///
+    /// An IPv6 form of an IPv4 address (mapped, compatible, translated, NAT64) is judged as that
+    /// IPv4 address.
+    ///
+    /// # Errors
+    ///
+    /// The address is not public, and not allowed.
+    pub fn check(&self, address: IpAddr) -> Result<(), Refused> {
+        let bare = unwrap(address);
+        let is_allowed = |cidr: &Cidr| cidr.contains(address) || cidr.contains(bare);
+        let Some(range) = range(bare).filter(|_| !self.allow.iter().any(is_allowed)) else {
+            return Ok(());
+        };
+        Err(Refused { address, range })
+    }
+}
+
+/// The guard's no.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "{address} is {range}, which may not be reached; if it should be, add it to fetch.allow \
+     (CONFLOW_FETCH_ALLOW)"
+)]
+pub struct Refused {
+    /// As it was found.
+    pub address: IpAddr,
+    /// What kind of address it is.
+    pub range: &'static str,
+}
+
+/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Cidr {
+    base: IpAddr,
+    bits: u8,
+}
+
+impl Cidr {
+    /// Whether an address lies in the range. IPv4 addresses never lie in a range of IPv6 ones.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        is_in(address, self.base, self.bits)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = BadCidr;
+
+    fn from_str(text: &str) -> Result<Self, BadCidr> {
+        let bad = |hint: String| BadCidr { text: text.to_owned(), hint };
+        let text = text.trim();
+        let (base, bits) = text.split_once('/').unwrap_or((text, ""));
+        let base: IpAddr = base
+            .parse()
+            .map_err(|_| bad("write it as 10.0.0.0/8, fd00::/8 or 127.0.0.1".to_owned()))?;
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            "" => width,
+            _ => bits
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= width)
+                .ok_or_else(|| bad(format!("what follows / is a number from 0 to {width}")))?,
+        };
+
+        let network = network(base, bits);
+        match network == base {
+            true => Ok(Self { base, bits }),
+            false => Err(bad(format!("the range is written {network}/{bits}"))),
+        }
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = BadCidr;
+
+    fn try_from(text: String) -> Result<Self, BadCidr> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.bits)
+    }
+}
+
+/// A text that is no range of addresses.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{text:?} is no range of addresses: {hint}")]
+pub struct BadCidr {
+    text: String,
+    hint: String,
+}
+
+/// The IPv4 address inside an IPv6 one, where there is one.
+fn unwrap(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    if v6.is_unspecified() || v6.is_loopback() {
+        return address;
+    }
+
+    let wraps = |(prefix, bits): &(Ipv6Addr, u8)| is_in(address, IpAddr::V6(*prefix), *bits);
+    match WRAPPINGS.iter().any(wraps) {
+        true => {
+            let [.., a, b, c, d] = v6.octets();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        false => address,
+    }
+}
+
+/// Why an address is not public, if it is not.
+fn range(address: IpAddr) -> Option<&'static str> {
+    let is_at = |base: IpAddr, bits| is_in(address, base, bits);
+    match address {
+        IpAddr::V4(_) => {
+            V4.iter().find(|(base, bits, _)| is_at((*base).into(), *bits)).map(|row| row.2)
+        }
+        IpAddr::V6(_) => {
+            let row = V6.iter().find(|(base, bits, _)| is_at((*base).into(), *bits));
+            let is_global = is_at(GLOBAL.0.into(), GLOBAL.1);
+            match row {
+                Some((_, _, what)) => Some(what),
+                None => (!is_global).then_some("not a public address"),
+            }
+        }
+    }
+}
+
+fn is_in(address: IpAddr, base: IpAddr, bits: u8) -> bool {
+    address.is_ipv4() == base.is_ipv4() && network(address, bits) == network(base, bits)
+}
+
+/// An address with all but its first bits cleared.
+fn network(address: IpAddr, bits: u8) -> IpAddr {
+    let bits = u32::from(bits);
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or_default();
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default();
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+/// IPv6 forms that stand for an IPv4 address, in their last 32 bits.
+const WRAPPINGS: &[(Ipv6Addr, u8)] = &[
+    // Compatible (RFC 4291, 2.5.5.1), mapped (2.5.5.2).
+    (v6([0, 0, 0, 0, 0, 0]), 96),
+    (v6([0, 0, 0, 0, 0, 0xffff]), 96),
+    // Translated (RFC 2765), NAT64 (RFC 6052).
+    (v6([0, 0, 0, 0, 0xffff, 0]), 96),
+    (v6([0x64, 0xff9b, 0, 0, 0, 0]), 96),
+];
+
+/// Whom the registry of special addresses (RFC 6890) keeps from the public.
+const V4: &[(Ipv4Addr, u8, &str)] = &[
+    (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
+    (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, "a carrier's private address (CGNAT)"),
+    (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),
+    // A public address that only a guest of the Azure cloud sees.
+    (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's metadata address"),
+    (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local or metadata address"),
+    (Ipv4Addr::new(172, 16, 0, 0), 12, "a private address"),
+    (Ipv4Addr::new(192, 0, 0, 0), 24, "an address kept for protocols"),
+    (Ipv4Addr::new(192, 0, 2, 0), 24, "a documentation address"),
+    (Ipv4Addr::new(192, 88, 99, 0), 24, "a 6to4 relay"),
+    (Ipv4Addr::new(192, 168, 0, 0), 16, "a private address"),
+    (Ipv4Addr::new(198, 18, 0, 0), 15, "a benchmarking address"),
+    (Ipv4Addr::new(198, 51, 100, 0), 24, "a documentation address"),
+    (Ipv4Addr::new(203, 0, 113, 0), 24, "a documentation address"),
+    (Ipv4Addr::new(224, 0, 0, 0), 4, "a multicast address"),
+    (Ipv4Addr::BROADCAST, 32, "the broadcast address"),
+    (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
+];
+
+/// The same for IPv6. What is neither here nor in [`GLOBAL`] is not public either.
+const V6: &[(Ipv6Addr, u8, &str)] = &[
+    (Ipv6Addr::UNSPECIFIED, 128, "an unspecified address"),
+    (Ipv6Addr::LOCALHOST, 128, "a loopback address"),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0]), 48, "a local NAT64 address"),
+    (v6([0x2001, 0, 0, 0, 0, 0]), 32, "a Teredo address"),
+    (v6([0x2001, 2, 0, 0, 0, 0]), 48, "a benchmarking address"),
+    (v6([0x2001, 0, 0, 0, 0, 0]), 23, "an address kept for protocols"),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0]), 32, "a documentation address"),
+    (v6([0x2002, 0, 0, 0, 0, 0]), 16, "a 6to4 address"),
+    (v6([0x3fff, 0, 0, 0, 0, 0]), 20, "a documentation address"),
+    (v6([0xfc00, 0, 0, 0, 0, 0]), 7, "a private address (ULA)"),
+    (v6([0xfe80, 0, 0, 0, 0, 0]), 10, "a link-local address"),
+    (v6([0xff00, 0, 0, 0, 0, 0]), 8, "a multicast address"),
+];
+
+/// Global unicast (RFC 4291, 2.4): all that has been given out.
+const GLOBAL: (Ipv6Addr, u8) = (v6([0x2000, 0, 0, 0, 0, 0]), 3);
+
+const fn v6([a, b, c, d, e, f]: [u16; 6]) -> Ipv6Addr {
+    Ipv6Addr::new(a, b, c, d, e, f, 0, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIVATE: Option<&str> = Some("a private address");
+    const LOOPBACK: Option<&str> = Some("a loopback address");
+    const LINK: Option<&str> = Some("a link-local or metadata address");
+    const DOC: Option<&str> = Some("a documentation address");
+
+    const ADDRESSES: &[(&str, Option<&str>)] = &[
+        ("0.0.0.0", Some("an unspecified address")),
+        ("0.255.255.255", Some("an unspecified address")),
+        ("1.0.0.0", None),
+        ("9.255.255.255", None),
+        ("10.0.0.0", PRIVATE),
+        ("10.255.255.255", PRIVATE),
+        ("11.0.0.0", None),
+        ("100.63.255.255", None),
+        ("100.64.0.0", Some("a carrier's private address (CGNAT)")),
+        ("100.100.100.200", Some("a carrier's private address (CGNAT)")),
+        ("100.127.255.255", Some("a carrier's private address (CGNAT)")),
+        ("100.128.0.0", None),
+        ("126.255.255.255", None),
+        ("127.0.0.1", LOOPBACK),
+        ("127.255.255.255", LOOPBACK),
+        ("128.0.0.0", None),
+        ("168.63.129.15", None),
+        ("168.63.129.16", Some("a cloud's metadata address")),
+        ("169.253.255.255", None),
+        ("169.254.169.254", LINK),
+        ("169.255.0.0", None),
+        ("172.15.255.255", None),
+        ("172.16.0.0", PRIVATE),
+        ("172.31.255.255", PRIVATE),
+        ("172.32.0.0", None),
+        ("192.0.0.192", Some("an address kept for protocols")),
+        ("192.0.1.0", None),
+        ("192.0.2.1", DOC),
+        ("192.88.99.1", Some("a 6to4 relay")),
+        ("192.167.255.255", None),
+        ("192.168.0.1", PRIVATE),
+        ("192.169.0.0", None),
+        ("198.17.255.255", None),
+        ("198.18.0.0", Some("a benchmarking address")),
+        ("198.19.255.255", Some("a benchmarking address")),
+        ("198.20.0.0", None),
+        ("198.51.100.7", DOC),
+        ("203.0.113.7", DOC),
+        ("223.255.255.255", None),
+        ("224.0.0.1", Some("a multicast address")),
+        ("239.255.255.255", Some("a multicast address")),
+        ("240.0.0.1", Some("a reserved address")),
+        ("255.255.255.255", Some("the broadcast address")),
+        ("::", Some("an unspecified address")),
+        ("::1", LOOPBACK),
+        ("::2", Some("an unspecified address")),
+        ("::127.0.0.1", LOOPBACK),
+        ("::ffff:127.0.0.1", LOOPBACK),
+        ("::ffff:169.254.169.254", LINK),
+        ("::ffff:8.8.8.8", None),
+        ("::ffff:0:127.0.0.1", LOOPBACK),
+        ("64:ff9b::10.0.0.1", PRIVATE),
+        ("64:ff9b::a9fe:a9fe", LINK),
+        ("64:ff9b::8.8.8.8", None),
+        ("64:ff9b:1::8.8.8.8", Some("a local NAT64 address")),
+        ("100::1", Some("not a public address")),
+        ("1fff:ffff::1", Some("not a public address")),
+        ("2000::1", None),
+        ("2001::1", Some("a Teredo address")),
+        ("2001:2::1", Some("a benchmarking address")),
+        ("2001:20::1", Some("an address kept for protocols")),
+        ("2001:200::1", None),
+        ("2001:db8::1", DOC),
+        ("2002:7f00:1::1", Some("a 6to4 address")),
+        ("2003::1", None),
+        ("2606:4700:4700::1111", None),
+        ("3fff:fff::1", DOC),
+        ("3fff:1000::1", None),
+        ("4000::1", Some("not a public address")),
+        ("5f00::1", Some("not a public address")),
+        ("fbff::1", Some("not a public address")),
+        ("fc00::1", Some("a private address (ULA)")),
+        ("fd00:ec2::254", Some("a private address (ULA)")),
+        ("fe80::1", Some("a link-local address")),
+        ("febf::1", Some("a link-local address")),
+        ("fec0::1", Some("not a public address")),
+        ("ff02::1", Some("a multicast address")),
+    ];
+
+    fn guard(allow: &[&str]) -> Guard {
+        Guard::new(allow.iter().map(|it| it.parse().unwrap()).collect())
+    }
+
+    #[test]
+    fn every_address_that_is_not_public_is_refused_and_its_neighbours_are_not() {
+        let check = |address: &str, expected: Option<&str>| {
+            let found = guard(&[]).check(address.parse().unwrap()).err().map(|it| it.range);
+            assert_eq!(found, expected, "{address}");
+        };
+
+        for (address, expected) in ADDRESSES {
+            check(address, *expected);
+        }
+    }
+
+    #[test]
+    fn what_the_operator_allows_passes_in_every_form_and_nothing_else_does() {
+        let check = |allow: &[&str], address: &str, expected: bool| {
+            let passes = guard(allow).check(address.parse().unwrap()).is_ok();
+            assert_eq!(passes, expected, "{allow:?} {address}");
+        };
+
+        check(&["127.0.0.0/8"], "127.0.0.1", true);
+        check(&["127.0.0.0/8"], "::ffff:127.9.9.9", true);
+        check(&["127.0.0.0/8"], "::1", false);
+        check(&["127.0.0.0/8"], "10.0.0.1", false);
+        check(&["10.1.0.0/16", "::1"], "::1", true);
+        check(&["10.1.0.0/16", "::1"], "10.1.255.255", true);
+        check(&["10.1.0.0/16", "::1"], "10.2.0.0", false);
+        check(&["64:ff9b::/96"], "64:ff9b::10.0.0.1", true);
+        check(&["64:ff9b::/96"], "10.0.0.1", false);
+        check(&["0.0.0.0/0"], "255.255.255.255", true);
+        check(&["0.0.0.0/0"], "fd00::1", false);
+        check(&["::/0"], "fd00::1", true);
+        check(&["::/0"], "10.0.0.1", false);
+        check(&[], "93.184.215.14", true);
+    }
+
+    #[test]
+    fn a_refusal_names_the_address_and_the_setting() {
+        let refused = guard(&[]).check("::ffff:10.0.0.1".parse().unwrap()).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "::ffff:10.0.0.1 is a private address, which may not be reached; if it should be, add \
+             it to fetch.allow (CONFLOW_FETCH_ALLOW)"
+        );
+    }
+
+    #[test]
+    fn a_range_is_read_strictly_and_a_bad_one_is_explained() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let found = text.parse::<Cidr>().map(|it| it.to_string()).map_err(|it| it.hint);
+            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{text}");
+        };
+
+        let form = "write it as 10.0.0.0/8, fd00::/8 or 127.0.0.1";
+        check("10.0.0.0/8", Ok("10.0.0.0/8"));
+        check(" 127.0.0.1 ", Ok("127.0.0.1/32"));
+        check("::1", Ok("::1/128"));
+        check("10.1.2.3/8", Err("the range is written 10.0.0.0/8"));
+        check("fd12::/8", Err("the range is written fd00::/8"));
+        check("10.0.0.0/33", Err("what follows / is a number from 0 to 32"));
+        check("::/129", Err("what follows / is a number from 0 to 128"));
+        check("::/x", Err("what follows / is a number from 0 to 128"));
+        check("10.0.0/8", Err(form));
+        check("localhost", Err(form));
+        check("", Err(form));
+    }
+}

@@ -1,0 +1,377 @@
+//! The guarded HTTP client: for every request to a URL that somebody else has written.
+//!
+//! It is hyper's pooled client on a connector of our own, not `reqwest`: there, an IP literal
+//! never meets the resolver, redirects and proxies from the environment have to be switched off,
+//! and the time to connect is one for the whole client, where contract 4.7 has one per URL. Here
+//! a connection is made in one place ([`Network`] below, [`Guard`] before it), and what is not
+//! switched on is not there. TLS is rustls on ring with the roots of Mozilla's programme, so that
+//! it works in an image without certificates; an operator can add authorities.
+
+mod connect;
+mod error;
+mod guard;
+mod target;
+
+use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{self, connect::capture_connection},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+pub use self::{
+    connect::{BadCertificates, Boxed, Internet, Network, Socket},
+    error::FetchError,
+    guard::{BadCidr, Cidr, Guard, Refused},
+    target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
+};
+use self::{
+    connect::{ConnectError, Connector},
+    error::Why,
+};
+use crate::{
+    flow::Method,
+    ids::Dialect,
+    signature::{Field, NONCE_DIGITS, Signer},
+};
+
+/// What an operator decides.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What may be reached beside the public addresses (`fetch.allow`).
+    pub allow: Vec<Cidr>,
+    /// PEM blocks of authorities that are trusted beside the public ones.
+    pub authorities: Vec<u8>,
+}
+
+/// A request to be made.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where.
+    pub target: Arc<Target>,
+    /// GET has the fields in the query, POST as a form.
+    pub method: Method,
+    /// What is told.
+    pub fields: Vec<Field>,
+    /// Beside those that every request has: `traceparent`, `if-none-match`.
+    pub headers: HeaderMap,
+    /// By whom we are known to the receiver.
+    pub dialect: Dialect,
+    /// Signs it, hop by hop; None for a file that is nobody's callback.
+    pub signer: Option<Arc<Signer>>,
+    /// Times and tries; [`Target::budget`] heeds the URL's own.
+    pub budget: Budget,
+    /// A longer answer is a failure. None: its status says all, and the rest is let be.
+    pub answer_bytes_max: Option<usize>,
+}
+
+/// A good answer: its status is 2xx, or 304 where the request had a condition.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// 200 to 299, or 304.
+    pub status: u16,
+    /// `content-type`, if it is text.
+    pub content_type: Option<String>,
+    /// All of them.
+    pub headers: HeaderMap,
+    /// Not longer than was asked for; of no use if nothing was.
+    pub body: Bytes,
+}
+
+/// Makes requests, over connections that it keeps for the next one. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    guard: Arc<Guard>,
+    pool: legacy::Client<Connector, Full<Bytes>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The authorities cannot be read.
+    pub fn new(settings: Settings, network: Arc<dyn Network>) -> Result<Self, BadCertificates> {
+        let guard = Arc::new(Guard::new(settings.allow));
+        let connector = Connector::new(network, Arc::clone(&guard), &settings.authorities)?;
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .build(connector);
+        Ok(Self { guard, pool })
+    }
+
+    /// What can be said of a URL without looking its name up: an address in it is judged at once.
+    ///
+    /// # Errors
+    ///
+    /// It names an address that may not be reached.
+    pub fn check(&self, target: &Target) -> Result<(), Refused> {
+        match target.address() {
+            Some(address) => self.guard.check(address),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a request, again and again as its budget has it.
+    ///
+    /// # Errors
+    ///
+    /// Of the last try.
+    pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
+        let budget = &request.budget;
+        let end = Instant::now() + budget.total;
+        let mut retries = budget.retries;
+        loop {
+            let error = match self.attempt(request, end).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let again = Instant::now() + RETRY_PAUSE;
+            if retries == 0 || end <= again || !error.is_in(budget.retry_on) {
+                return Err(error);
+            }
+            retries -= 1;
+            sleep_until(again).await;
+        }
+    }
+
+    /// Makes a request once; the caller sees to retries.
+    ///
+    /// # Errors
+    ///
+    /// Nothing good has been answered.
+    pub async fn fetch_once(&self, request: &Request) -> Result<Response, FetchError> {
+        self.attempt(request, Instant::now() + request.budget.total).await
+    }
+
+    async fn attempt(&self, request: &Request, end: Instant) -> Result<Response, FetchError> {
+        match timeout_at(end, self.follow(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::new(&request.target, Why::LateTotal(request.budget.total))),
+        }
+    }
+
+    /// A webhook is worth nothing without its fields, so a POST stays one, but for 303. The query
+    /// of a GET is in the URL that redirects, which is trusted to hand it on.
+    async fn follow(&self, request: &Request) -> Result<Response, FetchError> {
+        let mut target = Target::clone(&request.target);
+        let mut method = request.method;
+        let mut fields = &*request.fields;
+        if method == Method::Get {
+            target = target.with_query(fields);
+            fields = &[];
+        }
+        for _ in 0..=REDIRECTS_MAX {
+            let fail = |why| FetchError::new(&target, why);
+            let response = self.hop(request, &target, method, fields).await.map_err(fail)?;
+            let Some(location) = location(&response) else {
+                return judge(request, &target, response);
+            };
+
+            if response.status == StatusCode::SEE_OTHER {
+                method = Method::Get;
+                fields = &[];
+            }
+            target = target.redirected(&location).map_err(|it| fail(Why::Redirect(it)))?;
+        }
+        Err(FetchError::new(&request.target, Why::Redirects))
+    }
+
+    /// One request, one answer.
+    async fn hop(
+        &self,
+        request: &Request,
+        target: &Target,
+        method: Method,
+        fields: &[Field],
+    ) -> Result<Answer, Why> {
+        let mut outgoing = outgoing(request, target, method, fields)?;
+        let mut connection = capture_connection(&mut outgoing);
+        let budget = &request.budget;
+        let mut answering = pin!(self.pool.request(outgoing));
+
+        let connected = async { drop(connection.wait_for_connection_metadata().await) };
+        let early = tokio::select! {
+            biased;
+            early = &mut answering => Some(early),
+            () = connected => None,
+            () = sleep(budget.connect) => return Err(Why::LateConnect(budget.connect)),
+        };
+        let rest = async {
+            let response = match early {
+                Some(early) => early,
+                None => answering.await,
+            };
+            read(response.map_err(|it| why(&it))?, request.answer_bytes_max).await
+        };
+        match timeout(budget.read, rest).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Why::LateAnswer(budget.read)),
+        }
+    }
+}
+
+/// An answer of any status.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// How often an answer may send us on.
+pub const REDIRECTS_MAX: usize = 3;
+
+/// Of an answer's head; no server that speaks to telephony needs more.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Of an answer of which only the status counts.
+const UNWANTED_BYTES_MAX: usize = 4 * 1024;
+
+/// Common servers close a connection after 5 s of silence. One that we use at that very moment
+/// breaks, so we let it go before.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// As many as one receiver is asked at a time, and no more.
+const IDLE_PER_HOST_MAX: usize = 64;
+
+/// Short, since a caller waits; but a receiver that has just closed its port may be restarting.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+fn outgoing(
+    request: &Request,
+    target: &Target,
+    method: Method,
+    fields: &[Field],
+) -> Result<http::Request<Full<Bytes>>, Why> {
+    let url = target.url().as_str();
+    let unsendable = |why: http::Error| Why::Unconnected(format!("it cannot be sent ({why})"));
+    let (verb, body) = match method {
+        Method::Get => (http::Method::GET, Bytes::new()),
+        Method::Post => (http::Method::POST, form(fields).into()),
+    };
+    let outgoing = http::Request::builder().method(verb).uri(url).body(Full::new(body));
+    let mut outgoing = outgoing.map_err(unsendable)?;
+
+    let agent = match request.dialect {
+        Dialect::Plivo => concat!("conflow/", env!("CARGO_PKG_VERSION")),
+        Dialect::Vobiz => "Vobiz",
+    };
+    let headers = outgoing.headers_mut();
+    headers.extend(request.headers.clone());
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    if method == Method::Post {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+    }
+    let signatures = request.signer.as_ref();
+    let signatures = signatures.map(|it| it.sign(method, url, fields, &nonce()));
+    for (name, value) in signatures.unwrap_or_default() {
+        let name = HeaderName::try_from(name).expect("the vendors' header names are good ones");
+        headers.insert(name, HeaderValue::try_from(value).expect("base64 is printable"));
+    }
+    Ok(outgoing)
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn form(fields: &[Field]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// Never the same twice; the last digits of a random number.
+fn nonce() -> String {
+    let random = Uuid::new_v4().as_u128() % 10_u128.pow(NONCE_DIGITS as u32);
+    format!("{random:0width$}", width = NONCE_DIGITS)
+}
+
+/// The whole answer, unless it is too long. Where only the status counts, a little of the rest is
+/// read too: a connection whose answer has been read can be used again.
+async fn read(
+    response: http::Response<hyper::body::Incoming>,
+    bytes_max: Option<usize>,
+) -> Result<Answer, Why> {
+    let (head, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    let wanted = bytes_max.filter(|_| head.status.is_success());
+    let bytes_max = wanted.unwrap_or(UNWANTED_BYTES_MAX);
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(_) if wanted.is_none() => break,
+            Err(error) => return Err(Why::Broken(innermost(&error))),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        match bytes_max < bytes.len() + data.len() {
+            true if wanted.is_some() => return Err(Why::Large(bytes_max)),
+            true => break,
+            false => bytes.extend_from_slice(&data),
+        }
+    }
+    Ok(Answer { status: head.status, headers: head.headers, body: bytes.into() })
+}
+
+/// Where the answer sends us, if it does.
+fn location(answer: &Answer) -> Option<String> {
+    let is_redirect = [301, 302, 303, 307, 308].contains(&answer.status.as_u16());
+    let location = answer.headers.get(header::LOCATION).filter(|_| is_redirect)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
+}
+
+/// Whether the last answer is a good one.
+fn judge(request: &Request, target: &Target, answer: Answer) -> Result<Response, FetchError> {
+    let Answer { status, headers, body } = answer;
+    let has_condition = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+        .iter()
+        .any(|it| request.headers.contains_key(it));
+    let is_good = status.is_success() || status == StatusCode::NOT_MODIFIED && has_condition;
+    if !is_good {
+        return Err(FetchError::new(target, Why::Status(status)));
+    }
+    let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|it| it == "identity");
+    if !is_plain && request.answer_bytes_max.is_some() {
+        return Err(FetchError::new(target, Why::Encoded));
+    }
+
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|it| it.to_str().ok()).map(str::to_owned);
+    Ok(Response { status: status.as_u16(), content_type, headers, body })
+}
+
+/// What the pool's error comes from.
+fn why(error: &legacy::Error) -> Why {
+    let mut source = error.source();
+    while let Some(it) = source {
+        match it.downcast_ref::<ConnectError>() {
+            Some(ConnectError::Guard(refused)) => return Why::Refused(*refused),
+            Some(other) => return Why::Unconnected(other.to_string()),
+            None => source = it.source(),
+        }
+    }
+    match error.is_connect() {
+        true => Why::Unconnected(innermost(error)),
+        false => Why::Broken(innermost(error)),
+    }
+}
+
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

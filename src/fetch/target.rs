@@ -1,0 +1,427 @@
+//! A URL that may be requested, and the delivery options in its fragment (contract 4.7).
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use url::{Host, Url};
+
+/// A URL that says http or https, and nobody's name or password. Not yet that it may be reached:
+/// that shows when its host is looked up.
+///
+/// Its text forms leave out what may be secret: the query and the fragment.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Target {
+    url: Url,
+    origin: Arc<str>,
+    options: Options,
+    remarks: Vec<String>,
+}
+
+impl Target {
+    /// Reads a URL as its author wrote it. Blanks around it do not count.
+    ///
+    /// # Errors
+    ///
+    /// It is no URL that conflow requests.
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        let text = text.trim();
+        if URL_BYTES_MAX < text.len() {
+            return Err(BadUrl::Long);
+        }
+        // The parser would pass over tabs and line ends, and over slashes too many or too few.
+        if text.chars().any(char::is_control) {
+            return Err(BadUrl::Control);
+        }
+        let rest = strip_scheme(text).ok_or(BadUrl::Scheme)?;
+        if rest.starts_with(['/', '\\']) {
+            return Err(BadUrl::Malformed("there is no host after ://"));
+        }
+
+        Self::of(Url::parse(text).map_err(BadUrl::of)?)
+    }
+
+    /// Where a redirect leads. The options stay as they are: they are the author's.
+    pub(super) fn redirected(&self, location: &str) -> Result<Self, BadUrl> {
+        let next = Self::of(self.url.join(location).map_err(BadUrl::of)?)?;
+        Ok(Self { options: self.options, remarks: Vec::new(), ..next })
+    }
+
+    /// The URL as it is sent and signed: in its normal form, without the fragment.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Scheme, host and port: who is asked.
+    pub fn origin(&self) -> &Arc<str> {
+        &self.origin
+    }
+
+    /// The address, where the URL names one and not a host.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.url.host()? {
+            Host::Domain(_) => None,
+            Host::Ipv4(v4) => Some(v4.into()),
+            Host::Ipv6(v6) => Some(v6.into()),
+        }
+    }
+
+    /// A request's budget: what the fragment says, else what is usual.
+    pub fn budget(&self, usual: Budget) -> Budget {
+        let Options { connect, read, total, retries, retry_on, .. } = self.options;
+        Budget {
+            connect: connect.unwrap_or(usual.connect),
+            read: read.unwrap_or(usual.read),
+            total: total.unwrap_or(usual.total),
+            retries: retries.unwrap_or(usual.retries),
+            retry_on: retry_on.unwrap_or(usual.retry_on),
+        }
+    }
+
+    /// What the fragment says.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What is odd in the fragment, for the URL's author.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// With more in the query.
+    pub(super) fn with_query(mut self, fields: &[crate::signature::Field]) -> Self {
+        if !fields.is_empty() {
+            self.url.query_pairs_mut().extend_pairs(fields);
+        }
+        self
+    }
+
+    fn of(mut url: Url) -> Result<Self, BadUrl> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(BadUrl::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BadUrl::UserInfo);
+        }
+        if url.host().is_none_or(|host| host == Host::Domain("")) || url.port() == Some(0) {
+            return Err(BadUrl::Malformed("there is no host, or its port is 0"));
+        }
+
+        let (options, remarks) = Options::parse(url.fragment().unwrap_or_default());
+        url.set_fragment(None);
+        let origin = url.origin().ascii_serialization().into();
+        Ok(Self { url, origin, options, remarks })
+    }
+}
+
+/// Scheme, host and path.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.url.as_str();
+        f.write_str(text.split('?').next().unwrap_or(text))
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is no URL that conflow requests. It never holds the text, which may hold a secret.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadUrl {
+    /// A line end, a tab or the like.
+    #[error("the URL has a control character in it: take out line ends and tabs")]
+    Control,
+    /// More than [`URL_BYTES_MAX`].
+    #[error("the URL is longer than {URL_BYTES_MAX} bytes: shorten it")]
+    Long,
+    /// What the parser says.
+    #[error("the URL cannot be read: {0}")]
+    Malformed(&'static str),
+    /// Another scheme, or none.
+    #[error("the URL must begin with http:// or https://")]
+    Scheme,
+    /// `user:password@`.
+    #[error("the URL must not name a user or a password: callbacks are signed instead")]
+    UserInfo,
+}
+
+impl BadUrl {
+    fn of(error: url::ParseError) -> Self {
+        use url::ParseError as E;
+        Self::Malformed(match error {
+            E::EmptyHost => "there is no host after ://",
+            E::IdnaError | E::InvalidDomainCharacter => "the host has a character that none has",
+            E::InvalidPort => "the port is no number from 1 to 65535",
+            E::InvalidIpv4Address | E::InvalidIpv6Address => "the host is no address",
+            E::Overflow => "it is too long",
+            E::RelativeUrlWithCannotBeABaseBase | E::RelativeUrlWithoutBase => "it is relative",
+            E::SetHostOnCannotBeABaseUrl | _ => "it is no URL",
+        })
+    }
+}
+
+/// What a URL's fragment says about its delivery; None where it says nothing, or nothing good.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// `ct`: to connect.
+    pub connect: Option<Duration>,
+    /// `rt`: from the connection to the whole answer.
+    pub read: Option<Duration>,
+    /// `tt`: from the first try to the last answer.
+    pub total: Option<Duration>,
+    /// `rc`: tries after the first.
+    pub retries: Option<u8>,
+    /// `rp`: what is tried again.
+    pub retry_on: Option<RetryOn>,
+    /// `er`: from where. Noted; conflow asks from where it runs.
+    pub region: Option<Region>,
+}
+
+impl Options {
+    /// Reads `ct=2000&rt=40000&…`. What is not understood is passed over, with a remark.
+    pub fn parse(fragment: &str) -> (Self, Vec<String>) {
+        let mut options = Self::default();
+        let mut remarks = Vec::new();
+        for part in fragment.split('&').filter(|part| !part.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            if let Err(range) = options.set(key, value) {
+                remarks.push(format!("#{part} is ignored: {range}"));
+            }
+        }
+        (options, remarks)
+    }
+
+    /// An error is what would have been good.
+    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+        match key {
+            "ct" => self.connect = Some(millis(value, 10_000).ok_or("ct is 100 to 10000 ms")?),
+            "rt" => self.read = Some(millis(value, 40_000).ok_or("rt is 100 to 40000 ms")?),
+            "tt" => self.total = Some(millis(value, 55_000).ok_or("tt is 100 to 55000 ms")?),
+            "rc" => {
+                let retries = value.parse().ok().filter(|it| *it <= RETRIES_MAX);
+                self.retries = Some(retries.ok_or("rc is 0 to 5")?);
+            }
+            "rp" => {
+                let retry_on = RetryOn::parse(value);
+                self.retry_on = Some(retry_on.ok_or("rp is of 4xx,5xx,ct,rt,all")?);
+            }
+            "er" => self.region = Some(Region::parse(value).ok_or("er is no known region")?),
+            _ => return Err("the options are ct, rt, tt, rc, rp and er"),
+        }
+        Ok(())
+    }
+}
+
+/// How long a request may take, and how often it is tried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// To look the host up, connect, and agree on a cipher.
+    pub connect: Duration,
+    /// From the connection to the end of the answer; anew for each redirect.
+    pub read: Duration,
+    /// For everything: redirects and retries included.
+    pub total: Duration,
+    /// Tries after the first.
+    pub retries: u8,
+    /// What is tried again.
+    pub retry_on: RetryOn,
+}
+
+/// Contract 4.7.
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(2_000),
+            read: Duration::from_millis(40_000),
+            total: Duration::from_millis(55_000),
+            retries: 1,
+            retry_on: RetryOn { connect: true, read: true, ..RetryOn::default() },
+        }
+    }
+}
+
+/// `rp`: which failures are tried again.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RetryOn {
+    /// `ct`: no connection.
+    pub connect: bool,
+    /// `rt`: a connection, and no answer.
+    pub read: bool,
+    /// `4xx`: the answer says that the request is at fault.
+    pub client_error: bool,
+    /// `5xx`: the answer says that the receiver is.
+    pub server_error: bool,
+}
+
+impl RetryOn {
+    /// `all`.
+    pub const ALL: Self =
+        Self { connect: true, read: true, client_error: true, server_error: true };
+
+    fn parse(list: &str) -> Option<Self> {
+        let mut on = Self::default();
+        for word in list.split(',') {
+            match word.trim() {
+                "4xx" => on.client_error = true,
+                "5xx" => on.server_error = true,
+                "all" => on = Self::ALL,
+                "ct" => on.connect = true,
+                "rt" => on.read = true,
+                _ => return None,
+            }
+        }
+        Some(on)
+    }
+}
+
+/// `er`: the vendor's regions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Region {
+    /// `nearest`.
+    Nearest,
+    /// `local`.
+    Local,
+    /// `n_california`.
+    NorthCalifornia,
+    /// `n_virginia`.
+    NorthVirginia,
+    /// `frankfurt`.
+    Frankfurt,
+    /// `singapore`.
+    Singapore,
+    /// `mumbai`.
+    Mumbai,
+}
+
+impl Region {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "nearest" => Self::Nearest,
+            "local" => Self::Local,
+            "n_california" => Self::NorthCalifornia,
+            "n_virginia" => Self::NorthVirginia,
+            "frankfurt" => Self::Frankfurt,
+            "singapore" => Self::Singapore,
+            "mumbai" => Self::Mumbai,
+            _ => return None,
+        })
+    }
+}
+
+/// What servers and proxies commonly take in a request line.
+pub const URL_BYTES_MAX: usize = 8_000;
+
+/// Contract 4.7: none of the times may be shorter.
+const MILLIS_MIN: u64 = 100;
+
+/// Contract 4.7.
+const RETRIES_MAX: u8 = 5;
+
+fn millis(value: &str, max: u64) -> Option<Duration> {
+    let millis = value.parse().ok().filter(|it| (MILLIS_MIN..=max).contains(it))?;
+    Some(Duration::from_millis(millis))
+}
+
+/// What follows `http://` or `https://`, in whatever case.
+fn strip_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    ["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_strictly_and_sent_in_its_normal_form() {
+        let check = |text: &str, expected: Result<&str, BadUrl>| {
+            let found = Target::parse(text).map(|it| it.url().to_string());
+            assert_eq!(found, expected.map(str::to_owned), "{text}");
+        };
+
+        use BadUrl::{Control, Malformed, Scheme, UserInfo};
+        let no_host = Malformed("there is no host after ://");
+        check("https://example.com/cb?a=b%20c#rc=2", Ok("https://example.com/cb?a=b%20c"));
+        check("  HTTP://Example.COM:80  ", Ok("http://example.com/"));
+        check("https://example.com:8443/a b", Ok("https://example.com:8443/a%20b"));
+        check("http://bücher.example/", Ok("http://xn--bcher-kva.example/"));
+        check("http://127.1/", Ok("http://127.0.0.1/"));
+        check("http://0x7f.0.0.1/", Ok("http://127.0.0.1/"));
+        check("http://2130706433/", Ok("http://127.0.0.1/"));
+        check("http://0177.0.0.01/", Ok("http://127.0.0.1/"));
+        check("http://[::FFFF:7f00:1]/", Ok("http://[::ffff:7f00:1]/"));
+        check("http://①②⑦.⓪.⓪.①/", Ok("http://127.0.0.1/"));
+        check("ftp://example.com/", Err(Scheme));
+        check("file:///etc/passwd", Err(Scheme));
+        check("http:example.com", Err(Scheme));
+        check("example.com/cb", Err(Scheme));
+        check("flow:lobby", Err(Scheme));
+        check("", Err(Scheme));
+        check("http:///example.com/", Err(no_host));
+        check("http://\\example.com/", Err(no_host));
+        check("http://", Err(no_host));
+        check("http://me@example.com/", Err(UserInfo));
+        check("http://:secret@example.com/", Err(UserInfo));
+        check("http://example.com\\@10.0.0.1/", Ok("http://example.com/@10.0.0.1/"));
+        check("http://exam\nple.com/", Err(Control));
+        check("http://example.com/a\tb", Err(Control));
+        check("http://example.com:0/", Err(Malformed("there is no host, or its port is 0")));
+        check("http://example.com:99999/", Err(Malformed("the port is no number from 1 to 65535")));
+        check("http://256.256.256.256/", Err(Malformed("the host is no address")));
+        check("http://[::1/", Err(Malformed("the host is no address")));
+        check("http://exa mple.com/", Err(Malformed("the host has a character that none has")));
+        check(&format!("http://example.com/{}", "a".repeat(URL_BYTES_MAX)), Err(BadUrl::Long));
+    }
+
+    #[test]
+    fn what_is_printed_holds_no_query() {
+        let target = Target::parse("https://example.com/cb?key=SECRET#rc=1").unwrap();
+        assert_eq!(target.to_string(), "https://example.com/cb");
+        assert_eq!(format!("{target:?}"), "https://example.com/cb");
+    }
+
+    #[test]
+    fn the_fragment_changes_the_budget_within_its_ranges() {
+        let check = |fragment: &str, change: &dyn Fn(&mut Budget)| {
+            let target = Target::parse(&format!("http://example.com/#{fragment}")).unwrap();
+            let mut expected = Budget::default();
+            change(&mut expected);
+            assert_eq!(target.budget(Budget::default()), expected, "{fragment}");
+            assert_eq!(target.remarks(), [""; 0], "{fragment}");
+        };
+
+        check("", &|_| ());
+        check("ct=100", &|it| it.connect = Duration::from_millis(100));
+        check("rt=40000&tt=100", &|it| it.total = Duration::from_millis(100));
+        check("rc=0&er=mumbai", &|it| it.retries = 0);
+        check("rc=5", &|it| it.retries = 5);
+        check("rp=4xx", &|it| {
+            it.retry_on = RetryOn { client_error: true, ..RetryOn::default() };
+        });
+        check("rp=5xx,ct", &|it| {
+            it.retry_on = RetryOn { server_error: true, connect: true, ..RetryOn::default() };
+        });
+        check("rp=all", &|it| it.retry_on = RetryOn::ALL);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_ignored_with_a_remark() {
+        let check = |fragment: &str, expected: &str| {
+            let (options, remarks) = Options::parse(fragment);
+            assert_eq!(options, Options::default(), "{fragment}");
+            assert_eq!(remarks, [format!("#{fragment} is ignored: {expected}")]);
+        };
+
+        check("ct=99", "ct is 100 to 10000 ms");
+        check("ct=10001", "ct is 100 to 10000 ms");
+        check("rt=x", "rt is 100 to 40000 ms");
+        check("tt=55001", "tt is 100 to 55000 ms");
+        check("rc=6", "rc is 0 to 5");
+        check("rc=-1", "rc is 0 to 5");
+        check("rp=3xx", "rp is of 4xx,5xx,ct,rt,all");
+        check("rp=", "rp is of 4xx,5xx,ct,rt,all");
+        check("er=moon", "er is no known region");
+        check("section-2", "the options are ct, rt, tt, rc, rp and er");
+    }
+}

@@ -1,0 +1,573 @@
+//! The guarded client: what it refuses, what it sends, and how it takes failures.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::Request as Incoming,
+    http::{HeaderMap, Method as Verb, StatusCode, Uri, header::LOCATION},
+    response::IntoResponse,
+    routing::any,
+};
+use conflow::{
+    fetch::{Client, FetchError, Internet, Request, Response, Settings, Target},
+    flow::Method,
+    ids::Dialect,
+    signature::{Field, Signer},
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::Instant,
+};
+
+use crate::net::{Net, Wire};
+
+const PUBLIC: &str = "93.184.215.14";
+
+/// Hosts that must not be reached, in every notation that a URL has for an address.
+const CLOSED: &[&str] = &[
+    // Loopback, as decimal, short, octal, hexadecimal and mixed numbers.
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.1",
+    "2130706433",
+    "017700000001",
+    "0x7f000001",
+    "0X7F.1",
+    "0177.0.0.1",
+    "0x7f.0x0.0x0.0x1",
+    "0177.0x0.1",
+    "127.0.0.01",
+    "0",
+    "0.0.0.0",
+    // In other characters, and percent-encoded.
+    "①②⑦.⓪.⓪.①",
+    "１２７。０。０。１",
+    "%31%32%37.0.0.1",
+    "127%2e0%2e0%2e1",
+    // IPv6, and IPv4 inside it.
+    "[::]",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::127.0.0.1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:7f00:0001]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::1]",
+    "[2002:7f00:1::]",
+    "[2001:0:7f00:1::]",
+    "[fe80::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[ff02::1]",
+    "[2001:db8::1]",
+    "[::ffff:a9fe:a9fe]",
+    // Private, metadata, and others.
+    "10.0.0.1",
+    "10.1",
+    "0xa000001",
+    "167772161",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "192.168.257",
+    "3232235777",
+    "169.254.169.254",
+    "0xA9FEA9FE",
+    "2852039166",
+    "0251.0376.0251.0376",
+    "168.63.129.16",
+    "100.100.100.200",
+    "100.64.0.1",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+];
+
+fn client(net: &Arc<Net>, allow: &[&str]) -> Client {
+    let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
+    let settings = Settings { allow, ..Settings::default() };
+    Client::new(settings, Arc::new(Wire(Arc::clone(net)))).unwrap()
+}
+
+fn request(method: Method, url: &str, fields: &[(&'static str, &str)]) -> Request {
+    let target = Target::parse(url).unwrap();
+    let budget = target.budget(Default::default());
+    let fields = fields.iter().map(|(name, value)| ((*name).into(), (*value).to_owned()));
+    Request {
+        target: Arc::new(target),
+        method,
+        fields: fields.collect::<Vec<Field>>(),
+        headers: HeaderMap::new(),
+        dialect: Dialect::Plivo,
+        signer: None,
+        budget,
+        answer_bytes_max: Some(1_000),
+    }
+}
+
+async fn get(client: &Client, url: &str) -> Result<Response, FetchError> {
+    client.fetch(&request(Method::Get, url, &[])).await
+}
+
+/// Says what it was sent.
+async fn echo(verb: Verb, uri: Uri, headers: HeaderMap, body: Bytes) -> String {
+    let header = |name| headers.get(name).map_or("-", |it| it.to_str().unwrap());
+    let (host, kind) = (header("host"), header("content-type"));
+    format!("{verb} {uri} {host} {kind} {}", String::from_utf8_lossy(&body))
+}
+
+fn echoing() -> Router {
+    Router::new().fallback(any(echo))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_notation_of_an_address_gets_past_the_guard() {
+    let net = Net::new();
+    let client = client(&net, &[]);
+    for host in CLOSED {
+        let error = get(&client, &format!("http://{host}/")).await.expect_err(host);
+        assert!(error.refused().is_some(), "{host}: {error}");
+        assert!(error.to_string().contains("fetch.allow"), "{host}: {error}");
+        assert!(!error.is_temporary(), "{host}");
+        let target = Target::parse(&format!("http://{host}/")).unwrap();
+        assert_eq!(client.check(&target).err(), error.refused(), "{host}");
+    }
+    assert_eq!((net.dialed(), net.looked_up()), (vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_judged_by_what_it_means_at_that_moment_and_by_all_of_it() {
+    let check = async |allow: &[&str], answers: &[&[&str]], expected: &[&str]| {
+        let net = Net::new();
+        net.name("example.com", answers);
+        // One that connects to nothing dials anew each time.
+        let client = client(&net, allow);
+        for _ in answers {
+            let error = client.fetch_once(&request(Method::Get, "http://example.com/", &[])).await;
+            let _ = error.unwrap_err();
+        }
+        assert_eq!(net.dialed(), expected, "{allow:?} {answers:?}");
+    };
+
+    check(&[], &[&["127.0.0.1"]], &[]).await;
+    check(&[], &[&["10.0.0.1", "::1"]], &[]).await;
+    // It changes its mind between two look-ups.
+    check(&[], &[&[PUBLIC], &["169.254.169.254"]], &["93.184.215.14:80"]).await;
+    check(&[], &[&["::ffff:10.0.0.1"], &[PUBLIC]], &["93.184.215.14:80"]).await;
+    // Of several, only those that may be reached are tried.
+    check(&[], &[&["10.0.0.1", PUBLIC, "64:ff9b::7f00:1"]], &["93.184.215.14:80"]).await;
+    check(&["127.0.0.0/8"], &[&["::1", "127.0.0.1"]], &["127.0.0.1:80"]).await;
+    check(&["10.0.0.0/8"], &[&["10.0.0.1"]], &["10.0.0.1:80"]).await;
+    check(&[], &[&[]], &[]).await;
+    // A name that is given very many addresses does not keep us busy.
+    let many: Vec<_> = (1..100).map(|n| format!("9.9.9.{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let first: Vec<_> = (1..9).map(|n| format!("9.9.9.{n}:80")).collect();
+    check(&[], &[&many], &first.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_goes_where_the_guard_has_looked_and_a_name_is_looked_up_once_for_it() {
+    let net = Net::new();
+    net.name("example.com", &[&[PUBLIC], &["127.0.0.1"]]);
+    net.serve("93.184.215.14:80", echoing());
+    net.serve("127.0.0.1:80", echoing());
+    let client = client(&net, &[]);
+
+    // The second request finds the connection of the first, and asks no resolver.
+    for _ in 0..2 {
+        let answer = get(&client, "http://example.com/a").await.unwrap();
+        assert_eq!(answer.body, "GET /a example.com - ");
+    }
+    assert_eq!((net.dialed(), net.looked_up()), (vec!["93.184.215.14:80".to_owned()], 1));
+
+    // Left alone it is closed; the name now means something else, which is refused.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let error = get(&client, "http://example.com/a").await.unwrap_err();
+    assert_eq!(error.refused().unwrap().address, "127.0.0.1".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(net.dialed().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_hop_of_a_redirect_is_judged() {
+    let check = async |location: &'static str, expected: &str| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        net.name("inside.example", &[&["10.0.0.1"]]);
+        for address in ["93.184.215.14:80", "10.0.0.1:80", "127.0.0.1:80"] {
+            let away = move || async move { (StatusCode::FOUND, [(LOCATION, location)]) };
+            net.serve(address, echoing().route("/away", any(away)));
+        }
+        let found = match get(&client(&net, &[]), "http://example.com/away").await {
+            Ok(answer) => String::from_utf8(answer.body.to_vec()).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(expected), "{location}: {found}");
+        assert!(net.dialed().iter().all(|it| it.starts_with(PUBLIC)), "{location}");
+    };
+
+    check("/b?c=d", "GET /b?c=d example.com").await;
+    check("http://example.com/e", "GET /e example.com").await;
+    check("http://127.0.0.1/", "127.0.0.1 is a loopback address").await;
+    check("//127.1/", "127.0.0.1 is a loopback address").await;
+    check("http://[::ffff:7f00:1]/", "::ffff:127.0.0.1 is a loopback address").await;
+    check("http://inside.example/", "10.0.0.1 is a private address").await;
+    check("http://me:secret@example.com/", "must not name a user or a password").await;
+    check("file:///etc/passwd", "must begin with http:// or https://").await;
+    check("gopher://example.com/", "must begin with http:// or https://").await;
+    check("/away", "redirects more than 3 times").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_redirects_are_followed_and_a_post_keeps_its_fields_but_after_303() {
+    let check = async |status: u16, method: Method, expected: &str| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let on = move |next: &'static str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            any(move || async move { (status, [(LOCATION, next)]) })
+        };
+        let router =
+            echoing().route("/1", on("/2")).route("/2", on("/3")).route("/3", on("/4?z=1"));
+        net.serve("93.184.215.14:80", router);
+        let request = request(method, "http://example.com/1", &[("a", "b c")]);
+        let answer = client(&net, &[]).fetch(&request).await.unwrap();
+        assert_eq!(answer.body, expected, "{status} {method:?}");
+    };
+
+    let form = "application/x-www-form-urlencoded";
+    for status in [301, 302, 307, 308] {
+        check(status, Method::Post, &format!("POST /4?z=1 example.com {form} a=b+c")).await;
+        check(status, Method::Get, "GET /4?z=1 example.com - ").await;
+    }
+    check(303, Method::Post, "GET /4?z=1 example.com - ").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_go_in_the_query_of_a_get_and_in_the_form_of_a_post_and_the_fragment_nowhere() {
+    let check = async |method, url: &str, expected: &str| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        net.serve("93.184.215.14:8080", echoing());
+        let fields = [("From", "+1 415"), ("Name", "Zoë&=")];
+        let answer = client(&net, &[]).fetch(&request(method, url, &fields)).await.unwrap();
+        assert_eq!(answer.body, expected);
+        assert_eq!(answer.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+        assert_eq!(answer.status, 200);
+    };
+
+    let form = "application/x-www-form-urlencoded";
+    let fields = "From=%2B1+415&Name=Zo%C3%AB%26%3D";
+    let url = "http://example.com:8080/cb?x=1#rc=0&ct=500";
+    check(Method::Get, url, &format!("GET /cb?x=1&{fields} example.com:8080 - ")).await;
+    check(Method::Post, url, &format!("POST /cb?x=1 example.com:8080 {form} {fields}")).await;
+    let bare = "http://example.com:8080";
+    check(Method::Get, bare, &format!("GET /?{fields} example.com:8080 - ")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
+    let check = async |method, path: &str| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let seen = Arc::<Mutex<Vec<(String, HeaderMap)>>>::default();
+        let notes = Arc::clone(&seen);
+        let router = Router::new().fallback(any(async move |request: Incoming| {
+            notes.lock().push((request.uri().to_string(), request.headers().clone()));
+            match request.uri().path() {
+                "/old" => {
+                    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, "/new?b=2")]).into_response()
+                }
+                _ => StatusCode::OK.into_response(),
+            }
+        }));
+        net.serve("93.184.215.14:80", router);
+
+        let signer = Signer {
+            dialect: Dialect::Plivo,
+            tokens: vec!["TESTTOKEN".into()],
+            parent_token: None,
+        };
+        let mut request = request(method, &format!("http://example.com{path}"), &[("k", "v w")]);
+        request.signer = Some(Arc::new(signer.clone()));
+        client(&net, &[]).fetch(&request).await.unwrap();
+
+        for (uri, headers) in seen.lock().iter() {
+            let header = |name| headers[name].to_str().unwrap();
+            let nonce = header("X-Plivo-Signature-V3-Nonce");
+            assert!(nonce.len() == 20 && nonce.bytes().all(|it| it.is_ascii_digit()), "{nonce}");
+            // As a receiver does it: the URL that it was asked for, and the form that it got.
+            let form: &[Field] = match method {
+                Method::Get => &[],
+                Method::Post => &request.fields,
+            };
+            let own = signer.sign(method, &format!("http://example.com{uri}"), form, nonce);
+            assert_eq!(header("X-Plivo-Signature-V3"), own[0].1, "{method:?} {uri}");
+        }
+        let seen = seen.lock();
+        let nonces = [0, 1].map(|n| seen[n].1["X-Plivo-Signature-V3-Nonce"].clone());
+        assert_ne!(nonces[0], nonces[1]);
+    };
+
+    check(Method::Post, "/old?a=1#rc=1").await;
+    check(Method::Get, "/old?a=1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_tried_again_as_the_fragment_says() {
+    /// How many tries came, and what the last one led to.
+    async fn check(answer: Option<u16>, fragment: &str, tries: usize, label: &str) {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let router = Router::new().fallback(any(async move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            match answer {
+                Some(status) => StatusCode::from_u16(status).unwrap(),
+                None => std::future::pending().await,
+            }
+        }));
+        net.serve("93.184.215.14:80", router);
+        let url = format!("http://example.com/#{fragment}");
+        let error = get(&client(&net, &[]), &url).await.unwrap_err();
+        assert_eq!(count.load(Ordering::Relaxed), tries, "{answer:?} {fragment}");
+        assert_eq!(error.label(), label, "{answer:?} {fragment}: {error}");
+        assert_eq!(error.status(), answer, "{error}");
+    }
+
+    check(Some(500), "", 1, "5xx").await;
+    check(Some(500), "rp=5xx", 2, "5xx").await;
+    check(Some(503), "rp=5xx&rc=5", 6, "5xx").await;
+    check(Some(404), "rp=5xx&rc=5", 1, "4xx").await;
+    check(Some(404), "rp=4xx&rc=2", 3, "4xx").await;
+    check(Some(302), "rp=all&rc=2", 1, "status").await;
+    check(None, "rt=1000", 2, "late").await;
+    check(None, "rt=1000&rc=0", 1, "late").await;
+    check(None, "rt=1000&rc=3&rp=ct", 1, "late").await;
+    // The total ends it: at 0, 1.25 and 2.5 s, and none at 3.75.
+    check(None, "rt=1000&rc=5&tt=3000", 3, "late").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_wait_has_its_own_limit_and_says_so() {
+    let check = async |url: &str, millis: u64, expected: &str| {
+        let net = Net::new();
+        net.name("silent.example", &[&["9.9.9.9"]]);
+        net.silence("9.9.9.9:80");
+        net.name("slow.example", &[&[PUBLIC]]);
+        let router = Router::new().fallback(any(async || {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            "late"
+        }));
+        net.serve("93.184.215.14:80", router);
+        let start = Instant::now();
+        let error = get(&client(&net, &[]), url).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(start.elapsed(), Duration::from_millis(millis), "{url}");
+        assert!(error.is_temporary(), "{url}");
+    };
+
+    let silent = "http://silent.example/";
+    check(
+        &format!("{silent}#rc=0"),
+        2_000,
+        &format!("{silent}: no connection within 2000 ms (ct)"),
+    )
+    .await;
+    check(
+        &format!("{silent}?key=SECRET#ct=300&rc=2"),
+        300 * 3 + 250 * 2,
+        &format!("{silent}: no connection within 300 ms (ct)"),
+    )
+    .await;
+    let slow = "http://slow.example/";
+    check(
+        &format!("{slow}#rt=1000&rc=0"),
+        1_000,
+        &format!("{slow}: no complete answer within 1000 ms (rt)"),
+    )
+    .await;
+    check(&format!("{slow}#tt=700&rc=0"), 700, &format!("{slow}: not done within 700 ms (tt)"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_good_only_when_it_is_whole_plain_and_short() {
+    let check = async |answer: &'static [u8], expected: Result<&str, &str>| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let mut port = net.listen("93.184.215.14:80".parse().unwrap());
+        tokio::spawn(async move {
+            while let Some(mut connection) = port.connections.recv().await {
+                assert_ne!(connection.read(&mut [0; 1_000]).await.unwrap(), 0);
+                connection.write_all(answer).await.unwrap();
+            }
+        });
+        let found = get(&client(&net, &[]), "http://example.com/#rc=0").await;
+        let found = found.map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+        let found = found.map_err(|it| it.to_string());
+        match (&found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => panic!("{found:?}, not {expected:?}"),
+        }
+    };
+
+    check(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Ok("ok")).await;
+    check(b"HTTP/1.0 200 OK\r\n\r\nup to the end", Ok("up to the end")).await;
+    check(b"HTTP/1.1 204 No Content\r\n\r\n", Ok("")).await;
+    check(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", Err("connection broke")).await;
+    check(b"", Err("connection broke")).await;
+    check(b"SSH-2.0-OpenSSH_9.6\r\n", Err("connection broke")).await;
+    check(
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok",
+        Err("compressed"),
+    )
+    .await;
+    check(b"HTTP/1.1 304 Not Modified\r\n\r\n", Err("it answered 304")).await;
+    check(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", Err("it answered 302")).await;
+    check(b"HTTP/1.1 500 Oh\r\ncontent-length: 6\r\n\r\nSECRET", Err("it answered 500")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_the_status_counts_the_rest_is_let_be() {
+    let check = async |head: &'static str, body: usize| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let mut port = net.listen("93.184.215.14:80".parse().unwrap());
+        tokio::spawn(async move {
+            let mut connection = port.connections.recv().await.unwrap();
+            assert_ne!(connection.read(&mut [0; 1_000]).await.unwrap(), 0);
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let _ = connection.write_all(&vec![b'x'; body]).await;
+        });
+        let mut request = request(Method::Post, "http://example.com/#rc=0", &[]);
+        request.answer_bytes_max = None;
+        assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 200, "{head} {body}");
+    };
+
+    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", 2).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", 1_000_000).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", 2).await;
+    check("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_makes_not_modified_a_good_answer() {
+    let net = Net::new();
+    net.name("example.com", &[&[PUBLIC]]);
+    let answer = async |headers: HeaderMap| match headers.contains_key("if-none-match") {
+        true => StatusCode::NOT_MODIFIED,
+        false => StatusCode::OK,
+    };
+    net.serve("93.184.215.14:80", Router::new().fallback(any(answer)));
+    let mut request = request(Method::Get, "http://example.com/", &[]);
+    request.headers.insert("if-none-match", "\"a\"".parse().unwrap());
+    assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 304);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_long_is_cut_off_however_it_comes() {
+    let check = async |head: &'static str, chunk: &'static str, chunks: usize, expected: bool| {
+        let net = Net::new();
+        net.name("example.com", &[&[PUBLIC]]);
+        let mut port = net.listen("93.184.215.14:80".parse().unwrap());
+        tokio::spawn(async move {
+            let mut connection = port.connections.recv().await.unwrap();
+            assert_ne!(connection.read(&mut [0; 1_000]).await.unwrap(), 0);
+            connection.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..chunks {
+                // The client hangs up when it has had enough.
+                let _ = connection.write_all(chunk.as_bytes()).await;
+            }
+            let _ = connection.write_all(b"0\r\n\r\n").await;
+        });
+        let found = get(&client(&net, &[]), "http://example.com/#rc=0").await;
+        assert_eq!(found.is_ok(), expected, "{chunks} {found:?}");
+        if let Err(error) = found {
+            assert!(error.to_string().contains("larger than 1000 bytes"), "{error}");
+        }
+    };
+
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", "x", 1_000, true).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n", "x", 1_001, false).await;
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    check(chunked, "2\r\nxx\r\n", 500, true).await;
+    check(chunked, "2\r\nxx\r\n", 100_000, false).await;
+    check("HTTP/1.0 200 OK\r\n\r\n", "x", 100_000, false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secure_connection_is_to_a_name_that_a_trusted_authority_vouches_for() {
+    let check = async |name: &str, trusts: bool, expected: Result<&str, &str>| {
+        let own = rcgen::generate_simple_self_signed(["secure.example".to_owned()]).unwrap();
+        let net = Net::new();
+        net.name(name, &[&[PUBLIC]]);
+        net.serve_tls("93.184.215.14:443", &own, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        let authorities = if trusts { own.cert.pem().into_bytes() } else { Vec::new() };
+        let settings = Settings { authorities, ..Settings::default() };
+        let client = Client::new(settings, Arc::new(Wire(Arc::clone(&net)))).unwrap();
+
+        let found = get(&client, &format!("https://{name}/#rc=0")).await;
+        match (found.map(|it| it.body), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(found), Err(expected)) => assert!(found.to_string().contains(expected), "{found}"),
+            (found, _) => panic!("{name} {trusts}: {found:?}"),
+        }
+    };
+
+    check("secure.example", true, Ok("ok")).await;
+    check("secure.example", false, Err("no secure connection")).await;
+    check("other.example", true, Err("no secure connection")).await;
+}
+
+#[test]
+fn authorities_that_cannot_be_read_are_refused_at_the_start() {
+    let check = |authorities: &str| {
+        let settings = Settings { authorities: authorities.into(), ..Settings::default() };
+        let error = Client::new(settings, Arc::new(Internet)).err().unwrap();
+        assert!(error.to_string().contains("PEM blocks of CERTIFICATE"), "{error}");
+    };
+
+    check("no certificate");
+    check("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    check("-----BEGIN CERTIFICATE-----\n");
+}
+
+#[tokio::test]
+async fn the_real_net_is_guarded_in_the_same_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://localhost:{}/x", listener.local_addr().unwrap().port());
+    tokio::spawn(async move { axum::serve(listener, echoing()).await });
+    let client = |allow: &[&str]| {
+        let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
+        let settings = Settings { allow, ..Settings::default() };
+        Client::new(settings, Arc::new(Internet)).unwrap()
+    };
+
+    let error = get(&client(&[]), &url).await.unwrap_err();
+    assert_eq!(error.refused().unwrap().range, "a loopback address");
+    let answer = get(&client(&["127.0.0.0/8"]), &url).await.unwrap();
+    assert!(answer.body.starts_with(b"GET /x localhost:"), "{answer:?}");
+}
