@@ -9,6 +9,7 @@ pub mod dtmf;
 pub mod g711;
 pub mod gate;
 pub mod jitter;
+pub mod legs;
 pub mod limit;
 pub mod mix;
 pub mod plane;

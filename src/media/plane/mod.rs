@@ -56,7 +56,7 @@ pub use self::{
 };
 use super::{
     Backend, Exchange, Order, Program, Report, g711,
-    sip::legs::{LegSummary, Legs, NoPort, Session},
+    legs::{LegSummary, Legs, NoPort, Session},
     tone::Tones,
 };
 use crate::ids::CallId;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{CallId, RoomId},
-    media::{Hears, Order, sip::legs::LegSummary},
+    media::{Hears, Order, legs::LegSummary},
 };
 
 /// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet

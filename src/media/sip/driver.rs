@@ -13,11 +13,10 @@ use super::{
     agent::{Agent, Gauges},
     effect::{Command, Effect},
     ids::Secret,
-    legs::Legs,
     settings::Settings,
     wire::{Incoming, Listener, Losses, Wire},
 };
-use crate::media::{Backend, Exchange, Order};
+use crate::media::{Backend, Exchange, Order, legs::Legs};
 
 /// Real phones: signalling by SIP, sound by the plane within.
 pub struct Sip {

@@ -8,7 +8,6 @@ use super::{
     call::{Call, PROGRESS_EVERY, Phase, Ringing, Sound, Unacked},
     dialog::{Dialog, contact},
     effect::Effect,
-    legs::{NoPort, Session},
     message::Message,
     name::{Method, Name},
     request::{Hop, Request},
@@ -18,7 +17,10 @@ use super::{
 };
 use crate::{
     ids::CallId,
-    media::{Heard, Report},
+    media::{
+        Heard, Report,
+        legs::{NoPort, Session},
+    },
 };
 
 impl Agent {
