@@ -288,6 +288,7 @@ impl Call {
                 self.awaits = Awaits::Order(number);
                 Order::Play { call, number, program }
             }
+            flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
@@ -419,6 +420,7 @@ mod tests {
             Effect::Notify(request) => Some(format!("notify {}", request.url)),
             Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
             Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
+            Effect::Order(Order::Prepare { .. }) => None,
             Effect::Order(order) => Some(format!("{order:?}")),
         }
     }

@@ -66,6 +66,14 @@ pub enum Order {
         /// What to play.
         program: Program,
     },
+    /// Has sounds at hand that are likely to be played next: while a call is in a room, what it
+    /// hears when it is out again. Nothing is heard of it.
+    Prepare {
+        /// The call.
+        call: CallId,
+        /// What may be played.
+        program: Program,
+    },
     /// Stops what [`Order::Play`] has begun. Nothing happens if it is over already.
     Stop {
         /// The call.
@@ -161,6 +169,7 @@ impl Order {
             | Self::EarlyMedia { call }
             | Self::End { call, .. }
             | Self::Play { call, .. }
+            | Self::Prepare { call, .. }
             | Self::Stop { call }
             | Self::SendDigits { call, .. } => slice::from_ref(call),
             Self::Place { calls, .. }

@@ -177,6 +177,7 @@ fn brief_order(order: Order) -> String {
         | Order::EarlyMedia { .. }
         | Order::End { .. }
         | Order::Play { .. }
+        | Order::Prepare { .. }
         | Order::SendDigits { .. }
         | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }

@@ -215,7 +215,7 @@ impl Backend for Pen {
             Order::Announce { .. } | Order::Answer { .. } | Order::Deafen { .. } => return,
             Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
             Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
-            Order::SendDigits { .. } | Order::Stop { .. } => return,
+            Order::Prepare { .. } | Order::SendDigits { .. } | Order::Stop { .. } => return,
         };
         self.0.lock().push(line);
     }

@@ -80,6 +80,11 @@ impl<W: Wire> Switchboard<W> {
                     self.one(call, Deed::Play { number, score }, concern);
                 }
             }
+            Order::Prepare { call, program } => {
+                if self.is_known(call) {
+                    self.studio.warm(call, &program);
+                }
+            }
             Order::Stop { call } => {
                 self.one(call, Deed::Stop, Concern::Only(Mark::of_call(call)));
             }

@@ -134,8 +134,9 @@ impl Phone {
         match order {
             Order::Answer { .. } => self.answer(now),
             Order::EarlyMedia { .. } if self.line == Line::Ringing => self.line = Line::Early,
-            // What others hear of this phone is not simulated.
+            // What others hear of this phone is not simulated; its sounds are always at hand.
             Order::EarlyMedia { .. } | Order::End { .. } | Order::Mute { .. } => {}
+            Order::Prepare { .. } => {}
             Order::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let score = Score::Program(Arc::clone(program));

@@ -168,6 +168,7 @@ impl Backend for Sip {
                 self.command(Command::End(call, ending));
             }
             Order::Play { .. }
+            | Order::Prepare { .. }
             | Order::Stop { .. }
             | Order::SendDigits { .. }
             | Order::Place { .. }

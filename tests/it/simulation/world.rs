@@ -193,6 +193,9 @@ impl World {
                 self.calls.get_mut(&call).unwrap().awaits = None;
                 self.playing.retain(|(it, _)| *it != call);
             }
+            Order::Prepare { call, .. } => {
+                assert!(!self.calls[&call].ended, "{call} has nothing to prepare for");
+            }
             Order::Answer { call } | Order::EarlyMedia { call } => {
                 assert!(!self.calls[&call].ended, "{call} is picked up after its end");
             }
