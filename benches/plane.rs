@@ -20,10 +20,10 @@ use conflow::{
     media::{
         Backend, Hears, Order, TICK, What,
         g711::{FRAME, Law},
+        legs::{Legs, Session},
         plane::{Done, Histogram, Loader, Plane, Settings, Ticker},
         rtp::{HEADER, Stream},
         sdp::{Agreed, Direction, Payload},
-        sip::legs::{Legs, Session},
     },
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};

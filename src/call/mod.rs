@@ -417,6 +417,7 @@ impl Call {
                 self.awaits = Awaits::Order(number);
                 Order::Play { call, number, program }
             }
+            flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);

@@ -81,6 +81,7 @@ fn brief(effect: Effect) -> Option<String> {
         Effect::Notify(request) => Some(format!("notify {}", request.url)),
         Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
         Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
+        Effect::Order(Order::Prepare { .. }) => None,
         Effect::Order(order) => Some(format!("{order:?}")),
     }
 }

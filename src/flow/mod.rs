@@ -84,6 +84,8 @@ pub enum Effect {
     EarlyMedia,
     /// Plays a program; [`Event::Over`] says that it is over.
     Play(Program),
+    /// Says what will be played, if nothing comes between.
+    Prepare(Program),
     /// Stops what is played; no event follows.
     Stop,
     /// Sends key presses.

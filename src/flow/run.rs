@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, Cause, Effect, Event, Exit, Flow, Missing, Purpose, Request, Step, Then, Verb,
+    Action, Cause, Effect, Entry, Event, Exit, Flow, Missing, Purpose, Request, Step, Then, Verb,
     digits::{Collector, Progress},
     url,
     verbs::Start,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ids::Dialect,
-    media::{Ending, HangupCause, HangupSource},
+    media::{Ending, HangupCause, HangupSource, Program},
 };
 
 /// Documents per call (trust 3): more is a loop, however slow.
@@ -207,6 +207,15 @@ impl Run {
         self.run_on(now, None, effects);
     }
 
+    /// What is said when the call is out of its conference again, if no document comes between.
+    fn next_words(&self, entry: &Entry) -> Option<Program> {
+        if entry.action.as_ref().is_some_and(|action| action.redirects) {
+            return None;
+        }
+        let next = usize::try_from(self.step).ok()? + 1;
+        self.flow.as_ref()?.steps.get(next)?.verb.words().cloned()
+    }
+
     fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
         // Whoever owns the call ends it; there is nothing to run.
         if exit.then == Then::HangUp {
@@ -345,6 +354,7 @@ impl Run {
             Start::Join { room, entry } => {
                 self.quiet = None;
                 self.wait = Wait::Room;
+                effects.extend(self.next_words(&entry).map(Effect::Prepare));
                 effects.push(Effect::Join { room, entry });
             }
             Start::Pause { length, silence } => {

@@ -95,6 +95,7 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
                 assert!((!awaits || is_last) && !digits.is_empty(), "{effects:?}");
             }
             Effect::Answer | Effect::EarlyMedia | Effect::Notify(_) => (),
+            Effect::Prepare(program) => assert!(!program.is_empty(), "{effects:?}"),
             Effect::Schedule(_) | Effect::Stop => (),
         }
     }

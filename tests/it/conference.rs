@@ -183,6 +183,7 @@ fn brief_order(order: Order) -> String {
         | Order::Play { .. }
         | Order::PlayOver { .. }
         | Order::StopOver { .. }
+        | Order::Prepare { .. }
         | Order::SendDigits { .. }
         | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }

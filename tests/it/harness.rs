@@ -217,7 +217,7 @@ impl Backend for Pen {
             Order::Dial { .. } | Order::PlayOver { .. } | Order::StopOver { .. } => return,
             Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
             Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
-            Order::SendDigits { .. } | Order::Stop { .. } => return,
+            Order::Prepare { .. } | Order::SendDigits { .. } | Order::Stop { .. } => return,
         };
         self.0.lock().push(line);
     }

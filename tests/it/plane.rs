@@ -17,10 +17,10 @@ use conflow::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, Hears, NoFlow, Order,
         Report, What,
         g711::{FRAME, Law},
+        legs::{Legs, NoPort, Session},
         plane::{Done, Loader, Plane, Settings, Ticker},
         rtp::{HEADER, Packet, Stream},
         sdp::{Agreed, Direction, Payload},
-        sip::legs::{Legs, NoPort, Session},
         tone::amplitude,
     },
 };

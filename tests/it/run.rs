@@ -87,10 +87,8 @@ fn show(effect: &Effect) -> String {
         Effect::Begin { step } => format!("begin {step}"),
         Effect::Answer => "answer".to_owned(),
         Effect::EarlyMedia => "early media".to_owned(),
-        Effect::Play(program) => {
-            let sounds = program.iter().map(show_sound).collect::<Vec<_>>();
-            format!("play {}", sounds.join(", "))
-        }
+        Effect::Play(program) => format!("play {}", show_program(program)),
+        Effect::Prepare(program) => format!("prepare {}", show_program(program)),
         Effect::Stop => "stop".to_owned(),
         Effect::SendDigits { digits, awaits } => format!("send {digits}, awaits {awaits}"),
         Effect::Join { room, entry } => format!("join {room}, muted {}", entry.muted),
@@ -99,6 +97,10 @@ fn show(effect: &Effect) -> String {
         Effect::Schedule(after) => format!("schedule {after:?}"),
         Effect::End(Ending { cause, source }) => format!("end {} {}", cause.code(), source.text()),
     }
+}
+
+fn show_program(program: &[Sound]) -> String {
+    program.iter().map(show_sound).collect::<Vec<_>>().join(", ")
 }
 
 fn show_sound(sound: &Sound) -> String {
@@ -140,6 +142,7 @@ fn a_kicked_caller_hears_the_next_element() {
         "> start
         begin 0
         answer
+        prepare \"bye\" WOMAN en-US
         join a b, muted false
         > left kicked
         begin 1
@@ -187,6 +190,7 @@ fn a_conference_asks_its_action() {
         "> start
         begin 0
         answer
+        prepare \"c\" WOMAN en-US
         join a, muted false
         > left full
         notify http://a/b action ConferenceName=a ConferenceExitCause=full
@@ -214,6 +218,7 @@ fn a_call_that_is_over_runs_nothing_more() {
         "> start
         begin 0
         answer
+        prepare \"b\" WOMAN en-US
         join a, muted false
         > left caller-left",
     );

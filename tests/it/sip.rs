@@ -12,10 +12,8 @@ use conflow::{
     media::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,
-        sip::{
-            BindError, LegSummary, Legs, NoPort, Secret, Session, Settings, Sip, agent::Gauges,
-            throttle::Rate,
-        },
+        legs::{LegSummary, Legs, NoPort, Session},
+        sip::{BindError, Secret, Settings, Sip, agent::Gauges, throttle::Rate},
     },
 };
 use parking_lot::Mutex;

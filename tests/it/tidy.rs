@@ -27,7 +27,7 @@ const FLOORS: &[(u8, &str)] = &[
     (TOOLS, "library"),
     (TOOLS, "sound"),
     (TOOLS, "store"),
-    (2, "media/sip/legs"),
+    (2, "media/legs"),
     (ADAPTERS, "media/plane"),
     (ADAPTERS, "callback"),
     (ADAPTERS, "library/web"),

@@ -165,6 +165,18 @@ impl Verb {
         self.info().answers
     }
 
+    /// What it plays, if playing is all it does.
+    pub(super) fn words(&self) -> Option<&Program> {
+        match self {
+            Self::Play(verb) => verb.program.as_ref(),
+            Self::Speak(verb) => verb.program.as_ref(),
+            Self::Conference(_) | Self::Dial(_) | Self::Dtmf(_) | Self::Gather(_) => None,
+            Self::GetDigits(_) | Self::GetInput(_) | Self::Hangup(_) | Self::Message(_) => None,
+            Self::MultiPartyCall(_) | Self::PreAnswer(_) | Self::Record(_) => None,
+            Self::Redirect(_) | Self::Stream(_) | Self::Wait(_) => None,
+        }
+    }
+
     /// What it adds to a sound document, or to the prompts around it.
     pub fn sound(&self) -> Option<Sound> {
         match self {

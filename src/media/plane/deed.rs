@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{leg::Leg, score::Score};
 use crate::{
     ids::{CallId, RoomId},
-    media::{Address, sip::legs::Session},
+    media::{Address, legs::Session},
 };
 
 /// What comes into a thread's queue.

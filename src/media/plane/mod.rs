@@ -55,8 +55,8 @@ pub use self::{
     thread::Ticker,
 };
 use super::{
-    Backend, Exchange, Order, Program, Report, g711,
-    sip::legs::{LegSummary, Legs, NoPort, Session},
+    Backend, Exchange, Order, Report, g711,
+    legs::{LegSummary, Legs, NoPort, Session},
     tone::Tones,
 };
 use crate::ids::CallId;
@@ -149,12 +149,6 @@ impl Plane {
     pub fn connect(&self, exchange: Weak<dyn Exchange>) {
         let is_first = self.core.exchange.set(exchange).is_ok();
         debug_assert!(is_first, "a plane is connected once");
-    }
-
-    /// Has a program's sounds loaded ahead, so that it begins without a wait when this call is
-    /// played it.
-    pub fn prepare(&self, call: CallId, program: &Program) {
-        self.core.switchboard.studio.warm(call, program);
     }
 
     /// What there is, and how it goes.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{CallId, RoomId},
-    media::{Address, AnnouncementKind, Hears, Order, sip::legs::LegSummary},
+    media::{Address, AnnouncementKind, Hears, Order, legs::LegSummary},
 };
 
 /// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
@@ -78,6 +78,11 @@ impl<W: Wire> Switchboard<W> {
                     let score = self.studio.score(call, &program);
                     let concern = Concern::Only(Mark::of_call(call));
                     self.one(call, Deed::Play { number, score }, concern);
+                }
+            }
+            Order::Prepare { call, program } => {
+                if self.is_known(call) {
+                    self.studio.warm(call, &program);
                 }
             }
             Order::Stop { call } => {

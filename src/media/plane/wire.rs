@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::gauges::{Counted, Gauges};
-use crate::media::sip::legs::NoPort;
+use crate::media::legs::NoPort;
 
 /// What carries the datagrams of a leg. Nothing waits.
 pub(super) trait Wire: Send + 'static {

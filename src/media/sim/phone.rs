@@ -144,6 +144,8 @@ impl Phone {
             // What others hear of this phone is not simulated; and it is called already.
             Order::EarlyMedia { .. } | Order::End { .. } => {}
             Order::Dial { .. } | Order::Mute { .. } => {}
+            // Its sounds are always at hand.
+            Order::Prepare { .. } => {}
             Order::PlayOver { kind, program, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);

@@ -102,6 +102,8 @@ impl Agent {
             Command::Drain => self.is_draining = true,
             Command::Tick => self.tick(now, effects),
         }
+        self.servers.check();
+        debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
     }
 
     /// When [`Command::Tick`] is due.

@@ -13,11 +13,10 @@ use super::{
     agent::{Agent, Gauges},
     effect::{Command, Effect},
     ids::Secret,
-    legs::Legs,
     settings::Settings,
     wire::{Incoming, Listener, Losses, Wire},
 };
-use crate::media::{Backend, Exchange, Order};
+use crate::media::{Backend, Exchange, Order, legs::Legs};
 
 /// Real phones: signalling by SIP, sound by the plane within.
 pub struct Sip {
@@ -173,6 +172,7 @@ impl Backend for Sip {
             Order::Play { .. }
             | Order::PlayOver { .. }
             | Order::StopOver { .. }
+            | Order::Prepare { .. }
             | Order::Stop { .. }
             | Order::SendDigits { .. }
             | Order::Place { .. }

@@ -5,14 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    legs::{NoPort, Session},
-    message::Message,
-    request::Hop,
-};
+use super::{message::Message, request::Hop};
 use crate::{
     ids::CallId,
-    media::{Arrival, Ending, Report},
+    media::{
+        Arrival, Ending, Report,
+        legs::{NoPort, Session},
+    },
 };
 
 /// Something that has happened.

@@ -8,7 +8,6 @@ use super::{
     call::{Call, PROGRESS_EVERY, Phase, Ringing, Sound, Unacked},
     dialog::{Dialog, contact},
     effect::Effect,
-    legs::{NoPort, Session},
     message::Message,
     name::{Method, Name},
     request::{Hop, Request},
@@ -18,7 +17,10 @@ use super::{
 };
 use crate::{
     ids::CallId,
-    media::{Heard, Report},
+    media::{
+        Heard, Report,
+        legs::{NoPort, Session},
+    },
 };
 
 impl Agent {
@@ -270,12 +272,11 @@ impl Agent {
         if self.servers.absorb(&own_key, effects) {
             return;
         }
-        let Some((call, is_open)) = self.servers.open_call(key) else {
+        let Some(call) = self.servers.call_of(key) else {
             return self.refuse(&hop, request, 481, &[], effects);
         };
         let server = self.servers.begin(request, own_key, &hop, None);
         self.reply(now, server, &hop, request, 200, &[], effects);
-        let Some(call) = call.filter(|_| is_open) else { return };
         let is_ringing =
             self.calls.get(&call).is_some_and(|it| matches!(it.phase, Phase::Ringing(_)));
         if is_ringing {

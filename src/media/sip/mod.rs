@@ -55,7 +55,6 @@ pub mod fault;
 pub mod ids;
 pub mod info;
 pub mod invite;
-pub mod legs;
 pub mod message;
 pub mod name;
 pub mod network;
@@ -74,7 +73,6 @@ pub mod within;
 
 pub use driver::{BindError, Driver, Sip};
 pub use ids::Secret;
-pub use legs::{LegSummary, Legs, NoPort, Session};
 pub use settings::{Endpoint, Password, Settings, Trunk};
 
 /// What we call ourselves.

@@ -325,6 +325,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_a_sender_claims_of_its_source_is_not_repeated() {
+        let claim = "x;rport=1;received=6.6.6.6";
+        let request = read(&GOOD.replace("x;rport", claim)).unwrap();
+        let reply = request.reply(&hop(), 200, "me");
+        let first = "SIP/2.0/UDP x;branch=z9hG4bK1;received=192.0.2.9;rport=40000, SIP/2.0/UDP y";
+        assert_eq!(reply.get(&Name::Via), Some(first));
+    }
+
+    #[test]
     fn without_rport_the_reply_goes_to_the_port_that_via_names() {
         let request = read(&GOOD.replace("x;rport", "x:5099")).unwrap();
         assert_eq!(reply_hop(&request.via, &hop()).remote, "192.0.2.9:5099".parse().unwrap());

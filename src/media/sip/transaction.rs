@@ -127,10 +127,15 @@ impl Servers {
         self.last
     }
 
-    /// The call whose INVITE is not answered finally yet.
-    pub fn open_call(&self, key: &Key) -> Option<(Option<CallId>, bool)> {
-        let server = self.rows.get(self.ids.get(key)?)?;
-        Some((server.call, server.state == State::Open))
+    /// The call of an INVITE.
+    pub fn call_of(&self, key: &Key) -> Option<CallId> {
+        self.rows.get(self.ids.get(key)?)?.call
+    }
+
+    /// Trips on a row that its indexes have forgotten, or that has forgotten them.
+    pub fn check(&self) {
+        debug_assert_eq!(self.ids.len(), self.rows.len(), "one key for each");
+        debug_assert!(self.merges.len() <= self.rows.len(), "no INVITE that is gone");
     }
 
     /// Sends a reply. A 200 to an INVITE is sent again by the call, not from here.

@@ -214,6 +214,9 @@ impl World {
                 self.playing.retain(|(it, _)| *it != call);
             }
             Order::PlayOver { .. } | Order::StopOver { .. } => {}
+            Order::Prepare { call, .. } => {
+                assert!(!self.calls[&call].ended, "{call} has nothing to prepare for");
+            }
             Order::Answer { call } | Order::Dial { call, .. } | Order::EarlyMedia { call } => {
                 assert!(!self.calls[&call].ended, "{call} is picked up after its end");
             }

@@ -105,9 +105,16 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     let custom: Vec<_> = arrival.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(custom, [("X-PH-Room", "blue"), ("x-vh-colour", "red")]);
 
-    let mut bench = Bench::with(settings);
+    let mut bench = Bench::with(settings.clone());
     bench.remote = "198.51.100.7:5060".parse().unwrap();
     assert_eq!(bench.receive(&phone.invite()), ["401"]);
+
+    // A trunk on this machine is a trunk all the same: it reaches numbers, no names.
+    let addresses = vec!["127.0.0.1".parse().unwrap()];
+    let trunks = vec![Trunk { name: "here".into(), addresses }];
+    let mut bench = Bench::with(Settings { trunks, ..settings });
+    assert_eq!(bench.receive(&phone.invite()), ["100", "open", "arrive", "180"]);
+    assert_eq!(bench.arrivals[0].account, None);
 }
 
 #[test]
@@ -262,4 +269,14 @@ fn an_invite_that_comes_over_two_ways_is_one_call() {
     bench.receive(&invite);
     assert_eq!(bench.receive(&invite.replace("branch=z9hG4bK", "branch=z9hG4bKother")), ["482"]);
     assert_eq!(bench.arrivals.len(), 1);
+}
+
+#[test]
+fn an_ack_is_never_answered_whatever_is_wrong_with_it() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    phone.to_tag = Some("wrong".to_owned());
+    let ack = phone.request("ACK", "", "");
+    assert_eq!(bench.receive(&ack), [""; 0]);
+    assert_eq!(bench.receive(&ack.replace("Call-ID: p", "Call-ID: ")), [""; 0]);
+    assert_eq!(bench.receive(&ack.replace("Content-Length: 0", "Content-Length: 9")), [""; 0]);
 }

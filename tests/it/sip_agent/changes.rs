@@ -195,3 +195,28 @@ fn a_hold_is_reported_as_the_engine_knows_it() {
     let held = format!("{:?}", Heard::Hold(true));
     assert_eq!(bench.answer(), ["200", "agree 127.0.0.1:40000", &held]);
 }
+
+#[test]
+fn our_requests_follow_a_phone_that_moves() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    bench.remote = "127.0.0.9:6000".parse().unwrap();
+    let headers = format!("Contact: <sip:anna@127.0.0.9:6001>\r\n{SDP}");
+    assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER))[0], "200");
+    bench.receive(&phone.ack());
+    bench.end(HangupCause::EndOfXml);
+    let (to, bye) = bench.sent.last().unwrap();
+    assert_eq!(*to, "127.0.0.9:6001".parse().unwrap());
+    assert!(bye.starts_with("BYE sip:anna@127.0.0.9:6001 SIP/2.0"), "{bye}");
+}
+
+#[test]
+fn a_request_that_comes_out_of_order_changes_nothing() {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    bench.up(&mut phone);
+    let info = "Content-Type: application/dtmf\r\n";
+    let old = phone.clone().request("INFO", info, "1");
+    phone.request("OPTIONS", "", "");
+    assert_eq!(bench.receive(&phone.request("INFO", info, "2")), ["200", "Digit('2')"]);
+    assert_eq!(bench.receive(&old), ["500"]);
+}

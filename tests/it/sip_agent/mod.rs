@@ -15,8 +15,9 @@ use conflow::{
     ids::CallId,
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard,
+        legs::{NoPort, Session},
         sip::{
-            Endpoint, NoPort, Password, Secret, Session, Settings, Trunk,
+            Endpoint, Password, Secret, Settings, Trunk,
             agent::{Agent, Gauges},
             digest::Algorithm,
             effect::{Command, Effect},

@@ -16,13 +16,13 @@ use crate::media::{
     Ending, HangupCause, HangupSource, TICK,
     dtmf::{self, Press},
     g711::{FRAME, Law},
+    legs::Session,
     plane::{
         score::{Done, Loader, Studio},
         wire::Port,
     },
     rtcp, rtp,
     sdp::{Agreed, Payload},
-    sip::legs::Session,
 };
 
 pub(super) const ROOM: RoomId = RoomId::of(5 << 64);
