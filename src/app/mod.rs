@@ -49,6 +49,7 @@ use crate::{
         folder::{DataFolder, StoreError},
         marks::Marks,
         memory::Ledger,
+        repeats::Memory,
     },
 };
 
@@ -195,7 +196,7 @@ impl Engine {
         let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
         let records = Arc::new(Ledger::default());
         let journal =
-            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks, records));
+            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks.clone(), records));
         let sim = Arc::new(Sim::new(sim::Settings {
             speech_ms_per_char: config.sim.speech_ms_per_char.get(),
             beep_ms: config.sim.beep_ms.get(),
@@ -226,7 +227,15 @@ impl Engine {
 
         let phones = config.sim.on.then_some(sim);
         let (house_, reception_) = (house.clone(), reception.clone());
-        let links = api::Links { house: house_, reception: reception_, journal, accounts, phones };
+        let links = api::Links {
+            house: house_,
+            reception: reception_,
+            journal,
+            accounts,
+            callbacks,
+            repeats: Arc::new(Memory::default()),
+            phones,
+        };
         Ok((Self { house, reception, marks, api: Api::new(links, edge(config)) }, courier))
     }
 }
