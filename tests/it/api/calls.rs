@@ -105,8 +105,8 @@ async fn a_transferred_member_leaves_and_runs_the_other_document() {
         told /cb ConferenceAction,ConferenceExitCause => enter - | exit transferred
         told /next method,Event,CallStatus,CallUUID => GET Transfer in-progress {1}
         wait 100
-        heard 1 => 0-100 room weekly, 100- speech "next"
-        POST V/Call/{1}/ {"aleg_url":"flow:x"} => 202 {"message":"call transferred","call_uuid":"*","call_uuids":["*"],"api_id":"*"}
+        heard 1 => 0-100 beep, 100- speech "next"
+        POST V/Call/{1}/ {"aleg_url":"http://app.example/next"} => 202 {"message":"call transferred","call_uuid":"*","call_uuids":["*"],"api_id":"*"}
         POST P/Call/{1}/ {} => 400 {"api_id":"*","error":"aleg_url: missing"}
         "##,
     )

@@ -21,7 +21,7 @@ use crate::{
         journal::Live,
     },
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
-    call::{CallStatus, Hook},
+    call::{CallStatus, Direction, Hook},
     conference::Refusal,
     flow::{Cause, Purpose, Request},
     ids::{CallId, Dialect},
@@ -105,7 +105,9 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
     legs(params, "legs")?;
     let missing = || Failure::Bad("aleg_url: missing".to_owned());
     let Hook { url, method } = params.document("aleg")?.ok_or_else(missing)?;
-    find(asker, call, is_answered)?;
+    // One that comes in has a flow before it is answered; one that we make has none.
+    let has_flow = |it: &Live| is_answered(it) || it.party.direction == Direction::Inbound;
+    find(asker, call, has_flow)?;
     let (purpose, fields) = (Purpose::Transfer, Vec::new());
     let request = Request { url, method, purpose, fields, is_private: false };
     match timeout(ANSWER_WAIT_MAX, move_over(&asker.desk.house, call, &request)).await {
