@@ -385,62 +385,18 @@ mod tests {
     /// The connection is made to the host that the second parser sees.
     #[test]
     fn two_parsers_agree_on_every_url_that_is_let_through() {
-        const PARTS: &[&str] = &[
-            "http",
-            "https",
-            "://",
-            ":",
-            "/",
-            "//",
-            "\\",
-            "@",
-            "?",
-            "#",
-            "&",
-            "%",
-            "%2f",
-            "%00",
-            "[",
-            "]",
-            "::1",
-            "::ffff:1.2.3.4",
-            "127.0.0.1",
-            "0x7f.1",
-            "example.com",
-            "a.b",
-            ".",
-            "..",
-            ";",
-            "|",
-            "^",
-            "{",
-            "}",
-            "\"",
-            "<",
-            ">",
-            "`",
-            "'",
-            " ",
-            "ü",
-            "①",
-            "\u{ad}",
-            "\t",
-            "\0",
-            "80",
-            "443",
-            "0",
-            "user",
-            "key=a b",
-            "ct=300",
-        ];
+        let parts = "http https :// : / // \\ @ ? # & % %2f %00 [ ] ::1 ::ffff:1.2.3.4 127.0.0.1 0x7f.1 \
+                     example.com a.b . .. ; | ^ { } \" < > ` ' ü ① \u{ad} \t \0 80 443 0 user ct=300";
+        let mut parts: Vec<_> = parts.split(' ').collect();
+        parts.push("a b");
         let mut rng = fastrand::Rng::with_seed(1);
         let mut read = 0;
         for _ in 0..200_000 {
             let mut text = "http://".to_owned();
-            (0..rng.u8(0..8)).for_each(|_| text += rng.choice(PARTS.iter()).unwrap());
+            (0..rng.u8(0..8)).for_each(|_| text += rng.choice(&parts).unwrap());
             let Ok(target) = Target::parse(&text) else { continue };
             read += 1;
-            let uri: http::Uri = target.url().as_str().parse().expect(&text);
+            let uri: Uri = target.url().as_str().parse().expect(&text);
             assert_eq!(uri.host(), target.url().host_str(), "{text:?}");
             assert_eq!(uri.port_u16(), target.url().port(), "{text:?}");
             assert_eq!(uri.scheme_str(), Some(target.url().scheme()), "{text:?}");
