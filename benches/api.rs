@@ -37,7 +37,7 @@ use conflow::{
         sim::{self, Dial, Sim},
     },
     numbers::Numbers,
-    store::{marks::Volatile, memory::Ledger},
+    store::{marks::Volatile, memory::Ledger, repeats::Memory},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http_body_util::BodyExt;
@@ -108,7 +108,7 @@ impl Crowd {
         let (callbacks, courier) = callbacks(client, Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
         let records = Arc::new(Ledger::default());
-        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks, records);
+        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records);
         let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
@@ -133,7 +133,9 @@ impl Crowd {
         sim.connect(Arc::downgrade(&exchange));
         let phones = Some(sim.clone());
         let reception_ = reception.clone();
-        let links = Links { house, reception: reception_, journal, accounts, phones };
+        let repeats = Arc::new(Memory::default());
+        let links =
+            Links { house, reception: reception_, journal, accounts, callbacks, repeats, phones };
         let api = Api::new(links, Settings { rate_limit: None, ..Settings::default() });
         drop(_guard);
         Self { runtime, api, sim, _reception: reception, dialled: 0, kicked: 0 }

@@ -48,6 +48,9 @@ pub(super) enum Failure {
     /// Not there (yet).
     #[error("{0}")]
     NotImplemented(&'static str),
+    /// The same key, and another request.
+    #[error("this Idempotency-Key has been used for another request: make up a new one")]
+    OtherRepeat,
     /// What is named is no longer in a state for this.
     #[error("{0}")]
     Over(String),
@@ -136,6 +139,7 @@ impl Failure {
             | Self::NoRoute
             | Self::NotImplemented(_)
             | Self::NotJson
+            | Self::OtherRepeat
             | Self::Over(_)
             | Self::TooLarge
             | Self::TooSlow => None,
@@ -152,7 +156,7 @@ impl Failure {
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Over(_) => StatusCode::CONFLICT,
+            Self::OtherRepeat | Self::Over(_) => StatusCode::CONFLICT,
             Self::TooFast { .. } | Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

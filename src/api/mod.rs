@@ -25,7 +25,10 @@ use axum::{
     response::Response,
 };
 use futures_util::FutureExt;
-use tokio::time::{self, timeout};
+use tokio::{
+    sync::watch,
+    time::{self, timeout},
+};
 use uuid::Uuid;
 
 pub use self::{
@@ -44,9 +47,11 @@ use crate::{
         journal::Journal,
         reception::Reception,
     },
+    callback::Callbacks,
     conference::{Answer, Ask},
     ids::{Dialect, RoomKey},
     media::sim::Sim,
+    store::Repeats,
 };
 
 /// What the edge reaches.
@@ -59,6 +64,10 @@ pub struct Links {
     pub journal: Arc<Journal>,
     /// Who may ask.
     pub accounts: Arc<Accounts>,
+    /// Brings the answers of requests that did not wait.
+    pub callbacks: Callbacks,
+    /// Knows requests that come again.
+    pub repeats: Arc<dyn Repeats>,
     /// The simulated phones; None, and their paths name nothing.
     pub phones: Option<Arc<Sim>>,
 }
@@ -101,14 +110,20 @@ impl Api {
         &self.desk
     }
 
+    /// Ends what would go on for ever: the streams of events.
+    pub fn close(&self) {
+        self.desk.closing.send_replace(true);
+    }
+
     /// Answers a request from an address, and writes a line about it into the log. A panic is an
     /// answer like any other.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
         let (api_id, now) = (Uuid::new_v4(), time::Instant::now());
         let (head, body) = request.into_parts();
         let (method, path) = (&head.method, head.uri.path());
-        let visit =
-            Visit { api_id, now: now.into_std(), peer, method, headers: &head.headers, body };
+        let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
+        let now_ = now.into_std();
+        let visit = Visit { api_id, now: now_, peer, method, path, query, headers, body };
 
         let answer = AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await;
         let dialect = dialect_of(path);
@@ -136,6 +151,9 @@ pub struct Desk {
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
     phones: Option<Arc<Sim>>,
+    callbacks: Callbacks,
+    repeats: Arc<dyn Repeats>,
+    closing: watch::Sender<bool>,
     voice: voice::Settings,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
@@ -143,11 +161,24 @@ pub struct Desk {
 
 impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
-        let Links { house, reception, journal, accounts, phones } = links;
+        let Links { house, reception, journal, accounts, callbacks, repeats, phones } = links;
         let Settings { voice, rate_limit, failure_limit } = settings;
         let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
         let failures = failure_limit.map(PerAddress::new);
-        Self { house, reception, journal, accounts, phones, voice, requests, failures }
+        let closing = watch::Sender::new(false);
+        Self {
+            house,
+            reception,
+            journal,
+            accounts,
+            phones,
+            callbacks,
+            repeats,
+            closing,
+            voice,
+            requests,
+            failures,
+        }
     }
 
     /// Asks a conference, and waits for its answer, but not for ever.
@@ -164,7 +195,7 @@ impl Desk {
         }
     }
 
-    async fn answer(&self, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
+    async fn answer(self: &Arc<Self>, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
         let path = Path::split(path).ok_or(Failure::NoRoute)?;
         let ends_nameless = path.ends_nameless;
         match *path.segments() {
@@ -200,6 +231,8 @@ struct Visit<'a> {
     now: Instant,
     peer: IpAddr,
     method: &'a Method,
+    path: &'a str,
+    query: &'a str,
     headers: &'a HeaderMap,
     body: Body,
 }

@@ -68,6 +68,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
     }
 
     drop(listener);
+    api.close();
     drop(stopped);
     drop(stopping);
     let all = u32::try_from(CONNECTIONS_MAX).expect("it is small");

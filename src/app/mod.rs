@@ -55,6 +55,7 @@ use crate::{
         folder::{DataFolder, StoreError},
         marks::Marks,
         memory::Ledger,
+        repeats::Memory,
     },
 };
 
@@ -218,7 +219,7 @@ impl Engine {
         let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
         let records = Arc::new(Ledger::default());
         let journal =
-            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks, records));
+            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks.clone(), records));
         let sim = Arc::new(Sim::new(sim::Settings {
             speech_ms_per_char: config.sim.speech_ms_per_char.get(),
             beep_ms: config.sim.beep_ms.get(),
@@ -259,6 +260,8 @@ impl Engine {
             reception: reception.clone(),
             journal,
             accounts,
+            callbacks,
+            repeats: Arc::new(Memory::default()),
             phones: simulated,
         };
         let api = Api::new(links, edge(config));

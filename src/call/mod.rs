@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::party::{Answer, CallStatus, Direction, Hook, Party, Session};
+pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
     flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},

@@ -33,7 +33,7 @@ pub struct Session {
     /// `SessionStart`: when the call came in, or was asked for.
     pub began_at: SystemTime,
     /// `sip_headers`: names without their prefix, and values.
-    pub headers: Arc<[(Arc<str>, Arc<str>)]>,
+    pub headers: Headers,
     /// `ring_url`: told when the far end rings.
     pub ring: Option<Hook>,
     /// `hangup_url`: told when the call is over.
@@ -48,6 +48,9 @@ impl Session {
         Self { began_at, headers: [].into(), ring: None, hangup: None, parent: None }
     }
 }
+
+/// Headers for the far end, without the vendor's prefix: names and values.
+pub type Headers = Arc<[(Arc<str>, Arc<str>)]>;
 
 /// A URL, and how it is requested.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
+use http::Uri;
 use url::{Host, Url};
 
 /// A URL that says http or https, and nobody's name or password. Not yet that it may be reached:
@@ -107,6 +108,13 @@ impl Target {
 
         let (options, remarks) = Options::parse(url.fragment().unwrap_or_default());
         url.set_fragment(None);
+        // It is the client's parser whose host is connected to.
+        let uri: Option<Uri> = url.as_str().parse().ok();
+        let agrees = |uri: Uri| uri.host() == url.host_str() && uri.port_u16() == url.port();
+        if !uri.is_some_and(agrees) {
+            return Err(BadUrl::Malformed("it has a character that no URL has"));
+        }
+
         let origin = url.origin().ascii_serialization().into();
         Ok(Self { url, origin, options, remarks })
     }
@@ -372,6 +380,29 @@ mod tests {
         check("http://[::1/", Err(Malformed("the host is no address")));
         check("http://exa mple.com/", Err(Malformed("the host has a character that none has")));
         check(&format!("http://example.com/{}", "a".repeat(URL_BYTES_MAX)), Err(BadUrl::Long));
+    }
+
+    /// The connection is made to the host that the second parser sees.
+    #[test]
+    fn two_parsers_agree_on_every_url_that_is_let_through() {
+        let parts = "http https :// : / // \\ @ ? # & % %2f %00 [ ] ::1 ::ffff:1.2.3.4 127.0.0.1 0x7f.1 \
+                     example.com a.b . .. ; | ^ { } \" < > ` ' ü ① \u{ad} \t \0 80 443 0 user ct=300";
+        let mut parts: Vec<_> = parts.split(' ').collect();
+        parts.push("a b");
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut read = 0;
+        for _ in 0..200_000 {
+            let mut text = "http://".to_owned();
+            (0..rng.u8(0..8)).for_each(|_| text += rng.choice(&parts).unwrap());
+            let Ok(target) = Target::parse(&text) else { continue };
+            read += 1;
+            let uri: Uri = target.url().as_str().parse().expect(&text);
+            assert_eq!(uri.host(), target.url().host_str(), "{text:?}");
+            assert_eq!(uri.port_u16(), target.url().port(), "{text:?}");
+            assert_eq!(uri.scheme_str(), Some(target.url().scheme()), "{text:?}");
+            assert!(uri.authority().is_some_and(|it| !it.as_str().contains('@')), "{text:?}");
+        }
+        assert!(10_000 < read, "{read}");
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub enum Order {
         call: CallId,
         /// Play or Speak.
         kind: AnnouncementKind,
+        /// What else it hears goes on beneath; else it hears nothing else.
+        mixes: bool,
         /// What to play.
         program: Program,
     },

@@ -3,6 +3,9 @@
 pub mod folder;
 pub mod marks;
 pub mod memory;
+pub mod repeats;
+
+use std::{sync::Arc, time::Instant};
 
 use crate::ids::{AccountId, MemberId};
 
@@ -11,4 +14,51 @@ use crate::ids::{AccountId, MemberId};
 pub trait MemberIds: Send + Sync + 'static {
     /// The next one of an account.
     fn next(&self, account: &AccountId) -> MemberId;
+}
+
+/// Knows which requests have been answered already (`Idempotency-Key`).
+pub trait Repeats: Send + Sync + 'static {
+    /// A request comes, perhaps again; what it has asked for is told by a hash.
+    fn begin(&self, now: Instant, request: &RequestKey, asked: [u8; 32]) -> Repeat;
+
+    /// A request that was new has been answered.
+    fn done(&self, now: Instant, request: &RequestKey, answer: Arc<Stored>);
+
+    /// A request that was new has come to nothing: it may come again.
+    fn forget(&self, request: &RequestKey);
+}
+
+/// What makes a request the same.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestKey {
+    /// Whose.
+    pub account: AccountId,
+    /// POST or DELETE.
+    pub method: String,
+    /// As it was written.
+    pub path: String,
+    /// The header.
+    pub key: String,
+}
+
+/// Whether a request is new.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Repeat {
+    /// It is.
+    New,
+    /// It is being answered: ask again later.
+    Busy,
+    /// It has been answered.
+    Answered(Arc<Stored>),
+    /// The same key has asked for something else.
+    Other,
+}
+
+/// An answer that is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// The status.
+    pub status: u16,
+    /// JSON, or nothing.
+    pub body: Vec<u8>,
 }

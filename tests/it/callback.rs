@@ -227,9 +227,15 @@ async fn one_try_waits_ten_seconds_unless_the_fragment_says_otherwise() {
     let check = async |fragment: &str, millis: u64| {
         let post = Post::new();
         let never = async || std::future::pending::<()>().await;
-        post.net.serve(FIRST, Router::new().fallback(any(never)));
+        // What comes before a redirect counts too.
+        let slow = async || {
+            sleep(Duration::from_secs(9)).await;
+            (StatusCode::FOUND, [("location", "/never")])
+        };
+        let router = Router::new().fallback(any(never)).route("/slow", any(slow));
+        post.net.serve(FIRST, router);
         let start = Instant::now();
-        post.send(&format!("http://first.example/cb#rc=0{fragment}"), 1);
+        post.send(&format!("http://first.example/{fragment}"), 1);
         while post.callbacks.counters().failed.load(Relaxed) == 0 {
             sleep(Duration::from_millis(1)).await;
         }
@@ -237,10 +243,11 @@ async fn one_try_waits_ten_seconds_unless_the_fragment_says_otherwise() {
         assert!((millis..millis + 10).contains(&waited), "{fragment} {waited}");
     };
 
-    check("", 10_000).await;
-    check("&rt=300", 300).await;
-    check("&rt=40000", 40_000).await;
-    check("&rt=40000&tt=2000", 2_000).await;
+    check("#rc=0", 10_000).await;
+    check("slow#rc=0", 12_000).await;
+    check("#rc=0&rt=300", 300).await;
+    check("#rc=0&rt=40000", 40_000).await;
+    check("#rc=0&rt=40000&tt=2000", 2_000).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,9 +275,12 @@ async fn at_the_close_what_can_be_brought_is_brought_and_the_rest_given_up_after
 
 #[tokio::test(start_paused = true)]
 async fn a_courier_with_nothing_to_bring_closes_at_once() {
-    let post = Post::new();
     let start = Instant::now();
+    let post = Post::new();
     drop(post.callbacks);
+    post.courier.await.unwrap();
+    let post = Post::new();
+    post.close.send(()).unwrap();
     post.courier.await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
 }

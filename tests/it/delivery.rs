@@ -286,6 +286,21 @@ fn at_the_close_what_is_on_its_way_ends_and_the_rest_is_given_up() {
 }
 
 #[test]
+fn at_the_close_nobody_waits_for_a_turn_any_more() {
+    for outcome in [Outcome::Arrived, Outcome::Failed] {
+        let limits = Limits { flying_max: 1, ailing_max: 1, ..Limits::default() };
+        let mut desk = Desk::new(limits);
+        (1..=3).for_each(|n| desk.queue(&lane(n as u128, 1, 0), [n]));
+        // Those that are left wait among the well, or among the ailing.
+        desk.end(1, outcome);
+        desk.handle(Command::Close);
+        desk.end(2, Outcome::Arrived);
+        assert_eq!(desk.sent(), [0; 0]);
+        assert!(desk.delivery.is_empty() && desk.delivery.deadline().is_none());
+    }
+}
+
+#[test]
 fn an_answer_that_nobody_awaits_changes_nothing() {
     let mut desk = Desk::new(Limits::default());
     desk.queue(&lane(1, 1, 0), [1, 2]);

@@ -13,7 +13,6 @@ use axum::{
     body::Bytes,
     extract::Request as Incoming,
     http::{HeaderMap, Method as Verb, StatusCode, Uri, header::LOCATION},
-    response::IntoResponse,
     routing::any,
 };
 use conflow::{
@@ -247,12 +246,17 @@ async fn three_redirects_are_followed_and_a_post_keeps_its_fields_but_after_303(
             let status = StatusCode::from_u16(status).unwrap();
             any(move || async move { (status, [(LOCATION, next)]) })
         };
-        let router =
-            echoing().route("/1", on("/2")).route("/2", on("/3")).route("/3", on("/4?z=1"));
+        let router = echoing()
+            .route("/0", on("/1"))
+            .route("/1", on("/2"))
+            .route("/2", on("/3"))
+            .route("/3", on("/4?z=1"));
         net.serve("93.184.215.14:80", router);
         let request = request(method, "http://example.com/1", &[("a", "b c")]);
         let answer = client(&net, &[]).fetch(&request).await.unwrap();
         assert_eq!(answer.body, expected, "{status} {method:?}");
+        let error = get(&client(&net, &[]), "http://example.com/0").await.unwrap_err();
+        assert!(error.to_string().contains("redirects more than 3 times"), "{error}");
     };
 
     let form = "application/x-www-form-urlencoded";
@@ -290,16 +294,17 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
     let check = async |method, path: &str| {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
-        let seen = Arc::<Mutex<Vec<(String, HeaderMap)>>>::default();
+        let seen = Arc::<Mutex<Vec<(Verb, String, HeaderMap)>>>::default();
         let notes = Arc::clone(&seen);
         let router = Router::new().fallback(any(async move |request: Incoming| {
-            notes.lock().push((request.uri().to_string(), request.headers().clone()));
-            match request.uri().path() {
-                "/old" => {
-                    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, "/new?b=2")]).into_response()
-                }
-                _ => StatusCode::OK.into_response(),
-            }
+            let (head, _) = request.into_parts();
+            let status = match head.uri.path() {
+                "/moved" => StatusCode::PERMANENT_REDIRECT,
+                "/see" => StatusCode::SEE_OTHER,
+                _ => StatusCode::OK,
+            };
+            notes.lock().push((head.method, head.uri.to_string(), head.headers));
+            (status, [(LOCATION, "/new?b=2")])
         }));
         net.serve("93.184.215.14:80", router);
 
@@ -312,25 +317,27 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
         request.signer = Some(Arc::new(signer.clone()));
         client(&net, &[]).fetch(&request).await.unwrap();
 
-        for (uri, headers) in seen.lock().iter() {
+        for (verb, uri, headers) in seen.lock().iter() {
             let header = |name| headers[name].to_str().unwrap();
             let nonce = header("X-Plivo-Signature-V3-Nonce");
             assert!(nonce.len() == 20 && nonce.bytes().all(|it| it.is_ascii_digit()), "{nonce}");
             // As a receiver does it: the URL that it was asked for, and the form that it got.
-            let form: &[Field] = match method {
-                Method::Get => &[],
-                Method::Post => &request.fields,
+            let (method, form): (_, &[Field]) = match *verb == Verb::POST {
+                true => (Method::Post, &request.fields),
+                false => (Method::Get, &[]),
             };
             let own = signer.sign(method, &format!("http://example.com{uri}"), form, nonce);
             assert_eq!(header("X-Plivo-Signature-V3"), own[0].1, "{method:?} {uri}");
         }
         let seen = seen.lock();
-        let nonces = [0, 1].map(|n| seen[n].1["X-Plivo-Signature-V3-Nonce"].clone());
+        let nonces = [0, 1].map(|n| seen[n].2["X-Plivo-Signature-V3-Nonce"].clone());
         assert_ne!(nonces[0], nonces[1]);
     };
 
-    check(Method::Post, "/old?a=1#rc=1").await;
-    check(Method::Get, "/old?a=1").await;
+    check(Method::Post, "/moved?a=1#rc=1").await;
+    check(Method::Get, "/moved?a=1").await;
+    check(Method::Post, "/see?a=1").await;
+    check(Method::Get, "/see?a=1").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -367,6 +374,7 @@ async fn a_failure_is_tried_again_as_the_fragment_says() {
     check(None, "rt=1000&rc=3&rp=ct", 1, "late").await;
     // The total ends it: at 0, 1.25 and 2.5 s, and none at 3.75.
     check(None, "rt=1000&rc=5&tt=3000", 3, "late").await;
+    check(Some(503), "rp=5xx&rc=5&tt=600", 3, "5xx").await;
 }
 
 #[tokio::test(start_paused = true)]

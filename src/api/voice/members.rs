@@ -122,14 +122,14 @@ impl Play {
 
 /// The body of `POST Speak/` (contract 2.8).
 #[derive(Deserialize)]
-struct Speak {
+pub(super) struct Speak {
     text: Option<Arc<str>>,
     voice: Option<Arc<str>>,
     language: Option<Arc<str>>,
 }
 
 impl Speak {
-    fn sound(self, dialect: Dialect) -> Result<Sound, Failure> {
+    pub(super) fn sound(self, dialect: Dialect) -> Result<Sound, Failure> {
         let chars_max = match dialect {
             Dialect::Plivo => plivo::SPEAK_CHARS_MAX,
             Dialect::Vobiz => vobiz::SPEAK_CHARS_MAX,
@@ -156,7 +156,7 @@ impl Speak {
     }
 }
 
-fn is_sound(url: &str) -> bool {
+pub(super) fn is_sound(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once(':') else { return false };
     let is_whole = |it: &str| {
         !it.is_empty() && !it.contains(|char: char| char.is_whitespace() || char.is_control())

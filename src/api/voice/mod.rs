@@ -1,21 +1,30 @@
-//! The voice API: one set of handlers for the conferences of both dialects (contract 2).
+//! The voice API: one set of handlers for both dialects (contracts 2 and 5).
 //!
 //! What differs between the dialects is in `plivo.rs` and `vobiz.rs`.
 
 mod bodies;
+mod calls;
+mod events;
+mod job;
 mod members;
+mod params;
 mod place;
 pub(super) mod plivo;
 mod rooms;
 pub(super) mod vobiz;
 
+use std::sync::Arc;
+
 use axum::{
-    http::{Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     response::Response,
 };
 use uuid::Uuid;
 
-use self::place::{Endpoint, Place, Wish};
+use self::{
+    job::Job,
+    place::{CallWish, Endpoint, Place, Wish},
+};
 pub use self::{plivo::PlivoForm, vobiz::VobizForm};
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
@@ -45,7 +54,7 @@ pub(super) struct Site<'a> {
 
 /// `/v1/Account/{auth_id}/…` and `/api/v1/Account/{auth_id}/…`
 pub(super) async fn answer(
-    desk: &Desk,
+    desk: &Arc<Desk>,
     site: &Site<'_>,
     visit: Visit<'_>,
 ) -> Result<Response, Failure> {
@@ -60,20 +69,60 @@ pub(super) async fn answer(
     let wrong_method = || Failure::WrongMethod { allow: place.allow() };
     let endpoint = place.endpoint(visit.method).ok_or_else(wrong_method)?;
 
-    let Visit { api_id, headers, body, .. } = visit;
+    let Visit { api_id, path, query, headers, body, method, .. } = visit;
     let body = body::read(body).await?;
+    let job = |site: &Site<'_>| Job {
+        desk: desk.clone(),
+        dialect: site.dialect,
+        api_id,
+        account: account.clone(),
+        method: method.clone(),
+        path: path.to_owned(),
+        below: site.below.iter().map(|it| (*it).to_owned()).collect(),
+        ends_nameless: site.ends_nameless,
+        query: query.to_owned(),
+        headers: headers.clone(),
+        body: body.clone(),
+    };
+    if *method == Method::POST || *method == Method::DELETE {
+        // A recording's callback is told of the recording.
+        let is_record =
+            matches!(endpoint, Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record);
+        if !is_record && let Some(hook) = job::callback(site.dialect, &body)? {
+            return Ok(job(site).answer_later(hook));
+        }
+        if let Some(key) = headers.get("idempotency-key") {
+            return job(site).answer_once(key).await;
+        }
+    }
     let asker = Asker { desk, dialect: site.dialect, api_id, account };
+    perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await
+}
+
+async fn perform(
+    asker: &Asker<'_>,
+    endpoint: Endpoint<'_>,
+    ends_nameless: bool,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Failure> {
     match endpoint {
+        Endpoint::Call { id, wish } => calls::serve(asker, id, wish, query, headers, body).await,
+        Endpoint::Cancel { id } => calls::cancel(asker, id).await,
+        Endpoint::Events => events::serve(asker, query, headers),
         // A client whose name is empty does not mean all of them.
-        Endpoint::HangUpAll if site.ends_nameless => Err(AskError::Gone.into()),
-        Endpoint::HangUpAll => rooms::hang_up_all(&asker).await,
-        Endpoint::HangUpRoom { name } => rooms::hang_up(&asker, name).await,
-        Endpoint::List => Ok(rooms::list(&asker)),
+        Endpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
+        Endpoint::HangUpAll => rooms::hang_up_all(asker).await,
+        Endpoint::HangUpRoom { name } => rooms::hang_up(asker, name).await,
+        Endpoint::List => Ok(rooms::list(asker)),
+        Endpoint::ListCalls => calls::list(asker, query),
+        Endpoint::MakeCall => calls::make::serve(asker, headers, body),
         Endpoint::Members { name, who, wish } => {
-            members::serve(&asker, name, who, wish, headers, &body).await
+            members::serve(asker, name, who, wish, headers, body).await
         }
         Endpoint::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
-        Endpoint::Show { name } => rooms::show(&asker, name).await,
+        Endpoint::Show { name } => rooms::show(asker, name).await,
     }
 }
 

@@ -5,10 +5,18 @@ use axum::http::Method;
 /// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place<'a> {
+    /// `Call/{call_uuid}/…`
+    Call { id: &'a str, control: CallControl },
+    /// `Call/`
+    Calls,
+    /// `Events/`
+    Events,
     /// `Conference/{name}/Member/{members}/…`
     Members { name: &'a str, who: &'a str, control: Control },
     /// `Conference/{name}/Record/`
     Recording,
+    /// `Request/{request_uuid}/`
+    Request { id: &'a str },
     /// `Conference/{name}/`
     Room { name: &'a str },
     /// `Conference/`
@@ -27,21 +35,68 @@ pub(super) enum Control {
     Speak,
 }
 
+/// What follows a call in a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CallControl {
+    Dtmf,
+    /// Nothing.
+    Itself,
+    Play,
+    Record,
+    Speak,
+    Stream,
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Endpoint<'a> {
+    /// See [`CallWish`].
+    Call { id: &'a str, wish: CallWish },
+    /// `DELETE Request/{request_uuid}/`
+    Cancel { id: &'a str },
+    /// `GET Events/`
+    Events,
     /// `DELETE Conference/`
     HangUpAll,
     /// `DELETE Conference/{name}/`
     HangUpRoom { name: &'a str },
     /// `GET Conference/`
     List,
+    /// `GET Call/`
+    ListCalls,
+    /// `POST Call/`
+    MakeCall,
     /// See [`Wish`].
     Members { name: &'a str, who: &'a str, wish: Wish },
     /// `POST` and `DELETE Conference/{name}/Record/`
     Record,
     /// `GET Conference/{name}/`
     Show { name: &'a str },
+}
+
+/// What is to be done to a call, below `Call/{call_uuid}/`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CallWish {
+    /// `DELETE` of the call itself
+    HangUp,
+    /// `POST Play/`
+    Play,
+    /// `POST` and `DELETE Record/`
+    Record,
+    /// `POST DTMF/`
+    SendDigits,
+    /// `GET` of the call itself
+    Show,
+    /// `POST Speak/`
+    Speak,
+    /// `DELETE Play/`
+    StopPlay,
+    /// `DELETE Speak/`
+    StopSpeak,
+    /// Anything about `Stream/`
+    Stream,
+    /// `POST` to the call itself
+    Transfer,
 }
 
 /// What is to be done to members, below `Conference/{name}/Member/{members}/`.
@@ -72,6 +127,12 @@ pub(super) enum Wish {
 impl<'a> Place<'a> {
     pub(super) fn find(below: &[&'a str]) -> Option<Self> {
         Some(match *below {
+            ["Call"] => Self::Calls,
+            ["Call", id] => Self::Call { id, control: CallControl::Itself },
+            ["Call", id, control] => Self::Call { id, control: CallControl::find(control)? },
+            ["Call", id, "Stream", _] => Self::Call { id, control: CallControl::Stream },
+            ["Events"] => Self::Events,
+            ["Request", id] => Self::Request { id },
             ["Conference"] => Self::Rooms,
             ["Conference", name] => Self::Room { name },
             ["Conference", _, "Record"] => Self::Recording,
@@ -90,6 +151,14 @@ impl<'a> Place<'a> {
         match self {
             Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
             Self::Recording => "POST, DELETE",
+            Self::Call { control, .. } => match control {
+                CallControl::Dtmf => "POST",
+                CallControl::Itself | CallControl::Stream => "GET, HEAD, POST, DELETE",
+                CallControl::Play | CallControl::Record | CallControl::Speak => "POST, DELETE",
+            },
+            Self::Calls => "GET, HEAD, POST",
+            Self::Events => "GET, HEAD",
+            Self::Request { .. } => "DELETE",
             Self::Members { control, .. } => match control {
                 Control::Itself => "DELETE",
                 Control::Kick => "POST",
@@ -108,6 +177,15 @@ impl<'a> Place<'a> {
             Self::Room { name } if is_get => Endpoint::Show { name },
             Self::Room { name } if is_delete => Endpoint::HangUpRoom { name },
             Self::Recording if is_post || is_delete => Endpoint::Record,
+            Self::Call { id, control } if is_get => Endpoint::Call { id, wish: control.got()? },
+            Self::Call { id, control } if is_post => Endpoint::Call { id, wish: control.posted() },
+            Self::Call { id, control } if is_delete => {
+                Endpoint::Call { id, wish: control.deleted()? }
+            }
+            Self::Calls if is_get => Endpoint::ListCalls,
+            Self::Calls if is_post => Endpoint::MakeCall,
+            Self::Events if is_get => Endpoint::Events,
+            Self::Request { id } if is_delete => Endpoint::Cancel { id },
             Self::Members { name, who, control } if is_post => {
                 Endpoint::Members { name, who, wish: control.posted()? }
             }
@@ -117,8 +195,52 @@ impl<'a> Place<'a> {
             Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
                 return None;
             }
+            Self::Call { .. } | Self::Calls | Self::Events | Self::Request { .. } => return None,
         };
         Some(endpoint)
+    }
+}
+
+impl CallControl {
+    fn find(segment: &str) -> Option<Self> {
+        Some(match segment {
+            "DTMF" => Self::Dtmf,
+            "Play" => Self::Play,
+            "Record" => Self::Record,
+            "Speak" => Self::Speak,
+            "Stream" => Self::Stream,
+            _ => return None,
+        })
+    }
+
+    fn got(self) -> Option<CallWish> {
+        match self {
+            Self::Dtmf | Self::Play | Self::Record | Self::Speak => None,
+            Self::Itself => Some(CallWish::Show),
+            Self::Stream => Some(CallWish::Stream),
+        }
+    }
+
+    fn posted(self) -> CallWish {
+        match self {
+            Self::Dtmf => CallWish::SendDigits,
+            Self::Itself => CallWish::Transfer,
+            Self::Play => CallWish::Play,
+            Self::Record => CallWish::Record,
+            Self::Speak => CallWish::Speak,
+            Self::Stream => CallWish::Stream,
+        }
+    }
+
+    fn deleted(self) -> Option<CallWish> {
+        match self {
+            Self::Dtmf => None,
+            Self::Itself => Some(CallWish::HangUp),
+            Self::Play => Some(CallWish::StopPlay),
+            Self::Record => Some(CallWish::Record),
+            Self::Speak => Some(CallWish::StopSpeak),
+            Self::Stream => Some(CallWish::Stream),
+        }
     }
 }
 
@@ -173,6 +295,10 @@ mod tests {
             vec!["Conference", "weekly", "Member", "1"],
         ];
         paths.extend(members);
+        paths.extend([vec!["Call"], vec!["Call", "1"], vec!["Events"], vec!["Request", "1"]]);
+        let controls = ["DTMF", "Play", "Record", "Speak", "Stream"];
+        paths.extend(controls.map(|it| vec!["Call", "1", it]));
+        paths.push(vec!["Call", "1", "Stream", "2"]);
         for path in &paths {
             let place = Place::find(path).unwrap();
             for method in &methods {

@@ -90,8 +90,11 @@ impl<W: Wire> Switchboard<W> {
             }
             // Calls are made by signalling; until then there is no leg.
             Order::Dial { .. } => (),
-            Order::PlayOver { call, kind, program } => {
+            Order::PlayOver { call, kind, mixes, program } => {
                 if self.is_known(call) {
+                    if mixes {
+                        tracing::debug!(%call, "what is played over a call is heard alone so far");
+                    }
                     self.hush_over(call, kind);
                     let score = self.studio.score(call, &program);
                     let sound = Over::Announce { address: Some(over(kind)), score };

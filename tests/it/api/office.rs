@@ -41,7 +41,7 @@ use conflow::{
         sim::{self, Dial, Sim},
     },
     numbers::{Numbers, Row, Source},
-    store::memory::Ledger,
+    store::{memory::Ledger, repeats::Memory},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -91,7 +91,7 @@ impl Office {
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
         let records = Arc::new(Ledger::default());
-        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks, records);
+        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records);
         let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
@@ -118,7 +118,16 @@ impl Office {
 
         let phones = plan.has_phones.then(|| sim.clone());
         let (reception_, journal_) = (reception.clone(), journal.clone());
-        let links = Links { house, reception: reception_, journal: journal_, accounts, phones };
+        let repeats = Arc::new(Memory::default());
+        let links = Links {
+            house,
+            reception: reception_,
+            journal: journal_,
+            accounts,
+            callbacks,
+            repeats,
+            phones,
+        };
         let api = Api::new(links, plan.settings);
         Self { api, reception, journal, receiver, sim, calls: Vec::new() }
     }
@@ -220,7 +229,7 @@ pub(crate) async fn check(script: &str) {
 ///
 /// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
 /// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials.
-/// Ids are answered as `*`.
+/// Ids are answered as `*`, times as `T`.
 pub(crate) async fn check_in(mut office: Office, script: &str) {
     let mut brought = String::new();
     let script: Vec<_> = script.lines().map(str::trim).collect();
@@ -322,7 +331,15 @@ async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
 /// Puts a star for each id: 36 hexadecimal digits and hyphens.
 fn blank(text: &str) -> String {
     let is_id = |it: &str| it.len() == 36 && it.parse::<CallId>().is_ok();
-    text.split('"').map(|it| if is_id(it) { "*" } else { it }).collect::<Vec<_>>().join("\"")
+    let is_time = |it: &str| it.len() == 19 && it.as_bytes()[10] == b' ' && it.contains(':');
+    let whole = |it: &str| match it {
+        it if is_id(it) => "*".to_owned(),
+        it if is_time(it) => "T".to_owned(),
+        it => {
+            it.split('/').map(|it| if is_id(it) { "*" } else { it }).collect::<Vec<_>>().join("/")
+        }
+    };
+    text.split('"').map(whole).collect::<Vec<_>>().join("\"")
 }
 
 /// Takes rooms on, and lets them be.

@@ -1,0 +1,191 @@
+//! What is answered about calls: key by key as in contract 5.1, and as Plivo's pages have it.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    actor::journal::Live,
+    call::{CallStatus, Direction},
+    ids::{AccountId, CallId, Dialect},
+    records::Record,
+    utc,
+};
+
+/// Calls cost nothing here.
+const NO_MONEY: &str = "0.00000";
+
+/// Something was done.
+#[derive(Serialize)]
+pub(super) struct Done {
+    pub(super) message: &'static str,
+    pub(super) api_id: Uuid,
+}
+
+/// Calls were made.
+#[derive(Serialize)]
+pub(super) struct Fired {
+    pub(super) message: &'static str,
+    pub(super) request_uuid: RequestIds,
+    pub(super) api_id: Uuid,
+}
+
+/// One, or as many as were asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum RequestIds {
+    Many(Vec<CallId>),
+    One(CallId),
+}
+
+/// A call runs another document.
+#[derive(Serialize)]
+pub(super) struct Transferred {
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_uuid: Option<CallId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_uuids: Option<[CallId; 1]>,
+    api_id: Uuid,
+}
+
+impl Transferred {
+    pub(super) fn new(dialect: Dialect, call: CallId, api_id: Uuid) -> Self {
+        let call = (dialect == Dialect::Vobiz).then_some(call);
+        let message = "call transferred";
+        Self { message, call_uuid: call, call_uuids: call.map(|it| [it]), api_id }
+    }
+}
+
+/// Calls that are up.
+#[derive(Serialize)]
+pub(super) struct Ids {
+    pub(super) api_id: Uuid,
+    pub(super) calls: Vec<CallId>,
+}
+
+/// A call that is up.
+#[derive(Serialize)]
+pub(super) struct LiveCall<'a> {
+    api_id: Uuid,
+    call_status: &'static str,
+    call_uuid: CallId,
+    caller_name: &'a str,
+    direction: &'static str,
+    from: &'a str,
+    request_uuid: Option<CallId>,
+    session_start: String,
+    to: &'a str,
+}
+
+impl<'a> LiveCall<'a> {
+    pub(super) fn new(call: CallId, live: &'a Live, api_id: Uuid) -> Self {
+        let Live { party, status, .. } = live;
+        Self {
+            api_id,
+            call_status: status.text(),
+            call_uuid: call,
+            caller_name: &party.caller_name,
+            direction: party.direction.text(),
+            from: &party.from,
+            request_uuid: (party.direction == Direction::Outbound).then_some(call),
+            session_start: utc::precise(party.session.began_at),
+            to: &party.to,
+        }
+    }
+}
+
+/// Calls that are over.
+#[derive(Serialize)]
+pub(super) struct Records {
+    pub(super) api_id: Uuid,
+    pub(super) meta: Meta,
+    pub(super) objects: Vec<CallRecord>,
+}
+
+/// Where in the list (contract 1).
+#[derive(Serialize)]
+pub(super) struct Meta {
+    pub(super) limit: usize,
+    pub(super) next: Option<String>,
+    pub(super) offset: usize,
+    pub(super) previous: Option<String>,
+    pub(super) total_count: usize,
+}
+
+/// A call that is over.
+#[derive(Serialize)]
+pub(super) struct CallRecord {
+    answer_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_id: Option<Uuid>,
+    bill_duration: u64,
+    billed_duration: u64,
+    call_direction: &'static str,
+    call_duration: u64,
+    call_state: &'static str,
+    call_uuid: CallId,
+    conference_uuid: Option<String>,
+    end_time: String,
+    from_number: String,
+    hangup_cause_code: u16,
+    hangup_cause_name: &'static str,
+    hangup_source: &'static str,
+    initiation_time: String,
+    parent_call_uuid: Option<CallId>,
+    resource_uri: String,
+    to_number: String,
+    total_amount: &'static str,
+    total_rate: &'static str,
+}
+
+impl CallRecord {
+    pub(super) fn new(
+        record: &Record,
+        dialect: Dialect,
+        account: &AccountId,
+        api_id: Option<Uuid>,
+    ) -> Self {
+        let (party, ending, talked) = (&record.party, record.ending, record.talked().as_secs());
+        Self {
+            answer_time: record.answered_at.map(utc::seconds),
+            api_id,
+            bill_duration: talked,
+            billed_duration: talked.div_ceil(60) * 60,
+            call_direction: party.direction.text(),
+            call_duration: talked,
+            call_state: state(record.status()),
+            call_uuid: record.call,
+            conference_uuid: None,
+            end_time: utc::seconds(record.ended_at),
+            from_number: party.from.to_string(),
+            hangup_cause_code: ending.cause.code(),
+            hangup_cause_name: ending.cause.name(),
+            hangup_source: ending.source.text(),
+            initiation_time: utc::seconds(party.session.began_at),
+            parent_call_uuid: party.session.parent,
+            resource_uri: format!("{}{}/", calls_uri(dialect, account), record.call),
+            to_number: party.to.to_string(),
+            total_amount: NO_MONEY,
+            total_rate: NO_MONEY,
+        }
+    }
+}
+
+/// Where an account's calls are.
+pub(super) fn calls_uri(dialect: Dialect, account: &AccountId) -> String {
+    let root = super::by_dialect(dialect, "/v1", "/api/v1");
+    format!("{root}/Account/{account}/Call/")
+}
+
+/// `call_state`, as Plivo's records have it.
+fn state(status: CallStatus) -> &'static str {
+    match status {
+        CallStatus::Busy => "BUSY",
+        CallStatus::Cancel => "CANCEL",
+        CallStatus::Completed | CallStatus::InProgress => "ANSWER",
+        CallStatus::Failed => "FAILED",
+        CallStatus::NoAnswer => "NO_ANSWER",
+        CallStatus::Queued | CallStatus::Ringing => "RINGING",
+        CallStatus::Timeout => "TIMEOUT",
+    }
+}

@@ -1,0 +1,190 @@
+//! Makes calls (contract 5.2): one, or one to each of a list.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use uuid::Uuid;
+
+use super::{
+    bodies::{Fired, RequestIds},
+    by_dialect, digits, find,
+};
+use crate::{
+    actor::reception,
+    api::{
+        failure::Failure,
+        reply,
+        voice::{Asker, params::Params},
+    },
+    call::{Answer, Direction, Headers, Outgoing, Party, Session},
+    ids::CallId,
+};
+
+/// Contract 7: destinations of one request.
+const DESTINATIONS_MAX: usize = 1_000;
+
+/// Contract 5.2.
+const NAME_CHARS_MAX: usize = 50;
+
+/// No number or SIP URI that is meant is longer.
+const ADDRESS_CHARS_MAX: usize = 256;
+
+/// Contract 5.2: seconds.
+const RING_TIMEOUT: u32 = 120;
+
+/// Nobody lets it ring for longer.
+const RING_TIMEOUT_MAX: u32 = 600;
+
+/// Contract 5.2: a call lasts a day at most.
+const TIME_LIMIT_MAX: u32 = 86_400;
+
+/// Headers that a far end may still want to read.
+const HEADERS_MAX: usize = 32;
+
+/// What is good, and without an effect yet.
+const UNSUPPORTED: [&str; 11] = [
+    "machine_detection",
+    "machine_detection_time",
+    "machine_detection_url",
+    "machine_detection_method",
+    "machine_detection_maximum_speech_length",
+    "machine_detection_initial_silence",
+    "machine_detection_maximum_words",
+    "machine_detection_initial_greeting",
+    "machine_detection_silence",
+    "machine_detection_answer_timeout",
+    "send_on_preanswer",
+];
+
+/// `POST Call/`
+pub(in crate::api::voice) fn serve(
+    asker: &Asker<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Failure> {
+    let params = Params::of_body(headers, body)?;
+    let calls = plan(asker, &params)?;
+    if !asker.desk.reception.is_open() {
+        let text = "the engine is shutting down, and makes no new calls";
+        return Err(Failure::Unavailable(text.to_owned()));
+    }
+
+    for name in params.present(&UNSUPPORTED) {
+        tracing::info!(api_id = %asker.api_id, "{name} is not supported: it has no effect");
+    }
+    let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
+    let limit = limit.map(|it| Duration::from_secs(it.into()));
+    let mut ids = Vec::with_capacity(calls.len());
+    for (party, out) in calls {
+        let call = CallId(Uuid::new_v4());
+        asker.desk.reception.call_out(call, asker.account.clone(), party, out, limit);
+        ids.push(call);
+    }
+    let status = by_dialect(asker.dialect, StatusCode::CREATED, StatusCode::OK);
+    let (message, request_uuid) = match ids[..] {
+        [id] => (by_dialect(asker.dialect, "call fired", "Call fired"), RequestIds::One(id)),
+        _ => (by_dialect(asker.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
+    };
+    Ok(reply::json(status, &Fired { message, request_uuid, api_id: asker.api_id }))
+}
+
+/// Who is called, and how. All is looked at before anybody is.
+fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Failure> {
+    let from = address("from", &params.required("from")?)?;
+    let to = params.required("to")?;
+    let hook = params.document("answer")?;
+    let hook = hook.ok_or_else(|| Failure::Bad("answer_url: missing".to_owned()))?;
+    let answer = Answer { hook, fallback: params.document("fallback")? };
+    let caller_name: Arc<str> = params.text("caller_name")?.unwrap_or_default().into();
+    if NAME_CHARS_MAX < caller_name.chars().count() {
+        return Err(Failure::Bad(format!("caller_name: {NAME_CHARS_MAX} characters at most")));
+    }
+    let session = Session {
+        began_at: reception::wall(),
+        headers: sip_headers(params)?,
+        ring: params.hook("ring")?,
+        hangup: params.hook("hangup")?,
+        parent: parent(asker, params)?,
+    };
+    let seconds = |it: u32| Duration::from_secs(it.into());
+    let ring_timeout = params.number("ring_timeout", 1..=RING_TIMEOUT_MAX)?;
+    let ring_max = params.number("hangup_on_ring", 0..=RING_TIMEOUT_MAX)?;
+    let ring_max = ring_max.filter(|it| *it != 0).map(seconds);
+    params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
+
+    let destinations = split(&to);
+    if !(1..=DESTINATIONS_MAX).contains(&destinations.len()) {
+        return Err(Failure::Bad(format!("to: give 1 to {DESTINATIONS_MAX}, with < between them")));
+    }
+    let keys = params.text("send_digits")?.unwrap_or_default();
+    let keys: Vec<_> = keys.split('<').map(str::trim).collect();
+    let call = |(n, to): (usize, &&str)| {
+        let to = address("to", to)?;
+        asker.desk.house.can_dial(&to).map_err(|no_way| Failure::Bad(format!("to: {no_way}")))?;
+        let own = keys.get(n).or_else(|| keys.first().filter(|_| keys.len() == 1));
+        let own = own.filter(|it| !it.is_empty());
+        let out = Outgoing {
+            answer: answer.clone(),
+            ring_timeout: seconds(ring_timeout.unwrap_or(RING_TIMEOUT)),
+            ring_max,
+            digits: own.map(|it| digits("send_digits", it)).transpose()?,
+        };
+        let (from, caller_name, session) = (from.clone(), caller_name.clone(), session.clone());
+        let (direction, dialect) = (Direction::Outbound, asker.dialect);
+        let trusted = None;
+        Ok((Party { from, to, caller_name, direction, dialect, trusted, session }, out))
+    };
+    destinations.iter().enumerate().map(call).collect()
+}
+
+fn split(text: &str) -> Vec<&str> {
+    text.split('<').map(str::trim).filter(|it| !it.is_empty()).collect()
+}
+
+/// A number loses its plus; a SIP URI stays as it is.
+fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let is_good = (1..=ADDRESS_CHARS_MAX).contains(&text.chars().count())
+        && !text.contains(|it: char| it.is_control());
+    match is_good {
+        true => Ok(text.into()),
+        false => Err(Failure::Bad(format!("{name}: give a number or a SIP URI"))),
+    }
+}
+
+/// `k=v,k=v`; names have letters, digits and hyphens.
+fn sip_headers(params: &Params) -> Result<Headers, Failure> {
+    let text = params.text("sip_headers")?.unwrap_or_default();
+    let bad =
+        || Failure::Bad(format!("sip_headers: give up to {HEADERS_MAX} as name=value,name=value"));
+    let pair = |part: &str| {
+        let (name, value) = part.split_once('=').ok_or_else(bad)?;
+        let (name, value) = (name.trim(), value.trim());
+        let is_name = |it: char| it.is_ascii_alphanumeric() || it == '-';
+        let is_value = |it: char| !it.is_control();
+        match !name.is_empty() && name.chars().all(is_name) && value.chars().all(is_value) {
+            true => Ok((Arc::from(name), Arc::from(value))),
+            false => Err(bad()),
+        }
+    };
+    let parts = text.split(',').filter(|it| !it.trim().is_empty());
+    let headers: Vec<_> = parts.map(pair).collect::<Result<_, _>>()?;
+    match headers.len() <= HEADERS_MAX {
+        true => Ok(headers.into()),
+        false => Err(bad()),
+    }
+}
+
+fn parent(asker: &Asker<'_>, params: &Params) -> Result<Option<CallId>, Failure> {
+    let Some(text) = params.text("parent_call_uuid")? else { return Ok(None) };
+    let bad = |_| Failure::Bad("parent_call_uuid: give a call_uuid".to_owned());
+    let parent = text.parse().map_err(bad)?;
+    if params.flag("error_if_parent_not_found", false)? {
+        let missing = |_| Failure::Missing("parent call not found".into());
+        find(asker, parent, |_| true).map_err(missing)?;
+    }
+    Ok(Some(parent))
+}

@@ -1,0 +1,259 @@
+//! Calls (contract 5.1): those that are up, those that are over, and what can be done to them.
+
+mod bodies;
+pub(super) mod make;
+mod records;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use tokio::time::{sleep, timeout};
+
+use self::bodies::{Done, Transferred};
+pub(super) use self::records::{list, show};
+use super::{Asker, members, params::Params, place::CallWish};
+use crate::{
+    actor::{
+        house::{AskError, House, Transferring},
+        journal::Live,
+    },
+    api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
+    call::{CallStatus, Direction, Hook},
+    conference::Refusal,
+    flow::{Cause, Purpose, Request},
+    ids::{CallId, Dialect},
+    media::{AnnouncementKind, Order, Sound, What},
+};
+
+/// Between two looks at a call that is on its way: it is there within microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// URLs in one request: more are better one after the other.
+const SOUNDS_MAX: usize = 100;
+
+/// A list that is played over and over is written out so often; nobody listens longer.
+const ROUNDS: usize = 1_000;
+
+/// As in `<DTMF>`: more is no dialling.
+const DIGITS_MAX: usize = 256;
+
+/// `GET`, `POST` and `DELETE Call/{call_uuid}/…`
+pub(super) async fn serve(
+    asker: &Asker<'_>,
+    segment: &str,
+    wish: CallWish,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Failure> {
+    let call = id(segment)?;
+    match wish {
+        CallWish::HangUp => {
+            find(asker, call, |_| true)?;
+            hang_up(asker, call).await
+        }
+        CallWish::Play => {
+            let params = Params::of_body(headers, body)?;
+            let (program, mixes) = play(&params)?;
+            over(asker, call, AnnouncementKind::Play, program, mixes)
+        }
+        CallWish::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
+        CallWish::SendDigits => send_digits(asker, call, &Params::of_body(headers, body)?),
+        CallWish::Show => show(asker, call, query),
+        CallWish::Speak => {
+            let speak = body::parse::<members::Speak>(headers, body)?;
+            let params = Params::of_body(headers, body)?;
+            let sound = Sound { times: times(&params)?, ..speak.sound(asker.dialect)? };
+            let mixes = legs(&params, "legs").and_then(|()| params.flag("mix", true))?;
+            over(asker, call, AnnouncementKind::Speak, vec![sound], mixes)
+        }
+        CallWish::StopPlay => stop(asker, call, AnnouncementKind::Play),
+        CallWish::StopSpeak => stop(asker, call, AnnouncementKind::Speak),
+        CallWish::Stream => Err(Failure::NotImplemented("streams are not implemented yet")),
+        CallWish::Transfer => transfer(asker, call, &Params::of_body(headers, body)?).await,
+    }
+}
+
+/// `DELETE Request/{request_uuid}/`: only one that does not ring yet can be called off.
+pub(super) async fn cancel(asker: &Asker<'_>, segment: &str) -> Result<Response, Failure> {
+    let gone = || Failure::Missing("request not found: no call of that name is queued".into());
+    let call = id(segment).map_err(|_| gone())?;
+    find(asker, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
+    hang_up(asker, call).await
+}
+
+/// Done when answered: the call is over by then, and all are told of it.
+async fn hang_up(asker: &Asker<'_>, call: CallId) -> Result<Response, Failure> {
+    let house = &asker.desk.house;
+    house.hang_up(call, Cause::HungUpByApi);
+    let gone = async {
+        tokio::task::yield_now().await;
+        while house.is_up(call) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    match timeout(ANSWER_WAIT_MAX, gone).await {
+        Ok(()) => Ok(reply::empty(StatusCode::NO_CONTENT)),
+        Err(_) => Err(AskError::Late.into()),
+    }
+}
+
+async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Response, Failure> {
+    legs(params, "legs")?;
+    let missing = || Failure::Bad("aleg_url: missing".to_owned());
+    let Hook { url, method } = params.document("aleg")?.ok_or_else(missing)?;
+    // One that comes in has a flow before it is answered; one that we make has none.
+    let has_flow = |it: &Live| is_answered(it) || it.party.direction == Direction::Inbound;
+    find(asker, call, has_flow)?;
+    let (purpose, fields) = (Purpose::Transfer, Vec::new());
+    let request = Request { url, method, purpose, fields, is_private: false };
+    match timeout(ANSWER_WAIT_MAX, move_over(&asker.desk.house, call, &request)).await {
+        Ok(Ok(())) => (),
+        Ok(Err(AskError::Gone)) => return Err(not_found()),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(AskError::Late.into()),
+    }
+    let body = Transferred::new(asker.dialect, call, asker.api_id);
+    Ok(reply::json(StatusCode::ACCEPTED, &body))
+}
+
+/// Asks whoever has the call, wherever it goes meanwhile.
+async fn move_over(house: &House, call: CallId, request: &Request) -> Result<(), AskError> {
+    loop {
+        match house.transfer(call, request.clone())? {
+            Transferring::Call(answer) => {
+                if answer.await.is_ok() {
+                    return Ok(());
+                }
+            }
+            Transferring::OnItsWay => (),
+            Transferring::Room(answer) => match answer.await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(refusal @ Refusal::Fault)) => return Err(refusal.into()),
+                // It has left that room.
+                Ok(Err(Refusal::NoMember)) | Err(_) => (),
+            },
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn over(
+    asker: &Asker<'_>,
+    call: CallId,
+    kind: AnnouncementKind,
+    program: Vec<Sound>,
+    mixes: bool,
+) -> Result<Response, Failure> {
+    find(asker, call, is_answered)?;
+    let program = program.into();
+    asker.desk.house.order(Order::PlayOver { call, kind, mixes, program });
+    let message = match kind {
+        AnnouncementKind::Play => "play started",
+        AnnouncementKind::Speak => "speak started",
+    };
+    Ok(reply::json(StatusCode::ACCEPTED, &Done { message, api_id: asker.api_id }))
+}
+
+/// Nothing to stop is as good.
+fn stop(asker: &Asker<'_>, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
+    find(asker, call, is_answered)?;
+    asker.desk.house.order(Order::StopOver { call, kind });
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn send_digits(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Response, Failure> {
+    legs(params, "leg")?;
+    let digits = digits("digits", &params.required("digits")?)?;
+    find(asker, call, is_answered)?;
+    // Nobody waits for their end.
+    asker.desk.house.order(Order::SendDigits { call, number: 0, digits });
+    let body = Done { message: "digits sent", api_id: asker.api_id };
+    Ok(reply::json(StatusCode::ACCEPTED, &body))
+}
+
+/// What `urls` plays, and whether over what is heard or instead of it.
+fn play(params: &Params) -> Result<(Vec<Sound>, bool), Failure> {
+    let text = params.required("urls")?;
+    let urls: Vec<_> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    if !(1..=SOUNDS_MAX).contains(&urls.len()) {
+        return Err(Failure::Bad(format!("urls: give 1 to {SOUNDS_MAX} URLs, with commas")));
+    }
+    if let Some(url) = urls.iter().find(|it| !members::is_sound(it)) {
+        let bad = format!("urls: {url} is not a sound: give http://…, https://… or flow:NAME");
+        return Err(Failure::Bad(bad));
+    }
+    legs(params, "legs")?;
+    for name in params.present(&["length"]) {
+        tracing::info!("{name} of Play is not supported: the sounds play to their end");
+    }
+
+    let sound = |url: &&str| Sound::from(What::Url(Arc::from(*url)));
+    let program = match (times(params)?, &urls[..]) {
+        (0, [url]) => vec![Sound { times: 0, ..sound(url) }],
+        (0, urls) => {
+            let rounds = ROUNDS.div_ceil(urls.len());
+            std::iter::repeat_n(urls.iter().map(sound), rounds).flatten().collect()
+        }
+        (_, urls) => urls.iter().map(sound).collect(),
+    };
+    Ok((program, params.flag("mix", true)?))
+}
+
+/// `loop`: for ever, or once.
+fn times(params: &Params) -> Result<u32, Failure> {
+    Ok(if params.flag("loop", false)? { 0 } else { 1 })
+}
+
+/// There are no second legs: a call that makes another (`<Dial>`) does not exist yet.
+fn legs(params: &Params, name: &str) -> Result<(), Failure> {
+    match params.choice(name, &["aleg", "both", "bleg"])? {
+        "bleg" => Err(Failure::NotImplemented("there are no B legs yet: give aleg")),
+        _ => Ok(()),
+    }
+}
+
+/// Keys and pauses.
+fn digits(name: &str, text: &str) -> Result<Arc<str>, Failure> {
+    let is_key = |it: char| it.is_ascii_digit() || "*#wW".contains(it);
+    match text.len() <= DIGITS_MAX && text.chars().all(is_key) {
+        true => Ok(text.into()),
+        false => Err(Failure::Bad(format!(
+            "{name}: give up to {DIGITS_MAX} of 0-9 * # w (half a second) and W (a second)"
+        ))),
+    }
+}
+
+/// A call of the account that is up, and as it must be.
+fn find(
+    asker: &Asker<'_>,
+    call: CallId,
+    is_good: impl FnOnce(&Live) -> bool,
+) -> Result<Live, Failure> {
+    let live = asker.desk.journal.live_call(asker.account, call);
+    live.filter(is_good).ok_or_else(not_found)
+}
+
+fn is_answered(live: &Live) -> bool {
+    live.status == CallStatus::InProgress
+}
+
+/// What is no id is that of no call.
+fn id(segment: &str) -> Result<CallId, Failure> {
+    path::decode(segment).and_then(|it| it.parse().ok()).ok_or_else(not_found)
+}
+
+fn not_found() -> Failure {
+    Failure::Missing("call not found".into())
+}
+
+/// Whose texts.
+fn by_dialect<T>(dialect: Dialect, plivo: T, vobiz: T) -> T {
+    match dialect {
+        Dialect::Plivo => plivo,
+        Dialect::Vobiz => vobiz,
+    }
+}

@@ -1,0 +1,171 @@
+//! The stream of an account's events: server-sent events (HTML standard, section 9.2).
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    response::Response,
+};
+use futures_util::stream;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use url::form_urlencoded;
+
+use super::Asker;
+use crate::{
+    actor::journal::Journal,
+    api::failure::Failure,
+    events::{Cursor, Event, EventId, Filter, Gap},
+    ids::{AccountId, Dialect},
+    news::{Happening, fields},
+    signature::Field,
+    utc,
+};
+
+/// A proxy closes what has been silent for a minute, and a client that is gone is found out.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Of one piece of the stream: some tens of kilobytes.
+const EVENTS_MAX: usize = 64;
+
+/// `GET Events/`
+///
+/// `conference=NAME` and `call=UUID` let through what is about them. `Last-Event-ID` goes on
+/// behind that event; without it, the stream begins now.
+pub(super) fn serve(
+    asker: &Asker<'_>,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let filter = filter(query)?;
+    let cursor = match headers.get("last-event-id") {
+        None => Cursor::Now,
+        Some(id) => {
+            let id = id.to_str().unwrap_or_default().parse::<EventId>();
+            Cursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
+        }
+    };
+    let (journal, account) = (asker.desk.journal.clone(), asker.account.clone());
+    let more = journal.more(&account).ok_or(Failure::NoAccount)?;
+    let closing = asker.desk.closing.subscribe();
+    let beat = Instant::now() + KEEP_ALIVE;
+    let mut reader = Reader { journal, account, filter, cursor, more, closing, beat };
+    // At once: what happens from now on is in the stream.
+    let mut first = ": the events of this account\n\n".to_owned();
+    first += &reader.read().0;
+
+    let rest = stream::unfold((reader, Some(first)), |(mut reader, first)| async move {
+        let text = match first {
+            Some(first) => first,
+            None => reader.next().await?,
+        };
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (reader, None)))
+    });
+    let mut response = Response::new(Body::from_stream(rest));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn filter(query: &str) -> Result<Filter, Failure> {
+    let mut filter = Filter::default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "call" => {
+                let call = value.parse();
+                filter.call =
+                    Some(call.map_err(|_| Failure::Bad("call: give a call_uuid".to_owned()))?);
+            }
+            "conference" => {
+                let name = value.parse();
+                filter.conference =
+                    Some(name.map_err(|error| Failure::Bad(format!("conference: {error}")))?);
+            }
+            _ => return Err(Failure::Bad(format!("{name}: there are conference and call"))),
+        }
+    }
+    Ok(filter)
+}
+
+/// A subscriber, and how far it has read.
+struct Reader {
+    journal: Arc<Journal>,
+    account: AccountId,
+    filter: Filter,
+    cursor: Cursor,
+    more: watch::Receiver<()>,
+    closing: watch::Receiver<bool>,
+    /// When something is to be said, even if there is nothing.
+    beat: Instant,
+}
+
+impl Reader {
+    /// The next piece; None once the engine ends.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            // Before the read: what comes in between wakes us.
+            self.more.borrow_and_update();
+            let (text, is_last) = self.read();
+            if !text.is_empty() {
+                self.beat = Instant::now() + KEEP_ALIVE;
+                return Some(text);
+            }
+            if !is_last {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if *self.closing.borrow() {
+                return None;
+            }
+            tokio::select! {
+                changed = self.more.changed() => changed.ok()?,
+                changed = self.closing.changed() => changed.ok()?,
+                () = sleep_until(self.beat) => {
+                    self.beat += KEEP_ALIVE;
+                    return Some(": still here\n\n".to_owned());
+                }
+            }
+        }
+    }
+
+    /// What there is, and whether that is all for now.
+    fn read(&mut self) -> (String, bool) {
+        let page = self.journal.read(&self.account, self.cursor, &self.filter, EVENTS_MAX);
+        let Some(page) = page else { return (String::new(), true) };
+        self.cursor = page.cursor;
+        let mut text = String::new();
+        if let Some(Gap { missed }) = page.gap {
+            let missed = missed.map_or_else(|| "null".to_owned(), |it| it.to_string());
+            text += &format!("event: gap\ndata: {{\"missed\":{missed}}}\n\n");
+        }
+        text.extend(page.events.iter().map(|event| self.show(event)));
+        (text, page.is_last)
+    }
+
+    fn show(&self, event: &Event<Happening>) -> String {
+        let mut fields = fields::of_event(&self.account, event, Dialect::Plivo);
+        fields.push(("Time".into(), utc::precise(event.at)));
+        fields.extend(event.call.map(|it| ("CallSequence".into(), it.sequence.to_string())));
+        let data = serde_json::to_string(&Fields(&fields)).expect("names and texts");
+        format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, fields::name_of(&event.what))
+    }
+}
+
+/// An object, in the order of the fields.
+struct Fields<'a>(&'a [Field]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        map.end()
+    }
+}

@@ -1,0 +1,111 @@
+//! Parameters in a body or a query: what is asked, and what is wrong with it.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use axum::http::HeaderMap;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::{
+    api::{body, failure::Failure},
+    call::Hook,
+    fetch::Target,
+    flow::Method,
+};
+
+/// Names and values, as they were sent.
+pub(super) struct Params(Map<String, Value>);
+
+impl Params {
+    pub(super) fn of_body(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
+        body::parse(headers, bytes).map(Self)
+    }
+
+    pub(super) fn of_query(query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Self(pairs.map(|(name, value)| (name.into(), Value::String(value.into()))).collect())
+    }
+
+    /// A text; numbers count as such, and an empty one is none.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let text = match self.0.get(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Array(_) | Value::Bool(_) | Value::Object(_)) => {
+                return Err(Failure::Bad(format!("{name}: give a text")));
+            }
+        };
+        Ok(Some(text).filter(|it| !it.is_empty()))
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<String, Failure> {
+        self.text(name)?.ok_or_else(|| Failure::Bad(format!("{name}: missing")))
+    }
+
+    /// A whole number, or a text that is one.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Failure> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let number = text.parse().ok().filter(|it| range.contains(it));
+        let (min, max) = range.into_inner();
+        let bad = || Failure::Bad(format!("{name}: give a whole number from {min} to {max}"));
+        number.map(Some).ok_or_else(bad)
+    }
+
+    /// `true` or `false`, as such or as a text.
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, Failure> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(_) => Err(Failure::Bad(format!("{name}: give true or false"))),
+        }
+    }
+
+    /// One of some words; the first if there is none.
+    pub(super) fn choice<'a>(&self, name: &str, words: &[&'a str]) -> Result<&'a str, Failure> {
+        let Some(text) = self.text(name)? else { return Ok(words[0]) };
+        let found = words.iter().find(|it| it.eq_ignore_ascii_case(&text)).copied();
+        found.ok_or_else(|| Failure::Bad(format!("{name}: give {}", words.join(" or "))))
+    }
+
+    /// `{name}_url` and `{name}_method`: where a document comes from. A local flow is as good.
+    pub(super) fn document(&self, name: &str) -> Result<Option<Hook>, Failure> {
+        let url = self.text(&format!("{name}_url"))?;
+        let is_local = url.as_ref().is_some_and(|it| it.starts_with("flow:"));
+        self.hook_unless(name, url, is_local)
+    }
+
+    /// `{name}_url` and `{name}_method`: something that is told.
+    pub(super) fn hook(&self, name: &str) -> Result<Option<Hook>, Failure> {
+        let url = self.text(&format!("{name}_url"))?;
+        self.hook_unless(name, url, false)
+    }
+
+    fn hook_unless(
+        &self,
+        name: &str,
+        url: Option<String>,
+        is_good: bool,
+    ) -> Result<Option<Hook>, Failure> {
+        let method = match self.choice(&format!("{name}_method"), &["POST", "GET"])? {
+            "GET" => Method::Get,
+            _ => Method::Post,
+        };
+        let Some(url) = url else { return Ok(None) };
+        if !is_good && let Err(error) = Target::parse(&url) {
+            return Err(Failure::Bad(format!("{name}_url: {error}")));
+        }
+        Ok(Some(Hook { url: Arc::from(url), method }))
+    }
+
+    /// Those of some names that are there.
+    pub(super) fn present<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+        names.iter().copied().filter(|name| self.0.contains_key(*name)).collect()
+    }
+}

@@ -1,0 +1,226 @@
+//! Calls: made, listed, shown, transferred, played to, hung up; and what is kept of them.
+
+use super::office::check;
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_rings_is_answered_and_runs_its_flow() {
+    check(
+        r##"
+        has /answer <Response><Conference callbackUrl="http://app.example/cb" stayAlone="true">weekly</Conference><Speak>bye</Speak></Response>
+        POST P/Call/ {"from":"14155550199","to":"sim:alice?ring_ms=2000&delay_ms=500","answer_url":"http://app.example/answer","ring_url":"http://app.example/ring","hangup_url":"http://app.example/hangup","sip_headers":"Order=17"} => 201 {"message":"call fired","request_uuid":"*","api_id":"*"}
+        GET P/Call/?status=queued => 200 {"api_id":"*","calls":["*"]}
+        GET P/Call/?status=live => 200 {"api_id":"*","calls":[]}
+        told /ring Event => nothing
+        wait 600
+        GET P/Call/?status=live => 200 {"api_id":"*","calls":["*"]}
+        GET P/Call/{1}/?status=queued => 404 {"api_id":"*","error":"call not found"}
+        told /ring Event,CallStatus,Direction,RequestUUID,X-PH-Order,signed => Ring ringing outbound {1} 17 plivo
+        told /answer Event => nothing
+        wait 2000
+        told /answer Event,CallStatus,Direction,From,To,ALegUUID,X-PH-Order => StartApp in-progress outbound 14155550199 sim:alice?ring_ms=2000&delay_ms=500 {1} 17
+        told /cb ConferenceAction,CallUUID,Direction => enter {1} outbound
+        POST P/Conference/weekly/Member/1/Kick/ => 202 {"message":"kicked","member_id":"1","api_id":"*"}
+        wait 1000
+        told /hangup Event,CallStatus,HangupCauseCode,HangupSource => Hangup completed 4010 Plivo
+        GET P/Call/?status=live => 200 {"api_id":"*","calls":[]}
+        GET P/Call/{1}/?status=live => 404 {"api_id":"*","error":"call not found"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_takes_says_why() {
+    let tell = async |to: &str, told: &str| {
+        check(&format!(
+            r##"POST V/Call/ {{"from":"1","to":"{to}","answer_url":"http://app.example/answer","hangup_url":"http://app.example/hangup","ring_timeout":30}} => 200 {{"message":"Call fired","request_uuid":"*","api_id":"*"}}
+            wait 40000
+            told /answer Event => nothing
+            told /hangup CallStatus,HangupCauseCode,HangupCauseName,HangupSource,Duration => {told}"##
+        ))
+        .await;
+    };
+    tell("sim:a?busy", "busy 3010 Busy Line Carrier 0").await;
+    tell("sim:a?reject", "failed 3020 Rejected Carrier 0").await;
+    tell("sim:a?no_answer&ring_ms=1000", "no-answer 3000 No Answer Carrier 0").await;
+    tell("sim:a?no_answer", "timeout 6010 Ring Timeout Reached Vobiz 0").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_no_call_is_said_before_anybody_is_called() {
+    let tell = async |body: &str, error: &str| {
+        check(&format!(
+            "POST P/Call/ {body} => 400 {{\"api_id\":\"*\",\"error\":\"{error}\"}}\n\
+             GET P/Call/?status=queued => 200 {{\"api_id\":\"*\",\"calls\":[]}}"
+        ))
+        .await;
+    };
+    tell("{}", "from: missing").await;
+    tell(r#"{"from":"1"}"#, "to: missing").await;
+    tell(r#"{"from":"1","to":"sim:a"}"#, "answer_url: missing").await;
+    let with = |more: &str| format!(r#"{{"from":"1","to":"sim:a","answer_url":"flow:a",{more}}}"#);
+    tell(&with(r#""answer_method":"PUT""#), "answer_method: give POST or GET").await;
+    tell(&with(r#""ring_timeout":"x""#), "ring_timeout: give a whole number from 1 to 600").await;
+    tell(
+        &with(r#""hangup_url":"app.example""#),
+        "hangup_url: the URL must begin with http:// or https://",
+    )
+    .await;
+    tell(
+        r#"{"from":"1","to":"sim:a<14155550100","answer_url":"flow:a"}"#,
+        r#"to: no way to \"14155550100\": simulated phones are called sim:NAME, and there are no others"#,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_are_called_at_once_and_those_that_are_queued_can_be_called_off() {
+    check(
+        r##"
+        has /answer <Response><Wait length="60"/></Response>
+        POST P/Call/ {"from":"1","to":"sim:a<sim:b?delay_ms=5000<sim:c?delay_ms=5000","answer_url":"http://app.example/answer","answer_method":"GET","hangup_url":"http://app.example/hangup"} => 201 {"message":"calls fired","request_uuid":["*","*","*"],"api_id":"*"}
+        wait 1000
+        told /answer method,To,signed => GET sim:a plivo
+        DELETE P/Request/{1}/ => 404 {"api_id":"*","error":"request not found: no call of that name is queued"}
+        DELETE P/Request/{2}/ => 204
+        told /hangup To,CallStatus,HangupCauseCode,HangupSource => sim:b?delay_ms=5000 cancel 1000 API Request
+        DELETE P/Call/{3}/ => 204
+        DELETE P/Call/{1}/ => 204
+        DELETE P/Call/{1}/ => 404 {"api_id":"*","error":"call not found"}
+        told /hangup CallStatus,HangupCauseCode,HangupSource => cancel 1000 API Request | completed 4000 API Request
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transferred_member_leaves_and_runs_the_other_document() {
+    check(
+        r##"
+        has /answer <Response><Conference callbackUrl="http://app.example/cb" stayAlone="true" endConferenceOnExit="true">weekly</Conference></Response>
+        has /next <Response><Speak>next</Speak></Response>
+        dial web
+        wait 99
+        POST P/Call/{1}/ {"legs":"aleg","aleg_url":"http://app.example/next","aleg_method":"GET"} => 202 {"message":"call transferred","api_id":"*"}
+        told /cb ConferenceAction,ConferenceExitCause => enter - | exit transferred
+        told /next method,Event,CallStatus,CallUUID => GET Transfer in-progress {1}
+        wait 100
+        heard 1 => 0-100 beep, 100- speech "next"
+        POST V/Call/{1}/ {"aleg_url":"http://app.example/next"} => 202 {"message":"call transferred","call_uuid":"*","call_uuids":["*"],"api_id":"*"}
+        POST P/Call/{1}/ {} => 400 {"api_id":"*","error":"aleg_url: missing"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_fails_ends_the_call_and_so_does_the_seventy_first() {
+    check(
+        r##"
+        has /answer <Response><Wait length="60"/></Response>
+        has /next 500
+        dial web
+        POST P/Call/{1}/ {"aleg_url":"http://app.example/next"} => 202 {"message":"call transferred","api_id":"*"}
+        wait 1000
+        told /hangup HangupCauseCode,HangupSource => 7013 Error
+        POST P/Call/{1}/ {"aleg_url":"http://app.example/next"} => 404 {"api_id":"*","error":"call not found"}
+        "##,
+    )
+    .await;
+    let transfer = r##"POST P/Call/{1}/ {"aleg_url":"http://app.example/answer"} => 202 {"message":"call transferred","api_id":"*"}
+        "##;
+    check(&format!(
+        r##"has /answer <Response><Wait length="600"/></Response>
+        dial web
+        {}wait 10
+        told /hangup HangupCauseCode => nothing
+        {transfer}wait 10
+        told /hangup HangupCauseCode,HangupCauseName => 2060 Loop Detected"##,
+        transfer.repeat(70)
+    ))
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_played_and_spoken_to_wherever_it_is() {
+    check(
+        r##"
+        dial weekly
+        wait 99
+        POST P/Call/{1}/Play/ {"urls":"sound:ring,sound:hold"} => 202 {"message":"play started","api_id":"*"}
+        wait 2100
+        heard 1 => 0-100 room weekly, 100-1100 sound sound:ring, 1100-2100 sound sound:hold, 2100- room weekly
+        POST V/Call/{1}/Speak/ {"text":"Hello","loop":true} => 202 {"message":"speak started","api_id":"*"}
+        wait 500
+        DELETE V/Call/{1}/Speak/ => 204
+        DELETE V/Call/{1}/Speak/ => 204
+        POST P/Call/{1}/DTMF/ {"digits":"12"} => 202 {"message":"digits sent","api_id":"*"}
+        POST P/Call/{1}/Play/ {"urls":"sound:bell"} => 400 {"api_id":"*","error":"urls: sound:bell is not a sound: give http://…, https://… or flow:NAME"}
+        POST P/Call/{1}/Play/ {} => 400 {"api_id":"*","error":"urls: missing"}
+        POST P/Call/{1}/DTMF/ {"digits":"1x"} => 400 {"api_id":"*","error":"digits: give up to 256 of 0-9 * # w (half a second) and W (a second)"}
+        POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 501 {"api_id":"*","error":"there are no B legs yet: give aleg"}
+        POST P/Call/x/Play/ {"urls":"sound:ring"} => 404 {"api_id":"*","error":"call not found"}
+        POST P/Call/{1}/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_over_are_kept_and_found() {
+    check(
+        r##"
+        dial weekly
+        POST P/Call/ {"from":"1","to":"sim:a?busy","answer_url":"flow:x"} => 201 {"message":"call fired","request_uuid":"*","api_id":"*"}
+        wait 65000
+        GET P/Call/{1}/ => 404 {"api_id":"*","error":"call not found"}
+        DELETE P/Call/{1}/ => 204
+        GET P/Call/?call_direction=inbound&limit=1 => 200 {"api_id":"*","meta":{"limit":1,"next":null,"offset":0,"previous":null,"total_count":1},"objects":[{"answer_time":"T","bill_duration":65,"billed_duration":120,"call_direction":"inbound","call_duration":65,"call_state":"ANSWER","call_uuid":"*","conference_uuid":null,"end_time":"T","from_number":"14155550100","hangup_cause_code":4000,"hangup_cause_name":"Normal Hangup","hangup_source":"API Request","initiation_time":"T","parent_call_uuid":null,"resource_uri":"/v1/Account/MA1/Call/*/","to_number":"weekly","total_amount":"0.00000","total_rate":"0.00000"}]}
+        GET V/Call/{2}/ => 200 {"answer_time":null,"api_id":"*","bill_duration":0,"billed_duration":0,"call_direction":"outbound","call_duration":0,"call_state":"BUSY","call_uuid":"*","conference_uuid":null,"end_time":"T","from_number":"1","hangup_cause_code":3010,"hangup_cause_name":"Busy Line","hangup_source":"Carrier","initiation_time":"T","parent_call_uuid":null,"resource_uri":"/api/v1/Account/MA1/Call/*/","to_number":"sim:a?busy","total_amount":"0.00000","total_rate":"0.00000"}
+        GET P/Call/?limit=21 => 400 {"api_id":"*","error":"limit: give a whole number from 1 to 20"}
+        GET P/Call/?end_time__gt=2999-01-01 => 200 {"api_id":"*","meta":{"limit":20,"next":null,"offset":0,"previous":null,"total_count":0},"objects":[]}
+        GET P/Call/?end_time__gt=noon => 400 {"api_id":"*","error":"end_time__gt: give a time in UTC such as 2026-08-31 20:08:21"}
+        GET P/Call/?status=over => 400 {"api_id":"*","error":"status: give live or queued"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn plivo_answers_later_where_it_is_told_to() {
+    check(
+        r##"
+        dial weekly
+        POST P/Conference/weekly/Member/1/Mute/ {"callback_url":"http://app.example/later"} => 202 {"message":"async api spawned","api_id":"*"}
+        wait 10
+        told /later method,status_code,signed => POST 202 plivo
+        POST P/Conference/weekly/Member/9/Mute/ {"callback_url":"http://app.example/later","callback_method":"GET"} => 202 {"message":"async api spawned","api_id":"*"}
+        wait 10
+        told /later method,status_code => GET 404
+        GET P/Conference/weekly/ => 200 {"conference_name":"weekly","conference_run_time":"0","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"0"}],"api_id":"*"}
+        POST V/Conference/weekly/Member/1/Deaf/ {"callback_url":"http://app.example/later"} => 200 {"message":"deaf","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Mute/ {"callback_url":"later"} => 400 {"api_id":"*","error":"callback_url: the URL must begin with http:// or https://"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_a_key_is_done_once() {
+    check(
+        r##"
+        dial weekly
+        dial weekly
+        POST P/Conference/weekly/Member/1/Kick/ [Idempotency-Key: a] {} => 202 {"message":"kicked","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Kick/ [Idempotency-Key: a] {} => 202 {"message":"kicked","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Kick/ [Idempotency-Key: a] {"b":1} => 409 {"api_id":"*","error":"this Idempotency-Key has been used for another request: make up a new one"}
+        POST P/Conference/weekly/Member/1/Kick/ [Idempotency-Key: b] {} => 404 {"api_id":"*","error":"member not found"}
+        POST P/Conference/weekly/Member/1/Kick/ => 404 {"api_id":"*","error":"member not found"}
+        POST P/Conference/weekly/Member/2/Kick/ [Idempotency-Key: a] {} => 202 {"message":"kicked","member_id":"2","api_id":"*"}
+        DELETE P/Call/{2}/ [Idempotency-Key: a] => 204
+        DELETE P/Call/{2}/ [Idempotency-Key: a] => 204
+        DELETE P/Call/{2}/ => 404 {"api_id":"*","error":"call not found"}
+        "##,
+    )
+    .await;
+}
