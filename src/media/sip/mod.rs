@@ -1,7 +1,8 @@
 //! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
 //!
 //! [`Sip`] is a [`Backend`](super::Backend): orders of signalling are its own, those of sound it
-//! hands to the plane within. What it needs of the sound of a call is the narrow port [`Legs`].
+//! hands to the plane within. What it needs of the sound of a call is the narrow port
+//! [`crate::media::legs`].
 //!
 //! ```text
 //! wire, stream ─ Message ─▶ ┌───────┐ ─ Effect::Send ─▶ wire, stream
