@@ -13,10 +13,10 @@
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 0 words | [`ids`] | are used by all |
-//! | 1 ports | [`media`], [`store`], [`library`] | say what the world must do |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`directory`], [`numbers`] beside | decide: time is an argument, there is no IO, no clock, no tokio |
-//! | 3 tools and adapters | [`accounts`], [`library::folder`], [`store::marks`], [`media::sim`] | do IO |
+//! | 0 words | [`ids`], [`utc`] | are used by all |
+//! | 1 ports | [`media`], [`store`], [`library`], [`records`] | say what the world must do |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`] < [`news`]; [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`] beside | decide: time is an argument, there is no IO, no clock, no tokio |
+//! | 3 tools and adapters | [`accounts`], [`fetch`], [`callback`], [`library::folder`], [`library::web`], [`store::marks`], [`store::memory`], [`media::sim`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`] | speak to callers |
 //! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
