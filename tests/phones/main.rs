@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
 mod baresip;
+mod cut;
 mod ear;
+mod leg;
 mod meeting;
 #[expect(dead_code, reason = "shared with the tests that need no network")]
 #[path = "../it/phone.rs"]

@@ -35,15 +35,15 @@ impl Meeting {
         Self { phones, ids, conflow }
     }
 
-    /// Of each listener a row: whom it hears.
+    /// Of each listener a row: whom it hears. The third may be left out.
     #[track_caller]
-    fn check(&self, when: &str, expected: [[bool; 3]; 3]) {
+    fn check(&self, when: &str, expected: &[[bool; 3]]) {
         for (listener, expected) in self.phones.iter().zip(expected) {
             let who = format!("{when}: {}", listener.user);
             listener.listen(ARRIVE_MS);
             let heard = listener.listen(LISTEN_MS);
             let found: [bool; 3] = array::from_fn(|n| hears(&who, &heard, self.phones[n].tone));
-            assert_eq!(found, expected, "{who}");
+            assert_eq!(found, *expected, "{who}");
         }
     }
 
@@ -60,7 +60,7 @@ const ALL: [[bool; 3]; 3] = [[false, true, true], [true, false, true], [true, tr
 fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
     let _share = beside_others();
     let meeting = Meeting::begin();
-    meeting.check("at first", ALL);
+    meeting.check("at first", &ALL);
 
     let [anna, bert, carl] = &meeting.phones;
     let before = anna.received();
@@ -87,25 +87,20 @@ fn the_muted_are_not_heard_the_deaf_hear_nothing_and_the_held_neither() {
     let _share = beside_others();
     let mut meeting = Meeting::begin();
     meeting.order("POST", 0, "Mute");
-    meeting.check("anna is muted", [ALL[0], [false, false, true], [false, true, false]]);
+    meeting.check("anna is muted", &[ALL[0], [false, false, true], [false, true, false]]);
     meeting.order("DELETE", 0, "Mute");
-    meeting.check("anna is muted no longer", ALL);
+    meeting.check("anna is muted no longer", &ALL);
 
     meeting.order("POST", 1, "Deaf");
-    meeting.check("bert is deaf", [ALL[0], [false; 3], ALL[2]]);
+    meeting.check("bert is deaf", &[ALL[0], [false; 3], ALL[2]]);
     meeting.order("DELETE", 1, "Deaf");
-    meeting.check("bert is deaf no longer", ALL);
+    meeting.check("bert is deaf no longer", &ALL);
 
     meeting.phones[2].tell("hold", "");
-    let [anna, bert, carl] = &meeting.phones;
-    for (listener, other) in [(anna, bert), (bert, anna)] {
-        listener.listen(ARRIVE_MS);
-        let heard = listener.listen(LISTEN_MS);
-        assert!(hears(listener.user, &heard, other.tone), "carl holds");
-        assert!(!hears(listener.user, &heard, carl.tone), "carl holds");
-    }
+    meeting.check("carl holds", &[[false, true, false], [true, false, false]]);
     let ids = meeting.conflow.wait_members("meeting", TONES.map(|it| it.0));
     assert_eq!(ids, meeting.ids, "who holds is still a member");
     meeting.phones[2].tell("resume", "");
-    meeting.check("carl holds no longer", ALL);
+    // baresip 1.0 does not go on recording after a hold: what carl hears then, see `hold`.
+    meeting.check("carl holds no longer", &ALL[..2]);
 }
