@@ -103,11 +103,10 @@ impl Baresip {
         samples.iter().map(|it| i16::from_le_bytes(*it)).collect()
     }
 
-    /// Waits until it has received so many milliseconds more, and answers them.
+    /// Waits until it has received so many milliseconds after a sample, and answers them.
     #[track_caller]
-    pub(crate) fn listen(&self, ms: usize) -> Vec<i16> {
-        let from = self.received();
-        let to = from + ms * RATE as usize / 1_000;
+    pub(crate) fn listen(&self, from: usize, ms: usize) -> Vec<i16> {
+        let to = from + samples(ms);
         eventually(&format!("{ms} ms of sound for {}", self.user), || {
             (to <= self.received()).then_some(())
         });
@@ -131,6 +130,11 @@ impl Drop for Baresip {
             program::write_out(&format!("--- the log of {}:\n{log}", self.user));
         }
     }
+}
+
+/// So many make so many milliseconds.
+pub(crate) fn samples(ms: usize) -> usize {
+    ms * RATE as usize / 1_000
 }
 
 /// All it needs, and nothing that looks for a sound card.

@@ -3,7 +3,7 @@
 
 use crate::{
     ear::loudness,
-    leg::{Came, Leg, Sound, Ways},
+    leg::{Came, Leg, MARKS, Sound, Ways},
     program::{Conflow, beside_others},
 };
 
@@ -86,7 +86,10 @@ fn by_marks(came: Vec<Came>) -> [Vec<Sound>; 3] {
     for it in came {
         match it {
             Came::Sound(sound) => parts[at].push(sound),
-            Came::Mark(_) => at += 1,
+            Came::Mark(mark) => {
+                assert_eq!(mark, MARKS[at]);
+                at += 1;
+            }
         }
     }
     parts
@@ -144,9 +147,7 @@ fn a_kicked_member_hears_nothing_of_the_room_once_the_kick_is_answered() {
 
 #[test]
 fn nor_does_who_is_kicked_in_a_list_or_with_all() {
-    check_order("pause", "POST", |it| {
-        format!("Member/{},{}/Kick/", it.talker_id, it.listener_id)
-    });
+    check_order("pause", "POST", |it| format!("Member/{},{}/Kick/", it.talker_id, it.listener_id));
     check_order("pause", "POST", |_| "Member/all/Kick/".to_owned());
 }
 

@@ -107,8 +107,7 @@ impl Leg {
         let sdp = offer(ways.sdp.unwrap_or("127.0.0.1"), rtp.local_addr().unwrap().port());
         let line = Arc::new(Line::default());
         line.is_talking.store(true, Ordering::Relaxed);
-        let mut leg =
-            Self { user, phone, sip, server, rtp, sdp, line, threads: Vec::new() };
+        let mut leg = Self { user, phone, sip, server, rtp, sdp, line, threads: Vec::new() };
         leg.spawn(|it| it.signal());
         let answer = leg.invite("sendrecv");
         leg.spawn(|it| it.listen());
@@ -122,8 +121,7 @@ impl Leg {
     pub(crate) fn invite(&mut self, direction: &str) -> String {
         let contact = self.phone.contact.clone();
         let body = format!("{}a={direction}\r\n", self.sdp);
-        let request =
-            self.phone.request("INVITE", &format!("{contact}{}", phone::SDP), &body);
+        let request = self.phone.request("INVITE", &format!("{contact}{}", phone::SDP), &body);
         self.sip.send(request.as_bytes()).unwrap();
         let wanted = format!("{} INVITE", self.phone.cseq);
         let answer = eventually(&format!("the answer for {}", self.user), || {
@@ -194,7 +192,7 @@ impl Leg {
     }
 
     /// Hangs up, unless conflow has.
-    fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         if !self.is_over() {
             let bye = self.phone.request("BYE", "", "");
             _ = self.sip.send(bye.as_bytes());
@@ -302,8 +300,8 @@ impl Ends {
     }
 }
 
-/// What [`Leg::mark`] may say.
-const MARKS: [&str; 2] = ["ordered", "answered"];
+/// What [`Leg::mark`] may say, in this order.
+pub(crate) const MARKS: [&str; 2] = ["ordered", "answered"];
 
 fn sound(datagram: &[u8]) -> Option<Sound> {
     if rtp::is_rtcp(datagram) {

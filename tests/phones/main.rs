@@ -7,6 +7,7 @@
 mod baresip;
 mod cut;
 mod ear;
+mod hearing;
 mod leg;
 mod meeting;
 #[expect(dead_code, reason = "shared with the tests that need no network")]
@@ -14,3 +15,5 @@ mod meeting;
 mod phone;
 mod program;
 mod sipp;
+mod speech;
+mod suite;

@@ -3,7 +3,7 @@
 use std::array;
 
 use crate::{
-    baresip::Baresip,
+    baresip::{Baresip, samples},
     ear::{hears, loudness},
     program::{Conflow, beside_others},
 };
@@ -29,8 +29,7 @@ struct Meeting {
 impl Meeting {
     fn begin() -> Self {
         let conflow = Conflow::start(&[("meeting", MEETING)]);
-        let phones =
-            TONES.map(|(user, tone)| Baresip::call(conflow.sip, "meeting", user, tone));
+        let phones = TONES.map(|(user, tone)| Baresip::call(conflow.sip, "meeting", user, tone));
         let ids = conflow.wait_members("meeting", TONES.map(|it| it.0));
         Self { phones, ids, conflow }
     }
@@ -38,10 +37,11 @@ impl Meeting {
     /// Of each listener a row: whom it hears. The third may be left out.
     #[track_caller]
     fn check(&self, when: &str, expected: &[[bool; 3]]) {
-        for (listener, expected) in self.phones.iter().zip(expected) {
+        // All listen at the same time.
+        let from = self.phones.each_ref().map(|it| it.received() + samples(ARRIVE_MS));
+        for ((listener, from), expected) in self.phones.iter().zip(from).zip(expected) {
             let who = format!("{when}: {}", listener.user);
-            listener.listen(ARRIVE_MS);
-            let heard = listener.listen(LISTEN_MS);
+            let heard = listener.listen(from, LISTEN_MS);
             let found: [bool; 3] = array::from_fn(|n| hears(&who, &heard, self.phones[n].tone));
             assert_eq!(found, *expected, "{who}");
         }
@@ -68,7 +68,7 @@ fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
     anna.wait_for("CALL_CLOSED");
     let heard = &anna.heard()[before..];
     // What our packets under way and its own buffer still held, then the speech alone.
-    let after = &heard[ARRIVE_MS * 8..];
+    let after = &heard[samples(ARRIVE_MS)..];
     assert!(16_000 < after.len(), "the goodbye takes some seconds: {} samples", after.len());
     assert!(0.02 < loudness(after), "the goodbye: {}", loudness(after));
     for tone in [bert.tone, carl.tone] {
@@ -76,7 +76,7 @@ fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
     }
     let _left = meeting.conflow.wait_members("meeting", ["bert", "carl"]);
     for (listener, other) in [(bert, carl), (carl, bert)] {
-        let heard = listener.listen(LISTEN_MS);
+        let heard = listener.listen(listener.received(), LISTEN_MS);
         assert!(hears(listener.user, &heard, other.tone));
         assert!(!hears(listener.user, &heard, anna.tone), "the kicked one is not heard");
     }

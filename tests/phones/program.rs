@@ -117,7 +117,9 @@ impl Conflow {
 
     /// The first line of the log that has these words.
     pub(crate) fn wait_for(&self, words: &str) -> String {
-        eventually(words, || self.log.lock().lines().find(|it| it.contains(words)).map(String::from))
+        eventually(words, || {
+            self.log.lock().lines().find(|it| it.contains(words)).map(String::from)
+        })
     }
 
     /// The log so far.
@@ -146,8 +148,7 @@ impl Conflow {
     /// A request about a conference that must succeed: `room`, `Member/1/Kick/`.
     #[track_caller]
     pub(crate) fn order(&self, method: &str, room: &str, path: &str) {
-        let (status, body) =
-            self.ask(method, "api/v1", &format!("Conference/{room}/{path}"), "{}");
+        let (status, body) = self.ask(method, "api/v1", &format!("Conference/{room}/{path}"), "{}");
         assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     }
 
@@ -165,11 +166,7 @@ impl Conflow {
 
     /// Waits until these users are in a conference, and nobody else; answers their member ids.
     #[track_caller]
-    pub(crate) fn wait_members<const N: usize>(
-        &self,
-        room: &str,
-        users: [&str; N],
-    ) -> [String; N] {
+    pub(crate) fn wait_members<const N: usize>(&self, room: &str, users: [&str; N]) -> [String; N] {
         eventually(&format!("{users:?} in {room}"), || {
             let members = self.members(room);
             let id = |user: &str| members.iter().find(|it| it.0 == user).map(|it| it.1.clone());
