@@ -7,6 +7,7 @@
 mod baresip;
 mod cut;
 mod ear;
+mod hear;
 mod hearing;
 mod leg;
 mod meeting;
