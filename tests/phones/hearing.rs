@@ -77,7 +77,7 @@ fn a_key_is_relayed_as_a_tone_and_the_one_who_presses_it_hears_none() {
     let from = [&anna, &bert].map(|it| it.sounds().len());
     anna.press('7');
     bert.hear(1_000);
-    let keys = [&anna, &bert].map(|it| it.sounds()).into_iter().zip(from).map(|(sounds, from)| {
+    let keys = [&anna, &bert].map(Leg::sounds).into_iter().zip(from).map(|(sounds, from)| {
         let heard: Vec<i16> = sounds[from..].iter().flat_map(|it| it.samples.clone()).collect();
         let mut keys: Vec<char> =
             heard.chunks_exact(400).filter_map(|it| key_in(it, 8_000)).collect();

@@ -108,9 +108,9 @@ impl Leg {
         let line = Arc::new(Line::default());
         line.is_talking.store(true, Ordering::Relaxed);
         let mut leg = Self { user, phone, sip, server, rtp, sdp, line, threads: Vec::new() };
-        leg.spawn(|it| it.signal());
+        leg.spawn(Ends::signal);
         let answer = leg.invite("sendrecv");
-        leg.spawn(|it| it.listen());
+        leg.spawn(Ends::listen);
         let to = media_address(&answer);
         leg.spawn(move |it| it.talk(to, ways.tone));
         leg

@@ -3,6 +3,7 @@
 //! Run with `cargo test --test phones`; it needs the packages `sip-tester` and `baresip-core`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
+#![expect(clippy::disallowed_methods, reason = "real phones live in real time")]
 
 mod baresip;
 mod cut;

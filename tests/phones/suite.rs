@@ -231,7 +231,7 @@ impl Phone for Simulated {
             let word = ["beep", "room", "silence", "speech", "wait"]
                 .into_iter()
                 .find(|word| it["heard"] == *word)?;
-            let to = it["to_ms"].as_u64().unwrap_or(self.1.elapsed().as_millis() as u64);
+            let to = it["to_ms"].as_u64().unwrap_or_else(|| self.1.elapsed().as_millis() as u64);
             let long = SILENCE_MIN_MS <= to.saturating_sub(it["from_ms"].as_u64().unwrap());
             (word != "silence" || long).then_some(word)
         });
