@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pastes the README's tour into a shell, against a server of its own, and compares what is printed
-# with what the README says. "…" in the README stands for anything.
+# with what the README says. "…" in the README stands for anything. The last of it needs baresip.
 #
 # usage: tests/tour.sh PROGRAM [SHELL…]     the program conflow, and the shells (bash) to try it in
 set -euo pipefail
@@ -17,9 +17,15 @@ cleanup() {
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
   fi
+  # Phones that a step has left behind.
+  cat "$work"/*/phones/*/pid 2>/dev/null | xargs -r kill 2>/dev/null || true
   rm -rf "$work"
 }
 trap cleanup EXIT
+command -v baresip >/dev/null || {
+  echo "the tour: there is no baresip: install baresip-core" >&2
+  exit 1
+}
 
 fail() {
   echo "the tour: $*" >&2
@@ -48,7 +54,7 @@ start() {
   local home=$1 address=
   mkdir "$home"
   : >"$home/log"
-  (cd "$home" && exec "$program" serve --http 127.0.0.1:0 --flows "$root/flows") \
+  (cd "$home" && exec "$program" serve --http 127.0.0.1:0 --sip 127.0.0.1:0 --flows "$root/flows") \
     >"$home/banner" 2>"$home/log" &
   server=$!
   for _ in $(seq 100); do
@@ -59,6 +65,8 @@ start() {
   done
   [ -n "$address" ] || fail "the server does not say where it serves: $(cat "$home/log")"
   url=http://$address
+  sip=$(sed -n 's/.* SIP on \(127[0-9.:]*\).*/\1/p' "$home/log")
+  [ -n "$sip" ] || fail "the server does not say where SIP is: $(cat "$home/log")"
 }
 
 # A pattern for [[ … == … ]] that fits what the README expects.
@@ -80,7 +88,7 @@ for shell in "$@"; do
   script=$home/script
   for step in "${steps[@]}"; do
     echo "exec >'$home/$(basename "$step" .sh).printed'"
-    sed "s|http://127.0.0.1:8080|$url|g" "$step"
+    sed "s|http://127.0.0.1:8080|$url|g; s|@127.0.0.1'|@$sip'|g" "$step"
   done >"$script"
   (cd "$home" && "$shell" "$script" 2>"$home/errors") || fail "$shell stops: $(cat "$home/errors")"
   [ ! -s "$home/errors" ] || fail "$shell complains: $(cat "$home/errors")"

@@ -1,0 +1,150 @@
+//! baresip without a sound card: it sends a tone, records what it receives, and does what it is
+//! told over a connection of its own.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use conflow::media::g711::RATE;
+use parking_lot::Mutex;
+use tempfile::{TempDir, tempdir};
+
+use crate::{
+    ear,
+    program::{self, eventually},
+};
+
+/// Of a WAV file.
+const HEADER: usize = 44;
+
+/// Longer than any test.
+const TONE_SECONDS: usize = 120;
+
+/// A baresip.
+pub(crate) struct Baresip {
+    pub(crate) user: &'static str,
+    /// What it sends, in Hz.
+    pub(crate) tone: f64,
+    child: Child,
+    control: TcpStream,
+    /// What it has said over the connection.
+    said: Arc<Mutex<String>>,
+    home: TempDir,
+}
+
+impl Baresip {
+    /// Calls `sip:{to}@…` at this address.
+    pub(crate) fn call(server: SocketAddr, to: &str, user: &'static str, tone: f64) -> Self {
+        let mut phone = Self::start(server, user, tone);
+        phone.tell("dial", &format!("sip:{to}@{server}"));
+        phone.wait_for("CALL_ESTABLISHED");
+        phone
+    }
+
+    fn start(server: SocketAddr, user: &'static str, tone: f64) -> Self {
+        let home = tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = home.path().to_str().unwrap();
+        fs::write(home.path().join("tone.wav"), ear::wav(ear::tone(tone, TONE_SECONDS))).unwrap();
+        fs::write(home.path().join("config"), config(folder, port)).unwrap();
+        let account = format!("<sip:{user}@127.0.0.1>;regint=0;outbound=\"sip:{server}\"\n");
+        fs::write(home.path().join("accounts"), account).unwrap();
+        let log = File::create(home.path().join("log")).unwrap();
+        let child = Command::new("baresip")
+            .args(["-f", folder])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("baresip is installed (baresip-core)");
+        let control = eventually("baresip", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let (said, mut words) = (Arc::<Mutex<String>>::default(), control.try_clone().unwrap());
+        let kept = Arc::clone(&said);
+        // Ends with the connection.
+        thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            while let Ok(len @ 1..) = words.read(&mut bytes) {
+                *kept.lock() += &String::from_utf8_lossy(&bytes[..len]);
+            }
+        });
+        Self { user, tone, child, control, said, home }
+    }
+
+    /// A command of its menu: `dial`, `hold`, `resume`, `hangup`, `sndcode`.
+    pub(crate) fn tell(&mut self, command: &str, params: &str) {
+        let order = serde_json::json!({ "command": command, "params": params }).to_string();
+        write!(self.control, "{}:{order},", order.len()).unwrap();
+    }
+
+    /// Waits for an event.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, event: &str) {
+        eventually(&format!("{} of {}", event, self.user), || {
+            self.said.lock().contains(event).then_some(())
+        });
+    }
+
+    /// How many samples it has received.
+    pub(crate) fn received(&self) -> usize {
+        let len = self.recording().and_then(|path| Some(fs::metadata(path).ok()?.len()));
+        (len.unwrap_or_default() as usize).saturating_sub(HEADER) / 2
+    }
+
+    /// All that it has received.
+    pub(crate) fn heard(&self) -> Vec<i16> {
+        let bytes = self.recording().map_or_else(Vec::new, |path| fs::read(path).unwrap());
+        let (samples, _odd) = bytes.get(HEADER..).unwrap_or_default().as_chunks();
+        samples.iter().map(|it| i16::from_le_bytes(*it)).collect()
+    }
+
+    /// Waits until it has received so many milliseconds after a sample, and answers them.
+    #[track_caller]
+    pub(crate) fn listen(&self, from: usize, ms: usize) -> Vec<i16> {
+        let to = from + samples(ms);
+        eventually(&format!("{ms} ms of sound for {}", self.user), || {
+            (to <= self.received()).then_some(())
+        });
+        self.heard()[from..to].to_vec()
+    }
+
+    fn recording(&self) -> Option<PathBuf> {
+        let entries = fs::read_dir(self.home.path()).ok()?;
+        entries.flatten().map(|it| it.path()).find(|it| it.to_string_lossy().ends_with("-dec.wav"))
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        program::end(&mut self.child);
+        if thread::panicking() {
+            let log = fs::read(self.home.path().join("log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log).replace('\r', "\n");
+            let lines = log.lines().filter(|it| !it.contains("(bit/s)"));
+            let log: String = lines.map(|it| format!("{it}\n")).collect();
+            program::write_out(&format!("--- the log of {}:\n{log}", self.user));
+        }
+    }
+}
+
+/// So many make so many milliseconds.
+pub(crate) fn samples(ms: usize) -> usize {
+    ms * RATE as usize / 1_000
+}
+
+/// All it needs, and nothing that looks for a sound card.
+fn config(folder: &str, control: u16) -> String {
+    format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\n\
+         rtp_ports 33000-40000\naudio_player aubridge,nil\naudio_alert aubridge,nil\n\
+         audio_source aufile,{folder}/tone.wav\nsnd_path {folder}\n\
+         ctrl_tcp_listen 127.0.0.1:{control}\nmodule_path /usr/lib/baresip/modules\n\
+         module g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\n\
+         module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
+    )
+}

@@ -1,0 +1,51 @@
+//! An ear: how much of a tone is in a piece of sound, and how loud it is.
+
+use std::{f64::consts::TAU, sync::Arc};
+
+use conflow::{
+    media::{g711::RATE, tone::amplitude},
+    sound::wav,
+    speech::Clip,
+};
+
+/// Of the tones that phones send here: −12 dB.
+pub(crate) const TONE: f64 = 0.25;
+
+/// Long enough to tell tones apart that are 100 Hz from each other.
+const WINDOW: usize = RATE as usize / 10;
+
+/// A tone. Frequencies are multiples of 50 Hz, so that a packet has whole periods.
+pub(crate) fn tone(frequency: f64, seconds: usize) -> Arc<[i16]> {
+    let sample = |n: usize| {
+        let phase = TAU * frequency * n as f64 / f64::from(RATE);
+        (phase.sin() * TONE * 32_768.0) as i16
+    };
+    (0..seconds * RATE as usize).map(sample).collect()
+}
+
+/// A WAV file of these samples.
+pub(crate) fn wav(samples: Arc<[i16]>) -> Vec<u8> {
+    wav::write(&Clip { rate: RATE, samples })
+}
+
+/// Whether a tone is in the sound: true if it is in nearly all of it, false if in nearly nothing
+/// of it. In a few windows a phone may have lost a packet, which is heard at all frequencies.
+#[track_caller]
+pub(crate) fn hears(who: &str, samples: &[i16], frequency: f64) -> bool {
+    let mut found: Vec<f64> =
+        samples.chunks_exact(WINDOW).map(|it| amplitude(it, RATE, frequency)).collect();
+    assert!(5 <= found.len(), "{who}: half a second is the least");
+    found.sort_by(f64::total_cmp);
+    let at = |share: f64| found[((found.len() - 1) as f64 * share) as usize];
+    match (at(0.2), at(0.8)) {
+        (low, _) if TONE * 0.5 < low => true,
+        (_, high) if high < TONE * 0.06 => false,
+        _ => panic!("{who}: {frequency} Hz comes and goes: {found:.3?}"),
+    }
+}
+
+/// The root of the mean square, full scale being 1.
+pub(crate) fn loudness(samples: &[i16]) -> f64 {
+    let sum: f64 = samples.iter().map(|it| (f64::from(*it) / 32_768.0).powi(2)).sum();
+    (sum / samples.len().max(1) as f64).sqrt()
+}

@@ -1,0 +1,32 @@
+//! What a kicked caller hears, as a file for human ears and eyes.
+
+use std::{env, fs, path::Path};
+
+use crate::{
+    ear,
+    leg::{Leg, Ways},
+    program::{Conflow, beside_others},
+};
+
+/// The flow that conflow grew from, as a newcomer finds it.
+const KICK: &str = include_str!("../../flows/kick.xml");
+
+#[test]
+#[ignore = "it writes a file, where HEAR says: run tests/phones/hear.sh"]
+fn what_a_kicked_caller_hears_is_written_down() {
+    let _share = beside_others();
+    let folder = env::var("HEAR").expect("HEAR names a folder");
+    let conflow = Conflow::start(&[("kick", KICK)]);
+    let others = [("bert", 700.0), ("carl", 1_100.0)].map(|(user, tone)| {
+        Leg::call(conflow.sip, "kick", user, Ways { tone: Some(tone), ..Ways::default() })
+    });
+    let anna = Leg::call(conflow.sip, "kick", "anna", Ways::default());
+    let [member, ..] = conflow.wait_members("MyConference", ["anna", "bert", "carl"]);
+    anna.hear(3_000);
+    conflow.order("POST", "MyConference", &format!("Member/{member}/Kick/"));
+    anna.wait_for("BYE");
+    let heard: Vec<i16> = anna.sounds().into_iter().flat_map(|it| it.samples).collect();
+    drop(others);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(Path::new(&folder).join("kicked.wav"), ear::wav(heard.into())).unwrap();
+}

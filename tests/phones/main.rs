@@ -1,0 +1,21 @@
+//! The program with real phones: sipp, baresip, and a phone of our own that looks at every packet.
+//!
+//! Run with `cargo test --test phones`; it needs the packages `sip-tester` and `baresip-core`.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
+#![expect(clippy::disallowed_methods, reason = "real phones live in real time")]
+
+mod baresip;
+mod cut;
+mod ear;
+mod hear;
+mod hearing;
+mod leg;
+mod meeting;
+#[expect(dead_code, reason = "shared with the tests that need no network")]
+#[path = "../it/phone.rs"]
+mod phone;
+mod program;
+mod sipp;
+mod speech;
+mod suite;

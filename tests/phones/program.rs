@@ -1,0 +1,258 @@
+//! conflow as a process of its own, on ports that were free, in a folder of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+/// The account of development mode, and of our configuration files.
+pub(crate) const ID: &str = "MACONFLOWDEV00000000";
+
+/// In configuration files.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// The longest that anything takes here, even on a machine with other work to do.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How often something that is waited for is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Tests of sound run side by side; one that needs all of the machine runs alone.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A share of the machine.
+pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read()
+}
+
+/// The machine.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write()
+}
+
+/// Waits until there is something.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < WAIT_MAX, "waited too long for {what}");
+        thread::sleep(POLL);
+    }
+}
+
+/// A running conflow. It is told to end when this is dropped, and must end well.
+pub(crate) struct Conflow {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    pub(crate) http: SocketAddr,
+    pub(crate) sip: SocketAddr,
+    token: String,
+    _home: TempDir,
+}
+
+impl Conflow {
+    /// In development mode, with flows of these names.
+    pub(crate) fn start(flows: &[(&str, &str)]) -> Self {
+        Self::start_with(flows, None)
+    }
+
+    /// With a configuration file, to which an account is added.
+    pub(crate) fn configured(flows: &[(&str, &str)], config: &str) -> Self {
+        Self::start_with(flows, Some(config))
+    }
+
+    fn start_with(flows: &[(&str, &str)], config: Option<&str>) -> Self {
+        let home = tempdir().unwrap();
+        let mut folder = home.path().join("flows");
+        if let Some(config) = config {
+            folder.push(ID);
+            let account = format!("[[account]]\nid = \"{ID}\"\ntokens = [\"{TOKEN}\"]\n");
+            fs::write(home.path().join("conflow.toml"), format!("{config}\n{account}")).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
+        for (name, flow) in flows {
+            fs::write(folder.join(format!("{name}.xml")), flow).unwrap();
+        }
+        let mut child = command(home.path()).spawn().unwrap();
+        let log = Arc::<Mutex<String>>::default();
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+        let reader = thread::spawn(move || {
+            for line in lines.lines() {
+                *kept.lock() += &(line.unwrap_or_default() + "\n");
+            }
+        });
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut conflow = Self {
+            child,
+            log,
+            reader: Some(reader),
+            http: nowhere,
+            sip: nowhere,
+            token: TOKEN.to_owned(),
+            _home: home,
+        };
+        conflow.sip = address(&conflow.wait_for("SIP on "));
+        conflow.http = address(&conflow.wait_for("serves http="));
+        if config.is_none() {
+            let token = conflow._home.path().join("data/dev-token");
+            conflow.token = fs::read_to_string(token).unwrap().trim().to_owned();
+        }
+        conflow
+    }
+
+    /// The first line of the log that has these words.
+    pub(crate) fn wait_for(&self, words: &str) -> String {
+        eventually(words, || {
+            self.log.lock().lines().find(|it| it.contains(words)).map(String::from)
+        })
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// A request below the account's path: `api/v1` and `Conference/room/`, say. The status and
+    /// the body.
+    pub(crate) fn ask(&self, method: &str, api: &str, path: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        let (token, length) = (&self.token, body.len());
+        let request = format!(
+            "{method} /{api}/Account/{ID}/{path} HTTP/1.1\r\nHost: here\r\n\
+             Connection: close\r\nX-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// A request about a conference that must succeed: `room`, `Member/1/Kick/`.
+    #[track_caller]
+    pub(crate) fn order(&self, method: &str, room: &str, path: &str) {
+        let (status, body) = self.ask(method, "api/v1", &format!("Conference/{room}/{path}"), "{}");
+        assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
+    }
+
+    /// Who is in a conference: the user of each, and its member id.
+    pub(crate) fn members(&self, room: &str) -> Vec<(String, String)> {
+        let (status, body) = self.ask("GET", "api/v1", &format!("Conference/{room}/"), "");
+        if status == 404 {
+            return Vec::new();
+        }
+        assert_eq!(status, 200, "{body}");
+        let room: Value = serde_json::from_str(&body).unwrap();
+        let of = |it: &Value| (user(it["from"].as_str().unwrap()), text(&it["member_id"]));
+        room["members"].as_array().unwrap().iter().map(of).collect()
+    }
+
+    /// Waits until these users are in a conference, and nobody else; answers their member ids.
+    #[track_caller]
+    pub(crate) fn wait_members<const N: usize>(&self, room: &str, users: [&str; N]) -> [String; N] {
+        eventually(&format!("{users:?} in {room}"), || {
+            let members = self.members(room);
+            let id = |user: &str| members.iter().find(|it| it.0 == user).map(|it| it.1.clone());
+            let ids = users.map(id);
+            let all = members.len() == N && ids.iter().all(Option::is_some);
+            all.then(|| ids.map(Option::unwrap))
+        })
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).map_err(|error| error.to_string())?;
+        let start = Instant::now();
+        let status = loop {
+            match self.child.try_wait().map_err(|error| error.to_string())? {
+                Some(status) => break status,
+                None if WAIT_MAX < start.elapsed() => return Err("it does not end".to_owned()),
+                None => thread::sleep(POLL),
+            }
+        };
+        self.reader.take().map(JoinHandle::join);
+        let log = self.log.lock();
+        let is_well = status.success() && !log.contains("panicked") && !log.contains(" ERROR ");
+        if is_well { Ok(()) } else { Err(format!("{status}\n{log}")) }
+    }
+}
+
+impl Drop for Conflow {
+    fn drop(&mut self) {
+        let ended = self.end();
+        drop(self.child.kill());
+        drop(self.child.wait());
+        match thread::panicking() {
+            // What went wrong is in its log, as likely as not.
+            true => write_out(&format!("--- the log of conflow:\n{}\n", self.log.lock())),
+            false => assert_eq!(ended, Ok(())),
+        }
+    }
+}
+
+/// On standard error, even where tests have theirs caught.
+pub(crate) fn write_out(text: &str) {
+    _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Ends a process that we have started, as its user would; kills it if it does not.
+pub(crate) fn end(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    _ = kill_process(Pid::from_child(child), Signal::TERM);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        thread::sleep(POLL);
+    }
+    drop(child.kill());
+    drop(child.wait());
+}
+
+fn command(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
+    let own = std::env::vars_os().map(|(name, _)| name);
+    own.filter(|name| name.to_string_lossy().starts_with("CONFLOW_")).for_each(|name| {
+        command.env_remove(name);
+    });
+    let arguments = ["serve", "--http", "127.0.0.1:0", "--sip", "127.0.0.1:0"];
+    command.args(arguments).current_dir(home).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The loopback address in a line.
+fn address(line: &str) -> SocketAddr {
+    let from = &line[line.find("127.0.0.1:").unwrap()..];
+    let is_address = |c: char| c.is_ascii_digit() || ".:".contains(c);
+    from.split(|c| !is_address(c)).next().unwrap().parse().unwrap()
+}
+
+/// `anna` of `sip:anna@127.0.0.1`.
+fn user(uri: &str) -> String {
+    uri.trim_start_matches("sip:").split('@').next().unwrap_or_default().to_owned()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
