@@ -37,6 +37,7 @@ use conflow::{
         sim::{self, Dial, Sim},
     },
     numbers::Numbers,
+    records::Records,
     store::{marks::Volatile, memory::Ledger, repeats::Memory},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -107,8 +108,9 @@ impl Crowd {
         let client = Client::new(fetch::Settings::default(), Arc::new(Internet)).expect("good");
         let (callbacks, courier) = callbacks(client, Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
-        let records = Arc::new(Ledger::default());
-        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records);
+        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let journal =
+            Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
@@ -128,7 +130,7 @@ impl Crowd {
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception =
-            Arc::new(Reception::new(house.clone(), Arc::new(Shelf::default()), settings));
+            Arc::new(Reception::new(house.clone(), Arc::new(Shelf::default()), records, settings));
         let exchange: Arc<dyn Exchange> = reception.clone();
         sim.connect(Arc::downgrade(&exchange));
         let phones = Some(sim.clone());

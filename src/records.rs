@@ -1,14 +1,14 @@
 //! The port of call records: what is kept of calls that are over.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
 use crate::{
     call::{CallStatus, Direction, Party},
     ids::{AccountId, CallId},
-    media::Ending,
+    media::{Ending, legs::LegSummary},
 };
 
 /// A call that is over.
@@ -26,6 +26,8 @@ pub struct Record {
     pub ended_at: SystemTime,
     /// How it ended.
     pub ending: Ending,
+    /// How it sounded, once that is known; a call without sound has none.
+    pub sound: OnceLock<LegSummary>,
 }
 
 impl Record {
@@ -90,6 +92,9 @@ pub struct Page {
 pub trait Records: Send + Sync + 'static {
     /// Adds one; it may be the end of an old one.
     fn add(&self, record: Arc<Record>);
+
+    /// How a call sounded: it may be told before its record is added, or after.
+    fn sounded(&self, call: CallId, sound: LegSummary);
 
     /// One of an account's.
     fn find(&self, account: &AccountId, call: CallId) -> Option<Arc<Record>>;

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
@@ -235,7 +235,8 @@ impl Live {
 
     fn record(self, now: Instant, account: AccountId, call: CallId, ending: Ending) -> Record {
         let (answered_at, ended_at) = (self.answered.map(|at| self.wall(at)), self.wall(now));
-        Record { account, call, party: self.party, answered_at, ended_at, ending }
+        let sound = OnceLock::new();
+        Record { account, call, party: self.party, answered_at, ended_at, ending, sound }
     }
 }
 

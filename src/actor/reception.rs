@@ -17,14 +17,16 @@ use crate::{
     flow::Fetched,
     ids::{AccountId, CallId, Dialect},
     library::{Library, LocalFlow},
-    media::{Arrival, Exchange, NoFlow, Report},
+    media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
     numbers::{Numbers, Row, Source, bare},
+    records::Records,
 };
 
 /// Takes calls in, for as long as it is open.
 pub struct Reception {
     house: Arc<House>,
     library: Arc<dyn Library>,
+    records: Arc<dyn Records>,
     settings: Settings,
     is_open: AtomicBool,
 }
@@ -45,8 +47,13 @@ const FLOW_DEFAULT: &str = "default";
 
 impl Reception {
     /// Opens a house to calls.
-    pub fn new(house: Arc<House>, library: Arc<dyn Library>, settings: Settings) -> Self {
-        Self { house, library, settings, is_open: AtomicBool::new(true) }
+    pub fn new(
+        house: Arc<House>,
+        library: Arc<dyn Library>,
+        records: Arc<dyn Records>,
+        settings: Settings,
+    ) -> Self {
+        Self { house, library, records, settings, is_open: AtomicBool::new(true) }
     }
 
     /// From now on, no call is taken in.
@@ -158,6 +165,12 @@ impl Exchange for Reception {
 
     fn report(&self, report: Report) {
         self.house.report(report);
+    }
+
+    fn sounded(&self, call: CallId, sound: LegSummary) {
+        let LegSummary { sent, received, lost, jitter_us } = sound;
+        tracing::info!(%call, sent, received, lost, jitter_us, "how it sounded");
+        self.records.sounded(call, sound);
     }
 }
 

@@ -51,6 +51,7 @@ use crate::{
         sim::{self, Sim},
     },
     numbers::{Numbers, Row, Source},
+    records::Records,
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
@@ -217,9 +218,13 @@ impl Engine {
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
-        let records = Arc::new(Ledger::default());
-        let journal =
-            Arc::new(Journal::new(reception::wall(), accounts.clone(), callbacks.clone(), records));
+        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let journal = Arc::new(Journal::new(
+            reception::wall(),
+            accounts.clone(),
+            callbacks.clone(),
+            records.clone(),
+        ));
         let sim = Arc::new(Sim::new(sim::Settings {
             speech_ms_per_char: config.sim.speech_ms_per_char.get(),
             beep_ms: config.sim.beep_ms.get(),
@@ -247,7 +252,7 @@ impl Engine {
         let members_max = config.members_max.get() as usize;
         let rooms = conference::Settings { members_max, ..Default::default() };
         let house = House::new(rooms, links);
-        let reception = Arc::new(Reception::new(house.clone(), library, calls(config)));
+        let reception = Arc::new(Reception::new(house.clone(), library, records, calls(config)));
         let exchange: Arc<dyn Exchange> = reception.clone();
         if config.sim.on {
             sim.connect(Arc::downgrade(&exchange));

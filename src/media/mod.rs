@@ -26,6 +26,7 @@ pub mod tone;
 use std::{slice, sync::Arc, time::Duration};
 
 pub use self::ending::{Ending, HangupCause, HangupSource};
+use self::legs::LegSummary;
 use crate::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId};
 
 /// Samples and timestamp units are counted in frames of this length: what one tick carries.
@@ -359,6 +360,12 @@ pub trait Exchange: Send + Sync + 'static {
 
     /// Something happened on a call. A report for a call that is over changes nothing.
     fn report(&self, report: Report);
+
+    /// How the sound of a call was, which is over or about to be: for its record. Calls without
+    /// sound have none.
+    fn sounded(&self, call: CallId, sound: LegSummary) {
+        tracing::debug!(%call, ?sound, "nobody keeps how it sounded");
+    }
 }
 
 /// A call that comes in.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ids::{AccountId, CallId},
+    media::legs::LegSummary,
     records::{Filter, Page, Record, Records},
 };
 
@@ -17,10 +18,15 @@ use crate::{
 pub struct Ledger {
     accounts: Mutex<HashMap<AccountId, Pages>>,
     records_max: usize,
+    /// How calls sounded whose records are still to come. Locked after `accounts`.
+    sounds: Mutex<HashMap<CallId, LegSummary>>,
 }
 
 /// Some hundreds of bytes each; a busy account's last hours.
 pub const RECORDS_MAX: usize = 50_000;
+
+/// A record follows within moments; so many calls do not end at once.
+const SOUNDS_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -32,7 +38,7 @@ struct Pages {
 impl Ledger {
     /// One that keeps so many records of each account.
     pub fn with_room_for(records_max: usize) -> Self {
-        Self { accounts: Mutex::default(), records_max }
+        Self { accounts: Mutex::default(), records_max, sounds: Mutex::default() }
     }
 }
 
@@ -45,6 +51,9 @@ impl Default for Ledger {
 impl Records for Ledger {
     fn add(&self, record: Arc<Record>) {
         let mut accounts = self.accounts.lock();
+        if let Some(sound) = self.sounds.lock().remove(&record.call) {
+            record.sound.get_or_init(|| sound);
+        }
         let pages = accounts.entry(record.account.clone()).or_default();
         pages.order.push_back(record.call);
         pages.records.insert(record.call, record);
@@ -52,6 +61,19 @@ impl Records for Ledger {
             && let Some(oldest) = pages.order.pop_front()
         {
             pages.records.remove(&oldest);
+        }
+    }
+
+    fn sounded(&self, call: CallId, sound: LegSummary) {
+        let accounts = self.accounts.lock();
+        match accounts.values().find_map(|pages| pages.records.get(&call)) {
+            Some(record) => drop(record.sound.get_or_init(|| sound)),
+            None => {
+                let mut sounds = self.sounds.lock();
+                if sounds.len() < SOUNDS_MAX {
+                    sounds.insert(call, sound);
+                }
+            }
         }
     }
 
@@ -79,7 +101,10 @@ impl Records for Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::{
+        sync::OnceLock,
+        time::{Duration, SystemTime},
+    };
 
     use super::*;
     use crate::{
@@ -106,6 +131,7 @@ mod tests {
             answered_at: None,
             ended_at: began_at + Duration::from_secs(10),
             ending: Ending { cause: HangupCause::Normal, source: HangupSource::Caller },
+            sound: OnceLock::new(),
         })
     }
 
@@ -130,5 +156,20 @@ mod tests {
         };
         assert_eq!(find("MA1", 6), Some(CallId::of(6)));
         assert_eq!((find("MA1", 2), find("MA2", 6)), (None, None));
+    }
+
+    #[test]
+    fn how_a_call_sounded_is_kept_whether_it_is_told_before_its_record_or_after() {
+        let ledger = Ledger::default();
+        let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
+        let account = "MA1".parse().unwrap();
+        ledger.sounded(CallId::of(1), sound);
+        ledger.add(record("MA1", 1));
+        ledger.add(record("MA1", 2));
+        ledger.sounded(CallId::of(2), sound);
+        ledger.add(record("MA1", 3));
+        let kept = |n| ledger.find(&account, CallId::of(n)).unwrap().sound.get().copied();
+        assert_eq!([kept(1), kept(2), kept(3)], [Some(sound), Some(sound), None]);
+        assert!(ledger.sounds.lock().is_empty());
     }
 }

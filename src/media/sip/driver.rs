@@ -238,8 +238,7 @@ impl Driver {
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Close { call } => {
-                let summary = self.legs.close(call);
-                tracing::debug!(%call, ?summary, "sound closed");
+                exchange.sounded(call, self.legs.close(call));
             }
             Effect::Report(report) => exchange.report(report),
             Effect::Arrive(arrival) => {

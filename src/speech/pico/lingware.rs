@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::speech::words;
@@ -80,6 +81,8 @@ impl Lingware {
     }
 }
 
+static PARTS: AtomicU32 = AtomicU32::new(0);
+
 /// Writes the files that are not there as they should be. Each is moved into place when it is
 /// whole, so that two processes on one folder do not read each other's halves.
 pub(super) fn write_all(folder: &Path) -> io::Result<()> {
@@ -90,7 +93,9 @@ pub(super) fn write_all(folder: &Path) -> io::Result<()> {
         if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
             continue;
         }
-        let part = folder.join(format!("{}.{}.part", file.name, std::process::id()));
+        // Whoever else is at it, in this process or another, writes a file of its own.
+        let number = PARTS.fetch_add(1, Ordering::Relaxed);
+        let part = folder.join(format!("{}.{}.{number}.part", file.name, std::process::id()));
         fs::write(&part, file.bytes)?;
         fs::rename(&part, &path)?;
     }

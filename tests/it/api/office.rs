@@ -41,6 +41,7 @@ use conflow::{
         sim::{self, Dial, Sim},
     },
     numbers::{Numbers, Row, Source},
+    records::Records,
     store::{memory::Ledger, repeats::Memory},
 };
 use http_body_util::BodyExt;
@@ -90,8 +91,9 @@ impl Office {
         let client = Client::new(fetch::Settings::default(), Arc::new(Wire(net))).unwrap();
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
-        let records = Arc::new(Ledger::default());
-        let journal = Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records);
+        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let journal =
+            Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let links = house::Links {
             media: sim.clone(),
@@ -112,7 +114,7 @@ impl Office {
             accounts: BTreeMap::new(),
             call_time_limit: Duration::from_secs(14_400),
         };
-        let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), people));
+        let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
         let exchange: Arc<dyn Exchange> = reception.clone();
         sim.connect(Arc::downgrade(&exchange));
 

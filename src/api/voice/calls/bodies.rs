@@ -7,6 +7,7 @@ use crate::{
     actor::journal::Live,
     call::{CallStatus, Direction},
     ids::{AccountId, CallId, Dialect},
+    media::legs::LegSummary,
     records::Record,
     utc,
 };
@@ -133,6 +134,9 @@ pub(super) struct CallRecord {
     initiation_time: String,
     parent_call_uuid: Option<CallId>,
     resource_uri: String,
+    /// Ours, and of calls with sound only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sound: Option<Sound>,
     to_number: String,
     total_amount: &'static str,
     total_rate: &'static str,
@@ -164,9 +168,31 @@ impl CallRecord {
             initiation_time: utc::seconds(party.session.began_at),
             parent_call_uuid: party.session.parent,
             resource_uri: format!("{}{}/", calls_uri(dialect, account), record.call),
+            sound: record.sound.get().map(Sound::from),
             to_number: party.to.to_string(),
             total_amount: NO_MONEY,
             total_rate: NO_MONEY,
+        }
+    }
+}
+
+/// How a call sounded.
+#[derive(Serialize)]
+struct Sound {
+    packets_sent: u64,
+    packets_received: u64,
+    packets_lost: u64,
+    jitter_ms: f64,
+}
+
+impl From<&LegSummary> for Sound {
+    fn from(sound: &LegSummary) -> Self {
+        let LegSummary { sent, received, lost, jitter_us } = *sound;
+        Self {
+            packets_sent: sent,
+            packets_received: received,
+            packets_lost: lost,
+            jitter_ms: f64::from(jitter_us) / 1_000.0,
         }
     }
 }
