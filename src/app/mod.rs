@@ -208,13 +208,7 @@ impl Engine {
         folder: Arc<Folder>,
     ) -> Result<(Self, Courier)> {
         let marks = Arc::new(marks);
-        let mut accounts = Accounts::new(random()?);
-        for account in &config.accounts {
-            for Secret(token) in &account.tokens {
-                accounts.add(&account.id, token)?;
-            }
-        }
-        let accounts = Arc::new(accounts);
+        let accounts = Arc::new(accounts(config)?);
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
@@ -225,11 +219,7 @@ impl Engine {
             callbacks.clone(),
             records.clone(),
         ));
-        let sim = Arc::new(Sim::new(sim::Settings {
-            speech_ms_per_char: config.sim.speech_ms_per_char.get(),
-            beep_ms: config.sim.beep_ms.get(),
-            sound_ms: config.sim.sound_ms.get(),
-        }));
+        let sim = Arc::new(simulated_phones(config));
         let phones = Phones::new(config, random()?)?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
@@ -272,6 +262,24 @@ impl Engine {
         let api = Api::new(links, edge(config));
         Ok((Self { house, reception, marks, api, phones }, courier))
     }
+}
+
+fn accounts(config: &Config) -> Result<Accounts> {
+    let mut accounts = Accounts::new(random()?);
+    for account in &config.accounts {
+        for Secret(token) in &account.tokens {
+            accounts.add(&account.id, token)?;
+        }
+    }
+    Ok(accounts)
+}
+
+fn simulated_phones(config: &Config) -> Sim {
+    Sim::new(sim::Settings {
+        speech_ms_per_char: config.sim.speech_ms_per_char.get(),
+        beep_ms: config.sim.beep_ms.get(),
+        sound_ms: config.sim.sound_ms.get(),
+    })
 }
 
 fn calls(config: &Config) -> reception::Settings {

@@ -39,6 +39,20 @@ impl Params {
         Ok(Some(text).filter(|it| !it.is_empty()))
     }
 
+    /// A text with commas, or a list of texts, as some clients send it.
+    pub(super) fn list(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let text = match self.0.get(name) {
+            Some(Value::Array(items)) => {
+                let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+                let bad = || Failure::Bad(format!("{name}: give texts"));
+                texts.ok_or_else(bad)?.join(",")
+            }
+            Some(_) | None => self.required(name)?,
+        };
+        let parts = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+        Ok(parts.map(str::to_owned).collect())
+    }
+
     pub(super) fn required(&self, name: &str) -> Result<String, Failure> {
         self.text(name)?.ok_or_else(|| Failure::Bad(format!("{name}: missing")))
     }

@@ -156,6 +156,8 @@ async fn a_call_is_played_and_spoken_to_wherever_it_is() {
         DELETE V/Call/{1}/Speak/ => 204
         POST P/Call/{1}/DTMF/ {"digits":"12"} => 202 {"message":"digits sent","api_id":"*"}
         POST P/Call/{1}/Play/ {"urls":"sound:bell"} => 400 {"api_id":"*","error":"urls: sound:bell is not a sound: give http://…, https://… or flow:NAME"}
+        POST P/Call/{1}/Play/ {"urls":["sound:ring"]} => 202 {"message":"play started","api_id":"*"}
+        POST P/Call/{1}/Play/ {"urls":[1]} => 400 {"api_id":"*","error":"urls: give texts"}
         POST P/Call/{1}/Play/ {} => 400 {"api_id":"*","error":"urls: missing"}
         POST P/Call/{1}/DTMF/ {"digits":"1x"} => 400 {"api_id":"*","error":"digits: give up to 256 of 0-9 * # w (half a second) and W (a second)"}
         POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 501 {"api_id":"*","error":"there are no B legs yet: give aleg"}

@@ -177,8 +177,7 @@ fn send_digits(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Respo
 
 /// What `urls` plays, and whether over what is heard or instead of it.
 fn play(params: &Params) -> Result<(Vec<Sound>, bool), Failure> {
-    let text = params.required("urls")?;
-    let urls: Vec<_> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    let urls = params.list("urls")?;
     if !(1..=SOUNDS_MAX).contains(&urls.len()) {
         return Err(Failure::Bad(format!("urls: give 1 to {SOUNDS_MAX} URLs, with commas")));
     }
@@ -191,7 +190,7 @@ fn play(params: &Params) -> Result<(Vec<Sound>, bool), Failure> {
         tracing::info!("{name} of Play is not supported: the sounds play to their end");
     }
 
-    let sound = |url: &&str| Sound::from(What::Url(Arc::from(*url)));
+    let sound = |url: &String| Sound::from(What::Url(url.as_str().into()));
     let program = match (times(params)?, &urls[..]) {
         (0, [url]) => vec![Sound { times: 0, ..sound(url) }],
         (0, urls) => {
