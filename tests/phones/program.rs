@@ -122,6 +122,14 @@ impl Conflow {
         })
     }
 
+    /// Waits until so many lines of the log have these words.
+    #[track_caller]
+    pub(crate) fn wait_for_lines(&self, words: &str, count: usize) {
+        let found = || self.log.lock().lines().filter(|it| it.contains(words)).count();
+        eventually(&format!("{count} lines with {words}"), || (count <= found()).then_some(()));
+        assert_eq!(found(), count, "{words}");
+    }
+
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().clone()
