@@ -67,7 +67,7 @@ impl Phones {
         let settings =
             plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let plane = Arc::new(Plane::start(settings, sounds.clone())?);
-        match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), key) {
+        match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), sip::ids::Secret(key)) {
             Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver, sounds })),
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: there are no real phones (another address: --sip)");

@@ -169,11 +169,6 @@ impl Press {
         let event = Event { code: self.code, end, volume: VOLUME, duration };
         Some(Update { event, marker: tick == 0, age: tick * units })
     }
-
-    /// Whether the key is still down in the tick to come.
-    pub fn is_down(&self) -> bool {
-        self.tick < self.ticks
-    }
 }
 
 #[cfg(test)]

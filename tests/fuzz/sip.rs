@@ -12,7 +12,7 @@ use conflow::{
     media::{
         Ending, HangupCause, HangupSource,
         sip::{
-            Settings,
+            Secret, Settings,
             agent::{Agent, Gauges},
             effect::{Command, Effect},
             message::{Frame, Message, Start},
@@ -84,7 +84,7 @@ impl World {
             local: ([127, 0, 0, 1], 5060).into(),
             remote: ([127, 0, 0, 1], 5070).into(),
         };
-        let agent = Agent::new(now, Arc::new(Settings::default()), [3; 32]);
+        let agent = Agent::new(now, Arc::new(Settings::default()), Secret([3; 32]));
         Self { agent, now, hop, open: BTreeSet::new(), calls: vec![], tag: String::new() }
     }
 

@@ -13,6 +13,8 @@ mod flows;
 mod fuzz_flow;
 #[path = "../fuzz/media.rs"]
 mod fuzz_media;
+#[path = "../fuzz/sip.rs"]
+mod fuzz_sip;
 mod harness;
 mod loops;
 mod media_jitter;
@@ -31,6 +33,7 @@ mod run;
 mod simulation;
 mod sip;
 mod sip_agent;
+mod sip_mutations;
 mod tidy;
 mod torture;
 mod verbs;

@@ -60,7 +60,6 @@ impl Phone {
         let socket = UdpSocket::bind((local, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         plane.agree(call, session(socket.local_addr().unwrap()));
-        plane.send(Order::Answer { call });
         let stream = Stream::new(n as u32, 0, 0);
         Self { call, socket, to, tone, at: 0, stream, heads: Vec::new(), heard: Vec::new() }
     }
@@ -311,7 +310,6 @@ fn all_is_freed_when_hundreds_of_legs_have_come_and_gone() {
         let to = bench.plane.open(*call, V4).unwrap();
         assert!(to.port().is_multiple_of(2));
         bench.plane.agree(*call, session("127.0.0.1:9".parse().unwrap()));
-        bench.plane.send(Order::Answer { call: *call });
     }
     for (n, some) in calls.chunks(30).enumerate() {
         bench.plane.send(place(RoomId::of(n as u128), some));

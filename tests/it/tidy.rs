@@ -21,6 +21,8 @@ const FLOORS: &[(u8, &str)] = &[
     (TOOLS, "library"),
     (TOOLS, "sound"),
     (TOOLS, "store"),
+    (2, "media/sip/legs"),
+    (ADAPTERS, "media/plane"),
     (ADAPTERS, "media/sim"),
     (ADAPTERS, "media/sip"),
     (ADAPTERS, "speech"),

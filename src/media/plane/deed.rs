@@ -28,10 +28,8 @@ pub(super) enum Deed {
     Expect,
     /// It goes to another thread, when this tick is over.
     Move(usize),
-    /// SDP has been exchanged.
+    /// SDP has been exchanged, and sound flows.
     Agree(Arc<Session>),
-    /// Sound flows: answered, or early media.
-    Start,
     /// It is over: no packet from now on.
     End,
     Play {

@@ -223,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_has_been_taken_waits_for_nothing() {
+        let room = Mark::of_room(RoomId::of(7));
+        let (post, mut desk) = desk();
+        let posted = post.post(1);
+        take_all(&mut desk);
+        assert!(desk.begin(room));
+        posted.settle(Concern::Only(room));
+    }
+
+    #[test]
     fn nothing_is_made_behind_the_back_of_an_order() {
         const ROUNDS: u32 = 20_000;
         let (post, mut desk) = desk::<u32>();

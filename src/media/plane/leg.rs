@@ -47,8 +47,6 @@ pub(super) struct Leg<W> {
     /// The last tick that was played out to it.
     pub(super) served: u64,
     wire: W,
-    /// Since sound flows, if it does.
-    started: Option<Instant>,
     session: Option<Arc<Session>>,
     source: Option<Source>,
     stream: Stream,
@@ -140,7 +138,6 @@ impl<W: Wire> Leg<W> {
             leaves_for: None,
             served: 0,
             wire,
-            started: None,
             session: None,
             source: None,
             stream: Stream::new(ssrc, sequence, timestamp),
@@ -160,7 +157,7 @@ impl<W: Wire> Leg<W> {
         Arc::clone(&self.tally)
     }
 
-    /// SDP has been exchanged, first or anew.
+    /// SDP has been exchanged, first or anew: from the next tick on sound flows.
     pub(super) fn agree(&mut self, now: Instant, session: Arc<Session>) {
         let agreed = &session.agreed;
         let keys = if agreed.events.is_some() { Keys::Events } else { Keys::Tones };
@@ -172,11 +169,6 @@ impl<W: Wire> Leg<W> {
             }
         }
         self.session = Some(session);
-    }
-
-    /// Sound flows from the next tick on, if its way is known.
-    pub(super) fn start(&mut self, now: Instant) {
-        self.started.get_or_insert(now);
     }
 
     /// Whether the far end holds us.
@@ -233,9 +225,9 @@ impl<W: Wire> Leg<W> {
         frame
     }
 
-    /// Whether there is anything to be sent to it, and a way for it.
-    pub(super) fn is_started(&self) -> bool {
-        self.started.is_some() && self.source.is_some()
+    /// Whether sound flows: it has been agreed where to.
+    pub(super) fn is_agreed(&self) -> bool {
+        self.session.is_some() && self.source.is_some()
     }
 
     /// Sends what it hears in this tick.
@@ -300,7 +292,7 @@ impl<W: Wire> Leg<W> {
 
     /// Says goodbye to the far end's receiver.
     pub(super) fn end(&mut self, bench: &mut Bench) {
-        if self.is_started() {
+        if self.is_agreed() {
             self.send_report(true, bench);
         }
         self.tally.publish(&self.stream, &self.reception);
@@ -355,14 +347,9 @@ impl<W: Wire> Leg<W> {
 
     /// Tells, once, that the far end has been silent for too long.
     fn watch(&mut self, bench: &mut Bench) {
-        let (Some(started), Some(session), Some(source)) =
-            (self.started, &self.session, &self.source)
-        else {
-            return;
-        };
+        let (Some(session), Some(source)) = (&self.session, &self.source) else { return };
         let hears = matches!(session.agreed.direction, Direction::SendRecv | Direction::RecvOnly);
         let silence = source.silence(bench.now);
-        let silence = silence.min(bench.now.saturating_duration_since(started));
         if hears && !session.agreed.held && LOST_AFTER <= silence && !self.is_lost {
             self.is_lost = true;
             bench.heard.push(Heard::Lost);

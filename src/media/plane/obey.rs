@@ -33,7 +33,6 @@ impl<W: Wire> Shard<W> {
                 let held = leg.is_held();
                 self.flag(at, |flags| flags.held = held);
             }
-            Deed::Start => leg.start(now),
             Deed::End => {
                 self.leave(at);
                 if let Some(mut leg) = self.take_out(at) {

@@ -278,7 +278,7 @@ impl<W: Wire> Shard<W> {
     /// What kind of packet a leg is to get. None: none in this tick.
     fn mark(&self, at: usize) -> Option<Mark> {
         let leg = self.legs[at].as_ref()?;
-        if !leg.is_started() || self.bench.tick <= leg.served {
+        if !leg.is_agreed() || self.bench.tick <= leg.served {
             return None;
         }
         let room = leg.seat.and_then(|seat| self.rooms[seat.room].as_ref());

@@ -70,9 +70,8 @@ impl<W: Wire> Switchboard<W> {
     /// Sees to it that an order is in effect.
     pub(super) fn send(&self, order: Order) {
         match order {
-            Order::Answer { call } | Order::EarlyMedia { call } => {
-                self.one(call, Deed::Start, Concern::Nothing);
-            }
+            // Sound flows from the moment at which signalling has agreed on it.
+            Order::Answer { .. } | Order::EarlyMedia { .. } => (),
             Order::End { call, .. } => self.end(call),
             Order::Play { call, number, program } => {
                 if self.is_known(call) {

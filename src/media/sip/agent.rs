@@ -14,7 +14,7 @@ use super::{
     digest::Nonces,
     effect::{Command, Effect},
     fault::Fault,
-    ids::Ids,
+    ids::{Ids, Secret},
     message::{Message, Start},
     name::{Method, Name},
     registrar::Registrar,
@@ -40,6 +40,7 @@ pub struct Agent {
     pub(super) dialogs: BTreeMap<String, CallId>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
+    registered: usize,
     pub(super) is_draining: bool,
 }
 
@@ -60,6 +61,9 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGIST
 /// Each holds its last reply for half a minute, a kilobyte or two; beyond, requests wait outside.
 const TRANSACTIONS_MAX: usize = 131_072;
 
+/// An empty message, which every SIP element passes over (RFC 3261, 7.5).
+const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
+
 /// When a call may be tried again that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -67,8 +71,9 @@ pub(super) type Effects = VecDeque<Effect>;
 
 impl Agent {
     /// Nothing has happened. The key must be random, and new for each process.
-    pub fn new(now: Instant, settings: Arc<Settings>, key: [u8; 32]) -> Self {
-        let nonces = Nonces::new(now, &settings.realm, blake3::derive_key("conflow nonces", &key));
+    pub fn new(now: Instant, settings: Arc<Settings>, key: Secret) -> Self {
+        let of_nonces = Secret(blake3::derive_key("conflow SIP nonces", &key.0));
+        let nonces = Nonces::new(now, &settings.realm, of_nonces);
         Self {
             nonces,
             settings,
@@ -80,6 +85,7 @@ impl Agent {
             dialogs: BTreeMap::new(),
             registrar: Registrar::default(),
             registrar_due: None,
+            registered: 0,
             is_draining: false,
         }
     }
@@ -108,7 +114,7 @@ impl Agent {
         Gauges {
             calls: self.calls.len(),
             transactions: self.servers.count() + self.clients.count(),
-            registered: self.registrar.count(),
+            registered: self.registered,
         }
     }
 
@@ -120,7 +126,10 @@ impl Agent {
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Registrar => {
                     self.registrar_due = None;
-                    self.registrar.tick(now);
+                    for hop in self.registrar.tick(now) {
+                        let bytes = KEEP_ALIVE.into();
+                        effects.push_back(Effect::Send { hop, bytes });
+                    }
                     self.watch_registrar();
                 }
             }
@@ -190,12 +199,18 @@ impl Agent {
         if request.uri.sip().is_none_or(|uri| uri.is_secure) {
             return Err((416, vec![]));
         }
-        let unknown: Vec<_> =
-            request.message.words(&Name::Require).filter(|it| *it != "timer").collect();
+        let unknown: Vec<_> = request
+            .message
+            .words(&Name::Require)
+            .filter(|it| !it.eq_ignore_ascii_case("timer"))
+            .collect();
         if !unknown.is_empty() {
             return Err((420, vec![(Name::Unsupported, unknown.join(", "))]));
         }
-        if self.servers.count() >= TRANSACTIONS_MAX && request.to.tag().is_none() {
+        // Calls that are up may go on a little longer than new ones may come.
+        let is_new = request.to.tag().is_none();
+        let limit = if is_new { TRANSACTIONS_MAX } else { 2 * TRANSACTIONS_MAX };
+        if self.servers.count() >= limit {
             return Err((503, retry_after()));
         }
         Ok(())
@@ -262,6 +277,7 @@ impl Agent {
     }
 
     fn watch_registrar(&mut self) {
+        self.registered = self.registrar.count();
         let at = self.registrar.deadline();
         self.timers.set(Timer::Registrar, &mut self.registrar_due, at);
     }

@@ -15,7 +15,10 @@ use std::{
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use super::uri::{split_unquoted, unquote};
+use super::{
+    ids::Secret,
+    uri::{split_unquoted, unquote},
+};
 
 /// Which hash.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +59,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Nonces {
     realm: String,
-    key: [u8; 32],
+    key: Secret,
     began: Instant,
     last: u64,
     used: BTreeMap<u64, Instant>,
@@ -139,7 +142,7 @@ impl Credentials {
 
 impl Nonces {
     /// A realm whose nonces nobody can forge who does not know the key.
-    pub fn new(began: Instant, realm: &str, key: [u8; 32]) -> Self {
+    pub fn new(began: Instant, realm: &str, key: Secret) -> Self {
         Self { realm: realm.to_owned(), key, began, last: 0, used: BTreeMap::new() }
     }
 
@@ -193,7 +196,7 @@ impl Nonces {
 
     fn nonce(&self, age: u64, number: u64, source: IpAddr) -> String {
         let head = format!("{age:016x}{number:016x}");
-        let proof = blake3::keyed_hash(&self.key, format!("{head} {source}").as_bytes());
+        let proof = blake3::keyed_hash(&self.key.0, format!("{head} {source}").as_bytes());
         format!("{head}{}", hex(&proof.as_bytes()[..16]))
     }
 
@@ -296,7 +299,7 @@ pub(super) mod tests {
 
     fn realm() -> (Nonces, Instant, IpAddr) {
         let now = Instant::now();
-        (Nonces::new(now, "conflow", [7; 32]), now, IpAddr::from([192, 0, 2, 1]))
+        (Nonces::new(now, "conflow", Secret([7; 32])), now, IpAddr::from([192, 0, 2, 1]))
     }
 
     #[test]

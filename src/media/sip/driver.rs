@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     agent::{Agent, Gauges},
     effect::{Command, Effect},
+    ids::Secret,
     legs::Legs,
     settings::Settings,
     wire::{Incoming, Listener, Losses, Wire},
@@ -79,7 +80,7 @@ impl Sip {
         settings: Settings,
         legs: Arc<dyn Legs>,
         plane: Arc<dyn Backend>,
-        key: [u8; 32],
+        key: Secret,
     ) -> Result<(Self, Driver), BindError> {
         let settings = Arc::new(settings);
         for warning in settings.warnings() {

@@ -1,19 +1,29 @@
 //! Tags, branches and call ids: random to everybody who does not know the key.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::ids::CallId;
+
+/// Random bytes that nobody else knows, and no log shows.
+#[derive(Clone, Copy)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
 
 /// A source of words that nobody guesses and none of which comes twice.
 #[derive(Debug)]
 pub struct Ids {
-    key: [u8; 32],
+    key: Secret,
     last: u64,
 }
 
 impl Ids {
     /// All words follow from the key, which must be random and new.
-    pub fn new(key: [u8; 32]) -> Self {
+    pub fn new(key: Secret) -> Self {
         Self { key, last: 0 }
     }
 
@@ -46,12 +56,12 @@ impl Ids {
     /// The same tag for the same request, so that a reply needs no memory.
     pub fn tag_of(&self, call_id: &str, branch: &str) -> String {
         let text = format!("tag {call_id} {branch}");
-        hex(&blake3::keyed_hash(&self.key, text.as_bytes()).as_bytes()[..16])
+        hex(&blake3::keyed_hash(&self.key.0, text.as_bytes()).as_bytes()[..16])
     }
 
     fn next(&mut self) -> [u8; 16] {
         self.last += 1;
-        let hash = blake3::keyed_hash(&self.key, &self.last.to_be_bytes());
+        let hash = blake3::keyed_hash(&self.key.0, &self.last.to_be_bytes());
         *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
     }
 }
@@ -69,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_word_comes_twice_and_another_key_makes_others() {
-        let (mut a, mut b) = (Ids::new([1; 32]), Ids::new([2; 32]));
+        let (mut a, mut b) = (Ids::new(Secret([1; 32])), Ids::new(Secret([2; 32])));
         let words = [a.tag(), a.tag(), b.tag()];
         assert!(words[0] != words[1] && words[0] != words[2]);
         assert_ne!(a.call(), a.call());

@@ -9,7 +9,7 @@ use std::{
 use super::{
     fault::Fault,
     name::Name,
-    request::{Hop, Request},
+    request::{Hop, Request, Transport},
     uri::Uri,
     value::{NameAddr, parse_number},
 };
@@ -29,9 +29,14 @@ pub struct Binding {
     pub hop: Hop,
     /// When it is forgotten.
     pub ends_at: Instant,
+    /// When its NAT must be reminded of it; None for one that needs no reminder.
+    remind_at: Option<Instant>,
     call_id: String,
     cseq: u32,
 }
+
+/// NATs forget a UDP flow after 30 s at the earliest (RFC 4787: two minutes, which few keep).
+const REMIND_EVERY: Duration = Duration::from_secs(25);
 
 /// A desk phone, a laptop, a mobile: more are stale ones, and the oldest goes.
 const BINDINGS_MAX: usize = 8;
@@ -84,9 +89,11 @@ impl Registrar {
                     if asked.is_zero() {
                         continue;
                     }
+                    let is_natted = is_natted(&contact.uri, hop);
                     bindings.push(Binding {
                         contact: contact.uri,
                         hop: *hop,
+                        remind_at: is_natted.then(|| now + REMIND_EVERY),
                         ends_at: now + asked.min(longest),
                         call_id: request.call_id.clone(),
                         cseq: request.cseq,
@@ -113,18 +120,32 @@ impl Registrar {
         self.users.values().map(Vec::len).sum()
     }
 
-    /// When the first binding ends.
+    /// When the first binding ends or wants to be reminded.
     pub fn deadline(&self) -> Option<Instant> {
-        self.users.values().flatten().map(|it| it.ends_at).min()
+        let all = self.users.values().flatten();
+        all.map(|it| it.remind_at.map_or(it.ends_at, |at| at.min(it.ends_at))).min()
     }
 
-    /// Forgets what has ended.
-    pub fn tick(&mut self, now: Instant) {
+    /// Forgets what has ended. To these an empty message must be sent, which keeps the way open.
+    #[must_use]
+    pub fn tick(&mut self, now: Instant) -> Vec<Hop> {
+        let mut reminders = Vec::new();
         self.users.retain(|_, bindings| {
             bindings.retain(|it| it.ends_at > now);
+            for it in bindings.iter_mut().filter(|it| it.remind_at.is_some_and(|at| at <= now)) {
+                it.remind_at = Some(now + REMIND_EVERY);
+                reminders.push(it.hop);
+            }
             !bindings.is_empty()
         });
+        reminders
     }
+}
+
+/// Over UDP, and at another address than it names.
+fn is_natted(contact: &Uri, hop: &Hop) -> bool {
+    let address = contact.sip().and_then(|uri| uri.host.address());
+    hop.transport == Transport::Udp && address.is_some_and(|it| it != hop.remote.ip())
 }
 
 enum Contacts {
@@ -227,12 +248,24 @@ mod tests {
     #[test]
     fn a_phone_that_does_not_come_back_is_forgotten() {
         let mut bench = Bench::new();
-        bench.register("Contact: <sip:a@1.1.1.1>\r\nExpires: 60\r\n").unwrap();
+        bench.register("Contact: <sip:a@192.0.2.9>\r\nExpires: 60\r\n").unwrap();
         assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(60)));
         bench.now += Duration::from_secs(60);
         assert_eq!(bench.registrar.bindings(bench.now, "anna").count(), 0);
-        bench.registrar.tick(bench.now);
+        assert_eq!(bench.registrar.tick(bench.now), []);
         assert_eq!((bench.registrar.count(), bench.registrar.deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_phone_behind_nat_is_reminded_of() {
+        let mut bench = Bench::new();
+        bench.register("Contact: <sip:a@10.0.0.1>\r\nExpires: 60\r\n").unwrap();
+        for _ in 0..2 {
+            bench.now += REMIND_EVERY;
+            assert_eq!(bench.registrar.deadline(), Some(bench.now));
+            assert_eq!(bench.registrar.tick(bench.now), [hop()]);
+        }
+        assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(10)));
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Terms {
     /// 400 if it cannot be read; 422 if the interval is too small, to be sent with Min-SE.
     pub fn asked(request: &Request, shortest: Duration) -> Result<Option<Self>, Fault> {
         let Some((interval, refresher)) = read(&request.message)? else { return Ok(None) };
-        let has_timer = request.message.words(&Name::Supported).any(|it| it == "timer");
+        let has_timer =
+            request.message.words(&Name::Supported).any(|it| it.eq_ignore_ascii_case("timer"));
         if interval < shortest && has_timer {
             return Err(Fault { code: 422, reason: "Session Interval Too Small" });
         }

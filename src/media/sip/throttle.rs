@@ -20,6 +20,7 @@ pub struct Rate {
 pub struct Throttle {
     buckets: BTreeMap<IpAddr, Bucket>,
     sources_max: usize,
+    swept_at: Option<Instant>,
 }
 
 /// When the bucket will be full again says all there is to say.
@@ -28,13 +29,16 @@ struct Bucket {
     full_at: Instant,
 }
 
+/// A full table is gone through so often at most: forged sources must not buy time with it.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// A bucket is 40 bytes; a network of forged sources must not fill the memory.
 pub const SOURCES_MAX: usize = 65_536;
 
 impl Throttle {
     /// Nobody has sent anything.
     pub fn new(sources_max: usize) -> Self {
-        Self { buckets: BTreeMap::new(), sources_max }
+        Self { buckets: BTreeMap::new(), sources_max, swept_at: None }
     }
 
     /// Takes one message from a source; false if it has sent too much.
@@ -50,7 +54,9 @@ impl Throttle {
             return true;
         }
 
-        if self.buckets.len() >= self.sources_max {
+        let may_sweep = self.swept_at.is_none_or(|at| now >= at + SWEEP_EVERY);
+        if self.buckets.len() >= self.sources_max && may_sweep {
+            self.swept_at = Some(now);
             self.buckets.retain(|_, bucket| bucket.full_at > now);
         }
         if self.buckets.len() >= self.sources_max {

@@ -222,3 +222,17 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     }
     Ok(socket)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_holds_as_many_datagrams_for_us_as_it_allows() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let allowed: usize = allowed.trim().parse().unwrap();
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = socket(here, Type::DGRAM, Protocol::UDP).unwrap();
+        assert!(socket.recv_buffer_size().unwrap() >= SOCKET_BUFFER_BYTES.min(allowed));
+    }
+}

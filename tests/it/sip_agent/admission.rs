@@ -79,6 +79,12 @@ fn nobody_calls_in_the_name_of_an_endpoint_even_if_the_house_is_open() {
     stranger.from = "zoe";
     assert_eq!(bench.receive(&stranger.invite()), ["100", "open", "arrive", "180"]);
     assert_eq!(bench.arrivals[0].trusted, None);
+    assert_eq!(bench.arrivals[0].account, "MA1".parse().ok(), "on loopback");
+
+    let mut bench = Bench::with(Settings { open: Some(true), ..closed() });
+    bench.remote = "192.0.2.7:5060".parse().unwrap();
+    assert_eq!(bench.receive(&stranger.invite()), ["100", "open", "arrive", "180"]);
+    assert_eq!(bench.arrivals[0].account, None, "from afar");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use conflow::{
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard,
         sip::{
-            Endpoint, NoPort, Password, Session, Settings, Trunk,
+            Endpoint, NoPort, Password, Secret, Session, Settings, Trunk,
             agent::{Agent, Gauges},
             digest::Algorithm,
             effect::{Command, Effect},
@@ -52,7 +52,7 @@ impl Bench {
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
         Self {
-            agent: Agent::new(now, Arc::new(settings), [7; 32]),
+            agent: Agent::new(now, Arc::new(settings), Secret([7; 32])),
             now,
             remote: HERE.parse().unwrap(),
             transport: Transport::Udp,

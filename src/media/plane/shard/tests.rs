@@ -1,5 +1,6 @@
 //! Shards on a virtual clock, with wires of memory: what is said, what is heard, and when.
 
+mod ends;
 mod world;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -78,6 +79,31 @@ fn one_may_be_muted_just_before_he_is_placed_and_removal_ends_it() {
         world.send(place(ROOM, &[a], Hears::Room));
         world.ticks(40);
         assert_eq!(hears(&world, b, 20), [true, false, false]);
+    }
+}
+
+#[test]
+fn who_goes_to_another_room_is_not_muted_when_he_comes_back() {
+    let (mut world, [a, b, _]) = three(1);
+    world.send(Order::Mute { room: ROOM, calls: vec![a], on: true });
+    world.send(place(RoomId::of(6 << 64), &[a], Hears::Room));
+    world.send(place(ROOM, &[a], Hears::Room));
+    world.ticks(20);
+    assert_eq!(hears(&world, b, 10), [true, false, true]);
+}
+
+#[test]
+fn what_was_played_is_over_when_a_leg_is_placed_on_another_thread() {
+    for thread in [0, 1] {
+        let mut world = World::new(2);
+        let call = world.dial(None);
+        let program = [What::Url("sound:hold".into()).into()].into();
+        world.send(Order::Play { call, number: 1, program });
+        world.ticks(20);
+        world.send(place(RoomId::of(thread << 64), &[call], wait()));
+        world.ticks(5);
+        assert!(world.heard(call, 5)[40..].iter().all(|it| it.unsigned_abs() <= 8), "{thread}");
+        assert!(world.heard(call, 6)[..160].iter().any(|it| 500 < it.unsigned_abs()));
     }
 }
 
@@ -367,7 +393,7 @@ fn a_leg_without_any_packet_for_a_minute_is_lost_once_unless_it_is_held() {
     let mut world = World::new(1);
     let [silent, reporting, held] = [(); 3].map(|()| world.dial(None));
     [silent, reporting, held].into_iter().for_each(|it| world.hush(it));
-    world.agree(held, Direction::Inactive, true);
+    world.agree(held, Direction::RecvOnly, true);
     for _ in 0..14 {
         world.ticks(250);
         world.report_from(reporting);
@@ -394,89 +420,15 @@ fn reports_are_sent_every_five_seconds_and_a_goodbye_at_the_end() {
 }
 
 #[test]
-fn nothing_is_sent_before_the_start_and_a_program_waits_for_it() {
+fn nothing_is_sent_before_the_agreement_and_a_program_waits_for_it() {
     let mut world = World::new(1);
     let call = world.ring();
     world.send(Order::Play { call, number: 1, program: beep() });
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 0);
-    world.send(Order::EarlyMedia { call });
+    world.agree(call, Direction::SendRecv, false);
     world.ticks(30);
     assert_eq!(world.sent(call).len(), 30);
     assert!(0.05 < amplitude(&world.heard(call, 30)[..1_400], 8_000, 880.0));
     assert_eq!(world.reports(call), [Heard::Over(1)]);
-}
-
-#[test]
-fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
-    let mut world = World::new(2);
-    let calls: Vec<_> = (0..1_000).map(|_| world.dial(None)).collect();
-    for (n, some) in calls.chunks(100).enumerate() {
-        world.send(place(RoomId::of((n as u128) << 64), some, Hears::Room));
-    }
-    world.ticks(3);
-    assert_eq!(world.counts(), [1_000, 10]);
-    for (n, call) in calls.iter().enumerate() {
-        if n % 2 == 0 {
-            world.send(end(*call));
-        }
-        world.switchboard.close(*call);
-    }
-    world.ticks(3);
-    assert_eq!(world.counts(), [0, 0]);
-    assert!(world.shards.iter().all(|it| it.calls.is_empty() && it.room_ids.is_empty()));
-    let slots: usize = world.shards.iter().map(|it| it.legs.len()).sum();
-    assert!(slots <= 2_000, "{slots}");
-}
-
-#[test]
-fn orders_for_calls_that_are_gone_change_nothing() {
-    let (mut world, [a, b, c]) = three(2);
-    world.send(end(a));
-    let room = RoomId::of(7 << 64);
-    for order in [
-        place(room, &[a], wait()),
-        Order::Mute { room, calls: vec![a], on: true },
-        Order::Play { call: a, number: 1, program: beep() },
-        remove(ROOM, &[a]),
-        end(a),
-    ] {
-        world.send(order);
-    }
-    world.ticks(20);
-    assert_eq!(world.counts(), [2, 1]);
-    assert_eq!(hears(&world, b, 19), [false, false, true]);
-    assert_eq!(hears(&world, c, 19), [false, true, false]);
-}
-
-#[test]
-fn a_tick_that_was_slept_over_is_a_gap_in_time_and_not_a_burst() {
-    let mut world = World::new(1);
-    let call = world.dial(None);
-    world.ticks(3);
-    world.tick += 60;
-    world.ticks(3);
-    let sent = world.sent(call);
-    assert_eq!(sent.len(), 6);
-    assert_eq!(sent[3].timestamp.wrapping_sub(sent[2].timestamp), 61 * 160);
-    assert_eq!(sent[3].sequence.wrapping_sub(sent[2].sequence), 1);
-    assert_eq!(world.now() - world.start, Duration::from_millis(66 * 20));
-}
-
-#[test]
-fn after_a_fault_all_calls_of_the_thread_are_lost_and_others_can_come() {
-    let (mut world, [a, b, c]) = three(1);
-    [a, b, c].into_iter().for_each(|it| _ = world.reports(it));
-    world.on_send(b, || panic!("a fault, for the test"));
-    let tick = std::panic::AssertUnwindSafe(|| world.ticks(1));
-    assert!(std::panic::catch_unwind(tick).is_err());
-    world.shards[0].fail();
-    for call in [a, b, c] {
-        assert_eq!(world.reports(call), [Heard::Lost]);
-        world.send(end(call));
-    }
-    assert_eq!(world.counts(), [0, 0]);
-    let d = world.dial(Some(700.0));
-    world.ticks(10);
-    assert_eq!(world.sent(d).len(), 10);
 }

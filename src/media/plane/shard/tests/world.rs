@@ -165,7 +165,7 @@ impl World {
         self.switchboard.send(order);
     }
 
-    /// A phone that has agreed and is not answered yet.
+    /// A phone that has not agreed on anything yet.
     pub(super) fn ring(&mut self) -> CallId {
         let call = CallId::of(self.phones.len() as u128 + 1);
         let line = Line::default();
@@ -183,7 +183,6 @@ impl World {
             keys: VecDeque::new(),
             press: None,
         });
-        self.agree(call, Direction::SendRecv, false);
         call
     }
 
@@ -191,7 +190,7 @@ impl World {
     pub(super) fn dial(&mut self, voice: Option<f64>) -> CallId {
         let call = self.ring();
         self.voice(call, voice);
-        self.send(Order::Answer { call });
+        self.agree(call, Direction::SendRecv, false);
         // Its first packet goes out in the next tick.
         let (now, tick) = (self.now(), self.tick);
         self.shards.iter_mut().for_each(|it| it.tick(tick, now, tick << 32));
