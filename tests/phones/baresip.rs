@@ -41,19 +41,43 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Calls `sip:{to}@…` at this address.
     pub(crate) fn call(server: SocketAddr, to: &str, user: &'static str, tone: f64) -> Self {
-        let mut phone = Self::start(server, user, tone);
-        phone.tell("dial", &format!("sip:{to}@{server}"));
-        phone.wait_for("CALL_ESTABLISHED");
+        let mut phone = Self::start(server, "udp", user, tone, "regint=0");
+        phone.dial(server, to);
         phone
     }
 
-    fn start(server: SocketAddr, user: &'static str, tone: f64) -> Self {
+    /// Registers, or tries to, by `udp` or `tcp`.
+    pub(crate) fn register(
+        server: SocketAddr,
+        transport: &str,
+        user: &'static str,
+        password: &str,
+    ) -> Self {
+        let account = format!("regint=60;auth_pass={password}");
+        Self::start(server, transport, user, 500.0, &account)
+    }
+
+    /// Calls `sip:{to}@…` at this address.
+    pub(crate) fn dial(&mut self, server: SocketAddr, to: &str) {
+        self.tell("dial", &format!("sip:{to}@{server}"));
+        self.wait_for("CALL_ESTABLISHED");
+    }
+
+    fn start(
+        server: SocketAddr,
+        transport: &str,
+        user: &'static str,
+        tone: f64,
+        account: &str,
+    ) -> Self {
         let home = tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = home.path().to_str().unwrap();
         fs::write(home.path().join("tone.wav"), ear::wav(ear::tone(tone, TONE_SECONDS))).unwrap();
         fs::write(home.path().join("config"), config(folder, port)).unwrap();
-        let account = format!("<sip:{user}@127.0.0.1>;regint=0;outbound=\"sip:{server}\"\n");
+        let account = format!(
+            "<sip:{user}@127.0.0.1>;{account};outbound=\"sip:{server};transport={transport}\"\n"
+        );
         fs::write(home.path().join("accounts"), account).unwrap();
         let log = File::create(home.path().join("log")).unwrap();
         let child = Command::new("baresip")
@@ -82,12 +106,18 @@ impl Baresip {
         write!(self.control, "{}:{order},", order.len()).unwrap();
     }
 
-    /// Waits for an event.
+    /// Waits for an event, or for words in its log: what happens before it is told to do
+    /// anything is only there.
     #[track_caller]
     pub(crate) fn wait_for(&self, event: &str) {
         eventually(&format!("{} of {}", event, self.user), || {
-            self.said.lock().contains(event).then_some(())
+            (self.said.lock().contains(event) || self.log().contains(event)).then_some(())
         });
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read(self.home.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).replace('\r', "\n")
     }
 
     /// How many samples it has received.
@@ -123,8 +153,7 @@ impl Drop for Baresip {
     fn drop(&mut self) {
         program::end(&mut self.child);
         if thread::panicking() {
-            let log = fs::read(self.home.path().join("log")).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log).replace('\r', "\n");
+            let log = self.log();
             let lines = log.lines().filter(|it| !it.contains("(bit/s)"));
             let log: String = lines.map(|it| format!("{it}\n")).collect();
             program::write_out(&format!("--- the log of {}:\n{log}", self.user));

@@ -16,6 +16,7 @@ mod meeting;
 #[path = "../it/phone.rs"]
 mod phone;
 mod program;
+mod registered;
 mod sipp;
 mod speech;
 mod suite;

@@ -68,15 +68,20 @@ pub(crate) struct Conflow {
 impl Conflow {
     /// In development mode, with flows of these names.
     pub(crate) fn start(flows: &[(&str, &str)]) -> Self {
-        Self::start_with(flows, None)
+        Self::start_with("127.0.0.1:0", flows, None)
+    }
+
+    /// In development mode, with SIP at another address.
+    pub(crate) fn at(sip: &str, flows: &[(&str, &str)]) -> Self {
+        Self::start_with(sip, flows, None)
     }
 
     /// With a configuration file, to which an account is added.
     pub(crate) fn configured(flows: &[(&str, &str)], config: &str) -> Self {
-        Self::start_with(flows, Some(config))
+        Self::start_with("127.0.0.1:0", flows, Some(config))
     }
 
-    fn start_with(flows: &[(&str, &str)], config: Option<&str>) -> Self {
+    fn start_with(sip: &str, flows: &[(&str, &str)], config: Option<&str>) -> Self {
         let home = tempdir().unwrap();
         let mut folder = home.path().join("flows");
         if let Some(config) = config {
@@ -88,7 +93,7 @@ impl Conflow {
         for (name, flow) in flows {
             fs::write(folder.join(format!("{name}.xml")), flow).unwrap();
         }
-        let mut child = command(home.path()).spawn().unwrap();
+        let mut child = command(home.path(), sip).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
         let reader = thread::spawn(move || {
@@ -106,8 +111,8 @@ impl Conflow {
             token: TOKEN.to_owned(),
             _home: home,
         };
-        conflow.sip = address(&conflow.wait_for("SIP on "));
-        conflow.http = address(&conflow.wait_for("serves http="));
+        conflow.sip = address(&conflow.wait_for("SIP on "), "SIP on ");
+        conflow.http = address(&conflow.wait_for("serves http="), "serves http=");
         if config.is_none() {
             let token = conflow._home.path().join("data/dev-token");
             conflow.token = fs::read_to_string(token).unwrap().trim().to_owned();
@@ -120,6 +125,14 @@ impl Conflow {
         eventually(words, || {
             self.log.lock().lines().find(|it| it.contains(words)).map(String::from)
         })
+    }
+
+    /// Waits until so many lines of the log have these words.
+    #[track_caller]
+    pub(crate) fn wait_for_lines(&self, words: &str, count: usize) {
+        let found = || self.log.lock().lines().filter(|it| it.contains(words)).count();
+        eventually(&format!("{count} lines with {words}"), || (count <= found()).then_some(()));
+        assert_eq!(found(), count, "{words}");
     }
 
     /// The log so far.
@@ -229,23 +242,22 @@ pub(crate) fn end(child: &mut Child) {
     drop(child.wait());
 }
 
-fn command(home: &Path) -> Command {
+fn command(home: &Path, sip: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     let own = std::env::vars_os().map(|(name, _)| name);
     own.filter(|name| name.to_string_lossy().starts_with("CONFLOW_")).for_each(|name| {
         command.env_remove(name);
     });
-    let arguments = ["serve", "--http", "127.0.0.1:0", "--sip", "127.0.0.1:0"];
+    let arguments = ["serve", "--http", "127.0.0.1:0", "--sip", sip];
     command.args(arguments).current_dir(home).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
-/// The loopback address in a line.
-fn address(line: &str) -> SocketAddr {
-    let from = &line[line.find("127.0.0.1:").unwrap()..];
-    let is_address = |c: char| c.is_ascii_digit() || ".:".contains(c);
-    from.split(|c| !is_address(c)).next().unwrap().parse().unwrap()
+/// What stands behind these words.
+fn address(line: &str, words: &str) -> SocketAddr {
+    let (_, rest) = line.split_once(words).unwrap();
+    rest.split([' ', ',']).next().unwrap().parse().unwrap()
 }
 
 /// `anna` of `sip:anna@127.0.0.1`.
