@@ -24,7 +24,7 @@ const ROUNDS: usize = 30;
 const MIXED: usize = 100_000;
 
 fn main() {
-    say("ns for each member and tick     table       all      room     room / table");
+    say("ns for each member and tick     table       all      room     all / table");
     [10, 100, 1_000].into_iter().for_each(mix);
 }
 
@@ -47,10 +47,11 @@ fn mix(n_members: usize) {
         }
     }
     let (table, [all, room]) = (median(plain), ours.map(median));
-    let (ratio, met) = (room / table, verdict(all.max(room) <= 120.0));
+    let [all_met, room_met] = [all, room].map(|it| verdict(it <= 120.0));
+    let ratio = all / table;
     say(&format!(
-        "{n_members:5} members             {table:9.1} {all:9.1} {room:9.1}     {ratio:6.2} ×   \
-         P8, at most 120 ns: {met}"
+        "{n_members:5} members             {table:9.1} {all:9.1} {room:9.1}    {ratio:6.2} ×   \
+         P8, at most 120 ns: all {all_met}, room {room_met}"
     ));
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -28,14 +29,18 @@ struct Caller {
 
 /// A request that is not answered within this time is sent again (RFC 3261, T1).
 const T1: Duration = Duration::from_millis(500);
+/// A round takes seconds: this one is stuck.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+/// Has made its last call.
+const NOBODY: u32 = u32::MAX;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n";
 
-/// Makes so many calls, so many of them at once.
-pub(crate) fn call(to: SocketAddr, n_calls: u32, at_once: u32) -> Outcome {
+/// Makes the calls of these numbers, so many of them at once. A number is good for one call.
+pub(crate) fn call(to: SocketAddr, mut numbers: Range<u32>, at_once: usize) -> Outcome {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
     socket.connect(to).expect("loopback");
@@ -47,12 +52,14 @@ pub(crate) fn call(to: SocketAddr, n_calls: u32, at_once: u32) -> Outcome {
         socket.send(said.as_bytes()).expect("loopback takes it");
         Caller { number, is_leaving: false, said, said_at: now() }
     };
-    let mut callers: Vec<_> = (0..at_once).map(&mut begin).collect();
-    let (mut next, mut done, mut again) = (at_once, 0, 0);
+    let (n_calls, mut done, mut again) = (numbers.len(), 0, 0);
+    let mut callers: Vec<_> = numbers.by_ref().take(at_once).map(&mut begin).collect();
     let mut buffer = [0; 4_096];
     while done < n_calls {
         let Ok(len) = socket.recv(&mut buffer) else {
-            for caller in callers.iter_mut().filter(|it| T1 < it.said_at.elapsed()) {
+            assert!(begun.elapsed() < ROUND_MAX, "{done} of {n_calls} calls came to their end");
+            let late = |it: &&mut Caller| it.number != NOBODY && T1 < it.said_at.elapsed();
+            for caller in callers.iter_mut().filter(late) {
                 socket.send(caller.said.as_bytes()).expect("loopback takes it");
                 caller.said_at = now();
                 again += 1;
@@ -71,10 +78,9 @@ pub(crate) fn call(to: SocketAddr, n_calls: u32, at_once: u32) -> Outcome {
         };
         if reply.is_of_bye {
             done += 1;
-            caller.number = u32::MAX;
-            if next < n_calls {
-                *caller = begin(next);
-                next += 1;
+            caller.number = NOBODY;
+            if let Some(number) = numbers.next() {
+                *caller = begin(number);
             }
             continue;
         }

@@ -215,7 +215,7 @@ struct Shelf(Arc<Flow>);
 
 impl Shelf {
     fn new() -> Self {
-        let document = "<Response><Wait length='3600'/></Response>";
+        let document = "<Response><Speak>hello</Speak><Wait length='3600'/></Response>";
         Self(Arc::new(Flow::parse(document, Dialect::Vobiz).expect("a flow")))
     }
 }

@@ -18,10 +18,10 @@ pub(crate) struct Row {
     pub(crate) again: u32,
 }
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const CALLS: u32 = 10_000;
 const CALLS_BEFORE: u32 = 1_000;
-const AT_ONCE: u32 = 100;
+const AT_ONCE: usize = 100;
 
 impl Row {
     pub(crate) fn new(name: &'static str, start: fn() -> Machine) -> Self {
@@ -30,9 +30,9 @@ impl Row {
 
     fn round(&mut self) {
         let machine = (self.start)();
-        caller::call(machine.address, CALLS_BEFORE, AT_ONCE);
+        caller::call(machine.address, 0..CALLS_BEFORE, AT_ONCE);
         let before = machine.cpu();
-        let outcome = caller::call(machine.address, CALLS, AT_ONCE);
+        let outcome = caller::call(machine.address, CALLS_BEFORE..CALLS_BEFORE + CALLS, AT_ONCE);
         let cpu = machine.cpu() - before;
         machine.stop();
         self.again += outcome.again;

@@ -8,10 +8,11 @@ use std::{
 use rsipstack::{
     EndpointBuilder,
     dialog::{
+        DialogId,
         dialog::{Dialog, DialogState},
         dialog_layer::DialogLayer,
     },
-    sip::{Header, Method, Scheme, Uri},
+    sip::{Header, Method, Scheme, StatusCode, Uri},
     transport::{TransportLayer, udp::UdpConnection},
 };
 use socket2::SockRef;
@@ -54,6 +55,10 @@ pub async fn answer(ready: impl FnOnce(SocketAddr), description: &'static str) {
                     )
                     .expect("a sound INVITE");
                 tokio::spawn(async move { dialog.handle(&mut transaction).await });
+            } else if transaction.original.method == Method::Bye {
+                let id = DialogId::try_from(&transaction).expect("a sound BYE");
+                transaction.reply(StatusCode::OK).await.expect("a transaction");
+                layer.remove_dialog(&id);
             } else if let Some(mut dialog) = layer.match_dialog(&transaction) {
                 tokio::spawn(async move { dialog.handle(&mut transaction).await });
             }
