@@ -1,8 +1,9 @@
 //! One tick of a room, put to wire, beside the plainest mix there can be.
 //!
-//! Time per element is time per member and tick. `table` decodes, sums, subtracts, saturates and
-//! encodes for every member; `room` is the mixer with one in five talking, `all` with everybody
-//! talking at once.
+//! `table` decodes, sums, subtracts, saturates and encodes for every member; `room` is the mixer
+//! with one in five talking, `all` with everybody talking at once.
+
+mod measure;
 
 use std::hint::black_box;
 
@@ -10,47 +11,56 @@ use conflow::media::{
     g711::{FRAME, Law},
     mix::{Mixer, Settings, Slot},
 };
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use measure::{median, now, say, verdict};
 
 /// Frames that a member sends, over and over.
 const FRAMES: usize = 8;
 
 type Wire = [u8; FRAME];
 
-criterion_group!(benches, mix);
-criterion_main!(benches);
+/// Rounds of each, in turn.
+const ROUNDS: usize = 30;
+/// Members that are mixed in a round, over all its ticks.
+const MIXED: usize = 100_000;
 
-fn mix(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("mix");
-    for n_members in [10, 100, 1_000] {
-        group.throughput(Throughput::Elements(n_members as u64));
-        let id = |name| BenchmarkId::new(name, n_members);
+fn main() {
+    say("ns for each member and tick     table       all      room     all / table");
+    [10, 100, 1_000].into_iter().for_each(mix);
+}
 
-        let talking = voices(n_members, 1);
-        let mut out = vec![[0; FRAME]; n_members];
-        let mut table = Table::new(n_members);
-        let mut tick = 0;
-        group.bench_function(id("table"), |bencher| {
-            bencher.iter(|| {
-                tick += 1;
-                table.mix(talking.iter().map(|it| &it[tick % FRAMES]), &mut out);
+fn mix(n_members: usize) {
+    let mut out = vec![[0; FRAME]; n_members];
+    let (talking, calm) = (voices(n_members, 1), voices(n_members, 5));
+    let mut table = Table::new(n_members);
+    let mut rooms = [&talking, &calm].map(|voices| (Room::new(n_members), voices));
+    let (mut plain, mut ours) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        plain.push(round(n_members, |tick| {
+            table.mix(talking.iter().map(|it| &it[tick % FRAMES]), &mut out);
+            black_box(&out);
+        }));
+        for ((room, voices), took) in rooms.iter_mut().zip(&mut ours) {
+            took.push(round(n_members, |tick| {
+                room.mix(voices.iter().map(|it| &it[tick % FRAMES]), &mut out);
                 black_box(&out);
-            });
-        });
-
-        for (name, silent) in [("all", 1), ("room", 5)] {
-            let voices = voices(n_members, silent);
-            let mut room = Room::new(n_members);
-            group.bench_function(id(name), |bencher| {
-                bencher.iter(|| {
-                    tick += 1;
-                    room.mix(voices.iter().map(|it| &it[tick % FRAMES]), &mut out);
-                    black_box(&out);
-                });
-            });
+            }));
         }
     }
-    group.finish();
+    let (table, [all, room]) = (median(plain), ours.map(median));
+    let [all_met, room_met] = [all, room].map(|it| verdict(it <= 120.0));
+    let ratio = all / table;
+    say(&format!(
+        "{n_members:5} members             {table:9.1} {all:9.1} {room:9.1}    {ratio:6.2} ×   \
+         P8, at most 120 ns: all {all_met}, room {room_met}"
+    ));
+}
+
+/// Nanoseconds for each member and tick.
+fn round(n_members: usize, mut mix: impl FnMut(usize)) -> f64 {
+    let ticks = MIXED / n_members;
+    let begun = now();
+    (0..ticks).for_each(&mut mix);
+    begun.elapsed().as_secs_f64() * 1e9 / (ticks * n_members) as f64
 }
 
 /// Noise, as loud as speech for every `nth` member, as quiet as a line for the others.

@@ -1,8 +1,11 @@
 //! A leg in a conference, packet in to packet out, beside the plainest that could do it on the
-//! same sockets (P8); and how late the packets of a running plane are.
+//! same sockets (P8); how late the packets of a running plane are (P8); how soon a kick is heard
+//! (P11), and a word (P12).
 //!
-//! Time per element is time per leg and tick. `raw` receives, decodes, sums, subtracts, encodes and
-//! sends, and nothing else; `plane` is a tick of the media plane, in rooms of ten where all talk.
+//! `raw` receives, decodes, sums, subtracts, encodes and sends, and nothing else; `plane` is a tick
+//! of the media plane, in rooms of ten where all talk.
+
+mod measure;
 
 use std::{
     hint::black_box,
@@ -26,7 +29,7 @@ use conflow::{
         sdp::{Agreed, Direction, Payload},
     },
 };
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use measure::{median, now, say, verdict};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOM: usize = 10;
@@ -35,38 +38,39 @@ const LEGS: [usize; 2] = [100, 1_000];
 /// What one core is to carry (P8).
 const LEGS_LATE: [usize; 3] = [100, 1_000, 2_000];
 const RUN: Duration = Duration::from_secs(5);
-
-criterion_group!(benches, tick);
+/// As long as P8 has it.
+const RUN_MOST: Duration = Duration::from_secs(60);
 
 fn main() {
     memory();
-    benches();
-    LEGS_LATE.into_iter().for_each(lateness);
+    say("\none leg and tick, in ns         raw     plane     ratio");
+    LEGS.into_iter().for_each(tick);
+    say("");
+    // The longest part: `cargo bench --bench plane -- short` goes without.
+    if std::env::args().all(|it| it != "short") {
+        LEGS_LATE.into_iter().for_each(lateness);
+    }
     kicks();
     through();
 }
 
-fn tick(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("leg and tick");
-    group.sample_size(20);
-    for n_legs in LEGS {
-        group.throughput(Throughput::Elements(n_legs as u64));
-        let mut raw = Raw::new(n_legs);
-        group.bench_function(BenchmarkId::new("raw", n_legs), |bencher| {
-            bencher.iter_custom(|n| (0..n).map(|_| raw.tick()).sum());
-        });
-        drop(raw);
-        let mut bench = Bench::new(n_legs);
-        group.bench_function(BenchmarkId::new("plane", n_legs), |bencher| {
-            bencher.iter_custom(|n| (0..n).map(|_| bench.tick()).sum());
-        });
+/// Both in turn.
+fn tick(n_legs: usize) {
+    const ROUNDS: usize = 20;
+    const TICKS: u32 = 20;
+    let (mut raw, mut bench) = (Raw::new(n_legs), Bench::new(n_legs));
+    let nanos = |took: Duration| took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64;
+    let (mut raws, mut planes) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        raws.push(nanos((0..TICKS).map(|_| raw.tick()).sum()));
+        planes.push(nanos((0..TICKS).map(|_| bench.tick()).sum()));
     }
-    group.finish();
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench has the real clock")]
-fn now() -> Instant {
-    Instant::now()
+    let (raw, plane) = (median(raws), median(planes));
+    let ratio = plane / raw;
+    let met = verdict(ratio <= 2.0);
+    say(&format!(
+        "{n_legs:5} legs               {raw:9.0} {plane:9.0}    {ratio:6.2} ×   P8, at most 2 ×: {met}"
+    ));
 }
 
 /// The far end of a leg: it says noise, and takes what it is sent.
@@ -298,6 +302,8 @@ fn resident() -> usize {
 
 /// A plane in real time, with all its phones on a thread of their own.
 fn lateness(n_legs: usize) {
+    let is_most = n_legs == LEGS_LATE[LEGS_LATE.len() - 1];
+    let run = if is_most { RUN_MOST } else { RUN };
     let settings = Settings { threads: 1, ..Settings::default() };
     let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
     let phones = dial(&plane, n_legs);
@@ -307,18 +313,24 @@ fn lateness(n_legs: usize) {
     let gauges = plane.gauges();
     [&gauges.late, &gauges.done].into_iter().for_each(Histogram::clear);
     let sent = gauges.sent.load(Ordering::Relaxed);
-    thread::sleep(RUN);
-    let (ticks, sent) = (gauges.done.total(), gauges.sent.load(Ordering::Relaxed) - sent);
+    let begun = now();
+    thread::sleep(run);
+    let due = begun.elapsed().as_secs_f64() / TICK.as_secs_f64() * n_legs as f64;
+    let share = (gauges.sent.load(Ordering::Relaxed) - sent) as f64 / due * 100.0;
     talking.end();
-    let ms =
-        |share| [&gauges.late, &gauges.done].map(|it| it.quantile(share).as_secs_f64() * 1_000.0);
-    let expected = RUN.as_millis() as u64 / 20;
-    say(&format!("{n_legs} legs for {RUN:?}: {ticks} of {expected} ticks, {sent} packets sent"));
+    say(&format!("{n_legs} legs on one thread for {run:?}: {share:.2} % of the packets sent"));
     for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
-        let [late, done] = ms(share);
+        let [late, done] =
+            [&gauges.late, &gauges.done].map(|it| it.quantile(share).as_secs_f64() * 1_000.0);
         say(&format!(
-            "  {name}: tick begun after {late:.1} ms, last packet out after {done:.1} ms"
+            "  {name:5}: tick begun after {late:.1} ms, last packet out after {done:.1} ms"
         ));
+    }
+    if is_most {
+        let late = gauges.late.quantile(0.999);
+        let is_met = 99.95 <= share && late <= Duration::from_millis(5);
+        let met = verdict(is_met);
+        say(&format!("  P8, at least 99.95 % of the packets, p99.9 at most 5 ms late: {met}\n"));
     }
 }
 
@@ -357,9 +369,15 @@ fn kicks() {
         plane.send(Order::Stop { call });
     }
     talking.end();
-    print("kick ordered, of 1,000 legs", &mut ordered);
-    print("first frame of the next element", &mut first);
-    say(&format!("frames of the room after the order: {leaks} of {ROUNDS} kicks"));
+    let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);
+    let [_, p99, _] = print("  from order to first frame of what is next", &mut first);
+    say(&format!("  kicks after which a frame of the room was heard: {leaks} of {ROUNDS}"));
+    let met = verdict(leaks == 0 && most <= 20.0);
+    say(&format!("  P11, last frame of the room within 20 ms, none after the answer: {met}"));
+    say(&format!(
+        "  P11, next element's first frame p99 at most 40 ms: {}\n",
+        verdict(p99 <= 40.0)
+    ));
 }
 
 /// From a packet that comes in to the packet with its sound (P12).
@@ -402,16 +420,22 @@ fn through() {
         took.push(came.duration_since(begun));
         calls.into_iter().for_each(|call| _ = plane.close(call));
     }
-    print("packet in to packet out", &mut took);
+    let [p50, p99, _] = print("packet in to packet out", &mut took);
+    let met = verdict(p50 <= 50.0 && p99 <= 80.0);
+    say(&format!("  P12, p50 at most 50 ms, p99 at most 80 ms: {met}"));
 }
 
 /// Noise and beeps are louder than this, silence is not.
 const LOUD: u8 = 40;
 
-fn print(what: &str, took: &mut [Duration]) {
+/// The middle one, the 99th of 100, and the longest, in milliseconds.
+fn print(what: &str, took: &mut [Duration]) -> [f64; 3] {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
-    say(&format!("{what}: p50 {:.3} ms, p99 {:.3} ms, most {:.3} ms", at(50), at(99), at(100)));
+    let figures = [at(50), at(99), at(100)];
+    let [p50, p99, most] = figures;
+    say(&format!("{what}: p50 {p50:.3} ms, p99 {p99:.3} ms, most {most:.3} ms"));
+    figures
 }
 
 /// A thousand legs that hear and are heard (P3).
@@ -422,9 +446,4 @@ fn memory() {
     let kib = resident().saturating_sub(before) / N_LEGS;
     say(&format!("memory of a leg, its room and its phone: {kib} KiB"));
     drop(bench);
-}
-
-#[expect(clippy::print_stdout, reason = "a bench prints what it measures")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -212,6 +212,8 @@ fn visit(folder: &Path, each: &mut dyn FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
+            // What a package of its own has been built into.
+            true if path.ends_with("target") => {}
             true => visit(&path, each),
             false => fs::read_to_string(&path).into_iter().for_each(|text| each(&path, &text)),
         }

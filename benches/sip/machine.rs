@@ -1,0 +1,231 @@
+//! Machines that answer calls, each on one thread of its own: ours, and the plainest there can be.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use conflow::{
+    actor::{
+        house::{self, House, Tasks},
+        reception::{self, Reception},
+    },
+    conference,
+    flow::{Fetched, Flow, Missing},
+    ids::{CallId, Dialect, RoomId},
+    library::{Done, Fetch, Library, LocalFlow},
+    media::{
+        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
+        Report,
+        legs::{LegSummary, Legs, NoPort, Session},
+        sip::{Driver, Secret, Settings, Sip, throttle::Rate},
+    },
+    numbers::Numbers,
+    store::marks::Volatile,
+};
+use socket2::SockRef;
+use tokio::{runtime::Builder, sync::oneshot};
+
+/// Where to say that calls are taken in, and at which address.
+pub(crate) type Ready = mpsc::Sender<SocketAddr>;
+
+/// A machine that runs.
+pub(crate) struct Machine {
+    /// Where it is called.
+    pub(crate) address: SocketAddr,
+    times: PathBuf,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+impl Machine {
+    /// Starts one, on a thread with a runtime that has no other.
+    pub(crate) fn start<S: AsyncFnOnce(Ready) + Send + 'static>(serve: S) -> Self {
+        let (ready, readied) = mpsc::channel();
+        let (named, name) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            let own = fs::read_link("/proc/thread-self").expect("this is Linux");
+            named.send(PathBuf::from("/proc").join(own).join("schedstat")).expect("a listener");
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(ready) => {}
+                    _ = stopped => {}
+                }
+            });
+            // Calls that are live are not to be dropped: there are none by now.
+            runtime.shutdown_background();
+        });
+        let (times, address) = (name.recv().expect("it runs"), readied.recv().expect("it runs"));
+        Self { address, times, stop, thread }
+    }
+
+    /// How long its thread has been on a processor.
+    pub(crate) fn cpu(&self) -> Duration {
+        let text = fs::read_to_string(&self.times).expect("it runs");
+        let nanos = text.split(' ').next().and_then(|it| it.parse().ok());
+        Duration::from_nanos(nanos.expect("time on the processor, in nanoseconds"))
+    }
+
+    pub(crate) fn stop(self) {
+        self.stop.send(()).expect("it runs");
+        self.thread.join().expect("it does not fail");
+    }
+}
+
+/// The ceiling: no transactions, no dialogs, no timers; headers are echoed, the rest is fixed.
+pub(crate) async fn echo(ready: Ready) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
+    socket.set_nonblocking(true).expect("it is a socket");
+    let socket = tokio::net::UdpSocket::from_std(socket).expect("a runtime");
+    let local = socket.local_addr().expect("it is bound");
+    ready.send(local).expect("a listener");
+    let mut buffer = [0; 4_096];
+    loop {
+        let Ok((len, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let text = std::str::from_utf8(&buffer[..len]).expect("text");
+        if text.starts_with("ACK") {
+            continue;
+        }
+        let (head, _) = text.split_once("\r\n\r\n").expect("a message");
+        let mut reply = String::with_capacity(1_024);
+        reply.push_str("SIP/2.0 200 OK\r\n");
+        for line in head.lines().skip(1) {
+            if ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|it| line.starts_with(it)) {
+                reply.push_str(line);
+                if line.starts_with("To") && !line.contains(";tag=") {
+                    reply.push_str(";tag=t");
+                }
+                reply.push_str("\r\n");
+            }
+        }
+        reply.push_str(&format!("Contact: <sip:{local}>\r\n"));
+        let body = if text.starts_with("INVITE") { ANSWER } else { "" };
+        reply.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        // A full buffer is a loss like any other.
+        let _ = socket.try_send_to(reply.as_bytes(), from);
+    }
+}
+
+/// What a machine that knows no offers answers.
+pub(crate) const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+    m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+    a=fmtp:101 0-15\r\na=sendrecv\r\n";
+
+/// Our signalling, with somebody behind it who answers at once.
+pub(crate) async fn signalling(ready: Ready) {
+    let (sip, driver) = bind();
+    ready.send(sip.addresses()[0]).expect("a listener");
+    driver.run(Arc::new(Prompt(sip))).await;
+}
+
+/// Our signalling, and the engine: each call begins a flow, which answers it and waits.
+pub(crate) async fn engine(ready: Ready) {
+    let (sip, driver) = bind();
+    let room_last = AtomicU64::new(0);
+    let links = house::Links {
+        media: sip.clone(),
+        library: Arc::new(Shelf::new()),
+        member_ids: Arc::new(Volatile::default()),
+        room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
+        trace: Box::new(drop),
+        stage: Box::new(Tasks),
+    };
+    let house = House::new(conference::Settings::default(), links);
+    let settings = reception::Settings {
+        numbers: Numbers::default(),
+        accounts: BTreeMap::new(),
+        call_time_limit: Duration::from_secs(14_400),
+    };
+    let reception = Arc::new(Reception::new(house, Arc::new(Shelf::new()), settings));
+    ready.send(sip.addresses()[0]).expect("a listener");
+    driver.run(reception).await;
+}
+
+fn bind() -> (Arc<Sip>, Driver) {
+    let settings = Settings {
+        bind: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        loopback_account: Some("MA1".parse().expect("a name")),
+        // One address makes all the calls.
+        rate_trusted: Rate { per_second: 1_000_000, burst: 1_000_000 },
+        ..Settings::default()
+    };
+    let (legs, plane) = (Arc::new(Nowhere), Arc::new(Nowhere));
+    let (sip, driver) = Sip::bind(settings, legs, plane, Secret([7; 32])).expect("a port is free");
+    (Arc::new(sip), driver)
+}
+
+/// Answers at once, and hangs up when the caller has.
+struct Prompt(Arc<Sip>);
+
+impl Prompt {
+    fn order(&self, order: Order) {
+        self.0.send(order);
+    }
+}
+
+impl Exchange for Prompt {
+    fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
+        self.order(Order::Answer { call: arrival.call });
+        Ok(())
+    }
+
+    fn report(&self, Report { call, heard }: Report) {
+        if heard == Heard::HungUp {
+            let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
+            self.order(Order::End { call, ending });
+        }
+    }
+}
+
+/// No sound.
+struct Nowhere;
+
+impl Backend for Nowhere {
+    fn send(&self, _: Order) {}
+}
+
+impl Legs for Nowhere {
+    fn open(&self, _: CallId, local: IpAddr) -> Result<SocketAddr, NoPort> {
+        Ok(SocketAddr::new(local, 20_000))
+    }
+
+    fn agree(&self, _: CallId, _: Session) {}
+
+    fn close(&self, _: CallId) -> LegSummary {
+        LegSummary::default()
+    }
+}
+
+/// One flow for all.
+struct Shelf(Arc<Flow>);
+
+impl Shelf {
+    fn new() -> Self {
+        let document = "<Response><Speak>hello</Speak><Wait length='3600'/></Response>";
+        Self(Arc::new(Flow::parse(document, Dialect::Vobiz).expect("a flow")))
+    }
+}
+
+impl Library for Shelf {
+    fn fetch(&self, fetch: Fetch, done: Done) {
+        done(fetch, Err(Missing::Unreachable("there is none".into())));
+    }
+
+    fn local(&self, _: &LocalFlow) -> Option<Fetched> {
+        Some(Ok(self.0.clone()))
+    }
+}
