@@ -6,7 +6,12 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 
-const { CLIENT_URL: URL, CLIENT_ID: AUTH_ID, CLIENT_TOKEN: TOKEN, CLIENT_FLOWS: FLOWS } = process.env;
+const {
+  CLIENT_URL: URL,
+  CLIENT_ID: AUTH_ID,
+  CLIENT_TOKEN: TOKEN,
+  CLIENT_FLOWS: FLOWS,
+} = process.env;
 
 // What has to happen by itself, happens within a second; a slow machine takes longer.
 const WAIT_MAX_MS = 10_000;
@@ -98,19 +103,31 @@ class Phone {
 
   // Waits until it hears this; gives back itself.
   async until(words) {
-    await wait(`to hear ${words}`, () => this.hears(), (hears) => hears === words);
+    await wait(
+      `to hear ${words}`,
+      () => this.hears(),
+      (hears) => hears === words,
+    );
     return this;
   }
 
   // Waits until it has heard this, whatever it hears now.
   async hasHeard(words) {
-    await wait(`to have heard ${words}`, () => this.heard(), (heard) => heard.includes(words));
+    await wait(
+      `to have heard ${words}`,
+      () => this.heard(),
+      (heard) => heard.includes(words),
+    );
     return true;
   }
 
   // Waits until its call is over; gives back all that it has heard.
   async ended() {
-    await wait('for the end', () => this.look(), (it) => it.state === 'completed');
+    await wait(
+      'for the end',
+      () => this.look(),
+      (it) => it.state === 'completed',
+    );
     return this.heard();
   }
 }
@@ -129,7 +146,9 @@ async function wait(what, look, isGood) {
     const seen = await look();
     if (isGood(seen)) return;
     if (Date.now() > end) throw new Error(`waited too long ${what}, but ${JSON.stringify(seen)}`);
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 10);
+    });
   }
 }
 
@@ -139,7 +158,8 @@ async function ask(method, below, body) {
     headers: { 'X-Auth-ID': AUTH_ID, 'X-Auth-Token': TOKEN, 'Content-Type': 'application/json' },
     body: body && JSON.stringify(body),
   });
-  if (!answer.ok) throw new Error(`${method} Phone/${below}: ${answer.status} ${await answer.text()}`);
+  if (!answer.ok)
+    throw new Error(`${method} Phone/${below}: ${answer.status} ${await answer.text()}`);
   const words = await answer.text();
   return words && JSON.parse(words);
 }

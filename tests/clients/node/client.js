@@ -19,7 +19,4 @@ const create = axios.create;
 axios.create = (...config) => aim(create.apply(axios, config));
 aim(axios);
 
-new Bench('plivo-node').run(
-  ...require('./conferences.js'),
-  ...require('./documents.js'),
-);
+new Bench('plivo-node').run(...require('./conferences.js'), ...require('./documents.js'));

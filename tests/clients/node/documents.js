@@ -18,37 +18,49 @@ const says = (name, text) => write(name, (it) => it.addSpeak(text));
 async function conferenceAttributes(bench) {
   says('left', 'You have left by the star.');
   const left = 'speech You have left by the star.';
-  const name = write('attributes', (it) => it.addConference('attributes', {
-    muted: true,
-    beep: false,
-    enterSound: 'beep:1',
-    exitSound: 'beep:2',
-    startConferenceOnEnter: true,
-    endConferenceOnExit: false,
-    stayAlone: true,
-    waitSound: 'sound:hold',
-    maxMembers: 2,
-    record: false,
-    recordWhenAlone: false,
-    recordFileFormat: 'wav',
-    timeLimit: 600,
-    hangupOnStar: true,
-    action: 'flow:left',
-    method: 'GET',
-    redirect: true,
-    callbackUrl: 'http://127.0.0.1:9/conference',
-    callbackMethod: 'POST',
-    digitsMatch: '1,22',
-    floorEvent: true,
-    relayDTMF: true,
-  }));
+  const name = write('attributes', (it) =>
+    it.addConference('attributes', {
+      muted: true,
+      beep: false,
+      enterSound: 'beep:1',
+      exitSound: 'beep:2',
+      startConferenceOnEnter: true,
+      endConferenceOnExit: false,
+      stayAlone: true,
+      waitSound: 'sound:hold',
+      maxMembers: 2,
+      record: false,
+      recordWhenAlone: false,
+      recordFileFormat: 'wav',
+      timeLimit: 600,
+      hangupOnStar: true,
+      action: 'flow:left',
+      method: 'GET',
+      redirect: true,
+      callbackUrl: 'http://127.0.0.1:9/conference',
+      callbackMethod: 'POST',
+      digitsMatch: '1,22',
+      floorEvent: true,
+      relayDTMF: true,
+    }),
+  );
   const first = await (await Phone.dial(name)).until('wait sound:hold');
-  bench.check('Conference: enterSound, then waitSound while alone', (await first.heard())[0], 'beep');
+  bench.check(
+    'Conference: enterSound, then waitSound while alone',
+    (await first.heard())[0],
+    'beep',
+  );
   const second = await (await Phone.dial(name)).until('room attributes');
   const { members } = await conferences.get('attributes');
-  bench.check('Conference: muted', members.map((member) => member.muted), [true, true]);
+  bench.check(
+    'Conference: muted',
+    members.map((member) => member.muted),
+    [true, true],
+  );
   const third = await Phone.dial(name);
-  bench.check('Conference: maxMembers, the third goes on with the action', await third.ended(), [left]);
+  bench.check('Conference: maxMembers, the third goes on with the action', await third.ended(), [
+    left,
+  ]);
   await second.press('*');
   bench.check('Conference: hangupOnStar and action', (await second.ended()).at(-1), left);
   await conferences.hangup('attributes');
@@ -72,8 +84,11 @@ async function conferenceStartAndEnd(bench) {
   bench.check('Conference: the keys are heard', await host.hasHeard('sound dtmf:5'), true);
   const { members } = await conferences.get('panel');
   await conferences.kickMember('panel', members.find((it) => it.callUuid === host.uuid).memberId);
-  bench.check('Conference: endConferenceOnExit, all are out at once', [await host.hears(), await guest.hears()],
-    ['speech You have ended it.', 'speech The panel is over.']);
+  bench.check(
+    'Conference: endConferenceOnExit, all are out at once',
+    [await host.hears(), await guest.hears()],
+    ['speech You have ended it.', 'speech The panel is over.'],
+  );
 }
 
 async function getDigits(bench) {
@@ -103,8 +118,11 @@ async function getDigits(bench) {
   const thanks = ['speech Your PIN?', 'speech Thank you for the digits.'];
   bench.check('GetDigits: keys end the prompts, the action follows', await typing.ended(), thanks);
   const prompts = ['speech Your PIN?', 'sound sound:hold', 'beep'];
-  bench.check('GetDigits: retries, then the next element', await silent.ended(),
-    [...prompts, ...prompts, 'speech No digits.']);
+  bench.check('GetDigits: retries, then the next element', await silent.ended(), [
+    ...prompts,
+    ...prompts,
+    'speech No digits.',
+  ]);
 }
 
 async function getInput(bench) {
@@ -135,8 +153,10 @@ async function getInput(bench) {
   });
   const phone = await (await Phone.dial(name)).until('speech Press any key.');
   await phone.press('7');
-  bench.check('GetInput: one key, then the action', await phone.ended(),
-    ['speech Press any key.', 'speech Thank you for the input.']);
+  bench.check('GetInput: one key, then the action', await phone.ended(), [
+    'speech Press any key.',
+    'speech Thank you for the input.',
+  ]);
 }
 
 async function speak(bench) {
@@ -156,9 +176,15 @@ async function speak(bench) {
     it.addSpeak('Grüße & Küsse <3', { loop: 2 });
   });
   const greeting = 'speech Grüße & Küsse <3';
-  bench.check('Speak: SSML is read as its text, loop, characters that XML escapes',
+  bench.check(
+    'Speak: SSML is read as its text, loop, characters that XML escapes',
     await (await Phone.dial(name)).ended(),
-    ['speech Dear Anna, you bonjour A paragraph. A sentence. pecan loud 12 WHO read', greeting, greeting]);
+    [
+      'speech Dear Anna, you bonjour A paragraph. A sentence. pecan loud 12 WHO read',
+      greeting,
+      greeting,
+    ],
+  );
 }
 
 async function theOthers(bench) {
@@ -178,8 +204,13 @@ async function theOthers(bench) {
   bench.check('PreAnswer: not answered yet', (await phone.look()).state, 'ringing');
   const hello = 'sound https://example.com/hello.mp3';
   const found = (await phone.ended()).filter((text) => !text.includes('dtmf'));
-  bench.check('PreAnswer, Play, DTMF, Wait, Redirect: in their order', found,
-    ['speech It rings.', 'sound sound:ring', hello, hello, 'speech You have been redirected.']);
+  bench.check('PreAnswer, Play, DTMF, Wait, Redirect: in their order', found, [
+    'speech It rings.',
+    'sound sound:ring',
+    hello,
+    hello,
+    'speech You have been redirected.',
+  ]);
 
   write('busy', (it) => {
     it.addHangup({ reason: 'busy' });
@@ -190,4 +221,11 @@ async function theOthers(bench) {
   bench.check('Hangup: reason', (await busy.look()).hangup_cause_name, 'Busy Line');
 }
 
-module.exports = [conferenceAttributes, conferenceStartAndEnd, getDigits, getInput, speak, theOthers];
+module.exports = [
+  conferenceAttributes,
+  conferenceStartAndEnd,
+  getDigits,
+  getInput,
+  speak,
+  theOthers,
+];

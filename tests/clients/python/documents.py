@@ -37,9 +37,13 @@ class Documents:
 
     def a_changed_document(self, bench):
         self.says("changing", "Before.")
-        bench.check("document: the next call runs it", Phone("changing").ended(), ["speech Before."])
+        bench.check(
+            "document: the next call runs it", Phone("changing").ended(), ["speech Before."]
+        )
         self.says("changing", "After.")
-        bench.check("document: when it has changed, too", Phone("changing").ended(), ["speech After."])
+        bench.check(
+            "document: when it has changed, too", Phone("changing").ended(), ["speech After."]
+        )
 
     def conference_attributes(self, bench):
         self.says("left", "You have left by the star.")
@@ -76,11 +80,14 @@ class Documents:
         third = Phone(name)
         bench.check(
             "Conference: maxMembers, the third goes on with the action",
-            third.ended(), ["speech You have left by the star."],
+            third.ended(),
+            ["speech You have left by the star."],
         )
         second.press("*")
         found = second.until("speech You have left by the star.").ended()[-1]
-        bench.check("Conference: hangupOnStar and action", found, "speech You have left by the star.")
+        bench.check(
+            "Conference: hangupOnStar and action", found, "speech You have left by the star."
+        )
         first.until("wait sound:hold")
         bench.check("Conference: exitSound", "beep" in first.heard()[-3:], True)
         self.conferences.hangup("attributes")
@@ -96,7 +103,9 @@ class Documents:
         flow("host", host.to_string())
 
         guests = [Phone("guest").until("wait sound:ring") for _ in range(2)]
-        bench.check("Conference: startConferenceOnEnter, guests wait", len(self.members("panel")), 2)
+        bench.check(
+            "Conference: startConferenceOnEnter, guests wait", len(self.members("panel")), 2
+        )
         host = Phone("host").until("room panel")
         for phone in guests:
             phone.until("room panel")
@@ -203,8 +212,20 @@ class Documents:
         flow("speak", document.to_string())
 
         found = Phone("speak").ended()
-        words = ["Dear", "Anna,", "you", "bonjour", "A paragraph.", "A sentence.", "pecan", "loud", "read"]
-        bench.check("Speak: SSML is read as its text", [it for it in words if it not in found[0]], [])
+        words = [
+            "Dear",
+            "Anna,",
+            "you",
+            "bonjour",
+            "A paragraph.",
+            "A sentence.",
+            "pecan",
+            "loud",
+            "read",
+        ]
+        bench.check(
+            "Speak: SSML is read as its text", [it for it in words if it not in found[0]], []
+        )
         expected = ["speech Grüße & Küsse <3"] * 2
         bench.check("Speak: loop, and characters that XML escapes", found[1:], expected)
 
@@ -221,10 +242,20 @@ class Documents:
         document.add_speak("Never heard.")
         name = flow("others", document.to_string())
         phone = Phone(name)
-        bench.check("PreAnswer: not answered yet", phone.until("speech It rings.").look()["state"], "ringing")
+        bench.check(
+            "PreAnswer: not answered yet",
+            phone.until("speech It rings.").look()["state"],
+            "ringing",
+        )
         hello = "sound https://example.com/hello.mp3"
         found = [text for text in phone.ended() if "dtmf" not in text]
-        expected = ["speech It rings.", "sound sound:ring", hello, hello, "speech You have been redirected."]
+        expected = [
+            "speech It rings.",
+            "sound sound:ring",
+            hello,
+            hello,
+            "speech You have been redirected.",
+        ]
         bench.check("PreAnswer, Play, DTMF, Wait, Redirect: in their order", found, expected)
 
         document = self.response().add_hangup(reason="busy")
@@ -236,7 +267,9 @@ class Documents:
         document.add_speak("You have one second. ", loop=0)
         phone = Phone(flow("schedule", document.to_string()))
         found = set(phone.ended())
-        bench.check("Hangup: schedule, the flow goes on until then", found, {"speech You have one second."})
+        bench.check(
+            "Hangup: schedule, the flow goes on until then", found, {"speech You have one second."}
+        )
 
     def silent_callers(self, bench):
         for what, phone, expected in self.silent:

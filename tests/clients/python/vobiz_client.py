@@ -7,7 +7,9 @@ from bench import URL, Bench
 from documents import Documents
 
 # The SDK has no option for another host.
-assert hasattr(vobiz.rest.client, "VOBIZ_API_BASE_URI"), "the SDK has no VOBIZ_API_BASE_URI any more"
+assert hasattr(
+    vobiz.rest.client, "VOBIZ_API_BASE_URI"
+), "the SDK has no VOBIZ_API_BASE_URI any more"
 vobiz.rest.client.VOBIZ_API_BASE_URI = f"{URL}/api/v1/Account"
 
 conferences = vobiz_conferences.Conferences()

@@ -54,7 +54,11 @@ class Conferences:
         found = (room.conference_name, room.conference_member_count, room.members[0].member_id)
         bench.check("get: name, count, member", found, ("Küche 1", "4", one))
 
-        for who, count, what in [(two, 1, "one"), (f"{three},{one}", 2, "a list"), ("all", 1, "all")]:
+        for who, count, what in [
+            (two, 1, "one"),
+            (f"{three},{one}", 2, "a list"),
+            ("all", 1, "all"),
+        ]:
             before = [phone.hears() for phone in phones].count(OUT)
             answer = self.member_kick("Küche 1", who)
             found = [phone.hears() for phone in phones].count(OUT) - before
@@ -78,7 +82,9 @@ class Conferences:
         bench.check("play", found, ("play started", "sound https://example.com/a.mp3"))
         self.member("DELETE", "controls", one, "Play")
         bench.check("play: stopped at once", phone.hears(), "room controls")
-        answer = self.member("POST", "controls", f"{one},{two}", "Speak", text="Hello, you two. " * 9)
+        answer = self.member(
+            "POST", "controls", f"{one},{two}", "Speak", text="Hello, you two. " * 9
+        )
         found = (answer.message, answer.member_id, other.hears().startswith("speech Hello"))
         bench.check("speak", found, ("speak started", f"{one},{two}", True))
         self.member("DELETE", "controls", f"{one},{two}", "Speak")
@@ -95,11 +101,15 @@ class Conferences:
             ("a wrong token", AuthenticationError, "wrong credentials", Conferences("wrong").list),
             ("no such room", ResourceNotFoundError, "conference not found", lambda: self.get("no")),
             (
-                "no such member", ResourceNotFoundError, "member not found",
+                "no such member",
+                ResourceNotFoundError,
+                "member not found",
                 lambda: self.member_kick("here", "999999"),
             ),
             (
-                "speak without a text", ValidationError, "text: missing",
+                "speak without a text",
+                ValidationError,
+                "text: missing",
                 lambda: self.member("POST", "here", one, "Speak"),
             ),
         ]:
