@@ -159,8 +159,8 @@ def hang_up(bench):
     by_api = ("completed", "API Request")
 
     answer = conferences.member_hangup("end", names[0])
-    found = (answer, how(phones[0].look()), phones[0].hears())
-    bench.check("hang up: one has ended at once", found, (None, by_api, "room end"))
+    found = (answer, how(phones[0].look()), phones[0].heard())
+    bench.check("hang up: one has ended at once", found, (None, by_api, ["room end"]))
     conferences.member_hangup("end", f"{names[1]},{names[2]}")
     found = [how(phone.look()) for phone in phones[1:]]
     bench.check("hang up: a list has ended at once", found[:2], [by_api] * 2)
