@@ -8,12 +8,13 @@ import os
 import sys
 import time
 import traceback
+import urllib.error
 import urllib.request
 
-URL = os.environ["CONFLOW_URL"]
-AUTH_ID = os.environ["CONFLOW_ID"]
-TOKEN = os.environ["CONFLOW_TOKEN"]
-FLOWS = os.environ["CONFLOW_FLOWS"]
+URL = os.environ["CLIENT_URL"]
+AUTH_ID = os.environ["CLIENT_ID"]
+TOKEN = os.environ["CLIENT_TOKEN"]
+FLOWS = os.environ["CLIENT_FLOWS"]
 
 # What has to happen by itself, happens within a second; a slow machine takes longer.
 WAIT_MAX = 10
@@ -46,8 +47,9 @@ class Bench:
             try:
                 section(self)
             except Exception:
-                traceback.print_exc(file=sys.stdout)
+                traceback.print_exc(limit=3, file=sys.stdout)
                 self._line(False, section.__name__, "it broke off")
+        Phone.hang_up_all()
         print(f"{self.name}: {self.passed} passed, {self.failed} failed", flush=True)
         sys.exit(0 if self.passed and not self.failed else 1)
 
@@ -60,8 +62,20 @@ class Bench:
 class Phone:
     """A simulated phone, as `POST /sim/v1/…/Phone/` makes it."""
 
+    dialled = []
+
     def __init__(self, to, **more):
         self.uuid = _ask("POST", "", {"to": to, **more})["call_uuid"]
+        self.dialled.append(self)
+
+    @classmethod
+    def hang_up_all(cls):
+        """So that the server has nobody to say goodbye to."""
+        for phone in cls.dialled:
+            try:
+                _ask("DELETE", f"{phone.uuid}/")
+            except urllib.error.HTTPError as error:
+                assert error.code == 409, f"only a call that has ended cannot be ended: {error}"
 
     def look(self):
         """What is told of it: its state, its timeline."""

@@ -3,8 +3,8 @@
 import plivo.rest.client
 
 import plivo_conferences
-import plivo_documents
 from bench import URL, Bench
+from documents import Documents
 
 # The SDK has no option for another host.
 for name in (
@@ -16,4 +16,5 @@ for name in (
     assert hasattr(plivo.rest.client, name), f"the SDK has no {name} any more"
     setattr(plivo.rest.client, name, f"{URL}/v1/Account")
 
-Bench("plivo-python").run(*plivo_conferences.SECTIONS, *plivo_documents.SECTIONS)
+documents = Documents(plivo.plivoxml, plivo_conferences.conferences)
+Bench("plivo-python").run(*plivo_conferences.SECTIONS, *documents.sections())
