@@ -30,7 +30,7 @@ use conflow::{
         sip::{Driver, Secret, Settings, Sip, throttle::Rate},
     },
     numbers::Numbers,
-    store::marks::Volatile,
+    store::{marks::Volatile, memory::Ledger},
 };
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};
@@ -150,7 +150,8 @@ pub(crate) async fn engine(ready: Ready) {
         accounts: BTreeMap::new(),
         call_time_limit: Duration::from_secs(14_400),
     };
-    let reception = Arc::new(Reception::new(house, Arc::new(Shelf::new()), settings));
+    let records = Arc::new(Ledger::default());
+    let reception = Arc::new(Reception::new(house, Arc::new(Shelf::new()), records, settings));
     ready.send(sip.addresses()[0]).expect("a listener");
     driver.run(reception).await;
 }
