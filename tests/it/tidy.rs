@@ -27,7 +27,6 @@ const FLOORS: &[(u8, &str)] = &[
     (TOOLS, "library"),
     (TOOLS, "sound"),
     (TOOLS, "store"),
-    (2, "media/legs"),
     (ADAPTERS, "media/plane"),
     (ADAPTERS, "callback"),
     (ADAPTERS, "library/web"),
