@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | 0 words | [`ids`] | are used by all |
 //! | 1 ports | [`media`], [`store`], [`library`] | say what the world must do |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`directory`], [`numbers`] beside | decide: time is an argument, there is no IO, no clock, no tokio |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`directory`], [`group`], [`numbers`] beside | decide: time is an argument, there is no IO, no clock, no tokio |
 //! | 3 tools and adapters | [`accounts`], [`library::folder`], [`store::marks`], [`media::sim`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`] | speak to callers |
@@ -36,8 +36,10 @@ pub mod call;
 pub mod cli;
 pub mod conference;
 pub mod config;
+pub mod credentials;
 pub mod directory;
 pub mod flow;
+pub mod group;
 pub mod ids;
 pub mod library;
 pub mod media;

@@ -17,6 +17,7 @@ const FLOORS: &[(u8, &str)] = &[
     (4, "numbers"),
     (5, "conference"),
     (TOOLS, "accounts"),
+    (TOOLS, "credentials"),
     (TOOLS, "fetch"),
     (TOOLS, "library"),
     (TOOLS, "sound"),
