@@ -88,6 +88,12 @@ impl Memberships {
         (self.clock)()
     }
 
+    /// Every account that has people or groups.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let state = self.state.lock();
+        state.asleep.keys().chain(state.awake.keys()).cloned().collect()
+    }
+
     /// A number that no group has or had.
     pub fn new_group(&self) -> GroupId {
         let mut state = self.state.lock();

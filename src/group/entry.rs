@@ -15,7 +15,8 @@ impl Groups {
         let (id, creator) = (head.id, head.creator);
         let name = Which::Name(head.name.clone());
         let external_id = head.external_id.clone().map(Which::ExternalId);
-        if self.find_open(&name).is_ok() || external_id.is_some_and(|it| self.find(&it).is_ok()) {
+        let is_known = self.groups.contains_key(&id) || self.find_open(&name).is_ok();
+        if is_known || external_id.is_some_and(|it| self.find(&it).is_ok()) {
             return Err(Refusal::NameTaken);
         }
         if let Some(creator) = creator {

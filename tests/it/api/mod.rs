@@ -2,6 +2,6 @@
 
 mod conferences;
 mod errors;
-mod office;
+pub(crate) mod office;
 mod phones;
 mod server;
