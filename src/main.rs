@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, serve::Serve},
+    cli::{self, Command, serve::Serve, user::User},
     config::Config,
     speech::pico,
 };
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Serve(flags) => serve(*flags),
+        Command::User(user) => people(*user),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,4 +53,10 @@ fn serve(flags: Serve) -> Result<()> {
     mem::forget(runtime);
     drop(log);
     done
+}
+
+fn people(user: User) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the system has no threads for it")?;
+    runtime.block_on(app::people::user(user, &mut io::stdout().lock()))
 }

@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod conference;
+pub mod group;
 pub mod house;
 pub mod journal;
 pub mod reception;

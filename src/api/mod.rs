@@ -9,6 +9,7 @@
 mod auth;
 mod body;
 mod failure;
+pub mod groups;
 mod limit;
 mod ops;
 mod path;
@@ -97,12 +98,18 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Api {
     desk: Arc<Desk>,
+    groups: Option<Arc<groups::Hall>>,
 }
 
 impl Api {
     /// Opens the API.
     pub fn new(links: Links, settings: Settings) -> Self {
-        Self { desk: Arc::new(Desk::new(links, settings)) }
+        Self { desk: Arc::new(Desk::new(links, settings)), groups: None }
+    }
+
+    /// The same, with the groups' dialects beside the voice API.
+    pub fn with_groups(self, groups: groups::Hall) -> Self {
+        Self { groups: Some(Arc::new(groups)), ..self }
     }
 
     /// What every dialect can reach.
@@ -125,7 +132,13 @@ impl Api {
         let now_ = now.into_std();
         let visit = Visit { api_id, now: now_, peer, method, path, query, headers, body };
 
-        let answer = AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await;
+        let groups = self.groups.as_ref().zip(groups::Vendor::of(path));
+        let answer = match groups {
+            Some((hall, vendor)) => {
+                Ok(Ok(hall.answer(vendor, head.uri.query(), path, visit).await))
+            }
+            None => AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await,
+        };
         let dialect = dialect_of(path);
         let response = answer
             .unwrap_or(Err(Failure::Fault))

@@ -3,6 +3,7 @@
 pub mod phones;
 pub mod serve;
 pub mod settings;
+pub mod user;
 
 use std::{env, ffi::OsString};
 
@@ -25,6 +26,9 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
+    #[command(subcommand)]
+    User(Box<user::User>),
     /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
     /// this itself, one process for a text, since the built-in voices are C and may run for ever.
     #[command(name = READ_ALOUD, hide = true)]

@@ -4,6 +4,9 @@ pub mod folder;
 pub mod marks;
 pub mod memory;
 pub mod repeats;
+pub mod rows;
+pub mod rows_memory;
+pub mod sqlite;
 
 use std::{sync::Arc, time::Instant};
 

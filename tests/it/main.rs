@@ -18,6 +18,7 @@ mod fuzz_flow;
 mod fuzz_media;
 #[path = "../fuzz/sip.rs"]
 mod fuzz_sip;
+mod groups;
 mod harness;
 mod loops;
 mod media_jitter;

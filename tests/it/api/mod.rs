@@ -5,7 +5,7 @@ mod calls;
 mod conferences;
 mod errors;
 mod events;
-mod office;
+pub(crate) mod office;
 mod phones;
 mod receiver;
 mod server;

@@ -1,0 +1,277 @@
+//! The membership actor: one writer per account. Nobody hears of a change before it is durable.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    group::{
+        Ask, At, Audit, Ban, Change, Done, GroupId, Head, Member, Person, PersonId, Refusal,
+        state::Groups,
+    },
+    ids::AccountId,
+    store::rows::{Row, Rows, RowsError, Table, Write},
+};
+
+/// The groups of every account.
+pub struct Memberships {
+    records: Arc<dyn Rows>,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// Tells the time of day: groups outlive the process, so its own clock will not do.
+pub type Clock = Box<dyn Fn() -> At + Send + Sync>;
+
+struct State {
+    /// As they were at the start, until somebody asks.
+    asleep: BTreeMap<AccountId, Groups>,
+    awake: BTreeMap<AccountId, mpsc::Sender<Item>>,
+    last_person: u64,
+    last_group: u64,
+}
+
+struct Item {
+    at: At,
+    ask: Ask,
+    reply: oneshot::Sender<Result<Done, AskError>>,
+}
+
+/// Why there is no outcome.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// The machine said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too many ask at once. Nothing has happened.
+    #[error("too many ask at once: try again")]
+    Busy,
+    /// The store failed, and what was asked for has not happened.
+    #[error("the store failed")]
+    Failed,
+}
+
+/// Waiting asks of one account. Each is some hundred bytes, and a batch of them takes the disk
+/// milliseconds: a longer queue is one that nobody waits for any more.
+const QUEUE_MAX: usize = 4_096;
+/// How many asks share a commit.
+const BATCH_MAX: usize = 256;
+/// Kirimin's groups begin with 6, its users with 7 (contract 3.1).
+const GROUP_FIRST: u64 = 6_000_001;
+/// As above.
+const PERSON_FIRST: u64 = 7_000_001;
+
+impl Memberships {
+    /// Reads all there is.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or a row makes no sense.
+    pub fn open(records: Arc<dyn Rows>, clock: Clock) -> Result<Self, RowsError> {
+        let asleep = load(&*records, None)?;
+        let last = asleep.values().map(Groups::last_ids);
+        let (person, group) =
+            last.fold((0, 0), |last, it| (u64::max(last.0, it.0), u64::max(last.1, it.1)));
+        let state = State {
+            asleep,
+            awake: BTreeMap::new(),
+            last_person: person.max(PERSON_FIRST - 1),
+            last_group: group.max(GROUP_FIRST - 1),
+        };
+        Ok(Self { records, clock, state: Mutex::new(state) })
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> At {
+        (self.clock)()
+    }
+
+    /// Every account that has people or groups.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let state = self.state.lock();
+        state.asleep.keys().chain(state.awake.keys()).cloned().collect()
+    }
+
+    /// A number that no group has or had.
+    pub fn new_group(&self) -> GroupId {
+        let mut state = self.state.lock();
+        state.last_group += 1;
+        GroupId(state.last_group)
+    }
+
+    /// A number that no person has or had.
+    pub fn new_person(&self) -> PersonId {
+        let mut state = self.state.lock();
+        state.last_person += 1;
+        PersonId(state.last_person)
+    }
+
+    /// Asks; the answer comes when what it says is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`AskError`] has it.
+    pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {
+        let (reply, answer) = oneshot::channel();
+        let item = Item { at: self.now(), ask, reply };
+        self.queue(account).try_send(item).map_err(|_| AskError::Busy)?;
+        // It ends with the process only.
+        answer.await.unwrap_or(Err(AskError::Failed))
+    }
+
+    fn queue(&self, account: &AccountId) -> mpsc::Sender<Item> {
+        let mut state = self.state.lock();
+        if let Some(queue) = state.awake.get(account) {
+            return queue.clone();
+        }
+        let (queue, items) = mpsc::channel(QUEUE_MAX);
+        let groups = state.asleep.remove(account).unwrap_or_default();
+        state.awake.insert(account.clone(), queue.clone());
+        let (account, records) = (account.clone(), self.records.clone());
+        tokio::spawn(Actor { account, records, groups }.run(items));
+        queue
+    }
+}
+
+impl fmt::Debug for Memberships {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memberships").finish_non_exhaustive()
+    }
+}
+
+/// The system's clock.
+#[expect(clippy::disallowed_methods, reason = "this is where the time of day comes from")]
+pub fn system_clock() -> At {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    At(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The one writer of an account.
+struct Actor {
+    account: AccountId,
+    records: Arc<dyn Rows>,
+    groups: Groups,
+}
+
+/// Decided, and not yet told.
+type Decided = Vec<(oneshot::Sender<Result<Done, AskError>>, Result<Done, Refusal>)>;
+
+impl Actor {
+    async fn run(mut self, mut items: mpsc::Receiver<Item>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while items.recv_many(&mut batch, BATCH_MAX).await != 0 {
+            let (decided, writes) = self.turn(batch.drain(..));
+            let written = match writes.is_empty() {
+                true => Ok(()),
+                false => self.commit(writes).await,
+            };
+            if written.is_err() {
+                self.take_back().await;
+            }
+            for (reply, outcome) in decided {
+                let outcome = match &written {
+                    Ok(()) => outcome.map_err(AskError::Refused),
+                    Err(_) => Err(AskError::Failed),
+                };
+                // Whoever has gone does not want to know.
+                drop(reply.send(outcome));
+            }
+        }
+    }
+
+    /// Decides about all that waits, in order.
+    fn turn(&mut self, items: impl Iterator<Item = Item>) -> (Decided, Vec<Write>) {
+        let mut changes = Vec::new();
+        let decide = |Item { at, ask, reply }| {
+            let outcome = self.groups.handle(at, ask, &mut changes);
+            (reply, outcome)
+        };
+        let decided = items.map(decide).collect();
+        let writes = changes.into_iter().map(|it| write(&self.account, it)).collect();
+        (decided, writes)
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), RowsError> {
+        let (tell, told) = oneshot::channel();
+        self.records.commit(writes, Box::new(move |written| drop(tell.send(written))));
+        told.await.unwrap_or_else(|_| Err(RowsError("the store has ended".to_owned())))
+    }
+
+    /// What could not be written has not happened: the store has the last word. Until it can be
+    /// read, nothing is answered.
+    async fn take_back(&mut self) {
+        loop {
+            match load(&*self.records, Some(&self.account)) {
+                Ok(mut all) => {
+                    self.groups = all.remove(&self.account).unwrap_or_default();
+                    return;
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+        }
+    }
+}
+
+/// A disk that fails is not asked more often than this.
+const READ_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn write(account: &AccountId, change: Change) -> Write {
+    fn json(row: &impl serde::Serialize) -> String {
+        serde_json::to_string(row).expect("names and numbers are JSON")
+    }
+    let (table, a, b, body) = match &change {
+        Change::Person(it) => (Table::People, it.id.0, 0, Some(json(it))),
+        Change::Head(it) => (Table::Groups, it.id.0, 0, Some(json(it))),
+        Change::Member(group, person, it) => {
+            (Table::Members, group.0, person.0, it.as_ref().map(json))
+        }
+        Change::Ban(group, person, it) => (Table::Bans, group.0, person.0, it.as_ref().map(json)),
+        Change::Application(group, person, it) => {
+            (Table::Applications, group.0, person.0, it.as_ref().map(json))
+        }
+        Change::Audit(it) => (Table::Audit, it.group.0, it.sequence, Some(json(it))),
+    };
+    Write { table, account: account.clone(), a, b, body }
+}
+
+fn load(
+    records: &dyn Rows,
+    only: Option<&AccountId>,
+) -> Result<BTreeMap<AccountId, Groups>, RowsError> {
+    let mut all: BTreeMap<AccountId, Groups> = BTreeMap::new();
+    // Heads before who is in them.
+    for table in [Table::People, Table::Groups, Table::Members, Table::Bans, Table::Applications] {
+        for record in records.load(table)? {
+            if only.is_none_or(|it| *it == record.account) {
+                let change = read(table, &record)?;
+                all.entry(record.account).or_default().restore(change);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
+    fn parse<T: DeserializeOwned>(table: Table, record: &Row) -> Result<T, RowsError> {
+        let Row { account, a, b, body } = record;
+        serde_json::from_str(body).map_err(|error| {
+            let name = table.name();
+            RowsError(format!("the row {account} {a} {b} of {name} makes no sense: {error}"))
+        })
+    }
+    let (group, person) = (GroupId(record.a), PersonId(record.b));
+    Ok(match table {
+        Table::People => Change::Person(parse::<Person>(table, record)?),
+        Table::Groups => Change::Head(parse::<Head>(table, record)?),
+        Table::Members => Change::Member(group, person, Some(parse::<Member>(table, record)?)),
+        Table::Bans => Change::Ban(group, person, Some(parse::<Ban>(table, record)?)),
+        Table::Applications => Change::Application(group, person, Some(parse(table, record)?)),
+        Table::Audit => Change::Audit(parse::<Audit>(table, record)?),
+        Table::Tokens | Table::Passwords | Table::Folder => {
+            return Err(RowsError(format!("{} are no groups", table.name())));
+        }
+    })
+}

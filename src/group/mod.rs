@@ -1,0 +1,471 @@
+//! Groups: who belongs to them, with which rank, and who may change that.
+//!
+//! [`state::Groups`] is the machine. Four systems' calls are the same few asks with another
+//! [`rule::Rule`]; nothing here knows whose call it was.
+
+mod entry;
+pub mod person;
+mod removal;
+pub mod rule;
+pub mod state;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::person::{Name, Permission, Person};
+use self::rule::Rule;
+
+/// Names a group, in the whole of a data folder: decimal.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct GroupId(pub u64);
+
+/// Names a person, in the whole of a data folder: decimal.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct PersonId(pub u64);
+
+/// A moment: milliseconds since 1970, UTC.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct At(pub u64);
+
+/// What a member may do, lowest first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Rank {
+    /// New, with fewer rights than a member.
+    Beginner,
+    /// Belongs to the group, and no more.
+    Member,
+    /// May let people in and remove them.
+    Admin,
+    /// Stands in for an owner.
+    Acting,
+    /// Has the group. There may be several.
+    Owner,
+}
+
+impl Rank {
+    /// Every one, lowest first.
+    pub const ALL: [Self; 5] =
+        [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
+}
+
+/// One member.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Member {
+    /// What he may do.
+    pub rank: Rank,
+    /// Since when he belongs.
+    pub joined: At,
+}
+
+/// Keeps a person out.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Ban {
+    /// Since when.
+    pub from: At,
+    /// Until when; None is for ever.
+    pub until: Option<At>,
+    /// Who said so.
+    pub by: Option<PersonId>,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// Who comes in without being let in.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Door {
+    /// An application waits for an admin.
+    Reviewed,
+    /// An application is a membership.
+    Open,
+    /// Nobody may apply.
+    Closed,
+}
+
+/// A group, but for who belongs to it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Head {
+    /// Names it.
+    pub id: GroupId,
+    /// What people call it.
+    pub name: Box<str>,
+    /// A name that the caller's own system has for it.
+    pub external_id: Option<Box<str>>,
+    /// Since when there is one.
+    pub created: At,
+    /// When it changed last.
+    pub modified: At,
+    /// Who made it; None is a machine.
+    pub creator: Option<PersonId>,
+    /// How many changes there were: the sequence number of the last one.
+    pub revision: u64,
+    /// Over, or never to be used again.
+    pub is_closed: bool,
+    /// It may be without an owner: it has had none yet, or its last one was let go.
+    pub is_ownerless: bool,
+    /// Who may apply.
+    pub door: Door,
+    /// Lets in whoever knows it.
+    pub link: Box<str>,
+    /// How many it holds.
+    pub members_max: u32,
+}
+
+/// A group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Group {
+    /// All but its people.
+    pub head: Head,
+    /// Who belongs to it.
+    pub members: BTreeMap<PersonId, Member>,
+    /// Who is kept out.
+    pub bans: BTreeMap<PersonId, Ban>,
+    /// Who wants in, and since when.
+    pub applications: BTreeMap<PersonId, At>,
+}
+
+/// Which group is meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Which {
+    /// This one.
+    Id(GroupId),
+    /// The one of this name.
+    Name(Box<str>),
+    /// The one with this name in the caller's own system.
+    ExternalId(Box<str>),
+    /// The one with this link.
+    Link(Box<str>),
+}
+
+/// Which person is meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// This one.
+    Id(PersonId),
+    /// Whoever has this name.
+    Name(Name),
+    /// Nobody: what was given names no one.
+    Nobody,
+}
+
+/// What is wanted. `actor` is who wants it; None is a machine with the right to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ask {
+    /// A person of this account.
+    AddPerson(Person),
+    /// A group, with its creator as owner.
+    Create(Head),
+    /// To take somebody out.
+    Remove {
+        /// Of which group.
+        group: Which,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// Whom.
+        target: Who,
+        /// Who may.
+        rule: Rule,
+        /// Why; empty is no reason.
+        reason: Box<str>,
+    },
+    /// To keep somebody out, and take him out if he is in.
+    Ban {
+        /// Of which group.
+        group: Which,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// Whom.
+        target: Who,
+        /// Who may.
+        rule: Rule,
+        /// Why; empty is no reason.
+        reason: Box<str>,
+        /// Until when; None is for ever.
+        until: Option<At>,
+    },
+    /// To let somebody come back some day.
+    Unban {
+        /// Of which group.
+        group: Which,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// Whom.
+        target: Who,
+    },
+    /// To go oneself.
+    Leave {
+        /// From which group.
+        group: Which,
+        /// Who goes.
+        actor: PersonId,
+        /// What becomes of a group whose last owner goes.
+        rule: Rule,
+    },
+    /// To take somebody in.
+    Add {
+        /// Into which group.
+        group: Which,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// Whom.
+        target: Who,
+        /// As what.
+        rank: Rank,
+    },
+    /// To be let in by an admin.
+    Apply {
+        /// Into which group.
+        group: Which,
+        /// Who wants in.
+        actor: PersonId,
+    },
+    /// To let an applicant in, or not.
+    Decide {
+        /// Of which group.
+        group: Which,
+        /// Who decides.
+        actor: Option<PersonId>,
+        /// Who has applied.
+        target: Who,
+        /// Whether he comes in.
+        is_approved: bool,
+    },
+    /// To come in with the link.
+    Join {
+        /// Into which group.
+        group: Which,
+        /// Who comes.
+        actor: PersonId,
+        /// What he knows.
+        link: Box<str>,
+    },
+    /// To make the old link worthless.
+    ResetLink {
+        /// Of which group.
+        group: Which,
+        /// By whom.
+        actor: PersonId,
+        /// The new one.
+        link: Box<str>,
+    },
+    /// To give a member another rank.
+    SetRank {
+        /// In which group.
+        group: Which,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// To whom.
+        target: Who,
+        /// Which.
+        rank: Rank,
+    },
+    /// To see a group.
+    Show(Which),
+    /// To see somebody's groups.
+    ShowOf(PersonId),
+    /// To see a person.
+    Find(Who),
+    /// To see everybody.
+    List,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Done {
+    /// There is a person.
+    Person(Person),
+    /// Everybody.
+    People(Vec<Person>),
+    /// This is the group now, and these are its people.
+    Group(Box<Picture>),
+    /// These are the groups.
+    Groups(Vec<Picture>),
+    /// Somebody is out.
+    Removed(Box<Removed>),
+    /// The application waits.
+    Pending,
+}
+
+/// How a removal went.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Removed {
+    /// Who is out.
+    pub person: PersonId,
+    /// Whether he was in: who may remove anybody, may do so twice.
+    pub was_member: bool,
+    /// The group without him.
+    pub picture: Picture,
+}
+
+/// A group with the people in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Picture {
+    /// The group.
+    pub group: Group,
+    /// Its members, and its creator.
+    pub people: BTreeMap<PersonId, Person>,
+}
+
+/// Why not.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such group.
+    #[error("no such group")]
+    NoGroup,
+    /// The group is over.
+    #[error("the group is closed")]
+    Closed,
+    /// The one who asks does not belong to the group, and has no right beside that.
+    #[error("only members may")]
+    ActorNotMember,
+    /// He has the right, but does not see this group.
+    #[error("not a group of the one who asks")]
+    NoAccess,
+    /// His rank is too low, for this or for the one it is about.
+    #[error("the rank is too low")]
+    RankTooLow,
+    /// There is no such person.
+    #[error("no such person")]
+    TargetUnknown,
+    /// He does not belong to the group.
+    #[error("not a member")]
+    TargetNotMember,
+    /// The group would be without an owner.
+    #[error("the last owner")]
+    LastOwner,
+    /// Nobody removes himself so: he leaves.
+    #[error("oneself")]
+    SelfTarget,
+    /// He belongs to the group already.
+    #[error("a member already")]
+    AlreadyMember,
+    /// He is kept out.
+    #[error("banned")]
+    Banned,
+    /// The link is not this group's, or nobody may apply.
+    #[error("not invited")]
+    NotInvited,
+    /// He has not applied.
+    #[error("no application")]
+    NoApplication,
+    /// The group holds no more.
+    #[error("full")]
+    Full,
+    /// Another has this name, or this id in the caller's own system.
+    #[error("the name is taken")]
+    NameTaken,
+}
+
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Self; 15] = [
+        Self::NoGroup,
+        Self::Closed,
+        Self::ActorNotMember,
+        Self::NoAccess,
+        Self::RankTooLow,
+        Self::TargetUnknown,
+        Self::TargetNotMember,
+        Self::LastOwner,
+        Self::SelfTarget,
+        Self::AlreadyMember,
+        Self::Banned,
+        Self::NotInvited,
+        Self::NoApplication,
+        Self::Full,
+        Self::NameTaken,
+    ];
+}
+
+/// A change that must outlive the process, as the row that it leaves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// A person as he is now.
+    Person(Person),
+    /// A group as it is now.
+    Head(Head),
+    /// A member as he is now; None, and he is none.
+    Member(GroupId, PersonId, Option<Member>),
+    /// A ban; None, and there is none.
+    Ban(GroupId, PersonId, Option<Ban>),
+    /// An application; None, and there is none.
+    Application(GroupId, PersonId, Option<At>),
+    /// What has happened.
+    Audit(Audit),
+}
+
+/// One line of a group's history. Its number is the group's revision after it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Audit {
+    /// In which group.
+    pub group: GroupId,
+    /// 1, 2, 3, … without holes.
+    pub sequence: u64,
+    /// When.
+    pub at: At,
+    /// By whom; None is a machine.
+    pub actor: Option<PersonId>,
+    /// What.
+    pub deed: Deed,
+    /// To whom.
+    pub target: Option<PersonId>,
+    /// Why; empty is no reason.
+    pub reason: Box<str>,
+}
+
+/// What can happen to a group.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Deed {
+    /// It was made.
+    Created,
+    /// Somebody came in.
+    Joined,
+    /// Somebody was taken out.
+    Removed,
+    /// Somebody went.
+    Left,
+    /// Somebody is kept out.
+    Banned,
+    /// Somebody may come back.
+    Unbanned,
+    /// Somebody wants in.
+    Applied,
+    /// Somebody is not let in.
+    Denied,
+    /// Somebody has another rank.
+    Ranked,
+    /// The link is another.
+    LinkReset,
+    /// It is over.
+    Closed,
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for PersonId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl FromStr for PersonId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}

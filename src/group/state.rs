@@ -1,0 +1,250 @@
+//! The machine: every person and group of one account, and every change to them.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Ask, At, Audit, Change, Deed, Done, Group, GroupId, Head, Member, Name, Person, PersonId,
+    Picture, Rank, Refusal, Which, Who,
+};
+
+/// The people and groups of one account.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Groups {
+    pub(super) people: BTreeMap<PersonId, Person>,
+    names: BTreeMap<Name, PersonId>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+}
+
+impl Groups {
+    /// Decides about an ask, and does it. What it has changed is put behind `changes`, in order;
+    /// a refusal changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] is an answer.
+    pub fn handle(&mut self, at: At, ask: Ask, changes: &mut Vec<Change>) -> Result<Done, Refusal> {
+        match ask {
+            Ask::AddPerson(person) => self.add_person(person, changes),
+            Ask::Create(head) => self.create(at, head, changes),
+            Ask::Remove { group, actor, target, rule, reason } => {
+                self.remove(at, &group, actor, &target, rule, &reason, changes)
+            }
+            Ask::Ban { group, actor, target, rule, reason, until } => {
+                let ban = super::Ban { from: at, until, by: actor, reason };
+                self.ban(at, &group, &target, rule, ban, changes)
+            }
+            Ask::Unban { group, actor, target } => self.unban(at, &group, actor, &target, changes),
+            Ask::Leave { group, actor, rule } => self.leave(at, &group, actor, rule, changes),
+            Ask::Add { group, actor, target, rank } => {
+                self.add(at, &group, actor, &target, rank, changes)
+            }
+            Ask::Apply { group, actor } => self.apply_for(at, &group, actor, changes),
+            Ask::Decide { group, actor, target, is_approved } => {
+                self.decide(at, &group, actor, &target, is_approved, changes)
+            }
+            Ask::Join { group, actor, link } => self.join(at, &group, actor, &link, changes),
+            Ask::ResetLink { group, actor, link } => {
+                self.reset_link(at, &group, actor, link, changes)
+            }
+            Ask::SetRank { group, actor, target, rank } => {
+                self.set_rank(at, &group, actor, &target, rank, changes)
+            }
+            Ask::Show(group) => {
+                let id = self.find(&group)?;
+                Ok(Done::Group(Box::new(self.picture(id))))
+            }
+            Ask::ShowOf(person) => Ok(Done::Groups(self.groups_of(person))),
+            Ask::Find(who) => {
+                let id = self.person(&who)?;
+                Ok(Done::Person(self.people[&id].clone()))
+            }
+            Ask::List => Ok(Done::People(self.people.values().cloned().collect())),
+        }
+    }
+
+    /// Takes up a change that was made before: the way back from a store. In any order, but for
+    /// a group's head, which comes before its people.
+    pub fn restore(&mut self, change: Change) {
+        match change {
+            Change::Person(person) => {
+                self.names.extend(person.names.iter().map(|name| (name.clone(), person.id)));
+                self.people.insert(person.id, person);
+            }
+            Change::Head(head) => match self.groups.get_mut(&head.id) {
+                Some(group) => group.head = head,
+                None => drop(self.groups.insert(head.id, Group::new(head))),
+            },
+            Change::Member(group, person, row) => {
+                self.groups.entry(group).and_modify(|it| put(&mut it.members, person, row));
+            }
+            Change::Ban(group, person, row) => {
+                self.groups.entry(group).and_modify(|it| put(&mut it.bans, person, row));
+            }
+            Change::Application(group, person, row) => {
+                self.groups.entry(group).and_modify(|it| put(&mut it.applications, person, row));
+            }
+            // What has happened changes nothing any more.
+            Change::Audit(_) => (),
+        }
+    }
+
+    /// The highest numbers in use, people's and groups'.
+    pub fn last_ids(&self) -> (u64, u64) {
+        let person = self.people.last_key_value().map_or(0, |(id, _)| id.0);
+        let group = self.groups.last_key_value().map_or(0, |(id, _)| id.0);
+        (person, group)
+    }
+
+    /// Trips over what must never be.
+    ///
+    /// # Panics
+    ///
+    /// If there is such a thing.
+    pub fn check(&self) {
+        for group in self.groups.values() {
+            let head = &group.head;
+            let owners = group.owners();
+            assert!(head.is_closed || head.is_ownerless || 0 < owners, "ownerless: {head:?}");
+            assert!(!head.is_closed || group.members.is_empty(), "closed, with members: {head:?}");
+            for person in group.members.keys() {
+                assert!(self.people.contains_key(person), "a stranger is in {head:?}");
+                assert!(!group.applications.contains_key(person), "in, and applies: {person}");
+            }
+        }
+        for (name, person) in &self.names {
+            assert!(self.people[person].names.contains(name), "{name:?} is nobody's");
+        }
+    }
+
+    fn add_person(&mut self, person: Person, changes: &mut Vec<Change>) -> Result<Done, Refusal> {
+        let is_another = |name: &Name| self.names.get(name).is_some_and(|it| *it != person.id);
+        if person.names.iter().any(is_another) {
+            return Err(Refusal::NameTaken);
+        }
+
+        if let Some(old) = self.people.get(&person.id) {
+            for name in &old.names {
+                self.names.remove(name);
+            }
+        }
+        let change = Change::Person(person.clone());
+        self.restore(change.clone());
+        changes.push(change);
+        Ok(Done::Person(person))
+    }
+
+    pub(super) fn find(&self, which: &Which) -> Result<GroupId, Refusal> {
+        let by = |is_it: &dyn Fn(&Head) -> bool| {
+            // The one in use, where an old one had the same name.
+            let found = self.groups.values().filter(|it| is_it(&it.head));
+            found.min_by_key(|it| it.head.is_closed).map(|it| it.head.id)
+        };
+        let found = match which {
+            Which::Id(id) => self.groups.contains_key(id).then_some(*id),
+            Which::Name(name) => by(&|head| head.name == *name),
+            Which::ExternalId(name) => by(&|head| head.external_id.as_ref() == Some(name)),
+            Which::Link(link) => by(&|head| !link.is_empty() && head.link == *link),
+        };
+        found.ok_or(Refusal::NoGroup)
+    }
+
+    /// One that is not over.
+    pub(super) fn find_open(&self, which: &Which) -> Result<GroupId, Refusal> {
+        let id = self.find(which)?;
+        match self.groups[&id].head.is_closed {
+            true => Err(Refusal::Closed),
+            false => Ok(id),
+        }
+    }
+
+    pub(super) fn person(&self, who: &Who) -> Result<PersonId, Refusal> {
+        let found = match who {
+            Who::Id(id) => self.people.contains_key(id).then_some(*id),
+            Who::Name(name) => self.names.get(name).copied(),
+            Who::Nobody => None,
+        };
+        found.ok_or(Refusal::TargetUnknown)
+    }
+
+    /// A member's rank; an actor that is a machine has none, and may all.
+    pub(super) fn rank_at_least(
+        &self,
+        group: GroupId,
+        actor: Option<PersonId>,
+        min: Rank,
+    ) -> Result<(), Refusal> {
+        let Some(actor) = actor else { return Ok(()) };
+        let member = self.groups[&group].members.get(&actor).ok_or(Refusal::ActorNotMember)?;
+        match min <= member.rank {
+            true => Ok(()),
+            false => Err(Refusal::RankTooLow),
+        }
+    }
+
+    pub(super) fn picture(&self, id: GroupId) -> Picture {
+        let group = self.groups[&id].clone();
+        let people = group.members.keys().copied().chain(group.head.creator);
+        let known = people.filter_map(|id| Some((id, self.people.get(&id)?.clone())));
+        Picture { people: known.collect(), group }
+    }
+
+    fn groups_of(&self, person: PersonId) -> Vec<Picture> {
+        let is_his = |it: &&Group| it.members.contains_key(&person);
+        self.groups.values().filter(is_his).map(|it| self.picture(it.head.id)).collect()
+    }
+
+    /// Changes a group for good: `rows`, then what has happened, under the next number.
+    pub(super) fn commit(
+        &mut self,
+        at: At,
+        id: GroupId,
+        (deed, actor, target, reason): Entry<'_>,
+        rows: impl IntoIterator<Item = Change>,
+        changes: &mut Vec<Change>,
+    ) {
+        for row in rows {
+            self.restore(row.clone());
+            changes.push(row);
+        }
+        let head = &mut self.groups.get_mut(&id).expect("it was found").head;
+        head.revision += 1;
+        head.modified = at;
+        let (group, sequence, reason) = (id, head.revision, reason.into());
+        changes.push(Change::Head(head.clone()));
+        changes.push(Change::Audit(Audit { group, sequence, at, actor, deed, target, reason }));
+    }
+}
+
+/// What has happened, by whom, to whom, why.
+pub(super) type Entry<'a> = (Deed, Option<PersonId>, Option<PersonId>, &'a str);
+
+impl Group {
+    pub(super) fn new(head: Head) -> Self {
+        let (members, bans) = (BTreeMap::new(), BTreeMap::new());
+        Self { head, members, bans, applications: BTreeMap::new() }
+    }
+
+    /// How many owners there are.
+    pub fn owners(&self) -> usize {
+        self.members.values().filter(|it| it.rank == Rank::Owner).count()
+    }
+
+    /// Whether a member is the only owner.
+    pub fn is_last_owner(&self, person: PersonId) -> bool {
+        let is_owner = |it: &Member| it.rank == Rank::Owner;
+        self.members.get(&person).is_some_and(is_owner) && self.owners() == 1
+    }
+
+    /// Whether somebody is kept out at a moment.
+    pub fn is_banned(&self, at: At, person: PersonId) -> bool {
+        let holds = |ban: &super::Ban| ban.until.is_none_or(|until| at < until);
+        self.bans.get(&person).is_some_and(holds)
+    }
+}
+
+fn put<T>(rows: &mut BTreeMap<PersonId, T>, person: PersonId, row: Option<T>) {
+    match row {
+        Some(row) => drop(rows.insert(person, row)),
+        None => drop(rows.remove(&person)),
+    }
+}

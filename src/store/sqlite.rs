@@ -1,0 +1,165 @@
+//! Rows in SQLite: one writer thread, and one commit for all who wait.
+
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
+
+use super::rows::{Committed, Row, Rows, RowsError, Table, Write};
+
+/// A database file.
+#[derive(Debug)]
+pub struct Sqlite {
+    reader: Mutex<Connection>,
+    /// None once it closes.
+    queue: Option<Sender<Batch>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Batch {
+    writes: Vec<Write>,
+    done: Committed,
+}
+
+/// In order, each once. What has been given out is never changed: a new one is added.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_groups.sql")];
+/// Those who wait longer than the disk takes to sync are few; this bounds one transaction.
+const BATCHES_MAX: usize = 512;
+/// As the rest of the data folder: nobody but its owner may read it.
+const FILE_MODE: u32 = 0o600;
+
+impl Sqlite {
+    /// Opens a file, or makes it, and brings it up to this version.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or a later version of conflow has written it.
+    pub fn open(path: &Path) -> Result<Self, RowsError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            RowsError(format!("cannot use the store {}: {error}", path.display()))
+        };
+        // First, so that it is never readable by others.
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true).mode(FILE_MODE);
+        options.open(path).map_err(|error| failed(&error))?;
+        let open = || -> Result<Connection, Error> {
+            let connection = Connection::open(path)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            Ok(connection)
+        };
+        let mut connection = open().map_err(|error| failed(&error))?;
+        let version: u32 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| failed(&error))?;
+        let known = u32::try_from(MIGRATIONS.len()).expect("they are few");
+        if known < version {
+            return Err(failed(&format!(
+                "it has version {version}, and this conflow knows {known}: use a later conflow, \
+                 or a backup of an earlier store"
+            )));
+        }
+        migrate(&mut connection, version).map_err(|error| failed(&error))?;
+
+        let reader = Mutex::new(open().map_err(|error| failed(&error))?);
+        let (queue, batches) = channel();
+        let writer = thread::Builder::new().name("store".to_owned());
+        let writer = writer.spawn(move || write_all(&mut connection, &batches));
+        let writer = Some(writer.map_err(|error| failed(&error))?);
+        Ok(Self { reader, queue: Some(queue), writer })
+    }
+}
+
+impl Rows for Sqlite {
+    fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
+        let failed = |why: String| RowsError(format!("cannot read {}: {why}", table.name()));
+        let reader = self.reader.lock();
+        let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
+            let select = format!("SELECT account, a, b, body FROM {}", table.name());
+            let mut statement = reader.prepare(&format!("{select} ORDER BY account, a, b"))?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            rows.collect()
+        };
+        let record = |(account, a, b, body): (String, i64, i64, String)| {
+            let account = account.parse().map_err(|_| failed(format!("{account:?}")))?;
+            Ok(Row { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
+        };
+        let rows = rows().map_err(|error| failed(error.to_string()))?;
+        rows.into_iter().map(record).collect()
+    }
+
+    fn commit(&self, writes: Vec<Write>, done: Committed) {
+        let queue = self.queue.as_ref().expect("it is taken at the drop only");
+        if let Err(refused) = queue.send(Batch { writes, done }) {
+            (refused.0.done)(Err(RowsError("the store's writer has ended".to_owned())));
+        }
+    }
+}
+
+impl Drop for Sqlite {
+    /// What is queued is written first.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            drop(writer.join());
+        }
+    }
+}
+
+fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
+    for (number, migration) in (1..).zip(MIGRATIONS).filter(|(it, _)| version < *it) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Takes whatever waits into one transaction, so that the disk syncs once for all of it.
+fn write_all(connection: &mut Connection, queue: &Receiver<Batch>) {
+    while let Ok(first) = queue.recv() {
+        let mut batches = vec![first];
+        batches.extend(queue.try_iter().take(BATCHES_MAX - 1));
+        let written = write(connection, &batches)
+            .map_err(|error| RowsError(format!("the store cannot write: {error}")));
+        if let Err(error) = &written {
+            tracing::error!("{error}");
+        }
+        for batch in batches {
+            (batch.done)(written.clone());
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for write in batches.iter().flat_map(|it| &it.writes) {
+        put(&transaction, write)?;
+    }
+    transaction.commit()
+}
+
+fn put(transaction: &Transaction<'_>, write: &Write) -> Result<(), Error> {
+    let Write { table, account, a, b, body } = write;
+    let (account, a, b) = (account.as_str(), a.cast_signed(), b.cast_signed());
+    let table = table.name();
+    match body {
+        Some(body) => {
+            let sql = format!("INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)");
+            transaction.prepare_cached(&sql)?.execute(params![account, a, b, body])?;
+        }
+        None => {
+            let sql = format!("DELETE FROM {table} WHERE account = ? AND a = ? AND b = ?");
+            transaction.prepare_cached(&sql)?.execute(params![account, a, b])?;
+        }
+    }
+    Ok(())
+}

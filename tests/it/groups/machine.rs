@@ -1,0 +1,292 @@
+//! The membership machine: a case for each rule, and for each cell of the table of outcomes.
+
+use conflow::group::{
+    Ask, At, Done, GroupId, Name, Person, PersonId, Rank,
+    Refusal::{self, *},
+    Which, Who,
+    rule::{LastOwner, Rule},
+    state::Groups,
+};
+
+use super::{GROUP, NOW, World, head, removal, which, who};
+
+const OUTSIDER: u64 = 7;
+const REMOVER: u64 = 9;
+const KICKER: u64 = 10;
+const STRANGER: u64 = 99;
+
+/// A removal in a fresh world, and who is in the group if it has happened.
+fn check(rule: Rule, actor: Option<u64>, target: u64, expected: Result<(), Refusal>) {
+    let mut world = World::new();
+    let done = world.ask(removal(actor, target, rule)).map(drop);
+    assert_eq!(done, expected, "{actor:?} removes {target} by {rule:?}");
+    let is_in = world.members().contains(&target);
+    assert!(expected.is_err() || !is_in, "{target} is still in");
+}
+
+#[test]
+fn bungies_admins_remove_those_below_them_and_nobody_the_founder() {
+    let check = |actor, target, expected| check(Rule::BUNGIE, Some(actor), target, expected);
+    check(1, 2, Ok(()));
+    check(2, 3, Ok(()));
+    check(3, 5, Ok(()));
+    check(3, 6, Ok(()));
+    check(3, 4, Err(RankTooLow));
+    check(3, 2, Err(RankTooLow));
+    check(3, 1, Err(LastOwner));
+    check(5, 6, Err(RankTooLow));
+    check(5, 1, Err(RankTooLow));
+    check(3, 3, Err(SelfTarget));
+    check(1, 1, Err(SelfTarget));
+    check(OUTSIDER, 5, Err(ActorNotMember));
+    check(KICKER, 5, Err(ActorNotMember));
+    check(3, OUTSIDER, Err(TargetNotMember));
+    check(3, STRANGER, Err(TargetUnknown));
+    check(5, STRANGER, Err(RankTooLow));
+}
+
+#[test]
+fn rocket_chats_moderators_remove_anybody_but_the_last_owner() {
+    let check = |actor, target, expected| check(Rule::ROCKET_CHAT, Some(actor), target, expected);
+    check(3, 5, Ok(()));
+    check(3, 4, Ok(()));
+    check(3, 2, Ok(()));
+    check(3, 3, Ok(()));
+    check(3, 1, Err(LastOwner));
+    check(1, 1, Err(LastOwner));
+    check(5, 6, Err(RankTooLow));
+    check(OUTSIDER, 5, Err(ActorNotMember));
+    check(REMOVER, 5, Err(NoAccess));
+    check(KICKER, 5, Ok(()));
+    check(KICKER, 1, Err(LastOwner));
+    check(KICKER, OUTSIDER, Ok(()));
+    check(3, OUTSIDER, Err(TargetNotMember));
+    check(5, STRANGER, Err(TargetUnknown));
+}
+
+#[test]
+fn a_permission_counts_for_a_plain_member() {
+    let mut world = World::new();
+    let (group, target) = (which(), who(REMOVER));
+    world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
+    let done = world.ask(removal(Some(REMOVER), 5, Rule::BUNGIE)).map(drop);
+    assert_eq!(done, Err(RankTooLow));
+    world.ask(removal(Some(REMOVER), 5, Rule::ROCKET_CHAT)).unwrap();
+    assert_eq!(world.members(), [1, 2, 3, 4, 6, REMOVER]);
+}
+
+#[test]
+fn kirimins_owner_removes_anybody_but_himself() {
+    let check = |actor, target, expected| check(Rule::KIRIMIN, Some(actor), target, expected);
+    check(1, 2, Ok(()));
+    check(1, 1, Err(SelfTarget));
+    check(2, 5, Err(RankTooLow));
+    check(OUTSIDER, 5, Err(ActorNotMember));
+    check(1, OUTSIDER, Err(TargetNotMember));
+    check(1, STRANGER, Err(TargetUnknown));
+}
+
+#[test]
+fn capillarys_machines_remove_anybody() {
+    let check = |target, expected| check(Rule::CAPILLARY, None, target, expected);
+    check(5, Ok(()));
+    check(1, Ok(()));
+    check(OUTSIDER, Err(TargetNotMember));
+    check(STRANGER, Err(TargetUnknown));
+}
+
+#[test]
+fn what_becomes_of_a_group_whose_last_owner_goes_is_the_rules() {
+    let check = |last_owner, expected: &[u64], is_closed| {
+        let mut world = World::new();
+        let rule = Rule { last_owner, ..Rule::CAPILLARY };
+        let done = world.ask(removal(None, 1, rule)).map(drop);
+        assert_eq!(done.is_err(), last_owner == LastOwner::Stays);
+        assert_eq!(world.members(), expected, "{last_owner:?}");
+        let again = world.ask(removal(None, 5, rule)).map(drop);
+        assert_eq!(again == Err(Closed), is_closed, "{last_owner:?}: {again:?}");
+    };
+    check(LastOwner::Stays, &[1, 2, 3, 4, 5, 6], false);
+    check(LastOwner::Closes, &[], true);
+    check(LastOwner::Goes, &[2, 3, 4, 5, 6], false);
+}
+
+#[test]
+fn of_two_owners_each_may_go_but_not_both() {
+    let mut world = World::new();
+    let (group, target, actor) = (which(), who(5), Some(PersonId(1)));
+    world.ask(Ask::SetRank { group, actor, target, rank: Rank::Owner }).unwrap();
+    world.ask(removal(Some(3), 1, Rule::ROCKET_CHAT)).unwrap();
+    let last = world.ask(removal(Some(3), 5, Rule::ROCKET_CHAT)).map(drop);
+    assert_eq!(last, Err(LastOwner));
+    let leave = Ask::Leave { group: which(), actor: PersonId(5), rule: Rule::ROCKET_CHAT };
+    assert_eq!(world.ask(leave).map(drop), Err(LastOwner));
+    let demote = Ask::SetRank { group: which(), actor: None, target: who(5), rank: Rank::Member };
+    assert_eq!(world.ask(demote).map(drop), Err(LastOwner));
+}
+
+#[test]
+fn the_second_of_two_removals_finds_nobody() {
+    for rule in [Rule::BUNGIE, Rule::ROCKET_CHAT, Rule::KIRIMIN] {
+        let mut world = World::new();
+        world.ask(removal(Some(1), 5, rule)).unwrap();
+        let again = world.ask(removal(Some(1), 5, rule)).map(drop);
+        assert_eq!(again, Err(TargetNotMember));
+    }
+}
+
+#[test]
+fn bungies_kicked_apply_and_are_let_in_or_not() {
+    let mut world = World::new();
+    world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
+    let apply = Ask::Apply { group: which(), actor: PersonId(5) };
+    let decide = |actor: u64, is_approved| {
+        let (group, actor, target) = (which(), Some(PersonId(actor)), who(5));
+        Ask::Decide { group, actor, target, is_approved }
+    };
+    assert_eq!(world.ask(decide(3, true)).map(drop), Err(NoApplication));
+    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
+    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
+    assert_eq!(world.ask(decide(6, true)).map(drop), Err(RankTooLow));
+    world.ask(decide(3, false)).unwrap();
+    assert!(!world.members().contains(&5));
+    assert_eq!(world.ask(decide(3, true)).map(drop), Err(NoApplication));
+    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
+    world.ask(decide(3, true)).unwrap();
+    assert!(world.members().contains(&5));
+    assert_eq!(world.ask(apply).map(drop), Err(AlreadyMember));
+}
+
+#[test]
+fn rocket_chats_kicked_need_a_new_invitation() {
+    let mut world = World::new();
+    world.ask(removal(Some(3), 5, Rule::ROCKET_CHAT)).unwrap();
+    let invite = |actor| {
+        let (group, actor, target) = (which(), Some(PersonId(actor)), who(5));
+        Ask::Add { group, actor, target, rank: Rank::Member }
+    };
+    assert_eq!(world.ask(invite(6)).map(drop), Err(RankTooLow));
+    assert_eq!(world.ask(invite(OUTSIDER)).map(drop), Err(ActorNotMember));
+    world.ask(invite(3)).unwrap();
+    assert_eq!(world.ask(invite(3)).map(drop), Err(AlreadyMember));
+}
+
+#[test]
+fn kirimins_kicked_come_back_with_the_link_until_it_is_reset() {
+    let mut world = World::new();
+    let join = |link: &str| Ask::Join { group: which(), actor: PersonId(5), link: link.into() };
+    world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
+    assert_eq!(world.ask(join("guess")).map(drop), Err(NotInvited));
+    world.ask(join("open-sesame")).unwrap();
+    world.ask(join("open-sesame")).unwrap();
+    world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
+    let reset =
+        |actor| Ask::ResetLink { group: which(), actor: PersonId(actor), link: "new".into() };
+    assert_eq!(world.ask(reset(3)).map(drop), Err(RankTooLow));
+    world.ask(reset(1)).unwrap();
+    assert_eq!(world.ask(join("open-sesame")).map(drop), Err(NotInvited));
+    world.ask(join("new")).unwrap();
+}
+
+#[test]
+fn capillarys_removed_join_again() {
+    let mut world = World::new();
+    world.ask(removal(None, 5, Rule::CAPILLARY)).unwrap();
+    let (group, target) = (which(), Who::Name(Name::Mobile("5".into())));
+    world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
+    assert!(world.members().contains(&5));
+}
+
+#[test]
+fn a_ban_keeps_out_until_it_is_lifted_or_over() {
+    let mut world = World::new();
+    let ban = |actor, target, until| Ask::Ban {
+        group: which(),
+        actor: Some(PersonId(actor)),
+        target: who(target),
+        rule: Rule::BUNGIE,
+        reason: "bye".into(),
+        until,
+    };
+    let apply = |n| Ask::Apply { group: which(), actor: PersonId(n) };
+    assert_eq!(world.ask(ban(3, OUTSIDER, None)).map(drop), Err(TargetNotMember));
+    assert_eq!(world.ask(ban(3, 2, None)).map(drop), Err(RankTooLow));
+    world.ask(ban(3, 5, None)).unwrap();
+    world.ask(ban(3, 6, Some(At(NOW.0 + 1_000)))).unwrap();
+    assert_eq!(world.members(), [1, 2, 3, 4]);
+    assert_eq!(world.ask(apply(5)).map(drop), Err(Banned));
+    let (group, target) = (which(), who(5));
+    let add = Ask::Add { group, actor: Some(PersonId(1)), target, rank: Rank::Member };
+    assert_eq!(world.ask(add).map(drop), Err(Banned));
+    assert_eq!(world.ask_at(At(NOW.0 + 999), apply(6)).map(drop), Err(Banned));
+    assert_eq!(world.ask_at(At(NOW.0 + 1_000), apply(6)), Ok(Done::Pending));
+    let (group, actor, target) = (which(), Some(PersonId(3)), who(5));
+    world.ask(Ask::Unban { group, actor, target }).unwrap();
+    assert_eq!(world.ask(apply(5)), Ok(Done::Pending));
+}
+
+#[test]
+fn ranks_are_given_downwards_only() {
+    let check = |actor: u64, target, rank, expected| {
+        let (group, actor, target) = (which(), Some(PersonId(actor)), who(target));
+        let done = World::new().ask(Ask::SetRank { group, actor, target, rank }).map(drop);
+        assert_eq!(done, expected, "{actor:?} makes a {rank:?}");
+    };
+    check(1, 5, Rank::Owner, Ok(()));
+    check(2, 5, Rank::Admin, Ok(()));
+    check(3, 5, Rank::Beginner, Ok(()));
+    check(3, 5, Rank::Admin, Err(RankTooLow));
+    check(3, 2, Rank::Member, Err(RankTooLow));
+    check(5, 6, Rank::Member, Err(RankTooLow));
+    check(1, OUTSIDER, Rank::Member, Err(TargetNotMember));
+    check(1, 1, Rank::Member, Err(LastOwner));
+}
+
+#[test]
+fn a_name_is_one_persons_alone() {
+    let mut world = World::new();
+    let mut person = Person::new(PersonId(11), "USER1");
+    assert_eq!(world.ask(Ask::AddPerson(person.clone())).map(drop), Err(NameTaken));
+    person.names = [Name::Mobile("5".into())].into();
+    assert_eq!(world.ask(Ask::AddPerson(person.clone())).map(drop), Err(NameTaken));
+    person.names = [Name::email("A@b.example")].into();
+    world.ask(Ask::AddPerson(person.clone())).unwrap();
+    let found = world.ask(Ask::Find(Who::Name(Name::email("a@B.example"))));
+    assert_eq!(found, Ok(Done::Person(person)));
+    let other = head(GroupId(6_000_002), "weekly", Some(1));
+    assert_eq!(world.ask(Ask::Create(other)).map(drop), Err(NameTaken));
+}
+
+#[test]
+fn a_group_that_is_not_there_is_told() {
+    for group in [Which::Id(GroupId(5)), Which::Name("no".into()), Which::Link("".into())] {
+        let ask = Ask::Leave { group, actor: PersonId(1), rule: Rule::KIRIMIN };
+        assert_eq!(World::new().ask(ask).map(drop), Err(NoGroup));
+    }
+}
+
+#[test]
+fn a_full_group_takes_nobody() {
+    let mut world = World::new();
+    let id = GroupId(6_000_002);
+    let mut small = head(id, "small", Some(1));
+    small.members_max = 1;
+    world.ask(Ask::Create(small)).unwrap();
+    let (group, target) = (Which::Id(id), who(2));
+    let add = Ask::Add { group, actor: None, target, rank: Rank::Member };
+    assert_eq!(world.ask(add).map(drop), Err(Full));
+}
+
+#[test]
+fn the_changes_bring_back_all_there_was() {
+    let mut world = World::new();
+    world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
+    world.ask(Ask::Apply { group: which(), actor: PersonId(OUTSIDER) }).unwrap();
+    let mut other = Groups::default();
+    // A group's head comes last in a batch, but first from a store.
+    let is_head = |it: &conflow::group::Change| matches!(it, conflow::group::Change::Head(_));
+    let (heads, rest): (Vec<_>, Vec<_>) = world.changes.iter().cloned().partition(is_head);
+    heads.into_iter().chain(rest).for_each(|it| other.restore(it));
+    assert!(other == world.groups);
+    assert_eq!(other.last_ids(), (10, GROUP.0));
+}
