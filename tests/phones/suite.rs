@@ -147,6 +147,9 @@ trait Phone: Sized {
     fn heard(&self, conflow: &Conflow) -> Vec<Word>;
 }
 
+/// A room or a wait sound that lasts less is hidden by what came with it: a beep, an announcement.
+const BENEATH_MIN_MS: u64 = 20;
+
 /// Shorter silence is a pause between words, or time that it takes to make a sound.
 const SILENCE_MIN_MS: u64 = 1_200;
 
@@ -232,8 +235,10 @@ impl Phone for Simulated {
                 .into_iter()
                 .find(|word| it["heard"] == *word)?;
             let to = it["to_ms"].as_u64().unwrap_or_else(|| self.1.elapsed().as_millis() as u64);
-            let long = SILENCE_MIN_MS <= to.saturating_sub(it["from_ms"].as_u64().unwrap());
-            (word != "silence" || long).then_some(word)
+            let ms = to.saturating_sub(it["from_ms"].as_u64().unwrap());
+            // What lies beneath a sound that begins in the next millisecond was not heard.
+            let least = if word == "silence" { SILENCE_MIN_MS } else { BENEATH_MIN_MS };
+            (["beep", "speech"].contains(&word) || least <= ms).then_some(word)
         });
         let mut heard: Vec<Word> = heard.collect();
         heard.dedup();
