@@ -134,7 +134,7 @@ mod tests {
         check("conflow --help", 0, "Run the engine until");
         check("conflow serve --help", 0, "Examples:");
         check("conflow", 2, "Usage: conflow <COMMAND>");
-        check("conflow sevre", 2, "a similar subcommand exists: 'serve'");
+        check("conflow sevre", 2, "similar subcommands exist: 'user', 'serve'");
         check("conflow serve --htpp x", 2, "a similar argument exists: '--http'");
         check("conflow serve --http 8080", 2, "such as 127.0.0.1:8080");
         check("conflow serve --drain=-1", 2, "--drain");

@@ -65,9 +65,9 @@ pub struct Add {
 
 /// A token: a person's, a program's, or a till's.
 #[derive(Args, Clone, Debug, PartialEq)]
-#[group(id = "bearer", required = true, multiple = false, args = ["username", "application", "till"])]
 pub struct Token {
     /// Whose it is: bearer token, Rocket.Chat token and Kirimin session in one.
+    #[arg(required_unless_present_any = ["application", "till"])]
     pub username: Option<String>,
     /// Whose account.
     #[arg(long, value_name = "ID")]
@@ -79,10 +79,10 @@ pub struct Token {
     #[arg(long)]
     pub admin_groups: bool,
     /// An API key (Bungie's X-API-Key).
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["username", "till"])]
     pub application: bool,
     /// A till's password (Capillary): shown by HTTP Basic as its MD5.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "username")]
     pub till: Option<String>,
 }
 
@@ -105,5 +105,28 @@ impl User {
             Self::Token(it) => &it.data,
             Self::List(it) => &it.data,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, parse};
+
+    #[test]
+    fn a_token_is_one_persons_or_one_programs() {
+        let check = |line: &str, expected| {
+            let line = format!("conflow user token --account MA1 {line}");
+            let parsed = parse(line.split_whitespace().map(Into::into));
+            let is_token = matches!(parsed, Ok(Command::User(_)));
+            assert_eq!(is_token, expected, "{line}: {parsed:?}");
+        };
+        check("alice", true);
+        check("alice --admin-groups --data x", true);
+        check("--application", true);
+        check("--till t1", true);
+        check("", false);
+        check("alice --application", false);
+        check("alice --till t1", false);
+        check("--application --till t1", false);
     }
 }

@@ -1,5 +1,4 @@
-//! Capillary user groups (contract 4): `/v2/userGroup2/…`, a till by HTTP Basic, or an OAuth
-//! token.
+//! Capillary user groups (contract 4): `/v2/userGroup2/…`, a till by HTTP Basic.
 
 use axum::{
     http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE},
@@ -91,9 +90,6 @@ fn no_route() -> Fault {
 }
 
 fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
-    if let Some(token) = header(request, "x-cap-api-oauth-token") {
-        return hall.credentials.holder(token);
-    }
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

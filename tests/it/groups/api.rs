@@ -275,7 +275,7 @@ async fn kirimins_kick_answers_as_its_documents() {
 
 const CAPILLARY: &str = r#"
     DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=885 => 401 | "code":401 | "success":false
-    DELETE /v2/userGroup2/6000001/leave [X-CAP-API-OAUTH-TOKEN: KEY] => 403 | "code":403
+    DELETE /v2/userGroup2/6000001/leave [Authorization: Basic dDE6bm8=] => 401 | "code":401
     DELETE /v2/userGroup2/6000001/leave?identifierName=mobile&identifierValue=885 [till] => 400 | "code":403 | source is mandatory
     DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile [till] => 400 | "code":403
     DELETE /v2/userGroup2/6000001/leave?source=MOON&identifierName=mobile&identifierValue=885 [till] => 400 | "code":8003

@@ -1,5 +1,6 @@
 //! Groups: the machine, lives of it, its store, and its dialects.
 
+mod actor;
 mod api;
 mod lives;
 mod machine;
