@@ -79,8 +79,7 @@ impl Credentials {
         let mut rows = Sheets::default();
         for record in records.load(Table::Tokens)? {
             let row: TokenRow = parse(&record)?;
-            let hash =
-                Hash::from_hex(&row.hash).map_err(|error| RowsError(error.to_string()))?;
+            let hash = Hash::from_hex(&row.hash).map_err(|error| RowsError(error.to_string()))?;
             rows.last = rows.last.max(record.a);
             rows.tokens.insert(*hash.as_bytes(), (record.a, row.holder));
         }

@@ -96,7 +96,8 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
     let hall = people::hall(&folder)?;
-    let (mut engine, courier) = Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
+    let (mut engine, courier) =
+        Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(hall);

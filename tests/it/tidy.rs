@@ -11,6 +11,7 @@ const FLOORS: &[(u8, &str)] = &[
     (1, "media/mod"),
     (1, "speech/mod"),
     (1, "store/mod"),
+    (1, "store/rows"),
     (2, "flow"),
     (2, "media"),
     (3, "signature"),

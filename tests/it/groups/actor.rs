@@ -9,7 +9,10 @@ use conflow::{
     actor::group::{AskError, Memberships},
     group::{Ask, Person, PersonId, Rank, Refusal, rule::Rule},
     ids::AccountId,
-    store::{Committed, Record, Records, RecordsError, Table, Write, memory::Memory},
+    store::{
+        rows::{Committed, Row, Rows, RowsError, Table, Write},
+        rows_memory::Memory,
+    },
 };
 
 use super::{GROUP, NOW, head, removal, which, who};
@@ -21,14 +24,14 @@ struct Frail {
     fails: AtomicBool,
 }
 
-impl Records for Frail {
-    fn load(&self, table: Table) -> Result<Vec<Record>, RecordsError> {
+impl Rows for Frail {
+    fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
         self.memory.load(table)
     }
 
     fn commit(&self, writes: Vec<Write>, done: Committed) {
         match self.fails.load(Ordering::Relaxed) {
-            true => done(Err(RecordsError("the disk is full".to_owned()))),
+            true => done(Err(RowsError("the disk is full".to_owned()))),
             false => self.memory.commit(writes, done),
         }
     }
