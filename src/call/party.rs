@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use crate::{
     flow::Method,
-    ids::{CallId, Dialect},
+    ids::{CallId, Dialect, Trusted},
     media::{Ending, HangupCause},
 };
 
@@ -21,8 +21,8 @@ pub struct Party {
     pub direction: Direction,
     /// Whose defaults and manners hold for the call.
     pub dialect: Dialect,
-    /// Who the caller is beyond doubt, if anybody vouches for it.
-    pub trusted: Option<Arc<str>>,
+    /// Who the far end is beyond doubt, if anybody vouches for it.
+    pub trusted: Option<Trusted>,
     /// What is told of it, and to whom.
     pub session: Session,
 }

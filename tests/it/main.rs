@@ -5,6 +5,7 @@
 mod actor;
 mod allocations;
 mod api;
+mod branches;
 mod callback;
 mod conference;
 mod delivery;
