@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Serve(flags) => serve(*flags),
         Command::User(user) => people(*user),
+        Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
