@@ -270,7 +270,7 @@ fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
         Table::Bans => Change::Ban(group, person, Some(parse::<Ban>(table, record)?)),
         Table::Applications => Change::Application(group, person, Some(parse(table, record)?)),
         Table::Audit => Change::Audit(parse::<Audit>(table, record)?),
-        Table::Tokens | Table::Passwords | Table::Folder => {
+        Table::Tokens | Table::Passwords | Table::Folder | Table::Accounts => {
             return Err(RowsError(format!("{} are no groups", table.name())));
         }
     })

@@ -66,10 +66,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        app::{Engine, library},
+        app::{Engine, accounts, library},
         cli::serve::Serve,
         config::{Config, DEVELOPMENT_ACCOUNT},
-        store::{folder::DataFolder, marks::Marks},
+        store::{folder::DataFolder, marks::Marks, rows_memory::Memory},
     };
 
     /// Speech lasts 60 ms a character.
@@ -100,10 +100,14 @@ mod tests {
             let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
             config.sip.bind.0.clear();
+            config.data = temp.path().join("data");
             let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
             let marks = Marks::open(folder).unwrap();
             let library = Arc::new(library(&config));
-            let (engine, _) = Engine::build(&config, config.http.0, marks, library).unwrap();
+            let rows = Arc::new(Memory::default());
+            let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
+            let (engine, _) =
+                Engine::build(&config, config.http.0, marks, library, accounts).unwrap();
             Self { engine, _temp: temp }
         }
 

@@ -40,6 +40,8 @@ pub enum Table {
     Passwords,
     /// What the whole folder has but once.
     Folder,
+    /// The accounts that are kept, one row each.
+    Accounts,
 }
 
 /// One row.
@@ -77,7 +79,7 @@ pub struct RowsError(pub String);
 
 impl Table {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -87,6 +89,7 @@ impl Table {
         Self::Tokens,
         Self::Passwords,
         Self::Folder,
+        Self::Accounts,
     ];
 
     /// What a database calls it.
@@ -101,6 +104,7 @@ impl Table {
             Self::Tokens => "tokens",
             Self::Passwords => "passwords",
             Self::Folder => "folder",
+            Self::Accounts => "accounts",
         }
     }
 }
