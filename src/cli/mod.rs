@@ -1,5 +1,6 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
+pub mod account;
 pub mod phones;
 pub mod serve;
 pub mod settings;
@@ -27,6 +28,9 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Accounts of the voice API and their tokens, also while the engine runs.
+    #[command(subcommand, after_help = account::AFTER_HELP)]
+    Account(Box<account::Account>),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::User>),

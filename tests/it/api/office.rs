@@ -4,7 +4,6 @@
 //! filled in anew and the whole compared, so that a failure shows all of it.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     mem,
     net::{IpAddr, Ipv4Addr},
@@ -111,7 +110,7 @@ impl Office {
         let house = House::new(plan.rooms, links);
         let people = reception::Settings {
             numbers: numbers(),
-            accounts: BTreeMap::new(),
+            accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
