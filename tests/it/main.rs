@@ -39,6 +39,7 @@ mod simulation;
 mod sip;
 mod sip_agent;
 mod sip_mutations;
+mod sounds;
 mod tidy;
 mod torture;
 mod verbs;

@@ -106,7 +106,8 @@ impl Studio {
             let loaded = match loaded {
                 Ok(samples) => Some(samples),
                 Err(complaint) => {
-                    tracing::warn!(sound = name_of(&what), complaint, "a sound cannot be played");
+                    let sound = name_of(&what);
+                    tracing::warn!(%call, sound, complaint, "a sound cannot be played");
                     // Words that nobody can read are not passed over in silence.
                     let is_speech = matches!(what, What::Speech { .. });
                     is_speech.then(|| tones.of(&What::Beep(1)).cloned()).flatten()
@@ -125,12 +126,16 @@ impl fmt::Debug for Studio {
     }
 }
 
-/// For the log: no words of a caller's flow.
+/// For the log: no words of a caller's flow, and no secrets of a URL. Which URL, the complaint
+/// tells.
 fn name_of(what: &What) -> &str {
     match what {
         What::Beep(_) => "beep",
         What::Silence(_) => "silence",
-        What::Url(url) => url,
+        What::Url(url) => match url.split_once("://") {
+            Some((scheme, _)) => scheme,
+            None => url,
+        },
         What::Speech { language, .. } => language,
     }
 }
