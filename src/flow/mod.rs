@@ -24,6 +24,7 @@ pub use self::{
     fault::{Fault, FlowError, Oddity, Remark},
     place::Place,
     run::Run,
+    url::is_audio,
     verbs::Verb,
 };
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     ids::CallId,
     media::{
-        Program, What,
+        AnnouncementKind, Program, What,
         cursor::{Found, Sounds},
         playout,
         tone::Tones,
@@ -59,6 +59,8 @@ pub(super) struct Scores {
     played: Option<Score>,
     waiting: Option<Score>,
     announced: VecDeque<Score>,
+    /// A Play and a Speak.
+    over: [Option<Score>; 2],
 }
 
 /// A leg's scores, and the sounds that are always there.
@@ -150,6 +152,15 @@ impl Scores {
         (self.played, self.waiting) = (None, score);
     }
 
+    /// Over all else.
+    pub(super) fn play_over(&mut self, kind: AnnouncementKind, score: Score) {
+        let [play, speak] = &mut self.over;
+        match kind {
+            AnnouncementKind::Play => *play = Some(score),
+            AnnouncementKind::Speak => *speak = Some(score),
+        }
+    }
+
     /// As many are kept as can wait.
     pub(super) fn announce(&mut self, score: Score) {
         if self.announced.len() == playout::ANNOUNCEMENTS_MAX {
@@ -165,7 +176,8 @@ impl Scores {
     }
 
     fn find(&self, what: &What) -> Option<&Slot> {
-        let scores = self.announced.iter().chain(&self.played).chain(&self.waiting);
+        let over = self.over.iter().flatten();
+        let scores = over.chain(&self.announced).chain(&self.played).chain(&self.waiting);
         scores.flat_map(|score| score.slots.iter()).find(|slot| slot.what == *what)
     }
 }
