@@ -221,7 +221,8 @@ impl Engine {
     ) -> Result<(Self, Courier)> {
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
-        let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
+        let library: Arc<dyn Library> =
+            Arc::new(Web::new(folder, client.clone(), accounts.clone()));
         let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
             reception::wall(),
@@ -230,7 +231,7 @@ impl Engine {
             records.clone(),
         ));
         let sim = Arc::new(simulated_phones(config));
-        let phones = Phones::new(config, random()?)?;
+        let phones = Phones::new(config, random()?, client)?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
