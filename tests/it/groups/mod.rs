@@ -4,6 +4,7 @@ mod actor;
 mod api;
 mod lives;
 mod machine;
+mod sockets;
 mod store;
 
 use conflow::group::{
