@@ -4,6 +4,7 @@
 //! stopped dead. What is judged is what came and in which order, never how long it took.
 
 use std::{
+    io::Write,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -252,12 +253,14 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
     let comings = told.iter().filter(|it| it.1 == "ConferenceEnter").count();
     assert_eq!(comings, MEMBERS + 1);
     assert!(second.told().is_sorted_by(|one, next| one.0 < next.0));
-    println!(
+    writeln!(
+        std::io::stdout(),
         "killed after {DEATH} of {NOTICES} notices, restarted when the other receiver had its \
          {NOTICES}: got {} different ones in order, {again} of them twice; the stream's reader came \
          {visits} times and missed {}",
         told.len(),
         NOTICES - read.len()
-    );
+    )
+    .unwrap();
     office.close().await;
 }
