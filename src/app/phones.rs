@@ -123,7 +123,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
         advertise: config.sip.advertise,
         local_networks: config.sip.local_networks.clone(),
         open: config.sip.open,
-        loopback_account: Some(config.accounts[0].id.clone()),
+        loopback_account: config.accounts.first().map(|it| it.id.clone()),
         endpoints: config.endpoints.iter().map(endpoint).collect(),
         trunks: config.trunks.iter().map(trunk).collect(),
         ..Default::default()

@@ -63,7 +63,7 @@ pub(super) async fn answer(
     if *visit.method == Method::OPTIONS {
         return Ok(reply::options(place.allow()));
     }
-    let account = auth::admit(desk, site.auth_id, &visit)?;
+    let account = &auth::admit(desk, site.auth_id, &visit)?;
     let limit = desk.requests.as_ref();
     let check = limit.map_or(Ok(()), |limit| limit.take(visit.now, account));
     check.map_err(|wait| Failure::TooFast { wait })?;

@@ -4,7 +4,6 @@
 //! filled in anew and the whole compared, so that a failure shows all of it.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     io, mem,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -42,7 +41,7 @@ use conflow::{
     },
     numbers::{Numbers, Row, Source},
     records::Records,
-    store::{memory::Ledger, repeats::Memory},
+    store::{memory::Ledger, repeats::Answers},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -116,7 +115,7 @@ impl Office {
         let house = House::new(plan.rooms, links);
         let people = reception::Settings {
             numbers: numbers(),
-            accounts: BTreeMap::new(),
+            accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
@@ -125,7 +124,7 @@ impl Office {
 
         let phones = plan.has_phones.then(|| sim.clone());
         let (reception_, journal_) = (reception.clone(), journal.clone());
-        let repeats = Arc::new(Memory::default());
+        let repeats = Arc::new(Answers::default());
         let links = Links {
             house,
             reception: reception_,
