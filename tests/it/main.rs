@@ -42,6 +42,7 @@ mod sip;
 mod sip_agent;
 mod sip_mutations;
 mod sounds;
+mod spoil;
 mod store;
 mod tidy;
 mod torture;

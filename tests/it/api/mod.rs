@@ -9,4 +9,5 @@ mod events;
 pub(crate) mod office;
 mod phones;
 mod receiver;
+mod restart;
 mod server;
