@@ -11,6 +11,7 @@ mod body;
 mod failure;
 pub mod groups;
 mod limit;
+mod openapi;
 mod ops;
 mod path;
 mod reply;
@@ -39,6 +40,7 @@ pub use self::{
 use self::{
     failure::Failure,
     limit::{PerAccount, PerAddress},
+    openapi::Document,
     path::Path,
 };
 use crate::{
@@ -168,6 +170,7 @@ pub struct Desk {
     repeats: Arc<dyn Repeats>,
     closing: watch::Sender<bool>,
     voice: voice::Settings,
+    document: Document,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
 }
@@ -179,6 +182,7 @@ impl Desk {
         let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
+        let document = Document::new(voice, phones.is_some());
         Self {
             house,
             reception,
@@ -189,6 +193,7 @@ impl Desk {
             repeats,
             closing,
             voice,
+            document,
             requests,
             failures,
         }
@@ -225,6 +230,8 @@ impl Desk {
                 sim::answer(self, phones, auth_id, below, visit).await
             }
             ["healthz"] => ops::healthz(visit.method),
+            ["openapi.json"] => self.document.show(visit.method),
+            ["docs"] => self.document.show_page(visit.method),
             ["readyz"] => ops::readyz(self, visit.method),
             _ => Err(Failure::NoRoute),
         }

@@ -27,25 +27,25 @@ use crate::{
 const DESTINATIONS_MAX: usize = 1_000;
 
 /// Contract 5.2.
-const NAME_CHARS_MAX: usize = 50;
+pub(in crate::api::voice) const NAME_CHARS_MAX: usize = 50;
 
 /// No number or SIP URI that is meant is longer.
 const ADDRESS_CHARS_MAX: usize = 256;
 
 /// Contract 5.2: seconds.
-const RING_TIMEOUT: u32 = 120;
+pub(in crate::api::voice) const RING_TIMEOUT: u32 = 120;
 
 /// Nobody lets it ring for longer.
-const RING_TIMEOUT_MAX: u32 = 600;
+pub(in crate::api::voice) const RING_TIMEOUT_MAX: u32 = 600;
 
 /// Contract 5.2: a call lasts a day at most.
-const TIME_LIMIT_MAX: u32 = 86_400;
+pub(in crate::api::voice) const TIME_LIMIT_MAX: u32 = 86_400;
 
 /// Headers that a far end may still want to read.
 const HEADERS_MAX: usize = 32;
 
 /// What is good, and without an effect yet.
-const UNSUPPORTED: [&str; 11] = [
+pub(in crate::api::voice) const UNSUPPORTED: [&str; 11] = [
     "machine_detection",
     "machine_detection_time",
     "machine_detection_url",
