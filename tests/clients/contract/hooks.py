@@ -27,10 +27,15 @@ def before_call(context, case, kwargs):
     path = case.path_parameters
     if path and "conference_name" in path and not is_up("Conference/weekly/"):
         dial()
-    if path and "call_uuid" in path and case.meta.generation.mode.is_positive:
-        if not is_up("Call/" + there.get("call", "0") + "/?status=live"):
-            dial()
-        path["call_uuid"] = there["call"]
+    if path and case.meta.generation.mode.is_positive:
+        if "member_id" in path:
+            path["member_id"] = "all"
+        if "call_uuid" in path:
+            if not is_up("Call/" + there.get("call", "0") + "/?status=live"):
+                dial()
+            path["call_uuid"] = there["call"]
+        if "request_uuid" in path:
+            path["request_uuid"] = queue()
     if isinstance(case.body, dict):
         case.body = {name: nearby(name, value) for name, value in case.body.items()}
 
@@ -48,6 +53,12 @@ def dial():
             return
         time.sleep(0.01)
     raise AssertionError("nobody comes to the conference")
+
+
+def queue():
+    """A call that does not ring yet."""
+    body = {"from": "4100", "to": "sim:late?delay_ms=60000", "answer_url": "flow:4100"}
+    return server.post(os.environ["CLIENT_URL"] + ACCOUNT + "/Call/", json=body).json()["request_uuid"]
 
 
 def nearby(name, value):
