@@ -71,7 +71,7 @@ const ABOUT: &str = "\
 The voice API in two dialects: Plivo's below `/v1/`, Vobiz's below `/api/v1/`. Both see the same \
 calls and conferences.\n\n\
 Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. Unknown \
-parameters have no effect.\n\n\
+parameters of calls have no effect, and `Conflow-Remark` says so.\n\n\
 Not in this document: the groups' dialects (Bungie, Capillary, Kirimin, Rocket.Chat), and what \
 conflow asks of an application by itself (answer URLs, callbacks).";
 

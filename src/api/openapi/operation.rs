@@ -131,22 +131,29 @@ pub(in crate::api) struct Answer {
     about: &'static str,
     /// Its media type, and its schema; None is no body.
     body: Option<(&'static str, Value)>,
+    has_remarks: bool,
 }
 
 impl Answer {
     /// With a body of JSON.
     pub(in crate::api) fn json(status: u16, about: &'static str, schema: Value) -> Self {
-        Self { status, about, body: Some(("application/json", schema)) }
+        Self { status, about, body: Some(("application/json", schema)), has_remarks: false }
     }
 
     /// With a text of another type.
     pub(in crate::api) fn text(status: u16, about: &'static str, media_type: &'static str) -> Self {
-        Self { status, about, body: Some((media_type, json!({ "type": "string" }))) }
+        let text = json!({ "type": "string" });
+        Self { status, about, body: Some((media_type, text)), has_remarks: false }
     }
 
     /// 204.
     pub(in crate::api) fn nothing(about: &'static str) -> Self {
-        Self { status: 204, about, body: None }
+        Self { status: 204, about, body: None, has_remarks: false }
+    }
+
+    /// The same, and it may say what had no effect.
+    pub(in crate::api) fn with_remarks(self) -> Self {
+        Self { has_remarks: true, ..self }
     }
 
     fn write(&self) -> Value {
@@ -154,14 +161,21 @@ impl Answer {
         if let Some((media_type, schema)) = &self.body {
             written["content"] = json!({ *media_type: { "schema": schema } });
         }
+        if self.has_remarks {
+            let about = "A parameter that had no effect, and why; one header for each.";
+            let schema = json!({ "type": "string" });
+            written["headers"] =
+                json!({ "Conflow-Remark": { "description": about, "schema": schema } });
+        }
         written
     }
 }
 
 /// The errors: status, name, and what they say (contracts 1.1 and 1.2).
-pub(super) const REFUSALS: [(u16, &str, &str); 13] = [
+pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
     (400, "Bad", "A parameter, a header or the body is not as it must be; the text says which."),
     (401, "NoCredentials", "There are no credentials, or they are wrong."),
+    (403, "ReadOnly", "The token is good for looking only."),
     (404, "NotFound", "What the path names is not there, or is another account's."),
     (405, "WrongMethod", "The path is good for other methods, which `Allow` names."),
     (408, "TooSlow", "The body did not come in time."),

@@ -66,7 +66,10 @@ pub(super) fn list() -> Listed {
             deed("talk", "The phone talks for a while.").reads(of(&[("ms", ms)])),
         ),
     ];
-    let place = |(method, below, it)| (method, format!("{ROOT}{below}"), it);
+    let place = |(method, below, it): (Method, &str, Operation)| {
+        let it = if method == Method::GET { it } else { it.refuses(&[403]) };
+        (method, format!("{ROOT}{below}"), it)
+    };
     rows.into_iter().map(place).collect()
 }
 

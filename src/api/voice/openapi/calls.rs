@@ -8,8 +8,11 @@ use crate::api::{
     openapi::{Answer, Operation, query, uuid},
     voice::{
         calls::{
-            DIGITS_MAX, SOUNDS_MAX,
-            make::{NAME_CHARS_MAX, RING_TIMEOUT, RING_TIMEOUT_MAX, TIME_LIMIT_MAX, UNSUPPORTED},
+            DIGITS_MAX, LENGTH_MAX, SOUNDS_MAX,
+            make::{
+                MACHINE_DETECTION_NUMBERS, NAME_CHARS_MAX, RING_TIMEOUT, RING_TIMEOUT_MAX,
+                TIME_LIMIT_MAX,
+            },
         },
         place::CallWish,
         plivo, vobiz,
@@ -104,7 +107,7 @@ impl Speaker {
         self.operation("make_call", Tag::Calls, "Makes a call, or one to each of a list.")
             .about("All is looked at before anybody is called.")
             .reads(make_call())
-            .answers(Answer::json(code, "They are queued.", fired))
+            .answers(Answer::json(code, "They are queued.", fired).with_remarks())
             .refuses(&BODY)
     }
 
@@ -135,7 +138,7 @@ impl Speaker {
             json!({ "type": "array", "minItems": 1, "maxItems": SOUNDS_MAX, "items": item });
         let mut body = parameters(&[
             ("urls", json!({ "oneOf": [list, array], "description": "Sounds, with commas." })),
-            ("length", json!({ "description": "Not supported: no effect." })),
+            ("length", terms::number(1, LENGTH_MAX, "Seconds, and then it ends.")),
             ("legs", terms::legs()),
             ("loop", terms::flag(false, "Over and over.")),
             ("mix", terms::flag(true, "Over what is heard, and not instead of it.")),
@@ -143,14 +146,22 @@ impl Speaker {
         body["required"] = json!(["urls"]);
         self.operation("play_to_call", Tag::Calls, "Plays sounds over a call.")
             .reads(body)
-            .answers(Answer::json(202, "It plays.", says("CallDone", "play started")))
+            .answers(
+                Answer::json(202, "It plays.", says("CallDone", "play started")).with_remarks(),
+            )
             .refuses(&BODY)
     }
 
     fn speak(self) -> Operation {
         let chars_max = self.by(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
         let mut keys = terms::speak(chars_max).to_vec();
+        let kind = json!({
+            "enum": ["text", "ssml"],
+            "default": "text",
+            "description": "SSML is not supported yet: it is read as it stands.",
+        });
         keys.extend([
+            ("type", kind),
             ("legs", terms::legs()),
             ("loop", terms::flag(false, "Over and over.")),
             ("mix", terms::flag(true, "Over what is heard, and not instead of it.")),
@@ -159,7 +170,9 @@ impl Speaker {
         body["required"] = json!(["text"]);
         self.operation("speak_to_call", Tag::Calls, "Speaks over a call.")
             .reads(body)
-            .answers(Answer::json(202, "It speaks.", says("CallDone", "speak started")))
+            .answers(
+                Answer::json(202, "It speaks.", says("CallDone", "speak started")).with_remarks(),
+            )
             .refuses(&BODY)
     }
 
@@ -222,14 +235,47 @@ fn make_call() -> Value {
         ),
         ("parent_call_uuid", uuid()),
         (
+            "user",
+            text(
+                "",
+                8_000,
+                "Who is called, as the groups know them: one for each of `to`, with `<` between.",
+            ),
+        ),
+        (
             "error_if_parent_not_found",
             terms::flag(false, "404 if there is no live call `parent_call_uuid`."),
         ),
     ]);
     body["properties"]["ring_timeout"]["default"] = RING_TIMEOUT.into();
-    for name in UNSUPPORTED {
-        body["properties"][name] = json!({ "description": "Not supported: no effect." });
+    let idle = "Not supported yet: it is checked, and has no effect.";
+    for (name, range) in MACHINE_DETECTION_NUMBERS {
+        body["properties"][name] = terms::number(*range.start(), *range.end(), idle);
     }
+    let words = json!({ "enum": [true, false, "true", "false", "hangup"], "description": idle });
+    body["properties"]["machine_detection"] = words;
+    body["properties"]["machine_detection_url"] = terms::url(idle);
+    body["properties"]["machine_detection_method"] = terms::method();
+    body["properties"]["send_on_preanswer"] = terms::flag(false, idle);
     body["required"] = json!(["from", "to", "answer_url"]);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::api::voice::calls::make::KNOWN;
+
+    #[test]
+    fn the_parameters_of_a_call_are_those_that_are_known() {
+        let body = make_call();
+        let described: BTreeSet<_> =
+            body["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = BTreeSet::from(KNOWN);
+        known.extend(MACHINE_DETECTION_NUMBERS.map(|it| it.0));
+        known.extend(["machine_detection_url", "machine_detection_method"]);
+        assert_eq!(described, known);
+    }
 }

@@ -15,7 +15,7 @@ use super::{
     place::{CallWish, Endpoint, Place},
 };
 use crate::{
-    api::openapi::{Answer, Operation, Schemas, header, methods, uuid},
+    api::openapi::{Answer, Operation, Schemas, header, methods, query, uuid},
     ids::Dialect,
 };
 
@@ -81,36 +81,53 @@ impl Speaker {
             Endpoint::Show { .. } => self.show_room(),
         };
         let described = described.refuses(&ALWAYS);
-        match *method == Method::POST || *method == Method::DELETE {
-            true => self.changes(described, endpoint),
-            false => described,
+        let described = match *method == Method::GET {
+            true => described,
+            false => self.changes(described),
+        };
+        // As the handlers have it: these answer for themselves.
+        match endpoint {
+            Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Events | Endpoint::Record => {
+                described
+            }
+            Endpoint::Call { .. }
+            | Endpoint::Cancel { .. }
+            | Endpoint::HangUpAll
+            | Endpoint::HangUpRoom { .. }
+            | Endpoint::List
+            | Endpoint::ListCalls
+            | Endpoint::MakeCall
+            | Endpoint::Members { .. }
+            | Endpoint::Show { .. } => self.may_answer_later(described, method),
         }
     }
 
     /// What all that changes something has in common.
-    fn changes(self, operation: Operation, endpoint: Endpoint<'_>) -> Operation {
+    fn changes(self, operation: Operation) -> Operation {
         let key = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" });
         let about = "Made up by the client: a request that comes again with it is done once, and \
                      has the same answer again.";
-        let operation =
-            operation.takes([header("Idempotency-Key", key, about)]).refuses(&[409, 504]);
-        let is_record =
-            matches!(endpoint, Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record);
-        let mut operation = match operation.refusals.contains(&400) {
-            true => operation,
-            false => operation.refuses(&[400]),
-        };
-        if self.dialect == Dialect::Plivo && !is_record {
+        operation.takes([header("Idempotency-Key", key, about)]).refuses(&[400, 403, 409, 504])
+    }
+
+    /// Contract 1.3: parameters in the body, or in the query of a GET.
+    fn may_answer_later(self, mut operation: Operation, method: &Method) -> Operation {
+        if self.dialect == Dialect::Vobiz {
+            return operation;
+        }
+        let about = "The answer is sent there later, and this one is 202 `async api spawned`.";
+        let (url, how) = (terms::url(about), terms::method());
+        if *method == Method::GET {
+            operation.parameters.push(query("callback_url", url, ""));
+            operation.parameters.push(query("callback_method", how, ""));
+        } else {
             let (mut schema, is_required) =
                 operation.body.unwrap_or_else(|| (json!({ "type": "object" }), false));
-            schema["properties"]["callback_url"] = terms::url(
-                "The answer is POSTed there later, and this one is 202 `async api spawned`.",
-            );
-            schema["properties"]["callback_method"] = terms::method();
+            schema["properties"]["callback_url"] = url;
+            schema["properties"]["callback_method"] = how;
             operation.body = Some((schema, is_required));
-            operation = operation.spawns();
         }
-        operation
+        operation.spawns().refuses(&[400])
     }
 
     /// Its id, and what it stands under.
