@@ -7,6 +7,7 @@ mod calls;
 mod events;
 mod job;
 mod members;
+pub(super) mod openapi;
 mod params;
 mod place;
 pub(super) mod plivo;

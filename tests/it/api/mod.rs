@@ -7,6 +7,7 @@ mod conferences;
 mod errors;
 mod events;
 pub(crate) mod office;
+mod openapi;
 mod phones;
 mod receiver;
 mod restart;
