@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
+        Command::Check(flags) => return app::check::check(&flags),
         Command::Serve(flags) => serve(*flags),
         Command::User(user) => people(*user),
     };

@@ -1,6 +1,7 @@
 //! The program: builds the engine from a configuration, serves it, and brings it to its end.
 
 mod banner;
+pub mod check;
 mod drain;
 pub mod log;
 pub mod people;

@@ -1,5 +1,6 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
+pub mod check;
 pub mod phones;
 pub mod serve;
 pub mod settings;
@@ -26,6 +27,9 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
+    #[command(after_help = check::AFTER_HELP)]
+    Check(check::Check),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::User>),

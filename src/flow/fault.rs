@@ -210,10 +210,7 @@ pub(super) fn clip(text: &str) -> String {
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// The name that was probably meant, if one is close.
-pub(super) fn nearest(
-    written: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+pub(super) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let close = names.filter_map(|name| {
         let distance = distance(written, name)?;
         (distance <= name.len() / 3).then_some((distance, name))

@@ -5,6 +5,7 @@
 
 mod attrs;
 mod cause;
+pub mod check;
 mod digits;
 mod element;
 mod fault;

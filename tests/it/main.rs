@@ -6,6 +6,7 @@ mod actor;
 mod allocations;
 mod api;
 mod callback;
+mod check;
 mod conference;
 mod delivery;
 mod digits;
