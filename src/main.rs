@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Check(flags) => return app::check::check(&flags),
         Command::Serve(flags) => serve(*flags),
         Command::User(user) => people(*user),
+        Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -121,6 +121,9 @@ impl Journal {
         let Some(book) = self.books.get(account) else { return };
         let now = Instant::now();
         let Some((status, at, record)) = book.keep(now, account, call, party, news) else { return };
+        if news == call::News::Answered {
+            self.records.answered(account, call, party, at);
+        }
         if let Some(record) = &record {
             self.records.add(record.clone());
         }

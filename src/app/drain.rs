@@ -66,10 +66,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        app::{Engine, library},
+        app::{
+            Engine, library,
+            store::{Stores, rows},
+        },
         cli::serve::Serve,
         config::{Config, DEVELOPMENT_ACCOUNT},
-        store::{folder::DataFolder, marks::Marks},
+        store::folder::DataFolder,
     };
 
     /// Speech lasts 60 ms a character.
@@ -100,10 +103,10 @@ mod tests {
             let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
             config.sip.bind.0.clear();
-            let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
-            let marks = Marks::open(folder).unwrap();
+            let folder = DataFolder::hold(&temp.path().join("data")).unwrap();
+            let stores = Stores::open(&folder, &rows(&folder).unwrap()).unwrap();
             let library = Arc::new(library(&config));
-            let (engine, _) = Engine::build(&config, config.http.0, marks, library).unwrap();
+            let (engine, _) = Engine::build(&config, config.http.0, stores, library).unwrap();
             Self { engine, _temp: temp }
         }
 

@@ -6,6 +6,7 @@ mod drain;
 pub mod log;
 pub mod people;
 mod phones;
+pub mod store;
 
 use std::{
     env,
@@ -26,7 +27,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::phones::{Backends, Phones};
+use self::{
+    phones::{Backends, Phones},
+    store::Stores,
+};
 use crate::{
     accounts::Accounts,
     actor::{
@@ -57,8 +61,6 @@ use crate::{
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
-        memory::Ledger,
-        repeats::Memory,
     },
 };
 
@@ -91,17 +93,17 @@ pub async fn serve(mut config: Config) -> Result<()> {
     config.check_complete()?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let folder = Arc::new(DataFolder::hold(&config.data)?);
+    let folder = DataFolder::hold(&config.data)?;
     let token_file = give_token(&folder, &mut config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let hall = people::hall(&folder)?;
-    let (mut engine, courier) =
-        Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
+    let rows = store::rows(&folder)?;
+    let stores = Stores::open(&folder, &rows)?;
+    let (mut engine, courier) = Engine::build(&config, http, stores, library.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(hall);
+    engine.api = engine.api.with_groups(people::hall(rows)?);
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);
@@ -209,15 +211,14 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        marks: Marks,
+        Stores { marks, records, repeats }: Stores,
         folder: Arc<Folder>,
     ) -> Result<(Self, Courier)> {
-        let marks = Arc::new(marks);
         let accounts = Arc::new(accounts(config)?);
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
-        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
             reception::wall(),
             accounts.clone(),
@@ -261,7 +262,7 @@ impl Engine {
             journal,
             accounts,
             callbacks,
-            repeats: Arc::new(Memory::default()),
+            repeats,
             phones: simulated,
         };
         let api = Api::new(links, edge(config));

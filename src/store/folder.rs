@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::rows::RowsError;
+
 /// A data folder that this process has to itself, for as long as this value lives.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -38,6 +40,9 @@ pub enum StoreError {
         /// In what way.
         why: String,
     },
+    /// The rows failed.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     /// The system said no.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -104,6 +109,20 @@ impl DataFolder {
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let written = self.replace(file, bytes);
         written.map_err(|source| StoreError::Io { what: "write", path: self.path(file), source })
+    }
+
+    /// Takes a file away, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn remove(&self, file: &str) -> Result<(), StoreError> {
+        match fs::remove_file(self.path(file)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Io { what: "remove", path: self.path(file), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn replace(&self, file: &str, bytes: &[u8]) -> io::Result<()> {

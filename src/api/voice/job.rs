@@ -11,7 +11,10 @@ use axum::{
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
 use uuid::Uuid;
 
 use super::{Asker, perform, place::Place};
@@ -126,7 +129,13 @@ impl Job {
             match stored.status {
                 // Nothing has happened.
                 429 | 503 => repeats_.forget(&request_),
-                _ => repeats_.done(Instant::now().into_std(), &request_, stored.clone()),
+                _ => {
+                    let (tell, told) = oneshot::channel();
+                    let kept = Box::new(move |written| drop(tell.send(written)));
+                    repeats_.done(Instant::now().into_std(), &request_, stored.clone(), kept);
+                    // What is done is done, and answered, even if that cannot be kept.
+                    drop(told.await);
+                }
             }
             stored
         });

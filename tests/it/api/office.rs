@@ -42,7 +42,7 @@ use conflow::{
     },
     numbers::{Numbers, Row, Source},
     records::Records,
-    store::{memory::Ledger, repeats::Memory},
+    store::{memory::Ledger, repeats::Answers},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -120,7 +120,7 @@ impl Office {
 
         let phones = plan.has_phones.then(|| sim.clone());
         let (reception_, journal_) = (reception.clone(), journal.clone());
-        let repeats = Arc::new(Memory::default());
+        let repeats = Arc::new(Answers::default());
         let links = Links {
             house,
             reception: reception_,

@@ -4,7 +4,6 @@ mod actor;
 mod api;
 mod lives;
 mod machine;
-mod store;
 
 use conflow::group::{
     Ask, At, Change, Done, Door, GroupId, Head, Name, Permission, Person, PersonId, Rank, Refusal,

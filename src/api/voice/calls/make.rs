@@ -20,7 +20,7 @@ use crate::{
         voice::{Asker, params::Params},
     },
     call::{Answer, Direction, Headers, Outgoing, Party, Session},
-    ids::CallId,
+    ids::{CallId, Trusted},
 };
 
 /// Contract 7: destinations of one request.
@@ -119,6 +119,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
     if !(1..=DESTINATIONS_MAX).contains(&destinations.len()) {
         return Err(Failure::Bad(format!("to: give 1 to {DESTINATIONS_MAX}, with < between them")));
     }
+    let users = users(params, destinations.len())?;
     let keys = params.text("send_digits")?.unwrap_or_default();
     let keys: Vec<_> = keys.split('<').map(str::trim).collect();
     let call = |(n, to): (usize, &&str)| {
@@ -134,10 +135,28 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
         };
         let (from, caller_name, session) = (from.clone(), caller_name.clone(), session.clone());
         let (direction, dialect) = (Direction::Outbound, asker.dialect);
-        let trusted = None;
+        let trusted = users[n].clone();
         Ok((Party { from, to, caller_name, direction, dialect, trusted, session }, out))
     };
     destinations.iter().enumerate().map(call).collect()
+}
+
+/// `user`: who each of those called is, for the account to know. An extension.
+fn users(params: &Params, destinations: usize) -> Result<Vec<Option<Trusted>>, Failure> {
+    let Some(text) = params.text("user")? else { return Ok(vec![None; destinations]) };
+    let users: Vec<_> = text.split('<').map(str::trim).collect();
+    let is_good = |it: &&str| {
+        it.chars().count() <= ADDRESS_CHARS_MAX && !it.contains(|it: char| it.is_control())
+    };
+    match users.len() == destinations && users.iter().all(is_good) {
+        true => Ok(users.into_iter().map(Trusted::user).collect()),
+        false => {
+            let why = format!(
+                "user: give one for each destination, of {ADDRESS_CHARS_MAX} characters at most, with < between them"
+            );
+            Err(Failure::Bad(why))
+        }
+    }
 }
 
 fn split(text: &str) -> Vec<&str> {
