@@ -12,6 +12,7 @@ mod element;
 mod fault;
 mod field;
 mod place;
+pub mod reference;
 mod run;
 mod url;
 pub mod verbs;

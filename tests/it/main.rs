@@ -36,6 +36,7 @@ mod places;
 mod plane;
 mod program;
 mod races;
+mod reference;
 mod restarts;
 mod run;
 mod simulation;

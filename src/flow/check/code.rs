@@ -76,6 +76,13 @@ codes! {
     /// There is no such element.
     UnknownElement = "unknown-element", Fault,
         "names are as the vendors write them, and case counts: see conflow reference";
+    /// A branch leads to an element that comes before it.
+    BranchBack = "branch-back", Fault,
+        "put the element behind the one that leads to it, or go back by <Redirect>";
+    /// A branch leads to an id that no element has.
+    BranchNowhere = "branch-nowhere", Fault, "write id=\"…\" on the element that is meant";
+    /// Two elements have one id.
+    IdTwice = "id-twice", Fault, "a branch leads to one element: give the other another id";
     /// An element stands where it must not.
     MisplacedElement = "misplaced-element", Fault,
         "move the element, or close the one around it before it";
@@ -145,9 +152,12 @@ codes! {
 impl From<&Fault> for Code {
     fn from(fault: &Fault) -> Self {
         match fault {
+            Fault::BranchBack { .. } => Self::BranchBack,
+            Fault::BranchNowhere { .. } => Self::BranchNowhere,
             Fault::Child { .. } | Fault::Nested { .. } => Self::MisplacedElement,
             Fault::DocumentType => Self::DocumentType,
             Fault::Encoding { .. } => Self::OtherEncoding,
+            Fault::IdTwice { .. } => Self::IdTwice,
             Fault::Limit { .. } => Self::Limit,
             Fault::Room { .. } => Self::BadRoom,
             Fault::Root { .. } | Fault::RootMissing => Self::NoResponse,

@@ -9,6 +9,8 @@ mod order;
 mod outline;
 mod terms;
 
+use std::sync::Arc;
+
 pub use self::{
     code::{Code, Severity},
     folder::among,
@@ -17,8 +19,9 @@ use self::{order::Order, outline::Outline};
 use super::{
     Flow, FlowError, Place, Verb,
     attrs::Reading,
+    branch,
     element::{Attribute, Element},
-    verbs::{PreAnswer, RESPONSE},
+    verbs::{PreAnswer, RESPONSE, VerbInfo},
     xml,
 };
 use crate::ids::Dialect;
@@ -64,6 +67,8 @@ impl Checked {
 /// An element that the flow comes to, and what it does.
 struct Item<'e, 'd> {
     element: &'e Element<'d>,
+    /// By this it can be led to.
+    id: Option<Arc<str>>,
     verb: Verb,
 }
 
@@ -110,15 +115,15 @@ fn read<'e, 'd>(
 ) -> Vec<Item<'e, 'd>> {
     let mut remarks = Vec::new();
     let mut items = Vec::new();
-    Reading { dialect, info: &RESPONSE, element: root, remarks: &mut remarks }.survey_self();
-    let mut take = |parent, element: &'e Element<'d>| match Verb::parse(
-        parent,
-        element,
-        dialect,
-        &mut remarks,
-    ) {
-        Ok(verb) => items.push(Item { element, verb }),
-        Err(error) => checked.refuse(&error),
+    let (info, element) = (&RESPONSE, root);
+    Reading { dialect, info, element, is_top: false, remarks: &mut remarks }.survey_self();
+    let mut take = |parent: &VerbInfo, element: &'e Element<'d>| {
+        let is_top = parent.tag == RESPONSE.tag;
+        let id = is_top.then(|| branch::id(element, &mut remarks)).flatten();
+        match Verb::parse(parent, element, dialect, &mut remarks) {
+            Ok(verb) => items.push(Item { element, id, verb }),
+            Err(error) => checked.refuse(&error),
+        }
     };
     for element in &root.children {
         take(&RESPONSE, element);

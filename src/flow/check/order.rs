@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Checked, Code, Item};
-use crate::flow::{Action, Verb, fault::clip, url};
-
-/// The branches: attributes that name the `id` of the element to go on at.
-pub(super) const BRANCHES: &[&str] =
-    &["onKick", "onEnd", "onTimeUp", "onAlone", "onStar", "onFull", "onBan", "onError"];
+use crate::flow::{Action, Branch, ID, Kind, Verb, fault::clip, url};
 
 /// The elements of a sound document, in the order in which they run.
 pub(super) struct Order<'i, 'e, 'd> {
@@ -29,9 +25,9 @@ struct Dead {
 
 impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
     pub(super) fn of(items: &'i [Item<'e, 'd>]) -> Self {
-        let named = |item: &Item<'e, 'd>| {
-            let attributes = item.element.attributes.iter();
-            attributes.filter(|it| BRANCHES.contains(&it.name)).map(|it| &*it.value)
+        let named = |item: &'i Item<'e, 'd>| {
+            let rows = item.verb.info().attrs.iter().filter(|attr| attr.kind == Kind::Element);
+            rows.filter_map(move |attr| item.attribute(attr.name)).map(|it| it.value.trim())
         };
         let targets = items.iter().flat_map(named).collect();
         let mut order = Self { items, targets, dead: Vec::new() };
@@ -46,10 +42,10 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
     }
 
     /// Whether a caller who is out of a conference by this branch has something to go on with.
-    pub(super) fn goes_on(&self, i: usize, branch: &str) -> bool {
+    pub(super) fn goes_on(&self, i: usize, branch: Branch) -> bool {
         let item = &self.items[i];
         let has_action = action(&item.verb).is_some_and(|it| it.redirects);
-        i + 1 < self.items.len() || has_action || item.attribute(branch).is_some()
+        i + 1 < self.items.len() || has_action || leads(item, branch)
     }
 
     pub(super) fn judge(&self, checked: &mut Checked) {
@@ -75,17 +71,17 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
     }
 
     fn judge_kick(&self, i: usize, item: &Item<'_, '_>, checked: &mut Checked) {
-        if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, "onKick") {
+        if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, Branch::Kick) {
             let message = "a kick here ends the call: no element follows".to_owned();
             checked.find(item.element.at, Code::KickEndsCall, message);
         }
     }
 
     fn judge_id(&self, item: &Item<'_, '_>, checked: &mut Checked) {
-        let Some(id) = item.attribute("id").filter(|_| knows(item, "id")) else { return };
-        if !self.targets.contains(&*id.value) {
-            let message = format!("no branch leads to id={:?}", clip(&id.value));
-            checked.find(id.at, Code::UnusedId, message);
+        let (Some(id), Some(attribute)) = (&item.id, item.attribute(ID.name)) else { return };
+        if !self.targets.contains(&**id) {
+            let message = format!("no branch leads to id={id:?}: only a kick that names it does");
+            checked.find(attribute.at, Code::UnusedId, message);
         }
     }
 
@@ -93,7 +89,8 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
         let mut rows: Vec<Dead> = Vec::new();
         let mut away = None;
         for (i, item) in self.items.iter().enumerate() {
-            if item.attribute("id").is_some_and(|id| self.targets.contains(&*id.value)) {
+            if item.id.is_some() {
+                // A branch comes here, or a kick that names it.
                 away = None;
             }
             let Some((behind, why)) = away else {
@@ -113,7 +110,7 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
 fn judge_action(item: &Item<'_, '_>, checked: &mut Checked) {
     let Some(action) = action(&item.verb) else { return };
     let Some(attribute) = item.attribute("action") else { return };
-    if action.redirects && url::is_web(&action.url) && item.attribute("onError").is_none() {
+    if action.redirects && url::is_web(&action.url) && !leads(item, Branch::Error) {
         let message = format!(
             "if {:?} cannot be had, or answers with no flow, the call ends (7012, 8012)",
             clip(&action.url)
@@ -122,8 +119,9 @@ fn judge_action(item: &Item<'_, '_>, checked: &mut Checked) {
     }
 }
 
-fn knows(item: &Item<'_, '_>, name: &str) -> bool {
-    item.verb.info().attrs.iter().any(|attr| attr.name == name)
+/// Whether it says where to go on by this branch. An empty one says nothing.
+fn leads(item: &Item<'_, '_>, branch: Branch) -> bool {
+    item.attribute(branch.attribute()).is_some_and(|it| !it.value.trim().is_empty())
 }
 
 fn action(verb: &Verb) -> Option<&Action> {
@@ -139,7 +137,7 @@ fn action(verb: &Verb) -> Option<&Action> {
 }
 
 /// Why no call gets past this element, if none does.
-fn leads_away(verb: &Verb) -> Option<&'static str> {
+pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
     let endless = "plays for as long as the call is up";
     match verb {
         Verb::Conference(_) => action(verb)

@@ -5,7 +5,7 @@ use super::{
     order::{self, Order},
 };
 use crate::flow::{
-    Kind, Place, Verb,
+    Branch, Kind, Place, Verb,
     element::Element,
     verbs::{Text, VerbInfo},
 };
@@ -75,7 +75,7 @@ impl Outline {
                     at: item.element.at,
                     name: verb.room.to_string(),
                     ends_at: ends.map(|it| it.at),
-                    goes_on: order.goes_on(i, "onEnd"),
+                    goes_on: order.goes_on(i, Branch::End),
                 });
             }
         }
@@ -89,7 +89,7 @@ impl Outline {
     }
 
     fn link(&mut self, element: &Element<'_>) {
-        if let Some(info) = VerbInfo::of(element.tag) {
+        if let Some(info) = VerbInfo::of(element.tag).filter(|info| info.is_run) {
             self.link_attributes(element, info);
             if info.text == Text::Url {
                 let to = if info.tag == "Redirect" { To::Document } else { To::Audio };
@@ -105,11 +105,12 @@ impl Outline {
             let Some(attribute) = attribute(element, attr.name) else { continue };
             let to = match attr.kind {
                 Kind::Audio => To::Audio,
+                Kind::Element | Kind::Id => continue,
                 Kind::Sound(_) => To::Sound,
                 Kind::Target => To::Document,
                 Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys | Kind::Patterns => continue,
                 Kind::Milliseconds(..) | Kind::Number(..) | Kind::Seconds(..) => continue,
-                Kind::SecondsOrAuto(..) | Kind::Text | Kind::Unread | Kind::Web => continue,
+                Kind::SecondsOrAuto(..) | Kind::Text | Kind::Web => continue,
             };
             self.add(attribute.at, attribute.value.trim(), to);
         }
@@ -133,6 +134,10 @@ fn onward(order: &Order<'_, '_, '_>) -> Option<Onward> {
         if let Verb::Redirect(verb) = &item.verb {
             let (at, name) = (item.element.at, local(&verb.url));
             return Some(Onward { at, name, is_silent, has_ways });
+        }
+        // What lives behind it is led to by a branch.
+        if order::leads_away(&item.verb).is_some() {
+            return None;
         }
         is_silent &= !order::takes_time(&item.verb);
         has_ways |= order::offers_a_way(&item.verb);
