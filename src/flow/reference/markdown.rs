@@ -84,7 +84,9 @@ fn attribute(element: &VerbInfo, attr: &Attr, page: &mut String) {
         (plivo, vobiz) if plivo == vobiz => code(plivo),
         (plivo, vobiz) => format!("Plivo {}, Vobiz {}", code(plivo), code(vobiz)),
     };
-    let idle = idle(element, attr).map(|it| format!(" *No effect yet: {it}.*"));
+    // Of a whole element, that has been said above.
+    let idle = idle(element, attr).filter(|_| element.is_run);
+    let idle = idle.map(|it| format!(" *No effect yet: {it}.*"));
     let what = prose(attr.doc) + &idle.unwrap_or_default();
     let (name, range) = (format!("`{}`", attr.name), prose(&attr.kind.to_string()));
     row(page, &[&name, &range, &default, &code(Some(attr.example)), what.trim()]);
@@ -112,7 +114,7 @@ fn prose(text: &str) -> String {
     let text = line(text);
     match text.contains('`') {
         true => text,
-        false => text.replace('<', "&lt;").replace('*', "\\*"),
+        false => text.replace('&', "&amp;").replace('<', "&lt;").replace('*', "\\*"),
     }
 }
 
