@@ -126,7 +126,7 @@ impl Crowd {
         let house = House::new(conference::Settings::default(), links);
         let settings = reception::Settings {
             numbers: Numbers::default(),
-            accounts: BTreeMap::new(),
+            accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception =

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Check(flags) => return app::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
+        Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::User(user) => people(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };

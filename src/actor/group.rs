@@ -285,7 +285,8 @@ fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
         | Table::Records
         | Table::Calls
         | Table::Repeats
-        | Table::Marks => {
+        | Table::Marks
+        | Table::Accounts => {
             return Err(RowsError(format!("{} are no groups", table.name())));
         }
     })

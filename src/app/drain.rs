@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::{
         app::{
-            Engine, library,
+            Engine, accounts, library,
             store::{Stores, rows},
         },
         cli::serve::Serve,
@@ -103,10 +103,14 @@ mod tests {
             let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
             config.sip.bind.0.clear();
-            let folder = DataFolder::hold(&temp.path().join("data")).unwrap();
-            let stores = Stores::open(&folder, &rows(&folder).unwrap()).unwrap();
+            config.data = temp.path().join("data");
+            let folder = DataFolder::hold(&config.data).unwrap();
+            let rows = rows(&folder).unwrap();
+            let stores = Stores::open(&folder, &rows).unwrap();
             let library = Arc::new(library(&config));
-            let (engine, _) = Engine::build(&config, config.http.0, stores, library).unwrap();
+            let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
+            let (engine, _) =
+                Engine::build(&config, config.http.0, stores, library, accounts).unwrap();
             Self { engine, _temp: temp }
         }
 

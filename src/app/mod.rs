@@ -1,5 +1,6 @@
 //! The program: builds the engine from a configuration, serves it, and brings it to its end.
 
+pub mod accounts;
 mod banner;
 pub mod check;
 mod drain;
@@ -100,7 +101,10 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let library = Arc::new(library(&config));
     let rows = store::rows(&folder)?;
     let stores = Stores::open(&folder, &rows)?;
-    let (mut engine, courier) = Engine::build(&config, http, stores, library.clone())?;
+    let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let (mut engine, courier) =
+        Engine::build(&config, http, stores, library.clone(), accounts.clone())?;
+    let watching = tokio::spawn(accounts::watch(book, accounts));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(people::hall(rows)?);
@@ -136,6 +140,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
         }
     };
     drop(stop);
+    watching.abort();
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
         // The calls' last callbacks are queued by now.
@@ -213,11 +218,12 @@ impl Engine {
         http: SocketAddr,
         Stores { marks, records, repeats }: Stores,
         folder: Arc<Folder>,
+        accounts: Arc<Accounts>,
     ) -> Result<(Self, Courier)> {
-        let accounts = Arc::new(accounts(config)?);
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
-        let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
+        let library: Arc<dyn Library> =
+            Arc::new(Web::new(folder, client.clone(), accounts.clone()));
         let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
             reception::wall(),
@@ -226,7 +232,7 @@ impl Engine {
             records.clone(),
         ));
         let sim = Arc::new(simulated_phones(config));
-        let phones = Phones::new(config, random()?)?;
+        let phones = Phones::new(config, random()?, client)?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
@@ -248,7 +254,12 @@ impl Engine {
         let members_max = config.members_max.get() as usize;
         let rooms = conference::Settings { members_max, ..Default::default() };
         let house = House::new(rooms, links);
-        let reception = Arc::new(Reception::new(house.clone(), library, records, calls(config)));
+        let reception = Arc::new(Reception::new(
+            house.clone(),
+            library,
+            records,
+            calls(config, accounts.clone()),
+        ));
         let exchange: Arc<dyn Exchange> = reception.clone();
         if config.sim.on {
             sim.connect(Arc::downgrade(&exchange));
@@ -270,16 +281,6 @@ impl Engine {
     }
 }
 
-fn accounts(config: &Config) -> Result<Accounts> {
-    let mut accounts = Accounts::new(random()?);
-    for account in &config.accounts {
-        for Secret(token) in &account.tokens {
-            accounts.add(&account.id, token)?;
-        }
-    }
-    Ok(accounts)
-}
-
 fn simulated_phones(config: &Config) -> Sim {
     Sim::new(sim::Settings {
         speech_ms_per_char: config.sim.speech_ms_per_char.get(),
@@ -288,12 +289,11 @@ fn simulated_phones(config: &Config) -> Sim {
     })
 }
 
-fn calls(config: &Config) -> reception::Settings {
+fn calls(config: &Config, accounts: Arc<Accounts>) -> reception::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
     }
-    let accounts = config.accounts.iter().map(|it| (it.id.clone(), it.dialect)).collect();
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
     reception::Settings { numbers, accounts, call_time_limit }
 }

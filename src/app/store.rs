@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
 use crate::{
+    accounts::kept,
     actor::{group, reception::wall},
     cli::store::{Backup, Check, Store},
     credentials,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// The store's file in the data folder.
-const STORE: &str = "conflow.db";
+pub(super) const STORE: &str = "conflow.db";
 /// Of rows that make no sense; more is no news any more.
 const FAULTS_SHOWN_MAX: usize = 20;
 
@@ -112,5 +113,6 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         Table::Records | Table::Calls => memory::check(table, row),
         Table::Repeats => repeats::check(row),
         Table::Marks => marks::check(row),
+        Table::Accounts => kept::check(row),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
+pub mod account;
 pub mod check;
 pub mod phones;
 pub mod reference;
@@ -29,6 +30,9 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Accounts of the voice API and their tokens, also while the engine runs.
+    #[command(subcommand, after_help = account::AFTER_HELP)]
+    Account(Box<account::Account>),
     /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
     #[command(after_help = check::AFTER_HELP)]
     Check(check::Check),

@@ -50,6 +50,8 @@ pub enum Table {
     Repeats,
     /// One for each account.
     Marks,
+    /// The accounts that are kept, one row each.
+    Accounts,
 }
 
 /// One row.
@@ -117,7 +119,7 @@ pub struct RowsError(pub String);
 
 impl Table {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -131,6 +133,7 @@ impl Table {
         Self::Calls,
         Self::Repeats,
         Self::Marks,
+        Self::Accounts,
     ];
 
     /// What a database calls it.
@@ -149,6 +152,7 @@ impl Table {
             Self::Calls => "calls",
             Self::Repeats => "repeats",
             Self::Marks => "marks",
+            Self::Accounts => "accounts",
         }
     }
 }

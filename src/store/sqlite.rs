@@ -28,8 +28,11 @@ struct Batch {
 }
 
 /// In order, each once. What has been given out is never changed: a new one is added.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_groups.sql"), include_str!("migrations/0003_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_groups.sql"),
+    include_str!("migrations/0002_accounts.sql"),
+    include_str!("migrations/0003_records.sql"),
+];
 /// Those who wait longer than the disk takes to sync are few; this bounds one transaction.
 const BATCHES_MAX: usize = 512;
 /// As the rest of the data folder: nobody but its owner may read it.

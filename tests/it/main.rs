@@ -43,6 +43,7 @@ mod simulation;
 mod sip;
 mod sip_agent;
 mod sip_mutations;
+mod sounds;
 mod store;
 mod tidy;
 mod torture;

@@ -1,5 +1,7 @@
 //! The program itself, as a process: how it starts, what it prints, and how it ends.
 
+mod accounts;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -87,7 +89,7 @@ impl Program {
 
     /// The status and the body.
     pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-        self.ask_with(token, method, path, "", body)
+        self.request([ID, token], method, path, "", body)
     }
 
     /// As above, with more headers: a line each.
@@ -99,11 +101,27 @@ impl Program {
         headers: &str,
         body: &str,
     ) -> (u16, String) {
+        self.request([ID, token], method, path, headers, body)
+    }
+
+    /// As another account.
+    fn ask_as(&self, id: &str, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request([id, token], method, path, "", body)
+    }
+
+    fn request(
+        &self,
+        [id, token]: [&str; 2],
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {ID}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {id}\r\n\
             X-Auth-Token: {token}\r\nContent-Type: application/json\r\n\
             Content-Length: {length}\r\n{headers}\r\n{body}"
         )
@@ -234,7 +252,7 @@ fn what_cannot_be_is_told_and_ends_it() {
     check("serve --prot 1", 2, "unexpected argument '--prot'");
     check("serve --drain soon", 2, "write a whole number from 0 to 86400");
     check("serve --config bad.toml", 1, "bad.toml, line 1: http: ");
-    check("serve --config empty.toml", 1, "has no [[account]]");
+    check("serve --config empty.toml --data other", 1, "has no [[account]]");
     check("serve --config none.toml", 1, "cannot read the configuration file none.toml");
     check("serve --http 127.0.0.1:0", 1, "is in use by another conflow");
     let busy = format!("serve --data other --http {}", running.http);
