@@ -6,11 +6,13 @@
 mod attrs;
 mod branch;
 mod cause;
+pub mod check;
 mod digits;
 mod element;
 mod fault;
 mod field;
 mod place;
+pub mod reference;
 mod run;
 mod url;
 pub mod verbs;
