@@ -158,6 +158,15 @@ impl House {
         self.links.media.can_dial(to)
     }
 
+    /// Whether a URL could be asked for a document, as far as can be said at once.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what to do.
+    pub fn may_fetch(&self, url: &str) -> Result<(), String> {
+        self.links.library.check(url)
+    }
+
     fn admit(&self, call: &Call) {
         self.places.of(&call.id).admit(call.id, call.account.clone());
         self.tell(call, News::Begun);

@@ -13,7 +13,7 @@ use std::{
 
 pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
-    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
+    flow::{self, Cause, Entry, Event, Exit, Fetched, Next, Purpose, Request, Run, Then},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
 };
@@ -228,16 +228,31 @@ impl Call {
         spot: Option<Spot>,
         effects: &mut Vec<Effect>,
     ) -> Act {
-        match (exit.then, self.transfer.take()) {
-            (Then::HangUp, _) => Act::End(self.ending(exit)),
-            (Then::Onward, Some(request)) => self.transfer(*request, effects),
-            (Then::Onward, None) => {
+        match (exit.then == Then::HangUp, self.transfer.take()) {
+            (true, _) => Act::End(self.ending(exit)),
+            (false, Some(request)) => self.transfer(*request, effects),
+            (false, None) => {
                 let first = effects.len();
                 let act = self.handle(now, Event::Left(exit.clone()), effects);
                 effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
                 act
             }
         }
+    }
+
+    /// What the call would do next, were it let out of its conference so.
+    pub fn forecast(&self, exit: &Exit) -> Next {
+        match exit.then {
+            Then::HangUp => Next::End(self.ending(exit)),
+            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => {
+                self.run.forecast(exit)
+            }
+        }
+    }
+
+    /// The number of the element of this id, if its flow has one that lies ahead.
+    pub fn ahead(&self, id: &str) -> Option<u32> {
+        self.run.ahead(id)
     }
 
     /// Takes what its far end did, or what an order has come to.
@@ -314,8 +329,13 @@ impl Call {
     /// How the call ends by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
+        let cause = match (exit.cause, &exit.then) {
+            // Whoever kicked it wanted so.
+            (Cause::Kicked, Then::HangUp) => Cause::HungUpByApi,
+            (cause, _) => cause,
+        };
         // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
-        let mut ending = exit.cause.ending(dialect).unwrap_or(Ending {
+        let mut ending = cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
         });

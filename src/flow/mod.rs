@@ -14,6 +14,7 @@ mod place;
 mod run;
 mod url;
 pub mod verbs;
+mod way;
 mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -26,7 +27,9 @@ pub use self::{
     fault::{Fault, FlowError, Oddity, Remark},
     place::Place,
     run::Run,
+    url::is_target,
     verbs::Verb,
+    way::{Bilingual, Next},
 };
 use crate::{
     ids::{ConferenceName, Dialect},
@@ -163,6 +166,8 @@ pub enum Purpose {
     Action,
     /// The call's first document.
     Answer,
+    /// Whoever kicks a call names it; a failure leads to the next element.
+    Kick,
     /// `<Redirect>`.
     Redirect,
     /// A conference's sound; a failure is silence, and ends no call.

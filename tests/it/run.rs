@@ -125,6 +125,7 @@ fn show_request(request: &Request) -> String {
     let purpose = match purpose {
         Purpose::Action => "action",
         Purpose::Answer => "answer",
+        Purpose::Kick => "kick",
         Purpose::Redirect => "redirect",
         Purpose::Sound => "sound",
         Purpose::Transfer => "transfer",

@@ -6,6 +6,7 @@ mod calls;
 mod conferences;
 mod errors;
 mod events;
+mod kick;
 pub(crate) mod office;
 mod phones;
 mod receiver;
