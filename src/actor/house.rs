@@ -25,7 +25,7 @@ use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
-    flow::{Cause, Entry, Exit, Fetched, Request},
+    flow::{Cause, Entry, Exit, Fetched, Request, Values},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     library::{Fetch, Library, Reader},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
@@ -443,6 +443,14 @@ impl House {
             }
             Reader::Room { key, room, number } => {
                 let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
+                let party = &fetch.party;
+                let values = Values {
+                    call_from: &party.from,
+                    call_to: &party.to,
+                    conference_name: key.name.as_str(),
+                    ..Values::default()
+                };
+                let program = values.fill(program);
                 if let Some(found) = self.names.of(key).find(key) {
                     found.sounds(*room, *number, program);
                 }

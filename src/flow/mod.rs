@@ -13,12 +13,14 @@ mod field;
 mod place;
 mod run;
 mod url;
+mod variable;
 pub mod verbs;
 mod way;
 mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::variable::has_variables;
 use self::{attrs::Reading, element::Element, place::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
@@ -28,6 +30,7 @@ pub use self::{
     place::Place,
     run::Run,
     url::is_target,
+    variable::{Values, Variable},
     verbs::Verb,
     way::{Bilingual, Next},
 };
@@ -104,6 +107,8 @@ pub enum Effect {
         /// Whether [`Event::Over`] is awaited.
         awaits: bool,
     },
+    /// These keys have been entered; none, if they belong into no log.
+    Entered(Arc<str>),
     /// Moves the call into a conference; [`Event::Left`] says that it is out again.
     Join {
         /// Which.

@@ -286,6 +286,8 @@ impl Run {
         let Wait::Keys(collector) = &self.wait else { return };
         let terms = collector.terms.clone();
         self.quiet = None;
+        let told = if terms.is_private { "" } else { &*digits };
+        effects.push(Effect::Entered(told.into()));
         match terms.action.clone() {
             Some(action) => {
                 let fields = terms.fields.of(digits);

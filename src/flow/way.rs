@@ -97,7 +97,7 @@ impl Run {
     }
 
     /// The conference that the call is in, as its element has it.
-    pub(super) fn conference(&self) -> Option<&Conference> {
+    pub fn conference(&self) -> Option<&Conference> {
         let Verb::Conference(verb) = &self.current()?.verb else { return None };
         Some(verb)
     }

@@ -53,8 +53,16 @@ async fn a_kick_leads_where_it_says_before_where_the_flow_says() {
     check(Course::Element("e".into()), "1 exited kicked, call 1 hears elsewhere").await;
     check(document("<Speak>words</Speak>"), "1 exited kicked, call 1 hears words").await;
     check(document(""), "1 exited kicked, call 1 ended End Of XML Instructions").await;
-    check(Course::Fetch("flow:goodbye".into()), "1 exited kicked, fetch flow:goodbye, call 1 hears goodbye").await;
-    check(Course::Fetch("flow:nowhere".into()), "1 exited kicked, fetch flow:nowhere, call 1 hears next").await;
+    check(
+        Course::Fetch("flow:goodbye".into()),
+        "1 exited kicked, fetch flow:goodbye, call 1 hears goodbye",
+    )
+    .await;
+    check(
+        Course::Fetch("flow:nowhere".into()),
+        "1 exited kicked, fetch flow:nowhere, call 1 hears next",
+    )
+    .await;
     check(Course::Fetch("nonsense".into()), "1 exited kicked, call 1 hears next").await;
     check(Course::HangUp, "1 exited kicked, call 1 ended Normal Hangup").await;
 }

@@ -11,3 +11,4 @@ pub(crate) mod office;
 mod phones;
 mod receiver;
 mod server;
+mod variables;
