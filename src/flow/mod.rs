@@ -29,6 +29,7 @@ pub use self::{
     fault::{Fault, FlowError, Oddity, Remark},
     place::Place,
     run::Run,
+    url::is_audio,
     url::is_target,
     variable::{Values, Variable},
     verbs::Verb,
@@ -345,5 +346,14 @@ impl Flow {
     /// Wait; others are passed over (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {
         self.steps.iter().filter_map(|step| step.verb.sound()).collect()
+    }
+
+    /// What a sound document has beside its sounds: for its author.
+    pub fn unheard(&self) -> impl Iterator<Item = Remark> {
+        let unheard = self.steps.iter().filter(|step| step.verb.sound().is_none());
+        unheard.map(|step| {
+            let why = "a sound document plays its Play, Speak and Wait only";
+            Remark { at: step.at, oddity: Oddity::Idle { tag: step.verb.info().tag, why } }
+        })
     }
 }

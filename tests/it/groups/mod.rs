@@ -4,7 +4,7 @@ mod actor;
 mod api;
 mod lives;
 mod machine;
-mod store;
+mod sockets;
 
 use conflow::group::{
     Ask, At, Change, Done, Door, GroupId, Head, Name, Permission, Person, PersonId, Rank, Refusal,
