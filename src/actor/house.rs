@@ -25,7 +25,7 @@ use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
-    flow::{Cause, Entry, Exit, Fetched, Request},
+    flow::{Cause, Entry, Exit, Fetched, Request, Values},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     library::{Fetch, Library, Reader},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
@@ -156,6 +156,15 @@ impl House {
     /// There is no way to them.
     pub fn can_dial(&self, to: &str) -> Result<(), NoWay> {
         self.links.media.can_dial(to)
+    }
+
+    /// Whether a URL could be asked for a document, as far as can be said at once.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what to do.
+    pub fn may_fetch(&self, url: &str) -> Result<(), String> {
+        self.links.library.check(url)
     }
 
     fn admit(&self, call: &Call) {
@@ -438,6 +447,14 @@ impl House {
                     document.unheard().for_each(|it| tracing::info!(%call, "{url}:{it}"));
                 }
                 let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
+                let party = &fetch.party;
+                let values = Values {
+                    call_from: &party.from,
+                    call_to: &party.to,
+                    conference_name: key.name.as_str(),
+                    ..Values::default()
+                };
+                let program = values.fill(program);
                 if let Some(found) = self.names.of(key).find(key) {
                     found.sounds(*room, *number, program);
                 }

@@ -14,7 +14,7 @@ use std::{
 use conflow::{
     call::{Call, Direction, Party, Session},
     conference::{
-        Answer, Ask, Being, Command, Conference, Effect, News, Notice, Settings, Ticket, Who,
+        Answer, Ask, Being, Command, Conference, Effect, Kick, News, Notice, Settings, Ticket, Who,
     },
     flow::{Cause, Cue, Entry, RecordFormat},
     ids::{CallId, Dialect, MemberId, RoomId},
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     fn kick(&mut self, who: Who) -> Vec<String> {
-        self.ask(Ask::Kick { who, reason: None })
+        self.ask(Ask::Kick { who, kick: Kick::default() })
     }
 
     fn heard(&mut self, member: u64, heard: Heard) -> Vec<String> {
@@ -139,6 +139,10 @@ fn brief(effect: Effect) -> String {
         }
         Effect::Reply { outcome: Ok(Answer::Members(members)), .. } => {
             format!("reply {}", list(members.iter().map(|it| it.0)))
+        }
+        Effect::Reply { outcome: Ok(Answer::Departures(departures)), .. } => {
+            let leaves = departures.iter().map(|it| format!("{} {}", it.member, it.cause.text()));
+            format!("would leave: {}", leaves.collect::<Vec<_>>().join(", "))
         }
         Effect::Reply { outcome: Ok(Answer::Roster(roster)), .. } => {
             let member = |it: &conflow::conference::Present| {
@@ -288,7 +292,8 @@ fn a_kicked_member_goes_on_and_the_others_stay() {
 fn a_kick_carries_its_reason() {
     let mut bench = Bench::with(&[plain(), plain()]);
     let reason = Some("too loud".into());
-    let effects = bench.ask(Ask::Kick { who: these(&[1]), reason });
+    let effects =
+        bench.ask(Ask::Kick { who: these(&[1]), kick: Kick { reason, ..Kick::default() } });
     has(&effects, "#5 exited 1 kicked (too loud)");
 }
 

@@ -22,6 +22,7 @@ mod fuzz_media;
 mod fuzz_sip;
 mod groups;
 mod harness;
+mod kick;
 mod loops;
 mod media_jitter;
 mod media_mix;

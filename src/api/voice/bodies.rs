@@ -134,7 +134,7 @@ impl Display for List<'_> {
 }
 
 /// A string, whatever it is to us.
-struct Text<T>(T);
+pub(super) struct Text<T>(pub(super) T);
 
 impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

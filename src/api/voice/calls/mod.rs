@@ -145,7 +145,9 @@ async fn move_over(house: &House, call: CallId, request: &Request) -> Result<(),
             Transferring::OnItsWay => (),
             Transferring::Room(answer) => match answer.await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(refusal @ Refusal::Fault)) => return Err(refusal.into()),
+                Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. }))) => {
+                    return Err(refusal.into());
+                }
                 // It has left that room.
                 Ok(Err(Refusal::NoMember)) | Err(_) => (),
             },
