@@ -198,11 +198,6 @@ fn status() -> Value {
 
 /// Contract 5.2.
 fn make_call() -> Value {
-    let text = |pattern: &str, chars_max: usize, about: &str| {
-        json!({
-            "type": "string", "maxLength": chars_max, "pattern": pattern, "description": about,
-        })
-    };
     let to = "Whom to call; up to a thousand, with `<` between them: `sim:NAME` (with `?ring_ms=N`, \
               `delay_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a number. 400 if this \
               server has no way there.";
@@ -248,6 +243,16 @@ fn make_call() -> Value {
         ),
     ]);
     body["properties"]["ring_timeout"]["default"] = RING_TIMEOUT.into();
+    add_machine_detection(&mut body);
+    body["required"] = json!(["from", "to", "answer_url"]);
+    body
+}
+
+fn text(pattern: &str, chars_max: usize, about: &str) -> Value {
+    json!({ "type": "string", "maxLength": chars_max, "pattern": pattern, "description": about })
+}
+
+fn add_machine_detection(body: &mut Value) {
     let idle = "Not supported yet: it is checked, and has no effect.";
     for (name, range) in MACHINE_DETECTION_NUMBERS {
         body["properties"][name] = terms::number(*range.start(), *range.end(), idle);
@@ -257,8 +262,6 @@ fn make_call() -> Value {
     body["properties"]["machine_detection_url"] = terms::url(idle);
     body["properties"]["machine_detection_method"] = terms::method();
     body["properties"]["send_on_preanswer"] = terms::flag(false, idle);
-    body["required"] = json!(["from", "to", "answer_url"]);
-    body
 }
 
 #[cfg(test)]
