@@ -103,6 +103,9 @@ codes! {
     MissingAttribute = "missing-attribute", Remark, "state it, if only to say what holds anyway";
     /// An attribute that is read and has no effect.
     IdleAttribute = "idle-attribute", Remark, "do not count on it";
+    /// A variable that there is not.
+    UnknownVariable = "unknown-variable", Remark,
+        "correct the name, or write the text without ${…}";
     /// Text where none is read.
     StrayText = "stray-text", Remark, "delete the text, or make it a comment or a <Speak>";
     /// A URL that cannot be asked.
@@ -182,6 +185,7 @@ impl From<&Oddity> for Code {
             Oddity::Skipped { .. } => Self::UnsupportedElement,
             Oddity::StrayText { .. } => Self::StrayText,
             Oddity::Url { .. } => Self::BadUrl,
+            Oddity::VariableUnknown { .. } => Self::UnknownVariable,
         }
     }
 }
