@@ -215,7 +215,7 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { marks, records, repeats }: Stores,
+        Stores { doors, marks, records, repeats }: Stores,
         folder: Arc<Folder>,
         accounts: Arc<Accounts>,
     ) -> Result<(Self, Courier)> {
@@ -239,6 +239,7 @@ impl Engine {
         let links = house::Links {
             media,
             library: library.clone(),
+            doors,
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
             trace: Box::new({
