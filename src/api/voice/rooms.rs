@@ -73,7 +73,7 @@ async fn hang_up_rooms(house: &House, account: &AccountId) -> Result<(), AskErro
         match outcome {
             Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
             Ok(Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. })))) => {
-                worst = Err(refusal.into())
+                worst = Err(refusal.into());
             }
             Err(_) => worst = Err(AskError::Late),
         }
