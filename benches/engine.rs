@@ -167,6 +167,10 @@ fn full_house(members: u64) -> Arc<House> {
     let links = Links {
         media: Arc::new(Nowhere),
         library: Arc::new(Nowhere),
+        doors: Arc::new(conflow::actor::doors::Doors::in_memory(
+            std::time::Instant::now(),
+            std::time::SystemTime::UNIX_EPOCH,
+        )),
         member_ids: Arc::new(Counter(1.into())),
         room_id: Box::new(|| RoomId::of(1)),
         trace: Box::new(drop),

@@ -242,6 +242,10 @@ impl Actor {
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
         match effect {
+            Effect::Ban { member, who, reason, length } => {
+                let key = self.key.clone();
+                self.house.doors().ban(now, key, member, who, reason, length);
+            }
             Effect::Fetch { number, url, call, party, moment } => {
                 let (key, room) = (self.key.clone(), self.id);
                 let request = Request {

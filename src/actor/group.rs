@@ -286,7 +286,8 @@ fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
         | Table::Calls
         | Table::Repeats
         | Table::Marks
-        | Table::Accounts => {
+        | Table::Accounts
+        | Table::RoomBans => {
             return Err(RowsError(format!("{} are no groups", table.name())));
         }
     })

@@ -16,10 +16,14 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 
-pub use super::trace::Trace;
 use super::{
     call::{self, Letter},
     conference::{self, Room},
+    doors::Doors,
+};
+pub use super::{
+    stage::{Stage, Tasks},
+    trace::Trace,
 };
 use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
@@ -47,6 +51,8 @@ pub struct Links {
     pub media: Arc<dyn Backend>,
     /// Has the documents.
     pub library: Arc<dyn Library>,
+    /// Knows who is banned.
+    pub doors: Arc<Doors>,
     /// Gives out member ids.
     pub member_ids: Arc<dyn MemberIds>,
     /// Gives a room its id; random, never the same twice.
@@ -55,27 +61,6 @@ pub struct Links {
     pub trace: Box<dyn Fn(Trace) + Send + Sync>,
     /// Gives actors their turns.
     pub stage: Box<dyn Stage>,
-}
-
-/// Who gives the actors their turns.
-pub trait Stage: Send + Sync {
-    /// Takes on a call that is on its own.
-    fn call(&self, actor: call::Actor);
-    /// Takes on a room.
-    fn room(&self, actor: conference::Actor);
-}
-
-/// On the current runtime, a task for each.
-pub struct Tasks;
-
-impl Stage for Tasks {
-    fn call(&self, mut actor: call::Actor) {
-        tokio::spawn(async move { actor.run().await });
-    }
-
-    fn room(&self, mut actor: conference::Actor) {
-        tokio::spawn(async move { actor.run().await });
-    }
 }
 
 /// Where a call is, and how it is reached there.
@@ -156,6 +141,11 @@ impl House {
     /// There is no way to them.
     pub fn can_dial(&self, to: &str) -> Result<(), NoWay> {
         self.links.media.can_dial(to)
+    }
+
+    /// The bans.
+    pub fn doors(&self) -> &Doors {
+        &self.links.doors
     }
 
     /// Whether a URL could be asked for a document, as far as can be said at once.
@@ -380,6 +370,10 @@ impl House {
         entry: Arc<Entry>,
     ) -> Result<(), (Box<Call>, Exit)> {
         let key = RoomKey { account: call.account.clone(), name };
+        let who = call.party.trusted.as_ref();
+        if who.is_some_and(|who| self.links.doors.is_banned(now, &key, who)) {
+            return Err((call, Cause::Banned.into()));
+        }
         let member = self.links.member_ids.next(&key.account);
         let mut names = self.names.of(&key);
         if self.is_closing.load(Ordering::SeqCst) {

@@ -6,10 +6,12 @@
 
 pub mod call;
 pub mod conference;
+pub mod doors;
 pub mod group;
 pub mod house;
 pub mod journal;
 pub mod reception;
+mod stage;
 mod trace;
 
 /// What an actor's turn has come to.

@@ -222,7 +222,7 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { marks, records, repeats }: Stores,
+        Stores { doors, marks, records, repeats }: Stores,
         folder: Arc<Folder>,
         accounts: Arc<Accounts>,
     ) -> Result<(Self, Courier)> {
@@ -246,6 +246,7 @@ impl Engine {
         let links = house::Links {
             media,
             library: library.clone(),
+            doors,
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
             trace: Box::new({

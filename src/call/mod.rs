@@ -4,6 +4,7 @@
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 
+mod facts;
 mod party;
 
 use std::{
@@ -11,12 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::facts::Facts;
 pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
-    flow::{
-        self, Cause, Entry, Event, Exit, Fetched, Next, Purpose, Request, Run, Then, Values,
-        has_variables,
-    },
+    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
 };
@@ -74,15 +73,6 @@ pub struct Spot {
     pub member: MemberId,
     /// The number of the notice of its exit.
     pub sequence: u64,
-}
-
-/// What has come of the last conference, and of the last question.
-#[derive(Debug, Default, PartialEq)]
-struct Facts {
-    conference: Option<ConferenceName>,
-    cause: Option<Cause>,
-    reason: Option<Arc<str>>,
-    digits: Arc<str>,
 }
 
 /// What is told of a call.
@@ -254,21 +244,6 @@ impl Call {
                 act
             }
         }
-    }
-
-    /// What the call would do next, were it let out of its conference so.
-    pub fn forecast(&self, exit: &Exit) -> Next {
-        match exit.then {
-            Then::HangUp => Next::End(self.ending(exit)),
-            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => {
-                self.run.forecast(exit)
-            }
-        }
-    }
-
-    /// The number of the element of this id, if its flow has one that lies ahead.
-    pub fn ahead(&self, id: &str) -> Option<u32> {
-        self.run.ahead(id)
     }
 
     /// Takes what its far end did, or what an order has come to.
@@ -479,28 +454,6 @@ impl Call {
             }
         };
         Wish::Effect(Effect::Order(order))
-    }
-
-    /// Keeps what may be spoken of its time in a conference.
-    fn note(&mut self, exit: &Exit) {
-        let conference = self.run.conference().map(|verb| verb.room.clone());
-        let facts = self.facts.get_or_insert_default();
-        (facts.conference, facts.cause) = (conference, Some(exit.cause));
-        facts.reason = exit.reason.clone();
-    }
-
-    fn values(&self) -> Values<'_> {
-        let facts = self.facts.as_deref();
-        Values {
-            call_from: &self.party.from,
-            call_to: &self.party.to,
-            conference_cause: facts.and_then(|it| it.cause).map_or("", Cause::text),
-            conference_name: facts
-                .and_then(|it| it.conference.as_ref())
-                .map_or("", |it| it.as_str()),
-            digits: facts.map_or("", |it| &it.digits),
-            kick_reason: facts.and_then(|it| it.reason.as_deref()).unwrap_or_default(),
-        }
     }
 
     fn number(&mut self) -> u32 {

@@ -28,7 +28,7 @@ impl Conference {
             Ask::Deafen { who, on } => self.deafen(who, on, effects),
             Ask::HangUp { who } => self.release(who, &Cause::HungUpByApi.into()),
             Ask::Hush { who, kind } => self.hush(who, kind, effects),
-            Ask::Kick { who, kick } => self.kick(who, &kick),
+            Ask::Kick { who, kick } => self.kick(who, &kick, effects),
             Ask::Mute { who, on } => self.mute(who, on, effects),
             Ask::Roster => Ok(Answer::Roster(Box::new(self.roster(now)))),
             Ask::Transfer { member, request } => self.transfer(member, request),

@@ -1,8 +1,8 @@
 //! Kicks: whom, what follows for each, and what would follow.
 
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
-use super::{Answer, Conference, Outcome, Refusal, Who, member::Leaver};
+use super::{Answer, Conference, Effect, Outcome, Refusal, Who, member::Leaver};
 use crate::{
     flow::{Bilingual, Cause, Exit, Next, Then},
     ids::{CallId, MemberId},
@@ -15,6 +15,8 @@ pub struct Kick {
     pub reason: Option<Arc<str>>,
     /// Where those go on who are kicked.
     pub course: Course,
+    /// For how long they may not come in again.
+    pub ban: Option<Duration>,
     /// Nothing is done; the answer tells what would be.
     pub is_dry: bool,
 }
@@ -44,22 +46,56 @@ pub struct Departure {
     pub call: CallId,
     /// Why.
     pub cause: Cause,
+    /// It could not come in again for a while.
+    pub is_banned: bool,
     /// What the call would do next.
     pub next: Next,
 }
 
 impl Conference {
     /// All or none: an element that is not ahead of somebody is a refusal.
-    pub(super) fn kick(&mut self, who: Who, kick: &Kick) -> Outcome {
+    pub(super) fn kick(
+        &mut self,
+        who: Who,
+        kick: &Kick,
+        effects: &mut VecDeque<Effect>,
+    ) -> Outcome {
         let exits = self.exits(who, kick)?;
         if kick.is_dry {
-            return Ok(Answer::Departures(self.rehearse(&exits)));
+            return Ok(Answer::Departures(self.rehearse(&exits, kick.ban.is_some())));
         }
+        let members: Vec<_> = exits.iter().map(|(id, _)| *id).collect();
+        // First: whoever is out may be on the way back at once.
+        let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
         for (id, exit) in &exits {
             self.take_out(*id, exit);
             self.fuse();
         }
-        Ok(Answer::Members(exits.into_iter().map(|(id, _)| id).collect()))
+        Ok(match unknown {
+            Some(unknown) => Answer::Banned { members, unknown },
+            None => Answer::Members(members),
+        })
+    }
+
+    /// Bans those whom somebody vouches for, and tells the others.
+    fn ban(
+        &self,
+        members: &[MemberId],
+        length: Duration,
+        reason: &Option<Arc<str>>,
+        effects: &mut VecDeque<Effect>,
+    ) -> Vec<MemberId> {
+        let mut unknown = Vec::new();
+        for &member in members {
+            match self.members[&member].call.party.trusted.clone() {
+                Some(who) => {
+                    let reason = reason.clone();
+                    effects.push_back(Effect::Ban { member, who, reason, length });
+                }
+                None => unknown.push(member),
+            }
+        }
+        unknown
     }
 
     /// How each of those leaves who are here.
@@ -96,7 +132,7 @@ impl Conference {
     }
 
     /// Does it, with all that follows, and undoes it.
-    fn rehearse(&mut self, exits: &[(MemberId, Exit)]) -> Vec<Departure> {
+    fn rehearse(&mut self, exits: &[(MemberId, Exit)], bans: bool) -> Vec<Departure> {
         let before = (self.deadlines.clone(), self.typed.clone(), self.floor.clone());
         exits.iter().for_each(|(id, exit)| self.take_out(*id, exit));
         self.cascade();
@@ -104,6 +140,9 @@ impl Conference {
             member: it.id,
             call: it.member.call.id,
             cause: it.exit.cause,
+            is_banned: bans
+                && it.exit.cause == Cause::Kicked
+                && it.member.call.party.trusted.is_some(),
             next: it.member.call.forecast(&it.exit),
         };
         let departures = self.leavers.iter().map(departure).collect();

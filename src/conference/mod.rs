@@ -22,7 +22,7 @@ mod member;
 mod sounds;
 mod state;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
-    ids::{CallId, MemberId, RoomId},
+    ids::{CallId, MemberId, RoomId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 
@@ -173,6 +173,17 @@ pub enum Who {
 /// Everything a conference can ask of the world, in the order in which it must happen.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
+    /// Bans somebody from this conference, by whatever room, from now on.
+    Ban {
+        /// The place of whoever is banned; the ban's name.
+        member: MemberId,
+        /// Who.
+        who: Trusted,
+        /// In the words of whoever bans.
+        reason: Option<Arc<str>>,
+        /// For how long.
+        length: Duration,
+    },
     /// Asks for a sound document on behalf of a member; [`Command::Sounds`] brings it.
     Fetch {
         /// Good within the room; rises.
@@ -224,6 +235,13 @@ pub type Outcome = Result<Answer, Refusal>;
 /// What a conference answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
+    /// The members who were kicked and banned; never none.
+    Banned {
+        /// Those who were kicked, as in [`Answer::Members`].
+        members: Vec<MemberId>,
+        /// Those of them who are not banned: nobody vouches for who they are.
+        unknown: Vec<MemberId>,
+    },
     /// Who would leave, in the order in which they would.
     Departures(Vec<Departure>),
     /// The members it was done to: in the order of the request, once each; never empty.

@@ -63,6 +63,7 @@ impl Branch {
     pub fn of(cause: Cause) -> Option<Self> {
         match cause {
             Cause::Alone => Some(Self::Alone),
+            Cause::Banned => Some(Self::Ban),
             Cause::Drained | Cause::Ended => Some(Self::End),
             Cause::Full => Some(Self::Full),
             Cause::Kicked => Some(Self::Kick),

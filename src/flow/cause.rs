@@ -16,6 +16,8 @@ use crate::{
 pub enum Cause {
     /// It has had company, nobody else is left, and it does not stay alone.
     Alone,
+    /// A ban of the caller: it was never a member.
+    Banned,
     /// The call's own time limit.
     CallTimeUp,
     /// The caller hung up.
@@ -46,6 +48,7 @@ impl Cause {
     /// Every cause, for tests and tables.
     pub const ALL: &[Self] = &[
         Self::Alone,
+        Self::Banned,
         Self::CallTimeUp,
         Self::CallerLeft,
         Self::Drained,
@@ -64,6 +67,7 @@ impl Cause {
     pub fn text(self) -> &'static str {
         match self {
             Self::Alone => "alone",
+            Self::Banned => "banned",
             Self::CallTimeUp => "call-time-up",
             Self::CallerLeft => "caller-left",
             Self::Drained => "drained",
@@ -84,6 +88,7 @@ impl Cause {
         let (cause, source) = match self {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
             Self::Kicked | Self::Starred | Self::TimeUp | Self::Transferred => return None,
+            Self::Banned => return None,
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
             Self::HungUpByApi => (HangupCause::Normal, HangupSource::ApiRequest),
@@ -103,6 +108,7 @@ impl Cause {
                 HangupCause::EndOfXml
             }
             Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
+            Self::Banned => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }
     }

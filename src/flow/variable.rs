@@ -87,7 +87,7 @@ impl<'a> Values<'a> {
     fn fill_sound(&self, sound: &Sound) -> Sound {
         let what = match &sound.what {
             What::Speech { text, voice, language } => {
-                let text = self.fill_text(text, Into::into);
+                let text = self.fill_text(text, Cow::from);
                 What::Speech { text, voice: voice.clone(), language: language.clone() }
             }
             // A value is a part of the URL, and no more than that.

@@ -113,6 +113,7 @@ impl Drop for Bench {
 
 fn brief(effect: Effect) -> String {
     match effect {
+        Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, news, .. }) => match news {
@@ -139,6 +140,10 @@ fn brief(effect: Effect) -> String {
         }
         Effect::Reply { outcome: Ok(Answer::Members(members)), .. } => {
             format!("reply {}", list(members.iter().map(|it| it.0)))
+        }
+        Effect::Reply { outcome: Ok(Answer::Banned { members, unknown }), .. } => {
+            let [members, unknown] = [members, unknown].map(|it| list(it.iter().map(|it| it.0)));
+            format!("reply {members}, not banned {unknown}")
         }
         Effect::Reply { outcome: Ok(Answer::Departures(departures)), .. } => {
             let leaves = departures.iter().map(|it| format!("{} {}", it.member, it.cause.text()));

@@ -10,7 +10,10 @@ use std::{
 };
 
 use conflow::{
-    actor::house::{AskError, House, Links, Tasks, Trace},
+    actor::{
+        doors::Doors,
+        house::{AskError, House, Links, Tasks, Trace},
+    },
     call::{self, Call, Direction, Party, Session},
     conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
     flow::{Cause, Fetched, Flow, Missing},
@@ -41,6 +44,7 @@ impl Bench {
         let links = Links {
             media: Arc::new(Pen(log.clone())),
             library: Arc::new(Shelf(log.clone())),
+            doors: Arc::new(Doors::in_memory(Instant::now().into_std(), SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
@@ -122,7 +126,7 @@ impl Bench {
 pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
     match outcome? {
         Answer::Departures(departures) => Ok(departures.iter().map(|it| it.member).collect()),
-        Answer::Members(members) => Ok(members),
+        Answer::Members(members) | Answer::Banned { members, .. } => Ok(members),
         Answer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
     }
 }

@@ -15,6 +15,7 @@ const FLOORS: &[(u8, &str)] = &[
     (2, "flow"),
     (2, "media"),
     (3, "signature"),
+    (4, "bans"),
     (4, "call"),
     (4, "directory"),
     (4, "group"),

@@ -1,7 +1,7 @@
 //! `POST Conference/{name}/Member/{members}/Kick/`: what whoever kicks says of it. All of it is an
 //! extension; a body without it changes nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, StatusCode},
@@ -9,12 +9,18 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{bodies::Text, params::Params};
+use super::{
+    Asker,
+    bodies::{Done, Text},
+    params::Params,
+};
 use crate::{
     actor::house::House,
     api::{body, failure::Failure, reply},
+    bans::{BAN_MAX, BANS_MAX},
     conference::{Course, Departure, Kick},
     flow::{Bilingual, Next},
     ids::{CallId, MemberId},
@@ -28,15 +34,16 @@ const THEN_FORMS: &str =
 
 /// Reads a kick. A body that is no JSON object is let be, as the vendors do.
 pub(super) fn read(
-    house: &House,
+    asker: &Asker<'_>,
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Kick, Failure> {
     let is_dry = Params::of_query(query).flag("dry_run", false)?;
     let body = body::object(headers, body).unwrap_or_default();
-    let (reason, course) = (reason(&body)?, course(house, body.get("then"))?);
-    Ok(Kick { reason, course, is_dry })
+    let course = course(&asker.desk.house, body.get("then"))?;
+    let (reason, ban) = (reason(&body)?, ban(asker, &Params::of(body))?);
+    Ok(Kick { reason, course, ban, is_dry })
 }
 
 fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
@@ -54,6 +61,18 @@ fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
         () if reason.chars().any(char::is_control) => bad("a control character is in it"),
         () => Ok((!reason.is_empty()).then(|| reason.into())),
     }
+}
+
+fn ban(asker: &Asker<'_>, body: &Params) -> Result<Option<Duration>, Failure> {
+    let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
+    let seconds = body.number("ban_seconds", 1..=seconds_max)?;
+    let Some(seconds) = seconds else { return Ok(None) };
+    let bans = asker.desk.house.doors().count(Instant::now().into_std(), asker.account);
+    if BANS_MAX <= bans {
+        let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
+        return Err(Failure::Over(format!("this account has {bans} bans: {advice}")));
+    }
+    Ok(Some(Duration::from_secs(seconds.into())))
 }
 
 fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
@@ -81,6 +100,29 @@ fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
     }
 }
 
+/// What has been done, and who of them is banned.
+pub(super) fn banned(
+    status: StatusCode,
+    done: Done<'_>,
+    members: &[MemberId],
+    unknown: &[MemberId],
+) -> Response {
+    let is_known = |id: &&MemberId| !unknown.contains(id);
+    let banned = members.iter().filter(is_known).copied().map(Text).collect();
+    let not_banned = unknown.iter().copied().map(Text).collect();
+    reply::json(status, &Banned { done, banned, not_banned })
+}
+
+#[derive(Serialize)]
+struct Banned<'a> {
+    #[serde(flatten)]
+    done: Done<'a>,
+    /// Each is the id of the ban as well.
+    banned: Vec<Text<MemberId>>,
+    /// Nobody vouches for who they are: a mere From bans nobody.
+    not_banned: Vec<Text<MemberId>>,
+}
+
 /// What a kick would do.
 pub(super) fn departures(departures: &[Departure], api_id: Uuid) -> Response {
     let would_leave = departures.iter().map(Leaves::from).collect();
@@ -99,6 +141,7 @@ struct Leaves<'a> {
     member_id: Text<MemberId>,
     call_uuid: CallId,
     cause: &'static str,
+    banned: bool,
     next: Goes<'a>,
 }
 
@@ -124,7 +167,7 @@ enum Goes<'a> {
 
 impl<'a> From<&'a Departure> for Leaves<'a> {
     fn from(departure: &'a Departure) -> Self {
-        let Departure { member, call, cause, next } = departure;
+        let Departure { member, call, cause, is_banned, next } = departure;
         let next = match next {
             Next::Element { tag, id, at, is_own } => {
                 let document = if *is_own { "flow" } else { "then.xml" };
@@ -137,6 +180,12 @@ impl<'a> From<&'a Departure> for Leaves<'a> {
             },
             Next::Fetch(url) => Goes::Url { url },
         };
-        Self { member_id: Text(*member), call_uuid: *call, cause: cause.text(), next }
+        Self {
+            member_id: Text(*member),
+            call_uuid: *call,
+            cause: cause.text(),
+            banned: *is_banned,
+            next,
+        }
     }
 }

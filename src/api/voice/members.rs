@@ -41,18 +41,24 @@ pub(super) async fn serve(
     let who = who(segment);
     let is_all = who == Who::All;
     let ask = ask(asker, who, wish, query, headers, body)?;
-    let members = match asker.desk.ask(&asker.key(name)?, ask).await? {
+    let (members, unknown) = match asker.desk.ask(&asker.key(name)?, ask).await? {
         Answer::Departures(departures) => return Ok(kick::departures(&departures, asker.api_id)),
-        Answer::Members(members) => members,
+        Answer::Members(members) => (members, None),
+        Answer::Banned { members, unknown } => (members, Some(unknown)),
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };
     Ok(match asker.manner(wish) {
         Manner::Silent => reply::empty(StatusCode::NO_CONTENT),
         Manner::Spoken { status, message, form } => {
             // `all` comes back as it went in.
-            let members = (!is_all).then_some(members.as_slice());
+            let all = members;
+            let members = (!is_all).then_some(all.as_slice());
             let member_id = MemberIds { form, members };
-            reply::json(status, &Done { message, member_id, api_id: asker.api_id })
+            let done = Done { message, member_id, api_id: asker.api_id };
+            match unknown {
+                Some(unknown) => kick::banned(status, done, &all, &unknown),
+                None => reply::json(status, &done),
+            }
         }
     })
 }
@@ -69,7 +75,7 @@ fn ask(
     Ok(match wish {
         Wish::Deafen => Ask::Deafen { who, on: true },
         Wish::HangUp => Ask::HangUp { who },
-        Wish::Kick => Ask::Kick { who, kick: kick::read(&asker.desk.house, query, headers, body)? },
+        Wish::Kick => Ask::Kick { who, kick: kick::read(asker, query, headers, body)? },
         Wish::Mute => Ask::Mute { who, on: true },
         Wish::Play => {
             let sound = body::parse::<Play>(headers, body)?.sound()?;
@@ -96,7 +102,7 @@ fn who(segment: &str) -> Who {
 }
 
 /// Only as we write it ourselves: neither `+1` nor `01` was ever given out.
-fn member_id(text: &str) -> Option<MemberId> {
+pub(super) fn member_id(text: &str) -> Option<MemberId> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_ours = is_number && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_ours)

@@ -2,6 +2,7 @@
 //!
 //! What differs between the dialects is in `plivo.rs` and `vobiz.rs`.
 
+mod bans;
 mod bodies;
 mod calls;
 mod events;
@@ -113,6 +114,7 @@ async fn perform(
     body: &[u8],
 ) -> Result<Response, Failure> {
     match endpoint {
+        Endpoint::Bans { name, id } => bans::show(asker, name, id),
         Endpoint::Call { id, wish } => calls::serve(asker, id, wish, query, headers, body).await,
         Endpoint::Cancel { id } => calls::cancel(asker, id).await,
         Endpoint::Events => events::serve(asker, query, headers),
@@ -120,6 +122,7 @@ async fn perform(
         Endpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
         Endpoint::HangUpAll => rooms::hang_up_all(asker).await,
         Endpoint::HangUpRoom { name } => rooms::hang_up(asker, name).await,
+        Endpoint::LiftBans { name, id } => bans::lift(asker, name, id),
         Endpoint::List => Ok(rooms::list(asker)),
         Endpoint::ListCalls => calls::list(asker, query),
         Endpoint::MakeCall => calls::make::serve(asker, headers, body),

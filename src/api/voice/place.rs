@@ -5,6 +5,8 @@ use axum::http::Method;
 /// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place<'a> {
+    /// `Conference/{name}/Ban/[{id}/]`
+    Bans { name: &'a str, id: Option<&'a str> },
     /// `Call/{call_uuid}/…`
     Call { id: &'a str, control: CallControl },
     /// `Call/`
@@ -50,6 +52,8 @@ pub(super) enum CallControl {
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Endpoint<'a> {
+    /// `GET Conference/{name}/Ban/[{id}/]`
+    Bans { name: &'a str, id: Option<&'a str> },
     /// See [`CallWish`].
     Call { id: &'a str, wish: CallWish },
     /// `DELETE Request/{request_uuid}/`
@@ -60,6 +64,8 @@ pub(super) enum Endpoint<'a> {
     HangUpAll,
     /// `DELETE Conference/{name}/`
     HangUpRoom { name: &'a str },
+    /// `DELETE Conference/{name}/Ban/[{id}/]`
+    LiftBans { name: &'a str, id: Option<&'a str> },
     /// `GET Conference/`
     List,
     /// `GET Call/`
@@ -159,6 +165,8 @@ impl<'a> Place<'a> {
             ["Request", id] => Self::Request { id },
             ["Conference"] => Self::Rooms,
             ["Conference", name] => Self::Room { name },
+            ["Conference", name, "Ban"] => Self::Bans { name, id: None },
+            ["Conference", name, "Ban", id] => Self::Bans { name, id: Some(id) },
             ["Conference", _, "Record"] => Self::Recording,
             ["Conference", name, "Member", who] => {
                 Self::Members { name, who, control: Control::Itself }
@@ -173,7 +181,7 @@ impl<'a> Place<'a> {
     /// The methods for which [`Self::endpoint`] has an answer.
     pub(super) fn allow(&self) -> &'static str {
         match self {
-            Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
+            Self::Bans { .. } | Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
             Self::Recording => "POST, DELETE",
             Self::Call { control, .. } => match control {
                 CallControl::Dtmf => "POST",
@@ -196,6 +204,8 @@ impl<'a> Place<'a> {
         let is_get = *method == Method::GET || *method == Method::HEAD;
         let (is_post, is_delete) = (*method == Method::POST, *method == Method::DELETE);
         let endpoint = match self {
+            Self::Bans { name, id } if is_get => Endpoint::Bans { name, id },
+            Self::Bans { name, id } if is_delete => Endpoint::LiftBans { name, id },
             Self::Rooms if is_get => Endpoint::List,
             Self::Rooms if is_delete => Endpoint::HangUpAll,
             Self::Room { name } if is_get => Endpoint::Show { name },
@@ -219,6 +229,7 @@ impl<'a> Place<'a> {
             Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
                 return None;
             }
+            Self::Bans { .. } => return None,
             Self::Call { .. } | Self::Calls | Self::Events | Self::Request { .. } => return None,
         };
         Some(endpoint)
@@ -316,6 +327,8 @@ mod tests {
             vec!["Conference"],
             vec!["Conference", "weekly"],
             vec!["Conference", "weekly", "Record"],
+            vec!["Conference", "weekly", "Ban"],
+            vec!["Conference", "weekly", "Ban", "1"],
             vec!["Conference", "weekly", "Member", "1"],
         ];
         paths.extend(members);

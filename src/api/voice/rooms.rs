@@ -25,7 +25,9 @@ pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Fail
             let body = bodies::Room::new(&key.name, &roster, asker.api_id);
             Ok(reply::json(StatusCode::OK, &body))
         }
-        Answer::Departures(_) | Answer::Members(_) => unreachable!("a roster was asked for"),
+        Answer::Banned { .. } | Answer::Departures(_) | Answer::Members(_) => {
+            unreachable!("a roster was asked for")
+        }
     }
 }
 

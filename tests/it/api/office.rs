@@ -22,6 +22,7 @@ use conflow::{
     accounts::Accounts,
     actor::{
         self, call,
+        doors::Doors,
         house::{self, House, Stage, Tasks},
         journal::Journal,
         reception::{self, Reception},
@@ -102,6 +103,7 @@ impl Office {
         let links = house::Links {
             media: sim.clone(),
             library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
+            doors: Arc::new(Doors::in_memory(tokio::time::Instant::now().into_std(), UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())

@@ -21,12 +21,13 @@ use std::{
 use conflow::{
     actor::{
         Turn, call, conference,
+        doors::Doors,
         house::{AskError, House, Links, Transferring},
     },
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
     flow::{Cause, Fetched, Method, Purpose, Request},
-    ids::{CallId, Dialect, MemberId, RoomId, RoomKey},
+    ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
@@ -113,12 +114,13 @@ enum Actor {
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     fn new(seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
+        let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
         let world = Arc::new(Mutex::new(World::default()));
         let room_last = AtomicU64::new(0);
         let links = Links {
             media: Arc::new(Eyes(world.clone())),
             library: Arc::new(Eyes(world.clone())),
+            doors: Arc::new(Doors::in_memory(now, SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
@@ -137,7 +139,7 @@ impl Life {
         world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
-        let (now, actors, asked) = (Instant::now(), Vec::new(), Vec::new());
+        let (actors, asked) = (Vec::new(), Vec::new());
         let transferring = Vec::new();
         Self { rng, now, house, document, actors, asked, transferring, call_last: 0, world }
     }
@@ -186,7 +188,7 @@ impl Life {
             caller_name: "".into(),
             direction,
             dialect: Dialect::Vobiz,
-            trusted: None,
+            trusted: Trusted::user(["", "anna", "ben"][self.rng.usize(0..3)]),
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };

@@ -1,6 +1,6 @@
 //! What the lives are made of: flows, and the documents that they ask for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use conflow::{
     conference::{Course, Kick},
@@ -45,7 +45,8 @@ pub(super) fn kick(rng: &mut Rng) -> Kick {
         3 => Course::Element(format!("e{}", rng.usize(0..ELEMENTS)).into()),
         _ => Course::Flow,
     };
-    Kick { reason: Some("so it goes".into()), course, is_dry: rng.u8(0..8) == 0 }
+    let ban = (rng.u8(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..30)));
+    Kick { reason: Some("so it goes".into()), course, ban, is_dry: rng.u8(0..8) == 0 }
 }
 
 /// What a URL brings. None of them leads back, so every life has an end.

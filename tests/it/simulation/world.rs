@@ -128,6 +128,7 @@ impl World {
             Trace::Notice { notice, .. } => self.hear(notice),
             Trace::Refused { call, cause } => {
                 assert!(cause != Cause::Fault, "{call} has met a dead room");
+                self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == Then::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
                 (seen.owed, seen.left) = (goes_on, Some(cause.into()));
@@ -289,7 +290,7 @@ impl World {
     /// What an answer says has happened, to everyone, and its consequences too.
     pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
         let members = match outcome {
-            Ok(Answer::Members(members)) => members,
+            Ok(Answer::Members(members) | Answer::Banned { members, .. }) => members,
             Ok(Answer::Departures(departures)) => {
                 let room = self.members[&departures[0].member].0;
                 let present = &self.rooms[&room].present;
