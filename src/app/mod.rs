@@ -95,7 +95,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let hall = people::hall(&folder)?;
+    let hall = people::hall(&folder, &config)?;
     let (mut engine, courier) =
         Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
     let (closed, closing) = oneshot::channel::<()>();

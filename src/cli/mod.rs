@@ -1,5 +1,6 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
+pub mod groups;
 pub mod phones;
 pub mod serve;
 pub mod settings;
