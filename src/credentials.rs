@@ -257,6 +257,22 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Whether a row of tokens, of passwords, or the key can be read.
+///
+/// # Errors
+///
+/// It makes no sense.
+pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
+    if table == Table::Tokens {
+        let token: TokenRow = row.parse(table)?;
+        return Hash::from_hex(&token.hash).map(drop).map_err(|error| row.fault(table, &error));
+    }
+    match table == Table::Passwords {
+        true => row.parse::<Password>(table).map(drop),
+        false => row.parse::<[u8; 32]>(table).map(drop),
+    }
+}
+
 /// The MD5 of a text, in hexadecimal digits: what a till shows.
 pub fn md5_hex(text: &str) -> String {
     use md5::Digest;

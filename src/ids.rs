@@ -58,6 +58,35 @@ pub struct RoomKey {
     pub name: ConferenceName,
 }
 
+/// Who the far end of a call is beyond doubt. What a caller merely says of itself (From) is none.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Trusted {
+    /// A number without `+` that a trusted peer asserts (RFC 3325), or the URI in its place.
+    Number(Arc<str>),
+    /// A SIP user that has shown its password.
+    SipUser(Arc<str>),
+    /// The account itself says so: `user` of a call that it makes, or of a simulated phone.
+    User(Arc<str>),
+}
+
+impl Trusted {
+    /// A user by name, as the account has it; None of a blank.
+    pub fn user(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self::User(text.into()))
+    }
+}
+
+impl fmt::Display for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(text) => write!(f, "number:{text}"),
+            Self::SipUser(text) => write!(f, "sip:{text}"),
+            Self::User(text) => write!(f, "user:{text}"),
+        }
+    }
+}
+
 /// Whose manners the voice API has: paths, bodies, and the defaults of XML attributes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

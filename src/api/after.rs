@@ -133,12 +133,7 @@ mod tests {
     fn counted() -> (Arc<AtomicUsize>, After) {
         let count = Arc::new(AtomicUsize::new(0));
         let deed = count.clone();
-        (
-            count,
-            After::new(move || {
-                deed.fetch_add(1, Ordering::Relaxed);
-            }),
-        )
+        (count, After::new(move || _ = deed.fetch_add(1, Ordering::Relaxed)))
     }
 
     #[tokio::test]

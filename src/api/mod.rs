@@ -2,9 +2,9 @@
 //!
 //! A request is looked at in this order, and the first fault answers it: does its path name
 //! anything (404); has its address guessed too often (429); are its credentials good (401); is it
-//! the sender's own account that it names (404); may the account ask once more (429); is the
-//! method good for the path (405); can the body be read (408, 413), and are the parameters in it
-//! right (415, 400). Only then is anything asked.
+//! the sender's own account that it names (404); is its token good for more than looking (403); may
+//! the account ask once more (429); is the method good for the path (405); can the body be read
+//! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
 
 mod after;
 mod auth;
@@ -187,7 +187,7 @@ impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
         let Links { house, reception, journal, accounts, callbacks, repeats, phones } = links;
         let Settings { voice, rate_limit, failure_limit } = settings;
-        let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
+        let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
         Self {

@@ -18,16 +18,12 @@ use crate::{
     store::{
         folder::DataFolder,
         rows::{Committed, Rows, RowsError},
-        sqlite::Sqlite,
     },
 };
 
-/// The store's file in the data folder.
-const STORE: &str = "conflow.db";
-
-/// The groups' edge over a data folder.
-pub(super) fn hall(folder: &DataFolder, config: &Config) -> Result<Hall> {
-    let (memberships, credentials) = open(folder)?;
+/// The groups' edge over a data folder's rows.
+pub(super) fn hall(records: Arc<dyn Rows>, config: &Config) -> Result<Hall> {
+    let (memberships, credentials) = open(records)?;
     credentials.purge(memberships.now());
     Ok(Hall::new(Arc::new(memberships), Arc::new(credentials), settings(config)))
 }
@@ -51,8 +47,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn open(folder: &DataFolder) -> Result<(Memberships, Credentials)> {
-    let records: Arc<dyn Rows> = Arc::new(Sqlite::open(&folder.path(STORE))?);
+fn open(records: Arc<dyn Rows>) -> Result<(Memberships, Credentials)> {
     let credentials = Credentials::open(records.clone())?;
     Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
 }
@@ -64,7 +59,7 @@ fn open(folder: &DataFolder) -> Result<(Memberships, Credentials)> {
 /// An engine has the folder, or what was asked for cannot be.
 pub async fn user(user: User, out: &mut impl Write) -> Result<()> {
     let folder = DataFolder::hold(user.data())?;
-    let (memberships, credentials) = open(&folder)?;
+    let (memberships, credentials) = open(super::store::rows(&folder)?)?;
     match user {
         User::Add(add) => {
             let person = person(&add, &memberships)?;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use crate::{
     flow::Method,
-    ids::{CallId, Dialect},
+    ids::{CallId, Dialect, Trusted},
     media::{Ending, HangupCause},
 };
 
@@ -21,8 +21,8 @@ pub struct Party {
     pub direction: Direction,
     /// Whose defaults and manners hold for the call.
     pub dialect: Dialect,
-    /// Who the caller is beyond doubt, if anybody vouches for it.
-    pub trusted: Option<Arc<str>>,
+    /// Who the far end is beyond doubt, if anybody vouches for it.
+    pub trusted: Option<Trusted>,
     /// What is told of it, and to whom.
     pub session: Session,
 }
@@ -80,6 +80,11 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The one that has this text.
+    pub fn of_text(text: &str) -> Option<Self> {
+        [Self::Inbound, Self::Outbound].into_iter().find(|it| it.text() == text)
+    }
+
     /// As the API and callbacks have it.
     pub fn text(self) -> &'static str {
         match self {

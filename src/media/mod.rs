@@ -27,7 +27,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 pub use self::ending::{Ending, HangupCause, HangupSource};
 use self::legs::LegSummary;
-use crate::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId};
+use crate::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, Trusted};
 
 /// Samples and timestamp units are counted in frames of this length: what one tick carries.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -105,8 +105,11 @@ pub enum Order {
         call: CallId,
         /// Play or Speak.
         kind: AnnouncementKind,
-        /// What else it hears goes on beneath; else it hears nothing else.
+        /// It hears what else it hears at the same time; else it hears nothing else. (Simulated
+        /// phones hear one thing at a time.)
         mixes: bool,
+        /// It is cut off when it has been heard for so long.
+        length: Option<Duration>,
         /// What to play.
         program: Program,
     },
@@ -383,9 +386,8 @@ pub struct Arrival {
     pub caller_name: Arc<str>,
     /// `X-PH-…` and `X-VH-…` headers of the caller's signalling, which become callback fields.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
-    /// Who the caller is beyond doubt: a user that has shown its password, or whom a trusted peer
-    /// asserts. None if the caller may only claim to be somebody.
-    pub trusted: Option<Arc<str>>,
+    /// Who the caller is beyond doubt; None if it may only claim to be somebody.
+    pub trusted: Option<Trusted>,
 }
 
 /// There is no flow for a called number.

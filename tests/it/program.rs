@@ -1,5 +1,7 @@
 //! The program itself, as a process: how it starts, what it prints, and how it ends.
 
+mod accounts;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -13,11 +15,11 @@ use std::{
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-const ID: &str = "MACONFLOWDEV00000000";
+pub(crate) const ID: &str = "MACONFLOWDEV00000000";
 const FLOW: &str = "<Response><Conference>weekly</Conference><Wait length=\"60\"/></Response>";
 
 /// A running conflow, whose log is read line by line.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
     http: SocketAddr,
@@ -26,7 +28,7 @@ struct Program {
 }
 
 /// An empty folder but for the flow `default`.
-fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     let home = tempdir().unwrap();
     fs::create_dir(home.path().join("flows")).unwrap();
     fs::write(home.path().join("flows/default.xml"), FLOW).unwrap();
@@ -34,7 +36,7 @@ fn home() -> TempDir {
 }
 
 /// `conflow` with these arguments, in this folder.
-fn command(home: &Path, arguments: &str) -> Command {
+pub(crate) fn command(home: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     let own = std::env::vars_os().map(|(name, _)| name);
     own.filter(|name| name.to_string_lossy().starts_with("CONFLOW_")).for_each(|name| {
@@ -46,7 +48,7 @@ fn command(home: &Path, arguments: &str) -> Command {
 
 impl Program {
     /// Waits until it serves, on any free port.
-    fn start(home: &Path, arguments: &str) -> Self {
+    pub(crate) fn start(home: &Path, arguments: &str) -> Self {
         let mut command = command(home, &format!("serve --http 127.0.0.1:0 {arguments}"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -60,7 +62,7 @@ impl Program {
     }
 
     /// The next line of the log that has these words.
-    fn wait_for(&mut self, words: &str) -> String {
+    pub(crate) fn wait_for(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
             let read = self.log.read_line(&mut line).unwrap();
@@ -72,13 +74,13 @@ impl Program {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// The exit code, the banner, and the whole log.
-    fn end(mut self) -> (Option<i32>, String, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
         let (mut banner, mut log) = (String::new(), mem::take(&mut self.read));
         self.log.read_to_string(&mut log).unwrap();
         self.child.stdout.take().unwrap().read_to_string(&mut banner).unwrap();
@@ -86,14 +88,42 @@ impl Program {
     }
 
     /// The status and the body.
-    fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request([ID, token], method, path, "", body)
+    }
+
+    /// As above, with more headers: a line each.
+    pub(crate) fn ask_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String) {
+        self.request([ID, token], method, path, headers, body)
+    }
+
+    /// As another account.
+    fn ask_as(&self, id: &str, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request([id, token], method, path, "", body)
+    }
+
+    fn request(
+        &self,
+        [id, token]: [&str; 2],
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {ID}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {id}\r\n\
             X-Auth-Token: {token}\r\nContent-Type: application/json\r\n\
-            Content-Length: {length}\r\n\r\n{body}"
+            Content-Length: {length}\r\n{headers}\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
@@ -124,7 +154,7 @@ impl Drop for Program {
     }
 }
 
-fn token(home: &Path) -> String {
+pub(crate) fn token(home: &Path) -> String {
     fs::read_to_string(home.join("data/dev-token")).unwrap().trim().to_owned()
 }
 
@@ -201,7 +231,7 @@ fn the_log_can_be_read_by_machines_and_knows_calls_and_conferences() {
     assert_eq!(find("an element begins")["step"], 0);
 }
 
-fn run(mut command: Command) -> (Option<i32>, String, String) {
+pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
@@ -222,7 +252,7 @@ fn what_cannot_be_is_told_and_ends_it() {
     check("serve --prot 1", 2, "unexpected argument '--prot'");
     check("serve --drain soon", 2, "write a whole number from 0 to 86400");
     check("serve --config bad.toml", 1, "bad.toml, line 1: http: ");
-    check("serve --config empty.toml", 1, "has no [[account]]");
+    check("serve --config empty.toml --data other", 1, "has no [[account]]");
     check("serve --config none.toml", 1, "cannot read the configuration file none.toml");
     check("serve --http 127.0.0.1:0", 1, "is in use by another conflow");
     let busy = format!("serve --data other --http {}", running.http);

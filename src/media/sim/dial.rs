@@ -25,6 +25,9 @@ pub struct Dial {
     /// The phone's display name; else it has none.
     #[serde(default)]
     pub caller_name: Option<Arc<str>>,
+    /// Who holds it, for the engine to trust in: a user's name.
+    #[serde(default)]
+    pub user: Option<Arc<str>>,
     /// What it does by itself once it is answered.
     #[serde(default)]
     pub script: Vec<Act>,
@@ -33,14 +36,15 @@ pub struct Dial {
 impl Dial {
     /// Calls somebody, and does nothing by itself.
     pub fn to(number: &str) -> Self {
-        Self { to: number.into(), from: None, caller_name: None, script: Vec::new() }
+        let (from, caller_name, user) = (None, None, None);
+        Self { to: number.into(), from, caller_name, user, script: Vec::new() }
     }
 
     pub(super) fn check(&self) -> Result<(), BadDial> {
         let is_empty = self.to.is_empty() || self.from.as_deref() == Some("");
         let mut texts = [("to", Some(&self.to)), ("from", self.from.as_ref())]
             .into_iter()
-            .chain([("caller_name", self.caller_name.as_ref())]);
+            .chain([("caller_name", self.caller_name.as_ref()), ("user", self.user.as_ref())]);
         let bad = texts.find(|(_, text)| text.is_some_and(|text| !is_printable(text)));
 
         match bad {
@@ -151,6 +155,9 @@ mod tests {
         check(&from("1\n"), Err(BadDial::Text { field: "from" }));
         check(&named(""), Ok(()));
         check(&named("\0"), Err(BadDial::Text { field: "caller_name" }));
+        let held = |user: &str| Dial { user: Some(user.into()), ..Dial::to("1") };
+        check(&held("anna"), Ok(()));
+        check(&held("anna\n"), Err(BadDial::Text { field: "user" }));
         check(&script(256), Ok(()));
         check(&script(257), Err(BadDial::Script { count: 257 }));
     }

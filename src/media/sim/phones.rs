@@ -32,7 +32,7 @@ use super::{
     BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
 };
 use crate::{
-    ids::{AccountId, CallId},
+    ids::{AccountId, CallId, Trusted},
     media::{Arrival, HangupCause, Heard, Order, Report},
 };
 
@@ -84,7 +84,7 @@ impl Phones {
     ) -> Result<Arrival, BadDial> {
         dial.check()?;
 
-        let Dial { to, from, caller_name, script } = dial;
+        let Dial { to, from, caller_name, user, script } = dial;
         let from = from.unwrap_or_else(|| made_up_number(call));
         if !self.accounts.contains(account) {
             self.accounts.insert(account.clone());
@@ -95,7 +95,7 @@ impl Phones {
         debug_assert!(before.is_none(), "call {call} comes twice");
 
         let caller_name = caller_name.unwrap_or_default();
-        let (headers, trusted) = (vec![], None);
+        let (headers, trusted) = (vec![], user.as_deref().and_then(Trusted::user));
         Ok(Arrival {
             call,
             account: Some(account.clone()),

@@ -11,7 +11,7 @@ use super::{
     value::NameAddr,
 };
 use crate::{
-    ids::{AccountId, CallId},
+    ids::{AccountId, CallId, Trusted},
     media::Arrival,
 };
 
@@ -111,8 +111,8 @@ impl Agent {
         };
         let from = asserted.as_ref().unwrap_or(&request.from);
         let trusted = match caller {
-            Caller::Endpoint(user) => Some(user.clone()),
-            Caller::Trunk => Some(party(&from.uri).into()),
+            Caller::Endpoint(user) => Some(Trusted::SipUser(user.clone())),
+            Caller::Trunk => asserted.as_ref().and_then(number),
             Caller::Stranger => None,
         };
         Arrival {
@@ -146,6 +146,16 @@ fn asserted(request: &Request) -> Option<NameAddr> {
     let mut all = request.message.all(&Name::PAssertedIdentity);
     all.find_map(|text| NameAddr::parse_list(text).ok()?.into_iter().next())
 }
+
+/// Whom that vouches for; nobody, if the number is withheld (RFC 3323).
+fn number(asserted: &NameAddr) -> Option<Trusted> {
+    let user = asserted.uri.sip().and_then(SipUri::user_plain).unwrap_or_default();
+    let is_withheld = WITHHELD.iter().any(|it| user.eq_ignore_ascii_case(it));
+    (!is_withheld).then(|| Trusted::Number(party(&asserted.uri).into()))
+}
+
+/// What peers write for a number that they do not tell.
+const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
 
 /// A number without its `+`, or the URI without its parameters.
 fn party(uri: &Uri) -> String {

@@ -7,7 +7,6 @@ mod golden;
 mod lives;
 mod machine;
 mod sockets;
-mod store;
 
 use conflow::group::{
     Ask, At, Change, Done, Door, GroupId, Head, Name, Permission, Person, PersonId, Rank, Refusal,

@@ -66,6 +66,7 @@ fn every_life_keeps_the_promises() {
             "passed on",
             "fetched",
             "missing",
+            "branched",
             "moved",
             "spared",
         ];
@@ -195,6 +196,7 @@ impl Life {
         let mut world = self.world.lock();
         let seen = world.calls.entry(id).or_default();
         seen.is_out = is_out;
+        seen.flow = self.document.clone().ok().filter(|_| !is_out);
         drop(world);
         match is_out {
             true => {

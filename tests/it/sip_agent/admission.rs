@@ -1,5 +1,7 @@
 //! Who is let in, and what is refused.
 
+use conflow::ids::Trusted;
+
 use super::*;
 
 /// What a phone answers to the challenges of a 401.
@@ -44,7 +46,7 @@ fn an_endpoint_shows_its_password_and_is_trusted() {
         let invite = phone.request("INVITE", &headers, OFFER);
         assert_eq!(bench.receive(&invite), ["100", "open", "arrive", "180"]);
         let arrival = &bench.arrivals[0];
-        assert_eq!(arrival.trusted.as_deref(), Some("anna"));
+        assert_eq!(arrival.trusted, Some(Trusted::SipUser("anna".into())));
         assert_eq!(arrival.account, "MA1".parse().ok());
 
         // The same credentials are worth nothing in another call.
@@ -100,8 +102,17 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     assert_eq!(bench.receive(&phone.invite()), ["100", "open", "arrive", "180"]);
     let arrival = &bench.arrivals[0];
     assert_eq!((&*arrival.from, &*arrival.caller_name), ("14155550123", "Zoe"));
-    assert_eq!(arrival.trusted.as_deref(), Some("14155550123"));
+    assert_eq!(arrival.trusted, Some(Trusted::Number("14155550123".into())));
     assert_eq!(arrival.account, None);
+    // What it only says of itself, or keeps for itself, nobody vouches for.
+    for asserted in ["", "P-Asserted-Identity: <sip:anonymous@anonymous.invalid>\r\n"] {
+        let mut bare = self::phone();
+        bare.contact += asserted;
+        let mut bench = Bench::with(settings.clone());
+        bench.remote = "192.0.2.7:5060".parse().unwrap();
+        assert_eq!(bench.receive(&bare.invite()), ["100", "open", "arrive", "180"]);
+        assert_eq!(bench.arrivals[0].trusted, None, "{asserted:?}");
+    }
     let custom: Vec<_> = arrival.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(custom, [("X-PH-Room", "blue"), ("x-vh-colour", "red")]);
 

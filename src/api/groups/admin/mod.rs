@@ -56,7 +56,7 @@ pub(in crate::api) async fn answer(
 
     let Visit { api_id, headers, body, method, .. } = visit;
     let body = body::read(body).await?;
-    let request = Request { hall, account, api_id, headers, body };
+    let request = Request { hall, account: &account, api_id, headers, body };
     let is_post = *method == Method::POST;
     match *below {
         ["Person"] if is_post => people::add(&request).await,
