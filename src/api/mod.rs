@@ -139,8 +139,10 @@ impl Api {
 
         let groups = self.groups.as_ref().zip(groups::Vendor::of(path, headers));
         let answer = match groups {
-            Some((hall, vendor)) => Ok(Ok(hall.answer(vendor, visit, upgrade).await)),
-            None => AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await,
+            Some((hall, vendor)) => {
+                Ok(Ok(hall.answer(vendor, visit, upgrade, self.desk.failures.as_ref()).await))
+            }
+            None => AssertUnwindSafe(self.serve(path, visit)).catch_unwind().await,
         };
         let dialect = dialect_of(path);
         let response = answer
@@ -155,6 +157,14 @@ impl Api {
         match *method == Method::HEAD {
             true => without_body(response),
             false => response,
+        }
+    }
+
+    async fn serve(&self, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
+        let split = Path::split(path).ok_or(Failure::NoRoute)?;
+        match self.groups.as_ref().zip(groups::admin::site(&split)) {
+            Some((hall, site)) => groups::admin::answer(&self.desk, hall, site, visit).await,
+            None => self.desk.answer(path, visit).await,
         }
     }
 }

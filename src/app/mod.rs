@@ -107,7 +107,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let watching = tokio::spawn(accounts::watch(book, accounts));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(people::hall(rows)?);
+    engine.api = engine.api.with_groups(people::hall(rows, &config)?);
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod check;
+pub mod groups;
 pub mod phones;
 pub mod reference;
 pub mod serve;

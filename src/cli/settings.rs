@@ -8,7 +8,10 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
-use super::phones::{Endpoint, Sip, Speech, Trunk};
+use super::{
+    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
+    phones::{Endpoint, Sip, Speech, Trunk},
+};
 use crate::{
     fetch::{BadCidr, Cidr},
     ids::Dialect,
@@ -61,6 +64,21 @@ pub struct Settings {
     /// Speech for real phones.
     #[command(flatten)]
     pub speech: Speech,
+    /// Groups.
+    #[command(flatten)]
+    pub groups: Groups,
+    /// Groups as Bungie has them.
+    #[command(flatten)]
+    pub bungie: Bungie,
+    /// Groups as Rocket.Chat has them.
+    #[command(flatten)]
+    pub rocketchat: RocketChat,
+    /// Groups as Kirimin has them.
+    #[command(flatten)]
+    pub kirimin: Kirimin,
+    /// Groups as Capillary has them.
+    #[command(flatten)]
+    pub capillary: Capillary,
     /// Phones that register; in a file only.
     #[arg(skip)]
     #[serde(rename = "endpoint")]
@@ -302,6 +320,15 @@ impl Settings {
             },
             sip: self.sip.over(below.sip),
             speech: Speech { command: self.speech.command.or(below.speech.command) },
+            groups: Groups { limits: self.groups.limits.or(below.groups.limits) },
+            bungie: self.bungie.over(below.bungie),
+            rocketchat: RocketChat {
+                kick_body: self.rocketchat.kick_body.or(below.rocketchat.kick_body),
+            },
+            kirimin: self.kirimin.over(below.kirimin),
+            capillary: Capillary {
+                keep_active: self.capillary.keep_active.or(below.capillary.keep_active),
+            },
             endpoints: below.endpoints,
             trunks: below.trunks,
             accounts: below.accounts,

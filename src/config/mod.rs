@@ -1,6 +1,7 @@
 //! The configuration: what was typed, over the environment, over a file, over the defaults.
 
 mod file;
+mod groups;
 mod phones;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
 use serde::Serialize;
 
 use self::file::{Source, read};
-pub use self::phones::{Endpoint, Sip, Speech, Trunk};
+pub use self::{
+    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
+    phones::{Endpoint, Sip, Speech, Trunk},
+};
 use crate::{
     cli::{
         serve::Serve,
@@ -52,6 +56,16 @@ pub struct Config {
     pub sip: Sip,
     /// Speech for them.
     pub speech: Speech,
+    /// Groups, and how the four dialects have them.
+    pub groups: Groups,
+    /// Bungie.
+    pub bungie: Bungie,
+    /// Rocket.Chat.
+    pub rocketchat: RocketChat,
+    /// Kirimin.
+    pub kirimin: Kirimin,
+    /// Capillary.
+    pub capillary: Capillary,
     /// Phones that register.
     #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
@@ -281,6 +295,11 @@ impl Config {
         let is_development = file.is_none();
         let rate_limit = if is_development { Count::new(0) } else { RATE_LIMIT };
         Self {
+            groups: Groups::new(&layer, is_development),
+            bungie: Bungie::new(&layer),
+            rocketchat: RocketChat::new(&layer),
+            kirimin: Kirimin::new(&layer),
+            capillary: Capillary::new(&layer),
             http: layer.http.unwrap_or(HTTP),
             data: layer.data.unwrap_or_else(|| "data".into()),
             flows: layer.flows.unwrap_or_else(|| "flows".into()),

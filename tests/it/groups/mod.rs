@@ -1,7 +1,9 @@
 //! Groups: the machine, lives of it, its store, and its dialects.
 
+mod access;
 mod actor;
 mod api;
+mod golden;
 mod lives;
 mod machine;
 mod sockets;
