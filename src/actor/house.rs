@@ -1,7 +1,8 @@
 //! The house: every call and every room of this process, and every move between them.
 //!
 //! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
-//! call, and sends while it holds them; no other lock is taken inside.
+//! call, and sends while it holds them; of other locks, only that of the rolls is taken inside,
+//! by a join (see `guard`).
 
 use std::{
     fmt,
@@ -20,6 +21,7 @@ pub use super::trace::Trace;
 use super::{
     call::{self, Letter},
     conference::{self, Room},
+    guard::Rolls,
 };
 use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
@@ -34,10 +36,11 @@ use crate::{
 
 /// Every call and every room, and the ways to them.
 pub struct House {
-    names: Shards<Names<Arc<Room>>>,
+    pub(super) names: Shards<Names<Arc<Room>>>,
     places: Shards<Places<Place>>,
     links: Links,
     settings: Settings,
+    pub(super) rolls: Rolls,
     is_closing: AtomicBool,
 }
 
@@ -121,6 +124,7 @@ impl House {
             places: Shards::default(),
             links,
             settings,
+            rolls: Rolls::default(),
             is_closing: AtomicBool::new(false),
         })
     }
@@ -366,7 +370,7 @@ impl House {
     fn enter(
         self: &Arc<Self>,
         now: Instant,
-        call: Box<Call>,
+        mut call: Box<Call>,
         name: ConferenceName,
         entry: Arc<Entry>,
     ) -> Result<(), (Box<Call>, Exit)> {
@@ -378,6 +382,14 @@ impl House {
         }
 
         let found = names.find(&key).cloned();
+        let group = match found {
+            Some(_) => names.group_of(&key),
+            None => entry.guard.map(|it| it.group),
+        };
+        call.pass = match self.pass_for(&key, group, &call, &entry) {
+            Ok(pass) => pass,
+            Err(cause) => return Err((call, cause.into())),
+        };
         let (room, opened) = match found {
             Some(room) => (room, None),
             None => {
@@ -393,7 +405,7 @@ impl House {
             return Err((call, cause.into()));
         }
         if let Some((id, actor)) = opened {
-            names.open(key, id, room.clone());
+            names.open(key, id, group, room.clone());
             self.links.stage.room(actor);
         }
         room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
@@ -458,7 +470,7 @@ impl fmt::Debug for House {
 }
 
 /// One table in parts, each under a lock of its own.
-struct Shards<T>(Vec<Mutex<T>>);
+pub(super) struct Shards<T>(pub(super) Vec<Mutex<T>>);
 
 impl<T> Shards<T> {
     fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {

@@ -7,10 +7,12 @@
 pub mod call;
 pub mod conference;
 pub mod group;
+mod guard;
 pub mod house;
 pub mod journal;
 pub mod reception;
 mod trace;
+pub mod writer;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

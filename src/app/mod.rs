@@ -95,12 +95,12 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let hall = people::hall(&folder)?;
+    let people = people::open(&folder)?;
     let (mut engine, courier) =
         Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(hall);
+    engine.api = engine.api.with_groups(people::hall(people, &engine.house));
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);

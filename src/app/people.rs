@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::group::{Memberships, system_clock},
+    actor::{
+        group::{Memberships, system_clock},
+        house::House,
+    },
     api::groups::{Hall, Settings},
     cli::user::{Add, Token, User},
     credentials::{Bearer, Credentials, Holder},
@@ -21,13 +24,16 @@ use crate::{
 /// The store's file in the data folder.
 const STORE: &str = "conflow.db";
 
-/// The groups' edge over a data folder.
-pub(super) fn hall(folder: &DataFolder) -> Result<Hall> {
-    let (memberships, credentials) = open(folder)?;
-    Ok(Hall::new(Arc::new(memberships), Arc::new(credentials), Settings::default()))
+/// The groups' edge, with the rooms that the groups guard.
+pub(super) fn hall((memberships, credentials): People, house: &Arc<House>) -> Hall {
+    let memberships = memberships.guarding(house.clone());
+    Hall::new(Arc::new(memberships), Arc::new(credentials), Settings::default())
 }
 
-fn open(folder: &DataFolder) -> Result<(Memberships, Credentials)> {
+/// What a data folder knows of people.
+pub(super) type People = (Memberships, Credentials);
+
+pub(super) fn open(folder: &DataFolder) -> Result<People> {
     let records: Arc<dyn Rows> = Arc::new(Sqlite::open(&folder.path(STORE))?);
     let credentials = Credentials::open(records.clone())?;
     Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
@@ -84,7 +90,7 @@ fn person(add: &Add, memberships: &Memberships) -> Result<Person> {
     person.names.extend(text(&add.card_number).map(Name::CardNumber));
     person.names.extend(text(&add.card_external_id).map(Name::CardExternalId));
     person.names.extend(text(&add.sip_user).map(Name::SipUser));
-    person.names.extend(text(&add.caller).map(Name::Caller));
+    person.names.extend(add.caller.as_deref().map(Name::caller));
     if let Some(membership) = &add.membership {
         let numbers = membership.split_once(':').and_then(|(platform, id)| {
             Some(Name::Membership { platform: platform.parse().ok()?, id: id.parse().ok()? })

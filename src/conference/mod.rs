@@ -16,6 +16,7 @@
 mod asks;
 mod digits;
 mod floor;
+mod guard;
 mod leaving;
 mod member;
 mod sounds;
@@ -29,6 +30,7 @@ pub use self::state::{Conference, FUSE, Settings};
 use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
+    group::Expulsion,
     ids::{CallId, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
@@ -82,6 +84,9 @@ pub enum Command {
 /// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
+    /// Takes out who is removed from the group that guards the room; each goes on with its flow.
+    /// Whoever was let in before this, and has not come in yet, does not come in.
+    Expel(Expulsion),
     /// Takes members out, and ends their calls.
     HangUp {
         /// Whom.

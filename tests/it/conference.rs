@@ -214,6 +214,7 @@ fn these(ids: &[u64]) -> Who {
 /// A member as Plivo's defaults make it.
 fn plain() -> Entry {
     Entry {
+        guard: None,
         muted: false,
         starts: true,
         ends: false,
