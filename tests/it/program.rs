@@ -13,11 +13,11 @@ use std::{
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-const ID: &str = "MACONFLOWDEV00000000";
+pub(crate) const ID: &str = "MACONFLOWDEV00000000";
 const FLOW: &str = "<Response><Conference>weekly</Conference><Wait length=\"60\"/></Response>";
 
 /// A running conflow, whose log is read line by line.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
     http: SocketAddr,
@@ -34,7 +34,7 @@ fn home() -> TempDir {
 }
 
 /// `conflow` with these arguments, in this folder.
-fn command(home: &Path, arguments: &str) -> Command {
+pub(crate) fn command(home: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     let own = std::env::vars_os().map(|(name, _)| name);
     own.filter(|name| name.to_string_lossy().starts_with("CONFLOW_")).for_each(|name| {
@@ -46,7 +46,7 @@ fn command(home: &Path, arguments: &str) -> Command {
 
 impl Program {
     /// Waits until it serves, on any free port.
-    fn start(home: &Path, arguments: &str) -> Self {
+    pub(crate) fn start(home: &Path, arguments: &str) -> Self {
         let mut command = command(home, &format!("serve --http 127.0.0.1:0 {arguments}"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -86,14 +86,25 @@ impl Program {
     }
 
     /// The status and the body.
-    fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        let headers = format!("X-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
+        self.send(&headers, method, path, body)
+    }
+
+    /// The same, with other headers, each with its end of line.
+    pub(crate) fn send(
+        &self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {ID}\r\n\
-            X-Auth-Token: {token}\r\nContent-Type: application/json\r\n\
-            Content-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\
+            Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
@@ -124,7 +135,7 @@ impl Drop for Program {
     }
 }
 
-fn token(home: &Path) -> String {
+pub(crate) fn token(home: &Path) -> String {
     fs::read_to_string(home.join("data/dev-token")).unwrap().trim().to_owned()
 }
 
@@ -201,7 +212,7 @@ fn the_log_can_be_read_by_machines_and_knows_calls_and_conferences() {
     assert_eq!(find("an element begins")["step"], 0);
 }
 
-fn run(mut command: Command) -> (Option<i32>, String, String) {
+pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))

@@ -2,6 +2,8 @@
 
 mod actor;
 mod api;
+mod doors;
+mod kicks;
 mod lives;
 mod machine;
 mod store;
