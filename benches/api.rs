@@ -38,7 +38,7 @@ use conflow::{
     },
     numbers::Numbers,
     records::Records,
-    store::{marks::Volatile, memory::Ledger, repeats::Memory},
+    store::{marks::Volatile, memory::Ledger, repeats::Answers},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http_body_util::BodyExt;
@@ -126,7 +126,7 @@ impl Crowd {
         let house = House::new(conference::Settings::default(), links);
         let settings = reception::Settings {
             numbers: Numbers::default(),
-            accounts: BTreeMap::new(),
+            accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception =
@@ -135,7 +135,7 @@ impl Crowd {
         sim.connect(Arc::downgrade(&exchange));
         let phones = Some(sim.clone());
         let reception_ = reception.clone();
-        let repeats = Arc::new(Memory::default());
+        let repeats = Arc::new(Answers::default());
         let links =
             Links { house, reception: reception_, journal, accounts, callbacks, repeats, phones };
         let api = Api::new(links, Settings { rate_limit: None, ..Settings::default() });

@@ -1,10 +1,17 @@
 //! Who may use the API: accounts and their tokens. What is asked of us is compared with keyed
 //! hashes; what we ask of others is signed with the tokens themselves, which nothing prints.
+//!
+//! Those of the configuration file are added at the start, and stay. Those that are kept in the
+//! store ([`kept`]) may change while the engine runs.
+
+pub mod kept;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use blake3::Hash;
+use parking_lot::RwLock;
 
+use self::kept::Kept;
 use crate::{
     ids::{AccountId, Dialect},
     signature::Signer,
@@ -13,22 +20,67 @@ use crate::{
 /// The accounts there are.
 pub struct Accounts {
     key: [u8; 32],
-    rows: HashMap<Box<str>, Row>,
+    rows: RwLock<HashMap<Box<str>, Row>>,
 }
 
 struct Row {
     id: AccountId,
-    tokens: Vec<Hash>,
+    dialect: Dialect,
+    origin: Origin,
+    tokens: Vec<Token>,
     /// With the newest token first.
     plivo: Arc<Signer>,
     vobiz: Arc<Signer>,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    /// Taken out while the engine runs: nobody gets in, and its last calls are still signed.
+    Gone,
+    Kept,
+    Settings,
+}
+
+struct Token {
+    label: Arc<str>,
+    role: Role,
+    hash: Hash,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Role {
+    /// Everything in its account; signs what its receivers get.
+    #[default]
+    Full,
+    /// To look at everything in its account, and to change nothing.
+    ReadOnly,
+}
+
+/// Who has shown a good token, and which.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pass {
+    /// Whose it is.
+    pub account: AccountId,
+    /// What the token is called in logs: `t2`, or `config-1` for one of the configuration.
+    pub token: Arc<str>,
+    /// What it is good for.
+    pub role: Role,
+}
+
 impl Row {
-    fn new(id: AccountId) -> Self {
+    fn new(id: AccountId, origin: Origin) -> Self {
         let signer = |dialect| Arc::new(Signer { dialect, tokens: Vec::new(), parent_token: None });
         let (plivo, vobiz) = (signer(Dialect::Plivo), signer(Dialect::Vobiz));
-        Self { id, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
+        let dialect = Dialect::default();
+        Self { id, dialect, origin, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
+    }
+
+    /// The older ones first.
+    fn sign_with(&mut self, token: &str) {
+        for signer in [&mut self.plivo, &mut self.vobiz] {
+            Arc::make_mut(signer).tokens.insert(0, token.to_owned());
+        }
     }
 }
 
@@ -53,12 +105,13 @@ pub enum TokenError {
 }
 
 impl Accounts {
-    /// No accounts yet. The key is random, and as secret as a token.
+    /// No accounts yet. The key is random, and as secret as a token; kept accounts are known by
+    /// the key that they were made with.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, rows: HashMap::new() }
+        Self { key, rows: RwLock::default() }
     }
 
-    /// Gives an account a token, beside the one that it may have.
+    /// Gives an account of the configuration a token, beside the one that it may have.
     ///
     /// # Errors
     ///
@@ -69,41 +122,94 @@ impl Accounts {
             return Err(TokenError::Unprintable { account });
         }
         let hash = self.hash(token);
-        let new = || Row::new(account.clone());
-        let row = self.rows.entry(account.as_str().into()).or_insert_with(new);
+        let new = || Row::new(account.clone(), Origin::Settings);
+        let row = self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new);
         if row.tokens.len() == TOKENS_MAX {
             return Err(TokenError::TooMany { account });
         }
 
-        row.tokens.push(hash);
-        for signer in [&mut row.plivo, &mut row.vobiz] {
-            Arc::make_mut(signer).tokens.insert(0, token.to_owned());
-        }
+        let label = format!("config-{}", row.tokens.len() + 1).into();
+        row.tokens.push(Token { label, role: Role::Full, hash });
+        row.sign_with(token);
         Ok(())
     }
 
-    /// The account, if the token is one of its own. Takes equally long whatever is wrong.
-    pub fn verify(&self, id: &str, token: &str) -> Option<&AccountId> {
+    /// Says which dialect the inbound calls of an account of the configuration have.
+    pub fn speaks(&mut self, account: &AccountId, dialect: Dialect) {
+        let new = || Row::new(account.clone(), Origin::Settings);
+        self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new).dialect = dialect;
+    }
+
+    /// Has these for the kept accounts, instead of those before. One whose id an account of the
+    /// configuration has is passed over, and told.
+    pub fn keep(&self, kept: &[Kept]) -> Vec<AccountId> {
+        let mut rows = self.rows.write();
+        for row in rows.values_mut().filter(|it| it.origin == Origin::Kept) {
+            row.origin = Origin::Gone;
+            row.tokens.clear();
+        }
+        let mut clashes = Vec::new();
+        for account in kept {
+            let new = || Row::new(account.id.clone(), Origin::Kept);
+            if rows.get(account.id.as_str()).is_some_and(|it| it.origin == Origin::Settings) {
+                clashes.push(account.id.clone());
+                continue;
+            }
+            let mut row = new();
+            row.dialect = account.dialect;
+            for token in &account.tokens {
+                let (label, role, hash) = (token.label(), token.role, token.hash);
+                row.tokens.push(Token { label, role, hash });
+                if let Some(text) = &token.text {
+                    row.sign_with(text);
+                }
+            }
+            rows.insert(account.id.as_str().into(), row);
+        }
+        clashes
+    }
+
+    /// Who it is, if the token is one of the account's own. Takes equally long whatever is wrong.
+    pub fn verify(&self, id: &str, token: &str) -> Option<Pass> {
         // First, so that an unknown account costs as much as a known one.
         let hash = self.hash(token);
-        let row = self.rows.get(id)?;
+        let rows = self.rows.read();
+        let row = rows.get(id)?;
         // All of them, each in constant time: `Hash` compares so.
-        let is_theirs = row.tokens.iter().fold(false, |is_one, token| is_one | (*token == hash));
-        is_theirs.then_some(&row.id)
+        let found = row
+            .tokens
+            .iter()
+            .fold(None, |found, token| if token.hash == hash { Some(token) } else { found });
+        found.map(|it| Pass { account: row.id.clone(), token: it.label.clone(), role: it.role })
     }
 
     /// What signs an account's requests.
     pub fn signer(&self, account: &AccountId, dialect: Dialect) -> Option<Arc<Signer>> {
-        let row = self.rows.get(account.as_str())?;
+        let rows = self.rows.read();
+        let row = rows.get(account.as_str())?;
         Some(match dialect {
             Dialect::Plivo => row.plivo.clone(),
             Dialect::Vobiz => row.vobiz.clone(),
         })
     }
 
-    /// Every account.
-    pub fn ids(&self) -> impl Iterator<Item = &AccountId> {
-        self.rows.values().map(|row| &row.id)
+    /// Of an account's inbound calls.
+    pub fn dialect(&self, account: &AccountId) -> Dialect {
+        self.rows.read().get(account.as_str()).map_or_else(Dialect::default, |it| it.dialect)
+    }
+
+    /// Whether there is such an account.
+    pub fn has(&self, account: &AccountId) -> bool {
+        self.rows.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Gone)
+    }
+
+    /// Every account, by id.
+    pub fn ids(&self) -> Vec<AccountId> {
+        let rows = self.rows.read();
+        let there = rows.values().filter(|it| it.origin != Origin::Gone);
+        let mut ids: Vec<_> = there.map(|row| row.id.clone()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     fn hash(&self, token: &str) -> Hash {
@@ -113,7 +219,7 @@ impl Accounts {
 
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.ids().map(AccountId::as_str)).finish()
+        f.debug_set().entries(self.ids().iter().map(AccountId::as_str)).finish()
     }
 }
 
@@ -137,8 +243,8 @@ mod tests {
     fn both_tokens_of_an_account_are_good_and_no_others() {
         let accounts = accounts();
         let check = |id, token, expected: Option<&str>| {
-            let found = accounts.verify(id, token).map(AccountId::as_str);
-            assert_eq!(found, expected, "{id} {token}");
+            let found = accounts.verify(id, token).map(|it| it.account);
+            assert_eq!(found.as_ref().map(AccountId::as_str), expected, "{id} {token}");
         };
         check("MA1", "old-token", Some("MA1"));
         check("MA1", "new-token", Some("MA1"));

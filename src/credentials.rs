@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    group::At,
     ids::AccountId,
     store::rows::{Committed, Row, Rows, RowsError, Table, Write},
 };
@@ -23,8 +24,14 @@ pub struct Credentials {
 #[derive(Default)]
 struct Sheets {
     last: u64,
-    tokens: BTreeMap<[u8; 32], (u64, Holder)>,
+    tokens: BTreeMap<[u8; 32], Token>,
     passwords: BTreeMap<u64, Password>,
+}
+
+struct Token {
+    number: u64,
+    holder: Holder,
+    until: Option<At>,
 }
 
 /// Whose a token is, and what it is good for.
@@ -50,12 +57,32 @@ pub enum Bearer {
     },
     /// A till, by its name: a machine that may change every group of the account (Capillary).
     Till(Box<str>),
+    /// Good once, for a person's token: an authorization code, or a refresh token (RFC 6749).
+    Grant {
+        /// His number.
+        id: u64,
+        /// Whether he may administer groups with the token.
+        is_admin_scope: bool,
+    },
+}
+
+/// Why a token is good for nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadToken {
+    /// Nobody has it.
+    #[error("no token")]
+    Unknown,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
 }
 
 #[derive(Deserialize, Serialize)]
 struct TokenRow {
     hash: String,
     holder: Holder,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<At>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -81,7 +108,8 @@ impl Credentials {
             let row: TokenRow = parse(&record)?;
             let hash = Hash::from_hex(&row.hash).map_err(|error| RowsError(error.to_string()))?;
             rows.last = rows.last.max(record.a);
-            rows.tokens.insert(*hash.as_bytes(), (record.a, row.holder));
+            let TokenRow { holder, until, .. } = row;
+            rows.tokens.insert(*hash.as_bytes(), Token { number: record.a, holder, until });
         }
         for record in records.load(Table::Passwords)? {
             rows.passwords.insert(record.a, parse(&record)?);
@@ -95,45 +123,96 @@ impl Credentials {
     ///
     /// The system has no random numbers.
     pub fn issue(&self, holder: Holder, done: Committed) -> Result<String, RowsError> {
-        let token: String =
-            random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = text()?;
         // A till shows the digest of its password, never the password (contract 4.1).
         let shown = match &holder.bearer {
             Bearer::Till(name) => till(name, &md5_hex(&token)),
-            Bearer::Application | Bearer::Person { .. } => token.clone(),
+            Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => token.clone(),
         };
-        let hash = self.hash(&shown);
-        let mut rows = self.rows.write();
-        rows.last += 1;
-        let number = rows.last;
-        rows.tokens.insert(*hash.as_bytes(), (number, holder.clone()));
-        let account = holder.account.clone();
-        let row = TokenRow { hash: hash.to_hex().to_string(), holder };
-        let body = Some(json(&row));
-        let write = Write { table: Table::Tokens, account, a: number, b: 0, body };
-        self.records.commit(vec![write], done);
+        self.keep(&shown, holder, None, done);
         Ok(token)
     }
 
-    /// Takes a token back. Nothing, if it is none.
-    pub fn revoke(&self, token: &str, done: Committed) {
-        let hash = self.hash(token);
-        let Some((a, holder)) = self.rows.write().tokens.remove(hash.as_bytes()) else {
-            return done(Ok(()));
-        };
-        let write = Write { table: Table::Tokens, account: holder.account, a, b: 0, body: None };
+    /// Makes a token that is shown as it is, whoever has it, and ends some day.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random numbers.
+    pub fn issue_until(
+        &self,
+        until: At,
+        holder: Holder,
+        done: Committed,
+    ) -> Result<String, RowsError> {
+        let token = text()?;
+        self.keep(&token, holder, Some(until), done);
+        Ok(token)
+    }
+
+    fn keep(&self, shown: &str, holder: Holder, until: Option<At>, done: Committed) {
+        let hash = self.hash(shown);
+        let mut rows = self.rows.write();
+        rows.last += 1;
+        let number = rows.last;
+        let account = holder.account.clone();
+        let row = TokenRow { hash: hash.to_hex().to_string(), holder: holder.clone(), until };
+        rows.tokens.insert(*hash.as_bytes(), Token { number, holder, until });
+        let body = Some(json(&row));
+        let write = Write { table: Table::Tokens, account, a: number, b: 0, body };
         self.records.commit(vec![write], done);
     }
 
-    /// Whose a token is. The hash is keyed, so that how long the search takes tells nothing.
-    pub fn holder(&self, token: &str) -> Option<Holder> {
+    /// Takes a token back, and tells whose it was. None, if it was nobody's: of two who use it up
+    /// at once, one has it.
+    pub fn revoke(&self, token: &str, done: Committed) -> Option<Holder> {
         let hash = self.hash(token);
-        self.rows.read().tokens.get(hash.as_bytes()).map(|(_, holder)| holder.clone())
+        let Some(Token { number, holder, .. }) = self.rows.write().tokens.remove(hash.as_bytes())
+        else {
+            done(Ok(()));
+            return None;
+        };
+        let account = holder.account.clone();
+        let write = Write { table: Table::Tokens, account, a: number, b: 0, body: None };
+        self.records.commit(vec![write], done);
+        Some(holder)
+    }
+
+    /// Forgets the tokens whose time is over.
+    pub fn purge(&self, now: At) {
+        let mut rows = self.rows.write();
+        let mut writes = Vec::new();
+        rows.tokens.retain(|_, token| {
+            let is_over = token.until.is_some_and(|until| until <= now);
+            if is_over {
+                let (account, a) = (token.holder.account.clone(), token.number);
+                writes.push(Write { table: Table::Tokens, account, a, b: 0, body: None });
+            }
+            !is_over
+        });
+        if !writes.is_empty() {
+            self.records.commit(writes, Box::new(drop));
+        }
+    }
+
+    /// Whose a token is. The hash is keyed, so that how long the search takes tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// It is nobody's, or its time is over.
+    pub fn holder(&self, now: At, token: &str) -> Result<Holder, BadToken> {
+        let hash = self.hash(token);
+        let rows = self.rows.read();
+        let Token { holder, until, .. } =
+            rows.tokens.get(hash.as_bytes()).ok_or(BadToken::Unknown)?;
+        match until.is_some_and(|until| until <= now) {
+            true => Err(BadToken::Expired),
+            false => Ok(holder.clone()),
+        }
     }
 
     /// Whose till this is; `digest` is the MD5 of its password, in hexadecimal digits.
-    pub fn till(&self, name: &str, digest: &str) -> Option<Holder> {
-        self.holder(&till(name, &digest.to_ascii_lowercase()))
+    pub fn till(&self, now: At, name: &str, digest: &str) -> Option<Holder> {
+        self.holder(now, &till(name, &digest.to_ascii_lowercase())).ok()
     }
 
     /// Gives a person a password.
@@ -178,10 +257,30 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Whether a row of tokens, of passwords, or the key can be read.
+///
+/// # Errors
+///
+/// It makes no sense.
+pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
+    if table == Table::Tokens {
+        let token: TokenRow = row.parse(table)?;
+        return Hash::from_hex(&token.hash).map(drop).map_err(|error| row.fault(table, &error));
+    }
+    match table == Table::Passwords {
+        true => row.parse::<Password>(table).map(drop),
+        false => row.parse::<[u8; 32]>(table).map(drop),
+    }
+}
+
 /// The MD5 of a text, in hexadecimal digits: what a till shows.
 pub fn md5_hex(text: &str) -> String {
     use md5::Digest;
     md5::Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text() -> Result<String, RowsError> {
+    Ok(random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn till(name: &str, digest: &str) -> String {
@@ -230,6 +329,8 @@ mod tests {
     use super::*;
     use crate::store::rows_memory::Memory;
 
+    const NOW: At = At(1_700_000_000_000);
+
     fn done() -> Committed {
         Box::new(|written| written.unwrap())
     }
@@ -245,11 +346,13 @@ mod tests {
         let tokens = [person.clone(), till.clone()].map(|it| first.issue(it, done()).unwrap());
         first.set_password(&account, 7, "hush", done()).unwrap();
         for credentials in [&first, &Credentials::open(records).unwrap()] {
-            assert_eq!(credentials.holder(&tokens[0]), Some(person.clone()));
-            assert_eq!(credentials.holder(&tokens[1]), None, "a till's is no bearer token");
-            assert_eq!(credentials.till("till1", &md5_hex(&tokens[1])), Some(till.clone()));
-            assert_eq!(credentials.till("till2", &md5_hex(&tokens[1])), None);
-            assert_eq!(credentials.till("till1", &tokens[1]), None);
+            let holder = |token: &str| credentials.holder(NOW, token);
+            assert_eq!(holder(&tokens[0]), Ok(person.clone()));
+            assert_eq!(holder(&tokens[1]), Err(BadToken::Unknown), "a till's is no bearer token");
+            let till_of = |name, digest: &str| credentials.till(NOW, name, digest);
+            assert_eq!(till_of("till1", &md5_hex(&tokens[1])), Some(till.clone()));
+            assert_eq!(till_of("till2", &md5_hex(&tokens[1])), None);
+            assert_eq!(till_of("till1", &tokens[1]), None);
             let check = |person, text, expected| {
                 assert_eq!(credentials.is_password(person, text), expected, "{person:?} {text}");
             };
@@ -267,9 +370,30 @@ mod tests {
         let account = "MA1".parse().unwrap();
         let holder = Holder { account, bearer: Bearer::Application };
         let token = credentials.issue(holder, done()).unwrap();
-        credentials.revoke(&token, done());
-        credentials.revoke("other", done());
-        assert_eq!(credentials.holder(&token), None);
-        assert_eq!(Credentials::open(records).unwrap().holder(&token), None);
+        assert!(credentials.revoke(&token, done()).is_some());
+        assert_eq!(credentials.revoke(&token, done()), None);
+        assert_eq!(credentials.holder(NOW, &token), Err(BadToken::Unknown));
+        let again = Credentials::open(records).unwrap();
+        assert_eq!(again.holder(NOW, &token), Err(BadToken::Unknown));
+    }
+
+    #[test]
+    fn a_token_ends_when_its_time_is_over_and_is_forgotten() {
+        let records = Arc::new(Memory::default());
+        let credentials = Credentials::open(records.clone()).unwrap();
+        let holder = Holder { account: "MA1".parse().unwrap(), bearer: Bearer::Till("t".into()) };
+        let until = At(NOW.0 + 10);
+        let token = credentials.issue_until(until, holder.clone(), done()).unwrap();
+        let check = |credentials: &Credentials, at, expected| {
+            assert_eq!(credentials.holder(At(NOW.0 + at), &token), expected, "after {at}");
+        };
+        credentials.purge(NOW);
+        for credentials in [&credentials, &Credentials::open(records.clone()).unwrap()] {
+            check(credentials, 9, Ok(holder.clone()));
+            check(credentials, 10, Err(BadToken::Expired));
+        }
+        credentials.purge(until);
+        check(&credentials, 10, Err(BadToken::Unknown));
+        check(&Credentials::open(records).unwrap(), 10, Err(BadToken::Unknown));
     }
 }

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Serve(flags) => serve(*flags),
+        Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::User(user) => people(*user),
+        Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -88,8 +88,12 @@ pub struct Page {
     pub total: usize,
 }
 
-/// Keeps records.
+/// Keeps records. Nothing here waits for a disk: a record is durable some moments later.
 pub trait Records: Send + Sync + 'static {
+    /// A call has been answered: should the process die before its record comes, one is made of this
+    /// at the next start.
+    fn answered(&self, account: &AccountId, call: CallId, party: &Arc<Party>, at: SystemTime);
+
     /// Adds one; it may be the end of an old one.
     fn add(&self, record: Arc<Record>);
 

@@ -1,7 +1,6 @@
 //! Machines that answer calls, each on one thread of its own: ours, and the plainest there can be.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::PathBuf,
@@ -15,6 +14,7 @@ use std::{
 };
 
 use conflow::{
+    accounts::Accounts,
     actor::{
         house::{self, House, Tasks},
         reception::{self, Reception},
@@ -147,7 +147,7 @@ pub(crate) async fn engine(ready: Ready) {
     let house = House::new(conference::Settings::default(), links);
     let settings = reception::Settings {
         numbers: Numbers::default(),
-        accounts: BTreeMap::new(),
+        accounts: Arc::new(Accounts::new([7; 32])),
         call_time_limit: Duration::from_secs(14_400),
     };
     let records = Arc::new(Ledger::default());

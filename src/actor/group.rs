@@ -172,6 +172,15 @@ pub fn system_clock() -> At {
     At(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Whether a row of people and groups can be read.
+///
+/// # Errors
+///
+/// It makes no sense.
+pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
+    read(table, row).map(drop)
+}
+
 /// Runs the one writer of an account.
 struct Actor {
     writer: Writer,
@@ -298,7 +307,14 @@ fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
         Table::Bans => Change::Ban(group, person, Some(parse::<Ban>(table, record)?)),
         Table::Applications => Change::Application(group, person, Some(parse(table, record)?)),
         Table::Audit => Change::Audit(parse::<Audit>(table, record)?),
-        Table::Tokens | Table::Passwords | Table::Folder => {
+        Table::Tokens
+        | Table::Passwords
+        | Table::Folder
+        | Table::Records
+        | Table::Calls
+        | Table::Repeats
+        | Table::Marks
+        | Table::Accounts => {
             return Err(RowsError(format!("{} are no groups", table.name())));
         }
     })

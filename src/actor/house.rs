@@ -445,6 +445,10 @@ impl House {
                 }
             }
             Reader::Room { key, room, number } => {
+                if let Ok(document) = &fetched {
+                    let (call, url) = (fetch.call, without_query(&fetch.request.url));
+                    document.unheard().for_each(|it| tracing::info!(%call, "{url}:{it}"));
+                }
                 let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
                 if let Some(found) = self.names.of(key).find(key) {
                     found.sounds(*room, *number, program);
@@ -461,6 +465,11 @@ impl House {
         self.places.of(&call.id).remove(call.id);
         call.end();
     }
+}
+
+/// For the log, without what may be secret.
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
 }
 
 impl fmt::Debug for House {

@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
 use super::house::Trace;
@@ -31,7 +31,9 @@ use crate::{
 
 /// The journals of every account.
 pub struct Journal {
-    books: HashMap<AccountId, Book>,
+    /// Of those who have had a call, or have looked: no more than there are accounts.
+    books: RwLock<HashMap<AccountId, Arc<Book>>>,
+    epoch: u64,
     accounts: Arc<Accounts>,
     callbacks: Callbacks,
     records: Arc<dyn Records>,
@@ -66,13 +68,7 @@ impl Journal {
     ) -> Self {
         let epoch = began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = u64::try_from(epoch.as_millis()).unwrap_or_default();
-        let book = || Book {
-            log: Mutex::new(Log::new(epoch)),
-            more: watch::Sender::new(()),
-            live: Mutex::default(),
-        };
-        let books = accounts.ids().map(|id| (id.clone(), book())).collect();
-        Self { books, accounts, callbacks, records }
+        Self { books: RwLock::default(), epoch, accounts, callbacks, records }
     }
 
     /// Takes in what a house tells.
@@ -85,31 +81,32 @@ impl Journal {
         }
     }
 
-    /// What an account's log has behind a cursor; None if there is no such account.
+    /// What an account's log has behind a cursor.
     pub fn read(
         &self,
         account: &AccountId,
         cursor: Cursor,
         filter: &Filter,
         events_max: usize,
-    ) -> Option<Page<Happening>> {
-        Some(self.books.get(account)?.log.lock().read(cursor, filter, events_max))
+    ) -> Page<Happening> {
+        self.book(account).log.lock().read(cursor, filter, events_max)
     }
 
     /// Is marked as changed by every event of the account.
-    pub fn more(&self, account: &AccountId) -> Option<watch::Receiver<()>> {
-        Some(self.books.get(account)?.more.subscribe())
+    pub fn more(&self, account: &AccountId) -> watch::Receiver<()> {
+        self.book(account).more.subscribe()
     }
 
     /// A call of an account that is up.
     pub fn live_call(&self, account: &AccountId, call: CallId) -> Option<Live> {
-        self.books.get(account)?.live.lock().get(&call).cloned()
+        self.book(account).live.lock().get(&call).cloned()
     }
 
     /// The calls of an account that are up.
     pub fn live_calls(&self, account: &AccountId) -> Vec<(CallId, Live)> {
-        let Some(book) = self.books.get(account) else { return Vec::new() };
-        book.live.lock().iter().map(|(call, live)| (*call, live.clone())).collect()
+        let book = self.book(account);
+        let live = book.live.lock();
+        live.iter().map(|(call, live)| (*call, live.clone())).collect()
     }
 
     /// Calls that are over.
@@ -117,10 +114,25 @@ impl Journal {
         &self.records
     }
 
+    fn book(&self, account: &AccountId) -> Arc<Book> {
+        if let Some(book) = self.books.read().get(account) {
+            return book.clone();
+        }
+        let new = || Book {
+            log: Mutex::new(Log::new(self.epoch)),
+            more: watch::Sender::new(()),
+            live: Mutex::default(),
+        };
+        self.books.write().entry(account.clone()).or_insert_with(|| Arc::new(new())).clone()
+    }
+
     fn call(&self, account: &AccountId, call: CallId, party: &Arc<Party>, news: call::News) {
-        let Some(book) = self.books.get(account) else { return };
+        let book = self.book(account);
         let now = Instant::now();
         let Some((status, at, record)) = book.keep(now, account, call, party, news) else { return };
+        if news == call::News::Answered {
+            self.records.answered(account, call, party, at);
+        }
         if let Some(record) = &record {
             self.records.add(record.clone());
         }
@@ -145,7 +157,7 @@ impl Journal {
     }
 
     fn conference(&self, key: &RoomKey, notice: &Notice) {
-        let Some(book) = self.books.get(&key.account) else { return };
+        let book = self.book(&key.account);
         let Notice { room, sequence, news } = notice;
         let in_room = InRoom { name: key.name.clone(), room: *room, sequence: *sequence };
         let who = news.who();

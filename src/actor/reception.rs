@@ -1,7 +1,6 @@
 //! The reception: takes the calls that come in, and gives each its flow.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use super::house::House;
 use crate::{
+    accounts::Accounts,
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     flow::Fetched,
     ids::{AccountId, CallId, Dialect},
@@ -36,8 +36,8 @@ pub struct Reception {
 pub struct Settings {
     /// The called numbers.
     pub numbers: Numbers,
-    /// The accounts there are, and the dialect of each one's inbound calls.
-    pub accounts: BTreeMap<AccountId, Dialect>,
+    /// They know the dialect of each one's inbound calls.
+    pub accounts: Arc<Accounts>,
     /// How long a call may last from its answer (contract 5.2: 14,400 s).
     pub call_time_limit: Duration,
 }
@@ -122,7 +122,7 @@ impl Reception {
     }
 
     fn dialect(&self, account: &AccountId) -> Dialect {
-        self.settings.accounts.get(account).copied().unwrap_or_default()
+        self.settings.accounts.dialect(account)
     }
 }
 

@@ -5,34 +5,42 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header::AUTHORIZATION};
+use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{Desk, Visit, failure::Failure, path};
-use crate::ids::AccountId;
+use crate::{
+    accounts::{Pass, Role},
+    ids::AccountId,
+};
 
 /// Lets in whoever has the credentials of the account that the path names.
 ///
 /// Only wrong credentials count as a guess: many a client asks without any first.
-pub(super) fn admit<'a>(
-    desk: &'a Desk,
-    auth_id: &str,
-    visit: &Visit<'_>,
-) -> Result<&'a AccountId, Failure> {
+pub(super) fn admit(desk: &Desk, auth_id: &str, visit: &Visit<'_>) -> Result<AccountId, Failure> {
     let Visit { now, peer, .. } = *visit;
     let failures = desk.failures.as_ref();
     let check = failures.map_or(Ok(()), |it| it.check(now, peer));
     check.map_err(|wait| Failure::TooManyGuesses { wait })?;
 
     let sent = Credentials::find(visit.headers).ok_or(Failure::NoCredentials)?;
-    let Some(account) = desk.accounts.verify(&sent.id, &sent.token) else {
+    let Some(pass) = desk.accounts.verify(&sent.id, &sent.token) else {
         failures.inspect(|it| it.failed(now, peer));
         return Err(Failure::WrongCredentials);
     };
-    match path::decode(auth_id) {
-        Some(auth_id) if auth_id == account.as_str() => Ok(account),
-        Some(_) | None => Err(Failure::NoAccount),
+    let Pass { account, role, .. } = pass;
+    if path::decode(auth_id).as_deref() != Some(account.as_str()) {
+        return Err(Failure::NoAccount);
     }
+    match role {
+        Role::ReadOnly if !is_read(visit.method) => Err(Failure::ReadOnly),
+        Role::Full | Role::ReadOnly => Ok(account),
+    }
+}
+
+/// Whether a method of ours changes nothing.
+pub(super) fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
 struct Credentials<'a> {

@@ -57,6 +57,9 @@ pub(super) enum Failure {
     /// What is named is not there.
     #[error("{0}")]
     Missing(Cow<'static, str>),
+    /// The token is for looking only.
+    #[error("this token is read-only: it is good for GET; use a full token of the account")]
+    ReadOnly,
     /// More than this limit allows.
     #[error("too many requests: slow down")]
     TooFast {
@@ -141,6 +144,7 @@ impl Failure {
             | Self::NotJson
             | Self::OtherRepeat
             | Self::Over(_)
+            | Self::ReadOnly
             | Self::TooLarge
             | Self::TooSlow => None,
         }
@@ -157,6 +161,7 @@ impl Failure {
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::OtherRepeat | Self::Over(_) => StatusCode::CONFLICT,
+            Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. } | Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

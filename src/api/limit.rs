@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::ids::AccountId;
 
@@ -65,19 +65,22 @@ impl Bucket {
 /// How often each account may ask.
 pub(super) struct PerAccount {
     limit: RateLimit,
-    buckets: HashMap<AccountId, Mutex<Bucket>>,
+    /// Of those that have asked: there are no more than there are accounts.
+    buckets: RwLock<HashMap<AccountId, Mutex<Bucket>>>,
 }
 
 impl PerAccount {
-    pub(super) fn new<'a>(limit: RateLimit, accounts: impl Iterator<Item = &'a AccountId>) -> Self {
-        let buckets = accounts.map(|id| (id.clone(), Mutex::default())).collect();
-        Self { limit, buckets }
+    pub(super) fn new(limit: RateLimit) -> Self {
+        Self { limit, buckets: RwLock::default() }
     }
 
     /// Counts a request, or tells how long it is until the next may come.
     pub(super) fn take(&self, now: Instant, account: &AccountId) -> Result<(), Duration> {
-        let Some(bucket) = self.buckets.get(account) else { return Ok(()) };
-        bucket.lock().take(now, self.limit)
+        if let Some(bucket) = self.buckets.read().get(account) {
+            return bucket.lock().take(now, self.limit);
+        }
+        let mut buckets = self.buckets.write();
+        buckets.entry(account.clone()).or_default().lock().take(now, self.limit)
     }
 }
 
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn accounts_have_buckets_of_their_own() {
         let ids: [AccountId; 2] = ["MA1", "MA2"].map(|id| id.parse().unwrap());
-        let (start, limits) = (now(), PerAccount::new(LIMIT, ids.iter()));
+        let (start, limits) = (now(), PerAccount::new(LIMIT));
         (0..3).for_each(|_| limits.take(start, &ids[0]).unwrap());
         assert!(limits.take(start, &ids[0]).is_err());
         assert!(limits.take(start, &ids[1]).is_ok());

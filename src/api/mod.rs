@@ -2,10 +2,11 @@
 //!
 //! A request is looked at in this order, and the first fault answers it: does its path name
 //! anything (404); has its address guessed too often (429); are its credentials good (401); is it
-//! the sender's own account that it names (404); may the account ask once more (429); is the
-//! method good for the path (405); can the body be read (408, 413), and are the parameters in it
-//! right (415, 400). Only then is anything asked.
+//! the sender's own account that it names (404); is its token good for more than looking (403); may
+//! the account ask once more (429); is the method good for the path (405); can the body be read
+//! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
 
+mod after;
 mod auth;
 mod body;
 mod failure;
@@ -117,26 +118,26 @@ impl Api {
         &self.desk
     }
 
-    /// Ends what would go on for ever: the streams of events.
+    /// Ends what would go on for ever: the streams of events, and the sockets.
     pub fn close(&self) {
         self.desk.closing.send_replace(true);
+        self.groups.as_ref().inspect(|it| it.close());
     }
 
     /// Answers a request from an address, and writes a line about it into the log. A panic is an
     /// answer like any other.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
         let (api_id, now) = (Uuid::new_v4(), time::Instant::now());
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let upgrade = head.extensions.remove();
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         let now_ = now.into_std();
         let visit = Visit { api_id, now: now_, peer, method, path, query, headers, body };
 
-        let groups = self.groups.as_ref().zip(groups::Vendor::of(path));
+        let groups = self.groups.as_ref().zip(groups::Vendor::of(path, headers));
         let answer = match groups {
-            Some((hall, vendor)) => {
-                Ok(Ok(hall.answer(vendor, head.uri.query(), path, visit).await))
-            }
+            Some((hall, vendor)) => Ok(Ok(hall.answer(vendor, visit, upgrade).await)),
             None => AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await,
         };
         let dialect = dialect_of(path);
@@ -176,7 +177,7 @@ impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
         let Links { house, reception, journal, accounts, callbacks, repeats, phones } = links;
         let Settings { voice, rate_limit, failure_limit } = settings;
-        let requests = rate_limit.map(|limit| PerAccount::new(limit, accounts.ids()));
+        let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
         Self {

@@ -17,7 +17,10 @@ use tokio::{
     time::{Duration, sleep, timeout},
 };
 
-use super::Api;
+use super::{
+    Api,
+    after::{After, Afters, Watched},
+};
 
 /// How long a client may take for the head of a request, or stay connected without one. Clients
 /// keep connections for this long, and a slow one holds up nothing but itself.
@@ -88,15 +91,24 @@ async fn connection(
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%peer, %error, "a connection keeps its defaults");
     }
+    let afters = Afters::default();
     let service = service_fn(|request: Request<Incoming>| {
         let answer = api.answer(peer.ip(), request.map(Body::new));
-        async move { Ok::<_, Infallible>(answer.await) }
+        let afters = &afters;
+        async move {
+            let mut answer = answer.await;
+            if let Some(after) = answer.extensions_mut().remove::<After>() {
+                afters.put(after);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Watched::new(stream, afters.clone())), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
 
     let served = tokio::select! {

@@ -28,7 +28,7 @@ pub(super) async fn answer(
     if *visit.method == Method::OPTIONS {
         return Ok(reply::options(allow));
     }
-    let account = auth::admit(desk, auth_id, &visit)?;
+    let account = &auth::admit(desk, auth_id, &visit)?;
     if !allow.split(", ").any(|method| method == visit.method.as_str()) {
         return Err(Failure::WrongMethod { allow });
     }

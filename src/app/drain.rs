@@ -66,10 +66,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        app::{Engine, library},
+        app::{
+            Engine, accounts, library,
+            store::{Stores, rows},
+        },
         cli::serve::Serve,
         config::{Config, DEVELOPMENT_ACCOUNT},
-        store::{folder::DataFolder, marks::Marks},
+        store::folder::DataFolder,
     };
 
     /// Speech lasts 60 ms a character.
@@ -100,10 +103,14 @@ mod tests {
             let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
             config.sip.bind.0.clear();
-            let folder = Arc::new(DataFolder::hold(&temp.path().join("data")).unwrap());
-            let marks = Marks::open(folder).unwrap();
+            config.data = temp.path().join("data");
+            let folder = DataFolder::hold(&config.data).unwrap();
+            let rows = rows(&folder).unwrap();
+            let stores = Stores::open(&folder, &rows).unwrap();
             let library = Arc::new(library(&config));
-            let (engine, _) = Engine::build(&config, config.http.0, marks, library).unwrap();
+            let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
+            let (engine, _) =
+                Engine::build(&config, config.http.0, stores, library, accounts).unwrap();
             Self { engine, _temp: temp }
         }
 

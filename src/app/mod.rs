@@ -1,10 +1,12 @@
 //! The program: builds the engine from a configuration, serves it, and brings it to its end.
 
+pub mod accounts;
 mod banner;
 mod drain;
 pub mod log;
 pub mod people;
 mod phones;
+pub mod store;
 
 use std::{
     env,
@@ -25,7 +27,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::phones::{Backends, Phones};
+use self::{
+    phones::{Backends, Phones},
+    store::Stores,
+};
 use crate::{
     accounts::Accounts,
     actor::{
@@ -56,8 +61,6 @@ use crate::{
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
-        memory::Ledger,
-        repeats::Memory,
     },
 };
 
@@ -90,14 +93,18 @@ pub async fn serve(mut config: Config) -> Result<()> {
     config.check_complete()?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let folder = Arc::new(DataFolder::hold(&config.data)?);
+    let folder = DataFolder::hold(&config.data)?;
     let token_file = give_token(&folder, &mut config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let library = Arc::new(library(&config));
-    let people = people::open(&folder)?;
+    let rows = store::rows(&folder)?;
+    let stores = Stores::open(&folder, &rows)?;
+    let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let people = people::open(rows)?;
     let (mut engine, courier) =
-        Engine::build(&config, http, Marks::open(folder)?, library.clone())?;
+        Engine::build(&config, http, stores, library.clone(), accounts.clone())?;
+    let watching = tokio::spawn(accounts::watch(book, accounts));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(people::hall(people, &engine.house));
@@ -133,6 +140,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
         }
     };
     drop(stop);
+    watching.abort();
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
         // The calls' last callbacks are queued by now.
@@ -208,15 +216,15 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        marks: Marks,
+        Stores { marks, records, repeats }: Stores,
         folder: Arc<Folder>,
+        accounts: Arc<Accounts>,
     ) -> Result<(Self, Courier)> {
-        let marks = Arc::new(marks);
-        let accounts = Arc::new(accounts(config)?);
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
-        let library: Arc<dyn Library> = Arc::new(Web::new(folder, client, accounts.clone()));
-        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let library: Arc<dyn Library> =
+            Arc::new(Web::new(folder, client.clone(), accounts.clone()));
+        let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
             reception::wall(),
             accounts.clone(),
@@ -224,7 +232,7 @@ impl Engine {
             records.clone(),
         ));
         let sim = Arc::new(simulated_phones(config));
-        let phones = Phones::new(config, random()?)?;
+        let phones = Phones::new(config, random()?, client)?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
@@ -246,7 +254,12 @@ impl Engine {
         let members_max = config.members_max.get() as usize;
         let rooms = conference::Settings { members_max, ..Default::default() };
         let house = House::new(rooms, links);
-        let reception = Arc::new(Reception::new(house.clone(), library, records, calls(config)));
+        let reception = Arc::new(Reception::new(
+            house.clone(),
+            library,
+            records,
+            calls(config, accounts.clone()),
+        ));
         let exchange: Arc<dyn Exchange> = reception.clone();
         if config.sim.on {
             sim.connect(Arc::downgrade(&exchange));
@@ -260,22 +273,12 @@ impl Engine {
             journal,
             accounts,
             callbacks,
-            repeats: Arc::new(Memory::default()),
+            repeats,
             phones: simulated,
         };
         let api = Api::new(links, edge(config));
         Ok((Self { house, reception, marks, api, phones }, courier))
     }
-}
-
-fn accounts(config: &Config) -> Result<Accounts> {
-    let mut accounts = Accounts::new(random()?);
-    for account in &config.accounts {
-        for Secret(token) in &account.tokens {
-            accounts.add(&account.id, token)?;
-        }
-    }
-    Ok(accounts)
 }
 
 fn simulated_phones(config: &Config) -> Sim {
@@ -286,12 +289,11 @@ fn simulated_phones(config: &Config) -> Sim {
     })
 }
 
-fn calls(config: &Config) -> reception::Settings {
+fn calls(config: &Config, accounts: Arc<Accounts>) -> reception::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
     }
-    let accounts = config.accounts.iter().map(|it| (it.id.clone(), it.dialect)).collect();
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
     reception::Settings { numbers, accounts, call_time_limit }
 }

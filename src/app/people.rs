@@ -17,12 +17,8 @@ use crate::{
     store::{
         folder::DataFolder,
         rows::{Committed, Rows, RowsError},
-        sqlite::Sqlite,
     },
 };
-
-/// The store's file in the data folder.
-const STORE: &str = "conflow.db";
 
 /// The groups' edge, with the rooms that the groups guard.
 pub(super) fn hall((memberships, credentials): People, house: &Arc<House>) -> Hall {
@@ -30,11 +26,10 @@ pub(super) fn hall((memberships, credentials): People, house: &Arc<House>) -> Ha
     Hall::new(Arc::new(memberships), Arc::new(credentials), Settings::default())
 }
 
-/// What a data folder knows of people.
+/// What the rows know of people.
 pub(super) type People = (Memberships, Credentials);
 
-pub(super) fn open(folder: &DataFolder) -> Result<People> {
-    let records: Arc<dyn Rows> = Arc::new(Sqlite::open(&folder.path(STORE))?);
+pub(super) fn open(records: Arc<dyn Rows>) -> Result<People> {
     let credentials = Credentials::open(records.clone())?;
     Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
 }
@@ -46,7 +41,7 @@ pub(super) fn open(folder: &DataFolder) -> Result<People> {
 /// An engine has the folder, or what was asked for cannot be.
 pub async fn user(user: User, out: &mut impl Write) -> Result<()> {
     let folder = DataFolder::hold(user.data())?;
-    let (memberships, credentials) = open(&folder)?;
+    let (memberships, credentials) = open(super::store::rows(&folder)?)?;
     match user {
         User::Add(add) => {
             let person = person(&add, &memberships)?;

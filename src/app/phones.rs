@@ -15,13 +15,14 @@ use crate::{
     actor::house::House,
     cli::READ_ALOUD,
     config::{self, Config},
+    fetch::Client,
     ids::{AccountId, CallId},
     media::{
         Backend, Exchange, NoWay, Order, What,
         plane::{self, Loader, Plane},
         sip::{self, Sip, settings::Trunk},
     },
-    sound::{self, Cache, Source},
+    sound::{self, Cache, SoundError, Source, web::Web},
     speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
 };
 
@@ -63,11 +64,11 @@ const VOICES_FOLDER: &str = "voices";
 impl Phones {
     /// Binds SIP where the configuration says. None where it says off, or where the default port
     /// is another program's.
-    pub(super) fn new(config: &Config, key: [u8; 32]) -> Result<Option<Self>> {
+    pub(super) fn new(config: &Config, key: [u8; 32], client: Client) -> Result<Option<Self>> {
         if config.sip.bind.0.is_empty() {
             return Ok(None);
         }
-        let sounds = Arc::new(Sounds::new(config)?);
+        let sounds = Arc::new(Sounds::new(config, client)?);
         let ports = config.sip.rtp_ports;
         let settings =
             plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
@@ -122,14 +123,14 @@ fn sip_settings(config: &Config) -> sip::Settings {
         advertise: config.sip.advertise,
         local_networks: config.sip.local_networks.clone(),
         open: config.sip.open,
-        loopback_account: Some(config.accounts[0].id.clone()),
+        loopback_account: config.accounts.first().map(|it| it.id.clone()),
         endpoints: config.endpoints.iter().map(endpoint).collect(),
         trunks: config.trunks.iter().map(trunk).collect(),
         ..Default::default()
     }
 }
 
-/// The sounds of real phones: files of the flows folder, and speech.
+/// The sounds of real phones: files of the flows folder and of the web, and speech.
 struct Sounds {
     cache: Cache,
     flows: PathBuf,
@@ -140,27 +141,25 @@ struct Sounds {
 }
 
 impl Sounds {
-    fn new(config: &Config) -> Result<Self> {
+    fn new(config: &Config, client: Client) -> Result<Self> {
         let tones = |name: &str, rate| {
             let tones = crate::media::tone::Tones::new(rate);
             tones.of(&What::Url(format!("sound:{name}").into())).cloned()
         };
-        let cache = Cache::new(sound::Settings::default(), voices(config)?, Arc::new(tones))?;
+        let (settings, web) = (sound::Settings::default(), Arc::new(Web::new(client)));
+        let cache = Cache::new(settings, voices(config)?, Arc::new(tones), web)?;
         let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
         Ok(Self { cache, flows: config.flows.clone(), owner, house: RwLock::default() })
     }
 
-    fn folder(&self, call: CallId) -> Arc<Path> {
-        let account = self.house.read().upgrade().and_then(|house| house.account_of(call));
-        match account {
-            Some(account) if self.owner.as_ref() != Some(&account) => {
-                self.flows.join(account.as_str()).into()
-            }
-            Some(_) | None => self.flows.as_path().into(),
+    fn folder(&self, account: &AccountId) -> Arc<Path> {
+        match self.owner.as_ref() == Some(account) {
+            true => self.flows.as_path().into(),
+            false => self.flows.join(account.as_str()).into(),
         }
     }
 
-    fn source(&self, call: CallId, what: &What) -> Result<Source, sound::SoundError> {
+    fn source(&self, call: CallId, what: &What) -> Result<Source, SoundError> {
         match what {
             What::Beep(_) | What::Silence(_) => Ok(Source::BuiltIn("beep".into())),
             What::Speech { text, voice, language } => Ok(Source::Speech(Utterance {
@@ -168,7 +167,11 @@ impl Sounds {
                 voice: voice.clone(),
                 language: language.clone(),
             })),
-            What::Url(url) => Source::from_url(url, &self.folder(call)),
+            What::Url(url) => {
+                let account = self.house.read().upgrade().and_then(|it| it.account_of(call));
+                let account = account.ok_or_else(|| SoundError::temporary("the call is over"))?;
+                Source::from_url(url, &account, &self.folder(&account))
+            }
         }
     }
 }

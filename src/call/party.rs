@@ -80,6 +80,11 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The one that has this text.
+    pub fn of_text(text: &str) -> Option<Self> {
+        [Self::Inbound, Self::Outbound].into_iter().find(|it| it.text() == text)
+    }
+
     /// As the API and callbacks have it.
     pub fn text(self) -> &'static str {
         match self {

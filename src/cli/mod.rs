@@ -1,8 +1,10 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
+pub mod account;
 pub mod phones;
 pub mod serve;
 pub mod settings;
+pub mod store;
 pub mod user;
 
 use std::{env, ffi::OsString};
@@ -26,9 +28,15 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Accounts of the voice API and their tokens, also while the engine runs.
+    #[command(subcommand, after_help = account::AFTER_HELP)]
+    Account(Box<account::Account>),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::User>),
+    /// Check the store in a data folder, or back it up; an engine may be running on it.
+    #[command(subcommand)]
+    Store(Box<store::Store>),
     /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
     /// this itself, one process for a text, since the built-in voices are C and may run for ever.
     #[command(name = READ_ALOUD, hide = true)]
@@ -134,7 +142,7 @@ mod tests {
         check("conflow --help", 0, "Run the engine until");
         check("conflow serve --help", 0, "Examples:");
         check("conflow", 2, "Usage: conflow <COMMAND>");
-        check("conflow sevre", 2, "similar subcommands exist: 'user', 'serve'");
+        check("conflow sevre", 2, "similar subcommands exist: 'store', 'user', 'serve'");
         check("conflow serve --htpp x", 2, "a similar argument exists: '--http'");
         check("conflow serve --http 8080", 2, "such as 127.0.0.1:8080");
         check("conflow serve --drain=-1", 2, "--drain");

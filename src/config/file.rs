@@ -1,13 +1,17 @@
 //! The configuration file: what makes no sense in it is told by line.
 
-use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use toml::Spanned;
 
-use super::{Account, ConfigError, Number};
+use super::{Account, ConfigError, Number, Stranger};
 use crate::{
-    cli::settings::{self, Secret, Settings},
+    cli::{
+        account::{ACCOUNT_CHARS_MAX, is_id},
+        settings::{self, Secret, Settings},
+    },
     fetch::Target,
+    ids::AccountId,
     numbers::bare,
 };
 
@@ -15,12 +19,12 @@ use crate::{
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
+    /// The rows whose accounts are not in it.
+    pub(super) strangers: RefCell<Vec<Stranger>>,
 }
 
 /// A file that is longer is none of ours.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// What fits into a header, a path and a URL's user part. The vendors' have 20 and fewer.
-const ACCOUNT_CHARS_MAX: usize = 64;
 /// One in use, and one that takes its place.
 const TOKENS_MAX: usize = 2;
 /// In a configuration file. Ten characters at random could be guessed, given years.
@@ -51,8 +55,7 @@ impl Source<'_> {
         for row in rows {
             let fault = |why| self.fault(row.id.span(), why);
             let id = row.id.as_ref();
-            let is_word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-            if !(1..=ACCOUNT_CHARS_MAX).contains(&id.len()) || !id.chars().all(is_word) {
+            if !is_id(id) {
                 return Err(fault(format!(
                     "write 1 to {ACCOUNT_CHARS_MAX} of A-Z a-z 0-9 _ - (as MA and 18 more)"
                 )));
@@ -105,7 +108,7 @@ impl Source<'_> {
             if let Some(line) = lines.insert(called, self.line(row.called.span())) {
                 return fault(format!("{called} has a [[number]] already, in line {line}"));
             }
-            let owner = self.owner(&row.account, accounts)?;
+            let account = self.owner(&row.account, accounts)?;
             if row.flow.is_some() == row.answer_url.is_some() {
                 return fault("give either flow or answer_url".to_owned());
             }
@@ -117,7 +120,7 @@ impl Source<'_> {
             }
             numbers.push(Number {
                 called: called.to_owned(),
-                account: owner.id.clone(),
+                account,
                 flow: row.flow.clone(),
                 answer_url: row.answer_url.clone(),
                 answer_method: row.answer_method,
@@ -129,18 +132,27 @@ impl Source<'_> {
         Ok(numbers)
     }
 
-    /// The account that a row names.
-    pub(super) fn owner<'a>(
+    /// The account that a row names. One that is not in the file may be in the data folder.
+    pub(super) fn owner(
         &self,
         named: &Spanned<String>,
-        accounts: &'a [Account],
-    ) -> Result<&'a Account, ConfigError> {
-        accounts.iter().find(|it| it.id.as_str() == named.as_ref()).ok_or_else(|| {
-            let ids: Vec<_> = accounts.iter().map(|it| it.id.as_str()).collect();
-            let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
-            let why = format!("there is no such [[account]]; there are: {ids}");
-            self.fault(named.span(), why)
-        })
+        accounts: &[Account],
+    ) -> Result<AccountId, ConfigError> {
+        if let Some(account) = accounts.iter().find(|it| it.id.as_str() == named.as_ref()) {
+            return Ok(account.id.clone());
+        }
+        let ids: Vec<_> = accounts.iter().map(|it| it.id.as_str()).collect();
+        let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+        let why = format!(
+            "there is no such [[account]]; there are: {ids} (and conflow account list has none \
+             either)"
+        );
+        let fault = self.fault(named.span(), why);
+        let id: Result<AccountId, _> = named.as_ref().parse();
+        let Some(account) = id.ok().filter(|_| is_id(named.as_ref())) else { return Err(fault) };
+        let stranger = Stranger { account: account.clone(), why: fault.to_string() };
+        self.strangers.borrow_mut().push(stranger);
+        Ok(account)
     }
 
     pub(super) fn fault(&self, span: Range<usize>, why: String) -> ConfigError {

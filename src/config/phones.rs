@@ -122,7 +122,7 @@ impl Source<'_> {
                 let wanted = "an endpoint has a password: openssl rand -hex 10 makes one";
                 return Err(self.fault(row.password.span(), wanted.to_owned()));
             }
-            let account = self.owner(&row.account, accounts)?.id.clone();
+            let account = self.owner(&row.account, accounts)?;
             endpoints.push(Endpoint { user: user.to_owned(), password, account });
         }
         Ok(endpoints)
@@ -148,7 +148,7 @@ fn as_texts<S: Serializer>(networks: &[Network], serializer: S) -> Result<S::Ok,
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{collections::BTreeSet, fs};
 
     use tempfile::tempdir;
 
@@ -197,7 +197,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_told_by_line() {
         let check = |text: &str, expected: &str| {
-            let refused = load(text, "").unwrap_err().to_string();
+            let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
+            let refused = refused.unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused}");
             assert!(!refused.contains("hush"), "{refused}");
         };

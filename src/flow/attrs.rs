@@ -6,7 +6,7 @@
 use std::{fmt, slice, sync::Arc};
 
 use super::{
-    Action, Fault, FlowError, Method, Oddity, Place, Remark,
+    Action, Fault, FlowError, Method, Oddity, Place, Remark, branch,
     element::{Attribute, Element},
     fault::{clip, nearest},
     field::Field,
@@ -59,6 +59,10 @@ pub enum Kind {
     Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// The id of an element further on.
+    Element,
+    /// A name for an element.
+    Id,
     /// One key, or none.
     Key,
     /// Keys, one after the other.
@@ -91,6 +95,8 @@ impl fmt::Display for Kind {
             Self::Audio => return write!(f, "http://, https://, flow:FILE or {BUILT_IN}"),
             Self::Bool => return f.write_str("true or false"),
             Self::Choice(words) => return f.write_str(&words.join(" or ")),
+            Self::Element => return f.write_str("the id of an element further on"),
+            Self::Id => return f.write_str("1 to 64 of the letters A to Z, digits, and . _ -"),
             Self::Key => return f.write_str("one of 0123456789*# or none"),
             Self::Keys => return f.write_str("keys out of 0123456789*#"),
             Self::Patterns => return f.write_str("keys out of 0123456789*#, such as 1,2,99#"),
@@ -122,6 +128,8 @@ pub(super) struct Reading<'r, 'd> {
     pub(super) dialect: Dialect,
     pub(super) info: &'static VerbInfo,
     pub(super) element: &'r Element<'d>,
+    /// It stands in `<Response>` itself.
+    pub(super) is_top: bool,
     pub(super) remarks: &'r mut Vec<Remark>,
 }
 
@@ -206,7 +214,8 @@ impl<'r, 'd> Reading<'r, 'd> {
     pub(super) fn remark_unknown(&mut self) {
         let info = self.info;
         for attribute in &self.element.attributes {
-            let names = || info.attrs.iter().map(|attr| attr.name);
+            let id = self.is_top.then_some(branch::ID.name);
+            let names = || info.attrs.iter().map(|attr| attr.name).chain(id);
             if names().any(|name| name == attribute.name) {
                 continue;
             }
@@ -233,7 +242,8 @@ impl<'r, 'd> Reading<'r, 'd> {
 ///
 /// A row is `field: type = "name" [kind] or default, like "example";`. The default of Plivo and
 /// that of Vobiz are `or this / that`; `none`, or no `or`, is the type's own default. A row that
-/// ends in `, idle "note"` has no effect yet, and one in `idle` has no field either.
+/// ends in `, idle "note"` has no effect yet, and one in `idle` has no field either. The rows in
+/// `branches` name elements further on: they are read once all elements are.
 macro_rules! verb {
     (
         $(#[doc = $doc:literal])+
@@ -250,6 +260,9 @@ macro_rules! verb {
                 $idle:literal [$idle_kind:expr] $(or $idle_plivo:tt $(/ $idle_vobiz:tt)?)?,
                     like $idle_example:literal: $idle_note:literal;
             )*
+        })?
+        $(branches {
+            $( $(#[doc = $branch_row:literal])+ $branch:literal, like $branch_example:literal; )*
         })?
     ) => {
         $(#[doc = $doc])+
@@ -273,6 +286,9 @@ macro_rules! verb {
                     $($( $crate::flow::attrs::row! {
                         $idle [$idle_kind] $idle_example; $($idle_row)+;
                         $($idle_plivo $(/ $idle_vobiz)?)?; $idle_note
+                    }, )*)?
+                    $($( $crate::flow::attrs::row! {
+                        $branch [$crate::flow::Kind::Element] $branch_example; $($branch_row)+; ;
                     }, )*)?
                 ],
             };

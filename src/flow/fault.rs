@@ -18,6 +18,32 @@ pub struct FlowError {
 /// What leaves a document without a meaning: nothing of it runs.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Fault {
+    /// A branch to where the flow has been already.
+    #[error(
+        "{name}={id:?} leads back to {to}, and a branch leads forwards only: name an element \
+         further on, or go to one with <Redirect>"
+    )]
+    BranchBack {
+        /// The attribute.
+        name: &'static str,
+        /// The element's id.
+        id: String,
+        /// Where that stands.
+        to: Place,
+    },
+    /// A branch to an element that is not there.
+    #[error(
+        "{name}={id:?} leads nowhere{}: give an element further on that id",
+        Near(&near.as_deref())
+    )]
+    BranchNowhere {
+        /// The attribute.
+        name: &'static str,
+        /// The id that no element has.
+        id: String,
+        /// One that is close to it.
+        near: Option<String>,
+    },
     /// An element in one that has no place for it.
     #[error("{}", Child { parent, tag, allowed })]
     Child {
@@ -36,6 +62,14 @@ pub enum Fault {
     Encoding {
         /// As declared.
         name: String,
+    },
+    /// Two elements of one name.
+    #[error("the id {id:?} is taken by the element at {first}: give each element its own")]
+    IdTwice {
+        /// The name.
+        id: String,
+        /// Where the other one stands.
+        first: Place,
     },
     /// One of the document's limits.
     #[error("a flow has at most {max} {what}: {advice}")]
@@ -224,10 +258,7 @@ pub(super) fn clip(text: &str) -> String {
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// The name that was probably meant, if one is close.
-pub(super) fn nearest(
-    written: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+pub(super) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let close = names.filter_map(|name| {
         let distance = distance(written, name)?;
         (distance <= name.len() / 3).then_some((distance, name))
@@ -258,7 +289,7 @@ fn distance(from: &str, to: &str) -> Option<usize> {
     row.pop().filter(|distance| *distance <= CHANGES_MAX)
 }
 
-struct Near<'a>(&'a Option<&'static str>);
+struct Near<'a>(&'a Option<&'a str>);
 
 impl fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -83,6 +83,7 @@ impl Field for u32 {
             Kind::Milliseconds(min, max) | Kind::Number(min, max) => (min, max),
             Kind::Seconds(min, max) | Kind::SecondsOrAuto(min, max) => (min, max),
             Kind::Audio | Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => return None,
+            Kind::Element | Kind::Id => return None,
             Kind::Patterns | Kind::Sound(_) | Kind::Target | Kind::Text => return None,
             Kind::Unread | Kind::Web => return None,
         };
@@ -131,6 +132,7 @@ impl Field for Arc<str> {
         let fits = match kind {
             Kind::Audio => url::is_audio(text),
             Kind::Choice(words) => words.contains(&text),
+            Kind::Element | Kind::Id => is_id(text),
             Kind::Web => url::is_web(text),
             Kind::Bool | Kind::Key | Kind::Keys | Kind::Milliseconds(..) => true,
             Kind::Number(..) | Kind::Patterns | Kind::Seconds(..) => true,
@@ -140,6 +142,15 @@ impl Field for Arc<str> {
         fits.then(|| text.into())
     }
 }
+
+/// A name for an element; as in XML, but for letters beyond ASCII.
+fn is_id(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_part)
+}
+
+/// A name is read in messages and traces.
+const ID_BYTES_MAX: usize = 64;
 
 /// An empty text states that there is none, where a URL or a sound could stand.
 impl<T: Field> Field for Option<T> {
@@ -152,7 +163,8 @@ impl<T: Field> Field for Option<T> {
     fn read(text: &str, kind: Kind) -> Option<Self> {
         let may_be_empty = match kind {
             Kind::Audio | Kind::Sound(_) | Kind::Target | Kind::Text | Kind::Web => true,
-            Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => false,
+            Kind::Bool | Kind::Choice(_) | Kind::Id | Kind::Key | Kind::Keys => false,
+            Kind::Element => true,
             Kind::Milliseconds(..) | Kind::Number(..) | Kind::Patterns => false,
             Kind::Seconds(..) | Kind::SecondsOrAuto(..) | Kind::Unread => false,
         };

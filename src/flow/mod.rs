@@ -4,6 +4,7 @@
 //! one call: events and the time go in, effects come out; it waits for nothing and reads no clock.
 
 mod attrs;
+mod branch;
 mod cause;
 mod digits;
 mod element;
@@ -17,13 +18,15 @@ mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use self::{attrs::Reading, place::Ruler, verbs::RESPONSE};
+use self::{attrs::Reading, element::Element, place::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
+    branch::{Branch, Branches, ID},
     cause::{Cause, Exit, Then},
     fault::{Fault, FlowError, Oddity, Remark},
     place::Place,
     run::Run,
+    url::is_audio,
     verbs::Verb,
 };
 use crate::{
@@ -50,6 +53,10 @@ pub struct Step {
     pub at: Place,
     /// It stands in `<PreAnswer>`: it does not answer the call.
     pub is_early: bool,
+    /// Its name, unique in the flow.
+    pub id: Option<Arc<str>>,
+    /// Where it leads, but for the next element.
+    pub branches: Branches,
     /// What it does.
     pub verb: Verb,
 }
@@ -295,21 +302,34 @@ impl Flow {
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
         let root = xml::read(document, RESPONSE.tag)?;
         let mut remarks = Vec::new();
-        let mut root = Reading { dialect, info: &RESPONSE, element: &root, remarks: &mut remarks };
+        let (info, remarks_) = (&RESPONSE, &mut remarks);
+        let mut root = Reading { dialect, info, element: &root, is_top: false, remarks: remarks_ };
         root.survey()?;
         let mut steps = Vec::with_capacity(root.children().len());
+        let mut elements = Vec::with_capacity(steps.capacity());
+        let step = |element: &Element<'_>, is_early, id, verb| Step {
+            at: element.at,
+            is_early,
+            id,
+            branches: Branches::default(),
+            verb,
+        };
         for element in root.children() {
             let verb = Verb::parse(&RESPONSE, element, dialect, root.remarks)?;
             let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
-            steps.push(Step { at: element.at, is_early: false, verb });
+            let id = branch::id(element, root.remarks);
+            steps.push(step(element, false, id, verb));
+            elements.push(element);
             if !is_pre_answer {
                 continue;
             }
             for early in &element.children {
                 let verb = Verb::parse(&verbs::PreAnswer::INFO, early, dialect, root.remarks)?;
-                steps.push(Step { at: early.at, is_early: true, verb });
+                steps.push(step(early, true, None, verb));
+                elements.push(early);
             }
         }
+        branch::link(&elements, &mut steps)?;
         remarks.sort_by_key(|remark| remark.at);
         Ok(Self { dialect, steps, remarks })
     }
@@ -333,5 +353,14 @@ impl Flow {
     /// Wait; others are passed over (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {
         self.steps.iter().filter_map(|step| step.verb.sound()).collect()
+    }
+
+    /// What a sound document has beside its sounds: for its author.
+    pub fn unheard(&self) -> impl Iterator<Item = Remark> {
+        let unheard = self.steps.iter().filter(|step| step.verb.sound().is_none());
+        unheard.map(|step| {
+            let why = "a sound document plays its Play, Speak and Wait only";
+            Remark { at: step.at, oddity: Oddity::Idle { tag: step.verb.info().tag, why } }
+        })
     }
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Action, Cause, Effect, Entry, Event, Exit, Flow, Missing, Purpose, Request, Step, Then, Verb,
+    Action, Branch, Cause, Effect, Entry, Event, Exit, Flow, Missing, Purpose, Request, Step, Then,
+    Verb,
     digits::{Collector, Progress},
     url,
     verbs::Start,
@@ -128,9 +129,7 @@ impl Run {
                 let Wait::Document(purpose) = self.wait else { return };
                 match fetched {
                     Ok(flow) => self.enter(now, flow, effects),
-                    Err(missing) => {
-                        self.end(missing.ending(purpose), HangupSource::Error, effects);
-                    }
+                    Err(missing) => self.missed(now, &missing, purpose, effects),
                 }
             }
             Event::Left(exit) => {
@@ -207,13 +206,44 @@ impl Run {
         self.run_on(now, None, effects);
     }
 
-    /// What is said when the call is out of its conference again, if no document comes between.
-    fn next_words(&self, entry: &Entry) -> Option<Program> {
-        if entry.action.as_ref().is_some_and(|action| action.redirects) {
-            return None;
+    /// A document cannot be had: the element's own way out of that, or the end.
+    fn missed(
+        &mut self,
+        now: Instant,
+        missing: &Missing,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        let rescue = match purpose {
+            Purpose::Action | Purpose::Redirect => self.branch(Branch::Error),
+            // Nothing of a flow is left, or it was the flow that was to be left.
+            Purpose::Answer | Purpose::Sound | Purpose::Transfer => None,
+        };
+        match rescue {
+            Some(step) => self.go_to(now, step, None, effects),
+            None => self.end(missing.ending(purpose), HangupSource::Error, effects),
         }
-        let next = usize::try_from(self.step).ok()? + 1;
-        self.flow.as_ref()?.steps.get(next)?.verb.words().cloned()
+    }
+
+    /// Where a way out of the current element leads.
+    fn branch(&self, branch: Branch) -> Option<u32> {
+        self.current()?.branches.find(branch)
+    }
+
+    /// What may be said when the call is out of its conference again, if no document comes
+    /// between: most likely first.
+    fn next_words(&self, entry: &Entry) -> Vec<Program> {
+        let (Some(flow), Some(step)) = (&self.flow, self.current()) else { return Vec::new() };
+        let redirects = entry.action.as_ref().is_some_and(|action| action.redirects);
+        let next = (!redirects).then_some(self.step + 1);
+        let mut steps: Vec<_> = next.into_iter().collect();
+        for (_, to) in step.branches.iter() {
+            if !steps.contains(&to) {
+                steps.push(to);
+            }
+        }
+        let words = |to: u32| flow.steps.get(usize::try_from(to).ok()?)?.verb.words().cloned();
+        steps.into_iter().filter_map(words).collect()
     }
 
     fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
@@ -222,15 +252,24 @@ impl Run {
             return;
         }
         let Some(Step { verb: Verb::Conference(verb), .. }) = self.current() else { return };
-        let Some(action) = verb.entry.action.clone() else {
-            return self.pass(now, Some(exit.cause), effects);
-        };
+        let action = verb.entry.action.clone();
         let mut fields = vec![
             ("ConferenceName", verb.room.to_string()),
             ("ConferenceExitCause", exit.cause.text().to_owned()),
         ];
         fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
-        self.ask(now, action, fields, false, Some(exit.cause), effects);
+        let (left, branch) = (Some(exit.cause), Branch::of(exit.cause));
+        match (branch.and_then(|it| self.branch(it)), action) {
+            (None, None) => self.pass(now, left, effects),
+            (None, Some(action)) => self.ask(now, action, fields, false, left, effects),
+            (Some(step), action) => {
+                // An action that is only told is told, wherever the flow goes on.
+                if let Some(action) = action.filter(|it| !it.redirects) {
+                    notify(action, fields, false, effects);
+                }
+                self.go_to(now, step, left, effects);
+            }
+        }
     }
 
     fn collected(&mut self, now: Instant, progress: Progress, effects: &mut Vec<Effect>) {
@@ -261,22 +300,17 @@ impl Run {
         left: Option<Cause>,
         effects: &mut Vec<Effect>,
     ) {
-        let Action { url, method, redirects } = action;
-        let purpose = Purpose::Action;
-        let request = Request { url, method, purpose, fields, is_private };
-        if redirects {
-            return self.fetch(now, request, effects);
+        if !action.redirects {
+            notify(action, fields, is_private, effects);
+            return self.pass(now, left, effects);
         }
-        if url::is_target(&request.url) {
-            effects.push(Effect::Notify(request));
-        }
-        self.pass(now, left, effects);
+        self.fetch(now, request(action, fields, is_private), effects);
     }
 
     fn fetch(&mut self, now: Instant, request: Request, effects: &mut Vec<Effect>) {
         if !url::is_target(&request.url) {
             let missing = Missing::NotUrl(request.url);
-            return self.end(missing.ending(request.purpose), HangupSource::Error, effects);
+            return self.missed(now, &missing, request.purpose, effects);
         }
         match &mut self.quiet {
             Some(quiet) if QUIET_WITHIN < now.saturating_duration_since(quiet.since) => {
@@ -296,7 +330,13 @@ impl Run {
     }
 
     fn pass(&mut self, now: Instant, left: Option<Cause>, effects: &mut Vec<Effect>) {
-        self.step += 1;
+        self.go_to(now, self.step + 1, left, effects);
+    }
+
+    /// Branches lead forwards only, so a document has an end.
+    fn go_to(&mut self, now: Instant, step: u32, left: Option<Cause>, effects: &mut Vec<Effect>) {
+        debug_assert!(self.step < step);
+        self.step = step;
         self.run_on(now, left, effects);
     }
 
@@ -354,7 +394,7 @@ impl Run {
             Start::Join { room, entry } => {
                 self.quiet = None;
                 self.wait = Wait::Room;
-                effects.extend(self.next_words(&entry).map(Effect::Prepare));
+                effects.extend(self.next_words(&entry).into_iter().map(Effect::Prepare));
                 effects.push(Effect::Join { room, entry });
             }
             Start::Pause { length, silence } => {
@@ -381,6 +421,23 @@ impl Run {
     fn end(&mut self, cause: HangupCause, source: HangupSource, effects: &mut Vec<Effect>) {
         self.wait = Wait::Ended;
         effects.push(Effect::End(Ending { cause, source }));
+    }
+}
+
+fn request(action: Action, fields: Vec<(&'static str, String)>, is_private: bool) -> Request {
+    let Action { url, method, redirects: _ } = action;
+    Request { url, method, purpose: Purpose::Action, fields, is_private }
+}
+
+/// Tells an action that is not asked.
+fn notify(
+    action: Action,
+    fields: Vec<(&'static str, String)>,
+    is_private: bool,
+    effects: &mut Vec<Effect>,
+) {
+    if url::is_target(&action.url) {
+        effects.push(Effect::Notify(request(action, fields, is_private)));
     }
 }
 

@@ -16,8 +16,8 @@ pub(super) fn is_web(text: &str) -> bool {
     !rest.starts_with(['/', '?', '#', ':', '@']) && is_unbroken(rest)
 }
 
-/// A sound in itself: one that is made here, or a file.
-pub(super) fn is_audio(text: &str) -> bool {
+/// A sound in itself: one that is made here (`sound:hold`), or a file (`http(s)://…`, `flow:FILE`).
+pub fn is_audio(text: &str) -> bool {
     is_target(text) || is_built_in(text)
 }
 

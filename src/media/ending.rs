@@ -31,6 +31,23 @@ pub enum HangupSource {
 }
 
 impl HangupSource {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::ApiRequest,
+        Self::AnswerXml,
+        Self::Callee,
+        Self::Caller,
+        Self::Carrier,
+        Self::Error,
+        Self::Platform(Dialect::Plivo),
+        Self::Platform(Dialect::Vobiz),
+    ];
+
+    /// The one that has this text.
+    pub fn of_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.text() == text)
+    }
+
     /// As callbacks and records have it.
     pub fn text(self) -> &'static str {
         match self {
@@ -109,6 +126,14 @@ macro_rules! hangup_causes {
             /// `HangupCauseCode`.
             pub fn code(self) -> u16 {
                 match self { $( Self::$name => $code, )* }
+            }
+
+            /// The one that has this code.
+            pub fn of_code(code: u16) -> Option<Self> {
+                match code {
+                    $( $code => Some(Self::$name), )*
+                    _ => None,
+                }
             }
 
             /// `HangupCauseName`.

@@ -105,8 +105,11 @@ pub enum Order {
         call: CallId,
         /// Play or Speak.
         kind: AnnouncementKind,
-        /// What else it hears goes on beneath; else it hears nothing else.
+        /// It hears what else it hears at the same time; else it hears nothing else. (Simulated
+        /// phones hear one thing at a time.)
         mixes: bool,
+        /// It is cut off when it has been heard for so long.
+        length: Option<Duration>,
         /// What to play.
         program: Program,
     },

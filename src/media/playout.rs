@@ -2,15 +2,19 @@
 //!
 //! The tick thread applies orders as they come (each method below is one), and at each tick, after
 //! the room is mixed, asks [`Playout::tick`] what to send. In this order: keys that are sent to
-//! the far end; an announcement; what is played; the wait sound, or the room; silence.
+//! the far end; what is played over the call alone; an announcement; what is played; the wait
+//! sound, or the room; silence. What is played over the call and mixed is added to all but keys.
 //!
 //! Where a sound is cut off, 5 ms lead from its last sample to zero, and what goes on in its
 //! middle begins as softly. Nothing of what was cut off is heard after the order.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+mod overlay;
 
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
+
+use self::overlay::Overlays;
 use super::{
-    Address, FADE_MS, Hears, Program,
+    Address, AnnouncementKind, FADE_MS, Hears, Program,
     cursor::{Cursor, Sounds},
     dtmf::{self, Press},
     g711,
@@ -24,6 +28,7 @@ pub struct Playout {
     play: Option<Play>,
     place: Place,
     announcements: VecDeque<Announcement>,
+    overlays: Overlays,
     sends: VecDeque<Send>,
     relays: VecDeque<Relay>,
     /// Tells what is heard from what was heard before.
@@ -158,6 +163,7 @@ impl Playout {
             play: None,
             place: Place::Nowhere,
             announcements: VecDeque::new(),
+            overlays: Overlays::new(settings.rate),
             sends: VecDeque::new(),
             relays: VecDeque::new(),
             serial: 0,
@@ -175,6 +181,23 @@ impl Playout {
     /// [`super::Order::Stop`]: its end is not told.
     pub fn stop(&mut self) {
         self.play = None;
+    }
+
+    /// [`super::Order::PlayOver`]: ends the one of its kind before.
+    pub fn play_over(
+        &mut self,
+        kind: AnnouncementKind,
+        program: Program,
+        mixes: bool,
+        length: Option<Duration>,
+    ) {
+        let serial = self.serial();
+        self.overlays.play(serial, kind, program, mixes, length);
+    }
+
+    /// [`super::Order::StopOver`].
+    pub fn stop_over(&mut self, kind: AnnouncementKind) {
+        self.overlays.stop(kind);
     }
 
     /// [`super::Order::Place`]: ends what was played. A leg that is in the room already keeps its
@@ -280,7 +303,8 @@ impl Playout {
             Some(Sent::Tone(serial)) => (Cue::Sound(serial), false),
             None => self.choose(sounds, out, over),
         };
-        self.render(cue, is_resumed, ear, out)
+        let is_mixed = self.overlays.mix(sounds);
+        self.render(cue, is_resumed, is_mixed, ear, out)
     }
 
     fn serial(&mut self) -> u32 {
@@ -296,6 +320,9 @@ impl Playout {
         out: &mut [i16],
         over: &mut Vec<u32>,
     ) -> (Cue, bool) {
+        if let Some((serial, has_begun)) = self.overlays.alone(sounds, out) {
+            return (Cue::Sound(serial), has_begun);
+        }
         let rate = self.settings.rate;
         while let Some(it) = self.announcements.front_mut() {
             let has_begun = it.cursor.has_begun();
@@ -334,11 +361,12 @@ impl Playout {
         }
     }
 
-    /// Joins what is heard to what was, and adds relayed keys.
+    /// Joins what is heard to what was, and adds relayed keys and what is mixed.
     fn render(
         &mut self,
         cue: Cue,
         is_resumed: bool,
+        is_mixed: bool,
         ear: Option<&mut Ear<'_>>,
         out: &mut [i16],
     ) -> Outgoing {
@@ -346,15 +374,16 @@ impl Playout {
         let is_new = mem::replace(&mut self.cue, cue) != cue;
         let ear = ear.filter(|ear| cue == Cue::Room && !ear.is_silent());
         let is_sound = matches!(cue, Cue::Sound(_));
+        let is_plain = self.relays.is_empty() && !is_mixed;
         if let Some(ear) = &ear
             && !is_new
-            && self.relays.is_empty()
+            && is_plain
         {
             self.last = ear.last();
             return Outgoing::Room;
         }
         // A room that falls silent of itself has ended at zero.
-        if !is_sound && ear.is_none() && self.last == 0 && self.relays.is_empty() {
+        if !is_sound && ear.is_none() && self.last == 0 && is_plain {
             return Outgoing::Silence;
         }
 
@@ -373,6 +402,7 @@ impl Playout {
         self.last = out.last().copied().unwrap_or(0);
         self.relays.retain_mut(|it| it.add(out));
         self.relayed = out.last().map_or(0, |it| it.saturating_sub(self.last));
+        self.overlays.add(fade, out);
         Outgoing::Samples
     }
 

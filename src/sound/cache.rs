@@ -1,17 +1,31 @@
 //! Sounds at the rate of a leg: made once, kept while there is room, by threads that may wait.
 
+mod state;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
 
-use super::{SoundError, Source, decode::decode, files, resample::resample};
-use crate::speech::{Clip, Speech};
+pub use self::state::Share;
+use self::state::{Job, Key, Made, Proof, State, Web};
+use super::{
+    SoundError, Source,
+    decode::decode,
+    download::{Ask, Download, Downloaded, Validity},
+    files,
+    resample::resample,
+};
+use crate::{
+    ids::AccountId,
+    speech::{Clip, Speech},
+};
 
 /// Makes built-in sounds: the name (`hold`, `ring`, `beep`) and the rate in samples per second.
 /// None: there is no such sound.
@@ -25,17 +39,19 @@ pub type Done = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
 pub struct Settings {
     /// Samples and names, in bytes. What was not asked for longest goes first.
     pub bytes_max: usize,
-    /// Threads that read files and have texts read.
+    /// Threads that read files, have texts read, and decode.
     pub workers: usize,
     /// How many sounds may wait for a thread. More is a flood: it is refused.
     pub waiting_max: usize,
+    /// What each account may have of the web.
+    pub share: Share,
 }
 
 impl Default for Settings {
     /// 128 MiB is two hours at 8 kHz. Four threads: some texts hold one up for ten seconds. A
     /// queue of 1,000 sentences is done in about as long.
     fn default() -> Self {
-        Self { bytes_max: 128 << 20, workers: 4, waiting_max: 1_000 }
+        Self { bytes_max: 128 << 20, workers: 4, waiting_max: 1_000, share: Share::default() }
     }
 }
 
@@ -61,9 +77,14 @@ impl Cache {
     /// # Errors
     ///
     /// The machine gives no more threads.
-    pub fn new(settings: Settings, speech: Arc<dyn Speech>, tones: Tones) -> std::io::Result<Self> {
-        let shared =
-            Shared { settings, speech, tones, state: Mutex::default(), work: Condvar::new() };
+    pub fn new(
+        settings: Settings,
+        speech: Arc<dyn Speech>,
+        tones: Tones,
+        web: Arc<dyn Download>,
+    ) -> std::io::Result<Self> {
+        let (state, work) = (Mutex::default(), Condvar::new());
+        let shared = Shared { settings, speech, tones, web, state, work };
         // From here on, the threads that have started end when `cache` is dropped.
         let cache = Self { shared: Arc::new(shared) };
         for number in 0..settings.workers.max(1) {
@@ -76,8 +97,9 @@ impl Cache {
     /// Has a sound made, or takes it from the cache: then `done` is called before this returns,
     /// else by a thread of the cache. Holding a lock that `done` takes is a deadlock.
     ///
-    /// Waits for nothing: a kept file is looked at (one `stat`), and made anew if it has changed.
-    /// The same sound asked for twice is made once. What fails is tried anew the next time.
+    /// Waits for nothing: a kept file is looked at (one `stat`), and made anew if it has changed;
+    /// of one of the web, its server is asked once in a while. The same sound asked for twice is
+    /// made once. What fails is tried anew the next time.
     pub fn load(
         &self,
         source: &Source,
@@ -88,7 +110,7 @@ impl Cache {
         match self.shared.kept(&key) {
             Some(samples) => done(Ok(samples)),
             None => {
-                if let Err((done, error)) = self.shared.ask(key, Box::new(done)) {
+                if let Err((done, error)) = Shared::ask(&self.shared, key, Box::new(done)) {
                     done(Err(error));
                 }
             }
@@ -103,7 +125,7 @@ impl Cache {
     /// How full it is now.
     pub fn gauges(&self) -> Gauges {
         let state = self.shared.state.lock();
-        Gauges { sounds: state.kept.len(), bytes: state.bytes, making: state.asked.len() }
+        state.gauges()
     }
 }
 
@@ -123,113 +145,101 @@ impl Drop for Cache {
     }
 }
 
-/// What is kept under one name.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Key {
-    source: Source,
-    rate: u32,
-}
-
-impl Key {
-    fn weight(&self, samples: &[i16]) -> usize {
-        size_of_val(samples) + self.source.weight() + KEY_BYTES
-    }
-}
-
-/// What an entry takes besides its samples and its name, about.
-const KEY_BYTES: usize = 300;
-
 /// Rates of legs, the finer ones: a sound kept at one of them need not be made again.
 const FINER_RATES: [u32; 2] = [48_000, 16_000];
+
+/// A server that cannot be asked whether a sound has changed is asked again so much later, and
+/// until then the sound is heard as it was.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 struct Shared {
     settings: Settings,
     speech: Arc<dyn Speech>,
     tones: Tones,
+    web: Arc<dyn Download>,
     state: Mutex<State>,
     work: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    kept: HashMap<Key, Kept>,
-    /// The keys of `kept` in the order of their use.
-    by_use: BTreeMap<u64, Key>,
-    uses: u64,
-    /// The sum of the weights of `kept`.
-    bytes: usize,
-    /// Who waits for which sound that is in the queue or at a thread.
-    asked: HashMap<Key, Vec<Done>>,
-    queue: VecDeque<Key>,
-    closed: bool,
-}
-
-struct Kept {
-    samples: Arc<[i16]>,
-    used: u64,
-    /// Of a file: as it was when it was read.
-    found: Option<files::Found>,
-}
-
-/// A sound, fresh from the making.
-struct Made {
-    samples: Arc<[i16]>,
-    found: Option<files::Found>,
 }
 
 impl Shared {
     /// The sound, if it is kept and still current.
     fn kept(&self, key: &Key) -> Option<Arc<[i16]>> {
-        let (samples, found) = {
-            let mut state = self.state.lock();
-            let samples = state.touch(key)?;
-            (samples, state.kept.get(key)?.found.clone())
-        };
+        let (samples, proof) = self.state.lock().touch(key)?;
         // The disk is asked without the lock.
-        if found.as_ref().is_none_or(files::Found::is_current) {
-            return Some(samples);
+        match &proof {
+            Proof::None => return Some(samples),
+            Proof::File(found) if found.is_current() => return Some(samples),
+            Proof::Web(validity) if Instant::now() < validity.fresh_until => return Some(samples),
+            // It need not come again, if it is still the same.
+            Proof::Web(_) => return None,
+            Proof::File(_) => (),
         }
-        let mut state = self.state.lock();
-        if state.kept.get(key).is_some_and(|kept| kept.found == found) {
-            state.remove(key);
-        }
+        self.state.lock().remove_if(key, &proof);
         None
     }
 
     /// Puts a sound on the list, or its caller among those who wait for it.
-    fn ask(&self, key: Key, done: Done) -> Result<(), (Done, SoundError)> {
+    fn ask(self: &Arc<Self>, key: Key, done: Done) -> Result<(), (Done, SoundError)> {
         let mut state = self.state.lock();
         if let Some(waiting) = state.asked.get_mut(&key) {
             waiting.push(done);
             return Ok(());
         }
-        if state.queue.len() >= self.settings.waiting_max {
-            let complaint = format!("{} sounds wait to be made: later", state.queue.len());
-            return Err((done, SoundError::temporary(complaint)));
+        if let Err(error) = state.has_room(&key, &self.settings) {
+            return Err((done, error));
         }
-        state.queue.push_back(key.clone());
-        state.asked.insert(key, vec![done]);
-        self.work.notify_one();
+        state.ask(key.clone(), done);
+        let Source::Web { account, url } = &key.source else {
+            state.queue.push_back(Job { key, web: None });
+            self.work.notify_one();
+            return Ok(());
+        };
+        let before = state.validity(&key);
+        drop(state);
+        self.download(account.clone(), url.clone(), before, key);
         Ok(())
+    }
+
+    /// Gets a file; what has come is a thread's job.
+    fn download(
+        self: &Arc<Self>,
+        account: AccountId,
+        url: Arc<str>,
+        before: Option<(Arc<[i16]>, Validity)>,
+        key: Key,
+    ) {
+        // Whoever downloads does not keep the cache from ending.
+        let shared = Arc::downgrade(self);
+        let known = before.as_ref().map(|(_, validity)| validity.clone());
+        let done = move |came| {
+            let Some(shared) = shared.upgrade() else { return };
+            let mut state = shared.state.lock();
+            if !state.closed {
+                state.queue.push_back(Job { key, web: Some(Web { came, before }) });
+                shared.work.notify_one();
+            }
+        };
+        self.web.begin(Ask { account, url, known }, Box::new(done));
     }
 
     /// A thread's life.
     fn work(&self) {
-        while let Some(key) = self.next() {
+        while let Some(Job { key, web }) = self.next() {
             // A panic is a bug, and one sound; it is not the thread.
-            let made = catch_unwind(AssertUnwindSafe(|| self.make(&key)));
+            let made = catch_unwind(AssertUnwindSafe(|| self.make(&key, web)));
             let made = made.unwrap_or_else(|_| {
-                tracing::error!(?key, "a sound could not be made: a bug");
+                tracing::error!("a sound could not be made: a bug");
                 Err(SoundError::lasting("the sound could not be made: a bug"))
             });
             let (waiting, result) = {
                 let mut state = self.state.lock();
-                let result = made.map(|made| {
-                    let samples = Arc::clone(&made.samples);
-                    state.keep(key.clone(), made, self.settings.bytes_max);
-                    samples
-                });
-                (state.asked.remove(&key).unwrap_or_default(), result)
+                let samples = made.as_ref().map(|made| Arc::clone(&made.samples));
+                let result = samples.map_err(Clone::clone);
+                match made {
+                    Ok(made) => state.keep(key.clone(), made, &self.settings),
+                    Err(_) => state.remove(&key),
+                }
+                (state.answered(&key), result)
             };
             for done in waiting {
                 call(done, result.clone());
@@ -238,48 +248,65 @@ impl Shared {
     }
 
     /// Waits for something to do. None: the cache is closed.
-    fn next(&self) -> Option<Key> {
+    fn next(&self) -> Option<Job> {
         let mut state = self.state.lock();
         loop {
             if state.closed {
                 return None;
             }
-            if let Some(key) = state.queue.pop_front() {
-                return Some(key);
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
             }
             self.work.wait(&mut state);
         }
     }
 
-    fn make(&self, key: &Key) -> Result<Made, SoundError> {
-        let made = |clip: &Clip, found| {
+    fn make(&self, key: &Key, web: Option<Web>) -> Result<Made, SoundError> {
+        let made = |clip: &Clip, proof| {
             let samples = if clip.rate == key.rate {
                 Arc::clone(&clip.samples)
             } else {
                 resample(&clip.samples, clip.rate, key.rate).into()
             };
-            Ok(Made { samples, found })
+            Ok(Made { samples, proof })
         };
         match &key.source {
             Source::Speech(utterance) => match self.finer(key) {
-                Some(clip) => made(&clip, None),
-                None => made(&self.speech.speak(utterance)?, None),
+                Some(clip) => made(&clip, Proof::None),
+                None => made(&self.speech.speak(utterance)?, Proof::None),
             },
             Source::File { folder, name } => {
                 let (found, bytes) = files::read(folder, name)?;
-                made(&decode(&format!("flow:{name}"), &bytes)?, Some(found))
+                made(&decode(&format!("flow:{name}"), &bytes)?, Proof::File(found))
             }
             Source::BuiltIn(name) => {
                 let samples = (self.tones)(name, key.rate).ok_or_else(|| {
                     let name: String = name.chars().take(40).collect();
                     SoundError::lasting(format!("sound:{name}: there are hold, ring and beep"))
                 })?;
-                Ok(Made { samples, found: None })
+                Ok(Made { samples, proof: Proof::None })
             }
-            Source::Web(url) => {
-                let complaint =
-                    format!("{url}: sounds of the web cannot be had yet; use flow:FILE");
-                Err(SoundError::lasting(complaint))
+            Source::Web { url, .. } => {
+                let Web { came, before } = web.expect("a file of the web comes with its job");
+                match (came, before) {
+                    (Ok(Downloaded::File { bytes, validity }), _) => {
+                        made(&decode(without_query(url), &bytes)?, Proof::Web(validity))
+                    }
+                    (Ok(Downloaded::Unchanged(validity)), Some((samples, _))) => {
+                        Ok(Made { samples, proof: Proof::Web(validity) })
+                    }
+                    (Err(error), Some((samples, validity))) if error.is_temporary() => {
+                        tracing::info!("a sound may be out of date: {error}");
+                        let fresh_until = Instant::now() + ASK_AGAIN;
+                        let validity = Validity { fresh_until, ..validity };
+                        Ok(Made { samples, proof: Proof::Web(validity) })
+                    }
+                    (Err(error), _) => Err(error),
+                    (Ok(Downloaded::Unchanged(_)), None) => {
+                        let complaint = format!("{}: unchanged since never", without_query(url));
+                        Err(SoundError::temporary(complaint))
+                    }
+                }
             }
         }
     }
@@ -289,46 +316,14 @@ impl Shared {
         let state = self.state.lock();
         FINER_RATES.into_iter().filter(|rate| *rate > key.rate).find_map(|rate| {
             let finer = Key { source: key.source.clone(), rate };
-            Some(Clip { rate, samples: Arc::clone(&state.kept.get(&finer)?.samples) })
+            Some(Clip { rate, samples: state.samples(&finer)? })
         })
     }
 }
 
-impl State {
-    /// The samples of a key, which is the last used from now on.
-    fn touch(&mut self, key: &Key) -> Option<Arc<[i16]>> {
-        let kept = self.kept.get_mut(key)?;
-        self.uses += 1;
-        let before = mem::replace(&mut kept.used, self.uses);
-        let key = self.by_use.remove(&before).expect("each kept key has its place in the order");
-        self.by_use.insert(self.uses, key);
-        Some(Arc::clone(&kept.samples))
-    }
-
-    /// Keeps a sound, in place of those that were not used longest. One that would take all the
-    /// room by itself is not kept.
-    fn keep(&mut self, key: Key, made: Made, bytes_max: usize) {
-        self.remove(&key);
-        let weight = key.weight(&made.samples);
-        if weight > bytes_max {
-            return;
-        }
-        while self.bytes + weight > bytes_max {
-            let (_, oldest) = self.by_use.first_key_value().expect("what weighs is in the order");
-            self.remove(&oldest.clone());
-        }
-        self.uses += 1;
-        self.bytes += weight;
-        self.by_use.insert(self.uses, key.clone());
-        self.kept.insert(key, Kept { samples: made.samples, used: self.uses, found: made.found });
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some(kept) = self.kept.remove(key) {
-            self.by_use.remove(&kept.used);
-            self.bytes -= key.weight(&kept.samples);
-        }
-    }
+/// A URL without what may be secret in it.
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
 }
 
 /// Calls back; a panic in there is a bug, and not the thread's end.

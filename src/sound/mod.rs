@@ -1,18 +1,20 @@
 //! Sound in memory: files and texts become samples at the rate of a leg, once.
 //!
-//! [`Cache`] is the way in. Below it: [`decode`] (WAV and MP3), [`resample`], and [`files`] (what
-//! lies in a flows folder).
+//! [`Cache`] is the way in. Below it: [`decode`] (WAV and MP3), [`resample`], [`files`] (what
+//! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
 
 mod cache;
 pub mod decode;
+pub mod download;
 pub mod files;
 pub mod resample;
 mod source;
 pub mod wav;
+pub mod web;
 
 use std::sync::Arc;
 
-pub use cache::{Cache, Done, Gauges, Settings, Tones};
+pub use cache::{Cache, Done, Gauges, Settings, Share, Tones};
 pub use source::Source;
 
 use crate::speech::SpeechError;
@@ -27,12 +29,12 @@ pub struct SoundError {
 
 impl SoundError {
     /// It will be the same next time.
-    fn lasting(complaint: impl Into<Arc<str>>) -> Self {
+    pub fn lasting(complaint: impl Into<Arc<str>>) -> Self {
         Self { complaint: complaint.into(), temporary: false }
     }
 
     /// It may go well next time.
-    fn temporary(complaint: impl Into<Arc<str>>) -> Self {
+    pub fn temporary(complaint: impl Into<Arc<str>>) -> Self {
         Self { complaint: complaint.into(), temporary: true }
     }
 

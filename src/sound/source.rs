@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::SoundError;
-use crate::speech::Utterance;
+use crate::{ids::AccountId, speech::Utterance};
 
 /// A sound, by where it comes from. Equal sources sound the same, until a file is changed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -19,24 +19,30 @@ pub enum Source {
     },
     /// One that is built in: `hold`, `ring`, `beep`.
     BuiltIn(Arc<str>),
-    /// Somewhere else.
-    Web(Arc<str>),
+    /// A file of the web.
+    Web {
+        /// On whose behalf it is got: what one account has got is nothing to another.
+        account: AccountId,
+        /// `http(s)://…`, as its author wrote it.
+        url: Arc<str>,
+    },
 }
 
 impl Source {
-    /// The source that a URL names: `flow:FILE` in that folder, `sound:NAME`, `http(s)://…`.
+    /// The source that a URL of an account names: `flow:FILE` in that folder, `sound:NAME`,
+    /// `http(s)://…`.
     ///
     /// # Errors
     ///
     /// It is none of these.
-    pub fn from_url(url: &str, flows: &Arc<Path>) -> Result<Self, SoundError> {
+    pub fn from_url(url: &str, account: &AccountId, flows: &Arc<Path>) -> Result<Self, SoundError> {
         match url.split_once(':') {
             Some(("flow", name)) => Ok(Self::File { folder: Arc::clone(flows), name: name.into() }),
             Some(("sound", name)) => Ok(Self::BuiltIn(name.into())),
             Some((scheme, _))
                 if ["http", "https"].iter().any(|s| s.eq_ignore_ascii_case(scheme)) =>
             {
-                Ok(Self::Web(url.into()))
+                Ok(Self::Web { account: account.clone(), url: url.into() })
             }
             Some(_) | None => {
                 let url: String = url.chars().take(200).collect();
@@ -52,7 +58,16 @@ impl Source {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Speech(utterance) => utterance.text.len(),
-            Self::File { name, .. } | Self::BuiltIn(name) | Self::Web(name) => name.len(),
+            Self::File { name, .. } | Self::BuiltIn(name) => name.len(),
+            Self::Web { url, .. } => url.len(),
+        }
+    }
+
+    /// Whose share of the cache it is in.
+    pub(super) fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Web { account, .. } => Some(account),
+            Self::Speech(_) | Self::File { .. } | Self::BuiltIn(_) => None,
         }
     }
 }
@@ -64,15 +79,17 @@ mod tests {
     #[test]
     fn urls_name_sources() {
         let flows: Arc<Path> = Path::new("flows").into();
+        let account: AccountId = "MA1".parse().unwrap();
         let check = |url: &str, expected: Option<Source>| {
-            assert_eq!(Source::from_url(url, &flows).ok(), expected, "{url}");
+            assert_eq!(Source::from_url(url, &account, &flows).ok(), expected, "{url}");
         };
+        let web = |url: &str| Source::Web { account: account.clone(), url: url.into() };
         let file = |name: &str| Source::File { folder: Arc::clone(&flows), name: name.into() };
         check("flow:a.wav", Some(file("a.wav")));
         check("flow:a:b.wav", Some(file("a:b.wav")));
         check("sound:hold", Some(Source::BuiltIn("hold".into())));
-        check("https://x.example/a.mp3", Some(Source::Web("https://x.example/a.mp3".into())));
-        check("HTTP://x.example/a.mp3", Some(Source::Web("HTTP://x.example/a.mp3".into())));
+        check("https://x.example/a.mp3", Some(web("https://x.example/a.mp3")));
+        check("HTTP://x.example/a.mp3", Some(web("HTTP://x.example/a.mp3")));
         for url in ["", "a.wav", "file:///etc/passwd", "ftp://x.example/a.mp3", "/etc/passwd"] {
             check(url, None);
         }

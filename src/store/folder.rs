@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::rows::RowsError;
+
 /// A data folder that this process has to itself, for as long as this value lives.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -38,6 +40,9 @@ pub enum StoreError {
         /// In what way.
         why: String,
     },
+    /// The rows failed.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     /// The system said no.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -56,6 +61,8 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Its content is of no account, its lock is.
 const LOCK: &str = "lock";
+/// As that, for as long as accounts are changed.
+const ACCOUNTS_LOCK: &str = "accounts.lock";
 
 impl DataFolder {
     /// Makes the folder if there is none, and takes it for this process.
@@ -64,17 +71,26 @@ impl DataFolder {
     ///
     /// [`StoreError::Busy`] if another process has it.
     pub fn hold(path: &Path) -> Result<Self, StoreError> {
-        let failed = |what| move |source| StoreError::Io { what, path: path.to_owned(), source };
-        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
-        made.map_err(failed("make the data folder"))?;
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true).mode(FILE_MODE);
-        let lock = options.open(path.join(LOCK)).map_err(failed("write into the data folder"))?;
+        let failed = |source| StoreError::Io { what: "lock", path: path.to_owned(), source };
+        let lock = lock_file(path, LOCK)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(failed("lock the data folder")(error)),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// The same, only to change accounts: another process may hold the folder meanwhile. Waits
+    /// until nobody else changes them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn hold_accounts(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock_file(path, ACCOUNTS_LOCK)?;
+        let failed = |source| StoreError::Io { what: "lock", path: path.to_owned(), source };
+        lock.lock().map_err(failed)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Where a file of this name is, or would be.
@@ -106,6 +122,20 @@ impl DataFolder {
         written.map_err(|source| StoreError::Io { what: "write", path: self.path(file), source })
     }
 
+    /// Takes a file away, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn remove(&self, file: &str) -> Result<(), StoreError> {
+        match fs::remove_file(self.path(file)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Io { what: "remove", path: self.path(file), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn replace(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.path(&format!("{file}.new"));
         let mut options = OpenOptions::new();
@@ -117,6 +147,16 @@ impl DataFolder {
         // Else the new name might not outlive a power cut.
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Makes the folder and the file if they are missing.
+fn lock_file(path: &Path, name: &str) -> Result<File, StoreError> {
+    let failed = |what| move |source| StoreError::Io { what, path: path.to_owned(), source };
+    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
+    made.map_err(failed("make the data folder"))?;
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true).mode(FILE_MODE);
+    options.open(path.join(name)).map_err(failed("write into the data folder"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Member ids: counters, and the marks on disk that keep an id from ever being given twice.
+//! Member ids: counters, and the marks in rows that keep an id from ever being given twice.
 //!
 //! A mark says that the ids up to it may have been given. It is set ahead, a block at a time, so
 //! that a crash costs the rest of a block and nothing else; a planned end sets it to the last id
@@ -6,29 +6,31 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
+        mpsc::channel,
     },
 };
 
 use parking_lot::{Mutex, RwLock};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     MemberIds,
     folder::{DataFolder, StoreError},
+    rows::{Row, Rows, RowsError, Table, Write},
 };
 use crate::ids::{AccountId, MemberId};
 
 /// The member ids of a data folder.
-#[derive(Debug)]
 pub struct Marks {
-    folder: Arc<DataFolder>,
+    rows: Arc<dyn Rows>,
     /// Locked for reading but for the first id of an account.
     counters: RwLock<BTreeMap<AccountId, Arc<Counter>>>,
-    /// As they are on disk.
-    marks: Mutex<BTreeMap<AccountId, u64>>,
+    /// Whoever sets a mark has it, until it is set for good.
+    setting: Mutex<()>,
 }
 
 /// Its two numbers are used in one order by all: an id is taken first, then the mark is looked
@@ -40,10 +42,10 @@ struct Counter {
     mark: AtomicU64,
 }
 
-/// What is on disk.
-#[derive(Deserialize, Serialize)]
+/// Where marks were before there were rows.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct OldFile {
     version: u32,
     /// By account: the ids up to this one may have been given.
     members: BTreeMap<AccountId, u64>,
@@ -51,50 +53,52 @@ struct File {
 
 /// How many ids are set aside at a time: at 10,000 joins a second, one write a second.
 const BLOCK: u64 = 10_000;
-/// The form of the file.
-const VERSION: u32 = 1;
-/// The file's name in the data folder.
-const FILE: &str = "marks.json";
+/// The form of the old file.
+const OLD_VERSION: u32 = 1;
+/// Its name in the data folder.
+const OLD_FILE: &str = "marks.json";
 
 impl Marks {
-    /// Takes up the ids where the last process left off.
+    /// Takes up the ids where the last process left off; marks in the file of an earlier version
+    /// are taken over, and the file is removed.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] if the file makes no sense, or is of a later version.
-    pub fn open(folder: Arc<DataFolder>) -> Result<Self, StoreError> {
-        let marks = match folder.read(FILE)? {
-            None => BTreeMap::new(),
-            Some(bytes) => {
-                let damaged = |why| StoreError::Damaged { path: folder.path(FILE), why };
-                let file: File =
-                    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-                if file.version != VERSION {
-                    let why = format!("version {} where {VERSION} is known", file.version);
-                    return Err(damaged(why));
-                }
-                file.members
-            }
+    /// The rows cannot be read or make no sense; [`StoreError::Damaged`] if the file makes none.
+    pub fn open(folder: &DataFolder, rows: Arc<dyn Rows>) -> Result<Self, StoreError> {
+        let mut marks = BTreeMap::new();
+        for row in rows.load(Table::Marks)? {
+            marks.insert(row.account.clone(), row.parse::<u64>(Table::Marks)?);
+        }
+        let old = old_file(folder)?;
+        for (account, mark) in old.iter().flatten() {
+            let found = marks.entry(account.clone()).or_default();
+            *found = u64::max(*found, *mark);
+        }
+        if old.is_some() {
+            set(&*rows, marks.iter().map(|(account, mark)| (account.clone(), *mark)))?;
+            folder.remove(OLD_FILE)?;
+        }
+        let counter = |(account, mark): (AccountId, u64)| {
+            (account, Arc::new(Counter { last: mark.into(), mark: mark.into() }))
         };
-        let counter = |(account, mark): (&AccountId, &u64)| {
-            (account.clone(), Arc::new(Counter { last: (*mark).into(), mark: (*mark).into() }))
-        };
-        let counters = RwLock::new(marks.iter().map(counter).collect());
-        Ok(Self { folder, counters, marks: Mutex::new(marks) })
+        let counters = RwLock::new(marks.into_iter().map(counter).collect());
+        Ok(Self { rows, counters, setting: Mutex::default() })
     }
 
     /// Sets the marks to the last ids given. Ids can be had afterwards as before.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`]: the marks stay where they were, and the rest of a block is lost.
-    pub fn close(&self) -> Result<(), StoreError> {
-        let mut marks = self.marks.lock();
+    /// The store cannot write: the marks stay where they were, and the rest of a block is lost.
+    pub fn close(&self) -> Result<(), RowsError> {
+        let _setting = self.setting.lock();
+        let mut marks = Vec::new();
         for (account, counter) in &*self.counters.read() {
             counter.mark.store(0, SeqCst);
-            marks.insert(account.clone(), counter.last.load(SeqCst));
+            marks.push((account.clone(), counter.last.load(SeqCst)));
         }
-        self.write(&marks)
+        set(&*self.rows, marks)
     }
 
     fn counter(&self, account: &AccountId) -> Arc<Counter> {
@@ -107,23 +111,55 @@ impl Marks {
 
     /// Sets an account's mark ahead, unless another has done so meanwhile.
     fn reserve(&self, account: &AccountId, counter: &Counter, id: u64) {
-        let mut marks = self.marks.lock();
+        let _setting = self.setting.lock();
         if id <= counter.mark.load(SeqCst) {
             return;
         }
         let mark = id + BLOCK;
-        marks.insert(account.clone(), mark);
         // Without a disk, callers can still meet: what is at stake is a number given twice.
-        if let Err(error) = self.write(&marks) {
+        if let Err(error) = set(&*self.rows, [(account.clone(), mark)]) {
             tracing::error!("member ids may come twice after the next start: {error}");
         }
         counter.mark.store(mark, SeqCst);
     }
+}
 
-    fn write(&self, marks: &BTreeMap<AccountId, u64>) -> Result<(), StoreError> {
-        let file = File { version: VERSION, members: marks.clone() };
-        let bytes = serde_json::to_vec_pretty(&file).expect("names and numbers are JSON");
-        self.folder.write(FILE, &bytes)
+/// Whether a row of [`Table::Marks`] can be read.
+///
+/// # Errors
+///
+/// It makes no sense.
+pub fn check(row: &Row) -> Result<(), RowsError> {
+    row.parse::<u64>(Table::Marks).map(drop)
+}
+
+/// Waits until they are durable.
+fn set(
+    rows: &dyn Rows,
+    marks: impl IntoIterator<Item = (AccountId, u64)>,
+) -> Result<(), RowsError> {
+    let write = |(account, mark)| Write::put(Table::Marks, &account, 0, &mark);
+    let (tell, told) = channel();
+    let done = move |written| drop(tell.send(written));
+    rows.commit(marks.into_iter().map(write).collect(), Box::new(done));
+    told.recv().unwrap_or_else(|_| Err(RowsError("the store has ended".to_owned())))
+}
+
+fn old_file(folder: &DataFolder) -> Result<Option<BTreeMap<AccountId, u64>>, StoreError> {
+    let Some(bytes) = folder.read(OLD_FILE)? else { return Ok(None) };
+    let damaged = |why| StoreError::Damaged { path: folder.path(OLD_FILE), why };
+    let file: OldFile =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if file.version != OLD_VERSION {
+        let why = format!("version {} where {OLD_VERSION} is known", file.version);
+        return Err(damaged(why));
+    }
+    Ok(Some(file.members))
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Marks").field("counters", &self.counters).finish_non_exhaustive()
     }
 }
 
@@ -160,9 +196,21 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
+    use crate::store::rows_memory::Memory;
 
-    fn open(path: &Path) -> Result<Marks, StoreError> {
-        Marks::open(Arc::new(DataFolder::hold(path)?))
+    /// Rows that outlive whoever has them open.
+    #[derive(Default)]
+    struct Disk(Arc<Memory>);
+
+    impl Disk {
+        fn open(&self) -> Marks {
+            let temp = tempdir().unwrap();
+            self.open_in(temp.path()).unwrap()
+        }
+
+        fn open_in(&self, path: &Path) -> Result<Marks, StoreError> {
+            Marks::open(&DataFolder::hold(path)?, self.0.clone())
+        }
     }
 
     fn take(ids: &impl MemberIds, account: &str, n: usize) -> Vec<u64> {
@@ -172,8 +220,8 @@ mod tests {
 
     #[test]
     fn every_account_counts_from_one() {
-        let temp = tempdir().unwrap();
-        let marks = open(temp.path()).unwrap();
+        let disk = Disk::default();
+        let marks = disk.open();
         assert_eq!(take(&marks, "MA1", 3), [1, 2, 3]);
         assert_eq!(take(&marks, "MA2", 2), [1, 2]);
         assert_eq!(take(&Volatile::default(), "MA1", 2), [1, 2]);
@@ -181,23 +229,23 @@ mod tests {
 
     #[test]
     fn after_a_planned_end_the_ids_go_on_without_a_gap() {
-        let temp = tempdir().unwrap();
-        let marks = open(temp.path()).unwrap();
+        let disk = Disk::default();
+        let marks = disk.open();
         take(&marks, "MA1", 3);
         marks.close().unwrap();
         assert_eq!(take(&marks, "MA1", 1), [4]);
         marks.close().unwrap();
         drop(marks);
-        assert_eq!(take(&open(temp.path()).unwrap(), "MA1", 2), [5, 6]);
+        assert_eq!(take(&disk.open(), "MA1", 2), [5, 6]);
     }
 
     #[test]
     fn after_a_crash_no_id_comes_again() {
-        let temp = tempdir().unwrap();
+        let disk = Disk::default();
         let (mut last, mut seen) = (0, BTreeSet::new());
         for n in [1, 2, usize::try_from(BLOCK).unwrap() + 5, 3] {
             // Dropped without a close.
-            let marks = open(temp.path()).unwrap();
+            let marks = disk.open();
             for id in take(&marks, "MA1", n) {
                 assert!(last < id && seen.insert(id), "{id} after {last}");
                 last = id;
@@ -207,19 +255,19 @@ mod tests {
 
     #[test]
     fn ids_given_after_a_close_are_marked_as_well() {
-        let temp = tempdir().unwrap();
-        let marks = open(temp.path()).unwrap();
+        let disk = Disk::default();
+        let marks = disk.open();
         take(&marks, "MA1", 3);
         marks.close().unwrap();
         take(&marks, "MA1", 1);
         drop(marks);
-        assert!(4 < take(&open(temp.path()).unwrap(), "MA1", 1)[0]);
+        assert!(4 < take(&disk.open(), "MA1", 1)[0]);
     }
 
     #[test]
     fn many_threads_get_each_id_once() {
-        let temp = tempdir().unwrap();
-        let marks = open(temp.path()).unwrap();
+        let disk = Disk::default();
+        let marks = disk.open();
         let ids = thread::scope(|scope| {
             let takers = [0; 4].map(|_| scope.spawn(|| take(&marks, "MA1", 8_000)));
             for _ in 0..20 {
@@ -229,15 +277,29 @@ mod tests {
         });
         assert_eq!(ids.into_iter().collect::<Vec<_>>(), (1..=32_000).collect::<Vec<_>>());
         drop(marks);
-        assert!(32_000 < take(&open(temp.path()).unwrap(), "MA1", 1)[0]);
+        assert!(32_000 < take(&disk.open(), "MA1", 1)[0]);
+    }
+
+    #[test]
+    fn the_file_of_an_earlier_version_is_taken_over_once() {
+        let (disk, temp) = (Disk::default(), tempdir().unwrap());
+        let path = temp.path().join(OLD_FILE);
+        take(&disk.open(), "MA2", 1);
+        fs::write(&path, "{\"version\":1,\"members\":{\"MA1\":7,\"MA2\":5}}").unwrap();
+        let marks = disk.open_in(temp.path()).unwrap();
+        assert!(!path.exists());
+        assert_eq!(take(&marks, "MA1", 1), [8]);
+        assert_eq!(take(&marks, "MA2", 1), [BLOCK + 2]);
+        marks.close().unwrap();
+        assert_eq!(take(&disk.open_in(temp.path()).unwrap(), "MA1", 1), [9]);
     }
 
     #[test]
     fn a_file_that_makes_no_sense_is_named() {
         let check = |text: &str, expected: &str| {
             let temp = tempdir().unwrap();
-            fs::write(temp.path().join(FILE), text).unwrap();
-            let refused = open(temp.path()).unwrap_err().to_string();
+            fs::write(temp.path().join(OLD_FILE), text).unwrap();
+            let refused = Disk::default().open_in(temp.path()).unwrap_err().to_string();
             assert!(refused.contains("marks.json is damaged"), "{refused}");
             assert!(refused.contains(expected), "{refused}");
         };

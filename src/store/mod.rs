@@ -1,8 +1,10 @@
 //! The store port: what must outlive the process.
 
 pub mod folder;
+pub mod inspect;
 pub mod marks;
 pub mod memory;
+mod record_row;
 pub mod repeats;
 pub mod rows;
 pub mod rows_memory;
@@ -10,6 +12,7 @@ pub mod sqlite;
 
 use std::{sync::Arc, time::Instant};
 
+use self::rows::Committed;
 use crate::ids::{AccountId, MemberId};
 
 /// Gives out member ids: decimal, rising per account, never twice for the life of the data
@@ -24,8 +27,9 @@ pub trait Repeats: Send + Sync + 'static {
     /// A request comes, perhaps again; what it has asked for is told by a hash.
     fn begin(&self, now: Instant, request: &RequestKey, asked: [u8; 32]) -> Repeat;
 
-    /// A request that was new has been answered.
-    fn done(&self, now: Instant, request: &RequestKey, answer: Arc<Stored>);
+    /// A request that was new has been answered. `kept` is told once the answer outlives the
+    /// process, if it ever does: only then may anybody have it.
+    fn done(&self, now: Instant, request: &RequestKey, answer: Arc<Stored>, kept: Committed);
 
     /// A request that was new has come to nothing: it may come again.
     fn forget(&self, request: &RequestKey);

@@ -1,4 +1,6 @@
-//! The port of rows that outlive the process: people, groups, and what belongs to them.
+//! The port of rows that outlive the process: people and groups, records of calls, answers, marks.
+
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::ids::AccountId;
 
@@ -40,6 +42,16 @@ pub enum Table {
     Passwords,
     /// What the whole folder has but once.
     Folder,
+    /// Calls that are over, by a number that rises.
+    Records,
+    /// Calls that have been answered and are not over, by a number that rises.
+    Calls,
+    /// Answers to requests that may come again, by a number that rises.
+    Repeats,
+    /// One for each account.
+    Marks,
+    /// The accounts that are kept, one row each.
+    Accounts,
 }
 
 /// One row.
@@ -70,6 +82,36 @@ pub struct Write {
     pub body: Option<String>,
 }
 
+impl Row {
+    /// What it says.
+    ///
+    /// # Errors
+    ///
+    /// It is no JSON, or not of this shape; `table` is for the message.
+    pub fn parse<T: DeserializeOwned>(&self, table: Table) -> Result<T, RowsError> {
+        serde_json::from_str(&self.body).map_err(|error| self.fault(table, &error))
+    }
+
+    /// That it makes no sense, and why.
+    pub fn fault(&self, table: Table, why: &dyn std::fmt::Display) -> RowsError {
+        let Self { account, a, b, .. } = self;
+        RowsError(format!("the row {account} {a} {b} of {} makes no sense: {why}", table.name()))
+    }
+}
+
+impl Write {
+    /// A row with this number, and what it says.
+    pub fn put(table: Table, account: &AccountId, a: u64, body: &impl Serialize) -> Self {
+        let body = serde_json::to_string(body).expect("names and numbers are JSON");
+        Self { table, account: account.clone(), a, b: 0, body: Some(body) }
+    }
+
+    /// The end of the row with this number.
+    pub fn delete(table: Table, account: &AccountId, a: u64) -> Self {
+        Self { table, account: account.clone(), a, b: 0, body: None }
+    }
+}
+
 /// The store failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -77,7 +119,7 @@ pub struct RowsError(pub String);
 
 impl Table {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -87,6 +129,11 @@ impl Table {
         Self::Tokens,
         Self::Passwords,
         Self::Folder,
+        Self::Records,
+        Self::Calls,
+        Self::Repeats,
+        Self::Marks,
+        Self::Accounts,
     ];
 
     /// What a database calls it.
@@ -101,6 +148,11 @@ impl Table {
             Self::Tokens => "tokens",
             Self::Passwords => "passwords",
             Self::Folder => "folder",
+            Self::Records => "records",
+            Self::Calls => "calls",
+            Self::Repeats => "repeats",
+            Self::Marks => "marks",
+            Self::Accounts => "accounts",
         }
     }
 }

@@ -28,11 +28,15 @@ struct Batch {
 }
 
 /// In order, each once. What has been given out is never changed: a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_groups.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_groups.sql"),
+    include_str!("migrations/0002_accounts.sql"),
+    include_str!("migrations/0003_records.sql"),
+];
 /// Those who wait longer than the disk takes to sync are few; this bounds one transaction.
 const BATCHES_MAX: usize = 512;
 /// As the rest of the data folder: nobody but its owner may read it.
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 
 impl Sqlite {
     /// Opens a file, or makes it, and brings it up to this version.
@@ -55,16 +59,7 @@ impl Sqlite {
             Ok(connection)
         };
         let mut connection = open().map_err(|error| failed(&error))?;
-        let version: u32 = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(|error| failed(&error))?;
-        let known = u32::try_from(MIGRATIONS.len()).expect("they are few");
-        if known < version {
-            return Err(failed(&format!(
-                "it has version {version}, and this conflow knows {known}: use a later conflow, \
-                 or a backup of an earlier store"
-            )));
-        }
+        let version = version(&connection, path)?;
         migrate(&mut connection, version).map_err(|error| failed(&error))?;
 
         let reader = Mutex::new(open().map_err(|error| failed(&error))?);
@@ -78,21 +73,7 @@ impl Sqlite {
 
 impl Rows for Sqlite {
     fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
-        let failed = |why: String| RowsError(format!("cannot read {}: {why}", table.name()));
-        let reader = self.reader.lock();
-        let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
-            let select = format!("SELECT account, a, b, body FROM {}", table.name());
-            let mut statement = reader.prepare(&format!("{select} ORDER BY account, a, b"))?;
-            let rows = statement
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-            rows.collect()
-        };
-        let record = |(account, a, b, body): (String, i64, i64, String)| {
-            let account = account.parse().map_err(|_| failed(format!("{account:?}")))?;
-            Ok(Row { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
-        };
-        let rows = rows().map_err(|error| failed(error.to_string()))?;
-        rows.into_iter().map(record).collect()
+        load(&self.reader.lock(), table)
     }
 
     fn commit(&self, writes: Vec<Write>, done: Committed) {
@@ -111,6 +92,45 @@ impl Drop for Sqlite {
             drop(writer.join());
         }
     }
+}
+
+/// The version that this conflow writes.
+pub(super) fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("they are few")
+}
+
+/// The version of a store; one that is too new is refused.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowsError> {
+    let failed = |why: &dyn std::fmt::Display| {
+        RowsError(format!("cannot use the store {}: {why}", path.display()))
+    };
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let (version, known) = (version.map_err(|error| failed(&error))?, known());
+    match version <= known {
+        true => Ok(version),
+        false => Err(failed(&format!(
+            "it has version {version}, and this conflow knows {known}: use a later conflow, or a \
+             backup of an earlier store"
+        ))),
+    }
+}
+
+/// Every row of a table, in the port's order.
+pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<Row>, RowsError> {
+    let failed = |why: String| RowsError(format!("cannot read {}: {why}", table.name()));
+    let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
+        let select = format!("SELECT account, a, b, body FROM {}", table.name());
+        let mut statement = connection.prepare(&format!("{select} ORDER BY account, a, b"))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        rows.collect()
+    };
+    let record = |(account, a, b, body): (String, i64, i64, String)| {
+        let account = account.parse().map_err(|_| failed(format!("{account:?}")))?;
+        Ok(Row { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
+    };
+    let rows = rows().map_err(|error| failed(error.to_string()))?;
+    rows.into_iter().map(record).collect()
 }
 
 fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {

@@ -351,3 +351,85 @@ fn what_waits_is_bounded() {
     leg.tick();
     assert_eq!(leg.over.len(), SENDS_MAX);
 }
+
+const PLAY: AnnouncementKind = AnnouncementKind::Play;
+const SPEAK: AnnouncementKind = AnnouncementKind::Speak;
+const TICK: Duration = Duration::from_millis(20);
+
+#[test]
+fn what_is_played_over_a_call_alone_is_heard_in_place_of_all_else() {
+    let mut leg = Leg::in_room();
+    leg.playout.announce(None, program(&["flow:300x2"])).unwrap();
+    leg.playout.play_over(PLAY, program(&["flow:500x3"]), false, None);
+    assert_eq!(leg.heard(6), "500 500 500 300 300 1000");
+    leg.playout.play_over(PLAY, program(&["flow:500x9"]), false, None);
+    assert_eq!(leg.heard(2), "500 500");
+    leg.playout.play_over(PLAY, program(&["flow:600x9"]), false, None);
+    assert_eq!(leg.heard(1), "600", "it ends the one before");
+    leg.remove();
+    assert_eq!(leg.heard(1), "600", "it is the call's, not the room's");
+    leg.playout.stop_over(SPEAK);
+    assert_eq!(leg.heard(1), "600", "the other kind is stopped apart");
+    leg.playout.stop_over(PLAY);
+    assert_eq!(leg.heard(2), "0 0");
+}
+
+#[test]
+fn what_is_mixed_is_heard_with_what_else_there_is() {
+    let mut leg = Leg::in_room();
+    leg.playout.play_over(PLAY, program(&["flow:500x3"]), true, None);
+    assert_eq!(leg.heard(4), "1500 1500 1500 1000");
+    leg.playout.play_over(PLAY, program(&["flow:500x9"]), true, None);
+    leg.playout.play_over(SPEAK, program(&["flow:200x2"]), true, None);
+    assert_eq!(leg.heard(3), "1700 1700 1500", "a Play and a Speak");
+    leg.playout.announce(None, program(&["flow:300x1"])).unwrap();
+    assert_eq!(leg.heard(2), "800 1500", "with an announcement, in place of the room");
+    leg.remove();
+    assert_eq!(leg.heard(1), "500");
+    leg.playout.play(1, program(&["flow:100x1"]));
+    assert_eq!(leg.heard(2), "600 500");
+    assert_eq!(leg.over, [1]);
+    leg.playout.stop_over(PLAY);
+    assert_eq!(leg.heard(2), "0 0");
+    assert_eq!(leg.tick(), Outgoing::Silence);
+
+    leg.playout.play_over(PLAY, program(&["flow:32000x2"]), true, None);
+    leg.playout.play_over(SPEAK, program(&["flow:32000x2"]), true, None);
+    assert_eq!(leg.heard(1), "32767", "it does not wrap");
+}
+
+#[test]
+fn what_comes_late_leaves_the_rest_as_it_is_and_what_never_comes_is_over() {
+    for mixes in [true, false] {
+        let mut leg = Leg::in_room();
+        leg.playout.play_over(PLAY, program(&["flow:500x2?"]), mixes, Some(TICK));
+        assert_eq!(leg.heard(2), "1000 1000", "mixed: {mixes}");
+        leg.shelf.has_come = true;
+        let heard = if mixes { "1500 1000" } else { "500 1000" };
+        assert_eq!(leg.heard(2), heard, "its length counts from its first sound");
+        leg.playout.play_over(PLAY, program(&["http://nowhere"]), mixes, None);
+        assert_eq!(leg.heard(2), "1000 1000");
+        assert_eq!(leg.tick(), Outgoing::Room, "nothing is added");
+    }
+}
+
+#[test]
+fn what_is_played_over_a_call_is_cut_off_softly_at_its_length() {
+    let (over_and_over, length) = (Sound { what: What::Url("flow:9000x1".into()), times: 0 }, 3);
+    for mixes in [true, false] {
+        let mut leg = Leg::in_room();
+        let program: Program = [over_and_over.clone()].into();
+        leg.playout.play_over(PLAY, program, mixes, Some(length * TICK));
+        let on = if mixes { "10000 10000 10000" } else { "9000 9000 9000" };
+        assert_eq!(leg.heard(5), format!("{on} 1000 1000"));
+        // It begins at once, as sounds do; the way down takes 40 samples.
+        leg.samples.drain(..FRAME);
+        assert!(leg.step() <= 9_000 / 40 + 1_000, "{}", leg.step());
+        leg.playout.play_over(PLAY, [over_and_over.clone()].into(), mixes, None);
+        leg.heard(2);
+        leg.playout.stop_over(PLAY);
+        leg.samples.drain(..2 * FRAME - 1);
+        (0..2).for_each(|_| _ = leg.tick());
+        assert!(leg.step() <= 9_000 / 40 + 1_000, "stopped: {}", leg.step());
+    }
+}

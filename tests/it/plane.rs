@@ -14,8 +14,8 @@ use std::{
 use conflow::{
     ids::{CallId, RoomId},
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, Hears, NoFlow, Order,
-        Report, What,
+        AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
+        Hears, NoFlow, Order, Report, What,
         g711::{FRAME, Law},
         legs::{Legs, NoPort, Session},
         plane::{Done, Loader, Plane, Settings, Ticker},
@@ -254,6 +254,37 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
     phones.iter_mut().for_each(Phone::hear);
     phones[0].check_stream();
 }
+
+#[test]
+fn what_is_played_over_a_call_is_mixed_with_its_room_or_heard_alone_and_by_nobody_else() {
+    let mut bench = Bench::new(settings(2));
+    let mut phones = bench.three(V4);
+    let (call, kind) = (phones[0].call, AnnouncementKind::Play);
+    let over = |mixes| {
+        let program = [What::Url("sound:ring".into()).into()].into();
+        Order::PlayOver { call, kind, mixes, length: None, program }
+    };
+    let mut check = |order, room, ring| {
+        bench.plane.send(order);
+        // Of the tick that is under way, and of those that are on their way here.
+        bench.ticks(4, &mut phones);
+        bench.ticks(15, &mut phones);
+        let rings = |phone: &Phone| {
+            let heard = &phone.heard[phone.heard.len() - 15 * FRAME..];
+            0.02 < amplitude(heard, 8_000, RINGING)
+        };
+        assert_eq!(phones[0].hears(15), room);
+        assert_eq!([0, 1].map(|it| rings(&phones[it])), [ring, false]);
+        phones[0].check_stream();
+    };
+    check(over(true), [false, true, true], true);
+    check(over(false), [false, false, false], true);
+    check(over(true), [false, true, true], true);
+    check(Order::StopOver { call, kind }, [false, true, true], false);
+}
+
+/// Of `sound:ring`.
+const RINGING: f64 = 425.0;
 
 #[test]
 fn reports_reach_the_exchange() {

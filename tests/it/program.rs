@@ -1,5 +1,7 @@
 //! The program itself, as a process: how it starts, what it prints, and how it ends.
 
+mod accounts;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -26,7 +28,7 @@ pub(crate) struct Program {
 }
 
 /// An empty folder but for the flow `default`.
-fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     let home = tempdir().unwrap();
     fs::create_dir(home.path().join("flows")).unwrap();
     fs::write(home.path().join("flows/default.xml"), FLOW).unwrap();
@@ -60,7 +62,7 @@ impl Program {
     }
 
     /// The next line of the log that has these words.
-    fn wait_for(&mut self, words: &str) -> String {
+    pub(crate) fn wait_for(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
             let read = self.log.read_line(&mut line).unwrap();
@@ -72,13 +74,13 @@ impl Program {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// The exit code, the banner, and the whole log.
-    fn end(mut self) -> (Option<i32>, String, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
         let (mut banner, mut log) = (String::new(), mem::take(&mut self.read));
         self.log.read_to_string(&mut log).unwrap();
         self.child.stdout.take().unwrap().read_to_string(&mut banner).unwrap();
@@ -87,11 +89,39 @@ impl Program {
 
     /// The status and the body.
     pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-        let headers = format!("X-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
+        self.request([ID, token], method, path, "", body)
+    }
+
+    /// As above, with more headers: a line each.
+    pub(crate) fn ask_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String) {
+        self.request([ID, token], method, path, headers, body)
+    }
+
+    /// As another account.
+    fn ask_as(&self, id: &str, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request([id, token], method, path, "", body)
+    }
+
+    fn request(
+        &self,
+        [id, token]: [&str; 2],
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String) {
+        let headers = format!("X-Auth-ID: {id}\r\nX-Auth-Token: {token}\r\n{headers}");
         self.send(&headers, method, path, body)
     }
 
-    /// The same, with other headers, each with its end of line.
+    /// With no other headers than these: a line each.
     pub(crate) fn send(
         &self,
         headers: &str,
@@ -233,7 +263,7 @@ fn what_cannot_be_is_told_and_ends_it() {
     check("serve --prot 1", 2, "unexpected argument '--prot'");
     check("serve --drain soon", 2, "write a whole number from 0 to 86400");
     check("serve --config bad.toml", 1, "bad.toml, line 1: http: ");
-    check("serve --config empty.toml", 1, "has no [[account]]");
+    check("serve --config empty.toml --data other", 1, "has no [[account]]");
     check("serve --config none.toml", 1, "cannot read the configuration file none.toml");
     check("serve --http 127.0.0.1:0", 1, "is in use by another conflow");
     let busy = format!("serve --data other --http {}", running.http);

@@ -34,6 +34,7 @@ const FLOORS: &[(u8, &str)] = &[
     (ADAPTERS, "library/web"),
     (ADAPTERS, "media/sim"),
     (ADAPTERS, "media/sip"),
+    (ADAPTERS, "sound/web"),
     (ADAPTERS, "speech"),
     (8, "actor"),
     (9, "api"),

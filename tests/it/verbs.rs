@@ -19,7 +19,12 @@ fn oddities(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<Oddity> {
         Text::Url => "flow:a",
     };
     let tag = verb.tag;
-    let document = format!("<Response><{tag} {attribute}>{text}</{tag}></Response>");
+    // What a branch leads to must be there.
+    let is_branch =
+        verb.attrs.iter().any(|it| it.kind == Kind::Element && attribute.starts_with(it.name));
+    let id = attribute.split('"').nth(1).filter(|_| is_branch);
+    let target = id.map_or_else(String::new, |id| format!("<Hangup id='{id}'/>"));
+    let document = format!("<Response><{tag} {attribute}>{text}</{tag}>{target}</Response>");
     let flow = Flow::parse(&document, dialect).unwrap_or_else(|error| panic!("{tag}: {error}"));
     flow.remarks.into_iter().map(|remark| remark.oddity).collect()
 }

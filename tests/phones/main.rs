@@ -20,3 +20,4 @@ mod registered;
 mod sipp;
 mod speech;
 mod suite;
+mod web;

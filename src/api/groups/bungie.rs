@@ -96,7 +96,7 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
         return Err(WRONG_METHOD);
     }
     let key = header(request, "x-api-key").ok_or(NO_KEY)?;
-    let Some(Holder { account, bearer: Bearer::Application }) = hall.credentials.holder(key) else {
+    let Ok(Holder { account, bearer: Bearer::Application }) = hall.holder(request, key) else {
         return Err(BAD_KEY);
     };
     let group = Which::Id(id.parse().map_err(|_| PARSE)?);
@@ -119,7 +119,8 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
 
 fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     let (scheme, token) = header(request, "authorization")?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| hall.bearer(token.trim())).flatten()
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+    is_bearer.then(|| hall.bearer(request, token.trim()).ok()).flatten()
 }
 
 async fn administer(
@@ -131,6 +132,7 @@ async fn administer(
 ) -> Result<Value, Fault> {
     let (actor, account) = (Some(caller.person), &caller.account);
     let picture = async |ask| hall.picture(account, ask).await.map_err(|it| told(&it));
+    let remove = async |ask| hall.remove(request, account, ask).await.map_err(|it| told(&it));
     match *below {
         ["Banned"] => {
             let picture = picture(Ask::Show(group)).await?;
@@ -143,7 +145,7 @@ async fn administer(
         ["Members", platform, id, "Kick"] => {
             let (rule, reason) = (Rule::BUNGIE, "".into());
             let target = member(platform, id)?;
-            let picture = picture(Ask::Remove { group, actor, target, rule, reason }).await?;
+            let picture = remove(Ask::Remove { group, actor, target, rule, reason }).await?;
             Ok(kicked(hall, &picture))
         }
         ["Members", platform, id, "Ban"] => {
@@ -151,7 +153,7 @@ async fn administer(
             let wish: Ban = parse(request)?;
             let until = wish.until(hall.memberships.now())?;
             let (rule, reason) = (Rule::BUNGIE, wish.comment.unwrap_or_default().into());
-            picture(Ask::Ban { group, actor, target, rule, reason, until }).await?;
+            remove(Ask::Ban { group, actor, target, rule, reason, until }).await?;
             Ok(json!(0))
         }
         ["Members", platform, id, "Unban"] => {
@@ -401,11 +403,11 @@ fn group(picture: &Picture) -> Value {
         "membershipIdCreated": creator, "creationDate": iso(head.created),
         "modificationDate": iso(head.modified), "about": "", "tags": [],
         "memberCount": members.len(), "isPublic": true, "isPublicTopicAdminOnly": false,
-        "motto": "", "allowChat": true, "isDefaultPostPublic": false, "chatSecurity": 0,
+        "primaryAlliedGroupId": "0", "motto": "", "allowChat": true, "isDefaultPostPublic": false, "chatSecurity": 0,
         "locale": "en", "avatarImageIndex": 0, "homepage": 0,
         "membershipOption": match head.door { Door::Reviewed => 0, Door::Open => 1, Door::Closed => 2 },
         "defaultPublicity": 2, "theme": "", "bannerPath": "", "avatarPath": "",
-        "conversationId": "0", "enableInvitationMessagingForAdmins": false,
+        "isAllianceOwner": false, "conversationId": "0", "enableInvitationMessagingForAdmins": false,
         "banExpireDate": null, "remoteGroupId": null,
         "features": {
             "maximumMembers": head.members_max, "maximumMembershipsOfGroupType": 1,

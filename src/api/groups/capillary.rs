@@ -69,7 +69,7 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     let Holder { account, bearer } = sign_in(hall, request).ok_or_else(no_one)?;
     match bearer {
         Bearer::Till(_) => (),
-        Bearer::Application | Bearer::Person { .. } => {
+        Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => {
             let why = "the credentials have no access to user groups".to_owned();
             return Err(Fault(403, 403, why));
         }
@@ -96,7 +96,11 @@ fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
     }
     let pair = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
     let (till, digest) = pair.split_once(':')?;
-    hall.credentials.till(till, digest)
+    let holder = hall.credentials.till(hall.memberships.now(), till, digest);
+    if holder.is_none() {
+        request.guess();
+    }
+    holder
 }
 
 /// `DELETE /v2/userGroup2/{groupId}/leave`
@@ -115,7 +119,7 @@ async fn leave(
         false => Rule::CAPILLARY,
     };
     let ask = Ask::Remove { group, actor: None, target, rule, reason: "".into() };
-    picture(hall, account, ask).await?;
+    hall.remove(request, account, ask).await.map_err(|error| told(&error))?;
     Ok(json!({ "warnings": warnings, "errors": [], "success": true }))
 }
 

@@ -7,23 +7,40 @@ mod limit;
 mod rocketchat;
 mod time;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
-    body::{Body, Bytes},
-    http::{HeaderMap, Method},
+    body::Bytes,
+    http::{HeaderMap, Method, header::UPGRADE},
     response::Response,
 };
 use futures_util::FutureExt;
+use hyper::upgrade::OnUpgrade;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
-use self::limit::Windows;
-use super::{body, failure::Failure, path::Path};
+use self::{
+    kirimin::{signals, sockets::Sockets},
+    limit::Windows,
+};
+use super::{after::After, body, failure::Failure, path::Path};
 use crate::{
     actor::group::{AskError, Memberships},
-    credentials::{Bearer, Credentials, Holder},
-    group::{Ask, Done, Head, Name, Person, PersonId, Picture, Who},
+    credentials::{BadToken, Bearer, Credentials, Holder},
+    group::{
+        Ask, Done, Head, Name, Person, PersonId, Picture, Removed, Which, Who,
+        rule::{LastOwner, Rule},
+    },
     ids::AccountId,
     store::rows::RowsError,
 };
@@ -34,7 +51,13 @@ pub struct Hall {
     credentials: Arc<Credentials>,
     settings: Settings,
     windows: Windows,
+    sockets: Arc<Sockets>,
+    password_checks: Semaphore,
 }
+
+/// Passwords that are checked at a time. Each takes 19 MiB and a processor for a while: more of
+/// them would only be slower, all of them.
+const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// How the dialects behave where their documents and their servers differ.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,8 +68,10 @@ pub struct Settings {
     pub is_bungie_superset: bool,
     /// `rocketchat.kick_body`: without `group`, as the server has it.
     pub is_rocketchat_bare: bool,
-    /// The status of Kirimin's owner error is 404, as its server has it.
+    /// `kirimin.signals`: the target first, and before the answer, as its server has it.
     pub is_kirimin_server: bool,
+    /// `kirimin.owner_error`: 404, as its server has it.
+    pub is_kirimin_owner_404: bool,
     /// A Capillary group stays active when its primary member leaves.
     pub is_capillary_kept_active: bool,
     /// The vendors' rate limits are off.
@@ -64,8 +89,8 @@ pub(super) enum Vendor {
 
 impl Vendor {
     /// By the path. Rocket.Chat shares its first segments with the voice API, whose third one is
-    /// `Account`.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    /// `Account`; Kirimin's socket is at the root, where nothing else is.
+    pub(super) fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
         let path = Path::split(path)?;
         match *path.segments() {
             [first, ..] if first.eq_ignore_ascii_case("platform") => Some(Self::Bungie),
@@ -73,7 +98,8 @@ impl Vendor {
                 Some(Self::RocketChat)
             }
             ["api", "v1", third, ..] if third.starts_with("groups.") => Some(Self::RocketChat),
-            ["x", ..] => Some(Self::Kirimin),
+            ["x", ..] | ["invite", _] | ["socket"] => Some(Self::Kirimin),
+            [] if headers.contains_key(UPGRADE) => Some(Self::Kirimin),
             ["v2", "userGroup2", ..] | ["v2", "organization", "userGroup2", ..] => {
                 Some(Self::Capillary)
             }
@@ -92,6 +118,19 @@ struct Request<'a> {
     body: Result<Bytes, Failure>,
     peer: IpAddr,
     now: std::time::Instant,
+    /// The connection itself, when nothing more is asked on it.
+    upgrade: Option<OnUpgrade>,
+    /// What is to be done when the answer has left.
+    after: Mutex<Option<After>>,
+    /// Wrong credentials have been shown.
+    has_guessed: AtomicBool,
+}
+
+impl Request<'_> {
+    /// Whoever has sent it shows credentials that are nobody's.
+    fn guess(&self) {
+        self.has_guessed.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Hall {
@@ -101,26 +140,40 @@ impl Hall {
         credentials: Arc<Credentials>,
         settings: Settings,
     ) -> Self {
-        Self { memberships, credentials, settings, windows: Windows::default() }
+        Self {
+            memberships,
+            credentials,
+            settings,
+            windows: Windows::default(),
+            sockets: Arc::default(),
+            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+        }
+    }
+
+    /// Ends the sockets.
+    pub(super) fn close(&self) {
+        self.sockets.close();
     }
 
     pub(super) async fn answer(
         &self,
         vendor: Vendor,
-        query: Option<&str>,
-        path: &str,
         visit: super::Visit<'_>,
+        upgrade: Option<OnUpgrade>,
     ) -> Response {
-        let super::Visit { now, peer, method, headers, body, .. } = visit;
+        let super::Visit { now, peer, method, path, query, headers, body, .. } = visit;
         let segments = Path::split(path).map(|it| it.segments().iter().map(decode).collect());
         let request = Request {
             method,
             path: segments.unwrap_or_default(),
-            query: pairs(query.unwrap_or_default()),
+            query: pairs(query),
             headers,
-            body: read(body).await,
+            body: body::read(body).await,
             peer,
             now,
+            upgrade,
+            after: Mutex::default(),
+            has_guessed: AtomicBool::new(false),
         };
         let answer = async {
             match vendor {
@@ -130,12 +183,17 @@ impl Hall {
                 Vendor::Capillary => capillary::answer(self, &request).await,
             }
         };
-        AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| match vendor {
+        let answered = AssertUnwindSafe(answer).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| match vendor {
             Vendor::Bungie => bungie::crash(self),
             Vendor::RocketChat => rocketchat::crash(),
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
-        })
+        });
+        if let Some(after) = request.after.into_inner() {
+            response.extensions_mut().insert(after);
+        }
+        response
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {
@@ -164,23 +222,67 @@ impl Hall {
         }
     }
 
+    /// Takes somebody out, and tells the sockets: before the answer, or when it has left. It is
+    /// done to its end even if the caller hangs up meanwhile.
+    async fn remove(
+        &self,
+        request: &Request<'_>,
+        account: &AccountId,
+        ask: Ask,
+    ) -> Result<Picture, AskError> {
+        let (memberships, sockets) = (self.memberships.clone(), self.sockets.clone());
+        let (account, is_server) = (account.clone(), self.settings.is_kirimin_server);
+        let removal = tokio::spawn(async move {
+            let (actor, group, rule) = parts(&ask);
+            // When a group ends, its members are told, who are none any more by then.
+            let before = match rule.last_owner {
+                LastOwner::Closes => {
+                    let before = show(&memberships, &account, group.clone()).await?;
+                    before.group.members.into_keys().collect()
+                }
+                LastOwner::Stays | LastOwner::Goes => Vec::new(),
+            };
+            let Done::Removed(removed) = memberships.ask(&account, ask).await? else {
+                unreachable!("the machine answers a removal with what was removed");
+            };
+            let signals = signals::of_removal(is_server, actor, &removed, &before);
+            let after = After::new(move || sockets.send_all(signals));
+            let Removed { picture, .. } = *removed;
+            // Dropped is done.
+            Ok((picture, (!is_server).then_some(after)))
+        });
+        let (picture, after) = removal.await.unwrap_or(Err(AskError::Failed))?;
+        *request.after.lock() = after;
+        Ok(picture)
+    }
+
     /// Whose token it is, if it is a person's, and whether he may administer with it.
-    fn bearer(&self, token: &str) -> Option<Caller> {
-        let Holder { account, bearer } = self.credentials.holder(token)?;
+    fn bearer(&self, request: &Request<'_>, token: &str) -> Result<Caller, BadToken> {
+        let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
             Bearer::Person { id, is_admin_scope } => {
-                Some(Caller { account, person: PersonId(id), is_admin_scope })
+                Ok(Caller { account, person: PersonId(id), is_admin_scope })
             }
-            Bearer::Application | Bearer::Till(_) => None,
+            Bearer::Application | Bearer::Till(_) | Bearer::Grant { .. } => Err(BadToken::Unknown),
         }
     }
 
-    /// The person of this name, or e-mail address; nobody, if two accounts have one.
-    async fn find_anywhere(&self, name: &str) -> Option<(AccountId, Person)> {
+    /// Whose token it is.
+    fn holder(&self, request: &Request<'_>, token: &str) -> Result<Holder, BadToken> {
+        let holder = self.credentials.holder(self.memberships.now(), token);
+        if holder == Err(BadToken::Unknown) {
+            request.guess();
+        }
+        holder
+    }
+
+    /// The person of one of these names; nobody, if two accounts have one.
+    async fn find_anywhere(&self, names: &[Name]) -> Option<(AccountId, Person)> {
         let mut found = None;
         for account in self.memberships.accounts() {
-            for name in [Name::username(name), Name::email(name)] {
-                let Ok(person) = self.person(&account, Who::Name(name)).await else { continue };
+            for name in names {
+                let who = Who::Name(name.clone());
+                let Ok(person) = self.person(&account, who).await else { continue };
                 match found {
                     Some(_) => return None,
                     None => found = Some((account.clone(), person)),
@@ -191,11 +293,25 @@ impl Hall {
         found
     }
 
-    /// Off the threads that serve everybody else: it takes long on purpose.
-    async fn is_password(&self, person: Option<u64>, text: &str) -> bool {
-        let (credentials, text) = (self.credentials.clone(), text.to_owned());
-        let check = tokio::task::spawn_blocking(move || credentials.is_password(person, &text));
-        check.await.unwrap_or(false)
+    /// Whose password it is. Off the threads that serve everybody else: it takes long on purpose,
+    /// and as long for names of nobody.
+    async fn log_in(
+        &self,
+        request: &Request<'_>,
+        names: &[Name],
+        password: &str,
+    ) -> Option<(AccountId, Person)> {
+        let found = self.find_anywhere(names).await;
+        let id = found.as_ref().map(|(_, person)| person.id.0);
+        let place = self.password_checks.acquire().await;
+        let (credentials, text) = (self.credentials.clone(), password.to_owned());
+        let check = tokio::task::spawn_blocking(move || credentials.is_password(id, &text));
+        let is_his = check.await.unwrap_or(false);
+        drop(place);
+        if !is_his {
+            request.guess();
+        }
+        found.filter(|_| is_his)
     }
 
     fn head(&self, name: &str, creator: Option<PersonId>, members_max: u32) -> Head {
@@ -237,8 +353,26 @@ fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
     request.headers.get(name)?.to_str().ok()
 }
 
-async fn read(body: Body) -> Result<Bytes, Failure> {
-    body::read(body).await
+async fn show(
+    memberships: &Memberships,
+    account: &AccountId,
+    group: Which,
+) -> Result<Picture, AskError> {
+    let Done::Group(picture) = memberships.ask(account, Ask::Show(group)).await? else {
+        unreachable!("the machine answers a look at a group with the group");
+    };
+    Ok(*picture)
+}
+
+/// Who takes somebody out of which group, by which rule.
+fn parts(ask: &Ask) -> (Option<PersonId>, &Which, &Rule) {
+    if let Ask::Leave { actor, group, rule } = ask {
+        return (Some(*actor), group, rule);
+    }
+    let (Ask::Remove { actor, group, rule, .. } | Ask::Ban { actor, group, rule, .. }) = ask else {
+        unreachable!("nothing else takes somebody out");
+    };
+    (*actor, group, rule)
 }
 
 fn decode(segment: &&str) -> String {

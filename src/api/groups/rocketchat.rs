@@ -14,7 +14,7 @@ use crate::{
     api::reply,
     credentials::{Bearer, Holder},
     group::{
-        Ask, Name, Permission, Person, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule,
+        Ask, At, Name, Permission, Person, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule,
     },
     ids::AccountId,
 };
@@ -26,6 +26,8 @@ struct Fault(u16, &'static str, String, Option<&'static str>);
 const LIMIT: limit::Limit = limit::Limit { requests: 10, window: Duration::from_millis(60_000) };
 /// A page, where none is asked for (contract 2.4).
 const PAGE: usize = 50;
+/// How long a login is good: 90 days, as the server has it by default.
+const LOGIN_MS: u64 = 90 * 86_400_000;
 const LOGIN: &str = "You must be logged in to do this.";
 
 /// Answered with or without a login.
@@ -113,7 +115,7 @@ async fn serve(hall: &Hall, request: &Request<'_>, limits: &mut Limits) -> Resul
     count(hall, request, name, limits)?;
     let Some(caller) = caller else {
         return match name {
-            "login" => login(hall, &fields).await,
+            "login" => login(hall, request, &fields).await,
             _ => Ok(json!({ "version": "8.0", "info": { "version": "8.0.0" } })),
         };
     };
@@ -126,8 +128,8 @@ async fn serve(hall: &Hall, request: &Request<'_>, limits: &mut Limits) -> Resul
         "groups.info" => Ok(json!({ "group": describe(&desk.room().await?, false) })),
         "groups.members" => desk.members().await,
         "groups.invite" => desk.invite().await,
-        "groups.kick" => desk.kick().await,
-        "groups.leave" => desk.leave().await,
+        "groups.kick" => desk.kick(request).await,
+        "groups.leave" => desk.leave(request).await,
         "groups.addOwner" => desk.set_rank(Rank::Owner).await,
         "groups.addModerator" => desk.set_rank(Rank::Admin).await,
         _ => desk.set_rank(Rank::Member).await,
@@ -140,7 +142,7 @@ fn signed_out(text: &str) -> Fault {
 
 fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
-    hall.bearer(token).filter(|it| it.person.to_string() == user)
+    hall.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
 }
 
 fn count(hall: &Hall, request: &Request<'_>, name: &str, limits: &mut Limits) -> Result<(), Fault> {
@@ -199,20 +201,21 @@ fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), Fault> {
     }
 }
 
-async fn login(hall: &Hall, fields: &BTreeMap<String, Value>) -> Result<Value, Fault> {
+async fn login(
+    hall: &Hall,
+    request: &Request<'_>,
+    fields: &BTreeMap<String, Value>,
+) -> Result<Value, Fault> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let wrong = || signed_out("Unauthorized");
     let holder = match text("resume") {
-        Some(token) => hall.credentials.holder(token).ok_or_else(wrong)?,
+        Some(token) => hall.holder(request, token).map_err(|_| wrong())?,
         None => {
             let name = ["user", "username", "email"].iter().find_map(|it| text(it));
             let (name, password) = name.zip(text("password")).ok_or_else(wrong)?;
-            let found = hall.find_anywhere(name).await;
-            let id = found.as_ref().map(|(_, person)| person.id.0);
-            if !hall.is_password(id, password).await {
-                return Err(wrong());
-            }
-            let (account, person) = found.ok_or_else(wrong)?;
+            let names = [Name::username(name), Name::email(name)];
+            let (account, person) =
+                hall.log_in(request, &names, password).await.ok_or_else(wrong)?;
             let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
             Holder { account, bearer }
         }
@@ -224,7 +227,8 @@ async fn login(hall: &Hall, fields: &BTreeMap<String, Value>) -> Result<Value, F
         Some(token) => token.to_owned(),
         None => {
             let (done, told) = durable();
-            let token = hall.credentials.issue(holder, done).map_err(|_| broken())?;
+            let until = At(hall.memberships.now().0 + LOGIN_MS);
+            let token = hall.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
             told.await.map_err(|_| broken())?.map_err(|_| broken())?;
             token
         }
@@ -292,23 +296,25 @@ impl Desk<'_> {
     }
 
     /// `POST groups.kick`
-    async fn kick(&self) -> Result<Value, Fault> {
+    async fn kick(&self, request: &Request<'_>) -> Result<Value, Fault> {
         let group = self.which()?;
         // The room comes before the user (contract 2.2).
         self.picture(Ask::Show(group.clone()), "").await?;
         let (actor, target) = (Some(self.caller.person), self.target()?);
         let (rule, reason) = (Rule::ROCKET_CHAT, "".into());
         let ask = Ask::Remove { group, actor, target, rule, reason };
-        let picture = self.picture(ask, "removeUserFromRoom").await?;
+        let removed = self.hall.remove(request, self.account(), ask).await;
+        let picture = removed.map_err(|error| told(&error, "removeUserFromRoom"))?;
         Ok(match self.hall.settings.is_rocketchat_bare {
             true => json!({}),
             false => json!({ "group": describe(&picture, true) }),
         })
     }
 
-    async fn leave(&self) -> Result<Value, Fault> {
+    async fn leave(&self, request: &Request<'_>) -> Result<Value, Fault> {
         let (group, actor, rule) = (self.which()?, self.caller.person, Rule::ROCKET_CHAT);
-        let left = self.hall.picture(self.account(), Ask::Leave { group, actor, rule }).await;
+        let ask = Ask::Leave { group, actor, rule };
+        let left = self.hall.remove(request, self.account(), ask).await;
         match left {
             Ok(_) => Ok(json!({})),
             Err(AskError::Refused(Refusal::ActorNotMember)) => {
@@ -418,7 +424,8 @@ impl Desk<'_> {
 
     async fn logout(&self, request: &Request<'_>) -> Result<Value, Fault> {
         let (done, told) = durable();
-        self.hall.credentials.revoke(header(request, "x-auth-token").unwrap_or_default(), done);
+        let token = header(request, "x-auth-token").unwrap_or_default();
+        self.hall.credentials.revoke(token, done);
         told.await.map_err(|_| broken())?.map_err(|_| broken())?;
         let data = json!({ "message": "You've been logged out!" });
         Ok(json!({ "status": "success", "data": data }))
@@ -467,18 +474,28 @@ fn told(error: &AskError, method: &'static str) -> Fault {
 fn describe(picture: &Picture, is_kick: bool) -> Value {
     let head = &picture.group.head;
     let creator = head.creator.and_then(|it| picture.people.get(&it));
-    let mut group = json!({
-        "_id": head.id.to_string(), "name": head.name, "t": "p", "msgs": 0,
-        "u": creator.map(|it| json!({ "_id": it.id.to_string(), "username": it.username })),
-        "ts": iso(head.created), "ro": false, "sysMes": true, "_updatedAt": iso(head.modified),
-    });
+    let mut group = json!({ "_id": head.id.to_string(), "name": head.name });
+    if !is_kick {
+        group["fname"] = (*head.name).into();
+    }
+    group["t"] = "p".into();
     if is_kick {
         let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
         group["usernames"] = people.map(|it| it.username.to_string()).collect();
-    } else {
-        group["fname"] = (*head.name).into();
+    }
+    group["msgs"] = 0.into();
+    if !is_kick {
         group["usersCount"] = picture.group.members.len().into();
+    }
+    group["u"] = json!(creator.map(|it| json!({
+        "_id": it.id.to_string(), "username": it.username,
+    })));
+    if !is_kick {
         group["customFields"] = json!({});
     }
+    group["ts"] = iso(head.created).into();
+    group["ro"] = false.into();
+    group["sysMes"] = true.into();
+    group["_updatedAt"] = iso(head.modified).into();
     group
 }

@@ -53,7 +53,7 @@ pub(super) fn serve(
         }
     };
     let (journal, account) = (asker.desk.journal.clone(), asker.account.clone());
-    let more = journal.more(&account).ok_or(Failure::NoAccount)?;
+    let more = journal.more(&account);
     let closing = asker.desk.closing.subscribe();
     let beat = Instant::now() + KEEP_ALIVE;
     let mut reader = Reader { journal, account, filter, cursor, more, closing, beat };
@@ -139,7 +139,6 @@ impl Reader {
     /// What there is, and whether that is all for now.
     fn read(&mut self) -> (String, bool) {
         let page = self.journal.read(&self.account, self.cursor, &self.filter, EVENTS_MAX);
-        let Some(page) = page else { return (String::new(), true) };
         self.cursor = page.cursor;
         let mut text = String::new();
         if let Some(Gap { missed }) = page.gap {

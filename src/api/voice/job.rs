@@ -10,11 +10,13 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use serde::Serialize;
-use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
 use uuid::Uuid;
 
-use super::{Asker, perform, place::Place};
+use super::{Asker, params::Params, perform, place::Place};
 use crate::{
     actor::house::AskError,
     api::{ANSWER_WAIT_MAX, Desk, failure::Failure, reply},
@@ -22,7 +24,6 @@ use crate::{
     callback::Callback,
     delivery::{Lane, Owner},
     fetch::Target,
-    flow::Method,
     ids::{AccountId, CallId, Dialect},
     signature::Field,
     store::{Repeat, RequestKey, Stored},
@@ -52,24 +53,29 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Where the answer is to go, if the client does not wait for it.
 ///
-/// Plivo alone; and a recording's `callback_url` is another one.
-pub(super) fn callback(dialect: Dialect, body: &[u8]) -> Result<Option<Hook>, Failure> {
-    // Most bodies have none, and need not be read for it.
-    let name = b"\"callback_url\"";
-    let may_have = body.windows(name.len()).any(|it| it == name);
-    if dialect != Dialect::Plivo || !may_have {
+/// Plivo alone: in the body, or in the query of a GET. A recording's `callback_url` is another one.
+pub(super) fn callback(
+    dialect: Dialect,
+    method: &HttpMethod,
+    query: &str,
+    body: &[u8],
+) -> Result<Option<Hook>, Failure> {
+    if dialect != Dialect::Plivo {
         return Ok(None);
     }
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return Ok(None) };
-    let Some(url) = body.get("callback_url").and_then(Value::as_str) else { return Ok(None) };
-    if let Err(error) = Target::parse(url) {
-        return Err(Failure::Bad(format!("callback_url: {error}")));
+    if *method == HttpMethod::GET {
+        return Params::of_query(query).hook("callback");
     }
-    let method = match body.get("callback_method").and_then(Value::as_str) {
-        Some(method) if method.eq_ignore_ascii_case("get") => Method::Get,
-        Some(_) | None => Method::Post,
-    };
-    Ok(Some(Hook { url: url.into(), method }))
+    // Most bodies have none, and need not be read for it.
+    let name = b"\"callback_url\"";
+    if !body.windows(name.len()).any(|it| it == name) {
+        return Ok(None);
+    }
+    match serde_json::from_slice(body) {
+        Ok(body) => Params::of(body).hook("callback"),
+        // What is wrong with it is told by whoever reads it.
+        Err(_) => Ok(None),
+    }
 }
 
 impl Job {
@@ -126,7 +132,13 @@ impl Job {
             match stored.status {
                 // Nothing has happened.
                 429 | 503 => repeats_.forget(&request_),
-                _ => repeats_.done(Instant::now().into_std(), &request_, stored.clone()),
+                _ => {
+                    let (tell, told) = oneshot::channel();
+                    let kept = Box::new(move |written| drop(tell.send(written)));
+                    repeats_.done(Instant::now().into_std(), &request_, stored.clone(), kept);
+                    // What is done is done, and answered, even if that cannot be kept.
+                    drop(told.await);
+                }
             }
             stored
         });

@@ -10,6 +10,7 @@ mod members;
 mod params;
 mod place;
 pub(super) mod plivo;
+mod remarks;
 mod rooms;
 pub(super) mod vobiz;
 
@@ -62,7 +63,7 @@ pub(super) async fn answer(
     if *visit.method == Method::OPTIONS {
         return Ok(reply::options(place.allow()));
     }
-    let account = auth::admit(desk, site.auth_id, &visit)?;
+    let account = &auth::admit(desk, site.auth_id, &visit)?;
     let limit = desk.requests.as_ref();
     let check = limit.map_or(Ok(()), |limit| limit.take(visit.now, account));
     check.map_err(|wait| Failure::TooFast { wait })?;
@@ -84,16 +85,18 @@ pub(super) async fn answer(
         headers: headers.clone(),
         body: body.clone(),
     };
-    if *method == Method::POST || *method == Method::DELETE {
-        // A recording's callback is told of the recording.
-        let is_record =
-            matches!(endpoint, Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record);
-        if !is_record && let Some(hook) = job::callback(site.dialect, &body)? {
-            return Ok(job(site).answer_later(hook));
-        }
-        if let Some(key) = headers.get("idempotency-key") {
-            return job(site).answer_once(key).await;
-        }
+    // A recording's callback is told of the recording, and a stream of events has no end.
+    let answers_itself = matches!(
+        endpoint,
+        Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record | Endpoint::Events
+    );
+    if !answers_itself && let Some(hook) = job::callback(site.dialect, method, query, &body)? {
+        return Ok(job(site).answer_later(hook));
+    }
+    if (*method == Method::POST || *method == Method::DELETE)
+        && let Some(key) = headers.get("idempotency-key")
+    {
+        return job(site).answer_once(key).await;
     }
     let asker = Asker { desk, dialect: site.dialect, api_id, account };
     perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await

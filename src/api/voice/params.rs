@@ -21,6 +21,10 @@ impl Params {
         body::parse(headers, bytes).map(Self)
     }
 
+    pub(super) fn of(values: Map<String, Value>) -> Self {
+        Self(values)
+    }
+
     pub(super) fn of_query(query: &str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes());
         Self(pairs.map(|(name, value)| (name.into(), Value::String(value.into()))).collect())
@@ -118,8 +122,8 @@ impl Params {
         Ok(Some(Hook { url: Arc::from(url), method }))
     }
 
-    /// Those of some names that are there.
-    pub(super) fn present<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
-        names.iter().copied().filter(|name| self.0.contains_key(*name)).collect()
+    /// The names that are there.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 }

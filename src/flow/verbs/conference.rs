@@ -23,8 +23,9 @@ verb! {
     /// Puts the call into the room that its text names, and holds the flow there for as long as
     /// the call is in it.
     ///
-    /// However the call gets out, if it is still up the flow goes on: with the answer of
-    /// `action`, if there is one, else at the next element.
+    /// However the call gets out, if it is still up the flow goes on: at the element that the
+    /// branch for that names (`onKick`, …), else with the answer of `action`, if there is one,
+    /// else at the next element.
     ///
     /// ```xml
     /// <Response>
@@ -114,6 +115,25 @@ verb! {
         "transcriptionUrl" [Kind::Web], like "https://example.com/text": "nothing is transcribed";
         /// How the transcription is told.
         "transcriptionMethod" [METHOD] or "POST", like "GET": "nothing is transcribed";
+    }
+
+    branches {
+        /// Where this call goes on when it was kicked: the id of an element further on.
+        "onKick", like "kicked";
+        /// … when the room has ended because somebody else left, or the engine shuts down.
+        "onEnd", like "goodbye";
+        /// … when the room's time is up.
+        "onTimeUp", like "goodbye";
+        /// … when all others have left.
+        "onAlone", like "goodbye";
+        /// … when it has pressed `*` with `hangupOnStar`.
+        "onStar", like "menu";
+        /// … when the room is full.
+        "onFull", like "later";
+        /// … when it may not come in: it is banned, or not a member of the room's group.
+        "onBan", like "sorry";
+        /// … when the document of `action` cannot be had. Without it, that ends the call.
+        "onError", like "sorry";
     }
 }
 

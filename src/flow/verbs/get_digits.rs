@@ -62,6 +62,11 @@ verb! {
         like "https://example.com/wrong.mp3";
     /// False keeps the keys out of logs and traces.
     logs: bool = "log" [Kind::Bool] or true, like "false";
+
+    branches {
+        /// Where it goes on when the document of `action` cannot be had; without it, the call ends.
+        "onError", like "sorry";
+    }
 }
 
 impl GetDigits {

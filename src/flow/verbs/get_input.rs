@@ -67,6 +67,12 @@ macro_rules! input {
                 /// Leaves out rude words.
                 "profanityFilter" [Kind::Bool] or false, like "true": "no speech is heard";
             }
+
+            branches {
+                /// Where it goes on when the document of `action` cannot be had; without it, the
+                /// call ends.
+                "onError", like "sorry";
+            }
         }
 
         impl $name {

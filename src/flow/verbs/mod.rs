@@ -253,7 +253,8 @@ impl Reading<'_, '_> {
     fn check_parts(&mut self) -> Result<(), FlowError> {
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
-            Reading { dialect: self.dialect, info, element, remarks: self.remarks }.survey()?;
+            let (dialect, remarks) = (self.dialect, &mut *self.remarks);
+            Reading { dialect, info, element, is_top: false, remarks }.survey()?;
         }
         Ok(())
     }
@@ -284,7 +285,8 @@ macro_rules! verbs {
                 $(
                     if element.tag == $verb::INFO.tag {
                         let info = const { &$verb::INFO };
-                        let mut reading = Reading { dialect, info, element, remarks };
+                        let is_top = parent.tag == RESPONSE.tag;
+                        let mut reading = Reading { dialect, info, element, is_top, remarks };
                         reading.remark_verb();
                         reading.survey()?;
                         return $verb::parse(&mut reading).map(Self::$verb);

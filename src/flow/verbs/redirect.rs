@@ -28,6 +28,11 @@ verb! {
 
     /// How the document is asked for.
     method: Method = "method" [METHOD] or "POST", like "GET";
+
+    branches {
+        /// Where it goes on when the document cannot be had; without it, the call ends.
+        "onError", like "sorry";
+    }
 }
 
 impl Redirect {

@@ -1,11 +1,11 @@
 //! What a tick thread is told: the orders of the media port and of signalling, made ready for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{leg::Leg, score::Score};
 use crate::{
     ids::{CallId, RoomId},
-    media::{Address, legs::Session},
+    media::{Address, AnnouncementKind, legs::Session},
 };
 
 /// What comes into a thread's queue.
@@ -58,14 +58,25 @@ pub(super) enum Deed {
         room: RoomId,
         on: bool,
     },
-    /// Something is heard over this room (None: wherever the leg is), or no longer.
+    /// Something is heard over this room, or no longer.
     Over {
-        room: Option<RoomId>,
+        room: RoomId,
         sound: Over,
+    },
+    /// `PlayOver`.
+    PlayOver {
+        kind: AnnouncementKind,
+        mixes: bool,
+        length: Option<Duration>,
+        score: Score,
+    },
+    /// `StopOver`.
+    StopOver {
+        kind: AnnouncementKind,
     },
 }
 
-/// What is heard over all else but keys.
+/// What is heard over a room.
 #[derive(Clone, Debug)]
 pub(super) enum Over {
     Announce {

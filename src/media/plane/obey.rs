@@ -66,8 +66,13 @@ impl<W: Wire> Shard<W> {
                     self.flag(at, |flags| flags.deaf = on);
                 }
             }
+            Deed::PlayOver { kind, mixes, length, score } => {
+                leg.playout.play_over(kind, Arc::clone(&score.program), mixes, length);
+                leg.scores.play_over(kind, score);
+            }
+            Deed::StopOver { kind } => leg.playout.stop_over(kind),
             Deed::Over { room, sound } => {
-                if room.is_none_or(|room| self.is_in(at, room)) {
+                if self.is_in(at, room) {
                     let tones = &self.bench.tones;
                     self.legs[at].iter_mut().for_each(|leg| leg.hear(sound.clone(), tones));
                 }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     ids::CallId,
     media::{
-        Program, What,
+        AnnouncementKind, Program, What,
         cursor::{Found, Sounds},
         playout,
         tone::Tones,
@@ -59,6 +59,8 @@ pub(super) struct Scores {
     played: Option<Score>,
     waiting: Option<Score>,
     announced: VecDeque<Score>,
+    /// A Play and a Speak.
+    over: [Option<Score>; 2],
 }
 
 /// A leg's scores, and the sounds that are always there.
@@ -106,7 +108,8 @@ impl Studio {
             let loaded = match loaded {
                 Ok(samples) => Some(samples),
                 Err(complaint) => {
-                    tracing::warn!(sound = name_of(&what), complaint, "a sound cannot be played");
+                    let sound = name_of(&what);
+                    tracing::warn!(%call, sound, complaint, "a sound cannot be played");
                     // Words that nobody can read are not passed over in silence.
                     let is_speech = matches!(what, What::Speech { .. });
                     is_speech.then(|| tones.of(&What::Beep(1)).cloned()).flatten()
@@ -125,12 +128,16 @@ impl fmt::Debug for Studio {
     }
 }
 
-/// For the log: no words of a caller's flow.
+/// For the log: no words of a caller's flow, and no secrets of a URL. Which URL, the complaint
+/// tells.
 fn name_of(what: &What) -> &str {
     match what {
         What::Beep(_) => "beep",
         What::Silence(_) => "silence",
-        What::Url(url) => url,
+        What::Url(url) => match url.split_once("://") {
+            Some((scheme, _)) => scheme,
+            None => url,
+        },
         What::Speech { language, .. } => language,
     }
 }
@@ -143,6 +150,15 @@ impl Scores {
     /// What was played is over, and this is heard while it waits.
     pub(super) fn wait(&mut self, score: Option<Score>) {
         (self.played, self.waiting) = (None, score);
+    }
+
+    /// Over all else.
+    pub(super) fn play_over(&mut self, kind: AnnouncementKind, score: Score) {
+        let [play, speak] = &mut self.over;
+        match kind {
+            AnnouncementKind::Play => *play = Some(score),
+            AnnouncementKind::Speak => *speak = Some(score),
+        }
     }
 
     /// As many are kept as can wait.
@@ -160,7 +176,8 @@ impl Scores {
     }
 
     fn find(&self, what: &What) -> Option<&Slot> {
-        let scores = self.announced.iter().chain(&self.played).chain(&self.waiting);
+        let over = self.over.iter().flatten();
+        let scores = over.chain(&self.announced).chain(&self.played).chain(&self.waiting);
         scores.flat_map(|score| score.slots.iter()).find(|slot| slot.what == *what)
     }
 }

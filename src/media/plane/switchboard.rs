@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{CallId, RoomId},
-    media::{Address, AnnouncementKind, Hears, Order, legs::LegSummary},
+    media::{Hears, Order, legs::LegSummary},
 };
 
 /// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
@@ -90,18 +90,16 @@ impl<W: Wire> Switchboard<W> {
             }
             // Calls are made by signalling; until then there is no leg.
             Order::Dial { .. } => (),
-            Order::PlayOver { call, kind, mixes, program } => {
+            Order::PlayOver { call, kind, mixes, length, program } => {
                 if self.is_known(call) {
-                    if mixes {
-                        tracing::debug!(%call, "what is played over a call is heard alone so far");
-                    }
-                    self.hush_over(call, kind);
                     let score = self.studio.score(call, &program);
-                    let sound = Over::Announce { address: Some(over(kind)), score };
-                    self.one(call, Deed::Over { room: None, sound }, Concern::Nothing);
+                    let deed = Deed::PlayOver { kind, mixes, length, score };
+                    self.one(call, deed, Concern::Any);
                 }
             }
-            Order::StopOver { call, kind } => self.hush_over(call, kind),
+            Order::StopOver { call, kind } => {
+                self.one(call, Deed::StopOver { kind }, Concern::Any);
+            }
             Order::SendDigits { call, number, digits } => {
                 self.one(call, Deed::SendDigits { number, digits }, Concern::Nothing);
             }
@@ -120,22 +118,16 @@ impl<W: Wire> Switchboard<W> {
                 if let [first, ..] = calls[..] {
                     let score = self.studio.score(first, &program);
                     let sound = Over::Announce { address, score };
-                    self.many(room, calls, Deed::Over { room: Some(room), sound });
+                    self.many(room, calls, Deed::Over { room, sound });
                 }
             }
             Order::Hush { room, calls, address } => {
-                self.many(room, calls, Deed::Over { room: Some(room), sound: Over::Hush(address) });
+                self.many(room, calls, Deed::Over { room, sound: Over::Hush(address) });
             }
             Order::RelayDigit { room, calls, digit } => {
-                self.many(room, calls, Deed::Over { room: Some(room), sound: Over::Relay(digit) });
+                self.many(room, calls, Deed::Over { room, sound: Over::Relay(digit) });
             }
         }
-    }
-
-    fn hush_over(&self, call: CallId, kind: AnnouncementKind) {
-        let sound = Over::Hush(over(kind));
-        let concern = Concern::Only(Mark::of_call(call));
-        self.one(call, Deed::Over { room: None, sound }, concern);
     }
 
     /// For one leg, wherever it is.
@@ -215,11 +207,6 @@ impl<W: Wire> Switchboard<W> {
     fn calls_of(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, Entry>> {
         self.calls[call.0.as_u128() as usize % SHARDS].lock()
     }
-}
-
-/// What is played over a call is known by an address that no room gives.
-fn over(kind: AnnouncementKind) -> Arc<Address> {
-    Arc::new(Address { kind, members: Some(Vec::new()) })
 }
 
 impl<W> fmt::Debug for Switchboard<W> {

@@ -146,11 +146,11 @@ impl Phone {
             Order::Dial { .. } | Order::Mute { .. } => {}
             // Its sounds are always at hand.
             Order::Prepare { .. } => {}
-            Order::PlayOver { kind, program, .. } => {
+            Order::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
                 let piece = Piece::over(None, Some(address), Score::Program(Arc::clone(program)));
-                self.play(now, settings, piece);
+                self.play(now, settings, piece.cut(length.map(millis)));
             }
             Order::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
             Order::Play { number, program, .. } => {

@@ -46,6 +46,9 @@ pub(super) struct Piece {
     score: Score,
     /// Reported when it is over.
     number: Option<u32>,
+    /// It is cut off so long after its beginning.
+    length: Option<u32>,
+    ends_at: Option<u32>,
     /// It goes with the room.
     pub(super) room: Option<RoomId>,
     /// By this it can be taken back.
@@ -73,8 +76,15 @@ impl Piece {
         Self { room, address, ..Self::new(Layer::Announced, score) }
     }
 
+    /// The same, but no longer than so many milliseconds.
+    pub(super) fn cut(self, length: Option<u32>) -> Self {
+        Self { length, ..self }
+    }
+
     fn new(layer: Layer, score: Score) -> Self {
-        Self { layer, score, number: None, room: None, address: None, at: Position::default() }
+        let (length, ends_at) = (None, None);
+        let at = Position::default();
+        Self { layer, score, number: None, length, ends_at, room: None, address: None, at }
     }
 }
 
@@ -129,7 +139,7 @@ impl Sounds {
             if piece.at.until != Some(now) {
                 continue;
             }
-            let goes_on = piece.advance(settings);
+            let goes_on = piece.ends_at != Some(now) && piece.advance(settings);
             if !goes_on {
                 self.pieces.remove(index).number.into_iter().for_each(&mut *over);
             }
@@ -173,7 +183,9 @@ impl Piece {
     fn start(&mut self, now: u32, token: u32, settings: &Settings) {
         // Without a sound it is over as soon as somebody looks.
         let ms = self.part().map_or(Some(0), |part| part.ms(settings));
-        self.at.until = ms.map(|ms| now.saturating_add(ms));
+        self.ends_at = self.ends_at.or_else(|| Some(now.saturating_add(self.length?)));
+        let until = ms.map(|ms| now.saturating_add(ms));
+        self.at.until = [until, self.ends_at].into_iter().flatten().min();
         self.at.token = token;
     }
 

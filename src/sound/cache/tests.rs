@@ -9,9 +9,9 @@ use std::{
     },
 };
 
-use super::*;
+use super::{state::KEY_BYTES, *};
 use crate::{
-    sound::{decode::tests::TONES, wav},
+    sound::{decode::tests::TONES, download, wav},
     speech::{SpeechError, Utterance},
 };
 
@@ -39,9 +39,20 @@ impl Speech for Reader {
     }
 }
 
+/// Keeps what it is asked for; the test answers.
+#[derive(Default)]
+struct Far(Mutex<Vec<(Ask, download::Done)>>);
+
+impl Download for Far {
+    fn begin(&self, ask: Ask, done: download::Done) {
+        self.0.lock().push((ask, done));
+    }
+}
+
 struct World {
     cache: Cache,
     reader: Arc<Reader>,
+    far: Arc<Far>,
     /// Lets one text through; dropped, all.
     gate: Option<mpsc::Sender<()>>,
 }
@@ -51,10 +62,11 @@ fn world(bytes_max: usize, workers: usize) -> World {
     let reader = Arc::new(Reader { read: AtomicUsize::new(0), gate: Mutex::new(closed) });
     let tones: Tones =
         Arc::new(|name, rate| (name == "beep").then(|| vec![9; rate as usize].into()));
-    let settings = Settings { bytes_max, workers, waiting_max: 3 };
-    let speech: Arc<dyn Speech> = Arc::clone(&reader) as _;
-    let cache = Cache::new(settings, speech, tones).unwrap();
-    World { cache, reader, gate: Some(gate) }
+    let share = Share { bytes_max: bytes_max / 2, sounds_max: 3, waiting_max: 4 };
+    let settings = Settings { bytes_max, workers, waiting_max: 3, share };
+    let (speech, far) = (Arc::clone(&reader) as _, Arc::<Far>::default());
+    let cache = Cache::new(settings, speech, tones, far.clone()).unwrap();
+    World { cache, reader, far, gate: Some(gate) }
 }
 
 fn open(bytes_max: usize) -> World {
@@ -75,6 +87,33 @@ impl World {
         self.ask(source, rate).recv().unwrap().map_err(|error| error.to_string())
     }
 
+    /// Answers the first ask that is open; answers whose it was, and what was known.
+    fn answer(
+        &self,
+        came: impl FnOnce() -> Result<Downloaded, SoundError>,
+    ) -> (AccountId, Arc<str>, Option<Validity>) {
+        let (ask, done) = self.far.0.lock().remove(0);
+        done(came());
+        (ask.account, ask.url, ask.known)
+    }
+
+    /// Has a file of the web got that has so many samples.
+    fn get(&self, source: &Source, samples: usize, fresh_for: u64) -> Arc<[i16]> {
+        let answer = self.ask(source, 8_000);
+        self.answer(|| Ok(file(samples, fresh_for)));
+        answer.recv().unwrap().unwrap()
+    }
+
+    /// Whether it is there without a question.
+    fn keeps(&self, source: &Source) -> bool {
+        let is_here = self.ask(source, 8_000).try_recv().is_ok();
+        if !is_here {
+            // What was begun is ended.
+            self.answer(|| Err(SoundError::lasting("only a look")));
+        }
+        is_here
+    }
+
     fn texts_read(&self) -> usize {
         self.reader.read.load(Ordering::SeqCst)
     }
@@ -83,6 +122,27 @@ impl World {
 fn speech(text: &str) -> Source {
     let (text, voice, language) = (text.into(), "WOMAN".into(), "en-US".into());
     Source::Speech(Utterance { text, voice, language })
+}
+
+fn account(name: &str) -> AccountId {
+    name.parse().unwrap()
+}
+
+/// A sound of the web.
+fn web(owner: &str, name: &str) -> Source {
+    let url = format!("https://x.example/{name}?key=secret").into();
+    Source::Web { account: account(owner), url }
+}
+
+/// A WAV that is good for so many seconds.
+fn file(samples: usize, fresh_for: u64) -> Downloaded {
+    let clip = Clip { rate: 8_000, samples: vec![5; samples].into() };
+    Downloaded::File { bytes: wav::write(&clip).into(), validity: valid(fresh_for, "\"one\"") }
+}
+
+fn valid(fresh_for: u64, etag: &str) -> Validity {
+    let fresh_until = Instant::now() + Duration::from_secs(fresh_for);
+    Validity { fresh_until, etag: Some(etag.into()), modified: None }
 }
 
 #[test]
@@ -212,7 +272,8 @@ fn files_are_read_and_read_again_when_they_have_changed() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("tones.mp3"), TONES).unwrap();
     let flows: Arc<Path> = folder.as_path().into();
-    let load = |url: &str, rate| world.load(&Source::from_url(url, &flows).unwrap(), rate);
+    let source = |url: &str| Source::from_url(url, &account("MA1"), &flows).unwrap();
+    let load = |url: &str, rate| world.load(&source(url), rate);
 
     let tones = load("flow:tones.mp3", 8_000).unwrap();
     assert_eq!(tones.len(), 8_000);
@@ -233,14 +294,116 @@ fn files_are_read_and_read_again_when_they_have_changed() {
 #[test]
 fn built_in_sounds_come_from_the_hook_and_others_are_named() {
     let world = open(1 << 20);
-    let flows: Arc<Path> = Path::new("flows").into();
-    let check = |url: &str, expected: Result<usize, &str>| {
-        let loaded = world.load(&Source::from_url(url, &flows).unwrap(), 8_000);
+    let check = |name: &str, expected: Result<usize, &str>| {
+        let loaded = world.load(&Source::BuiltIn(name.into()), 8_000);
         let loaded = loaded.map(|samples| samples.len());
         assert_eq!(loaded.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
     };
-    check("sound:beep", Ok(8_000));
-    check("sound:boop", Err("sound:boop: there are hold, ring and beep"));
-    let web = "https://x.example/a.mp3: sounds of the web cannot be had yet; use flow:FILE";
-    check("https://x.example/a.mp3", Err(web));
+    check("beep", Ok(8_000));
+    check("boop", Err("sound:boop: there are hold, ring and beep"));
+}
+
+#[test]
+fn a_sound_of_the_web_is_got_once_for_all_who_wait_and_once_for_each_account() {
+    let world = open(1 << 20);
+    let source = web("MA1", "a");
+    let waiting = [8_000, 8_000].map(|rate| world.ask(&source, rate));
+    assert_eq!(world.cache.gauges().making, 1);
+    let (owner, url, known) = world.answer(|| Ok(file(80, 60)));
+    assert_eq!((owner, known), (account("MA1"), None));
+    assert_eq!(&*url, "https://x.example/a?key=secret", "as its author wrote it");
+    let [one, other] = waiting.map(|it| it.recv().unwrap().unwrap());
+    assert!(Arc::ptr_eq(&one, &other) && one.len() == 80);
+    assert!(world.keeps(&source));
+    assert!(!world.keeps(&web("MA2", "a")), "accounts are walls");
+}
+
+#[test]
+fn what_may_have_changed_is_asked_for_by_what_is_known_of_it() {
+    let world = open(1 << 20);
+    let source = web("MA1", "a");
+    let first = world.get(&source, 80, 0);
+
+    let again = world.ask(&source, 8_000);
+    let (.., known) = world.answer(|| Ok(Downloaded::Unchanged(valid(0, "\"two\""))));
+    assert_eq!(known.unwrap().etag.as_deref(), Some("\"one\""));
+    assert!(Arc::ptr_eq(&first, &again.recv().unwrap().unwrap()));
+
+    let changed = world.ask(&source, 8_000);
+    let (.., known) = world.answer(|| Ok(file(160, 0)));
+    assert_eq!(known.unwrap().etag.as_deref(), Some("\"two\""));
+    assert_eq!(changed.recv().unwrap().unwrap().len(), 160);
+    assert_eq!(world.cache.gauges().sounds, 1);
+}
+
+#[test]
+fn a_server_that_fails_leaves_what_it_had_said_and_one_that_says_no_does_not() {
+    let world = open(1 << 20);
+    let source = web("MA1", "a");
+    let first = world.get(&source, 80, 0);
+    let again = world.ask(&source, 8_000);
+    world.answer(|| Err(SoundError::temporary("it answered 503")));
+    assert!(Arc::ptr_eq(&first, &again.recv().unwrap().unwrap()));
+    assert!(world.keeps(&source), "it is not asked at once again");
+
+    let other = web("MA1", "b");
+    world.get(&other, 80, 0);
+    let gone = world.ask(&other, 8_000);
+    world.answer(|| Err(SoundError::lasting("it answered 404")));
+    assert_eq!(gone.recv().unwrap().unwrap_err().to_string(), "it answered 404");
+    assert_eq!(world.cache.gauges().sounds, 1);
+
+    let broken = world.ask(&web("MA1", "c"), 8_000);
+    let bytes = "<html>".into();
+    world.answer(|| Ok(Downloaded::File { bytes, validity: valid(60, "") }));
+    let error = broken.recv().unwrap().unwrap_err().to_string();
+    let expected = "https://x.example/c: neither a WAV nor an MP3 file: convert it to one of these";
+    assert_eq!(error, expected, "without what may be secret");
+}
+
+#[test]
+fn an_account_has_its_share_and_what_it_has_not_used_longest_goes_first() {
+    let world = open(10_000);
+    world.get(&web("MA2", "theirs"), 80, 60);
+    for name in ["a", "b", "c"] {
+        world.get(&web("MA1", name), 80, 60);
+    }
+    assert!(world.keeps(&web("MA1", "a")));
+    world.get(&web("MA1", "d"), 80, 60);
+    let kept = |names: [&str; 4]| names.map(|it| world.keeps(&web("MA1", it)));
+    assert_eq!(kept(["a", "b", "c", "d"]), [true, false, true, true], "three sounds");
+
+    // 4,100 of 5,000 bytes: only one of 2 * 80 bytes and its name fits beside it.
+    world.get(&web("MA1", "large"), 2_050 - KEY_BYTES / 2, 60);
+    assert_eq!(kept(["a", "c", "d", "large"]), [false, false, true, true], "half of the room");
+    world.get(&web("MA1", "huge"), 2_500, 60);
+    assert_eq!(kept(["a", "huge", "d", "large"]), [false, false, true, true], "too large to keep");
+    assert!(world.keeps(&web("MA2", "theirs")), "others keep theirs");
+}
+
+#[test]
+fn an_account_whose_servers_do_not_answer_keeps_nobody_else_waiting() {
+    let world = open(1 << 20);
+    let waiting: Vec<_> = (0..4).map(|n| world.ask(&web("MA1", &n.to_string()), 8_000)).collect();
+    let refused = world.ask(&web("MA1", "more"), 8_000).try_recv().unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "4 sounds wait to be made: later");
+    assert!(world.load(&speech("hello"), 8_000).is_ok());
+    let theirs = world.ask(&web("MA2", "theirs"), 8_000);
+    for _ in 0..5 {
+        world.answer(|| Ok(file(80, 60)));
+    }
+    assert!(waiting.into_iter().chain([theirs]).all(|it| it.recv().unwrap().is_ok()));
+    assert!(world.cache.shared.state.lock().asked.is_empty());
+    world.get(&web("MA1", "more"), 80, 60);
+}
+
+#[test]
+fn what_comes_after_the_cache_has_gone_is_nobodys() {
+    let world = open(1 << 20);
+    let answer = world.ask(&web("MA1", "a"), 8_000);
+    let World { cache, far, .. } = world;
+    drop(cache);
+    assert_eq!(answer.recv().unwrap().unwrap_err().to_string(), "the server is closing");
+    let (_, done) = far.0.lock().remove(0);
+    done(Ok(file(80, 60)));
 }

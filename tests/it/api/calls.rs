@@ -74,6 +74,62 @@ async fn what_makes_no_call_is_said_before_anybody_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_request_asks_for_in_vain_is_remarked_and_bad_values_are_refused() {
+    let make = async |more: &str, answer: &str| {
+        check(&format!(
+            r##"POST P/Call/ {{"from":"1","to":"sim:a?busy","answer_url":"flow:a",{more}}} => {answer}
+            wait 9"##
+        ))
+        .await;
+    };
+    let fired = r#"{"message":"call fired","request_uuid":"*","api_id":"*"}"#;
+    let made = async |more: &str, remarks: &[&str]| {
+        let remarks: String = remarks.iter().map(|it| format!("[conflow-remark: {it}] ")).collect();
+        make(more, &format!("201 {remarks}{fired}")).await;
+    };
+    let refused = async |more: &str, error: &str| {
+        make(more, &format!(r#"400 {{"api_id":"*","error":"{error}"}}"#)).await;
+    };
+    made(r#""answer_method":"GET","time_limit":60,"auth_id":"MA1""#, &[]).await;
+    made(r#""answr_url":"flow:a""#, &["answr_url: no such parameter, so it is ignored"]).await;
+    let umlaut = "\\u{fc}\\r: no such parameter, so it is ignored";
+    made(r#""ü\r":1"#, &[umlaut]).await;
+    let machine = "machine_detection: not supported yet, so people and machines are called alike";
+    made(r#""machine_detection":true"#, &[machine]).await;
+    made(r#""machine_detection":"hangup","machine_detection_time":"5000""#, &[machine]).await;
+    made(r#""machine_detection":"false","machine_detection_url":"http://a.example""#, &[]).await;
+    let keys = "send_on_preanswer: not supported yet, so keys are sent on the answer";
+    made(r#""send_on_preanswer":true,"send_digits":"1""#, &[keys]).await;
+
+    refused(r#""machine_detection":"maybe""#, "machine_detection: give true, false or hangup")
+        .await;
+    let range = "machine_detection_time: give a whole number from 2000 to 10000";
+    refused(r#""machine_detection_time":1999"#, range).await;
+    let url = "machine_detection_url: the URL must begin with http:// or https://";
+    refused(r#""machine_detection_url":"a.example""#, url).await;
+    refused(r#""send_on_preanswer":"x""#, "send_on_preanswer: give true or false").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_play_is_no_longer_than_it_is_asked_to_be() {
+    check(
+        r##"
+        dial weekly
+        wait 99
+        POST P/Call/{1}/Play/ {"urls":"sound:ring,sound:hold","length":5,"loop":true} => 202 {"message":"play started","api_id":"*"}
+        wait 6000
+        heard 1 => 0-100 room weekly, 100-1100 sound sound:ring, 1100-2100 sound sound:hold, 2100-3100 sound sound:ring, 3100-4100 sound sound:hold, 4100-5100 sound sound:ring, 5100- room weekly
+        POST P/Call/{1}/Play/ {"urls":"sound:ring","length":"1"} => 202 {"message":"play started","api_id":"*"}
+        POST P/Call/{1}/Play/ {"urls":"sound:ring","length":0} => 400 {"api_id":"*","error":"length: give a whole number from 1 to 86400"}
+        POST V/Call/{1}/Play/ {"urls":"sound:ring","lenght":1} => 202 [conflow-remark: lenght: no such parameter, so it is ignored] {"message":"play started","api_id":"*"}
+        POST P/Call/{1}/Speak/ {"text":"Hi","type":"ssml"} => 202 [conflow-remark: type: SSML is not supported yet, so the text is read as it stands] {"message":"speak started","api_id":"*"}
+        POST V/Call/{1}/Speak/ {"text":"Hi","callback_url":"http://app.example/later"} => 202 [conflow-remark: callback_url: no such parameter, so it is ignored] {"message":"speak started","api_id":"*"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_are_called_at_once_and_those_that_are_queued_can_be_called_off() {
     check(
         r##"
@@ -200,6 +256,14 @@ async fn plivo_answers_later_where_it_is_told_to() {
         wait 10
         told /later method,status_code => GET 404
         GET P/Conference/weekly/ => 200 {"conference_name":"weekly","conference_run_time":"0","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"0"}],"api_id":"*"}
+                GET P/Conference/?callback_url=http://app.example/later => 202 {"message":"async api spawned","api_id":"*"}
+        wait 10
+        told /later method,status_code,signed => POST 200 plivo
+        GET P/Conference/weekly/?callback_url=http://app.example/later&callback_method=GET => 202 {"message":"async api spawned","api_id":"*"}
+        wait 10
+        told /later method,status_code => GET 200
+        GET P/Conference/?callback_url=later => 400 {"api_id":"*","error":"callback_url: the URL must begin with http:// or https://"}
+        GET V/Conference/?callback_url=http://app.example/later => 200 {"api_id":"*","conferences":["weekly"]}
         POST V/Conference/weekly/Member/1/Deaf/ {"callback_url":"http://app.example/later"} => 200 {"message":"deaf","member_id":"1","api_id":"*"}
         POST P/Conference/weekly/Member/1/Mute/ {"callback_url":"later"} => 400 {"api_id":"*","error":"callback_url: the URL must begin with http:// or https://"}
         "##,

@@ -1,5 +1,6 @@
 //! The REST API, over the real router and without a socket: a line for each request.
 
+mod branches;
 mod callbacks;
 mod calls;
 mod conferences;

@@ -4,7 +4,6 @@
 //! filled in anew and the whole compared, so that a failure shows all of it.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     mem,
     net::{IpAddr, Ipv4Addr},
@@ -42,7 +41,7 @@ use conflow::{
     },
     numbers::{Numbers, Row, Source},
     records::Records,
-    store::{memory::Ledger, repeats::Memory},
+    store::{memory::Ledger, repeats::Answers},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -111,7 +110,7 @@ impl Office {
         let house = House::new(plan.rooms, links);
         let people = reception::Settings {
             numbers: numbers(),
-            accounts: BTreeMap::new(),
+            accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
         let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
@@ -120,7 +119,7 @@ impl Office {
 
         let phones = plan.has_phones.then(|| sim.clone());
         let (reception_, journal_) = (reception.clone(), journal.clone());
-        let repeats = Arc::new(Memory::default());
+        let repeats = Arc::new(Answers::default());
         let links = Links {
             house,
             reception: reception_,
@@ -305,13 +304,13 @@ fn uri(path: &str, calls: &[CallId]) -> String {
     uri
 }
 
-const HEADERS_SHOWN: &[&str] = &["allow", "retry-after", "www-authenticate"];
+const HEADERS_SHOWN: &[&str] = &["allow", "conflow-remark", "retry-after", "www-authenticate"];
 
 /// A call that has been made has the next number.
 async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
     let mut text = response.status().as_u16().to_string();
     for name in HEADERS_SHOWN {
-        if let Some(value) = response.headers().get(*name) {
+        for value in response.headers().get_all(*name) {
             write!(text, " [{name}: {}]", value.to_str().unwrap()).unwrap();
         }
     }

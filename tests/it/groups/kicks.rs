@@ -11,7 +11,8 @@ use tempfile::{TempDir, tempdir};
 use crate::program::{ID, Program, command, run, token};
 
 const FLOW: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/flows/members-only.xml"));
-const NEXT_WORDS: &str = "This conference is for members of the group.";
+const AT_THE_DOOR: &str = "This conference is for members of the group.";
+const NEXT_WORDS: &str = "You have left the conference of the members.";
 
 /// anna's group, with bert in it; carl is not.
 struct Club {
@@ -105,7 +106,7 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     let (carl, stranger) = (club.dial("103", Some("carl")), club.dial("bert", None));
     assert_eq!(club.inside(), ["101", "102"]);
     for outsider in [&carl, &stranger] {
-        assert_eq!(club.heard(outsider), [NEXT_WORDS], "refused at the door");
+        assert_eq!(club.heard(outsider), [AT_THE_DOOR], "refused at the door");
     }
 
     let (status, body) = kick(&club);
@@ -117,7 +118,7 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     assert!(club.heard(&anna).is_empty(), "anna is in still");
 
     let again = club.dial("104", Some("bert"));
-    assert_eq!((club.inside(), club.heard(&again)), (vec!["101".into()], vec![NEXT_WORDS.into()]));
+    assert_eq!((club.inside(), club.heard(&again)), (vec!["101".into()], vec![AT_THE_DOOR.into()]));
     let invited = format!(r#"{{"roomId":"6000001","userId":"{}"}}"#, club.bert.id);
     club.rocket_chat("groups.invite", &invited);
     club.dial("105", Some("bert"));

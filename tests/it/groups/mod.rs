@@ -6,7 +6,7 @@ mod doors;
 mod kicks;
 mod lives;
 mod machine;
-mod store;
+mod sockets;
 
 use conflow::group::{
     Ask, At, Change, Done, Door, GroupId, Head, Name, Permission, Person, PersonId, Rank, Refusal,

@@ -106,7 +106,7 @@ impl Office {
         };
         // Who is out may be in again before the rooms are told.
         let (group, target) = (Which::Id(id), Who::Id(person));
-        let again = (out.is_some() && rng.u8(0..4) == 0).then_some(Ask::Add {
+        let again = (out.is_some() && rng.bool()).then_some(Ask::Add {
             group,
             actor: None,
             target,

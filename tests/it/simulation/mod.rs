@@ -68,6 +68,7 @@ fn every_life_keeps_the_promises() {
             "passed on",
             "fetched",
             "missing",
+            "branched",
             "moved",
             "spared",
             "done",
@@ -152,9 +153,9 @@ impl Life {
 
     fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..STEPS {
-            match self.rng.u8(0..32) {
-                26..28 => self.groups.somebody_asks(&mut self.rng),
-                28..32 => self.step_groups(),
+            match self.rng.u8(0..34) {
+                26..29 => self.groups.somebody_asks(&mut self.rng),
+                29..34 => self.step_groups(),
                 24 => self.transfer(),
                 25 => self.far_end(),
                 0..2 => self.call(),
@@ -220,6 +221,7 @@ impl Life {
         let seen = world.calls.entry(id).or_default();
         seen.is_out = is_out;
         seen.person = (1..=groups::PEOPLE).contains(&person).then_some(PersonId(person));
+        seen.flow = self.document.clone().ok().filter(|_| !is_out);
         drop(world);
         match is_out {
             true => {

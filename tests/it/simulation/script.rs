@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use conflow::{
-    flow::{Fetched, Flow, Missing},
+    flow::{Branch, Fetched, Flow, Missing},
     ids::Dialect,
 };
 use fastrand::Rng;
@@ -12,8 +12,24 @@ use super::ROOMS;
 
 /// Conferences, with something to say before, between and after.
 pub(super) fn flow(rng: &mut Rng) -> Flow {
-    let elements: String = (0..6).map(|_| element(rng)).collect();
+    let elements: String = (0..ELEMENTS).map(|n| named(&element(rng, n), n)).collect();
     parse(&format!("<Response>{elements}</Response>"))
+}
+
+const ELEMENTS: usize = 6;
+
+/// The element with an id, so that branches can lead there.
+fn named(element: &str, n: usize) -> String {
+    let end = element.find([' ', '>', '/']).unwrap();
+    format!("{} id='e{n}'{}", &element[..end], &element[end..])
+}
+
+/// A way out of the nth element, to one behind it; or none.
+fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
+    match n + 1 < ELEMENTS && rng.u8(0..3) == 0 {
+        true => format!(" {name}='e{}'", rng.usize(n + 1..ELEMENTS)),
+        false => String::new(),
+    }
 }
 
 /// What a URL brings. None of them leads back, so every life has an end.
@@ -39,25 +55,29 @@ pub(super) fn url(rng: &mut Rng) -> &'static str {
     ["flow:goodbye", "flow:again", "flow:empty", "flow:nowhere"][rng.usize(0..4)]
 }
 
-fn element(rng: &mut Rng) -> String {
+fn element(rng: &mut Rng, n: usize) -> String {
     match rng.u8(0..18) {
         0..3 => "<Speak>words</Speak>".to_owned(),
         3 => format!("<Wait length='{}'/>", rng.u8(1..20)),
         4 => format!(
-            "<GetDigits numDigits='2' retries='2' action='{}'><Speak>prompt</Speak></GetDigits>",
-            url(rng)
+            "<GetDigits numDigits='2' retries='2' action='{}'{}><Speak>prompt</Speak></GetDigits>",
+            url(rng),
+            branch(rng, "onError", n)
         ),
         5 => "<DTMF async='false'>1w2</DTMF>".to_owned(),
         6 => match rng.u8(0..4) {
-            0 => format!("<Redirect>{}</Redirect>", url(rng)),
+            0 => {
+                let on_error = branch(rng, "onError", n);
+                format!("<Redirect{on_error}>{}</Redirect>", url(rng))
+            }
             1 => "<Hangup schedule='30'/>".to_owned(),
             _ => "<PreAnswer><Play>sound:ring</Play></PreAnswer>".to_owned(),
         },
-        _ => conference(rng),
+        _ => conference(rng, n),
     }
 }
 
-fn conference(rng: &mut Rng) -> String {
+fn conference(rng: &mut Rng, n: usize) -> String {
     let mut flag = |name: &str, one_in: u8| format!(" {name}='{}'", rng.u8(0..one_in) == 0);
     let mut attributes = [
         flag("muted", 3),
@@ -74,11 +94,17 @@ fn conference(rng: &mut Rng) -> String {
     attributes += &maybe(" enterSound='beep:1' exitSound='flow:goodbye'".to_owned());
     attributes += &maybe(" waitSound='flow:goodbye'".to_owned());
     attributes += &maybe(" action='flow:again'".to_owned());
+    attributes += &maybe(" action='flow:lost'".to_owned());
     attributes += &maybe(" action='flow:nowhere' redirect='false'".to_owned());
     attributes += &maybe(" digitsMatch='1,12,2*'".to_owned());
     // An attribute twice would be a fault.
-    if attributes.matches(" action=").count() == 2 {
-        attributes = attributes.replacen(" action='flow:again'", "", 1);
+    for url in ["flow:again", "flow:lost"] {
+        if 1 < attributes.matches(" action=").count() {
+            attributes = attributes.replacen(&format!(" action='{url}'"), "", 1);
+        }
+    }
+    for name in Branch::ALL.iter().map(|it| it.attribute()) {
+        attributes += &branch(rng, name, n);
     }
     let (limit, room) = (rng.u8(0..100), rng.usize(0..ROOMS));
     // Room 0 is open to all; a group guards each of the others, mostly.

@@ -12,7 +12,7 @@ use conflow::{
     },
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
-    flow::{Cause, Exit, Fetched, Purpose, Then},
+    flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
     group::{GroupId, PersonId},
     ids::{CallId, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
@@ -57,8 +57,12 @@ pub(super) struct Seen {
     ended: bool,
     /// The number of the words that it waits for.
     awaits: Option<u32>,
-    /// The number of the document that it waits for, and whether that has come.
-    reads: Option<(u32, bool)>,
+    /// The document that it waits for.
+    reads: Option<Reads>,
+    /// What it runs.
+    pub(super) flow: Option<Arc<Flow>>,
+    /// By what it has left its conference, and not gone on yet.
+    left: Option<Cause>,
     /// It is one that we make.
     pub(super) is_out: bool,
     /// Its far end has said so.
@@ -69,6 +73,14 @@ pub(super) struct Seen {
     /// Documents that it has been transferred to.
     transfers: u32,
     transfers_answered: u32,
+}
+
+/// A document that is on its way, or has come.
+#[derive(Debug)]
+struct Reads {
+    number: u32,
+    purpose: Purpose,
+    came: Option<Fetched>,
 }
 
 #[derive(Default)]
@@ -96,6 +108,7 @@ impl World {
                 assert!(announced || may_be_new, "{call} is told of before it leaves");
                 let goes_on = Exit::from(cause).then == Then::Onward;
                 (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
+                seen.left = Some(cause);
                 self.lived.insert(cause.text());
             }
             Trace::Call { call, news: News::Begun | News::Rang, .. } => {
@@ -120,7 +133,8 @@ impl World {
                 assert!(cause != Cause::Fault, "{call} has met a dead room");
                 self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == Then::Onward;
-                self.calls.get_mut(&call).unwrap().owed = goes_on;
+                let seen = self.calls.get_mut(&call).unwrap();
+                (seen.owed, seen.left) = (goes_on, Some(cause));
             }
             Trace::PassedOn { .. } => drop(self.lived.insert("passed on")),
         }
@@ -131,14 +145,10 @@ impl World {
         assert!(!seen.ended, "{call} goes on after its end");
         assert!(!seen.exits, "{call} goes on before it is out");
         assert!(!seen.is_out || seen.answered, "{call} speaks to nobody");
-        let is_new = match seen.reads.take() {
-            Some((number, has_come)) => {
-                assert!(has_come, "{call} goes on before document {number} is there");
-                true
-            }
-            None => false,
-        };
-        let expected = if is_new { 0 } else { seen.begun };
+        let expected = seen.next();
+        if expected != 0 && expected != seen.begun {
+            self.lived.insert("branched");
+        }
         assert_eq!(step, expected, "{call} goes on at the next element, and once");
         if let Some(number) = seen.awaits.take() {
             assert!(self.played.contains(&(call, number)), "{call} was still speaking");
@@ -277,7 +287,12 @@ impl World {
             let seen = self.calls.get_mut(call).unwrap();
             assert!(!seen.doomed, "{call} has hung up, and reads on");
             assert!(!seen.ended, "{call} reads after its end");
-            (seen.owed, seen.reads) = (false, Some((*number, false)));
+            let (number, purpose) = (*number, fetch.request.purpose);
+            (seen.owed, seen.reads) = (false, Some(Reads { number, purpose, came: None }));
+            if purpose != Purpose::Transfer {
+                seen.check_may_ask();
+            }
+            seen.left = None;
             assert!(!self.inside.contains_key(call), "{call} reads, and is in a room");
             seen.transfers += u32::from(fetch.request.purpose == Purpose::Transfer);
         }
@@ -292,8 +307,10 @@ impl World {
         }
         let Reader::Call { number } = fetch.reader else { return };
         let Some(seen) = self.calls.get_mut(&fetch.call) else { return };
-        if let Some((awaited, has_come)) = &mut seen.reads {
-            *has_come |= *awaited == number;
+        if let Some(reads) = &mut seen.reads
+            && reads.number == number
+        {
+            reads.came = Some(document.clone());
         }
     }
 
@@ -376,6 +393,34 @@ impl World {
         }
         assert!(self.rooms.values().all(|room| room.is_over && room.present.is_empty()));
         assert!(self.inside.is_empty(), "the mix is empty: {:?}", self.inside);
+    }
+}
+
+impl Seen {
+    /// Where its flow must go on now.
+    fn next(&mut self) -> u32 {
+        if let Some(Reads { number, purpose, came }) = self.reads.take() {
+            let came = came.unwrap_or_else(|| panic!("document {number} is not there yet"));
+            if let Ok(flow) = came {
+                self.flow = Some(flow);
+                return 0;
+            }
+            assert!([Purpose::Action, Purpose::Redirect].contains(&purpose), "{purpose:?}");
+            return self.branch(Branch::Error).expect("without onError, it ends");
+        }
+        let branch = self.left.take().and_then(Branch::of);
+        branch.and_then(|it| self.branch(it)).unwrap_or(self.begun)
+    }
+
+    /// A branch comes before an action's answer.
+    fn check_may_ask(&self) {
+        let branch = self.left.and_then(Branch::of);
+        assert_eq!(branch.and_then(|it| self.branch(it)), None, "a branch comes first");
+    }
+
+    fn branch(&self, branch: Branch) -> Option<u32> {
+        let step = usize::try_from(self.begun.checked_sub(1)?).unwrap();
+        self.flow.as_ref()?.steps[step].branches.find(branch)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Makes calls (contract 5.2): one, or one to each of a list.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, StatusCode},
@@ -17,7 +17,7 @@ use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params},
+        voice::{Asker, params::Params, remarks::Remarks},
     },
     call::{Answer, Direction, Headers, Outgoing, Party, Session},
     ids::{CallId, Trusted},
@@ -44,19 +44,41 @@ const TIME_LIMIT_MAX: u32 = 86_400;
 /// Headers that a far end may still want to read.
 const HEADERS_MAX: usize = 32;
 
-/// What is good, and without an effect yet.
-const UNSUPPORTED: [&str; 11] = [
-    "machine_detection",
-    "machine_detection_time",
-    "machine_detection_url",
-    "machine_detection_method",
-    "machine_detection_maximum_speech_length",
-    "machine_detection_initial_silence",
-    "machine_detection_maximum_words",
-    "machine_detection_initial_greeting",
-    "machine_detection_silence",
-    "machine_detection_answer_timeout",
+/// Contract 5.2.
+const KNOWN: [&str; 20] = [
+    "from",
+    "to",
+    "answer_url",
+    "answer_method",
+    "ring_url",
+    "ring_method",
+    "hangup_url",
+    "hangup_method",
+    "fallback_url",
+    "fallback_method",
+    "caller_name",
+    "send_digits",
     "send_on_preanswer",
+    "time_limit",
+    "hangup_on_ring",
+    "sip_headers",
+    "ring_timeout",
+    "parent_call_uuid",
+    "error_if_parent_not_found",
+    MACHINE_DETECTION,
+];
+
+const MACHINE_DETECTION: &str = "machine_detection";
+
+/// Contract 5.2: milliseconds and words. They are checked, and have no effect yet.
+const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusive<u32>); 7] = [
+    ("machine_detection_time", 2_000..=10_000),
+    ("machine_detection_maximum_speech_length", 1_000..=6_000),
+    ("machine_detection_initial_silence", 2_000..=10_000),
+    ("machine_detection_maximum_words", 2..=10),
+    ("machine_detection_initial_greeting", 1_000..=5_000),
+    ("machine_detection_silence", 0..=u32::MAX),
+    ("machine_detection_answer_timeout", 0..=u32::MAX),
 ];
 
 /// `POST Call/`
@@ -67,14 +89,12 @@ pub(in crate::api::voice) fn serve(
 ) -> Result<Response, Failure> {
     let params = Params::of_body(headers, body)?;
     let calls = plan(asker, &params)?;
+    let remarks = remarks(asker, &params)?;
     if !asker.desk.reception.is_open() {
         let text = "the engine is shutting down, and makes no new calls";
         return Err(Failure::Unavailable(text.to_owned()));
     }
 
-    for name in params.present(&UNSUPPORTED) {
-        tracing::info!(api_id = %asker.api_id, "{name} is not supported: it has no effect");
-    }
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
     let mut ids = Vec::with_capacity(calls.len());
@@ -88,7 +108,35 @@ pub(in crate::api::voice) fn serve(
         [id] => (by_dialect(asker.dialect, "call fired", "Call fired"), RequestIds::One(id)),
         _ => (by_dialect(asker.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
     };
-    Ok(reply::json(status, &Fired { message, request_uuid, api_id: asker.api_id }))
+    let fired = Fired { message, request_uuid, api_id: asker.api_id };
+    Ok(remarks.tell(asker, reply::json(status, &fired)))
+}
+
+/// What is asked for in vain. Bad values are refused all the same.
+fn remarks(asker: &Asker<'_>, params: &Params) -> Result<Remarks, Failure> {
+    let numbers = MACHINE_DETECTION_NUMBERS;
+    let urls = ["machine_detection_url", "machine_detection_method"];
+    let known: Vec<_> =
+        KNOWN.into_iter().chain(urls).chain(numbers.iter().map(|it| it.0)).collect();
+    let mut remarks = Remarks::of(asker, params, &known);
+
+    for (name, range) in numbers {
+        params.number(name, range)?;
+    }
+    params.hook(MACHINE_DETECTION)?;
+    let word = params.text(MACHINE_DETECTION).ok().flatten().unwrap_or_default();
+    let detects = word.eq_ignore_ascii_case("hangup") || {
+        let bad = |_| Failure::Bad(format!("{MACHINE_DETECTION}: give true, false or hangup"));
+        params.flag(MACHINE_DETECTION, false).map_err(bad)?
+    };
+    if detects {
+        remarks
+            .idle(MACHINE_DETECTION, "not supported yet, so people and machines are called alike");
+    }
+    if params.flag("send_on_preanswer", false)? {
+        remarks.idle("send_on_preanswer", "not supported yet, so keys are sent on the answer");
+    }
+    Ok(remarks)
 }
 
 /// Who is called, and how. All is looked at before anybody is.

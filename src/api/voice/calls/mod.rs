@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use self::bodies::{Done, Transferred};
 pub(super) use self::records::{list, show};
-use super::{Asker, members, params::Params, place::CallWish};
+use super::{Asker, members, params::Params, place::CallWish, remarks::Remarks};
 use crate::{
     actor::{
         house::{AskError, House, Transferring},
@@ -23,7 +23,7 @@ use crate::{
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
     call::{CallStatus, Direction, Hook},
     conference::Refusal,
-    flow::{Cause, Purpose, Request},
+    flow::{Cause, Purpose, Request, is_audio},
     ids::{CallId, Dialect},
     media::{AnnouncementKind, Order, Sound, What},
 };
@@ -36,6 +36,9 @@ const SOUNDS_MAX: usize = 100;
 
 /// A list that is played over and over is written out so often; nobody listens longer.
 const ROUNDS: usize = 1_000;
+
+/// Seconds of a Play: no call lasts longer.
+const LENGTH_MAX: u32 = 86_400;
 
 /// As in `<DTMF>`: more is no dialling.
 const DIGITS_MAX: usize = 256;
@@ -57,8 +60,8 @@ pub(super) async fn serve(
         }
         CallWish::Play => {
             let params = Params::of_body(headers, body)?;
-            let (program, mixes) = play(&params)?;
-            over(asker, call, AnnouncementKind::Play, program, mixes)
+            let remarks = Remarks::of(asker, &params, &["urls", "length", "legs", "loop", "mix"]);
+            Ok(remarks.tell(asker, over(asker, call, play(&params)?)?))
         }
         CallWish::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
         CallWish::SendDigits => send_digits(asker, call, &Params::of_body(headers, body)?),
@@ -68,7 +71,14 @@ pub(super) async fn serve(
             let params = Params::of_body(headers, body)?;
             let sound = Sound { times: times(&params)?, ..speak.sound(asker.dialect)? };
             let mixes = legs(&params, "legs").and_then(|()| params.flag("mix", true))?;
-            over(asker, call, AnnouncementKind::Speak, vec![sound], mixes)
+            let program = vec![sound];
+            let speech = Over { kind: AnnouncementKind::Speak, program, mixes, length: None };
+            let known = ["text", "voice", "language", "legs", "loop", "mix", "type"];
+            let mut remarks = Remarks::of(asker, &params, &known);
+            if params.choice("type", &["text", "ssml"])? == "ssml" {
+                remarks.idle("type", "SSML is not supported yet, so the text is read as it stands");
+            }
+            Ok(remarks.tell(asker, over(asker, call, speech)?))
         }
         CallWish::StopPlay => stop(asker, call, AnnouncementKind::Play),
         CallWish::StopSpeak => stop(asker, call, AnnouncementKind::Speak),
@@ -141,16 +151,19 @@ async fn move_over(house: &House, call: CallId, request: &Request) -> Result<(),
     }
 }
 
-fn over(
-    asker: &Asker<'_>,
-    call: CallId,
+/// What is played over a call.
+struct Over {
     kind: AnnouncementKind,
     program: Vec<Sound>,
     mixes: bool,
-) -> Result<Response, Failure> {
+    length: Option<Duration>,
+}
+
+fn over(asker: &Asker<'_>, call: CallId, over: Over) -> Result<Response, Failure> {
     find(asker, call, is_answered)?;
+    let Over { kind, program, mixes, length } = over;
     let program = program.into();
-    asker.desk.house.order(Order::PlayOver { call, kind, mixes, program });
+    asker.desk.house.order(Order::PlayOver { call, kind, mixes, length, program });
     let message = match kind {
         AnnouncementKind::Play => "play started",
         AnnouncementKind::Speak => "speak started",
@@ -175,20 +188,19 @@ fn send_digits(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Respo
     Ok(reply::json(StatusCode::ACCEPTED, &body))
 }
 
-/// What `urls` plays, and whether over what is heard or instead of it.
-fn play(params: &Params) -> Result<(Vec<Sound>, bool), Failure> {
+/// What `urls` plays, for how long, and whether with what is heard or instead of it.
+fn play(params: &Params) -> Result<Over, Failure> {
     let urls = params.list("urls")?;
     if !(1..=SOUNDS_MAX).contains(&urls.len()) {
         return Err(Failure::Bad(format!("urls: give 1 to {SOUNDS_MAX} URLs, with commas")));
     }
-    if let Some(url) = urls.iter().find(|it| !members::is_sound(it)) {
+    if let Some(url) = urls.iter().find(|it| !is_audio(it)) {
         let bad = format!("urls: {url} is not a sound: give http://…, https://… or flow:NAME");
         return Err(Failure::Bad(bad));
     }
     legs(params, "legs")?;
-    for name in params.present(&["length"]) {
-        tracing::info!("{name} of Play is not supported: the sounds play to their end");
-    }
+    let length = params.number("length", 1..=LENGTH_MAX)?;
+    let length = length.map(|it| Duration::from_secs(it.into()));
 
     let sound = |url: &String| Sound::from(What::Url(url.as_str().into()));
     let program = match (times(params)?, &urls[..]) {
@@ -199,7 +211,8 @@ fn play(params: &Params) -> Result<(Vec<Sound>, bool), Failure> {
         }
         (_, urls) => urls.iter().map(sound).collect(),
     };
-    Ok((program, params.flag("mix", true)?))
+    let mixes = params.flag("mix", true)?;
+    Ok(Over { kind: AnnouncementKind::Play, program, mixes, length })
 }
 
 /// `loop`: for ever, or once.

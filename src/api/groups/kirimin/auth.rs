@@ -1,0 +1,100 @@
+//! Sessions (contract 3.4): sign-in, who one is, and the way to a socket.
+//!
+//! The vendor sends a code by e-mail. Here a person's password stands for it: in `sign-in` at
+//! once, or as the `code` of `verify`.
+
+use axum::http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::{BUSY, Data, Fault, UNAUTHORIZED, signals};
+use crate::{
+    api::groups::{Caller, Hall, Request, durable, header},
+    credentials::{Bearer, Holder},
+    group::{Ask, At, Done, Name, Who},
+};
+
+/// What the session's cookie is called.
+const COOKIE: &str = "connect.sid";
+/// How long a session is good: 30 days (contract 3.1).
+const SESSION_SECONDS: u64 = 30 * 86_400;
+/// No address and no number, or nobody's, or not his password.
+const WRONG: Fault = Fault(400, "AUTH_ERR_02");
+const CRASH: Fault = Fault(500, "ERROR");
+
+/// Whose session a request is in.
+pub(super) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+    hall.bearer(request, token(request)?).ok()
+}
+
+fn token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
+    let cookies = header(request, "cookie")?;
+    let mut pairs = cookies.split(';').filter_map(|it| it.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// `POST /x/auth/sign-in` and `POST /x/auth/verify`
+pub(super) async fn sign_in(
+    hall: &Hall,
+    request: &Request<'_>,
+    body: &Value,
+) -> Result<(Data, Option<HeaderValue>), Fault> {
+    let text = |name: &str| match &body[name] {
+        Value::String(text) => Some(text.trim().to_owned()),
+        // The documents have the code as a number.
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let email = text("email").map(|it| Name::email(&it));
+    let mobile = text("mobile").map(|it| Name::Mobile(it.into()));
+    let name = email.or(mobile).ok_or(WRONG)?;
+    let Some(password) = text("code").or_else(|| text("password")) else {
+        // Whether anybody has the address is not told.
+        return match request.path.last().is_some_and(|it| it == "sign-in") {
+            true => Ok((None, None)),
+            false => Err(WRONG),
+        };
+    };
+    let (account, person) = hall.log_in(request, &[name], &password).await.ok_or(WRONG)?;
+
+    let until = At(hall.memberships.now().0 + SESSION_SECONDS * 1_000);
+    let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
+    let (done, told) = durable();
+    let issued = hall.credentials.issue_until(until, Holder { account, bearer }, done);
+    let token = issued.map_err(|_| CRASH)?;
+    told.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+    let user = json!({ "id": person.id.to_string(), "username": person.username });
+    Ok((Some(json!({ "user": user })), Some(cookie(&token, SESSION_SECONDS))))
+}
+
+/// `GET /x/auth/logout`
+pub(super) async fn log_out(hall: &Hall, request: &Request<'_>) -> Result<HeaderValue, Fault> {
+    let (done, told) = durable();
+    hall.credentials.revoke(token(request).unwrap_or_default(), done);
+    told.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+    Ok(cookie("", 0))
+}
+
+/// `GET /x/auth/isUser`: each time with a new id for the socket.
+pub(super) async fn is_user(hall: &Hall, request: &Request<'_>) -> Result<Data, Fault> {
+    let caller = session(hall, request).ok_or(UNAUTHORIZED)?;
+    let person = hall.person(&caller.account, Who::Id(caller.person)).await;
+    let person = person.map_err(|_| UNAUTHORIZED)?;
+    let groups = match hall.ask(&caller.account, Ask::ShowOf(caller.person)).await {
+        Ok(Done::Groups(groups)) => groups.iter().map(super::room).collect(),
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    let id = hall.sockets.mint(caller.person).map_err(|_| BUSY)?;
+    Ok(Some(json!({
+        "me": signals::card(&person),
+        "socket": { "id": id, "host": header(request, "host") },
+        "v": VERSION, "c": groups,
+    })))
+}
+
+/// Of the vendor's client protocol, as in the documents.
+const VERSION: u32 = 41;
+
+fn cookie(token: &str, seconds: u64) -> HeaderValue {
+    let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    HeaderValue::try_from(text).expect("letters and digits are a header's")
+}

@@ -1,0 +1,92 @@
+//! What the sockets are told of a group (contract 3.3): who has gone, and who has come.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::group::{GroupId, Person, PersonId, Picture, Rank, Removed};
+
+/// A text for somebody's socket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::api::groups) struct Signal {
+    pub(in crate::api::groups) to: PersonId,
+    pub(in crate::api::groups) text: String,
+}
+
+#[derive(Serialize)]
+struct Words<'a> {
+    key: &'a str,
+    from: String,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    groupid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Value>,
+}
+
+/// Of a removal, in the order in which they are sent: as documented, `memberleave` to all members
+/// and `memberkick` to the one who is out; `is_server`, `memberkick` first, and none to owners.
+///
+/// `before` are the members of a group that may have ended with it: then each gets `memberkick`.
+pub(in crate::api::groups) fn of_removal(
+    is_server: bool,
+    actor: Option<PersonId>,
+    removed: &Removed,
+    before: &[PersonId],
+) -> Vec<Signal> {
+    let Removed { person, was_member, picture } = removed;
+    if !was_member {
+        return Vec::new();
+    }
+    let person = *person;
+    let members = &picture.group.members;
+    let owner = || members.iter().find(|(_, it)| it.rank == Rank::Owner).map(|(id, _)| *id);
+    if picture.group.head.is_closed {
+        let others = before.iter().filter(|it| **it != person);
+        return others.map(|it| signal(picture, *it, person, "memberkick")).collect();
+    }
+
+    let told = members.iter().filter(|(_, it)| !is_server || it.rank != Rank::Owner);
+    let mut signals: Vec<_> =
+        told.map(|(id, _)| signal(picture, *id, person, "memberleave")).collect();
+    if actor != Some(person) {
+        // A machine has no number; the group has somebody who answers for it.
+        let by = actor.or_else(owner).unwrap_or(PersonId(0));
+        let kick = signal(picture, person, by, "memberkick");
+        let place = if is_server { 0 } else { signals.len() };
+        signals.insert(place, kick);
+    }
+    signals
+}
+
+/// That somebody has come, to all the others.
+pub(super) fn of_join(picture: &Picture, person: PersonId) -> Vec<Signal> {
+    let others = picture.group.members.keys().filter(|it| **it != person);
+    let user = picture.people.get(&person).map(card);
+    let text = words(picture, person, "memberjoin", user);
+    others.map(|to| Signal { to: *to, text: text.clone() }).collect()
+}
+
+/// Somebody, as other people see him.
+pub(super) fn card(person: &Person) -> Value {
+    json!({
+        "id": person.id.to_string(), "username": person.username,
+        "displayname": person.username, "img": null, "b": [], "isFriend": 0,
+    })
+}
+
+fn signal(picture: &Picture, to: PersonId, from: PersonId, kind: &str) -> Signal {
+    Signal { to, text: words(picture, from, kind, None) }
+}
+
+fn words(picture: &Picture, from: PersonId, kind: &str, user: Option<Value>) -> String {
+    let head = &picture.group.head;
+    let (key, groupid) = (key(head.id, head.revision), head.id.to_string());
+    let words = Words { key: &key, from: from.to_string(), kind, groupid, user };
+    serde_json::to_string(&words).expect("names and numbers are JSON")
+}
+
+/// 32 hexadecimal digits, as documented: the group, and the sequence number of what has happened
+/// in it. Of two signals of a group, the one with the larger key is about what came later.
+fn key(GroupId(group): GroupId, sequence: u64) -> String {
+    format!("{group:016x}{sequence:016x}")
+}

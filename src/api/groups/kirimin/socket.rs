@@ -1,0 +1,152 @@
+//! The socket itself (contract 3.3, RFC 6455): from the handshake to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{
+            CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+        },
+    },
+    response::Response,
+};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    Fault, UNAUTHORIZED, auth,
+    sockets::{Line, NoLine, Sockets},
+};
+use crate::api::{
+    groups::{Hall, Request, header},
+    reply,
+};
+
+/// How often a socket is asked whether it is there; none that says nothing until the next time is
+/// kept (contract 3.3).
+const PING_EVERY: Duration = Duration::from_secs(7);
+/// How long a socket may take for what it is sent.
+const SEND_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What a client may say at once. Nothing that it can say is answered.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// `GET /socket?id=` with the session's cookie, or `GET /?id=` as documented, where the id alone
+/// is enough: it is as hard to guess as a session.
+pub(super) fn answer(hall: &Hall, request: &Request<'_>) -> Result<Response, Fault> {
+    let id = request.query.get("id").map(String::as_str).unwrap_or_default();
+    let owner = hall.sockets.owner(id).ok_or_else(|| {
+        request.guess();
+        UNAUTHORIZED
+    })?;
+    let session = auth::session(hall, request);
+    let is_bare = request.path.is_empty();
+    if session.map_or(!is_bare, |it| it.person != owner) {
+        return Err(UNAUTHORIZED);
+    }
+    let accept = accept(request).ok_or(NO_HANDSHAKE)?;
+    let upgrade = request.upgrade.clone().ok_or(NO_HANDSHAKE)?;
+    let line = hall.sockets.open(id).map_err(|it| match it {
+        NoLine::Unknown => UNAUTHORIZED,
+        NoLine::Full => super::BUSY,
+    })?;
+    tokio::spawn(serve(upgrade, line, hall.sockets.clone()));
+
+    let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let mut say = |name: HeaderName, value| drop(response.headers_mut().insert(name, value));
+    say(CONNECTION, HeaderValue::from_static("Upgrade"));
+    say(UPGRADE, HeaderValue::from_static("websocket"));
+    say(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+const NO_HANDSHAKE: Fault = Fault(400, "ERROR");
+
+/// RFC 6455, 4.2.1.
+fn accept(request: &Request<'_>) -> Option<HeaderValue> {
+    let has = |name: &HeaderName, word: &str| {
+        let value = header(request, name.as_str()).unwrap_or_default();
+        value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word))
+    };
+    let is_handshake = *request.method == Method::GET
+        && has(&CONNECTION, "upgrade")
+        && has(&UPGRADE, "websocket")
+        && has(&SEC_WEBSOCKET_VERSION, "13");
+    let key = header(request, SEC_WEBSOCKET_KEY.as_str()).filter(|_| is_handshake)?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+}
+
+async fn serve(upgrade: OnUpgrade, line: Line, sockets: Arc<Sockets>) {
+    let (person, number) = (line.person, line.number);
+    match upgrade.await {
+        Ok(stream) => {
+            let config = WebSocketConfig::default()
+                .read_buffer_size(MESSAGE_BYTES_MAX)
+                .write_buffer_size(0)
+                .max_message_size(Some(MESSAGE_BYTES_MAX))
+                .max_frame_size(Some(MESSAGE_BYTES_MAX));
+            let stream = TokioIo::new(stream);
+            let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
+            tracing::debug!(%person, "a socket is open");
+            run(socket.await, line).await;
+        }
+        Err(error) => tracing::debug!(%person, %error, "a socket has not come to be"),
+    }
+    sockets.end(person, number);
+    tracing::debug!(%person, "a socket has ended");
+}
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
+async fn run(mut socket: Socket, line: Line) {
+    let Line { mut signals, mut closing, .. } = line;
+    let mut pings = interval(PING_EVERY);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_there = true;
+    let code = loop {
+        let message = tokio::select! {
+            // The first tick comes at once.
+            _ = pings.tick() => {
+                if !is_there {
+                    return;
+                }
+                is_there = false;
+                Message::Ping(Default::default())
+            }
+            signal = signals.recv() => match signal {
+                Some(text) => Message::text(text),
+                // Another socket has its place, or it was too slow.
+                None => break CloseCode::Policy,
+            },
+            said = socket.next() => match said {
+                Some(Ok(Message::Pong(_))) => {
+                    is_there = true;
+                    continue;
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                // Posts and calls are no business of groups.
+                Some(Ok(_)) => continue,
+            },
+            _ = closing.wait_for(|it| *it) => break CloseCode::Away,
+        };
+        if !sent(&mut socket, message).await {
+            return;
+        }
+    };
+    let close = CloseFrame { code, reason: "".into() };
+    sent(&mut socket, Message::Close(Some(close))).await;
+}
+
+async fn sent(socket: &mut Socket, message: Message) -> bool {
+    matches!(timeout(SEND_WAIT_MAX, socket.send(message)).await, Ok(Ok(())))
+}

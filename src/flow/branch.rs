@@ -1,0 +1,262 @@
+//! Exit branches: where a flow goes on, by the way in which an element has ended.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Cause, Fault, FlowError, Kind, Oddity, Remark, Step,
+    attrs::Attr,
+    element::{Attribute, Element},
+    fault::{clip, nearest},
+    field::Field,
+    verbs::VerbInfo,
+};
+
+/// A way out of an element that can lead elsewhere than to the next one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Branch {
+    /// `onAlone`
+    Alone,
+    /// `onBan`
+    Ban,
+    /// `onEnd`
+    End,
+    /// `onError`: a document that is asked for cannot be had.
+    Error,
+    /// `onFull`
+    Full,
+    /// `onKick`
+    Kick,
+    /// `onStar`
+    Star,
+    /// `onTimeUp`
+    TimeUp,
+}
+
+impl Branch {
+    /// Every branch.
+    pub const ALL: &[Self] = &[
+        Self::Alone,
+        Self::Ban,
+        Self::End,
+        Self::Error,
+        Self::Full,
+        Self::Kick,
+        Self::Star,
+        Self::TimeUp,
+    ];
+
+    /// The attribute that names the element where it leads.
+    pub fn attribute(self) -> &'static str {
+        match self {
+            Self::Alone => "onAlone",
+            Self::Ban => "onBan",
+            Self::End => "onEnd",
+            Self::Error => "onError",
+            Self::Full => "onFull",
+            Self::Kick => "onKick",
+            Self::Star => "onStar",
+            Self::TimeUp => "onTimeUp",
+        }
+    }
+
+    /// The one that a call takes which is out of its conference; None if none is meant for that.
+    pub fn of(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Alone => Some(Self::Alone),
+            Cause::Drained | Cause::Ended => Some(Self::End),
+            Cause::Full => Some(Self::Full),
+            Cause::GroupKicked | Cause::Kicked => Some(Self::Kick),
+            Cause::NotMember => Some(Self::Ban),
+            Cause::Starred => Some(Self::Star),
+            Cause::TimeUp => Some(Self::TimeUp),
+            Cause::CallTimeUp | Cause::CallerLeft | Cause::HungUpByApi | Cause::MediaLost => None,
+            Cause::Fault | Cause::Transferred => None,
+        }
+    }
+}
+
+/// Where the ways out of one element lead: the numbers of elements, all of them further on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Branches(Box<[(Branch, u32)]>);
+
+impl Branches {
+    /// Where one leads, if the author has said so.
+    pub fn find(&self, branch: Branch) -> Option<u32> {
+        self.iter().find(|(it, _)| *it == branch).map(|(_, step)| step)
+    }
+
+    /// All that the author has stated.
+    pub fn iter(&self) -> impl Iterator<Item = (Branch, u32)> {
+        self.0.iter().copied()
+    }
+}
+
+/// What any element of `<Response>` may have.
+pub const ID: Attr = Attr {
+    name: "id",
+    doc: " A name for the element, so that a branch, or a kick, can lead there.",
+    kind: Kind::Id,
+    plivo: None,
+    vobiz: None,
+    example: "kicked",
+    idle: None,
+};
+
+/// An element's name, if it has one. An element inside of others cannot have one.
+pub(super) fn id(element: &Element<'_>, remarks: &mut Vec<Remark>) -> Option<Arc<str>> {
+    let attribute = element.attributes.iter().find(|it| it.name == ID.name)?;
+    let id = <Arc<str>>::read(&attribute.value, ID.kind);
+    if id.is_none() {
+        let (value, wanted) = (clip(&attribute.value), ID.kind);
+        let oddity = Oddity::AttributeValue { name: ID.name, value, wanted, default: None };
+        remarks.push(Remark { at: attribute.at, oddity });
+    }
+    id
+}
+
+/// Finds where the branches lead, once all elements are read: they lead forwards.
+pub(super) fn link(elements: &[&Element<'_>], steps: &mut [Step]) -> Result<(), FlowError> {
+    let mut ids: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    for (number, (element, step)) in elements.iter().zip(&*steps).enumerate() {
+        let Some(id) = &step.id else { continue };
+        if let Some(first) = ids.insert(id.clone(), number) {
+            let at = element.attributes.iter().find(|it| it.name == ID.name).map(|it| it.at);
+            let fault = Fault::IdTwice { id: id.to_string(), first: steps[first].at };
+            return Err(FlowError { at: at.unwrap_or(element.at), fault });
+        }
+    }
+    for (number, element) in elements.iter().enumerate() {
+        let info = steps[number].verb.info();
+        let mut branches = Vec::new();
+        for (branch, attribute) in stated(info, element) {
+            let to = find(&ids, steps, number, branch, attribute)?;
+            branches.push((branch, u32::try_from(to).expect("a document is short")));
+        }
+        steps[number].branches = Branches(branches.into());
+    }
+    Ok(())
+}
+
+/// The branches that an element states. An empty one is none.
+fn stated<'r, 'd>(
+    info: &'static VerbInfo,
+    element: &'r Element<'d>,
+) -> impl Iterator<Item = (Branch, &'r Attribute<'d>)> {
+    let attributes = element.attributes.iter().filter(|it| !it.value.trim().is_empty());
+    attributes.filter_map(|attribute| {
+        let attr = info.attrs.iter().find(|it| it.name == attribute.name)?;
+        let branch = Branch::ALL.iter().find(|it| it.attribute() == attr.name)?;
+        Some((*branch, attribute))
+    })
+}
+
+fn find(
+    ids: &BTreeMap<Arc<str>, usize>,
+    steps: &[Step],
+    number: usize,
+    branch: Branch,
+    attribute: &Attribute<'_>,
+) -> Result<usize, FlowError> {
+    let (name, id) = (branch.attribute(), attribute.value.trim());
+    let fault = match ids.get(id) {
+        Some(&to) if number < to => return Ok(to),
+        Some(&to) => Fault::BranchBack { name, id: clip(id), to: steps[to].at },
+        None => {
+            let near = nearest(id, ids.keys().map(|it| &**it)).map(str::to_owned);
+            Fault::BranchNowhere { name, id: clip(id), near }
+        }
+    };
+    Err(FlowError { at: attribute.at, fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flow::Flow, ids::Dialect};
+
+    /// What a document's branches are, an element a line, or what is wrong; then the remarks.
+    #[track_caller]
+    fn check(elements: &str, expected: &str) {
+        let document = format!("<Response>{elements}</Response>");
+        let shown = match Flow::parse(&document, Dialect::Plivo) {
+            Err(error) => error.to_string(),
+            Ok(flow) => {
+                let branch = |(it, to): (Branch, u32)| format!(" {}={to}", it.attribute());
+                let line = |step: &Step| {
+                    let id = step.id.as_ref().map_or_else(String::new, |id| format!(" #{id}"));
+                    let branches: String = step.branches.iter().map(branch).collect();
+                    format!("{}{id}{branches}", step.verb.info().tag)
+                };
+                let remarks = flow.remarks.iter().map(ToString::to_string);
+                flow.steps.iter().map(line).chain(remarks).collect::<Vec<_>>().join("\n")
+            }
+        };
+        assert_eq!(shown, expected, "{elements}");
+    }
+
+    #[test]
+    fn a_branch_leads_to_the_element_of_that_id() {
+        check(
+            "<Conference onKick='k' onEnd='e' onTimeUp='e' onAlone='k' onStar='k' onFull='k' \
+             onBan='e' onError='k'>a</Conference><Hangup/><Speak id='k'>b</Speak><Wait id='e'/>",
+            "Conference onKick=2 onEnd=3 onTimeUp=3 onAlone=2 onStar=2 onFull=2 onBan=3 onError=2\n\
+             Hangup\nSpeak #k\nWait #e",
+        );
+        check(
+            "<GetDigits onError='e'/><GetInput action='flow:a' inputType='dtmf' onError='e'/>\
+             <Redirect onError='e'>flow:a</Redirect><Wait id='e'/>",
+            "GetDigits onError=3\nGetInput onError=3\nRedirect onError=3\nWait #e",
+        );
+        check(
+            "<PreAnswer id='p'><GetDigits onError='e'/></PreAnswer><Wait id='e'/>",
+            "PreAnswer #p\nGetDigits onError=2\nWait #e",
+        );
+        check("<Conference onKick=''>a</Conference>", "Conference");
+    }
+
+    #[test]
+    fn a_branch_that_leads_back_or_nowhere_is_a_fault() {
+        check(
+            "<Wait id='here'/>\n<Conference onKick='here'>a</Conference>",
+            "2:13: onKick=\"here\" leads back to 1:11, and a branch leads forwards only: name an \
+             element further on, or go to one with <Redirect>",
+        );
+        check(
+            "<Conference id='here' onEnd='here'>a</Conference>",
+            "1:33: onEnd=\"here\" leads back to 1:11, and a branch leads forwards only: name an \
+             element further on, or go to one with <Redirect>",
+        );
+        check(
+            "<Conference onStar='kickd'>a</Conference><Wait id='kicked'/>",
+            "1:23: onStar=\"kickd\" leads nowhere (did you mean kicked?): give an element further \
+             on that id",
+        );
+        check(
+            "<Redirect onError='x'>flow:a</Redirect><GetDigits><Wait id='x'/></GetDigits>",
+            "1:21: onError=\"x\" leads nowhere: give an element further on that id",
+        );
+    }
+
+    #[test]
+    fn an_id_stands_once() {
+        check(
+            "<Wait id='a'/>\n<Wait length='2' id='a'/>",
+            "2:18: the id \"a\" is taken by the element at 1:11: give each element its own",
+        );
+    }
+
+    #[test]
+    fn an_id_is_a_name_of_an_element_of_its_own() {
+        let wanted = "1 to 64 of the letters A to Z, digits, and . _ -";
+        check("<Wait id='a b'/>", &format!("Wait\n1:17: id=\"a b\" is ignored: write {wanted}"));
+        check("<Wait id=''/>", &format!("Wait\n1:17: id=\"\" is ignored: write {wanted}"));
+        check(
+            "<GetDigits><Wait id='a'/></GetDigits>",
+            "GetDigits\n1:28: <Wait> has no attribute \"id\"; it is ignored",
+        );
+        check(
+            "<Wait onKick='a'/><Wait id='a'/>",
+            "Wait\nWait #a\n1:17: <Wait> has no attribute \"onKick\"; it is ignored",
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! What a cache keeps, and what it has been asked for: under its lock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    super::{
+        download::{Downloaded, Validity},
+        files,
+    },
+    Done, Gauges, Settings, SoundError, Source,
+};
+use crate::ids::AccountId;
+
+/// What one account may have of the web: so that no account fills the cache of all.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Samples and names, in bytes.
+    pub bytes_max: usize,
+    /// Sounds kept.
+    pub sounds_max: usize,
+    /// Sounds on their way.
+    pub waiting_max: usize,
+}
+
+impl Default for Share {
+    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are an announcement service. Who waits
+    /// for a hundred has a server that does not answer.
+    fn default() -> Self {
+        Self { bytes_max: 32 << 20, sounds_max: 1_000, waiting_max: 100 }
+    }
+}
+
+/// What is kept under one name.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Key {
+    pub(super) source: Source,
+    pub(super) rate: u32,
+}
+
+impl Key {
+    fn weight(&self, samples: &[i16]) -> usize {
+        size_of_val(samples) + self.source.weight() + KEY_BYTES
+    }
+}
+
+/// What an entry takes besides its samples and its name, about.
+pub(super) const KEY_BYTES: usize = 300;
+
+/// Something for a thread to make.
+pub(super) struct Job {
+    pub(super) key: Key,
+    /// Of a sound of the web: what has come.
+    pub(super) web: Option<Web>,
+}
+
+/// What has come from the web.
+pub(super) struct Web {
+    pub(super) came: Result<Downloaded, SoundError>,
+    /// What was kept when it was asked for.
+    pub(super) before: Option<(Arc<[i16]>, Validity)>,
+}
+
+/// A sound, fresh from the making.
+pub(super) struct Made {
+    pub(super) samples: Arc<[i16]>,
+    pub(super) proof: Proof,
+}
+
+/// By what it is known that a sound is still what it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Proof {
+    /// It cannot change.
+    None,
+    /// A file, as it was when it was read.
+    File(files::Found),
+    /// A file of the web.
+    Web(Validity),
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    kept: HashMap<Key, Kept>,
+    /// The keys of `kept` in the order of their use.
+    by_use: BTreeMap<u64, Key>,
+    uses: u64,
+    /// The sum of the weights of `kept`.
+    bytes: usize,
+    /// Of what is of the web: whose it is.
+    parts: HashMap<AccountId, Part>,
+    /// Who waits for which sound that is on its way, in the queue, or at a thread.
+    pub(super) asked: HashMap<Key, Vec<Done>>,
+    pub(super) queue: VecDeque<Job>,
+    pub(super) closed: bool,
+}
+
+struct Kept {
+    samples: Arc<[i16]>,
+    used: u64,
+    proof: Proof,
+}
+
+/// What an account has.
+#[derive(Debug, Default)]
+struct Part {
+    /// The uses of its sounds, as in the order of all.
+    uses: BTreeSet<u64>,
+    bytes: usize,
+    asked: usize,
+}
+
+impl State {
+    pub(super) fn gauges(&self) -> Gauges {
+        Gauges { sounds: self.kept.len(), bytes: self.bytes, making: self.asked.len() }
+    }
+
+    /// The samples of a key, which is the last used from now on.
+    pub(super) fn touch(&mut self, key: &Key) -> Option<(Arc<[i16]>, Proof)> {
+        let kept = self.kept.get_mut(key)?;
+        self.uses += 1;
+        let before = std::mem::replace(&mut kept.used, self.uses);
+        let found = (Arc::clone(&kept.samples), kept.proof.clone());
+        let key = self.by_use.remove(&before).expect("each kept key has its place in the order");
+        if let Some(part) = key.source.account().and_then(|it| self.parts.get_mut(it)) {
+            part.uses.remove(&before);
+            part.uses.insert(self.uses);
+        }
+        self.by_use.insert(self.uses, key);
+        Some(found)
+    }
+
+    /// The samples of a key, just to look.
+    pub(super) fn samples(&self, key: &Key) -> Option<Arc<[i16]>> {
+        Some(Arc::clone(&self.kept.get(key)?.samples))
+    }
+
+    /// What is kept of the web under a key.
+    pub(super) fn validity(&self, key: &Key) -> Option<(Arc<[i16]>, Validity)> {
+        let kept = self.kept.get(key)?;
+        match &kept.proof {
+            Proof::Web(validity) => Some((Arc::clone(&kept.samples), validity.clone())),
+            Proof::None | Proof::File(_) => None,
+        }
+    }
+
+    /// Whether one more may be asked for.
+    pub(super) fn has_room(&self, key: &Key, settings: &Settings) -> Result<(), SoundError> {
+        let waiting = match key.source.account() {
+            Some(account) => {
+                let asked = self.parts.get(account).map_or(0, |it| it.asked);
+                Some(asked).filter(|it| settings.share.waiting_max <= *it)
+            }
+            None => Some(self.queue.len()).filter(|it| settings.waiting_max <= *it),
+        };
+        match waiting {
+            Some(waiting) => {
+                let complaint = format!("{waiting} sounds wait to be made: later");
+                Err(SoundError::temporary(complaint))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody waits for a sound that nobody has waited for.
+    pub(super) fn ask(&mut self, key: Key, done: Done) {
+        if let Some(account) = key.source.account() {
+            self.parts.entry(account.clone()).or_default().asked += 1;
+        }
+        self.asked.insert(key, vec![done]);
+    }
+
+    /// Nobody waits for it any more: those who did.
+    pub(super) fn answered(&mut self, key: &Key) -> Vec<Done> {
+        let Some(waiting) = self.asked.remove(key) else { return Vec::new() };
+        self.change_part(key, |part| part.asked -= 1);
+        waiting
+    }
+
+    /// Keeps a sound, in place of those that were not used longest. One that would take all the
+    /// room by itself is not kept.
+    pub(super) fn keep(&mut self, key: Key, made: Made, settings: &Settings) {
+        self.remove(&key);
+        let (weight, share) = (key.weight(&made.samples), settings.share);
+        let account = key.source.account().cloned();
+        let own_max = if account.is_some() { share.bytes_max } else { usize::MAX };
+        if weight > settings.bytes_max.min(own_max) {
+            return;
+        }
+        if let Some(account) = &account {
+            while let Some(oldest) = self.oldest_over(account, weight, share) {
+                self.remove(&oldest);
+            }
+        }
+        while self.bytes + weight > settings.bytes_max {
+            let (_, oldest) = self.by_use.first_key_value().expect("what weighs is in the order");
+            self.remove(&oldest.clone());
+        }
+        self.uses += 1;
+        self.bytes += weight;
+        if let Some(account) = account {
+            let part = self.parts.entry(account).or_default();
+            part.bytes += weight;
+            part.uses.insert(self.uses);
+        }
+        self.by_use.insert(self.uses, key.clone());
+        self.kept.insert(key, Kept { samples: made.samples, used: self.uses, proof: made.proof });
+    }
+
+    /// What an account has not used longest, if one more sound would be too much.
+    fn oldest_over(&self, account: &AccountId, weight: usize, share: Share) -> Option<Key> {
+        let part = self.parts.get(account)?;
+        let is_over = share.sounds_max <= part.uses.len() || share.bytes_max < part.bytes + weight;
+        let oldest = part.uses.first().filter(|_| is_over)?;
+        self.by_use.get(oldest).cloned()
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) {
+        let Some(kept) = self.kept.remove(key) else { return };
+        self.by_use.remove(&kept.used);
+        let weight = key.weight(&kept.samples);
+        self.bytes -= weight;
+        self.change_part(key, |part| {
+            part.bytes -= weight;
+            part.uses.remove(&kept.used);
+        });
+    }
+
+    /// Removes what is no longer current, unless it has been made anew meanwhile.
+    pub(super) fn remove_if(&mut self, key: &Key, proof: &Proof) {
+        if self.kept.get(key).is_some_and(|kept| kept.proof == *proof) {
+            self.remove(key);
+        }
+    }
+
+    /// An account that has nothing takes no room.
+    fn change_part(&mut self, key: &Key, change: impl FnOnce(&mut Part)) {
+        let Some(account) = key.source.account() else { return };
+        let Some(part) = self.parts.get_mut(account) else { return };
+        change(part);
+        if part.asked == 0 && part.uses.is_empty() {
+            self.parts.remove(account);
+        }
+    }
+}

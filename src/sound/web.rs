@@ -1,0 +1,186 @@
+//! Sounds of the web: files over HTTP, by the guarded client.
+//!
+//! How long one is kept before its server is asked again: as its `Cache-Control: max-age` says,
+//! within [`FRESH_MIN`] and [`FRESH_MAX`]; [`FRESH_MIN`] for `no-cache` and `no-store`; and
+//! [`FRESH_USUAL`] where nothing is said. Then it is asked for by its `ETag` or `Last-Modified`,
+//! so that an unchanged one does not come again.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header};
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use super::{
+    SoundError,
+    download::{Ask, Done, Download, Downloaded, Validity},
+    files::FILE_BYTES_MAX,
+};
+use crate::{
+    fetch::{Budget, Client, Request, Response, RetryOn, Target},
+    flow::Method,
+    ids::{AccountId, Dialect},
+};
+
+/// Gets sounds for accounts.
+pub struct Web {
+    client: Client,
+    runtime: Handle,
+    /// What each account may have under way.
+    doors: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+}
+
+/// At the least: what is loaded ahead is still good when it is played, and a hundred who join in
+/// a moment ask once.
+pub const FRESH_MIN: Duration = Duration::from_secs(10);
+
+/// Where its server says nothing: whoever changes a file hears it soon.
+pub const FRESH_USUAL: Duration = Duration::from_secs(5 * 60);
+
+/// At the most: a year is said lightly.
+pub const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Of one account at a time, so that large files of one leave memory for those of the others.
+const UNDER_WAY_MAX: usize = 8;
+
+/// Contract 3.6: whatever the URL's fragment says. All in all, a caller who has heard nothing for
+/// so long has hung up.
+const BUDGET: Budget = Budget {
+    connect: Duration::from_secs(2),
+    read: Duration::from_secs(120),
+    total: Duration::from_secs(125),
+    retries: 1,
+    retry_on: RetryOn::ALL,
+};
+
+impl Web {
+    /// Downloads on the current runtime.
+    ///
+    /// # Panics
+    ///
+    /// Not called from within one.
+    pub fn new(client: Client) -> Self {
+        Self { client, runtime: Handle::current(), doors: Mutex::default() }
+    }
+
+    fn door(&self, account: &AccountId) -> Arc<Semaphore> {
+        let mut doors = self.doors.lock();
+        let door = doors.entry(account.clone());
+        door.or_insert_with(|| Arc::new(Semaphore::new(UNDER_WAY_MAX))).clone()
+    }
+}
+
+impl Download for Web {
+    fn begin(&self, ask: Ask, done: Done) {
+        let (client, door) = (self.client.clone(), self.door(&ask.account));
+        self.runtime.spawn(async move {
+            let place = timeout(BUDGET.total, door.acquire()).await;
+            let downloaded = match &place {
+                Ok(_) => get(&client, &ask).await,
+                Err(_) => Err(SoundError::temporary("too many slow sounds are on their way")),
+            };
+            done(downloaded);
+        });
+    }
+}
+
+async fn get(client: &Client, ask: &Ask) -> Result<Downloaded, SoundError> {
+    let target = Target::parse(&ask.url).map_err(|error| SoundError::lasting(error.to_string()))?;
+    let request = Request {
+        target: Arc::new(target),
+        method: Method::Get,
+        fields: Vec::new(),
+        headers: ask.known.as_ref().map(conditions).unwrap_or_default(),
+        dialect: Dialect::Plivo,
+        signer: None,
+        budget: BUDGET,
+        answer_bytes_max: Some(usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX)),
+    };
+    match client.fetch(&request).await {
+        Ok(answer) => Ok(downloaded(answer, ask.known.as_ref(), Instant::now())),
+        Err(error) if error.is_temporary() => Err(SoundError::temporary(error.to_string())),
+        Err(error) => Err(SoundError::lasting(error.to_string())),
+    }
+}
+
+fn downloaded(answer: Response, known: Option<&Validity>, now: Instant) -> Downloaded {
+    let Response { status, headers, body, .. } = answer;
+    let text = |name| headers.get(name).and_then(|it| it.to_str().ok()).map(Arc::from);
+    let (etag, modified) = (text(header::ETAG), text(header::LAST_MODIFIED));
+    let fresh_until = now + freshness(&headers);
+    match known.filter(|_| status == 304) {
+        Some(known) => Downloaded::Unchanged(Validity {
+            fresh_until,
+            etag: etag.or_else(|| known.etag.clone()),
+            modified: modified.or_else(|| known.modified.clone()),
+        }),
+        None => {
+            Downloaded::File { bytes: body, validity: Validity { fresh_until, etag, modified } }
+        }
+    }
+}
+
+/// Asks only for what has changed.
+fn conditions(known: &Validity) -> HeaderMap {
+    let conditions =
+        [(header::IF_NONE_MATCH, &known.etag), (header::IF_MODIFIED_SINCE, &known.modified)];
+    let good = conditions
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::from_str(value.as_deref()?).ok()?)));
+    good.collect()
+}
+
+/// How long an answer is good from now on.
+fn freshness(headers: &HeaderMap) -> Duration {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    let words: Vec<String> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|word| word.trim().to_ascii_lowercase())
+        .collect();
+    if words.iter().any(|it| it == "no-cache" || it == "no-store") {
+        return FRESH_MIN;
+    }
+    let max_age = words.iter().find_map(|it| it.strip_prefix("max-age="));
+    let Some(max_age) = max_age.and_then(|it| it.trim_matches('"').parse().ok()) else {
+        return FRESH_USUAL;
+    };
+    let age = headers.get(header::AGE).and_then(|it| it.to_str().ok()?.parse().ok());
+    let left = Duration::from_secs(u64::saturating_sub(max_age, age.unwrap_or_default()));
+    left.clamp(FRESH_MIN, FRESH_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sound_is_good_for_as_long_as_its_server_says_within_bounds() {
+        let check = |lines: &[&str], age: Option<&str>, expected: Duration| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::CACHE_CONTROL, HeaderValue::from_str(line).unwrap());
+            }
+            age.map(|it| headers.insert(header::AGE, HeaderValue::from_str(it).unwrap()));
+            assert_eq!(freshness(&headers), expected, "{lines:?} {age:?}");
+        };
+        let seconds = Duration::from_secs;
+        check(&[], None, FRESH_USUAL);
+        check(&["public"], None, FRESH_USUAL);
+        check(&["public, Max-Age=60"], None, seconds(60));
+        check(&["max-age=\"60\""], None, seconds(60));
+        check(&["public", "max-age=60"], Some("20"), seconds(40));
+        check(&["max-age=60"], Some("90"), FRESH_MIN);
+        check(&["max-age=60"], Some("soon"), seconds(60));
+        check(&["max-age=0"], None, FRESH_MIN);
+        check(&["max-age=31536000"], None, FRESH_MAX);
+        check(&["max-age=x"], None, FRESH_USUAL);
+        check(&["max-age=-1"], None, FRESH_USUAL);
+        check(&["no-cache, max-age=60"], None, FRESH_MIN);
+        check(&["max-age=60", "No-Store"], None, FRESH_MIN);
+    }
+}

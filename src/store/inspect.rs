@@ -1,0 +1,148 @@
+//! A store's file as others see it: what is in it, and a copy of it, while an engine may have it.
+//!
+//! It is opened for reading alone. In WAL mode a reader sees one moment of the store, keeps nobody
+//! from writing, and needs no lock of the data folder.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, Error, OpenFlags};
+
+use super::{
+    rows::{Row, RowsError, Table},
+    sqlite::{FILE_MODE, known, load, version},
+};
+
+/// A store's file, open for reading.
+#[derive(Debug)]
+pub struct Inspection {
+    connection: Connection,
+    path: PathBuf,
+    version: u32,
+}
+
+/// More is no news any more.
+const FAULTS_MAX: u32 = 20;
+
+impl Inspection {
+    /// Opens a store, or a backup of one.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or a later version of conflow has written it.
+    pub fn open(path: &Path) -> Result<Self, RowsError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            RowsError(format!("cannot use the store {}: {why}", path.display()))
+        };
+        if !path.is_file() {
+            return Err(failed(&"there is no such file; --data names the folder of an engine"));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags);
+        let connection = connection.map_err(|error| failed(&error))?;
+        let version = version(&connection, path)?;
+        if version == 0 {
+            return Err(failed(&"it is empty"));
+        }
+        Ok(Self { connection, path: path.to_owned(), version })
+    }
+
+    /// Its version, and the one that this conflow writes: older ones are brought up to it when an
+    /// engine starts.
+    pub fn versions(&self) -> (u32, u32) {
+        (self.version, known())
+    }
+
+    /// What SQLite finds wrong with the file; the first few.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read at all.
+    pub fn faults(&self) -> Result<Vec<String>, RowsError> {
+        let faults = || -> Result<Vec<String>, Error> {
+            let mut statement =
+                self.connection.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect()
+        };
+        let faults = faults().map_err(|error| self.failed("read", &error))?;
+        Ok(faults.into_iter().filter(|it| it != "ok").collect())
+    }
+
+    /// The rows of a table; None if a store of this version has no such table yet.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn load(&self, table: Table) -> Result<Option<Vec<Row>>, RowsError> {
+        let (version, known) = self.versions();
+        let has_it = self.connection.table_exists(None, table.name());
+        match has_it.map_err(|error| self.failed("read", &error))? {
+            false if version < known => Ok(None),
+            false | true => load(&self.connection, table).map(Some),
+        }
+    }
+
+    /// Copies the store, as it is at one moment, to a file that is not there yet. Until the copy
+    /// is whole and on the disk, it goes by another name.
+    ///
+    /// # Errors
+    ///
+    /// There is a file of that name, or none can be written.
+    pub fn copy_to(&self, file: &Path) -> Result<(), RowsError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            RowsError(format!("cannot write the backup {}: {why}", file.display()))
+        };
+        let create = |path: &Path| {
+            let mut options = OpenOptions::new();
+            options.create_new(true).write(true).mode(FILE_MODE).open(path)
+        };
+        let mut partial = OsString::from(file);
+        partial.push(PARTIAL);
+        let partial = Path::new(&partial);
+        // The name is ours from here on: nobody else's file is written over.
+        create(file).map_err(|error| match error.kind() == io::ErrorKind::AlreadyExists {
+            true => failed(&"there is a file of that name already"),
+            false => failed(&error),
+        })?;
+        let copied = create(partial).map_err(|error| format!("{}: {error}", partial.display()));
+        let copied = copied.and_then(|_| {
+            let copied = self.vacuum_into(partial).map_err(|error| error.to_string());
+            let copied =
+                copied.and_then(|()| publish(partial, file).map_err(|error| error.to_string()));
+            if copied.is_err() {
+                drop(fs::remove_file(partial));
+            }
+            copied
+        });
+        copied.map_err(|why| {
+            drop(fs::remove_file(file));
+            failed(&why)
+        })
+    }
+
+    fn vacuum_into(&self, path: &Path) -> Result<(), Error> {
+        let path = path.to_str().ok_or_else(|| Error::InvalidPath(path.to_owned()))?;
+        self.connection.execute("VACUUM INTO ?", [path]).map(drop)
+    }
+
+    fn failed(&self, what: &str, error: &Error) -> RowsError {
+        RowsError(format!("cannot {what} the store {}: {error}", self.path.display()))
+    }
+}
+
+/// Behind the name of a backup that is not whole yet.
+const PARTIAL: &str = ".partial";
+
+fn publish(partial: &Path, file: &Path) -> io::Result<()> {
+    File::open(partial)?.sync_all()?;
+    fs::rename(partial, file)?;
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    // Else the name might not outlive a power cut.
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,117 @@
+//! `conflow account`, beside an engine that runs.
+
+use super::*;
+
+const KEPT: &str = "MAKEPT00000000000000";
+
+impl Program {
+    fn conference_list(&self, id: &str, token: &str) -> u16 {
+        self.ask_as(id, token, "GET", &format!("/v1/Account/{id}/Conference/"), "").0
+    }
+
+    /// Waits until the engine has looked.
+    fn take_in(&mut self) {
+        self.wait_for("the accounts of the data folder have changed");
+    }
+}
+
+/// What `conflow account` prints.
+fn account(home: &Path, arguments: &str) -> String {
+    let (code, printed, log) = run(command(home, &format!("account {arguments}")));
+    assert_eq!(code, Some(0), "{arguments}: {log}");
+    printed.trim().to_owned()
+}
+
+#[test]
+fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
+    let home = home();
+    let mut program = Program::start(home.path(), "");
+    let first = account(home.path(), &format!("add {KEPT} --dialect plivo"));
+    assert_eq!(first.len(), 40, "{first}");
+    program.take_in();
+    assert_eq!(program.conference_list(KEPT, &first), 200);
+    assert_eq!(program.conference_list(ID, &first), 401);
+    let wall = format!("/v1/Account/{ID}/Conference/");
+    assert_eq!(program.ask_as(KEPT, &first, "GET", &wall, "").0, 404, "accounts are walls");
+
+    let second = account(home.path(), &format!("rotate {KEPT}"));
+    program.take_in();
+    let both = [&first, &second].map(|it| program.conference_list(KEPT, it));
+    assert_eq!(both, [200, 200]);
+    account(home.path(), &format!("rotate {KEPT} --finish"));
+    program.take_in();
+    let one = [&first, &second].map(|it| program.conference_list(KEPT, it));
+    assert_eq!(one, [401, 200]);
+
+    program.signal("KILL");
+    program.end();
+    let mut program = Program::start(home.path(), "");
+    assert_eq!(program.conference_list(KEPT, &second), 200, "it outlives the process");
+    let list = account(home.path(), "list");
+    assert!(list.starts_with(&format!("{KEPT} plivo\n  t2 full, made 20")), "{list}");
+    account(home.path(), &format!("remove {KEPT}"));
+    program.take_in();
+    assert_eq!(program.conference_list(KEPT, &second), 401);
+    program.signal("KILL");
+    let (_, _, log) = program.end();
+    let key = fs::metadata(home.path().join("data/account-key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    for token in [first, second] {
+        assert!(!list.contains(&token) && !log.contains(&token));
+        for file in fs::read_dir(home.path().join("data")).unwrap() {
+            let bytes = fs::read(file.unwrap().path()).unwrap_or_default();
+            assert!(!bytes.windows(token.len()).any(|it| it == token.as_bytes()), "in a file");
+        }
+    }
+}
+
+#[test]
+fn a_read_only_token_looks_at_everything_and_changes_nothing() {
+    let home = home();
+    account(home.path(), &format!("add {KEPT}"));
+    let reader = account(home.path(), &format!("add {KEPT} --read-only"));
+    let program = Program::start(home.path(), "");
+    let check = |method: &str, path: &str, status: u16, expected: &str| {
+        let path = path.replace('~', &format!("Account/{KEPT}"));
+        let (found, body) = program.ask_as(KEPT, &reader, method, &path, "{}");
+        assert_eq!(found, status, "{method} {path}: {body}");
+        assert!(body.contains(expected), "{method} {path}: {body}");
+    };
+    check("GET", "/api/v1/~/Conference/", 200, "");
+    check("GET", "/v1/~/Call/", 200, "");
+    check("OPTIONS", "/v1/~/Conference/", 204, "");
+    for (method, path) in [
+        ("POST", "/api/v1/~/Conference/weekly/Member/all/Kick/"),
+        ("DELETE", "/v1/~/Conference/"),
+        ("POST", "/v1/~/Call/"),
+        ("POST", "/sim/v1/~/Phone/"),
+    ] {
+        check(method, path, 403, "\"error\":\"this token is read-only: it is good for GET");
+    }
+}
+
+#[test]
+fn an_account_is_in_one_place_and_a_number_may_be_that_of_a_kept_one() {
+    let home = home();
+    let file = |id: &str, owner: &str| {
+        let text = format!(
+            "[[account]]\nid = \"{id}\"\ntokens = [\"0123456789abcdef\"]\n\
+             [[number]]\ncalled = \"1\"\naccount = \"{owner}\"\nflow = \"weekly\"\n"
+        );
+        fs::write(home.path().join("conflow.toml"), text).unwrap();
+    };
+    let refused = |expected: &str| {
+        let (code, _, log) = run(command(home.path(), "serve --http 127.0.0.1:0 --sip off"));
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(expected), "{log}");
+    };
+    file("MA1", "MA2");
+    refused("conflow.toml, line 6: account: there is no such [[account]]; there are: MA1");
+    account(home.path(), "add MA2");
+    let program = Program::start(home.path(), "--sip off");
+    assert_eq!(program.conference_list("MA1", "0123456789abcdef"), 200);
+    program.signal("TERM");
+    program.end();
+    file("MA2", "MA2");
+    refused("MA2 is an account of conflow.toml and of the data folder as well");
+}
