@@ -13,7 +13,7 @@ use std::{
 use conflow::{
     actor::house::{House, Links, Tasks},
     call::{Call, Direction, Party, Session, Spot},
-    conference::{Ask, Command, Conference, Effect, Settings, Ticket, Who},
+    conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Entry, Event, Fetched, Flow, Run},
     ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
     library::{Done, Fetch, Library, LocalFlow},
@@ -66,7 +66,7 @@ fn full_room(members: u64) -> Conference {
 fn kick(mut room: Conference) {
     let now = now();
     let mut effects = VecDeque::new();
-    let ask = Ask::Kick { who: Who::All, reason: None };
+    let ask = Ask::Kick { who: Who::All, kick: Kick::default() };
     room.handle(now, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
     let mut wishes = Vec::new();
     for effect in effects {

@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, serve::Serve, user::User},
+    cli::{self, Command, reference::Format, serve::Serve, user::User},
     config::Config,
+    flow::reference,
     speech::pico,
 };
 
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
+        Command::Check(flags) => return app::check::check(&flags),
+        Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::User(user) => people(*user),
@@ -55,6 +58,18 @@ fn serve(flags: Serve) -> Result<()> {
     mem::forget(runtime);
     drop(log);
     done
+}
+
+fn reference(format: Format) -> String {
+    match format {
+        Format::Json => reference::json(),
+        Format::Md => reference::markdown(),
+        Format::Xsd => reference::xsd(),
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
 fn people(user: User) -> Result<()> {

@@ -274,8 +274,8 @@ impl Actor {
             }
             Effect::Unname => self.house.unname(&self.key, self.id),
             Effect::Release { member, mut call, exit, sequence } => {
-                let cause = exit.cause;
-                self.house.trace(Trace::Left { call: call.id, member, cause });
+                let left = Trace::Left { call: call.id, member, exit: exit.clone() };
+                self.house.trace(left);
                 let spot = sequence.map(|sequence| Spot { room: self.id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);

@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod conference;
+mod door;
 pub mod group;
 mod guard;
 pub mod house;

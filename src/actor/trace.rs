@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     call::{News, Party},
     conference::Notice,
-    flow::Cause,
+    flow::{Cause, Exit},
     ids::{AccountId, CallId, MemberId, RoomKey},
 };
 
@@ -36,8 +36,8 @@ pub enum Trace {
         call: CallId,
         /// The place it had.
         member: MemberId,
-        /// Why.
-        cause: Cause,
+        /// How.
+        exit: Exit,
     },
     /// Something happened in a conference.
     Notice {

@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -175,8 +176,9 @@ impl Failure {
 const BUSY_WAIT_SECONDS: u64 = 1;
 
 /// The body of an error (contract 1.1, 1.2).
-#[derive(Serialize)]
-struct Wrong<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Wrong<'a> {
     api_id: Uuid,
     error: Cow<'a, str>,
 }

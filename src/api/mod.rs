@@ -12,6 +12,7 @@ mod body;
 mod failure;
 pub mod groups;
 mod limit;
+mod openapi;
 mod ops;
 mod path;
 mod reply;
@@ -40,6 +41,7 @@ pub use self::{
 use self::{
     failure::Failure,
     limit::{PerAccount, PerAddress},
+    openapi::Document,
     path::Path,
 };
 use crate::{
@@ -169,6 +171,7 @@ pub struct Desk {
     repeats: Arc<dyn Repeats>,
     closing: watch::Sender<bool>,
     voice: voice::Settings,
+    document: Document,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
 }
@@ -180,6 +183,7 @@ impl Desk {
         let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
+        let document = Document::new(voice, phones.is_some());
         Self {
             house,
             reception,
@@ -190,6 +194,7 @@ impl Desk {
             repeats,
             closing,
             voice,
+            document,
             requests,
             failures,
         }
@@ -226,6 +231,8 @@ impl Desk {
                 sim::answer(self, phones, auth_id, below, visit).await
             }
             ["healthz"] => ops::healthz(visit.method),
+            ["openapi.json"] => self.document.show(visit.method),
+            ["docs"] => self.document.show_page(visit.method),
             ["readyz"] => ops::readyz(self, visit.method),
             _ => Err(Failure::NoRoute),
         }

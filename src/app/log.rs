@@ -96,7 +96,8 @@ pub(super) fn note(trace: Trace) {
             }
             call::News::Rang => tracing::debug!(%call, "the far end rings"),
         },
-        Trace::Left { call, member, cause } => {
+        Trace::Left { call, member, exit } => {
+            let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
         }
         Trace::Notice { key, notice } => tell(&key, notice),

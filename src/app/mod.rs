@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod banner;
+pub mod check;
 mod drain;
 pub mod log;
 pub mod people;
@@ -12,7 +13,7 @@ use std::{
     env,
     net::SocketAddr,
     num::NonZeroU32,
-    path::{PathBuf, absolute},
+    path::{Path, PathBuf, absolute},
     sync::Arc,
     time::Duration,
 };
@@ -111,11 +112,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);
-    if config.file.is_none() {
-        let flows = library.names(&config.accounts[0].id);
-        let is_open = is_open_to_itself(&config, http);
-        banner::print(&banner::text(&config, http, &flows, token_file.as_deref(), is_open))?;
-    }
+    greet(&config, http, &library, token_file.as_deref())?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
@@ -156,6 +153,16 @@ pub async fn serve(mut config: Config) -> Result<()> {
         0 => Ok(()),
         calls => bail!("{calls} calls were cut off"),
     }
+}
+
+/// In development mode, says what there is and how to begin.
+fn greet(config: &Config, http: SocketAddr, library: &Folder, token: Option<&Path>) -> Result<()> {
+    if config.file.is_some() {
+        return Ok(());
+    }
+    let flows = library.names(&config.accounts[0].id);
+    let is_open = is_open_to_itself(config, http);
+    Ok(banner::print(&banner::text(config, http, &flows, token, is_open))?)
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

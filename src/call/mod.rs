@@ -13,7 +13,10 @@ use std::{
 
 pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
-    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
+    flow::{
+        self, Cause, Entry, Event, Exit, Fetched, Next, Purpose, Request, Run, Then, Values,
+        has_variables,
+    },
     group::Pass,
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
@@ -43,6 +46,8 @@ pub struct Call {
     fallback: Option<Box<Hook>>,
     /// What is asked as soon as the call is out of its conference.
     transfer: Option<Box<Request>>,
+    /// What its texts may speak of.
+    facts: Option<Box<Facts>>,
     transfers: u8,
     is_answered: bool,
     is_scheduled: bool,
@@ -72,6 +77,15 @@ pub struct Spot {
     pub member: MemberId,
     /// The number of the notice of its exit.
     pub sequence: u64,
+}
+
+/// What has come of the last conference, and of the last question.
+#[derive(Debug, Default, PartialEq)]
+struct Facts {
+    conference: Option<ConferenceName>,
+    cause: Option<Cause>,
+    reason: Option<Arc<str>>,
+    digits: Arc<str>,
 }
 
 /// What is told of a call.
@@ -167,6 +181,7 @@ impl Call {
             out: None,
             fallback: None,
             transfer: None,
+            facts: None,
             transfers: 0,
             is_answered: false,
             is_scheduled: false,
@@ -233,16 +248,32 @@ impl Call {
         effects: &mut Vec<Effect>,
     ) -> Act {
         self.pass = None;
-        match (exit.then, self.transfer.take()) {
-            (Then::HangUp, _) => Act::End(self.ending(exit)),
-            (Then::Onward, Some(request)) => self.transfer(*request, effects),
-            (Then::Onward, None) => {
+        match (exit.then == Then::HangUp, self.transfer.take()) {
+            (true, _) => Act::End(self.ending(exit)),
+            (false, Some(request)) => self.transfer(*request, effects),
+            (false, None) => {
+                self.note(exit);
                 let first = effects.len();
                 let act = self.handle(now, Event::Left(exit.clone()), effects);
                 effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
                 act
             }
         }
+    }
+
+    /// What the call would do next, were it let out of its conference so.
+    pub fn forecast(&self, exit: &Exit) -> Next {
+        match exit.then {
+            Then::HangUp => Next::End(self.ending(exit)),
+            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => {
+                self.run.forecast(exit)
+            }
+        }
+    }
+
+    /// The number of the element of this id, if its flow has one that lies ahead.
+    pub fn ahead(&self, id: &str) -> Option<u32> {
+        self.run.ahead(id)
     }
 
     /// Takes what its far end did, or what an order has come to.
@@ -319,8 +350,13 @@ impl Call {
     /// How the call ends by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
+        let cause = match (exit.cause, &exit.then) {
+            // Whoever kicked it wanted so.
+            (Cause::Kicked, Then::HangUp) => Cause::HungUpByApi,
+            (cause, _) => cause,
+        };
         // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
-        let mut ending = exit.cause.ending(dialect).unwrap_or(Ending {
+        let mut ending = cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
         });
@@ -417,11 +453,18 @@ impl Call {
                 return Wish::Effect(Effect::Fetch { number, request });
             }
             flow::Effect::Notify(request) => return Wish::Effect(Effect::Notify(request)),
+            flow::Effect::Entered(digits) => {
+                self.facts.get_or_insert_default().digits = digits;
+                return Wish::Nothing;
+            }
             flow::Effect::Play(program) => {
+                let program = self.values().fill(program);
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
                 Order::Play { call, number, program }
             }
+            // What it will say is not known yet.
+            flow::Effect::Prepare(program) if has_variables(&program) => return Wish::Nothing,
             flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
@@ -441,6 +484,28 @@ impl Call {
             }
         };
         Wish::Effect(Effect::Order(order))
+    }
+
+    /// Keeps what may be spoken of its time in a conference.
+    fn note(&mut self, exit: &Exit) {
+        let conference = self.run.conference().map(|verb| verb.room.clone());
+        let facts = self.facts.get_or_insert_default();
+        (facts.conference, facts.cause) = (conference, Some(exit.cause));
+        facts.reason = exit.reason.clone();
+    }
+
+    fn values(&self) -> Values<'_> {
+        let facts = self.facts.as_deref();
+        Values {
+            call_from: &self.party.from,
+            call_to: &self.party.to,
+            conference_cause: facts.and_then(|it| it.cause).map_or("", Cause::text),
+            conference_name: facts
+                .and_then(|it| it.conference.as_ref())
+                .map_or("", |it| it.as_str()),
+            digits: facts.map_or("", |it| &it.digits),
+            kick_reason: facts.and_then(|it| it.reason.as_deref()).unwrap_or_default(),
+        }
     }
 
     fn number(&mut self) -> u32 {

@@ -1,7 +1,9 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
 pub mod account;
+pub mod check;
 pub mod phones;
+pub mod reference;
 pub mod serve;
 pub mod settings;
 pub mod store;
@@ -31,6 +33,11 @@ pub enum Command {
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),
+    /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
+    #[command(after_help = check::AFTER_HELP)]
+    Check(check::Check),
+    /// Print the flow language: every element and attribute, with defaults and examples.
+    Reference(reference::Reference),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::User>),

@@ -78,7 +78,7 @@ impl Conference {
         let mut sequence = self.sequence_last();
         for Leaver { id, member, exit } in announced() {
             left -= 1;
-            let (who, exit) = (member.being(*id), exit.clone());
+            let (who, exit) = (member.being(*id), exit.told());
             let is_last = is_over && left == 0;
             self.publish(News::Exited { who, exit, is_last }, effects);
         }

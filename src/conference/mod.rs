@@ -17,16 +17,20 @@ mod asks;
 mod digits;
 mod floor;
 mod guard;
+mod kick;
 mod leaving;
 mod member;
 mod sounds;
 mod state;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::state::{Conference, FUSE, Settings};
+pub use self::{
+    kick::{Course, Departure, Kick},
+    state::{Conference, FUSE, Settings},
+};
 use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
@@ -92,12 +96,12 @@ pub enum Ask {
         /// Whom.
         who: Who,
     },
-    /// Takes members out; each goes on with its flow.
+    /// Takes members out; each goes on with its flow, or as the kick has it.
     Kick {
         /// Whom.
         who: Who,
-        /// In the words of whoever kicks.
-        reason: Option<Arc<str>>,
+        /// What whoever kicks says of it.
+        kick: Kick,
     },
     /// Whether the others hear these members.
     Mute {
@@ -225,6 +229,8 @@ pub type Outcome = Result<Answer, Refusal>;
 /// What a conference answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
+    /// Who would leave, in the order in which they would.
+    Departures(Vec<Departure>),
     /// The members it was done to: in the order of the request, once each; never empty.
     Members(Vec<MemberId>),
     /// Who is here.
@@ -237,9 +243,36 @@ pub enum Refusal {
     /// A bug: the room is over, and its members have gone on.
     #[error("the conference has met a fault, and its members have gone on")]
     Fault,
+    /// Nothing has happened: an element is not there, or not ahead, in the flows of some.
+    #[error(
+        "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",
+        Named(members)
+    )]
+    NoElement {
+        /// The element's id.
+        element: Arc<str>,
+        /// Of those who are named.
+        members: Vec<MemberId>,
+    },
     /// None of those named is here.
     #[error("member not found")]
     NoMember,
+}
+
+struct Named<'a>(&'a [MemberId]);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, member) in self.0.iter().enumerate() {
+            let before = match (n, self.0.len()) {
+                (0, 1) => "member ",
+                (0, _) => "members ",
+                _ => ", ",
+            };
+            write!(f, "{before}{member}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A conference at one moment.

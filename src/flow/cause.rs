@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Flow;
 use crate::{
     ids::Dialect,
     media::{Ending, HangupCause, HangupSource},
@@ -118,7 +119,7 @@ impl Cause {
 }
 
 /// How a call left its conference.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
     /// Why.
     pub cause: Cause,
@@ -129,12 +130,29 @@ pub struct Exit {
 }
 
 /// What follows an exit.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Then {
+    /// The flow gives way to this document.
+    Document(Arc<Flow>),
+    /// The flow goes on at the element of this number, which lies ahead.
+    Element(u32),
+    /// The flow gives way to the document of this URL; if that cannot be had, it goes on.
+    Fetch(Arc<str>),
     /// The call is over.
     HangUp,
-    /// The flow goes on: at the element's `action`, or at the next element.
+    /// The flow goes on: at the element's branch, at its `action`, or at the next element.
     Onward,
+}
+
+impl Exit {
+    /// As subscribers are told of it: what only the call needs is left out.
+    pub fn told(&self) -> Self {
+        let then = match &self.then {
+            Then::HangUp => Then::HangUp,
+            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => Then::Onward,
+        };
+        Self { cause: self.cause, reason: self.reason.clone(), then }
+    }
 }
 
 impl From<Cause> for Exit {

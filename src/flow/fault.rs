@@ -236,6 +236,14 @@ pub enum Oddity {
         /// The element.
         tag: &'static str,
     },
+    /// Something like a variable.
+    #[error("${{{name}}} is no variable{}: it is read as it stands", Near(near))]
+    VariableUnknown {
+        /// Its name.
+        name: String,
+        /// The name it is close to.
+        near: Option<&'static str>,
+    },
     /// A URL that cannot be asked.
     #[error(
         "{url:?} cannot be asked, and the call ends where it should be: write http://, https:// or flow:NAME"

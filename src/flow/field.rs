@@ -85,7 +85,7 @@ impl Field for u32 {
             Kind::Audio | Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => return None,
             Kind::Element | Kind::Id => return None,
             Kind::Patterns | Kind::Sound(_) | Kind::Target | Kind::Text => return None,
-            Kind::Unread | Kind::Web => return None,
+            Kind::Web => return None,
         };
         let text = text.trim();
         // Parsing would take a sign.
@@ -137,7 +137,7 @@ impl Field for Arc<str> {
             Kind::Bool | Kind::Key | Kind::Keys | Kind::Milliseconds(..) => true,
             Kind::Number(..) | Kind::Patterns | Kind::Seconds(..) => true,
             Kind::SecondsOrAuto(..) | Kind::Sound(_) | Kind::Target => true,
-            Kind::Text | Kind::Unread => true,
+            Kind::Text => true,
         };
         fits.then(|| text.into())
     }
@@ -166,7 +166,7 @@ impl<T: Field> Field for Option<T> {
             Kind::Bool | Kind::Choice(_) | Kind::Id | Kind::Key | Kind::Keys => false,
             Kind::Element => true,
             Kind::Milliseconds(..) | Kind::Number(..) | Kind::Patterns => false,
-            Kind::Seconds(..) | Kind::SecondsOrAuto(..) | Kind::Unread => false,
+            Kind::Seconds(..) | Kind::SecondsOrAuto(..) => false,
         };
         let text = text.trim();
         match text.is_empty() && may_be_empty {

@@ -6,18 +6,23 @@
 mod attrs;
 mod branch;
 mod cause;
+pub mod check;
 mod digits;
 mod element;
 mod fault;
 mod field;
 mod place;
+pub mod reference;
 mod run;
 mod url;
+mod variable;
 pub mod verbs;
+mod way;
 mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::variable::has_variables;
 use self::{attrs::Reading, element::Element, place::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
@@ -27,7 +32,10 @@ pub use self::{
     place::Place,
     run::Run,
     url::is_audio,
+    url::is_target,
+    variable::{Values, Variable},
     verbs::Verb,
+    way::{Bilingual, Next},
 };
 use crate::{
     group::{GroupId, Rank},
@@ -103,6 +111,8 @@ pub enum Effect {
         /// Whether [`Event::Over`] is awaited.
         awaits: bool,
     },
+    /// These keys have been entered; none, if they belong into no log.
+    Entered(Arc<str>),
     /// Moves the call into a conference; [`Event::Left`] says that it is out again.
     Join {
         /// Which.
@@ -165,6 +175,8 @@ pub enum Purpose {
     Action,
     /// The call's first document.
     Answer,
+    /// Whoever kicks a call names it; a failure leads to the next element.
+    Kick,
     /// `<Redirect>`.
     Redirect,
     /// A conference's sound; a failure is silence, and ends no call.

@@ -74,6 +74,14 @@ impl Library for Web {
         });
     }
 
+    fn check(&self, url: &str) -> Result<(), String> {
+        if !is_web(url) {
+            return self.folder.check(url);
+        }
+        let target = Target::parse(url).map_err(|error| error.to_string())?;
+        self.client.check(&target).map_err(|error| error.to_string())
+    }
+
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
         self.folder.local(flow)
     }
@@ -106,7 +114,11 @@ fn note(fetch: &Fetch, missing: &Missing) {
     let (call, purpose) = (fetch.call, fetch.request.purpose);
     match purpose {
         Purpose::Sound => tracing::info!(%call, "no sound: {missing}"),
-        Purpose::Action | Purpose::Answer | Purpose::Redirect | Purpose::Transfer => {
+        Purpose::Action
+        | Purpose::Answer
+        | Purpose::Kick
+        | Purpose::Redirect
+        | Purpose::Transfer => {
             tracing::info!(%call, ?purpose, "no document: {missing}");
         }
     }

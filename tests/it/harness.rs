@@ -12,7 +12,7 @@ use std::{
 use conflow::{
     actor::house::{AskError, House, Links, Tasks, Trace},
     call::{self, Call, Direction, Party, Session},
-    conference::{Answer, Ask, News, Outcome, Settings, Who},
+    conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
     flow::{Cause, Fetched, Flow, Missing},
     ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch, Library, LocalFlow},
@@ -119,7 +119,7 @@ impl Bench {
     }
 
     pub(crate) async fn kick(&self, room: &str, who: Who) -> Result<Vec<MemberId>, AskError> {
-        self.ask(room, Ask::Kick { who, reason: None }).await
+        self.ask(room, Ask::Kick { who, kick: Kick::default() }).await
     }
 
     pub(crate) async fn ask(&self, room: &str, ask: Ask) -> Result<Vec<MemberId>, AskError> {
@@ -149,6 +149,7 @@ impl Bench {
 
 pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
     match outcome? {
+        Answer::Departures(departures) => Ok(departures.iter().map(|it| it.member).collect()),
         Answer::Members(members) => Ok(members),
         Answer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
     }

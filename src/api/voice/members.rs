@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     Asker, Manner,
     bodies::{Done, MemberIds},
+    kick,
     place::Wish,
     plivo, vobiz,
 };
@@ -31,16 +32,17 @@ const LANGUAGE_BYTES_MAX: usize = 35;
 /// `POST` and `DELETE Conference/{name}/Member/{members}/…`
 pub(super) async fn serve(
     asker: &Asker<'_>,
-    name: &str,
-    segment: &str,
+    (name, segment): (&str, &str),
     wish: Wish,
+    query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Failure> {
     let who = who(segment);
     let is_all = who == Who::All;
-    let ask = ask(wish, who, asker.dialect, headers, body)?;
+    let ask = ask(asker, who, wish, query, headers, body)?;
     let members = match asker.desk.ask(&asker.key(name)?, ask).await? {
+        Answer::Departures(departures) => return Ok(kick::departures(&departures, asker.api_id)),
         Answer::Members(members) => members,
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };
@@ -55,25 +57,26 @@ pub(super) async fn serve(
     })
 }
 
-/// What a conference is asked. Only Play and Speak look into the body.
+/// What a conference is asked. Only Kick, Play and Speak look into the body.
 fn ask(
-    wish: Wish,
+    asker: &Asker<'_>,
     who: Who,
-    dialect: Dialect,
+    wish: Wish,
+    query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Ask, Failure> {
     Ok(match wish {
         Wish::Deafen => Ask::Deafen { who, on: true },
         Wish::HangUp => Ask::HangUp { who },
-        Wish::Kick => Ask::Kick { who, reason: None },
+        Wish::Kick => Ask::Kick { who, kick: kick::read(&asker.desk.house, query, headers, body)? },
         Wish::Mute => Ask::Mute { who, on: true },
         Wish::Play => {
             let sound = body::parse::<Play>(headers, body)?.sound()?;
             Ask::Announce { who, kind: AnnouncementKind::Play, sound }
         }
         Wish::Speak => {
-            let sound = body::parse::<Speak>(headers, body)?.sound(dialect)?;
+            let sound = body::parse::<Speak>(headers, body)?.sound(asker.dialect)?;
             Ask::Announce { who, kind: AnnouncementKind::Speak, sound }
         }
         Wish::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },

@@ -6,7 +6,9 @@ mod bodies;
 mod calls;
 mod events;
 mod job;
+mod kick;
 mod members;
+pub(super) mod openapi;
 mod params;
 mod place;
 pub(super) mod plivo;
@@ -122,7 +124,7 @@ async fn perform(
         Endpoint::ListCalls => calls::list(asker, query),
         Endpoint::MakeCall => calls::make::serve(asker, headers, body),
         Endpoint::Members { name, who, wish } => {
-            members::serve(asker, name, who, wish, headers, body).await
+            members::serve(asker, (name, who), wish, query, headers, body).await
         }
         Endpoint::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
         Endpoint::Show { name } => rooms::show(asker, name).await,

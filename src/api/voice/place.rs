@@ -124,6 +124,30 @@ pub(super) enum Wish {
     Unmute,
 }
 
+/// Every path, with what stands for names and ids in braces. What is described is read from here;
+/// that [`Place::find`] finds these and no others is tested.
+pub(super) const PATHS: [&str; 19] = [
+    "Conference/",
+    "Conference/{conference_name}/",
+    "Conference/{conference_name}/Record/",
+    "Conference/{conference_name}/Member/{member_id}/",
+    "Conference/{conference_name}/Member/{member_id}/Deaf/",
+    "Conference/{conference_name}/Member/{member_id}/Kick/",
+    "Conference/{conference_name}/Member/{member_id}/Mute/",
+    "Conference/{conference_name}/Member/{member_id}/Play/",
+    "Conference/{conference_name}/Member/{member_id}/Speak/",
+    "Call/",
+    "Call/{call_uuid}/",
+    "Call/{call_uuid}/DTMF/",
+    "Call/{call_uuid}/Play/",
+    "Call/{call_uuid}/Record/",
+    "Call/{call_uuid}/Speak/",
+    "Call/{call_uuid}/Stream/",
+    "Call/{call_uuid}/Stream/{stream_id}/",
+    "Request/{request_uuid}/",
+    "Events/",
+];
+
 impl<'a> Place<'a> {
     pub(super) fn find(below: &[&'a str]) -> Option<Self> {
         Some(match *below {

@@ -106,12 +106,8 @@ impl Office {
         };
         // Who is out may be in again before the rooms are told.
         let (group, target) = (Which::Id(id), Who::Id(person));
-        let again = (out.is_some() && rng.bool()).then_some(Ask::Add {
-            group,
-            actor: None,
-            target,
-            rank,
-        });
+        let again =
+            (out.is_some() && rng.bool()).then_some(Ask::Add { group, actor: None, target, rank });
         self.ask(ask, out);
         again.into_iter().for_each(|it| self.ask(it, None));
     }

@@ -284,7 +284,7 @@ impl Life {
         let on = self.rng.bool();
         let kind = AnnouncementKind::Play;
         let ask = match self.rng.u8(0..10) {
-            0..3 => Ask::Kick { who, reason: Some("so it goes".into()) },
+            0..3 => Ask::Kick { who, kick: script::kick(&mut self.rng) },
             3..5 => Ask::Mute { who, on },
             5 => Ask::Deafen { who, on },
             6 => Ask::Announce { who, kind, sound: What::Beep(1).into() },

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use conflow::{
-    flow::{Branch, Fetched, Flow, Missing},
+    conference::{Course, Kick},
+    flow::{Bilingual, Branch, Fetched, Flow, Missing},
     ids::Dialect,
 };
 use fastrand::Rng;
@@ -30,6 +31,21 @@ fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
         true => format!(" {name}='e{}'", rng.usize(n + 1..ELEMENTS)),
         false => String::new(),
     }
+}
+
+/// A kick, with anything that can be said of it.
+pub(super) fn kick(rng: &mut Rng) -> Kick {
+    let course = match rng.u8(0..8) {
+        0 => Course::HangUp,
+        1 => Course::Fetch(url(rng).into()),
+        2 => {
+            let document = "<Response><Speak>words</Speak><Wait length='3'/></Response>";
+            Course::Document(Box::new(Bilingual::parse(document).unwrap()))
+        }
+        3 => Course::Element(format!("e{}", rng.usize(0..ELEMENTS)).into()),
+        _ => Course::Flow,
+    };
+    Kick { reason: Some("so it goes".into()), course, is_dry: rng.u8(0..8) == 0 }
 }
 
 /// What a URL brings. None of them leads back, so every life has an end.

@@ -62,7 +62,7 @@ pub(super) struct Seen {
     /// What it runs.
     pub(super) flow: Option<Arc<Flow>>,
     /// By what it has left its conference, and not gone on yet.
-    left: Option<Cause>,
+    left: Option<Exit>,
     /// It is one that we make.
     pub(super) is_out: bool,
     /// Its far end has said so.
@@ -96,7 +96,8 @@ impl World {
     pub(super) fn see(&mut self, trace: Trace) {
         match trace {
             Trace::Began { call, step } => self.began(call, step),
-            Trace::Left { call, member, cause } => {
+            Trace::Left { call, member, exit } => {
+                let cause = exit.cause;
                 let announced = self.members.contains_key(&member);
                 assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
                 let doomed = self.hung_up.contains(&call);
@@ -106,9 +107,9 @@ impl World {
                 assert!(!(announced && cause == Cause::Full), "{call} never was in");
                 let may_be_new = [Cause::Full, Cause::Fault].contains(&cause);
                 assert!(announced || may_be_new, "{call} is told of before it leaves");
-                let goes_on = Exit::from(cause).then == Then::Onward;
+                let goes_on = exit.then != Then::HangUp;
                 (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
-                seen.left = Some(cause);
+                seen.left = Some(exit);
                 self.lived.insert(cause.text());
             }
             Trace::Call { call, news: News::Begun | News::Rang, .. } => {
@@ -134,7 +135,7 @@ impl World {
                 self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == Then::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
-                (seen.owed, seen.left) = (goes_on, Some(cause));
+                (seen.owed, seen.left) = (goes_on, Some(cause.into()));
             }
             Trace::PassedOn { .. } => drop(self.lived.insert("passed on")),
         }
@@ -289,9 +290,7 @@ impl World {
             assert!(!seen.ended, "{call} reads after its end");
             let (number, purpose) = (*number, fetch.request.purpose);
             (seen.owed, seen.reads) = (false, Some(Reads { number, purpose, came: None }));
-            if purpose != Purpose::Transfer {
-                seen.check_may_ask();
-            }
+            seen.check_may_ask(purpose);
             seen.left = None;
             assert!(!self.inside.contains_key(call), "{call} reads, and is in a room");
             seen.transfers += u32::from(fetch.request.purpose == Purpose::Transfer);
@@ -318,6 +317,12 @@ impl World {
     pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
         let members = match outcome {
             Ok(Answer::Members(members)) => members,
+            Ok(Answer::Departures(departures)) => {
+                let room = self.members[&departures[0].member].0;
+                let present = &self.rooms[&room].present;
+                assert!(departures.iter().all(|it| present.contains(&it.member)), "a dry run");
+                return;
+            }
             Ok(Answer::Roster(roster)) => {
                 let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
                 let room = self.members[listed.first().unwrap()].0;
@@ -405,17 +410,42 @@ impl Seen {
                 self.flow = Some(flow);
                 return 0;
             }
+            if purpose == Purpose::Kick {
+                return self.begun;
+            }
             assert!([Purpose::Action, Purpose::Redirect].contains(&purpose), "{purpose:?}");
             return self.branch(Branch::Error).expect("without onError, it ends");
         }
-        let branch = self.left.take().and_then(Branch::of);
-        branch.and_then(|it| self.branch(it)).unwrap_or(self.begun)
+        let Some(exit) = self.left.take() else { return self.begun };
+        match exit.then {
+            Then::Document(flow) => {
+                self.flow = Some(flow);
+                0
+            }
+            Then::Element(step) => {
+                assert!(self.begun <= step, "forwards only");
+                step
+            }
+            Then::Fetch(_) | Then::HangUp => panic!("{:?} is no way on", exit.then),
+            Then::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
+        }
     }
 
-    /// A branch comes before an action's answer.
-    fn check_may_ask(&self) {
-        let branch = self.left.and_then(Branch::of);
-        assert_eq!(branch.and_then(|it| self.branch(it)), None, "a branch comes first");
+    /// What the kick says, and a branch, come before an action's answer.
+    fn check_may_ask(&self, purpose: Purpose) {
+        let Some(exit) = &self.left else { return };
+        match purpose {
+            Purpose::Kick => assert!(matches!(exit.then, Then::Fetch(_)), "{:?}", exit.then),
+            Purpose::Action => {
+                assert_eq!(exit.then, Then::Onward);
+                assert_eq!(self.branch_by(exit.cause), None, "a branch comes first");
+            }
+            Purpose::Answer | Purpose::Redirect | Purpose::Sound | Purpose::Transfer => (),
+        }
+    }
+
+    fn branch_by(&self, cause: Cause) -> Option<u32> {
+        self.branch(Branch::of(cause)?)
     }
 
     fn branch(&self, branch: Branch) -> Option<u32> {

@@ -42,7 +42,7 @@ pub(super) async fn sign_in(
         Value::String(text) => Some(text.trim().to_owned()),
         // The documents have the code as a number.
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     let email = text("email").map(|it| Name::email(&it));
     let mobile = text("mobile").map(|it| Name::Mobile(it.into()));
