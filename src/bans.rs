@@ -147,7 +147,9 @@ mod tests {
     fn the_longest_ban_holds_until_it_is_lifted() {
         let (mut bans, weekly) = (Bans::default(), key("MA1", "weekly"));
         let anna = Trusted::user("anna").unwrap();
-        [ban(1, "anna", 60), ban(2, "anna", 30), ban(3, "ben", 30)].map(|it| bans.add(it));
+        [ban(1, "anna", 60), ban(2, "anna", 30), ban(3, "ben", 30)]
+            .into_iter()
+            .for_each(|it| bans.add(it));
         let ids = |bans: &Bans, now| {
             bans.list(at(now), &weekly).iter().map(|it| it.id.0).collect::<Vec<_>>()
         };
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_over_is_let_go() {
         let mut bans = Bans::default();
-        [ban(1, "anna", 60), ban(2, "ben", 30)].map(|it| bans.add(it));
+        [ban(1, "anna", 60), ban(2, "ben", 30)].into_iter().for_each(|it| bans.add(it));
         let account = "MA1".parse().unwrap();
         assert_eq!(bans.expire(at(29), &account), (2, vec![]));
         assert_eq!(bans.expire(at(30), &account), (1, vec![ban(2, "ben", 30)]));

@@ -112,6 +112,13 @@ impl Room {
         self.queue.send(Message::Ask { ask: Box::new(ask), reply }).map_err(|_| AskError::Gone)
     }
 
+    /// What must be heard however many ask. The number of these is bounded by that of removals
+    /// that are under way.
+    pub(super) fn tell(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
+        self.asks.fetch_add(1, Ordering::Relaxed);
+        drop(self.queue.send(Message::Ask { ask: Box::new(ask), reply }));
+    }
+
     /// Hands the call back if nobody is there to take it.
     pub(super) fn enter(
         &self,

@@ -7,12 +7,15 @@
 pub mod call;
 pub mod conference;
 pub mod doors;
+mod entering;
 pub mod group;
+mod guard;
 pub mod house;
 pub mod journal;
 pub mod reception;
 mod stage;
 mod trace;
+pub mod writer;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -102,12 +102,13 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let rows = store::rows(&folder)?;
     let stores = Stores::open(&folder, &rows)?;
     let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let people = people::open(rows)?;
     let (mut engine, courier) =
         Engine::build(&config, http, stores, library.clone(), accounts.clone())?;
     let watching = tokio::spawn(accounts::watch(book, accounts));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(people::hall(rows, &config)?);
+    engine.api = engine.api.with_groups(people::hall(people, &engine.house, &config));
 
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     look_over(&config, &library, http);

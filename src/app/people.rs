@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::group::{Memberships, system_clock},
+    actor::{
+        group::{Memberships, system_clock},
+        house::House,
+    },
     api::groups::{Hall, NewPerson, Settings},
     cli::{
         groups::{BungieStatus, Manner},
@@ -21,11 +24,15 @@ use crate::{
     },
 };
 
-/// The groups' edge over a data folder's rows.
-pub(super) fn hall(records: Arc<dyn Rows>, config: &Config) -> Result<Hall> {
-    let (memberships, credentials) = open(records)?;
+/// The groups' edge, with the rooms that the groups guard.
+pub(super) fn hall(
+    (memberships, credentials): People,
+    house: &Arc<House>,
+    config: &Config,
+) -> Hall {
     credentials.purge(memberships.now());
-    Ok(Hall::new(Arc::new(memberships), Arc::new(credentials), settings(config)))
+    let memberships = memberships.guarding(house.clone());
+    Hall::new(Arc::new(memberships), Arc::new(credentials), settings(config))
 }
 
 fn settings(config: &Config) -> Settings {
@@ -47,7 +54,10 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn open(records: Arc<dyn Rows>) -> Result<(Memberships, Credentials)> {
+/// What the rows know of people.
+pub(super) type People = (Memberships, Credentials);
+
+pub(super) fn open(records: Arc<dyn Rows>) -> Result<People> {
     let credentials = Credentials::open(records.clone())?;
     Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
 }

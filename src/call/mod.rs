@@ -16,6 +16,7 @@ use self::facts::Facts;
 pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
     flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
+    group::Pass,
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
 };
@@ -31,6 +32,8 @@ pub struct Call {
     pub party: Arc<Party>,
     /// When the call ends, wherever it is.
     pub ends_at: Instant,
+    /// What has let it into the room that it is in or queues for, if a group guards that.
+    pub pass: Option<Box<Pass>>,
     time_limit: Duration,
     run: Run,
     /// The number of the last order or fetch.
@@ -160,6 +163,7 @@ impl Call {
             account,
             party,
             ends_at: now + time_limit,
+            pass: None,
             time_limit,
             run,
             number_last: 0,
@@ -233,6 +237,7 @@ impl Call {
         spot: Option<Spot>,
         effects: &mut Vec<Effect>,
     ) -> Act {
+        self.pass = None;
         match (exit.then == Then::HangUp, self.transfer.take()) {
             (true, _) => Act::End(self.ending(exit)),
             (false, Some(request)) => self.transfer(*request, effects),

@@ -26,6 +26,7 @@ impl Conference {
         match ask {
             Ask::Announce { who, kind, sound } => self.announce(who, kind, sound, effects),
             Ask::Deafen { who, on } => self.deafen(who, on, effects),
+            Ask::Expel(expulsion) => self.expel(&expulsion),
             Ask::HangUp { who } => self.release(who, &Cause::HungUpByApi.into()),
             Ask::Hush { who, kind } => self.hush(who, kind, effects),
             Ask::Kick { who, kick } => self.kick(who, &kick, effects),

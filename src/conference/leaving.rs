@@ -36,7 +36,7 @@ impl Conference {
     /// Who has left may take others along: the room's end before one's loneliness.
     pub(super) fn cascade(&mut self) {
         let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
-        if left.any(|member| member.entry.ends) {
+        if left.any(|member| member.entry.ends) || self.is_without_moderators() {
             return self.take_out_all(&Cause::Ended.into());
         }
         // So whoever is the only one now has had company.

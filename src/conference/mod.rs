@@ -16,6 +16,7 @@
 mod asks;
 mod digits;
 mod floor;
+mod guard;
 mod kick;
 mod leaving;
 mod member;
@@ -33,6 +34,7 @@ pub use self::{
 use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
+    group::Expulsion,
     ids::{CallId, MemberId, RoomId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
@@ -86,6 +88,9 @@ pub enum Command {
 /// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
+    /// Takes out who is removed from the group that guards the room; each goes on with its flow.
+    /// Whoever was let in before this, and has not come in yet, does not come in.
+    Expel(Expulsion),
     /// Takes members out, and ends their calls.
     HangUp {
         /// Whom.

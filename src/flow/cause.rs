@@ -30,12 +30,16 @@ pub enum Cause {
     Fault,
     /// The room had no place: it was never a member.
     Full,
+    /// Removed from the group that guards the room.
+    GroupKicked,
     /// A REST command that ends calls.
     HungUpByApi,
     /// A REST kick.
     Kicked,
     /// The leg's media went away.
     MediaLost,
+    /// A group guards the room, and the caller is no member of it: it was never in the room.
+    NotMember,
     /// `*` with `hangupOnStar`.
     Starred,
     /// The room's time limit.
@@ -55,9 +59,11 @@ impl Cause {
         Self::Ended,
         Self::Fault,
         Self::Full,
+        Self::GroupKicked,
         Self::HungUpByApi,
         Self::Kicked,
         Self::MediaLost,
+        Self::NotMember,
         Self::Starred,
         Self::TimeUp,
         Self::Transferred,
@@ -74,9 +80,11 @@ impl Cause {
             Self::Ended => "ended",
             Self::Fault => "fault",
             Self::Full => "full",
+            Self::GroupKicked => "group-kicked",
             Self::HungUpByApi => "hung-up-by-api",
             Self::Kicked => "kicked",
             Self::MediaLost => "media-lost",
+            Self::NotMember => "not-member",
             Self::Starred => "starred",
             Self::TimeUp => "time-up",
             Self::Transferred => "transferred",
@@ -88,7 +96,7 @@ impl Cause {
         let (cause, source) = match self {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
             Self::Kicked | Self::Starred | Self::TimeUp | Self::Transferred => return None,
-            Self::Banned => return None,
+            Self::Banned | Self::GroupKicked | Self::NotMember => return None,
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
             Self::HungUpByApi => (HangupCause::Normal, HangupSource::ApiRequest),
@@ -107,8 +115,8 @@ impl Cause {
             Self::Ended | Self::Full | Self::HungUpByApi | Self::Kicked | Self::MediaLost => {
                 HangupCause::EndOfXml
             }
+            Self::Banned | Self::GroupKicked | Self::NotMember => HangupCause::EndOfXml,
             Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
-            Self::Banned => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }
     }

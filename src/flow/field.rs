@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Cue, Kind, Method, RecordFormat, url};
+use crate::group::Rank;
 
 /// The type of an attribute.
 pub(super) trait Field: Sized {
@@ -207,6 +208,18 @@ impl Field for Method {
             "POST" => Some(Self::Post),
             _ => None,
         }
+    }
+}
+
+impl Field for Rank {
+    type Default = Self;
+
+    fn of(default: Self) -> Self {
+        default
+    }
+
+    fn read(text: &str, _: Kind) -> Option<Self> {
+        Self::named(text)
     }
 }
 

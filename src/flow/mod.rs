@@ -38,6 +38,7 @@ pub use self::{
     way::{Bilingual, Next},
 };
 use crate::{
+    group::{GroupId, Rank},
     ids::{ConferenceName, Dialect},
     media::{Ending, Program, Sound},
 };
@@ -237,10 +238,26 @@ pub struct Entry {
     pub callback: Option<Callback>,
     /// `action`, `method`, `redirect`: what is asked when this member has left.
     pub action: Option<Action>,
+    /// `group`, `moderators`: whom the room is for.
+    pub guard: Option<Guard>,
     /// `record`: the room is recorded.
     pub records: bool,
     /// `recordFileFormat`.
     pub record_format: RecordFormat,
+}
+
+/// A group that guards a room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Guard {
+    /// `group`: only its members come in. [`Guard::NOBODY`] has none.
+    pub group: GroupId,
+    /// `moderators`: those of this rank or above start the room, and the last of them ends it.
+    pub moderators: Option<Rank>,
+}
+
+impl Guard {
+    /// The number of no group: what an author has written there is none.
+    pub const NOBODY: GroupId = GroupId(0);
 }
 
 /// A sound of a conference.

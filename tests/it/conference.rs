@@ -16,7 +16,8 @@ use conflow::{
     conference::{
         Answer, Ask, Being, Command, Conference, Effect, Kick, News, Notice, Settings, Ticket, Who,
     },
-    flow::{Cause, Cue, Entry, RecordFormat},
+    flow::{Cause, Cue, Entry, Guard, RecordFormat},
+    group::{Expulsion, GroupId, Pass, PersonId, Rank},
     ids::{CallId, Dialect, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Hears, Order, Program, What},
 };
@@ -47,7 +48,23 @@ impl Bench {
         self.enter_limited(entry, Duration::from_secs(14_400))
     }
 
+    /// Somebody comes in whom the room's group lets in.
+    fn enter_with(&mut self, entry: &Entry, person: u64, revision: u64) -> Vec<String> {
+        let pass = Pass { person: PersonId(person), rank: Rank::Member, revision };
+        self.enter_as(entry, Duration::from_secs(14_400), Some(Box::new(pass)))
+    }
+
+    fn expel(&mut self, people: &[u64], revision: u64) -> Vec<String> {
+        let people = people.iter().copied().map(PersonId).collect();
+        let reason = Some("loud".into());
+        self.ask(Ask::Expel(Expulsion { group: GroupId(6), revision, people, reason }))
+    }
+
     fn enter_limited(&mut self, entry: &Entry, limit: Duration) -> Vec<String> {
+        self.enter_as(entry, limit, None)
+    }
+
+    fn enter_as(&mut self, entry: &Entry, limit: Duration, pass: Option<Box<Pass>>) -> Vec<String> {
         self.member_last += 1;
         let id = CallId::of(self.member_last.into());
         let party = Party {
@@ -59,7 +76,8 @@ impl Bench {
             trusted: None,
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
-        let call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
+        let mut call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
+        call.pass = pass;
         let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));
         self.handle(Command::Enter { member, call, entry })
     }
@@ -230,6 +248,7 @@ fn announce(bench: &mut Bench, who: Who, url: &str) -> Vec<String> {
 /// A member as Plivo's defaults make it.
 fn plain() -> Entry {
     Entry {
+        guard: None,
         muted: false,
         starts: true,
         ends: false,
@@ -436,6 +455,57 @@ fn the_first_member_that_states_it_settles_how_many_there_may_be() {
     let over_the_cap = Entry { members_max: Some(99), ..plain() };
     let mut bench = Bench::with(&[over_the_cap, plain(), plain(), plain()]);
     assert_eq!(bench.enter(&plain()), ["release 5 full"]);
+}
+
+#[test]
+fn who_is_out_of_the_group_is_out_of_the_room_with_all_his_calls() {
+    let mut bench = Bench::new();
+    for (person, entry) in [(1, shy()), (2, plain()), (2, plain())] {
+        bench.enter_with(&entry, person, 5);
+    }
+    let expected = [
+        "remove 2,3,1",
+        "#6 exited 2 group-kicked (loud)",
+        "#7 exited 3 group-kicked (loud)",
+        "#8 exited 1 alone last",
+        "#9 over",
+        "unname",
+        "release 2 group-kicked",
+        "release 3 group-kicked",
+        "release 1 alone",
+        "reply 2,3",
+        "stop",
+    ];
+    assert_eq!(bench.expel(&[2, 9], 6), expected);
+}
+
+#[test]
+fn an_expulsion_spares_who_has_come_back_and_keeps_out_who_was_let_in_before() {
+    let mut bench = Bench::new();
+    bench.enter_with(&plain(), 1, 5);
+    // Let in again before the room hears of the removal.
+    bench.enter_with(&plain(), 2, 7);
+    assert_eq!(bench.expel(&[2], 6), ["reply: member not found"]);
+    let expected = ["release 3 not-member"];
+    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "nobody knows whether that holds");
+    has(&bench.enter_with(&plain(), 1, 6), "#5 entered 4");
+    has(&bench.expel(&[2], 8), "#6 exited 2 group-kicked (loud)");
+}
+
+#[test]
+fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
+    let guard = |moderators| Some(Guard { group: GroupId(6), moderators });
+    let ranked = Entry { guard: guard(Some(Rank::Member)), ..plain() };
+    // To start it is not for him.
+    let other = Entry { guard: guard(Some(Rank::Owner)), ..plain() };
+    let mut bench = Bench::new();
+    has_not(&bench.enter_with(&other, 1, 5), "started");
+    has(&bench.enter_with(&Entry { starts: false, ..ranked.clone() }, 2, 5), "#3 started");
+    bench.enter_with(&ranked, 3, 5);
+    has_not(&bench.heard(2, Heard::HungUp), "ended");
+    let effects = bench.expel(&[3], 6);
+    has(&effects, "release 3 group-kicked");
+    has(&effects, "release 1 ended");
 }
 
 #[test]

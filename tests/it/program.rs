@@ -117,13 +117,24 @@ impl Program {
         headers: &str,
         body: &str,
     ) -> (u16, String) {
+        let headers = format!("X-Auth-ID: {id}\r\nX-Auth-Token: {token}\r\n{headers}");
+        self.send(&headers, method, path, body)
+    }
+
+    /// With no other headers than these: a line each.
+    pub(crate) fn send(
+        &self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {id}\r\n\
-            X-Auth-Token: {token}\r\nContent-Type: application/json\r\n\
-            Content-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\
+            Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();

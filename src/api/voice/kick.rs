@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A sentence or three, to be spoken and to be read in a log.
-const REASON_CHARS_MAX: usize = 512;
+pub(super) const REASON_CHARS_MAX: usize = 512;
 
 const THEN_FORMS: &str =
     r#"{"element":"id"}, {"xml":"<Response>…</Response>"}, {"url":"https://…"} or "hangup""#;

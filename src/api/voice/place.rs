@@ -132,10 +132,12 @@ pub(super) enum Wish {
 
 /// Every path, with what stands for names and ids in braces. What is described is read from here;
 /// that [`Place::find`] finds these and no others is tested.
-pub(super) const PATHS: [&str; 19] = [
+pub(super) const PATHS: [&str; 21] = [
     "Conference/",
     "Conference/{conference_name}/",
     "Conference/{conference_name}/Record/",
+    "Conference/{conference_name}/Ban/",
+    "Conference/{conference_name}/Ban/{ban_id}/",
     "Conference/{conference_name}/Member/{member_id}/",
     "Conference/{conference_name}/Member/{member_id}/Deaf/",
     "Conference/{conference_name}/Member/{member_id}/Kick/",

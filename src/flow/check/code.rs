@@ -176,10 +176,10 @@ impl From<&Fault> for Code {
 impl From<&Oddity> for Code {
     fn from(oddity: &Oddity) -> Self {
         match oddity {
-            Oddity::AttributeIdle { .. } => Self::IdleAttribute,
+            Oddity::AttributeAlone { .. } | Oddity::AttributeIdle { .. } => Self::IdleAttribute,
             Oddity::AttributeMissing { .. } => Self::MissingAttribute,
             Oddity::AttributeUnknown { .. } => Self::UnknownAttribute,
-            Oddity::AttributeValue { .. } => Self::BadValue,
+            Oddity::AttributeValue { .. } | Oddity::NoGroup { .. } => Self::BadValue,
             Oddity::Foreign { .. } => Self::ForeignElement,
             Oddity::Idle { .. } => Self::IdleElement,
             Oddity::Skipped { .. } => Self::UnsupportedElement,

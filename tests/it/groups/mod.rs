@@ -3,7 +3,9 @@
 mod access;
 mod actor;
 mod api;
+mod doors;
 mod golden;
+mod kicks;
 mod lives;
 mod machine;
 mod sockets;

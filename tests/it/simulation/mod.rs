@@ -5,6 +5,7 @@
 //! prints its seed; `SEED=… cargo test simulation` plays that life again, and
 //! `LIVES=…` plays more of them.
 
+mod groups;
 mod script;
 mod world;
 
@@ -27,6 +28,7 @@ use conflow::{
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
     flow::{Cause, Fetched, Method, Purpose, Request},
+    group::PersonId,
     ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
@@ -70,6 +72,11 @@ fn every_life_keeps_the_promises() {
             "branched",
             "moved",
             "spared",
+            "done",
+            "not done",
+            "unwritten",
+            "back",
+            "back in the room",
         ];
         let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
         causes.for_each(|it| assert!(tally.get(it).is_some_and(|n| 20 < *n), "{it}: {tally:?}"));
@@ -102,6 +109,7 @@ struct Life {
     asked: Vec<(Ask, Receiver<Outcome>)>,
     transferring: Vec<(CallId, Transferring)>,
     call_last: u128,
+    groups: groups::Office,
     world: Arc<Mutex<World>>,
 }
 
@@ -141,12 +149,15 @@ impl Life {
         let document = Ok(Arc::new(script::flow(&mut rng)));
         let (actors, asked) = (Vec::new(), Vec::new());
         let transferring = Vec::new();
-        Self { rng, now, house, document, actors, asked, transferring, call_last: 0, world }
+        let groups = groups::Office::new(house.clone());
+        Self { rng, groups, now, house, document, actors, asked, transferring, call_last: 0, world }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..STEPS {
-            match self.rng.u8(0..26) {
+            match self.rng.u8(0..34) {
+                26..29 => self.groups.somebody_asks(&mut self.rng),
+                29..34 => self.step_groups(),
                 24 => self.transfer(),
                 25 => self.far_end(),
                 0..2 => self.call(),
@@ -162,10 +173,11 @@ impl Life {
         }
         self.house.close();
         for _ in 0..LAST_STEPS_MAX {
-            if self.actors.is_empty() {
+            if self.actors.is_empty() && self.groups.is_idle() {
                 return self.finish();
             }
             self.turn();
+            self.step_groups();
             // Not faster than they are read.
             match self.rng.u8(0..24) {
                 0..3 => self.over(),
@@ -178,8 +190,20 @@ impl Life {
         panic!("the house does not come to rest")
     }
 
+    fn step_groups(&mut self) {
+        let lived = self.groups.step(&mut self.rng, true);
+        self.world.lock().lived.extend(lived);
+    }
+
     fn call(&mut self) {
         self.call_last += 1;
+        // Some are nobody in particular, and some nobody whom a group knows.
+        let person = match self.rng.u8(0..12) {
+            0 => 0,
+            1 => groups::PEOPLE + 1,
+            _ => self.rng.u64(1..=groups::PEOPLE),
+        };
+        let trusted = (0 < person).then(|| Trusted::User(format!("user{person}").into()));
         let is_out = self.rng.u8(0..4) == 0;
         let direction = if is_out { Direction::Outbound } else { Direction::Inbound };
         let party = Party {
@@ -188,7 +212,7 @@ impl Life {
             caller_name: "".into(),
             direction,
             dialect: Dialect::Vobiz,
-            trusted: Trusted::user(["", "anna", "ben"][self.rng.usize(0..3)]),
+            trusted,
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
@@ -198,6 +222,7 @@ impl Life {
         let mut world = self.world.lock();
         let seen = world.calls.entry(id).or_default();
         seen.is_out = is_out;
+        seen.person = (1..=groups::PEOPLE).contains(&person).then_some(PersonId(person));
         seen.flow = self.document.clone().ok().filter(|_| !is_out);
         drop(world);
         match is_out {
@@ -344,6 +369,7 @@ impl Life {
     fn look(&mut self) {
         self.actors.append(&mut self.world.lock().newborn);
         let mut world = self.world.lock();
+        self.groups.answer(&mut world);
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
             Ok(outcome) => {
                 world.check_reply(ask, &outcome);

@@ -124,5 +124,10 @@ fn conference(rng: &mut Rng, n: usize) -> String {
         attributes += &branch(rng, name, n);
     }
     let (limit, room) = (rng.u8(0..100), rng.usize(0..ROOMS));
+    // Room 0 is open to all; a group guards each of the others, mostly.
+    if 0 < room && rng.u8(0..12) != 0 {
+        attributes += &format!(" group='{room}'");
+        attributes += if rng.u8(0..4) == 0 { " moderators='admin'" } else { "" };
+    }
     format!("<Conference timeLimit='{limit}'{attributes}>room-{room}</Conference>")
 }

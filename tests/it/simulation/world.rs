@@ -13,6 +13,7 @@ use conflow::{
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
+    group::{GroupId, PersonId},
     ids::{CallId, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
@@ -67,6 +68,8 @@ pub(super) struct Seen {
     /// Its far end has said so.
     pub(super) picked_up: bool,
     answered: bool,
+    /// Who it is known to be.
+    pub(super) person: Option<PersonId>,
     /// Documents that it has been transferred to.
     transfers: u32,
     transfers_answered: u32,
@@ -86,6 +89,7 @@ struct RoomSeen {
     exits: usize,
     is_over: bool,
     present: BTreeSet<MemberId>,
+    group: Option<GroupId>,
 }
 
 impl World {
@@ -160,7 +164,10 @@ impl World {
         assert_eq!(sequence, room.sequence, "the sequence has no holes");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
-            RoomNews::Entered { who: Being { member, call, .. }, is_first } => {
+            RoomNews::Entered { who: Being { member, call, entry, .. }, is_first } => {
+                if is_first && room.exits == 0 {
+                    room.group = entry.guard.map(|it| it.group);
+                }
                 assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
                 assert_eq!(is_first, room.present.is_empty());
                 room.present.insert(member);
@@ -172,7 +179,9 @@ impl World {
                 room.exits += 1;
                 self.calls.get_mut(&call).unwrap().exits = true;
                 self.exits.insert(member);
-                assert_eq!(exit.reason.is_some(), exit.cause == Cause::Kicked);
+                let may_say_why = [Cause::Kicked, Cause::GroupKicked].contains(&exit.cause);
+                assert!(exit.reason.is_some() == may_say_why || exit.cause == Cause::GroupKicked);
+                assert!(exit.cause != Cause::GroupKicked || room.group.is_some());
                 assert!(!is_last || room.present.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: Being { member, .. }, .. } => {
@@ -250,6 +259,23 @@ impl World {
         self.playing.push((call, number));
     }
 
+    /// Whether somebody has a call in a room that a group guards.
+    pub(super) fn is_in(&self, group: GroupId, person: PersonId) -> bool {
+        self.guarded().any(|it| it == (group, person))
+    }
+
+    /// Who is in the rooms that groups guard. Nobody is who is not known.
+    pub(super) fn guarded(&self) -> impl Iterator<Item = (GroupId, PersonId)> {
+        let of_room = move |(room, group): (&RoomSeen, GroupId)| {
+            let calls: Vec<_> = room.present.iter().map(|it| self.members[it].1).collect();
+            calls.into_iter().map(move |it| {
+                let person = self.calls[&it].person;
+                (group, person.expect("a stranger has been let in"))
+            })
+        };
+        self.rooms.values().filter_map(|it| Some((it, it.group?))).flat_map(of_room)
+    }
+
     fn are_in(&self, room: RoomId, calls: &[CallId]) {
         for call in calls {
             assert_eq!(self.inside.get(call), Some(&room), "{call} is in the room");
@@ -321,6 +347,8 @@ impl World {
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
             // Looked at with those of calls on their own.
             Ask::Transfer { .. } => (),
+            // The rooms answer the groups' writer.
+            Ask::Expel(_) => unreachable!("nobody asks for it here"),
         }
         if let Ask::Kick { who: Who::These(ids), .. } = ask {
             let mut order = ids.iter();

@@ -4,6 +4,7 @@
 //! out.
 
 mod calls;
+mod kick;
 mod rooms;
 mod terms;
 
@@ -68,11 +69,13 @@ impl Speaker {
 
     fn describe(self, endpoint: Endpoint<'_>, method: &Method, path: &str) -> Operation {
         let described = match endpoint {
+            Endpoint::Bans { id, .. } => self.bans(id.is_some()),
             Endpoint::Call { wish, .. } => self.call(wish, method, path),
             Endpoint::Cancel { .. } => self.cancel(),
             Endpoint::Events => self.events(),
             Endpoint::HangUpAll => self.hang_up_all(),
             Endpoint::HangUpRoom { .. } => self.hang_up_room(),
+            Endpoint::LiftBans { id, .. } => self.lift_bans(id.is_some()),
             Endpoint::List => self.list_rooms(),
             Endpoint::ListCalls => self.list_calls(),
             Endpoint::MakeCall => self.make_call(),
@@ -90,10 +93,12 @@ impl Speaker {
             Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Events | Endpoint::Record => {
                 described
             }
-            Endpoint::Call { .. }
+            Endpoint::Bans { .. }
+            | Endpoint::Call { .. }
             | Endpoint::Cancel { .. }
             | Endpoint::HangUpAll
             | Endpoint::HangUpRoom { .. }
+            | Endpoint::LiftBans { .. }
             | Endpoint::List
             | Endpoint::ListCalls
             | Endpoint::MakeCall

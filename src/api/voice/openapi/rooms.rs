@@ -77,9 +77,9 @@ impl Speaker {
                 body["required"] = json!(["text"]);
                 operation.reads(body).refuses(&[400, 415])
             }
+            Wish::Kick => return self.kick(operation),
             Wish::Deafen
             | Wish::HangUp
-            | Wish::Kick
             | Wish::Mute
             | Wish::StopPlay
             | Wish::StopSpeak
@@ -91,11 +91,7 @@ impl Speaker {
 
     /// How a success is told, as the dialect has it.
     fn manner(self, wish: Wish) -> Answer {
-        let manner = match self.dialect {
-            Dialect::Plivo => plivo::manner(self.settings.plivo, wish),
-            Dialect::Vobiz => vobiz::manner(self.settings.vobiz, wish),
-        };
-        match manner {
+        match self.wishes(wish) {
             Manner::Silent => empty(),
             Manner::Spoken { status, message, form } => {
                 let mut schema = says("MembersDone", message);
@@ -106,6 +102,13 @@ impl Speaker {
                 schema["properties"]["member_id"] = json!({ "type": kind });
                 Answer::json(status.as_u16(), "Done, to those of them who are there.", schema)
             }
+        }
+    }
+
+    pub(super) fn wishes(self, wish: Wish) -> Manner {
+        match self.dialect {
+            Dialect::Plivo => plivo::manner(self.settings.plivo, wish),
+            Dialect::Vobiz => vobiz::manner(self.settings.vobiz, wish),
         }
     }
 
