@@ -420,7 +420,10 @@ mod tests {
         assert!(book.add_read_only(&ma1, now).is_err());
         let accounts = Accounts::new(KEY);
         accounts.keep(&book.load().unwrap());
-        assert_eq!(accounts.signer(&ma1, Dialect::Vobiz).unwrap().tokens, [first.clone()]);
+        assert_eq!(
+            accounts.signer(&ma1, Dialect::Vobiz).unwrap().tokens,
+            std::slice::from_ref(&first)
+        );
 
         book.remove_token(&ma1, "t2").unwrap();
         assert_eq!(good(&rows, &[&first, &reader]), [full("t1"), None]);

@@ -44,8 +44,10 @@ pub(super) fn open(
         }
     }
     if let Some(id) = accounts.keep(&kept).first() {
-        let file =
-            config.file.as_ref().map_or("development mode".into(), |it| it.display().to_string());
+        let file = config
+            .file
+            .as_ref()
+            .map_or_else(|| "development mode".to_owned(), |it| it.display().to_string());
         bail!(
             "{id} is an account of {file} and of the data folder as well: take its [[account]] out, \
              or run conflow account remove {id}"

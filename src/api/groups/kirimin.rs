@@ -125,8 +125,7 @@ fn left(done: Result<(), AskError>, is_server: bool) -> Result<Option<Value>, Fa
 
 /// The limit comes before the login (contract 3.2).
 fn admit(hall: &Hall, request: &Request<'_>) -> Result<Caller, Fault> {
-    let session = header(request, "cookie").and_then(session);
-    let caller = session.and_then(|it| hall.bearer(it));
+    let caller = sign_in(hall, request);
     let address = || request.peer.to_string();
     let who = caller.as_ref().map_or_else(address, |it| it.person.to_string());
     let take = || hall.windows.take(request.now, format!("kirimin {who}"), LIMIT);
@@ -134,6 +133,10 @@ fn admit(hall: &Hall, request: &Request<'_>) -> Result<Caller, Fault> {
         return Err(Fault(429, "TO_MANY_REQUEST"));
     }
     caller.ok_or(Fault(401, "UNAUTHORIZED"))
+}
+
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+    header(request, "cookie").and_then(session).and_then(|it| hall.bearer(it))
 }
 
 fn session(cookies: &str) -> Option<&str> {

@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
 
 use self::limit::Windows;
-use super::{body, failure::Failure, path::Path};
+use super::{audit::Principal, auth::is_read, body, failure::Failure, path::Path};
 use crate::{
     actor::group::{AskError, Memberships},
     credentials::{Bearer, Credentials, Holder},
@@ -111,7 +111,7 @@ impl Hall {
         path: &str,
         visit: super::Visit<'_>,
     ) -> Response {
-        let super::Visit { now, peer, method, headers, body, .. } = visit;
+        let super::Visit { trail, now, peer, method, headers, body, .. } = visit;
         let segments = Path::split(path).map(|it| it.segments().iter().map(decode).collect());
         let request = Request {
             method,
@@ -122,6 +122,11 @@ impl Hall {
             peer,
             now,
         };
+        if !is_read(method)
+            && let Some(who) = self.who(vendor, &request)
+        {
+            trail.set(who);
+        }
         let answer = async {
             match vendor {
                 Vendor::Bungie => bungie::answer(self, &request).await,
@@ -136,6 +141,25 @@ impl Hall {
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
         })
+    }
+
+    /// Who shows good credentials, for the audit.
+    fn who(&self, vendor: Vendor, request: &Request<'_>) -> Option<Principal> {
+        let person = |it: Caller| (it.account, format!("person {}", it.person).into());
+        let (account, by) = match vendor {
+            Vendor::Bungie => person(bungie::sign_in(self, request)?),
+            Vendor::RocketChat => person(rocketchat::sign_in(self, request)?),
+            Vendor::Kirimin => person(kirimin::sign_in(self, request)?),
+            Vendor::Capillary => match capillary::sign_in(self, request)? {
+                Holder { account, bearer: Bearer::Till(name) } => {
+                    (account, format!("till {name}").into())
+                }
+                Holder { account, bearer: Bearer::Application | Bearer::Person { .. } } => {
+                    (account, "no till".into())
+                }
+            },
+        };
+        Some(Principal { account, by })
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {

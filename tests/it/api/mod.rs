@@ -9,3 +9,4 @@ pub(crate) mod office;
 mod phones;
 mod receiver;
 mod server;
+mod traces;

@@ -84,7 +84,7 @@ fn a_store_of_a_later_version_is_refused_and_one_that_is_none() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let refused = Sqlite::open(&path).unwrap_err().to_string();
-    assert!(refused.contains("it has version 99, and this conflow knows 1"), "{refused}");
+    assert!(refused.contains("it has version 99, and this conflow knows 2"), "{refused}");
     let path = temp.path().join("text.db");
     fs::write(&path, "no database, but long enough for a header. ".repeat(30)).unwrap();
     let refused = Sqlite::open(&path).unwrap_err().to_string();
