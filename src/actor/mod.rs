@@ -10,6 +10,7 @@ pub mod group;
 pub mod house;
 pub mod journal;
 pub mod reception;
+pub mod tally;
 mod trace;
 
 /// What an actor's turn has come to.

@@ -117,7 +117,7 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     }
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     let (scheme, token) = header(request, "authorization")?.split_once(' ')?;
     let is_bearer = scheme.eq_ignore_ascii_case("bearer");
     is_bearer.then(|| hall.bearer(request, token.trim()).ok()).flatten()

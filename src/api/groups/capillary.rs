@@ -89,7 +89,7 @@ fn no_route() -> Fault {
     Fault(404, 404, "no such resource".to_owned())
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -182,6 +182,7 @@ impl From<&Oddity> for Code {
             Oddity::Skipped { .. } => Self::UnsupportedElement,
             Oddity::StrayText { .. } => Self::StrayText,
             Oddity::Url { .. } => Self::BadUrl,
+            Oddity::VariableUnknown { .. } => Self::BadValue,
         }
     }
 }

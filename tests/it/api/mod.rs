@@ -13,4 +13,5 @@ mod phones;
 mod receiver;
 mod restart;
 mod server;
+mod traces;
 mod variables;
