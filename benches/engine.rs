@@ -11,7 +11,10 @@ use std::{
 };
 
 use conflow::{
-    actor::house::{House, Links, Tasks},
+    actor::{
+        doors::Doors,
+        house::{House, Links, Tasks},
+    },
     call::{Call, Direction, Party, Session, Spot},
     conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Entry, Event, Fetched, Flow, Run},
@@ -167,10 +170,7 @@ fn full_house(members: u64) -> Arc<House> {
     let links = Links {
         media: Arc::new(Nowhere),
         library: Arc::new(Nowhere),
-        doors: Arc::new(conflow::actor::doors::Doors::in_memory(
-            std::time::Instant::now(),
-            std::time::SystemTime::UNIX_EPOCH,
-        )),
+        doors: Arc::new(Doors::in_memory(now(), SystemTime::UNIX_EPOCH)),
         member_ids: Arc::new(Counter(1.into())),
         room_id: Box::new(|| RoomId::of(1)),
         trace: Box::new(drop),

@@ -45,7 +45,8 @@ fn serve(flags: Serve) -> Result<()> {
     let prints = flags.print_config;
     // One that is no text is no token either, and is refused as such.
     let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
-    let config = Config::load(flags, token, Path::new(""))?;
+    let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
+    let config = Config::load(flags, token, Path::new(""))?.with_ops_token(ops_token)?;
     if prints {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }

@@ -14,6 +14,7 @@ pub mod house;
 pub mod journal;
 pub mod reception;
 mod stage;
+pub mod tally;
 mod trace;
 pub mod writer;
 

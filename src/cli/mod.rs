@@ -78,11 +78,14 @@ pub fn is_variable(name: &str) -> bool {
     cli.build();
     let serve = cli.find_subcommand("serve").expect("it is a command");
     let is_setting = |it: &clap::Arg| it.get_env().is_some_and(|it| it == name);
-    name == AUTH_TOKEN || serve.get_arguments().any(is_setting)
+    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || serve.get_arguments().any(is_setting)
 }
 
 /// Gives the development account its token. Not typed, where others could see it.
 pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
+
+/// Gives whoever shows it `/metrics`. Not typed either.
+pub const OPS_TOKEN: &str = "CONFLOW_OPS_TOKEN";
 
 /// With no variable beside each flag: the rule by which they are called is enough.
 fn command() -> clap::Command {

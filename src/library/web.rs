@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::{Done, Fetch, Library, LocalFlow, Reader, documents::Documents};
 use crate::{
     accounts::Accounts,
-    fetch::{Budget, Client, Request, Target},
+    fetch::{self, Budget, Client, Request, Target},
     flow::{Fetched, Missing, Purpose},
     ids::Dialect,
     news::fields,
@@ -42,7 +40,7 @@ impl Web {
             target: Arc::new(target),
             method: fetch.request.method,
             fields: fields::of_fetch(fetch),
-            headers: HeaderMap::new(),
+            headers: fetch::trace_headers(Some(fetch.party.session.trace(fetch.call))),
             dialect,
             signer: self.accounts.signer(&fetch.account, dialect),
             answer_bytes_max: is_heard.then_some(DOCUMENT_BYTES_MAX),

@@ -1,6 +1,8 @@
 //! The program itself, as a process: how it starts, what it prints, and how it ends.
 
 mod accounts;
+mod audit;
+mod metrics;
 
 use std::{
     fs,
@@ -163,6 +165,13 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What `conflow account` prints.
+fn account(home: &Path, arguments: &str) -> String {
+    let (code, printed, log) = run(command(home, &format!("account {arguments}")));
+    assert_eq!(code, Some(0), "{arguments}: {log}");
+    printed.trim().to_owned()
 }
 
 pub(crate) fn token(home: &Path) -> String {

@@ -5,6 +5,8 @@ use std::{fs, path::Path};
 /// From the ground up. A file may use its own floor and those below it.
 const FLOORS: &[(u8, &str)] = &[
     (0, "ids"),
+    (0, "meter"),
+    (0, "traceparent"),
     (0, "utc"),
     (1, "delivery"),
     (1, "events"),

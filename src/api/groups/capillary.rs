@@ -158,7 +158,7 @@ async fn generate(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     Ok(json!({ "data": data, "errors": null }))
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
     if let Some(token) = header(request, "x-cap-api-oauth-token") {
         return hall.holder(request, token).ok();
     }

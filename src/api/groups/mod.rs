@@ -35,7 +35,10 @@ use self::{
     kirimin::{signals, sockets::Sockets},
     limit::Windows,
 };
-use super::{after::After, body, failure::Failure, limit::PerAddress, path::Path};
+use super::{
+    after::After, audit::Principal, auth::is_read, body, failure::Failure, limit::PerAddress,
+    path::Path,
+};
 use crate::{
     actor::group::{AskError, Memberships},
     credentials::{BadToken, Bearer, Credentials, Holder},
@@ -167,7 +170,7 @@ impl Hall {
         upgrade: Option<OnUpgrade>,
         failures: Option<&PerAddress>,
     ) -> Response {
-        let super::Visit { now, peer, method, path, query, headers, body, .. } = visit;
+        let super::Visit { trail, now, peer, method, path, query, headers, body, .. } = visit;
         if let Some(Err(wait)) = failures.map(|it| it.check(now, peer)) {
             return match vendor {
                 Vendor::Bungie => bungie::throttle(wait),
@@ -189,6 +192,11 @@ impl Hall {
             after: Mutex::default(),
             has_guessed: AtomicBool::new(false),
         };
+        if !is_read(method)
+            && let Some(who) = self.who(vendor, &request)
+        {
+            trail.set(who);
+        }
         let answer = async {
             match vendor {
                 Vendor::Bungie => bungie::answer(self, &request).await,
@@ -211,6 +219,26 @@ impl Hall {
             response.extensions_mut().insert(after);
         }
         response
+    }
+
+    /// Who shows good credentials, for the audit.
+    fn who(&self, vendor: Vendor, request: &Request<'_>) -> Option<Principal> {
+        let person = |it: Caller| (it.account, format!("person {}", it.person).into());
+        let (account, by) = match vendor {
+            Vendor::Bungie => person(bungie::caller(self, request)?),
+            Vendor::RocketChat => person(rocketchat::sign_in(self, request)?),
+            Vendor::Kirimin => person(kirimin::auth::session(self, request)?),
+            Vendor::Capillary => match capillary::sign_in(self, request)? {
+                Holder { account, bearer: Bearer::Till(name) } => {
+                    (account, format!("till {name}").into())
+                }
+                Holder {
+                    account,
+                    bearer: Bearer::Application | Bearer::Grant { .. } | Bearer::Person { .. },
+                } => (account, "no till".into()),
+            },
+        };
+        Some(Principal { account, by })
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {

@@ -1,4 +1,4 @@
-//! What needs no credentials: probes, and this document.
+//! What is beside the API: probes, figures, and this document.
 
 use axum::http::Method;
 use serde_json::json;
@@ -24,6 +24,7 @@ pub(super) fn list() -> Listed {
                 .answers(Answer::text(200, "They are.", plain))
                 .answers(Answer::text(503, "They are not: the engine drains.", plain)),
         ),
+        ("/metrics", metrics()),
         (
             "/openapi.json",
             open("openapi", "This document.").answers(Answer::json(200, "OpenAPI 3.1.", document)),
@@ -38,4 +39,14 @@ pub(super) fn list() -> Listed {
         ),
     ];
     rows.into_iter().map(|(path, it)| (Method::GET, path.to_owned(), it)).collect()
+}
+
+fn metrics() -> Operation {
+    Operation::new("metrics".to_owned(), "Operations", "Figures for Prometheus.")
+        .about(
+            "With `Authorization: Bearer` and the token of the setting `ops_token`; without that \
+             setting it is 404, but in development mode an account's credentials open it.",
+        )
+        .answers(Answer::text(200, "Its text format.", "text/plain"))
+        .refuses(&[401, 404, 405, 429])
 }

@@ -34,6 +34,7 @@ use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
     actor::house::AskError,
     ids::{AccountId, Dialect, RoomKey},
+    traceparent::Traceparent,
 };
 
 /// The forms of answers, where a vendor has more than one.
@@ -73,12 +74,15 @@ pub(super) async fn answer(
     let wrong_method = || Failure::WrongMethod { allow: place.allow() };
     let endpoint = place.endpoint(visit.method).ok_or_else(wrong_method)?;
 
-    let Visit { api_id, path, query, headers, body, method, .. } = visit;
+    let Visit { api_id, trace, trail, peer, path, query, headers, body, method, .. } = visit;
     let body = body::read(body).await?;
     let job = |site: &Site<'_>| Job {
         desk: desk.clone(),
         dialect: site.dialect,
         api_id,
+        trace,
+        who: trail.who().cloned(),
+        peer,
         account: account.clone(),
         method: method.clone(),
         path: path.to_owned(),
@@ -101,7 +105,7 @@ pub(super) async fn answer(
     {
         return job(site).answer_once(key).await;
     }
-    let asker = Asker { desk, dialect: site.dialect, api_id, account };
+    let asker = Asker { desk, dialect: site.dialect, api_id, trace, account };
     perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await
 }
 
@@ -139,6 +143,7 @@ struct Asker<'a> {
     desk: &'a Desk,
     dialect: Dialect,
     api_id: Uuid,
+    trace: Traceparent,
     account: &'a AccountId,
 }
 

@@ -14,4 +14,5 @@ mod phones;
 mod receiver;
 mod restart;
 mod server;
+mod traces;
 mod variables;

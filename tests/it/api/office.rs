@@ -60,7 +60,7 @@ pub(crate) struct Office {
     pub(crate) journal: Arc<Journal>,
     pub(crate) receiver: Receiver,
     sim: Arc<Sim>,
-    calls: Vec<CallId>,
+    pub(crate) calls: Vec<CallId>,
 }
 
 /// What an office is like.

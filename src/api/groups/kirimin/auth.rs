@@ -22,7 +22,7 @@ const WRONG: Fault = Fault(400, "AUTH_ERR_02");
 const CRASH: Fault = Fault(500, "ERROR");
 
 /// Whose session a request is in.
-pub(super) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+pub(in crate::api::groups) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     hall.bearer(request, token(request)?).ok()
 }
 

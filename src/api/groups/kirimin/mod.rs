@@ -2,7 +2,7 @@
 //!
 //! Every answer has `ok`, `code` and `msg`, and its status is its code.
 
-mod auth;
+pub(super) mod auth;
 pub(super) mod signals;
 mod socket;
 pub(super) mod sockets;

@@ -138,7 +138,7 @@ fn signed_out(text: &str) -> Fault {
     Fault(401, "", text.to_owned(), None)
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
     hall.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
 }

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -98,6 +99,8 @@ pub(in crate::api::voice) fn serve(
 
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
+    let (now, desk) = (Instant::now().into_std(), asker.desk);
+    let _admitted = desk.calling.admit(now, &desk.journal, asker.account, calls.len())?;
     let mut ids = Vec::with_capacity(calls.len());
     for (party, out) in calls {
         let call = CallId(Uuid::new_v4());
@@ -153,6 +156,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
     }
     let session = Session {
         began_at: reception::wall(),
+        trace: Some(asker.trace),
         headers: sip_headers(params)?,
         ring: params.hook("ring")?,
         hangup: params.hook("hangup")?,
