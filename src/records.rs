@@ -62,6 +62,10 @@ pub struct Filter {
     pub ended_from: Option<SystemTime>,
     /// Over at this time or earlier.
     pub ended_until: Option<SystemTime>,
+    /// Talked for so many whole seconds, or more.
+    pub talked_from: Option<u64>,
+    /// Talked for fewer whole seconds than these.
+    pub talked_below: Option<u64>,
 }
 
 impl Filter {
@@ -76,6 +80,8 @@ impl Filter {
             && self.source.as_ref().is_none_or(|it| **it == *ending.source.text())
             && self.ended_from.is_none_or(|it| it <= *ended_at)
             && self.ended_until.is_none_or(|it| *ended_at <= it)
+            && self.talked_from.is_none_or(|it| it <= record.talked().as_secs())
+            && self.talked_below.is_none_or(|it| record.talked().as_secs() < it)
     }
 }
 

@@ -2,7 +2,8 @@
 //! logs (W3C Trace Context, level 1, section 3.2).
 //!
 //! A request that comes without one has its own id for a trace, and so has a call that no request
-//! has made: no other random number is needed, and one finds the other. `tracestate` ends here.
+//! has made: no other random number is needed, and one finds the other. `tracestate`
+//! ends here: what we ask is others' servers, and what a sender's vendors note in it is not for them.
 
 use std::fmt;
 

@@ -9,12 +9,13 @@ use std::{
 use axum::{
     body::Body,
     http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
+        HeaderMap, HeaderValue, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
     response::Response,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{Desk, Visit, auth, failure::Failure, reply, traffic::Traffic};
 use crate::{
@@ -54,6 +55,7 @@ impl Ops {
         if self.token.is_none() && !self.is_open_to_accounts {
             return Err(Failure::NoRoute);
         }
+        reply::get(visit.method)?;
         if let Some(failures) = &desk.failures {
             let check = failures.check(visit.now, visit.peer);
             check.map_err(|wait| Failure::TooManyGuesses { wait })?;
@@ -66,19 +68,17 @@ impl Ops {
             if let (Some(failures), true) = (&desk.failures, has_credentials(visit.headers)) {
                 failures.failed(visit.now, visit.peer);
             }
-            return Ok(self.refuse());
-        }
-        if *visit.method != Method::GET && *visit.method != Method::HEAD {
-            return Err(Failure::WrongMethod { allow: "GET, HEAD" });
+            return Ok(self.refuse(visit.api_id));
         }
         let mut response = Response::new(Body::from(self.page(desk, traffic)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Page::TYPE));
         Ok(response)
     }
 
-    fn refuse(&self) -> Response {
+    fn refuse(&self, api_id: Uuid) -> Response {
         #[derive(Serialize)]
         struct Wrong {
+            api_id: Uuid,
             error: &'static str,
         }
 
@@ -86,7 +86,7 @@ impl Ops {
             Some(_) => ("send the ops token: Authorization: Bearer", "Bearer realm=\"conflow\""),
             None => ("send an account's id and token", "Basic realm=\"conflow\""),
         };
-        let mut response = reply::json(StatusCode::UNAUTHORIZED, &Wrong { error });
+        let mut response = reply::json(StatusCode::UNAUTHORIZED, &Wrong { api_id, error });
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         response
     }
@@ -202,7 +202,8 @@ fn phones(page: &mut Page, sip: &Sip, plane: &plane::Gauges) {
         .figure(&[("what", "dropped")], plane.dropped.load(Relaxed));
     page.family("conflow_media_tick_late_seconds", Kind::Gauge, "How late ticks begin, of all.");
     for (label, share) in [("0.5", 0.5), ("0.99", 0.99), ("0.999", 0.999)] {
-        page.figure(&[("quantile", label)], plane.late.quantile(share).as_secs_f64());
+        // `quantile` is for summaries, which have sums and counts.
+        page.figure(&[("share", label)], plane.late.quantile(share).as_secs_f64());
     }
 }
 

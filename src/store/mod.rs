@@ -68,4 +68,6 @@ pub struct Stored {
     pub status: u16,
     /// JSON, or nothing.
     pub body: Vec<u8>,
+    /// Headers that say more than that: remarks, and when to come again.
+    pub headers: Vec<(String, String)>,
 }

@@ -64,6 +64,8 @@ struct AnswerRow {
     asked: String,
     status: u16,
     body: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
     /// Milliseconds since 1970.
     answered_at: u64,
 }
@@ -189,6 +191,7 @@ impl Disk {
             status: it.status,
             // Our answers are JSON, and that is UTF-8.
             body: String::from_utf8_lossy(&it.body).into_owned(),
+            headers: it.headers.clone(),
             answered_at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -202,9 +205,9 @@ impl fmt::Debug for Disk {
 
 fn read(row: &Row) -> Result<(RequestKey, Sheet, SystemTime), RowsError> {
     let found: AnswerRow = row.parse(Table::Repeats)?;
-    let AnswerRow { method, path, key, asked, status, body, answered_at } = found;
+    let AnswerRow { method, path, key, asked, status, body, headers, answered_at } = found;
     let asked = Hash::from_hex(asked).map_err(|error| row.fault(Table::Repeats, &error))?;
-    let answer = Some(Arc::new(Stored { status, body: body.into_bytes() }));
+    let answer = Some(Arc::new(Stored { status, body: body.into_bytes(), headers }));
     let request = RequestKey { account: row.account.clone(), method, path, key };
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(answered_at));
     let at = at.ok_or_else(|| row.fault(Table::Repeats, &"no such time"))?;
@@ -234,7 +237,7 @@ mod tests {
     fn a_request_is_answered_once_and_then_from_memory_for_a_day() {
         let (answers, now) = (Answers::default(), now());
         let (one, two) = (request("MA1"), request("MA2"));
-        let answer = Arc::new(Stored { status: 202, body: b"{}".to_vec() });
+        let answer = Arc::new(Stored { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
         assert_eq!(answers.begin(now, &one, [1; 32]), Repeat::New);
         assert_eq!(answers.begin(now, &one, [1; 32]), Repeat::Busy);
         assert_eq!(answers.begin(now, &one, [2; 32]), Repeat::Other);
@@ -273,7 +276,8 @@ mod tests {
             let answers = Answers::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
             rows.waiting.lock().clear();
             let (request, told) = (request("MA1"), Arc::new(Mutex::new(None)));
-            let answer = Arc::new(Stored { status: 202, body: b"{}".to_vec() });
+            let answer =
+                Arc::new(Stored { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
             assert_eq!(answers.begin(now, &request, [1; 32]), Repeat::New);
             let told_ = told.clone();
             let kept: Committed = Box::new(move |it| *told_.lock() = Some(it));

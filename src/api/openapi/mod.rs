@@ -70,8 +70,9 @@ type Listed = Vec<(Method, String, Operation)>;
 const ABOUT: &str = "\
 The voice API in two dialects: Plivo's below `/v1/`, Vobiz's below `/api/v1/`. Both see the same \
 calls and conferences.\n\n\
-Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. Unknown \
-parameters of calls have no effect, and `Conflow-Remark` says so.\n\n\
+Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. What a request \
+asks for in vain has no effect, and `Conflow-Remark` says so. A `traceparent` (W3C Trace Context) is \
+taken over: the requests that come of this one hand it on, and the log has it.\n\n\
 Not in this document: the groups' dialects (Bungie, Capillary, Kirimin, Rocket.Chat), and what \
 conflow asks of an application by itself (answer URLs, callbacks).";
 
@@ -121,6 +122,11 @@ fn document(voice: voice::Settings, has_phones: bool) -> Value {
                 },
                 "authId": { "type": "apiKey", "in": "header", "name": "X-Auth-ID" },
                 "authToken": { "type": "apiKey", "in": "header", "name": "X-Auth-Token" },
+                "opsToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The setting `ops_token`.",
+                },
             },
         },
     })

@@ -24,6 +24,8 @@ pub(in crate::api) struct Operation {
     pub(in crate::api) refusals: Vec<u16>,
     /// Nobody needs credentials for it.
     pub(in crate::api) is_open: bool,
+    /// The security scheme that it has instead of an account's.
+    pub(in crate::api) scheme: Option<&'static str>,
 }
 
 impl Operation {
@@ -39,6 +41,7 @@ impl Operation {
             answers: Vec::new(),
             refusals: Vec::new(),
             is_open: false,
+            scheme: None,
         }
     }
 
@@ -119,6 +122,9 @@ impl Operation {
         }
         if self.is_open {
             written["security"] = json!([]);
+        }
+        if let Some(scheme) = self.scheme {
+            written["security"] = json!([{ scheme: [] }]);
         }
         written
     }

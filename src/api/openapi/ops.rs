@@ -42,7 +42,8 @@ pub(super) fn list() -> Listed {
 }
 
 fn metrics() -> Operation {
-    Operation::new("metrics".to_owned(), "Operations", "Figures for Prometheus.")
+    let metrics = Operation::new("metrics".to_owned(), "Operations", "Figures for Prometheus.");
+    Operation { scheme: Some("opsToken"), ..metrics }
         .about(
             "With `Authorization: Bearer` and the token of the setting `ops_token`; without that \
              setting it is 404, but in development mode an account's credentials open it.",

@@ -5,7 +5,10 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::Response,
 };
 use http_body_util::BodyExt;
@@ -182,9 +185,10 @@ impl Job {
         };
         let response = response.unwrap_or_else(|it| it.answer(self.dialect, self.api_id));
         let status = response.status().as_u16();
+        let headers = said_beside(response.headers());
         let body = response.into_body().collect().await;
         let body = body.map(|it| it.to_bytes().to_vec()).unwrap_or_default();
-        Stored { status, body }
+        Stored { status, body, headers }
     }
 
     /// The client was told that it is accepted; this is what has come of it.
@@ -216,6 +220,15 @@ impl Job {
     }
 }
 
+/// What an answer says in headers; that its body is JSON goes without saying.
+fn said_beside(headers: &HeaderMap) -> Vec<(String, String)> {
+    let is_said = |name: &&HeaderName| *name != CONTENT_TYPE && *name != CONTENT_LENGTH;
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    headers.iter().filter(|(name, _)| is_said(name)).filter_map(text).collect()
+}
+
 /// What is sent of an answer.
 #[derive(Debug)]
 struct Answer {
@@ -240,6 +253,13 @@ impl From<&Stored> for Response {
         if !stored.body.is_empty() {
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(CONTENT_TYPE, json);
+        }
+        for (name, value) in &stored.headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                response.headers_mut().append(name, value);
+            }
         }
         response
     }

@@ -16,6 +16,7 @@ use super::{
     Asker,
     bodies::{Done, Text},
     params::Params,
+    remarks::Remarks,
 };
 use crate::{
     actor::house::House,
@@ -38,12 +39,16 @@ pub(super) fn read(
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Kick, Failure> {
+) -> Result<(Kick, Remarks), Failure> {
     let is_dry = Params::of_query(query).flag("dry_run", false)?;
     let body = body::object(headers, body).unwrap_or_default();
     let course = course(&asker.desk.house, body.get("then"))?;
-    let (reason, ban) = (reason(&body)?, ban(asker, &Params::of(body))?);
-    Ok(Kick { reason, course, ban, is_dry })
+    let (reason, params) = (reason(&body)?, Params::of(body));
+    let mut remarks = Remarks::of(asker, &params, &["then", "reason", "ban_seconds", "dry_run"]);
+    if params.names().any(|it| it == "dry_run") {
+        remarks.idle("dry_run", "it is ignored in the body: give it in the query, ?dry_run=true");
+    }
+    Ok((Kick { reason, course, ban: ban(asker, &params)?, is_dry }, remarks))
 }
 
 fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {

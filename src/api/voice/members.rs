@@ -13,8 +13,11 @@ use super::{
     Asker, Manner, bans,
     bodies::{Done, MemberIds},
     kick,
+    params::Params,
     place::Wish,
-    plivo, vobiz,
+    plivo,
+    remarks::Remarks,
+    vobiz,
 };
 use crate::{
     api::{body, failure::Failure, path, reply},
@@ -41,10 +44,12 @@ pub(super) async fn serve(
 ) -> Result<Response, Failure> {
     let who = who(segment);
     let is_all = who == Who::All;
-    let ask = ask(asker, who, wish, query, headers, body)?;
+    let (ask, remarks) = ask(asker, who, wish, query, headers, body)?;
     let key = asker.key(name)?;
     let (members, unknown) = match asker.desk.ask(&key, ask).await? {
-        Answer::Departures(departures) => return Ok(kick::departures(&departures, asker.api_id)),
+        Answer::Departures(departures) => {
+            return Ok(remarks.tell(asker, kick::departures(&departures, asker.api_id)));
+        }
         Answer::Members(members) => (members, None),
         Answer::Banned { members, unknown } => {
             let doors = asker.desk.house.doors();
@@ -53,7 +58,7 @@ pub(super) async fn serve(
         }
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };
-    Ok(match asker.manner(wish) {
+    let response = match asker.manner(wish) {
         Manner::Silent => reply::empty(StatusCode::NO_CONTENT),
         Manner::Spoken { status, message, form } => {
             // `all` comes back as it went in.
@@ -66,10 +71,12 @@ pub(super) async fn serve(
                 None => reply::json(status, &done),
             }
         }
-    })
+    };
+    Ok(remarks.tell(asker, response))
 }
 
-/// What a conference is asked. Only Kick, Play and Speak look into the body.
+/// What a conference is asked, and what of that is in vain. Only Kick, Play and Speak look into the
+/// body.
 fn ask(
     asker: &Asker<'_>,
     who: Who,
@@ -77,25 +84,33 @@ fn ask(
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Ask, Failure> {
-    Ok(match wish {
+) -> Result<(Ask, Remarks), Failure> {
+    let remarks =
+        |known: &[&str]| Params::of_body(headers, body).map(|it| Remarks::of(asker, &it, known));
+    let ask = match wish {
         Wish::Deafen => Ask::Deafen { who, on: true },
         Wish::HangUp => Ask::HangUp { who },
-        Wish::Kick => Ask::Kick { who, kick: kick::read(asker, query, headers, body)? },
+        Wish::Kick => {
+            let (kick, remarks) = kick::read(asker, query, headers, body)?;
+            return Ok((Ask::Kick { who, kick }, remarks));
+        }
         Wish::Mute => Ask::Mute { who, on: true },
         Wish::Play => {
             let sound = body::parse::<Play>(headers, body)?.sound()?;
-            Ask::Announce { who, kind: AnnouncementKind::Play, sound }
+            let ask = Ask::Announce { who, kind: AnnouncementKind::Play, sound };
+            return Ok((ask, remarks(&["url"])?));
         }
         Wish::Speak => {
             let sound = body::parse::<Speak>(headers, body)?.sound(asker.dialect)?;
-            Ask::Announce { who, kind: AnnouncementKind::Speak, sound }
+            let ask = Ask::Announce { who, kind: AnnouncementKind::Speak, sound };
+            return Ok((ask, remarks(&["text", "voice", "language"])?));
         }
         Wish::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },
         Wish::StopSpeak => Ask::Hush { who, kind: AnnouncementKind::Speak },
         Wish::Undeafen => Ask::Deafen { who, on: false },
         Wish::Unmute => Ask::Mute { who, on: false },
-    })
+    };
+    Ok((ask, Remarks::default()))
 }
 
 /// `10`, `10,15,22` or `all`. What is no member id is nobody's.

@@ -19,7 +19,8 @@ const REMARKS_MAX: usize = 10;
 const NAME_CHARS_MAX: usize = 64;
 
 /// In the bodies of official clients, beside what is asked (contract 6).
-const REDUNDANT: [&str; 3] = ["auth_id", "call_uuid", "request_uuid"];
+const REDUNDANT: [&str; 5] =
+    ["auth_id", "call_uuid", "conference_name", "member_id", "request_uuid"];
 
 /// Plivo's asynchronous answers (contract 1.3).
 const ASYNCHRONOUS: [&str; 2] = ["callback_url", "callback_method"];

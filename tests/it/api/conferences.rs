@@ -158,8 +158,8 @@ async fn bodies_that_nobody_reads_are_let_be() {
         POST P/Conference/weekly/Member/1/Deaf/ [Content-Type: application/json] {no json => 202 {"message":"deaf","member_id":"1","api_id":"*"}
         DELETE P/Conference/weekly/Member/1/Mute/ {"conference_name":"weekly","member_id":"1"} => 204
         DELETE P/Conference/weekly/Member/1/Play/ {} => 204
-        POST P/Conference/weekly/Member/1/Play/ {"member_id":[1],"conference_name":3,"url":"flow:news","loop":true} => 202 {"message":"play queued into conference","member_id":"1","api_id":"*"}
-        POST P/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN","voice":"","language":null} => 202 {"message":"speak queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Play/ {"member_id":[1],"conference_name":3,"url":"flow:news","loop":true} => 202 [conflow-remark: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN","voice":"","language":null} => 202 [conflow-remark: length: no such parameter, so it is ignored] {"message":"speak queued into conference","member_id":"1","api_id":"*"}
         "##,
     )
     .await;

@@ -246,6 +246,16 @@ async fn a_conference_that_is_too_busy_says_so() {
     )
     .await;
     drop(asked);
+
+    let rooms = conference::Settings { asks_max: 2, ..conference::Settings::default() };
+    let mut office = Office::new(Plan { rooms, is_stalled: true, ..Plan::default() });
+    office.dial("weekly").await;
+    let ask = || office.house().ask(&key("weekly"), Ask::Roster).unwrap();
+    let asked = [ask(), ask()];
+    let line = r#"POST P/Conference/weekly/Member/1/Mute/ [Idempotency-Key: a] => 503 [retry-after: 1] {"api_id":"*","error":"the conference is too busy: try again"}"#;
+    assert_eq!(office.line(line).await, line);
+    drop(asked);
+    mem::forget(office);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The stream of events: from where it was left, with what it is asked for, until the end.
 
 use axum::body::Body;
+use conflow::api::STREAMS_MAX;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -91,6 +92,26 @@ async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it
     office.api.close();
     assert!(all.read(&[]).await.ends_with("end"));
     assert_eq!(weekly.read(&[]).await, "end");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
+    let mut office = Office::new(Plan::default());
+    let mut open = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        open.push(Stream::open(&office, "V/Events/").await);
+    }
+    let full = format!(
+        r#"GET P/Events/ => 429 [retry-after: 1] {{"api_id":"*","error":"the account has {STREAMS_MAX} event streams open: close one"}}"#
+    );
+    assert_eq!(office.line("GET P/Events/").await, full);
+    let other = "/v1/Account/MA2/Events/ [X-Auth-ID: MA2] [X-Auth-Token: two]";
+    drop(Stream::open(&office, other).await);
+    assert_eq!(office.line("GET P/Events/").await, full, "the other account's is not its own");
+    drop(open.pop());
+    open.push(Stream::open(&office, "P/Events/").await);
+    assert_eq!(office.line("GET P/Events/").await, full);
     office.close().await;
 }
 

@@ -27,7 +27,7 @@ use conflow::{
         journal::Journal,
         reception::{self, Reception},
     },
-    api::{Api, Links, Settings},
+    api::{Api, Links, Ops, Settings},
     call::{Answer, Hook},
     callback::callbacks,
     conference,
@@ -97,6 +97,7 @@ impl Office {
         let requests =
             fetch::Settings { allow: loopback.into_iter().collect(), ..Default::default() };
         let client = Client::new(requests, Arc::new(Streets(Wire(net)))).unwrap();
+        let results = client.results().clone();
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
         let records: Arc<dyn Records> = Arc::new(Ledger::default());
@@ -141,7 +142,7 @@ impl Office {
             repeats,
             phones,
         };
-        let api = Api::new(links, plan.settings);
+        let api = Api::new(links, plan.settings).with_ops(ops(results));
         Self { api, reception, journal, receiver, sim, calls: Vec::new() }
     }
 
@@ -252,6 +253,18 @@ pub(crate) async fn check_in(mut office: Office, script: &str) {
     office.close().await;
     let expected = script.join("\n") + "\n";
     assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
+}
+
+/// Whoever has an account's credentials sees the figures.
+fn ops(results: Arc<fetch::Results>) -> Ops {
+    Ops {
+        token: None,
+        is_open_to_accounts: true,
+        tally: Arc::default(),
+        results,
+        phones: None,
+        began_at: UNIX_EPOCH,
+    }
 }
 
 /// The net in memory; real sockets for this machine.

@@ -46,7 +46,7 @@ async fn what_a_phone_cannot_do_is_refused_with_the_field_at_fault() {
         POST S/Phone/{1}/Press/ {} => 400 {"api_id":"*","error":"the body: missing field `digits` at line 1 column 2"}
         POST S/Phone/{1}/Press/ {"digits":"12x"} => 400 {"api_id":"*","error":"digits: 'x' is not a key of a phone: keys are 0-9, *, #, A-D at line 1 column 16"}
         POST S/Phone/{1}/Press/ {"digits":""} => 400 {"api_id":"*","error":"digits: no keys to press: give 1 to 64 of 0-9, *, #, A-D at line 1 column 13"}
-        POST S/Phone/{1}/Talk/ {"ms":-1} => 400 {"api_id":"*","error":"ms: invalid value: integer `-1`, expected u32 at line 1 column 8"}
+        POST S/Phone/{1}/Talk/ {"ms":-1} => 400 {"api_id":"*","error":"ms: -1 is no whole number from 0 to 4294967295 at line 1 column 9"}
         POST S/Phone/{1}/Hold/ {"on":"yes"} => 400 {"api_id":"*","error":"on: invalid type: string \"yes\", expected a boolean at line 1 column 11"}
         GET S/Phone/00000000-0000-0000-0000-000000000000/ => 404 {"api_id":"*","error":"phone not found"}
         POST S/Phone/x/Press/ {"digits":"1"} => 404 {"api_id":"*","error":"phone not found"}

@@ -149,8 +149,9 @@ fn now() -> Instant {
 #[test]
 fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clock_on_the_wall() {
     let now = now();
-    let answer = Arc::new(Stored { status: 202, body: "{\"ü\":1}".into() });
-    let none = Arc::new(Stored { status: 204, body: Vec::new() });
+    let remarks = vec![("conflow-remark".to_owned(), "x: in vain".to_owned())];
+    let answer = Arc::new(Stored { status: 202, body: "{\"ü\":1}".into(), headers: remarks });
+    let none = Arc::new(Stored { status: 204, body: Vec::new(), headers: Vec::new() });
     let begin = |answers: &Answers, key, asked| answers.begin(now, &request(key), [asked; 32]);
     each_store(|open| {
         let store = open();
@@ -190,7 +191,7 @@ fn after_a_restart_the_same_key_with_another_question_is_refused_and_a_day_ends_
     each_store(|open| {
         let answers = Answers::open(open(), now, at(0)).unwrap();
         answers.begin(now, &request("a"), [1; 32]);
-        let answer = Arc::new(Stored { status: 202, body: Vec::new() });
+        let answer = Arc::new(Stored { status: 202, body: Vec::new(), headers: Vec::new() });
         answers.done(now, &request("a"), answer, Box::new(drop));
         settle(&*open());
         drop(answers);

@@ -46,6 +46,9 @@ pub(super) const LENGTH_MAX: u32 = 86_400;
 /// As in `<DTMF>`: more is no dialling.
 pub(super) const DIGITS_MAX: usize = 256;
 
+/// Contract 5.1.
+const TRANSFER: [&str; 5] = ["legs", "aleg_url", "aleg_method", "bleg_url", "bleg_method"];
+
 /// `GET`, `POST` and `DELETE Call/{call_uuid}/…`
 pub(super) async fn serve(
     asker: &Asker<'_>,
@@ -118,6 +121,10 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
     legs(params, "legs")?;
     let missing = || Failure::Bad("aleg_url: missing".to_owned());
     let Hook { url, method } = params.document("aleg")?.ok_or_else(missing)?;
+    let mut remarks = Remarks::of(asker, params, &TRANSFER);
+    if params.document("bleg")?.is_some() {
+        remarks.idle("bleg_url", "there are no B legs yet, so it is ignored");
+    }
     // One that comes in has a flow before it is answered; one that we make has none.
     let has_flow = |it: &Live| is_answered(it) || it.party.direction == Direction::Inbound;
     find(asker, call, has_flow)?;
@@ -130,7 +137,7 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
         Err(_) => return Err(AskError::Late.into()),
     }
     let body = Transferred::new(asker.dialect, call, asker.api_id);
-    Ok(reply::json(StatusCode::ACCEPTED, &body))
+    Ok(remarks.tell(asker, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
 /// Asks whoever has the call, wherever it goes meanwhile.
@@ -190,7 +197,8 @@ fn send_digits(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Respo
     // Nobody waits for their end.
     asker.desk.house.order(Order::SendDigits { call, number: 0, digits });
     let body = Done { message: "digits sent", api_id: asker.api_id };
-    Ok(reply::json(StatusCode::ACCEPTED, &body))
+    let remarks = Remarks::of(asker, params, &["digits", "leg"]);
+    Ok(remarks.tell(asker, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
 /// What `urls` plays, for how long, and whether with what is heard or instead of it.

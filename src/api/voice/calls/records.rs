@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::{http::StatusCode, response::Response};
+use url::form_urlencoded;
 
 use super::{
     bodies::{CallRecord, Ids, LiveCall, Meta, Records, calls_uri},
@@ -13,7 +14,7 @@ use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params},
+        voice::{Asker, params::Params, remarks::Remarks},
     },
     call::{CallStatus, Direction},
     ids::CallId,
@@ -27,12 +28,32 @@ const LIMIT_MAX: u32 = 20;
 /// More live calls than this are not listed at once.
 const LIVE_MAX: u32 = 100_000;
 
+/// What a list may be asked for; of calls that are over, [`OVER`] as well.
+const LIVE: [&str; 6] = ["status", "call_direction", "from_number", "to_number", "limit", "offset"];
+
+/// What only calls that are over have (contract 5.1).
+pub(in crate::api::voice) const OVER: [&str; 13] = [
+    "parent_call_uuid",
+    "hangup_cause_code",
+    "hangup_source",
+    "end_time",
+    "end_time__gte",
+    "end_time__gt",
+    "end_time__lte",
+    "end_time__lt",
+    "bill_duration",
+    "bill_duration__gte",
+    "bill_duration__gt",
+    "bill_duration__lte",
+    "bill_duration__lt",
+];
+
 /// `GET Call/`
 pub(in crate::api::voice) fn list(asker: &Asker<'_>, query: &str) -> Result<Response, Failure> {
     let params = Params::of_query(query);
     match status(&params)? {
         Some(is_wanted) => list_live(asker, &params, is_wanted),
-        None => list_over(asker, &params),
+        None => list_over(asker, &params, query),
     }
 }
 
@@ -66,18 +87,21 @@ fn list_live(asker: &Asker<'_>, params: &Params, is_wanted: IsWanted) -> Result<
     };
     let calls = asker.desk.journal.live_calls(asker.account).into_iter().filter(fits);
     let calls = calls.skip(offset).take(limit).map(|(call, _)| call).collect();
-    Ok(reply::json(StatusCode::OK, &Ids { api_id: asker.api_id, calls }))
+    let mut remarks = Remarks::of(asker, params, &[&LIVE[..], &OVER].concat());
+    for name in params.names().filter(|it| OVER.contains(it)) {
+        remarks.idle(name, "only calls that are over have this, so it is ignored");
+    }
+    Ok(remarks.tell(asker, reply::json(StatusCode::OK, &Ids { api_id: asker.api_id, calls })))
 }
 
-fn list_over(asker: &Asker<'_>, params: &Params) -> Result<Response, Failure> {
+fn list_over(asker: &Asker<'_>, params: &Params, query: &str) -> Result<Response, Failure> {
     let Asker { desk, dialect, api_id, account, .. } = asker;
     let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
     let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
     let page = desk.journal.records().list(account, &filter(params)?, offset, limit);
 
-    let uri = |offset| {
-        let uri = calls_uri(*dialect, account);
-        format!("{uri}?limit={limit}&offset={offset}")
+    let uri = |offset: usize| {
+        format!("{}?{}", calls_uri(*dialect, account), turned(query, limit, offset))
     };
     let meta = Meta {
         limit,
@@ -88,7 +112,19 @@ fn list_over(asker: &Asker<'_>, params: &Params) -> Result<Response, Failure> {
     };
     let record = |it: &_| CallRecord::new(it, *dialect, account, None);
     let objects = page.records.iter().map(|it| record(it)).collect();
-    Ok(reply::json(StatusCode::OK, &Records { api_id: *api_id, meta, objects }))
+    let records = Records { api_id: *api_id, meta, objects };
+    let known = [&LIVE[..], &OVER].concat();
+    let remarks = Remarks::of(asker, params, &known);
+    Ok(remarks.tell(asker, reply::json(StatusCode::OK, &records)))
+}
+
+/// Another page of the same list: its filters stay.
+fn turned(query: &str, limit: usize, offset: usize) -> String {
+    let mut turned = form_urlencoded::Serializer::new(String::new());
+    turned.append_pair("limit", &limit.to_string()).append_pair("offset", &offset.to_string());
+    let filters = form_urlencoded::parse(query.as_bytes());
+    turned.extend_pairs(filters.filter(|(name, _)| *name != "limit" && *name != "offset"));
+    turned.finish()
 }
 
 /// Whether a call is wanted, by how far it has come.
@@ -116,6 +152,7 @@ fn filter(params: &Params) -> Result<Filter, Failure> {
     let exactly = time(params, "end_time")?;
     let (from, after) = (time(params, "end_time__gte")?, time(params, "end_time__gt")?);
     let (until, before) = (time(params, "end_time__lte")?, time(params, "end_time__lt")?);
+    let (talked_from, talked_below) = talked(params)?;
     // Times are told in seconds: all of the last one counts.
     let whole = |at: SystemTime| at + Duration::from_micros(999_999);
     let after = after.map(|at| whole(at) + Duration::from_micros(1));
@@ -129,7 +166,21 @@ fn filter(params: &Params) -> Result<Filter, Failure> {
         source: params.text("hangup_source")?,
         ended_from: [from, after, exactly].into_iter().flatten().max(),
         ended_until: [until.map(whole), before, exactly.map(whole)].into_iter().flatten().min(),
+        talked_from,
+        talked_below,
     })
+}
+
+/// From so many seconds to fewer than these.
+fn talked(params: &Params) -> Result<(Option<u64>, Option<u64>), Failure> {
+    let seconds = |name| params.number(name, 0..=u32::MAX).map(|it| it.map(u64::from));
+    let exactly = seconds("bill_duration")?;
+    let (from, above) = (seconds("bill_duration__gte")?, seconds("bill_duration__gt")?);
+    let (until, below) = (seconds("bill_duration__lte")?, seconds("bill_duration__lt")?);
+    let after = |it: u64| it + 1;
+    let from = [exactly, from, above.map(after)].into_iter().flatten().max();
+    let below = [exactly.map(after), until.map(after), below].into_iter().flatten().min();
+    Ok((from, below))
 }
 
 fn time(params: &Params, name: &str) -> Result<Option<SystemTime>, Failure> {

@@ -65,6 +65,8 @@ impl Speaker {
         let text = || json!({ "type": "string" });
         let ended = "Of calls that are over: when they ended, in UTC.";
         let times = ["end_time", "end_time__gte", "end_time__gt", "end_time__lte", "end_time__lt"];
+        let talked = "Of calls that are over: seconds from the answer to the end.";
+        let lengths = ["", "__gte", "__gt", "__lte", "__lt"].map(|it| format!("bill_duration{it}"));
         let over = "Of calls that are over.";
         self.operation(
             "list_calls",
@@ -83,11 +85,15 @@ impl Speaker {
             query("hangup_source", text(), over),
         ])
         .takes(times.map(|name| query(name, terms::time(), ended)))
-        .answers(Answer::json(
-            200,
-            "Ids of live or queued calls; records of those that are over.",
-            json!({ "oneOf": [reference("Records"), reference("CallIds")] }),
-        ))
+        .takes(lengths.map(|name| query(&name, terms::number(0, u32::MAX, ""), talked)))
+        .answers(
+            Answer::json(
+                200,
+                "Ids of live or queued calls; records of those that are over.",
+                json!({ "oneOf": [reference("Records"), reference("CallIds")] }),
+            )
+            .with_remarks(),
+        )
         .refuses(&[400])
     }
 
@@ -121,7 +127,10 @@ impl Speaker {
         self.operation("transfer_call", Tag::Calls, "A call runs another document.")
             .about("A member of a conference leaves it.")
             .reads(body)
-            .answers(Answer::json(202, "It does.", says("Transferred", "call transferred")))
+            .answers(
+                Answer::json(202, "It does.", says("Transferred", "call transferred"))
+                    .with_remarks(),
+            )
             .refuses(&BODY)
     }
 
@@ -186,7 +195,9 @@ impl Speaker {
         body["required"] = json!(["digits"]);
         self.operation("send_digits", Tag::Calls, "Sends tones of keys to a call's far end.")
             .reads(body)
-            .answers(Answer::json(202, "They are sent.", says("CallDone", "digits sent")))
+            .answers(
+                Answer::json(202, "They are sent.", says("CallDone", "digits sent")).with_remarks(),
+            )
             .refuses(&BODY)
     }
 }

@@ -36,11 +36,11 @@ impl Speaker {
                 match status {
                     200 => {
                         let either = json!({ "anyOf": [done, dry] });
-                        operation.answers(Answer::json(200, about, either))
+                        operation.answers(Answer::json(200, about, either).with_remarks())
                     }
                     _ => operation
-                        .answers(Answer::json(200, "A dry run.", dry))
-                        .answers(Answer::json(status, about, done)),
+                        .answers(Answer::json(200, "A dry run.", dry).with_remarks())
+                        .answers(Answer::json(status, about, done).with_remarks()),
                 }
             }
         }

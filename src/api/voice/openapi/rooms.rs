@@ -101,6 +101,7 @@ impl Speaker {
                 };
                 schema["properties"]["member_id"] = json!({ "type": kind });
                 Answer::json(status.as_u16(), "Done, to those of them who are there.", schema)
+                    .with_remarks()
             }
         }
     }
