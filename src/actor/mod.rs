@@ -11,6 +11,8 @@ pub mod house;
 pub mod journal;
 pub mod reception;
 mod trace;
+pub mod tracer;
+pub mod turns;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

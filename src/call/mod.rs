@@ -16,6 +16,7 @@ use crate::{
     flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
+    trace,
 };
 
 /// A live call.
@@ -174,6 +175,13 @@ impl Call {
     /// The number of the current element, from zero.
     pub fn step(&self) -> u32 {
         self.run.step()
+    }
+
+    /// What an element of its document is, by its number.
+    pub fn element(&self, step: u32) -> Option<trace::Element> {
+        let found = self.run.element(step)?;
+        let (name, at) = (found.verb.info().tag, found.at);
+        Some(trace::Element { document: self.run.documents(), name, at })
     }
 
     /// When [`Call::tick`] is next due.

@@ -37,6 +37,7 @@ mod program;
 mod races;
 mod restarts;
 mod run;
+mod simulate;
 mod simulation;
 mod sip;
 mod sip_agent;

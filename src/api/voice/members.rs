@@ -40,7 +40,7 @@ pub(super) async fn serve(
     let who = who(segment);
     let is_all = who == Who::All;
     let ask = ask(wish, who, asker.dialect, headers, body)?;
-    let members = match asker.desk.ask(&asker.key(name)?, ask).await? {
+    let members = match asker.desk.ask(asker.api_id, &asker.key(name)?, ask).await? {
         Answer::Members(members) => members,
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };

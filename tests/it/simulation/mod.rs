@@ -20,8 +20,8 @@ use std::{
 
 use conflow::{
     actor::{
-        Turn, call, conference,
         house::{AskError, House, Links, Transferring},
+        turns::Turns,
     },
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
@@ -97,17 +97,11 @@ struct Life {
     now: Instant,
     house: Arc<House>,
     document: Fetched,
-    actors: Vec<Actor>,
+    turns: Turns,
     asked: Vec<(Ask, Receiver<Outcome>)>,
     transferring: Vec<(CallId, Transferring)>,
     call_last: u128,
     world: Arc<Mutex<World>>,
-}
-
-/// Whoever takes turns.
-enum Actor {
-    Call(call::Actor),
-    Room(Box<conference::Actor>),
 }
 
 impl Life {
@@ -115,7 +109,7 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let world = Arc::new(Mutex::new(World::default()));
-        let room_last = AtomicU64::new(0);
+        let (turns, room_last) = (Turns::default(), AtomicU64::new(0));
         let links = Links {
             media: Arc::new(Eyes(world.clone())),
             library: Arc::new(Eyes(world.clone())),
@@ -127,7 +121,7 @@ impl Life {
                 let world = world.clone();
                 move |trace| world.lock().see(trace)
             }),
-            stage: Box::new(Eyes(world.clone())),
+            stage: Box::new(turns.door()),
         };
         let settings = Settings {
             members_max: rng.usize(1..6),
@@ -137,9 +131,9 @@ impl Life {
         world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
-        let (now, actors, asked) = (Instant::now(), Vec::new(), Vec::new());
+        let (now, asked) = (Instant::now(), Vec::new());
         let transferring = Vec::new();
-        Self { rng, now, house, document, actors, asked, transferring, call_last: 0, world }
+        Self { rng, now, house, document, turns, asked, transferring, call_last: 0, world }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
@@ -160,7 +154,7 @@ impl Life {
         }
         self.house.close();
         for _ in 0..LAST_STEPS_MAX {
-            if self.actors.is_empty() {
+            if self.turns.is_empty() {
                 return self.finish();
             }
             self.turn();
@@ -326,21 +320,15 @@ impl Life {
     }
 
     fn turn(&mut self) {
-        if !self.actors.is_empty() {
-            let n = self.rng.usize(0..self.actors.len());
-            let turn = match &mut self.actors[n] {
-                Actor::Call(actor) => actor.turn(self.now),
-                Actor::Room(actor) => actor.turn(self.now, self.rng.usize(1..4)),
-            };
-            if turn == Turn::Over {
-                drop(self.actors.swap_remove(n));
-            }
+        if !self.turns.is_empty() {
+            let n = self.rng.usize(0..self.turns.len());
+            self.turns.turn(n, self.now, self.rng.usize(1..4));
         }
     }
 
     /// Takes in the newborn, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
-        self.actors.append(&mut self.world.lock().newborn);
+        self.turns.admit();
         let mut world = self.world.lock();
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
             Ok(outcome) => {
