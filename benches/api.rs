@@ -20,6 +20,7 @@ use axum::{
 use conflow::{
     accounts::Accounts,
     actor::{
+        doors::Doors,
         house::{self, House, Tasks},
         journal::Journal,
         reception::{self, Reception},
@@ -115,6 +116,7 @@ impl Crowd {
         let links = house::Links {
             media: sim.clone(),
             library: Arc::new(Shelf::default()),
+            doors: Arc::new(Doors::in_memory(now(), UNIX_EPOCH)),
             member_ids: Arc::new(Volatile::default()),
             room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
             trace: Box::new({

@@ -11,9 +11,12 @@ use std::{
 };
 
 use conflow::{
-    actor::house::{House, Links, Tasks},
+    actor::{
+        doors::Doors,
+        house::{House, Links, Tasks},
+    },
     call::{Call, Direction, Party, Session, Spot},
-    conference::{Ask, Command, Conference, Effect, Settings, Ticket, Who},
+    conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Entry, Event, Fetched, Flow, Run},
     ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
     library::{Done, Fetch, Library, LocalFlow},
@@ -66,7 +69,7 @@ fn full_room(members: u64) -> Conference {
 fn kick(mut room: Conference) {
     let now = now();
     let mut effects = VecDeque::new();
-    let ask = Ask::Kick { who: Who::All, reason: None };
+    let ask = Ask::Kick { who: Who::All, kick: Kick::default() };
     room.handle(now, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
     let mut wishes = Vec::new();
     for effect in effects {
@@ -167,6 +170,7 @@ fn full_house(members: u64) -> Arc<House> {
     let links = Links {
         media: Arc::new(Nowhere),
         library: Arc::new(Nowhere),
+        doors: Arc::new(Doors::in_memory(now(), SystemTime::UNIX_EPOCH)),
         member_ids: Arc::new(Counter(1.into())),
         room_id: Box::new(|| RoomId::of(1)),
         trace: Box::new(drop),

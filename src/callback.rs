@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
 use tokio::{
     sync::mpsc,
     task::{self, JoinError, JoinSet},
@@ -26,10 +25,11 @@ use crate::{
     delivery::{
         ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
     },
-    fetch::{Budget, Client, FetchError, Request, Target},
+    fetch::{self, Budget, Client, FetchError, Request, Target},
     flow::Method,
     ids::Dialect,
     signature::{Field, Signer},
+    traceparent::Traceparent,
 };
 
 /// Something that a URL is told.
@@ -56,6 +56,11 @@ pub struct Callback {
 pub trait Fields: fmt::Debug + Send + Sync {
     /// Names and values, in order.
     fn fields(&self) -> Vec<Field>;
+
+    /// What it belongs to, if to anything.
+    fn trace(&self) -> Option<Traceparent> {
+        None
+    }
 }
 
 impl Fields for Vec<Field> {
@@ -351,7 +356,7 @@ fn request(callback: &Callback) -> Request {
         target: Arc::clone(target),
         method: *method,
         fields: fields.fields(),
-        headers: HeaderMap::new(),
+        headers: fetch::trace_headers(fields.trace()),
         dialect: *dialect,
         signer: signer.clone(),
         budget,

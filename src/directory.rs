@@ -4,10 +4,11 @@
 //! every delivery and every move happens under the lock of its shard, so that what is delivered
 //! after a move queues behind the arrival.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     flow::Cause,
+    group::GroupId,
     ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
 };
 
@@ -104,41 +105,91 @@ impl<P> Default for Places<P> {
 /// The room behind each name.
 #[derive(Debug)]
 pub struct Names<R> {
-    accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, (RoomId, R)>>,
+    accounts: BTreeMap<AccountId, Rooms<R>>,
+}
+
+/// Those of one account.
+#[derive(Debug)]
+struct Rooms<R> {
+    named: BTreeMap<ConferenceName, Named<R>>,
+    /// The names of those that a group guards.
+    guarded: BTreeMap<GroupId, BTreeSet<ConferenceName>>,
+}
+
+#[derive(Debug)]
+struct Named<R> {
+    id: RoomId,
+    group: Option<GroupId>,
+    room: R,
 }
 
 impl<R> Names<R> {
     /// The room that has the name now.
     pub fn find(&self, key: &RoomKey) -> Option<&R> {
-        self.accounts.get(&key.account)?.get(&key.name).map(|(_, room)| room)
+        self.named(key).map(|it| &it.room)
     }
 
-    /// Gives a name that is free to a room.
-    pub fn open(&mut self, key: RoomKey, id: RoomId, room: R) {
+    /// The group that guards it, if one does.
+    pub fn group_of(&self, key: &RoomKey) -> Option<GroupId> {
+        self.named(key)?.group
+    }
+
+    fn named(&self, key: &RoomKey) -> Option<&Named<R>> {
+        self.accounts.get(&key.account)?.named.get(&key.name)
+    }
+
+    /// Gives a name that is free to a room, which a group may guard.
+    pub fn open(&mut self, key: RoomKey, id: RoomId, group: Option<GroupId>, room: R) {
         let rooms = self.accounts.entry(key.account).or_default();
-        let before = rooms.insert(key.name, (id, room));
+        if let Some(group) = group {
+            rooms.guarded.entry(group).or_default().insert(key.name.clone());
+        }
+        let before = rooms.named.insert(key.name, Named { id, group, room });
         debug_assert!(before.is_none(), "a name leads to one room");
     }
 
     /// Takes a name away from one incarnation, and from no other.
     pub fn close(&mut self, key: &RoomKey, id: RoomId) -> bool {
         let Some(rooms) = self.accounts.get_mut(&key.account) else { return false };
-        let is_same = rooms.get(&key.name).is_some_and(|(it, _)| *it == id);
-        let is_closed = is_same && rooms.remove(&key.name).is_some();
-        if rooms.is_empty() {
+        if rooms.named.get(&key.name).is_none_or(|it| it.id != id) {
+            return false;
+        }
+        let closed = rooms.named.remove(&key.name);
+        if let Some(group) = closed.and_then(|it| it.group) {
+            let mut names = rooms.guarded.remove(&group).unwrap_or_default();
+            names.remove(&key.name);
+            if !names.is_empty() {
+                rooms.guarded.insert(group, names);
+            }
+        }
+        if rooms.named.is_empty() {
             self.accounts.remove(&key.account);
         }
-        is_closed
+        true
     }
 
     /// The names of an account's rooms, in order.
     pub fn of(&self, account: &AccountId) -> Vec<ConferenceName> {
-        self.accounts.get(account).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        let rooms = self.accounts.get(account).into_iter();
+        rooms.flat_map(|it| it.named.keys()).cloned().collect()
+    }
+
+    /// An account's rooms that a group guards, at the cost of these alone.
+    pub fn guarded_by(&self, account: &AccountId, group: GroupId) -> Vec<&R> {
+        let Some(rooms) = self.accounts.get(account) else { return Vec::new() };
+        let names = rooms.guarded.get(&group).into_iter().flatten();
+        names.map(|name| &rooms.named[name].room).collect()
     }
 
     /// Every room.
     pub fn rooms(&self) -> impl Iterator<Item = &R> {
-        self.accounts.values().flat_map(BTreeMap::values).map(|(_, room)| room)
+        self.accounts.values().flat_map(|it| it.named.values()).map(|it| &it.room)
+    }
+}
+
+impl<R> Default for Rooms<R> {
+    fn default() -> Self {
+        Self { named: BTreeMap::new(), guarded: BTreeMap::new() }
     }
 }
 
@@ -169,9 +220,9 @@ mod tests {
     fn an_old_incarnation_keeps_its_hands_off_a_new_one() {
         let mut names = Names::default();
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
-        names.open(key.clone(), RoomId::of(1), 'a');
+        names.open(key.clone(), RoomId::of(1), None, 'a');
         assert!(names.close(&key, RoomId::of(1)));
-        names.open(key.clone(), RoomId::of(2), 'b');
+        names.open(key.clone(), RoomId::of(2), None, 'b');
         assert!(!names.close(&key, RoomId::of(1)));
         assert_eq!(names.find(&key), Some(&'b'));
     }
@@ -184,12 +235,37 @@ mod tests {
         };
         let (mine, other) = (key("MA1"), key("MA2"));
         let mut names = Names::default();
-        names.open(mine.clone(), RoomId::of(1), 'a');
+        names.open(mine.clone(), RoomId::of(1), None, 'a');
         assert_eq!(names.find(&other), None);
         assert!(names.of(&other.account).is_empty());
         assert!(!names.close(&other, RoomId::of(1)));
-        names.open(other.clone(), RoomId::of(2), 'b');
+        names.open(other.clone(), RoomId::of(2), None, 'b');
         assert_eq!((names.find(&mine), names.find(&other)), (Some(&'a'), Some(&'b')));
         assert_eq!(names.of(&mine.account), std::slice::from_ref(&mine.name));
+    }
+    #[test]
+    fn a_group_finds_the_rooms_that_it_guards_and_no_others() {
+        let key = |account: &str, name: &str| RoomKey {
+            account: account.parse().unwrap(),
+            name: name.parse().unwrap(),
+        };
+        let mut names = Names::default();
+        for (n, (account, name, group)) in (1..).zip([
+            ("MA1", "a", Some(6)),
+            ("MA1", "b", Some(7)),
+            ("MA1", "c", Some(6)),
+            ("MA1", "d", None),
+            ("MA1", "e", Some(5)),
+            ("MA2", "a", Some(6)),
+        ]) {
+            names.open(key(account, name), RoomId::of(n), group.map(GroupId), n);
+        }
+        let mine = "MA1".parse().unwrap();
+        assert_eq!(names.group_of(&key("MA1", "b")), Some(GroupId(7)));
+        assert_eq!(names.group_of(&key("MA1", "d")), None);
+        assert_eq!(names.guarded_by(&mine, GroupId(6)), [&1, &3]);
+        assert!(names.close(&key("MA1", "a"), RoomId::of(1)));
+        assert_eq!(names.guarded_by(&mine, GroupId(6)), [&3]);
+        assert_eq!(names.guarded_by(&mine, GroupId(8)), [&0; 0]);
     }
 }

@@ -13,9 +13,9 @@
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 0 words | [`ids`], [`utc`] | are used by all |
+//! | 0 words | [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
 //! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`] < [`news`]; [`directory`], [`group`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
+//! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
 //! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`library::folder`], [`library::web`], [`store::marks`], [`store::memory`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`media::sim`], [`media::sip`], [`media::plane`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to callers |
@@ -32,6 +32,7 @@ pub mod accounts;
 pub mod actor;
 pub mod api;
 pub mod app;
+pub mod bans;
 pub mod call;
 pub mod callback;
 pub mod cli;
@@ -47,6 +48,7 @@ pub mod group;
 pub mod ids;
 pub mod library;
 pub mod media;
+pub mod meter;
 pub mod news;
 pub mod numbers;
 pub mod records;
@@ -56,4 +58,5 @@ pub mod sound;
 pub mod speech;
 pub mod store;
 pub mod trace;
+pub mod traceparent;
 pub mod utc;

@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, serve::Serve, user::User},
+    cli::{self, Command, reference::Format, serve::Serve, user::User},
     config::Config,
+    flow::reference,
     speech::pico,
 };
 
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
+        Command::Check(flags) => return app::check::check(&flags),
+        Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::Simulate(wanted) => {
@@ -49,7 +52,8 @@ fn serve(flags: Serve) -> Result<()> {
     let prints = flags.print_config;
     // One that is no text is no token either, and is refused as such.
     let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
-    let config = Config::load(flags, token, Path::new(""))?;
+    let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
+    let config = Config::load(flags, token, Path::new(""))?.with_ops_token(ops_token)?;
     if prints {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
@@ -62,6 +66,18 @@ fn serve(flags: Serve) -> Result<()> {
     mem::forget(runtime);
     drop(log);
     done
+}
+
+fn reference(format: Format) -> String {
+    match format {
+        Format::Json => reference::json(),
+        Format::Md => reference::markdown(),
+        Format::Xsd => reference::xsd(),
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
 fn people(user: User) -> Result<()> {

@@ -16,6 +16,7 @@ use std::{
 use conflow::{
     accounts::Accounts,
     actor::{
+        doors::Doors,
         house::{self, House, Tasks},
         reception::{self, Reception},
     },
@@ -139,6 +140,10 @@ pub(crate) async fn engine(ready: Ready) {
     let links = house::Links {
         media: sip.clone(),
         library: Arc::new(Shelf::new()),
+        doors: Arc::new(Doors::in_memory(
+            tokio::time::Instant::now().into_std(),
+            std::time::SystemTime::UNIX_EPOCH,
+        )),
         member_ids: Arc::new(Volatile::default()),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
         trace: Box::new(drop),

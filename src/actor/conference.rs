@@ -141,6 +141,13 @@ impl Room {
             .map_err(|_| AskError::Gone)
     }
 
+    /// What must be heard however many ask. The number of these is bounded by that of removals
+    /// that are under way.
+    pub(super) fn tell(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
+        self.asks.fetch_add(1, Ordering::Relaxed);
+        drop(self.queue.send(Message::Ask { ask: Box::new((None, ask)), reply }));
+    }
+
     /// Hands the call back if nobody is there to take it.
     pub(super) fn enter(
         &self,
@@ -282,6 +289,10 @@ impl Actor {
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
         match effect {
+            Effect::Ban { member, who, reason, length } => {
+                let key = self.key.clone();
+                self.house.doors().ban(now, key, member, who, reason, length);
+            }
             Effect::Fetch { number, url, call, party, moment } => {
                 let (key, room) = (self.key.clone(), self.id);
                 let request = Request {
@@ -310,9 +321,9 @@ impl Actor {
             }
             Effect::Unname => self.house.unname(&self.key, self.id),
             Effect::Release { member, mut call, exit, sequence } => {
-                let (cause, reason) = (exit.cause, exit.reason.clone());
-                let by = self.blame.of(cause);
-                self.house.trace(Trace::Left { call: call.id, member, cause, reason, by });
+                let by = self.blame.of(exit.cause);
+                let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
+                self.house.trace(left);
                 let spot = sequence.map(|sequence| Spot { room: self.id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);

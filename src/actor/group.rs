@@ -1,15 +1,27 @@
 //! The membership actor: one writer per account. Nobody hears of a change before it is durable.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 
+use super::{
+    house::House,
+    writer::{Owed, Reply, Writer},
+};
 use crate::{
     group::{
         Ask, At, Audit, Ban, Change, Done, GroupId, Head, Member, Person, PersonId, Refusal,
-        state::Groups,
+        roll::Roll, state::Groups,
     },
     ids::AccountId,
     store::rows::{Row, Rows, RowsError, Table, Write},
@@ -19,6 +31,7 @@ use crate::{
 pub struct Memberships {
     records: Arc<dyn Rows>,
     clock: Clock,
+    rooms: Option<Arc<House>>,
     state: Mutex<State>,
 }
 
@@ -36,7 +49,7 @@ struct State {
 struct Item {
     at: At,
     ask: Ask,
-    reply: oneshot::Sender<Result<Done, AskError>>,
+    reply: Reply,
 }
 
 /// Why there is no outcome.
@@ -48,8 +61,9 @@ pub enum AskError {
     /// Too many ask at once. Nothing has happened.
     #[error("too many ask at once: try again")]
     Busy,
-    /// The store failed, and what was asked for has not happened.
-    #[error("the store failed")]
+    /// The store failed, and what was asked for has not happened; or a room did not let go, and it
+    /// has. To ask again does no harm.
+    #[error("the store failed, or a room")]
     Failed,
 }
 
@@ -80,7 +94,15 @@ impl Memberships {
             last_person: person.max(PERSON_FIRST - 1),
             last_group: group.max(GROUP_FIRST - 1),
         };
-        Ok(Self { records, clock, state: Mutex::new(state) })
+        Ok(Self { records, clock, rooms: None, state: Mutex::new(state) })
+    }
+
+    /// The same, with the rooms that the groups guard. Before anything is asked.
+    pub fn guarding(self, rooms: Arc<House>) -> Self {
+        for (account, groups) in &self.state.lock().asleep {
+            rooms.enrol(account.clone(), Roll::of(groups));
+        }
+        Self { rooms: Some(rooms), ..self }
     }
 
     /// The time of day.
@@ -129,8 +151,10 @@ impl Memberships {
         let (queue, items) = mpsc::channel(QUEUE_MAX);
         let groups = state.asleep.remove(account).unwrap_or_default();
         state.awake.insert(account.clone(), queue.clone());
-        let (account, records) = (account.clone(), self.records.clone());
-        tokio::spawn(Actor { account, records, groups }.run(items));
+        let (answers, owed) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(answer(owed));
+        let writer = Writer::new(account.clone(), groups, self.rooms.clone());
+        tokio::spawn(Actor { writer, records: self.records.clone(), answers }.run(items));
         queue
     }
 }
@@ -157,49 +181,38 @@ pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
     read(table, row).map(drop)
 }
 
-/// The one writer of an account.
+/// Runs the one writer of an account.
 struct Actor {
-    account: AccountId,
+    writer: Writer,
     records: Arc<dyn Rows>,
-    groups: Groups,
+    answers: mpsc::Sender<(Instant, Owed)>,
 }
-
-/// Decided, and not yet told.
-type Decided = Vec<(oneshot::Sender<Result<Done, AskError>>, Result<Done, Refusal>)>;
 
 impl Actor {
     async fn run(mut self, mut items: mpsc::Receiver<Item>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while items.recv_many(&mut batch, BATCH_MAX).await != 0 {
-            let (decided, writes) = self.turn(batch.drain(..));
+        let mut waiting = Vec::with_capacity(BATCH_MAX);
+        while items.recv_many(&mut waiting, BATCH_MAX).await != 0 {
+            let asks = waiting.drain(..).map(|Item { at, ask, reply }| (at, ask, reply));
+            let batch = self.writer.decide(asks);
+            let account = self.writer.account();
+            let writes: Vec<_> = batch.changes.iter().map(|it| write(account, it)).collect();
             let written = match writes.is_empty() {
                 true => Ok(()),
                 false => self.commit(writes).await,
             };
-            if written.is_err() {
-                self.take_back().await;
-            }
-            for (reply, outcome) in decided {
-                let outcome = match &written {
-                    Ok(()) => outcome.map_err(AskError::Refused),
-                    Err(_) => Err(AskError::Failed),
-                };
-                // Whoever has gone does not want to know.
-                drop(reply.send(outcome));
+            let owed = match written {
+                Ok(()) => self.writer.expel(self.writer.publish(batch)),
+                Err(_) => {
+                    let groups = self.read_again().await;
+                    self.writer.take_back(batch, groups)
+                }
+            };
+            let told_at = Instant::now();
+            for owed in owed {
+                // It goes on for as long as this does.
+                drop(self.answers.send((told_at, owed)).await);
             }
         }
-    }
-
-    /// Decides about all that waits, in order.
-    fn turn(&mut self, items: impl Iterator<Item = Item>) -> (Decided, Vec<Write>) {
-        let mut changes = Vec::new();
-        let decide = |Item { at, ask, reply }| {
-            let outcome = self.groups.handle(at, ask, &mut changes);
-            (reply, outcome)
-        };
-        let decided = items.map(decide).collect();
-        let writes = changes.into_iter().map(|it| write(&self.account, it)).collect();
-        (decided, writes)
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), RowsError> {
@@ -210,13 +223,11 @@ impl Actor {
 
     /// What could not be written has not happened: the store has the last word. Until it can be
     /// read, nothing is answered.
-    async fn take_back(&mut self) {
+    async fn read_again(&self) -> Groups {
+        let account = self.writer.account();
         loop {
-            match load(&*self.records, Some(&self.account)) {
-                Ok(mut all) => {
-                    self.groups = all.remove(&self.account).unwrap_or_default();
-                    return;
-                }
+            match load(&*self.records, Some(account)) {
+                Ok(mut all) => return all.remove(account).unwrap_or_default(),
                 Err(error) => tracing::error!("{error}"),
             }
             tokio::time::sleep(READ_AGAIN).await;
@@ -224,14 +235,31 @@ impl Actor {
     }
 }
 
-/// A disk that fails is not asked more often than this.
-const READ_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// Gives the answers of an account in the order of its commits, each when the rooms have let go.
+/// So who is told that somebody is no member, is told so when he is in no room any more.
+async fn answer(mut owed: mpsc::Receiver<(Instant, Owed)>) {
+    while let Some((told_at, mut next)) = owed.recv().await {
+        match timeout_at(told_at + LEAVE_WAIT_MAX, next.wait()).await {
+            Ok(()) => next.pay(),
+            Err(_) => {
+                tracing::error!("a room has not let go of whom its group has removed");
+                next.fail();
+            }
+        }
+    }
+}
 
-fn write(account: &AccountId, change: Change) -> Write {
+/// Rooms are local and quick; one that takes this long has met a fault, not a queue.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A disk that fails is not asked more often than this.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+fn write(account: &AccountId, change: &Change) -> Write {
     fn json(row: &impl serde::Serialize) -> String {
         serde_json::to_string(row).expect("names and numbers are JSON")
     }
-    let (table, a, b, body) = match &change {
+    let (table, a, b, body) = match change {
         Change::Person(it) => (Table::People, it.id.0, 0, Some(json(it))),
         Change::Head(it) => (Table::Groups, it.id.0, 0, Some(json(it))),
         Change::Member(group, person, it) => {
@@ -286,7 +314,8 @@ fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
         | Table::Calls
         | Table::Repeats
         | Table::Marks
-        | Table::Accounts => {
+        | Table::Accounts
+        | Table::RoomBans => {
             return Err(RowsError(format!("{} are no groups", table.name())));
         }
     })

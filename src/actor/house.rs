@@ -1,7 +1,8 @@
 //! The house: every call and every room of this process, and every move between them.
 //!
 //! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
-//! call, and sends while it holds them; no other lock is taken inside.
+//! call, and sends while it holds them; of other locks, only that of the rolls is taken inside,
+//! by a join (see `guard`).
 
 use std::{
     fmt,
@@ -17,16 +18,21 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-pub use super::trace::Trace;
 use super::{
     call::{self, Letter},
-    conference::{self, Room},
+    conference::Room,
+    doors::Doors,
+    guard::Rolls,
+};
+pub use super::{
+    stage::{Stage, Tasks},
+    trace::Trace,
 };
 use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
-    flow::{Cause, Entry, Exit, Fetched, Request},
+    flow::{Cause, Fetched, Request, Values},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     library::{Fetch, Library, Reader},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
@@ -35,11 +41,12 @@ use crate::{
 
 /// Every call and every room, and the ways to them.
 pub struct House {
-    names: Shards<Names<Arc<Room>>>,
-    places: Shards<Places<Place>>,
-    links: Links,
-    settings: Settings,
-    is_closing: AtomicBool,
+    pub(super) names: Shards<Names<Arc<Room>>>,
+    pub(super) places: Shards<Places<Place>>,
+    pub(super) links: Links,
+    pub(super) settings: Settings,
+    pub(super) rolls: Rolls,
+    pub(super) is_closing: AtomicBool,
 }
 
 /// What a house reaches. Nothing here waits.
@@ -48,6 +55,8 @@ pub struct Links {
     pub media: Arc<dyn Backend>,
     /// Has the documents.
     pub library: Arc<dyn Library>,
+    /// Knows who is banned.
+    pub doors: Arc<Doors>,
     /// Gives out member ids.
     pub member_ids: Arc<dyn MemberIds>,
     /// Gives a room its id; random, never the same twice.
@@ -58,30 +67,9 @@ pub struct Links {
     pub stage: Box<dyn Stage>,
 }
 
-/// Who gives the actors their turns.
-pub trait Stage: Send + Sync {
-    /// Takes on a call that is on its own.
-    fn call(&self, actor: call::Actor);
-    /// Takes on a room.
-    fn room(&self, actor: conference::Actor);
-}
-
-/// On the current runtime, a task for each.
-pub struct Tasks;
-
-impl Stage for Tasks {
-    fn call(&self, mut actor: call::Actor) {
-        tokio::spawn(async move { actor.run().await });
-    }
-
-    fn room(&self, mut actor: conference::Actor) {
-        tokio::spawn(async move { actor.run().await });
-    }
-}
-
 /// Where a call is, and how it is reached there.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Alone(mpsc::UnboundedSender<Letter>),
     Room { room: Arc<Room>, member: MemberId },
 }
@@ -122,6 +110,7 @@ impl House {
             places: Shards::default(),
             links,
             settings,
+            rolls: Rolls::default(),
             is_closing: AtomicBool::new(false),
         })
     }
@@ -157,6 +146,20 @@ impl House {
     /// There is no way to them.
     pub fn can_dial(&self, to: &str) -> Result<(), NoWay> {
         self.links.media.can_dial(to)
+    }
+
+    /// The bans.
+    pub fn doors(&self) -> &Doors {
+        &self.links.doors
+    }
+
+    /// Whether a URL could be asked for a document, as far as can be said at once.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what to do.
+    pub fn may_fetch(&self, url: &str) -> Result<(), String> {
+        self.links.library.check(url)
     }
 
     fn admit(&self, call: &Call) {
@@ -361,70 +364,6 @@ impl House {
         }
     }
 
-    /// Finds a call another room, when the one that it has queued for is over.
-    pub(super) fn pass_on(
-        self: &Arc<Self>,
-        now: Instant,
-        call: Box<Call>,
-        name: ConferenceName,
-        entry: Arc<Entry>,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.trace(Trace::PassedOn { call: call.id });
-        if let Err((mut call, exit)) = self.enter(now, call, name, entry) {
-            let act = self.refused(now, &mut call, &exit, effects);
-            self.go_on(now, call, act, effects);
-        }
-    }
-
-    fn refused(
-        &self,
-        now: Instant,
-        call: &mut Call,
-        exit: &Exit,
-        effects: &mut Vec<Effect>,
-    ) -> Act {
-        self.trace(Trace::Refused { call: call.id, cause: exit.cause });
-        call.left(now, exit, None, effects)
-    }
-
-    /// Moves a call into the room of that name, or hands it back.
-    fn enter(
-        self: &Arc<Self>,
-        now: Instant,
-        call: Box<Call>,
-        name: ConferenceName,
-        entry: Arc<Entry>,
-    ) -> Result<(), (Box<Call>, Exit)> {
-        let key = RoomKey { account: call.account.clone(), name };
-        let member = self.links.member_ids.next(&key.account);
-        let mut names = self.names.of(&key);
-        if self.is_closing.load(Ordering::SeqCst) {
-            return Err((call, Cause::Drained.into()));
-        }
-
-        let found = names.find(&key).cloned();
-        let (room, opened) = match found {
-            Some(room) => (room, None),
-            None => {
-                let id = (self.links.room_id)();
-                let (room, actor) =
-                    conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
-                (room, Some((id, actor)))
-            }
-        };
-        let mut places = self.places.of(&call.id);
-        // A call that has hung up meanwhile opens no room: nobody would ever leave it.
-        if let Err(cause) = places.settle(call.id, Place::Room { room: room.clone(), member }) {
-            return Err((call, cause.into()));
-        }
-        if let Some((id, actor)) = opened {
-            names.open(key, id, room.clone());
-            self.links.stage.room(actor);
-        }
-        room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
-    }
-
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
         self.names.of(key).close(key, id);
     }
@@ -464,6 +403,14 @@ impl House {
                     document.unheard().for_each(|it| tracing::info!(%call, "{url}:{it}"));
                 }
                 let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
+                let party = &fetch.party;
+                let values = Values {
+                    call_from: &party.from,
+                    call_to: &party.to,
+                    conference_name: key.name.as_str(),
+                    ..Values::default()
+                };
+                let program = values.fill(program);
                 if let Some(found) = self.names.of(key).find(key) {
                     found.sounds(*room, *number, program);
                 }
@@ -493,10 +440,10 @@ impl fmt::Debug for House {
 }
 
 /// One table in parts, each under a lock of its own.
-struct Shards<T>(Vec<Mutex<T>>);
+pub(super) struct Shards<T>(pub(super) Vec<Mutex<T>>);
 
 impl<T> Shards<T> {
-    fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
+    pub(super) fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let n = self.0.len() as u64;
         self.0[usize::try_from(hash % n).expect("fewer than there are shards")].lock()

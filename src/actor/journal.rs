@@ -27,6 +27,7 @@ use crate::{
     news::{Happening, fields},
     records::{Record, Records},
     signature::Field,
+    traceparent::Traceparent,
 };
 
 /// The journals of every account.
@@ -109,6 +110,11 @@ impl Journal {
         live.iter().map(|(call, live)| (*call, live.clone())).collect()
     }
 
+    /// How many there are.
+    pub fn live_count(&self, account: &AccountId) -> usize {
+        self.book(account).live.lock().len()
+    }
+
     /// Calls that are over.
     pub fn records(&self) -> &Arc<dyn Records> {
         &self.records
@@ -148,7 +154,8 @@ impl Journal {
         };
         if let (Some(Hook { url, method }), Some(of)) = (hook, event.call) {
             let lane = Lane { owner: Owner::Call(call), url: url.clone(), by_call: None };
-            let told = Told { account: account.clone(), dialect: party.dialect, event };
+            let trace = session.trace(call);
+            let told = Told { account: account.clone(), dialect: party.dialect, trace, event };
             self.queue(lane, of.sequence, *method, told);
         }
         if let call::News::Ended(_) = news {
@@ -174,7 +181,8 @@ impl Journal {
         let by_call = callback.by_call.then_some(who.call);
         let lane = Lane { owner: Owner::Room(*room), url: callback.url.clone(), by_call };
         let dialect = who.party.dialect;
-        let told = Told { account: key.account.clone(), dialect, event };
+        let trace = who.party.session.trace(who.call);
+        let told = Told { account: key.account.clone(), dialect, trace, event };
         self.queue(lane, *sequence, callback.method, told);
     }
 
@@ -257,12 +265,17 @@ impl Live {
 struct Told {
     account: AccountId,
     dialect: Dialect,
+    trace: Traceparent,
     event: Arc<Event<Happening>>,
 }
 
 impl Fields for Told {
     fn fields(&self) -> Vec<Field> {
         fields::of_event(&self.account, &self.event, self.dialect)
+    }
+
+    fn trace(&self) -> Option<Traceparent> {
+        Some(self.trace)
     }
 }
 

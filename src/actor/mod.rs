@@ -6,13 +6,19 @@
 
 pub mod call;
 pub mod conference;
+pub mod doors;
+mod entering;
 pub mod group;
+mod guard;
 pub mod house;
 pub mod journal;
 pub mod reception;
+mod stage;
+pub mod tally;
 mod trace;
 pub mod tracer;
 pub mod turns;
+pub mod writer;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -78,7 +78,8 @@ impl Reception {
         if !self.is_open() {
             return false;
         }
-        tracing::info!(%call, %account, from = &*party.from, to = &*party.to, "a call goes out");
+        let trace = party.session.trace(call);
+        tracing::info!(%call, %trace, %account, from = &*party.from, to = &*party.to, "a call goes out");
         let now = Instant::now().into_std();
         let limit = time_limit.unwrap_or(self.settings.call_time_limit);
         self.house.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
@@ -148,9 +149,10 @@ impl Exchange for Reception {
         }
         let Route { account, dialect, hangup, first } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
-        tracing::info!(%call, %account, from = &*from, to = &*to, "a call comes in");
         let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
         let session = Session { hangup, headers, ..Session::at(wall()) };
+        let trace = session.trace(call);
+        tracing::info!(%call, %trace, %account, from = &*from, to = &*to, "a call comes in");
         let direction = Direction::Inbound;
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };
         let now = Instant::now().into_std();

@@ -41,10 +41,8 @@ pub enum Trace {
         call: CallId,
         /// The place it had.
         member: MemberId,
-        /// Why.
-        cause: Cause,
-        /// In the words of whoever caused it.
-        reason: Option<Arc<str>>,
+        /// How.
+        exit: Exit,
         /// Who caused it, if somebody else did.
         by: Option<By>,
     },
@@ -117,6 +115,7 @@ impl Blame {
             Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| By::Call(call)),
             Cause::HungUpByApi | Cause::Kicked | Cause::Transferred => self.request,
             Cause::CallTimeUp | Cause::CallerLeft | Cause::Drained | Cause::Fault => None,
+            Cause::Banned | Cause::GroupKicked | Cause::NotMember => None,
             Cause::Full | Cause::MediaLost | Cause::Starred | Cause::TimeUp => None,
         }
     }

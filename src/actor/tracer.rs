@@ -58,8 +58,9 @@ pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
         Trace::Fetching { call, url, purpose } => {
             (*call, What::Fetching { url: url.clone(), purpose: *purpose })
         }
-        Trace::Left { call, cause, reason, by, .. } => {
-            let leaving = Leaving { cause: *cause, reason: reason.clone(), by: *by };
+        Trace::Left { call, exit, by, .. } => {
+            let (cause, reason) = (exit.cause, exit.reason.clone());
+            let leaving = Leaving { cause, reason, by: *by };
             (*call, What::Left(Box::new(leaving)))
         }
         Trace::Notice { key, notice } => match &notice.news {

@@ -50,7 +50,7 @@ impl Turns {
         self.actors.is_empty()
     }
 
-    /// Who may have something to do, in order of coming.
+    /// Who may have something to do.
     pub fn busy(&self) -> impl Iterator<Item = usize> {
         self.actors.iter().enumerate().filter(|(_, it)| !it.is_idle).map(|(n, _)| n)
     }
@@ -60,17 +60,18 @@ impl Turns {
         self.actors.iter_mut().for_each(|it| it.is_idle = false);
     }
 
-    /// The nth takes its turn; a room does so many of its effects.
-    pub fn turn(&mut self, n: usize, now: Instant, slice: usize) -> Turn {
+    /// The nth takes its turn; a room does so many of its effects. The last takes the seat of one
+    /// who is over.
+    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> Turn {
         let turn = match &mut self.actors[n].actor {
             Actor::Call(actor) => actor.turn(now),
-            Actor::Room(actor) => actor.turn(now, slice),
+            Actor::Room(actor) => actor.turn(now, slice()),
         };
         match turn {
             Turn::Busy | Turn::Sliced => self.wake(),
             Turn::Idle => self.actors[n].is_idle = true,
             Turn::Over => {
-                drop(self.actors.remove(n));
+                drop(self.actors.swap_remove(n));
                 self.wake();
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn admit(desk: &Desk, auth_id: &str, visit: &Visit<'_>) -> Result<Acc
         failures.inspect(|it| it.failed(now, peer));
         return Err(Failure::WrongCredentials);
     };
+    visit.trail.set((&pass).into());
     let Pass { account, role, .. } = pass;
     if path::decode(auth_id).as_deref() != Some(account.as_str()) {
         return Err(Failure::NoAccount);
@@ -36,6 +37,12 @@ pub(super) fn admit(desk: &Desk, auth_id: &str, visit: &Visit<'_>) -> Result<Acc
         Role::ReadOnly if !is_read(visit.method) => Err(Failure::ReadOnly),
         Role::Full | Role::ReadOnly => Ok(account),
     }
+}
+
+/// Whether somebody has an account's credentials, whichever it is.
+pub(super) fn is_known(desk: &Desk, headers: &HeaderMap) -> bool {
+    let sent = Credentials::find(headers);
+    sent.is_some_and(|it| desk.accounts.verify(&it.id, &it.token).is_some())
 }
 
 /// Whether a method of ours changes nothing.

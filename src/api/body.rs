@@ -8,7 +8,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde_json::{Map, Value, error::Category};
 use tokio::time::timeout;
 
 use super::failure::Failure;
@@ -34,6 +34,11 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
         Ok(Err(_)) => Err(Failure::Bad("the body broke off".to_owned())),
         Err(_) => Err(Failure::TooSlow),
     }
+}
+
+/// The parameters in a body that need not have any: None if it is no JSON object.
+pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
+    is_json(headers).then(|| serde_json::from_slice(body).ok())?
 }
 
 /// Takes the parameters out of a body. An empty one has none, whatever its type.

@@ -10,11 +10,13 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
     reply::json,
+    streams::STREAMS_MAX,
     voice::{plivo, vobiz},
 };
 use crate::{actor::house::AskError, ids::Dialect};
@@ -72,6 +74,15 @@ pub(super) enum Failure {
         /// When it may try again.
         wait: Duration,
     },
+    /// The account has as many calls as it may have.
+    #[error("the account may have {max} calls at a time (calls_max): wait until one has ended")]
+    TooManyCalls {
+        /// So many.
+        max: u32,
+    },
+    /// The account has as many event streams as it may have.
+    #[error("the account has {STREAMS_MAX} event streams open: close one")]
+    TooManyStreams,
     /// The body is too large.
     #[error("the body is larger than {BODY_BYTES_MAX} bytes")]
     TooLarge,
@@ -121,9 +132,10 @@ impl Failure {
 
     fn header(&self, dialect: Dialect) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Ask(AskError::Busy) | Self::Unavailable(_) => {
-                Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS)))
-            }
+            Self::Ask(AskError::Busy)
+            | Self::TooManyCalls { .. }
+            | Self::TooManyStreams
+            | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
                 // A part of a second would be a second too early.
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -162,7 +174,10 @@ impl Failure {
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::OtherRepeat | Self::Over(_) => StatusCode::CONFLICT,
             Self::ReadOnly => StatusCode::FORBIDDEN,
-            Self::TooFast { .. } | Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooFast { .. }
+            | Self::TooManyCalls { .. }
+            | Self::TooManyGuesses { .. }
+            | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -175,8 +190,9 @@ impl Failure {
 const BUSY_WAIT_SECONDS: u64 = 1;
 
 /// The body of an error (contract 1.1, 1.2).
-#[derive(Serialize)]
-struct Wrong<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Wrong<'a> {
     api_id: Uuid,
     error: Cow<'a, str>,
 }

@@ -50,6 +50,16 @@ impl Bucket {
         Ok(())
     }
 
+    /// All or nothing.
+    fn take_all(&mut self, now: Instant, limit: RateLimit, count: u32) -> Result<(), Duration> {
+        let mut left = *self;
+        for _ in 0..count {
+            left.take(now, limit)?;
+        }
+        *self = left;
+        Ok(())
+    }
+
     fn wait(&self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
         let Some(full_at) = self.full_at else { return Ok(()) };
         let next_full_at = full_at.max(now) + limit.period / limit.requests.get();
@@ -64,7 +74,7 @@ impl Bucket {
 
 /// How often each account may ask.
 pub(super) struct PerAccount {
-    limit: RateLimit,
+    pub(super) limit: RateLimit,
     /// Of those that have asked: there are no more than there are accounts.
     buckets: RwLock<HashMap<AccountId, Mutex<Bucket>>>,
 }
@@ -76,11 +86,21 @@ impl PerAccount {
 
     /// Counts a request, or tells how long it is until the next may come.
     pub(super) fn take(&self, now: Instant, account: &AccountId) -> Result<(), Duration> {
+        self.take_all(now, account, 1)
+    }
+
+    /// Counts so many, or none of them.
+    pub(super) fn take_all(
+        &self,
+        now: Instant,
+        account: &AccountId,
+        count: u32,
+    ) -> Result<(), Duration> {
         if let Some(bucket) = self.buckets.read().get(account) {
-            return bucket.lock().take(now, self.limit);
+            return bucket.lock().take_all(now, self.limit, count);
         }
         let mut buckets = self.buckets.write();
-        buckets.entry(account.clone()).or_default().lock().take(now, self.limit)
+        buckets.entry(account.clone()).or_default().lock().take_all(now, self.limit, count)
     }
 }
 
@@ -163,6 +183,16 @@ mod tests {
         (0..3).for_each(|_| limits.take(start, &ids[0]).unwrap());
         assert!(limits.take(start, &ids[0]).is_err());
         assert!(limits.take(start, &ids[1]).is_ok());
+    }
+
+    #[test]
+    fn all_are_counted_or_none() {
+        let account: AccountId = "MA1".parse().unwrap();
+        let (start, limits) = (now(), PerAccount::new(LIMIT));
+        limits.take_all(start, &account, 2).unwrap();
+        limits.take_all(start, &account, 2).unwrap_err();
+        limits.take_all(start, &account, 1).unwrap();
+        limits.take(start, &account).unwrap_err();
     }
 
     #[test]

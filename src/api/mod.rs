@@ -7,16 +7,23 @@
 //! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
 
 mod after;
+mod audit;
 mod auth;
 mod body;
+mod caps;
 mod failure;
 pub mod groups;
 mod limit;
+mod metrics;
+mod openapi;
 mod ops;
 mod path;
 mod reply;
+mod route;
 pub mod server;
 mod sim;
+mod streams;
+mod traffic;
 pub mod voice;
 
 use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
@@ -33,14 +40,22 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use self::{
-    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
-    limit::RateLimit,
-};
 use self::{
+    audit::{Deed, Trail},
+    caps::Calling,
     failure::Failure,
     limit::{PerAccount, PerAddress},
+    openapi::Document,
     path::Path,
+    streams::Streams,
+    traffic::Traffic,
+};
+pub use self::{
+    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
+    caps::Caps,
+    limit::RateLimit,
+    metrics::Ops,
+    streams::STREAMS_MAX,
 };
 use crate::{
     accounts::Accounts,
@@ -54,6 +69,7 @@ use crate::{
     ids::{Dialect, RoomKey},
     media::sim::Sim,
     store::Repeats,
+    traceparent::Traceparent,
 };
 
 /// What the edge reaches.
@@ -83,6 +99,8 @@ pub struct Settings {
     pub rate_limit: Option<RateLimit>,
     /// For wrong credentials from one address; None where all come through one proxy.
     pub failure_limit: Option<RateLimit>,
+    /// On the calls that an account makes.
+    pub caps: Caps,
 }
 
 impl Default for Settings {
@@ -91,6 +109,7 @@ impl Default for Settings {
             voice: voice::Settings::default(),
             rate_limit: Some(RateLimit::VENDORS),
             failure_limit: Some(RateLimit::FAILURES),
+            caps: Caps::default(),
         }
     }
 }
@@ -100,17 +119,25 @@ impl Default for Settings {
 pub struct Api {
     desk: Arc<Desk>,
     groups: Option<Arc<groups::Hall>>,
+    traffic: Arc<Traffic>,
+    ops: Option<Arc<Ops>>,
 }
 
 impl Api {
     /// Opens the API.
     pub fn new(links: Links, settings: Settings) -> Self {
-        Self { desk: Arc::new(Desk::new(links, settings)), groups: None }
+        let (desk, traffic) = (Arc::new(Desk::new(links, settings)), Arc::new(Traffic::new()));
+        Self { desk, groups: None, traffic, ops: None }
     }
 
     /// The same, with the groups' dialects beside the voice API.
     pub fn with_groups(self, groups: groups::Hall) -> Self {
         Self { groups: Some(Arc::new(groups)), ..self }
+    }
+
+    /// The same, with `/metrics`.
+    pub fn with_ops(self, ops: Ops) -> Self {
+        Self { ops: Some(Arc::new(ops)), ..self }
     }
 
     /// What every dialect can reach.
@@ -132,27 +159,52 @@ impl Api {
         let upgrade = head.extensions.remove();
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
+        let (route, trail) = (route::find(path), Trail::default());
+        let given = headers.get("traceparent").and_then(|it| it.to_str().ok());
+        let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
+        let trail = &trail;
         let now_ = now.into_std();
-        let visit = Visit { api_id, now: now_, peer, method, path, query, headers, body };
+        let visit =
+            Visit { api_id, trace, trail, now: now_, peer, method, path, query, headers, body };
 
+        let ops = self.ops.as_ref().filter(|_| path == METRICS);
         let groups = self.groups.as_ref().zip(groups::Vendor::of(path, headers));
         let answer = match groups {
-            Some((hall, vendor)) => Ok(Ok(hall.answer(vendor, visit, upgrade).await)),
-            None => AssertUnwindSafe(self.desk.answer(path, visit)).catch_unwind().await,
+            Some((hall, vendor)) => {
+                Ok(Ok(hall.answer(vendor, visit, upgrade, self.desk.failures.as_ref()).await))
+            }
+            None if let Some(ops) = ops => Ok(ops.answer(&self.desk, &self.traffic, &visit)),
+            None => AssertUnwindSafe(self.serve(path, visit)).catch_unwind().await,
         };
         let dialect = dialect_of(path);
         let response = answer
             .unwrap_or(Err(Failure::Fault))
             .unwrap_or_else(|failure| failure.answer(dialect, api_id));
 
-        let (status, micros) = (response.status().as_u16(), now.elapsed().as_micros());
+        let (status, took) = (response.status().as_u16(), now.elapsed());
+        self.traffic.count(route, method, status, took);
+        let micros = took.as_micros();
+        let shown = &*route::shown(route, path);
         match is_probe(path) {
-            true => tracing::debug!(%api_id, %peer, %method, path, status, micros, "answered"),
-            false => tracing::info!(%api_id, %peer, %method, path, status, micros, "answered"),
+            true => {
+                tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+            }
+            false => {
+                tracing::info!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+            }
         }
+        audit::note(&Deed { api_id, trace, peer, method, path, route, status }, trail.who());
         match *method == Method::HEAD {
             true => without_body(response),
             false => response,
+        }
+    }
+
+    async fn serve(&self, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
+        let split = Path::split(path).ok_or(Failure::NoRoute)?;
+        match self.groups.as_ref().zip(groups::admin::site(&split)) {
+            Some((hall, site)) => groups::admin::answer(&self.desk, hall, site, visit).await,
+            None => self.desk.answer(path, visit).await,
         }
     }
 }
@@ -168,7 +220,10 @@ pub struct Desk {
     callbacks: Callbacks,
     repeats: Arc<dyn Repeats>,
     closing: watch::Sender<bool>,
+    streams: Streams,
     voice: voice::Settings,
+    calling: Calling,
+    document: Document,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
 }
@@ -176,10 +231,11 @@ pub struct Desk {
 impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
         let Links { house, reception, journal, accounts, callbacks, repeats, phones } = links;
-        let Settings { voice, rate_limit, failure_limit } = settings;
+        let Settings { voice, rate_limit, failure_limit, caps } = settings;
         let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
+        let document = Document::new(voice, phones.is_some());
         Self {
             house,
             reception,
@@ -189,7 +245,10 @@ impl Desk {
             callbacks,
             repeats,
             closing,
+            streams: Streams::default(),
             voice,
+            calling: Calling::new(caps),
+            document,
             requests,
             failures,
         }
@@ -226,6 +285,8 @@ impl Desk {
                 sim::answer(self, phones, auth_id, below, visit).await
             }
             ["healthz"] => ops::healthz(visit.method),
+            ["openapi.json"] => self.document.show(visit.method),
+            ["docs"] => self.document.show_page(visit.method),
             ["readyz"] => ops::readyz(self, visit.method),
             _ => Err(Failure::NoRoute),
         }
@@ -242,6 +303,10 @@ impl fmt::Debug for Desk {
 struct Visit<'a> {
     /// Names the request, in its answer and in the log.
     api_id: Uuid,
+    /// What it belongs to.
+    trace: Traceparent,
+    /// Is told who asks.
+    trail: &'a Trail,
     now: Instant,
     peer: IpAddr,
     method: &'a Method,
@@ -263,9 +328,11 @@ fn dialect_of(path: &str) -> Dialect {
     }
 }
 
+const METRICS: &str = "/metrics";
+
 /// Asked every few seconds by whoever watches.
 fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
+    matches!(path, "/healthz" | "/readyz" | METRICS)
 }
 
 /// What a GET would have brought, but for the body.

@@ -6,28 +6,21 @@ use axum::{
     response::Response,
 };
 
-use super::{Desk, failure::Failure};
+use super::{Desk, failure::Failure, reply};
 
 /// `GET /healthz`: the process answers.
 pub(super) fn healthz(method: &Method) -> Result<Response, Failure> {
-    get(method)?;
+    reply::get(method)?;
     Ok(text(StatusCode::OK, "ok\n"))
 }
 
 /// `GET /readyz`: new calls are taken; 503 once the engine drains.
 pub(super) fn readyz(desk: &Desk, method: &Method) -> Result<Response, Failure> {
-    get(method)?;
+    reply::get(method)?;
     Ok(match desk.reception.is_open() {
         true => text(StatusCode::OK, "ready\n"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     })
-}
-
-fn get(method: &Method) -> Result<(), Failure> {
-    match *method == Method::GET || *method == Method::HEAD {
-        true => Ok(()),
-        false => Err(Failure::WrongMethod { allow: "GET, HEAD" }),
-    }
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response {

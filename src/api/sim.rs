@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
     ids::{AccountId, CallId},
-    media::sim::{Dial, DialError, Keys, PhoneError, Sim},
+    media::sim::{Dial, DialError, Keys, PhoneError, Sim, Whole},
 };
 
 /// `/sim/v1/Account/{auth_id}/Phone/…`
@@ -160,10 +160,10 @@ fn talk(request: &Request<'_>, call: &str) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Talk {
-        ms: u32,
+        ms: Whole,
     }
 
-    let Talk { ms } = body::parse(request.headers, request.body)?;
+    let Talk { ms: Whole(ms) } = body::parse(request.headers, request.body)?;
     request.phones.talk(request.account, id(call)?, ms).map_err(refused)?;
     Ok(request.accepted("talks"))
 }

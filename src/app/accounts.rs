@@ -47,7 +47,7 @@ pub(super) fn open(
         let file = config
             .file
             .as_ref()
-            .map_or_else(|| "development mode".into(), |it| it.display().to_string());
+            .map_or_else(|| "development mode".to_owned(), |it| it.display().to_string());
         bail!(
             "{id} is an account of {file} and of the data folder as well: take its [[account]] out, \
              or run conflow account remove {id}"

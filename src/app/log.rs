@@ -62,10 +62,15 @@ impl Log {
         let own = level(settings.level);
         // Of what we are built from, only what is amiss, unless everything is wanted.
         let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
+        // Who may say who did what: not to be left out.
+        let audit = own.max(LevelFilter::INFO);
         let filter = Targets::new().with_target("conflow", own).with_default(others);
-        let lines_layer = fmt::layer().with_writer(writer).with_target(false);
+        let filter = filter.with_target("conflow::audit", audit);
+        let lines_layer = fmt::layer().with_writer(writer);
         let layer = match format {
-            LogFormat::Pretty => lines_layer.with_ansi(io::stderr().is_terminal()).boxed(),
+            LogFormat::Pretty => {
+                lines_layer.with_target(false).with_ansi(io::stderr().is_terminal()).boxed()
+            }
             LogFormat::Json => lines_layer.json().flatten_event(true).boxed(),
         };
         Registry::default().with(layer.with_filter(filter)).try_init()?;
@@ -106,7 +111,8 @@ pub(super) fn note(trace: Trace) {
             }
             call::News::Rang => tracing::debug!(%call, "the far end rings"),
         },
-        Trace::Left { call, member, cause, .. } => {
+        Trace::Left { call, member, exit, .. } => {
+            let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
         }
         Trace::Notice { key, notice } => tell(&key, notice),

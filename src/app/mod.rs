@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod banner;
+pub mod check;
 mod drain;
 pub mod log;
 pub mod people;
@@ -35,11 +36,12 @@ use self::{
 use crate::{
     accounts::Accounts,
     actor::{
-        house::{self, House, Tasks},
+        house::{self, House, Tasks, Trace},
         journal::Journal,
         reception::{self, Reception},
+        tally::Tally,
     },
-    api::{self, Api, RateLimit, server, voice},
+    api::{self, Api, Caps, Ops, RateLimit, server, voice},
     call::{Answer, Hook},
     callback::{Courier, callbacks},
     cli::{
@@ -102,17 +104,15 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let rows = store::rows(&folder)?;
     let stores = Stores::open(&folder, &rows)?;
     let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let people = people::open(rows)?;
     let (mut engine, courier) =
         Engine::build(&config, http, stores, library.clone(), accounts.clone())?;
-    let watching = tokio::spawn(accounts::watch(book, accounts));
+    drop(tokio::spawn(accounts::watch(book, accounts)));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(people::hall(rows)?);
+    engine.api = engine.api.with_groups(people::hall(people, &engine.house, &config));
 
-    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
-    look_over(&config, &library, http);
-    greet(&config, http, &library, token_file.as_deref())?;
-
+    greet(&config, &library, http, token_file.as_deref())?;
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
@@ -136,7 +136,6 @@ pub async fn serve(mut config: Config) -> Result<()> {
         }
     };
     drop(stop);
-    watching.abort();
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
         // The calls' last callbacks are queued by now.
@@ -154,17 +153,19 @@ pub async fn serve(mut config: Config) -> Result<()> {
     }
 }
 
-/// In development mode, says what there is and how to begin.
-fn greet(config: &Config, http: SocketAddr, library: &Folder, token: Option<&Path>) -> Result<()> {
-    if config.file.is_some() {
-        return Ok(());
-    }
-    let flows = library.names(&config.accounts[0].id);
-    let is_open = is_open_to_itself(config, http);
-    Ok(banner::print(&banner::text(config, http, &flows, token, is_open))?)
-}
-
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Says what there is, and what is odd about it.
+fn greet(config: &Config, library: &Folder, http: SocketAddr, token: Option<&Path>) -> Result<()> {
+    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
+    look_over(config, library, http);
+    if config.file.is_none() {
+        let flows = library.names(&config.accounts[0].id);
+        let is_open = is_open_to_itself(config, http);
+        banner::print(&banner::text(config, http, &flows, token, is_open))?;
+    }
+    Ok(())
+}
 
 fn patience(config: &Config) -> Duration {
     Duration::from_secs(config.drain.get().into())
@@ -222,12 +223,13 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { marks, records, repeats }: Stores,
+        Stores { doors, marks, records, repeats }: Stores,
         folder: Arc<Folder>,
         accounts: Arc<Accounts>,
     ) -> Result<(Self, Courier)> {
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        let results = client.results().clone();
         let library: Arc<dyn Library> =
             Arc::new(Web::new(folder, client.clone(), accounts.clone()));
         let records: Arc<dyn Records> = records;
@@ -237,6 +239,7 @@ impl Engine {
             callbacks.clone(),
             records.clone(),
         ));
+        let tally = Arc::new(Tally::default());
         let sim = Arc::new(simulated_phones(config));
         let phones = Phones::new(config, random()?, client)?;
         let media: Arc<dyn Backend> = match &phones {
@@ -246,15 +249,10 @@ impl Engine {
         let links = house::Links {
             media,
             library: library.clone(),
+            doors,
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            trace: Box::new({
-                let journal = journal.clone();
-                move |trace| {
-                    journal.note(&trace);
-                    log::note(trace);
-                }
-            }),
+            trace: told(journal.clone(), tally.clone()),
             stage: Box::new(Tasks),
         };
         let members_max = config.members_max.get() as usize;
@@ -282,9 +280,37 @@ impl Engine {
             repeats,
             phones: simulated,
         };
-        let api = Api::new(links, edge(config));
+        let ops = ops(config, http, tally, results, phones.as_ref());
+        let api = Api::new(links, edge(config)).with_ops(ops);
         Ok((Self { house, reception, marks, api, phones }, courier))
     }
+}
+
+/// What `/metrics` tells, and whom.
+fn ops(
+    config: &Config,
+    http: SocketAddr,
+    tally: Arc<Tally>,
+    results: Arc<fetch::Results>,
+    phones: Option<&phones::Open>,
+) -> Ops {
+    Ops {
+        token: config.ops_token.as_ref().map(|it| it.0.clone()),
+        is_open_to_accounts: is_open_to_itself(config, http),
+        tally,
+        results,
+        phones: phones.map(phones::Open::figures),
+        began_at: reception::wall(),
+    }
+}
+
+/// Who is told what happens in the house.
+fn told(journal: Arc<Journal>, tally: Arc<Tally>) -> Box<dyn Fn(Trace) + Send + Sync> {
+    Box::new(move |trace| {
+        tally.note(&trace);
+        journal.note(&trace);
+        log::note(trace);
+    })
 }
 
 fn simulated_phones(config: &Config) -> Sim {
@@ -350,7 +376,10 @@ fn edge(config: &Config) -> api::Settings {
         },
     };
     let rate_limit = requests.map(|requests| RateLimit { requests, period: RATE_PERIOD });
-    api::Settings { voice, rate_limit, ..Default::default() }
+    let per_second = NonZeroU32::new(config.calls_per_second.get());
+    let rate = per_second.map(|requests| RateLimit { requests, period: Duration::from_secs(1) });
+    let caps = Caps { calls: NonZeroU32::new(config.calls_max.get()), rate };
+    api::Settings { voice, rate_limit, caps, ..Default::default() }
 }
 
 /// Says at the start what would be found out at the first call.

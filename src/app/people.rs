@@ -6,24 +6,58 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::group::{Memberships, system_clock},
-    api::groups::{Hall, Settings},
-    cli::user::{Add, Token, User},
+    actor::{
+        group::{Memberships, system_clock},
+        house::House,
+    },
+    api::groups::{Hall, NewPerson, Settings},
+    cli::{
+        groups::{BungieStatus, Manner},
+        user::{Add, Token, User},
+    },
+    config::Config,
     credentials::{Bearer, Credentials, Holder},
-    group::{Ask, Done, Name, Permission, Person, Who},
+    group::{Ask, Done, Name, Person, Who},
     store::{
         folder::DataFolder,
         rows::{Committed, Rows, RowsError},
     },
 };
 
-/// The groups' edge over a data folder's rows.
-pub(super) fn hall(records: Arc<dyn Rows>) -> Result<Hall> {
-    let (memberships, credentials) = open(records)?;
-    Ok(Hall::new(Arc::new(memberships), Arc::new(credentials), Settings::default()))
+/// The groups' edge, with the rooms that the groups guard.
+pub(super) fn hall(
+    (memberships, credentials): People,
+    house: &Arc<House>,
+    config: &Config,
+) -> Hall {
+    credentials.purge(memberships.now());
+    let memberships = memberships.guarding(house.clone());
+    Hall::new(Arc::new(memberships), Arc::new(credentials), settings(config))
 }
 
-fn open(records: Arc<dyn Rows>) -> Result<(Memberships, Credentials)> {
+fn settings(config: &Config) -> Settings {
+    let is_server = |it| match it {
+        Manner::Docs => false,
+        Manner::Server => true,
+    };
+    Settings {
+        is_bungie_realistic: match config.bungie.status {
+            BungieStatus::Polite => false,
+            BungieStatus::Realistic => true,
+        },
+        is_bungie_superset: config.bungie.superset,
+        is_rocketchat_bare: is_server(config.rocketchat.kick_body),
+        is_kirimin_server: is_server(config.kirimin.signals),
+        is_kirimin_owner_404: is_server(config.kirimin.owner_error),
+        is_capillary_kept_active: config.capillary.keep_active,
+        is_unlimited: !config.groups.limits,
+    }
+}
+
+/// What the rows know of people.
+pub(super) type People = (Memberships, Credentials);
+
+pub(super) fn open(records: Arc<dyn Rows>) -> Result<People> {
     let credentials = Credentials::open(records.clone())?;
     Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
 }
@@ -71,25 +105,21 @@ pub async fn user(user: User, out: &mut impl Write) -> Result<()> {
 }
 
 fn person(add: &Add, memberships: &Memberships) -> Result<Person> {
-    let mut person = Person::new(memberships.new_person(), &add.username);
-    let text = |it: &Option<String>| it.as_deref().map(Box::from);
-    person.names.extend(text(&add.mobile).map(Name::Mobile));
-    person.names.extend(add.email.as_deref().map(Name::email));
-    person.names.extend(text(&add.external_id).map(Name::ExternalId));
-    person.names.extend(text(&add.card_number).map(Name::CardNumber));
-    person.names.extend(text(&add.card_external_id).map(Name::CardExternalId));
-    person.names.extend(text(&add.sip_user).map(Name::SipUser));
-    person.names.extend(text(&add.caller).map(Name::Caller));
-    if let Some(membership) = &add.membership {
-        let numbers = membership.split_once(':').and_then(|(platform, id)| {
-            Some(Name::Membership { platform: platform.parse().ok()?, id: id.parse().ok()? })
-        });
-        let why = "--membership: write PLATFORM:ID, such as 3:4611686018446405498";
-        person.names.insert(numbers.context(why)?);
-    }
-    person.permissions.extend(add.remove_user.then_some(Permission::RemoveUser));
-    person.permissions.extend(add.kick_from_any.then_some(Permission::KickFromAny));
-    Ok(person)
+    let new = NewPerson {
+        username: add.username.clone(),
+        password: add.password.clone(),
+        mobile: add.mobile.clone(),
+        email: add.email.clone(),
+        external_id: add.external_id.clone(),
+        card_number: add.card_number.clone(),
+        card_external_id: add.card_external_id.clone(),
+        sip_user: add.sip_user.clone(),
+        caller: add.caller.clone(),
+        membership: add.membership.clone(),
+        remove_user: add.remove_user,
+        kick_from_any: add.kick_from_any,
+    };
+    new.person(memberships.new_person()).map_err(anyhow::Error::msg)
 }
 
 async fn bearer(token: &Token, memberships: &Memberships) -> Result<Bearer> {

@@ -38,7 +38,7 @@ pub(super) struct Phones {
 pub(super) struct Open {
     sip: Arc<Sip>,
     /// Ends with the last that has it.
-    _plane: Arc<Plane>,
+    plane: Arc<Plane>,
     signalling: JoinHandle<()>,
 }
 
@@ -88,7 +88,7 @@ impl Phones {
         *self.sounds.house.write() = Arc::downgrade(house);
         self.plane.connect(Arc::downgrade(&exchange));
         let signalling = tokio::spawn(self.driver.run(exchange));
-        Open { sip: self.sip, _plane: self.plane, signalling }
+        Open { sip: self.sip, plane: self.plane, signalling }
     }
 }
 
@@ -96,6 +96,11 @@ impl Phones {
 const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Open {
+    /// What counts them.
+    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<plane::Gauges>) {
+        (self.sip.clone(), self.plane.gauges().clone())
+    }
+
     /// New calls are turned away from now on; OPTIONS too, so that a proxy goes elsewhere.
     pub(super) fn drain(&self) {
         self.sip.drain();

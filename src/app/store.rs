@@ -7,7 +7,11 @@ use tokio::time::Instant;
 
 use crate::{
     accounts::kept,
-    actor::{group, reception::wall},
+    actor::{
+        doors::{self, Doors},
+        group,
+        reception::wall,
+    },
     cli::store::{Backup, Check, Store},
     credentials,
     store::{
@@ -26,8 +30,9 @@ pub(super) const STORE: &str = "conflow.db";
 /// Of rows that make no sense; more is no news any more.
 const FAULTS_SHOWN_MAX: usize = 20;
 
-/// What outlives calls: records of them, answers to requests, and member ids.
+/// What outlives calls: records of them, bans, answers to requests, and member ids.
 pub(super) struct Stores {
+    pub(super) doors: Arc<Doors>,
     pub(super) marks: Arc<Marks>,
     pub(super) records: Arc<Ledger>,
     pub(super) repeats: Arc<Answers>,
@@ -38,6 +43,7 @@ impl Stores {
     pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn Rows>) -> Result<Self> {
         let (now, wall) = (Instant::now().into_std(), wall());
         Ok(Self {
+            doors: Arc::new(Doors::open(rows.clone(), now, wall)?),
             marks: Arc::new(Marks::open(folder, rows.clone())?),
             records: Arc::new(Ledger::open(rows.clone(), wall)?),
             repeats: Arc::new(Answers::open(rows.clone(), now, wall)?),
@@ -114,5 +120,6 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         Table::Repeats => repeats::check(row),
         Table::Marks => marks::check(row),
         Table::Accounts => kept::check(row),
+        Table::RoomBans => doors::check(row),
     }
 }

@@ -4,6 +4,8 @@
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 
+mod element;
+mod facts;
 mod party;
 
 use std::{
@@ -11,12 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::facts::Facts;
 pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
 use crate::{
-    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then},
+    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
+    group::Pass,
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
-    trace,
 };
 
 /// A live call.
@@ -30,6 +33,8 @@ pub struct Call {
     pub party: Arc<Party>,
     /// When the call ends, wherever it is.
     pub ends_at: Instant,
+    /// What has let it into the room that it is in or queues for, if a group guards that.
+    pub pass: Option<Box<Pass>>,
     time_limit: Duration,
     run: Run,
     /// The number of the last order or fetch.
@@ -41,6 +46,8 @@ pub struct Call {
     fallback: Option<Box<Hook>>,
     /// What is asked as soon as the call is out of its conference.
     transfer: Option<Box<Request>>,
+    /// What its texts may speak of.
+    facts: Option<Box<Facts>>,
     transfers: u8,
     is_answered: bool,
     is_scheduled: bool,
@@ -157,6 +164,7 @@ impl Call {
             account,
             party,
             ends_at: now + time_limit,
+            pass: None,
             time_limit,
             run,
             number_last: 0,
@@ -164,6 +172,7 @@ impl Call {
             out: None,
             fallback: None,
             transfer: None,
+            facts: None,
             transfers: 0,
             is_answered: false,
             is_scheduled: false,
@@ -175,13 +184,6 @@ impl Call {
     /// The number of the current element, from zero.
     pub fn step(&self) -> u32 {
         self.run.step()
-    }
-
-    /// What an element of its document is, by its number.
-    pub fn element(&self, step: u32) -> Option<trace::Element> {
-        let found = self.run.element(step)?;
-        let (name, at) = (found.verb.info().tag, found.at);
-        Some(trace::Element { document: self.run.documents(), name, at })
     }
 
     /// When [`Call::tick`] is next due.
@@ -236,10 +238,12 @@ impl Call {
         spot: Option<Spot>,
         effects: &mut Vec<Effect>,
     ) -> Act {
-        match (exit.then, self.transfer.take()) {
-            (Then::HangUp, _) => Act::End(self.ending(exit)),
-            (Then::Onward, Some(request)) => self.transfer(*request, effects),
-            (Then::Onward, None) => {
+        self.pass = None;
+        match (exit.then == Then::HangUp, self.transfer.take()) {
+            (true, _) => Act::End(self.ending(exit)),
+            (false, Some(request)) => self.transfer(*request, effects),
+            (false, None) => {
+                self.note(exit);
                 let first = effects.len();
                 let act = self.handle(now, Event::Left(exit.clone()), effects);
                 effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
@@ -322,8 +326,13 @@ impl Call {
     /// How the call ends by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
+        let cause = match (exit.cause, &exit.then) {
+            // Whoever kicked it wanted so.
+            (Cause::Kicked, Then::HangUp) => Cause::HungUpByApi,
+            (cause, _) => cause,
+        };
         // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
-        let mut ending = exit.cause.ending(dialect).unwrap_or(Ending {
+        let mut ending = cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
         });
@@ -420,11 +429,18 @@ impl Call {
                 return Wish::Effect(Effect::Fetch { number, request });
             }
             flow::Effect::Notify(request) => return Wish::Effect(Effect::Notify(request)),
+            flow::Effect::Entered(digits) => {
+                self.facts.get_or_insert_default().digits = digits;
+                return Wish::Nothing;
+            }
             flow::Effect::Play(program) => {
+                let program = self.values().fill(program);
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
                 Order::Play { call, number, program }
             }
+            // What it will say is not known yet.
+            flow::Effect::Prepare(program) if has_variables(&program) => return Wish::Nothing,
             flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;

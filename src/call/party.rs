@@ -6,6 +6,7 @@ use crate::{
     flow::Method,
     ids::{CallId, Dialect, Trusted},
     media::{Ending, HangupCause},
+    traceparent::Traceparent,
 };
 
 /// What does not change about a call.
@@ -40,12 +41,20 @@ pub struct Session {
     pub hangup: Option<Hook>,
     /// `parent_call_uuid`.
     pub parent: Option<CallId>,
+    /// What the request belongs to that has made the call.
+    pub trace: Option<Traceparent>,
 }
 
 impl Session {
     /// One of which nobody is told.
     pub fn at(began_at: SystemTime) -> Self {
-        Self { began_at, headers: [].into(), ring: None, hangup: None, parent: None }
+        let (ring, hangup) = (None, None);
+        Self { began_at, headers: [].into(), ring, hangup, parent: None, trace: None }
+    }
+
+    /// What the call belongs to: its request's, or a trace of its own.
+    pub fn trace(&self, call: CallId) -> Traceparent {
+        self.trace.unwrap_or_else(|| Traceparent::of(call.0))
     }
 }
 

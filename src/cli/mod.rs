@@ -1,7 +1,10 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
 pub mod account;
+pub mod check;
+pub mod groups;
 pub mod phones;
+pub mod reference;
 pub mod serve;
 pub mod settings;
 pub mod simulate;
@@ -36,6 +39,11 @@ pub enum Command {
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),
+    /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
+    #[command(after_help = check::AFTER_HELP)]
+    Check(check::Check),
+    /// Print the flow language: every element and attribute, with defaults and examples.
+    Reference(reference::Reference),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::User>),
@@ -75,11 +83,14 @@ pub fn is_variable(name: &str) -> bool {
     cli.build();
     let serve = cli.find_subcommand("serve").expect("it is a command");
     let is_setting = |it: &clap::Arg| it.get_env().is_some_and(|it| it == name);
-    name == AUTH_TOKEN || serve.get_arguments().any(is_setting)
+    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || serve.get_arguments().any(is_setting)
 }
 
 /// Gives the development account its token. Not typed, where others could see it.
 pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
+
+/// Gives whoever shows it `/metrics`. Not typed either.
+pub const OPS_TOKEN: &str = "CONFLOW_OPS_TOKEN";
 
 /// With no variable beside each flag: the rule by which they are called is enough.
 fn command() -> clap::Command {

@@ -8,7 +8,10 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
-use super::phones::{Endpoint, Sip, Speech, Trunk};
+use super::{
+    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
+    phones::{Endpoint, Sip, Speech, Trunk},
+};
 use crate::{
     fetch::{BadCidr, Cidr},
     ids::Dialect,
@@ -40,9 +43,19 @@ pub struct Settings {
     /// How long a call may last from its answer [default: 14400].
     #[arg(long, env = "CONFLOW_CALL_TIME_LIMIT", value_name = "SECONDS")]
     pub call_time_limit: Option<Count<1, 86_400>>,
+    /// Calls of an account at a time, beyond which it makes none, 0 for no limit [default: 1000; 0
+    /// in development].
+    #[arg(long, env = "CONFLOW_CALLS_MAX", value_name = "N")]
+    pub calls_max: Option<Count<0, 1_000_000>>,
+    /// Calls that an account makes in a second, 0 for no limit [default: 1000; 0 in development].
+    #[arg(long, env = "CONFLOW_CALLS_PER_SECOND", value_name = "N")]
+    pub calls_per_second: Option<Count<0, 1_000_000>>,
     /// Members of a conference, whatever its flow allows [default: 10000].
     #[arg(long, env = "CONFLOW_MEMBERS_MAX", value_name = "N")]
     pub members_max: Option<Count<1, 100_000>>,
+    /// Whoever shows it sees /metrics; in a file, or CONFLOW_OPS_TOKEN.
+    #[arg(skip)]
+    pub ops_token: Option<Secret>,
     /// The log.
     #[command(flatten)]
     pub log: Log,
@@ -61,6 +74,21 @@ pub struct Settings {
     /// Speech for real phones.
     #[command(flatten)]
     pub speech: Speech,
+    /// Groups.
+    #[command(flatten)]
+    pub groups: Groups,
+    /// Groups as Bungie has them.
+    #[command(flatten)]
+    pub bungie: Bungie,
+    /// Groups as Rocket.Chat has them.
+    #[command(flatten)]
+    pub rocketchat: RocketChat,
+    /// Groups as Kirimin has them.
+    #[command(flatten)]
+    pub kirimin: Kirimin,
+    /// Groups as Capillary has them.
+    #[command(flatten)]
+    pub capillary: Capillary,
     /// Phones that register; in a file only.
     #[arg(skip)]
     #[serde(rename = "endpoint")]
@@ -284,7 +312,10 @@ impl Settings {
             drain: self.drain.or(below.drain),
             rate_limit: self.rate_limit.or(below.rate_limit),
             call_time_limit: self.call_time_limit.or(below.call_time_limit),
+            calls_max: self.calls_max.or(below.calls_max),
+            calls_per_second: self.calls_per_second.or(below.calls_per_second),
             members_max: self.members_max.or(below.members_max),
+            ops_token: self.ops_token.or(below.ops_token),
             log: Log {
                 format: self.log.format.or(below.log.format),
                 level: self.log.level.or(below.log.level),
@@ -302,6 +333,15 @@ impl Settings {
             },
             sip: self.sip.over(below.sip),
             speech: Speech { command: self.speech.command.or(below.speech.command) },
+            groups: Groups { limits: self.groups.limits.or(below.groups.limits) },
+            bungie: self.bungie.over(below.bungie),
+            rocketchat: RocketChat {
+                kick_body: self.rocketchat.kick_body.or(below.rocketchat.kick_body),
+            },
+            kirimin: self.kirimin.over(below.kirimin),
+            capillary: Capillary {
+                keep_active: self.capillary.keep_active.or(below.capillary.keep_active),
+            },
             endpoints: below.endpoints,
             trunks: below.trunks,
             accounts: below.accounts,
@@ -389,6 +429,15 @@ impl<'de> Deserialize<'de> for Tokens {
             value.as_str().map(|token| Secret(token.to_owned())).ok_or_else(wanted)
         };
         values.into_iter().map(token).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// By hand: as [`Tokens`].
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = || de::Error::custom("write a string");
+        let value = toml::Value::deserialize(deserializer)?;
+        value.as_str().map(|it| Self(it.to_owned())).ok_or_else(wanted)
     }
 }
 

@@ -59,8 +59,9 @@ An events file is TOML, one event in a line:
 at, for and after are milliseconds, or as \"1h 2m 3.5s\". Events of phones:
   call (from, to, user, name, flow), press (keys), talk (for), hold, resume, hang_up
 Requests of the API, about a caller, [several], or \"all\"; room, if there are several:
-  kick (reason), mute, unmute, deaf, undeaf, play (url), speak (text), stop_play, stop_speak,
-  remove (hang up members); end = \"ROOM\" (hang up all of it), cut (hang up a call),
+  kick (reason; then = \"hangup\", { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }; ban = \"10m\";
+  dry_run = true), mute, unmute, deaf, undeaf, play (url), speak (text), stop_play,
+  stop_speak, remove (hang up members); end = \"ROOM\" (hang up all of it), cut (hang up a call),
   transfer (url)
 
 Of several documents with one URL, those whose `when` fits go first; each is used once, and the

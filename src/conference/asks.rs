@@ -26,11 +26,10 @@ impl Conference {
         match ask {
             Ask::Announce { who, kind, sound } => self.announce(who, kind, sound, effects),
             Ask::Deafen { who, on } => self.deafen(who, on, effects),
+            Ask::Expel(expulsion) => self.expel(&expulsion),
             Ask::HangUp { who } => self.release(who, &Cause::HungUpByApi.into()),
             Ask::Hush { who, kind } => self.hush(who, kind, effects),
-            Ask::Kick { who, reason } => {
-                self.release(who, &Exit { reason, ..Cause::Kicked.into() })
-            }
+            Ask::Kick { who, kick } => self.kick(who, &kick, effects),
             Ask::Mute { who, on } => self.mute(who, on, effects),
             Ask::Roster => Ok(Answer::Roster(Box::new(self.roster(now)))),
             Ask::Transfer { member, request } => self.transfer(member, request),
@@ -124,7 +123,7 @@ impl Conference {
     }
 
     /// Those who are here, once each, as they were asked for; to find none is a refusal.
-    fn choose(&self, who: Who) -> Result<Vec<MemberId>, Refusal> {
+    pub(super) fn choose(&self, who: Who) -> Result<Vec<MemberId>, Refusal> {
         let chosen: Vec<MemberId> = match who {
             Who::All => self.members.keys().copied().collect(),
             Who::These(ids) => {

@@ -10,7 +10,7 @@ use super::{Conference, Effect, News, member::Member, state::Due};
 use crate::{flow::Cause, ids::MemberId, media::Order};
 
 /// What a member has typed, and no pattern has taken yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Typed {
     keys: String,
     pub(super) ends_at: Instant,

@@ -6,7 +6,7 @@ use super::{Conference, Effect, News, member::Member};
 use crate::ids::MemberId;
 
 /// Who talks, and whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Floor {
     holder: Option<MemberId>,
     /// In the order in which they began, the muted included: they may be unmuted.

@@ -36,7 +36,7 @@ impl Conference {
     /// Who has left may take others along: the room's end before one's loneliness.
     pub(super) fn cascade(&mut self) {
         let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
-        if left.any(|member| member.entry.ends) {
+        if left.any(|member| member.entry.ends) || self.is_without_moderators() {
             return self.take_out_all(&Cause::Ended.into());
         }
         // So whoever is the only one now has had company.
@@ -78,7 +78,7 @@ impl Conference {
         let mut sequence = self.sequence_last();
         for Leaver { id, member, exit } in announced() {
             left -= 1;
-            let (who, exit) = (member.being(*id), exit.clone());
+            let (who, exit) = (member.being(*id), exit.told());
             let is_last = is_over && left == 0;
             self.publish(News::Exited { who, exit, is_last }, effects);
         }

@@ -59,6 +59,17 @@ impl Member {
         }
     }
 
+    /// Whether its rank makes it a moderator; None if ranks change nothing for it.
+    pub(super) fn moderates(&self) -> Option<bool> {
+        let min = self.entry.guard.and_then(|it| it.moderators)?;
+        Some(self.call.pass.as_ref().is_some_and(|it| min <= it.rank))
+    }
+
+    /// Whether the room starts when it comes in.
+    pub(super) fn starts(&self) -> bool {
+        self.moderates().unwrap_or(self.entry.starts)
+    }
+
     pub(super) fn being(&self, member: MemberId) -> Being {
         let (party, entry) = (self.call.party.clone(), self.entry.clone());
         Being { member, call: self.call.id, party, entry }

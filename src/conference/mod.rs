@@ -16,20 +16,26 @@
 mod asks;
 mod digits;
 mod floor;
+mod guard;
+mod kick;
 mod leaving;
 mod member;
 mod sounds;
 mod state;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::state::{Conference, FUSE, Settings};
+pub use self::{
+    kick::{Course, Departure, Kick},
+    state::{Conference, FUSE, Settings},
+};
 use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
-    ids::{CallId, MemberId, RoomId},
+    group::Expulsion,
+    ids::{CallId, MemberId, RoomId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 
@@ -82,17 +88,20 @@ pub enum Command {
 /// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
+    /// Takes out who is removed from the group that guards the room; each goes on with its flow.
+    /// Whoever was let in before this, and has not come in yet, does not come in.
+    Expel(Expulsion),
     /// Takes members out, and ends their calls.
     HangUp {
         /// Whom.
         who: Who,
     },
-    /// Takes members out; each goes on with its flow.
+    /// Takes members out; each goes on with its flow, or as the kick has it.
     Kick {
         /// Whom.
         who: Who,
-        /// In the words of whoever kicks.
-        reason: Option<Arc<str>>,
+        /// What whoever kicks says of it.
+        kick: Kick,
     },
     /// Whether the others hear these members.
     Mute {
@@ -143,6 +152,7 @@ impl Ask {
             Self::Announce { kind: AnnouncementKind::Speak, .. } => "Speak",
             Self::Deafen { on: true, .. } => "Deaf",
             Self::Deafen { on: false, .. } => "Undeaf",
+            Self::Expel(_) => "Expel",
             Self::HangUp { .. } => "HangUp",
             Self::Hush { kind: AnnouncementKind::Play, .. } => "StopPlay",
             Self::Hush { kind: AnnouncementKind::Speak, .. } => "StopSpeak",
@@ -189,6 +199,17 @@ pub enum Who {
 /// Everything a conference can ask of the world, in the order in which it must happen.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
+    /// Bans somebody from this conference, by whatever room, from now on.
+    Ban {
+        /// The place of whoever is banned; the ban's name.
+        member: MemberId,
+        /// Who.
+        who: Trusted,
+        /// In the words of whoever bans.
+        reason: Option<Arc<str>>,
+        /// For how long.
+        length: Duration,
+    },
     /// Asks for a sound document on behalf of a member; [`Command::Sounds`] brings it.
     Fetch {
         /// Good within the room; rises.
@@ -240,6 +261,15 @@ pub type Outcome = Result<Answer, Refusal>;
 /// What a conference answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
+    /// The members who were kicked and banned; never none.
+    Banned {
+        /// Those who were kicked, as in [`Answer::Members`].
+        members: Vec<MemberId>,
+        /// Those of them who are not banned: nobody vouches for who they are.
+        unknown: Vec<MemberId>,
+    },
+    /// Who would leave, in the order in which they would.
+    Departures(Vec<Departure>),
     /// The members it was done to: in the order of the request, once each; never empty.
     Members(Vec<MemberId>),
     /// Who is here.
@@ -252,9 +282,36 @@ pub enum Refusal {
     /// A bug: the room is over, and its members have gone on.
     #[error("the conference has met a fault, and its members have gone on")]
     Fault,
+    /// Nothing has happened: an element is not there, or not ahead, in the flows of some.
+    #[error(
+        "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",
+        Named(members)
+    )]
+    NoElement {
+        /// The element's id.
+        element: Arc<str>,
+        /// Of those who are named.
+        members: Vec<MemberId>,
+    },
     /// None of those named is here.
     #[error("member not found")]
     NoMember,
+}
+
+struct Named<'a>(&'a [MemberId]);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, member) in self.0.iter().enumerate() {
+            let before = match (n, self.0.len()) {
+                (0, 1) => "member ",
+                (0, _) => "members ",
+                _ => ", ",
+            };
+            write!(f, "{before}{member}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A conference at one moment.

@@ -34,6 +34,8 @@ pub struct Conference {
     /// A row for each thing that is due some day, but for the room's own time limit.
     pub(super) deadlines: BTreeSet<(Instant, Due)>,
     sequence: u64,
+    /// The revision of the group at the last expulsion that was heard of.
+    pub(super) expelled_at: u64,
     pub(super) typed: BTreeMap<MemberId, Typed>,
     pub(super) floor: Floor,
     pub(super) sounds: Sounds,
@@ -108,6 +110,7 @@ impl Conference {
             members: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             sequence: 0,
+            expelled_at: 0,
             typed: BTreeMap::new(),
             floor: Floor::default(),
             sounds: Sounds::default(),
@@ -168,6 +171,9 @@ impl Conference {
 
     fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
         self.fuse();
+        if self.is_stale(id) {
+            return self.take_out(id, &Cause::NotMember.into());
+        }
         let members_max = self.members_max.unwrap_or(self.settings.members_max);
         if members_max < self.members.len() {
             return self.take_out(id, &Cause::Full.into());
@@ -175,6 +181,7 @@ impl Conference {
 
         let member = self.members.get_mut(&id).expect("just put in");
         member.announced = true;
+        let starts = member.starts();
         let (entry, call, call_ends_at) =
             (member.entry.clone(), member.call.id, member.call.ends_at);
         self.deadlines.insert((call_ends_at, Due::Call(id)));
@@ -191,7 +198,7 @@ impl Conference {
             effects.push_back(Order::Mute { room: self.id, calls: vec![call], on: true }.into());
         }
         let others = match self.phase {
-            Phase::Waiting if entry.starts => {
+            Phase::Waiting if starts => {
                 self.phase = Phase::Live;
                 self.publish(News::Started, effects);
                 self.members.keys().copied().filter(|it| *it != id).collect()

@@ -40,6 +40,20 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
+/// Whether nobody guesses it, and a header carries it.
+pub(super) fn is_token(token: &str) -> bool {
+    TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What a token must be.
+pub(super) fn token_wanted() -> String {
+    let (min, max) = (TOKEN_CHARS.start, TOKEN_CHARS.end - 1);
+    format!(
+        "a token has {min} to {max} visible ASCII characters and no blanks; make one with: openssl \
+        rand -hex 20"
+    )
+}
+
 impl Source<'_> {
     /// What the file says, before it is looked at more closely.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
@@ -79,13 +93,8 @@ impl Source<'_> {
             return fault("write one token, or two while one takes the other's place".to_owned());
         }
         for Secret(token) in tokens.iter().filter(|it| it.0 != Secret::HIDDEN) {
-            let is_long = TOKEN_CHARS.contains(&token.len());
-            if !is_long || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let (min, max) = (TOKEN_CHARS.start, TOKEN_CHARS.end - 1);
-                return fault(format!(
-                    "a token has {min} to {max} visible ASCII characters and no blanks; make one \
-                    with: openssl rand -hex 20"
-                ));
+            if !is_token(token) {
+                return fault(token_wanted());
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The configuration: what was typed, over the environment, over a file, over the defaults.
 
 mod file;
+mod groups;
 mod phones;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
 use serde::Serialize;
 
 use self::file::{Source, read};
-pub use self::phones::{Endpoint, Sip, Speech, Trunk};
+pub use self::{
+    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
+    phones::{Endpoint, Sip, Speech, Trunk},
+};
 use crate::{
     cli::{
         serve::Serve,
@@ -38,8 +42,15 @@ pub struct Config {
     pub rate_limit: Count<0, 1_000_000>,
     /// In seconds: how long a call may last from its answer.
     pub call_time_limit: Count<1, 86_400>,
+    /// Calls of an account at a time; 0 is no limit.
+    pub calls_max: Count<0, 1_000_000>,
+    /// Calls that an account makes in a second; 0 is no limit.
+    pub calls_per_second: Count<0, 1_000_000>,
     /// Members of a conference.
     pub members_max: Count<1, 100_000>,
+    /// Whoever shows it sees /metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops_token: Option<Secret>,
     /// The log.
     pub log: Log,
     /// The voice API.
@@ -52,6 +63,16 @@ pub struct Config {
     pub sip: Sip,
     /// Speech for them.
     pub speech: Speech,
+    /// Groups, and how the four dialects have them.
+    pub groups: Groups,
+    /// Bungie.
+    pub bungie: Bungie,
+    /// Rocket.Chat.
+    pub rocketchat: RocketChat,
+    /// Kirimin.
+    pub kirimin: Kirimin,
+    /// Capillary.
+    pub capillary: Capillary,
     /// Phones that register.
     #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
@@ -192,6 +213,9 @@ const HTTP: Address = Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8
 const FILE: &str = "conflow.toml";
 /// What the vendors state (contract 7): so many requests of an account within 5 seconds.
 const RATE_LIMIT: Count<0, 1_000_000> = Count::new(300);
+/// As many as one request may name (contract 7), so that the largest good one is let through.
+const CALLS: Count<0, 1_000_000> = Count::new(1_000);
+
 impl Config {
     /// Puts the layers together. `token` is what the environment gives the development account;
     /// `here` is where a file is looked for that nobody has named.
@@ -228,6 +252,22 @@ impl Config {
         Ok(Self { numbers, endpoints, trunks, strangers, ..config })
     }
 
+    /// With the ops token that the environment gives, which stands above the file's.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Incomplete`]: it could be guessed, or no header carries it.
+    pub fn with_ops_token(mut self, token: Option<String>) -> Result<Self, ConfigError> {
+        self.ops_token = token.map(Secret).or(self.ops_token);
+        let Some(Secret(token)) = &self.ops_token else { return Ok(self) };
+        let is_good = file::is_token(token) || token == Secret::HIDDEN;
+        if !is_good {
+            let why = format!("ops_token (CONFLOW_OPS_TOKEN): {}", file::token_wanted());
+            return Err(ConfigError::Incomplete(why));
+        }
+        Ok(self)
+    }
+
     /// As a configuration file that can be read again, but for the secrets.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("names, numbers and words are TOML")
@@ -241,6 +281,10 @@ impl Config {
     pub fn check_complete(&self) -> Result<(), ConfigError> {
         let Some(path) = &self.file else { return Ok(()) };
         let path = path.display();
+        if self.ops_token.as_ref().is_some_and(|it| it.0 == Secret::HIDDEN) {
+            let why = format!("{path}: the ops_token is hidden: put the token itself there");
+            return Err(ConfigError::Incomplete(why));
+        }
         for account in &self.accounts {
             if account.tokens.iter().any(|it| it.0 == Secret::HIDDEN) {
                 let why = format!(
@@ -280,14 +324,23 @@ impl Config {
     fn new(layer: Settings, accounts: Vec<Account>, file: Option<PathBuf>) -> Self {
         let is_development = file.is_none();
         let rate_limit = if is_development { Count::new(0) } else { RATE_LIMIT };
+        let calls = if is_development { Count::new(0) } else { CALLS };
         Self {
+            groups: Groups::new(&layer, is_development),
+            bungie: Bungie::new(&layer),
+            rocketchat: RocketChat::new(&layer),
+            kirimin: Kirimin::new(&layer),
+            capillary: Capillary::new(&layer),
             http: layer.http.unwrap_or(HTTP),
             data: layer.data.unwrap_or_else(|| "data".into()),
             flows: layer.flows.unwrap_or_else(|| "flows".into()),
             drain: layer.drain.unwrap_or(Count::new(0)),
             rate_limit: layer.rate_limit.unwrap_or(rate_limit),
             call_time_limit: layer.call_time_limit.unwrap_or(Count::new(14_400)),
+            calls_max: layer.calls_max.unwrap_or(calls),
+            calls_per_second: layer.calls_per_second.unwrap_or(calls),
             members_max: layer.members_max.unwrap_or(Count::new(10_000)),
+            ops_token: layer.ops_token,
             log: Log {
                 format: layer.log.format.unwrap_or_default(),
                 level: layer.log.level.unwrap_or_default(),

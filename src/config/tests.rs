@@ -126,6 +126,36 @@ fn the_example_shows_every_setting_and_its_default() {
 }
 
 #[test]
+fn every_key_that_a_file_may_have_is_in_the_example() {
+    let example = include_str!("../../conflow.example.toml");
+    // What is not known is answered with all that is.
+    let keys = |table: &str| {
+        let refused =
+            load(here(&format!("{table}\nzzz = 1\n")).path(), "").unwrap_err().to_string();
+        let (_, known) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
+        known.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let tables = ["log", "voice", "fetch", "sim", "sip", "speech"].map(|it| format!("[{it}]"));
+    let rows = ["account", "number", "endpoint", "trunk"].map(|it| format!("[[{it}]]"));
+    let mut count = 0;
+    for table in tables.iter().chain(&rows).map(String::as_str).chain([""]) {
+        let is_header = |line: &str| line.trim_start_matches(['#', ' ']).starts_with('[');
+        let lines = example.lines().skip_while(|it| !table.is_empty() && !it.ends_with(table));
+        let part = lines.skip(usize::from(!table.is_empty())).take_while(|it| !is_header(it));
+        let part: Vec<_> = part.map(|it| it.trim_start_matches(['#', ' '])).collect();
+        for key in keys(table) {
+            let headers = [format!("[{key}]"), format!("[[{key}]]")];
+            let is_table =
+                example.lines().any(|it| headers.iter().any(|header| it.ends_with(header)));
+            let is_there = is_table || part.iter().any(|it| it.starts_with(&format!("{key} = ")));
+            assert!(is_there, "{table} {key} is not in the example");
+            count += 1;
+        }
+    }
+    assert!(45 < count, "{count} keys");
+}
+
+#[test]
 fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
     let check = |text: &str, expected: &str| {
         let temp = here(text);

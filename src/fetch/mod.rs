@@ -10,6 +10,7 @@
 mod connect;
 mod error;
 mod guard;
+mod results;
 mod target;
 
 use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ pub use self::{
     connect::{BadCertificates, Boxed, Internet, Network, Socket},
     error::FetchError,
     guard::{BadCidr, Cidr, Guard, Refused},
+    results::Results,
     target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
 };
 use self::{
@@ -39,6 +41,7 @@ use crate::{
     flow::Method,
     ids::Dialect,
     signature::{Field, NONCE_DIGITS, Signer},
+    traceparent::Traceparent,
 };
 
 /// What an operator decides.
@@ -88,6 +91,7 @@ pub struct Response {
 #[derive(Clone)]
 pub struct Client {
     guard: Arc<Guard>,
+    results: Arc<Results>,
     pool: legacy::Client<Connector, Full<Bytes>>,
 }
 
@@ -112,7 +116,7 @@ impl Client {
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Ok(Self { guard, pool })
+        Ok(Self { guard, results: Arc::default(), pool })
     }
 
     /// What can be said of a URL without looking its name up: an address in it is judged at once.
@@ -127,12 +131,23 @@ impl Client {
         }
     }
 
+    /// What has become of its requests so far.
+    pub fn results(&self) -> &Arc<Results> {
+        &self.results
+    }
+
     /// Makes a request, again and again as its budget has it.
     ///
     /// # Errors
     ///
     /// Of the last try.
     pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
+        let fetched = self.try_often(request).await;
+        self.results.count(false, &fetched);
+        fetched
+    }
+
+    async fn try_often(&self, request: &Request) -> Result<Response, FetchError> {
         let budget = &request.budget;
         let end = Instant::now() + budget.total;
         let mut retries = budget.retries;
@@ -156,7 +171,9 @@ impl Client {
     ///
     /// Nothing good has been answered.
     pub async fn fetch_once(&self, request: &Request) -> Result<Response, FetchError> {
-        self.attempt(request, Instant::now() + request.budget.total).await
+        let fetched = self.attempt(request, Instant::now() + request.budget.total).await;
+        self.results.count(true, &fetched);
+        fetched
     }
 
     async fn attempt(&self, request: &Request, end: Instant) -> Result<Response, FetchError> {
@@ -285,6 +302,13 @@ fn outgoing(
         headers.insert(name, HeaderValue::try_from(value).expect("base64 is printable"));
     }
     Ok(outgoing)
+}
+
+/// The header that says what a request belongs to, with a span of its own.
+pub fn trace_headers(trace: Option<Traceparent>) -> HeaderMap {
+    let header = trace.map(|it| it.header(Uuid::new_v4()));
+    let value = header.map(|it| HeaderValue::try_from(it).expect("digits and hyphens"));
+    value.map(|it| (HeaderName::from_static("traceparent"), it)).into_iter().collect()
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -35,12 +35,6 @@ pub struct Attr {
 }
 
 impl Attr {
-    /// Of an element that is not run yet.
-    pub(super) const fn unread(name: &'static str) -> Self {
-        let (kind, doc, example) = (Kind::Unread, "", "");
-        Self { name, doc, kind, plivo: None, vobiz: None, example, idle: None }
-    }
-
     /// What holds where it is not stated.
     pub fn default(&self, dialect: Dialect) -> Option<&'static str> {
         match dialect {
@@ -83,8 +77,6 @@ pub enum Kind {
     Target,
     /// Any text.
     Text,
-    /// Known by name only: its element is not run yet.
-    Unread,
     /// `http://…` or `https://…`.
     Web,
 }
@@ -105,7 +97,7 @@ impl fmt::Display for Kind {
                 return write!(f, "beep:1, beep:2, http://, https://, flow:NAME or {BUILT_IN}");
             }
             Self::Target => return f.write_str("http://, https:// or flow:NAME"),
-            Self::Text | Self::Unread => return f.write_str("a text"),
+            Self::Text => return f.write_str("a text"),
             Self::Web => return f.write_str("http:// or https://"),
             Self::Milliseconds(min, max) => ("milliseconds", min, max),
             Self::Number(min, max) => ("a whole number", min, max),

@@ -63,9 +63,11 @@ impl Branch {
     pub fn of(cause: Cause) -> Option<Self> {
         match cause {
             Cause::Alone => Some(Self::Alone),
+            Cause::Banned => Some(Self::Ban),
             Cause::Drained | Cause::Ended => Some(Self::End),
             Cause::Full => Some(Self::Full),
-            Cause::Kicked => Some(Self::Kick),
+            Cause::GroupKicked | Cause::Kicked => Some(Self::Kick),
+            Cause::NotMember => Some(Self::Ban),
             Cause::Starred => Some(Self::Star),
             Cause::TimeUp => Some(Self::TimeUp),
             Cause::CallTimeUp | Cause::CallerLeft | Cause::HungUpByApi | Cause::MediaLost => None,

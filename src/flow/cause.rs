@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Flow;
 use crate::{
     ids::Dialect,
     media::{Ending, HangupCause, HangupSource},
@@ -15,6 +16,8 @@ use crate::{
 pub enum Cause {
     /// It has had company, nobody else is left, and it does not stay alone.
     Alone,
+    /// A ban of the caller: it was never a member.
+    Banned,
     /// The call's own time limit.
     CallTimeUp,
     /// The caller hung up.
@@ -27,12 +30,16 @@ pub enum Cause {
     Fault,
     /// The room had no place: it was never a member.
     Full,
+    /// Removed from the group that guards the room.
+    GroupKicked,
     /// A REST command that ends calls.
     HungUpByApi,
     /// A REST kick.
     Kicked,
     /// The leg's media went away.
     MediaLost,
+    /// A group guards the room, and the caller is no member of it: it was never in the room.
+    NotMember,
     /// `*` with `hangupOnStar`.
     Starred,
     /// The room's time limit.
@@ -45,15 +52,18 @@ impl Cause {
     /// Every cause, for tests and tables.
     pub const ALL: &[Self] = &[
         Self::Alone,
+        Self::Banned,
         Self::CallTimeUp,
         Self::CallerLeft,
         Self::Drained,
         Self::Ended,
         Self::Fault,
         Self::Full,
+        Self::GroupKicked,
         Self::HungUpByApi,
         Self::Kicked,
         Self::MediaLost,
+        Self::NotMember,
         Self::Starred,
         Self::TimeUp,
         Self::Transferred,
@@ -63,15 +73,18 @@ impl Cause {
     pub fn text(self) -> &'static str {
         match self {
             Self::Alone => "alone",
+            Self::Banned => "banned",
             Self::CallTimeUp => "call-time-up",
             Self::CallerLeft => "caller-left",
             Self::Drained => "drained",
             Self::Ended => "ended",
             Self::Fault => "fault",
             Self::Full => "full",
+            Self::GroupKicked => "group-kicked",
             Self::HungUpByApi => "hung-up-by-api",
             Self::Kicked => "kicked",
             Self::MediaLost => "media-lost",
+            Self::NotMember => "not-member",
             Self::Starred => "starred",
             Self::TimeUp => "time-up",
             Self::Transferred => "transferred",
@@ -83,6 +96,7 @@ impl Cause {
         let (cause, source) = match self {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
             Self::Kicked | Self::Starred | Self::TimeUp | Self::Transferred => return None,
+            Self::Banned | Self::GroupKicked | Self::NotMember => return None,
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
             Self::HungUpByApi => (HangupCause::Normal, HangupSource::ApiRequest),
@@ -101,6 +115,7 @@ impl Cause {
             Self::Ended | Self::Full | Self::HungUpByApi | Self::Kicked | Self::MediaLost => {
                 HangupCause::EndOfXml
             }
+            Self::Banned | Self::GroupKicked | Self::NotMember => HangupCause::EndOfXml,
             Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }
@@ -108,7 +123,7 @@ impl Cause {
 }
 
 /// How a call left its conference.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
     /// Why.
     pub cause: Cause,
@@ -119,12 +134,29 @@ pub struct Exit {
 }
 
 /// What follows an exit.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Then {
+    /// The flow gives way to this document.
+    Document(Arc<Flow>),
+    /// The flow goes on at the element of this number, which lies ahead.
+    Element(u32),
+    /// The flow gives way to the document of this URL; if that cannot be had, it goes on.
+    Fetch(Arc<str>),
     /// The call is over.
     HangUp,
-    /// The flow goes on: at the element's `action`, or at the next element.
+    /// The flow goes on: at the element's branch, at its `action`, or at the next element.
     Onward,
+}
+
+impl Exit {
+    /// As subscribers are told of it: what only the call needs is left out.
+    pub fn told(&self) -> Self {
+        let then = match &self.then {
+            Then::HangUp => Then::HangUp,
+            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => Then::Onward,
+        };
+        Self { cause: self.cause, reason: self.reason.clone(), then }
+    }
 }
 
 impl From<Cause> for Exit {

@@ -152,6 +152,14 @@ impl fmt::Display for Remark {
 /// What is odd.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Oddity {
+    /// An attribute that does nothing without another.
+    #[error("{name} has no effect without {needs}")]
+    AttributeAlone {
+        /// Its name.
+        name: &'static str,
+        /// The other's name.
+        needs: &'static str,
+    },
     /// An attribute that does nothing yet.
     #[error("{name} is accepted, and has no effect yet: {note}")]
     AttributeIdle {
@@ -210,6 +218,12 @@ pub enum Oddity {
         /// What is amiss, and what to do.
         why: &'static str,
     },
+    /// `group` is not the number of one.
+    #[error("group={text:?} names no group, and nobody is let in: write its number")]
+    NoGroup {
+        /// As written.
+        text: String,
+    },
     /// A verb that the engine does not run yet.
     #[error("<{tag}> is not run yet and is passed over")]
     Skipped {
@@ -221,6 +235,14 @@ pub enum Oddity {
     StrayText {
         /// The element.
         tag: &'static str,
+    },
+    /// Something like a variable.
+    #[error("${{{name}}} is no variable{}: it is read as it stands", Near(near))]
+    VariableUnknown {
+        /// Its name.
+        name: String,
+        /// The name it is close to.
+        near: Option<&'static str>,
     },
     /// A URL that cannot be asked.
     #[error(

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Cue, Kind, Method, RecordFormat, url};
+use crate::group::Rank;
 
 /// The type of an attribute.
 pub(super) trait Field: Sized {
@@ -84,7 +85,7 @@ impl Field for u32 {
             Kind::Audio | Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => return None,
             Kind::Element | Kind::Id => return None,
             Kind::Patterns | Kind::Sound(_) | Kind::Target | Kind::Text => return None,
-            Kind::Unread | Kind::Web => return None,
+            Kind::Web => return None,
         };
         let text = text.trim();
         // Parsing would take a sign.
@@ -136,7 +137,7 @@ impl Field for Arc<str> {
             Kind::Bool | Kind::Key | Kind::Keys | Kind::Milliseconds(..) => true,
             Kind::Number(..) | Kind::Patterns | Kind::Seconds(..) => true,
             Kind::SecondsOrAuto(..) | Kind::Sound(_) | Kind::Target => true,
-            Kind::Text | Kind::Unread => true,
+            Kind::Text => true,
         };
         fits.then(|| text.into())
     }
@@ -165,7 +166,7 @@ impl<T: Field> Field for Option<T> {
             Kind::Bool | Kind::Choice(_) | Kind::Id | Kind::Key | Kind::Keys => false,
             Kind::Element => true,
             Kind::Milliseconds(..) | Kind::Number(..) | Kind::Patterns => false,
-            Kind::Seconds(..) | Kind::SecondsOrAuto(..) | Kind::Unread => false,
+            Kind::Seconds(..) | Kind::SecondsOrAuto(..) => false,
         };
         let text = text.trim();
         match text.is_empty() && may_be_empty {
@@ -207,6 +208,18 @@ impl Field for Method {
             "POST" => Some(Self::Post),
             _ => None,
         }
+    }
+}
+
+impl Field for Rank {
+    type Default = Self;
+
+    fn of(default: Self) -> Self {
+        default
+    }
+
+    fn read(text: &str, _: Kind) -> Option<Self> {
+        Self::named(text)
     }
 }
 

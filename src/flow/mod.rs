@@ -6,18 +6,23 @@
 mod attrs;
 mod branch;
 mod cause;
+pub mod check;
 mod digits;
 mod element;
 mod fault;
 mod field;
 mod place;
+pub mod reference;
 mod run;
 mod url;
+mod variable;
 pub mod verbs;
+mod way;
 mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::variable::has_variables;
 use self::{attrs::Reading, element::Element, place::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
@@ -27,9 +32,13 @@ pub use self::{
     place::Place,
     run::Run,
     url::is_audio,
+    url::is_target,
+    variable::{Values, Variable},
     verbs::Verb,
+    way::{Bilingual, Next},
 };
 use crate::{
+    group::{GroupId, Rank},
     ids::{ConferenceName, Dialect},
     media::{Ending, Program, Sound},
 };
@@ -102,6 +111,8 @@ pub enum Effect {
         /// Whether [`Event::Over`] is awaited.
         awaits: bool,
     },
+    /// These keys have been entered; none, if they belong into no log.
+    Entered(Arc<str>),
     /// Moves the call into a conference; [`Event::Left`] says that it is out again.
     Join {
         /// Which.
@@ -164,6 +175,8 @@ pub enum Purpose {
     Action,
     /// The call's first document.
     Answer,
+    /// Whoever kicks a call names it; a failure leads to the next element.
+    Kick,
     /// `<Redirect>`.
     Redirect,
     /// A conference's sound; a failure is silence, and ends no call.
@@ -225,10 +238,26 @@ pub struct Entry {
     pub callback: Option<Callback>,
     /// `action`, `method`, `redirect`: what is asked when this member has left.
     pub action: Option<Action>,
+    /// `group`, `moderators`: whom the room is for.
+    pub guard: Option<Guard>,
     /// `record`: the room is recorded.
     pub records: bool,
     /// `recordFileFormat`.
     pub record_format: RecordFormat,
+}
+
+/// A group that guards a room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Guard {
+    /// `group`: only its members come in. [`Guard::NOBODY`] has none.
+    pub group: GroupId,
+    /// `moderators`: those of this rank or above start the room, and the last of them ends it.
+    pub moderators: Option<Rank>,
+}
+
+impl Guard {
+    /// The number of no group: what an author has written there is none.
+    pub const NOBODY: GroupId = GroupId(0);
 }
 
 /// A sound of a conference.

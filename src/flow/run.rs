@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    Action, Branch, Cause, Effect, Entry, Event, Exit, Flow, Missing, Purpose, Request, Step, Then,
-    Verb,
+    Action, Branch, Cause, Effect, Entry, Event, Exit, Flow, Method, Missing, Purpose, Request,
+    Step, Then,
     digits::{Collector, Progress},
     url,
     verbs::Start,
+    way::Way,
     xml::ELEMENTS_MAX,
 };
 use crate::{
@@ -40,13 +41,13 @@ const _: () = assert!(size_of::<Run>() <= 40);
 #[derive(Debug, PartialEq)]
 pub struct Run {
     /// None until the first document is here.
-    flow: Option<Arc<Flow>>,
+    pub(super) flow: Option<Arc<Flow>>,
     wait: Wait,
     /// Documents since something was heard; None is none.
     quiet: Option<Box<Quiet>>,
-    step: u32,
+    pub(super) step: u32,
     documents: u16,
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     is_answered: bool,
 }
 
@@ -221,6 +222,8 @@ impl Run {
     ) {
         let rescue = match purpose {
             Purpose::Action | Purpose::Redirect => self.branch(Branch::Error),
+            // Whoever was kicked goes on all the same.
+            Purpose::Kick => return self.pass(now, Some(Cause::Kicked), effects),
             // Nothing of a flow is left, or it was the flow that was to be left.
             Purpose::Answer | Purpose::Sound | Purpose::Transfer => None,
         };
@@ -231,7 +234,7 @@ impl Run {
     }
 
     /// Where a way out of the current element leads.
-    fn branch(&self, branch: Branch) -> Option<u32> {
+    pub(super) fn branch(&self, branch: Branch) -> Option<u32> {
         self.current()?.branches.find(branch)
     }
 
@@ -256,24 +259,26 @@ impl Run {
         if exit.then == Then::HangUp {
             return;
         }
-        let Some(Step { verb: Verb::Conference(verb), .. }) = self.current() else { return };
-        let action = verb.entry.action.clone();
+        let Some(verb) = self.conference() else { return };
+        let (way, action) = (self.way(verb, exit), verb.entry.action.clone());
         let mut fields = vec![
             ("ConferenceName", verb.room.to_string()),
             ("ConferenceExitCause", exit.cause.text().to_owned()),
         ];
         fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
-        let (left, branch) = (Some(exit.cause), Branch::of(exit.cause));
-        match (branch.and_then(|it| self.branch(it)), action) {
-            (None, None) => self.pass(now, left, effects),
-            (None, Some(action)) => self.ask(now, action, fields, false, left, effects),
-            (Some(step), action) => {
-                // An action that is only told is told, wherever the flow goes on.
-                if let Some(action) = action.filter(|it| !it.redirects) {
-                    notify(action, fields, false, effects);
-                }
-                self.go_to(now, step, left, effects);
+        // An action that is only told is told, wherever the flow goes on.
+        if let Some(action) = action.filter(|it| !it.redirects) {
+            notify(action, fields.clone(), false, effects);
+        }
+        match way {
+            Way::Ask(action) => self.fetch(now, request(action, fields, false), effects),
+            Way::Document(flow) => self.enter(now, flow, effects),
+            Way::Fetch(url) => {
+                let (method, purpose) = (Method::Post, Purpose::Kick);
+                let request = Request { url, method, purpose, fields, is_private: false };
+                self.fetch(now, request, effects);
             }
+            Way::Step(step) => self.go_to(now, step, Some(exit.cause), effects),
         }
     }
 
@@ -286,30 +291,19 @@ impl Run {
         let Wait::Keys(collector) = &self.wait else { return };
         let terms = collector.terms.clone();
         self.quiet = None;
+        let told = if terms.is_private { "" } else { &*digits };
+        effects.push(Effect::Entered(told.into()));
         match terms.action.clone() {
             Some(action) => {
                 let fields = terms.fields.of(digits);
-                self.ask(now, action, fields, terms.is_private, None, effects);
+                if action.redirects {
+                    return self.fetch(now, request(action, fields, terms.is_private), effects);
+                }
+                notify(action, fields, terms.is_private, effects);
+                self.advance(now, effects);
             }
             None => self.advance(now, effects),
         }
-    }
-
-    /// Asks an element's action, and waits for its answer or goes on.
-    fn ask(
-        &mut self,
-        now: Instant,
-        action: Action,
-        fields: Vec<(&'static str, String)>,
-        is_private: bool,
-        left: Option<Cause>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !action.redirects {
-            notify(action, fields, is_private, effects);
-            return self.pass(now, left, effects);
-        }
-        self.fetch(now, request(action, fields, is_private), effects);
     }
 
     fn fetch(&mut self, now: Instant, request: Request, effects: &mut Vec<Effect>) {
@@ -453,17 +447,21 @@ impl Missing {
             (Self::Invalid(_), Purpose::Action) => HangupCause::ActionXmlInvalid,
             (Self::Invalid(_), Purpose::Answer | Purpose::Sound) => HangupCause::AnswerXmlInvalid,
             (Self::Invalid(_), Purpose::Redirect) => HangupCause::RedirectXmlInvalid,
-            (Self::Invalid(_), Purpose::Transfer) => HangupCause::TransferXmlInvalid,
+            (Self::Invalid(_), Purpose::Kick | Purpose::Transfer) => {
+                HangupCause::TransferXmlInvalid
+            }
             (Self::NotUrl(_), Purpose::Action) => HangupCause::ActionUrlInvalid,
             (Self::NotUrl(_), Purpose::Redirect) => HangupCause::RedirectUrlInvalid,
-            (Self::NotUrl(_), Purpose::Transfer) => HangupCause::TransferUrlInvalid,
+            (Self::NotUrl(_), Purpose::Kick | Purpose::Transfer) => HangupCause::TransferUrlInvalid,
             (Self::Unreachable(_), Purpose::Action) => HangupCause::ActionUrlUnreachable,
             // There is no code for an answer URL that is none; and a run asks for no sounds.
             (Self::NotUrl(_) | Self::Unreachable(_), Purpose::Answer | Purpose::Sound) => {
                 HangupCause::AnswerUrlUnreachable
             }
             (Self::Unreachable(_), Purpose::Redirect) => HangupCause::RedirectUrlUnreachable,
-            (Self::Unreachable(_), Purpose::Transfer) => HangupCause::TransferUrlUnreachable,
+            (Self::Unreachable(_), Purpose::Kick | Purpose::Transfer) => {
+                HangupCause::TransferUrlUnreachable
+            }
         }
     }
 }

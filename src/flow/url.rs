@@ -1,7 +1,7 @@
 //! What counts as a URL in a flow: `http(s)://…`, `flow:NAME`, and the built-in `sound:…`.
 
-/// A URL that can be asked for a document.
-pub(super) fn is_target(text: &str) -> bool {
+/// Whether a URL can be asked for a document: `http(s)://…` or `flow:NAME`.
+pub fn is_target(text: &str) -> bool {
     is_web(text) || is_local(text)
 }
 

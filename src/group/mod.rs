@@ -6,6 +6,7 @@
 mod entry;
 pub mod person;
 mod removal;
+pub mod roll;
 pub mod rule;
 pub mod state;
 
@@ -13,8 +14,11 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::person::{Name, Permission, Person};
 use self::rule::Rule;
+pub use self::{
+    person::{Name, Permission, Person},
+    roll::{Expulsion, Pass},
+};
 
 /// Names a group, in the whole of a data folder: decimal.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -49,6 +53,14 @@ impl Rank {
     /// Every one, lowest first.
     pub const ALL: [Self; 5] =
         [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
+    /// Their names, as `moderators` has them, lowest first.
+    pub const NAMES: [&str; 5] = ["beginner", "member", "admin", "acting", "owner"];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let n = Self::NAMES.iter().position(|it| *it == name)?;
+        Some(Self::ALL[n])
+    }
 }
 
 /// One member.

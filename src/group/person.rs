@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::PersonId;
+use crate::ids::Trusted;
 
 /// Somebody, in an account.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -60,6 +61,30 @@ impl Name {
     /// A user name: case does not count.
     pub fn username(text: &str) -> Self {
         Self::Username(text.trim().to_lowercase().into())
+    }
+
+    /// A number that somebody calls from: a plus does not count.
+    pub fn caller(text: &str) -> Self {
+        Self::Caller(text.trim().trim_start_matches('+').into())
+    }
+
+    /// The name that a trusted identity is.
+    pub fn trusted(who: &Trusted) -> Self {
+        match who {
+            Trusted::Number(number) => Self::caller(number),
+            Trusted::SipUser(user) => Self::SipUser((**user).into()),
+            Trusted::User(user) => Self::username(user),
+        }
+    }
+
+    /// The same, of a name that a trusted identity can be; None of another.
+    pub fn at_the_door(&self) -> Option<Self> {
+        match self {
+            Self::Caller(number) => Some(Self::caller(number)),
+            Self::SipUser(_) | Self::Username(_) => Some(self.clone()),
+            Self::CardExternalId(_) | Self::CardNumber(_) | Self::Email(_) => None,
+            Self::ExternalId(_) | Self::Membership { .. } | Self::Mobile(_) => None,
+        }
     }
 
     /// An e-mail address: case does not count.

@@ -77,4 +77,7 @@ impl Rule {
     /// As [`Self::CAPILLARY`], where the organisation has switched the closing off.
     pub const CAPILLARY_STAYS_ACTIVE: Self =
         Self { last_owner: LastOwner::Goes, ..Self::CAPILLARY };
+
+    /// Whoever runs the account may remove anybody, but leaves no group without an owner.
+    pub const OPERATOR: Self = Self { last_owner: LastOwner::Stays, ..Self::CAPILLARY };
 }

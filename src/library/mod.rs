@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::{
     call::{CallStatus, Party},
-    flow::{Fetched, Request},
+    flow::{Fetched, Request, is_target},
     ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
 };
 
@@ -56,6 +56,18 @@ pub trait Library: Send + Sync + 'static {
     /// Begins to fetch; waits for nothing. The answer goes to the fetch's reader, later or at
     /// once, by `done`.
     fn fetch(&self, fetch: Fetch, done: Done);
+
+    /// Whether a URL could be asked, as far as can be said without asking.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what to do.
+    fn check(&self, url: &str) -> Result<(), String> {
+        match is_target(url) {
+            true => Ok(()),
+            false => Err("give http://…, https://… or flow:NAME".to_owned()),
+        }
+    }
 
     /// A flow that is at hand: a file of the account's. None if there is no such file; one that
     /// is no flow is there, and invalid.

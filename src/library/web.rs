@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::{Done, Fetch, Library, LocalFlow, Reader, documents::Documents};
 use crate::{
     accounts::Accounts,
-    fetch::{Budget, Client, Request, Target},
+    fetch::{self, Budget, Client, Request, Target},
     flow::{Fetched, Missing, Purpose},
     ids::Dialect,
     news::fields,
@@ -42,7 +40,7 @@ impl Web {
             target: Arc::new(target),
             method: fetch.request.method,
             fields: fields::of_fetch(fetch),
-            headers: HeaderMap::new(),
+            headers: fetch::trace_headers(Some(fetch.party.session.trace(fetch.call))),
             dialect,
             signer: self.accounts.signer(&fetch.account, dialect),
             answer_bytes_max: is_heard.then_some(DOCUMENT_BYTES_MAX),
@@ -72,6 +70,14 @@ impl Library for Web {
             }
             done(fetch, fetched);
         });
+    }
+
+    fn check(&self, url: &str) -> Result<(), String> {
+        if !is_web(url) {
+            return self.folder.check(url);
+        }
+        let target = Target::parse(url).map_err(|error| error.to_string())?;
+        self.client.check(&target).map_err(|error| error.to_string())
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
@@ -106,7 +112,11 @@ fn note(fetch: &Fetch, missing: &Missing) {
     let (call, purpose) = (fetch.call, fetch.request.purpose);
     match purpose {
         Purpose::Sound => tracing::info!(%call, "no sound: {missing}"),
-        Purpose::Action | Purpose::Answer | Purpose::Redirect | Purpose::Transfer => {
+        Purpose::Action
+        | Purpose::Answer
+        | Purpose::Kick
+        | Purpose::Redirect
+        | Purpose::Transfer => {
             tracing::info!(%call, ?purpose, "no document: {missing}");
         }
     }

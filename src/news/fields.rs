@@ -22,7 +22,7 @@ const RATE: &str = "0.00000";
 pub fn of_fetch(fetch: &Fetch) -> Vec<Field> {
     let Fetch { account, call, party, status, request, .. } = fetch;
     let event = match request.purpose {
-        Purpose::Action | Purpose::Redirect => "Redirect",
+        Purpose::Action | Purpose::Kick | Purpose::Redirect => "Redirect",
         Purpose::Answer => "StartApp",
         Purpose::Sound => "ConferenceRemoteSounds",
         Purpose::Transfer => "Transfer",

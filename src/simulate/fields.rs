@@ -14,7 +14,7 @@ pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("hold", &[]),
     ("resume", &[]),
     ("hang_up", &[]),
-    ("kick", &["room", "reason"]),
+    ("kick", &["room", "reason", "then", "ban", "dry_run"]),
     ("mute", &["room"]),
     ("unmute", &["room"]),
     ("deaf", &["room"]),

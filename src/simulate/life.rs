@@ -22,8 +22,8 @@ use crate::{
         turns::Turns,
     },
     call::{Call, Direction, Party, Session},
-    conference::{Answer, Ask, Outcome, Who},
-    flow::{Cause, Method, Purpose, Request},
+    conference::{Answer, Ask, Departure, Outcome, Who},
+    flow::{Cause, Method, Next, Purpose, Request},
     ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
     media::{Report, sim::Dial},
 };
@@ -157,8 +157,7 @@ impl Life<'_> {
         let n = self.dice.pick(choices.len());
         match choices.swap_remove(n) {
             Choice::Turn(n) => {
-                let slice = self.dice.slice();
-                self.turns.turn(n, self.world.clock.now(), slice);
+                self.turns.turn(n, self.world.clock.now(), || self.dice.slice());
                 return true;
             }
             Choice::Report(n) => {
@@ -370,6 +369,8 @@ impl Life<'_> {
         let (mut answers, world) = (Vec::new(), &self.world);
         self.asked.retain_mut(|(note, answer)| {
             let answer = match answer.try_recv() {
+                Ok(Ok(Answer::Banned { members, unknown })) => banned(world, &members, &unknown),
+                Ok(Ok(Answer::Departures(would))) => foretold(world, &would),
                 Ok(Ok(Answer::Members(members))) => names(world, &members),
                 Ok(Ok(Answer::Roster(_))) => "done".to_owned(),
                 Ok(Err(refusal)) => refusal.to_string(),
@@ -415,6 +416,31 @@ fn names(world: &World, members: &[MemberId]) -> String {
         call.map_or_else(|| format!("member {member}"), |it| world.name(*it).to_owned())
     };
     members.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn banned(world: &World, members: &[MemberId], unknown: &[MemberId]) -> String {
+    let names_ = names(world, members);
+    match unknown.is_empty() {
+        true => format!("{names_}; banned"),
+        false => format!(
+            "{names_}; not banned, since nobody vouches for them: {}",
+            names(world, unknown)
+        ),
+    }
+}
+
+fn foretold(world: &World, departures: &[Departure]) -> String {
+    let next = |it: &Departure| {
+        let name = world.name(it.call);
+        let next = match &it.next {
+            Next::Element { tag, at, .. } => format!("{tag} {at}"),
+            Next::End(ending) => ending.cause.name().to_owned(),
+            Next::Fetch(url) => url.to_string(),
+        };
+        format!("{name} ({}) to {next}", it.cause.text())
+    };
+    let would: Vec<_> = departures.iter().map(next).collect();
+    format!("would leave: {}", would.join(", "))
 }
 
 impl Deed {

@@ -51,8 +51,10 @@ impl Told {
     }
 
     fn step(&self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
-        if let Some(url) = &step.url {
-            write!(f, "{url} ")?;
+        match &step.url {
+            Some(url) => write!(f, "{url} ")?,
+            None if 1 < step.document => write!(f, "document {} ", step.document)?,
+            None => (),
         }
         write!(f, "{}:{} {}", step.line, step.column, step.element)?;
         if let (Some(conference), Some(member)) = (&step.conference, step.member_id) {

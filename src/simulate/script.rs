@@ -7,8 +7,8 @@ use toml::{Spanned, Table, Value};
 
 use super::{documents::Document, fields::Fields};
 use crate::{
-    conference::Ask,
-    flow::is_audio,
+    conference::{Ask, Course, Kick},
+    flow::{Bilingual, is_audio},
     ids::{ConferenceName, Dialect},
     media::{AnnouncementKind, Sound, What, sim::Keys},
 };
@@ -103,8 +103,8 @@ pub enum Act {
 /// What a request about members wants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
-    /// `kick`, and why.
-    Kick(Option<Arc<str>>),
+    /// `kick`, why, and what follows.
+    Kick(Kick),
     /// `mute` and `unmute`.
     Mute(bool),
     /// `deaf` and `undeaf`.
@@ -121,7 +121,7 @@ impl Wish {
     /// What the conference is asked.
     pub(super) fn ask(&self, who: crate::conference::Who) -> Ask {
         match self.clone() {
-            Self::Kick(reason) => Ask::Kick { who, reason },
+            Self::Kick(kick) => Ask::Kick { who, kick },
             Self::Mute(on) => Ask::Mute { who, on },
             Self::Deafen(on) => Ask::Deafen { who, on },
             Self::HangUp => Ask::HangUp { who },
@@ -285,7 +285,7 @@ impl Script {
 
 fn wish(verb: &str, fields: &mut Fields) -> Result<Wish, String> {
     Ok(match verb {
-        "kick" => Wish::Kick(fields.text("reason")?.map(Arc::from)),
+        "kick" => Wish::Kick(kick(fields)?),
         "mute" => Wish::Mute(true),
         "unmute" => Wish::Mute(false),
         "deaf" => Wish::Deafen(true),
@@ -311,6 +311,37 @@ fn wish(verb: &str, fields: &mut Fields) -> Result<Wish, String> {
         _ => return Err(format!("{verb}: nobody does that")),
     })
 }
+
+fn kick(fields: &mut Fields) -> Result<Kick, String> {
+    let reason = fields.text("reason")?.map(Arc::from);
+    let ban = fields.time("ban", AT_MAX)?.map(Duration::from_millis);
+    let is_dry = match fields.take("dry_run") {
+        None => false,
+        Some(Value::Boolean(is_dry)) => is_dry,
+        Some(_) => return Err("dry_run: write true or false".to_owned()),
+    };
+    let course = match fields.take("then") {
+        None => Course::Flow,
+        Some(Value::String(word)) if word == "hangup" => Course::HangUp,
+        Some(Value::Table(then)) => {
+            let mut then = Fields::new(then);
+            match (then.text("element")?, then.text("xml")?, then.text("url")?) {
+                (Some(id), None, None) => Course::Element(id.into()),
+                (None, Some(xml), None) => {
+                    let document = Bilingual::parse(&xml);
+                    Course::Document(Box::new(document.map_err(|it| format!("then: xml:{it}"))?))
+                }
+                (None, None, Some(url)) => Course::Fetch(url.into()),
+                _ => return Err(THEN.to_owned()),
+            }
+        }
+        Some(_) => return Err(THEN.to_owned()),
+    };
+    Ok(Kick { reason, course, ban, is_dry })
+}
+
+const THEN: &str =
+    "then: write \"hangup\", or { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }";
 
 /// What an event says, in one line, for a log: `kick anna, ben in weekly`.
 pub(super) struct Said<'a>(pub(super) &'a Script, pub(super) &'a Deed);

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::{Script, Shelf, documents::Web, told::Note};
 use crate::{
     actor::{
+        doors::Doors,
         house::{House, Links, Trace},
         tracer,
         turns::Turns,
@@ -94,6 +95,7 @@ impl World {
         let links = Links {
             media: self.clone(),
             library: self.clone(),
+            doors: Arc::new(Doors::in_memory(self.clock.now(), SystemTime::UNIX_EPOCH)),
             member_ids: self.clone(),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())

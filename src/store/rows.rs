@@ -52,6 +52,8 @@ pub enum Table {
     Marks,
     /// The accounts that are kept, one row each.
     Accounts,
+    /// Who may not come into a conference; by ban.
+    RoomBans,
 }
 
 /// One row.
@@ -119,7 +121,7 @@ pub struct RowsError(pub String);
 
 impl Table {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -134,6 +136,7 @@ impl Table {
         Self::Repeats,
         Self::Marks,
         Self::Accounts,
+        Self::RoomBans,
     ];
 
     /// What a database calls it.
@@ -153,6 +156,7 @@ impl Table {
             Self::Repeats => "repeats",
             Self::Marks => "marks",
             Self::Accounts => "accounts",
+            Self::RoomBans => "room_bans",
         }
     }
 }

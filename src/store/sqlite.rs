@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_groups.sql"),
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_records.sql"),
+    include_str!("migrations/0004_room_bans.sql"),
 ];
 /// Those who wait longer than the disk takes to sync are few; this bounds one transaction.
 const BATCHES_MAX: usize = 512;

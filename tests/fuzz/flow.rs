@@ -94,7 +94,8 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
             Effect::SendDigits { awaits, digits } => {
                 assert!((!awaits || is_last) && !digits.is_empty(), "{effects:?}");
             }
-            Effect::Answer | Effect::EarlyMedia | Effect::Notify(_) => (),
+            Effect::Answer | Effect::EarlyMedia | Effect::Entered(_) => (),
+            Effect::Notify(_) => (),
             Effect::Prepare(program) => assert!(!program.is_empty(), "{effects:?}"),
             Effect::Schedule(_) | Effect::Stop => (),
         }

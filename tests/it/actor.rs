@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conflow::{
     actor::house::AskError,
-    conference::{Ask, Refusal, Settings, Who},
+    conference::{Ask, Kick, Refusal, Settings, Who},
     flow::Cause,
     ids::{CallId, MemberId},
     media::{Heard, Report},
@@ -48,7 +48,7 @@ async fn who_joins_behind_the_end_finds_a_fresh_room() {
     bench.settle().await;
     bench.log();
 
-    let kick = Ask::Kick { who: Who::All, reason: None };
+    let kick = Ask::Kick { who: Who::All, kick: Kick::default() };
     let answer = bench.house.ask(&key("weekly"), kick.clone()).unwrap();
     let late = bench.house.ask(&key("weekly"), kick);
     bench.call("weekly");
@@ -157,7 +157,7 @@ async fn threads_lose_no_call_and_no_hang_up() {
     let house = bench.house.clone();
     let kicker = tokio::spawn(async move {
         for round in 0..1_000 {
-            let kick = Ask::Kick { who: Who::All, reason: None };
+            let kick = Ask::Kick { who: Who::All, kick: Kick::default() };
             if let Ok(answer) = house.ask(&key(["a", "b"][round % 2]), kick) {
                 drop(answer.await);
             }

@@ -29,6 +29,7 @@ fn goes_on(cause: Cause, attributes: &str, expected: &str) {
 fn each_cause_has_its_branch_or_the_next_element() {
     for (cause, branch) in [
         (Cause::Alone, Some(Branch::Alone)),
+        (Cause::Banned, Some(Branch::Ban)),
         (Cause::Drained, Some(Branch::End)),
         (Cause::Ended, Some(Branch::End)),
         (Cause::Fault, None),

@@ -4,19 +4,22 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 use conflow::{
-    actor::house::{AskError, House, Links, Tasks, Trace},
+    actor::{
+        doors::Doors,
+        house::{AskError, House, Links, Tasks, Trace},
+    },
     call::{self, Call, Direction, Party, Session},
-    conference::{Answer, Ask, News, Outcome, Settings, Who},
+    conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
     flow::{Cause, Fetched, Flow, Missing},
-    ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
+    ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch, Library, LocalFlow},
-    media::{Backend, Order, What},
+    media::{Backend, Heard, Order, Report, What},
     store::MemberIds,
 };
 use parking_lot::Mutex;
@@ -26,6 +29,7 @@ use tokio::time::Instant;
 pub(crate) struct Bench {
     pub(crate) house: Arc<House>,
     log: Arc<Mutex<Vec<String>>>,
+    started: Arc<AtomicBool>,
     call_last: u128,
 }
 
@@ -37,21 +41,29 @@ pub(crate) fn settings() -> Settings {
 impl Bench {
     pub(crate) fn new(settings: Settings) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
+        let started = Arc::new(AtomicBool::new(false));
         let room_last = AtomicU64::new(0);
         let links = Links {
             media: Arc::new(Pen(log.clone())),
             library: Arc::new(Shelf(log.clone())),
+            doors: Arc::new(Doors::in_memory(Instant::now().into_std(), SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
             trace: Box::new({
                 let log = log.clone();
-                move |trace| log.lock().extend(brief(trace))
+                let started = started.clone();
+                move |trace| {
+                    if let Trace::Notice { notice, .. } = &trace {
+                        started.fetch_or(notice.news == News::Started, Ordering::Relaxed);
+                    }
+                    log.lock().extend(brief(trace));
+                }
             }),
             stage: Box::new(Tasks),
         };
-        Self { house: House::new(settings, links), log, call_last: 0 }
+        Self { house: House::new(settings, links), log, started, call_last: 0 }
     }
 
     /// A call goes into a room for a minute at most, and says something when it is out.
@@ -67,15 +79,25 @@ impl Bench {
 
     /// A call of the account `MA1` runs these elements.
     pub(crate) fn run(&mut self, elements: &str) -> CallId {
+        self.run_as(None, elements)
+    }
+
+    /// The same, for somebody whom the engine trusts it to be.
+    pub(crate) fn run_as(&mut self, trusted: Option<Trusted>, elements: &str) -> CallId {
         self.call_last += 1;
-        let id = CallId::of(self.call_last);
+        self.run_nth(self.call_last, trusted, elements)
+    }
+
+    /// The same, with a number of the caller's own making.
+    pub(crate) fn run_nth(&self, n: u128, trusted: Option<Trusted>, elements: &str) -> CallId {
+        let id = CallId::of(n);
         let party = Party {
             from: "14155550100".into(),
             to: "weekly".into(),
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
-            trusted: None,
+            trusted,
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let now = Instant::now().into_std();
@@ -85,13 +107,23 @@ impl Bench {
         id
     }
 
+    /// A call's far end presses a key.
+    pub(crate) fn press(&self, call: CallId, key: char) {
+        self.house.report(Report { call, heard: Heard::Digit(key) });
+    }
+
+    /// Whether a room has started since the last time.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.swap(false, Ordering::Relaxed)
+    }
+
     /// Lets all others do what they can.
     pub(crate) async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     pub(crate) async fn kick(&self, room: &str, who: Who) -> Result<Vec<MemberId>, AskError> {
-        self.ask(room, Ask::Kick { who, reason: None }).await
+        self.ask(room, Ask::Kick { who, kick: Kick::default() }).await
     }
 
     pub(crate) async fn ask(&self, room: &str, ask: Ask) -> Result<Vec<MemberId>, AskError> {
@@ -121,7 +153,8 @@ impl Bench {
 
 pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
     match outcome? {
-        Answer::Members(members) => Ok(members),
+        Answer::Departures(departures) => Ok(departures.iter().map(|it| it.member).collect()),
+        Answer::Members(members) | Answer::Banned { members, .. } => Ok(members),
         Answer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
     }
 }

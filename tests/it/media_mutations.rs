@@ -1,11 +1,9 @@
 //! Good input from the network, spoilt in thousands of ways: nothing panics, and nothing takes
 //! more memory than its length explains. `SEED=7 cargo test mutations` replays one run.
 
-use std::{env, time::Instant};
+use std::time::Instant;
 
-use fastrand::Rng;
-
-use crate::{allocations::counted, fuzz_media};
+use crate::{allocations::counted, fuzz_media, spoil};
 
 /// Of each body.
 const MUTATIONS: usize = 20_000;
@@ -26,47 +24,12 @@ fn spoilt_datagrams_are_taken_or_dropped() {
     run(&sessions(), |bytes| fuzz_media::datagrams(start, bytes));
 }
 
-/// Spoils each of the seeds in turn, a little or a lot.
 fn run(seeds: &[Vec<u8>], body: impl Fn(&[u8])) {
-    let seed = env::var("SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
-    let mut random = Rng::with_seed(seed);
-    for (number, bytes) in seeds.iter().cycle().take(MUTATIONS + seeds.len()).enumerate() {
-        let mut bytes = bytes.clone();
-        // The first of each are whole.
-        if seeds.len() <= number {
-            (0..random.usize(1..8)).for_each(|_| spoil(&mut random, &mut bytes));
-        }
-        let ((), taken) = counted(|| body(&bytes));
+    spoil::run(seeds, PIECES, MUTATIONS, |bytes| {
+        let ((), taken) = counted(|| body(bytes));
         let allowed = HEAP_BASE + HEAP_PER_BYTE * bytes.len() as u64;
         assert!(taken.bytes <= allowed, "{} of {allowed} bytes: {bytes:?}", taken.bytes);
-    }
-}
-
-fn spoil(random: &mut Rng, bytes: &mut Vec<u8>) {
-    let at = random.usize(..=bytes.len());
-    let until = (at + random.usize(..=32)).min(bytes.len());
-    match random.u8(..8) {
-        0 => bytes.truncate(at),
-        1 => _ = bytes.drain(at..until),
-        2 => {
-            let piece = bytes[at..until].to_vec();
-            let to = random.usize(..=bytes.len());
-            bytes.splice(to..to, piece);
-        }
-        3 => _ = bytes.splice(at..until, random.choice(PIECES).unwrap().bytes()),
-        4 => bytes.insert(at, random.u8(..)),
-        5..=7 => {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = match random.u8(..4) {
-                    0 => *byte ^ (1 << random.u8(..8)),
-                    1 => random.u8(..),
-                    2 => 0xff,
-                    _ => 0,
-                };
-            }
-        }
-        _ => unreachable!("eight ways"),
-    }
+    });
 }
 
 /// What a description may hold in places where it should not.

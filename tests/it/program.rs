@@ -1,6 +1,8 @@
 //! The program itself, as a process: how it starts, what it prints, and how it ends.
 
 mod accounts;
+mod audit;
+mod metrics;
 
 use std::{
     fs,
@@ -117,13 +119,24 @@ impl Program {
         headers: &str,
         body: &str,
     ) -> (u16, String) {
+        let headers = format!("X-Auth-ID: {id}\r\nX-Auth-Token: {token}\r\n{headers}");
+        self.send(&headers, method, path, body)
+    }
+
+    /// With no other headers than these: a line each.
+    pub(crate) fn send(
+        &self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Auth-ID: {id}\r\n\
-            X-Auth-Token: {token}\r\nContent-Type: application/json\r\n\
-            Content-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\
+            Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
@@ -152,6 +165,13 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What `conflow account` prints.
+fn account(home: &Path, arguments: &str) -> String {
+    let (code, printed, log) = run(command(home, &format!("account {arguments}")));
+    assert_eq!(code, Some(0), "{arguments}: {log}");
+    printed.trim().to_owned()
 }
 
 pub(crate) fn token(home: &Path) -> String {

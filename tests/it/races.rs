@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use conflow::{
     actor::house::AskError,
-    conference::{Ask, Refusal, Who},
+    conference::{Ask, Kick, Refusal, Who},
     ids::{CallId, MemberId},
     media::{Heard, Report},
 };
@@ -17,7 +17,7 @@ use crate::harness::{Bench, key, members, settings};
 const NOBODY: AskError = AskError::Refused(Refusal::NoMember);
 
 fn kick(who: Who) -> Ask {
-    Ask::Kick { who, reason: None }
+    Ask::Kick { who, kick: Kick::default() }
 }
 
 fn these(ids: &[u64]) -> Who {

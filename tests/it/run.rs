@@ -78,6 +78,8 @@ impl Stage {
     pub(crate) fn happens(&mut self, event: Event) -> Vec<String> {
         let mut effects = Vec::new();
         self.run.handle(self.now, event, &mut effects);
+        // For texts only: what was entered is in the request.
+        effects.retain(|it| !matches!(it, Effect::Entered(_)));
         effects.iter().map(show).collect()
     }
 }
@@ -90,6 +92,7 @@ fn show(effect: &Effect) -> String {
         Effect::Play(program) => format!("play {}", show_program(program)),
         Effect::Prepare(program) => format!("prepare {}", show_program(program)),
         Effect::Stop => "stop".to_owned(),
+        Effect::Entered(digits) => format!("entered {digits}"),
         Effect::SendDigits { digits, awaits } => format!("send {digits}, awaits {awaits}"),
         Effect::Join { room, entry } => format!("join {room}, muted {}", entry.muted),
         Effect::Fetch(request) => format!("fetch {}", show_request(request)),
@@ -125,6 +128,7 @@ fn show_request(request: &Request) -> String {
     let purpose = match purpose {
         Purpose::Action => "action",
         Purpose::Answer => "answer",
+        Purpose::Kick => "kick",
         Purpose::Redirect => "redirect",
         Purpose::Sound => "sound",
         Purpose::Transfer => "transfer",

@@ -1,13 +1,12 @@
 //! Good calls, spoilt in thousands of ways: nothing panics, what we say stays in form, and nothing
 //! is left when it is over. `SEED=7 cargo test mutations` replays one run.
 
-use std::{env, time::Instant};
-
-use fastrand::Rng;
+use std::time::Instant;
 
 use crate::{
     fuzz_sip::{self, NEXT},
     phone::{OFFER, Phone, SDP},
+    spoil,
 };
 
 /// Of each body.
@@ -17,53 +16,17 @@ const MUTATIONS: usize = 10_000;
 fn spoilt_messages_are_answered_or_dropped() {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the body counts")]
     let start = Instant::now();
-    run(&calls(), |bytes| fuzz_sip::messages(start, bytes));
+    spoil::run(&calls(), PIECES, MUTATIONS, |bytes| fuzz_sip::messages(start, bytes));
 }
 
 #[test]
 fn spoilt_streams_are_cut_or_given_up() {
     let seeds: Vec<_> = calls().into_iter().map(|it| without_marks(&it)).collect();
-    run(&seeds, fuzz_sip::stream);
+    spoil::run(&seeds, PIECES, MUTATIONS, fuzz_sip::stream);
 }
 
 fn without_marks(bytes: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bytes).replace("=====", "").into_bytes()
-}
-
-/// Spoils each of the seeds in turn, a little or a lot.
-fn run(seeds: &[Vec<u8>], body: impl Fn(&[u8])) {
-    let seed = env::var("SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
-    let mut random = Rng::with_seed(seed);
-    for (number, bytes) in seeds.iter().cycle().take(MUTATIONS + seeds.len()).enumerate() {
-        let mut bytes = bytes.clone();
-        // The first of each are whole.
-        if seeds.len() <= number {
-            (0..random.usize(1..8)).for_each(|_| spoil(&mut random, &mut bytes));
-        }
-        body(&bytes);
-    }
-}
-
-fn spoil(random: &mut Rng, bytes: &mut Vec<u8>) {
-    let at = random.usize(..=bytes.len());
-    let until = (at + random.usize(..=64)).min(bytes.len());
-    match random.u8(..6) {
-        0 => bytes.truncate(at),
-        1 => _ = bytes.drain(at..until),
-        2 => {
-            let piece = bytes[at..until].to_vec();
-            let to = random.usize(..=bytes.len());
-            bytes.splice(to..to, piece);
-        }
-        3 => _ = bytes.splice(at..until, random.choice(PIECES).unwrap().bytes()),
-        4 => bytes.insert(at, random.u8(..)),
-        5 => {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << random.u8(..8);
-            }
-        }
-        _ => unreachable!("six ways"),
-    }
 }
 
 /// What may stand in places where it should not.

@@ -5,9 +5,12 @@ use std::{fs, path::Path};
 /// From the ground up. A file may use its own floor and those below it.
 const FLOORS: &[(u8, &str)] = &[
     (0, "ids"),
+    (0, "meter"),
+    (0, "traceparent"),
     (0, "utc"),
     (1, "delivery"),
     (1, "events"),
+    (1, "group"),
     (1, "media/mod"),
     (1, "speech/mod"),
     (1, "store/mod"),
@@ -15,9 +18,9 @@ const FLOORS: &[(u8, &str)] = &[
     (2, "flow"),
     (2, "media"),
     (3, "signature"),
+    (4, "bans"),
     (4, "call"),
     (4, "directory"),
-    (4, "group"),
     (3, "trace"),
     (4, "numbers"),
     (5, "conference"),

@@ -1,18 +1,21 @@
-//! Capillary user groups (contract 4): `/v2/userGroup2/…`, a till by HTTP Basic.
+//! Capillary user groups (contract 4): `/v2/userGroup2/…`, a till by HTTP Basic or with a token.
+
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE},
     response::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AskError, Hall, MEMBERS_MAX, Request, header, time::iso};
+use super::{AskError, Hall, MEMBERS_MAX, Request, durable, header, time::iso};
 use crate::{
     api::reply,
-    credentials::{Bearer, Holder},
-    group::{Ask, Name, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule},
+    credentials::{Bearer, Holder, md5_hex},
+    group::{Ask, At, Name, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule},
     ids::AccountId,
 };
 
@@ -26,6 +29,31 @@ const SELECTORS: [&str; 3] = ["id", "externalId", "primaryUserId"];
 /// What is no field's value, and no group's or customer's, is told with this status.
 const BAD: u16 = 400;
 
+/// How long a token is good. The vendor publishes no figure; a day, as its documents' samples.
+const TOKEN_SECONDS: u64 = 86_400;
+
+/// Customers about whom something is being done: of two at once, the second is refused (521).
+#[derive(Default)]
+pub(super) struct Customers(Mutex<BTreeSet<(AccountId, Name)>>);
+
+/// Somebody's turn, until it is dropped.
+struct Turn<'a>(&'a Customers, (AccountId, Name));
+
+impl Customers {
+    fn enter(&self, account: &AccountId, name: &Name) -> Option<Turn<'_>> {
+        let key = (account.clone(), name.clone());
+        // The lock is free again before there is a turn, whose end takes it.
+        let is_first = self.0.lock().insert(key.clone());
+        is_first.then(|| Turn(self, key))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().remove(&self.1);
+    }
+}
+
 pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
     match serve(hall, request).await {
         Ok(body) => reply::json(StatusCode::OK, &body),
@@ -35,6 +63,11 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
 
 pub(super) fn crash() -> Response {
     refuse(&Fault(500, 500, "something went wrong".to_owned()))
+}
+
+/// Too much at once, whoever asks.
+pub(super) fn throttle(wait: Duration) -> Response {
+    refuse(&Fault(429, 429, format!("too many requests: wait {} seconds", wait.as_secs() + 1)))
 }
 
 fn refuse(Fault(status, code, message): &Fault) -> Response {
@@ -51,6 +84,9 @@ fn refuse(Fault(status, code, message): &Fault) -> Response {
 
 async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    if *path == ["v3", "oauth", "token", "generate"] {
+        return generate(hall, request).await;
+    }
     let (["v2", "userGroup2", below @ ..] | ["v2", "organization", "userGroup2", below @ ..]) =
         &*path
     else {
@@ -63,9 +99,8 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
         _ => return Err(no_route()),
     };
     if !methods.contains(request.method) {
-        return Err(Fault(405, 405, format!("the path is not for {}", request.method)));
+        return Err(wrong_method(request));
     }
-    let no_one = || Fault(401, 401, "authentication failed".to_owned());
     let Holder { account, bearer } = sign_in(hall, request).ok_or_else(no_one)?;
     match bearer {
         Bearer::Till(_) => (),
@@ -85,11 +120,48 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     }
 }
 
+fn no_one() -> Fault {
+    Fault(401, 401, "authentication failed".to_owned())
+}
+
+fn wrong_method(request: &Request<'_>) -> Fault {
+    Fault(405, 405, format!("the path is not for {}", request.method))
+}
+
 fn no_route() -> Fault {
     Fault(404, 404, "no such resource".to_owned())
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
+/// `POST /v3/oauth/token/generate`: the till's name is the key, its password the secret.
+async fn generate(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
+    #[derive(Deserialize)]
+    struct Pair {
+        key: String,
+        secret: String,
+    }
+
+    if *request.method != Method::POST {
+        return Err(wrong_method(request));
+    }
+    let Pair { key, secret } = parse(request)?;
+    let now = hall.memberships.now();
+    let holder = hall.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
+        request.guess();
+        no_one()
+    })?;
+    let broken = || Fault(500, 500, "the store failed".to_owned());
+    let (done, told) = durable();
+    let until = At(now.0 + TOKEN_SECONDS * 1_000);
+    let token = hall.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
+    told.await.map_err(|_| broken())?.map_err(|_| broken())?;
+    let data = json!({ "accessToken": token, "ttlSeconds": TOKEN_SECONDS });
+    Ok(json!({ "data": data, "errors": null }))
+}
+
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
+    if let Some(token) = header(request, "x-cap-api-oauth-token") {
+        return hall.holder(request, token).ok();
+    }
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -110,10 +182,13 @@ async fn leave(
     id: &str,
     request: &Request<'_>,
 ) -> Result<Value, Fault> {
-    let target = customer(request)?;
+    let customer = customer(request)?;
     let unknown = || Fault(BAD, 1619, format!("group id {id} is invalid"));
     let group = Which::Id(id.parse().map_err(|_| unknown())?);
+    let busy = || Fault(521, 521, "something is being done about this customer".to_owned());
+    let _turn = hall.customers.enter(account, &customer).ok_or_else(busy)?;
     let warnings = selectors(hall, account, id, &group, request).await?;
+    let target = Who::Name(customer);
     let rule = match hall.settings.is_capillary_kept_active {
         true => Rule::CAPILLARY_STAYS_ACTIVE,
         false => Rule::CAPILLARY,
@@ -158,7 +233,7 @@ async fn selectors(
 }
 
 /// Whom the query means.
-fn customer(request: &Request<'_>) -> Result<Who, Fault> {
+fn customer(request: &Request<'_>) -> Result<Name, Fault> {
     let field = |name: &str| {
         let missing = || Fault(BAD, 403, format!("{name} is mandatory"));
         let value = request.query.get(name).map(|it| it.trim());
@@ -169,7 +244,7 @@ fn customer(request: &Request<'_>) -> Result<Who, Fault> {
         return Err(Fault(BAD, 8003, format!("Invalid source {source}")));
     }
     let (kind, value) = (field("identifierName")?, field("identifierValue")?);
-    Ok(Who::Name(match kind {
+    Ok(match kind {
         "mobile" => Name::Mobile(value.into()),
         "email" => Name::email(value),
         "externalId" => Name::ExternalId(value.into()),
@@ -177,7 +252,7 @@ fn customer(request: &Request<'_>) -> Result<Who, Fault> {
         // The full stop is in the published description (contract 4.1).
         "cardExternalId" | "cardExternalId." => Name::CardExternalId(value.into()),
         _ => return Err(Fault(BAD, 8013, format!("identifier name {kind} is wrong"))),
-    }))
+    })
 }
 
 fn selected(request: &Request<'_>) -> Result<Which, Fault> {

@@ -1,5 +1,6 @@
 //! The groups' edge: four dialects over one membership actor, each in its own file.
 
+pub(super) mod admin;
 mod bungie;
 mod capillary;
 mod kirimin;
@@ -29,11 +30,15 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::admin::NewPerson;
 use self::{
     kirimin::{signals, sockets::Sockets},
     limit::Windows,
 };
-use super::{after::After, body, failure::Failure, path::Path};
+use super::{
+    after::After, audit::Principal, auth::is_read, body, failure::Failure, limit::PerAddress,
+    path::Path,
+};
 use crate::{
     actor::group::{AskError, Memberships},
     credentials::{BadToken, Bearer, Credentials, Holder},
@@ -53,6 +58,7 @@ pub struct Hall {
     windows: Windows,
     sockets: Arc<Sockets>,
     password_checks: Semaphore,
+    customers: capillary::Customers,
 }
 
 /// Passwords that are checked at a time. Each takes 19 MiB and a processor for a while: more of
@@ -103,6 +109,7 @@ impl Vendor {
             ["v2", "userGroup2", ..] | ["v2", "organization", "userGroup2", ..] => {
                 Some(Self::Capillary)
             }
+            ["v3", "oauth", "token", "generate"] => Some(Self::Capillary),
             _ => None,
         }
     }
@@ -147,6 +154,7 @@ impl Hall {
             windows: Windows::default(),
             sockets: Arc::default(),
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            customers: capillary::Customers::default(),
         }
     }
 
@@ -160,8 +168,17 @@ impl Hall {
         vendor: Vendor,
         visit: super::Visit<'_>,
         upgrade: Option<OnUpgrade>,
+        failures: Option<&PerAddress>,
     ) -> Response {
-        let super::Visit { now, peer, method, path, query, headers, body, .. } = visit;
+        let super::Visit { trail, now, peer, method, path, query, headers, body, .. } = visit;
+        if let Some(Err(wait)) = failures.map(|it| it.check(now, peer)) {
+            return match vendor {
+                Vendor::Bungie => bungie::throttle(wait),
+                Vendor::RocketChat => rocketchat::throttle(wait),
+                Vendor::Kirimin => kirimin::throttle(),
+                Vendor::Capillary => capillary::throttle(wait),
+            };
+        }
         let segments = Path::split(path).map(|it| it.segments().iter().map(decode).collect());
         let request = Request {
             method,
@@ -175,6 +192,11 @@ impl Hall {
             after: Mutex::default(),
             has_guessed: AtomicBool::new(false),
         };
+        if !is_read(method)
+            && let Some(who) = self.who(vendor, &request)
+        {
+            trail.set(who);
+        }
         let answer = async {
             match vendor {
                 Vendor::Bungie => bungie::answer(self, &request).await,
@@ -190,10 +212,33 @@ impl Hall {
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
         });
+        if let Some(failures) = failures.filter(|_| request.has_guessed.into_inner()) {
+            failures.failed(now, peer);
+        }
         if let Some(after) = request.after.into_inner() {
             response.extensions_mut().insert(after);
         }
         response
+    }
+
+    /// Who shows good credentials, for the audit.
+    fn who(&self, vendor: Vendor, request: &Request<'_>) -> Option<Principal> {
+        let person = |it: Caller| (it.account, format!("person {}", it.person).into());
+        let (account, by) = match vendor {
+            Vendor::Bungie => person(bungie::caller(self, request)?),
+            Vendor::RocketChat => person(rocketchat::sign_in(self, request)?),
+            Vendor::Kirimin => person(kirimin::auth::session(self, request)?),
+            Vendor::Capillary => match capillary::sign_in(self, request)? {
+                Holder { account, bearer: Bearer::Till(name) } => {
+                    (account, format!("till {name}").into())
+                }
+                Holder {
+                    account,
+                    bearer: Bearer::Application | Bearer::Grant { .. } | Bearer::Person { .. },
+                } => (account, "no till".into()),
+            },
+        };
+        Some(Principal { account, by })
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {
@@ -222,14 +267,25 @@ impl Hall {
         }
     }
 
-    /// Takes somebody out, and tells the sockets: before the answer, or when it has left. It is
-    /// done to its end even if the caller hangs up meanwhile.
+    /// Takes somebody out, and tells the sockets: before the answer, or when it has left.
     async fn remove(
         &self,
         request: &Request<'_>,
         account: &AccountId,
         ask: Ask,
     ) -> Result<Picture, AskError> {
+        let (picture, after) = self.take_out(account, ask).await?;
+        *request.after.lock() = after;
+        Ok(picture)
+    }
+
+    /// As above, and leaves to the caller what is to be done after the answer. It is done to its
+    /// end even if he hangs up meanwhile.
+    async fn take_out(
+        &self,
+        account: &AccountId,
+        ask: Ask,
+    ) -> Result<(Picture, Option<After>), AskError> {
         let (memberships, sockets) = (self.memberships.clone(), self.sockets.clone());
         let (account, is_server) = (account.clone(), self.settings.is_kirimin_server);
         let removal = tokio::spawn(async move {
@@ -251,9 +307,7 @@ impl Hall {
             // Dropped is done.
             Ok((picture, (!is_server).then_some(after)))
         });
-        let (picture, after) = removal.await.unwrap_or(Err(AskError::Failed))?;
-        *request.after.lock() = after;
-        Ok(picture)
+        removal.await.unwrap_or(Err(AskError::Failed))
     }
 
     /// Whose token it is, if it is a person's, and whether he may administer with it.

@@ -5,18 +5,29 @@
 use std::fmt::{self, Display};
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Form;
 use crate::{
+    api::openapi::{Schemas, one_or_many},
     conference::{Present, Roster},
     ids::{CallId, ConferenceName, MemberId},
 };
 
+/// The schemas of these bodies.
+pub(super) fn schemas(schemas: &mut Schemas) {
+    schemas.put::<Done<'_>>();
+    schemas.put::<Rooms>();
+    schemas.put::<Room<'_>>();
+}
+
 /// Something was done to members (contract 2.2).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MembersDone)]
 pub(super) struct Done<'a> {
     pub(super) message: &'static str,
+    #[schema(schema_with = one_or_many)]
     pub(super) member_id: MemberIds<'a>,
     pub(super) api_id: Uuid,
 }
@@ -29,32 +40,39 @@ pub(super) struct MemberIds<'a> {
 }
 
 /// The conferences of an account (contract 2.3).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Rooms {
     pub(super) api_id: Uuid,
+    #[schema(value_type = Vec<String>)]
     pub(super) conferences: Vec<ConferenceName>,
 }
 
 /// One conference (contract 2.3).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Room<'a> {
+    #[schema(value_type = String)]
     conference_name: &'a ConferenceName,
+    #[schema(value_type = String)]
     conference_run_time: Text<u64>,
+    #[schema(value_type = String)]
     conference_member_count: Text<usize>,
     members: Vec<Member<'a>>,
     api_id: Uuid,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Member<'a> {
     muted: bool,
+    #[schema(value_type = String)]
     member_id: Text<MemberId>,
     deaf: bool,
     from: &'a str,
     to: &'a str,
     caller_name: &'a str,
     direction: &'static str,
+    #[schema(value_type = Uuid)]
     call_uuid: CallId,
+    #[schema(value_type = String)]
     join_time: Text<u64>,
 }
 
@@ -116,7 +134,7 @@ impl Display for List<'_> {
 }
 
 /// A string, whatever it is to us.
-struct Text<T>(T);
+pub(super) struct Text<T>(pub(super) T);
 
 impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -21,7 +21,7 @@ use url::form_urlencoded;
 use super::Asker;
 use crate::{
     actor::journal::Journal,
-    api::failure::Failure,
+    api::{failure::Failure, streams::Open},
     events::{Cursor, Event, EventId, Filter, Gap},
     ids::{AccountId, Dialect},
     news::{Happening, fields},
@@ -52,11 +52,12 @@ pub(super) fn serve(
             Cursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
         }
     };
+    let open = asker.desk.streams.open(asker.account).ok_or(Failure::TooManyStreams)?;
     let (journal, account) = (asker.desk.journal.clone(), asker.account.clone());
     let more = journal.more(&account);
     let closing = asker.desk.closing.subscribe();
     let beat = Instant::now() + KEEP_ALIVE;
-    let mut reader = Reader { journal, account, filter, cursor, more, closing, beat };
+    let mut reader = Reader { journal, account, filter, cursor, more, closing, beat, _open: open };
     // At once: what happens from now on is in the stream.
     let mut first = ": the events of this account\n\n".to_owned();
     first += &reader.read().0;
@@ -105,6 +106,7 @@ struct Reader {
     closing: watch::Receiver<bool>,
     /// When something is to be said, even if there is nothing.
     beat: Instant,
+    _open: Open,
 }
 
 impl Reader {

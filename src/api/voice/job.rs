@@ -1,7 +1,7 @@
 //! Requests that outlive their client: those whose answer is sent to a URL later (contract 1.3),
 //! and those that may come again (`Idempotency-Key`).
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -19,14 +19,20 @@ use uuid::Uuid;
 use super::{Asker, params::Params, perform, place::Place};
 use crate::{
     actor::house::AskError,
-    api::{ANSWER_WAIT_MAX, Desk, failure::Failure, reply},
+    api::{
+        ANSWER_WAIT_MAX, Desk,
+        audit::{self, Deed, Principal},
+        failure::Failure,
+        reply, route,
+    },
     call::Hook,
-    callback::Callback,
+    callback::{Callback, Fields},
     delivery::{Lane, Owner},
     fetch::Target,
     ids::{AccountId, CallId, Dialect},
     signature::Field,
     store::{Repeat, RequestKey, Stored},
+    traceparent::Traceparent,
 };
 
 /// A request, with all that it needs.
@@ -34,6 +40,10 @@ pub(super) struct Job {
     pub(super) desk: Arc<Desk>,
     pub(super) dialect: Dialect,
     pub(super) api_id: Uuid,
+    pub(super) trace: Traceparent,
+    /// Who has asked; the line about what comes of it has it.
+    pub(super) who: Option<Principal>,
+    pub(super) peer: IpAddr,
     pub(super) account: AccountId,
     pub(super) method: HttpMethod,
     pub(super) path: String,
@@ -90,6 +100,7 @@ impl Job {
         let spawned = Spawned { message: "async api spawned", api_id: self.api_id };
         tokio::spawn(async move {
             let stored = self.run().await;
+            self.audit(stored.status);
             self.send(&hook, &stored);
         });
         reply::json(StatusCode::ACCEPTED, &spawned)
@@ -158,6 +169,7 @@ impl Job {
             desk: &self.desk,
             dialect: self.dialect,
             api_id: self.api_id,
+            trace: self.trace,
             account: &self.account,
         };
         let ends_nameless = self.ends_nameless;
@@ -173,6 +185,13 @@ impl Job {
         let body = response.into_body().collect().await;
         let body = body.map(|it| it.to_bytes().to_vec()).unwrap_or_default();
         Stored { status, body }
+    }
+
+    /// The client was told that it is accepted; this is what has come of it.
+    fn audit(&self, status: u16) {
+        let Self { api_id, trace, peer, ref method, ref path, .. } = *self;
+        let route = route::find(path);
+        audit::note(&Deed { api_id, trace, peer, method, path, route, status }, self.who.as_ref());
     }
 
     fn send(&self, hook: &Hook, stored: &Stored) {
@@ -192,8 +211,25 @@ impl Job {
             method: hook.method,
             dialect: self.dialect,
             signer: self.desk.accounts.signer(&self.account, self.dialect),
-            fields: Arc::new(fields),
+            fields: Arc::new(Answer { fields, trace: self.trace }),
         });
+    }
+}
+
+/// What is sent of an answer.
+#[derive(Debug)]
+struct Answer {
+    fields: Vec<Field>,
+    trace: Traceparent,
+}
+
+impl Fields for Answer {
+    fn fields(&self) -> Vec<Field> {
+        self.fields.clone()
+    }
+
+    fn trace(&self) -> Option<Traceparent> {
+        Some(self.trace)
     }
 }
 

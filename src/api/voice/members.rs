@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     Asker, Manner,
     bodies::{Done, MemberIds},
+    kick,
     place::Wish,
     plivo, vobiz,
 };
@@ -31,49 +32,58 @@ const LANGUAGE_BYTES_MAX: usize = 35;
 /// `POST` and `DELETE Conference/{name}/Member/{members}/…`
 pub(super) async fn serve(
     asker: &Asker<'_>,
-    name: &str,
-    segment: &str,
+    (name, segment): (&str, &str),
     wish: Wish,
+    query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Failure> {
     let who = who(segment);
     let is_all = who == Who::All;
-    let ask = ask(wish, who, asker.dialect, headers, body)?;
-    let members = match asker.desk.ask(asker.api_id, &asker.key(name)?, ask).await? {
-        Answer::Members(members) => members,
+    let ask = ask(asker, who, wish, query, headers, body)?;
+    let asked = asker.desk.ask(asker.api_id, &asker.key(name)?, ask).await?;
+    let (members, unknown) = match asked {
+        Answer::Departures(departures) => return Ok(kick::departures(&departures, asker.api_id)),
+        Answer::Members(members) => (members, None),
+        Answer::Banned { members, unknown } => (members, Some(unknown)),
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };
     Ok(match asker.manner(wish) {
         Manner::Silent => reply::empty(StatusCode::NO_CONTENT),
         Manner::Spoken { status, message, form } => {
             // `all` comes back as it went in.
-            let members = (!is_all).then_some(members.as_slice());
+            let all = members;
+            let members = (!is_all).then_some(all.as_slice());
             let member_id = MemberIds { form, members };
-            reply::json(status, &Done { message, member_id, api_id: asker.api_id })
+            let done = Done { message, member_id, api_id: asker.api_id };
+            match unknown {
+                Some(unknown) => kick::banned(status, done, &all, &unknown),
+                None => reply::json(status, &done),
+            }
         }
     })
 }
 
-/// What a conference is asked. Only Play and Speak look into the body.
+/// What a conference is asked. Only Kick, Play and Speak look into the body.
 fn ask(
-    wish: Wish,
+    asker: &Asker<'_>,
     who: Who,
-    dialect: Dialect,
+    wish: Wish,
+    query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Ask, Failure> {
     Ok(match wish {
         Wish::Deafen => Ask::Deafen { who, on: true },
         Wish::HangUp => Ask::HangUp { who },
-        Wish::Kick => Ask::Kick { who, reason: None },
+        Wish::Kick => Ask::Kick { who, kick: kick::read(asker, query, headers, body)? },
         Wish::Mute => Ask::Mute { who, on: true },
         Wish::Play => {
             let sound = body::parse::<Play>(headers, body)?.sound()?;
             Ask::Announce { who, kind: AnnouncementKind::Play, sound }
         }
         Wish::Speak => {
-            let sound = body::parse::<Speak>(headers, body)?.sound(dialect)?;
+            let sound = body::parse::<Speak>(headers, body)?.sound(asker.dialect)?;
             Ask::Announce { who, kind: AnnouncementKind::Speak, sound }
         }
         Wish::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },
@@ -93,7 +103,7 @@ fn who(segment: &str) -> Who {
 }
 
 /// Only as we write it ourselves: neither `+1` nor `01` was ever given out.
-fn member_id(text: &str) -> Option<MemberId> {
+pub(super) fn member_id(text: &str) -> Option<MemberId> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_ours = is_number && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_ours)

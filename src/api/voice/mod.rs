@@ -2,11 +2,14 @@
 //!
 //! What differs between the dialects is in `plivo.rs` and `vobiz.rs`.
 
+mod bans;
 mod bodies;
 mod calls;
 mod events;
 mod job;
+mod kick;
 mod members;
+pub(super) mod openapi;
 mod params;
 mod place;
 pub(super) mod plivo;
@@ -31,6 +34,7 @@ use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
     actor::house::AskError,
     ids::{AccountId, Dialect, RoomKey},
+    traceparent::Traceparent,
 };
 
 /// The forms of answers, where a vendor has more than one.
@@ -70,12 +74,15 @@ pub(super) async fn answer(
     let wrong_method = || Failure::WrongMethod { allow: place.allow() };
     let endpoint = place.endpoint(visit.method).ok_or_else(wrong_method)?;
 
-    let Visit { api_id, path, query, headers, body, method, .. } = visit;
+    let Visit { api_id, trace, trail, peer, path, query, headers, body, method, .. } = visit;
     let body = body::read(body).await?;
     let job = |site: &Site<'_>| Job {
         desk: desk.clone(),
         dialect: site.dialect,
         api_id,
+        trace,
+        who: trail.who().cloned(),
+        peer,
         account: account.clone(),
         method: method.clone(),
         path: path.to_owned(),
@@ -98,7 +105,7 @@ pub(super) async fn answer(
     {
         return job(site).answer_once(key).await;
     }
-    let asker = Asker { desk, dialect: site.dialect, api_id, account };
+    let asker = Asker { desk, dialect: site.dialect, api_id, trace, account };
     perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await
 }
 
@@ -111,6 +118,7 @@ async fn perform(
     body: &[u8],
 ) -> Result<Response, Failure> {
     match endpoint {
+        Endpoint::Bans { name, id } => bans::show(asker, name, id),
         Endpoint::Call { id, wish } => calls::serve(asker, id, wish, query, headers, body).await,
         Endpoint::Cancel { id } => calls::cancel(asker, id).await,
         Endpoint::Events => events::serve(asker, query, headers),
@@ -118,11 +126,12 @@ async fn perform(
         Endpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
         Endpoint::HangUpAll => rooms::hang_up_all(asker).await,
         Endpoint::HangUpRoom { name } => rooms::hang_up(asker, name).await,
+        Endpoint::LiftBans { name, id } => bans::lift(asker, name, id),
         Endpoint::List => Ok(rooms::list(asker)),
         Endpoint::ListCalls => calls::list(asker, query),
         Endpoint::MakeCall => calls::make::serve(asker, headers, body),
         Endpoint::Members { name, who, wish } => {
-            members::serve(asker, name, who, wish, headers, body).await
+            members::serve(asker, (name, who), wish, query, headers, body).await
         }
         Endpoint::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
         Endpoint::Show { name } => rooms::show(asker, name).await,
@@ -134,6 +143,7 @@ struct Asker<'a> {
     desk: &'a Desk,
     dialect: Dialect,
     api_id: Uuid,
+    trace: Traceparent,
     account: &'a AccountId,
 }
 

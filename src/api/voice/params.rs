@@ -68,6 +68,9 @@ impl Params {
         range: RangeInclusive<u32>,
     ) -> Result<Option<u32>, Failure> {
         let Some(text) = self.text(name)? else { return Ok(None) };
+        // To JSON, 5.0 is a whole number too.
+        let is_number = self.0.get(name).is_some_and(Value::is_number);
+        let text = if is_number { text.trim_end_matches(".0") } else { &text };
         let number = text.parse().ok().filter(|it| range.contains(it));
         let (min, max) = range.into_inner();
         let bad = || Failure::Bad(format!("{name}: give a whole number from {min} to {max}"));
@@ -125,5 +128,25 @@ impl Params {
     /// The names that are there.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_whole_however_it_is_written() {
+        let check = |json: &str, expected: Option<u32>| {
+            let params = Params::of_body(&HeaderMap::new(), json.as_bytes()).unwrap();
+            assert_eq!(params.number("n", 1..=600).ok().flatten(), expected, "{json}");
+        };
+        check(r#"{"n":48}"#, Some(48));
+        check(r#"{"n":48.0}"#, Some(48));
+        check(r#"{"n":"48"}"#, Some(48));
+        check(r#"{"n":48.5}"#, None);
+        check(r#"{"n":601.0}"#, None);
+        check(r#"{"n":-1}"#, None);
+        check(r#"{"n":"48.0"}"#, None);
     }
 }

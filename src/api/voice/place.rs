@@ -5,6 +5,8 @@ use axum::http::Method;
 /// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place<'a> {
+    /// `Conference/{name}/Ban/[{id}/]`
+    Bans { name: &'a str, id: Option<&'a str> },
     /// `Call/{call_uuid}/…`
     Call { id: &'a str, control: CallControl },
     /// `Call/`
@@ -50,6 +52,8 @@ pub(super) enum CallControl {
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Endpoint<'a> {
+    /// `GET Conference/{name}/Ban/[{id}/]`
+    Bans { name: &'a str, id: Option<&'a str> },
     /// See [`CallWish`].
     Call { id: &'a str, wish: CallWish },
     /// `DELETE Request/{request_uuid}/`
@@ -60,6 +64,8 @@ pub(super) enum Endpoint<'a> {
     HangUpAll,
     /// `DELETE Conference/{name}/`
     HangUpRoom { name: &'a str },
+    /// `DELETE Conference/{name}/Ban/[{id}/]`
+    LiftBans { name: &'a str, id: Option<&'a str> },
     /// `GET Conference/`
     List,
     /// `GET Call/`
@@ -124,6 +130,32 @@ pub(super) enum Wish {
     Unmute,
 }
 
+/// Every path, with what stands for names and ids in braces. What is described is read from here;
+/// that [`Place::find`] finds these and no others is tested.
+pub(super) const PATHS: [&str; 21] = [
+    "Conference/",
+    "Conference/{conference_name}/",
+    "Conference/{conference_name}/Record/",
+    "Conference/{conference_name}/Ban/",
+    "Conference/{conference_name}/Ban/{ban_id}/",
+    "Conference/{conference_name}/Member/{member_id}/",
+    "Conference/{conference_name}/Member/{member_id}/Deaf/",
+    "Conference/{conference_name}/Member/{member_id}/Kick/",
+    "Conference/{conference_name}/Member/{member_id}/Mute/",
+    "Conference/{conference_name}/Member/{member_id}/Play/",
+    "Conference/{conference_name}/Member/{member_id}/Speak/",
+    "Call/",
+    "Call/{call_uuid}/",
+    "Call/{call_uuid}/DTMF/",
+    "Call/{call_uuid}/Play/",
+    "Call/{call_uuid}/Record/",
+    "Call/{call_uuid}/Speak/",
+    "Call/{call_uuid}/Stream/",
+    "Call/{call_uuid}/Stream/{stream_id}/",
+    "Request/{request_uuid}/",
+    "Events/",
+];
+
 impl<'a> Place<'a> {
     pub(super) fn find(below: &[&'a str]) -> Option<Self> {
         Some(match *below {
@@ -135,6 +167,8 @@ impl<'a> Place<'a> {
             ["Request", id] => Self::Request { id },
             ["Conference"] => Self::Rooms,
             ["Conference", name] => Self::Room { name },
+            ["Conference", name, "Ban"] => Self::Bans { name, id: None },
+            ["Conference", name, "Ban", id] => Self::Bans { name, id: Some(id) },
             ["Conference", _, "Record"] => Self::Recording,
             ["Conference", name, "Member", who] => {
                 Self::Members { name, who, control: Control::Itself }
@@ -149,7 +183,7 @@ impl<'a> Place<'a> {
     /// The methods for which [`Self::endpoint`] has an answer.
     pub(super) fn allow(&self) -> &'static str {
         match self {
-            Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
+            Self::Bans { .. } | Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
             Self::Recording => "POST, DELETE",
             Self::Call { control, .. } => match control {
                 CallControl::Dtmf => "POST",
@@ -172,6 +206,8 @@ impl<'a> Place<'a> {
         let is_get = *method == Method::GET || *method == Method::HEAD;
         let (is_post, is_delete) = (*method == Method::POST, *method == Method::DELETE);
         let endpoint = match self {
+            Self::Bans { name, id } if is_get => Endpoint::Bans { name, id },
+            Self::Bans { name, id } if is_delete => Endpoint::LiftBans { name, id },
             Self::Rooms if is_get => Endpoint::List,
             Self::Rooms if is_delete => Endpoint::HangUpAll,
             Self::Room { name } if is_get => Endpoint::Show { name },
@@ -195,6 +231,7 @@ impl<'a> Place<'a> {
             Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
                 return None;
             }
+            Self::Bans { .. } => return None,
             Self::Call { .. } | Self::Calls | Self::Events | Self::Request { .. } => return None,
         };
         Some(endpoint)
@@ -292,6 +329,8 @@ mod tests {
             vec!["Conference"],
             vec!["Conference", "weekly"],
             vec!["Conference", "weekly", "Record"],
+            vec!["Conference", "weekly", "Ban"],
+            vec!["Conference", "weekly", "Ban", "1"],
             vec!["Conference", "weekly", "Member", "1"],
         ];
         paths.extend(members);

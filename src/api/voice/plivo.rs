@@ -44,6 +44,7 @@ pub(in crate::api) fn refused(error: &AskError) -> (StatusCode, String) {
     let status = match error {
         AskError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         AskError::Gone | AskError::Refused(Refusal::NoMember) => StatusCode::NOT_FOUND,
+        AskError::Refused(Refusal::NoElement { .. }) => StatusCode::BAD_REQUEST,
         AskError::Late => StatusCode::GATEWAY_TIMEOUT,
         AskError::Refused(Refusal::Fault) => StatusCode::INTERNAL_SERVER_ERROR,
     };

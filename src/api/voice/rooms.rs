@@ -26,7 +26,9 @@ pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Fail
             let body = bodies::Room::new(&key.name, &roster, asker.api_id);
             Ok(reply::json(StatusCode::OK, &body))
         }
-        Answer::Members(_) => unreachable!("a roster was asked for"),
+        Answer::Banned { .. } | Answer::Departures(_) | Answer::Members(_) => {
+            unreachable!("a roster was asked for")
+        }
     }
 }
 
@@ -37,7 +39,9 @@ pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, F
         // Nobody has come in yet: there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
         Err(error @ (AskError::Busy | AskError::Gone | AskError::Late)) => Err(error.into()),
-        Err(error @ AskError::Refused(Refusal::Fault)) => Err(error.into()),
+        Err(error @ AskError::Refused(Refusal::Fault | Refusal::NoElement { .. })) => {
+            Err(error.into())
+        }
     }
 }
 
@@ -72,7 +76,9 @@ async fn hang_up_rooms(house: &House, account: &AccountId, api_id: Uuid) -> Resu
         };
         match outcome {
             Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
-            Ok(Ok(Err(refusal @ Refusal::Fault))) => worst = Err(refusal.into()),
+            Ok(Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. })))) => {
+                worst = Err(refusal.into());
+            }
             Err(_) => worst = Err(AskError::Late),
         }
     }

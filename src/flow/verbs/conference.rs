@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::{Start, Vendors};
 use crate::{
     flow::{
-        Callback, Cue, Entry, Fault, FlowError, Kind, Method, RecordFormat,
+        Callback, Cue, Entry, Fault, FlowError, Guard, Kind, Method, Oddity, RecordFormat,
         attrs::{METHOD, Reading, verb},
         fault::clip,
         field::{Patterns, Said},
     },
+    group::Rank,
     ids::{ConferenceName, Dialect},
 };
 
@@ -92,6 +93,13 @@ verb! {
     tells_floor: bool = "floorEvent" [Kind::Bool] or false, like "true";
     /// The others hear the keys that this call presses.
     relays_digits: bool = "relayDTMF" [Kind::Bool] or true / false, like "true";
+    /// Only members of this group come in, as whom the engine trusts them to be; who is removed
+    /// from it is taken out. The first call in a room says which group guards it, if any, and one
+    /// that says otherwise is not let in. An extension.
+    group: Said<Arc<str>> = "group" [Kind::Text], like "6000001";
+    /// With `group`: its members of this rank or above start the room, in place of
+    /// `startConferenceOnEnter`, and the room ends when the last of them leaves. An extension.
+    moderators: Option<Rank> = "moderators" [Kind::Choice(&Rank::NAMES)], like "admin";
 
     idle {
         /// How `waitSound` is asked.
@@ -161,6 +169,7 @@ impl Conference {
                 by_call: &*rows.callback_order == "call",
             }),
             action: reading.action(rows.action, rows.method, rows.redirects),
+            guard: guard(reading, rows.group.stated, rows.moderators),
             records: rows.records,
             record_format: rows.record_format,
         };
@@ -172,6 +181,24 @@ impl Conference {
     }
 }
 
+/// What is no group has no members: to let everybody in would be the worse mistake.
+fn guard(
+    reading: &mut Reading<'_, '_>,
+    group: Option<Arc<str>>,
+    moderators: Option<Rank>,
+) -> Option<Guard> {
+    let Some(text) = group else {
+        let (name, needs) = ("moderators", "group");
+        reading.remark_on(name, Oddity::AttributeAlone { name, needs });
+        return None;
+    };
+    let group = text.trim().parse().ok().filter(|it| *it != Guard::NOBODY);
+    if group.is_none() {
+        reading.remark_on("group", Oddity::NoGroup { text: clip(&text) });
+    }
+    Some(Guard { group: group.unwrap_or(Guard::NOBODY), moderators })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -179,9 +206,10 @@ mod tests {
     use super::Conference;
     use crate::{
         flow::{
-            Action, Callback, Cue, Entry, Flow, Method, RecordFormat, Verb,
+            Action, Callback, Cue, Entry, Flow, Guard, Method, RecordFormat, Verb,
             verbs::{check, read},
         },
+        group::{GroupId, Rank},
         ids::Dialect,
     };
 
@@ -233,6 +261,7 @@ mod tests {
             digits_match: vec![],
             callback: None,
             action: None,
+            guard: None,
             records: false,
             record_format: RecordFormat::Mp3,
         };
@@ -317,6 +346,25 @@ mod tests {
             it.digits_match = ["1", "22", "*#", "A"].map(Arc::from).to_vec();
         });
         changes("digitsMatch=' , '", |_| ());
+    }
+
+    #[test]
+    fn a_group_is_read_and_what_is_none_has_no_members() {
+        let guard = |id, moderators| Some(Guard { group: GroupId(id), moderators });
+        changes("group='6000001'", |it| it.guard = guard(6_000_001, None));
+        changes("group=' 7 ' moderators='admin'", |it| it.guard = guard(7, Some(Rank::Admin)));
+        changes("group='7' moderators='owner'", |it| it.guard = guard(7, Some(Rank::Owner)));
+        for (attributes, note) in [
+            ("group=''", "group=\"\" names no group, and nobody is let in: write its number"),
+            ("group='0'", "group=\"0\" names no group, and nobody is let in: write its number"),
+            ("group='a'", "group=\"a\" names no group, and nobody is let in: write its number"),
+        ] {
+            let (entry, remarks) = parse(Dialect::Vobiz, attributes);
+            assert_eq!((entry.guard, &*remarks), (guard(0, None), &[note.to_owned()][..]));
+        }
+        remarks(Dialect::Vobiz, "moderators='admin'", &["moderators has no effect without group"]);
+        let (entry, remarks) = parse(Dialect::Vobiz, "group='7' moderators='boss'");
+        assert_eq!((entry.guard, remarks.len()), (guard(7, None), 1), "{remarks:?}");
     }
 
     #[test]

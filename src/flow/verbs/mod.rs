@@ -218,13 +218,18 @@ impl Reading<'_, '_> {
         for child in self.children() {
             check_place(self.info, child)?;
         }
+        self.survey_self();
+        Ok(())
+    }
+
+    /// The part of it that is odd at worst.
+    pub(super) fn survey_self(&mut self) {
         self.remark_unknown();
         if self.info.text == Text::None {
             for &at in &self.element.text_at {
                 self.remark(at, Oddity::StrayText { tag: self.info.tag });
             }
         }
-        Ok(())
     }
 
     fn remark_verb(&mut self) {

@@ -14,7 +14,7 @@ verb! {
     /// Plays the sound that its text names, then goes on.
     ///
     /// The text is the URL of an mp3 or wav file, `flow:FILE`, or one of the built-in sounds
-    /// `sound:hold`, `sound:ring` and `sound:beep`.
+    /// `sound:hold`, `sound:ring` and `sound:beep`. It may have variables, as `<Speak>` has.
     ///
     /// ```xml
     /// <Play loop="2">https://example.com/welcome.mp3</Play>
@@ -37,6 +37,7 @@ impl Play {
             reading.is_idle("its text is no http://, https://, flow:FILE or sound:hold|ring|beep");
             return Ok(Self { program: None });
         }
+        reading.remark_variables(&text);
         let what = What::Url(text.as_ref().into());
         Ok(Self { program: Some([Sound { what, times }].into()) })
     }

@@ -21,6 +21,9 @@ const BETWEEN: &[&str] = &["break", "p", "s"];
 verb! {
     /// Speaks its text, then goes on. Elements of SSML in it are read as their text.
     ///
+    /// `${call.from}`, `${call.to}`, `${conference.name}`, `${conference.cause}`, `${kick.reason}`
+    /// and `${digits}` stand for what is so at that moment; `$${digits}` is that text itself.
+    ///
     /// ```xml
     /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are <emphasis>early</emphasis>.</Speak>
     /// ```
@@ -50,6 +53,7 @@ impl Speak {
                 collapse(&text).into()
             }
         };
+        reading.remark_variables(&text);
         if text.is_empty() {
             reading.is_idle("it has no text");
             return Ok(Self { program: None });

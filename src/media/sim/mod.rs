@@ -18,7 +18,7 @@ pub use self::{
     dial::{BadDial, Dial, DialError, NUMBER_CHARS_MAX, PhoneError, SCRIPT_ACTS_MAX},
     phones::Phones,
     record::{Entry, Record, Sounding, State},
-    script::{Act, BadKeys, Deed, KEYS_MAX, Keys},
+    script::{Act, BadKeys, Deed, KEYS_MAX, Keys, Whole},
     shell::{KEPT_FOR, KEPT_MAX, PHONES_MAX, Sim},
     timeline::TIMELINE_MAX,
 };

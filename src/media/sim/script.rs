@@ -75,6 +75,29 @@ impl fmt::Display for Keys {
     }
 }
 
+/// A number of milliseconds. To JSON, `5.0` is as whole as `5`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Whole(pub u32);
+
+impl TryFrom<f64> for Whole {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, String> {
+        let is_good = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is in range"
+        )]
+        let whole = number as u32;
+        match is_good {
+            true => Ok(Self(whole)),
+            false => Err(format!("{number} is no whole number from 0 to {}", u32::MAX)),
+        }
+    }
+}
+
 /// These keys cannot be pressed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadKeys {
@@ -97,11 +120,11 @@ pub enum BadKeys {
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
-    after_ms: u32,
+    after_ms: Whole,
     hang_up: Option<bool>,
     hold: Option<bool>,
     press: Option<Keys>,
-    talk_ms: Option<u32>,
+    talk_ms: Option<Whole>,
 }
 
 impl TryFrom<Written> for Act {
@@ -114,13 +137,13 @@ impl TryFrom<Written> for Act {
             (Some(false), ..) => return Err("\"hang_up\" can only be true"),
             (None, Some(on), None, None) => Deed::Hold(on),
             (None, None, Some(keys), None) => Deed::Press(keys),
-            (None, None, None, Some(ms)) => Deed::Talk { ms },
+            (None, None, None, Some(Whole(ms))) => Deed::Talk { ms },
             (None, None, None, None) | (Some(_), ..) | (_, Some(_), ..) | (_, _, Some(_), _) => {
                 return Err("a script item has one of \"press\", \"talk_ms\", \"hold\" and \
                             \"hang_up\" beside \"after_ms\"");
             }
         };
-        Ok(Self { after_ms, deed })
+        Ok(Self { after_ms: after_ms.0, deed })
     }
 }
 
@@ -136,6 +159,7 @@ mod tests {
     fn a_script_item_is_read_as_it_is_written() {
         check(r#"{"after_ms":5,"press":"1#"}"#, 5, Deed::Press("1#".parse().unwrap()));
         check(r#"{"after_ms":0,"talk_ms":500}"#, 0, Deed::Talk { ms: 500 });
+        check(r#"{"after_ms":5.0,"talk_ms":4294967295.0}"#, 5, Deed::Talk { ms: u32::MAX });
         check(r#"{"after_ms":1,"hold":true}"#, 1, Deed::Hold(true));
         check(r#"{"after_ms":1,"hold":false}"#, 1, Deed::Hold(false));
         check(r#"{"after_ms":9,"hang_up":true}"#, 9, Deed::HangUp);
@@ -154,7 +178,9 @@ mod tests {
         refuse(r#"{"press":"a"}"#, "'a' is not a key");
         refuse(&format!(r#"{{"press":"{}"}}"#, "1".repeat(65)), "65 keys at once are too many");
         refuse(r#"{"pres":"1"}"#, "unknown field");
-        refuse(r#"{"after_ms":-1,"hold":true}"#, "invalid value");
+        refuse(r#"{"after_ms":-1,"hold":true}"#, "-1 is no whole number");
+        refuse(r#"{"talk_ms":0.5}"#, "0.5 is no whole number");
+        refuse(r#"{"talk_ms":4294967296}"#, "4294967296 is no whole number");
     }
 
     fn check(json: &str, after_ms: u32, deed: Deed) {

@@ -1,6 +1,7 @@
 //! An offer.
 #![no_main]
 
+#[expect(dead_code, reason = "each target has one body of the file")]
 #[path = "../media.rs"]
 mod media;
 

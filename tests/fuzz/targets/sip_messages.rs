@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+#[expect(dead_code, reason = "each target has one body of the file")]
 #[path = "../sip.rs"]
 mod sip;
 

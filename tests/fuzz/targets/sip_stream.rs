@@ -1,6 +1,7 @@
 //! SIP as it comes over TCP.
 #![no_main]
 
+#[expect(dead_code, reason = "each target has one body of the file")]
 #[path = "../sip.rs"]
 mod sip;
 

@@ -1,6 +1,10 @@
 //! Calls: made, listed, shown, transferred, played to, hung up; and what is kept of them.
 
-use super::office::check;
+use std::num::NonZeroU32;
+
+use conflow::api::{Caps, RateLimit, Settings};
+
+use super::office::{Office, Plan, check, check_in};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_made_rings_is_answered_and_runs_its_flow() {
@@ -287,6 +291,41 @@ async fn a_request_with_a_key_is_done_once() {
         DELETE P/Call/{2}/ [Idempotency-Key: a] => 204
         DELETE P/Call/{2}/ => 404 {"api_id":"*","error":"call not found"}
         "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_makes_so_many_calls_a_second_and_has_so_many_at_a_time_and_no_more() {
+    let number = |it| NonZeroU32::new(it).unwrap();
+    let rate = RateLimit { requests: number(3), period: std::time::Duration::from_secs(1) };
+    let caps = Caps { calls: Some(number(4)), rate: Some(rate) };
+    let settings = Settings { caps, ..Settings::default() };
+    let many = "the account may have 4 calls at a time (calls_max): wait until one has ended";
+    let call = |to: &str| {
+        format!(r#"POST P/Call/ {{"from":"1","to":"{to}","answer_url":"http://app.example/a"}}"#)
+    };
+    let (one, three, four) = ("sim:a", "sim:a<sim:b<sim:c", "sim:a<sim:b<sim:c<sim:d");
+    check_in(
+        Office::new(Plan { settings, ..Plan::default() }),
+        &format!(
+            r##"has /a <Response><Wait length="60"/></Response>
+            {} => 400 {{"api_id":"*","error":"to: give 3 at most (calls_per_second)"}}
+            {} => 201 {{"message":"calls fired","request_uuid":["*","*","*"],"api_id":"*"}}
+            {} => 429 [retry-after: 1] {{"api_id":"*","error":"too many requests: slow down"}}
+            wait 1000
+            {} => 201 {{"message":"call fired","request_uuid":"*","api_id":"*"}}
+            {} => 429 [retry-after: 1] {{"api_id":"*","error":"{many}"}}
+            DELETE P/Call/{{1}}/ => 204
+            wait 1000
+            {} => 201 {{"message":"call fired","request_uuid":"*","api_id":"*"}}"##,
+            call(four),
+            call(three),
+            call(one),
+            call(one),
+            call(one),
+            call(one),
+        ),
     )
     .await;
 }

@@ -5,8 +5,8 @@
 
 use std::{
     fmt::Write,
-    mem,
-    net::{IpAddr, Ipv4Addr},
+    io, mem,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +22,7 @@ use conflow::{
     accounts::Accounts,
     actor::{
         self, call,
+        doors::Doors,
         house::{self, House, Stage, Tasks},
         journal::Journal,
         reception::{self, Reception},
@@ -31,7 +32,7 @@ use conflow::{
     callback::callbacks,
     conference,
     delivery::Limits,
-    fetch::{self, Client},
+    fetch::{self, Boxed, Client, Internet, Network, Socket},
     flow::{Cause, Fetched, Flow, Method},
     ids::{AccountId, CallId, Dialect, RoomId},
     library::{Done, Fetch, Library, LocalFlow, web::Web},
@@ -59,7 +60,7 @@ pub(crate) struct Office {
     pub(crate) journal: Arc<Journal>,
     pub(crate) receiver: Receiver,
     sim: Arc<Sim>,
-    calls: Vec<CallId>,
+    pub(crate) calls: Vec<CallId>,
 }
 
 /// What an office is like.
@@ -69,12 +70,14 @@ pub(crate) struct Plan {
     pub(crate) has_phones: bool,
     /// No room ever gets a turn.
     pub(crate) is_stalled: bool,
+    /// 127.0.0.0/8 may be asked, over real sockets.
+    pub(crate) has_loopback: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let (settings, rooms) = (Settings::default(), conference::Settings::default());
-        Self { settings, rooms, has_phones: true, is_stalled: false }
+        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false }
     }
 }
 
@@ -87,7 +90,10 @@ impl Office {
         }
         let (accounts, net) = (Arc::new(accounts), Net::new());
         let receiver = Receiver::open(&net);
-        let client = Client::new(fetch::Settings::default(), Arc::new(Wire(net))).unwrap();
+        let loopback = plan.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
+        let requests =
+            fetch::Settings { allow: loopback.into_iter().collect(), ..Default::default() };
+        let client = Client::new(requests, Arc::new(Streets(Wire(net)))).unwrap();
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
         tokio::spawn(courier.run(std::future::pending()));
         let records: Arc<dyn Records> = Arc::new(Ledger::default());
@@ -97,6 +103,7 @@ impl Office {
         let links = house::Links {
             media: sim.clone(),
             library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
+            doors: Arc::new(Doors::in_memory(tokio::time::Instant::now().into_std(), UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
@@ -242,15 +249,37 @@ pub(crate) async fn check_in(mut office: Office, script: &str) {
     assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
 }
 
-/// `web` asks `http://app.example/answer`, and a spare one; `gone` has none.
+/// The net in memory; real sockets for this machine.
+struct Streets(Wire);
+
+impl Network for Streets {
+    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+        self.0.resolve(host)
+    }
+
+    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+        match address.ip().is_loopback() {
+            true => Internet.connect(address),
+            false => self.0.connect(address),
+        }
+    }
+}
+
+/// `web` asks `http://app.example/answer`, and a spare one; `gone` has none; `second` asks
+/// another.
 fn numbers() -> Numbers {
     let mut numbers = Numbers::default();
     let hook = |path: &str| Hook {
         url: format!("http://app.example/{path}").into(),
         method: Method::Post,
     };
-    for (called, fallback) in [("web", Some(hook("spare"))), ("gone", None)] {
-        let source = Source::Web(Answer { hook: hook("answer"), fallback });
+    let rows = [
+        ("web", "answer", Some(hook("spare"))),
+        ("gone", "answer", None),
+        ("second", "second", None),
+    ];
+    for (called, path, fallback) in rows {
+        let source = Source::Web(Answer { hook: hook(path), fallback });
         let hangup = Some(hook("hangup"));
         numbers.insert(called, Row { account: account(), source, hangup, dialect: None });
     }

@@ -38,7 +38,7 @@ async fn what_a_phone_cannot_do_is_refused_with_the_field_at_fault() {
         POST S/Phone/ => 400 {"api_id":"*","error":"the body: missing field `to` at line 1 column 2"}
         POST S/Phone/ {"to":""} => 400 {"api_id":"*","error":"\"to\" and \"from\" cannot be empty; leave \"from\" out to have one made up"}
         POST S/Phone/ {"to":5} => 400 {"api_id":"*","error":"to: invalid type: integer `5`, expected a string at line 1 column 7"}
-        POST S/Phone/ {"to":"weekly","form":"1"} => 400 {"api_id":"*","error":"form: unknown field `form`, expected one of `to`, `from`, `caller_name`, `script` at line 1 column 21"}
+        POST S/Phone/ {"to":"weekly","form":"1"} => 400 {"api_id":"*","error":"form: unknown field `form`, expected one of `to`, `from`, `caller_name`, `user`, `script` at line 1 column 21"}
         POST S/Phone/ {"to":"weekly","script":[{"after_ms":1,"hang_up":true},{"after_ms":1,"press":"x"}]} => 400 {"api_id":"*","error":"script[1].press: 'x' is not a key of a phone: keys are 0-9, *, #, A-D at line 1 column 81"}
         POST S/Phone/ {"to":"weekly","script":[{"after_ms":1}]} => 400 {"api_id":"*","error":"script[0]: a script item has one of \"press\", \"talk_ms\", \"hold\" and \"hang_up\" beside \"after_ms\" at line 1 column 40"}
         POST S/Phone/ {"to":"weekly","script":{}} => 400 {"api_id":"*","error":"script: invalid type: map, expected a sequence at line 1 column 24"}

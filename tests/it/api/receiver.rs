@@ -62,6 +62,7 @@ impl Receiver {
                 .fields
                 .iter()
                 .map(|(name, _)| &**name)
+                .filter(|it| !it.starts_with("trace"))
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect::<Vec<_>>()
@@ -89,6 +90,10 @@ async fn answer(
     let mut fields: Vec<_> = query.into_owned().chain(form.into_owned()).collect();
     fields.push(("method".to_owned(), method.to_string()));
     fields.push(("signed".to_owned(), is_signed(&method, &uri, &headers, &body).to_owned()));
+    let parent = headers.get("traceparent").map_or("", |it| it.to_str().unwrap());
+    fields.push(("traceparent".to_owned(), parent.to_owned()));
+    let trace = parent.split('-').nth(1).unwrap_or_default();
+    fields.push(("trace".to_owned(), trace.to_owned()));
     let path = uri.path().to_owned();
     receiver.told.lock().push(Told { path: path.clone(), fields });
     let document = receiver.documents.lock().get(&path).cloned().unwrap_or_default();

@@ -19,9 +19,9 @@ use super::{GROUP, NOW, head, removal, which, who};
 
 /// A store that fails when it is told to.
 #[derive(Default)]
-struct Frail {
+pub(super) struct Frail {
     memory: Memory,
-    fails: AtomicBool,
+    pub(super) fails: AtomicBool,
 }
 
 impl Rows for Frail {

@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -14,13 +17,13 @@ use conflow::{
     actor::group::Memberships,
     api::groups::{Hall, Settings},
     credentials::{Bearer, Credentials, Holder, md5_hex},
-    group::{Ask, Name, Permission, Person, PersonId, Rank},
+    group::{Ask, At, Name, Permission, Person, PersonId, Rank},
     ids::AccountId,
-    store::{rows::Committed, rows_memory::Memory},
+    store::rows::Committed,
 };
 use http_body_util::BodyExt;
 
-use super::{GROUP, NOW, head, which, who};
+use super::{GROUP, NOW, actor::Frail, head, which, who};
 use crate::api::office::{Office, Plan};
 
 /// Group 6000001 with its owner 1, admins 3 and 4, member 5 and beginner 6; 7 is outside, 9 may
@@ -29,6 +32,9 @@ pub(super) struct Hotel {
     pub(super) office: Office,
     /// What stands for a credential in a script.
     pub(super) words: Vec<(String, String)>,
+    pub(super) records: Arc<Frail>,
+    /// The time of day, in milliseconds.
+    pub(super) clock: Arc<AtomicU64>,
 }
 
 fn done() -> Committed {
@@ -37,9 +43,12 @@ fn done() -> Committed {
 
 impl Hotel {
     pub(super) async fn open(settings: Settings) -> Self {
-        let records = Arc::new(Memory::default());
-        let memberships = Memberships::open(records.clone(), Box::new(|| NOW)).unwrap();
-        let credentials = Credentials::open(records).unwrap();
+        let records = Arc::new(Frail::default());
+        let clock = Arc::new(AtomicU64::new(NOW.0));
+        let time = clock.clone();
+        let now = move || At(time.load(Ordering::Relaxed));
+        let memberships = Memberships::open(records.clone(), Box::new(now)).unwrap();
+        let credentials = Credentials::open(records.clone()).unwrap();
         let account: AccountId = "MA1".parse().unwrap();
         let mut words = Vec::new();
         let issue = |bearer| {
@@ -59,6 +68,8 @@ impl Hotel {
             let token = issue(Bearer::Person { id, is_admin_scope: id != 4 });
             words.push((format!("[as {id}]"), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: {id}] [Cookie: a=b; connect.sid={token}]")));
         }
+        let admin = "[X-Auth-ID: MA1] [X-Auth-Token: one]".to_owned();
+        words.push(("[admin]".to_owned(), admin));
         words.push(("KEY".to_owned(), issue(Bearer::Application)));
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
         words.push((
@@ -84,10 +95,10 @@ impl Hotel {
         let mut office = Office::new(Plan::default());
         let hall = Hall::new(Arc::new(memberships), Arc::new(credentials), settings);
         office.api = office.api.clone().with_groups(hall);
-        Self { office, words }
+        Self { office, words, records, clock }
     }
 
-    async fn send(&self, line: &str) -> (u16, String) {
+    pub(super) async fn send(&self, line: &str) -> (u16, String) {
         let response = self.answer(line).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -122,7 +133,7 @@ pub(super) const UNLIMITED: Settings = Settings {
 };
 
 /// Sends each line, and wants its status, and everything between bars in its body.
-async fn check(settings: Settings, script: &str) {
+pub(super) async fn check(settings: Settings, script: &str) {
     let hotel = Hotel::open(settings).await;
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
         let (asked, expected) = line.split_once(" => ").unwrap();

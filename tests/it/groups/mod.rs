@@ -1,7 +1,11 @@
 //! Groups: the machine, lives of it, its store, and its dialects.
 
+mod access;
 mod actor;
 mod api;
+mod doors;
+mod golden;
+mod kicks;
 mod lives;
 mod machine;
 mod sockets;

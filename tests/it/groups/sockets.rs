@@ -95,10 +95,10 @@ impl Town {
 /// The next text.
 async fn hear(socket: &mut Socket) -> Value {
     loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-            Message::Ping(_) => socket.flush().await.unwrap(),
-            other => panic!("{other:?}"),
+        let message = socket.next().await.unwrap().unwrap();
+        match message.to_text() {
+            Ok(text) if message.is_text() => return serde_json::from_str(text).unwrap(),
+            _ => assert!(message.is_ping(), "{message:?}"),
         }
     }
 }

@@ -15,13 +15,6 @@ impl Program {
     }
 }
 
-/// What `conflow account` prints.
-fn account(home: &Path, arguments: &str) -> String {
-    let (code, printed, log) = run(command(home, &format!("account {arguments}")));
-    assert_eq!(code, Some(0), "{arguments}: {log}");
-    printed.trim().to_owned()
-}
-
 #[test]
 fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
     let home = home();

@@ -5,6 +5,7 @@
 //! prints its seed; `SEED=… cargo test simulation` plays that life again, and
 //! `LIVES=…` plays more of them.
 
+mod groups;
 mod script;
 mod world;
 
@@ -20,13 +21,15 @@ use std::{
 
 use conflow::{
     actor::{
+        doors::Doors,
         house::{AskError, House, Links, Transferring},
         turns::Turns,
     },
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
     flow::{Cause, Fetched, Method, Purpose, Request},
-    ids::{CallId, Dialect, MemberId, RoomId, RoomKey},
+    group::PersonId,
+    ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
@@ -69,6 +72,11 @@ fn every_life_keeps_the_promises() {
             "branched",
             "moved",
             "spared",
+            "done",
+            "not done",
+            "unwritten",
+            "back",
+            "back in the room",
         ];
         let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
         causes.for_each(|it| assert!(tally.get(it).is_some_and(|n| 20 < *n), "{it}: {tally:?}"));
@@ -101,18 +109,20 @@ struct Life {
     asked: Vec<(Ask, Receiver<Outcome>)>,
     transferring: Vec<(CallId, Transferring)>,
     call_last: u128,
+    groups: groups::Office,
     world: Arc<Mutex<World>>,
 }
 
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     fn new(seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
+        let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
         let world = Arc::new(Mutex::new(World::default()));
         let (turns, room_last) = (Turns::default(), AtomicU64::new(0));
         let links = Links {
             media: Arc::new(Eyes(world.clone())),
             library: Arc::new(Eyes(world.clone())),
+            doors: Arc::new(Doors::in_memory(now, SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
@@ -131,14 +141,17 @@ impl Life {
         world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
-        let (now, asked) = (Instant::now(), Vec::new());
+        let asked = Vec::new();
         let transferring = Vec::new();
-        Self { rng, now, house, document, turns, asked, transferring, call_last: 0, world }
+        let groups = groups::Office::new(house.clone());
+        Self { rng, groups, now, house, document, turns, asked, transferring, call_last: 0, world }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..STEPS {
-            match self.rng.u8(0..26) {
+            match self.rng.u8(0..34) {
+                26..29 => self.groups.somebody_asks(&mut self.rng),
+                29..34 => self.step_groups(),
                 24 => self.transfer(),
                 25 => self.far_end(),
                 0..2 => self.call(),
@@ -154,10 +167,11 @@ impl Life {
         }
         self.house.close();
         for _ in 0..LAST_STEPS_MAX {
-            if self.turns.is_empty() {
+            if self.turns.is_empty() && self.groups.is_idle() {
                 return self.finish();
             }
             self.turn();
+            self.step_groups();
             // Not faster than they are read.
             match self.rng.u8(0..24) {
                 0..3 => self.over(),
@@ -170,8 +184,20 @@ impl Life {
         panic!("the house does not come to rest")
     }
 
+    fn step_groups(&mut self) {
+        let lived = self.groups.step(&mut self.rng, true);
+        self.world.lock().lived.extend(lived);
+    }
+
     fn call(&mut self) {
         self.call_last += 1;
+        // Some are nobody in particular, and some nobody whom a group knows.
+        let person = match self.rng.u8(0..12) {
+            0 => 0,
+            1 => groups::PEOPLE + 1,
+            _ => self.rng.u64(1..=groups::PEOPLE),
+        };
+        let trusted = (0 < person).then(|| Trusted::User(format!("user{person}").into()));
         let is_out = self.rng.u8(0..4) == 0;
         let direction = if is_out { Direction::Outbound } else { Direction::Inbound };
         let party = Party {
@@ -180,7 +206,7 @@ impl Life {
             caller_name: "".into(),
             direction,
             dialect: Dialect::Vobiz,
-            trusted: None,
+            trusted,
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
@@ -190,6 +216,7 @@ impl Life {
         let mut world = self.world.lock();
         let seen = world.calls.entry(id).or_default();
         seen.is_out = is_out;
+        seen.person = (1..=groups::PEOPLE).contains(&person).then_some(PersonId(person));
         seen.flow = self.document.clone().ok().filter(|_| !is_out);
         drop(world);
         match is_out {
@@ -253,7 +280,7 @@ impl Life {
         let on = self.rng.bool();
         let kind = AnnouncementKind::Play;
         let ask = match self.rng.u8(0..10) {
-            0..3 => Ask::Kick { who, reason: Some("so it goes".into()) },
+            0..3 => Ask::Kick { who, kick: script::kick(&mut self.rng) },
             3..5 => Ask::Mute { who, on },
             5 => Ask::Deafen { who, on },
             6 => Ask::Announce { who, kind, sound: What::Beep(1).into() },
@@ -322,7 +349,7 @@ impl Life {
     fn turn(&mut self) {
         if !self.turns.is_empty() {
             let n = self.rng.usize(0..self.turns.len());
-            self.turns.turn(n, self.now, self.rng.usize(1..4));
+            self.turns.turn(n, self.now, || self.rng.usize(1..4));
         }
     }
 
@@ -330,6 +357,7 @@ impl Life {
     fn look(&mut self) {
         self.turns.admit();
         let mut world = self.world.lock();
+        self.groups.answer(&mut world);
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
             Ok(outcome) => {
                 world.check_reply(ask, &outcome);

@@ -1,9 +1,10 @@
 //! What the lives are made of: flows, and the documents that they ask for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use conflow::{
-    flow::{Branch, Fetched, Flow, Missing},
+    conference::{Course, Kick},
+    flow::{Bilingual, Branch, Fetched, Flow, Missing},
     ids::Dialect,
 };
 use fastrand::Rng;
@@ -30,6 +31,22 @@ fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
         true => format!(" {name}='e{}'", rng.usize(n + 1..ELEMENTS)),
         false => String::new(),
     }
+}
+
+/// A kick, with anything that can be said of it.
+pub(super) fn kick(rng: &mut Rng) -> Kick {
+    let course = match rng.u8(0..8) {
+        0 => Course::HangUp,
+        1 => Course::Fetch(url(rng).into()),
+        2 => {
+            let document = "<Response><Speak>words</Speak><Wait length='3'/></Response>";
+            Course::Document(Box::new(Bilingual::parse(document).unwrap()))
+        }
+        3 => Course::Element(format!("e{}", rng.usize(0..ELEMENTS)).into()),
+        _ => Course::Flow,
+    };
+    let ban = (rng.u8(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..30)));
+    Kick { reason: Some("so it goes".into()), course, ban, is_dry: rng.u8(0..8) == 0 }
 }
 
 /// What a URL brings. None of them leads back, so every life has an end.
@@ -107,5 +124,10 @@ fn conference(rng: &mut Rng, n: usize) -> String {
         attributes += &branch(rng, name, n);
     }
     let (limit, room) = (rng.u8(0..100), rng.usize(0..ROOMS));
+    // Room 0 is open to all; a group guards each of the others, mostly.
+    if 0 < room && rng.u8(0..12) != 0 {
+        attributes += &format!(" group='{room}'");
+        attributes += if rng.u8(0..4) == 0 { " moderators='admin'" } else { "" };
+    }
     format!("<Conference timeLimit='{limit}'{attributes}>room-{room}</Conference>")
 }

@@ -10,6 +10,7 @@ use conflow::{
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
+    group::{GroupId, PersonId},
     ids::{CallId, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
@@ -56,12 +57,14 @@ pub(super) struct Seen {
     /// What it runs.
     pub(super) flow: Option<Arc<Flow>>,
     /// By what it has left its conference, and not gone on yet.
-    left: Option<Cause>,
+    left: Option<Exit>,
     /// It is one that we make.
     pub(super) is_out: bool,
     /// Its far end has said so.
     pub(super) picked_up: bool,
     answered: bool,
+    /// Who it is known to be.
+    pub(super) person: Option<PersonId>,
     /// Documents that it has been transferred to.
     transfers: u32,
     transfers_answered: u32,
@@ -81,13 +84,15 @@ struct RoomSeen {
     exits: usize,
     is_over: bool,
     present: BTreeSet<MemberId>,
+    group: Option<GroupId>,
 }
 
 impl World {
     pub(super) fn see(&mut self, trace: Trace) {
         match trace {
             Trace::Began { call, step, .. } => self.began(call, step),
-            Trace::Left { call, member, cause, by, .. } => {
+            Trace::Left { call, member, exit, by } => {
+                let cause = exit.cause;
                 let announced = self.members.contains_key(&member);
                 assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
                 let doomed = self.hung_up.contains(&call);
@@ -97,9 +102,9 @@ impl World {
                 assert!(!(announced && cause == Cause::Full), "{call} never was in");
                 let may_be_new = [Cause::Full, Cause::Fault].contains(&cause);
                 assert!(announced || may_be_new, "{call} is told of before it leaves");
-                let goes_on = Exit::from(cause).then == Then::Onward;
+                let goes_on = exit.then != Then::HangUp;
                 (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
-                seen.left = Some(cause);
+                seen.left = Some(exit);
                 self.lived.insert(cause.text());
                 // What asks here are nobody's, but who takes others along is always known.
                 let is_taken = [Cause::Alone, Cause::Ended].contains(&cause);
@@ -127,9 +132,10 @@ impl World {
             Trace::Notice { notice, .. } => self.hear(notice),
             Trace::Refused { call, cause } => {
                 assert!(cause != Cause::Fault, "{call} has met a dead room");
+                self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == Then::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
-                (seen.owed, seen.left) = (goes_on, Some(cause));
+                (seen.owed, seen.left) = (goes_on, Some(cause.into()));
             }
             Trace::PassedOn { .. } => drop(self.lived.insert("passed on")),
         }
@@ -158,7 +164,10 @@ impl World {
         assert_eq!(sequence, room.sequence, "the sequence has no holes");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
-            RoomNews::Entered { who: Being { member, call, .. }, is_first } => {
+            RoomNews::Entered { who: Being { member, call, entry, .. }, is_first } => {
+                if is_first && room.exits == 0 {
+                    room.group = entry.guard.map(|it| it.group);
+                }
                 assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
                 assert_eq!(is_first, room.present.is_empty());
                 room.present.insert(member);
@@ -170,7 +179,9 @@ impl World {
                 room.exits += 1;
                 self.calls.get_mut(&call).unwrap().exits = true;
                 self.exits.insert(member);
-                assert_eq!(exit.reason.is_some(), exit.cause == Cause::Kicked);
+                let may_say_why = [Cause::Kicked, Cause::GroupKicked].contains(&exit.cause);
+                assert!(exit.reason.is_some() == may_say_why || exit.cause == Cause::GroupKicked);
+                assert!(exit.cause != Cause::GroupKicked || room.group.is_some());
                 assert!(!is_last || room.present.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: Being { member, .. }, .. } => {
@@ -248,6 +259,23 @@ impl World {
         self.playing.push((call, number));
     }
 
+    /// Whether somebody has a call in a room that a group guards.
+    pub(super) fn is_in(&self, group: GroupId, person: PersonId) -> bool {
+        self.guarded().any(|it| it == (group, person))
+    }
+
+    /// Who is in the rooms that groups guard. Nobody is who is not known.
+    pub(super) fn guarded(&self) -> impl Iterator<Item = (GroupId, PersonId)> {
+        let of_room = move |(room, group): (&RoomSeen, GroupId)| {
+            let calls: Vec<_> = room.present.iter().map(|it| self.members[it].1).collect();
+            calls.into_iter().map(move |it| {
+                let person = self.calls[&it].person;
+                (group, person.expect("a stranger has been let in"))
+            })
+        };
+        self.rooms.values().filter_map(|it| Some((it, it.group?))).flat_map(of_room)
+    }
+
     fn are_in(&self, room: RoomId, calls: &[CallId]) {
         for call in calls {
             assert_eq!(self.inside.get(call), Some(&room), "{call} is in the room");
@@ -262,9 +290,7 @@ impl World {
             assert!(!seen.ended, "{call} reads after its end");
             let (number, purpose) = (*number, fetch.request.purpose);
             (seen.owed, seen.reads) = (false, Some(Reads { number, purpose, came: None }));
-            if purpose != Purpose::Transfer {
-                seen.check_may_ask();
-            }
+            seen.check_may_ask(purpose);
             seen.left = None;
             assert!(!self.inside.contains_key(call), "{call} reads, and is in a room");
             seen.transfers += u32::from(fetch.request.purpose == Purpose::Transfer);
@@ -290,7 +316,13 @@ impl World {
     /// What an answer says has happened, to everyone, and its consequences too.
     pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
         let members = match outcome {
-            Ok(Answer::Members(members)) => members,
+            Ok(Answer::Members(members) | Answer::Banned { members, .. }) => members,
+            Ok(Answer::Departures(departures)) => {
+                let room = self.members[&departures[0].member].0;
+                let present = &self.rooms[&room].present;
+                assert!(departures.iter().all(|it| present.contains(&it.member)), "a dry run");
+                return;
+            }
             Ok(Answer::Roster(roster)) => {
                 let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
                 let room = self.members[listed.first().unwrap()].0;
@@ -315,6 +347,8 @@ impl World {
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
             // Looked at with those of calls on their own.
             Ask::Transfer { .. } => (),
+            // The rooms answer the groups' writer.
+            Ask::Expel(_) => unreachable!("nobody asks for it here"),
         }
         if let Ask::Kick { who: Who::These(ids), .. } = ask {
             let mut order = ids.iter();
@@ -376,17 +410,42 @@ impl Seen {
                 self.flow = Some(flow);
                 return 0;
             }
+            if purpose == Purpose::Kick {
+                return self.begun;
+            }
             assert!([Purpose::Action, Purpose::Redirect].contains(&purpose), "{purpose:?}");
             return self.branch(Branch::Error).expect("without onError, it ends");
         }
-        let branch = self.left.take().and_then(Branch::of);
-        branch.and_then(|it| self.branch(it)).unwrap_or(self.begun)
+        let Some(exit) = self.left.take() else { return self.begun };
+        match exit.then {
+            Then::Document(flow) => {
+                self.flow = Some(flow);
+                0
+            }
+            Then::Element(step) => {
+                assert!(self.begun <= step, "forwards only");
+                step
+            }
+            Then::Fetch(_) | Then::HangUp => panic!("{:?} is no way on", exit.then),
+            Then::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
+        }
     }
 
-    /// A branch comes before an action's answer.
-    fn check_may_ask(&self) {
-        let branch = self.left.and_then(Branch::of);
-        assert_eq!(branch.and_then(|it| self.branch(it)), None, "a branch comes first");
+    /// What the kick says, and a branch, come before an action's answer.
+    fn check_may_ask(&self, purpose: Purpose) {
+        let Some(exit) = &self.left else { return };
+        match purpose {
+            Purpose::Kick => assert!(matches!(exit.then, Then::Fetch(_)), "{:?}", exit.then),
+            Purpose::Action => {
+                assert_eq!(exit.then, Then::Onward);
+                assert_eq!(self.branch_by(exit.cause), None, "a branch comes first");
+            }
+            Purpose::Answer | Purpose::Redirect | Purpose::Sound | Purpose::Transfer => (),
+        }
+    }
+
+    fn branch_by(&self, cause: Cause) -> Option<u32> {
+        self.branch(Branch::of(cause)?)
     }
 
     fn branch(&self, branch: Branch) -> Option<u32> {

@@ -145,11 +145,7 @@ fn a_caller_that_does_not_refresh_is_hung_up_on() {
 
 #[test]
 fn changes_from_both_sides_at_once_are_put_off() {
-    let (mut bench, mut phone) = (Bench::new(), phone());
-    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
-    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
-    let invite = phone.request("INVITE", &headers, OFFER);
-    bench.up_by(&mut phone, &invite);
+    let (mut bench, mut phone, headers) = timed();
     assert_eq!(bench.wait(Duration::from_secs(60)), ["INVITE"]);
     let ours = bench.last().to_owned();
     assert_eq!(bench.receive(&phone.request("INVITE", &headers, OFFER)), ["491"]);
@@ -160,11 +156,7 @@ fn changes_from_both_sides_at_once_are_put_off() {
 
 #[test]
 fn a_200_to_our_re_invite_that_comes_again_is_acknowledged_again() {
-    let (mut bench, mut phone) = (Bench::new(), phone());
-    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
-    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
-    let invite = phone.request("INVITE", &headers, OFFER);
-    bench.up_by(&mut phone, &invite);
+    let (mut bench, ..) = timed();
     bench.wait(Duration::from_secs(60));
     let ok = reply_to(bench.last(), 200, "", "");
     assert_eq!(bench.receive(&ok), ["ACK"]);
@@ -175,11 +167,7 @@ fn a_200_to_our_re_invite_that_comes_again_is_acknowledged_again() {
 
 #[test]
 fn an_answer_to_our_re_invite_may_move_the_sound() {
-    let (mut bench, mut phone) = (Bench::new(), phone());
-    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
-    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
-    let invite = phone.request("INVITE", &headers, OFFER);
-    bench.up_by(&mut phone, &invite);
+    let (mut bench, ..) = timed();
     bench.wait(Duration::from_secs(60));
     let moved = OFFER.replace("40000", "41000");
     let ok = reply_to(bench.last(), 200, SDP, &moved);
@@ -219,4 +207,14 @@ fn a_request_that_comes_out_of_order_changes_nothing() {
     phone.request("OPTIONS", "", "");
     assert_eq!(bench.receive(&phone.request("INFO", info, "2")), ["200", "Digit('2')"]);
     assert_eq!(bench.receive(&old), ["500"]);
+}
+
+/// A call that is up, whose session we refresh every minute; and the headers that asked for it.
+fn timed() -> (Bench, Phone, String) {
+    let (mut bench, mut phone) = (Bench::new(), phone());
+    let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";
+    let headers = format!("{}{SDP}{timer}", phone.contact.clone());
+    let invite = phone.request("INVITE", &headers, OFFER);
+    bench.up_by(&mut phone, &invite);
+    (bench, phone, headers)
 }

@@ -22,7 +22,7 @@ const WRONG: Fault = Fault(400, "AUTH_ERR_02");
 const CRASH: Fault = Fault(500, "ERROR");
 
 /// Whose session a request is in.
-pub(super) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+pub(in crate::api::groups) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
     hall.bearer(request, token(request)?).ok()
 }
 
@@ -38,11 +38,10 @@ pub(super) async fn sign_in(
     request: &Request<'_>,
     body: &Value,
 ) -> Result<(Data, Option<HeaderValue>), Fault> {
-    let text = |name: &str| match &body[name] {
-        Value::String(text) => Some(text.trim().to_owned()),
+    let text = |name: &str| {
         // The documents have the code as a number.
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        let number = body[name].as_u64().map(|it| it.to_string());
+        body[name].as_str().map(|it| it.trim().to_owned()).or(number)
     };
     let email = text("email").map(|it| Name::email(&it));
     let mobile = text("mobile").map(|it| Name::Mobile(it.into()));

@@ -2,7 +2,7 @@
 //!
 //! Every answer has `ok`, `code` and `msg`, and its status is its code.
 
-mod auth;
+pub(super) mod auth;
 pub(super) mod signals;
 mod socket;
 pub(super) mod sockets;
@@ -50,6 +50,11 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
 
 pub(super) fn crash() -> Response {
     refuse(&Fault(500, "ERROR"))
+}
+
+/// Too much at once, whoever asks.
+pub(super) fn throttle() -> Response {
+    refuse(&BUSY)
 }
 
 fn refuse(Fault(code, msg): &Fault) -> Response {
@@ -186,7 +191,11 @@ impl Desk<'_> {
         let (hall, actor) = (self.hall, self.caller.person);
         let asked = hall.ask(&self.caller.account, Ask::ShowOf(actor)).await;
         if let crate::group::Done::Groups(groups) = asked.map_err(|it| self.told(&it))? {
-            let is_his = |it: &&Picture| it.group.members[&actor].rank == Rank::Owner;
+            // Other dialects' groups hold more people, and are not counted.
+            let is_his = |it: &&Picture| {
+                let is_owner = it.group.members[&actor].rank == Rank::Owner;
+                is_owner && it.group.head.members_max == MEMBERS_MAX
+            };
             if OWN_MAX <= groups.iter().filter(is_his).count() {
                 return Err(Fault(400, "GRPS_OWN_MAX"));
             }

@@ -90,3 +90,70 @@ fn words(picture: &Picture, from: PersonId, kind: &str, user: Option<Value>) -> 
 fn key(GroupId(group): GroupId, sequence: u64) -> String {
     format!("{group:016x}{sequence:016x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{
+        Ask, At, Done, Door, Head, Which, Who,
+        rule::{LastOwner, Rule},
+        state::Groups,
+    };
+
+    /// Of 1, the owner, and the members 2 to 4, one is removed; who hears what?
+    fn heard(is_server: bool, actor: Option<u64>, target: u64, rule: Rule) -> String {
+        let mut groups = Groups::default();
+        let mut ask = |ask| groups.handle(At(0), ask, &mut Vec::new()).unwrap();
+        let id = GroupId(9);
+        for n in 1..=4 {
+            ask(Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))));
+        }
+        ask(Ask::Create(Head {
+            id,
+            name: "weekly".into(),
+            external_id: None,
+            created: At(0),
+            modified: At(0),
+            creator: Some(PersonId(1)),
+            revision: 0,
+            is_closed: false,
+            is_ownerless: false,
+            door: Door::Reviewed,
+            link: "".into(),
+            members_max: 10,
+        }));
+        for n in 2..=4 {
+            let (group, target, rank) = (Which::Id(id), Who::Id(PersonId(n)), Rank::Member);
+            ask(Ask::Add { group, actor: None, target, rank });
+        }
+        let actor = actor.map(PersonId);
+        let (group, target, reason) = (Which::Id(id), Who::Id(PersonId(target)), "".into());
+        let Done::Removed(removed) = ask(Ask::Remove { group, actor, target, rule, reason }) else {
+            panic!("nobody was removed");
+        };
+        let before: Vec<_> = (1..=4).map(PersonId).collect();
+        let told = of_removal(is_server, actor, &removed, &before);
+        let short = told.iter().map(|Signal { to, text }| {
+            let words: Value = serde_json::from_str(text).unwrap();
+            let (kind, from) = (words["type"].as_str().unwrap(), words["from"].as_str().unwrap());
+            format!("{to}:{}<{from}", kind.trim_start_matches("member"))
+        });
+        short.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn who_hears_what_of_a_removal_and_in_which_order() {
+        let leaving = Rule { is_self_leave: true, ..Rule::KIRIMIN };
+        let closing = Rule { last_owner: LastOwner::Closes, ..leaving };
+        let check = |is_server, actor, target, rule, expected: &str| {
+            assert_eq!(heard(is_server, actor, target, rule), expected);
+        };
+        check(false, Some(1), 3, Rule::KIRIMIN, "1:leave<3 2:leave<3 4:leave<3 3:kick<1");
+        check(true, Some(1), 3, Rule::KIRIMIN, "3:kick<1 2:leave<3 4:leave<3");
+        // A till has no number: it is the owner who answers for it.
+        check(false, None, 3, Rule::CAPILLARY, "1:leave<3 2:leave<3 4:leave<3 3:kick<1");
+        let by_himself = Rule { rank_min: Rank::Beginner, ..leaving };
+        check(false, Some(3), 3, by_himself, "1:leave<3 2:leave<3 4:leave<3");
+        check(false, Some(1), 1, closing, "2:kick<1 3:kick<1 4:kick<1");
+    }
+}

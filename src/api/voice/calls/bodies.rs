@@ -1,10 +1,12 @@
 //! What is answered about calls: key by key as in contract 5.1, and as Plivo's pages have it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     actor::journal::Live,
+    api::openapi::{Schemas, one_or_many},
     call::{CallStatus, Direction},
     ids::{AccountId, CallId, Dialect},
     media::legs::LegSummary,
@@ -15,17 +17,30 @@ use crate::{
 /// Calls cost nothing here.
 const NO_MONEY: &str = "0.00000";
 
+/// The schemas of these bodies.
+pub(in crate::api::voice) fn schemas(schemas: &mut Schemas) {
+    schemas.put::<CallRecord>();
+    schemas.put::<Done>();
+    schemas.put::<Fired>();
+    schemas.put::<Ids>();
+    schemas.put::<LiveCall<'_>>();
+    schemas.put::<Records>();
+    schemas.put::<Transferred>();
+}
+
 /// Something was done.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallDone)]
 pub(super) struct Done {
     pub(super) message: &'static str,
     pub(super) api_id: Uuid,
 }
 
 /// Calls were made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Fired {
     pub(super) message: &'static str,
+    #[schema(schema_with = one_or_many)]
     pub(super) request_uuid: RequestIds,
     pub(super) api_id: Uuid,
 }
@@ -39,11 +54,13 @@ pub(super) enum RequestIds {
 }
 
 /// A call runs another document.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Transferred {
     message: &'static str,
+    #[schema(value_type = Option<Uuid>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     call_uuid: Option<CallId>,
+    #[schema(value_type = Option<Vec<Uuid>>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     call_uuids: Option<[CallId; 1]>,
     api_id: Uuid,
@@ -58,21 +75,25 @@ impl Transferred {
 }
 
 /// Calls that are up.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallIds)]
 pub(super) struct Ids {
     pub(super) api_id: Uuid,
+    #[schema(value_type = Vec<Uuid>)]
     pub(super) calls: Vec<CallId>,
 }
 
 /// A call that is up.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LiveCall<'a> {
     api_id: Uuid,
     call_status: &'static str,
+    #[schema(value_type = Uuid)]
     call_uuid: CallId,
     caller_name: &'a str,
     direction: &'static str,
     from: &'a str,
+    #[schema(value_type = Option<Uuid>, required = true)]
     request_uuid: Option<CallId>,
     session_start: String,
     to: &'a str,
@@ -96,7 +117,7 @@ impl<'a> LiveCall<'a> {
 }
 
 /// Calls that are over.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Records {
     pub(super) api_id: Uuid,
     pub(super) meta: Meta,
@@ -104,19 +125,23 @@ pub(super) struct Records {
 }
 
 /// Where in the list (contract 1).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Meta {
     pub(super) limit: usize,
+    #[schema(required = true)]
     pub(super) next: Option<String>,
     pub(super) offset: usize,
+    #[schema(required = true)]
     pub(super) previous: Option<String>,
     pub(super) total_count: usize,
 }
 
 /// A call that is over.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CallRecord {
+    #[schema(required = true)]
     answer_time: Option<String>,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_id: Option<Uuid>,
     bill_duration: u64,
@@ -124,7 +149,9 @@ pub(super) struct CallRecord {
     call_direction: &'static str,
     call_duration: u64,
     call_state: &'static str,
+    #[schema(value_type = Uuid)]
     call_uuid: CallId,
+    #[schema(required = true)]
     conference_uuid: Option<String>,
     end_time: String,
     from_number: String,
@@ -132,6 +159,7 @@ pub(super) struct CallRecord {
     hangup_cause_name: &'static str,
     hangup_source: &'static str,
     initiation_time: String,
+    #[schema(value_type = Option<Uuid>, required = true)]
     parent_call_uuid: Option<CallId>,
     resource_uri: String,
     /// Ours, and of calls with sound only.
@@ -177,7 +205,7 @@ impl CallRecord {
 }
 
 /// How a call sounded.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Sound {
     packets_sent: u64,
     packets_received: u64,

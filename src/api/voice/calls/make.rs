@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -27,25 +28,25 @@ use crate::{
 const DESTINATIONS_MAX: usize = 1_000;
 
 /// Contract 5.2.
-const NAME_CHARS_MAX: usize = 50;
+pub(in crate::api::voice) const NAME_CHARS_MAX: usize = 50;
 
 /// No number or SIP URI that is meant is longer.
 const ADDRESS_CHARS_MAX: usize = 256;
 
 /// Contract 5.2: seconds.
-const RING_TIMEOUT: u32 = 120;
+pub(in crate::api::voice) const RING_TIMEOUT: u32 = 120;
 
 /// Nobody lets it ring for longer.
-const RING_TIMEOUT_MAX: u32 = 600;
+pub(in crate::api::voice) const RING_TIMEOUT_MAX: u32 = 600;
 
 /// Contract 5.2: a call lasts a day at most.
-const TIME_LIMIT_MAX: u32 = 86_400;
+pub(in crate::api::voice) const TIME_LIMIT_MAX: u32 = 86_400;
 
 /// Headers that a far end may still want to read.
 const HEADERS_MAX: usize = 32;
 
 /// Contract 5.2.
-const KNOWN: [&str; 20] = [
+pub(in crate::api::voice) const KNOWN: [&str; 21] = [
     "from",
     "to",
     "answer_url",
@@ -65,13 +66,14 @@ const KNOWN: [&str; 20] = [
     "ring_timeout",
     "parent_call_uuid",
     "error_if_parent_not_found",
+    "user",
     MACHINE_DETECTION,
 ];
 
 const MACHINE_DETECTION: &str = "machine_detection";
 
 /// Contract 5.2: milliseconds and words. They are checked, and have no effect yet.
-const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusive<u32>); 7] = [
+pub(in crate::api::voice) const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusive<u32>); 7] = [
     ("machine_detection_time", 2_000..=10_000),
     ("machine_detection_maximum_speech_length", 1_000..=6_000),
     ("machine_detection_initial_silence", 2_000..=10_000),
@@ -97,6 +99,8 @@ pub(in crate::api::voice) fn serve(
 
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
+    let (now, desk) = (Instant::now().into_std(), asker.desk);
+    let _admitted = desk.calling.admit(now, &desk.journal, asker.account, calls.len())?;
     let mut ids = Vec::with_capacity(calls.len());
     for (party, out) in calls {
         let call = CallId(Uuid::new_v4());
@@ -152,6 +156,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
     }
     let session = Session {
         began_at: reception::wall(),
+        trace: Some(asker.trace),
         headers: sip_headers(params)?,
         ring: params.hook("ring")?,
         hangup: params.hook("hangup")?,

@@ -13,7 +13,10 @@ use axum::{
 use tokio::time::{sleep, timeout};
 
 use self::bodies::{Done, Transferred};
-pub(super) use self::records::{list, show};
+pub(super) use self::{
+    bodies::schemas,
+    records::{list, show},
+};
 use super::{Asker, members, params::Params, place::CallWish, remarks::Remarks};
 use crate::{
     actor::{
@@ -32,16 +35,16 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// URLs in one request: more are better one after the other.
-const SOUNDS_MAX: usize = 100;
+pub(super) const SOUNDS_MAX: usize = 100;
 
 /// A list that is played over and over is written out so often; nobody listens longer.
 const ROUNDS: usize = 1_000;
 
 /// Seconds of a Play: no call lasts longer.
-const LENGTH_MAX: u32 = 86_400;
+pub(super) const LENGTH_MAX: u32 = 86_400;
 
 /// As in `<DTMF>`: more is no dialling.
-const DIGITS_MAX: usize = 256;
+pub(super) const DIGITS_MAX: usize = 256;
 
 /// `GET`, `POST` and `DELETE Call/{call_uuid}/…`
 pub(super) async fn serve(
@@ -144,7 +147,9 @@ async fn move_over(house: &House, call: CallId, request: &Request) -> Result<(),
             Transferring::OnItsWay => (),
             Transferring::Room(answer) => match answer.await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(refusal @ Refusal::Fault)) => return Err(refusal.into()),
+                Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. }))) => {
+                    return Err(refusal.into());
+                }
                 // It has left that room.
                 Ok(Err(Refusal::NoMember)) | Err(_) => (),
             },

@@ -70,7 +70,7 @@ fn list_live(asker: &Asker<'_>, params: &Params, is_wanted: IsWanted) -> Result<
 }
 
 fn list_over(asker: &Asker<'_>, params: &Params) -> Result<Response, Failure> {
-    let Asker { desk, dialect, api_id, account } = asker;
+    let Asker { desk, dialect, api_id, account, .. } = asker;
     let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
     let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
     let page = desk.journal.records().list(account, &filter(params)?, offset, limit);

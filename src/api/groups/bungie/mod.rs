@@ -1,5 +1,10 @@
 //! Bungie GroupV2 (contract 1): `/Platform/GroupV2/…`, an API key and a bearer token.
 
+mod oauth;
+mod show;
+
+use std::time::Duration;
+
 use axum::{
     http::{Method, StatusCode},
     response::Response,
@@ -7,14 +12,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AskError, Caller, Hall, Request, header, time::iso};
+use super::{AskError, Caller, Hall, Request, header, limit::Limit};
 use crate::{
     api::reply,
-    credentials::{Bearer, Holder},
-    group::{
-        Ask, At, Door, Group, GroupId, Member, Name, Person, PersonId, Picture, Rank, Refusal,
-        Which, Who, rule::Rule,
-    },
+    credentials::{BadToken, Bearer, Holder},
+    group::{Ask, At, Name, PersonId, Rank, Refusal, Which, Who, rule::Rule},
 };
 
 /// What the service says instead: its status where it is polite, its code and that one's name.
@@ -26,6 +28,8 @@ const PLATFORM: Fault =
 const NO_KEY: Fault = Fault(401, 2102, "ApiKeyMissingFromRequest", "The API key is missing.");
 const BAD_KEY: Fault =
     Fault(401, 2101, "ApiInvalidOrExpiredKey", "The given Platform API Key is invalid.");
+const EXPIRED: Fault =
+    Fault(401, 2115, "OAuthAccessTokenExpired", "The access token has expired: refresh it.");
 const SIGN_IN: Fault = Fault(401, 99, "WebAuthRequired", "Please sign-in to continue.");
 const SCOPE: Fault = Fault(
     403,
@@ -44,10 +48,22 @@ const NO_MEMBER: Fault = Fault(404, 611, "GroupMembershipNotFound", "There is no
 const PLATFORMS: [i32; 10] = [1, 2, 3, 4, 5, 6, 10, 20, 254, 0];
 /// Of the platform that all people are on: their own numbers.
 const BUNGIE_NEXT: i32 = 254;
+/// Requests of one API key (contract 1.5 has the codes, and no figures: these are what clients of
+/// the real service count on, 25 a second).
+const LIMIT: Limit = Limit { requests: 250, window: Duration::from_secs(10) };
 /// A page of members.
 const PAGE: usize = 50;
 
 pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
+    let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
+    if let ["App", "OAuth", last] = *path
+        && last.eq_ignore_ascii_case("token")
+    {
+        return oauth::answer(hall, request).await;
+    }
+    if let Err(wait) = count(hall, request) {
+        return throttle(wait);
+    }
     match serve(hall, request).await {
         Ok(value) => reply::json(
             StatusCode::OK,
@@ -80,6 +96,31 @@ fn refuse(hall: &Hall, Fault(status, code, name, message): &Fault) -> Response {
     )
 }
 
+/// Too much at once, whoever asks.
+pub(super) fn throttle(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    reply::json(
+        StatusCode::TOO_MANY_REQUESTS,
+        &json!({
+            "ErrorCode": 37, "ThrottleSeconds": seconds,
+            "ErrorStatus": "ThrottleLimitExceededSeconds",
+            "Message": "Too many requests: slow down.", "MessageData": {},
+        }),
+    )
+}
+
+fn count(hall: &Hall, request: &Request<'_>) -> Result<(), Duration> {
+    let Some(key) = header(request, "x-api-key").filter(|_| !hall.settings.is_unlimited) else {
+        return Ok(());
+    };
+    // Of the real keys; guesses are counted by address.
+    if hall.credentials.holder(hall.memberships.now(), key).is_err() {
+        return Ok(());
+    }
+    let left = hall.windows.take(request.now, format!("bungie {key}"), LIMIT);
+    left.requests.map(drop).ok_or(left.wait)
+}
+
 async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
     let ["GroupV2", id, below @ ..] = &*path else { return Err(NO_ROUTE) };
@@ -103,9 +144,12 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
 
     if method == Method::GET && *below != ["Banned"] {
         let picture = hall.picture(&account, Ask::Show(group)).await.map_err(|it| told(&it))?;
-        return show(&picture, below, request);
+        return show::show(&picture, below, request);
     }
-    let caller = sign_in(hall, request).filter(|it| it.account == account).ok_or(SIGN_IN)?;
+    let caller = sign_in(hall, request)?;
+    if caller.account != account {
+        return Err(SIGN_IN);
+    }
     if let ["Members", "Apply", _] = below {
         let ask = Ask::Apply { group, actor: caller.person };
         hall.ask(&account, ask).await.map_err(|it| told(&it))?;
@@ -117,10 +161,19 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     }
 }
 
-fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
-    let (scheme, token) = header(request, "authorization")?.split_once(' ')?;
-    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-    is_bearer.then(|| hall.bearer(request, token.trim()).ok()).flatten()
+/// Who asks, if he shows a good token.
+pub(super) fn caller(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+    sign_in(hall, request).ok()
+}
+
+fn sign_in(hall: &Hall, request: &Request<'_>) -> Result<Caller, Fault> {
+    let sent = header(request, "authorization").and_then(|it| it.split_once(' '));
+    let (_, token) =
+        sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(SIGN_IN)?;
+    hall.bearer(request, token.trim()).map_err(|error| match error {
+        BadToken::Unknown => SIGN_IN,
+        BadToken::Expired => EXPIRED,
+    })
 }
 
 async fn administer(
@@ -140,13 +193,13 @@ async fn administer(
             if own < Some(Rank::Admin) {
                 return Err(told(&Refusal::RankTooLow.into()));
             }
-            Ok(banned(hall, account, &picture.group).await)
+            Ok(show::banned(hall, account, &picture.group).await)
         }
         ["Members", platform, id, "Kick"] => {
             let (rule, reason) = (Rule::BUNGIE, "".into());
             let target = member(platform, id)?;
             let picture = remove(Ask::Remove { group, actor, target, rule, reason }).await?;
-            Ok(kicked(hall, &picture))
+            Ok(show::kicked(hall, &picture))
         }
         ["Members", platform, id, "Ban"] => {
             let target = member(platform, id)?;
@@ -279,151 +332,6 @@ fn told(error: &AskError) -> Fault {
         Refusal::Full => Fault(409, 696, "ClanInvalidOperation", "The group is full."),
         Refusal::NameTaken => Fault(409, 696, "ClanInvalidOperation", "The name is taken."),
     }
-}
-
-fn kicked(hall: &Hall, picture: &Picture) -> Value {
-    let group = group(picture);
-    let mut result = json!({ "group": group, "groupDeleted": picture.group.head.is_closed });
-    if hall.settings.is_bungie_superset {
-        result["detail"] = result["group"].clone();
-        result["founder"] = founder(picture);
-    }
-    result
-}
-
-fn show(picture: &Picture, below: &[&str], request: &Request<'_>) -> Result<Value, Fault> {
-    let number = |name| request.query.get(name).map_or(Ok(0), |it| it.parse::<usize>());
-    let (page, kind) = (number("currentpage").map_err(|_| PARSE)?, number("memberType"));
-    let name = request.query.get("nameSearch").map(|it| it.to_lowercase()).unwrap_or_default();
-    let rank_min = match below {
-        ["AdminsAndFounder"] => Rank::Admin,
-        _ => Rank::Beginner,
-    };
-    if below.is_empty() {
-        return Ok(json!({
-            "detail": group(picture), "founder": founder(picture), "alliedIds": [],
-            "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
-            "currentUserMembershipsInactiveForDestiny": false,
-            "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
-        }));
-    }
-    let kind = kind.map_err(|_| PARSE)?;
-    let is_meant = |(id, it): &(&PersonId, &Member)| {
-        let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
-        rank_min <= it.rank
-            && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
-            && picture.people.get(id).is_some_and(is_named)
-    };
-    let found: Vec<_> = picture.group.members.iter().filter(is_meant).collect();
-    let page = page.max(1);
-    let start = (page - 1).saturating_mul(PAGE).min(found.len());
-    let end = (start + PAGE).min(found.len());
-    let shown = found[start..end].iter();
-    Ok(json!({
-        "results": shown.map(|(id, it)| card(picture, **id, it)).collect::<Vec<_>>(),
-        "totalResults": found.len(), "hasMore": end < found.len(),
-        "query": { "itemsPerPage": PAGE, "currentPage": page }, "useTotalResults": true,
-    }))
-}
-
-async fn banned(hall: &Hall, account: &crate::ids::AccountId, group: &Group) -> Value {
-    let mut results = Vec::new();
-    for (id, ban) in &group.bans {
-        let Ok(person) = hall.person(account, Who::Id(*id)).await else { continue };
-        let by = ban.by.map(|it| it.to_string());
-        results.push(json!({
-            "groupId": group.head.id.to_string(), "lastModifiedBy": by, "createdBy": by,
-            "dateBanned": iso(ban.from), "dateExpires": ban.until.map(iso),
-            "comment": ban.reason, "bungieNetUserInfo": next_card(&person),
-            "destinyUserInfo": user_card(&person),
-        }));
-    }
-    let query = json!({ "itemsPerPage": PAGE, "currentPage": 1 });
-    json!({
-        "totalResults": results.len(), "results": results, "hasMore": false, "query": query,
-        "useTotalResults": true,
-    })
-}
-
-fn founder(picture: &Picture) -> Value {
-    let is_owner = |(_, it): &(&PersonId, &Member)| it.rank == Rank::Owner;
-    let founder = picture.group.members.iter().find(is_owner);
-    founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
-}
-
-/// `GroupMember`.
-fn card(picture: &Picture, id: PersonId, member: &Member) -> Value {
-    let person = &picture.people[&id];
-    json!({
-        "memberType": number_of(member.rank), "isOnline": false,
-        "lastOnlineStatusChange": (member.joined.0 / 1_000).to_string(),
-        "groupId": picture.group.head.id.to_string(), "joinDate": iso(member.joined),
-        "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
-    })
-}
-
-/// On the platform that is his first one, else on Bungie's own.
-fn user_card(person: &Person) -> Value {
-    let platform = person.names.iter().find_map(|name| match name {
-        Name::Membership { platform, id } => Some((*platform, id.to_string())),
-        Name::Username(_)
-        | Name::Mobile(_)
-        | Name::Email(_)
-        | Name::ExternalId(_)
-        | Name::CardNumber(_)
-        | Name::CardExternalId(_)
-        | Name::SipUser(_)
-        | Name::Caller(_) => None,
-    });
-    let (platform, id) = platform.unwrap_or_else(|| (BUNGIE_NEXT, person.id.to_string()));
-    json!({
-        "LastSeenDisplayName": person.username, "LastSeenDisplayNameType": platform,
-        "iconPath": "", "crossSaveOverride": 0, "applicableMembershipTypes": [platform],
-        "isPublic": true, "membershipType": platform, "membershipId": id,
-        "displayName": person.username, "bungieGlobalDisplayName": person.username,
-        "bungieGlobalDisplayNameCode": 0,
-    })
-}
-
-fn next_card(person: &Person) -> Value {
-    json!({
-        "supplementalDisplayName": person.username, "iconPath": "", "crossSaveOverride": 0,
-        "isPublic": true, "membershipType": BUNGIE_NEXT, "membershipId": person.id.to_string(),
-        "displayName": person.username,
-    })
-}
-
-/// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
-fn group(picture: &Picture) -> Value {
-    let Group { head, members, .. } = &picture.group;
-    let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
-    let GroupId(id) = head.id;
-    json!({
-        "groupId": id.to_string(), "name": head.name, "groupType": 1,
-        "membershipIdCreated": creator, "creationDate": iso(head.created),
-        "modificationDate": iso(head.modified), "about": "", "tags": [],
-        "memberCount": members.len(), "isPublic": true, "isPublicTopicAdminOnly": false,
-        "primaryAlliedGroupId": "0", "motto": "", "allowChat": true, "isDefaultPostPublic": false, "chatSecurity": 0,
-        "locale": "en", "avatarImageIndex": 0, "homepage": 0,
-        "membershipOption": match head.door { Door::Reviewed => 0, Door::Open => 1, Door::Closed => 2 },
-        "defaultPublicity": 2, "theme": "", "bannerPath": "", "avatarPath": "",
-        "isAllianceOwner": false, "conversationId": "0", "enableInvitationMessagingForAdmins": false,
-        "banExpireDate": null, "remoteGroupId": null,
-        "features": {
-            "maximumMembers": head.members_max, "maximumMembershipsOfGroupType": 1,
-            "capabilities": 31, "membershipTypes": [1, 2, 3, 4, 5, 6, 10, BUNGIE_NEXT],
-            "invitePermissionOverride": false, "updateCulturePermissionOverride": false,
-            "hostGuidedGamePermissionOverride": 0, "updateBannerPermissionOverride": false,
-            "joinLevel": number_of(Rank::Beginner),
-        },
-        "clanInfo": {
-            "d2ClanProgressions": {}, "clanCallsign": "",
-            "clanBannerData": {
-                "decalId": 0, "decalColorId": 0, "decalBackgroundColorId": 0, "gonfalonId": 0,
-                "gonfalonColorId": 0, "gonfalonDetailId": 0, "gonfalonDetailColorId": 0,
-            },
-        },
-    })
 }
 
 /// `RuntimeGroupMemberType` (contract 1.3).

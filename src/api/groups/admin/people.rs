@@ -1,0 +1,199 @@
+//! People, and what they and programs show at the dialects' doors.
+
+use axum::{http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+
+use super::{Request, answers::PersonCard};
+use crate::{
+    api::{failure::Failure, groups::durable},
+    credentials::Bearer,
+    group::{Ask, At, Done, Name, Permission, Person, PersonId, Who},
+};
+
+/// Somebody who is to be added, with all of his names.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPerson {
+    /// What he goes by.
+    pub username: String,
+    /// To sign in with (Rocket.Chat, Kirimin).
+    pub password: Option<String>,
+    /// A mobile number.
+    pub mobile: Option<String>,
+    /// An e-mail address.
+    pub email: Option<String>,
+    /// What another system calls him.
+    pub external_id: Option<String>,
+    /// The number on a card.
+    pub card_number: Option<String>,
+    /// What another system calls the card.
+    pub card_external_id: Option<String>,
+    /// The user that his phone registers as.
+    pub sip_user: Option<String>,
+    /// The number that he calls from.
+    pub caller: Option<String>,
+    /// `PLATFORM:ID`, as Bungie has it: `3:4611686018446405498`.
+    pub membership: Option<String>,
+    /// He may remove people from every group that he belongs to.
+    #[serde(default)]
+    pub remove_user: bool,
+    /// He may remove anybody from any group.
+    #[serde(default)]
+    pub kick_from_any: bool,
+}
+
+/// How long an authorization code is good: as long as it takes to hand it over.
+const CODE_MS: u64 = 10 * 60_000;
+/// A name, and a password. Nobody types more.
+const TEXT_CHARS_MAX: usize = 256;
+
+impl NewPerson {
+    /// The person, under this number.
+    ///
+    /// # Errors
+    ///
+    /// A field is not as it must be: which, and what is allowed.
+    pub fn person(&self, id: PersonId) -> Result<Person, String> {
+        let texts = [
+            ("username", Some(&self.username)),
+            ("password", self.password.as_ref()),
+            ("mobile", self.mobile.as_ref()),
+            ("email", self.email.as_ref()),
+            ("external_id", self.external_id.as_ref()),
+            ("card_number", self.card_number.as_ref()),
+            ("card_external_id", self.card_external_id.as_ref()),
+            ("sip_user", self.sip_user.as_ref()),
+            ("caller", self.caller.as_ref()),
+        ];
+        for (name, text) in texts {
+            let count = text.map_or(1, |it| it.trim().chars().count());
+            if !(1..=TEXT_CHARS_MAX).contains(&count) {
+                return Err(format!("{name}: write 1 to {TEXT_CHARS_MAX} characters"));
+            }
+        }
+        let mut person = Person::new(id, &self.username);
+        let text = |it: &Option<String>| it.as_deref().map(|it| Box::from(it.trim()));
+        person.names.extend(text(&self.mobile).map(Name::Mobile));
+        person.names.extend(self.email.as_deref().map(Name::email));
+        person.names.extend(text(&self.external_id).map(Name::ExternalId));
+        person.names.extend(text(&self.card_number).map(Name::CardNumber));
+        person.names.extend(text(&self.card_external_id).map(Name::CardExternalId));
+        person.names.extend(text(&self.sip_user).map(Name::SipUser));
+        person.names.extend(text(&self.caller).map(Name::Caller));
+        if let Some(membership) = &self.membership {
+            let numbers = membership.split_once(':').and_then(|(platform, id)| {
+                Some(Name::Membership { platform: platform.parse().ok()?, id: id.parse().ok()? })
+            });
+            let why = "membership: write PLATFORM:ID, such as 3:4611686018446405498";
+            person.names.insert(numbers.ok_or(why)?);
+        }
+        person.permissions.extend(self.remove_user.then_some(Permission::RemoveUser));
+        person.permissions.extend(self.kick_from_any.then_some(Permission::KickFromAny));
+        Ok(person)
+    }
+}
+
+/// `POST Person/`
+pub(super) async fn add(request: &Request<'_>) -> Result<Response, Failure> {
+    let new: NewPerson = request.parse()?;
+    let hall = request.hall;
+    let person = new.person(hall.memberships.new_person()).map_err(Failure::Bad)?;
+    let id = person.id;
+    hall.ask(request.account, Ask::AddPerson(person.clone())).await?;
+    if let Some(password) = new.password {
+        keep_password(request, id, &password).await?;
+    }
+    Ok(request.reply(StatusCode::CREATED, PersonCard::of(&person)))
+}
+
+/// `GET Person/`
+pub(super) async fn list(request: &Request<'_>) -> Result<Response, Failure> {
+    #[derive(Serialize)]
+    struct People<'a> {
+        people: Vec<PersonCard<'a>>,
+    }
+
+    let Done::People(people) = request.hall.ask(request.account, Ask::List).await? else {
+        return Err(Failure::Fault);
+    };
+    let people = people.iter().map(PersonCard::of).collect();
+    Ok(request.reply(StatusCode::OK, People { people }))
+}
+
+/// `GET Person/{id}/`
+pub(super) async fn show(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+    let person = find(request, id).await?;
+    Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
+}
+
+/// `POST Person/{id}/Password/`
+pub(super) async fn set_password(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        password: String,
+    }
+
+    let person = find(request, id).await?;
+    let Wish { password } = request.parse()?;
+    if !(1..=TEXT_CHARS_MAX).contains(&password.chars().count()) {
+        return Err(Failure::Bad(format!("password: write 1 to {TEXT_CHARS_MAX} characters")));
+    }
+    keep_password(request, person.id, &password).await?;
+    Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
+}
+
+async fn keep_password(request: &Request<'_>, id: PersonId, text: &str) -> Result<(), Failure> {
+    let (done, told) = durable();
+    let (credentials, account) = (request.hall.credentials.clone(), request.account.clone());
+    let text = text.to_owned();
+    let place = request.hall.password_checks.acquire().await;
+    let set =
+        tokio::task::spawn_blocking(move || credentials.set_password(&account, id.0, &text, done));
+    set.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
+    drop(place);
+    told.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scope {
+    #[serde(default)]
+    admin_groups: bool,
+}
+
+/// `POST Person/{id}/Token/`
+pub(super) async fn issue_token(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+    find(request, id).await?;
+    let Scope { admin_groups: is_admin_scope } = request.parse()?;
+    request.issue(Bearer::Person { id, is_admin_scope }, None).await
+}
+
+/// `POST Person/{id}/Code/`: what a browser brings from Bungie's page to sign in at.
+pub(super) async fn issue_code(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+    find(request, id).await?;
+    let Scope { admin_groups: is_admin_scope } = request.parse()?;
+    let until = At(request.hall.memberships.now().0 + CODE_MS);
+    request.issue(Bearer::Grant { id, is_admin_scope }, Some(until)).await
+}
+
+/// `POST Till/`: the token is its password.
+pub(super) async fn issue_till(request: &Request<'_>) -> Result<Response, Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        name: String,
+    }
+
+    let Wish { name } = request.parse()?;
+    let name = name.trim();
+    if !(1..=TEXT_CHARS_MAX).contains(&name.chars().count()) || name.contains(':') {
+        let why = format!("name: write 1 to {TEXT_CHARS_MAX} characters, and no colon");
+        return Err(Failure::Bad(why));
+    }
+    request.issue(Bearer::Till(name.into()), None).await
+}
+
+async fn find(request: &Request<'_>, id: u64) -> Result<Person, Failure> {
+    Ok(request.hall.person(request.account, Who::Id(PersonId(id))).await?)
+}

@@ -1,0 +1,113 @@
+//! `POST /Platform/App/OAuth/Token/` (contract 1.1, RFC 6749): a code or a refresh token is good
+//! once, for an access token and the next refresh token.
+//!
+//! There is no page to sign in at: the admin API makes the codes.
+
+use axum::{
+    http::{Method, StatusCode},
+    response::Response,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    api::{
+        groups::{Hall, Request, durable, header, pairs},
+        reply,
+    },
+    credentials::{Bearer, Holder},
+    group::At,
+    store::rows::RowsError,
+};
+
+/// How long an access token is good: as the real service's, an hour.
+const ACCESS_SECONDS: u64 = 3_600;
+/// How long a refresh token is good: as the real service's, 90 days.
+const REFRESH_SECONDS: u64 = 90 * 86_400;
+
+/// What clients index (contract 1.1).
+#[derive(Serialize)]
+struct Tokens {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    refresh_token: String,
+    refresh_expires_in: u64,
+    membership_id: String,
+}
+
+pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
+    if *request.method != Method::POST {
+        return refuse("invalid_request", "use POST");
+    }
+    let body = request.body.as_deref().unwrap_or_default();
+    let mut form = pairs(&String::from_utf8_lossy(body));
+    // The application shows its API key as the secret, in the form or by HTTP Basic.
+    let secret = form
+        .remove("client_secret")
+        .or_else(|| basic(request))
+        .or_else(|| header(request, "x-api-key").map(str::to_owned));
+    let application = hall.holder(request, &secret.unwrap_or_default()).ok();
+    let Some(Holder { account, bearer: Bearer::Application }) = application else {
+        return refuse("invalid_client", "client_secret is the API key of an application");
+    };
+    let name = match form.get("grant_type").map(String::as_str) {
+        Some("authorization_code") => "code",
+        Some("refresh_token") => "refresh_token",
+        Some(_) | None => {
+            return refuse(
+                "unsupported_grant_type",
+                "grant_type is authorization_code or refresh_token",
+            );
+        }
+    };
+    let grant = form.remove(name).unwrap_or_default();
+    let now = hall.memberships.now();
+    let holder = hall.holder(request, &grant).ok().filter(|it| it.account == account);
+    let Some(Holder { bearer: Bearer::Grant { id, is_admin_scope }, .. }) = holder else {
+        return refuse("invalid_grant", &format!("{name} is none, or has been used"));
+    };
+    // Of two who use it at once, one has it.
+    let (done, used) = durable();
+    if hall.credentials.revoke(&grant, done).is_none() {
+        return refuse("invalid_grant", &format!("{name} is none, or has been used"));
+    }
+    let issue = async |seconds: u64, bearer| {
+        let (done, told) = durable();
+        let holder = Holder { account: account.clone(), bearer };
+        let token = hall.credentials.issue_until(At(now.0 + seconds * 1_000), holder, done)?;
+        told.await.map_err(|error| RowsError(error.to_string()))??;
+        Ok::<_, RowsError>(token)
+    };
+    let access = issue(ACCESS_SECONDS, Bearer::Person { id, is_admin_scope }).await;
+    let refresh = issue(REFRESH_SECONDS, Bearer::Grant { id, is_admin_scope }).await;
+    let (Ok(access_token), Ok(refresh_token), Ok(Ok(()))) = (access, refresh, used.await) else {
+        let body = json!({ "error": "server_error", "error_description": "try again" });
+        return reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+    };
+    reply::json(
+        StatusCode::OK,
+        &Tokens {
+            access_token,
+            token_type: "Bearer",
+            expires_in: ACCESS_SECONDS,
+            refresh_token,
+            refresh_expires_in: REFRESH_SECONDS,
+            membership_id: id.to_string(),
+        },
+    )
+}
+
+fn basic(request: &Request<'_>) -> Option<String> {
+    let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
+    let bytes =
+        scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(rest.trim()))?;
+    let text = String::from_utf8(bytes.ok()?).ok()?;
+    text.split_once(':').map(|(_, secret)| secret.to_owned())
+}
+
+fn refuse(error: &str, why: &str) -> Response {
+    let body = json!({ "error": error, "error_description": why });
+    reply::json(StatusCode::BAD_REQUEST, &body)
+}

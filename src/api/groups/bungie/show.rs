@@ -1,0 +1,158 @@
+//! Groups and their members, as Bungie writes them (contract 1.2): 64-bit numbers are strings.
+
+use serde_json::{Value, json};
+
+use super::{BUNGIE_NEXT, Fault, PAGE, PARSE, number_of};
+use crate::{
+    api::groups::{Hall, Request, time::iso},
+    group::{Door, Group, GroupId, Member, Name, Person, PersonId, Picture, Rank, Who},
+};
+
+pub(super) fn kicked(hall: &Hall, picture: &Picture) -> Value {
+    let group = group(picture);
+    let mut result = json!({ "group": group, "groupDeleted": picture.group.head.is_closed });
+    if hall.settings.is_bungie_superset {
+        result["detail"] = result["group"].clone();
+        result["founder"] = founder(picture);
+    }
+    result
+}
+
+pub(super) fn show(
+    picture: &Picture,
+    below: &[&str],
+    request: &Request<'_>,
+) -> Result<Value, Fault> {
+    let number = |name| request.query.get(name).map_or(Ok(0), |it| it.parse::<usize>());
+    let (page, kind) = (number("currentpage").map_err(|_| PARSE)?, number("memberType"));
+    let name = request.query.get("nameSearch").map(|it| it.to_lowercase()).unwrap_or_default();
+    let rank_min = match below {
+        ["AdminsAndFounder"] => Rank::Admin,
+        _ => Rank::Beginner,
+    };
+    if below.is_empty() {
+        return Ok(json!({
+            "detail": group(picture), "founder": founder(picture), "alliedIds": [],
+            "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
+            "currentUserMembershipsInactiveForDestiny": false,
+            "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
+        }));
+    }
+    let kind = kind.map_err(|_| PARSE)?;
+    let is_meant = |(id, it): &(&PersonId, &Member)| {
+        let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
+        rank_min <= it.rank
+            && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
+            && picture.people.get(id).is_some_and(is_named)
+    };
+    let found: Vec<_> = picture.group.members.iter().filter(is_meant).collect();
+    let page = page.max(1);
+    let start = (page - 1).saturating_mul(PAGE).min(found.len());
+    let end = (start + PAGE).min(found.len());
+    let shown = found[start..end].iter();
+    Ok(json!({
+        "results": shown.map(|(id, it)| card(picture, **id, it)).collect::<Vec<_>>(),
+        "totalResults": found.len(), "hasMore": end < found.len(),
+        "query": { "itemsPerPage": PAGE, "currentPage": page }, "useTotalResults": true,
+    }))
+}
+
+pub(super) async fn banned(hall: &Hall, account: &crate::ids::AccountId, group: &Group) -> Value {
+    let mut results = Vec::new();
+    for (id, ban) in &group.bans {
+        let Ok(person) = hall.person(account, Who::Id(*id)).await else { continue };
+        let by = ban.by.map(|it| it.to_string());
+        results.push(json!({
+            "groupId": group.head.id.to_string(), "lastModifiedBy": by, "createdBy": by,
+            "dateBanned": iso(ban.from), "dateExpires": ban.until.map(iso),
+            "comment": ban.reason, "bungieNetUserInfo": next_card(&person),
+            "destinyUserInfo": user_card(&person),
+        }));
+    }
+    let query = json!({ "itemsPerPage": PAGE, "currentPage": 1 });
+    json!({
+        "totalResults": results.len(), "results": results, "hasMore": false, "query": query,
+        "useTotalResults": true,
+    })
+}
+
+fn founder(picture: &Picture) -> Value {
+    let is_owner = |(_, it): &(&PersonId, &Member)| it.rank == Rank::Owner;
+    let founder = picture.group.members.iter().find(is_owner);
+    founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
+}
+
+/// `GroupMember`.
+fn card(picture: &Picture, id: PersonId, member: &Member) -> Value {
+    let person = &picture.people[&id];
+    json!({
+        "memberType": number_of(member.rank), "isOnline": false,
+        "lastOnlineStatusChange": (member.joined.0 / 1_000).to_string(),
+        "groupId": picture.group.head.id.to_string(), "joinDate": iso(member.joined),
+        "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
+    })
+}
+
+/// On the platform that is his first one, else on Bungie's own.
+fn user_card(person: &Person) -> Value {
+    let platform = person.names.iter().find_map(|name| match name {
+        Name::Membership { platform, id } => Some((*platform, id.to_string())),
+        Name::Username(_)
+        | Name::Mobile(_)
+        | Name::Email(_)
+        | Name::ExternalId(_)
+        | Name::CardNumber(_)
+        | Name::CardExternalId(_)
+        | Name::SipUser(_)
+        | Name::Caller(_) => None,
+    });
+    let (platform, id) = platform.unwrap_or_else(|| (BUNGIE_NEXT, person.id.to_string()));
+    json!({
+        "LastSeenDisplayName": person.username, "LastSeenDisplayNameType": platform,
+        "iconPath": "", "crossSaveOverride": 0, "applicableMembershipTypes": [platform],
+        "isPublic": true, "membershipType": platform, "membershipId": id,
+        "displayName": person.username, "bungieGlobalDisplayName": person.username,
+        "bungieGlobalDisplayNameCode": 0,
+    })
+}
+
+fn next_card(person: &Person) -> Value {
+    json!({
+        "supplementalDisplayName": person.username, "iconPath": "", "crossSaveOverride": 0,
+        "isPublic": true, "membershipType": BUNGIE_NEXT, "membershipId": person.id.to_string(),
+        "displayName": person.username,
+    })
+}
+
+/// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
+fn group(picture: &Picture) -> Value {
+    let Group { head, members, .. } = &picture.group;
+    let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
+    let GroupId(id) = head.id;
+    json!({
+        "groupId": id.to_string(), "name": head.name, "groupType": 1,
+        "membershipIdCreated": creator, "creationDate": iso(head.created),
+        "modificationDate": iso(head.modified), "about": "", "tags": [],
+        "memberCount": members.len(), "isPublic": true, "isPublicTopicAdminOnly": false,
+        "primaryAlliedGroupId": "0", "motto": "", "allowChat": true, "isDefaultPostPublic": false, "chatSecurity": 0,
+        "locale": "en", "avatarImageIndex": 0, "homepage": 0,
+        "membershipOption": match head.door { Door::Reviewed => 0, Door::Open => 1, Door::Closed => 2 },
+        "defaultPublicity": 2, "theme": "", "bannerPath": "", "avatarPath": "",
+        "isAllianceOwner": false, "conversationId": "0", "enableInvitationMessagingForAdmins": false,
+        "banExpireDate": null, "remoteGroupId": null,
+        "features": {
+            "maximumMembers": head.members_max, "maximumMembershipsOfGroupType": 1,
+            "capabilities": 31, "membershipTypes": [1, 2, 3, 4, 5, 6, 10, BUNGIE_NEXT],
+            "invitePermissionOverride": false, "updateCulturePermissionOverride": false,
+            "hostGuidedGamePermissionOverride": 0, "updateBannerPermissionOverride": false,
+            "joinLevel": number_of(Rank::Beginner),
+        },
+        "clanInfo": {
+            "d2ClanProgressions": {}, "clanCallsign": "",
+            "clanBannerData": {
+                "decalId": 0, "decalColorId": 0, "decalBackgroundColorId": 0, "gonfalonId": 0,
+                "gonfalonColorId": 0, "gonfalonDetailId": 0, "gonfalonDetailColorId": 0,
+            },
+        },
+    })
+}

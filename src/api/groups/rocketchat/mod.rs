@@ -1,0 +1,242 @@
+//! Rocket.Chat private groups (contract 2): `/api/v1/groups.…`, the headers `X-Auth-Token` and
+//! `X-User-Id`.
+
+mod login;
+mod rooms;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    http::{HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    response::Response,
+};
+use serde_json::{Map, Value, json};
+
+use self::rooms::{Desk, describe};
+use super::{AskError, Caller, Hall, Request, header, limit};
+use crate::{
+    api::reply,
+    group::{Rank, Refusal},
+};
+
+/// A failure: its status, its type (empty is none), its text, and the method that it names.
+struct Fault(u16, &'static str, String, Option<&'static str>);
+
+/// Calls of one address to one endpoint (contract 2.2).
+const LIMIT: limit::Limit = limit::Limit { requests: 10, window: Duration::from_millis(60_000) };
+/// A page, where none is asked for (contract 2.4).
+const PAGE: usize = 50;
+const LOGIN: &str = "You must be logged in to do this.";
+
+/// Answered with or without a login.
+const OPEN: [&str; 2] = ["info", "login"];
+
+pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
+    let mut limits = Vec::new();
+    let mut response = match serve(hall, request, &mut limits).await {
+        Ok(Value::Object(mut body)) => {
+            body.insert("success".to_owned(), true.into());
+            reply::json(StatusCode::OK, &body)
+        }
+        Ok(body) => reply::json(StatusCode::OK, &body),
+        Err(fault) => refuse(&fault),
+    };
+    let fixed = [("cache-control", "no-store".into()), ("pragma", "no-cache".into())];
+    for (name, value) in limits.into_iter().chain(fixed) {
+        let value: String = value;
+        let value = HeaderValue::try_from(value).expect("digits and words are header values");
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    response
+}
+
+pub(super) fn crash() -> Response {
+    refuse(&broken())
+}
+
+fn broken() -> Fault {
+    Fault(500, "", "Internal server error".to_owned(), None)
+}
+
+fn refuse(Fault(status, kind, text, method): &Fault) -> Response {
+    let status = StatusCode::from_u16(*status).expect("it is one of ours");
+    let mut body = Map::new();
+    body.insert("success".to_owned(), false.into());
+    match *kind {
+        "" | "error-invalid-params" => body.insert("error".to_owned(), text.clone().into()),
+        kind => body.insert("error".to_owned(), format!("{text} [{kind}]").into()),
+    };
+    match (status, *kind) {
+        (StatusCode::UNAUTHORIZED, _) => {
+            body.insert("status".to_owned(), "error".into());
+            body.insert("message".to_owned(), text.clone().into());
+        }
+        (StatusCode::TOO_MANY_REQUESTS, _) | (_, "") => (),
+        (_, kind) => drop(body.insert("errorType".to_owned(), kind.into())),
+    }
+    if let Some(method) = method {
+        body.insert("details".to_owned(), json!({ "method": method }));
+    }
+    reply::json(status, &body)
+}
+
+type Limits = Vec<(&'static str, String)>;
+
+async fn serve(hall: &Hall, request: &Request<'_>, limits: &mut Limits) -> Result<Value, Fault> {
+    let name = request.path.last().map_or("", |it| it);
+    let no_route = || Fault(404, "", "404 Not Found".to_owned(), None);
+    let method = match name {
+        "info" | "me" | "groups.info" | "groups.members" | "groups.list" => Method::GET,
+        "login"
+        | "logout"
+        | "groups.create"
+        | "groups.invite"
+        | "groups.kick"
+        | "groups.leave"
+        | "groups.addOwner"
+        | "groups.addModerator"
+        | "groups.removeOwner"
+        | "groups.removeModerator" => Method::POST,
+        _ => return Err(no_route()),
+    };
+    if *request.method != method {
+        return Err(Fault(405, "", "Method Not Allowed".to_owned(), None));
+    }
+    let caller = match OPEN.contains(&name) {
+        true => None,
+        false => Some(sign_in(hall, request).ok_or_else(|| signed_out(LOGIN))?),
+    };
+    let fields = fields(request);
+    if name == "groups.kick" {
+        check_schema(&fields)?;
+    }
+    count(hall, request, name, limits)?;
+    let Some(caller) = caller else {
+        return match name {
+            "login" => login::login(hall, request, &fields).await,
+            _ => Ok(json!({ "version": "8.0", "info": { "version": "8.0.0" } })),
+        };
+    };
+    let desk = Desk { hall, caller, fields };
+    match name {
+        "me" => desk.me().await,
+        "logout" => desk.logout(request).await,
+        "groups.list" => desk.list().await,
+        "groups.create" => desk.create().await,
+        "groups.info" => Ok(json!({ "group": describe(&desk.room().await?, false) })),
+        "groups.members" => desk.members().await,
+        "groups.invite" => desk.invite().await,
+        "groups.kick" => desk.kick(request).await,
+        "groups.leave" => desk.leave(request).await,
+        "groups.addOwner" => desk.set_rank(Rank::Owner).await,
+        "groups.addModerator" => desk.set_rank(Rank::Admin).await,
+        _ => desk.set_rank(Rank::Member).await,
+    }
+}
+
+fn signed_out(text: &str) -> Fault {
+    Fault(401, "", text.to_owned(), None)
+}
+
+pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+    let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
+    hall.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
+}
+
+fn count(hall: &Hall, request: &Request<'_>, name: &str, limits: &mut Limits) -> Result<(), Fault> {
+    if hall.settings.is_unlimited {
+        return Ok(());
+    }
+    let who = format!("rocketchat {name} {}", request.peer);
+    let left = hall.windows.take(request.now, who, LIMIT);
+    let wait = u64::try_from(left.wait.as_millis()).unwrap_or(u64::MAX);
+    limits.push(("x-ratelimit-limit", LIMIT.requests.to_string()));
+    limits.push(("x-ratelimit-remaining", left.requests.unwrap_or(0).to_string()));
+    limits.push(("x-ratelimit-reset", (hall.memberships.now().0 + wait).to_string()));
+    left.requests.map(drop).ok_or_else(|| too_many(left.wait))
+}
+
+/// Too much at once, whoever asks.
+pub(super) fn throttle(wait: Duration) -> Response {
+    refuse(&too_many(wait))
+}
+
+fn too_many(wait: Duration) -> Fault {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let text = format!(
+        "Error, too many requests. Please slow down. You must wait {seconds} seconds before \
+         trying this endpoint again."
+    );
+    Fault(429, "error-too-many-requests", text, None)
+}
+
+/// From the query, a form, or JSON; what is none of these is nothing (contract 2.1).
+fn fields(request: &Request<'_>) -> BTreeMap<String, Value> {
+    let pairs = |it: BTreeMap<String, String>| it.into_iter().map(|(k, v)| (k, v.into())).collect();
+    if *request.method == Method::GET {
+        return pairs(request.query.clone());
+    }
+    let Ok(body) = &request.body else { return BTreeMap::new() };
+    let media_type = request.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    match media_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+        true => pairs(super::pairs(&String::from_utf8_lossy(body))),
+        false => serde_json::from_slice(body).unwrap_or_default(),
+    }
+}
+
+/// As the latest server checks the body of a kick (contract 2.1).
+fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), Fault> {
+    let bad = |text: &str| Err(Fault(400, "error-invalid-params", text.to_owned(), None));
+    for (name, value) in fields {
+        if !["roomId", "roomName", "userId", "username", "user"].contains(&&**name) {
+            return bad("must NOT have additional properties");
+        }
+        if !value.is_string() {
+            return bad("must be string");
+        }
+    }
+    let rooms = ["roomId", "roomName"].iter().filter(|it| fields.contains_key(**it)).count();
+    match rooms {
+        0 => bad("must have required property 'roomId'"),
+        1 => Ok(()),
+        _ => bad("must match exactly one schema in oneOf"),
+    }
+}
+
+fn no_room() -> Fault {
+    let text = "The required \"roomId\" or \"roomName\" param provided does not match any group";
+    Fault(400, "error-room-not-found", text.to_owned(), None)
+}
+
+/// What the machine or the actor said, as this system has it.
+fn told(error: &AskError, method: &'static str) -> Fault {
+    let refusal = match error {
+        AskError::Refused(refusal) => refusal,
+        AskError::Busy | AskError::Failed => return broken(),
+    };
+    let (kind, text) = match refusal {
+        Refusal::NoGroup | Refusal::NoAccess => return no_room(),
+        Refusal::Closed => ("error-room-archived", "The private group is archived"),
+        Refusal::ActorNotMember | Refusal::RankTooLow | Refusal::SelfTarget => {
+            ("error-not-allowed", "Not allowed")
+        }
+        Refusal::TargetUnknown => {
+            let text =
+                "The required \"userId\" or \"username\" param provided does not match any users";
+            return Fault(400, "error-invalid-user", text.to_owned(), None);
+        }
+        Refusal::TargetNotMember | Refusal::NoApplication => {
+            ("error-user-not-in-room", "User is not in this room")
+        }
+        Refusal::LastOwner => (
+            "error-you-are-last-owner",
+            "You are the last owner. Please set new owner before leaving the room.",
+        ),
+        Refusal::AlreadyMember => ("error-user-already-in-room", "User is in this room already"),
+        Refusal::Banned => ("error-user-is-banned", "User is banned from this room"),
+        Refusal::NotInvited => ("error-not-allowed", "Not allowed"),
+        Refusal::Full => ("error-max-rooms-per-guest-reached", "The room is full"),
+        Refusal::NameTaken => ("error-duplicate-channel-name", "A group of this name exists"),
+    };
+    Fault(400, kind, text.to_owned(), Some(method).filter(|it| !it.is_empty()))
+}

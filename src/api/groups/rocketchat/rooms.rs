@@ -1,0 +1,241 @@
+//! What a person does with Rocket.Chat's private groups (contract 2.2 to 2.4).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Fault, PAGE, broken, no_room, told};
+use crate::{
+    api::groups::{AskError, Caller, Hall, MEMBERS_MAX, Request, durable, header, time::iso},
+    group::{Ask, Name, Permission, Person, Picture, Rank, Refusal, Which, Who, rule::Rule},
+    ids::AccountId,
+};
+
+/// One request of a person.
+pub(super) struct Desk<'a> {
+    pub(super) hall: &'a Hall,
+    pub(super) caller: Caller,
+    pub(super) fields: BTreeMap<String, Value>,
+}
+
+impl Desk<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str().map(str::trim).filter(|it| !it.is_empty())
+    }
+
+    fn account(&self) -> &AccountId {
+        &self.caller.account
+    }
+
+    fn which(&self) -> Result<Which, Fault> {
+        if let Some(id) = self.text("roomId") {
+            return Ok(Which::Id(id.parse().map_err(|_| no_room())?));
+        }
+        let missing = || {
+            let text = "The parameter \"roomId\" or \"roomName\" is required".to_owned();
+            Fault(400, "error-room-param-not-provided", text, None)
+        };
+        Ok(Which::Name(self.text("roomName").ok_or_else(missing)?.into()))
+    }
+
+    fn target(&self) -> Result<Who, Fault> {
+        if let Some(id) = self.text("userId") {
+            return Ok(id.parse().map_or(Who::Nobody, Who::Id));
+        }
+        let missing = || {
+            let text = "The required \"userId\" or \"username\" param was not provided".to_owned();
+            Fault(400, "error-user-param-not-provided", text, None)
+        };
+        let name = self.text("username").or_else(|| self.text("user")).ok_or_else(missing)?;
+        Ok(Who::Name(Name::username(name)))
+    }
+
+    async fn picture(&self, ask: Ask, method: &'static str) -> Result<Picture, Fault> {
+        let picture = self.hall.picture(self.account(), ask).await;
+        picture.map_err(|error| told(&error, method))
+    }
+
+    /// A room that the caller sees.
+    pub(super) async fn room(&self) -> Result<Picture, Fault> {
+        let picture = self.picture(Ask::Show(self.which()?), "").await?;
+        let is_his = picture.group.members.contains_key(&self.caller.person);
+        match is_his && !picture.group.head.is_closed {
+            true => Ok(picture),
+            false => Err(no_room()),
+        }
+    }
+
+    /// `POST groups.kick`
+    pub(super) async fn kick(&self, request: &Request<'_>) -> Result<Value, Fault> {
+        let group = self.which()?;
+        // The room comes before the user (contract 2.2).
+        let head = self.picture(Ask::Show(group.clone()), "").await?.group.head;
+        if head.is_closed {
+            let text = format!("The private group, {}, is archived", head.name);
+            return Err(Fault(400, "error-room-archived", text, None));
+        }
+        let (actor, target) = (Some(self.caller.person), self.target()?);
+        let (rule, reason) = (Rule::ROCKET_CHAT, "".into());
+        let ask = Ask::Remove { group, actor, target, rule, reason };
+        let removed = self.hall.remove(request, self.account(), ask).await;
+        let picture = removed.map_err(|error| told(&error, "removeUserFromRoom"))?;
+        Ok(match self.hall.settings.is_rocketchat_bare {
+            true => json!({}),
+            false => json!({ "group": describe(&picture, true) }),
+        })
+    }
+
+    pub(super) async fn leave(&self, request: &Request<'_>) -> Result<Value, Fault> {
+        let (group, actor, rule) = (self.which()?, self.caller.person, Rule::ROCKET_CHAT);
+        let ask = Ask::Leave { group, actor, rule };
+        let left = self.hall.remove(request, self.account(), ask).await;
+        match left {
+            Ok(_) => Ok(json!({})),
+            Err(AskError::Refused(Refusal::ActorNotMember)) => {
+                let text = "You are not in this room".to_owned();
+                Err(Fault(400, "error-user-not-in-room", text, Some("leaveRoom")))
+            }
+            Err(error) => Err(told(&error, "leaveRoom")),
+        }
+    }
+
+    pub(super) async fn set_rank(&self, rank: Rank) -> Result<Value, Fault> {
+        let (group, actor, target) = (self.which()?, Some(self.caller.person), self.target()?);
+        let method = match rank {
+            Rank::Owner => "addRoomOwner",
+            Rank::Admin => "addRoomModerator",
+            Rank::Beginner | Rank::Member | Rank::Acting => "removeRoomOwner",
+        };
+        self.picture(Ask::SetRank { group, actor, target, rank }, method).await?;
+        Ok(json!({}))
+    }
+
+    pub(super) async fn invite(&self) -> Result<Value, Fault> {
+        let group = self.which()?;
+        let mut targets: Vec<Who> = Vec::new();
+        for (name, is_id) in [("userIds", true), ("usernames", false)] {
+            let list = self.fields.get(name).and_then(Value::as_array).into_iter().flatten();
+            targets.extend(list.filter_map(Value::as_str).map(|it| match is_id {
+                true => it.parse().map_or(Who::Nobody, Who::Id),
+                false => Who::Name(Name::username(it)),
+            }));
+        }
+        if targets.is_empty() {
+            targets.push(self.target()?);
+        }
+        for target in targets {
+            let (group, actor) = (group.clone(), Some(self.caller.person));
+            let ask = Ask::Add { group, actor, target, rank: Rank::Member };
+            match self.hall.ask(self.account(), ask).await {
+                // Inviting a member changes nothing, and is no fault there.
+                Ok(_) | Err(AskError::Refused(Refusal::AlreadyMember)) => (),
+                Err(error) => return Err(told(&error, "addUsersToRoom")),
+            }
+        }
+        Ok(json!({ "group": describe(&self.room().await?, false) }))
+    }
+
+    pub(super) async fn create(&self) -> Result<Value, Fault> {
+        let missing = || Fault(400, "", "Body param \"name\" is required".to_owned(), None);
+        let name = self.text("name").ok_or_else(missing)?;
+        let head = self.hall.head(name, Some(self.caller.person), MEMBERS_MAX);
+        let group = Which::Id(head.id);
+        let mut picture = self.picture(Ask::Create(head), "createPrivateGroup").await?;
+        let names = self.fields.get("members").and_then(Value::as_array).into_iter().flatten();
+        for name in names.filter_map(Value::as_str) {
+            let (group, actor) = (group.clone(), Some(self.caller.person));
+            let target = Who::Name(Name::username(name));
+            let ask = Ask::Add { group, actor, target, rank: Rank::Member };
+            // Names of nobody are passed over there.
+            if let Ok(now) = self.hall.picture(self.account(), ask).await {
+                picture = now;
+            }
+        }
+        Ok(json!({ "group": describe(&picture, false) }))
+    }
+
+    pub(super) async fn list(&self) -> Result<Value, Fault> {
+        let asked = self.hall.ask(self.account(), Ask::ShowOf(self.caller.person)).await;
+        let crate::group::Done::Groups(groups) = asked.map_err(|it| told(&it, ""))? else {
+            return Err(broken());
+        };
+        let groups = groups.iter().map(|it| describe(it, false)).collect();
+        Ok(self.page("groups", groups))
+    }
+
+    pub(super) async fn members(&self) -> Result<Value, Fault> {
+        let picture = self.room().await?;
+        let filter = self.text("filter").unwrap_or_default().to_lowercase();
+        let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
+        let named = people.filter(|it| it.username.to_lowercase().contains(&filter));
+        let updated = iso(picture.group.head.modified);
+        let card = |person: &Person| {
+            let mut card = me(person);
+            card["status"] = "offline".into();
+            card["_updatedAt"] = updated.clone().into();
+            card
+        };
+        Ok(self.page("members", named.map(card).collect()))
+    }
+
+    fn page(&self, name: &str, all: Vec<Value>) -> Value {
+        let number = |name| self.text(name).and_then(|it| it.parse().ok());
+        let (offset, count) = (number("offset").unwrap_or(0), number("count").unwrap_or(PAGE));
+        let total = all.len();
+        let count = if count == 0 { total } else { count };
+        let page: Vec<_> = all.into_iter().skip(offset).take(count).collect();
+        json!({ name: page, "count": page.len(), "offset": offset, "total": total })
+    }
+
+    pub(super) async fn me(&self) -> Result<Value, Fault> {
+        let person = self.hall.person(self.account(), Who::Id(self.caller.person)).await;
+        let person = person.map_err(|it| told(&it, ""))?;
+        let mut card = me(&person);
+        let is_admin = person.may(Permission::RemoveUser);
+        card["roles"] = if is_admin { json!(["admin"]) } else { json!(["user"]) };
+        Ok(card)
+    }
+
+    pub(super) async fn logout(&self, request: &Request<'_>) -> Result<Value, Fault> {
+        let (done, told) = durable();
+        let token = header(request, "x-auth-token").unwrap_or_default();
+        self.hall.credentials.revoke(token, done);
+        told.await.map_err(|_| broken())?.map_err(|_| broken())?;
+        let data = json!({ "message": "You've been logged out!" });
+        Ok(json!({ "status": "success", "data": data }))
+    }
+}
+
+pub(super) fn me(person: &Person) -> Value {
+    json!({ "_id": person.id.to_string(), "username": person.username, "name": person.username })
+}
+
+/// A group, as its document has it for a kick, or as the server has it elsewhere.
+pub(super) fn describe(picture: &Picture, is_kick: bool) -> Value {
+    let head = &picture.group.head;
+    let creator = head.creator.and_then(|it| picture.people.get(&it));
+    let mut group = json!({ "_id": head.id.to_string(), "name": head.name });
+    if !is_kick {
+        group["fname"] = (*head.name).into();
+    }
+    group["t"] = "p".into();
+    if is_kick {
+        let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
+        group["usernames"] = people.map(|it| it.username.to_string()).collect();
+    }
+    group["msgs"] = 0.into();
+    if !is_kick {
+        group["usersCount"] = picture.group.members.len().into();
+    }
+    group["u"] = json!(creator.map(|it| json!({
+        "_id": it.id.to_string(), "username": it.username,
+    })));
+    if !is_kick {
+        group["customFields"] = json!({});
+    }
+    group["ts"] = iso(head.created).into();
+    group["ro"] = false.into();
+    group["sysMes"] = true.into();
+    group["_updatedAt"] = iso(head.modified).into();
+    group
+}

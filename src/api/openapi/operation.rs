@@ -1,0 +1,257 @@
+//! One operation of the document: what it takes, and what it answers.
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+/// A method at a path.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Operation {
+    /// Unlike any other.
+    pub(in crate::api) id: String,
+    /// The heading that it stands under.
+    pub(in crate::api) tag: &'static str,
+    /// What it does, in a line.
+    pub(in crate::api) summary: &'static str,
+    /// What is to be known beside.
+    pub(in crate::api) about: &'static str,
+    /// Those of the query and the headers; those of the path are in the path.
+    pub(in crate::api) parameters: Vec<Value>,
+    /// The schema of a JSON body, and whether there must be one.
+    pub(in crate::api) body: Option<(Value, bool)>,
+    /// How it ends well.
+    pub(in crate::api) answers: Vec<Answer>,
+    /// How it may fail: statuses out of [`REFUSALS`].
+    pub(in crate::api) refusals: Vec<u16>,
+    /// Nobody needs credentials for it.
+    pub(in crate::api) is_open: bool,
+}
+
+impl Operation {
+    /// An operation that takes nothing, and says nothing yet of how it ends.
+    pub(in crate::api) fn new(id: String, tag: &'static str, summary: &'static str) -> Self {
+        Self {
+            id,
+            tag,
+            summary,
+            about: "",
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            refusals: Vec::new(),
+            is_open: false,
+        }
+    }
+
+    /// With something to be known beside.
+    pub(in crate::api) fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    /// With parameters of the query or the headers.
+    pub(in crate::api) fn takes(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
+    /// With a body, which must be there if any parameter in it must.
+    pub(in crate::api) fn reads(self, schema: Value) -> Self {
+        let is_required = schema.get("required").is_some();
+        Self { body: Some((schema, is_required)), ..self }
+    }
+
+    /// With a way to end well.
+    pub(in crate::api) fn answers(mut self, answer: Answer) -> Self {
+        self.answers.push(answer);
+        self
+    }
+
+    /// With an answer that is sent elsewhere later (contract 1.3).
+    pub(in crate::api) fn spawns(mut self) -> Self {
+        let spawned = json!({ "$ref": "#/components/schemas/Spawned" });
+        match self.answers.iter_mut().find(|it| it.status == 202) {
+            Some(Answer { body: Some((_, schema)), .. }) => {
+                *schema = json!({ "oneOf": [schema.clone(), spawned] });
+            }
+            Some(Answer { body: None, .. }) | None => {
+                self.answers.push(Answer::json(
+                    202,
+                    "The answer is sent to `callback_url`.",
+                    spawned,
+                ));
+            }
+        }
+        self
+    }
+
+    /// With ways to fail.
+    pub(in crate::api) fn refuses(mut self, statuses: &[u16]) -> Self {
+        self.refusals.extend(statuses);
+        self
+    }
+
+    /// As OpenAPI has it.
+    pub(super) fn write(&self, path: &str) -> Value {
+        let mut parameters: Vec<_> = names_in(path).map(path_parameter).collect();
+        parameters.extend(self.parameters.iter().cloned());
+        let mut responses = Map::new();
+        for answer in &self.answers {
+            responses.insert(answer.status.to_string(), answer.write());
+        }
+        for status in &self.refusals {
+            let name = REFUSALS.iter().find(|it| it.0 == *status).expect("it is in the table").1;
+            let reference = json!({ "$ref": format!("#/components/responses/{name}") });
+            responses.insert(status.to_string(), reference);
+        }
+
+        let mut written = json!({
+            "operationId": self.id,
+            "tags": [self.tag],
+            "summary": self.summary,
+            "parameters": parameters,
+            "responses": responses,
+        });
+        if !self.about.is_empty() {
+            written["description"] = self.about.into();
+        }
+        if let Some((schema, is_required)) = &self.body {
+            let content = json!({ "application/json": { "schema": schema } });
+            written["requestBody"] = json!({ "required": is_required, "content": content });
+        }
+        if self.is_open {
+            written["security"] = json!([]);
+        }
+        written
+    }
+}
+
+/// How an operation ends well.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Answer {
+    status: u16,
+    about: &'static str,
+    /// Its media type, and its schema; None is no body.
+    body: Option<(&'static str, Value)>,
+    has_remarks: bool,
+}
+
+impl Answer {
+    /// With a body of JSON.
+    pub(in crate::api) fn json(status: u16, about: &'static str, schema: Value) -> Self {
+        Self { status, about, body: Some(("application/json", schema)), has_remarks: false }
+    }
+
+    /// With a text of another type.
+    pub(in crate::api) fn text(status: u16, about: &'static str, media_type: &'static str) -> Self {
+        let text = json!({ "type": "string" });
+        Self { status, about, body: Some((media_type, text)), has_remarks: false }
+    }
+
+    /// 204.
+    pub(in crate::api) fn nothing(about: &'static str) -> Self {
+        Self { status: 204, about, body: None, has_remarks: false }
+    }
+
+    /// The same, and it may say what had no effect.
+    pub(in crate::api) fn with_remarks(self) -> Self {
+        Self { has_remarks: true, ..self }
+    }
+
+    fn write(&self) -> Value {
+        let mut written = json!({ "description": self.about });
+        if let Some((media_type, schema)) = &self.body {
+            written["content"] = json!({ *media_type: { "schema": schema } });
+        }
+        if self.has_remarks {
+            let about = "A parameter that had no effect, and why; one header for each.";
+            let schema = json!({ "type": "string" });
+            written["headers"] =
+                json!({ "Conflow-Remark": { "description": about, "schema": schema } });
+        }
+        written
+    }
+}
+
+/// The errors: status, name, and what they say (contracts 1.1 and 1.2).
+pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
+    (400, "Bad", "A parameter, a header or the body is not as it must be; the text says which."),
+    (401, "NoCredentials", "There are no credentials, or they are wrong."),
+    (403, "ReadOnly", "The token is good for looking only."),
+    (404, "NotFound", "What the path names is not there, or is another account's."),
+    (405, "WrongMethod", "The path is good for other methods, which `Allow` names."),
+    (408, "TooSlow", "The body did not come in time."),
+    (409, "Conflict", "It is too late for this; or the Idempotency-Key was another request's."),
+    (413, "TooLarge", "The body is larger than anything that is meant."),
+    (415, "NotJson", "The body says that it is something other than JSON."),
+    (429, "TooFast", "Too many requests of this account, or too many wrong credentials."),
+    (500, "Fault", "A fault of the server: the request may have had its effect or not."),
+    (501, "NotImplemented", "It is known, and not implemented yet."),
+    (503, "Unavailable", "For the moment: the engine is full, or shuts down."),
+    (504, "Late", "No answer came in time: the request may have had its effect or not."),
+];
+
+/// The errors, as components.
+pub(super) fn refusals() -> Value {
+    let write = |&(status, name, about): &(u16, &str, &str)| {
+        let schema = json!({ "$ref": "#/components/schemas/Error" });
+        let mut written = json!({
+            "description": about,
+            "content": { "application/json": { "schema": schema } },
+        });
+        let header = match status {
+            401 => Some(("WWW-Authenticate", "string", "In the Plivo dialect: Basic.")),
+            405 => Some(("Allow", "string", "The methods, with commas.")),
+            429 | 503 => Some(("Retry-After", "integer", "Seconds until it is worth another try.")),
+            _ => None,
+        };
+        if let Some((header, kind, about)) = header {
+            let schema = json!({ "type": kind });
+            written["headers"] = json!({ header: { "description": about, "schema": schema } });
+        }
+        (name.to_owned(), written)
+    };
+    Value::Object(REFUSALS.iter().map(write).collect())
+}
+
+/// A parameter of the query.
+pub(in crate::api) fn query(name: &str, schema: Value, about: &str) -> Value {
+    json!({ "name": name, "in": "query", "description": about, "schema": schema })
+}
+
+/// A parameter in a header.
+pub(in crate::api) fn header(name: &str, schema: Value, about: &str) -> Value {
+    json!({ "name": name, "in": "header", "description": about, "schema": schema })
+}
+
+/// The names in braces.
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|it| it.split('}').next())
+}
+
+fn path_parameter(name: &str) -> Value {
+    let (schema, about) = match name {
+        "auth_id" => (json!({ "type": "string", "minLength": 1 }), "The account: `MA…` or `SA…`."),
+        "call_uuid" => (uuid(), "A call."),
+        "conference_name" => {
+            let schema = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
+            (schema, "As it stands in `<Conference>`.")
+        }
+        "member_id" => {
+            let schema = json!({ "type": "string", "pattern": "^(all|[0-9]+(,[0-9]+)*)$" });
+            (schema, "One member (`10`), some (`10,15,22`), or `all`.")
+        }
+        "request_uuid" => (uuid(), "As it was answered when the call was made."),
+        _ => (json!({ "type": "string", "minLength": 1 }), ""),
+    };
+    json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
+}
+
+/// An id of ours.
+pub(in crate::api) fn uuid() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+/// The methods of an `Allow` that are documented: HEAD is a GET without its body.
+pub(in crate::api) fn methods(allow: &str) -> impl Iterator<Item = Method> {
+    let methods = allow.split(", ").filter(|it| *it != "HEAD");
+    methods.map(|it| it.parse().expect("we have written it ourselves"))
+}

@@ -1,0 +1,191 @@
+//! `POST Conference/{name}/Member/{members}/Kick/`: what whoever kicks says of it. All of it is an
+//! extension; a body without it changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    Asker,
+    bodies::{Done, Text},
+    params::Params,
+};
+use crate::{
+    actor::house::House,
+    api::{body, failure::Failure, reply},
+    bans::{BAN_MAX, BANS_MAX},
+    conference::{Course, Departure, Kick},
+    flow::{Bilingual, Next},
+    ids::{CallId, MemberId},
+};
+
+/// A sentence or three, to be spoken and to be read in a log.
+pub(super) const REASON_CHARS_MAX: usize = 512;
+
+const THEN_FORMS: &str =
+    r#"{"element":"id"}, {"xml":"<Response>…</Response>"}, {"url":"https://…"} or "hangup""#;
+
+/// Reads a kick. A body that is no JSON object is let be, as the vendors do.
+pub(super) fn read(
+    asker: &Asker<'_>,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Kick, Failure> {
+    let is_dry = Params::of_query(query).flag("dry_run", false)?;
+    let body = body::object(headers, body).unwrap_or_default();
+    let course = course(&asker.desk.house, body.get("then"))?;
+    let (reason, ban) = (reason(&body)?, ban(asker, &Params::of(body))?);
+    Ok(Kick { reason, course, ban, is_dry })
+}
+
+fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
+    let bad = |why: &str| {
+        let advice = format!("give a text of {REASON_CHARS_MAX} characters at most");
+        Err(Failure::Bad(format!("reason: {why}: {advice}")))
+    };
+    let reason = match body.get("reason") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(reason)) => reason.trim(),
+        Some(_) => return bad("not a text"),
+    };
+    match () {
+        () if REASON_CHARS_MAX < reason.chars().count() => bad("too long"),
+        () if reason.chars().any(char::is_control) => bad("a control character is in it"),
+        () => Ok((!reason.is_empty()).then(|| reason.into())),
+    }
+}
+
+fn ban(asker: &Asker<'_>, body: &Params) -> Result<Option<Duration>, Failure> {
+    let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
+    let seconds = body.number("ban_seconds", 1..=seconds_max)?;
+    let Some(seconds) = seconds else { return Ok(None) };
+    let bans = asker.desk.house.doors().count(Instant::now().into_std(), asker.account);
+    if BANS_MAX <= bans {
+        let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
+        return Err(Failure::Over(format!("this account has {bans} bans: {advice}")));
+    }
+    Ok(Some(Duration::from_secs(seconds.into())))
+}
+
+fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
+    let bad = |why: String| Err(Failure::Bad(why));
+    let (form, text) = match then {
+        None | Some(Value::Null) => return Ok(Course::Flow),
+        Some(Value::String(word)) if word == "hangup" => return Ok(Course::HangUp),
+        Some(Value::Object(then)) if then.len() == 1 => match then.iter().next() {
+            Some((form, Value::String(text))) => (form.as_str(), text.as_str()),
+            _ => return bad(format!("then: give {THEN_FORMS}")),
+        },
+        Some(_) => return bad(format!("then: give {THEN_FORMS}")),
+    };
+    match form {
+        "element" if !text.is_empty() => Ok(Course::Element(text.into())),
+        "xml" => match Bilingual::parse(text) {
+            Ok(document) => Ok(Course::Document(Box::new(document))),
+            Err(error) => bad(format!("then.xml: {error}")),
+        },
+        "url" => match house.may_fetch(text) {
+            Ok(()) => Ok(Course::Fetch(text.into())),
+            Err(error) => bad(format!("then.url: {error}")),
+        },
+        _ => bad(format!("then: give {THEN_FORMS}")),
+    }
+}
+
+/// What has been done, and who of them is banned.
+pub(super) fn banned(
+    status: StatusCode,
+    done: Done<'_>,
+    members: &[MemberId],
+    unknown: &[MemberId],
+) -> Response {
+    let is_known = |id: &&MemberId| !unknown.contains(id);
+    let banned = members.iter().filter(is_known).copied().map(Text).collect();
+    let not_banned = unknown.iter().copied().map(Text).collect();
+    reply::json(status, &Banned { done, banned, not_banned })
+}
+
+#[derive(Serialize)]
+struct Banned<'a> {
+    #[serde(flatten)]
+    done: Done<'a>,
+    /// Each is the id of the ban as well.
+    banned: Vec<Text<MemberId>>,
+    /// Nobody vouches for who they are: a mere From bans nobody.
+    not_banned: Vec<Text<MemberId>>,
+}
+
+/// What a kick would do.
+pub(super) fn departures(departures: &[Departure], api_id: Uuid) -> Response {
+    let would_leave = departures.iter().map(Leaves::from).collect();
+    reply::json(StatusCode::OK, &DryRun { message: "dry run", would_leave, api_id })
+}
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    message: &'static str,
+    would_leave: Vec<Leaves<'a>>,
+    api_id: Uuid,
+}
+
+#[derive(Serialize)]
+struct Leaves<'a> {
+    member_id: Text<MemberId>,
+    call_uuid: CallId,
+    cause: &'static str,
+    banned: bool,
+    next: Goes<'a>,
+}
+
+/// What a call would do next.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Goes<'a> {
+    Element {
+        document: &'static str,
+        element: &'a str,
+        id: Option<&'a str>,
+        line: u32,
+        column: u32,
+    },
+    Hangup {
+        hangup_cause: &'static str,
+        hangup_cause_code: u32,
+    },
+    Url {
+        url: &'a str,
+    },
+}
+
+impl<'a> From<&'a Departure> for Leaves<'a> {
+    fn from(departure: &'a Departure) -> Self {
+        let Departure { member, call, cause, is_banned, next } = departure;
+        let next = match next {
+            Next::Element { tag, id, at, is_own } => {
+                let document = if *is_own { "flow" } else { "then.xml" };
+                let (line, column) = (at.line, at.column);
+                Goes::Element { document, element: tag, id: id.as_deref(), line, column }
+            }
+            Next::End(ending) => Goes::Hangup {
+                hangup_cause: ending.cause.name(),
+                hangup_cause_code: ending.cause.code().into(),
+            },
+            Next::Fetch(url) => Goes::Url { url },
+        };
+        Self {
+            member_id: Text(*member),
+            call_uuid: *call,
+            cause: cause.text(),
+            banned: *is_banned,
+            next,
+        }
+    }
+}

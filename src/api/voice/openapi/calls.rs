@@ -1,0 +1,284 @@
+//! Calls.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{Speaker, Tag, empty, parameters, reference, says, terms};
+use crate::api::{
+    openapi::{Answer, Operation, query, uuid},
+    voice::{
+        calls::{
+            DIGITS_MAX, LENGTH_MAX, SOUNDS_MAX,
+            make::{
+                MACHINE_DETECTION_NUMBERS, NAME_CHARS_MAX, RING_TIMEOUT, RING_TIMEOUT_MAX,
+                TIME_LIMIT_MAX,
+            },
+        },
+        place::CallWish,
+        plivo, vobiz,
+    },
+};
+
+/// What may go wrong with a body.
+const BODY: [u16; 2] = [400, 415];
+
+impl Speaker {
+    pub(super) fn call(self, wish: CallWish, method: &Method, path: &str) -> Operation {
+        let is_post = *method == Method::POST;
+        match wish {
+            CallWish::HangUp => {
+                self.operation("hang_up_call", Tag::Calls, "Hangs up a call.").answers(empty())
+            }
+            CallWish::Play => self.play(),
+            CallWish::Record => {
+                let id = if is_post { "record_call" } else { "stop_recording_call" };
+                let summary = "Recording is not implemented yet.";
+                self.operation(id, Tag::Calls, summary).refuses(&[501])
+            }
+            CallWish::SendDigits => self.send_digits(),
+            CallWish::Show => self.show_call(),
+            CallWish::Speak => self.speak(),
+            CallWish::StopPlay => {
+                let summary = "Stops what is played over a call.";
+                self.operation("stop_play_to_call", Tag::Calls, summary).answers(empty())
+            }
+            CallWish::StopSpeak => {
+                let summary = "Stops what is spoken over a call.";
+                self.operation("stop_speak_to_call", Tag::Calls, summary).answers(empty())
+            }
+            CallWish::Stream => {
+                let by_id = if path.contains("{stream_id}") { "_by_id" } else { "" };
+                let id = format!("{}_stream{by_id}", method.as_str().to_ascii_lowercase());
+                let summary = "Streams are not implemented yet.";
+                self.operation(&id, Tag::Calls, summary).refuses(&[501])
+            }
+            CallWish::Transfer => self.transfer(),
+        }
+    }
+
+    pub(super) fn cancel(self) -> Operation {
+        let summary = "Calls off a call that does not ring yet.";
+        self.operation("cancel_request", Tag::Calls, summary).answers(empty())
+    }
+
+    pub(super) fn list_calls(self) -> Operation {
+        let text = || json!({ "type": "string" });
+        let ended = "Of calls that are over: when they ended, in UTC.";
+        let times = ["end_time", "end_time__gte", "end_time__gt", "end_time__lte", "end_time__lt"];
+        let over = "Of calls that are over.";
+        self.operation(
+            "list_calls",
+            Tag::Calls,
+            "Lists calls: live, queued, or those that are over.",
+        )
+        .takes([
+            status(),
+            query("call_direction", terms::direction(), ""),
+            query("from_number", text(), ""),
+            query("to_number", text(), ""),
+            query("limit", terms::number(1, 20, ""), "Of live and queued calls: 100,000 at most."),
+            query("offset", terms::number(0, u32::MAX, ""), ""),
+            query("parent_call_uuid", uuid(), over),
+            query("hangup_cause_code", terms::number(0, 9_999, ""), over),
+            query("hangup_source", text(), over),
+        ])
+        .takes(times.map(|name| query(name, terms::time(), ended)))
+        .answers(Answer::json(
+            200,
+            "Ids of live or queued calls; records of those that are over.",
+            json!({ "oneOf": [reference("Records"), reference("CallIds")] }),
+        ))
+        .refuses(&[400])
+    }
+
+    fn show_call(self) -> Operation {
+        let body = json!({ "oneOf": [reference("CallRecord"), reference("LiveCall")] });
+        self.operation("show_call", Tag::Calls, "Shows a call: live, queued, or one that is over.")
+            .takes([status()])
+            .answers(Answer::json(200, "The call.", body))
+            .refuses(&[400])
+    }
+
+    pub(super) fn make_call(self) -> Operation {
+        let code = self.by(201, 200);
+        let said = self.by(["call fired", "calls fired"], ["Call fired", "Calls fired"]);
+        let mut fired = reference("Fired");
+        fired["properties"] = json!({ "message": { "enum": said } });
+        self.operation("make_call", Tag::Calls, "Makes a call, or one to each of a list.")
+            .about("All is looked at before anybody is called.")
+            .reads(make_call())
+            .answers(Answer::json(code, "They are queued.", fired).with_remarks())
+            .refuses(&BODY)
+    }
+
+    fn transfer(self) -> Operation {
+        let mut body = parameters(&[
+            ("legs", terms::legs()),
+            ("aleg_url", terms::document("The document that the call runs from now on.")),
+            ("aleg_method", terms::method()),
+        ]);
+        body["required"] = json!(["aleg_url"]);
+        self.operation("transfer_call", Tag::Calls, "A call runs another document.")
+            .about("A member of a conference leaves it.")
+            .reads(body)
+            .answers(Answer::json(202, "It does.", says("Transferred", "call transferred")))
+            .refuses(&BODY)
+    }
+
+    fn play(self) -> Operation {
+        let sound = terms::sound("[!\"$-+.0-9;->A-~-]", "[!-+.-~-]");
+        let more = SOUNDS_MAX - 1;
+        let list = json!({
+            "type": "string",
+            "maxLength": 8_000,
+            "pattern": format!("^{sound}(,{sound}){{0,{more}}}$"),
+        });
+        let item = json!({ "type": "string", "maxLength": 2_000, "pattern": format!("^{sound}$") });
+        let array =
+            json!({ "type": "array", "minItems": 1, "maxItems": SOUNDS_MAX, "items": item });
+        let mut body = parameters(&[
+            ("urls", json!({ "oneOf": [list, array], "description": "Sounds, with commas." })),
+            ("length", terms::number(1, LENGTH_MAX, "Seconds, and then it ends.")),
+            ("legs", terms::legs()),
+            ("loop", terms::flag(false, "Over and over.")),
+            ("mix", terms::flag(true, "Over what is heard, and not instead of it.")),
+        ]);
+        body["required"] = json!(["urls"]);
+        self.operation("play_to_call", Tag::Calls, "Plays sounds over a call.")
+            .reads(body)
+            .answers(
+                Answer::json(202, "It plays.", says("CallDone", "play started")).with_remarks(),
+            )
+            .refuses(&BODY)
+    }
+
+    fn speak(self) -> Operation {
+        let chars_max = self.by(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
+        let mut keys = terms::speak(chars_max).to_vec();
+        let kind = json!({
+            "enum": ["text", "ssml"],
+            "default": "text",
+            "description": "SSML is not supported yet: it is read as it stands.",
+        });
+        keys.extend([
+            ("type", kind),
+            ("legs", terms::legs()),
+            ("loop", terms::flag(false, "Over and over.")),
+            ("mix", terms::flag(true, "Over what is heard, and not instead of it.")),
+        ]);
+        let mut body = parameters(&keys);
+        body["required"] = json!(["text"]);
+        self.operation("speak_to_call", Tag::Calls, "Speaks over a call.")
+            .reads(body)
+            .answers(
+                Answer::json(202, "It speaks.", says("CallDone", "speak started")).with_remarks(),
+            )
+            .refuses(&BODY)
+    }
+
+    fn send_digits(self) -> Operation {
+        let digits = json!({
+            "type": "string",
+            "pattern": format!("^[0-9*#wW]{{1,{DIGITS_MAX}}}$"),
+            "description": "Keys; `w` is half a second, and `W` a second.",
+        });
+        let mut body = parameters(&[("digits", digits), ("leg", terms::legs())]);
+        body["required"] = json!(["digits"]);
+        self.operation("send_digits", Tag::Calls, "Sends tones of keys to a call's far end.")
+            .reads(body)
+            .answers(Answer::json(202, "They are sent.", says("CallDone", "digits sent")))
+            .refuses(&BODY)
+    }
+}
+
+fn status() -> Value {
+    let about = "Without it: those that are over.";
+    query("status", json!({ "enum": ["live", "queued"] }), about)
+}
+
+/// Contract 5.2.
+fn make_call() -> Value {
+    let to = "Whom to call; up to a thousand, with `<` between them: `sim:NAME` (with `?ring_ms=N`, \
+              `delay_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a number. 400 if this \
+              server has no way there.";
+    let mut body = parameters(&[
+        ("from", text("^[+]?[!-*,-~][!-~]*$", 250, "The caller's number.")),
+        ("to", text("^[+]?[!-*,-;=-~][!-;=-~]*(<[!-*,-;=-~][!-;=-~]*)*$", 8_000, to)),
+        ("answer_url", terms::document("Brings the document that the call runs.")),
+        ("answer_method", terms::method()),
+        ("fallback_url", terms::document("Asked if `answer_url` fails.")),
+        ("fallback_method", terms::method()),
+        ("ring_url", terms::url("Told that it rings.")),
+        ("ring_method", terms::method()),
+        ("hangup_url", terms::url("Told that the call is over.")),
+        ("hangup_method", terms::method()),
+        ("caller_name", text("", NAME_CHARS_MAX, "The display name.")),
+        (
+            "send_digits",
+            text("^[0-9*#wW]*(<[0-9*#wW]*)*$", DIGITS_MAX, "Keys, once it is answered."),
+        ),
+        ("time_limit", terms::number(1, TIME_LIMIT_MAX, "Seconds that the call may last.")),
+        ("hangup_on_ring", terms::number(0, RING_TIMEOUT_MAX, "Seconds of ringing; 0 is off.")),
+        ("ring_timeout", terms::number(1, RING_TIMEOUT_MAX, "Seconds until nobody answers.")),
+        (
+            "sip_headers",
+            text(
+                "^([A-Za-z0-9-]+=[!-+.-~-]*(,[A-Za-z0-9-]+=[!-+.-~-]*){0,31})?$",
+                4_000,
+                "`name=value,…`",
+            ),
+        ),
+        ("parent_call_uuid", uuid()),
+        (
+            "user",
+            text(
+                "",
+                8_000,
+                "Who is called, as the groups know them: one for each of `to`, with `<` between.",
+            ),
+        ),
+        (
+            "error_if_parent_not_found",
+            terms::flag(false, "404 if there is no live call `parent_call_uuid`."),
+        ),
+    ]);
+    body["properties"]["ring_timeout"]["default"] = RING_TIMEOUT.into();
+    add_machine_detection(&mut body);
+    body["required"] = json!(["from", "to", "answer_url"]);
+    body
+}
+
+fn text(pattern: &str, chars_max: usize, about: &str) -> Value {
+    json!({ "type": "string", "maxLength": chars_max, "pattern": pattern, "description": about })
+}
+
+fn add_machine_detection(body: &mut Value) {
+    let idle = "Not supported yet: it is checked, and has no effect.";
+    for (name, range) in MACHINE_DETECTION_NUMBERS {
+        body["properties"][name] = terms::number(*range.start(), *range.end(), idle);
+    }
+    let words = json!({ "enum": [true, false, "true", "false", "hangup"], "description": idle });
+    body["properties"]["machine_detection"] = words;
+    body["properties"]["machine_detection_url"] = terms::url(idle);
+    body["properties"]["machine_detection_method"] = terms::method();
+    body["properties"]["send_on_preanswer"] = terms::flag(false, idle);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::api::voice::calls::make::KNOWN;
+
+    #[test]
+    fn the_parameters_of_a_call_are_those_that_are_known() {
+        let body = make_call();
+        let described: BTreeSet<_> =
+            body["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = BTreeSet::from(KNOWN);
+        known.extend(MACHINE_DETECTION_NUMBERS.map(|it| it.0));
+        known.extend(["machine_detection_url", "machine_detection_method"]);
+        assert_eq!(described, known);
+    }
+}

@@ -1,0 +1,155 @@
+//! Kicks: whom, what follows for each, and what would follow.
+
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
+
+use super::{Answer, Conference, Effect, Outcome, Refusal, Who, member::Leaver};
+use crate::{
+    flow::{Bilingual, Cause, Exit, Next, Then},
+    ids::{CallId, MemberId},
+};
+
+/// What whoever kicks says of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kick {
+    /// In the kicker's words.
+    pub reason: Option<Arc<str>>,
+    /// Where those go on who are kicked.
+    pub course: Course,
+    /// For how long they may not come in again.
+    pub ban: Option<Duration>,
+    /// Nothing is done; the answer tells what would be.
+    pub is_dry: bool,
+}
+
+/// Where somebody goes on who is kicked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Course {
+    /// With this document.
+    Document(Box<Bilingual>),
+    /// At the element of this id, which must lie ahead.
+    Element(Arc<str>),
+    /// With the document of this URL; if that cannot be had, at the next element.
+    Fetch(Arc<str>),
+    /// As its flow has it.
+    #[default]
+    Flow,
+    /// Nowhere: the call ends.
+    HangUp,
+}
+
+/// Somebody who would leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Departure {
+    /// The place.
+    pub member: MemberId,
+    /// The call.
+    pub call: CallId,
+    /// Why.
+    pub cause: Cause,
+    /// It could not come in again for a while.
+    pub is_banned: bool,
+    /// What the call would do next.
+    pub next: Next,
+}
+
+impl Conference {
+    /// All or none: an element that is not ahead of somebody is a refusal.
+    pub(super) fn kick(
+        &mut self,
+        who: Who,
+        kick: &Kick,
+        effects: &mut VecDeque<Effect>,
+    ) -> Outcome {
+        let exits = self.exits(who, kick)?;
+        if kick.is_dry {
+            return Ok(Answer::Departures(self.rehearse(&exits, kick.ban.is_some())));
+        }
+        let members: Vec<_> = exits.iter().map(|(id, _)| *id).collect();
+        // First: whoever is out may be on the way back at once.
+        let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
+        for (id, exit) in &exits {
+            self.take_out(*id, exit);
+            self.fuse();
+        }
+        Ok(match unknown {
+            Some(unknown) => Answer::Banned { members, unknown },
+            None => Answer::Members(members),
+        })
+    }
+
+    /// Bans those whom somebody vouches for, and tells the others.
+    fn ban(
+        &self,
+        members: &[MemberId],
+        length: Duration,
+        reason: &Option<Arc<str>>,
+        effects: &mut VecDeque<Effect>,
+    ) -> Vec<MemberId> {
+        let mut unknown = Vec::new();
+        for &member in members {
+            match self.members[&member].call.party.trusted.clone() {
+                Some(who) => {
+                    let reason = reason.clone();
+                    effects.push_back(Effect::Ban { member, who, reason, length });
+                }
+                None => unknown.push(member),
+            }
+        }
+        unknown
+    }
+
+    /// How each of those leaves who are here.
+    fn exits(&self, who: Who, kick: &Kick) -> Result<Vec<(MemberId, Exit)>, Refusal> {
+        let chosen = self.choose(who)?;
+        let mut exits = Vec::with_capacity(chosen.len());
+        let mut without = Vec::new();
+        for id in chosen {
+            let then = match &kick.course {
+                Course::Document(document) => {
+                    let dialect = self.members[&id].call.party.dialect;
+                    Then::Document(document.of(dialect).clone())
+                }
+                Course::Element(element) => match self.members[&id].call.ahead(element) {
+                    Some(step) => Then::Element(step),
+                    None => {
+                        without.push(id);
+                        continue;
+                    }
+                },
+                Course::Fetch(url) => Then::Fetch(url.clone()),
+                Course::Flow => Then::Onward,
+                Course::HangUp => Then::HangUp,
+            };
+            exits.push((id, Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }));
+        }
+        match &kick.course {
+            Course::Element(element) if !without.is_empty() => {
+                Err(Refusal::NoElement { element: element.clone(), members: without })
+            }
+            Course::Document(_) | Course::Element(_) | Course::Fetch(_) => Ok(exits),
+            Course::Flow | Course::HangUp => Ok(exits),
+        }
+    }
+
+    /// Does it, with all that follows, and undoes it.
+    fn rehearse(&mut self, exits: &[(MemberId, Exit)], bans: bool) -> Vec<Departure> {
+        let before = (self.deadlines.clone(), self.typed.clone(), self.floor.clone());
+        exits.iter().for_each(|(id, exit)| self.take_out(*id, exit));
+        self.cascade();
+        let departure = |it: &Leaver| Departure {
+            member: it.id,
+            call: it.member.call.id,
+            cause: it.exit.cause,
+            is_banned: bans
+                && it.exit.cause == Cause::Kicked
+                && it.member.call.party.trusted.is_some(),
+            next: it.member.call.forecast(&it.exit),
+        };
+        let departures = self.leavers.iter().map(departure).collect();
+        for leaver in mem::take(&mut self.leavers) {
+            self.members.insert(leaver.id, leaver.member);
+        }
+        (self.deadlines, self.typed, self.floor) = before;
+        departures
+    }
+}

@@ -1,0 +1,83 @@
+//! The configuration of groups.
+
+use serde::Serialize;
+
+use crate::cli::{
+    groups::{BungieStatus, Manner},
+    settings::Settings,
+};
+
+/// `[groups]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Groups {
+    /// The vendors' rate limits.
+    pub limits: bool,
+}
+
+/// `[bungie]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bungie {
+    /// Which statuses failures have.
+    pub status: BungieStatus,
+    /// More keys in the answer to a kick.
+    pub superset: bool,
+}
+
+/// `[rocketchat]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RocketChat {
+    /// The answer to a kick.
+    pub kick_body: Manner,
+}
+
+/// `[kirimin]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Kirimin {
+    /// The signals after a kick.
+    pub signals: Manner,
+    /// The status when somebody kicks who is no owner.
+    pub owner_error: Manner,
+}
+
+/// `[capillary]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Capillary {
+    /// A group goes on without a primary member.
+    pub keep_active: bool,
+}
+
+impl Groups {
+    pub(super) fn new(layer: &Settings, is_development: bool) -> Self {
+        Self { limits: layer.groups.limits.unwrap_or(!is_development) }
+    }
+}
+
+impl Bungie {
+    pub(super) fn new(layer: &Settings) -> Self {
+        Self {
+            status: layer.bungie.status.unwrap_or_default(),
+            superset: layer.bungie.superset.unwrap_or_default(),
+        }
+    }
+}
+
+impl RocketChat {
+    pub(super) fn new(layer: &Settings) -> Self {
+        Self { kick_body: layer.rocketchat.kick_body.unwrap_or_default() }
+    }
+}
+
+impl Kirimin {
+    pub(super) fn new(layer: &Settings) -> Self {
+        Self {
+            signals: layer.kirimin.signals.unwrap_or_default(),
+            owner_error: layer.kirimin.owner_error.unwrap_or_default(),
+        }
+    }
+}
+
+impl Capillary {
+    pub(super) fn new(layer: &Settings) -> Self {
+        Self { keep_active: layer.capillary.keep_active.unwrap_or_default() }
+    }
+}

@@ -1,0 +1,183 @@
+//! What comes after what: where a kicked caller goes on, and what nobody comes to.
+
+use std::collections::BTreeSet;
+
+use super::{Checked, Code, Item};
+use crate::flow::{Action, Branch, ID, Kind, Verb, fault::clip, url};
+
+/// The elements of a sound document, in the order in which they run.
+pub(super) struct Order<'i, 'e, 'd> {
+    pub(super) items: &'i [Item<'e, 'd>],
+    /// The ids that a branch names.
+    targets: BTreeSet<&'e str>,
+    /// The elements that no call comes to, and behind which one.
+    dead: Vec<Dead>,
+}
+
+/// Elements in a row that nobody comes to.
+struct Dead {
+    first: usize,
+    end: usize,
+    /// The element that leads away.
+    behind: usize,
+    why: &'static str,
+}
+
+impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
+    pub(super) fn of(items: &'i [Item<'e, 'd>]) -> Self {
+        let named = |item: &'i Item<'e, 'd>| {
+            let rows = item.verb.info().attrs.iter().filter(|attr| attr.kind == Kind::Element);
+            rows.filter_map(move |attr| item.attribute(attr.name)).map(|it| it.value.trim())
+        };
+        let targets = items.iter().flat_map(named).collect();
+        let mut order = Self { items, targets, dead: Vec::new() };
+        order.dead = order.find_dead();
+        order
+    }
+
+    /// The elements that a call may come to.
+    pub(super) fn living(&self) -> impl Iterator<Item = (usize, &'i Item<'e, 'd>)> {
+        let is_dead = |i: usize| self.dead.iter().any(|it| (it.first..it.end).contains(&i));
+        self.items.iter().enumerate().filter(move |(i, _)| !is_dead(*i))
+    }
+
+    /// Whether a caller who is out of a conference by this branch has something to go on with.
+    pub(super) fn goes_on(&self, i: usize, branch: Branch) -> bool {
+        let item = &self.items[i];
+        let has_action = action(&item.verb).is_some_and(|it| it.redirects);
+        i + 1 < self.items.len() || has_action || leads(item, branch)
+    }
+
+    pub(super) fn judge(&self, checked: &mut Checked) {
+        for dead in &self.dead {
+            let (first, behind) = (&self.items[dead.first], &self.items[dead.behind]);
+            let more = match dead.end - dead.first {
+                1 => String::new(),
+                2 => " and the element behind it".to_owned(),
+                n => format!(" and the {} elements behind it", n - 1),
+            };
+            let (tag, other, at) = (first.element.tag, behind.element.tag, behind.element.at);
+            let message =
+                format!("no call comes to this <{tag}>{more}: <{other}> of {at} {}", dead.why);
+            checked.find(first.element.at, Code::DeadElement, message);
+        }
+        for (i, item) in self.living() {
+            self.judge_kick(i, item, checked);
+            judge_action(item, checked);
+        }
+        for item in self.items {
+            self.judge_id(item, checked);
+        }
+    }
+
+    fn judge_kick(&self, i: usize, item: &Item<'_, '_>, checked: &mut Checked) {
+        if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, Branch::Kick) {
+            let message = "a kick here ends the call: no element follows".to_owned();
+            checked.find(item.element.at, Code::KickEndsCall, message);
+        }
+    }
+
+    fn judge_id(&self, item: &Item<'_, '_>, checked: &mut Checked) {
+        let (Some(id), Some(attribute)) = (&item.id, item.attribute(ID.name)) else { return };
+        if !self.targets.contains(&**id) {
+            let message = format!("no branch leads to id={id:?}: only a kick that names it does");
+            checked.find(attribute.at, Code::UnusedId, message);
+        }
+    }
+
+    fn find_dead(&self) -> Vec<Dead> {
+        let mut rows: Vec<Dead> = Vec::new();
+        let mut away = None;
+        for (i, item) in self.items.iter().enumerate() {
+            if item.id.is_some() {
+                // A branch comes here, or a kick that names it.
+                away = None;
+            }
+            let Some((behind, why)) = away else {
+                away = leads_away(&item.verb).map(|why| (i, why));
+                continue;
+            };
+            match rows.last_mut().filter(|it| it.behind == behind) {
+                Some(dead) => dead.end = i + 1,
+                None => rows.push(Dead { first: i, end: i + 1, behind, why }),
+            }
+        }
+        rows
+    }
+}
+
+/// Where a link that can fail leads, the call ends; a local one is looked at by itself.
+fn judge_action(item: &Item<'_, '_>, checked: &mut Checked) {
+    let Some(action) = action(&item.verb) else { return };
+    let Some(attribute) = item.attribute("action") else { return };
+    if action.redirects && url::is_web(&action.url) && !leads(item, Branch::Error) {
+        let message = format!(
+            "if {:?} cannot be had, or answers with no flow, the call ends (7012, 8012)",
+            clip(&action.url)
+        );
+        checked.find(attribute.at, Code::ActionWithoutOnError, message);
+    }
+}
+
+/// Whether it says where to go on by this branch. An empty one says nothing.
+fn leads(item: &Item<'_, '_>, branch: Branch) -> bool {
+    item.attribute(branch.attribute()).is_some_and(|it| !it.value.trim().is_empty())
+}
+
+fn action(verb: &Verb) -> Option<&Action> {
+    match verb {
+        Verb::Conference(verb) => verb.entry.action.as_ref(),
+        Verb::Gather(verb) => verb.collect.action.as_ref(),
+        Verb::GetDigits(verb) => verb.collect.action.as_ref(),
+        Verb::GetInput(verb) => verb.collect.action.as_ref(),
+        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Hangup(_) | Verb::Message(_) => None,
+        Verb::MultiPartyCall(_) | Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) => None,
+        Verb::Redirect(_) | Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => None,
+    }
+}
+
+/// Why no call gets past this element, if none does.
+pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
+    let endless = "plays for as long as the call is up";
+    match verb {
+        Verb::Conference(_) => action(verb)
+            .filter(|action| action.redirects)
+            .map(|_| "asks its action, whose answer runs instead"),
+        Verb::Hangup(verb) => verb.schedule.is_none().then_some("ends the call"),
+        Verb::Play(_) | Verb::Speak(_) => {
+            verb.sound().is_some_and(|sound| sound.times == 0).then_some(endless)
+        }
+        Verb::Redirect(_) => Some("leads to another document"),
+        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Gather(_) | Verb::GetDigits(_) => None,
+        Verb::GetInput(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => None,
+        Verb::PreAnswer(_) | Verb::Record(_) | Verb::Stream(_) | Verb::Wait(_) => None,
+    }
+}
+
+/// Whether a caller hears or waits for something here: a loop through it is none that the engine
+/// ends.
+pub(super) fn takes_time(verb: &Verb) -> bool {
+    match verb {
+        Verb::Conference(_) | Verb::Wait(_) => true,
+        Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => true,
+        Verb::Dtmf(verb) => verb.awaits && verb.digits.is_some(),
+        Verb::Play(_) | Verb::Speak(_) => verb.sound().is_some(),
+        Verb::Dial(_) | Verb::Hangup(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
+        Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) | Verb::Stream(_) => false,
+    }
+}
+
+/// Whether a caller, or an API command, can lead the call elsewhere from here.
+pub(super) fn offers_a_way(verb: &Verb) -> bool {
+    match verb {
+        Verb::Conference(_) => true,
+        Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => {
+            action(verb).is_some_and(|action| action.redirects)
+        }
+        // With a schedule, it ends the call in time.
+        Verb::Hangup(_) => true,
+        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
+        Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) => false,
+        Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => false,
+    }
+}

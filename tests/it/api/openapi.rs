@@ -1,0 +1,225 @@
+//! The OpenAPI document against the server: neither knows of an operation that the other has not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use conflow::api::{
+    Settings,
+    voice::{self, PlivoForm, VobizForm},
+};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::office::{Office, Plan};
+
+/// Where paths are told apart at the top, and of the simulated phones.
+const SOURCES: [&str; 2] =
+    [include_str!("../../../src/api/mod.rs"), include_str!("../../../src/api/sim.rs")];
+
+/// No path outside of the voice API's is longer; those are looked at beside their table.
+const SEGMENTS_MAX: usize = 7;
+
+async fn send(office: &Office, method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let (head, body) = office.send(request).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn document(office: &Office) -> Value {
+    let (status, headers, body) = send(office, "GET", "/openapi.json").await;
+    assert_eq!(
+        (status, &headers["content-type"]),
+        (StatusCode::OK, &"application/json".parse().unwrap())
+    );
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Each path, with its methods.
+fn listed(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let methods = |it: &Value| it.as_object().unwrap().keys().map(|it| it.to_uppercase()).collect();
+    let paths = document["paths"].as_object().unwrap();
+    paths.iter().map(|(path, it)| (path.clone(), methods(it))).collect()
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = &Value> {
+    let paths = document["paths"].as_object().unwrap();
+    paths.values().flat_map(|methods| methods.as_object().unwrap().values())
+}
+
+/// Nobody's id is as good as any.
+fn fill(path: &str) -> String {
+    let parts = path.split('{').map(|it| it.split_once('}').map_or(it, |(_, rest)| rest));
+    parts.collect::<Vec<_>>().join("1")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_documented_is_there_with_these_methods_and_no_others() {
+    let office = Office::new(Plan::default());
+    for (path, methods) in listed(&document(&office).await) {
+        let path = fill(&path);
+        for method in &methods {
+            // With the account's credentials, as scripts have it.
+            let line = path.replace("/v1/Account/1", "/v1/Account/MA1");
+            let request = Request::builder().method(method.as_str()).uri(line);
+            let request = request.header("x-auth-id", "MA1").header("x-auth-token", "one");
+            let (head, body) = office.send(request.body(Body::empty()).unwrap()).await.into_parts();
+            let is_there = match head.status {
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNAUTHORIZED => false,
+                StatusCode::NOT_FOUND => {
+                    let body: Value =
+                        serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+                    // What is missing has a name, unlike a path that is not there.
+                    body.get("error").is_some_and(|it| it != "not found")
+                }
+                _ => true,
+            };
+            assert!(is_there, "{method} {path}: {}", head.status);
+        }
+
+        let (_, headers, _) = send(&office, "OPTIONS", &path).await;
+        let allow = headers["allow"].to_str().unwrap().split(", ").map(str::to_owned);
+        let allowed: BTreeSet<_> = allow.filter(|it| it != "HEAD").collect();
+        assert_eq!(allowed, methods, "{path}");
+    }
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_is_documented() {
+    let office = Office::new(Plan::default());
+    let documented: Vec<_> =
+        listed(&document(&office).await).into_keys().map(|it| shape(&it)).collect();
+    let is_word = |it: &&str| {
+        !it.is_empty() && it.chars().all(|it| it.is_ascii_alphanumeric() || ".-_".contains(it))
+    };
+    let literals = SOURCES.map(|it| it.split("#[cfg(test)]").next().unwrap());
+    let mut words: BTreeSet<_> =
+        literals.iter().flat_map(|it| it.split('"').skip(1).step_by(2)).filter(is_word).collect();
+    words.insert("1");
+    assert!(words.is_superset(&BTreeSet::from(["docs", "healthz", "Press", "sim"])), "{words:?}");
+
+    // All that is as short as a probe, and all that goes on as something goes on that is there.
+    let (mut paths, mut found) = (vec![Vec::new()], 0);
+    while let Some(path) = paths.pop() {
+        for word in &words {
+            let longer = [path.as_slice(), &[*word]].concat();
+            let text = format!("/{}", longer.join("/"));
+            let (status, ..) = send(&office, "OPTIONS", &text).await;
+            let is_listed = documented.iter().any(|it| fits(it, &longer, true));
+            if status != StatusCode::NOT_FOUND {
+                assert!(is_listed, "{text} is there, and nobody is told");
+                found += 1;
+            }
+            let leads_on = documented.iter().any(|it| fits(it, &longer, false));
+            if longer.len() < SEGMENTS_MAX && (longer.len() < 2 || leads_on) {
+                paths.push(longer);
+            }
+        }
+    }
+    assert!(10 < found, "{found}");
+    office.close().await;
+}
+
+fn shape(path: &str) -> Vec<String> {
+    path.split('/').filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a path is of this shape, or may become so.
+fn fits(shape: &[String], path: &[&str], is_whole: bool) -> bool {
+    let is_long_enough =
+        if is_whole { shape.len() == path.len() } else { path.len() < shape.len() };
+    is_long_enough && shape.iter().zip(path).all(|(it, word)| it.starts_with('{') || it == word)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_holds_together() {
+    let office = Office::new(Plan::default());
+    let document = document(&office).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is there twice");
+        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{id}");
+        let is_open = operation["security"].as_array().is_some_and(Vec::is_empty);
+        assert_ne!(is_open, operation["responses"]["401"].is_object(), "{id}");
+    }
+    let mut references = 0;
+    check_references(&document, &document, &mut references);
+    assert!(100 < references, "{references}");
+    office.close().await;
+}
+
+fn check_references(document: &Value, value: &Value, count: &mut usize) {
+    if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+        *count += 1;
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} names nothing");
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|it| check_references(document, it, count)),
+        Value::Object(items) => items.values().for_each(|it| check_references(document, it, count)),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => (),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_has_every_operation_and_asks_no_other_host() {
+    let office = Office::new(Plan::default());
+    let document = document(&office).await;
+    for path in ["/docs", "/docs/"] {
+        let (status, headers, page) = send(&office, "GET", path).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+        assert_eq!(
+            headers["content-security-policy"],
+            "default-src 'none'; style-src 'unsafe-inline'"
+        );
+        for operation in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap();
+            assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
+        }
+        for word in ["src=", "href=\"http", "<script", "<link", "@import", "url("] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_is_about_this_server() {
+    let check = async |plan: Plan, path: &str, pointer: &str, expected: Value| {
+        let office = Office::new(plan);
+        let document = document(&office).await;
+        let found = document["paths"].get(path).and_then(|it| it.pointer(pointer));
+        assert_eq!(found.cloned().unwrap_or_default(), expected, "{path} {pointer}");
+        office.close().await;
+    };
+    let of = |plivo, vobiz| Plan {
+        settings: Settings { voice: voice::Settings { plivo, vobiz }, ..Settings::default() },
+        ..Plan::default()
+    };
+    let kick = |root: &str| {
+        format!(
+            "{root}/Account/{{auth_id}}/Conference/{{conference_name}}/Member/{{member_id}}/Kick/"
+        )
+    };
+    let (plivo, vobiz) = (kick("/v1"), kick("/api/v1"));
+    let kind = |status: u16, rest: &str| {
+        format!(
+            "/post/responses/{status}/content/application~1json/schema{rest}/properties/member_id/type"
+        )
+    };
+    check(Plan::default(), &plivo, &kind(202, "/oneOf/0"), "string".into()).await;
+    check(of(PlivoForm::Array, VobizForm::Live), &plivo, &kind(202, "/oneOf/0"), "array".into())
+        .await;
+    check(Plan::default(), &vobiz, &kind(200, ""), "string".into()).await;
+    check(of(PlivoForm::Array, VobizForm::Live), &vobiz, &kind(202, ""), "array".into()).await;
+    let phones = "/sim/v1/Account/{auth_id}/Phone/";
+    check(Plan::default(), phones, "/post/operationId", "sim_dial".into()).await;
+    check(Plan { has_phones: false, ..Plan::default() }, phones, "", Value::Null).await;
+}

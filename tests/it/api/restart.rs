@@ -1,0 +1,266 @@
+//! A thousand notices, and a receiver that is killed and restarted in their midst.
+//!
+//! The receivers are web servers of their own on this machine, each on a runtime that can be
+//! stopped dead. What is judged is what came and in which order, never how long it took.
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::Request,
+};
+use conflow::api::Api;
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use url::form_urlencoded;
+
+use super::office::{Office, Plan};
+
+/// Members of each conference, beside the one that stays; each comes and goes.
+const MEMBERS: usize = 500;
+/// Those who are in at a time.
+const ROUND: usize = 50;
+/// Who stays tells of its coming too.
+const NOTICES: usize = 2 * MEMBERS + 1;
+/// The receiver dies when it has been told this one, before it has said so.
+const DEATH: usize = 300;
+/// The reader of the stream goes away after so many events, again and again.
+const PATIENCE: usize = 70;
+/// Nothing here takes as long.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// What was told: the number in the conference, and what happened to whom.
+type Notice = (u64, String, String);
+
+/// A receiver: where it is, and what it has been told in all its lives.
+struct Receiver {
+    address: SocketAddr,
+    runtime: Option<Runtime>,
+    told: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl Receiver {
+    /// An address that no other test comes by.
+    fn open(host: &str) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut receiver = Self { address, runtime: None, told: Arc::default() };
+        receiver.serve(listener, None);
+        receiver
+    }
+
+    /// Tells by `dying` when it has been told so many notices, and answers no more from then on.
+    fn serve(&mut self, listener: TcpListener, dies: Option<(usize, mpsc::UnboundedSender<()>)>) {
+        listener.set_nonblocking(true).unwrap();
+        let told = Arc::clone(&self.told);
+        let answer = move |body: Bytes| {
+            let is_dying = {
+                let mut told = told.lock();
+                told.push(notice(&body));
+                dies.as_ref().filter(|(at, _)| *at <= told.len()).map(|(_, dying)| dying.clone())
+            };
+            async move {
+                if let Some(dying) = is_dying {
+                    _ = dying.send(());
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let router = Router::new().fallback(answer);
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await
+        });
+        self.runtime = Some(runtime);
+    }
+
+    /// No answer and no connection from now on.
+    fn kill(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    /// Its sockets may take a moment to close.
+    async fn restart(&mut self, dies: Option<(usize, mpsc::UnboundedSender<()>)>) {
+        let listener = async {
+            loop {
+                match TcpListener::bind(self.address) {
+                    Ok(listener) => return listener,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let listener = timeout(WAIT_MAX, listener).await.unwrap();
+        self.serve(listener, dies);
+    }
+
+    fn told(&self) -> Vec<Notice> {
+        self.told.lock().clone()
+    }
+
+    async fn wait_for(&self, what: &str, is_there: impl Fn(&[Notice]) -> bool) {
+        let there = async {
+            while !is_there(&self.told.lock()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(timeout(WAIT_MAX, there).await.is_ok(), "{what}: {:?}", self.told().last());
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+fn notice(body: &[u8]) -> Notice {
+    let value = |wanted: &str| {
+        let mut fields = form_urlencoded::parse(body);
+        fields.find(|(name, _)| name == wanted).unwrap().1.into_owned()
+    };
+    let sequence = value("ConferenceSequence").parse().unwrap();
+    (sequence, value("Event"), value("ConferenceMemberID"))
+}
+
+/// Reads the stream of a conference's events, goes away, and comes back to where it was; how
+/// often, and all comings and goings.
+async fn read(api: Api, conference: &str) -> (usize, Vec<Notice>) {
+    let (mut last, mut visits, mut notices) = (None::<String>, 0, Vec::new());
+    while notices.len() < NOTICES {
+        visits += 1;
+        let mut request = Request::get(format!("/v1/Account/MA1/Events/?conference={conference}"))
+            .header("Authorization", "Basic TUExOm9uZQ==");
+        if let Some(id) = &last {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = api.answer([127, 0, 0, 1].into(), request.body(Body::empty()).unwrap());
+        let mut body = response.await.into_body();
+        let (mut text, mut seen) = (String::new(), 0);
+        while seen < PATIENCE && notices.len() < NOTICES {
+            let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            text += str::from_utf8(&frame).unwrap();
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let part = |name: &str| event.lines().find_map(|it| it.strip_prefix(name));
+                // A reader that goes away in the midst of a piece has not read its rest.
+                if let (Some(id), true) = (part("id: "), seen < PATIENCE) {
+                    (last, seen) = (Some(id.to_owned()), seen + 1);
+                    notices.extend(coming_or_going(part("data: ").unwrap()));
+                }
+                text = rest.to_owned();
+            }
+        }
+    }
+    (visits, notices)
+}
+
+fn coming_or_going(data: &str) -> Option<Notice> {
+    let data: Value = serde_json::from_str(data).unwrap();
+    let text =
+        |name: &str| data[name].as_str().map_or_else(|| data[name].to_string(), str::to_owned);
+    let event = text("Event");
+    let is_one = ["ConferenceEnter", "ConferenceExit"].contains(&event.as_str());
+    is_one.then(|| (text("ConferenceSequence").parse().unwrap(), event, text("ConferenceMemberID")))
+}
+
+/// Who is in a conference.
+async fn members(office: &mut Office, conference: &str) -> Vec<u64> {
+    let shown = office.line(&format!("GET P/Conference/{conference}/")).await;
+    let Some((_, body)) = shown.split_once(" => 200 ") else { return Vec::new() };
+    let body: Value = serde_json::from_str(body).unwrap();
+    let id = |it: &Value| it["member_id"].as_str().unwrap().parse().unwrap();
+    body["members"].as_array().unwrap().iter().map(id).collect()
+}
+
+/// Calls the number until so many are in.
+async fn fill(office: &mut Office, number: &str, conference: &str, count: usize) -> Vec<u64> {
+    let mut there = members(office, conference).await;
+    for _ in there.len()..count {
+        office.line(&format!("dial {number}")).await;
+    }
+    while there.len() < count {
+        sleep(Duration::from_millis(1)).await;
+        there = members(office, conference).await;
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_delays_no_other() {
+    let (mut first, second) = (Receiver::open("127.0.77.1"), Receiver::open("127.0.77.2"));
+    first.kill();
+    let (dying, mut death) = mpsc::unbounded_channel();
+    first.restart(Some((DEATH, dying))).await;
+
+    let mut office = Office::new(Plan { has_loopback: true, ..Plan::default() });
+    let rooms = [("web", "weekly", &first), ("second", "daily", &second)];
+    for ((_, name, receiver), path) in rooms.iter().zip(["/answer", "/second"]) {
+        let url = format!("http://{}/", receiver.address);
+        let document = format!(
+            "<Response><Conference callbackUrl=\"{url}\" stayAlone=\"true\">{name}</Conference></Response>"
+        );
+        office.receiver.has(path, &document);
+    }
+    let rooms = rooms.map(|(number, name, _)| (number, name));
+    let reader = tokio::spawn(read(office.api.clone(), "weekly"));
+    let mut hosts = Vec::new();
+    for (number, name) in rooms {
+        hosts.extend(fill(&mut office, number, name, 1).await);
+    }
+    let killed = tokio::spawn(async move {
+        death.recv().await.unwrap();
+        first.kill();
+        first
+    });
+    for _ in 0..MEMBERS / ROUND {
+        for (number, name) in rooms {
+            let mut guests = fill(&mut office, number, name, ROUND + 1).await;
+            guests.retain(|it| !hosts.contains(it));
+            let list = guests.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            office.line(&format!("POST P/Conference/{name}/Member/{list}/Kick/")).await;
+        }
+    }
+
+    // The first lies dead until the second has got all of its own.
+    second.wait_for("the second", |told| told.len() == NOTICES).await;
+    let mut first = timeout(WAIT_MAX, killed).await.unwrap().unwrap();
+    let before = first.told();
+    assert_eq!(before.len(), DEATH, "who is dead is told nothing");
+    first.restart(None).await;
+    let (visits, read) = timeout(WAIT_MAX, reader).await.unwrap().unwrap();
+    let last = read.last().unwrap().clone();
+    first.wait_for("the first", |told| told.last() == Some(&last)).await;
+
+    let mut told = first.told();
+    let again = told.len() - NOTICES;
+    assert_eq!(told[DEATH], told[DEATH - 1], "what was not answered comes again, first of all");
+    told.dedup();
+    assert_eq!(told.len(), NOTICES);
+    assert!(told.is_sorted_by(|one, next| one.0 < next.0), "in order");
+    assert_eq!(told, read, "the receiver and the reader of the stream were told the same");
+    let comings = told.iter().filter(|it| it.1 == "ConferenceEnter").count();
+    assert_eq!(comings, MEMBERS + 1);
+    assert!(second.told().is_sorted_by(|one, next| one.0 < next.0));
+    writeln!(
+        std::io::stdout(),
+        "killed after {DEATH} of {NOTICES} notices, restarted when the other receiver had its \
+         {NOTICES}: got {} different ones in order, {again} of them twice; the stream's reader came \
+         {visits} times and missed {}",
+        told.len(),
+        NOTICES - read.len()
+    )
+    .unwrap();
+    office.close().await;
+}

@@ -1,0 +1,244 @@
+//! `conflow check`: documents that are broken or odd, and folders of them, each with what is printed
+//! as text and as JSON beside it; exit codes, and looking again.
+//!
+//! `UPDATE=1 cargo test --test it check` writes those anew.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use conflow::{
+    flow::{
+        Flow,
+        check::{Code, check},
+    },
+    ids::Dialect,
+};
+use serde_json::Value;
+use tempfile::tempdir;
+
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/check");
+const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/faulty");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// `conflow check` in a folder.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
+    command.arg("check").args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What is in a folder, in order.
+fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    let entries: BTreeSet<_> = entries.collect();
+    entries.into_iter().collect()
+}
+
+fn documents(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let is_document = |path: &PathBuf| path.extension().is_some_and(|it| it == "xml");
+    entries(folder).into_iter().filter(is_document).collect()
+}
+
+/// Compares what is printed of a document or a folder with what is kept beside it. Gives the codes
+/// that were found.
+fn compare(path: &Path, exit: i32) -> Vec<String> {
+    let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
+    let dialect = if name.starts_with("plivo") { "plivo" } else { "vobiz" };
+    let told = run(folder, &["--dialect", dialect, name]);
+    let counted = run(folder, &["--dialect", dialect, "--format", "json", name]);
+    for output in [&told, &counted] {
+        assert_eq!(output.status.code(), Some(exit), "{name}");
+    }
+
+    let counted = text(&counted);
+    for (extension, printed) in [("txt", text(&told)), ("json", counted.clone())] {
+        let kept = path.with_extension(extension);
+        if env::var_os("UPDATE").is_some() {
+            fs::write(&kept, &printed).unwrap();
+        }
+        let expected = fs::read_to_string(&kept).unwrap_or_else(|it| panic!("{name}: {it}"));
+        assert_eq!(printed, expected, "{}", kept.display());
+    }
+    let rows: Vec<Value> = serde_json::from_str(&counted).unwrap();
+    for row in &rows {
+        let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = ["advice", "code", "column", "file", "line", "message", "severity"];
+        assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected), "{name}");
+    }
+    rows.iter().map(|row| row["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn broken_documents_are_explained() {
+    let documents = documents(format!("{CASES}/broken"));
+    assert!(10 <= documents.len());
+    for document in documents {
+        compare(&document, 1);
+    }
+}
+
+#[test]
+fn odd_documents_are_explained() {
+    let documents = documents(format!("{CASES}/odd"));
+    assert!(20 <= documents.len());
+    for document in documents {
+        // To itself and at once: no caller gets out of it.
+        let exit = i32::from(document.ends_with("redirect-to-itself.xml"));
+        let codes = compare(&document, exit);
+        let is_sound = document.ends_with("plivo-alone.xml")
+            || document.ends_with("redirect-to-itself-with-a-way-out.xml");
+        assert_eq!(codes.is_empty(), is_sound, "{}: {codes:?}", document.display());
+    }
+}
+
+#[test]
+fn the_documents_of_a_folder_are_looked_at_together() {
+    let folders = entries(format!("{CASES}/folders")).into_iter().filter(|it| it.is_dir());
+    for folder in folders {
+        compare(&folder, i32::from(!folder.ends_with("rooms")));
+    }
+}
+
+#[test]
+fn every_code_is_shown_by_an_example() {
+    let mut missing: BTreeSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+    let mut see = |printed: &str| missing.retain(|code| !printed.contains(&format!("\"{code}\"")));
+    for folder in ["broken", "odd", "folders"] {
+        let kept = entries(format!("{CASES}/{folder}")).into_iter();
+        for path in kept.filter(|it| it.extension().is_some_and(|it| it == "json")) {
+            see(&fs::read_to_string(path).unwrap());
+        }
+    }
+    for document in documents(FAULTY) {
+        let found = check(&fs::read(document).unwrap(), Dialect::Vobiz).findings;
+        found.iter().for_each(|it| see(&format!("{:?}", it.code.text())));
+    }
+    assert_eq!(missing, BTreeSet::new());
+}
+
+#[test]
+fn what_the_parser_refuses_is_a_fault_at_the_same_place_in_the_same_words() {
+    for folder in [FAULTY.to_owned(), format!("{CASES}/broken"), format!("{CASES}/odd")] {
+        for document in documents(folder) {
+            let bytes = fs::read(&document).unwrap();
+            for dialect in [Dialect::Plivo, Dialect::Vobiz] {
+                let found = check(&bytes, dialect).findings;
+                assert!(found.is_sorted_by_key(|it| it.at), "{found:?}");
+                let told: Vec<_> =
+                    found.iter().map(|it| format!("{}: {}", it.at, it.message)).collect();
+                match Flow::from_bytes(&bytes, dialect) {
+                    Err(error) => assert!(told.contains(&error.to_string()), "{told:?}"),
+                    Ok(flow) => {
+                        for remark in flow.remarks {
+                            assert!(told.contains(&remark.to_string()), "{remark}: {told:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_flows_that_come_along_have_no_fault() {
+    for dialect in ["plivo", "vobiz"] {
+        let output = run(Path::new(ROOT), &["--dialect", dialect, "flows"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert!(text(&output).contains(": 0 faults, "), "{}", text(&output));
+    }
+}
+
+#[test]
+fn remarks_count_where_they_are_denied() {
+    let folder = Path::new(CASES).join("odd");
+    let code = |arguments: &[&str]| run(&folder, arguments).status.code();
+    assert_eq!(code(&["alone.xml"]), Some(0));
+    assert_eq!(code(&["--deny-remarks", "alone.xml"]), Some(1));
+    assert_eq!(code(&["--deny-remarks", "plivo-alone.xml"]), Some(1));
+    assert_eq!(code(&["--deny-remarks", "--dialect", "plivo", "plivo-alone.xml"]), Some(0));
+}
+
+#[test]
+fn a_mistake_in_the_command_line_has_a_code_of_its_own() {
+    let check = |arguments: &[&str], expected: &str| {
+        let output = run(Path::new(CASES), arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+    };
+    check(&[], "FILE");
+    check(&["nowhere.xml"], "nowhere.xml cannot be read");
+    check(&["--dialect", "twilio", "odd/alone.xml"], "[possible values: plivo, vobiz]");
+    check(&["--watch", "-"], "--watch needs files");
+    let empty = tempdir().unwrap();
+    check(&[empty.path().to_str().unwrap()], "holds no .xml file");
+
+    // What can be read is told all the same, and the array is one.
+    let output = run(Path::new(CASES), &["--format", "json", "nowhere.xml", "odd/alone.xml"]);
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), rows.len()), (Some(2), 1));
+}
+
+#[test]
+fn the_standard_input_is_called_by_a_dash() {
+    let mut command = command(Path::new(CASES), &["--format", "json", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"<Response>\n <Say/></Response>").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = serde_json::json!([{
+        "file": "-", "line": 2, "column": 2, "severity": "fault", "code": "unknown-element",
+        "message": rows[0]["message"], "advice": Code::UnknownElement.advice(),
+    }]);
+    assert_eq!((rows, output.status.code()), (expected, Some(1)));
+}
+
+#[test]
+fn nothing_found_is_an_empty_array() {
+    let folder = Path::new(CASES).join("odd");
+    let output = run(&folder, &["--dialect", "plivo", "--format", "json", "plivo-alone.xml"]);
+    assert_eq!(text(&output), "[]\n");
+}
+
+#[test]
+fn there_is_colour_only_where_it_is_wanted() {
+    let folder = Path::new(CASES).join("odd");
+    let is_coloured = |arguments: &[&str]| run(&folder, arguments).stdout.contains(&0x1b);
+    assert!(!is_coloured(&["alone.xml"]), "no terminal");
+    assert!(is_coloured(&["--color", "always", "alone.xml"]));
+    assert!(!is_coloured(&["--color", "always", "--format", "json", "alone.xml"]));
+}
+
+#[test]
+fn a_file_that_is_saved_is_looked_at_again() {
+    let home = tempdir().unwrap();
+    let path = home.path().join("a.xml");
+    fs::write(&path, "<Response/>").unwrap();
+    let mut command = command(home.path(), &["--watch", "."]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = child.stderr.take().unwrap();
+    let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("document"))).unwrap();
+    assert_eq!(next(), "1 document: 0 faults, 0 remarks");
+    said.read_exact(&mut [0; 7]).unwrap();
+    fs::write(&path, "<Response><Say/></Response>").unwrap();
+    assert_eq!(next(), "1 document: 1 fault, 0 remarks");
+    fs::write(home.path().join("b.xml"), "<Response/>").unwrap();
+    assert_eq!(next(), "2 documents: 1 fault, 0 remarks");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

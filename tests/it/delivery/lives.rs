@@ -1,0 +1,251 @@
+//! Thousands of seeded lives with receivers that fail, hang, die and come back.
+
+use super::*;
+
+const LIVES: u64 = 600;
+const PARCELS: u64 = 150;
+const RECEIVERS: u128 = 6;
+/// All of one life happens in so long, and then the receivers are well for good.
+const SPAN: Duration = Duration::from_secs(2_000);
+/// A receiver's answer, if it is well, or says no.
+const QUICK: Duration = Duration::from_millis(10);
+/// As long as a request is waited for.
+const HANG: Duration = Duration::from_secs(10);
+
+#[test]
+fn in_every_life_order_is_kept_nothing_is_lost_in_time_and_no_lane_blocks_another() {
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..LIVES).collect(),
+    };
+    let mut tally = BTreeMap::new();
+    for seed in seeds {
+        let lived = std::panic::catch_unwind(|| Life::new(seed).live());
+        let Ok(lived) = lived else { panic!("a promise was broken; replay with SEED={seed}") };
+        lived.into_iter().for_each(|(what, count)| *tally.entry(what).or_insert(0) += count);
+    }
+    if std::env::var("SEED").is_err() {
+        let cases = ["delivered", "exhausted", "full", "refused", "retried", "hung", "crowded"];
+        cases.iter().for_each(|it| assert!(tally.get(it).is_some_and(|n| 100 < *n), "{tally:?}"));
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Health {
+    Well,
+    Failing,
+    Hanging,
+}
+
+/// A delivery, and the world around it on a virtual clock.
+struct Life {
+    rng: Rng,
+    delivery: Delivery<Load>,
+    limits: Limits,
+    start: Instant,
+    now: Instant,
+    /// Of receiver 0, which is always well, and of those that are not.
+    healths: Vec<Health>,
+    requests: Vec<Flight>,
+    /// What has become of each parcel, by lane: number, and when it was queued.
+    queued: BTreeMap<Lane, VecDeque<(u64, Instant)>>,
+    /// When a lane to the receiver that is always well was last free.
+    free_since: BTreeMap<Lane, Instant>,
+    next: u64,
+    tally: BTreeMap<&'static str, usize>,
+}
+
+struct Flight {
+    ends: Instant,
+    ticket: Ticket,
+    load: Load,
+    health: Health,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let start = Clock::now().into_std();
+        let limits = Limits {
+            // Just enough for all receivers to find out at once that they are dead.
+            flying_max: 4 * RECEIVERS as usize,
+            flying_per_receiver_max: 4,
+            ailing_max: 3,
+            ailing_per_receiver_max: 2,
+            lane_parcels_max: rng.usize(3..30),
+            parcels_max: rng.usize(20..200),
+        };
+        Self {
+            rng,
+            delivery: Delivery::new(limits),
+            limits,
+            start,
+            now: start,
+            healths: vec![Health::Well; RECEIVERS as usize],
+            requests: Vec::new(),
+            queued: BTreeMap::new(),
+            free_since: BTreeMap::new(),
+            next: 0,
+            tally: BTreeMap::new(),
+        }
+    }
+
+    fn live(mut self) -> BTreeMap<&'static str, usize> {
+        let end = self.start + SPAN;
+        while self.now < end && self.next < PARCELS {
+            for _ in 0..self.rng.u8(0..4) {
+                self.queue();
+            }
+            if self.rng.u8(0..10) == 0 {
+                let receiver = self.rng.usize(1..RECEIVERS as usize);
+                let healths = [Health::Well, Health::Failing, Health::Hanging];
+                self.healths[receiver] = *self.rng.choice(&healths).unwrap();
+            }
+            let pause = match self.rng.u8(0..10) {
+                0 => Duration::from_secs(self.rng.u64(0..120)),
+                _ => Duration::from_millis(self.rng.u64(0..300)),
+            };
+            self.run_until(self.now + pause);
+        }
+
+        // All is well again: what has not been given up by now arrives.
+        self.healths.fill(Health::Well);
+        self.run_until(self.now + HANG);
+        let given_up = self.tally.get("exhausted").copied();
+        self.run_until(self.now + LIFE + LIFE);
+        assert!(self.delivery.is_empty() && self.delivery.deadline().is_none());
+        assert_eq!(self.tally.get("exhausted").copied(), given_up, "lost though all was well");
+        assert!(self.queued.values().all(VecDeque::is_empty), "neither delivered nor given up");
+        self.tally
+    }
+
+    fn queue(&mut self) {
+        let room = self.rng.u128(1..4);
+        let (receiver, call) = match self.rng.u8(0..4) {
+            0 => (0, 0),
+            1 => (self.rng.u128(1..RECEIVERS), self.rng.u128(1..40)),
+            _ => (self.rng.u128(1..RECEIVERS), 0),
+        };
+        self.next += 1;
+        let lane = lane(room, receiver, call);
+        let attempts_max = if self.rng.u8(0..5) == 0 { self.rng.u8(1..7) } else { ATTEMPTS_MAX };
+        self.queued.entry(lane.clone()).or_default().push_back((self.next, self.now));
+        self.free_since.entry(lane.clone()).or_insert(self.start);
+        let parcel = Parcel { attempts_max, ..parcel(&lane, self.next) };
+        self.handle(Command::Queue(parcel));
+    }
+
+    fn run_until(&mut self, end: Instant) {
+        loop {
+            let landing = self.requests.iter().map(|it| it.ends).min();
+            let next = [landing, self.delivery.deadline()].into_iter().flatten().min();
+            let Some(next) = next.filter(|it| *it <= end) else { break };
+            self.now = self.now.max(next);
+            match self.requests.iter().position(|it| it.ends <= self.now) {
+                Some(index) => self.land(index),
+                None => self.handle(Command::Tick),
+            }
+        }
+        self.now = end;
+    }
+
+    fn land(&mut self, index: usize) {
+        let Flight { ticket, load, health, .. } = self.requests.swap_remove(index);
+        self.free_since.insert(load.0.clone(), self.now);
+        let is_well = health == Health::Well;
+        let outcome = match (is_well, self.rng.u8(0..50)) {
+            (true, 0) if !is_steady(&load.0) => Outcome::Refused,
+            (true, _) => Outcome::Arrived,
+            (false, _) => Outcome::Failed,
+        };
+        if outcome == Outcome::Arrived {
+            let first = self.queued.get_mut(&load.0).unwrap().pop_front().unwrap();
+            assert_eq!(first.0, load.1, "out of order");
+        }
+        self.handle(Command::Done { ticket, outcome });
+    }
+
+    fn handle(&mut self, command: Command<Load>) {
+        let mut effects = VecDeque::new();
+        self.delivery.handle(self.now, command, &mut effects);
+        self.delivery.check();
+        for effect in effects {
+            match effect {
+                Effect::Send { ticket, attempt, load } => self.send(ticket, attempt, load),
+                Effect::Delivered { .. } => self.note("delivered"),
+                Effect::Dropped { why, attempts, parcel } => self.give_up(why, attempts, &parcel),
+            }
+        }
+        assert!(self.requests.len() <= self.limits.flying_max + self.limits.ailing_max);
+        assert!(self.delivery.len() <= self.limits.parcels_max);
+        self.check_crowds();
+    }
+
+    fn send(&mut self, ticket: Ticket, attempt: u8, load: Load) {
+        assert!(self.requests.iter().all(|it| it.load.0 != load.0), "two of one lane at a time");
+        let (first, since) = *self.queued[&load.0].front().unwrap();
+        assert_eq!(first, load.1, "out of order");
+        if is_steady(&load.0) {
+            let free = since.max(self.free_since[&load.0]);
+            assert_eq!((self.now, attempt), (free, 1), "a living receiver had to wait");
+        }
+
+        if 1 < attempt {
+            self.note("retried");
+        }
+        let health = self.healths[receiver(&load.0)];
+        let takes = match health {
+            Health::Well | Health::Failing => QUICK,
+            Health::Hanging => HANG,
+        };
+        if health == Health::Hanging {
+            self.note("hung");
+        }
+        self.requests.push(Flight { ends: self.now + takes, ticket, load, health });
+    }
+
+    fn give_up(&mut self, why: Why, attempts: u8, parcel: &Parcel<Load>) {
+        let queue = self.queued.get_mut(&parcel.lane).unwrap();
+        let index = queue.iter().position(|(it, _)| *it == parcel.sequence);
+        let (_, since) = queue.remove(index.expect("given up twice, or delivered")).unwrap();
+        match why {
+            Why::Exhausted => {
+                let is_in_time = self.now - since < LIFE && attempts < parcel.attempts_max;
+                assert!(!is_in_time && 0 < attempts, "given up too early");
+                assert_ne!(receiver(&parcel.lane), 0);
+                self.note("exhausted");
+            }
+            Why::Full => self.note("full"),
+            Why::Refused => self.note("refused"),
+            Why::Closed => panic!("nobody has closed"),
+        }
+    }
+
+    fn check_crowds(&mut self) {
+        let mut crowds = BTreeMap::<_, BTreeSet<_>>::new();
+        for Lane { owner, url, by_call } in self.requests.iter().map(|it| &it.load.0) {
+            if let Some(call) = by_call {
+                crowds.entry((owner, url)).or_default().insert(call);
+            }
+        }
+        let sizes: Vec<_> = crowds.values().map(BTreeSet::len).collect();
+        assert!(sizes.iter().all(|it| *it <= BY_CALL_FLYING_MAX));
+        if sizes.iter().any(|it| 2 <= *it) {
+            self.note("crowded");
+        }
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+}
+
+fn receiver(lane: &Lane) -> usize {
+    let digit = lane.url.trim_start_matches("http://receiver").chars().next();
+    digit.and_then(|it| it.to_digit(10)).unwrap() as usize
+}
+
+/// To the receiver that is always well.
+fn is_steady(lane: &Lane) -> bool {
+    receiver(lane) == 0
+}

@@ -1,0 +1,48 @@
+//! The audit: who did what, in the log.
+
+use super::*;
+
+#[test]
+fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
+    let home = home();
+    let reader = account(home.path(), "add MA1");
+    let program = Program::start(home.path(), "--log-format json");
+    let token = token(home.path());
+    let phones = format!("/sim/v1/Account/{ID}/Phone/");
+    let (_, body) = program.ask(&token, "POST", &phones, "{\"to\":\"x\"}");
+    let call: Value = serde_json::from_str(&body).unwrap();
+    let call = call["call_uuid"].as_str().unwrap().to_owned();
+    let member = format!("/api/v1/Account/{ID}/Conference/weekly/Member");
+    program.ask(&token, "POST", &format!("{member}/7,8/Kick/?secret=1"), "{\"secret\":1}");
+    program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Conference/"), "");
+    program.ask("guess", "DELETE", &format!("/v1/Account/{ID}/Conference/"), "");
+    program.ask_as("MA1", &reader, "DELETE", &format!("/v1/Account/{ID}/Call/{call}/"), "");
+    program.ask(&token, "POST", "/nowhere/", "");
+    program.ask(&token, "DELETE", &format!("/v1/Account/{ID}/Call/{call}/"), "");
+    program.signal("KILL");
+    let (_, _, log) = program.end();
+    let lines = log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
+    let audited: Vec<_> = lines.filter(|it| it["target"] == "conflow::audit").collect();
+    let text = |line: &Value, name: &str| line[name].to_string().replace('"', "");
+    let shown = |line: &Value| {
+        let names = ["account", "by", "peer", "method", "route", "names", "status"];
+        names.map(|it| text(line, it)).join(" ")
+    };
+    let found: Vec<_> = audited.iter().map(shown).collect();
+    let kick = "/api/v1/Account/{auth_id}/Conference/{name}/Member/{members}/Kick";
+    let calls = "/v1/Account/{auth_id}/Call/{call_uuid}";
+    let expected = [
+        format!("{ID} config-1 127.0.0.1 POST /sim/v1/Account/{{auth_id}}/Phone  201"),
+        format!("{ID} config-1 127.0.0.1 POST {kick} name=weekly members=7,8 404"),
+        "  127.0.0.1 DELETE /v1/Account/{auth_id}/Conference  401".to_owned(),
+        format!("MA1 t1 127.0.0.1 DELETE {calls} call_uuid={call} 404"),
+        format!("{ID} config-1 127.0.0.1 DELETE {calls} call_uuid={call} 204"),
+    ];
+    assert_eq!(found, expected);
+    for line in &audited {
+        assert_eq!(text(line, "api_id").replace('-', ""), text(line, "trace"), "{line}");
+    }
+    for secret in [&*token, &*reader, "secret"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
