@@ -14,7 +14,7 @@ use conflow::simulate::{Explored, Schedule, Script, Shelf, explore, run};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/simulated");
 const FLOWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows");
 
-fn script(events: &Path) -> Arc<Script> {
+pub(crate) fn script(events: &Path) -> Arc<Script> {
     let beside = |name: &str| {
         fs::read_to_string(events.with_file_name(name)).map_err(|error| error.to_string())
     };
