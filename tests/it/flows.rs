@@ -161,15 +161,15 @@ fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
         assert!(causes.contains(cause), "nobody's way out is {cause}: {causes:?}");
     }
 
-    let kicks = script.events.iter().filter_map(|it| match &it.deed {
-        Deed::Ask { wish: Wish::Kick(kick), .. } => Some(match kick.course {
+    let kicks = script.events.iter().filter_map(|it| {
+        let Deed::Ask { wish: Wish::Kick(kick), .. } = &it.deed else { return None };
+        Some(match kick.course {
             Course::Flow => "nothing",
             Course::Element(_) => "element",
             Course::Document(_) => "xml",
             Course::Fetch(_) => "url",
             Course::HangUp => "hangup",
-        }),
-        _ => None,
+        })
     });
     let forms: BTreeSet<_> = kicks.collect();
     assert_eq!(forms, BTreeSet::from(["nothing", "element", "xml", "url", "hangup"]));
