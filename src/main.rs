@@ -29,6 +29,13 @@ fn main() -> ExitCode {
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
+        Command::Simulate(wanted) => {
+            match app::simulate::simulate(&wanted, &mut io::stdout().lock()) {
+                Ok(true) => return ExitCode::SUCCESS,
+                Ok(false) => return ExitCode::FAILURE,
+                Err(error) => Err(error),
+            }
+        }
         Command::User(user) => people(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };

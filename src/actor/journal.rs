@@ -77,8 +77,8 @@ impl Journal {
         match trace {
             Trace::Call { account, call, party, news } => self.call(account, *call, party, *news),
             Trace::Notice { key, notice } => self.conference(key, notice),
-            Trace::Began { .. } | Trace::Left { .. } => (),
-            Trace::PassedOn { .. } | Trace::Refused { .. } => (),
+            Trace::Began { .. } | Trace::Fetching { .. } | Trace::Left { .. } => (),
+            Trace::PassedOn { .. } | Trace::Refused { .. } | Trace::Requested { .. } => (),
         }
     }
 

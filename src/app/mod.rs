@@ -7,6 +7,7 @@ mod drain;
 pub mod log;
 pub mod people;
 mod phones;
+pub mod simulate;
 pub mod store;
 
 use std::{

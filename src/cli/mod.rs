@@ -7,6 +7,7 @@ pub mod phones;
 pub mod reference;
 pub mod serve;
 pub mod settings;
+pub mod simulate;
 pub mod store;
 pub mod user;
 
@@ -31,6 +32,10 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Try a flow out: callers do what a file says, an hour takes milliseconds, and what each
+    /// heard is told.
+    #[command(after_help = simulate::AFTER_HELP)]
+    Simulate(Box<simulate::Simulate>),
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),

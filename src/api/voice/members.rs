@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let is_all = who == Who::All;
     let (ask, remarks) = ask(asker, who, wish, query, headers, body)?;
     let key = asker.key(name)?;
-    let (members, unknown) = match asker.desk.ask(&key, ask).await? {
+    let (members, unknown) = match asker.desk.ask(asker.api_id, &key, ask).await? {
         Answer::Departures(departures) => {
             return Ok(remarks.tell(asker, kick::departures(&departures, asker.api_id)));
         }

@@ -62,6 +62,7 @@ pub(super) async fn serve(
     match wish {
         CallWish::HangUp => {
             find(asker, call, |_| true)?;
+            asker.desk.house.note_request(call, asker.api_id, "HangUp");
             hang_up(asker, call).await
         }
         CallWish::Play => {
@@ -128,6 +129,7 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
     // One that comes in has a flow before it is answered; one that we make has none.
     let has_flow = |it: &Live| is_answered(it) || it.party.direction == Direction::Inbound;
     find(asker, call, has_flow)?;
+    asker.desk.house.note_request(call, asker.api_id, "Transfer");
     let (purpose, fields) = (Purpose::Transfer, Vec::new());
     let request = Request { url, method, purpose, fields, is_private: false };
     match timeout(ANSWER_WAIT_MAX, move_over(&asker.desk.house, call, &request)).await {
