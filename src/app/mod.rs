@@ -9,6 +9,7 @@ pub mod people;
 mod phones;
 pub mod simulate;
 pub mod store;
+pub mod trace;
 
 use std::{
     env,

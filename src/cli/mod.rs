@@ -9,6 +9,7 @@ pub mod serve;
 pub mod settings;
 pub mod simulate;
 pub mod store;
+pub mod trace;
 pub mod user;
 
 use std::{env, ffi::OsString};
@@ -36,6 +37,9 @@ pub enum Command {
     /// heard is told.
     #[command(after_help = simulate::AFTER_HELP)]
     Simulate(Box<simulate::Simulate>),
+    /// Ask a running engine what a call did, element by element, and why.
+    #[command(after_help = trace::AFTER_HELP)]
+    Trace(Box<trace::Trace>),
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),
