@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, reference::Format, serve::Serve, user::User},
+    cli::{self, Command, reference::Format, serve::Serve, trace::Trace, user::User},
     config::Config,
     flow::reference,
     speech::pico,
@@ -29,6 +29,14 @@ fn main() -> ExitCode {
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
+        Command::Simulate(wanted) => {
+            match app::simulate::simulate(&wanted, &mut io::stdout().lock()) {
+                Ok(true) => return ExitCode::SUCCESS,
+                Ok(false) => return ExitCode::FAILURE,
+                Err(error) => Err(error),
+            }
+        }
+        Command::Trace(wanted) => trace(&wanted),
         Command::User(user) => people(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
     };
@@ -71,6 +79,12 @@ fn reference(format: Format) -> String {
 
 fn print(text: &str) -> Result<()> {
     Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn trace(wanted: &Trace) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the system has no threads for it")?;
+    runtime.block_on(app::trace::trace(wanted, &mut io::stdout().lock()))
 }
 
 fn people(user: User) -> Result<()> {

@@ -67,6 +67,11 @@ impl Actor {
         }
     }
 
+    /// When a turn is next due, if no letter comes before; None once the call is elsewhere.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.as_ref().map(|call| call.deadline())
+    }
+
     /// Takes one letter to its end, if there is one.
     pub fn turn(&mut self, now: Instant) -> Turn {
         let Self { call, inbox, next, effects, house } = self;

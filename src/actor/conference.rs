@@ -19,14 +19,16 @@ use tokio::{
     task,
     time::{self, sleep_until},
 };
+use uuid::Uuid;
 
 use super::{
     Turn,
     house::{AskError, House, Trace},
+    trace::Blame,
 };
 use crate::{
     call::{self, Call, CallStatus, Spot},
-    conference::{Ask, Command, Conference, Effect, Outcome, Settings, Ticket},
+    conference::{Ask, Command, Conference, Effect, News, Outcome, Settings, Ticket},
     flow::{Cause, Entry, Method, Purpose, Request},
     ids::{MemberId, RoomId, RoomKey},
     library::{Fetch, Reader},
@@ -46,12 +48,29 @@ pub struct Room {
 /// What waits in a room's queue.
 #[derive(Debug)]
 pub(super) enum Message {
-    Ask { ask: Box<Ask>, reply: oneshot::Sender<Outcome> },
+    /// With the request of the API that asks.
+    Ask {
+        ask: Box<(Option<Uuid>, Ask)>,
+        reply: oneshot::Sender<Outcome>,
+    },
     Close,
-    Enter { member: MemberId, call: Box<Call>, entry: Arc<Entry> },
-    HangUp { member: MemberId, cause: Cause },
-    Report { member: MemberId, heard: Heard },
-    Sounds { number: u32, program: Program },
+    Enter {
+        member: MemberId,
+        call: Box<Call>,
+        entry: Arc<Entry>,
+    },
+    HangUp {
+        member: MemberId,
+        cause: Cause,
+    },
+    Report {
+        member: MemberId,
+        heard: Heard,
+    },
+    Sounds {
+        number: u32,
+        program: Program,
+    },
 }
 
 /// A queue holds 32 of them even when it is empty.
@@ -73,6 +92,8 @@ pub struct Actor {
     call_effects: Vec<call::Effect>,
     reply: Option<(Ticket, oneshot::Sender<Outcome>)>,
     ticket_last: Ticket,
+    /// For what is decided at present.
+    blame: Blame,
     house: Arc<House>,
 }
 
@@ -97,6 +118,7 @@ pub(super) fn open(
         call_effects: Vec::new(),
         reply: None,
         ticket_last: Ticket::default(),
+        blame: Blame::default(),
         house,
     };
     (room, actor)
@@ -104,19 +126,26 @@ pub(super) fn open(
 
 impl Room {
     /// Only asks can be too many.
-    pub(super) fn ask(&self, ask: Ask, reply: oneshot::Sender<Outcome>) -> Result<(), AskError> {
+    pub(super) fn ask(
+        &self,
+        api_id: Option<Uuid>,
+        ask: Ask,
+        reply: oneshot::Sender<Outcome>,
+    ) -> Result<(), AskError> {
         if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
             self.asks.fetch_sub(1, Ordering::Relaxed);
             return Err(AskError::Busy);
         }
-        self.queue.send(Message::Ask { ask: Box::new(ask), reply }).map_err(|_| AskError::Gone)
+        self.queue
+            .send(Message::Ask { ask: Box::new((api_id, ask)), reply })
+            .map_err(|_| AskError::Gone)
     }
 
     /// What must be heard however many ask. The number of these is bounded by that of removals
     /// that are under way.
     pub(super) fn tell(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
         self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(Message::Ask { ask: Box::new(ask), reply }));
+        drop(self.queue.send(Message::Ask { ask: Box::new((None, ask)), reply }));
     }
 
     /// Hands the call back if nobody is there to take it.
@@ -176,6 +205,11 @@ impl Actor {
         }
     }
 
+    /// When a turn is next due, if no message comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
+    }
+
     /// Performs a slice of what is decided; else decides on one more thing.
     pub fn turn(&mut self, now: Instant, slice: usize) -> Turn {
         if !self.effects.is_empty() {
@@ -185,7 +219,10 @@ impl Actor {
         // What has left the queue comes first: were the room over, it would be lost.
         let command = match self.next.take() {
             Some(message) => self.accept(message),
-            None if is_due => Command::Tick,
+            None if is_due => {
+                self.blame = Blame::default();
+                Command::Tick
+            }
             None => match self.queue.try_recv() {
                 Ok(message) => self.accept(message),
                 Err(_) => return Turn::Idle,
@@ -199,13 +236,16 @@ impl Actor {
     }
 
     fn accept(&mut self, message: Message) -> Command {
+        self.blame = Blame::default();
         match message {
             Message::Ask { ask, reply } => {
                 self.room.asks.fetch_sub(1, Ordering::Relaxed);
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
                 self.reply = Some((ticket, reply));
-                Command::Ask { ticket, ask: *ask }
+                let (api_id, ask) = *ask;
+                self.blame = Blame::asked(api_id, &ask);
+                Command::Ask { ticket, ask }
             }
             Message::Close => Command::Close,
             Message::Enter { member, call, entry } => Command::Enter { member, call, entry },
@@ -274,11 +314,15 @@ impl Actor {
             }
             Effect::Media(order) => self.house.media(order),
             Effect::Publish(notice) => {
+                if let News::Exited { who, exit, .. } = &notice.news {
+                    self.blame.exits(who, exit);
+                }
                 self.house.trace(Trace::Notice { key: self.key.clone(), notice });
             }
             Effect::Unname => self.house.unname(&self.key, self.id),
             Effect::Release { member, mut call, exit, sequence } => {
-                let left = Trace::Left { call: call.id, member, exit: exit.clone() };
+                let by = self.blame.of(exit.cause);
+                let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
                 self.house.trace(left);
                 let spot = sequence.map(|sequence| Spot { room: self.id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);

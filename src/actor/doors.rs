@@ -7,6 +7,7 @@ use std::{
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::{
     bans::{Ban, Bans},
@@ -24,6 +25,9 @@ pub struct Doors {
     /// The same moment, on the engine's clock and on the wall's.
     start: (Instant, SystemTime),
 }
+
+/// Says when what has changed is on disk, and how that went.
+pub type Kept = oneshot::Receiver<Result<(), RowsError>>;
 
 /// A ban, as a row has it: by account and ban.
 #[derive(Deserialize, Serialize)]
@@ -72,7 +76,17 @@ impl Doors {
         let ban = Ban { id, key, who, reason, made_at, ends_at: made_at + length };
         let write = write(&ban, Some(Record::of(&ban)));
         self.bans.write().add(ban);
-        self.commit(vec![write]);
+        // Whoever answers for it waits until it is kept.
+        drop(self.commit(vec![write]));
+    }
+
+    /// When these bans of a conference are on disk. One that is over needs not be.
+    pub fn kept(&self, now: Instant, key: &RoomKey, ids: &[MemberId]) -> Kept {
+        // Until it is queued, nobody lifts one.
+        let bans = self.bans.read();
+        let list = bans.list(self.wall(now), key);
+        let meant = list.iter().filter(|ban| ids.contains(&ban.id));
+        self.commit(meant.map(|ban| write(ban, Some(Record::of(ban)))).collect())
     }
 
     /// Whether somebody may not come in.
@@ -85,17 +99,16 @@ impl Doors {
         self.bans.read().list(self.wall(now), key)
     }
 
-    /// Takes one back; false if there is none that holds.
-    pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> bool {
-        let lifted = self.bans.write().lift(self.wall(now), key, id);
-        self.commit(lifted.iter().map(|ban| write(ban, None)).collect());
-        lifted.is_some()
+    /// Takes one back; None if there is none that holds.
+    pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<Kept> {
+        let lifted = self.bans.write().lift(self.wall(now), key, id)?;
+        Some(self.commit(vec![write(&lifted, None)]))
     }
 
     /// How many bans an account has.
     pub fn count(&self, now: Instant, account: &AccountId) -> usize {
         let (left, gone) = self.bans.write().expire(self.wall(now), account);
-        self.commit(gone.iter().map(|ban| write(ban, None)).collect());
+        drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
         left
     }
 
@@ -104,18 +117,23 @@ impl Doors {
         wall + now.saturating_duration_since(start)
     }
 
-    fn commit(&self, writes: Vec<Write>) {
+    fn commit(&self, writes: Vec<Write>) -> Kept {
+        let (tell, told) = oneshot::channel();
         if writes.is_empty() {
-            return;
+            drop(tell.send(Ok(())));
+            return told;
         }
         self.rows.commit(
             writes,
-            Box::new(|written| {
-                if let Err(error) = written {
+            Box::new(move |written| {
+                if let Err(error) = &written {
                     tracing::error!("a ban is not kept beyond this process: {error}");
                 }
+                // Not everybody waits for it.
+                drop(tell.send(written));
             }),
         );
+        told
     }
 }
 
@@ -193,7 +211,8 @@ mod tests {
             let (id, length) = (MemberId(n), Duration::from_secs(60 * n));
             doors.ban(now, key.clone(), id, who.clone(), Some("so".into()), length);
         }
-        assert!(doors.lift(now, &key, MemberId(2)) && !doors.lift(now, &key, MemberId(2)));
+        assert!(doors.lift(now, &key, MemberId(2)).is_some());
+        assert!(doors.lift(now, &key, MemberId(2)).is_none());
 
         // The next process begins 59 seconds later.
         let doors = Doors::open(rows.clone(), now, wall + Duration::from_secs(59)).unwrap();
@@ -203,5 +222,42 @@ mod tests {
         assert_eq!(doors.list(now, &key)[0].reason.as_deref(), Some("so"));
         assert_eq!(doors.count(now + Duration::from_secs(1), &key.account), 1);
         assert_eq!(rows.load(Table::RoomBans).unwrap().len(), 1, "what is over is not kept");
+    }
+    /// Rows on a disk that takes its time, for ever.
+    #[derive(Default)]
+    struct Slow(parking_lot::Mutex<Vec<crate::store::rows::Committed>>);
+
+    impl Rows for Slow {
+        fn load(&self, _: Table) -> Result<Vec<Row>, RowsError> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&self, writes: Vec<Write>, done: crate::store::rows::Committed) {
+            assert!(!writes.is_empty());
+            self.0.lock().push(done);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn a_ban_holds_at_once_and_is_kept_when_the_disk_has_it() {
+        let rows = Arc::new(Slow::default());
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
+        let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
+        let doors = Doors::open(rows.clone(), now, wall).unwrap();
+        let (id, who) = (MemberId(1), Trusted::User("anna".into()));
+        doors.ban(now, key.clone(), id, who.clone(), None, Duration::from_secs(60));
+        assert!(doors.is_banned(now, &key, &who));
+        let mut kept = doors.kept(now, &key, &[id]);
+        let mut lifted = doors.lift(now, &key, id).unwrap();
+        assert!(kept.try_recv().is_err() && lifted.try_recv().is_err(), "not yet");
+        let queued: Vec<_> = rows.0.lock().drain(..).collect();
+        let Ok([_, keep, lift]) = <[_; 3]>::try_from(queued) else { panic!("three writes") };
+        lift(Err(RowsError("full".to_owned())));
+        keep(Ok(()));
+        assert_eq!(kept.try_recv(), Ok(Ok(())));
+        assert!(matches!(lifted.try_recv(), Ok(Err(_))));
+        // None of these is a ban: there is nothing to wait for.
+        assert_eq!(doors.kept(now, &key, &[id]).try_recv(), Ok(Ok(())));
     }
 }

@@ -16,6 +16,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::{
     call::{self, Letter},
@@ -185,7 +186,7 @@ impl House {
             }
             Some(Place::Room { room, member }) => {
                 let (reply, answer) = oneshot::channel();
-                match room.ask(Ask::Transfer { member: *member, request }, reply) {
+                match room.ask(None, Ask::Transfer { member: *member, request }, reply) {
                     Ok(()) | Err(AskError::Gone) => Transferring::Room(answer),
                     Err(error) => return Err(error),
                 }
@@ -205,11 +206,30 @@ impl House {
     ///
     /// [`AskError::Gone`] if there is no such conference, [`AskError::Busy`] if its queue is full.
     pub fn ask(&self, key: &RoomKey, ask: Ask) -> Result<oneshot::Receiver<Outcome>, AskError> {
+        self.ask_for(None, key, ask)
+    }
+
+    /// The same on behalf of a request of the API, which traces name.
+    ///
+    /// # Errors
+    ///
+    /// As [`House::ask`].
+    pub fn ask_for(
+        &self,
+        api_id: Option<Uuid>,
+        key: &RoomKey,
+        ask: Ask,
+    ) -> Result<oneshot::Receiver<Outcome>, AskError> {
         let names = self.names.of(key);
         let room = names.find(key).ok_or(AskError::Gone)?;
         let (reply, answer) = oneshot::channel();
-        room.ask(ask, reply)?;
+        room.ask(api_id, ask, reply)?;
         Ok(answer)
+    }
+
+    /// A request of the API is about to do something to a call: its trace names it.
+    pub fn note_request(&self, call: CallId, api_id: Uuid, command: &'static str) {
+        self.trace(Trace::Requested { call, api_id, command });
     }
 
     /// The conferences of an account, by name.
@@ -318,7 +338,9 @@ impl House {
         for effect in effects.drain(..) {
             let (reader, request) = match effect {
                 Effect::Begin { step } => {
-                    self.trace(Trace::Began { call: call.id, step });
+                    if let Some(element) = call.element(step) {
+                        self.trace(Trace::Began { call: call.id, step, element });
+                    }
                     continue;
                 }
                 Effect::Order(order) => {
@@ -329,7 +351,11 @@ impl House {
                     self.tell(call, news);
                     continue;
                 }
-                Effect::Fetch { number, request } => (Reader::Call { number }, request),
+                Effect::Fetch { number, request } => {
+                    let (url, purpose) = (without_query(&request.url).into(), request.purpose);
+                    self.trace(Trace::Fetching { call: call.id, url, purpose });
+                    (Reader::Call { number }, request)
+                }
                 Effect::Notify(request) => (Reader::Nobody, request),
             };
             let (account, party) = (call.account.clone(), call.party.clone());

@@ -16,6 +16,8 @@ pub mod reception;
 mod stage;
 pub mod tally;
 mod trace;
+pub mod tracer;
+pub mod turns;
 pub mod writer;
 
 /// What an actor's turn has come to.

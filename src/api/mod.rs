@@ -259,8 +259,8 @@ impl Desk {
     /// # Errors
     ///
     /// As [`AskError`] has it. After [`AskError::Late`] it may have happened or not.
-    pub async fn ask(&self, key: &RoomKey, ask: Ask) -> Result<Answer, AskError> {
-        match timeout(ANSWER_WAIT_MAX, self.house.ask(key, ask)?).await {
+    pub async fn ask(&self, api_id: Uuid, key: &RoomKey, ask: Ask) -> Result<Answer, AskError> {
+        match timeout(ANSWER_WAIT_MAX, self.house.ask_for(Some(api_id), key, ask)?).await {
             Ok(Ok(outcome)) => Ok(outcome?),
             // The room was over before it came to this.
             Ok(Err(_)) => Err(AskError::Gone),

@@ -30,6 +30,7 @@ use crate::{
     config,
     ids::RoomKey,
     media::Ending,
+    trace,
 };
 
 /// Some tenths of a second of a busy engine; at 200 bytes a line, a few megabytes.
@@ -91,7 +92,16 @@ impl Drop for Log {
 /// Notes what the house tells, with the ids of the calls and conferences it is about.
 pub(super) fn note(trace: Trace) {
     match trace {
-        Trace::Began { call, step } => tracing::debug!(%call, step, "an element begins"),
+        Trace::Began { call, element, .. } => {
+            let trace::Element { document, name, at } = element;
+            tracing::debug!(%call, document, element = name, %at, "an element begins");
+        }
+        Trace::Fetching { call, url, purpose } => {
+            tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
+        }
+        Trace::Requested { call, api_id, command } => {
+            tracing::debug!(%call, %api_id, command, "a request is about the call");
+        }
         Trace::Call { call, news, .. } => match news {
             call::News::Answered => tracing::debug!(%call, "the call is answered"),
             call::News::Begun => tracing::debug!(%call, "the call begins"),
@@ -101,7 +111,7 @@ pub(super) fn note(trace: Trace) {
             }
             call::News::Rang => tracing::debug!(%call, "the far end rings"),
         },
-        Trace::Left { call, member, exit } => {
+        Trace::Left { call, member, exit, .. } => {
             let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
         }

@@ -7,7 +7,9 @@ mod drain;
 pub mod log;
 pub mod people;
 mod phones;
+pub mod simulate;
 pub mod store;
+pub mod trace;
 
 use std::{
     env,

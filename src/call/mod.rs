@@ -4,6 +4,7 @@
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 
+mod element;
 mod facts;
 mod party;
 

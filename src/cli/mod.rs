@@ -7,7 +7,9 @@ pub mod phones;
 pub mod reference;
 pub mod serve;
 pub mod settings;
+pub mod simulate;
 pub mod store;
+pub mod trace;
 pub mod user;
 
 use std::{env, ffi::OsString};
@@ -31,6 +33,13 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::Serve>),
+    /// Try a flow out: callers do what a file says, an hour takes milliseconds, and what each
+    /// heard is told.
+    #[command(after_help = simulate::AFTER_HELP)]
+    Simulate(Box<simulate::Simulate>),
+    /// Ask a running engine what a call did, element by element, and why.
+    #[command(after_help = trace::AFTER_HELP)]
+    Trace(Box<trace::Trace>),
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),

@@ -144,6 +144,27 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// As traces have it.
+    pub fn text(&self) -> &'static str {
+        match self {
+            Self::Announce { kind: AnnouncementKind::Play, .. } => "Play",
+            Self::Announce { kind: AnnouncementKind::Speak, .. } => "Speak",
+            Self::Deafen { on: true, .. } => "Deaf",
+            Self::Deafen { on: false, .. } => "Undeaf",
+            Self::Expel(_) => "Expel",
+            Self::HangUp { .. } => "HangUp",
+            Self::Hush { kind: AnnouncementKind::Play, .. } => "StopPlay",
+            Self::Hush { kind: AnnouncementKind::Speak, .. } => "StopSpeak",
+            Self::Kick { .. } => "Kick",
+            Self::Mute { on: true, .. } => "Mute",
+            Self::Mute { on: false, .. } => "Unmute",
+            Self::Roster => "Show",
+            Self::Transfer { .. } => "Transfer",
+        }
+    }
+}
+
 /// When a sound of the conference is heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Moment {

@@ -171,7 +171,12 @@ impl Run {
 
     /// The current element; None before the first and behind the last.
     pub fn current(&self) -> Option<&Step> {
-        self.flow.as_ref()?.steps.get(usize::try_from(self.step).ok()?)
+        self.element(self.step)
+    }
+
+    /// An element of the document that is run, by its number.
+    pub fn element(&self, step: u32) -> Option<&Step> {
+        self.flow.as_ref()?.steps.get(usize::try_from(step).ok()?)
     }
 
     /// How many documents have been run.

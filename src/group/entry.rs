@@ -125,7 +125,7 @@ impl Groups {
     ) -> Result<Done, Refusal> {
         let id = self.find_open(group)?;
         self.rank_at_least(id, Some(actor), Rank::Owner)?;
-        self.groups.get_mut(&id).expect("it was found").head.link = link;
+        self.edit(id, |it| it.head.link = link);
         self.commit(at, id, (Deed::LinkReset, Some(actor), None, ""), [], changes);
         Ok(Done::Group(Box::new(self.picture(id))))
     }
@@ -153,7 +153,7 @@ impl Groups {
             return Err(Refusal::LastOwner);
         }
         if rank == Rank::Owner {
-            self.groups.get_mut(&id).expect("it was found").head.is_ownerless = false;
+            self.edit(id, |it| it.head.is_ownerless = false);
         }
         let row = Change::Member(id, target, Some(Member { rank, ..member }));
         self.commit(at, id, (Deed::Ranked, actor, Some(target), ""), [row], changes);
@@ -184,7 +184,7 @@ impl Groups {
     ) -> Result<Done, Refusal> {
         self.admit_entry(at, id, person)?;
         if rank == Rank::Owner {
-            self.groups.get_mut(&id).expect("it was found").head.is_ownerless = false;
+            self.edit(id, |it| it.head.is_ownerless = false);
         }
         let mut rows = vec![Change::Member(id, person, Some(Member { rank, joined: at }))];
         if self.groups[&id].applications.contains_key(&person) {

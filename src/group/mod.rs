@@ -10,7 +10,7 @@ pub mod roll;
 pub mod rule;
 pub mod state;
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -311,14 +311,18 @@ pub struct Removed {
     pub picture: Picture,
 }
 
-/// A group with the people in it.
+/// A group as it was at a moment, and people. Both are shared with the machine: a picture costs
+/// nothing, however large the group, and the next change copies what a picture still holds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Picture {
     /// The group.
-    pub group: Group,
-    /// Its members, and its creator.
-    pub people: BTreeMap<PersonId, Person>,
+    pub group: Arc<Group>,
+    /// Its members and its creator, among all people of the account.
+    pub people: Arc<People>,
 }
+
+/// The people of an account.
+pub type People = BTreeMap<PersonId, Arc<Person>>;
 
 /// Why not.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]

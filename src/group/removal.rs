@@ -61,7 +61,10 @@ impl Groups {
     ) -> Result<Done, Refusal> {
         let id = self.find_open(group)?;
         let (actor, reason) = (ban.by, ban.reason.clone());
-        let Removal { target, was_member: _ } = self.admit_removal(id, actor, target, rule)?;
+        let Removal { target, was_member } = self.admit_removal(id, actor, target, rule)?;
+        if !was_member {
+            return Err(Refusal::TargetNotMember);
+        }
         let entry = (Deed::Banned, actor, target, &*reason);
         let done = self.take_out(at, id, entry, rule.last_owner, changes)?;
         let row = Change::Ban(id, target, Some(ban));
@@ -155,7 +158,7 @@ impl Groups {
             return Err(Refusal::LastOwner);
         }
         if is_last && last_owner == LastOwner::Goes {
-            self.groups.get_mut(&id).expect("it was found").head.is_ownerless = true;
+            self.edit(id, |it| it.head.is_ownerless = true);
         }
         let row = Change::Member(id, target, None);
         self.commit(at, id, (deed, actor, Some(target), reason), [row], changes);
@@ -166,8 +169,8 @@ impl Groups {
     }
 
     fn close(&mut self, at: At, id: GroupId, actor: Option<PersonId>, changes: &mut Vec<Change>) {
-        let group = self.groups.get_mut(&id).expect("it was found");
-        group.head.is_closed = true;
+        self.edit(id, |it| it.head.is_closed = true);
+        let group = &self.groups[&id];
         let members = group.members.keys().map(|it| Change::Member(id, *it, None));
         let waiting = group.applications.keys().map(|it| Change::Application(id, *it, None));
         let rows: Vec<_> = members.chain(waiting).collect();

@@ -1,18 +1,18 @@
 //! The machine: every person and group of one account, and every change to them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Ask, At, Audit, Change, Deed, Done, Group, GroupId, Head, Member, Name, Person, PersonId,
-    Picture, Rank, Refusal, Which, Who,
+    Ask, At, Audit, Change, Deed, Done, Group, GroupId, Head, Member, Name, People, Person,
+    PersonId, Picture, Rank, Refusal, Which, Who,
 };
 
 /// The people and groups of one account.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Groups {
-    pub(super) people: BTreeMap<PersonId, Person>,
+    pub(super) people: Arc<People>,
     names: BTreeMap<Name, PersonId>,
-    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) groups: BTreeMap<GroupId, Arc<Group>>,
 }
 
 impl Groups {
@@ -56,9 +56,11 @@ impl Groups {
             Ask::ShowOf(person) => Ok(Done::Groups(self.groups_of(person))),
             Ask::Find(who) => {
                 let id = self.person(&who)?;
-                Ok(Done::Person(self.people[&id].clone()))
+                Ok(Done::Person(Person::clone(&self.people[&id])))
             }
-            Ask::List => Ok(Done::People(self.people.values().cloned().collect())),
+            Ask::List => {
+                Ok(Done::People(self.people.values().map(|it| Person::clone(it)).collect()))
+            }
         }
     }
 
@@ -68,20 +70,20 @@ impl Groups {
         match change {
             Change::Person(person) => {
                 self.names.extend(person.names.iter().map(|name| (name.clone(), person.id)));
-                self.people.insert(person.id, person);
+                Arc::make_mut(&mut self.people).insert(person.id, Arc::new(person));
             }
             Change::Head(head) => match self.groups.get_mut(&head.id) {
-                Some(group) => group.head = head,
-                None => drop(self.groups.insert(head.id, Group::new(head))),
+                Some(group) => Arc::make_mut(group).head = head,
+                None => drop(self.groups.insert(head.id, Arc::new(Group::new(head)))),
             },
             Change::Member(group, person, row) => {
-                self.groups.entry(group).and_modify(|it| put(&mut it.members, person, row));
+                self.edit(group, |it| put(&mut it.members, person, row));
             }
             Change::Ban(group, person, row) => {
-                self.groups.entry(group).and_modify(|it| put(&mut it.bans, person, row));
+                self.edit(group, |it| put(&mut it.bans, person, row));
             }
             Change::Application(group, person, row) => {
-                self.groups.entry(group).and_modify(|it| put(&mut it.applications, person, row));
+                self.edit(group, |it| put(&mut it.applications, person, row));
             }
             // What has happened changes nothing any more.
             Change::Audit(_) => (),
@@ -182,14 +184,18 @@ impl Groups {
     }
 
     pub(super) fn picture(&self, id: GroupId) -> Picture {
-        let group = self.groups[&id].clone();
-        let people = group.members.keys().copied().chain(group.head.creator);
-        let known = people.filter_map(|id| Some((id, self.people.get(&id)?.clone())));
-        Picture { people: known.collect(), group }
+        Picture { group: self.groups[&id].clone(), people: self.people.clone() }
+    }
+
+    /// Changes a group, if there is one; pictures of it stay as they are.
+    pub(super) fn edit(&mut self, id: GroupId, edit: impl FnOnce(&mut Group)) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            edit(Arc::make_mut(group));
+        }
     }
 
     fn groups_of(&self, person: PersonId) -> Vec<Picture> {
-        let is_his = |it: &&Group| it.members.contains_key(&person);
+        let is_his = |it: &&Arc<Group>| it.members.contains_key(&person);
         self.groups.values().filter(is_his).map(|it| self.picture(it.head.id)).collect()
     }
 
@@ -206,7 +212,8 @@ impl Groups {
             self.restore(row.clone());
             changes.push(row);
         }
-        let head = &mut self.groups.get_mut(&id).expect("it was found").head;
+        let group = self.groups.get_mut(&id).expect("it was found");
+        let head = &mut Arc::make_mut(group).head;
         head.revision += 1;
         head.modified = at;
         let (group, sequence, reason) = (id, head.revision, reason.into());

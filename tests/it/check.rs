@@ -163,6 +163,14 @@ fn the_flows_that_come_along_have_no_fault() {
 }
 
 #[test]
+fn nothing_in_them_is_odd_but_that_the_first_does_not_say_who_may_be_alone() {
+    let output = run(Path::new(ROOT), &["flows"]);
+    let text = text(&output);
+    assert!(text.contains(": 0 faults, 1 remark\n"), "{text}");
+    assert!(text.contains("remark[alone-under-vobiz]") && text.contains("flows/kick.xml:9:5"));
+}
+
+#[test]
 fn remarks_count_where_they_are_denied() {
     let folder = Path::new(CASES).join("odd");
     let code = |arguments: &[&str]| run(&folder, arguments).status.code();

@@ -40,6 +40,7 @@ mod races;
 mod reference;
 mod restarts;
 mod run;
+mod simulate;
 mod simulation;
 mod sip;
 mod sip_agent;

@@ -294,7 +294,7 @@ impl Hall {
             let before = match rule.last_owner {
                 LastOwner::Closes => {
                     let before = show(&memberships, &account, group.clone()).await?;
-                    before.group.members.into_keys().collect()
+                    before.group.members.keys().copied().collect()
                 }
                 LastOwner::Stays | LastOwner::Goes => Vec::new(),
             };

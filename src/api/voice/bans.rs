@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::{Asker, bodies::Text, members::member_id};
 use crate::{
+    actor::doors::Kept,
     api::{failure::Failure, reply},
     bans::Ban,
-    ids::{MemberId, RoomKey},
+    ids::MemberId,
     utc,
 };
 
@@ -27,20 +28,32 @@ pub(super) fn show(asker: &Asker<'_>, name: &str, id: Option<&str>) -> Result<Re
 }
 
 /// `DELETE Ban/` and `DELETE Ban/{id}/`
-pub(super) fn lift(asker: &Asker<'_>, name: &str, id: Option<&str>) -> Result<Response, Failure> {
+pub(super) async fn lift(
+    asker: &Asker<'_>,
+    name: &str,
+    id: Option<&str>,
+) -> Result<Response, Failure> {
     let (key, doors, now) = (asker.key(name)?, asker.desk.house.doors(), Instant::now().into_std());
-    let lift = |key: &RoomKey, id| doors.lift(now, key, id);
-    match id {
-        Some(id) if member_id(id).is_some_and(|id| lift(&key, id)) => (),
-        Some(_) => return Err(no_ban()),
-        None => {
-            for ban in doors.list(now, &key) {
-                // It may have ended meanwhile.
-                let _ = lift(&key, ban.id);
-            }
+    let lifted = match id {
+        Some(id) => {
+            let lifted = member_id(id).and_then(|id| doors.lift(now, &key, id));
+            vec![lifted.ok_or_else(no_ban)?]
         }
+        // One may have ended meanwhile.
+        None => {
+            let bans = doors.list(now, &key);
+            bans.iter().filter_map(|ban| doors.lift(now, &key, ban.id)).collect()
+        }
+    };
+    for kept in lifted {
+        wait(kept).await?;
     }
     Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// Until it is on disk: nobody is told before.
+pub(super) async fn wait(kept: Kept) -> Result<(), Failure> {
+    kept.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
 }
 
 fn no_ban() -> Failure {

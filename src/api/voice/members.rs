@@ -7,9 +7,10 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{
-    Asker, Manner,
+    Asker, Manner, bans,
     bodies::{Done, MemberIds},
     kick,
     params::Params,
@@ -44,12 +45,17 @@ pub(super) async fn serve(
     let who = who(segment);
     let is_all = who == Who::All;
     let (ask, remarks) = ask(asker, who, wish, query, headers, body)?;
-    let (members, unknown) = match asker.desk.ask(&asker.key(name)?, ask).await? {
+    let key = asker.key(name)?;
+    let (members, unknown) = match asker.desk.ask(asker.api_id, &key, ask).await? {
         Answer::Departures(departures) => {
             return Ok(remarks.tell(asker, kick::departures(&departures, asker.api_id)));
         }
         Answer::Members(members) => (members, None),
-        Answer::Banned { members, unknown } => (members, Some(unknown)),
+        Answer::Banned { members, unknown } => {
+            let doors = asker.desk.house.doors();
+            bans::wait(doors.kept(Instant::now().into_std(), &key, &members)).await?;
+            (members, Some(unknown))
+        }
         Answer::Roster(_) => unreachable!("no roster was asked for"),
     };
     let response = match asker.manner(wish) {

@@ -126,7 +126,7 @@ async fn perform(
         Endpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
         Endpoint::HangUpAll => rooms::hang_up_all(asker).await,
         Endpoint::HangUpRoom { name } => rooms::hang_up(asker, name).await,
-        Endpoint::LiftBans { name, id } => bans::lift(asker, name, id),
+        Endpoint::LiftBans { name, id } => bans::lift(asker, name, id).await,
         Endpoint::List => Ok(rooms::list(asker)),
         Endpoint::ListCalls => calls::list(asker, query),
         Endpoint::MakeCall => calls::make::serve(asker, headers, body),

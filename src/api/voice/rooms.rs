@@ -2,6 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use super::{Asker, bodies};
 use crate::{
@@ -20,7 +21,7 @@ pub(super) fn list(asker: &Asker<'_>) -> Response {
 /// `GET Conference/{name}/`
 pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
     let key = asker.key(name)?;
-    match asker.desk.ask(&key, Ask::Roster).await? {
+    match asker.desk.ask(asker.api_id, &key, Ask::Roster).await? {
         Answer::Roster(roster) => {
             let body = bodies::Room::new(&key.name, &roster, asker.api_id);
             Ok(reply::json(StatusCode::OK, &body))
@@ -33,7 +34,7 @@ pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Fail
 
 /// `DELETE Conference/{name}/`
 pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
-    match asker.desk.ask(&asker.key(name)?, Ask::HangUp { who: Who::All }).await {
+    match asker.desk.ask(asker.api_id, &asker.key(name)?, Ask::HangUp { who: Who::All }).await {
         Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
         // Nobody has come in yet: there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
@@ -49,15 +50,18 @@ pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, F
 /// Whoever asks may go: once begun, all are hung up.
 pub(super) async fn hang_up_all(asker: &Asker<'_>) -> Result<Response, Failure> {
     let (house, account) = (asker.desk.house.clone(), asker.account.clone());
-    let task = tokio::spawn(async move { hang_up_rooms(&house, &account).await });
+    let api_id = asker.api_id;
+    let task = tokio::spawn(async move { hang_up_rooms(&house, &account, api_id).await });
     task.await.map_err(|_| Failure::Fault)??;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// All are asked before any is waited for. A room that is gone by then is as it should be.
-async fn hang_up_rooms(house: &House, account: &AccountId) -> Result<(), AskError> {
+async fn hang_up_rooms(house: &House, account: &AccountId, api_id: Uuid) -> Result<(), AskError> {
     let names = house.conferences(account).into_iter();
-    let ask = |name| house.ask(&RoomKey { account: account.clone(), name }, hang_up_members());
+    let ask = |name| {
+        house.ask_for(Some(api_id), &RoomKey { account: account.clone(), name }, hang_up_members())
+    };
     let asked: Vec<_> = names.map(ask).collect();
 
     let (deadline, mut worst) = (Instant::now() + ANSWER_WAIT_MAX, Ok(()));

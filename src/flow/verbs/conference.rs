@@ -98,7 +98,8 @@ verb! {
     /// that says otherwise is not let in. An extension.
     group: Said<Arc<str>> = "group" [Kind::Text], like "6000001";
     /// With `group`: its members of this rank or above start the room, in place of
-    /// `startConferenceOnEnter`, and the room ends when the last of them leaves. An extension.
+    /// `startConferenceOnEnter`, and the room ends when the last of them leaves. A rank is
+    /// that of the moment of entering. An extension.
     moderators: Option<Rank> = "moderators" [Kind::Choice(&Rank::NAMES)], like "admin";
 
     idle {

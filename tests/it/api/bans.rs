@@ -1,6 +1,9 @@
 //! Bans over the API: made by a kick, met at the door, listed and lifted.
 
-use super::office::check;
+use std::sync::{Arc, atomic::Ordering};
+
+use super::office::{Office, Plan, check};
+use crate::groups::actor::Frail;
 
 const ANSWER: &str = r#"has /answer <Response><Conference stayAlone="true" onBan="sorry" action="http://app.example/action" redirect="false">weekly</Conference><Hangup/><Speak id="sorry">sorry</Speak></Response>"#;
 
@@ -94,4 +97,24 @@ async fn a_ban_holds_before_the_next_element_begins() {
         "##,
     )
     .await;
+}
+
+/// What cannot be kept is not promised.
+#[tokio::test(start_paused = true)]
+async fn a_kick_that_bans_and_a_lift_are_answered_when_the_disk_has_it() {
+    let disk = Arc::new(Frail::default());
+    let plan = Plan { bans: disk.clone(), ..Plan::default() };
+    let mut office = Office::new(plan);
+    let phone = r#"POST S/Phone/ {"to":"web","user":"anna"} => 201 {"call_uuid":"*"}"#;
+    let kick = r#"POST V/Conference/weekly/Member/1/Kick/ {"ban_seconds":60} => "#;
+    let lift = "DELETE V/Conference/weekly/Ban/1/ => ";
+    let list = "GET V/Conference/weekly/Ban/ => ";
+    for line in [ANSWER, phone, "wait 10"] {
+        assert_eq!(office.line(line).await, line);
+    }
+    disk.fails.store(true, Ordering::Relaxed);
+    assert!(office.line(kick).await.contains("=> 500 "));
+    assert!(office.line(list).await.contains("user:anna"), "it holds all the same");
+    assert!(office.line(lift).await.contains("=> 500 "));
+    office.close().await;
 }

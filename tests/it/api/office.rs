@@ -42,7 +42,7 @@ use conflow::{
     },
     numbers::{Numbers, Row, Source},
     records::Records,
-    store::{memory::Ledger, repeats::Answers},
+    store::{memory::Ledger, repeats::Answers, rows::Rows, rows_memory::Memory},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -72,12 +72,15 @@ pub(crate) struct Plan {
     pub(crate) is_stalled: bool,
     /// 127.0.0.0/8 may be asked, over real sockets.
     pub(crate) has_loopback: bool,
+    /// Where bans are kept.
+    pub(crate) bans: Arc<dyn Rows>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let (settings, rooms) = (Settings::default(), conference::Settings::default());
-        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false }
+        let bans = Arc::new(Memory::default());
+        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, bans }
     }
 }
 
@@ -101,10 +104,12 @@ impl Office {
         let journal =
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
+        let now = tokio::time::Instant::now().into_std();
+        let doors = Doors::open(plan.bans, now, UNIX_EPOCH).unwrap();
         let links = house::Links {
             media: sim.clone(),
             library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
-            doors: Arc::new(Doors::in_memory(tokio::time::Instant::now().into_std(), UNIX_EPOCH)),
+            doors: Arc::new(doors),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())

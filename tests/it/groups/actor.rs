@@ -19,9 +19,9 @@ use super::{GROUP, NOW, head, removal, which, who};
 
 /// A store that fails when it is told to.
 #[derive(Default)]
-pub(super) struct Frail {
+pub(crate) struct Frail {
     memory: Memory,
-    pub(super) fails: AtomicBool,
+    pub(crate) fails: AtomicBool,
 }
 
 impl Rows for Frail {

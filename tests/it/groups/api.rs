@@ -47,7 +47,9 @@ impl Hotel {
         let clock = Arc::new(AtomicU64::new(NOW.0));
         let time = clock.clone();
         let now = move || At(time.load(Ordering::Relaxed));
+        let mut office = Office::new(Plan::default());
         let memberships = Memberships::open(records.clone(), Box::new(now)).unwrap();
+        let memberships = memberships.guarding(office.house().clone());
         let credentials = Credentials::open(records.clone()).unwrap();
         let account: AccountId = "MA1".parse().unwrap();
         let mut words = Vec::new();
@@ -92,7 +94,6 @@ impl Hotel {
         let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
         memberships.ask(&account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
 
-        let mut office = Office::new(Plan::default());
         let hall = Hall::new(Arc::new(memberships), Arc::new(credentials), settings);
         office.api = office.api.clone().with_groups(hall);
         Self { office, words, records, clock }

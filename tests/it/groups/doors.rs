@@ -268,6 +268,30 @@ async fn the_last_moderator_who_is_kicked_from_the_group_takes_all_along() {
     bench.close().await;
 }
 
+/// The rank is that of the moment of entering: no room ends under its people because a member has
+/// another rank now. Who is not to have it any more is kicked.
+#[tokio::test(start_paused = true)]
+async fn who_has_come_in_as_a_moderator_is_one_until_he_leaves() {
+    let (mut bench, memberships) = club(settings()).await;
+    let room = "<Conference group='6000001' moderators='admin'>club</Conference><Speak>bye</Speak>";
+    bench.run_as(user(3), room);
+    bench.settle().await;
+    let rank = |n, rank| Ask::SetRank { group: which(), actor: None, target: who(n), rank };
+    memberships.ask(&account(), rank(3, Rank::Admin)).await.unwrap();
+    bench.settle().await;
+    assert!(!bench.is_started(), "he has come in as a member");
+    bench.run_as(user(2), room);
+    bench.settle().await;
+    assert!(bench.is_started());
+    bench.log();
+    memberships.ask(&account(), rank(2, Rank::Member)).await.unwrap();
+    bench.settle().await;
+    assert!(!bench.log().iter().any(|it| it.contains("exited")), "it goes on");
+    memberships.ask(&account(), removal(2, Rule::BUNGIE)).await.unwrap();
+    assert!(bench.log().contains(&"1 exited ended".to_owned()), "he was the last of them");
+    bench.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_room_that_is_busy_is_told_all_the_same_and_the_answer_waits_for_it() {
     let asks_max = 1;

@@ -138,7 +138,7 @@ impl Promise {
 fn show(groups: &Groups, id: GroupId) -> BTreeSet<PersonId> {
     let shown = groups.clone().handle(NOW, Ask::Show(Which::Id(id)), &mut Vec::new());
     let Ok(Done::Group(picture)) = shown else { panic!("no {id}") };
-    picture.group.members.into_keys().collect()
+    picture.group.members.keys().copied().collect()
 }
 
 fn ask(rng: &mut fastrand::Rng, at: At) -> Ask {

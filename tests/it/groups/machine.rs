@@ -1,5 +1,7 @@
 //! The membership machine: a case for each rule, and for each cell of the table of outcomes.
 
+use std::sync::Arc;
+
 use conflow::group::{
     Ask, At, Done, GroupId, Name, Person, PersonId, Rank,
     Refusal::{self, *},
@@ -289,4 +291,21 @@ fn the_changes_bring_back_all_there_was() {
     heads.into_iter().chain(rest).for_each(|it| other.restore(it));
     assert!(other == world.groups);
     assert_eq!(other.last_ids(), (10, GROUP.0));
+}
+
+#[test]
+fn a_picture_is_shared_with_the_machine_and_stays_as_it_was() {
+    let mut world = World::new();
+    let mut picture = || {
+        let Ok(Done::Group(picture)) = world.ask(Ask::Show(which())) else { panic!("no group") };
+        *picture
+    };
+    let (first, second) = (picture(), picture());
+    assert!(Arc::ptr_eq(&first.group, &second.group) && Arc::ptr_eq(&first.people, &second.people));
+    let Ok(Done::Removed(removed)) = world.ask(removal(Some(1), 5, Rule::BUNGIE)) else {
+        panic!("nobody was removed")
+    };
+    assert!(first.group.members.contains_key(&PersonId(5)), "as it was");
+    assert!(!removed.picture.group.members.contains_key(&PersonId(5)), "as it is");
+    assert!(Arc::ptr_eq(&first.people, &removed.picture.people), "nobody is copied for a kick");
 }

@@ -1,13 +1,16 @@
 //! Groups: the machine, lives of it, its store, and its dialects.
 
 mod access;
-mod actor;
+pub(crate) mod actor;
 mod api;
 mod doors;
 mod golden;
+mod guarded;
 mod kicks;
+mod kill;
 mod lives;
 mod machine;
+mod routes;
 mod sockets;
 
 use conflow::group::{

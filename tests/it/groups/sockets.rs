@@ -166,6 +166,38 @@ async fn as_the_server_has_it_signals_come_first_and_none_to_the_owner() {
 }
 
 #[tokio::test]
+async fn answer_and_signals_come_when_the_call_has_left() {
+    for is_kirimin_server in [false, true] {
+        let mut town = Town::open(Settings { is_kirimin_server, ..UNLIMITED }).await;
+        let room = r#"has /answer <Response><Conference group="6000001" stayAlone="true">weekly</Conference></Response>"#;
+        let phone = r#"POST S/Phone/ {"to":"web","user":"user5"} => 201 {"call_uuid":"*"}"#;
+        town.hotel.play(&[room, phone]).await;
+        let status = async || {
+            let request = town.hotel.office.request("GET V/Conference/weekly/");
+            town.hotel.office.send(request).await.status().as_u16()
+        };
+        while status().await != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let [mut admin, mut target] = [town.socket(3).await, town.socket(5).await];
+        let answered = async {
+            let kicked = town.send(1, "POST /x/group/kick/6000001/5").await;
+            (kicked, status().await)
+        };
+        let heard = async {
+            let signals = tokio::join!(
+                async { (hear(&mut admin).await["type"].clone(), status().await) },
+                async { (hear(&mut target).await["type"].clone(), status().await) },
+            );
+            assert_eq!(signals, ((json!("memberleave"), 404), (json!("memberkick"), 404)));
+        };
+        let (answered, ()) = tokio::join!(answered, heard);
+        assert_eq!(answered, (200, 404), "nobody is in it");
+        town.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_socket_needs_its_id_and_its_session() {
     let town = Town::open(UNLIMITED).await;
     let id = town.mint(5).await;

@@ -2,7 +2,7 @@
 //! the rooms are told, and what must hold when it is answered.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -13,8 +13,8 @@ use conflow::{
         writer::{Batch, Owed, Published, Reply, Writer},
     },
     group::{
-        Ask, At, Change, Done, Door, GroupId, Head, Person, PersonId, Rank, Which, Who, rule::Rule,
-        state::Groups,
+        Ask, At, Audit, Change, Deed, Done, Door, GroupId, Head, Person, PersonId, Rank, Which,
+        Who, rule::Rule, state::Groups,
     },
 };
 use fastrand::Rng;
@@ -39,6 +39,10 @@ pub(super) struct Office {
     stored: Groups,
     members: BTreeSet<(GroupId, PersonId)>,
     audits: [u64; GROUPS as usize],
+    /// As the audit alone has it.
+    audited: BTreeSet<(GroupId, PersonId)>,
+    /// How often somebody was taken out of a group for good, and not answered yet.
+    out: BTreeMap<(GroupId, PersonId), u64>,
 }
 
 /// Who is to be out of which group, if that is what is asked for.
@@ -60,8 +64,20 @@ impl Office {
         let (asks, owed, asked) = (Vec::new(), VecDeque::new(), VecDeque::new());
         let (stored, members) = (Groups::default(), BTreeSet::new());
         let (under_way, audits) = (UnderWay::Nothing, [0; GROUPS as usize]);
-        let at = At(1);
-        let mut office = Self { writer, at, asks, under_way, owed, asked, stored, members, audits };
+        let (at, audited, out) = (At(1), BTreeSet::new(), BTreeMap::new());
+        let mut office = Self {
+            writer,
+            at,
+            asks,
+            under_way,
+            owed,
+            asked,
+            stored,
+            members,
+            audits,
+            audited,
+            out,
+        };
         for n in 1..=PEOPLE {
             office.ask(Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))), None);
         }
@@ -141,6 +157,33 @@ impl Office {
         None
     }
 
+    /// What the audit says is what is, and whoever is out is owed one answer.
+    fn audit(&mut self, audit: &Audit) {
+        let group = audit.group;
+        let Audit { deed, target, actor, .. } = *audit;
+        match (deed, target.or(actor)) {
+            (Deed::Created | Deed::Joined, Some(person)) => {
+                assert!(self.audited.insert((group, person)), "{person} comes in twice");
+            }
+            (Deed::Removed | Deed::Left | Deed::Banned, Some(person)) => {
+                // A machine may remove who is not in.
+                if self.audited.remove(&(group, person)) {
+                    *self.out.entry((group, person)).or_default() += 1;
+                }
+            }
+            (Deed::Closed, _) => self.audited.retain(|(it, _)| *it != group),
+            (Deed::Ranked | Deed::Unbanned | Deed::Applied, _) => (),
+            (Deed::Denied | Deed::LinkReset, _) => (),
+            (Deed::Created | Deed::Joined | Deed::Removed | Deed::Left | Deed::Banned, None) => {
+                panic!("nobody is meant: {audit:?}")
+            }
+        }
+        let of_this = |it: &BTreeSet<(GroupId, PersonId)>| -> Vec<_> {
+            it.iter().filter(|(it, _)| *it == group).copied().collect()
+        };
+        assert_eq!(of_this(&self.audited), of_this(&self.members), "the audit of {group}");
+    }
+
     fn durable(&mut self, changes: &[Change]) {
         // A head is there before its people, as in a store.
         let heads = changes.iter().filter(|it| matches!(it, Change::Head(_)));
@@ -158,6 +201,7 @@ impl Office {
                     let last = &mut self.audits[usize::try_from(audit.group.0).unwrap() - 1];
                     *last += 1;
                     assert_eq!(audit.sequence, *last, "the audit is complete and without holes");
+                    self.audit(audit);
                 }
                 Change::Application(..) | Change::Ban(..) => (),
                 Change::Head(_) | Change::Person(_) => (),
@@ -178,6 +222,10 @@ impl Office {
             let Ok(Done::Removed(removed)) = outcome else { continue };
             let (group, person) = out.expect("who asked for it is told");
             assert_eq!(removed.person, person);
+            if removed.was_member {
+                let owed = self.out.get_mut(&(group, person)).filter(|it| 0 < **it);
+                *owed.expect("a removal has one answer") -= 1;
+            }
             // Back again, and about to be out again: the later answer is for that.
             if self.asked.iter().any(|(it, _)| *it == out) {
                 continue;
@@ -196,7 +244,10 @@ impl Office {
 
     /// Nothing is left to be done.
     pub(super) fn is_idle(&self) -> bool {
-        self.asked.is_empty()
+        let is_idle = self.asked.is_empty();
+        let owed: u64 = self.out.values().sum();
+        assert!(!is_idle || owed == 0, "no removal is without an answer: {:?}", self.out);
+        is_idle
     }
 }
 

@@ -21,9 +21,9 @@ use std::{
 
 use conflow::{
     actor::{
-        Turn, call, conference,
         doors::Doors,
         house::{AskError, House, Links, Transferring},
+        turns::Turns,
     },
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
@@ -105,7 +105,7 @@ struct Life {
     now: Instant,
     house: Arc<House>,
     document: Fetched,
-    actors: Vec<Actor>,
+    turns: Turns,
     asked: Vec<(Ask, Receiver<Outcome>)>,
     transferring: Vec<(CallId, Transferring)>,
     call_last: u128,
@@ -113,18 +113,12 @@ struct Life {
     world: Arc<Mutex<World>>,
 }
 
-/// Whoever takes turns.
-enum Actor {
-    Call(call::Actor),
-    Room(Box<conference::Actor>),
-}
-
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     fn new(seed: u64) -> Self {
         let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
         let world = Arc::new(Mutex::new(World::default()));
-        let room_last = AtomicU64::new(0);
+        let (turns, room_last) = (Turns::default(), AtomicU64::new(0));
         let links = Links {
             media: Arc::new(Eyes(world.clone())),
             library: Arc::new(Eyes(world.clone())),
@@ -137,7 +131,7 @@ impl Life {
                 let world = world.clone();
                 move |trace| world.lock().see(trace)
             }),
-            stage: Box::new(Eyes(world.clone())),
+            stage: Box::new(turns.door()),
         };
         let settings = Settings {
             members_max: rng.usize(1..6),
@@ -147,10 +141,10 @@ impl Life {
         world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
         let document = Ok(Arc::new(script::flow(&mut rng)));
-        let (actors, asked) = (Vec::new(), Vec::new());
+        let asked = Vec::new();
         let transferring = Vec::new();
         let groups = groups::Office::new(house.clone());
-        Self { rng, groups, now, house, document, actors, asked, transferring, call_last: 0, world }
+        Self { rng, groups, now, house, document, turns, asked, transferring, call_last: 0, world }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
@@ -173,7 +167,7 @@ impl Life {
         }
         self.house.close();
         for _ in 0..LAST_STEPS_MAX {
-            if self.actors.is_empty() && self.groups.is_idle() {
+            if self.turns.is_empty() && self.groups.is_idle() {
                 return self.finish();
             }
             self.turn();
@@ -353,21 +347,15 @@ impl Life {
     }
 
     fn turn(&mut self) {
-        if !self.actors.is_empty() {
-            let n = self.rng.usize(0..self.actors.len());
-            let turn = match &mut self.actors[n] {
-                Actor::Call(actor) => actor.turn(self.now),
-                Actor::Room(actor) => actor.turn(self.now, self.rng.usize(1..4)),
-            };
-            if turn == Turn::Over {
-                drop(self.actors.swap_remove(n));
-            }
+        if !self.turns.is_empty() {
+            let n = self.rng.usize(0..self.turns.len());
+            self.turns.turn(n, self.now, || self.rng.usize(1..4));
         }
     }
 
     /// Takes in the newborn, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
-        self.actors.append(&mut self.world.lock().newborn);
+        self.turns.admit();
         let mut world = self.world.lock();
         self.groups.answer(&mut world);
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {

@@ -79,7 +79,7 @@ impl NewPerson {
         person.names.extend(text(&self.card_number).map(Name::CardNumber));
         person.names.extend(text(&self.card_external_id).map(Name::CardExternalId));
         person.names.extend(text(&self.sip_user).map(Name::SipUser));
-        person.names.extend(text(&self.caller).map(Name::Caller));
+        person.names.extend(self.caller.as_deref().map(Name::caller));
         if let Some(membership) = &self.membership {
             let numbers = membership.split_once(':').and_then(|(platform, id)| {
                 Some(Name::Membership { platform: platform.parse().ok()?, id: id.parse().ok()? })
@@ -196,4 +196,18 @@ pub(super) async fn issue_till(request: &Request<'_>) -> Result<Response, Failur
 
 async fn find(request: &Request<'_>, id: u64) -> Result<Person, Failure> {
     Ok(request.hall.person(request.account, Who::Id(PersonId(id))).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_that_somebody_calls_from_is_what_a_trunk_says_it_is() {
+        let (username, caller) = ("anna".to_owned(), Some(" +14155550100 ".to_owned()));
+        let new = NewPerson { username, caller, ..NewPerson::default() };
+        let person = new.person(PersonId(1)).unwrap();
+        let number = crate::ids::Trusted::Number("14155550100".into());
+        assert!(person.names.contains(&Name::trusted(&number)), "{:?}", person.names);
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn show(
         let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
         rank_min <= it.rank
             && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
-            && picture.people.get(id).is_some_and(is_named)
+            && picture.people.get(id).is_some_and(|it| is_named(it))
     };
     let found: Vec<_> = picture.group.members.iter().filter(is_meant).collect();
     let page = page.max(1);
@@ -126,7 +126,7 @@ fn next_card(person: &Person) -> Value {
 
 /// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
 fn group(picture: &Picture) -> Value {
-    let Group { head, members, .. } = &picture.group;
+    let Group { head, members, .. } = &*picture.group;
     let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
     let GroupId(id) = head.id;
     json!({

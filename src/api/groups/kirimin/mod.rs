@@ -276,7 +276,7 @@ fn room(picture: &Picture) -> Value {
     let head = &picture.group.head;
     let owner = picture.group.members.iter().find(|(_, it)| it.rank == Rank::Owner);
     let users = picture.group.members.keys().filter_map(|id| picture.people.get(id));
-    let users = users.map(signals::card);
+    let users = users.map(|it| signals::card(it));
     json!({
         "m": [], "u": users.collect::<Vec<_>>(),
         "r": {

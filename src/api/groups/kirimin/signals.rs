@@ -61,7 +61,7 @@ pub(in crate::api::groups) fn of_removal(
 /// That somebody has come, to all the others.
 pub(super) fn of_join(picture: &Picture, person: PersonId) -> Vec<Signal> {
     let others = picture.group.members.keys().filter(|it| **it != person);
-    let user = picture.people.get(&person).map(card);
+    let user = picture.people.get(&person).map(|it| card(it));
     let text = words(picture, person, "memberjoin", user);
     others.map(|to| Signal { to: *to, text: text.clone() }).collect()
 }

@@ -65,19 +65,34 @@ impl Desk<'_> {
         }
     }
 
+    /// Whether there is a room that is in use.
+    async fn look(&self, group: &Which) -> Result<(), Fault> {
+        let picture = self.picture(Ask::Show(group.clone()), "").await?;
+        let head = &picture.group.head;
+        let text = format!("The private group, {}, is archived", head.name);
+        match head.is_closed {
+            true => Err(Fault(400, "error-room-archived", text, None)),
+            false => Ok(()),
+        }
+    }
+
     /// `POST groups.kick`
     pub(super) async fn kick(&self, request: &Request<'_>) -> Result<Value, Fault> {
         let group = self.which()?;
-        // The room comes before the user (contract 2.2).
-        let head = self.picture(Ask::Show(group.clone()), "").await?.group.head;
-        if head.is_closed {
-            let text = format!("The private group, {}, is archived", head.name);
-            return Err(Fault(400, "error-room-archived", text, None));
-        }
-        let (actor, target) = (Some(self.caller.person), self.target()?);
-        let (rule, reason) = (Rule::ROCKET_CHAT, "".into());
-        let ask = Ask::Remove { group, actor, target, rule, reason };
+        let target = match self.target() {
+            Ok(target) => target,
+            // The room comes before the user (contract 2.2).
+            Err(fault) => {
+                self.look(&group).await?;
+                return Err(fault);
+            }
+        };
+        let (actor, rule, reason) = (Some(self.caller.person), Rule::ROCKET_CHAT, "".into());
+        let ask = Ask::Remove { group: group.clone(), actor, target, rule, reason };
         let removed = self.hall.remove(request, self.account(), ask).await;
+        if removed == Err(AskError::Refused(Refusal::Closed)) {
+            self.look(&group).await?;
+        }
         let picture = removed.map_err(|error| told(&error, "removeUserFromRoom"))?;
         Ok(match self.hall.settings.is_rocketchat_bare {
             true => json!({}),
@@ -175,7 +190,7 @@ impl Desk<'_> {
             card["_updatedAt"] = updated.clone().into();
             card
         };
-        Ok(self.page("members", named.map(card).collect()))
+        Ok(self.page("members", named.map(|it| card(it)).collect()))
     }
 
     fn page(&self, name: &str, all: Vec<Value>) -> Value {

@@ -62,6 +62,7 @@ pub(super) async fn serve(
     match wish {
         CallWish::HangUp => {
             find(asker, call, |_| true)?;
+            asker.desk.house.note_request(call, asker.api_id, "HangUp");
             hang_up(asker, call).await
         }
         CallWish::Play => {
@@ -89,6 +90,7 @@ pub(super) async fn serve(
         CallWish::StopPlay => stop(asker, call, AnnouncementKind::Play),
         CallWish::StopSpeak => stop(asker, call, AnnouncementKind::Speak),
         CallWish::Stream => Err(Failure::NotImplemented("streams are not implemented yet")),
+        CallWish::Trace => trace(asker, call),
         CallWish::Transfer => transfer(asker, call, &Params::of_body(headers, body)?).await,
     }
 }
@@ -99,6 +101,13 @@ pub(super) async fn cancel(asker: &Asker<'_>, segment: &str) -> Result<Response,
     let call = id(segment).map_err(|_| gone())?;
     find(asker, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
     hang_up(asker, call).await
+}
+
+/// `GET Call/{call_uuid}/Trace/`: what the call did, step by step, and why. An extension.
+fn trace(asker: &Asker<'_>, call: CallId) -> Result<Response, Failure> {
+    let trace = asker.desk.journal.trace(asker.account, call).ok_or_else(not_found)?;
+    let body = bodies::Traced { api_id: asker.api_id, call_uuid: call, trace };
+    Ok(reply::json(StatusCode::OK, &body))
 }
 
 /// Done when answered: the call is over by then, and all are told of it.
@@ -128,6 +137,7 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
     // One that comes in has a flow before it is answered; one that we make has none.
     let has_flow = |it: &Live| is_answered(it) || it.party.direction == Direction::Inbound;
     find(asker, call, has_flow)?;
+    asker.desk.house.note_request(call, asker.api_id, "Transfer");
     let (purpose, fields) = (Purpose::Transfer, Vec::new());
     let request = Request { url, method, purpose, fields, is_private: false };
     match timeout(ANSWER_WAIT_MAX, move_over(&asker.desk.house, call, &request)).await {

@@ -1,0 +1,106 @@
+//! Many orders of the same events: does any of them end a call in another way?
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    thread::{self, available_parallelism},
+};
+
+use serde::Serialize;
+
+use super::{Endless, Schedule, Script, Shelf, run};
+
+/// What came of many runs.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Explored {
+    /// So many.
+    pub runs: u64,
+    /// Of each caller, in the order of the events file.
+    pub callers: Vec<Endings>,
+}
+
+/// How the calls of one caller went.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Endings {
+    /// Who.
+    pub name: Arc<str>,
+    /// Each way, the most frequent first.
+    pub found: Vec<Found>,
+}
+
+/// One way in which a call went.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Found {
+    /// As [`super::Told::ending`] has it.
+    pub ending: String,
+    /// In so many runs.
+    pub runs: u64,
+    /// The first seed that leads there.
+    pub seed: u64,
+}
+
+/// Of each caller: each ending, in how many runs, and the first seed.
+type Tally = Vec<BTreeMap<String, (u64, u64)>>;
+
+impl Explored {
+    /// Every caller has one ending only.
+    pub fn is_settled(&self) -> bool {
+        self.callers.iter().all(|it| it.found.len() <= 1)
+    }
+}
+
+/// Runs a script by so many seeds, from 1.
+///
+/// # Errors
+///
+/// A run does not come to its end.
+pub fn explore(
+    script: &Arc<Script>,
+    shelf: &Arc<Shelf>,
+    flow: &str,
+    runs: u64,
+) -> Result<Explored, Endless> {
+    let threads = available_parallelism().map_or(1, |it| it.get() as u64).min(runs.max(1));
+    let tallies: Vec<Result<Tally, Endless>> = thread::scope(|scope| {
+        let part = |first: u64| {
+            let seeds = (1 + first..=runs).step_by(usize::try_from(threads).unwrap_or(1));
+            scope.spawn(move || tally(script, shelf, flow, seeds))
+        };
+        let parts: Vec<_> = (0..threads).map(part).collect();
+        let joined = parts.into_iter().map(thread::ScopedJoinHandle::join);
+        joined.map(|it| it.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+
+    let mut sum: Tally = vec![BTreeMap::new(); script.callers.len()];
+    for tally in tallies {
+        for (sum, part) in sum.iter_mut().zip(tally?) {
+            for (ending, (runs, seed)) in part {
+                let found = sum.entry(ending).or_insert((0, seed));
+                *found = (found.0 + runs, found.1.min(seed));
+            }
+        }
+    }
+    let endings = |(caller, endings): (&super::Caller, BTreeMap<_, _>)| {
+        let found = endings.into_iter().map(|(ending, (runs, seed))| Found { ending, runs, seed });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|it| (u64::MAX - it.runs, it.seed));
+        Endings { name: caller.name.clone(), found }
+    };
+    Ok(Explored { runs, callers: script.callers.iter().zip(sum).map(endings).collect() })
+}
+
+fn tally(
+    script: &Arc<Script>,
+    shelf: &Arc<Shelf>,
+    flow: &str,
+    seeds: impl Iterator<Item = u64>,
+) -> Result<Tally, Endless> {
+    let mut tally: Tally = vec![BTreeMap::new(); script.callers.len()];
+    for seed in seeds {
+        let told = run(script, shelf, flow, Schedule::Seeded(seed))?;
+        for (n, tally) in tally.iter_mut().enumerate().take(told.callers.len()) {
+            tally.entry(told.ending(n)).or_insert((0, seed)).0 += 1;
+        }
+    }
+    Ok(tally)
+}

@@ -1,0 +1,27 @@
+//! Simulation: a flow, callers who do what an events file says, and nobody's real time.
+//!
+//! The machines and shells are the engine's own, the phones are simulated, and the clock jumps to
+//! whatever is due next: an hour of conference takes milliseconds. Ids are counted and every turn
+//! is taken in the same order, so the same events tell the same story, line by line; unless a seed
+//! shuffles who comes first within a moment, which is how [`explore()`] finds races.
+
+mod documents;
+mod explore;
+mod fields;
+mod life;
+mod print;
+mod schedule;
+mod script;
+mod told;
+mod world;
+
+pub use self::{
+    documents::{Document, Shelf},
+    explore::{Endings, Explored, Found, explore},
+    life::{Endless, TURNS_MAX, run},
+    schedule::Schedule,
+    script::{
+        AT_MAX, Act, BadScript, CALLERS_MAX, Caller, Deed, EVENTS_MAX, Event, Script, Whom, Wish,
+    },
+    told::{CallerTold, Note, Told},
+};

@@ -1,0 +1,210 @@
+//! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
+//!
+//! Lines are noted as they happen, a few for each element, and made into [`Step`]s when somebody
+//! asks. A call that waits in a conference has three or four of them: 500 bytes with all that is
+//! around them, as measured with 200,000 calls, and a microsecond or two of work. So traces are
+//! always kept.
+
+mod step;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use self::step::{Link, Step};
+use crate::{
+    flow::{Cause, Place, Purpose},
+    ids::{AccountId, CallId, ConferenceName, MemberId},
+    media::Ending,
+};
+
+/// An element of a call's flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Element {
+    /// How many documents the call has run with this one.
+    pub document: u32,
+    /// Its name: `Speak`.
+    pub name: &'static str,
+    /// The place of its `<`.
+    pub at: Place,
+}
+
+/// Who caused something, if it was not the call itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum By {
+    /// Another call, which has left.
+    Call(CallId),
+    /// A request of the API.
+    Request {
+        /// As its answer has it.
+        api_id: Uuid,
+        /// What it asked for: `Kick`.
+        command: &'static str,
+    },
+}
+
+/// What is noted of a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum What {
+    /// It was picked up.
+    Answered,
+    /// An element begins.
+    Began(Element),
+    /// It is over.
+    Ended(Ending),
+    /// It is a member from now on.
+    Entered {
+        /// Of which conference.
+        conference: ConferenceName,
+        /// As whom.
+        member: MemberId,
+    },
+    /// It asks for a document.
+    Fetching {
+        /// Without its query.
+        url: Arc<str>,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// It is out of its conference.
+    Left(Box<Leaving>),
+    /// It was not let into a conference.
+    Refused(Cause),
+    /// A request is about to do something to it.
+    Requested {
+        /// The request.
+        api_id: Uuid,
+        /// What it asks for.
+        command: &'static str,
+    },
+}
+
+/// How a call has left its conference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Leaving {
+    /// Why.
+    pub cause: Cause,
+    /// In the words of whoever caused it.
+    pub reason: Option<Arc<str>>,
+    /// Who, if somebody else.
+    pub by: Option<By>,
+}
+
+/// One thing that was noted, and when.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Line {
+    /// Milliseconds since the call began; no call lasts 49 days.
+    at_ms: u32,
+    what: What,
+}
+
+// Every call has some of them.
+const _: () = assert!(size_of::<Line>() <= 48);
+
+/// The traces of many calls.
+#[derive(Debug, Default)]
+pub struct Traces {
+    calls: BTreeMap<CallId, Lines>,
+    /// Calls that are over, in the order in which they ended.
+    ended: VecDeque<CallId>,
+    ended_max: usize,
+}
+
+/// Of one call.
+#[derive(Debug)]
+struct Lines {
+    account: AccountId,
+    began: Instant,
+    /// The first ones.
+    head: Vec<Line>,
+    /// The last ones.
+    tail: VecDeque<Line>,
+    dropped: u32,
+}
+
+/// A call's trace, as the API and the simulation have it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Trace {
+    /// The elements that it has run.
+    pub steps: Vec<Step>,
+    /// So many lines are missing in the middle, because the call did too much.
+    pub dropped: u32,
+}
+
+/// A call's first lines that are kept, however many follow.
+pub const HEAD_MAX: usize = 100;
+/// A call's last lines that are kept: with the first ones, 10 kB.
+pub const TAIL_MAX: usize = 100;
+/// Calls of the whole process that are over and have a trace still: at most 100 MB, were each as
+/// long as it can be; 10 MB as calls are.
+pub const ENDED_MAX: usize = 10_000;
+
+impl Traces {
+    /// No traces yet. So many calls that are over are kept.
+    pub fn new(ended_max: usize) -> Self {
+        Self { calls: BTreeMap::new(), ended: VecDeque::new(), ended_max }
+    }
+
+    /// A call begins.
+    pub fn begin(&mut self, now: Instant, call: CallId, account: AccountId) {
+        let (head, tail) = (Vec::new(), VecDeque::new());
+        self.calls.insert(call, Lines { account, began: now, head, tail, dropped: 0 });
+    }
+
+    /// Notes something of a call that has begun.
+    pub fn note(&mut self, now: Instant, call: CallId, what: What) {
+        let is_over = matches!(what, What::Ended(_));
+        let Some(lines) = self.calls.get_mut(&call) else { return };
+        let at_ms = millis(now.saturating_duration_since(lines.began));
+        lines.add(Line { at_ms, what });
+        if !is_over {
+            return;
+        }
+        lines.head.shrink_to_fit();
+        self.ended.push_back(call);
+        while self.ended_max < self.ended.len() {
+            let oldest = self.ended.pop_front();
+            oldest.and_then(|it| self.calls.remove(&it));
+        }
+    }
+
+    /// What an account's call has done so far; None of one that is not known, or not any more.
+    pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
+        let lines = self.calls.get(&call).filter(|it| it.account == *account)?;
+        Some(Trace { steps: self.all_steps(call, lines), dropped: lines.dropped })
+    }
+}
+
+impl Lines {
+    fn add(&mut self, line: Line) {
+        if self.head.len() < HEAD_MAX {
+            return self.head.push(line);
+        }
+        if self.tail.len() == TAIL_MAX {
+            self.tail.pop_front();
+            self.dropped += 1;
+        }
+        self.tail.push_back(line);
+    }
+
+    /// When that was. The call may have begun within a millisecond.
+    fn moment(&self, at_ms: u32) -> Instant {
+        self.began + Duration::from_millis(at_ms.into())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Line> {
+        self.head.iter().chain(&self.tail)
+    }
+}
+
+fn millis(length: Duration) -> u32 {
+    u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;
