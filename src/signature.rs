@@ -323,30 +323,21 @@ mod tests {
         let v2 = "https://example.com/cb05429567804466091622";
         let plivo_v3 = "https://example.com/cb?x=1.kv.05429567804466091622";
         let vobiz_v3 = "https://example.com/cb.05429567804466091622";
-        check(
-            Dialect::Plivo,
-            Some("PARENT"),
-            &[
-                ("X-Plivo-Signature-V3", "T", plivo_v3),
-                ("X-Plivo-Signature-V3-Nonce", "", NONCE),
-                ("X-Plivo-Signature-V2", "T", v2),
-                ("X-Plivo-Signature-V2-Nonce", "", NONCE),
-                ("X-Plivo-Signature-Ma-V3", "PARENT", plivo_v3),
-                ("X-Plivo-Signature-Ma-V2", "PARENT", v2),
-            ],
-        );
-        check(
-            Dialect::Plivo,
-            None,
-            &[
-                ("X-Plivo-Signature-V3", "T", plivo_v3),
-                ("X-Plivo-Signature-V3-Nonce", "", NONCE),
-                ("X-Plivo-Signature-V2", "T", v2),
-                ("X-Plivo-Signature-V2-Nonce", "", NONCE),
-                ("X-Plivo-Signature-Ma-V3", "T", plivo_v3),
-                ("X-Plivo-Signature-Ma-V2", "T", v2),
-            ],
-        );
+        // Without a parent, the account is its own.
+        for (parent, key) in [(Some("PARENT"), "PARENT"), (None, "T")] {
+            check(
+                Dialect::Plivo,
+                parent,
+                &[
+                    ("X-Plivo-Signature-V3", "T", plivo_v3),
+                    ("X-Plivo-Signature-V3-Nonce", "", NONCE),
+                    ("X-Plivo-Signature-V2", "T", v2),
+                    ("X-Plivo-Signature-V2-Nonce", "", NONCE),
+                    ("X-Plivo-Signature-Ma-V3", key, plivo_v3),
+                    ("X-Plivo-Signature-Ma-V2", key, v2),
+                ],
+            );
+        }
         check(
             Dialect::Vobiz,
             None,
