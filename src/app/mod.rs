@@ -8,6 +8,7 @@ pub mod log;
 pub mod people;
 mod phones;
 pub mod store;
+pub mod watch;
 
 use std::{
     env,
