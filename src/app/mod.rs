@@ -10,6 +10,7 @@ mod phones;
 pub mod simulate;
 pub mod store;
 pub mod trace;
+pub mod watch;
 
 use std::{
     env,

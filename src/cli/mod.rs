@@ -11,6 +11,7 @@ pub mod simulate;
 pub mod store;
 pub mod trace;
 pub mod user;
+pub mod watch;
 
 use std::{env, ffi::OsString};
 
@@ -54,6 +55,9 @@ pub enum Command {
     /// Check the store in a data folder, or back it up; an engine may be running on it.
     #[command(subcommand)]
     Store(Box<store::Store>),
+    /// Look at the rooms of a running server, live: who is in them, and what each caller hears.
+    #[command(after_help = watch::AFTER_HELP)]
+    Watch(Box<watch::Watch>),
     /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
     /// this itself, one process for a text, since the built-in voices are C and may run for ever.
     #[command(name = READ_ALOUD, hide = true)]
@@ -86,11 +90,14 @@ pub fn is_variable(name: &str) -> bool {
     let mut cli = command();
     cli.build();
     let serve = cli.find_subcommand("serve").expect("it is a command");
+    let watch = cli.find_subcommand("watch").expect("it is a command");
     let is_setting = |it: &clap::Arg| it.get_env().is_some_and(|it| it == name);
-    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || serve.get_arguments().any(is_setting)
+    let mut settings = serve.get_arguments().chain(watch.get_arguments());
+    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || settings.any(is_setting)
 }
 
-/// Gives the development account its token. Not typed, where others could see it.
+/// Gives the development account its token, and is shown by `watch`. Not typed, where others could
+/// see it.
 pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
 
 /// Gives whoever shows it `/metrics`. Not typed either.

@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod metrics;
+mod watch;
 
 use std::{
     fs,
