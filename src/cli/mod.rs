@@ -1,6 +1,7 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
 pub mod account;
+pub mod bench;
 pub mod check;
 pub mod groups;
 pub mod phones;
@@ -50,6 +51,12 @@ pub enum Command {
     /// Check the store in a data folder, or back it up; an engine may be running on it.
     #[command(subcommand)]
     Store(Box<store::Store>),
+    /// Measure the engine on this machine, beside what the machine can do at all.
+    #[command(after_help = bench::AFTER_HELP)]
+    Bench(Box<bench::Bench>),
+    /// What `conflow bench` compares the engine with: a bare HTTP server.
+    #[command(name = CEILING, hide = true)]
+    Ceiling,
     /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
     /// this itself, one process for a text, since the built-in voices are C and may run for ever.
     #[command(name = READ_ALOUD, hide = true)]
@@ -60,6 +67,9 @@ pub enum Command {
         language: String,
     },
 }
+
+/// The command that serves what a benchmark compares with.
+pub const CEILING: &str = "bench-ceiling";
 
 /// The command that reads a text aloud.
 pub const READ_ALOUD: &str = "read-aloud";
