@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quick_xml::{Reader, XmlVersion, events::Event};
 
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("parse.xml");
+const FLOW: &str = include_str!("../src/app/bench/parse.xml");
 
 /// Every event, and every attribute of every element with its value.
 fn raw(document: &str) -> usize {

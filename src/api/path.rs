@@ -16,7 +16,7 @@ pub(super) struct Path<'a> {
 }
 
 /// The longest path that names something has nine.
-const SEGMENTS_MAX: usize = 12;
+pub(super) const SEGMENTS_MAX: usize = 12;
 
 impl<'a> Path<'a> {
     /// None if there are more segments than any of our paths has.

@@ -1,6 +1,8 @@
 //! What a path is called where paths are too many: in metrics and audit lines.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{array, borrow::Cow, sync::LazyLock};
+
+use super::path::{Path, SEGMENTS_MAX};
 
 /// An endpoint, of one API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -146,6 +148,15 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     TABLE.iter().flat_map(rows).collect()
 });
 
+/// The numbers of the rows that have so many segments, in order: a few for each path.
+static BY_LENGTH: LazyLock<[Vec<usize>; SEGMENTS_MAX + 1]> = LazyLock::new(|| {
+    let of_length = |length| {
+        let rows = ROWS.iter().zip(0..).skip(1).filter(|(row, _)| row.segments.len() == length);
+        rows.map(|(_, number)| number).collect()
+    };
+    array::from_fn(of_length)
+});
+
 /// How many there are.
 pub(super) fn count() -> usize {
     ROWS.len()
@@ -158,14 +169,18 @@ pub(super) fn route(number: usize) -> Route {
 
 /// The number of a path's row, or [`UNKNOWN`].
 pub(super) fn find(path: &str) -> usize {
-    let fits = |row: &Row| {
-        let mut given = segments(path);
-        let fits = row.segments.iter().all(|it| {
-            given.next().is_some_and(|given| is_param(it) || it.eq_ignore_ascii_case(given))
-        });
-        fits && given.next().is_none()
+    let Some(path) = Path::split(path) else { return UNKNOWN };
+    let given = path.segments();
+    let fits = |number: &&usize| {
+        let row = &ROWS[**number];
+        // What differs is mostly at the end.
+        row.segments.iter().zip(given).rev().all(|(it, given)| is_same(it, given))
     };
-    ROWS.iter().position(fits).unwrap_or(UNKNOWN)
+    BY_LENGTH[given.len()].iter().find(fits).copied().unwrap_or(UNKNOWN)
+}
+
+fn is_same(segment: &str, given: &str) -> bool {
+    is_param(segment) || segment.eq_ignore_ascii_case(given)
 }
 
 /// What a path names, but for the account and what is secret: `name=weekly members=1,4`.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod banner;
+pub mod bench;
 pub mod check;
 mod drain;
 pub mod log;

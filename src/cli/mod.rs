@@ -1,6 +1,7 @@
 //! The command line: what was typed, as plain structs. It decides nothing.
 
 pub mod account;
+pub mod bench;
 pub mod check;
 pub mod groups;
 pub mod phones;
@@ -58,6 +59,12 @@ pub enum Command {
     /// Look at the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
     Watch(Box<watch::Watch>),
+    /// Measure the engine on this machine, beside what the machine can do at all.
+    #[command(after_help = bench::AFTER_HELP)]
+    Bench(Box<bench::Bench>),
+    /// What `conflow bench` compares the engine with: a bare HTTP server.
+    #[command(name = CEILING, hide = true)]
+    Ceiling,
     /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
     /// this itself, one process for a text, since the built-in voices are C and may run for ever.
     #[command(name = READ_ALOUD, hide = true)]
@@ -68,6 +75,9 @@ pub enum Command {
         language: String,
     },
 }
+
+/// The command that serves what a benchmark compares with.
+pub const CEILING: &str = "bench-ceiling";
 
 /// The command that reads a text aloud.
 pub const READ_ALOUD: &str = "read-aloud";

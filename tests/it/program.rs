@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod bench;
 mod metrics;
 mod watch;
 

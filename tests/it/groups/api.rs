@@ -41,6 +41,27 @@ fn done() -> Committed {
     Box::new(|written| written.unwrap())
 }
 
+fn basic(till: &str) -> String {
+    format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till))
+}
+
+/// The two groups, and who is in them.
+async fn found(memberships: &Memberships, account: &AccountId) {
+    for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
+        assert_eq!(memberships.new_group().0, id);
+        let head = head(conflow::group::GroupId(id), name, Some(1));
+        memberships.ask(account, Ask::Create(head)).await.unwrap();
+    }
+    let ranks = [(3, Rank::Admin), (4, Rank::Admin), (5, Rank::Member), (6, Rank::Beginner)];
+    for (n, rank) in ranks {
+        let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
+        memberships.ask(account, ask).await.unwrap();
+    }
+    let rule = conflow::group::rule::Rule::KIRIMIN_LEAVE;
+    let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
+    memberships.ask(account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
+}
+
 impl Hotel {
     pub(super) async fn open(settings: Settings) -> Self {
         let records = Arc::new(Frail::default());
@@ -73,10 +94,7 @@ impl Hotel {
         let admin = "[X-Auth-ID: MA1] [X-Auth-Token: one]".to_owned();
         words.push(("[admin]".to_owned(), admin));
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
-        words.push((
-            "[till]".to_owned(),
-            format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till)),
-        ));
+        words.push(("[till]".to_owned(), basic(&till)));
         // Somebody, and a till, of another account.
         let other = |bearer| {
             let holder = Holder { account: "MA2".parse().unwrap(), bearer };
@@ -85,27 +103,11 @@ impl Hotel {
         let token = other(Bearer::Person { id: 1, is_admin_scope: true });
         words.push(("[as other]".to_owned(), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: 1] [Cookie: connect.sid={token}]")));
         let till = format!("t2:{}", md5_hex(&other(Bearer::Till("t2".into()))));
-        words.push((
-            "[till of other]".to_owned(),
-            format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till)),
-        ));
+        words.push(("[till of other]".to_owned(), basic(&till)));
         words.push(("KEY".to_owned(), issue(Bearer::Application)));
         credentials.set_password(&account, 1, "pw", done()).unwrap();
 
-        for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
-            assert_eq!(memberships.new_group().0, id);
-            let head = head(conflow::group::GroupId(id), name, Some(1));
-            memberships.ask(&account, Ask::Create(head)).await.unwrap();
-        }
-        let ranks = [(3, Rank::Admin), (4, Rank::Admin), (5, Rank::Member), (6, Rank::Beginner)];
-        for (n, rank) in ranks {
-            let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
-            memberships.ask(&account, ask).await.unwrap();
-        }
-        let rule = conflow::group::rule::Rule::KIRIMIN_LEAVE;
-        let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
-        memberships.ask(&account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
-
+        found(&memberships, &account).await;
         let hall = Hall::new(Arc::new(memberships), Arc::new(credentials), settings);
         office.api = office.api.clone().with_groups(hall);
         Self { office, words, records, clock }

@@ -1,0 +1,109 @@
+//! A connection that asks and waits, over HTTP/1.1, as cheaply as can be: what is measured is to
+//! be the server.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Keeps its connection from one request to the next.
+pub(super) struct Link {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    pub(super) body: &'a [u8],
+}
+
+impl Link {
+    pub(super) async fn open(http: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(http).await;
+        let stream = stream.with_context(|| format!("nobody answers at {http}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(8 * 1024) })
+    }
+
+    /// Sends a whole request, and reads the whole answer, whose length must be stated.
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            self.read().await?;
+            if let Some(head) = Head::parse(&self.buffer)? {
+                break head;
+            }
+        };
+        while self.buffer.len() < head.bytes + head.body_bytes {
+            self.read().await?;
+        }
+        let body = &self.buffer[head.bytes..head.bytes + head.body_bytes];
+        Ok(Answer { status: head.status, body })
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => bail!("the server has closed a connection before its answer"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Head {
+    status: u16,
+    bytes: usize,
+    body_bytes: usize,
+}
+
+impl Head {
+    /// None if there is not all of it yet.
+    fn parse(buffer: &[u8]) -> Result<Option<Self>> {
+        let Some(end) = buffer.windows(4).position(|it| it == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let text = str::from_utf8(&buffer[..end])?;
+        let mut lines = text.split("\r\n");
+        let status = lines.next().and_then(|it| it.get(9..12)).and_then(|it| it.parse().ok());
+        let length = lines.find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        });
+        match (status, length) {
+            (Some(204), _) => Ok(Some(Self { status: 204, bytes: end + 4, body_bytes: 0 })),
+            (Some(status), Some(body_bytes)) => {
+                Ok(Some(Self { status, bytes: end + 4, body_bytes }))
+            }
+            _ => bail!("an answer that makes no sense here: {text:?}"),
+        }
+    }
+}
+
+/// Whether some bytes have others in them.
+pub(super) fn has(bytes: &[u8], sought: &[u8]) -> bool {
+    bytes.windows(sought.len()).any(|it| it == sought)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_once_it_is_whole() {
+        let check = |text: &str, expected: Option<(u16, usize, usize)>| {
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(head.map(|it| (it.status, it.bytes, it.body_bytes)), expected, "{text:?}");
+        };
+        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", None);
+        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", Some((200, 38, 2)));
+        check("HTTP/1.1 204 No Content\r\nx: y\r\n\r\n", Some((204, 33, 0)));
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n").is_err(), "without a length");
+        assert!(Head::parse(b"nonsense\r\n\r\n").is_err());
+    }
+}

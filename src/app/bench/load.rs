@@ -1,0 +1,147 @@
+//! Asks many times over many connections, and notes how long each answer took.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use futures_util::future::try_join_all;
+use hdrhistogram::Histogram;
+use tokio::{task::yield_now, time};
+
+use super::{
+    link::{Answer, Link},
+    process,
+};
+
+/// Requests one after the other, and what their answers must be.
+pub(super) trait Work {
+    /// Appends the next request; its number comes back with the answer. None is the end.
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize>;
+
+    /// Looks at an answer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String>;
+}
+
+/// How it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) connections: usize,
+    /// As long as there is work, or for so long at most.
+    pub(super) time_max: Option<Duration>,
+    /// Requests a second; an answer's time counts from when its request was due.
+    pub(super) rate: Option<u32>,
+}
+
+/// What has been measured.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) operations: u64,
+    pub(super) elapsed: Duration,
+    /// Of the answers, in nanoseconds.
+    pub(super) latency: Histogram<u64>,
+    /// What asking took of a core: near 1, and it is the bottleneck.
+    pub(super) client_share: f64,
+}
+
+impl Taken {
+    pub(super) fn per_second(&self) -> f64 {
+        self.operations as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// A minute in nanoseconds: nothing here takes longer.
+const LATENCY_MAX: u64 = 60_000_000_000;
+/// Three digits, as tools that print percentiles have it.
+const DIGITS: u8 = 3;
+/// The timer's ticks are as long; the rest is waited out awake.
+const TICK: Duration = Duration::from_millis(1);
+
+/// An empty histogram of nanoseconds.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS).expect("the bounds are good")
+}
+
+/// Does all the work, or as much as there is time for.
+///
+/// # Errors
+///
+/// An answer that does not come, or is wrong.
+pub(super) async fn drive(http: SocketAddr, pace: Pace, work: &mut impl Work) -> Result<Taken> {
+    let mut links = Vec::new();
+    for _ in 0..pace.connections {
+        links.push(Link::open(http).await?);
+    }
+    let cpu = process::own_cpu();
+    let shared = RefCell::new(Shared { work, latency: latencies(), begun: 0 });
+    let start = now();
+    try_join_all(links.into_iter().map(|link| connection(link, pace, start, &shared))).await?;
+    let elapsed = start.elapsed();
+    let latency = shared.into_inner().latency;
+    let client_share = (process::own_cpu() - cpu).as_secs_f64() / elapsed.as_secs_f64();
+    Ok(Taken { operations: latency.len(), elapsed, latency, client_share })
+}
+
+struct Shared<'a, W> {
+    work: &'a mut W,
+    latency: Histogram<u64>,
+    begun: u32,
+}
+
+async fn connection(
+    mut link: Link,
+    pace: Pace,
+    start: Instant,
+    shared: &RefCell<Shared<'_, impl Work>>,
+) -> Result<()> {
+    let mut request = Vec::new();
+    loop {
+        if pace.time_max.is_some_and(|max| max <= start.elapsed()) {
+            return Ok(());
+        }
+        request.clear();
+        let (next, due) = {
+            let mut shared = shared.borrow_mut();
+            let due = pace.rate.map(|rate| start + Duration::from_secs(1) * shared.begun / rate);
+            shared.begun += 1;
+            (shared.work.next(&mut request), due)
+        };
+        let Some(number) = next else { return Ok(()) };
+        let begin = match due {
+            Some(due) => wait(due).await,
+            None => now(),
+        };
+        let answer = link.ask(&request).await?;
+        let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(LATENCY_MAX);
+
+        let mut shared = shared.borrow_mut();
+        shared.latency.saturating_record(took);
+        let checked = shared.work.check(number, answer);
+        checked.map_err(|wrong| anyhow!(wrong)).with_context(|| {
+            let (request, body) =
+                (String::from_utf8_lossy(&request), String::from_utf8_lossy(answer.body));
+            format!("{request:?} was answered with {} {body}", answer.status)
+        })?;
+    }
+}
+
+async fn wait(due: Instant) -> Instant {
+    if now() + TICK * 2 < due {
+        time::sleep_until((due - TICK * 2).into()).await;
+    }
+    while now() < due {
+        yield_now().await;
+    }
+    due
+}
+
+/// The real clock: that is what is measured.
+pub(super) fn now() -> Instant {
+    time::Instant::now().into_std()
+}

@@ -1,0 +1,128 @@
+//! The second process: an engine, or a ceiling, with one worker; and what a process takes.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Stdio, id},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::load::now;
+
+/// Ended when it is dropped.
+pub(super) struct Process {
+    child: Child,
+    pub(super) http: SocketAddr,
+    /// From its start until it served.
+    pub(super) start: Duration,
+}
+
+/// What precedes the address in a line that says that it serves.
+pub(super) const SERVES: &str = "\"http\":\"";
+
+impl Process {
+    /// Starts this program once more, and waits until it says where it serves.
+    pub(super) fn start(arguments: &[&str], folder: &Path) -> Result<Self> {
+        let begin = now();
+        let mut command = Command::new(env::current_exe()?);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("CONFLOW_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(arguments).current_dir(folder).env("TOKIO_WORKER_THREADS", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("the second process cannot be started")?;
+        let mut log = BufReader::new(child.stderr.take().context("a log was asked for")?);
+        let http = match address(&mut log) {
+            Ok(http) => http,
+            Err(error) => {
+                drop(child.kill());
+                drop(child.wait());
+                return Err(error);
+            }
+        };
+        let start = begin.elapsed();
+        // The log is written, as it always is, and read by nobody.
+        thread::spawn(move || while log.read(&mut [0; 64 * 1024]).is_ok_and(|it| 0 < it) {});
+        Ok(Self { child, http, start })
+    }
+
+    /// The processor time it has had.
+    pub(super) fn cpu(&self) -> Duration {
+        cpu(self.child.id())
+    }
+
+    /// The memory that it has now, in bytes.
+    pub(super) fn rss(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1_024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn address(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
+    let mut read = String::new();
+    loop {
+        let begin = read.len();
+        if log.read_line(&mut read)? == 0 {
+            bail!("the second process has ended: {read}");
+        }
+        let Some((_, rest)) = read[begin..].split_once(SERVES) else { continue };
+        let address = rest.split('"').next().unwrap_or_default();
+        return address.parse().with_context(|| format!("{address:?} is no address"));
+    }
+}
+
+/// Of `/proc/…/stat`: the kernel counts processor time in these for all programs (proc(5)).
+const TICKS_PER_SECOND: u64 = 100;
+
+fn cpu(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name, in brackets, may have anything in it; utime and stime are the 14th and 15th.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+}
+
+/// The processor time of this process.
+pub(super) fn own_cpu() -> Duration {
+    cpu(id())
+}
+
+/// A folder that is gone with its owner.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Result<Self> {
+        let name = format!("conflow-bench-{}-{}", id(), uuid::Uuid::new_v4().simple());
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,119 @@
+//! An engine to be measured: its folder, its accounts with their flows, and how it is asked.
+
+use std::{fmt, fs, io::Write, time::Duration};
+
+use anyhow::Result;
+use tokio::time::sleep;
+
+use super::process::{Folder, Process};
+
+/// An engine of its own. Rooms are numbered from 0; what is asked of a room is asked by its account.
+pub(super) struct Site {
+    pub(super) engine: Process,
+    _folder: Folder,
+}
+
+/// The flows folder of an account lists no more.
+const ROOMS_PER_ACCOUNT: u32 = 10_000;
+/// Flows that have changed of late are looked at anew for each call; those of a user have not.
+const SETTLING: Duration = Duration::from_millis(2_500);
+/// Nobody else can reach the engine, and it ends with us.
+const TOKEN: &str = "the-token-of-a-bench";
+
+impl Site {
+    /// Starts an engine, with a flow for each room, and waits until it knows them.
+    pub(super) async fn open(rooms: u32) -> Result<Self> {
+        let site = Self::start(rooms)?;
+        sleep(SETTLING).await;
+        Ok(site)
+    }
+
+    /// Starts an engine, with a flow for each room.
+    pub(super) fn start(rooms: u32) -> Result<Self> {
+        let folder = Folder::new()?;
+        let flows = folder.path().join("flows");
+        let mut config = fs::File::create(folder.path().join("conflow.toml"))?;
+        for first in (0..rooms.max(1)).step_by(ROOMS_PER_ACCOUNT as usize) {
+            let (id, account) = (account(first), flows.join(account(first)));
+            writeln!(
+                config,
+                "[[account]]\nid = \"{id}\"\ntokens = [\"{TOKEN}\"]\ndialect = \"plivo\""
+            )?;
+            fs::create_dir_all(&account)?;
+            for room in first..rooms.min(first + ROOMS_PER_ACCOUNT) {
+                fs::write(account.join(format!("room-{room}.xml")), flow(room))?;
+            }
+        }
+        drop(config);
+        // As a user has it, but that nothing is too much.
+        let arguments = "serve --config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
+             --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
+        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        let engine = Process::start(&arguments, folder.path())?;
+        Ok(Self { engine, _folder: folder })
+    }
+}
+
+/// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
+fn flow(room: u32) -> String {
+    format!(
+        "<Response><Conference stayAlone=\"true\" maxMembers=\"10000\">room-{room}</Conference>\
+         <Speak>{SPOKEN}</Speak><Wait length=\"3600\"/></Response>"
+    )
+}
+
+/// What a phone hears once it is out of its room.
+pub(super) const SPOKEN: &str = "goodbye";
+
+fn account(room: u32) -> String {
+    format!("MACONFLOWBENCH{:06}", room / ROOMS_PER_ACCOUNT)
+}
+
+/// `POST` below `Conference/` of a room's account; `what` begins with the room's name.
+pub(super) fn post(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
+    write(
+        request,
+        "POST",
+        room,
+        format_args!("v1/Account/{}/Conference/{what}", account(room)),
+        "{}",
+    );
+}
+
+/// `DELETE`, as above.
+pub(super) fn delete(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
+    write(
+        request,
+        "DELETE",
+        room,
+        format_args!("v1/Account/{}/Conference/{what}", account(room)),
+        "",
+    );
+}
+
+/// `GET`, as above.
+pub(super) fn get(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
+    write(request, "GET", room, format_args!("v1/Account/{}/Conference/{what}", account(room)), "");
+}
+
+/// A phone dials into a room.
+pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
+    let body = format!("{{\"to\":\"room-{room}\"}}");
+    write(request, "POST", room, format_args!("sim/v1/Account/{}/Phone/", account(room)), &body);
+}
+
+/// What a phone has heard.
+pub(super) fn phone(request: &mut Vec<u8>, room: u32, call: &str) {
+    let path = format_args!("sim/v1/Account/{}/Phone/{call}/", account(room));
+    write(request, "GET", room, path, "");
+}
+
+fn write(request: &mut Vec<u8>, method: &str, room: u32, path: fmt::Arguments<'_>, body: &str) {
+    let (account, length) = (account(room), body.len());
+    let written = write!(
+        request,
+        "{method} /{path} HTTP/1.1\r\nhost: bench\r\nx-auth-id: {account}\r\nx-auth-token: {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    written.expect("memory takes it");
+}

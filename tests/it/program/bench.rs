@@ -1,0 +1,48 @@
+//! `conflow bench`: that it measures, and what it measures it with. Nothing here asserts a time.
+
+use serde_json::Value;
+
+use super::{command, home};
+
+#[test]
+fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
+    let scenarios = "kick-one kick-all idle mute join get list mixed parse start";
+    let flags = "--json --members 100 --rooms 10 --connections 4 --seconds 1";
+    let (home, line) = (home(), format!("bench {scenarios} {flags}"));
+    let done = command(home.path(), &line).output().unwrap();
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{errors}");
+    assert!(errors.contains("kick-one: 10 rooms of 10"), "{errors}");
+
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let check = |what: &str, operations: u64| {
+        let row = rows.iter().find(|row| row["what"] == what);
+        let row = row.unwrap_or_else(|| panic!("{what} is not in {report:#}"));
+        assert!(operations <= row["operations"].as_u64().unwrap(), "{row:#}");
+    };
+    check("ceiling: bare axum JSON POST", 1);
+    // But for those that were looked at before the clock ran: all but one of each room.
+    check("kick one, rooms of 10", 10);
+    check("kick all of 10", 10);
+    check("kick all of 100", 1);
+    check("idle: fill 10 rooms of 10", 100);
+    check("mute and unmute, rooms of 10", 1);
+    check("join, rooms of 10", 100);
+    check("get, a room of 100", 1);
+    check("list of 10 rooms", 1);
+    check("join, kick, mute, get; rooms of 100", 1);
+    check("parse a flow of 1 KB", 1);
+    check("start", 10);
+    assert_eq!(report["machine"]["conflow"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_bench_that_cannot_be_is_refused_before_anything_starts() {
+    let home = home();
+    for line in ["bench kick", "bench --connections 0", "bench --rate 0"] {
+        let done = command(home.path(), line).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{line}");
+        assert!(done.stdout.is_empty(), "{line}");
+    }
+}
