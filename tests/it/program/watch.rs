@@ -31,8 +31,8 @@ fn it_shows_who_is_in_which_room_and_what_he_hears() {
         printed.lines().filter(|row| words.iter().all(|it| row.contains(it))).count()
     };
     assert_eq!(rows(&["> weekly", " 2 "]), 1, "{printed}");
-    assert_eq!(rows(&["2  ", "muted", "the room weekly"]), 1, "{printed}");
-    assert_eq!(rows(&["3  ", "the room weekly"]), 1, "{printed}");
+    assert_eq!(rows(&["  2 1555", "muted", "the room"]), 1, "{printed}");
+    assert_eq!(rows(&["  3 1555", "the room"]), 1, "{printed}");
     assert_eq!(rows(&[" s  the room weekly"]), 1, "the timeline of the first: {printed}");
     assert!(!printed.contains(&token) && !printed.contains('\u{1b}'), "{printed}");
 }
