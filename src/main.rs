@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, reference::Format, serve::Serve, user::User},
+    cli::{self, Command, reference::Format, serve::Serve, trace::Trace, user::User, watch::Watch},
     config::Config,
     flow::reference,
     speech::pico,
@@ -38,8 +38,10 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
+        Command::Trace(wanted) => trace(&wanted),
         Command::User(user) => people(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
+        Command::Watch(flags) => watch(*flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,8 +84,20 @@ fn print(text: &str) -> Result<()> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
+fn trace(wanted: &Trace) -> Result<()> {
+    block_on(app::trace::trace(wanted, &mut io::stdout().lock()))
+}
+
 fn people(user: User) -> Result<()> {
+    block_on(app::people::user(user, &mut io::stdout().lock()))
+}
+
+fn watch(flags: Watch) -> Result<()> {
+    let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
+    block_on(app::watch::watch(flags, token))
+}
+
+fn block_on<T>(done: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("the system has no threads for it")?;
-    runtime.block_on(app::people::user(user, &mut io::stdout().lock()))
+    runtime.context("the system has no threads for it")?.block_on(done)
 }

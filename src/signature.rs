@@ -54,15 +54,21 @@ impl Signer {
         let third = format!("{third}.{nonce}");
         let second = format!("{bare}{nonce}");
         let parent = self.parent_token.as_slice();
+        let main = match (parent.is_empty(), self.dialect) {
+            (false, Dialect::Plivo | Dialect::Vobiz) => Some((parent, parent)),
+            // Plivo's documents have these in every request, and a main account is its own.
+            (true, Dialect::Plivo) => Some((third_keys, newest)),
+            (true, Dialect::Vobiz) => None,
+        };
         let mut headers = vec![
             (names.third, hmacs(third_keys, &third)),
             (names.third_nonce, nonce.to_owned()),
             (names.second, hmacs(newest, &second)),
             (names.second_nonce, nonce.to_owned()),
         ];
-        if !parent.is_empty() {
-            headers.push((names.third_parent, hmacs(parent, &third)));
-            headers.push((names.second_parent, hmacs(parent, &second)));
+        if let Some((third_keys, second_keys)) = main {
+            headers.push((names.third_parent, hmacs(third_keys, &third)));
+            headers.push((names.second_parent, hmacs(second_keys, &second)));
         }
         headers
     }
@@ -317,18 +323,21 @@ mod tests {
         let v2 = "https://example.com/cb05429567804466091622";
         let plivo_v3 = "https://example.com/cb?x=1.kv.05429567804466091622";
         let vobiz_v3 = "https://example.com/cb.05429567804466091622";
-        check(
-            Dialect::Plivo,
-            Some("PARENT"),
-            &[
-                ("X-Plivo-Signature-V3", "T", plivo_v3),
-                ("X-Plivo-Signature-V3-Nonce", "", NONCE),
-                ("X-Plivo-Signature-V2", "T", v2),
-                ("X-Plivo-Signature-V2-Nonce", "", NONCE),
-                ("X-Plivo-Signature-Ma-V3", "PARENT", plivo_v3),
-                ("X-Plivo-Signature-Ma-V2", "PARENT", v2),
-            ],
-        );
+        // Without a parent, the account is its own.
+        for (parent, key) in [(Some("PARENT"), "PARENT"), (None, "T")] {
+            check(
+                Dialect::Plivo,
+                parent,
+                &[
+                    ("X-Plivo-Signature-V3", "T", plivo_v3),
+                    ("X-Plivo-Signature-V3-Nonce", "", NONCE),
+                    ("X-Plivo-Signature-V2", "T", v2),
+                    ("X-Plivo-Signature-V2-Nonce", "", NONCE),
+                    ("X-Plivo-Signature-Ma-V3", key, plivo_v3),
+                    ("X-Plivo-Signature-Ma-V2", key, v2),
+                ],
+            );
+        }
         check(
             Dialect::Vobiz,
             None,
@@ -358,6 +367,10 @@ mod tests {
         let sign = |dialect, tokens: &[&str]| {
             let signer = signer(dialect, tokens, None);
             let headers = signer.sign(Post, "https://example.com/cb", &[], NONCE);
+            if dialect == Dialect::Plivo {
+                // A main account's are the same.
+                assert_eq!([&headers[4].1, &headers[5].1], [&headers[0].1, &headers[2].1]);
+            }
             [headers[0].1.clone(), headers[2].1.clone()]
         };
 

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
-use super::house::Trace;
+use super::{house::Trace, tracer::Tracer};
 use crate::{
     accounts::Accounts,
     call::{self, CallStatus, Hook, Party},
@@ -27,6 +27,7 @@ use crate::{
     news::{Happening, fields},
     records::{Record, Records},
     signature::Field,
+    trace,
     traceparent::Traceparent,
 };
 
@@ -38,6 +39,7 @@ pub struct Journal {
     accounts: Arc<Accounts>,
     callbacks: Callbacks,
     records: Arc<dyn Records>,
+    tracer: Tracer,
 }
 
 /// One account's.
@@ -69,11 +71,19 @@ impl Journal {
     ) -> Self {
         let epoch = began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = u64::try_from(epoch.as_millis()).unwrap_or_default();
-        Self { books: RwLock::default(), epoch, accounts, callbacks, records }
+        Self {
+            books: RwLock::default(),
+            epoch,
+            accounts,
+            callbacks,
+            records,
+            tracer: Tracer::new(),
+        }
     }
 
     /// Takes in what a house tells.
     pub fn note(&self, trace: &Trace) {
+        self.tracer.note(trace);
         match trace {
             Trace::Call { account, call, party, news } => self.call(account, *call, party, *news),
             Trace::Notice { key, notice } => self.conference(key, notice),
@@ -113,6 +123,12 @@ impl Journal {
     /// How many there are.
     pub fn live_count(&self, account: &AccountId) -> usize {
         self.book(account).live.lock().len()
+    }
+
+    /// What a call of an account has done, step by step; None of one that is not known, or not any
+    /// more: of those that are over, the last [`trace::ENDED_MAX`] are kept.
+    pub fn trace(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
+        self.tracer.show(account, call)
     }
 
     /// Calls that are over.

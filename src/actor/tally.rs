@@ -104,3 +104,20 @@ fn of(totals: &ByCause, cause: Cause) -> &AtomicU64 {
     let place = Cause::ALL.iter().position(|it| *it == cause);
     &totals[place.expect("all of them are there")]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::CallId;
+
+    #[test]
+    fn each_cause_is_counted_for_itself() {
+        let (tally, call) = (Tally::default(), CallId::of(1));
+        for (n, cause) in Cause::ALL.iter().enumerate() {
+            (0..=n).for_each(|_| tally.note(&Trace::Refused { call, cause: *cause }));
+        }
+        for (n, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!((tally.refused(*cause), tally.exited(*cause)), (n as u64 + 1, 0));
+        }
+    }
+}

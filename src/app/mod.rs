@@ -10,6 +10,8 @@ pub mod people;
 mod phones;
 pub mod simulate;
 pub mod store;
+pub mod trace;
+pub mod watch;
 
 use std::{
     env,

@@ -2,13 +2,14 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, Result, bail};
 
+use super::check::watch::at_each_save;
 use crate::{
     cli::simulate::Simulate,
     simulate::{self, Schedule, Script, Shelf},
@@ -20,7 +21,27 @@ use crate::{
 ///
 /// A file cannot be read, or is wrong; or the run does not come to its end.
 pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
-    let Simulate { flow, events, json, seed, explore, verify, update } = wanted;
+    if !wanted.watch {
+        return once(wanted, out);
+    }
+    let folder = |path: &PathBuf| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    };
+    let mut paths = vec![folder(&wanted.flow)];
+    paths.extend(wanted.events.clone());
+    let forever: io::Result<bool> = at_each_save(&paths, || {
+        // What is wrong now may be right after the next save.
+        if let Err(error) = once(wanted, out) {
+            writeln!(out, "conflow: {error:#}")?;
+        }
+        writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")
+    });
+    Ok(forever?)
+}
+
+fn once(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
+    let Simulate { flow, events, watch: _, json, seed, explore, verify, update } = wanted;
     let script = Arc::new(script(events.as_deref())?);
     let (name, shelf) = shelf(flow, &script)?;
     if let Some(runs) = explore {
@@ -53,7 +74,7 @@ pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
 
 fn script(path: Option<&Path>) -> Result<Script> {
     let Some(path) = path else { return Ok(Script::one_call()) };
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
     let beside = move |name: &str| {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
@@ -70,7 +91,7 @@ fn shelf(flow: &Path, script: &Script) -> Result<(String, Arc<Shelf>)> {
         bail!("{}: give a file that is called NAME.xml", flow.display());
     };
     let folder = flow.parent().filter(|it| !it.as_os_str().is_empty());
-    let shelf = Shelf::new(folder.unwrap_or(Path::new(".")));
+    let shelf = Shelf::new(folder.unwrap_or_else(|| Path::new(".")));
     let names = script.callers.iter().filter_map(|it| it.flow.as_deref()).chain([name]);
     for name in names {
         match shelf.flow(name, script.dialect) {
@@ -87,7 +108,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// Tells the first line that differs.
-fn verify_(path: &PathBuf, text: &str, out: &mut impl Write) -> Result<bool> {
+fn verify_(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
     let expected = read(path)?;
     if expected == text {
         return Ok(true);

@@ -10,7 +10,9 @@ pub mod serve;
 pub mod settings;
 pub mod simulate;
 pub mod store;
+pub mod trace;
 pub mod user;
+pub mod watch;
 
 use std::{env, ffi::OsString};
 
@@ -37,6 +39,9 @@ pub enum Command {
     /// heard is told.
     #[command(after_help = simulate::AFTER_HELP)]
     Simulate(Box<simulate::Simulate>),
+    /// Ask a running engine what a call did, element by element, and why.
+    #[command(after_help = trace::AFTER_HELP)]
+    Trace(Box<trace::Trace>),
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::Account>),
@@ -51,6 +56,9 @@ pub enum Command {
     /// Check the store in a data folder, or back it up; an engine may be running on it.
     #[command(subcommand)]
     Store(Box<store::Store>),
+    /// Look at the rooms of a running server, live: who is in them, and what each caller hears.
+    #[command(after_help = watch::AFTER_HELP)]
+    Watch(Box<watch::Watch>),
     /// Measure the engine on this machine, beside what the machine can do at all.
     #[command(after_help = bench::AFTER_HELP)]
     Bench(Box<bench::Bench>),
@@ -92,11 +100,14 @@ pub fn is_variable(name: &str) -> bool {
     let mut cli = command();
     cli.build();
     let serve = cli.find_subcommand("serve").expect("it is a command");
+    let watch = cli.find_subcommand("watch").expect("it is a command");
     let is_setting = |it: &clap::Arg| it.get_env().is_some_and(|it| it == name);
-    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || serve.get_arguments().any(is_setting)
+    let mut settings = serve.get_arguments().chain(watch.get_arguments());
+    [AUTH_TOKEN, OPS_TOKEN].contains(&name) || settings.any(is_setting)
 }
 
-/// Gives the development account its token. Not typed, where others could see it.
+/// Gives the development account its token, and is shown by `watch`. Not typed, where others could
+/// see it.
 pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
 
 /// Gives whoever shows it `/metrics`. Not typed either.

@@ -12,6 +12,9 @@ pub struct Simulate {
     /// Who does what, and when; without it, one caller calls, and listens.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// Again whenever a file has been saved, until Ctrl-C.
+    #[arg(long, conflicts_with = "update")]
+    pub watch: bool,
     /// Tell it as JSON.
     #[arg(long)]
     pub json: bool,

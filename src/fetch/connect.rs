@@ -72,15 +72,20 @@ impl Network for Internet {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub enum ConnectError {
+    /// It leads where no connection may go.
     #[error("{0}")]
     Guard(Refused),
+    /// The resolver says so.
     #[error("its name cannot be resolved ({0})")]
     Lookup(io::Error),
+    /// The resolver knows the name, and no address.
     #[error("its name has no address")]
     Nowhere,
+    /// The last address that was tried.
     #[error("{0} does not take a connection ({1})")]
     Tcp(SocketAddr, io::Error),
+    /// Of certificates, most often.
     #[error("no secure connection ({0})")]
     Tls(io::Error),
 }
@@ -90,9 +95,9 @@ pub(super) enum ConnectError {
 #[error("no certificates of authorities: {0}; give PEM blocks of CERTIFICATE")]
 pub struct BadCertificates(String);
 
-/// Makes the connections of the pool.
+/// Makes the connections of a pool, secure ones where the URI says `https`.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub struct Connector {
     network: Arc<dyn Network>,
     guard: Arc<Guard>,
     tls: TlsConnector,
@@ -100,7 +105,11 @@ pub(super) struct Connector {
 
 impl Connector {
     /// `authorities` are PEM blocks of certificates that are trusted beside the public ones.
-    pub(super) fn new(
+    ///
+    /// # Errors
+    ///
+    /// The authorities cannot be read.
+    pub fn new(
         network: Arc<dyn Network>,
         guard: Arc<Guard>,
         authorities: &[u8],

@@ -26,16 +26,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use self::error::Why;
 pub use self::{
-    connect::{BadCertificates, Boxed, Internet, Network, Socket},
+    connect::{BadCertificates, Boxed, ConnectError, Connector, Internet, Network, Socket},
     error::FetchError,
     guard::{BadCidr, Cidr, Guard, Refused},
     results::Results,
     target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
-};
-use self::{
-    connect::{ConnectError, Connector},
-    error::Why,
 };
 use crate::{
     flow::Method,

@@ -47,7 +47,7 @@ impl Document {
                     .to_owned());
             }
         };
-        fields.finish("a document, beside url, xml, file, fails, after, when,")?;
+        fields.finish("a document", &["url", "when", "after", "xml", "file", "fails"])?;
         Ok(Self { url, when, after_ms, fetched })
     }
 }
@@ -58,10 +58,12 @@ fn parse(xml: &str, dialect: Dialect) -> Fetched {
 }
 
 fn wanted((name, value): (String, Value)) -> Result<(String, String), String> {
-    match value {
-        Value::String(value) => Ok((name, value)),
-        Value::Integer(value) => Ok((name, value.to_string())),
-        other => Err(format!("when: {name} is {other}: write \"…\"")),
+    if let Value::Integer(value) = value {
+        return Ok((name, value.to_string()));
+    }
+    match value.as_str() {
+        Some(text) => Ok((name, text.to_owned())),
+        None => Err(format!("when: {name} is {value}: write \"…\"")),
     }
 }
 
@@ -85,7 +87,7 @@ impl Web {
         let good: Vec<_> =
             fitting().filter(|(_, it)| it.when.is_empty() != is_special).map(|(n, _)| n).collect();
         let fresh = good.iter().find(|n| !self.used[**n]);
-        let Some(&n) = fresh.or(good.last()) else {
+        let Some(&n) = fresh.or_else(|| good.last()) else {
             let why = format!("the events file has no document for {}", request.url);
             return (0, Err(Missing::Unreachable(why.into())));
         };
@@ -99,8 +101,11 @@ impl Web {
 pub struct Shelf {
     folder: Folder,
     account: AccountId,
-    read: Mutex<HashMap<(Arc<str>, Dialect), Option<Fetched>>>,
+    read: Mutex<Known>,
 }
+
+/// By name and dialect; None where no file is.
+type Known = HashMap<(Arc<str>, Dialect), Option<Fetched>>;
 
 /// The simulated account.
 const ACCOUNT: &str = "MASIMULATED";

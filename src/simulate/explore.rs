@@ -67,7 +67,7 @@ pub fn explore(
             scope.spawn(move || tally(script, shelf, flow, seeds))
         };
         let parts: Vec<_> = (0..threads).map(part).collect();
-        let joined = parts.into_iter().map(|it| it.join());
+        let joined = parts.into_iter().map(thread::ScopedJoinHandle::join);
         joined.map(|it| it.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
 
@@ -98,8 +98,8 @@ fn tally(
     let mut tally: Tally = vec![BTreeMap::new(); script.callers.len()];
     for seed in seeds {
         let told = run(script, shelf, flow, Schedule::Seeded(seed))?;
-        for n in 0..told.callers.len() {
-            tally[n].entry(told.ending(n)).or_insert((0, seed)).0 += 1;
+        for (n, tally) in tally.iter_mut().enumerate().take(told.callers.len()) {
+            tally.entry(told.ending(n)).or_insert((0, seed)).0 += 1;
         }
     }
     Ok(tally)

@@ -90,12 +90,17 @@ impl Fields {
     }
 
     /// Nothing is left.
-    pub(super) fn finish(self, verb: &str) -> Result<(), String> {
+    pub(super) fn finish(self, what: &str, known: &[&str]) -> Result<(), String> {
         let Some(odd) = self.0.keys().next() else { return Ok(()) };
+        Err(format!("{odd}: {what} has no such field; there are: {}", known.join(", ")))
+    }
+
+    /// The same of an event.
+    pub(super) fn finish_event(self, verb: &str) -> Result<(), String> {
         let fields = VERBS.iter().find(|(it, _)| *it == verb).map_or(&[][..], |it| it.1);
-        let known: Vec<_> = fields.iter().map(|it| it.trim_start_matches('!')).collect();
-        let known = if known.is_empty() { "nothing else".to_owned() } else { known.join(", ") };
-        Err(format!("{odd}: {verb} has no such field; beside \"at\" there is: {known}"))
+        let fields = fields.iter().map(|it| it.trim_start_matches('!'));
+        let known: Vec<_> = ["at", verb].into_iter().chain(fields).collect();
+        self.finish(verb, &known)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The machines and shells are the engine's own, the phones are simulated, and the clock jumps to
 //! whatever is due next: an hour of conference takes milliseconds. Ids are counted and every turn
 //! is taken in the same order, so the same events tell the same story, line by line; unless a seed
-//! shuffles who comes first within a moment, which is how [`explore`] finds races.
+//! shuffles who comes first within a moment, which is how [`explore()`] finds races.
 
 mod documents;
 mod explore;

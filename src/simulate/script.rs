@@ -207,7 +207,7 @@ impl Script {
         let (verb, mut fields) = Fields::of_event(row)?;
         let at_ms = fields.time("at", AT_MAX)?.ok_or("at: say when: 0, 1500 (ms) or \"1m 30s\"")?;
         let deed = self.deed(verb, &mut fields)?;
-        fields.finish(verb)?;
+        fields.finish_event(verb)?;
         self.events.push(Event { at_ms, line, deed });
         Ok(())
     }
@@ -272,9 +272,9 @@ impl Script {
             Some(Value::String(name)) if name == "all" => Ok(Whom::All),
             Some(Value::String(name)) => Ok(Whom::These(vec![self.find(verb, &name)?])),
             Some(Value::Array(names)) => {
-                let name = |it: &Value| match it {
-                    Value::String(name) => self.find(verb, name),
-                    it => Err(format!("{verb}: {it} is no caller's name")),
+                let name = |it: &Value| match it.as_str() {
+                    Some(name) => self.find(verb, name),
+                    None => Err(format!("{verb}: {it} is no caller's name")),
                 };
                 Ok(Whom::These(names.iter().map(name).collect::<Result<_, _>>()?))
             }
@@ -325,7 +325,9 @@ fn kick(fields: &mut Fields) -> Result<Kick, String> {
         Some(Value::String(word)) if word == "hangup" => Course::HangUp,
         Some(Value::Table(then)) => {
             let mut then = Fields::new(then);
-            match (then.text("element")?, then.text("xml")?, then.text("url")?) {
+            let forms = (then.text("element")?, then.text("xml")?, then.text("url")?);
+            then.finish("then", &["element", "xml", "url"])?;
+            match forms {
                 (Some(id), None, None) => Course::Element(id.into()),
                 (None, Some(xml), None) => {
                     let document = Bilingual::parse(&xml);

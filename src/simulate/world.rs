@@ -198,12 +198,10 @@ impl Backend for World {
     fn send(&self, order: Order) {
         let now = self.clock.now();
         let mut phones = self.phones.lock();
-        match &order {
-            Order::Dial { call, account, from, to, .. } => {
-                phones.call(now, *call, account, from, to);
-            }
-            order => phones.order(now, order),
+        if let Order::Dial { call, account, from, to, .. } = &order {
+            phones.call(now, *call, account, from, to);
         }
+        phones.order(now, &order);
     }
 }
 

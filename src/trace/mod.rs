@@ -1,8 +1,9 @@
 //! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
 //!
 //! Lines are noted as they happen, a few for each element, and made into [`Step`]s when somebody
-//! asks. A call that waits in a conference has four of them, some 300 bytes with all that is
-//! around them; so traces are always kept.
+//! asks. A call that waits in a conference has three or four of them: 500 bytes with all that is
+//! around them, as measured with 200,000 calls, and a microsecond or two of work. So traces are
+//! always kept.
 
 mod step;
 

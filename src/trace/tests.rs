@@ -1,6 +1,7 @@
 //! What traces tell of calls.
 
 use super::*;
+use crate::media::{HangupCause, HangupSource};
 
 const OURS: &str = "MA1";
 
@@ -77,7 +78,7 @@ fn a_step_says_why_it_ended_and_who_did_it() {
         "0-50 Speak 2:3 done",
         "50-90 Conference 3:3 ended, ended 3:3 itself, kicked 3:3 Kick",
         "90-90 Redirect 4:3 asked",
-        "90-99 flow:b Wait 1:3 transferred, transferred 1:3 Transfer",
+        "95-99 flow:b Wait 1:3 transferred, transferred 1:3 Transfer",
         "99- flow:c Wait 1:3",
     ];
     assert_eq!(brief(&traces, 2), expected);
@@ -87,10 +88,7 @@ fn a_step_says_why_it_ended_and_who_did_it() {
 fn a_trace_is_the_accounts_own_and_the_oldest_go_first() {
     let (mut traces, start) = traces();
     let account: AccountId = OURS.parse().unwrap();
-    let ending = crate::media::Ending {
-        cause: crate::media::HangupCause::EndOfXml,
-        source: crate::media::HangupSource::Caller,
-    };
+    let ending = Ending { cause: HangupCause::EndOfXml, source: HangupSource::Caller };
     for n in 1..=4 {
         traces.begin(start, CallId::of(n), account.clone());
         traces.note(start, CallId::of(n), began(1, "Wait", 1));

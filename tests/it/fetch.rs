@@ -330,6 +330,30 @@ async fn a_condition_makes_not_modified_a_good_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_becomes_of_fetches_and_of_callbacks_is_counted_apart() {
+    let net = Net::new();
+    net.name("example.com", &[&[PUBLIC]]);
+    net.serve("93.184.215.14:80", echoing().route("/none", any(async || StatusCode::NOT_FOUND)));
+    let client = client(&net, &[]);
+    get(&client, "http://example.com/").await.unwrap();
+    get(&client, "http://example.com/none").await.unwrap_err();
+    get(&client, "http://10.0.0.1/").await.unwrap_err();
+    for path in ["", "", "none"] {
+        let request = request(Method::Get, &format!("http://example.com/{path}"), &[]);
+        drop(client.fetch_once(&request).await);
+    }
+    let mut counted = Vec::new();
+    client.results().each(|what, result, count| {
+        if 0 < count {
+            counted.push(format!("{what} {result} {count}"));
+        }
+    });
+    let expected =
+        ["fetch ok 1", "fetch 4xx 1", "fetch refused 1", "callback ok 2", "callback 4xx 1"];
+    assert_eq!(counted, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_too_long_is_cut_off_however_it_comes() {
     let check = async |head: &'static str, chunk: &'static str, chunks: usize, expected: bool| {
         let net = Net::new();

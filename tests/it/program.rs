@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod bench;
 mod metrics;
+mod watch;
 
 use std::{
     fs,
@@ -259,7 +260,7 @@ fn the_log_can_be_read_by_machines_and_knows_calls_and_conferences() {
     let (came, entered) = (find("a call comes in"), find("entered"));
     assert_eq!((&came["account"], &came["call"]), (&entered["account"], &entered["call"]));
     assert_eq!((&entered["conference"], &entered["member"]), (&"weekly".into(), &"1".into()));
-    assert_eq!(find("an element begins")["step"], 0);
+    assert_eq!(find("an element begins")["element"], "Conference");
 }
 
 pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {

@@ -120,7 +120,12 @@ fn a_bad_events_file_says_where_and_what_is_expected() {
         "kick: \"ben\" has not called in a line above; there are: anna",
     );
     check(&with("{ at = 1, kick = 7 }"), "kick: name a caller, [several], or \"all\"");
-    check(&with("{ at = 1, kick = 'all', keys = '1' }"), "keys: kick has no such field");
+    check(
+        &with("{ at = 1, kick = 'all', keys = '1' }"),
+        "keys: kick has no such field; there are: at, kick, room",
+    );
+    check(&with("{ at = 1, kick = 'all', then = { id = 'a' } }"), "id: then has no such field");
+    check(&with("{ at = 1, kick = 'all', then = 'home' }"), "then: write \"hangup\", or");
     check(&with("{ at = 1, kick = 'all', hold = 'anna' }"), "two events");
     check(&with("{ at = 1, press = 'anna' }"), "keys: missing");
     check(&with("{ at = 1, press = 'anna', keys = 'x' }"), "keys: 'x' is not a key");

@@ -15,6 +15,7 @@ const FLOORS: &[(u8, &str)] = &[
     (1, "speech/mod"),
     (1, "store/mod"),
     (1, "store/rows"),
+    (1, "watch"),
     (2, "flow"),
     (2, "media"),
     (3, "signature"),

@@ -47,6 +47,7 @@ pub(super) enum CallControl {
     Record,
     Speak,
     Stream,
+    Trace,
 }
 
 /// What is asked.
@@ -101,6 +102,8 @@ pub(super) enum CallWish {
     StopSpeak,
     /// Anything about `Stream/`
     Stream,
+    /// `GET Trace/`
+    Trace,
     /// `POST` to the call itself
     Transfer,
 }
@@ -132,7 +135,7 @@ pub(super) enum Wish {
 
 /// Every path, with what stands for names and ids in braces. What is described is read from here;
 /// that [`Place::find`] finds these and no others is tested.
-pub(super) const PATHS: [&str; 21] = [
+pub(super) const PATHS: [&str; 22] = [
     "Conference/",
     "Conference/{conference_name}/",
     "Conference/{conference_name}/Record/",
@@ -152,6 +155,7 @@ pub(super) const PATHS: [&str; 21] = [
     "Call/{call_uuid}/Speak/",
     "Call/{call_uuid}/Stream/",
     "Call/{call_uuid}/Stream/{stream_id}/",
+    "Call/{call_uuid}/Trace/",
     "Request/{request_uuid}/",
     "Events/",
 ];
@@ -189,6 +193,7 @@ impl<'a> Place<'a> {
                 CallControl::Dtmf => "POST",
                 CallControl::Itself | CallControl::Stream => "GET, HEAD, POST, DELETE",
                 CallControl::Play | CallControl::Record | CallControl::Speak => "POST, DELETE",
+                CallControl::Trace => "GET, HEAD",
             },
             Self::Calls => "GET, HEAD, POST",
             Self::Events => "GET, HEAD",
@@ -214,7 +219,7 @@ impl<'a> Place<'a> {
             Self::Room { name } if is_delete => Endpoint::HangUpRoom { name },
             Self::Recording if is_post || is_delete => Endpoint::Record,
             Self::Call { id, control } if is_get => Endpoint::Call { id, wish: control.got()? },
-            Self::Call { id, control } if is_post => Endpoint::Call { id, wish: control.posted() },
+            Self::Call { id, control } if is_post => Endpoint::Call { id, wish: control.posted()? },
             Self::Call { id, control } if is_delete => {
                 Endpoint::Call { id, wish: control.deleted()? }
             }
@@ -246,6 +251,7 @@ impl CallControl {
             "Record" => Self::Record,
             "Speak" => Self::Speak,
             "Stream" => Self::Stream,
+            "Trace" => Self::Trace,
             _ => return None,
         })
     }
@@ -255,23 +261,25 @@ impl CallControl {
             Self::Dtmf | Self::Play | Self::Record | Self::Speak => None,
             Self::Itself => Some(CallWish::Show),
             Self::Stream => Some(CallWish::Stream),
+            Self::Trace => Some(CallWish::Trace),
         }
     }
 
-    fn posted(self) -> CallWish {
+    fn posted(self) -> Option<CallWish> {
         match self {
-            Self::Dtmf => CallWish::SendDigits,
-            Self::Itself => CallWish::Transfer,
-            Self::Play => CallWish::Play,
-            Self::Record => CallWish::Record,
-            Self::Speak => CallWish::Speak,
-            Self::Stream => CallWish::Stream,
+            Self::Dtmf => Some(CallWish::SendDigits),
+            Self::Itself => Some(CallWish::Transfer),
+            Self::Play => Some(CallWish::Play),
+            Self::Record => Some(CallWish::Record),
+            Self::Speak => Some(CallWish::Speak),
+            Self::Stream => Some(CallWish::Stream),
+            Self::Trace => None,
         }
     }
 
     fn deleted(self) -> Option<CallWish> {
         match self {
-            Self::Dtmf => None,
+            Self::Dtmf | Self::Trace => None,
             Self::Itself => Some(CallWish::HangUp),
             Self::Play => Some(CallWish::StopPlay),
             Self::Record => Some(CallWish::Record),

@@ -2,7 +2,7 @@
 
 mod gather;
 mod snippet;
-mod watch;
+pub(super) mod watch;
 
 use std::{
     env,

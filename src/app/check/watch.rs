@@ -25,13 +25,28 @@ type Stamp = (Option<SystemTime>, u64);
 ///
 /// What is found cannot be written.
 pub(super) fn again_and_again(asked: &Check) -> io::Result<ExitCode> {
-    loop {
-        let seen = stamps(&asked.paths);
+    at_each_save(&asked.paths, || {
         once(asked)?;
         if asked.format == Format::Text {
             writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")?;
         }
-        while stamps(&asked.paths) == seen {
+        Ok(())
+    })
+}
+
+/// Acts at once, and whenever one of the files, or one in the folders, has been saved.
+///
+/// # Errors
+///
+/// The act fails.
+pub(in crate::app) fn at_each_save<T>(
+    paths: &[PathBuf],
+    mut act: impl FnMut() -> io::Result<()>,
+) -> io::Result<T> {
+    loop {
+        let seen = stamps(paths);
+        act()?;
+        while stamps(paths) == seen {
             thread::sleep(PAUSE);
         }
     }

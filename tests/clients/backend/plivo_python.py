@@ -54,9 +54,12 @@ def fields():
     values = request.form if request.method == "POST" else request.args
     params = {name: values[name] for name in request.form} if request.method == "POST" else {}
     nonce = request.headers["X-Plivo-Signature-V3-Nonce"]
-    signature = request.headers["X-Plivo-Signature-V3"]
-    is_valid = validate_v3_signature(
-        request.method, request.url, nonce, TOKEN, signature, params
+    # One by the account's token, and one by that of the main account, which it is itself.
+    is_valid = all(
+        validate_v3_signature(
+            request.method, request.url, nonce, TOKEN, request.headers[name], params
+        )
+        for name in ("X-Plivo-Signature-V3", "X-Plivo-Signature-Ma-V3")
     )
     told.append((request.method + " " + request.path, "valid" if is_valid else "INVALID", dict(values)))
     return values

@@ -38,6 +38,8 @@ def before_call(context, case, kwargs):
             path["call_uuid"] = there["call"]
         if "request_uuid" in path:
             path["request_uuid"] = queue()
+        if "ban_id" in path:
+            path["ban_id"] = ban()
     if isinstance(case.body, dict):
         case.body = {name: nearby(name, value) for name, value in case.body.items()}
         if case.meta.generation.mode.is_positive and isinstance(case.body.get("user"), str):
@@ -62,6 +64,21 @@ def dial():
             return
         time.sleep(0.01)
     raise AssertionError("nobody comes to the conference")
+
+
+def ban():
+    """Somebody comes to the conference, is known, and is kicked and banned."""
+    there["users"] = there.get("users", 0) + 1
+    url = os.environ["CLIENT_URL"] + "/sim" + ACCOUNT + "/Phone/"
+    server.post(url, json={"to": "4100", "user": "banned-%d" % there["users"]})
+    room = os.environ["CLIENT_URL"] + ACCOUNT + "/Conference/weekly/"
+    for _ in range(LOOKS):
+        kicked = server.post(room + "Member/all/Kick/", json={"ban_seconds": 60})
+        banned = kicked.json().get("banned") if kicked.status_code == 202 else None
+        if banned:
+            return banned[0]
+        time.sleep(0.01)
+    raise AssertionError("nobody is banned")
 
 
 def queue():

@@ -14,5 +14,6 @@ mod phones;
 mod receiver;
 mod restart;
 mod server;
+mod trace;
 mod traces;
 mod variables;

@@ -81,3 +81,17 @@ async fn what_cannot_be_written_has_not_happened() {
     assert_eq!(outcome, Err(AskError::Refused(Refusal::TargetNotMember)));
     again.ask(&account, removal(Some(1), 3, Rule::BUNGIE)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_ban_holds_after_a_restart() {
+    let records = Arc::new(Frail::default());
+    let (memberships, account) = open(&records).await;
+    settle_in(&memberships, &account).await;
+    let (group, target, rule) = (which(), who(2), Rule::BUNGIE);
+    let ban = Ask::Ban { group, actor: None, target, rule, reason: "loud".into(), until: None };
+    memberships.ask(&account, ban).await.unwrap();
+    let (again, _) = open(&records).await;
+    let (group, target, rank) = (which(), who(2), Rank::Member);
+    let back = again.ask(&account, Ask::Add { group, actor: None, target, rank }).await;
+    assert_eq!(back, Err(AskError::Refused(Refusal::Banned)));
+}

@@ -41,6 +41,27 @@ fn done() -> Committed {
     Box::new(|written| written.unwrap())
 }
 
+fn basic(till: &str) -> String {
+    format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till))
+}
+
+/// The two groups, and who is in them.
+async fn found(memberships: &Memberships, account: &AccountId) {
+    for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
+        assert_eq!(memberships.new_group().0, id);
+        let head = head(conflow::group::GroupId(id), name, Some(1));
+        memberships.ask(account, Ask::Create(head)).await.unwrap();
+    }
+    let ranks = [(3, Rank::Admin), (4, Rank::Admin), (5, Rank::Member), (6, Rank::Beginner)];
+    for (n, rank) in ranks {
+        let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
+        memberships.ask(account, ask).await.unwrap();
+    }
+    let rule = conflow::group::rule::Rule::KIRIMIN_LEAVE;
+    let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
+    memberships.ask(account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
+}
+
 impl Hotel {
     pub(super) async fn open(settings: Settings) -> Self {
         let records = Arc::new(Frail::default());
@@ -72,28 +93,21 @@ impl Hotel {
         }
         let admin = "[X-Auth-ID: MA1] [X-Auth-Token: one]".to_owned();
         words.push(("[admin]".to_owned(), admin));
-        words.push(("KEY".to_owned(), issue(Bearer::Application)));
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
-        words.push((
-            "[till]".to_owned(),
-            format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till)),
-        ));
+        words.push(("[till]".to_owned(), basic(&till)));
+        // Somebody, and a till, of another account.
+        let other = |bearer| {
+            let holder = Holder { account: "MA2".parse().unwrap(), bearer };
+            credentials.issue(holder, done()).unwrap()
+        };
+        let token = other(Bearer::Person { id: 1, is_admin_scope: true });
+        words.push(("[as other]".to_owned(), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: 1] [Cookie: connect.sid={token}]")));
+        let till = format!("t2:{}", md5_hex(&other(Bearer::Till("t2".into()))));
+        words.push(("[till of other]".to_owned(), basic(&till)));
+        words.push(("KEY".to_owned(), issue(Bearer::Application)));
         credentials.set_password(&account, 1, "pw", done()).unwrap();
 
-        for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
-            assert_eq!(memberships.new_group().0, id);
-            let head = head(conflow::group::GroupId(id), name, Some(1));
-            memberships.ask(&account, Ask::Create(head)).await.unwrap();
-        }
-        let ranks = [(3, Rank::Admin), (4, Rank::Admin), (5, Rank::Member), (6, Rank::Beginner)];
-        for (n, rank) in ranks {
-            let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
-            memberships.ask(&account, ask).await.unwrap();
-        }
-        let rule = conflow::group::rule::Rule::KIRIMIN_LEAVE;
-        let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
-        memberships.ask(&account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
-
+        found(&memberships, &account).await;
         let hall = Hall::new(Arc::new(memberships), Arc::new(credentials), settings);
         office.api = office.api.clone().with_groups(hall);
         Self { office, words, records, clock }
@@ -206,6 +220,8 @@ const ROCKET_CHAT: &str = r#"
     POST /api/v1/groups.kick [as 1] {"roomId":"6000001","userId":5} => 400 | error-invalid-params
     POST /api/v1/groups.kick [as 1] no => 400 | error-invalid-params
     POST /api/v1/groups.kick [as 1] {"roomId":"6000001"} => 400 | "errorType":"error-user-param-not-provided"
+    POST /api/v1/groups.kick [as 1] {"roomId":"5"} => 400 | "errorType":"error-room-not-found"
+    POST /api/v1/groups.kick [as 1] {"roomId":"6000002"} => 400 | "errorType":"error-room-archived"
     POST /api/v1/groups.kick [as 1] {"roomId":"no","userId":"99"} => 400 | "errorType":"error-room-not-found" | does not match any group [error-room-not-found]
     POST /api/v1/groups.kick [as 7] {"roomId":"6000001","userId":"99"} => 400 | "errorType":"error-invalid-user"
     POST /api/v1/groups.kick [as 7] {"roomId":"6000001","userId":"5"} => 400 | "error":"Not allowed [error-not-allowed]" | "errorType":"error-not-allowed" | "details":{"method":"removeUserFromRoom"}
@@ -342,4 +358,19 @@ async fn capillarys_leave_answers_as_its_documents() {
         GET /v2/userGroup2?id=6000001 [till] => 200 | "groupStatus":"ACTIVE"
     "#;
     check(kept, script).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_one_account_is_none_of_anothers_in_any_dialect() {
+    let script = r#"
+        POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as other] => 401 | "ErrorCode":99
+        POST /api/v1/groups.kick [as other] {"roomId":"6000001","userId":"5"} => 400 | error-room-not-found
+        GET /api/v1/groups.list [as other] => 200 | "total":0
+        POST /x/group/kick/6000001/5 [as other] {} => 404 | GRPS_404
+        GET /invite/open-sesame [as other] => 404
+        DELETE /v2/userGroup2/6000001/leave?source=ALL&identifierName=mobile&identifierValue=885 [till of other] => 400 | "code":1619
+        GET /v2/userGroup2?id=6000001 [till of other] => 400 | "code":1619
+        GET /Platform/GroupV2/6000001 [X-API-Key: KEY] => 200 | "memberCount":5
+    "#;
+    check(UNLIMITED, script).await;
 }

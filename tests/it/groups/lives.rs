@@ -2,7 +2,10 @@
 //!
 //! The machine is a single writer, so a race is an order. `SEED=n` replays one.
 
-use std::{collections::BTreeSet, env};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+};
 
 use conflow::group::{
     Ask, At, Change, Deed, Done, GroupId, Name, Permission, Person, PersonId, Rank, Refusal, Which,
@@ -25,6 +28,7 @@ fn promises_hold_in_every_life() {
     for seed in seeds {
         let life = Life::live(seed);
         life.check_audit(seed);
+        life.check_rows(seed);
         deeds.extend(life.world.changes.iter().filter_map(deed));
         refusals.extend(life.refusals);
     }
@@ -82,6 +86,23 @@ impl Life {
             }
         }
         life
+    }
+
+    /// A store that has the last row of each makes the same machine of them.
+    fn check_rows(&self, seed: u64) {
+        let key = |change: &Change| match change {
+            Change::Person(it) => (0, it.id.0, 0),
+            Change::Head(it) => (1, it.id.0, 0),
+            Change::Member(group, person, _) => (2, group.0, person.0),
+            Change::Ban(group, person, _) => (3, group.0, person.0),
+            Change::Application(group, person, _) => (4, group.0, person.0),
+            Change::Audit(it) => (5, it.group.0, it.sequence),
+        };
+        let rows = self.world.changes.iter().map(|it| (key(it), it.clone()));
+        let rows: BTreeMap<(u8, u64, u64), Change> = rows.collect();
+        let mut restored = Groups::default();
+        rows.into_values().for_each(|it| restored.restore(it));
+        assert!(restored == self.world.groups, "seed {seed}: it is another after a restart");
     }
 
     /// The audit is complete and without holes, and what it says is how it is.

@@ -38,6 +38,7 @@ pub(super) struct Office {
     /// What is durable.
     stored: Groups,
     members: BTreeSet<(GroupId, PersonId)>,
+    closed: BTreeSet<GroupId>,
     audits: [u64; GROUPS as usize],
     /// As the audit alone has it.
     audited: BTreeSet<(GroupId, PersonId)>,
@@ -65,6 +66,7 @@ impl Office {
         let (stored, members) = (Groups::default(), BTreeSet::new());
         let (under_way, audits) = (UnderWay::Nothing, [0; GROUPS as usize]);
         let (at, audited, out) = (At(1), BTreeSet::new(), BTreeMap::new());
+        let closed = BTreeSet::new();
         let mut office = Self {
             writer,
             at,
@@ -74,6 +76,7 @@ impl Office {
             asked,
             stored,
             members,
+            closed,
             audits,
             audited,
             out,
@@ -204,6 +207,7 @@ impl Office {
                     self.audit(audit);
                 }
                 Change::Application(..) | Change::Ban(..) => (),
+                Change::Head(head) if head.is_closed => drop(self.closed.insert(head.id)),
                 Change::Head(_) | Change::Person(_) => (),
             }
         }
@@ -226,8 +230,11 @@ impl Office {
                 let owed = self.out.get_mut(&(group, person)).filter(|it| 0 < **it);
                 *owed.expect("a removal has one answer") -= 1;
             }
-            // Back again, and about to be out again: the later answer is for that.
-            if self.asked.iter().any(|(it, _)| *it == out) {
+            // Back again, and about to be out again, by name or with the end of the group: the later
+            // answer is for that.
+            let is_closed = self.closed.contains(&group);
+            let is_about = |it: &Out| *it == out || is_closed && it.is_some_and(|it| it.0 == group);
+            if self.asked.iter().any(|(it, _)| is_about(it)) {
                 continue;
             }
             match (self.members.contains(&(group, person)), world.is_in(group, person)) {

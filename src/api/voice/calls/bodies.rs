@@ -11,6 +11,7 @@ use crate::{
     ids::{AccountId, CallId, Dialect},
     media::legs::LegSummary,
     records::Record,
+    trace::Trace,
     utc,
 };
 
@@ -26,6 +27,15 @@ pub(in crate::api::voice) fn schemas(schemas: &mut Schemas) {
     schemas.put::<LiveCall<'_>>();
     schemas.put::<Records>();
     schemas.put::<Transferred>();
+}
+
+/// `GET Call/{call_uuid}/Trace/`
+#[derive(Serialize)]
+pub(super) struct Traced {
+    pub(super) api_id: Uuid,
+    pub(super) call_uuid: CallId,
+    #[serde(flatten)]
+    pub(super) trace: Trace,
 }
 
 /// Something was done.

@@ -90,6 +90,7 @@ pub(super) async fn serve(
         CallWish::StopPlay => stop(asker, call, AnnouncementKind::Play),
         CallWish::StopSpeak => stop(asker, call, AnnouncementKind::Speak),
         CallWish::Stream => Err(Failure::NotImplemented("streams are not implemented yet")),
+        CallWish::Trace => trace(asker, call),
         CallWish::Transfer => transfer(asker, call, &Params::of_body(headers, body)?).await,
     }
 }
@@ -100,6 +101,13 @@ pub(super) async fn cancel(asker: &Asker<'_>, segment: &str) -> Result<Response,
     let call = id(segment).map_err(|_| gone())?;
     find(asker, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
     hang_up(asker, call).await
+}
+
+/// `GET Call/{call_uuid}/Trace/`: what the call did, step by step, and why. An extension.
+fn trace(asker: &Asker<'_>, call: CallId) -> Result<Response, Failure> {
+    let trace = asker.desk.journal.trace(asker.account, call).ok_or_else(not_found)?;
+    let body = bodies::Traced { api_id: asker.api_id, call_uuid: call, trace };
+    Ok(reply::json(StatusCode::OK, &body))
 }
 
 /// Done when answered: the call is over by then, and all are told of it.

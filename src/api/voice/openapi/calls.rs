@@ -52,6 +52,7 @@ impl Speaker {
                 let summary = "Streams are not implemented yet.";
                 self.operation(&id, Tag::Calls, summary).refuses(&[501])
             }
+            CallWish::Trace => self.trace(),
             CallWish::Transfer => self.transfer(),
         }
     }

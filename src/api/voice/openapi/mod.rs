@@ -7,6 +7,7 @@ mod calls;
 mod kick;
 mod rooms;
 mod terms;
+mod trace;
 
 use axum::http::Method;
 use serde_json::{Value, json};

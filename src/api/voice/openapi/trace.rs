@@ -1,0 +1,72 @@
+//! `Call/{call_uuid}/Trace/`.
+
+use serde_json::{Value, json};
+
+use super::{Speaker, Tag, object};
+use crate::api::openapi::{Answer, Operation, uuid};
+
+impl Speaker {
+    pub(super) fn trace(self) -> Operation {
+        let body = object(&[
+            ("api_id", uuid()),
+            ("call_uuid", uuid()),
+            ("steps", list(step())),
+            ("dropped", count()),
+        ]);
+        let summary = "Tells what a call did, element by element, and why each was over.";
+        self.operation("trace_call", Tag::Calls, summary).answers(Answer::json(
+            200,
+            "Its steps so far.",
+            body,
+        ))
+    }
+}
+
+fn step() -> Value {
+    let mut step = object(&[
+        ("document", count()),
+        ("element", text()),
+        ("line", count()),
+        ("column", count()),
+        ("from_ms", count()),
+        ("to_ms", json!({ "type": ["integer", "null"], "minimum": 0 })),
+        ("ended", json!({ "type": ["string", "null"] })),
+    ]);
+    may_have(&mut step, "url", text());
+    may_have(&mut step, "conference", text());
+    may_have(&mut step, "member_id", count());
+    may_have(&mut step, "asked", text());
+    may_have(&mut step, "reason", text());
+    may_have(&mut step, "causes", list(link()));
+    step
+}
+
+fn link() -> Value {
+    let mut link = object(&[
+        ("cause", text()),
+        ("call_uuid", uuid()),
+        ("element", text()),
+        ("line", count()),
+        ("column", count()),
+    ]);
+    may_have(&mut link, "api_id", uuid());
+    may_have(&mut link, "command", text());
+    may_have(&mut link, "who", text());
+    link
+}
+
+fn may_have(object: &mut Value, name: &str, schema: Value) {
+    object["properties"][name] = schema;
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}

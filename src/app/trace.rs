@@ -1,0 +1,141 @@
+//! `conflow trace`: asks a running engine what a call did, and tells it to people.
+
+use std::{env, fs, io::Write, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use serde_json::Value;
+
+use super::TOKEN_FILE;
+use crate::{
+    cli::{AUTH_TOKEN, trace::Trace},
+    config::DEVELOPMENT_ACCOUNT,
+    fetch::{self, Budget, Client, Internet, Request, Target},
+    flow::Method,
+    ids::Dialect,
+};
+
+/// Two hundred lines, of a few hundred bytes each.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// An engine that is asked by a person answers at once, or not at all.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Asks, and tells.
+///
+/// # Errors
+///
+/// There is no token, nobody answers, or there is no such call.
+pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
+    let account = wanted.account.as_ref().map_or(DEVELOPMENT_ACCOUNT, |it| it.as_str());
+    let token = match env::var(AUTH_TOKEN) {
+        Ok(token) => token,
+        Err(_) => {
+            let path = wanted.data.join(TOKEN_FILE);
+            fs::read_to_string(&path)
+                .with_context(|| format!("give {AUTH_TOKEN}: {} cannot be read", path.display()))?
+        }
+    };
+    let url = wanted.url.trim_end_matches('/');
+    let url = format!("{url}/v1/Account/{account}/Call/{}/Trace/", wanted.call);
+    let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{}", token.trim())));
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::try_from(basic)?);
+    let request = Request {
+        target: Arc::new(Target::parse(&url)?),
+        method: Method::Get,
+        fields: Vec::new(),
+        headers,
+        dialect: Dialect::Plivo,
+        signer: None,
+        budget: Budget { total: WAIT_MAX, read: WAIT_MAX, retries: 0, ..Budget::default() },
+        answer_bytes_max: Some(ANSWER_BYTES_MAX),
+    };
+    // Whoever types the address may reach it.
+    let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
+    let settings = fetch::Settings { allow, authorities: Vec::new() };
+    let client = Client::new(settings, Arc::new(Internet))?;
+    let answer = match client.fetch_once(&request).await {
+        Ok(answer) => answer,
+        Err(error) => match error.status() {
+            Some(401 | 403) => bail!("{url}: the token is not good for {account}"),
+            Some(404) => bail!("{url}: no such call of {account}, or no more"),
+            Some(_) | None => return Err(error.into()),
+        },
+    };
+    let told: Value = serde_json::from_slice(&answer.body).context("that is no conflow")?;
+    match wanted.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?,
+        false => {
+            for step in told["steps"].as_array().into_iter().flatten() {
+                writeln!(out, "{}", line(step))?;
+            }
+            if told["dropped"] != 0 {
+                writeln!(out, "{} lines are missing in the middle", told["dropped"])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
+/// `         0 -     1500  flow:b 3:5 Speak: done`
+fn line(step: &Value) -> String {
+    let text = |name: &str| step[name].as_str().unwrap_or_default();
+    let number = |name: &str| step[name].as_u64().map_or_else(String::new, |it| it.to_string());
+    let mut line = format!("{:>10} - {:>8}  ", number("from_ms"), number("to_ms"));
+    if !text("url").is_empty() {
+        line += &format!("{} ", text("url"));
+    }
+    line += &format!("{}:{} {}", number("line"), number("column"), text("element"));
+    if !text("conference").is_empty() {
+        line += &format!(" {} as member {}", text("conference"), number("member_id"));
+    }
+    line += &format!(": {}", step["ended"].as_str().unwrap_or("goes on"));
+    for name in ["asked", "reason"] {
+        if !text(name).is_empty() {
+            line += &format!(" {}", text(name));
+        }
+    }
+    for (n, link) in step["causes"].as_array().into_iter().flatten().enumerate() {
+        let text = |name: &str| link[name].as_str().unwrap_or_default();
+        if 0 < n {
+            let at = format!("{} {}:{}", text("element"), link["line"], link["column"]);
+            line += &format!(", since {} at {at} left: {}", text("call_uuid"), text("cause"));
+        }
+        if !text("command").is_empty() {
+            line += &format!(", by {} {} of {}", text("command"), text("api_id"), text("who"));
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_line() {
+        let check = |step: Value, expected: &str| assert_eq!(line(&step), expected);
+        check(
+            json!({"from_ms": 0, "to_ms": null, "line": 3, "column": 5, "element": "Speak"}),
+            "         0 -           3:5 Speak: goes on",
+        );
+        let causes = json!([
+            {"cause": "ended", "call_uuid": "a", "element": "Conference", "line": 3, "column": 5},
+            {"cause": "kicked", "call_uuid": "b", "element": "Conference", "line": 7, "column": 3,
+             "api_id": "r", "command": "Kick", "who": "MA1"}
+        ]);
+        check(
+            json!({"from_ms": 5, "to_ms": 70, "url": "flow:b", "line": 3, "column": 5,
+                   "element": "Conference", "conference": "weekly", "member_id": 4,
+                   "ended": "ended", "causes": causes}),
+            "         5 -       70  flow:b 3:5 Conference weekly as member 4: ended, \
+             since b at Conference 7:3 left: kicked, by Kick r of MA1",
+        );
+    }
+}

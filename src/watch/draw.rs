@@ -1,0 +1,287 @@
+//! The picture as cells: only the rows that fit are looked at.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+    text::Span,
+};
+
+use super::{
+    hears,
+    layout::page,
+    model::{Caller, Link, Model, Phone, Place, Room, Standing},
+};
+use crate::ids::CallId;
+
+const PLAIN: Style = Style::new();
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
+const GOOD: Style = Style::new().fg(Color::Green);
+const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+
+/// Of the columns of a caller: who, and how he is there. What he hears has the rest.
+const WHO_COLUMNS: (u16, u16) = (12, 24);
+const STANDING_COLUMNS: u16 = 16;
+/// Of the number that a member has.
+const MEMBER_DIGITS_MIN: usize = 3;
+/// Of the number of those in a room.
+const COUNT_COLUMNS: u16 = 6;
+const KEYS: &str = "arrows or hjkl: select   q: quit";
+
+/// Draws the whole screen, from the upper left corner on.
+pub fn draw(model: &Model, buffer: &mut Buffer) {
+    let layout = model.layout();
+    title(model, layout.title, buffer);
+    rooms(model, layout.rooms_heading, layout.rooms, buffer);
+    members(model, layout.members_heading, layout.members, buffer);
+    if layout.rooms.right() < layout.members.x {
+        let (first, end) = (layout.rooms_heading.y, layout.members.bottom());
+        (first..end).for_each(|y| put(buffer, at(layout.rooms.right(), y, 1), "│", DIM));
+    }
+    timeline(model, layout.timeline, buffer);
+    foot(model, layout.foot, buffer);
+}
+
+/// The screen as text: lines without spaces at their ends, and none empty at the end.
+pub fn text(model: &Model) -> String {
+    let (columns, rows) = model.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+    draw(model, &mut buffer);
+    let line = |y| {
+        let (mut line, mut x) = (String::new(), 0);
+        while x < columns {
+            let symbol = buffer[(x, y)].symbol();
+            line += symbol;
+            // What is behind a wide character is none.
+            x += width(symbol).max(1);
+        }
+        line.trim_end().to_owned() + "\n"
+    };
+    let text: String = (0..rows).map(line).collect();
+    text.trim_end().to_owned() + "\n"
+}
+
+fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let (link, style) = match &model.link {
+        Link::Connecting => ("connecting".to_owned(), PLAIN),
+        Link::Live => ("live".to_owned(), GOOD),
+        Link::Lost(why) => (format!("NO CONNECTION, trying again: {why}"), BAD),
+        Link::Once => (String::new(), PLAIN),
+    };
+    // What is wrong counts more than where.
+    let columns = width(&link).min(area.width);
+    let (left, right) = split(area, area.width - columns);
+    put(buffer, right, &link, style);
+    put(buffer, Rect { width: left.width.saturating_sub(1), ..left }, &model.about, BOLD);
+}
+
+fn rooms(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
+    let rooms = model.rooms.keys().filter(|it| it.is_some()).count();
+    let style = if model.cursor.is_in_room { DIM } else { BOLD };
+    put(buffer, heading, &format!("  {rooms} {}", plural(rooms, "room")), style);
+    let at = model.place_at();
+    let seen = page(model.rooms.len(), at, area.height);
+    let rows = model.rooms.iter().enumerate().skip(seen.start).take(seen.len());
+    for ((number, (place, room)), y) in rows.zip(area.y..) {
+        let is_selected = at == Some(number);
+        let line = Rect { y, height: 1, ..area };
+        let style = match (is_selected, room.is_over) {
+            (true, _) if model.cursor.is_in_room => BOLD,
+            (true, _) => SELECTED,
+            (false, true) => DIM,
+            (false, false) => PLAIN,
+        };
+        let (name, count) = split(line, line.width.saturating_sub(COUNT_COLUMNS));
+        let mark = if is_selected { ">" } else { " " };
+        let name_width = Rect { width: name.width.saturating_sub(1), ..name };
+        fill(buffer, line, style);
+        put(buffer, name_width, &format!("{mark} {}", name_of(place)), style);
+        put(buffer, count, &format!("{:>5}", count_of(model, place, room)), style);
+    }
+}
+
+fn name_of(place: &Place) -> &str {
+    place.as_ref().map_or("(in no room)", |it| it.as_str())
+}
+
+fn count_of(model: &Model, place: &Place, room: &Room) -> String {
+    match (place, room.is_over) {
+        (None, _) => room.callers.len().to_string(),
+        (Some(_), true) => "ended".to_owned(),
+        (Some(_), false) => {
+            let present = model.present(room);
+            present.map_or_else(|| "…".to_owned(), |it| it.to_string())
+        }
+    }
+}
+
+fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
+    let Some((place, room)) = model.place().and_then(|it| model.rooms.get_key_value(it)) else {
+        let text = if model.is_settled() { "nobody is in a room" } else { "" };
+        return put(buffer, heading, text, PLAIN);
+    };
+    let calls = model.calls();
+    let at = model.call_at();
+    let style = if model.cursor.is_in_room { BOLD } else { DIM };
+    let columns = columns(heading, room);
+    let headings = ["", name_of(place), "", "hears"];
+    for ((area, text), n) in columns.into_iter().zip(headings).zip(0..) {
+        // The name may be as long as two columns.
+        let wider = if n == 1 { columns[2].width } else { 0 };
+        put(buffer, Rect { width: area.width + wider, ..area }, text, style);
+    }
+    let seen = page(calls.len(), at, area.height);
+    for ((number, call), y) in
+        calls.iter().enumerate().skip(seen.start).take(seen.len()).zip(area.y..)
+    {
+        let Some(caller) = model.callers.get(call) else { continue };
+        let line = Rect { y, height: 1, ..area };
+        let is_selected = at == Some(number);
+        let style = match caller.standing {
+            _ if is_selected && model.cursor.is_in_room => SELECTED,
+            Standing::Over { .. } => DIM,
+            Standing::Left | Standing::Outside | Standing::Present { .. } => PLAIN,
+        };
+        fill(buffer, line, style);
+        let texts = cells(room, *call, caller, is_selected);
+        for (area, text) in self::columns(line, room).into_iter().zip(texts) {
+            put(buffer, Rect { width: area.width.saturating_sub(1), ..area }, &text, style);
+        }
+    }
+}
+
+/// What stands in a caller's columns.
+fn cells(room: &Room, call: CallId, caller: &Caller, is_selected: bool) -> [String; 4] {
+    let mark = if is_selected { ">" } else { " " };
+    let member = match caller.member.0 {
+        0 => mark.to_owned(),
+        id => format!("{mark}{id:>MEMBER_DIGITS_MIN$}"),
+    };
+    let has_floor = caller.is_present() && room.floor == Some(caller.member);
+    [member, who(call, caller), standing(caller, has_floor), hears::now(caller)]
+}
+
+fn who(call: CallId, caller: &Caller) -> String {
+    match (&*caller.name, &*caller.from) {
+        ("", "") => call.to_string(),
+        ("", from) => from.to_owned(),
+        (name, _) => name.to_owned(),
+    }
+}
+
+fn standing(caller: &Caller, has_floor: bool) -> String {
+    let exit = caller.exit.as_deref().unwrap_or_default();
+    match caller.standing {
+        Standing::Outside => format!("calls {}", caller.to),
+        Standing::Present { muted, deaf } => {
+            let words = [(muted, "muted"), (deaf, "deaf"), (has_floor, "floor")];
+            let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word);
+            words.collect::<Vec<_>>().join(", ")
+        }
+        Standing::Left => exit.to_owned(),
+        Standing::Over { .. } if exit.is_empty() => "hung up".to_owned(),
+        Standing::Over { .. } => format!("over; {exit}"),
+    }
+}
+
+/// Numbers rise as long as the account lives: their column is as wide as the highest.
+fn columns(line: Rect, room: &Room) -> [Rect; 4] {
+    let digits = room.callers.last().map_or(0, |(member, _)| member.to_string().len());
+    let (member, rest) = split(line, digits.max(MEMBER_DIGITS_MIN) as u16 + 2);
+    let (who, rest) = split(rest, (line.width / 4).clamp(WHO_COLUMNS.0, WHO_COLUMNS.1));
+    let (standing, hears) = split(rest, STANDING_COLUMNS.min(rest.width / 2));
+    [member, who, standing, hears]
+}
+
+/// What whoever is selected has heard: the end of it.
+fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let (heading, rows) = (Rect { height: 1, ..area }, area.height - 1);
+    fill(buffer, heading, DIM);
+    put(buffer, heading, &"─".repeat(heading.width.into()), DIM);
+    let Some((call, caller)) =
+        model.call().and_then(|call| model.callers.get(&call).map(|it| (call, it)))
+    else {
+        return;
+    };
+    put(buffer, heading, &format!("── {} has heard ", who(call, caller)), DIM);
+    let line = |y| Rect { y, height: 1, ..area };
+    let first = area.y + 1;
+    match &caller.phone {
+        Phone::Unknown => (),
+        Phone::Real => put(buffer, line(first), "  Only simulated phones say what they hear.", DIM),
+        Phone::Simulated(phone) => {
+            let hidden = phone.timeline.len().saturating_sub(rows.into());
+            for (entry, y) in phone.timeline.iter().skip(hidden).zip(first..) {
+                put(buffer, line(y), &format!("  {}", hears::entry(entry)), PLAIN);
+            }
+        }
+    }
+}
+
+fn foot(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let keys = if model.link == Link::Once { "" } else { KEYS };
+    let columns = width(keys);
+    // On a narrow screen, what happens counts more than the keys.
+    let (left, right) = match columns * 2 <= area.width {
+        true => split(area, area.width - columns),
+        false => (area, Rect::default()),
+    };
+    put(buffer, right, keys, DIM);
+    let left = Rect { width: left.width.saturating_sub(1), ..left };
+    match model.trouble() {
+        Some(why) => put(buffer, left, why, BAD),
+        None => put(buffer, left, &model.last, PLAIN),
+    }
+}
+
+/// Writes a line into the first row of an area; what does not fit ends in an ellipsis. Control
+/// characters and those that turn the direction of text around are no part of what is shown: a
+/// name is the caller's.
+fn put(buffer: &mut Buffer, area: Rect, text: &str, style: Style) {
+    if area.is_empty() {
+        return;
+    }
+    let text: String = text.chars().filter(|it| !is_unseen(*it)).collect();
+    let columns = usize::from(area.width);
+    if width(&text) <= area.width {
+        buffer.set_stringn(area.x, area.y, text, columns, style);
+        return;
+    }
+    let (end, _) = buffer.set_stringn(area.x, area.y, text, columns - 1, style);
+    buffer.set_stringn(end, area.y, "…", 1, style);
+}
+
+fn is_unseen(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
+fn fill(buffer: &mut Buffer, area: Rect, style: Style) {
+    buffer.set_style(area, style);
+}
+
+/// In cells: a wide character has two.
+fn width(text: &str) -> u16 {
+    Span::raw(text).width().try_into().unwrap_or(u16::MAX)
+}
+
+fn at(x: u16, y: u16, width: u16) -> Rect {
+    Rect { x, y, width, height: 1 }
+}
+
+/// The first so many columns, and the rest.
+fn split(area: Rect, columns: u16) -> (Rect, Rect) {
+    let columns = columns.min(area.width);
+    let rest = Rect { x: area.x + columns, width: area.width - columns, ..area };
+    (Rect { width: columns, ..area }, rest)
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

@@ -1,0 +1,110 @@
+//! A stream of server-sent events, put together from pieces (HTML standard, section 9.2).
+
+use std::mem;
+
+/// One event as the API sends it has less than a kilobyte; whatever is so long is none of ours.
+const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// The lines that are not yet an event.
+#[derive(Clone, Debug, Default)]
+pub struct Feed {
+    line: Vec<u8>,
+    told: Told,
+    /// A line was ended by CR: a LF right behind it belongs to it.
+    is_after_cr: bool,
+}
+
+/// One event.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Told {
+    /// To go on behind it: the `Last-Event-ID`.
+    pub id: Option<String>,
+    /// What it is called; empty if it has no name.
+    pub event: String,
+    /// Its lines.
+    pub data: String,
+}
+
+/// What comes is no stream of events.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an event is longer than {EVENT_BYTES_MAX} bytes")]
+pub struct FeedError;
+
+impl Feed {
+    /// Takes the next bytes; returns the events that are complete with them.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Told>, FeedError> {
+        let mut events = Vec::new();
+        for byte in bytes {
+            let is_pair = mem::replace(&mut self.is_after_cr, *byte == b'\r') && *byte == b'\n';
+            match byte {
+                b'\n' if is_pair => (),
+                b'\n' | b'\r' => events.extend(self.end_line()),
+                byte => self.line.push(*byte),
+            }
+            if EVENT_BYTES_MAX < self.line.len() + self.told.data.len() {
+                return Err(FeedError);
+            }
+        }
+        Ok(events)
+    }
+
+    /// An empty line ends an event; one of comments alone is none.
+    fn end_line(&mut self) -> Option<Told> {
+        let line = mem::take(&mut self.line);
+        if line.is_empty() {
+            let told = mem::take(&mut self.told);
+            return (told != Told::default()).then_some(told);
+        }
+        let line = String::from_utf8_lossy(&line);
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "data" => {
+                if !self.told.data.is_empty() {
+                    self.told.data.push('\n');
+                }
+                self.told.data += value;
+            }
+            "event" => value.clone_into(&mut self.told.event),
+            "id" => self.told.id = Some(value.to_owned()),
+            // Comments, and fields that nobody has sent us.
+            _ => (),
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(id: &str, event: &str, data: &str) -> Told {
+        let id = (!id.is_empty()).then(|| id.to_owned());
+        Told { id, event: event.to_owned(), data: data.to_owned() }
+    }
+
+    #[test]
+    fn events_are_whole_however_they_are_cut() {
+        let stream = ": the events\n\nid: 7-1\nevent: Ring\ndata: {\"a\":\"é\"}\n\n: still here\n\n\
+            data: 1\r\ndata:2\r\n\r\nevent\rid: 9\r\r";
+        let expected =
+            [told("7-1", "Ring", "{\"a\":\"é\"}"), told("", "", "1\n2"), told("9", "", "")];
+        for size in 1..=stream.len() {
+            let mut feed = Feed::default();
+            let pieces = stream.as_bytes().chunks(size);
+            let events: Vec<_> = pieces.flat_map(|it| feed.push(it).unwrap()).collect();
+            assert_eq!(events, expected, "{size} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_refused() {
+        let mut feed = Feed::default();
+        assert_eq!(feed.push(&vec![b'x'; EVENT_BYTES_MAX]), Ok(vec![]));
+        assert_eq!(feed.push(b"x"), Err(FeedError));
+    }
+}
