@@ -85,8 +85,8 @@ impl Bench {
     async fn ceiling(&mut self) -> Result<Taken> {
         self.say("the ceiling: a bare axum route");
         let pace = Pace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
-        let taken = ceiling::measure(pace).await?;
-        self.report.add(Row::new("ceiling: bare axum JSON POST", &taken));
+        let (taken, cpu) = ceiling::measure(pace).await?;
+        self.report.add(Row::new("ceiling: bare axum JSON POST", &taken).cpu(cpu));
         Ok(taken)
     }
 
