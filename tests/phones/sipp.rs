@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    net::{SocketAddr, UdpSocket},
-    process::{Command, Stdio},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    path::Path,
+    process::{Command, Output, Stdio},
 };
 
 use tempfile::tempdir;
@@ -31,31 +32,47 @@ struct Tally {
     retransmissions: u64,
 }
 
+/// More would be no bad luck any more.
+const ATTEMPTS: usize = 5;
+
+/// Runs sipp in a folder; its output, and what it says of errors.
+fn run(home: &Path, server: SocketAddr, arguments: &str) -> (Output, String) {
+    // By itself it would take 5060.
+    let port = free_port(server.ip()).to_string();
+    let log = home.join("errors.log");
+    drop(fs::remove_file(&log));
+    let output = Command::new("sipp")
+        .args(arguments.split_whitespace())
+        .args(["-i", &server.ip().to_string(), "-p", &port])
+        .args(["-timeout", "30s", "-timeout_error", "-nostdin"])
+        .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1s", "-trace_err"])
+        .args(["-error_file", "errors.log", &server.to_string()])
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .output()
+        .expect("sipp is installed (sip-tester)");
+    (output, fs::read_to_string(log).unwrap_or_default())
+}
+
+/// One that is free for UDP and for TCP.
+fn free_port(ip: IpAddr) -> u16 {
+    loop {
+        let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
+        if TcpListener::bind((ip, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Runs sipp against conflow until it ends by itself: `-sn uac -m 3`.
 #[track_caller]
 fn sipp(server: SocketAddr, arguments: &str) -> Tally {
     let home = tempdir().unwrap();
-    // By itself it would take 5060.
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let run = Command::new("sipp")
-        .args(arguments.split_whitespace())
-        .args([
-            "-i",
-            &server.ip().to_string(),
-            "-p",
-            &port,
-            "-timeout",
-            "30s",
-            "-timeout_error",
-            "-nostdin",
-        ])
-        .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1s", "-trace_err"])
-        .args(["-error_file", "errors.log", &server.to_string()])
-        .current_dir(home.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("sipp is installed (sip-tester)");
-    let errors = fs::read_to_string(home.path().join("errors.log")).unwrap_or_default();
+    let (run, errors) = (0..ATTEMPTS)
+        .map(|_| run(home.path(), server, arguments))
+        // Somebody else may take the port between our look at it and sipp's.
+        .find(|(_, errors)| !errors.contains("Address already in use"))
+        .expect("a port stays free for a moment");
     let told = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "sipp {arguments}: {}\n{errors}\n{told}", run.status);
     let statistics = fs::read_to_string(home.path().join("stat.csv")).unwrap();
