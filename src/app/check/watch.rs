@@ -44,8 +44,9 @@ pub(in crate::app) fn at_each_save<T>(
     mut act: impl FnMut() -> io::Result<()>,
 ) -> io::Result<T> {
     loop {
-        let seen = stamps(paths);
         act()?;
+        // What the act has written into the folder itself is no save.
+        let seen = stamps(paths);
         while stamps(paths) == seen {
             thread::sleep(PAUSE);
         }
