@@ -29,11 +29,12 @@ use conflow::{
 };
 use tokio::runtime::Builder;
 
-const PEOPLE: u64 = 30_000;
+const PEOPLE: u64 = 20_000;
 /// As long as each figure is measured, at most.
 const SPAN: Duration = Duration::from_secs(3);
 const OWNER: PersonId = PersonId(1);
-const GROUP: Which = Which::Id(GroupId(6_000_001));
+/// An answer carries a picture of its group, so groups are as large as teams are.
+const MEMBERS: u64 = 50;
 /// SQLite's page, with the head of a WAL frame.
 const SYNCED_BYTES: usize = 4_096 + 24;
 /// What `cargo test --benches` asks for: whether it runs at all.
@@ -124,7 +125,7 @@ fn kicks(rows: Arc<dyn Rows>, callers: u64, people: u64, span: Duration) -> f64 
     })
 }
 
-/// One group with everybody in it.
+/// Groups with everybody in them.
 async fn fill(memberships: &Arc<Memberships>, account: &AccountId, people: u64) {
     let all = |ask: fn(u64) -> Ask, from| {
         let asks = (from..=people).map(move |n| async move {
@@ -143,9 +144,11 @@ async fn fill(memberships: &Arc<Memberships>, account: &AccountId, people: u64) 
         }
     };
     all(|n| Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))), 1).await;
-    memberships.ask(account, Ask::Create(head())).await.expect("a group");
+    for n in 0..=people / MEMBERS {
+        memberships.ask(account, Ask::Create(head(GroupId(n)))).await.expect("a group");
+    }
     let add = |n| Ask::Add {
-        group: GROUP,
+        group: group(n),
         actor: None,
         target: Who::Id(PersonId(n)),
         rank: Rank::Member,
@@ -153,10 +156,15 @@ async fn fill(memberships: &Arc<Memberships>, account: &AccountId, people: u64) 
     all(add, 2).await;
 }
 
-fn head() -> Head {
+/// Where the person of this number belongs.
+fn group(n: u64) -> Which {
+    Which::Id(GroupId(n / MEMBERS))
+}
+
+fn head(id: GroupId) -> Head {
     Head {
-        id: GroupId(6_000_001),
-        name: "weekly".into(),
+        id,
+        name: format!("group {id}").into(),
         external_id: None,
         created: At(0),
         modified: At(0),
@@ -166,13 +174,19 @@ fn head() -> Head {
         is_ownerless: false,
         door: Door::Reviewed,
         link: "open-sesame".into(),
-        members_max: u32::MAX,
+        members_max: 100,
     }
 }
 
 fn kick(n: u64) -> Ask {
     let target = Who::Id(PersonId(n));
-    Ask::Remove { group: GROUP, actor: Some(OWNER), target, rule: Rule::BUNGIE, reason: "".into() }
+    Ask::Remove {
+        group: group(n),
+        actor: Some(OWNER),
+        target,
+        rule: Rule::BUNGIE,
+        reason: "".into(),
+    }
 }
 
 /// What the call's own thread does for its record, and how many the store takes.
