@@ -64,11 +64,14 @@ async fn found(memberships: &Memberships, account: &AccountId) {
 
 impl Hotel {
     pub(super) async fn open(settings: Settings) -> Self {
+        Self::open_in(Office::new(Plan::default()), settings).await
+    }
+
+    pub(super) async fn open_in(mut office: Office, settings: Settings) -> Self {
         let records = Arc::new(Frail::default());
         let clock = Arc::new(AtomicU64::new(NOW.0));
         let time = clock.clone();
         let now = move || At(time.load(Ordering::Relaxed));
-        let mut office = Office::new(Plan::default());
         let memberships = Memberships::open(records.clone(), Box::new(now)).unwrap();
         let memberships = memberships.guarding(office.house().clone());
         let credentials = Credentials::open(records.clone()).unwrap();

@@ -7,6 +7,7 @@ use super::{
     NOW,
     api::{Hotel, UNLIMITED},
 };
+use crate::api::office::{Office, Plan};
 
 const ROOM: &str = r#"has /answer <Response><Conference group="6000001" stayAlone="true" callbackUrl="http://app.example/cb">weekly</Conference></Response>"#;
 const IN: &str = r#"POST S/Phone/ {"to":"web","user":"user5"} => 201 {"call_uuid":"*"}"#;
@@ -102,5 +103,26 @@ async fn a_group_ban_takes_the_call_out_and_when_it_is_over_each_dialect_lets_hi
         }
         hotel.play(&[IN, "wait 10", ENTERED]).await;
         hotel.office.close().await;
+    }
+}
+
+/// A room that lets nobody go: nobody is told that all is well.
+#[tokio::test(start_paused = true)]
+async fn no_dialect_says_that_he_is_out_before_the_room_does() {
+    for kick in [
+        "POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as 3]",
+        r#"POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"5"}"#,
+        "POST /x/group/kick/6000001/5 [as 1] {}",
+        "DELETE /v2/userGroup2/6000001/leave?source=ALL&identifierName=mobile&identifierValue=885 [till]",
+    ] {
+        let office = Office::new(Plan { is_stalled: true, ..Plan::default() });
+        let mut hotel = Hotel::open_in(office, UNLIMITED).await;
+        hotel.play(&[ROOM, IN, "wait 10"]).await;
+        let start = tokio::time::Instant::now();
+        let (status, body) = hotel.send(kick).await;
+        assert_eq!(status, 500, "{kick}: {body}");
+        assert!(5 <= start.elapsed().as_secs(), "{kick}");
+        // Its calls never end.
+        std::mem::forget(hotel);
     }
 }
