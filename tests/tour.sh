@@ -88,7 +88,8 @@ for shell in "$@"; do
   script=$home/script
   for step in "${steps[@]}"; do
     echo "exec >'$home/$(basename "$step" .sh).printed'"
-    sed "s|http://127.0.0.1:8080|$url|g; s|@127.0.0.1'|@$sip'|g" "$step"
+    sed "s|http://127.0.0.1:8080|$url|g; s|@127.0.0.1'|@$sip'|g
+      s|cargo run --release --|'$program'|" "$step"
   done >"$script"
   (cd "$home" && "$shell" "$script" 2>"$home/errors") || fail "$shell stops: $(cat "$home/errors")"
   [ ! -s "$home/errors" ] || fail "$shell complains: $(cat "$home/errors")"
