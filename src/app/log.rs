@@ -103,6 +103,9 @@ pub(super) fn note(trace: Trace) {
         Trace::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
         }
+        Trace::Remarked { call, api_id, remark } => {
+            tracing::debug!(%call, %api_id, %remark, "a request has asked for something in vain");
+        }
         Trace::Requested { call, api_id, command } => {
             tracing::debug!(%call, %api_id, command, "a request is about the call");
         }
