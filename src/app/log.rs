@@ -94,7 +94,7 @@ impl Drop for Log {
 }
 
 /// Notes what the house tells, with the ids of the calls and conferences it is about.
-pub(super) fn note(trace: Trace) {
+pub fn note(trace: Trace) {
     match trace {
         Trace::Began { call, element, .. } => {
             let trace::Element { document, name, at } = element;
