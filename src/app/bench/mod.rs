@@ -10,7 +10,7 @@ mod kick;
 mod link;
 mod load;
 mod parse;
-mod process;
+pub mod process;
 mod report;
 mod site;
 mod still;
