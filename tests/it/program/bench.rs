@@ -14,7 +14,8 @@ use super::{command, home};
 
 #[test]
 fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
-    let scenarios = "kick-one kick-all idle mute join get list mixed parse start";
+    let scenarios = "kick-one kick-list kick-all idle mute join get list mixed fetch callbacks \
+                     events parse start soak";
     let flags = "--json --members 100 --rooms 10 --connections 4 --seconds 1";
     let (home, line) = (home(), format!("bench {scenarios} {flags}"));
     let done = command(home.path(), &line).output().unwrap();
@@ -32,6 +33,7 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
     check("ceiling: bare axum JSON POST", 1);
     // But for those that were looked at before the clock ran: all but one of each room.
     check("kick one, rooms of 10", 10);
+    check("kick lists of 10, rooms of 100", 1);
     check("kick all of 10", 10);
     check("kick all of 100", 1);
     check("idle: fill 10 rooms of 10", 100);
@@ -40,6 +42,14 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
     check("get, a room of 100", 1);
     check("list of 10 rooms", 1);
     check("join, kick, mute, get; rooms of 100", 1);
+    check("ceiling: bare GET of a flow of 1 KB", 1);
+    check("fetch a flow, until its first element", 1);
+    check("callbacks: phones come in", 100);
+    check("callbacks: from the kick to the notice", 100);
+    check("events: phones come in", 100);
+    check("events: from the kick to the notice", 100);
+    check("events: from the event to the notice", 100);
+    check("soak: 10 rooms of 10", 1);
     check("parse a flow of 1 KB", 1);
     check("start", 10);
     assert_eq!(report["machine"]["conflow"], env!("CARGO_PKG_VERSION"));
