@@ -23,9 +23,13 @@ impl<'a> Path<'a> {
     pub(super) fn split(text: &'a str) -> Option<Self> {
         let ends_nameless = text.ends_with("//");
         let mut path = Self { segments: [""; SEGMENTS_MAX], count: 0, ends_nameless };
-        for segment in text.split('/').filter(|segment| !segment.is_empty()) {
-            *path.segments.get_mut(path.count)? = segment;
-            path.count += 1;
+        let mut begin = 0;
+        for end in slashes(text) {
+            if begin < end {
+                *path.segments.get_mut(path.count)? = &text[begin..end];
+                path.count += 1;
+            }
+            begin = end + 1;
         }
         Some(path)
     }
@@ -33,6 +37,13 @@ impl<'a> Path<'a> {
     pub(super) fn segments(&self) -> &[&'a str] {
         &self.segments[..self.count]
     }
+}
+
+/// Where segments end, the last as well. Byte by byte: to look for a character in a text this short
+/// takes more.
+fn slashes(text: &str) -> impl Iterator<Item = usize> {
+    let all = text.bytes().chain([b'/']).enumerate();
+    all.filter(|(_, byte)| *byte == b'/').map(|(at, _)| at)
 }
 
 /// What a segment stands for; None if that is no text.
@@ -55,6 +66,8 @@ mod tests {
         check("/v1/Account/", &["v1", "Account"], false);
         check("//v1///Account//", &["v1", "Account"], true);
         check("/a%2Fb/c", &["a%2Fb", "c"], false);
+        check("a/ü/b", &["a", "ü", "b"], false);
+        check("", &[], false);
     }
 
     #[test]
