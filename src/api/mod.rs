@@ -172,15 +172,16 @@ impl Api {
         let groups = self.groups.as_ref().zip(groups::Vendor::of(split.as_ref(), headers));
         let answer = match groups {
             Some((hall, vendor)) => {
-                Ok(Ok(hall.answer(vendor, visit, upgrade, self.desk.failures.as_ref()).await))
+                let failures = self.desk.failures.as_ref();
+                // In a box: it is no part of what every request carries along.
+                Ok(Ok(Box::pin(hall.answer(vendor, visit, upgrade, failures)).await))
             }
             None if let Some(ops) = ops => Ok(ops.answer(&self.desk, &self.traffic, &visit)),
             None => AssertUnwindSafe(self.serve(split.as_ref(), visit)).catch_unwind().await,
         };
-        let dialect = dialect_of(path);
         let response = answer
             .unwrap_or(Err(Failure::Fault))
-            .unwrap_or_else(|failure| failure.answer(dialect, api_id));
+            .unwrap_or_else(|failure| failure.answer(dialect_of(path), api_id));
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.traffic.count(route, method, status, took);
@@ -204,7 +205,9 @@ impl Api {
     async fn serve(&self, path: Option<&Path<'_>>, visit: Visit<'_>) -> Result<Response, Failure> {
         let path = path.ok_or(Failure::NoRoute)?;
         match self.groups.as_ref().zip(groups::admin::site(path)) {
-            Some((hall, site)) => groups::admin::answer(&self.desk, hall, site, visit).await,
+            Some((hall, site)) => {
+                Box::pin(groups::admin::answer(&self.desk, hall, site, visit)).await
+            }
             None => self.desk.answer(path, visit).await,
         }
     }

@@ -24,26 +24,28 @@ impl<'a> Path<'a> {
         let ends_nameless = text.ends_with("//");
         let mut path = Self { segments: [""; SEGMENTS_MAX], count: 0, ends_nameless };
         let mut begin = 0;
-        for end in slashes(text) {
-            if begin < end {
-                *path.segments.get_mut(path.count)? = &text[begin..end];
-                path.count += 1;
+        // Byte by byte: to look for a character in a text this short takes more.
+        for (at, byte) in text.bytes().enumerate() {
+            if byte == b'/' {
+                path.add(&text[begin..at])?;
+                begin = at + 1;
             }
-            begin = end + 1;
         }
+        path.add(&text[begin..])?;
         Some(path)
+    }
+
+    fn add(&mut self, segment: &'a str) -> Option<()> {
+        if !segment.is_empty() {
+            *self.segments.get_mut(self.count)? = segment;
+            self.count += 1;
+        }
+        Some(())
     }
 
     pub(super) fn segments(&self) -> &[&'a str] {
         &self.segments[..self.count]
     }
-}
-
-/// Where segments end, the last as well. Byte by byte: to look for a character in a text this short
-/// takes more.
-fn slashes(text: &str) -> impl Iterator<Item = usize> {
-    let all = text.bytes().chain([b'/']).enumerate();
-    all.filter(|(_, byte)| *byte == b'/').map(|(at, _)| at)
 }
 
 /// What a segment stands for; None if that is no text.

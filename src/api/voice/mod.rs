@@ -105,7 +105,8 @@ pub(super) async fn answer(
     if (*method == Method::POST || *method == Method::DELETE)
         && let Some(key) = headers.get(&IDEMPOTENCY_KEY)
     {
-        return job(site).answer_once(key).await;
+        // In a box, as all that is rare: it is no part of what every request carries along.
+        return Box::pin(job(site).answer_once(key)).await;
     }
     let asker = Asker { desk, dialect: site.dialect, api_id, trace, account };
     perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await
