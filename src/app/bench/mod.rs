@@ -13,7 +13,7 @@ mod link;
 mod load;
 mod notices;
 mod parse;
-mod process;
+pub mod process;
 mod receiver;
 mod report;
 mod site;

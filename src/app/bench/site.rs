@@ -1,12 +1,12 @@
 //! An engine to be measured: its folder, its accounts with their flows, and how it is asked.
 
-use std::{fmt, fs, io::Write, time::Duration};
+use std::{fmt, fs, io::Write, iter, time::Duration};
 
 use anyhow::Result;
 use tokio::time::sleep;
 
 use super::process::{Folder, Process};
-use crate::app::watch::client::Client;
+use crate::{app::watch::client::Client, cli::ENGINE};
 
 /// An engine of its own. Rooms are numbered from 0; what is asked of a room is asked by its account.
 pub(super) struct Site {
@@ -54,9 +54,9 @@ impl Site {
         config.write_all(fittings.config.as_bytes())?;
         drop(config);
         // As a user has it, but that nothing is too much.
-        let arguments = "serve --config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
+        let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
-        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        let arguments: Vec<_> = iter::once(ENGINE).chain(settings.split_whitespace()).collect();
         let engine = Process::start(&arguments, folder.path())?;
         Ok(Self { engine, _folder: folder })
     }
