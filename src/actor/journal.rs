@@ -4,7 +4,7 @@
 //! Nothing here waits, so that whoever tells may go on: a callback is queued, and a reader woken.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
     time::SystemTime,
@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{house::Trace, tracer::Tracer};
 use crate::{
     accounts::Accounts,
+    by_call::ByCall,
     call::{self, CallStatus, Hook, Party},
     callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
@@ -47,7 +48,7 @@ struct Book {
     log: Mutex<Log<Happening>>,
     /// Wakes whoever reads the log.
     more: watch::Sender<()>,
-    live: Mutex<BTreeMap<CallId, Live>>,
+    live: Mutex<ByCall<Live>>,
 }
 
 /// A call that is up.
@@ -111,14 +112,15 @@ impl Journal {
 
     /// A call of an account that is up.
     pub fn live_call(&self, account: &AccountId, call: CallId) -> Option<Live> {
-        self.book(account).live.lock().get(&call).cloned()
+        self.book(account).live.lock().get(call).cloned()
     }
 
-    /// The calls of an account that are up.
+    /// The calls of an account that are up, in the order of their ids.
     pub fn live_calls(&self, account: &AccountId) -> Vec<(CallId, Live)> {
         let book = self.book(account);
         let live = book.live.lock();
-        live.iter().map(|(call, live)| (*call, live.clone())).collect()
+        let calls = live.calls().into_iter();
+        calls.filter_map(|call| Some((call, live.get(call)?.clone()))).collect()
     }
 
     /// How many there are.
@@ -220,7 +222,10 @@ impl Journal {
 impl Book {
     fn append(&self, at: SystemTime, about: About, what: Happening) -> Arc<Event<Happening>> {
         let event = self.log.lock().append(at, about, what);
-        self.more.send_replace(());
+        // Who comes to read after this reads it.
+        if 0 < self.more.receiver_count() {
+            self.more.send_replace(());
+        }
         event
     }
 
@@ -245,7 +250,7 @@ impl Book {
             return Some((status, party.session.began_at, None));
         }
 
-        let live = calls.get_mut(&call)?;
+        let live = calls.get_mut(call)?;
         let at = live.wall(now);
         match news {
             call::News::Answered => {
@@ -254,7 +259,7 @@ impl Book {
             }
             call::News::Begun => (),
             call::News::Ended(ending) => {
-                let live = calls.remove(&call)?;
+                let live = calls.remove(call)?;
                 let record = Arc::new(live.record(now, account.clone(), call, ending));
                 return Some((record.status(), at, Some(record)));
             }

@@ -24,7 +24,9 @@ impl Tracer {
 
     /// Takes in what a house tells.
     pub fn note(&self, told: &Trace) {
-        note(&mut self.0.lock(), time::Instant::now().into_std(), told);
+        let Some((call, line)) = line(told) else { return };
+        let now = time::Instant::now().into_std();
+        write(&mut self.0.lock(), now, call, line);
     }
 
     /// What an account's call has done; None of one that is not known, or not any more.
@@ -47,13 +49,32 @@ impl std::fmt::Debug for Tracer {
 
 /// Notes what a house tells, at a time that is an argument.
 pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
+    if let Some((call, line)) = line(told) {
+        write(traces, now, call, line);
+    }
+}
+
+/// What there is to be written down of a call.
+enum Line {
+    Begun(AccountId),
+    What(What),
+}
+
+fn write(traces: &mut Traces, now: Instant, call: CallId, line: Line) {
+    match line {
+        Line::Begun(account) => traces.begin(now, call, account),
+        Line::What(what) => traces.note(now, call, what),
+    }
+}
+
+fn line(told: &Trace) -> Option<(CallId, Line)> {
     let (call, what) = match told {
         Trace::Began { call, element, .. } => (*call, What::Began(*element)),
         Trace::Call { account, call, news, .. } => match news {
-            News::Begun => return traces.begin(now, *call, account.clone()),
+            News::Begun => return Some((*call, Line::Begun(account.clone()))),
             News::Answered => (*call, What::Answered),
             News::Ended(ending) => (*call, What::Ended(*ending)),
-            News::Rang => return,
+            News::Rang => return None,
         },
         Trace::Fetching { call, url, purpose } => {
             (*call, What::Fetching { url: url.clone(), purpose: *purpose })
@@ -67,12 +88,14 @@ pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
             conference::News::Entered { who, .. } => {
                 (who.call, What::Entered { conference: key.name.clone(), member: who.member })
             }
-            conference::News::DigitsMatched { .. } | conference::News::Exited { .. } => return,
-            conference::News::FloorTaken { .. } => return,
-            conference::News::Over | conference::News::Started => return,
+            conference::News::DigitsMatched { .. } | conference::News::Exited { .. } => {
+                return None;
+            }
+            conference::News::FloorTaken { .. } => return None,
+            conference::News::Over | conference::News::Started => return None,
         },
         // It is on its way still.
-        Trace::PassedOn { .. } => return,
+        Trace::PassedOn { .. } => return None,
         Trace::Refused { call, cause } => (*call, What::Refused(*cause)),
         Trace::Remarked { call, api_id, remark } => {
             (*call, What::Remarked { api_id: *api_id, remark: remark.clone() })
@@ -81,5 +104,5 @@ pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
             (*call, What::Requested { api_id: *api_id, command })
         }
     };
-    traces.note(now, call, what);
+    Some((call, Line::What(what)))
 }

@@ -288,5 +288,5 @@ impl Actor {
     }
 }
 
-/// Some tens of microseconds: a ward's calls do not hold up others on their thread.
-const TURNS_PER_SLICE: u32 = 32;
+/// Some tens of microseconds, also when all wards are busy at once: others get their turn.
+const TURNS_PER_SLICE: u32 = 16;

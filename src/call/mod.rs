@@ -1,6 +1,6 @@
 //! One call: who it is, and the place reached in its flow.
 //!
-//! A call is a plain value that lives in exactly one place: in its own actor while it speaks, in
+//! A call is a plain value that lives in exactly one place: in a ward while it speaks or waits, in
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 

@@ -35,6 +35,12 @@ impl Floor {
         }
     }
 
+    pub(super) fn all_left(&mut self) {
+        self.is_stale |= self.holder.is_some() || !self.talkers.is_empty();
+        self.holder = None;
+        self.talkers.clear();
+    }
+
     /// Holds after every command.
     pub(super) fn check(&self, members: &BTreeMap<MemberId, Member>) {
         assert!(!self.is_stale, "the floor is given before a command is done");

@@ -60,16 +60,21 @@ impl Conference {
         kick: &Kick,
         effects: &mut VecDeque<Effect>,
     ) -> Outcome {
-        let exits = self.exits(who, kick)?;
+        let is_all = who == Who::All;
+        let members = self.choose(who)?;
+        self.is_ahead(&kick.course, &members)?;
         if kick.is_dry {
-            return Ok(Answer::Departures(self.rehearse(&exits, kick.ban.is_some())));
+            return Ok(Answer::Departures(self.rehearse(&members, kick)));
         }
-        let members: Vec<_> = exits.iter().map(|(id, _)| *id).collect();
         // First: whoever is out may be on the way back at once.
         let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
-        for (id, exit) in &exits {
-            self.take_out(*id, exit);
-            self.fuse();
+        match &kick.course {
+            Course::Fetch(_) | Course::Flow | Course::HangUp if is_all => {
+                self.take_out_all(&self.exit(members[0], kick));
+                self.fuse();
+            }
+            Course::Document(_) | Course::Element(_) => self.take_out_each(&members, kick),
+            Course::Fetch(_) | Course::Flow | Course::HangUp => self.take_out_each(&members, kick),
         }
         Ok(match unknown {
             Some(unknown) => Answer::Banned { members, unknown },
@@ -98,49 +103,53 @@ impl Conference {
         unknown
     }
 
-    /// How each of those leaves who are here.
-    fn exits(&self, who: Who, kick: &Kick) -> Result<Vec<(MemberId, Exit)>, Refusal> {
-        let chosen = self.choose(who)?;
-        let mut exits = Vec::with_capacity(chosen.len());
-        let mut without = Vec::new();
-        for id in chosen {
-            let then = match &kick.course {
-                Course::Document(document) => {
-                    let dialect = self.members[&id].call.party.dialect;
-                    Then::Document(document.of(dialect).clone())
-                }
-                Course::Element(element) => match self.members[&id].call.ahead(element) {
-                    Some(step) => Then::Element(step),
-                    None => {
-                        without.push(id);
-                        continue;
-                    }
-                },
-                Course::Fetch(url) => Then::Fetch(url.clone()),
-                Course::Flow => Then::Onward,
-                Course::HangUp => Then::HangUp,
-            };
-            exits.push((id, Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }));
-        }
-        match &kick.course {
-            Course::Element(element) if !without.is_empty() => {
-                Err(Refusal::NoElement { element: element.clone(), members: without })
-            }
-            Course::Document(_) | Course::Element(_) | Course::Fetch(_) => Ok(exits),
-            Course::Flow | Course::HangUp => Ok(exits),
+    fn take_out_each(&mut self, members: &[MemberId], kick: &Kick) {
+        for &id in members {
+            let exit = self.exit(id, kick);
+            self.take_out(id, &exit);
+            self.fuse();
         }
     }
 
+    /// Whether the element that is named, if one is, lies ahead of all.
+    fn is_ahead(&self, course: &Course, members: &[MemberId]) -> Result<(), Refusal> {
+        let Course::Element(element) = course else { return Ok(()) };
+        let is_without = |id: &&MemberId| self.members[*id].call.ahead(element).is_none();
+        let without: Vec<_> = members.iter().filter(is_without).copied().collect();
+        match without.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::NoElement { element: element.clone(), members: without }),
+        }
+    }
+
+    /// How somebody leaves who is here.
+    fn exit(&self, id: MemberId, kick: &Kick) -> Exit {
+        let call = || &self.members[&id].call;
+        let then = match &kick.course {
+            Course::Document(document) => Then::Document(document.of(call().party.dialect).clone()),
+            Course::Element(element) => {
+                Then::Element(call().ahead(element).expect("it was looked for"))
+            }
+            Course::Fetch(url) => Then::Fetch(url.clone()),
+            Course::Flow => Then::Onward,
+            Course::HangUp => Then::HangUp,
+        };
+        Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }
+    }
+
     /// Does it, with all that follows, and undoes it.
-    fn rehearse(&mut self, exits: &[(MemberId, Exit)], bans: bool) -> Vec<Departure> {
+    fn rehearse(&mut self, members: &[MemberId], kick: &Kick) -> Vec<Departure> {
         let before = (self.deadlines.clone(), self.typed.clone(), self.floor.clone());
-        exits.iter().for_each(|(id, exit)| self.take_out(*id, exit));
+        for &id in members {
+            let exit = self.exit(id, kick);
+            self.take_out(id, &exit);
+        }
         self.cascade();
         let departure = |it: &Leaver| Departure {
             member: it.id,
             call: it.member.call.id,
             cause: it.exit.cause,
-            is_banned: bans
+            is_banned: kick.ban.is_some()
                 && it.exit.cause == Cause::Kicked
                 && it.member.call.party.trusted.is_some(),
             next: it.member.call.forecast(&it.exit),

@@ -28,9 +28,12 @@ impl Conference {
     }
 
     pub(super) fn take_out_all(&mut self, exit: &Exit) {
-        while let Some((&id, _)) = self.members.first_key_value() {
-            self.take_out(id, exit);
-        }
+        let leaver = |(id, member)| Leaver { id, member, exit: exit.clone() };
+        self.leavers.extend(mem::take(&mut self.members).into_iter().map(leaver));
+        // What is left are sounds that are on their way.
+        self.deadlines.retain(|(_, due)| matches!(due, Due::Fetch(_)));
+        self.typed.clear();
+        self.floor.all_left();
     }
 
     /// Who has left may take others along: the room's end before one's loneliness.
@@ -69,7 +72,9 @@ impl Conference {
     fn leave(&mut self, now: Instant, is_over: bool, effects: &mut VecDeque<Effect>) {
         let leavers = mem::take(&mut self.leavers);
         let announced = || leavers.iter().filter(|it| it.member.announced);
-        let calls: Vec<CallId> = announced().map(|it| it.member.call.id).collect();
+        let mut calls: Vec<CallId> = Vec::with_capacity(leavers.len());
+        calls.extend(announced().map(|it| it.member.call.id));
+        effects.reserve(EFFECTS_PER_LEAVER * leavers.len() + EFFECTS_MORE);
         let mut left = calls.len();
         if 0 < left {
             effects.push_back(Order::Remove { room: self.id, calls }.into());
@@ -111,6 +116,11 @@ impl Conference {
         self.cue(now, Moment::Exit, cues, effects);
     }
 }
+
+/// A notice of its exit, and itself.
+const EFFECTS_PER_LEAVER: usize = 2;
+/// The mix, the end, the answer.
+const EFFECTS_MORE: usize = 8;
 
 /// Equal sounds of one step play once.
 fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {

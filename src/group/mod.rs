@@ -3,6 +3,7 @@
 //! [`state::Groups`] is the machine. Four systems' calls are the same few asks with another
 //! [`rule::Rule`]; nothing here knows whose call it was.
 
+mod by_person;
 mod entry;
 pub mod person;
 mod removal;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::rule::Rule;
 pub use self::{
+    by_person::ByPerson,
     person::{Name, Permission, Person},
     roll::{Expulsion, Pass},
 };
@@ -131,11 +133,11 @@ pub struct Group {
     /// All but its people.
     pub head: Head,
     /// Who belongs to it.
-    pub members: BTreeMap<PersonId, Member>,
+    pub members: ByPerson<Member>,
     /// Who is kept out.
-    pub bans: BTreeMap<PersonId, Ban>,
+    pub bans: ByPerson<Ban>,
     /// Who wants in, and since when.
-    pub applications: BTreeMap<PersonId, At>,
+    pub applications: ByPerson<At>,
 }
 
 /// Which group is meant.
@@ -312,7 +314,7 @@ pub struct Removed {
 }
 
 /// A group as it was at a moment, and people. Both are shared with the machine: a picture costs
-/// nothing, however large the group, and the next change copies what a picture still holds.
+/// nothing, however large the group, and the next change copies the part that it changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Picture {
     /// The group.

@@ -57,7 +57,7 @@ impl Roll {
         }
         for (id, group) in &groups.groups {
             roll.apply(&Change::Head(group.head.clone()));
-            for (person, member) in &group.members {
+            for (person, member) in group.members.iter() {
                 roll.apply(&Change::Member(*id, *person, Some(*member)));
             }
         }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Ask, At, Audit, Change, Deed, Done, Group, GroupId, Head, Member, Name, People, Person,
-    PersonId, Picture, Rank, Refusal, Which, Who,
+    Ask, At, Audit, ByPerson, Change, Deed, Done, Group, GroupId, Head, Member, Name, People,
+    Person, PersonId, Picture, Rank, Refusal, Which, Who,
 };
 
 /// The people and groups of one account.
@@ -227,8 +227,8 @@ pub(super) type Entry<'a> = (Deed, Option<PersonId>, Option<PersonId>, &'a str);
 
 impl Group {
     pub(super) fn new(head: Head) -> Self {
-        let (members, bans) = (BTreeMap::new(), BTreeMap::new());
-        Self { head, members, bans, applications: BTreeMap::new() }
+        let (members, bans) = (ByPerson::default(), ByPerson::default());
+        Self { head, members, bans, applications: ByPerson::default() }
     }
 
     /// How many owners there are.
@@ -249,7 +249,7 @@ impl Group {
     }
 }
 
-fn put<T>(rows: &mut BTreeMap<PersonId, T>, person: PersonId, row: Option<T>) {
+fn put<T: Clone>(rows: &mut ByPerson<T>, person: PersonId, row: Option<T>) {
     match row {
         Some(row) => drop(rows.insert(person, row)),
         None => drop(rows.remove(&person)),

@@ -111,7 +111,8 @@ async fn a_fault_costs_the_room_and_no_call() {
     bench.calls(3, "weekly");
     bench.settle().await;
     bench.log();
-    assert_eq!(bench.kick("weekly", Who::All).await, Err(AskError::Refused(Refusal::Fault)));
+    let all = Who::These((1..=3).map(MemberId).collect());
+    assert_eq!(bench.kick("weekly", all).await, Err(AskError::Refused(Refusal::Fault)));
     let expected = ["remove 3", "1 exited kicked", "2 exited kicked", "3 exited fault", "1 over"];
     let log = bench.log();
     assert_eq!(log[..5], expected);

@@ -40,11 +40,19 @@ pub(crate) fn settings() -> Settings {
 
 impl Bench {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with(settings, |log| Arc::new(Pen(log)))
+    }
+
+    /// One whose sound is carried by somebody else, who may write in its log.
+    pub(crate) fn with(
+        settings: Settings,
+        media: impl FnOnce(Arc<Mutex<Vec<String>>>) -> Arc<dyn Backend>,
+    ) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         let started = Arc::new(AtomicBool::new(false));
         let room_last = AtomicU64::new(0);
         let links = Links {
-            media: Arc::new(Pen(log.clone())),
+            media: media(log.clone()),
             library: Arc::new(Shelf(log.clone())),
             doors: Arc::new(Doors::in_memory(Instant::now().into_std(), SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),

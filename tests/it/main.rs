@@ -51,3 +51,4 @@ mod store;
 mod tidy;
 mod torture;
 mod verbs;
+mod wards;

@@ -59,7 +59,7 @@ pub(super) fn show(
 
 pub(super) async fn banned(hall: &Hall, account: &crate::ids::AccountId, group: &Group) -> Value {
     let mut results = Vec::new();
-    for (id, ban) in &group.bans {
+    for (id, ban) in group.bans.iter() {
         let Ok(person) = hall.person(account, Who::Id(*id)).await else { continue };
         let by = ban.by.map(|it| it.to_string());
         results.push(json!({
