@@ -10,12 +10,13 @@ use crate::{
     flow::Cause,
     group::GroupId,
     ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
+    table::Table,
 };
 
 /// The place of each call that is up.
 #[derive(Debug)]
 pub struct Places<P> {
-    rows: BTreeMap<CallId, Row<P>>,
+    rows: Table<Row<P>>,
 }
 
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl<P> Places<P> {
 
 impl<P> Default for Places<P> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self { rows: Table::default() }
     }
 }
 

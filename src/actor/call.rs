@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Instant};
 
 use tokio::{
-    sync::{
-        mpsc::{UnboundedReceiver, error::TryRecvError},
-        oneshot,
-    },
+    sync::oneshot,
     time::{self, sleep_until},
 };
 
-use super::{Turn, house::House};
+use super::{
+    Turn,
+    house::House,
+    queue::{Nothing, Receiver},
+};
 use crate::{
     call::{Act, Call, Effect},
     flow::{Cause, Fetched, Request},
@@ -32,7 +33,7 @@ pub(super) enum Letter {
     Transfer(Box<(Request, oneshot::Sender<()>)>),
 }
 
-/// A queue holds 32 of them even when it is empty.
+/// Some wait in a queue at times, and there are many queues.
 const _: () = assert!(size_of::<Letter>() <= 16);
 
 /// The shell around a call.
@@ -40,7 +41,7 @@ const _: () = assert!(size_of::<Letter>() <= 16);
 pub struct Actor {
     /// None once the call has moved on, or ended.
     call: Option<Box<Call>>,
-    inbox: UnboundedReceiver<Letter>,
+    inbox: Receiver<Letter>,
     /// What has come while the actor was waiting.
     next: Option<Letter>,
     effects: Vec<Effect>,
@@ -48,11 +49,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(
-        call: Box<Call>,
-        inbox: UnboundedReceiver<Letter>,
-        house: Arc<House>,
-    ) -> Self {
+    pub(super) fn new(call: Box<Call>, inbox: Receiver<Letter>, house: Arc<House>) -> Self {
         Self { call: Some(call), inbox, next: None, effects: Vec::new(), house }
     }
 
@@ -88,9 +85,9 @@ impl Actor {
                 reply = Some(asked);
                 it.transfer(request, effects)
             }
-            Err(TryRecvError::Empty) if it.deadline() <= now => it.tick(now, effects),
-            Err(TryRecvError::Empty) => return Turn::Idle,
-            Err(TryRecvError::Disconnected) => Act::End(it.ending(&Cause::Fault.into())),
+            Err(Nothing::Empty) if it.deadline() <= now => it.tick(now, effects),
+            Err(Nothing::Empty) => return Turn::Idle,
+            Err(Nothing::Disconnected) => Act::End(it.ending(&Cause::Fault.into())),
         };
         match act {
             Act::Stay => house.perform(it, effects),

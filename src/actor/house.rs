@@ -15,7 +15,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
@@ -23,6 +23,7 @@ use super::{
     conference::Room,
     doors::Doors,
     guard::Rolls,
+    queue::{Sender, queue},
 };
 pub use super::{
     stage::{Stage, Tasks},
@@ -70,7 +71,7 @@ pub struct Links {
 /// Where a call is, and how it is reached there.
 #[derive(Debug)]
 pub(super) enum Place {
-    Alone(mpsc::UnboundedSender<Letter>),
+    Alone(Sender<Letter>),
     Room { room: Arc<Room>, member: MemberId },
 }
 
@@ -323,7 +324,7 @@ impl House {
                     call = back;
                 }
                 Act::Stay => {
-                    let (sender, inbox) = mpsc::unbounded_channel();
+                    let (sender, inbox) = queue();
                     // The place first: the report on the order may be quick.
                     let settled = self.places.of(&call.id).settle(call.id, Place::Alone(sender));
                     if let Err(cause) = settled {

@@ -10,7 +10,7 @@ use crate::{
     call::News,
     conference,
     ids::{AccountId, CallId},
-    trace::{self, Leaving, Traces, What},
+    trace::{self, Leaving, Remarked, Requested, Traces, What},
 };
 
 /// The traces of every call.
@@ -48,12 +48,11 @@ impl std::fmt::Debug for Tracer {
 /// Notes what a house tells, at a time that is an argument.
 pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
     let (call, what) = match told {
-        Trace::Began { call, element, .. } => (*call, What::Began(*element)),
+        Trace::Began { call, element, .. } => (*call, (*element).into()),
         Trace::Call { account, call, news, .. } => match news {
             News::Begun => return traces.begin(now, *call, account.clone()),
-            News::Answered => (*call, What::Answered),
             News::Ended(ending) => (*call, What::Ended(*ending)),
-            News::Rang => return,
+            News::Answered | News::Rang => return,
         },
         Trace::Fetching { call, url, purpose } => {
             (*call, What::Fetching { url: url.clone(), purpose: *purpose })
@@ -75,10 +74,12 @@ pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
         Trace::PassedOn { .. } => return,
         Trace::Refused { call, cause } => (*call, What::Refused(*cause)),
         Trace::Remarked { call, api_id, remark } => {
-            (*call, What::Remarked { api_id: *api_id, remark: remark.clone() })
+            let remarked = Remarked { api_id: *api_id, remark: remark.clone() };
+            (*call, What::Remarked(Box::new(remarked)))
         }
         Trace::Requested { call, api_id, command } => {
-            (*call, What::Requested { api_id: *api_id, command })
+            let requested = Requested { api_id: *api_id, command };
+            (*call, What::Requested(Box::new(requested)))
         }
     };
     traces.note(now, call, what);

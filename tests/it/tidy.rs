@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 const FLOORS: &[(u8, &str)] = &[
     (0, "ids"),
     (0, "meter"),
+    (0, "table"),
     (0, "traceparent"),
     (0, "utc"),
     (1, "delivery"),

@@ -21,12 +21,7 @@
 //! assert_eq!(record.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
     BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
@@ -34,6 +29,7 @@ use super::{
 use crate::{
     ids::{AccountId, CallId, Trusted},
     media::{Arrival, HangupCause, Heard, Order, Report},
+    table::Table,
 };
 
 /// In one tick: as much as may be done before others get their turn.
@@ -45,7 +41,7 @@ const TICK_PHONES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Phones {
     settings: Settings,
-    phones: BTreeMap<CallId, Box<Phone>>,
+    phones: Table<Phone>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first of the reports was made.
@@ -60,7 +56,7 @@ impl Phones {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            phones: BTreeMap::new(),
+            phones: Table::default(),
             deadlines: BTreeSet::new(),
             reports: Vec::new(),
             reports_since: None,
@@ -91,7 +87,7 @@ impl Phones {
         }
         let account = self.accounts.get(account).unwrap_or(account);
         let phone = Phone::new(now, account.clone(), Arc::clone(&from), Arc::clone(&to), script);
-        let before = self.phones.insert(call, Box::new(phone));
+        let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
 
         let caller_name = caller_name.unwrap_or_default();
@@ -124,10 +120,10 @@ impl Phones {
             self.accounts.insert(account.clone());
         }
         let account = self.accounts.get(account).unwrap_or(account).clone();
-        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new());
-        let before = self.phones.insert(call, Box::new(phone.called(called)));
+        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new()).called(called);
+        let due = phone.deadline();
+        let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
-        let due = self.phones[&call].deadline();
         self.deadlines.extend(due.map(|at| (at, call)));
         true
     }
@@ -269,7 +265,7 @@ impl Phones {
 
     fn find(&self, account: &AccountId, call: CallId) -> Result<&Phone, PhoneError> {
         let phone = self.phones.get(&call).filter(|phone| phone.account == *account);
-        phone.map(|phone| &**phone).ok_or(PhoneError::Unknown)
+        phone.ok_or(PhoneError::Unknown)
     }
 
     /// Something that a phone's owner does, unless it has ended.
