@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Bench(flags) => app::bench::bench(*flags, &mut io::stdout().lock()),
+        Command::Engine(flags) => {
+            app::bench::process::end_with_bench();
+            serve(*flags)
+        }
         Command::Ceiling => app::bench::ceiling::serve(),
         Command::Check(flags) => return app::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),

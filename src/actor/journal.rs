@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{house::Trace, tracer::Tracer};
 use crate::{
     accounts::Accounts,
+    by_call::ByCall,
     call::{self, CallStatus, Hook, Party},
     callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
@@ -27,7 +28,6 @@ use crate::{
     news::{Happening, fields},
     records::{Record, Records},
     signature::Field,
-    table::Table,
     trace,
     traceparent::Traceparent,
 };
@@ -48,7 +48,7 @@ struct Book {
     log: Mutex<Log<Happening>>,
     /// Wakes whoever reads the log.
     more: watch::Sender<()>,
-    live: Mutex<Table<Live>>,
+    live: Mutex<ByCall<Live>>,
 }
 
 /// A call that is up.
@@ -127,17 +127,15 @@ impl Journal {
 
     /// A call of an account that is up.
     pub fn live_call(&self, account: &AccountId, call: CallId) -> Option<Live> {
-        self.book(account).live.lock().get(&call).cloned()
+        self.book(account).live.lock().get(call).cloned()
     }
 
     /// The calls of an account that are up.
     pub fn live_calls(&self, account: &AccountId) -> Vec<(CallId, Live)> {
         let book = self.book(account);
         let live = book.live.lock();
-        let mut calls: Vec<_> = live.iter().map(|(call, live)| (*call, live.clone())).collect();
-        drop(live);
-        calls.sort_unstable_by_key(|(call, _)| *call);
-        calls
+        let calls = live.calls().into_iter();
+        calls.filter_map(|call| Some((call, live.get(call)?.clone()))).collect()
     }
 
     /// How many there are.
@@ -245,7 +243,7 @@ impl Book {
     /// its events are appended as they are numbered.
     fn number(&self, call: CallId) -> InCall {
         let mut calls = self.live.lock();
-        InCall { call, sequence: calls.get_mut(&call).map_or(1, Live::number) }
+        InCall { call, sequence: calls.get_mut(call).map_or(1, Live::number) }
     }
 
     /// Keeps the list of live calls. None for one that nobody has heard of.
@@ -270,7 +268,7 @@ impl Book {
             return Some(Kept { status, at, of, record: None });
         }
 
-        let live = calls.get_mut(&call)?;
+        let live = calls.get_mut(call)?;
         let at = live.wall(now);
         let of = InCall { call, sequence: live.number() };
         match news {
@@ -280,7 +278,7 @@ impl Book {
             }
             call::News::Begun => (),
             call::News::Ended(ending) => {
-                let live = calls.remove(&call)?;
+                let live = calls.remove(call)?;
                 let record = Arc::new(live.record(now, account.clone(), call, ending));
                 return Some(Kept { status: record.status(), at, of, record: Some(record) });
             }

@@ -62,6 +62,9 @@ pub enum Command {
     /// Measure the engine on this machine, beside what the machine can do at all.
     #[command(after_help = bench::AFTER_HELP)]
     Bench(Box<bench::Bench>),
+    /// The engine that `conflow bench` measures: it ends when its standard input does.
+    #[command(name = ENGINE, hide = true)]
+    Engine(Box<serve::Serve>),
     /// What `conflow bench` compares the engine with: a bare HTTP server.
     #[command(name = CEILING, hide = true)]
     Ceiling,
@@ -75,6 +78,9 @@ pub enum Command {
         language: String,
     },
 }
+
+/// The command that is `serve` for a benchmark.
+pub const ENGINE: &str = "bench-engine";
 
 /// The command that serves what a benchmark compares with.
 pub const CEILING: &str = "bench-ceiling";

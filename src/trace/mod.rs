@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 pub use self::step::{Link, Remark, Step};
 use crate::{
+    by_call::ByCall,
     flow::{Cause, Place, Purpose},
     ids::{AccountId, CallId, ConferenceName, MemberId},
     media::Ending,
-    table::Table,
 };
 
 /// An element of a call's flow.
@@ -136,7 +136,7 @@ const _: () = assert!(size_of::<Line>() <= 40);
 /// The traces of many calls.
 #[derive(Debug, Default)]
 pub struct Traces {
-    calls: Table<Lines>,
+    calls: ByCall<Lines>,
     /// Calls that are over, in the order in which they ended.
     ended: VecDeque<CallId>,
     ended_max: usize,
@@ -187,7 +187,7 @@ pub const ENDED_MAX: usize = 10_000;
 impl Traces {
     /// No traces yet. So many calls that are over are kept.
     pub fn new(ended_max: usize) -> Self {
-        Self { calls: Table::default(), ended: VecDeque::new(), ended_max }
+        Self { calls: ByCall::default(), ended: VecDeque::new(), ended_max }
     }
 
     /// A call begins.
@@ -198,7 +198,7 @@ impl Traces {
     /// Notes something of a call that has begun.
     pub fn note(&mut self, now: Instant, call: CallId, what: What) {
         let is_over = matches!(what, What::Ended(_));
-        let Some(lines) = self.calls.get_mut(&call) else { return };
+        let Some(lines) = self.calls.get_mut(call) else { return };
         let at_ms = millis(now.saturating_duration_since(lines.began));
         lines.add(Line { at_ms, what });
         if !is_over {
@@ -208,13 +208,13 @@ impl Traces {
         self.ended.push_back(call);
         while self.ended_max < self.ended.len() {
             let oldest = self.ended.pop_front();
-            oldest.and_then(|it| self.calls.remove(&it));
+            oldest.and_then(|it| self.calls.remove(it));
         }
     }
 
     /// What an account's call has done so far; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
-        let lines = self.calls.get(&call).filter(|it| it.account == *account)?;
+        let lines = self.calls.get(call).filter(|it| it.account == *account)?;
         let remarks = lines.remarks();
         Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped() })
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     link::{Answer, has},
     load::{Pace, Taken, Work, drive},
-    process::{Folder, Process, SERVES},
+    process::{Folder, Process, SERVES, end_with_bench},
 };
 use crate::cli::CEILING;
 
@@ -32,12 +32,13 @@ struct Done {
     api_id: Uuid,
 }
 
-/// Serves until it is killed; says where on the standard error.
+/// Serves until it is killed, or its bench is gone; says where on the standard error.
 ///
 /// # Errors
 ///
 /// It cannot be served.
 pub fn serve() -> Result<()> {
+    end_with_bench();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the system has no threads for it")?.block_on(async {
         let answer = async |Json(Asked { reason }): Json<Asked>| {

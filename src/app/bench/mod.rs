@@ -5,15 +5,21 @@
 
 mod asks;
 pub mod ceiling;
+mod churn;
 mod crowd;
+mod fetch;
 mod kick;
 mod link;
 mod load;
+mod notices;
 mod parse;
-mod process;
+pub mod process;
+mod receiver;
 mod report;
 mod site;
+mod soak;
 mod still;
+mod told;
 
 use std::{
     fs,
@@ -24,7 +30,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 
 use self::{
     load::{Pace, Taken},
@@ -32,7 +37,7 @@ use self::{
 };
 use crate::{
     actor::reception::wall,
-    cli::bench::{Bench as Flags, Scenario},
+    cli::bench::{Bench as Flags, SECONDS, Scenario},
 };
 
 /// What is to be measured, and what has been.
@@ -50,7 +55,7 @@ pub fn bench(flags: Flags, out: &mut impl Write) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the system has no threads for it")?;
     let scenarios = match flags.scenarios.is_empty() {
-        true => Scenario::value_variants().to_vec(),
+        true => Scenario::usual(),
         false => flags.scenarios.clone(),
     };
     let report = Report::new(machine(), flags.connections.into(), flags.rate);
@@ -68,15 +73,20 @@ pub fn bench(flags: Flags, out: &mut impl Write) -> Result<()> {
 impl Bench {
     async fn measure(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
+            Scenario::Callbacks => notices::callbacks(self).await,
+            Scenario::Events => notices::events(self).await,
+            Scenario::Fetch => fetch::fetch(self).await,
             Scenario::Get => asks::get(self).await,
             Scenario::Idle => still::idle(self).await,
             Scenario::Join => still::join(self).await,
             Scenario::KickAll => kick::all(self).await,
+            Scenario::KickList => kick::list(self).await,
             Scenario::KickOne => kick::one(self).await,
             Scenario::List => asks::list(self).await,
             Scenario::Mixed => asks::mixed(self).await,
             Scenario::Mute => asks::mute(self).await,
             Scenario::Parse => parse::parse(self),
+            Scenario::Soak => soak::soak(self).await,
             Scenario::Start => still::start(self).await,
         }
     }
@@ -99,7 +109,7 @@ impl Bench {
     }
 
     fn seconds(&self) -> Duration {
-        Duration::from_secs(self.flags.seconds.into())
+        Duration::from_secs(self.flags.seconds.unwrap_or(SECONDS).into())
     }
 
     /// What is going on, for whoever waits.

@@ -2,10 +2,11 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio, id},
+    process::{Child, ChildStderr, Command, Stdio, exit, id},
     thread,
     time::Duration,
 };
@@ -14,7 +15,16 @@ use anyhow::{Context, Result, bail};
 
 use super::load::now;
 
-/// Ended when it is dropped.
+/// Ends this process once the other end of its standard input is closed: the kernel does that for
+/// a bench that is gone, however it ended.
+pub fn end_with_bench() {
+    thread::spawn(|| {
+        drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
+        exit(1)
+    });
+}
+
+/// Ended when it is dropped, and by itself when this process is gone.
 pub(super) struct Process {
     child: Child,
     pub(super) http: SocketAddr,
@@ -36,7 +46,9 @@ impl Process {
             }
         }
         command.args(arguments).current_dir(folder).env("TOKIO_WORKER_THREADS", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A Ctrl-C is for the bench, which ends this one itself.
+        command.process_group(0);
         let mut child = command.spawn().context("the second process cannot be started")?;
         let mut log = BufReader::new(child.stderr.take().context("a log was asked for")?);
         let http = match address(&mut log) {

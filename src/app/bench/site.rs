@@ -1,11 +1,12 @@
 //! An engine to be measured: its folder, its accounts with their flows, and how it is asked.
 
-use std::{fmt, fs, io::Write, time::Duration};
+use std::{fmt, fs, io::Write, iter, time::Duration};
 
 use anyhow::Result;
 use tokio::time::sleep;
 
 use super::process::{Folder, Process};
+use crate::{app::watch::client::Client, cli::ENGINE};
 
 /// An engine of its own. Rooms are numbered from 0; what is asked of a room is asked by its account.
 pub(super) struct Site {
@@ -23,16 +24,22 @@ const TOKEN: &str = "the-token-of-a-bench";
 impl Site {
     /// Starts an engine, with a flow for each room, and waits until it knows them.
     pub(super) async fn open(rooms: u32) -> Result<Self> {
-        let site = Self::start(rooms)?;
+        Self::open_with(rooms, &Fittings::default()).await
+    }
+
+    /// The same, with more beside the rooms.
+    pub(super) async fn open_with(rooms: u32, fittings: &Fittings) -> Result<Self> {
+        let site = Self::start(rooms, fittings)?;
         sleep(SETTLING).await;
         Ok(site)
     }
 
     /// Starts an engine, with a flow for each room.
-    pub(super) fn start(rooms: u32) -> Result<Self> {
+    pub(super) fn start(rooms: u32, fittings: &Fittings) -> Result<Self> {
         let folder = Folder::new()?;
         let flows = folder.path().join("flows");
         let mut config = fs::File::create(folder.path().join("conflow.toml"))?;
+        writeln!(config, "ops_token = \"{TOKEN}\"\n[fetch]\nallow = [\"127.0.0.1\"]")?;
         for first in (0..rooms.max(1)).step_by(ROOMS_PER_ACCOUNT as usize) {
             let (id, account) = (account(first), flows.join(account(first)));
             writeln!(
@@ -41,31 +48,58 @@ impl Site {
             )?;
             fs::create_dir_all(&account)?;
             for room in first..rooms.min(first + ROOMS_PER_ACCOUNT) {
-                fs::write(account.join(format!("room-{room}.xml")), flow(room))?;
+                fs::write(account.join(format!("room-{room}.xml")), fittings.flow(room))?;
             }
         }
+        config.write_all(fittings.config.as_bytes())?;
         drop(config);
         // As a user has it, but that nothing is too much.
-        let arguments = "serve --config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
+        let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
-        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        let arguments: Vec<_> = iter::once(ENGINE).chain(settings.split_whitespace()).collect();
         let engine = Process::start(&arguments, folder.path())?;
         Ok(Self { engine, _folder: folder })
     }
+
+    /// As the account of a room, with a client that can do more than the quick one.
+    pub(super) fn client(&self, room: u32) -> Result<Client> {
+        Client::new(&format!("http://{}", self.engine.http), account(room).parse()?, TOKEN)
+    }
 }
 
-/// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
-fn flow(room: u32) -> String {
-    format!(
-        "<Response><Conference stayAlone=\"true\" maxMembers=\"10000\">room-{room}</Conference>\
-         <Speak>{SPOKEN}</Speak><Wait length=\"3600\"/></Response>"
-    )
+/// What an engine is told beside its rooms.
+#[derive(Clone, Debug)]
+pub(super) struct Fittings {
+    /// At the end of its configuration file.
+    pub(super) config: String,
+    /// More attributes of each `<Conference>`.
+    pub(super) conference: String,
+    /// What a call runs once it has heard that it is out.
+    pub(super) end: &'static str,
+}
+
+impl Default for Fittings {
+    fn default() -> Self {
+        let (config, conference) = (String::new(), String::new());
+        Self { config, conference, end: "<Wait length=\"3600\"/>" }
+    }
+}
+
+impl Fittings {
+    /// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
+    fn flow(&self, room: u32) -> String {
+        let Self { conference, end, .. } = self;
+        format!(
+            "<Response><Conference stayAlone=\"true\" maxMembers=\"10000\" {conference}>room-{room}\
+             </Conference><Speak>{SPOKEN}</Speak>{end}</Response>"
+        )
+    }
 }
 
 /// What a phone hears once it is out of its room.
 pub(super) const SPOKEN: &str = "goodbye";
 
-fn account(room: u32) -> String {
+pub(super) fn account(room: u32) -> String {
     format!("MACONFLOWBENCH{:06}", room / ROOMS_PER_ACCOUNT)
 }
 
@@ -98,8 +132,26 @@ pub(super) fn get(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
 
 /// A phone dials into a room.
 pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
-    let body = format!("{{\"to\":\"room-{room}\"}}");
+    dial_to(request, room, format_args!("room-{room}"));
+}
+
+/// A phone of a room's account dials a number.
+pub(super) fn dial_to(request: &mut Vec<u8>, room: u32, to: impl fmt::Display) {
+    let body = format!("{{\"to\":\"{to}\"}}");
     write(request, "POST", room, format_args!("sim/v1/Account/{}/Phone/", account(room)), &body);
+}
+
+/// A phone hangs up.
+pub(super) fn hang_up(request: &mut Vec<u8>, room: u32, call: &str) {
+    let path = format_args!("sim/v1/Account/{}/Phone/{call}/", account(room));
+    write(request, "DELETE", room, path, "");
+}
+
+/// The engine's figures.
+pub(super) fn metrics(request: &mut Vec<u8>) {
+    let head = format!("GET /metrics HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\n");
+    request.extend_from_slice(head.as_bytes());
+    request.extend_from_slice(b"\r\n");
 }
 
 /// What a phone has heard.

@@ -27,9 +27,9 @@ use super::{
     BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
 };
 use crate::{
+    by_call::ByCall,
     ids::{AccountId, CallId, Trusted},
     media::{Arrival, HangupCause, Heard, Order, Report},
-    table::Table,
 };
 
 /// In one tick: as much as may be done before others get their turn.
@@ -41,7 +41,7 @@ const TICK_PHONES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Phones {
     settings: Settings,
-    phones: Table<Phone>,
+    phones: ByCall<Phone>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first of the reports was made.
@@ -56,7 +56,7 @@ impl Phones {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            phones: Table::default(),
+            phones: ByCall::default(),
             deadlines: BTreeSet::new(),
             reports: Vec::new(),
             reports_since: None,
@@ -246,7 +246,7 @@ impl Phones {
 
     /// From now on there is no such phone. False if there was none.
     pub fn forget(&mut self, call: CallId) -> bool {
-        let Some(phone) = self.phones.remove(&call) else { return false };
+        let Some(phone) = self.phones.remove(call) else { return false };
         if let Some(deadline) = phone.deadline() {
             self.deadlines.remove(&(deadline, call));
         }
@@ -264,7 +264,7 @@ impl Phones {
     }
 
     fn find(&self, account: &AccountId, call: CallId) -> Result<&Phone, PhoneError> {
-        let phone = self.phones.get(&call).filter(|phone| phone.account == *account);
+        let phone = self.phones.get(call).filter(|phone| phone.account == *account);
         phone.ok_or(PhoneError::Unknown)
     }
 
@@ -295,7 +295,7 @@ impl Phones {
         call: CallId,
         then: impl FnOnce(&mut Phone, u32, &Settings, &mut dyn FnMut(Heard)) -> T,
     ) -> Option<T> {
-        let phone = self.phones.get_mut(&call)?;
+        let phone = self.phones.get_mut(call)?;
         let ms = phone.ms(now);
         let was_over = phone.is_over();
         let deadline_before = phone.deadline();
