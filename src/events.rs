@@ -6,10 +6,7 @@
 
 use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
-use crate::{
-    by_call::ByCall,
-    ids::{CallId, ConferenceName, RoomId},
-};
+use crate::ids::{CallId, ConferenceName, RoomId};
 
 /// An account's events.
 #[derive(Debug)]
@@ -19,8 +16,6 @@ pub struct Log<T> {
     first: u64,
     events: VecDeque<Arc<Event<T>>>,
     events_max: usize,
-    /// Of each call that is not over: how many events there were.
-    calls: ByCall<u64>,
 }
 
 impl<T> Log<T> {
@@ -35,17 +30,12 @@ impl<T> Log<T> {
     /// An empty log that keeps so many events, at least one.
     pub fn with_room_for(events_max: usize, epoch: u64) -> Self {
         let events_max = events_max.max(1);
-        Self { epoch, first: 1, events: VecDeque::new(), events_max, calls: ByCall::default() }
+        Self { epoch, first: 1, events: VecDeque::new(), events_max }
     }
 
     /// Adds an event; the oldest gives way if the log is full.
     pub fn append(&mut self, at: SystemTime, about: About, what: T) -> Arc<Event<T>> {
         let About { call, room } = about;
-        let call = call.map(|call| {
-            let sequence = self.calls.get_or_default(call);
-            *sequence += 1;
-            InCall { call, sequence: *sequence }
-        });
         let event = Arc::new(Event { id: self.next(), at, call, room, what });
 
         if self.events.len() == self.events_max {
@@ -54,11 +44,6 @@ impl<T> Log<T> {
         }
         self.events.push_back(Arc::clone(&event));
         event
-    }
-
-    /// A call is over: its events are not counted any more.
-    pub fn forget(&mut self, call: CallId) {
-        self.calls.remove(call);
     }
 
     /// What comes after a cursor, of what a filter lets through: at most `events_max` events.
@@ -125,8 +110,8 @@ pub struct Event<T> {
 /// Whom a new event is about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct About {
-    /// The call, if one; the log numbers its events.
-    pub call: Option<CallId>,
+    /// The call, if one; whoever tells has numbered its events.
+    pub call: Option<InCall>,
     /// The conference, if one; it has numbered its notices itself.
     pub room: Option<InRoom>,
 }
@@ -245,8 +230,9 @@ mod tests {
 
     fn about(call: u128, name: &str) -> About {
         let name = (!name.is_empty()).then(|| name.parse().unwrap());
+        let of = InCall { call: CallId::of(call), sequence: 1 };
         About {
-            call: (0 < call).then_some(CallId::of(call)),
+            call: (0 < call).then_some(of),
             room: name.map(|name| InRoom { name, room: RoomId::of(1), sequence: 1 }),
         }
     }
@@ -270,19 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn each_event_has_its_place_in_the_log_and_among_its_calls() {
+    fn each_event_has_its_place_in_the_log() {
         let mut log = Log::new(EPOCH);
-        let mut append = |call| {
-            let event = log.append(AT, about(call, ""), ());
-            (event.id.to_string(), event.call.map(|it| it.sequence))
-        };
-
-        assert_eq!(append(1), ("7-1".to_owned(), Some(1)));
-        assert_eq!(append(2), ("7-2".to_owned(), Some(1)));
-        assert_eq!(append(1), ("7-3".to_owned(), Some(2)));
-        assert_eq!(append(0), ("7-4".to_owned(), None));
-        log.forget(CallId::of(1));
-        assert_eq!(log.calls.len(), 1);
+        let mut append = |call| log.append(AT, about(call, ""), ()).id.to_string();
+        assert_eq!(append(1), "7-1");
+        assert_eq!(append(2), "7-2");
+        assert_eq!(append(0), "7-3");
     }
 
     #[test]

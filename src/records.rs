@@ -75,7 +75,7 @@ impl Filter {
         self.from.as_ref().is_none_or(|it| **it == *party.from)
             && self.to.as_ref().is_none_or(|it| **it == *party.to)
             && self.direction.is_none_or(|it| it == party.direction)
-            && self.parent.is_none_or(|it| party.session.parent == Some(it))
+            && self.parent.is_none_or(|it| party.session.parent() == Some(it))
             && self.cause_code.is_none_or(|it| it == ending.cause.code())
             && self.source.as_ref().is_none_or(|it| **it == *ending.source.text())
             && self.ended_from.is_none_or(|it| it <= *ended_at)

@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task,
     time::{self, sleep_until},
 };
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{
     Turn,
     house::{AskError, House, Trace},
+    queue,
     trace::Blame,
 };
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Room {
     id: RoomId,
-    queue: mpsc::UnboundedSender<Message>,
+    queue: queue::Sender<Message>,
     /// How many asks are in the queue. All else is bounded by the number of calls.
     asks: AtomicUsize,
     asks_max: usize,
@@ -73,7 +74,7 @@ pub(super) enum Message {
     },
 }
 
-/// A queue holds 32 of them even when it is empty.
+/// Some wait in a queue at times, and there are many queues.
 const _: () = assert!(size_of::<Message>() <= 32);
 
 /// The shell around a conference.
@@ -83,7 +84,7 @@ pub struct Actor {
     id: RoomId,
     key: RoomKey,
     room: Arc<Room>,
-    queue: mpsc::UnboundedReceiver<Message>,
+    queue: queue::Receiver<Message>,
     /// What has come while the actor was waiting.
     next: Option<Message>,
     /// What has been decided, and is still to be done.
@@ -104,7 +105,7 @@ pub(super) fn open(
     settings: Settings,
     house: Arc<House>,
 ) -> (Arc<Room>, Actor) {
-    let (sender, queue) = mpsc::unbounded_channel();
+    let (sender, queue) = queue::queue();
     let asks_max = settings.asks_max;
     let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
@@ -156,7 +157,7 @@ impl Room {
         entry: Arc<Entry>,
     ) -> Result<(), Box<Call>> {
         match self.queue.send(Message::Enter { member, call, entry }) {
-            Err(mpsc::error::SendError(Message::Enter { call, .. })) => Err(call),
+            Err(Message::Enter { call, .. }) => Err(call),
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -52,7 +52,7 @@ impl House {
         entry: Arc<Entry>,
     ) -> Result<(), (Box<Call>, Exit)> {
         let key = RoomKey { account: call.account.clone(), name };
-        let who = call.party.trusted.as_ref();
+        let who = call.party.trusted.as_deref();
         if who.is_some_and(|who| self.links.doors.is_banned(now, &key, who)) {
             return Err((call, Cause::Banned.into()));
         }

@@ -88,7 +88,7 @@ impl House {
         }
         let Some(group) = group else { return Ok(None) };
         let rolls = self.rolls.read();
-        let who = call.party.trusted.as_ref();
+        let who = call.party.trusted.as_deref();
         let pass = who.zip(rolls.get(&call.account)).and_then(|(who, it)| it.admit(group, who));
         pass.map(|it| Some(Box::new(it))).ok_or(Cause::NotMember)
     }

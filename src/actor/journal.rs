@@ -21,7 +21,7 @@ use crate::{
     callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
     delivery::{Lane, Owner},
-    events::{About, Cursor, Event, Filter, InRoom, Log, Page},
+    events::{About, Cursor, Event, Filter, InCall, InRoom, Log, Page},
     fetch::Target,
     ids::{AccountId, CallId, Dialect, RoomKey},
     media::Ending,
@@ -60,6 +60,21 @@ pub struct Live {
     pub status: CallStatus,
     since: Instant,
     answered: Option<Instant>,
+    /// So many events were about it.
+    events: u32,
+}
+
+// A million calls are up on one machine.
+const _: () = assert!(size_of::<Live>() <= 48);
+
+/// What comes of news of a call.
+struct Kept {
+    status: CallStatus,
+    at: SystemTime,
+    /// Its place among the call's events.
+    of: InCall,
+    /// Of a call that is over.
+    record: Option<Arc<Record>>,
 }
 
 impl Journal {
@@ -154,7 +169,8 @@ impl Journal {
     fn call(&self, account: &AccountId, call: CallId, party: &Arc<Party>, news: call::News) {
         let book = self.book(account);
         let now = Instant::now();
-        let Some((status, at, record)) = book.keep(now, account, call, party, news) else { return };
+        let Some(kept) = book.keep(now, account, call, party, news) else { return };
+        let Kept { status, at, of, record } = kept;
         if news == call::News::Answered {
             self.records.answered(account, call, party, at);
         }
@@ -163,22 +179,19 @@ impl Journal {
         }
 
         let happening = Happening::Call { party: party.clone(), status, news, record };
-        let about = About { call: Some(call), room: None };
+        let about = About { call: Some(of), room: None };
         let event = book.append(at, about, happening);
         let session = &party.session;
         let hook = match news {
-            call::News::Ended(_) => session.hangup.as_ref(),
-            call::News::Rang => session.ring.as_ref(),
+            call::News::Ended(_) => session.details().and_then(|it| it.hangup.as_ref()),
+            call::News::Rang => session.details().and_then(|it| it.ring.as_ref()),
             call::News::Answered | call::News::Begun => None,
         };
-        if let (Some(Hook { url, method }), Some(of)) = (hook, event.call) {
+        if let Some(Hook { url, method }) = hook {
             let lane = Lane { owner: Owner::Call(call), url: url.clone(), by_call: None };
             let trace = session.trace(call);
             let told = Told { account: account.clone(), dialect: party.dialect, trace, event };
             self.queue(lane, of.sequence, *method, told);
-        }
-        if let call::News::Ended(_) = news {
-            book.log.lock().forget(call);
         }
     }
 
@@ -187,7 +200,7 @@ impl Journal {
         let Notice { room, sequence, news } = notice;
         let in_room = InRoom { name: key.name.clone(), room: *room, sequence: *sequence };
         let who = news.who();
-        let about = About { call: who.map(|it| it.call), room: Some(in_room) };
+        let about = About { call: who.map(|it| book.number(it.call)), room: Some(in_room) };
         let at = super::reception::wall();
         let event = book.append(at, about, Happening::Conference { news: news.clone() });
 
@@ -229,8 +242,14 @@ impl Book {
         event
     }
 
-    /// Keeps the list of live calls; tells how far the call has come, when, and its record if it
-    /// is over. None for one that nobody has heard of.
+    /// Numbers one more event of a call. It is in one place at a time, and told of from there, so
+    /// its events are appended as they are numbered.
+    fn number(&self, call: CallId) -> InCall {
+        let mut calls = self.live.lock();
+        InCall { call, sequence: calls.get_mut(call).map_or(1, Live::number) }
+    }
+
+    /// Keeps the list of live calls. None for one that nobody has heard of.
     fn keep(
         &self,
         now: Instant,
@@ -238,20 +257,23 @@ impl Book {
         call: CallId,
         party: &Arc<Party>,
         news: call::News,
-    ) -> Option<(CallStatus, SystemTime, Option<Arc<Record>>)> {
+    ) -> Option<Kept> {
         let mut calls = self.live.lock();
         if news == call::News::Begun {
             let status = match party.direction {
                 call::Direction::Inbound => CallStatus::Ringing,
                 call::Direction::Outbound => CallStatus::Queued,
             };
-            let live = Live { party: party.clone(), status, since: now, answered: None };
+            let answered = None;
+            let live = Live { party: party.clone(), status, since: now, answered, events: 1 };
             calls.insert(call, live);
-            return Some((status, party.session.began_at, None));
+            let (at, of) = (party.session.began_at, InCall { call, sequence: 1 });
+            return Some(Kept { status, at, of, record: None });
         }
 
         let live = calls.get_mut(call)?;
         let at = live.wall(now);
+        let of = InCall { call, sequence: live.number() };
         match news {
             call::News::Answered => {
                 live.answered = Some(now);
@@ -261,15 +283,20 @@ impl Book {
             call::News::Ended(ending) => {
                 let live = calls.remove(call)?;
                 let record = Arc::new(live.record(now, account.clone(), call, ending));
-                return Some((record.status(), at, Some(record)));
+                return Some(Kept { status: record.status(), at, of, record: Some(record) });
             }
             call::News::Rang => live.status = CallStatus::Ringing,
         }
-        Some((live.status, at, None))
+        Some(Kept { status: live.status, at, of, record: None })
     }
 }
 
 impl Live {
+    fn number(&mut self) -> u64 {
+        self.events += 1;
+        self.events.into()
+    }
+
     /// What the clock on the wall says, as far as this call goes: it never jumps.
     fn wall(&self, now: Instant) -> SystemTime {
         self.party.session.began_at + now.duration_since(self.since)

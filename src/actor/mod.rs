@@ -11,6 +11,7 @@ pub mod group;
 mod guard;
 pub mod house;
 pub mod journal;
+mod queue;
 pub mod reception;
 mod stage;
 pub mod tally;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::house::House;
 use crate::{
     accounts::Accounts,
-    call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
+    call::{Answer, Call, Details, Direction, Hook, Outgoing, Party, Session},
     flow::Fetched,
     ids::{AccountId, CallId, Dialect},
     library::{Library, LocalFlow},
@@ -150,10 +150,11 @@ impl Exchange for Reception {
         let Route { account, dialect, hangup, first } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
         let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
-        let session = Session { hangup, headers, ..Session::at(wall()) };
+        let session = Session::new(wall(), Details { hangup, headers, ..Details::default() });
         let trace = session.trace(call);
         tracing::info!(%call, %trace, %account, from = &*from, to = &*to, "a call comes in");
         let direction = Direction::Inbound;
+        let trusted = trusted.map(Box::new);
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };
         let now = Instant::now().into_std();
         let limit = self.settings.call_time_limit;

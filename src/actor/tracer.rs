@@ -10,7 +10,7 @@ use crate::{
     call::News,
     conference,
     ids::{AccountId, CallId},
-    trace::{self, Leaving, Traces, What},
+    trace::{self, Leaving, Remarked, Requested, Traces, What},
 };
 
 /// The traces of every call.
@@ -69,12 +69,11 @@ fn write(traces: &mut Traces, now: Instant, call: CallId, line: Line) {
 
 fn line(told: &Trace) -> Option<(CallId, Line)> {
     let (call, what) = match told {
-        Trace::Began { call, element, .. } => (*call, What::Began(*element)),
+        Trace::Began { call, element, .. } => (*call, (*element).into()),
         Trace::Call { account, call, news, .. } => match news {
             News::Begun => return Some((*call, Line::Begun(account.clone()))),
-            News::Answered => (*call, What::Answered),
             News::Ended(ending) => (*call, What::Ended(*ending)),
-            News::Rang => return None,
+            News::Answered | News::Rang => return None,
         },
         Trace::Fetching { call, url, purpose } => {
             (*call, What::Fetching { url: url.clone(), purpose: *purpose })
@@ -98,10 +97,12 @@ fn line(told: &Trace) -> Option<(CallId, Line)> {
         Trace::PassedOn { .. } => return None,
         Trace::Refused { call, cause } => (*call, What::Refused(*cause)),
         Trace::Remarked { call, api_id, remark } => {
-            (*call, What::Remarked { api_id: *api_id, remark: remark.clone() })
+            let remarked = Remarked { api_id: *api_id, remark: remark.clone() };
+            (*call, What::Remarked(Box::new(remarked)))
         }
         Trace::Requested { call, api_id, command } => {
-            (*call, What::Requested { api_id: *api_id, command })
+            let requested = Requested { api_id: *api_id, command };
+            (*call, What::Requested(Box::new(requested)))
         }
     };
     Some((call, Line::What(what)))

@@ -14,7 +14,9 @@ use std::{
 };
 
 use self::facts::Facts;
-pub use self::party::{Answer, CallStatus, Direction, Headers, Hook, Party, Session};
+pub use self::party::{
+    Answer, CallStatus, Details, Direction, Headers, Hook, Outgoing, Party, Session,
+};
 use crate::{
     flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
     group::Pass,
@@ -35,7 +37,8 @@ pub struct Call {
     pub ends_at: Instant,
     /// What has let it into the room that it is in or queues for, if a group guards that.
     pub pass: Option<Box<Pass>>,
-    time_limit: Duration,
+    /// In milliseconds; more than 49 days are so many.
+    time_limit_ms: u32,
     run: Run,
     /// The number of the last order or fetch.
     number_last: u32,
@@ -55,18 +58,8 @@ pub struct Call {
     is_over: bool,
 }
 
-/// What a call that we make is made with.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Outgoing {
-    /// Whose document it runs once it is answered.
-    pub answer: Answer,
-    /// `ring_timeout`: so long it may take to be answered.
-    pub ring_timeout: Duration,
-    /// `hangup_on_ring`: hangs up so long after the first ring.
-    pub ring_max: Option<Duration>,
-    /// `send_digits`: pressed on the answer.
-    pub digits: Option<Arc<str>>,
-}
+// A million of them are parked on one machine.
+const _: () = assert!(size_of::<Call>() <= 160);
 
 /// Where a call was a member.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -165,7 +158,7 @@ impl Call {
             party,
             ends_at: now + time_limit,
             pass: None,
-            time_limit,
+            time_limit_ms: u32::try_from(time_limit.as_millis()).unwrap_or(u32::MAX),
             run,
             number_last: 0,
             awaits: Awaits::Nothing,
@@ -209,7 +202,7 @@ impl Call {
             from: self.party.from.clone(),
             to: self.party.to.clone(),
             caller_name: self.party.caller_name.clone(),
-            headers: self.party.session.headers.clone(),
+            headers: self.party.session.headers().into(),
         };
         effects.push(Effect::Order(dial));
         Act::Stay
@@ -355,6 +348,10 @@ impl Call {
         }
     }
 
+    fn time_limit(&self) -> Duration {
+        Duration::from_millis(self.time_limit_ms.into())
+    }
+
     fn rang(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
         let Some(out) = &self.out else { return Act::Stay };
         if let Some(max) = out.ring_max {
@@ -367,7 +364,7 @@ impl Call {
     fn picked_up(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
         let Some(out) = self.out.take() else { return Act::Stay };
         self.is_answered = true;
-        self.ends_at = now + self.time_limit;
+        self.ends_at = now + self.time_limit();
         self.run.is_picked_up();
         effects.push(Effect::Tell(News::Answered));
         let Outgoing { answer, digits, .. } = *out;
@@ -411,7 +408,7 @@ impl Call {
                 self.is_answered = true;
                 // The limit counts from the answer; a hang-up that is scheduled stays where it is.
                 if !self.is_scheduled {
-                    self.ends_at = now + self.time_limit;
+                    self.ends_at = now + self.time_limit();
                 }
                 Order::Answer { call }
             }

@@ -1,6 +1,9 @@
 //! Who speaks with whom, on what terms, and how far they have come.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     flow::Method,
@@ -23,7 +26,7 @@ pub struct Party {
     /// Whose defaults and manners hold for the call.
     pub dialect: Dialect,
     /// Who the far end is beyond doubt, if anybody vouches for it.
-    pub trusted: Option<Trusted>,
+    pub trusted: Option<Box<Trusted>>,
     /// What is told of it, and to whom.
     pub session: Session,
 }
@@ -33,6 +36,16 @@ pub struct Party {
 pub struct Session {
     /// `SessionStart`: when the call came in, or was asked for.
     pub began_at: SystemTime,
+    /// None of most calls that come in: there is nothing to say.
+    details: Option<Box<Details>>,
+}
+
+// A million parties are on one machine.
+const _: () = assert!(size_of::<Party>() <= 88);
+
+/// What calls have that were asked for, or for which somebody wants to be told.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Details {
     /// `sip_headers`: names without their prefix, and values.
     pub headers: Headers,
     /// `ring_url`: told when the far end rings.
@@ -48,13 +61,33 @@ pub struct Session {
 impl Session {
     /// One of which nobody is told.
     pub fn at(began_at: SystemTime) -> Self {
-        let (ring, hangup) = (None, None);
-        Self { began_at, headers: [].into(), ring, hangup, parent: None, trace: None }
+        Self { began_at, details: None }
+    }
+
+    /// One with all that is to be said of it.
+    pub fn new(began_at: SystemTime, details: Details) -> Self {
+        let is_plain = details == Details::default();
+        Self { began_at, details: (!is_plain).then(|| Box::new(details)) }
+    }
+
+    /// What there is beside the time.
+    pub fn details(&self) -> Option<&Details> {
+        self.details.as_deref()
+    }
+
+    /// `parent_call_uuid`.
+    pub fn parent(&self) -> Option<CallId> {
+        self.details()?.parent
+    }
+
+    /// `sip_headers`: names without their prefix, and values.
+    pub fn headers(&self) -> &[(Arc<str>, Arc<str>)] {
+        self.details().map_or(&[], |it| &it.headers)
     }
 
     /// What the call belongs to: its request's, or a trace of its own.
     pub fn trace(&self, call: CallId) -> Traceparent {
-        self.trace.unwrap_or_else(|| Traceparent::of(call.0))
+        self.details().and_then(|it| it.trace).unwrap_or_else(|| Traceparent::of(call.0))
     }
 }
 
@@ -77,6 +110,19 @@ pub struct Answer {
     pub hook: Hook,
     /// `fallback_url`: asked once the first has brought no document.
     pub fallback: Option<Hook>,
+}
+
+/// What a call that we make is made with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outgoing {
+    /// Whose document it runs once it is answered.
+    pub answer: Answer,
+    /// `ring_timeout`: so long it may take to be answered.
+    pub ring_timeout: Duration,
+    /// `hangup_on_ring`: hangs up so long after the first ring.
+    pub ring_max: Option<Duration>,
+    /// `send_digits`: pressed on the answer.
+    pub digits: Option<Arc<str>>,
 }
 
 /// Who called whom.

@@ -92,7 +92,7 @@ impl Conference {
     ) -> Vec<MemberId> {
         let mut unknown = Vec::new();
         for &member in members {
-            match self.members[&member].call.party.trusted.clone() {
+            match self.members[&member].call.party.trusted.as_deref().cloned() {
                 Some(who) => {
                     let reason = reason.clone();
                     effects.push_back(Effect::Ban { member, who, reason, length });

@@ -19,7 +19,6 @@ use crate::{
 impl Conference {
     pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
         let Some(member) = self.members.remove(&id) else { return };
-        self.deadlines.remove(&(member.call.ends_at, Due::Call(id)));
         if let Some(typed) = self.typed.remove(&id) {
             self.deadlines.remove(&(typed.ends_at, Due::Digits(id)));
         }

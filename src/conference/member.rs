@@ -23,8 +23,11 @@ pub(super) struct Member {
     /// Subscribers know of it, so they must learn of its exit.
     pub(super) announced: bool,
     /// The wait sound, once it is known.
-    pub(super) wait_sound: Option<Program>,
+    pub(super) wait_sound: Option<Box<Program>>,
 }
+
+// A million of them are parked on one machine.
+const _: () = assert!(size_of::<Member>() <= 48);
 
 /// What a member hears while nothing is played to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -88,7 +88,7 @@ impl Conference {
     pub(super) fn place_waiting(&mut self, id: MemberId, effects: &mut VecDeque<Effect>) {
         let member = self.members.get_mut(&id).expect("a member of this moment");
         let (stater, cue) = (Stater::from(&*member.call), member.entry.wait_sound.clone());
-        let known = member.wait_sound.clone().map(Ok);
+        let known = member.wait_sound.as_deref().cloned().map(Ok);
         let sound = known.or_else(|| Some(program(&cue?)));
         let program = sound.as_ref().and_then(|it| it.as_ref().ok().cloned());
         self.place(vec![stater.call], Hears::Wait(program), effects);
@@ -116,7 +116,7 @@ impl Conference {
             Place::Room => self.play_to_room(program, effects),
             Place::Waiting(id) => {
                 let Some(member) = self.members.get_mut(&id) else { return };
-                member.wait_sound = Some(program.clone());
+                member.wait_sound = Some(Box::new(program.clone()));
                 if member.is_waiting() {
                     let call = member.call.id;
                     self.place(vec![call], Hears::Wait(Some(program)), effects);

@@ -31,7 +31,10 @@ pub struct Conference {
     /// As the first member that states it has it.
     members_max: Option<usize>,
     pub(super) members: BTreeMap<MemberId, Member>,
-    /// A row for each thing that is due some day, but for the room's own time limit.
+    /// No member's call ends before this. It is found anew when it has come: until then, who
+    /// leaves need not be looked for.
+    calls_end_at: Option<Instant>,
+    /// A row for each thing else that is due some day, but for the room's own time limit.
     pub(super) deadlines: BTreeSet<(Instant, Due)>,
     sequence: u64,
     /// The revision of the group at the last expulsion that was heard of.
@@ -88,8 +91,6 @@ enum Limit {
 /// What is due at a time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Due {
-    /// The call's own limit.
-    Call(MemberId),
     /// What a member has typed is forgotten.
     Digits(MemberId),
     /// A sound document is too late.
@@ -108,6 +109,7 @@ impl Conference {
             members_max: None,
             settings,
             members: BTreeMap::new(),
+            calls_end_at: None,
             deadlines: BTreeSet::new(),
             sequence: 0,
             expelled_at: 0,
@@ -159,7 +161,7 @@ impl Conference {
     /// When [`Command::Tick`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         let due = self.deadlines.first().map(|(at, _)| *at);
-        due.into_iter().chain(self.ends_at()).min()
+        due.into_iter().chain(self.calls_end_at).chain(self.ends_at()).min()
     }
 
     fn ends_at(&self) -> Option<Instant> {
@@ -184,7 +186,8 @@ impl Conference {
         let starts = member.starts();
         let (entry, call, call_ends_at) =
             (member.entry.clone(), member.call.id, member.call.ends_at);
-        self.deadlines.insert((call_ends_at, Due::Call(id)));
+        let first = self.calls_end_at.map_or(call_ends_at, |at| at.min(call_ends_at));
+        self.calls_end_at = Some(first);
         let is_first = self.members.len() == 1;
         self.limit(&entry, is_first);
         if self.members_max.is_none() {
@@ -295,18 +298,32 @@ impl Conference {
         while let Some(&(_, due)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_first();
             match due {
-                Due::Call(member) => self.take_out(member, &Cause::CallTimeUp.into()),
                 Due::Digits(member) => drop(self.typed.remove(&member)),
                 Due::Fetch(number) => self.sounds.forget(number),
             }
+        }
+        if self.calls_end_at.is_some_and(|at| at <= now) {
+            self.end_calls(now);
         }
         if self.ends_at().is_some_and(|at| at <= now) {
             self.take_out_all(&Cause::TimeUp.into());
         }
     }
 
+    /// In the order in which their time is up. Each member is looked at, which is once for each
+    /// time that is up, and at most once more for a member that has left before its own.
+    fn end_calls(&mut self, now: Instant) {
+        let ends = |(&id, member): (&MemberId, &Member)| (member.call.ends_at, id);
+        let mut due: Vec<_> = self.members.iter().map(ends).filter(|(at, _)| *at <= now).collect();
+        due.sort_unstable();
+        for (_, id) in due {
+            self.take_out(id, &Cause::CallTimeUp.into());
+        }
+        self.calls_end_at = self.members.values().map(|member| member.call.ends_at).min();
+    }
+
     pub(super) fn forget_deadlines(&mut self) {
-        self.limit = Limit::None;
+        (self.limit, self.calls_end_at) = (Limit::None, None);
         self.deadlines.clear();
     }
 
@@ -343,8 +360,8 @@ impl Conference {
         assert!(self.members.len() <= self.settings.members_max);
         assert_eq!(self.members.is_empty(), self.phase == Phase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
-        let of_calls = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Call(_)));
-        assert_eq!(of_calls.count(), self.members.len(), "one row for each call's end");
+        let is_in_time = |it: &Member| self.calls_end_at.is_some_and(|at| at <= it.call.ends_at);
+        assert!(self.members.values().all(is_in_time), "no call's end is missed");
         let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Digits(_)));
         assert_eq!(of_digits.count(), self.typed.len(), "one row for each that types");
         assert!(self.typed.keys().all(|id| self.members.contains_key(id)));

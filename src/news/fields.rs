@@ -82,7 +82,7 @@ fn standard(subject: Subject<'_>, event: &'static str) -> Vec<Field> {
         Dialect::Plivo => "X-PH-",
         Dialect::Vobiz => "X-VH-",
     };
-    let headers = party.session.headers.iter();
+    let headers = party.session.headers().iter();
     fields
         .extend(headers.map(|(name, value)| (format!("{prefix}{name}").into(), value.to_string())));
     fields

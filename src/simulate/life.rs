@@ -275,7 +275,7 @@ impl Life<'_> {
             caller_name: arrival.caller_name,
             direction: Direction::Inbound,
             dialect,
-            trusted: arrival.trusted,
+            trusted: arrival.trusted.map(Box::new),
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let flow = caller.flow.as_deref().unwrap_or(self.flow);

@@ -3,7 +3,7 @@
 //! All is read from memory. Rows are written behind it: nobody waits for them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{
         Arc,
@@ -52,7 +52,7 @@ const WAITING_MAX: usize = 100_000;
 struct Sheets {
     accounts: HashMap<AccountId, Pages>,
     /// The rows of calls that are up.
-    up: HashMap<CallId, u64>,
+    up: BTreeMap<CallId, u64>,
     /// Rows are numbered as they come.
     last: u64,
     swept_at: Option<SystemTime>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{Row, RowsError, Table};
 use crate::{
-    call::{Direction, Party, Session},
+    call::{Details, Direction, Party, Session},
     ids::{AccountId, CallId, Dialect},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
     records::Record,
@@ -59,7 +59,7 @@ impl CallRow {
             dialect: party.dialect,
             began_at: micros(party.session.began_at),
             answered_at: answered_at.map(micros),
-            parent: party.session.parent,
+            parent: party.session.parent(),
         }
     }
 
@@ -77,7 +77,10 @@ impl CallRow {
             direction: direction.ok_or_else(|| format!("direction {:?}", self.direction))?,
             dialect: self.dialect,
             trusted: None,
-            session: Session { parent: self.parent, ..Session::at(time(self.began_at)) },
+            session: Session::new(
+                time(self.began_at),
+                Details { parent: self.parent, ..Details::default() },
+            ),
         })
     }
 }

@@ -104,7 +104,9 @@ impl Row {
 impl Write {
     /// A row with this number, and what it says.
     pub fn put(table: Table, account: &AccountId, a: u64, body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body).expect("names and numbers are JSON");
+        let mut body = serde_json::to_string(body).expect("names and numbers are JSON");
+        // Many may wait for the disk.
+        body.shrink_to_fit();
         Self { table, account: account.clone(), a, b: 0, body: Some(body) }
     }
 

@@ -1,9 +1,8 @@
 //! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
 //!
 //! Lines are noted as they happen, a few for each element, and made into [`Step`]s when somebody
-//! asks. A call that waits in a conference has three or four of them: 500 bytes with all that is
-//! around them, as measured with 200,000 calls, and a microsecond or two of work. So traces are
-//! always kept.
+//! asks. A call that waits in a conference has two or three of them: 200 bytes with all that is
+//! around them, and a microsecond or two of work. So traces are always kept.
 
 mod step;
 
@@ -52,10 +51,15 @@ pub enum By {
 /// What is noted of a call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum What {
-    /// It was picked up.
-    Answered,
     /// An element begins.
-    Began(Element),
+    Began {
+        /// As [`Element`] has it.
+        document: u32,
+        /// As there.
+        name: &'static str,
+        /// As there.
+        at: Place,
+    },
     /// It is over.
     Ended(Ending),
     /// It is a member from now on.
@@ -77,19 +81,34 @@ pub enum What {
     /// It was not let into a conference.
     Refused(Cause),
     /// A request about it was good, and asked for something in vain.
-    Remarked {
-        /// The request.
-        api_id: Uuid,
-        /// For what, and why it was in vain.
-        remark: Arc<str>,
-    },
+    Remarked(Box<Remarked>),
     /// A request is about to do something to it.
-    Requested {
-        /// The request.
-        api_id: Uuid,
-        /// What it asks for.
-        command: &'static str,
-    },
+    Requested(Box<Requested>),
+}
+
+/// What a request has asked for in vain.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Remarked {
+    /// The request.
+    pub api_id: Uuid,
+    /// For what, and why it was in vain.
+    pub remark: Arc<str>,
+}
+
+/// What a request is about to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Requested {
+    /// The request.
+    pub api_id: Uuid,
+    /// What it asks for.
+    pub command: &'static str,
+}
+
+impl From<Element> for What {
+    fn from(element: Element) -> Self {
+        let Element { document, name, at } = element;
+        Self::Began { document, name, at }
+    }
 }
 
 /// How a call has left its conference.
@@ -112,7 +131,7 @@ struct Line {
 }
 
 // Every call has some of them.
-const _: () = assert!(size_of::<Line>() <= 48);
+const _: () = assert!(size_of::<Line>() <= 40);
 
 /// The traces of many calls.
 #[derive(Debug, Default)]
@@ -130,8 +149,18 @@ struct Lines {
     began: Instant,
     /// The first ones.
     head: Vec<Line>,
+    /// Once those are as many as can be.
+    tail: Option<Box<Tail>>,
+}
+
+// A million calls wait on one machine.
+const _: () = assert!(size_of::<Lines>() <= 64);
+
+/// The end of a long trace.
+#[derive(Debug, Default)]
+struct Tail {
     /// The last ones.
-    tail: VecDeque<Line>,
+    lines: VecDeque<Line>,
     dropped: u32,
 }
 
@@ -163,8 +192,7 @@ impl Traces {
 
     /// A call begins.
     pub fn begin(&mut self, now: Instant, call: CallId, account: AccountId) {
-        let (head, tail) = (Vec::new(), VecDeque::new());
-        self.calls.insert(call, Lines { account, began: now, head, tail, dropped: 0 });
+        self.calls.insert(call, Lines { account, began: now, head: Vec::new(), tail: None });
     }
 
     /// Notes something of a call that has begun.
@@ -188,20 +216,29 @@ impl Traces {
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(call).filter(|it| it.account == *account)?;
         let remarks = lines.remarks();
-        Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped })
+        Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped() })
     }
 }
 
 impl Lines {
     fn add(&mut self, line: Line) {
         if self.head.len() < HEAD_MAX {
+            if self.head.len() == self.head.capacity() {
+                // One that waits in a conference has two: its element, and its entry.
+                self.head.reserve_exact((self.head.len() / 2).max(2));
+            }
             return self.head.push(line);
         }
-        if self.tail.len() == TAIL_MAX {
-            self.tail.pop_front();
-            self.dropped += 1;
+        let tail = self.tail.get_or_insert_default();
+        if tail.lines.len() == TAIL_MAX {
+            tail.lines.pop_front();
+            tail.dropped += 1;
         }
-        self.tail.push_back(line);
+        tail.lines.push_back(line);
+    }
+
+    fn dropped(&self) -> u32 {
+        self.tail.as_ref().map_or(0, |tail| tail.dropped)
     }
 
     /// When that was. The call may have begun within a millisecond.
@@ -210,7 +247,7 @@ impl Lines {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.head.iter().chain(&self.tail)
+        self.head.iter().chain(self.tail.iter().flat_map(|tail| &tail.lines))
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{By, Element, Leaving, Line, Lines, Traces, What};
+use super::{By, Leaving, Line, Lines, Requested, Traces, What};
 use crate::{
-    flow::{Cause, Purpose},
+    flow::{Cause, Place, Purpose},
     ids::{AccountId, CallId, ConferenceName, MemberId},
     media::{Ending, HangupSource},
 };
@@ -110,17 +110,16 @@ impl Traces {
 impl Lines {
     pub(super) fn remarks(&self) -> Vec<Remark> {
         let remarks = self.iter().filter_map(|line| match &line.what {
-            What::Remarked { api_id, remark } => {
-                Some(Remark { at_ms: line.at_ms, api_id: *api_id, remark: remark.clone() })
+            What::Remarked(it) => {
+                Some(Remark { at_ms: line.at_ms, api_id: it.api_id, remark: it.remark.clone() })
             }
-            What::Answered
-            | What::Began(_)
+            What::Began { .. }
             | What::Ended(_)
             | What::Entered { .. }
             | What::Fetching { .. }
             | What::Left(_)
             | What::Refused(_)
-            | What::Requested { .. } => None,
+            | What::Requested(_) => None,
         });
         remarks.collect()
     }
@@ -143,8 +142,8 @@ impl Reader<'_> {
     fn read(&mut self, line: &Line) {
         let at_ms = line.at_ms;
         match &line.what {
-            What::Answered | What::Remarked { .. } => (),
-            What::Began(element) => self.began(at_ms, *element),
+            What::Remarked(_) => (),
+            What::Began { document, name, at } => self.began(at_ms, *document, name, *at),
             What::Ended(ending) => self.ended(at_ms, *ending),
             What::Entered { conference, member } => {
                 if let Some(step) = self.open() {
@@ -155,15 +154,15 @@ impl Reader<'_> {
             What::Fetching { url, purpose } => self.fetching(at_ms, url, *purpose),
             What::Left(leaving) => self.left(at_ms, leaving),
             What::Refused(cause) => self.close(at_ms, cause.text(), None),
-            What::Requested { api_id, command } => {
-                self.request = Some(By::Request { api_id: *api_id, command });
+            What::Requested(request) => {
+                let Requested { api_id, command } = **request;
+                self.request = Some(By::Request { api_id, command });
             }
         }
     }
 
-    fn began(&mut self, at_ms: u32, element: Element) {
+    fn began(&mut self, at_ms: u32, document: u32, name: &'static str, at: Place) {
         self.close(at_ms, "done", None);
-        let Element { document, name, at } = element;
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
             None => self.next_url.take(),

@@ -10,7 +10,7 @@ fn place(line: u32, column: u32) -> Place {
 }
 
 fn began(document: u32, name: &'static str, line: u32) -> What {
-    What::Began(Element { document, name, at: place(line, 3) })
+    Element { document, name, at: place(line, 3) }.into()
 }
 
 fn left(cause: Cause, by: Option<By>) -> What {
@@ -23,6 +23,10 @@ fn entered(member: u64) -> What {
 
 fn request(n: u128, command: &'static str) -> By {
     By::Request { api_id: Uuid::from_u128(n), command }
+}
+
+fn requested(n: u128, command: &'static str) -> What {
+    What::Requested(Box::new(Requested { api_id: Uuid::from_u128(n), command }))
 }
 
 /// Traces, and the moment at which all calls begin.
@@ -53,7 +57,7 @@ fn a_step_says_why_it_ended_and_who_did_it() {
     let (mut traces, start) = traces();
     let (host, guest) = (CallId::of(1), CallId::of(2));
     let mut note = |ms, call, what| traces.note(start + Duration::from_millis(ms), call, what);
-    note(0, guest, What::Answered);
+    note(0, guest, What::Refused(Cause::Full));
     let account: AccountId = OURS.parse().unwrap();
     traces.begin(start, host, account.clone());
     traces.begin(start, guest, account);
@@ -68,7 +72,7 @@ fn a_step_says_why_it_ended_and_who_did_it() {
     note(90, guest, began(1, "Redirect", 4));
     note(90, guest, What::Fetching { url: "flow:b".into(), purpose: Purpose::Redirect });
     note(95, guest, began(2, "Wait", 1));
-    note(99, guest, What::Requested { api_id: Uuid::from_u128(8), command: "Transfer" });
+    note(99, guest, requested(8, "Transfer"));
     note(99, guest, What::Fetching { url: "flow:c".into(), purpose: Purpose::Transfer });
     note(99, guest, began(3, "Wait", 1));
 

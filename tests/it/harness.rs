@@ -105,7 +105,7 @@ impl Bench {
             caller_name: "Anna".into(),
             direction: Direction::Inbound,
             dialect: Dialect::Plivo,
-            trusted,
+            trusted: trusted.map(Box::new),
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let now = Instant::now().into_std();

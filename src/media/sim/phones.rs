@@ -41,7 +41,7 @@ const TICK_PHONES_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Phones {
     settings: Settings,
-    phones: ByCall<Box<Phone>>,
+    phones: ByCall<Phone>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first of the reports was made.
@@ -87,7 +87,7 @@ impl Phones {
         }
         let account = self.accounts.get(account).unwrap_or(account);
         let phone = Phone::new(now, account.clone(), Arc::clone(&from), Arc::clone(&to), script);
-        let before = self.phones.insert(call, Box::new(phone));
+        let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
 
         let caller_name = caller_name.unwrap_or_default();
@@ -120,10 +120,10 @@ impl Phones {
             self.accounts.insert(account.clone());
         }
         let account = self.accounts.get(account).unwrap_or(account).clone();
-        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new());
-        let before = self.phones.insert(call, Box::new(phone.called(called)));
+        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new()).called(called);
+        let due = phone.deadline();
+        let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
-        let due = self.phones.get(call).and_then(|phone| phone.deadline());
         self.deadlines.extend(due.map(|at| (at, call)));
         true
     }
@@ -265,7 +265,7 @@ impl Phones {
 
     fn find(&self, account: &AccountId, call: CallId) -> Result<&Phone, PhoneError> {
         let phone = self.phones.get(call).filter(|phone| phone.account == *account);
-        phone.map(|phone| &**phone).ok_or(PhoneError::Unknown)
+        phone.ok_or(PhoneError::Unknown)
     }
 
     /// Something that a phone's owner does, unless it has ended.

@@ -206,7 +206,7 @@ impl Life {
             caller_name: "".into(),
             direction,
             dialect: Dialect::Vobiz,
-            trusted,
+            trusted: trusted.map(Box::new),
             session: Session::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };

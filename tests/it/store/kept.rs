@@ -6,7 +6,7 @@ use std::{
 };
 
 use conflow::{
-    call::{CallStatus, Direction, Party, Session},
+    call::{CallStatus, Details, Direction, Party, Session},
     ids::{AccountId, CallId, Dialect, MemberId},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
     records::{Filter, Record, Records},
@@ -39,7 +39,7 @@ fn party(direction: Direction, parent: Option<CallId>) -> Arc<Party> {
         direction,
         dialect: Dialect::Plivo,
         trusted: None,
-        session: Session { parent, ..Session::at(at(100)) },
+        session: Session::new(at(100), Details { parent, ..Details::default() }),
     })
 }
 

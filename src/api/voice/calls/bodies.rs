@@ -204,7 +204,7 @@ impl CallRecord {
             hangup_cause_name: ending.cause.name(),
             hangup_source: ending.source.text(),
             initiation_time: utc::seconds(party.session.began_at),
-            parent_call_uuid: party.session.parent,
+            parent_call_uuid: party.session.parent(),
             resource_uri: format!("{}{}/", calls_uri(dialect, account), record.call),
             sound: record.sound.get().map(Sound::from),
             to_number: party.to.to_string(),

@@ -20,7 +20,7 @@ use crate::{
         reply,
         voice::{Asker, params::Params, remarks::Remarks},
     },
-    call::{Answer, Direction, Headers, Outgoing, Party, Session},
+    call::{Answer, Details, Direction, Headers, Outgoing, Party, Session},
     ids::{CallId, Trusted},
 };
 
@@ -155,14 +155,14 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
     if NAME_CHARS_MAX < caller_name.chars().count() {
         return Err(Failure::Bad(format!("caller_name: {NAME_CHARS_MAX} characters at most")));
     }
-    let session = Session {
-        began_at: reception::wall(),
+    let details = Details {
         trace: Some(asker.trace),
         headers: sip_headers(params)?,
         ring: params.hook("ring")?,
         hangup: params.hook("hangup")?,
         parent: parent(asker, params)?,
     };
+    let session = Session::new(reception::wall(), details);
     let seconds = |it: u32| Duration::from_secs(it.into());
     let ring_timeout = params.number("ring_timeout", 1..=RING_TIMEOUT_MAX)?;
     let ring_max = params.number("hangup_on_ring", 0..=RING_TIMEOUT_MAX)?;
@@ -189,7 +189,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
         };
         let (from, caller_name, session) = (from.clone(), caller_name.clone(), session.clone());
         let (direction, dialect) = (Direction::Outbound, asker.dialect);
-        let trusted = users[n].clone();
+        let trusted = users[n].clone().map(Box::new);
         Ok((Party { from, to, caller_name, direction, dialect, trusted, session }, out))
     };
     destinations.iter().enumerate().map(call).collect()
