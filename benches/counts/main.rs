@@ -32,6 +32,10 @@ use self::{
     measure::say,
 };
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A path, and how it is counted.
 type Row = (&'static str, fn());
 
