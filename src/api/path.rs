@@ -50,7 +50,10 @@ impl<'a> Path<'a> {
 
 /// What a segment stands for; None if that is no text.
 pub(super) fn decode(segment: &str) -> Option<Cow<'_, str>> {
-    percent_decode_str(segment).decode_utf8().ok()
+    match segment.contains('%') {
+        true => percent_decode_str(segment).decode_utf8().ok(),
+        false => Some(segment.into()),
+    }
 }
 
 #[cfg(test)]
