@@ -54,6 +54,7 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
         crowd.heard(&mut link, &asked).await?;
         let name = format!("kick one, rooms of {of}");
         let mut row = Row::new(&name, &taken).cpu(cpu).ceiling(&bare, 0.5).p99();
+        row = row.rooms_of(of as usize);
         match first {
             Some(first) if of == 1_000 => row = row.beside(first, "rooms of 10", 0.8),
             Some(_) => (),
@@ -121,7 +122,7 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
 
         let cost = taken.latency.value_at_quantile(0.5) as f64 / f64::from(members);
         let mut row = Row::new(&format!("kick all of {members}"), &taken).cpu(cpu);
-        row = row.note(format!("{cost:.0} ns per member"));
+        row = row.rooms_of(members as usize).note(format!("{cost:.0} ns per member"));
         match per_member {
             Some(before) if members == 10_000 => {
                 row = row.at_most(cost / before, "of the cost per member of 100", 1.5);
