@@ -20,6 +20,10 @@ use conflow::{
     speech::pico,
 };
 
+/// Calls come and go by the million, in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = match cli::parse(env::args_os()) {
         Ok(command) => command,

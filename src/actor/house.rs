@@ -232,6 +232,11 @@ impl House {
         self.trace(Trace::Requested { call, api_id, command });
     }
 
+    /// A request about a call has asked for something in vain: its trace says so.
+    pub fn note_remark(&self, call: CallId, api_id: Uuid, remark: Arc<str>) {
+        self.trace(Trace::Remarked { call, api_id, remark });
+    }
+
     /// The conferences of an account, by name.
     pub fn conferences(&self, account: &AccountId) -> Vec<ConferenceName> {
         let of_shard = |names: &Mutex<Names<Arc<Room>>>| names.lock().of(account);

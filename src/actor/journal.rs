@@ -88,7 +88,8 @@ impl Journal {
             Trace::Call { account, call, party, news } => self.call(account, *call, party, *news),
             Trace::Notice { key, notice } => self.conference(key, notice),
             Trace::Began { .. } | Trace::Fetching { .. } | Trace::Left { .. } => (),
-            Trace::PassedOn { .. } | Trace::Refused { .. } | Trace::Requested { .. } => (),
+            Trace::PassedOn { .. } | Trace::Refused { .. } => (),
+            Trace::Remarked { .. } | Trace::Requested { .. } => (),
         }
     }
 

@@ -44,7 +44,7 @@ impl Tally {
             },
             Trace::Refused { cause, .. } => one_more(of(&self.refused, *cause)),
             Trace::Began { .. } | Trace::Left { .. } | Trace::PassedOn { .. } => (),
-            Trace::Fetching { .. } | Trace::Requested { .. } => (),
+            Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => (),
         }
     }
 

@@ -76,6 +76,15 @@ pub enum Trace {
         /// What it asks for.
         command: &'static str,
     },
+    /// A request about the call was good, and asked for something in vain.
+    Remarked {
+        /// The call.
+        call: CallId,
+        /// The request.
+        api_id: Uuid,
+        /// For what, and why it was in vain.
+        remark: Arc<str>,
+    },
     /// The call was not let in.
     Refused {
         /// The call.

@@ -74,6 +74,9 @@ pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
         // It is on its way still.
         Trace::PassedOn { .. } => return,
         Trace::Refused { call, cause } => (*call, What::Refused(*cause)),
+        Trace::Remarked { call, api_id, remark } => {
+            (*call, What::Remarked { api_id: *api_id, remark: remark.clone() })
+        }
         Trace::Requested { call, api_id, command } => {
             (*call, What::Requested { api_id: *api_id, command })
         }

@@ -94,7 +94,7 @@ impl Drop for Log {
 }
 
 /// Notes what the house tells, with the ids of the calls and conferences it is about.
-pub(super) fn note(trace: Trace) {
+pub fn note(trace: Trace) {
     match trace {
         Trace::Began { call, element, .. } => {
             let trace::Element { document, name, at } = element;
@@ -102,6 +102,9 @@ pub(super) fn note(trace: Trace) {
         }
         Trace::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
+        }
+        Trace::Remarked { call, api_id, remark } => {
+            tracing::debug!(%call, %api_id, %remark, "a request has asked for something in vain");
         }
         Trace::Requested { call, api_id, command } => {
             tracing::debug!(%call, %api_id, command, "a request is about the call");

@@ -29,7 +29,7 @@ pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
         Some(_) | None => PathBuf::from("."),
     };
     let mut paths = vec![folder(&wanted.flow)];
-    paths.extend(wanted.events.clone());
+    paths.extend(wanted.events.iter().chain(&wanted.verify).cloned());
     let forever: io::Result<bool> = at_each_save(&paths, || {
         // What is wrong now may be right after the next save.
         if let Err(error) = once(wanted, out) {

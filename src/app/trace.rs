@@ -71,6 +71,9 @@ pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
             for step in told["steps"].as_array().into_iter().flatten() {
                 writeln!(out, "{}", line(step))?;
             }
+            for remark in told["remarks"].as_array().into_iter().flatten() {
+                writeln!(out, "{}", remark_line(remark))?;
+            }
             if told["dropped"] != 0 {
                 writeln!(out, "{} lines are missing in the middle", told["dropped"])?;
             }
@@ -112,6 +115,13 @@ fn line(step: &Value) -> String {
     line
 }
 
+/// `         0  in vain, by request …: machine_detection: not supported yet …`
+fn remark_line(remark: &Value) -> String {
+    let text = |name: &str| remark[name].as_str().unwrap_or_default();
+    let at_ms = remark["at_ms"].as_u64().unwrap_or_default();
+    format!("{at_ms:>10}  in vain, by request {}: {}", text("api_id"), text("remark"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -136,6 +146,15 @@ mod tests {
                    "ended": "ended", "causes": causes}),
             "         5 -       70  flow:b 3:5 Conference weekly as member 4: ended, \
              since b at Conference 7:3 left: kicked, by Kick r of MA1",
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_in_vain_is_a_line() {
+        let remark = json!({"at_ms": 7, "api_id": "r", "remark": "colour: no such parameter"});
+        assert_eq!(
+            remark_line(&remark),
+            "         7  in vain, by request r: colour: no such parameter"
         );
     }
 }

@@ -1,8 +1,13 @@
 //! Documents that have been read: each is parsed once, and shared by all calls that run it.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    mem,
+    sync::{Arc, LazyLock},
+};
 
-use blake3::Hash;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
@@ -12,23 +17,26 @@ use crate::{
 
 /// What has been parsed of late, by its content; what is no flow is kept as well.
 ///
+/// `T` stands for the content: the [`Text`] itself, or, of a file that is not to be held, a
+/// cryptographic hash of it.
+///
 /// Two halves: what is asked for moves into the young one, and when that is full the old one is
 /// let go. So a document that is in use stays, and no other outlives two fillings.
-#[derive(Debug, Default)]
-pub struct Documents {
-    halves: Mutex<Halves>,
+#[derive(Debug)]
+pub struct Documents<T> {
+    halves: Mutex<Halves<T>>,
 }
 
-#[derive(Debug, Default)]
-struct Halves {
-    young: HashMap<Key, Document>,
-    old: HashMap<Key, Document>,
+#[derive(Debug)]
+struct Halves<T> {
+    young: HashMap<Key<T>, Document>,
+    old: HashMap<Key<T>, Document>,
     /// Of the young half, as the documents were written.
     bytes: usize,
 }
 
 /// The same text is another flow in another dialect: its defaults differ.
-type Key = (Hash, Dialect);
+type Key<T> = (T, Dialect);
 
 #[derive(Clone, Debug)]
 struct Document {
@@ -38,14 +46,14 @@ struct Document {
 
 /// Half of the documents kept. Many times the flows of any account seen, at some kilobytes each.
 const DOCUMENTS_MAX: usize = 512;
-/// Half of the text kept, counted as written: a parsed flow takes a few times that.
+/// Half of the text kept, counted as written: with the parsed flow it is a few times that.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-impl Documents {
+impl<T: Clone + Eq + Hash> Documents<T> {
     /// A document that has been read of late.
-    pub fn find(&self, hash: Hash, dialect: Dialect) -> Option<Fetched> {
+    pub fn find(&self, content: T, dialect: Dialect) -> Option<Fetched> {
+        let key = (content, dialect);
         let mut halves = self.halves.lock();
-        let key = (hash, dialect);
         if let Some(found) = halves.young.get(&key) {
             return Some(found.fetched.clone());
         }
@@ -55,21 +63,28 @@ impl Documents {
     }
 
     /// Reads a document, unless the same has been read of late; true if it had to be parsed.
-    pub fn read(&self, hash: Hash, bytes: &[u8], dialect: Dialect) -> (Fetched, bool) {
-        if let Some(found) = self.find(hash, dialect) {
+    pub fn read(&self, content: T, bytes: &[u8], dialect: Dialect) -> (Fetched, bool) {
+        if let Some(found) = self.find(content.clone(), dialect) {
             return (found, false);
         }
         // Not under the lock: two may parse the same at once, and the later stands.
         let parsed = Flow::from_bytes(bytes, dialect);
         let fetched = parsed.map(Arc::new).map_err(|error| Missing::Invalid(Arc::new(error)));
         let document = Document { fetched: fetched.clone(), bytes: bytes.len() };
-        self.halves.lock().insert((hash, dialect), document);
+        self.halves.lock().insert((content, dialect), document);
         (fetched, true)
     }
 }
 
-impl Halves {
-    fn insert(&mut self, key: Key, document: Document) {
+impl<T> Default for Documents<T> {
+    fn default() -> Self {
+        let halves = Halves { young: HashMap::new(), old: HashMap::new(), bytes: 0 };
+        Self { halves: Mutex::new(halves) }
+    }
+}
+
+impl<T: Eq + Hash> Halves<T> {
+    fn insert(&mut self, key: Key<T>, document: Document) {
         let is_full = DOCUMENTS_MAX <= self.young.len() || BYTES_MAX < self.bytes + document.bytes;
         if is_full {
             self.old = mem::take(&mut self.young);
@@ -82,14 +97,62 @@ impl Halves {
     }
 }
 
+/// The text of a document, as what it is known by: it is compared whole, so that no other can
+/// ever pass for it. Its hash is taken once, under no lock.
+#[derive(Clone, Debug)]
+pub struct Text {
+    hash: u64,
+    bytes: Bytes,
+}
+
+/// Nobody knows it, so nobody can write texts that meet in a table and make it slow.
+static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl From<Bytes> for Text {
+    fn from(bytes: Bytes) -> Self {
+        Self { hash: HASH_KEY.hash_one(&bytes), bytes }
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.bytes == other.bytes
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const EMPTY: &[u8] = b"<Response/>";
 
-    fn read(documents: &Documents, text: &[u8], dialect: Dialect) -> (Fetched, bool) {
-        documents.read(blake3::hash(text), text, dialect)
+    fn read(documents: &Documents<Text>, text: &[u8], dialect: Dialect) -> (Fetched, bool) {
+        documents.read(Text::from(Bytes::copy_from_slice(text)), text, dialect)
+    }
+
+    #[test]
+    fn a_text_is_no_other_even_where_their_hashes_meet() {
+        let documents = Documents::default();
+        let flow = |n| format!("<Response><Wait length=\"{n}\"/></Response>");
+        let read = |text: &str| {
+            let content = Text { hash: 7, bytes: Bytes::copy_from_slice(text.as_bytes()) };
+            documents.read(content, text.as_bytes(), Dialect::Vobiz)
+        };
+        for is_first in [true, false] {
+            for text in [1, 2].map(flow) {
+                let expected = Flow::parse(&text, Dialect::Vobiz).unwrap();
+                let (found, is_new) = read(&text);
+                assert_eq!((&*found.unwrap(), is_new), (&expected, is_first), "{text}");
+            }
+        }
     }
 
     #[test]

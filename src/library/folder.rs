@@ -12,6 +12,8 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use blake3::Hash;
+
 use super::{
     Done, Fetch, Library, LocalFlow,
     documents::Documents,
@@ -28,7 +30,7 @@ pub struct Folder {
     root: Arc<Shelf>,
     /// Whose flows are in the folder itself.
     owner: Option<AccountId>,
-    documents: Documents,
+    documents: Documents<Hash>,
 }
 
 /// A message that lists more names is not read.

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Done, Fetch, Library, LocalFlow, Reader, documents::Documents};
+use super::{
+    Done, Fetch, Library, LocalFlow, Reader,
+    documents::{Documents, Text},
+};
 use crate::{
     accounts::Accounts,
     fetch::{self, Budget, Client, Request, Target},
@@ -17,7 +20,7 @@ pub struct Web {
     folder: Arc<dyn Library>,
     client: Client,
     accounts: Arc<Accounts>,
-    documents: Arc<Documents>,
+    documents: Arc<Documents<Text>>,
 }
 
 /// Contract 7; a byte more, and it is refused.
@@ -86,13 +89,13 @@ impl Library for Web {
 }
 
 /// The status first, then the body (contract 3.14).
-async fn read(client: &Client, documents: &Documents, request: &Request) -> Fetched {
+async fn read(client: &Client, documents: &Documents<Text>, request: &Request) -> Fetched {
     let dialect: Dialect = request.dialect;
     match client.fetch(request).await {
         Ok(_) if request.answer_bytes_max.is_none() => Err(Missing::Unreachable("".into())),
         Ok(response) => {
-            let hash = blake3::hash(&response.body);
-            let (fetched, is_new) = documents.read(hash, &response.body, dialect);
+            let body = response.body;
+            let (fetched, is_new) = documents.read(Text::from(body.clone()), &body, dialect);
             if let (Ok(flow), true) = (&fetched, is_new) {
                 let target = &request.target;
                 flow.remarks.iter().for_each(|it| tracing::info!("{target}:{it}"));

@@ -135,7 +135,8 @@ impl World {
             }
             Trace::Notice { key, notice } => note = self.hear(&key.name, &notice.news),
             Trace::Began { .. } | Trace::Call { .. } | Trace::Fetching { .. } => (),
-            Trace::Left { .. } | Trace::Refused { .. } | Trace::Requested { .. } => (),
+            Trace::Left { .. } | Trace::Refused { .. } => (),
+            Trace::Remarked { .. } | Trace::Requested { .. } => (),
         }
         if let Some(note) = note {
             self.note(note);

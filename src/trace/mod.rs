@@ -16,7 +16,7 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::step::{Link, Step};
+pub use self::step::{Link, Remark, Step};
 use crate::{
     flow::{Cause, Place, Purpose},
     ids::{AccountId, CallId, ConferenceName, MemberId},
@@ -75,6 +75,13 @@ pub enum What {
     Left(Box<Leaving>),
     /// It was not let into a conference.
     Refused(Cause),
+    /// A request about it was good, and asked for something in vain.
+    Remarked {
+        /// The request.
+        api_id: Uuid,
+        /// For what, and why it was in vain.
+        remark: Arc<str>,
+    },
     /// A request is about to do something to it.
     Requested {
         /// The request.
@@ -132,6 +139,9 @@ struct Lines {
 pub struct Trace {
     /// The elements that it has run.
     pub steps: Vec<Step>,
+    /// What requests about it have asked for in vain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
     /// So many lines are missing in the middle, because the call did too much.
     pub dropped: u32,
 }
@@ -176,7 +186,8 @@ impl Traces {
     /// What an account's call has done so far; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(&call).filter(|it| it.account == *account)?;
-        Some(Trace { steps: self.all_steps(call, lines), dropped: lines.dropped })
+        let remarks = lines.remarks();
+        Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped })
     }
 }
 

@@ -49,6 +49,17 @@ pub struct Step {
     pub causes: Vec<Link>,
 }
 
+/// What a request about a call has asked for in vain.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Remark {
+    /// When, in milliseconds since the call began.
+    pub at_ms: u32,
+    /// The request.
+    pub api_id: Uuid,
+    /// For what, and why it was in vain.
+    pub remark: Arc<str>,
+}
+
 /// One link in the chain of what led to a step's end.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Link {
@@ -96,6 +107,25 @@ impl Traces {
     }
 }
 
+impl Lines {
+    pub(super) fn remarks(&self) -> Vec<Remark> {
+        let remarks = self.iter().filter_map(|line| match &line.what {
+            What::Remarked { api_id, remark } => {
+                Some(Remark { at_ms: line.at_ms, api_id: *api_id, remark: remark.clone() })
+            }
+            What::Answered
+            | What::Began(_)
+            | What::Ended(_)
+            | What::Entered { .. }
+            | What::Fetching { .. }
+            | What::Left(_)
+            | What::Refused(_)
+            | What::Requested { .. } => None,
+        });
+        remarks.collect()
+    }
+}
+
 /// Makes lines into steps.
 struct Reader<'a> {
     traces: &'a Traces,
@@ -113,7 +143,7 @@ impl Reader<'_> {
     fn read(&mut self, line: &Line) {
         let at_ms = line.at_ms;
         match &line.what {
-            What::Answered => (),
+            What::Answered | What::Remarked { .. } => (),
             What::Began(element) => self.began(at_ms, *element),
             What::Ended(ending) => self.ended(at_ms, *ending),
             What::Entered { conference, member } => {

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -234,19 +234,70 @@ fn there_is_colour_only_where_it_is_wanted() {
 #[test]
 fn a_file_that_is_saved_is_looked_at_again() {
     let home = tempdir().unwrap();
-    let path = home.path().join("a.xml");
-    fs::write(&path, "<Response/>").unwrap();
+    save(home.path(), "a.xml", "<Response/>");
     let mut command = command(home.path(), &["--watch", "."]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = child.stderr.take().unwrap();
     let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("document"))).unwrap();
     assert_eq!(next(), "1 document: 0 faults, 0 remarks");
-    said.read_exact(&mut [0; 7]).unwrap();
-    fs::write(&path, "<Response><Say/></Response>").unwrap();
+    save(home.path(), "a.xml", "<Response><Say/></Response>");
     assert_eq!(next(), "1 document: 1 fault, 0 remarks");
-    fs::write(home.path().join("b.xml"), "<Response/>").unwrap();
+    save(home.path(), "b.xml", "<Response/>");
     assert_eq!(next(), "2 documents: 1 fault, 0 remarks");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_file_that_is_saved_while_others_are_told_of_is_looked_at_again() {
+    let home = tempdir().unwrap();
+    // More than a pipe holds: it waits for its reader, and has read all files.
+    for number in 0..1_000 {
+        save(home.path(), &format!("{number:03}.xml"), "<Response><Say/></Response>");
+    }
+    let mut command = command(home.path(), &["--watch", "."]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(out.next().unwrap().unwrap().contains("Say"));
+    save(home.path(), "000.xml", "<Response/>");
+    let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("documents"))).unwrap();
+    assert_eq!(next(), "1000 documents: 1000 faults, 0 remarks");
+    assert_eq!(next(), "1000 documents: 999 faults, 0 remarks");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_it_prints_into_the_folder_is_no_save() {
+    let home = tempdir().unwrap();
+    save(home.path(), "a.xml", "<Response/>");
+    let printed = home.path().join("printed.txt");
+    let mut command = command(home.path(), &["--watch", "."]);
+    command.stdout(fs::File::create(&printed).unwrap()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    for body in ["<Response><Say/></Response>", "<Response><Say/><Say/></Response>"] {
+        assert!(said.next().unwrap().unwrap().contains("waiting"));
+        save(home.path(), "a.xml", body);
+    }
+    assert!(said.next().unwrap().unwrap().contains("waiting"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let printed = fs::read_to_string(printed).unwrap();
+    let printed: Vec<_> = printed.lines().filter(|it| it.contains("document:")).collect();
+    assert_eq!(
+        printed,
+        [
+            "1 document: 0 faults, 0 remarks",
+            "1 document: 1 fault, 0 remarks",
+            "1 document: 2 faults, 0 remarks"
+        ]
+    );
+}
+
+/// As editors do that leave no moment at which half of it is there.
+fn save(folder: &Path, name: &str, text: &str) {
+    let half = folder.with_extension("half");
+    fs::write(&half, text).unwrap();
+    fs::rename(half, folder.join(name)).unwrap();
 }

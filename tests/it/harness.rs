@@ -222,7 +222,7 @@ fn brief(trace: Trace) -> Option<String> {
             }
         }
         Trace::Began { .. } | Trace::Left { .. } | Trace::PassedOn { .. } => None,
-        Trace::Fetching { .. } | Trace::Requested { .. } => None,
+        Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => None,
         Trace::Refused { call, cause } => {
             Some(format!("call {} refused {}", n(call), cause.text()))
         }

@@ -1,5 +1,8 @@
 //! What has no effect in a request that is good all the same: told to its sender in a header,
-//! since the vendors' bodies are fixed, and to the operator in the log.
+//! since the vendors' bodies are fixed, to the operator in the log, and in the traces of the calls
+//! that it was about.
+
+use std::sync::Arc;
 
 use axum::{
     http::{HeaderName, HeaderValue},
@@ -7,7 +10,7 @@ use axum::{
 };
 
 use super::{Asker, params::Params};
-use crate::ids::Dialect;
+use crate::ids::{CallId, Dialect};
 
 /// One for each remark.
 const HEADER: HeaderName = HeaderName::from_static("conflow-remark");
@@ -48,6 +51,17 @@ impl Remarks {
     /// About one that is known, and idle.
     pub(super) fn idle(&mut self, name: &str, why: &str) {
         self.0.push(format!("{name}: {why}"));
+    }
+
+    /// Tells them in the traces of calls.
+    pub(super) fn of_calls(self, asker: &Asker<'_>, calls: &[CallId]) -> Self {
+        for remark in self.0.iter().take(REMARKS_MAX) {
+            let remark: Arc<str> = remark.as_str().into();
+            for call in calls {
+                asker.desk.house.note_remark(*call, asker.api_id, remark.clone());
+            }
+        }
+        self
     }
 
     /// Tells them with an answer.

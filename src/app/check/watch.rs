@@ -2,8 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, Metadata},
+    fs::{self, File, Metadata},
     io::{self, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::PathBuf,
     process::ExitCode,
     thread,
@@ -18,6 +22,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// By this a file that has been saved is known.
 type Stamp = (Option<SystemTime>, u64);
+
+/// Device and inode: by whatever name it is reached.
+type Identity = (u64, u64);
 
 /// Goes on until the process is ended.
 ///
@@ -34,7 +41,8 @@ pub(super) fn again_and_again(asked: &Check) -> io::Result<ExitCode> {
     })
 }
 
-/// Acts at once, and whenever one of the files, or one in the folders, has been saved.
+/// Acts at once, and whenever one of the files, or one in the folders, has been saved: also while
+/// it acts. What it prints is no save, though that may go into a file in one of the folders.
 ///
 /// # Errors
 ///
@@ -44,9 +52,9 @@ pub(in crate::app) fn at_each_save<T>(
     mut act: impl FnMut() -> io::Result<()>,
 ) -> io::Result<T> {
     loop {
-        act()?;
-        // What the act has written into the folder itself is no save.
+        // Before the act: it may have read a file when that is saved.
         let seen = stamps(paths);
+        act()?;
         while stamps(paths) == seen {
             thread::sleep(PAUSE);
         }
@@ -60,6 +68,23 @@ fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<Stamp>> {
     for (folder, names) in folders {
         files.extend(names.into_iter().map(|name| folder.join(name)));
     }
-    let stamp = |metadata: Metadata| (metadata.modified().ok(), metadata.len());
-    files.into_iter().map(|path| (path.clone(), fs::metadata(path).ok().map(stamp))).collect()
+    let outputs = [opened(io::stdout().as_fd()), opened(io::stderr().as_fd())];
+
+    let mut stamps = BTreeMap::new();
+    for path in files {
+        let found = fs::metadata(&path).ok();
+        if found.is_none() || !outputs.contains(&found.as_ref().map(identity)) {
+            stamps.insert(path, found.map(|it| (it.modified().ok(), it.len())));
+        }
+    }
+    stamps
+}
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+fn opened(output: BorrowedFd<'_>) -> Option<Identity> {
+    let metadata = File::from(output.try_clone_to_owned().ok()?).metadata().ok()?;
+    Some(identity(&metadata))
 }

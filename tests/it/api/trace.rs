@@ -92,3 +92,22 @@ async fn a_trace_is_the_accounts_own() {
     }
     office.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_requests_have_asked_for_in_vain_is_in_the_traces_of_their_calls() {
+    let made = r#"POST V/Call/ {"from":"1","to":"sim:a<sim:b","answer_url":"http://app.example/answer","machine_detection":"true"}"#;
+    let mut office = office(&[made, "wait 1000"]).await;
+    office.line(r#"POST V/Call/{1}/DTMF/ {"digits":"1","colour":"red"}"#).await;
+    let machine = "machine_detection: not supported yet, so people and machines are called alike";
+    let colour = "colour: no such parameter, so it is ignored";
+
+    let told = [trace(&office, 0).await, trace(&office, 1).await];
+    let remarks = told.each_ref().map(|it| it["remarks"].as_array().unwrap().clone());
+    let texts = |n: usize| remarks[n].iter().map(|it| it["remark"].as_str().unwrap());
+    assert_eq!(texts(0).collect::<Vec<_>>(), [machine, colour]);
+    assert_eq!(texts(1).collect::<Vec<_>>(), [machine]);
+    assert_eq!([&remarks[0][0]["at_ms"], &remarks[0][1]["at_ms"]], [0, 1000]);
+    assert_eq!(remarks[0][0]["api_id"], remarks[1][0]["api_id"]);
+    assert_ne!(remarks[0][0]["api_id"], remarks[0][1]["api_id"]);
+    office.close().await;
+}

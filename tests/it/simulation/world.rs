@@ -111,7 +111,7 @@ impl World {
                 let is_named = matches!(by, Some(By::Call(other)) if other != call);
                 assert!(is_taken == is_named || self.has_fuse, "{call} left by {by:?}: {cause:?}");
             }
-            Trace::Fetching { .. } | Trace::Requested { .. } => (),
+            Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => (),
             Trace::Call { call, news: News::Begun | News::Rang, .. } => {
                 assert!(!self.calls[&call].ended && !self.calls[&call].answered, "{call} is young");
             }

@@ -107,6 +107,7 @@ pub(in crate::api::voice) fn serve(
         asker.desk.reception.call_out(call, asker.account.clone(), party, out, limit);
         ids.push(call);
     }
+    let remarks = remarks.of_calls(asker, &ids);
     let status = by_dialect(asker.dialect, StatusCode::CREATED, StatusCode::OK);
     let (message, request_uuid) = match ids[..] {
         [id] => (by_dialect(asker.dialect, "call fired", "Call fired"), RequestIds::One(id)),

@@ -68,7 +68,8 @@ pub(super) async fn serve(
         CallWish::Play => {
             let params = Params::of_body(headers, body)?;
             let remarks = Remarks::of(asker, &params, &["urls", "length", "legs", "loop", "mix"]);
-            Ok(remarks.tell(asker, over(asker, call, play(&params)?)?))
+            let response = over(asker, call, play(&params)?)?;
+            Ok(remarks.of_calls(asker, &[call]).tell(asker, response))
         }
         CallWish::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
         CallWish::SendDigits => send_digits(asker, call, &Params::of_body(headers, body)?),
@@ -85,7 +86,8 @@ pub(super) async fn serve(
             if params.choice("type", &["text", "ssml"])? == "ssml" {
                 remarks.idle("type", "SSML is not supported yet, so the text is read as it stands");
             }
-            Ok(remarks.tell(asker, over(asker, call, speech)?))
+            let response = over(asker, call, speech)?;
+            Ok(remarks.of_calls(asker, &[call]).tell(asker, response))
         }
         CallWish::StopPlay => stop(asker, call, AnnouncementKind::Play),
         CallWish::StopSpeak => stop(asker, call, AnnouncementKind::Speak),
@@ -147,7 +149,7 @@ async fn transfer(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Re
         Err(_) => return Err(AskError::Late.into()),
     }
     let body = Transferred::new(asker.dialect, call, asker.api_id);
-    Ok(remarks.tell(asker, reply::json(StatusCode::ACCEPTED, &body)))
+    Ok(remarks.of_calls(asker, &[call]).tell(asker, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
 /// Asks whoever has the call, wherever it goes meanwhile.
@@ -207,7 +209,7 @@ fn send_digits(asker: &Asker<'_>, call: CallId, params: &Params) -> Result<Respo
     // Nobody waits for their end.
     asker.desk.house.order(Order::SendDigits { call, number: 0, digits });
     let body = Done { message: "digits sent", api_id: asker.api_id };
-    let remarks = Remarks::of(asker, params, &["digits", "leg"]);
+    let remarks = Remarks::of(asker, params, &["digits", "leg"]).of_calls(asker, &[call]);
     Ok(remarks.tell(asker, reply::json(StatusCode::ACCEPTED, &body)))
 }
 

@@ -7,12 +7,13 @@ use crate::api::openapi::{Answer, Operation, uuid};
 
 impl Speaker {
     pub(super) fn trace(self) -> Operation {
-        let body = object(&[
+        let mut body = object(&[
             ("api_id", uuid()),
             ("call_uuid", uuid()),
             ("steps", list(step())),
             ("dropped", count()),
         ]);
+        may_have(&mut body, "remarks", list(remark()));
         let summary = "Tells what a call did, element by element, and why each was over.";
         self.operation("trace_call", Tag::Calls, summary).answers(Answer::json(
             200,
@@ -39,6 +40,10 @@ fn step() -> Value {
     may_have(&mut step, "reason", text());
     may_have(&mut step, "causes", list(link()));
     step
+}
+
+fn remark() -> Value {
+    object(&[("at_ms", count()), ("api_id", uuid()), ("remark", text())])
 }
 
 fn link() -> Value {

@@ -1,0 +1,110 @@
+//! One of the hottest paths, over and over, for `tests/counts`: it runs this in valgrind, which
+//! counts the instructions of [`counted_by_callgrind`] and of nothing else.
+//!
+//! What is left to chance is little: one thread does the work, the clock is moved by hand, and
+//! what hash tables and ids make of random numbers is spread over many rounds.
+
+#[expect(dead_code, reason = "benches/parts has a use for the rest")]
+#[path = "../parts/crowd.rs"]
+mod crowd;
+#[path = "../parts/house.rs"]
+mod house;
+#[expect(dead_code, reason = "benches/parts has a use for the rest")]
+#[path = "../measure/mod.rs"]
+mod measure;
+
+use std::{env, hint::black_box, process::ExitCode};
+
+use axum::body::Bytes;
+use conflow::{
+    app::log::Log,
+    cli::settings::{LogFormat, LogLevel},
+    config,
+    flow::Flow,
+    ids::Dialect,
+    library::documents::{Documents, Text},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use self::{
+    crowd::Crowd,
+    house::{full_house, key, mute, wait_in},
+    measure::say,
+};
+
+/// A path, and how it is counted.
+type Row = (&'static str, fn());
+
+const PATHS: [Row; 4] =
+    [("kick", kick), ("mute", mute_one), ("parse", parse), ("parse-again", parse_again)];
+const ROUNDS: u64 = 500;
+/// About 1 KB: a menu, a conference with many attributes, and what follows it.
+const FLOW: &str = include_str!("../../src/app/bench/parse.xml");
+
+fn main() -> ExitCode {
+    let asked = env::args().nth(1).unwrap_or_default();
+    let Some((_, count)) = PATHS.iter().find(|(name, _)| *name == asked) else {
+        say(&PATHS.map(|(name, _)| name).join("\n"));
+        return ExitCode::from(2);
+    };
+    count();
+    say(&format!("{ROUNDS} rounds"));
+    ExitCode::SUCCESS
+}
+
+/// Once to warm up, and once to be counted.
+fn count(mut rounds: impl FnMut()) {
+    rounds();
+    counted_by_callgrind(&mut rounds);
+}
+
+/// It is told by its name, so it must stay a function, and return.
+#[inline(never)]
+fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
+    rounds();
+    black_box(());
+}
+
+/// Of one of ten, through the whole API without sockets, with the log and the journal on.
+fn kick() {
+    let log = config::Log { format: LogFormat::Json, level: LogLevel::Info };
+    let log = Log::begin(log).expect("a log");
+    let mut crowd = Crowd::new(in_virtual_time(), 100, 10);
+    crowd.fill();
+    count(|| crowd.kick(ROUNDS));
+    crowd.leave();
+    drop(log);
+}
+
+/// Through the room's actor: ask to reply.
+fn mute_one() {
+    let runtime = in_virtual_time();
+    let house = runtime.block_on(async { full_house(10, &wait_in("weekly")) });
+    let key = key("weekly");
+    count(|| runtime.block_on(mute(&house, &key, ROUNDS)));
+    // Its calls are live, and a live call is not to be dropped.
+    std::mem::forget((house, runtime));
+}
+
+fn parse() {
+    count(|| {
+        for _ in 0..ROUNDS {
+            drop(black_box(Flow::parse(black_box(FLOW), Dialect::Vobiz).expect("a flow")));
+        }
+    });
+}
+
+fn parse_again() {
+    let (documents, body) = (Documents::default(), Bytes::from_static(FLOW.as_bytes()));
+    count(|| {
+        for _ in 0..ROUNDS {
+            drop(black_box(documents.read(Text::from(body.clone()), &body, Dialect::Vobiz)));
+        }
+    });
+}
+
+/// One thread does it all, and no timer depends on how slow valgrind is.
+fn in_virtual_time() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime")
+}

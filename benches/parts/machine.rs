@@ -1,0 +1,101 @@
+//! The conference machine: a mute, and a kick of all with each call beginning its next element.
+
+use std::{
+    collections::VecDeque,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    call::Spot,
+    conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
+    flow::{Effect as FlowEffect, Event, Run},
+    ids::{Dialect, MemberId, RoomId},
+};
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+use crate::{
+    house::{flow, new_call},
+    measure::{now, say, verdict},
+    took::Took,
+};
+
+const DOCUMENT: &str =
+    "<Response><Conference>weekly</Conference><Speak>goodbye</Speak><Wait length='60'/></Response>";
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("machine");
+    let (mut room, mut effects, begin) = (full_room(10), VecDeque::new(), now());
+    let mut on = false;
+    group.bench_function("mute one of ten", |bencher| {
+        bencher.iter(|| {
+            on = !on;
+            let ask = Ask::Mute { who: Who::These(vec![MemberId(5)]), on };
+            room.handle(begin, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
+            black_box(effects.drain(..).count())
+        });
+    });
+    // Its members are live, and a live call is not to be dropped.
+    std::mem::forget(room);
+
+    let [few, _, many] = [100_u64, 1_000, 10_000].map(|members| {
+        let mut took = Took::default();
+        group.throughput(Throughput::Elements(members));
+        group.bench_function(BenchmarkId::new("kick all of", members), |bencher| {
+            took.time(bencher, |rounds| (0..rounds).map(|_| kick_all(members)).sum());
+        });
+        took.median().map(|it| it * 1e9 / members as f64)
+    });
+    if let (Some(few), Some(many)) = (few, many) {
+        let (ratio, met) = (many / few, verdict(many <= 1.5 * few));
+        say(&format!(
+            "P2: kick all costs {few:.0} ns a member of 100, and {many:.0} ns of 10,000: \
+             {ratio:.2} ×, at most 1.5: {met}"
+        ));
+    }
+    group.finish();
+}
+
+fn full_room(members: u64) -> Conference {
+    let (flow, now) = (flow(DOCUMENT), now());
+    let name = "weekly".parse().expect("a name");
+    let mut room = Conference::new(now, RoomId::of(1), name, Settings::default());
+    let mut effects = VecDeque::new();
+    for n in 1..=members {
+        let mut call = new_call(now, n);
+        call.begin(now, Ok(flow.clone()), &mut Vec::new());
+        let mut run = Run::new(Dialect::Vobiz);
+        let mut begun = Vec::new();
+        run.handle(now, Event::Fetched(Ok(flow.clone())), &mut begun);
+        let Some(FlowEffect::Join { entry, .. }) = begun.pop() else {
+            panic!("the flow begins with a conference")
+        };
+        room.handle(now, Command::Enter { member: MemberId(n), call, entry }, &mut effects);
+        effects.clear();
+    }
+    room
+}
+
+/// Everybody out of the mix, told of, and released; and each call begins its next element.
+fn kick_all(members: u64) -> Duration {
+    let mut room = full_room(members);
+    let (begin, mut effects) = (now(), VecDeque::new());
+    let ask = Ask::Kick { who: Who::All, kick: Kick::default() };
+    room.handle(begin, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
+    go_on(begin, effects);
+    drop(room);
+    begin.elapsed()
+}
+
+fn go_on(now: Instant, effects: VecDeque<Effect>) {
+    let mut wishes = Vec::new();
+    for effect in effects {
+        if let Effect::Release { mut call, exit, member, sequence } = effect {
+            let sequence = sequence.unwrap_or_default();
+            let spot = Some(Spot { room: RoomId::of(1), member, sequence });
+            black_box(call.left(now, &exit, spot, &mut wishes));
+            black_box(wishes.drain(..).count());
+            call.end();
+        }
+    }
+}

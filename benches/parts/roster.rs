@@ -1,0 +1,23 @@
+//! Who is in a room, as JSON: a GET through the whole API, without sockets.
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+use crate::{crowd::Crowd, measure::now, runtime};
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("roster, as JSON");
+    for members in [10_u64, 100, 1_000] {
+        let mut crowd = Crowd::new(runtime(), 1, members);
+        crowd.fill();
+        group.throughput(Throughput::Elements(members));
+        group.bench_function(BenchmarkId::from_parameter(members), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let begin = now();
+                (0..rounds).for_each(|_| drop(crowd.get()));
+                begin.elapsed()
+            });
+        });
+        crowd.leave();
+    }
+    group.finish();
+}
