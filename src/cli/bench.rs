@@ -10,7 +10,7 @@ use super::login::Login;
 /// The flags of `conflow bench`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Bench {
-    /// What is measured [default: all of them].
+    /// What is measured [default: all of them but soak].
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<Scenario>,
     /// Members in all [default: as many as a scenario needs].
@@ -22,9 +22,9 @@ pub struct Bench {
     /// Connections that ask at a time.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=1_024))]
     pub connections: u16,
-    /// How long a scenario asks that could go on for ever.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=3_600))]
-    pub seconds: u16,
+    /// How long a scenario asks that could go on for ever [default: 3; soak: 60].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=3_600))]
+    pub seconds: Option<u16>,
     /// Requests a second, whether or not the last is answered: a stall then counts for all that
     /// it held up [default: each connection asks as soon as it is answered].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -48,12 +48,17 @@ pub struct Bench {
     pub json: bool,
 }
 
+/// How long a scenario asks that could go on for ever, if nobody says.
+pub const SECONDS: u16 = 3;
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// One member at a time is kicked, in rooms of 10, 100 and 1,000.
     KickOne,
+    /// Lists of 10 members are kicked, in rooms of 100.
+    KickList,
     /// All members of a room are kicked, in rooms of 10 to 10,000.
     KickAll,
     /// Nothing happens: memory, and what waiting costs.
@@ -68,10 +73,27 @@ pub enum Scenario {
     List,
     /// Joins, kicks, mutes and looks at once.
     Mixed,
+    /// A URL is told of enters and exits in 100 rooms, at 5,000 a second (or --rate).
+    Callbacks,
+    /// The same over the stream of events.
+    Events,
+    /// A flow is fetched over HTTP, beside a bare GET of the same document.
+    Fetch,
     /// A flow is read, beside what reading XML takes.
     Parse,
     /// The engine starts.
     Start,
+    /// Joins, leaves, kicks and mutes for long, and whether memory and gauges return to where they
+    /// were. Only if it is named.
+    Soak,
+}
+
+impl Scenario {
+    /// Those that are measured if nobody says which.
+    pub fn usual() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|it| *it != Self::Soak).collect()
+    }
 }
 
 impl fmt::Display for Scenario {
@@ -86,6 +108,7 @@ Examples:
   conflow bench                                  everything, in about three minutes
   conflow bench kick-one kick-all
   conflow bench idle --members 1000000 --rooms 100000
+  conflow bench soak --seconds 3600              whether an hour leaves anything behind
   conflow bench mute --rate 5000 --seconds 30    what 5,000 a second wait
   conflow bench kick-one --runs 3 --plot plots   medians of three runs, and pictures
   CONFLOW_AUTH_TOKEN=… conflow bench mute --url http://10.0.0.7:8080 --account MA1

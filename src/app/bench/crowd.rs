@@ -71,28 +71,32 @@ impl Crowd {
         }
     }
 
-    /// Kicks the first members one by one; looks at once whether they are out, and hear what
-    /// comes next. They are gone from the lists then.
-    pub(super) async fn prove(&mut self, kicks: usize) -> Result<()> {
+    /// Kicks the first members, so many `at_once`; looks at once whether they are out, and hear
+    /// what comes next. They are gone from the lists then.
+    pub(super) async fn prove(&mut self, kicks: usize, at_once: usize) -> Result<()> {
         let mut link = Link::open(self.site.engine.http).await?;
         let mut request = Vec::new();
         for n in 0..kicks {
             let room = n % self.rooms.len();
-            if self.rooms[room].len() < 2 {
+            if self.rooms[room].len() <= at_once {
                 continue;
             }
-            let (member, room) = (self.rooms[room].remove(0), room as u32);
-            kick(&mut request, room, &member.member_id);
+            let kicked: Vec<_> = self.rooms[room].drain(..at_once).collect();
+            let (names, room) = (names(&kicked), room as u32);
+            kick(&mut request, room, &names);
             let answer = link.ask(&request).await?;
-            ensure!(is_kicked(answer, &member), "{}: {answer:?}", member.member_id);
+            ensure!(is_done(answer, "kicked", &names), "{names}: {answer:?}");
 
             request.clear();
             site::get(&mut request, room, format_args!("room-{room}/"));
             let answer = link.ask(&request).await?;
             ensure!(answer.status == 200, "room-{room}: {}", answer.status);
-            let is_there = has(answer.body, member.call_uuid.as_bytes());
-            ensure!(!is_there, "member {} is kicked, and in room-{room}", member.member_id);
-            self.heard(&mut link, &[(room, member)]).await?;
+            for member in &kicked {
+                let is_there = has(answer.body, member.call_uuid.as_bytes());
+                ensure!(!is_there, "member {} is kicked, and in room-{room}", member.member_id);
+            }
+            let kicked: Vec<_> = kicked.into_iter().map(|member| (room, member)).collect();
+            self.heard(&mut link, &kicked).await?;
         }
         Ok(())
     }
@@ -114,11 +118,18 @@ impl Crowd {
     }
 }
 
-fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
+/// Where some bytes have others in them.
+pub(super) fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
     bytes.windows(sought.len()).position(|it| it == sought)
 }
 
-/// Appends the request that kicks a member.
+/// Members as a request names them.
+pub(super) fn names(members: &[Member]) -> String {
+    let names: Vec<_> = members.iter().map(|it| &*it.member_id).collect();
+    names.join(",")
+}
+
+/// Appends the request that kicks a member, or some, or `all`.
 pub(super) fn kick(request: &mut Vec<u8>, room: u32, member: &str) {
     request.clear();
     site::post(request, room, format_args!("room-{room}/Member/{member}/Kick/"));
@@ -179,18 +190,23 @@ impl Work for Rolls {
     }
 
     fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
-        #[derive(Deserialize)]
-        struct Room {
-            members: Vec<Member>,
-        }
-
-        if answer.status == 404 {
-            return Ok(());
-        }
-        let read = serde_json::from_slice::<Room>(answer.body);
-        self.found[room] = read.map_err(|error| error.to_string())?.members;
+        self.found[room] = roll(answer)?;
         Ok(())
     }
+}
+
+/// Who is in a room that was looked at; one that is not there is empty.
+pub(super) fn roll(answer: Answer<'_>) -> Result<Vec<Member>, String> {
+    #[derive(Deserialize)]
+    struct Room {
+        members: Vec<Member>,
+    }
+
+    if answer.status == 404 {
+        return Ok(Vec::new());
+    }
+    let read = serde_json::from_slice::<Room>(answer.body);
+    Ok(read.map_err(|error| error.to_string())?.members)
 }
 
 /// Who is still in any room.

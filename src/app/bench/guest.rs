@@ -3,21 +3,17 @@
 
 use std::{
     mem,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
+    net::{IpAddr, SocketAddr},
+    sync::OnceLock,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use axum::{
-    Router,
-    http::{StatusCode, Uri, header},
-    response::{IntoResponse, Response},
-};
-use parking_lot::Mutex;
+use axum::body::Bytes;
+use parking_lot::MutexGuard;
 use serde::Deserialize;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use url::{Url, form_urlencoded};
@@ -25,7 +21,8 @@ use url::{Url, form_urlencoded};
 use super::{
     link::{Answer, Link},
     load::{Pace, Work, drive, now},
-    site,
+    receiver::{Ear, Receiver},
+    site::{self, Fittings},
 };
 use crate::{cli::bench::Scenario, ids::AccountId};
 
@@ -40,9 +37,8 @@ pub(super) struct Guest {
     /// The engine's.
     pub(super) version: String,
     has_phones: bool,
-    /// Where the flows are.
-    flows: String,
-    brought: Arc<Mutex<Brought>>,
+    /// Has the flows.
+    receiver: Receiver<Brought>,
 }
 
 /// A process measures one engine: its own, or this.
@@ -70,6 +66,7 @@ struct Brought {
     arrived: u64,
     /// The calls of these, but those that were hung up.
     calls: Vec<String>,
+    fittings: Fittings,
     /// Whoever comes now is sent away.
     is_over: bool,
 }
@@ -114,10 +111,6 @@ impl Guest {
         let document = Document::read(link.ask(request.as_bytes()).await?);
         let document = document.with_context(|| format!("--url {url}: that is no conflow"))?;
 
-        let listener = TcpListener::bind((own.ip(), 0)).await?;
-        let flows = format!("http://{}", listener.local_addr()?);
-        let brought = Arc::<Mutex<Brought>>::default();
-        tokio::spawn(serve(listener, Arc::clone(&brought)));
         Ok(Self {
             url: url.to_owned(),
             http,
@@ -126,9 +119,13 @@ impl Guest {
             token,
             version: document.info.version,
             has_phones: document.paths.keys().any(|it| it.starts_with("/sim/v1/")),
-            flows,
-            brought,
+            receiver: Receiver::at(own.ip(), Brought::default()).await?,
         })
+    }
+
+    /// This machine, as the engine reaches it.
+    pub(super) fn own(&self) -> IpAddr {
+        self.receiver.http.ip()
     }
 
     /// What there is not for a scenario.
@@ -137,10 +134,15 @@ impl Guest {
         match scenario {
             Scenario::Idle => Some("an engine's memory and processor time are seen of one's own"),
             Scenario::Start => Some("an engine that runs is not started"),
+            Scenario::Fetch => Some("a number is configured for it"),
+            Scenario::Soak => Some("an engine's memory and figures are seen of one's own"),
             Scenario::Parse => None,
-            Scenario::Get
+            Scenario::Callbacks
+            | Scenario::Events
+            | Scenario::Get
             | Scenario::Join
             | Scenario::KickAll
+            | Scenario::KickList
             | Scenario::KickOne
             | Scenario::List
             | Scenario::Mixed
@@ -150,24 +152,28 @@ impl Guest {
 
     /// What the body of a request for a call has, so that it comes into a room.
     pub(super) fn dial(&self, room: u32) -> String {
-        self.brought.lock().dialled += 1;
+        self.brought().dialled += 1;
         format!(
             "{{\"from\":\"conflow-bench\",\"to\":\"sim:bench?ring_ms=0\",\"answer_method\":\"GET\",\
-             \"answer_url\":\"{}/{room}\",\"time_limit\":{CALL_SECONDS_MAX}}}",
-            self.flows
+             \"answer_url\":\"http://{}/{room}\",\"time_limit\":{CALL_SECONDS_MAX}}}",
+            self.receiver.http
         )
     }
 
     /// What may be wrong if nobody comes into a room.
     pub(super) fn hint(&self) -> String {
-        match self.brought.lock().arrived {
+        match self.brought().arrived {
             0 => format!(
                 "; the engine has not asked for a flow at {}: see its --fetch-allow, \
                  --calls-max and --calls-per-second",
-                self.flows
+                self.receiver.http
             ),
             _ => String::new(),
         }
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Brought> {
+        self.receiver.ear.lock()
     }
 
     /// Hangs all calls up that the bench has brought; then there are no rooms of its either.
@@ -178,17 +184,17 @@ impl Guest {
     pub(super) async fn clear(&self) -> Result<()> {
         let begin = now();
         let is_late = |it: &Brought| it.arrived < it.dialled && begin.elapsed() < ARRIVAL_WAIT_MAX;
-        while is_late(&self.brought.lock()) {
+        while is_late(&self.brought()) {
             sleep(LOOK).await;
         }
         let begin = now();
         loop {
-            let calls = mem::take(&mut self.brought.lock().calls);
+            let calls = mem::take(&mut self.brought().calls);
             let pace = Pace { connections: CONNECTIONS, time_max: None, rate: None };
             drive(self.http, pace, &mut HangUps { calls }).await?;
             let rooms = self.rooms().await?;
-            if rooms.is_empty() && self.brought.lock().calls.is_empty() {
-                let mut brought = self.brought.lock();
+            if rooms.is_empty() && self.brought().calls.is_empty() {
+                let mut brought = self.brought();
                 brought.arrived = brought.dialled;
                 return Ok(());
             }
@@ -197,9 +203,16 @@ impl Guest {
         }
     }
 
+    /// Then whoever comes has these.
+    pub(super) async fn furnish(&self, fittings: &Fittings) -> Result<()> {
+        self.clear().await?;
+        self.brought().fittings = fittings.clone();
+        Ok(())
+    }
+
     /// As above, for good.
     pub(super) async fn leave(&self) -> Result<()> {
-        self.brought.lock().is_over = true;
+        self.brought().is_over = true;
         self.clear().await
     }
 
@@ -262,27 +275,21 @@ impl Document {
     }
 }
 
-async fn serve(listener: TcpListener, brought: Arc<Mutex<Brought>>) {
-    let app = Router::new().fallback(async move |uri: Uri| answer(&uri, &mut brought.lock()));
-    // It goes on until the bench ends.
-    drop(axum::serve(listener, app).await);
-}
-
-/// The flow of the room whose number the path is.
-fn answer(uri: &Uri, brought: &mut Brought) -> Response {
-    let Some(room) = uri.path().strip_prefix('/').and_then(|it| it.parse().ok()) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let fields = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    for (_, call) in fields.filter(|(name, _)| name == "CallUUID") {
-        brought.arrived += 1;
-        brought.calls.push(call.into_owned());
+/// The path is the number of a room.
+impl Ear for Brought {
+    fn hear(&mut self, _: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
+        let Some(room) = path.strip_prefix('/').and_then(|it| it.parse().ok()) else {
+            return Bytes::new();
+        };
+        for (_, call) in fields.filter(|(name, _)| name == "CallUUID") {
+            self.arrived += 1;
+            self.calls.push(call.into_owned());
+        }
+        match self.is_over {
+            true => Bytes::from_static(b"<Response><Hangup/></Response>"),
+            false => self.fittings.flow(room).into(),
+        }
     }
-    let flow = match brought.is_over {
-        true => "<Response><Hangup/></Response>".to_owned(),
-        false => site::flow(room),
-    };
-    ([(header::CONTENT_TYPE, "text/xml")], flow).into_response()
 }
 
 /// Calls that are hung up.
@@ -326,12 +333,16 @@ mod tests {
     #[test]
     fn a_call_that_comes_when_all_is_over_is_sent_away() {
         let mut brought = Brought::default();
-        let uri: Uri = "/7?From=x&CallUUID=a".parse().unwrap();
-        assert_eq!(answer(&uri, &mut brought).status(), StatusCode::OK);
-        brought.is_over = true;
-        assert_eq!(answer(&uri, &mut brought).status(), StatusCode::OK);
-        assert_eq!((brought.arrived, brought.calls.len()), (2, 2));
-        let elsewhere = answer(&Uri::from_static("/x"), &mut brought);
-        assert_eq!((elsewhere.status(), brought.arrived), (StatusCode::NOT_FOUND, 2));
+        let mut hear = |path: &str, is_over: bool| {
+            brought.is_over = is_over;
+            let fields = form_urlencoded::parse(b"From=x&CallUUID=a");
+            let flow = brought.hear(now(), path, fields);
+            (String::from_utf8(flow.to_vec()).unwrap(), brought.arrived, brought.calls.len())
+        };
+        let (flow, arrived, calls) = hear("/7", false);
+        assert!(flow.contains(">room-7</Conference>"), "{flow}");
+        assert_eq!((arrived, calls), (1, 1));
+        assert_eq!(hear("/7", true), ("<Response><Hangup/></Response>".to_owned(), 2, 2));
+        assert_eq!(hear("/x", true), (String::new(), 2, 2));
     }
 }

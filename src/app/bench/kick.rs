@@ -1,6 +1,10 @@
-//! Kicks: one member at a time, and whole rooms.
+//! Kicks: one member at a time, lists of them, and whole rooms.
 
-use std::{cell::Cell, collections::VecDeque, time::Duration};
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use tokio::time::sleep;
@@ -8,7 +12,7 @@ use tokio::time::sleep;
 use super::{
     Bench,
     asks::Toggles,
-    crowd::{Crowd, Member, Shape, in_turn, is_done, is_kicked, kick, remaining},
+    crowd::{Crowd, Member, Shape, in_turn, is_done, kick, names, remaining},
     link::{Answer, Link},
     load::{Pace, Taken, Work, drive, latencies, now},
     report::Row,
@@ -28,30 +32,24 @@ const PHONES_ASKED: usize = 500;
 pub(super) async fn one(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let mut first = None;
+    let all = bench.flags.members.unwrap_or(MEMBERS);
     for of in ROOMS_OF {
-        let all = bench.flags.members.unwrap_or(MEMBERS);
-        let shape = Shape { rooms: all.div_ceil(of), members: of.min(all) };
+        if all < of {
+            continue;
+        }
+        let shape = Shape { rooms: all / of, members: of };
         bench.say(&format!("kick-one: {} rooms of {}", shape.rooms, shape.members));
         let site = Site::open(shape.rooms).await?;
         let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
-        crowd.prove(PROOFS).await?;
+        crowd.prove(PROOFS, 1).await?;
 
         // In small rooms each of them in turn; of large ones one after the other is emptied.
         let order: VecDeque<_> = match of {
             1_000.. => crowd.rooms.iter().zip(0..).flat_map(of_room).collect(),
             _ => in_turn(&crowd.rooms),
         };
-        let asked = order.iter().step_by(order.len().div_ceil(PHONES_ASKED).max(1)).cloned();
-        let asked: Vec<_> = asked.collect();
-        let mut kicks = Kicks { order, sent: Vec::new() };
-        let cpu = crowd.site.engine.cpu();
-        let taken = drive(crowd.site.engine.http, bench.pace(None), &mut kicks).await?;
-        let cpu = crowd.site.engine.cpu() - cpu;
-
-        let left = remaining(&crowd.site, crowd.rooms.len(), bench.connections()).await?;
-        ensure!(left == 0, "{left} members were kicked, and are in rooms");
-        let mut link = Link::open(crowd.site.engine.http).await?;
-        crowd.heard(&mut link, &asked).await?;
+        let order = order.into_iter().map(|(room, member)| (room, vec![member])).collect();
+        let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
         let name = format!("kick one, rooms of {of}");
         let mut row = Row::new(&name, &taken).cpu(cpu).ceiling(&bare, 0.5).p99();
         row = row.rooms_of(of as usize);
@@ -65,25 +63,105 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// Members of a room, where they are kicked list by list, and of a list.
+const LISTS_IN: u32 = 100;
+const LIST_OF: usize = 10;
+
+/// Lists of members are kicked.
+pub(super) async fn list(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    let all = bench.flags.members.unwrap_or(MEMBERS);
+    let shape = Shape { rooms: (all / LISTS_IN).max(1), members: LISTS_IN.min(all) };
+    bench.say(&format!("kick-list: {} rooms of {}", shape.rooms, shape.members));
+    let site = Site::open(shape.rooms).await?;
+    let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
+    crowd.prove(PROOFS, LIST_OF).await?;
+
+    let lists = crowd.rooms.iter().zip(0..).flat_map(|(members, room)| {
+        let lists = members.chunks(LIST_OF).map(<[Member]>::to_vec);
+        lists.enumerate().map(move |(turn, list)| (turn, (room, list)))
+    });
+    // In one room after the other.
+    let mut lists: Vec<_> = lists.collect();
+    lists.sort_by_key(|(turn, (room, _))| (*turn, *room));
+    let order = lists.into_iter().map(|(_, list)| list).collect();
+    let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
+
+    let kicked: usize = crowd.rooms.iter().map(Vec::len).sum();
+    let each = cpu.as_secs_f64() * 1e6 / kicked.max(1) as f64;
+    let row = Row::new("kick lists of 10, rooms of 100", &taken).cpu(cpu).beside_bare(&bare);
+    bench.report.add(match cpu.is_zero() {
+        true => row,
+        false => row.note(format!("{each:.1} µs CPU per member")),
+    });
+    Ok(())
+}
+
+/// Kicks everybody who is there, so many with each request as the order has it; afterwards nobody
+/// is in a room, and phones have heard what comes next. Tells the processor time as well.
+async fn kick_all_of(
+    bench: &Bench,
+    crowd: &Crowd,
+    order: VecDeque<(u32, Vec<Member>)>,
+) -> Result<(Taken, Duration)> {
+    let mut kicks = Kicks::new(order);
+    let cpu = crowd.site.engine.cpu();
+    let taken = drive(crowd.site.engine.http, bench.pace(None), &mut kicks).await?;
+    let cpu = crowd.site.engine.cpu() - cpu;
+    are_out(bench, crowd).await?;
+    Ok((taken, cpu))
+}
+
+/// Everybody was kicked: nobody is in a room, and phones have heard what comes next.
+async fn are_out(bench: &Bench, crowd: &Crowd) -> Result<()> {
+    let left = remaining(&crowd.site, crowd.rooms.len(), bench.connections()).await?;
+    ensure!(left == 0, "{left} members were kicked, and are in rooms");
+    let mut link = Link::open(crowd.site.engine.http).await?;
+    let asked: Vec<_> = crowd.rooms.iter().zip(0..).flat_map(of_room).collect();
+    let step = asked.len().div_ceil(PHONES_ASKED).max(1);
+    let asked: Vec<_> = asked.into_iter().step_by(step).collect();
+    crowd.heard(&mut link, &asked).await
+}
+
 fn of_room((members, room): (&Vec<Member>, u32)) -> impl Iterator<Item = (u32, Member)> {
     members.iter().map(move |member| (room, member.clone()))
 }
 
-struct Kicks {
-    order: VecDeque<(u32, Member)>,
-    sent: Vec<Member>,
+/// Kicks one after the other.
+pub(super) struct Kicks {
+    order: VecDeque<(u32, Vec<Member>)>,
+    pub(super) sent: Vec<Sent>,
+}
+
+/// A kick that was asked for.
+pub(super) struct Sent {
+    pub(super) names: String,
+    /// None until its time counts.
+    pub(super) begun: Option<Instant>,
+}
+
+impl Kicks {
+    /// Of each room those whom one request names.
+    pub(super) fn new(order: VecDeque<(u32, Vec<Member>)>) -> Self {
+        Self { order, sent: Vec::new() }
+    }
 }
 
 impl Work for Kicks {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
-        let (room, member) = self.order.pop_front()?;
-        kick(request, room, &member.member_id);
-        self.sent.push(member);
+        let (room, members) = self.order.pop_front()?;
+        let names = names(&members);
+        kick(request, room, &names);
+        self.sent.push(Sent { names, begun: None });
         Some(self.sent.len() - 1)
     }
 
+    fn begins(&mut self, number: usize, at: Instant) {
+        self.sent[number].begun = Some(at);
+    }
+
     fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
-        match is_kicked(answer, &self.sent[number]) {
+        match is_done(answer, "kicked", &self.sent[number].names) {
             true => Ok(()),
             false => Err("not kicked".to_owned()),
         }
@@ -111,15 +189,7 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
         let cpu = crowd.site.engine.cpu();
         let taken = empty(&crowd, crowd.rooms.iter().zip(0..).map(|(_, room)| room)).await?;
         let cpu = crowd.site.engine.cpu() - cpu;
-
-        let left = remaining(&crowd.site, crowd.rooms.len(), bench.connections()).await?;
-        ensure!(left == 0, "{left} members were kicked, and are in rooms");
-        let mut link = Link::open(crowd.site.engine.http).await?;
-        let asked: Vec<_> = crowd.rooms.iter().zip(0..).flat_map(of_room).collect();
-        let step = asked.len().div_ceil(PHONES_ASKED).max(1);
-        let asked: Vec<_> = asked.into_iter().step_by(step).collect();
-        crowd.heard(&mut link, &asked).await?;
-
+        are_out(bench, &crowd).await?;
         let cost = taken.latency.value_at_quantile(0.5) as f64 / f64::from(members);
         let mut row = Row::new(&format!("kick all of {members}"), &taken).cpu(cpu);
         row = row.rooms_of(members as usize).note(format!("{cost:.0} ns per member"));

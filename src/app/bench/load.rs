@@ -22,6 +22,9 @@ pub(super) trait Work {
     /// Appends the next request; its number comes back with the answer. None is the end.
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize>;
 
+    /// From now on, or from when it was due, the time of that request counts.
+    fn begins(&mut self, _number: usize, _at: Instant) {}
+
     /// Looks at an answer.
     ///
     /// # Errors
@@ -121,6 +124,7 @@ async fn connection(
             Some(due) => wait(due).await,
             None => now(),
         };
+        shared.borrow_mut().work.begins(number, begin);
         let answer = link.ask(&request).await?;
         let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(LATENCY_MAX);
 

@@ -5,18 +5,24 @@
 
 mod asks;
 pub mod ceiling;
+mod churn;
 mod crowd;
+mod fetch;
 mod guest;
 mod kick;
 mod link;
 mod load;
+mod notices;
 mod parse;
 mod plot;
 pub mod process;
 mod progress;
+mod receiver;
 mod report;
 mod site;
+mod soak;
 mod still;
+mod told;
 
 use std::{
     fs,
@@ -27,7 +33,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use tokio::select;
 
 use self::{
@@ -39,7 +44,7 @@ use self::{
 use super::{ends::Ends, login::login};
 use crate::{
     actor::reception::wall,
-    cli::bench::{Bench as Flags, Scenario},
+    cli::bench::{Bench as Flags, SECONDS, Scenario},
 };
 
 /// What is to be measured, and what has been.
@@ -61,7 +66,7 @@ pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Resul
         fs::create_dir_all(folder).with_context(|| format!("--plot {}", folder.display()))?;
     }
     let scenarios = match flags.scenarios.is_empty() {
-        true => Scenario::value_variants().to_vec(),
+        true => Scenario::usual(),
         false => flags.scenarios.clone(),
     };
     let report = Report::new(machine(), flags.connections.into(), flags.rate);
@@ -136,15 +141,20 @@ impl Bench {
 
     async fn measure(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
+            Scenario::Callbacks => notices::callbacks(self).await,
+            Scenario::Events => notices::events(self).await,
+            Scenario::Fetch => fetch::fetch(self).await,
             Scenario::Get => asks::get(self).await,
             Scenario::Idle => still::idle(self).await,
             Scenario::Join => still::join(self).await,
             Scenario::KickAll => kick::all(self).await,
+            Scenario::KickList => kick::list(self).await,
             Scenario::KickOne => kick::one(self).await,
             Scenario::List => asks::list(self).await,
             Scenario::Mixed => asks::mixed(self).await,
             Scenario::Mute => asks::mute(self).await,
             Scenario::Parse => parse::parse(self).await,
+            Scenario::Soak => soak::soak(self).await,
             Scenario::Start => still::start(self).await,
         }
     }
@@ -167,7 +177,7 @@ impl Bench {
     }
 
     fn seconds(&self) -> Duration {
-        Duration::from_secs(self.flags.seconds.into())
+        Duration::from_secs(self.flags.seconds.unwrap_or(SECONDS).into())
     }
 
     /// What is going on, for whoever waits.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("parse.xml");
+pub(super) const FLOW: &str = include_str!("parse.xml");
 /// Each measurement is of so many, since one is too short for a clock.
 const AT_ONCE: u32 = 100;
 

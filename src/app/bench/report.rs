@@ -150,6 +150,12 @@ impl Row {
         }
     }
 
+    /// Of what has been counted, each without a time of its own.
+    pub(super) fn count(what: &str, operations: usize, elapsed: Duration) -> Self {
+        let per_second = operations as f64 / elapsed.as_secs_f64();
+        Self { operations: operations as u64, per_second: Some(per_second), ..Self::still(what) }
+    }
+
     /// Of the engine; that of another machine is not seen, nor is less than the kernel counts.
     pub(super) fn cpu(self, cpu: Duration) -> Self {
         let micros = cpu.as_secs_f64() * 1e6 / self.operations.max(1) as f64;
@@ -189,6 +195,10 @@ impl Row {
 
     pub(super) fn at_most(self, figure: f64, unit: &str, at_most: f64) -> Self {
         self.target(figure, unit, format!("≤ {at_most}"), figure <= at_most)
+    }
+
+    pub(super) fn at_least(self, figure: f64, unit: &str, at_least: f64) -> Self {
+        self.target(figure, unit, format!("≥ {at_least}"), at_least <= figure)
     }
 
     pub(super) fn note(mut self, note: String) -> Self {

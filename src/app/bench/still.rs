@@ -11,7 +11,7 @@ use super::{
     guest::guest,
     load::{Pace, Taken, latencies},
     report::Row,
-    site::Site,
+    site::{Fittings, Site},
 };
 
 /// Enough that what a process takes anyway does not count.
@@ -79,7 +79,7 @@ pub(super) async fn start(bench: &mut Bench) -> Result<()> {
     let mut latency = latencies();
     let mut elapsed = Duration::ZERO;
     for _ in 0..STARTS {
-        let site = Site::start(1)?;
+        let site = Site::start(1, &Fittings::default())?;
         latency.saturating_record(u64::try_from(site.engine.start.as_nanos())?);
         elapsed += site.engine.start;
         // It serves what it says it serves.

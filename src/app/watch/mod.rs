@@ -1,6 +1,6 @@
 //! `conflow watch`: the shell around the [`Model`], with the clock, the terminal and the net.
 
-mod client;
+pub(super) mod client;
 mod listen;
 mod screen;
 

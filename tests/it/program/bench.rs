@@ -18,7 +18,8 @@ use super::{ID, Program, command, home, run, token};
 
 #[test]
 fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
-    let scenarios = "kick-one kick-all idle mute join get list mixed parse start";
+    let scenarios = "kick-one kick-list kick-all idle mute join get list mixed fetch callbacks \
+                     events parse start soak";
     let flags = "--json --members 100 --rooms 10 --connections 4 --seconds 1";
     let (home, line) = (home(), format!("bench {scenarios} {flags}"));
     let done = command(home.path(), &line).output().unwrap();
@@ -36,6 +37,7 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
     check("ceiling: bare axum JSON POST", 1);
     // But for those that were looked at before the clock ran: all but one of each room.
     check("kick one, rooms of 10", 10);
+    check("kick lists of 10, rooms of 100", 1);
     check("kick all of 10", 10);
     check("kick all of 100", 1);
     check("idle: fill 10 rooms of 10", 100);
@@ -44,6 +46,14 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
     check("get, a room of 100", 1);
     check("list of 10 rooms", 1);
     check("join, kick, mute, get; rooms of 100", 1);
+    check("ceiling: bare GET of a flow of 1 KB", 1);
+    check("fetch a flow, until its first element", 1);
+    check("callbacks: phones come in", 100);
+    check("callbacks: from the kick to the notice", 100);
+    check("events: phones come in", 100);
+    check("events: from the kick to the notice", 100);
+    check("events: from the event to the notice", 100);
+    check("soak: 10 rooms of 10", 1);
     check("parse a flow of 1 KB", 1);
     check("start", 10);
     assert_eq!(report["machine"]["conflow"], env!("CARGO_PKG_VERSION"));
@@ -140,7 +150,8 @@ fn an_engine_of_others_is_measured_and_left_as_it_was() {
     let before = there_is(&program, &token);
     assert_eq!(before, (vec!["weekly".into()], 1));
 
-    let scenarios = "kick-one kick-all mute join get list mixed idle start";
+    let scenarios = "kick-one kick-list kick-all mute join get list mixed callbacks events \
+                     idle start fetch soak";
     let flags = "--members 100 --rooms 5 --connections 4 --seconds 1 --json";
     let line = format!("bench {scenarios} {flags} --url http://{}", program.http);
     let (code, printed, log) = run(command(home.path(), &line));
@@ -154,10 +165,12 @@ fn an_engine_of_others_is_measured_and_left_as_it_was() {
     assert_eq!(row("kick one, rooms of 10")["cpu_micros"], Value::Null);
     assert_eq!(row("kick all of 100")["operations"], 1);
     assert_eq!(row("join, rooms of 10")["operations"], 100);
+    assert_eq!(row("events: from the kick to the notice")["operations"], 100);
+    assert_eq!(row("callbacks: from the kick to the notice")["operations"], 100);
     assert_eq!(row("get, a room of 100")["rooms_of"], 100);
     let left_out: Vec<_> = report["left_out"].as_array().unwrap().iter().collect();
     let left_out: Vec<_> = left_out.iter().map(|it| it["scenario"].as_str().unwrap()).collect();
-    assert_eq!(left_out, ["idle", "start"], "{report:#}");
+    assert_eq!(left_out, ["idle", "start", "fetch", "soak"], "{report:#}");
     assert_eq!(report["engine"]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(there_is(&program, &token), before);
 }
