@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    by_call::ByCall,
     flow::Cause,
     group::GroupId,
     ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
@@ -15,7 +16,7 @@ use crate::{
 /// The place of each call that is up.
 #[derive(Debug)]
 pub struct Places<P> {
-    rows: BTreeMap<CallId, Row<P>>,
+    rows: ByCall<Row<P>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl<P> Places<P> {
     ///
     /// The cause by which it has hung up.
     pub fn settle(&mut self, call: CallId, place: P) -> Result<(), Cause> {
-        let row = self.rows.get_mut(&call).expect("a call is admitted before it settles");
+        let row = self.rows.get_mut(call).expect("a call is admitted before it settles");
         match row.hung_up {
             Some(cause) => Err(cause),
             None => {
@@ -51,22 +52,22 @@ impl<P> Places<P> {
 
     /// Where a call is; None while it is on its way.
     pub fn find(&self, call: CallId) -> Option<&P> {
-        self.rows.get(&call)?.place.as_ref()
+        self.rows.get(call)?.place.as_ref()
     }
 
     /// Whose a call is.
     pub fn account_of(&self, call: CallId) -> Option<&AccountId> {
-        self.rows.get(&call).map(|row| &row.account)
+        self.rows.get(call).map(|row| &row.account)
     }
 
     /// Whether a call has been admitted, and not removed.
     pub fn is_up(&self, call: CallId) -> bool {
-        self.rows.contains_key(&call)
+        self.rows.contains(call)
     }
 
     /// Notes that a call ends. The first cause stands, and only it is delivered.
     pub fn hang_up(&mut self, call: CallId, cause: Cause) -> Option<&P> {
-        let row = self.rows.get_mut(&call)?;
+        let row = self.rows.get_mut(call)?;
         if row.hung_up.is_some() {
             return None;
         }
@@ -76,7 +77,7 @@ impl<P> Places<P> {
 
     /// A call is over.
     pub fn remove(&mut self, call: CallId) {
-        let row = self.rows.remove(&call);
+        let row = self.rows.remove(call);
         debug_assert!(row.is_some(), "call {call} ends twice");
     }
 
@@ -90,15 +91,15 @@ impl<P> Places<P> {
         self.rows.is_empty()
     }
 
-    /// The calls that are up.
-    pub fn calls(&self) -> impl Iterator<Item = CallId> {
-        self.rows.keys().copied()
+    /// The calls that are up, in the order of their ids.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.rows.calls()
     }
 }
 
 impl<P> Default for Places<P> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self { rows: ByCall::default() }
     }
 }
 

@@ -4,15 +4,12 @@
 //! that has been away for too long is told that there is a gap, never silently brought past it.
 //! What an event says is the log's user's business: the log knows only whom it is about.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    str::FromStr,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
-use crate::ids::{CallId, ConferenceName, RoomId};
+use crate::{
+    by_call::ByCall,
+    ids::{CallId, ConferenceName, RoomId},
+};
 
 /// An account's events.
 #[derive(Debug)]
@@ -23,7 +20,7 @@ pub struct Log<T> {
     events: VecDeque<Arc<Event<T>>>,
     events_max: usize,
     /// Of each call that is not over: how many events there were.
-    calls: BTreeMap<CallId, u64>,
+    calls: ByCall<u64>,
 }
 
 impl<T> Log<T> {
@@ -38,14 +35,14 @@ impl<T> Log<T> {
     /// An empty log that keeps so many events, at least one.
     pub fn with_room_for(events_max: usize, epoch: u64) -> Self {
         let events_max = events_max.max(1);
-        Self { epoch, first: 1, events: VecDeque::new(), events_max, calls: BTreeMap::new() }
+        Self { epoch, first: 1, events: VecDeque::new(), events_max, calls: ByCall::default() }
     }
 
     /// Adds an event; the oldest gives way if the log is full.
     pub fn append(&mut self, at: SystemTime, about: About, what: T) -> Arc<Event<T>> {
         let About { call, room } = about;
         let call = call.map(|call| {
-            let sequence = self.calls.entry(call).or_default();
+            let sequence = self.calls.get_or_default(call);
             *sequence += 1;
             InCall { call, sequence: *sequence }
         });
@@ -61,7 +58,7 @@ impl<T> Log<T> {
 
     /// A call is over: its events are not counted any more.
     pub fn forget(&mut self, call: CallId) {
-        self.calls.remove(&call);
+        self.calls.remove(call);
     }
 
     /// What comes after a cursor, of what a filter lets through: at most `events_max` events.

@@ -13,7 +13,7 @@
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 0 words | [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
+//! | 0 words | [`by_call`], [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
 //! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
 //! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], [`watch`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
 //! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`library::folder`], [`library::web`], [`store::marks`], [`store::memory`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`media::sim`], [`media::sip`], [`media::plane`] | do IO |
@@ -33,6 +33,7 @@ pub mod actor;
 pub mod api;
 pub mod app;
 pub mod bans;
+pub mod by_call;
 pub mod call;
 pub mod callback;
 pub mod cli;

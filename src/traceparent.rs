@@ -60,7 +60,7 @@ impl Traceparent {
 /// The trace's id.
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.trace)
+        Uuid::from_u128(self.trace).simple().fmt(f)
     }
 }
 

@@ -32,6 +32,10 @@ use self::{
     measure::say,
 };
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A path, and how it is counted.
 type Row = (&'static str, fn());
 
@@ -69,7 +73,7 @@ fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
 fn kick() {
     let log = config::Log { format: LogFormat::Json, level: LogLevel::Info };
     let log = Log::begin(log).expect("a log");
-    let mut crowd = Crowd::new(in_virtual_time(), 100, 10);
+    let mut crowd = Crowd::new(in_virtual_time(), 200, 10);
     crowd.fill();
     count(|| crowd.kick(ROUNDS));
     crowd.leave();

@@ -113,7 +113,7 @@ impl Crowd {
             self.dialled += 1;
         }
         drop(guard);
-        self.runtime.block_on(tokio::time::sleep(Duration::from_millis(50)));
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     }
 
     /// How many are there to be kicked.

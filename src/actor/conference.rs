@@ -229,9 +229,11 @@ impl Actor {
             },
         };
         self.decide(now, command);
-        match self.effects.is_empty() {
-            true => Turn::Busy,
-            false => self.perform(now, slice),
+        match self.effects.len() {
+            0 => Turn::Busy,
+            // To decide on many has taken its time.
+            n if slice < n => Turn::Sliced,
+            _ => self.perform(now, slice),
         }
     }
 
@@ -358,6 +360,6 @@ impl Actor {
 }
 
 /// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
-pub const EFFECTS_PER_SLICE: usize = 256;
+pub const EFFECTS_PER_SLICE: usize = 64;
 
 const EFFECTS_KEPT: usize = 4;

@@ -80,7 +80,7 @@ impl House {
                 (room, Some((id, actor)))
             }
         };
-        let mut places = self.places.of(&call.id);
+        let mut places = self.places.of_call(call.id);
         // A call that has hung up meanwhile opens no room: nobody would ever leave it.
         if let Err(cause) = places.settle(call.id, Place::Room { room: room.clone(), member }) {
             return Err((call, cause.into()));

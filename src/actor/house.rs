@@ -15,20 +15,21 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    call::{self, Letter},
     conference::Room,
     doors::Doors,
     guard::Rolls,
+    ward::{Letter, Ward},
 };
 pub use super::{
     stage::{Stage, Tasks},
     trace::Trace,
 };
 use crate::{
+    by_call::share,
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
@@ -43,6 +44,8 @@ use crate::{
 pub struct House {
     pub(super) names: Shards<Names<Arc<Room>>>,
     pub(super) places: Shards<Places<Place>>,
+    /// Calls that are on their own, by their ids.
+    wards: Box<[Arc<Ward>]>,
     pub(super) links: Links,
     pub(super) settings: Settings,
     pub(super) rolls: Rolls,
@@ -70,8 +73,12 @@ pub struct Links {
 /// Where a call is, and how it is reached there.
 #[derive(Debug)]
 pub(super) enum Place {
-    Alone(mpsc::UnboundedSender<Letter>),
-    Room { room: Arc<Room>, member: MemberId },
+    /// In its ward.
+    Alone,
+    Room {
+        room: Arc<Room>,
+        member: MemberId,
+    },
 }
 
 /// A transfer that has been asked for.
@@ -108,6 +115,7 @@ impl House {
         Arc::new(Self {
             names: Shards::default(),
             places: Shards::default(),
+            wards: (0..WARDS).map(|_| Arc::new(Ward::new())).collect(),
             links,
             settings,
             rolls: Rolls::default(),
@@ -163,7 +171,7 @@ impl House {
     }
 
     fn admit(&self, call: &Call) {
-        self.places.of(&call.id).admit(call.id, call.account.clone());
+        self.places.of_call(call.id).admit(call.id, call.account.clone());
         self.tell(call, News::Begun);
     }
 
@@ -174,14 +182,14 @@ impl House {
     ///
     /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
     pub fn transfer(&self, call: CallId, request: Request) -> Result<Transferring, AskError> {
-        let places = self.places.of(&call);
+        let places = self.places.of_call(call);
         if !places.is_up(call) {
             return Err(AskError::Gone);
         }
         Ok(match places.find(call) {
-            Some(Place::Alone(inbox)) => {
+            Some(Place::Alone) => {
                 let (reply, answer) = oneshot::channel();
-                drop(inbox.send(Letter::Transfer(Box::new((request, reply)))));
+                self.deliver(call, Letter::Transfer(Box::new((request, reply))));
                 Transferring::Call(answer)
             }
             Some(Place::Room { room, member }) => {
@@ -257,8 +265,8 @@ impl House {
             | Heard::Hold(_)
             | Heard::Over(_)
             | Heard::Ringing
-            | Heard::Talk(_) => match self.places.of(&call).find(call) {
-                Some(Place::Alone(inbox)) => drop(inbox.send(Letter::Heard(heard))),
+            | Heard::Talk(_) => match self.places.of_call(call).find(call) {
+                Some(Place::Alone) => self.deliver(call, Letter::Heard(heard)),
                 Some(Place::Room { room, member }) => room.report(*member, heard),
                 None => (),
             },
@@ -267,8 +275,8 @@ impl House {
 
     /// Ends a call, wherever it is, by a cause that ends calls. The first cause stands.
     pub fn hang_up(&self, call: CallId, cause: Cause) {
-        match self.places.of(&call).hang_up(call, cause) {
-            Some(Place::Alone(inbox)) => drop(inbox.send(Letter::HangUp { cause })),
+        match self.places.of_call(call).hang_up(call, cause) {
+            Some(Place::Alone) => self.deliver(call, Letter::HangUp { cause }),
             Some(Place::Room { room, member }) => room.hang_up(*member, cause),
             None => (),
         }
@@ -284,7 +292,7 @@ impl House {
 
     /// Whether a call has begun, and not ended.
     pub fn is_up(&self, call: CallId) -> bool {
-        self.places.of(&call).is_up(call)
+        self.places.of_call(call).is_up(call)
     }
 
     /// How many calls are up.
@@ -294,12 +302,12 @@ impl House {
 
     /// Whose a call is, if it is up.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
-        self.places.of(&call).account_of(call).cloned()
+        self.places.of_call(call).account_of(call).cloned()
     }
 
     /// The calls that are up.
     pub fn calls(&self) -> Vec<CallId> {
-        self.places.0.iter().flat_map(|places| places.lock().calls().collect::<Vec<_>>()).collect()
+        self.places.0.iter().flat_map(|places| places.lock().calls()).collect()
     }
 
     /// Does what a call that is nowhere wants, until it is somewhere or has ended.
@@ -323,16 +331,18 @@ impl House {
                     call = back;
                 }
                 Act::Stay => {
-                    let (sender, inbox) = mpsc::unbounded_channel();
-                    // The place first: the report on the order may be quick.
-                    let settled = self.places.of(&call.id).settle(call.id, Place::Alone(sender));
+                    let ward = self.ward_of(call.id);
+                    // First: the report on an order may be quick.
+                    ward.expect(call.id, self);
+                    let settled = self.places.of_call(call.id).settle(call.id, Place::Alone);
                     if let Err(cause) = settled {
+                        ward.forget(call.id);
                         effects.clear();
                         let ending = call.ending(&cause.into());
                         return self.end(call, ending);
                     }
                     self.perform(&call, effects);
-                    return self.links.stage.call(call::Actor::new(call, inbox, self.clone()));
+                    return ward.arrive(call);
                 }
             }
         }
@@ -389,17 +399,26 @@ impl House {
     /// Hands a request over. Its answer comes to whoever reads it, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch) {
         let house = self.clone();
-        let done = Box::new(move |fetch: Fetch, fetched| house.deliver(&fetch, fetched));
+        let done = Box::new(move |fetch: Fetch, fetched| house.fetched(&fetch, fetched));
         self.links.library.fetch(fetch, done);
     }
 
-    fn deliver(&self, fetch: &Fetch, fetched: Fetched) {
+    fn ward_of(&self, call: CallId) -> &Arc<Ward> {
+        &self.wards[share(call, WARDS)]
+    }
+
+    /// To a call that is on its own.
+    fn deliver(&self, call: CallId, letter: Letter) {
+        self.ward_of(call).deliver(call, letter);
+    }
+
+    fn fetched(&self, fetch: &Fetch, fetched: Fetched) {
         match &fetch.reader {
             Reader::Call { number } => {
                 // A call that is in a room has not asked for it, or no longer.
-                if let Some(Place::Alone(inbox)) = self.places.of(&fetch.call).find(fetch.call) {
+                if let Some(Place::Alone) = self.places.of_call(fetch.call).find(fetch.call) {
                     let (number, fetched) = (*number, Box::new(fetched));
-                    drop(inbox.send(Letter::Fetched { number, fetched }));
+                    self.deliver(fetch.call, Letter::Fetched { number, fetched });
                 }
             }
             Reader::Room { key, room, number } => {
@@ -428,7 +447,7 @@ impl House {
         self.media(Order::End { call: call.id, ending });
         self.tell(&call, News::Ended(ending));
         // Last: who finds no call any more finds all told of it.
-        self.places.of(&call.id).remove(call.id);
+        self.places.of_call(call.id).remove(call.id);
         call.end();
     }
 }
@@ -455,6 +474,12 @@ impl<T> Shards<T> {
     }
 }
 
+impl<T> Shards<T> {
+    pub(super) fn of_call(&self, call: CallId) -> MutexGuard<'_, T> {
+        self.0[share(call, self.0.len())].lock()
+    }
+}
+
 impl<T: Default> Default for Shards<T> {
     fn default() -> Self {
         Self((0..SHARDS).map(|_| Mutex::default()).collect())
@@ -463,3 +488,6 @@ impl<T: Default> Default for Shards<T> {
 
 /// Some for each core of a large machine.
 const SHARDS: usize = 64;
+
+/// Enough that threads seldom meet, few enough that each has something to do when it is woken.
+const WARDS: usize = 16;

@@ -4,7 +4,6 @@
 //! waiting. Its `run` waits between turns, on tokio; the simulation takes the turns of many
 //! actors itself, in an order that a seed picks.
 
-pub mod call;
 pub mod conference;
 pub mod doors;
 mod entering;
@@ -18,6 +17,7 @@ pub mod tally;
 mod trace;
 pub mod tracer;
 pub mod turns;
+pub mod ward;
 pub mod writer;
 
 /// What an actor's turn has come to.

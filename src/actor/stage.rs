@@ -1,24 +1,24 @@
 //! The stage: where actors get their turns.
 
-use super::{call, conference};
+use super::{conference, ward};
 
 /// Who gives the actors their turns.
 pub trait Stage: Send + Sync {
-    /// Takes on a call that is on its own.
-    fn call(&self, actor: call::Actor);
     /// Takes on a room.
     fn room(&self, actor: conference::Actor);
+    /// Takes on calls that are on their own.
+    fn ward(&self, actor: ward::Actor);
 }
 
 /// On the current runtime, a task for each.
 pub struct Tasks;
 
 impl Stage for Tasks {
-    fn call(&self, mut actor: call::Actor) {
+    fn room(&self, mut actor: conference::Actor) {
         tokio::spawn(async move { actor.run().await });
     }
 
-    fn room(&self, mut actor: conference::Actor) {
+    fn ward(&self, mut actor: ward::Actor) {
         tokio::spawn(async move { actor.run().await });
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{Turn, call, conference, house::Stage};
+use super::{Turn, conference, house::Stage, ward};
 
 /// Actors, and whether they have something to do.
 #[derive(Default)]
@@ -24,8 +24,8 @@ struct Seat {
 }
 
 enum Actor {
-    Call(Box<call::Actor>),
     Room(Box<conference::Actor>),
+    Ward(Box<ward::Actor>),
 }
 
 impl Turns {
@@ -64,8 +64,8 @@ impl Turns {
     /// who is over.
     pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> Turn {
         let turn = match &mut self.actors[n].actor {
-            Actor::Call(actor) => actor.turn(now),
             Actor::Room(actor) => actor.turn(now, slice()),
+            Actor::Ward(actor) => actor.turn(now),
         };
         match turn {
             Turn::Busy | Turn::Sliced => self.wake(),
@@ -81,19 +81,19 @@ impl Turns {
     /// When somebody has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         let deadline = |it: &Seat| match &it.actor {
-            Actor::Call(actor) => actor.deadline(),
             Actor::Room(actor) => actor.deadline(),
+            Actor::Ward(actor) => actor.deadline(),
         };
         self.actors.iter().filter_map(deadline).min()
     }
 }
 
 impl Stage for Door {
-    fn call(&self, actor: call::Actor) {
-        self.0.lock().push(Actor::Call(Box::new(actor)));
-    }
-
     fn room(&self, actor: conference::Actor) {
         self.0.lock().push(Actor::Room(Box::new(actor)));
+    }
+
+    fn ward(&self, actor: ward::Actor) {
+        self.0.lock().push(Actor::Ward(Box::new(actor)));
     }
 }

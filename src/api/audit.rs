@@ -71,7 +71,7 @@ pub(super) fn note(deed: &Deed<'_>, who: Option<&Principal>) {
         %peer,
         %method,
         route = route.pattern,
-        names = route::names(number, path),
+        names = %route::names(number, path),
         status,
         %api_id,
         %trace,

@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
+use axum::http::{
+    HeaderMap, Method,
+    header::{AUTHORIZATION, HeaderName},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{Desk, Visit, failure::Failure, path};
@@ -50,6 +53,9 @@ pub(super) fn is_read(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
+const AUTH_ID: HeaderName = HeaderName::from_static("x-auth-id");
+const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
 struct Credentials<'a> {
     id: Cow<'a, str>,
     token: Cow<'a, str>,
@@ -58,7 +64,7 @@ struct Credentials<'a> {
 impl<'a> Credentials<'a> {
     /// What cannot be read is sent all the same, and wrong.
     fn find(headers: &'a HeaderMap) -> Option<Self> {
-        let (id, token) = (headers.get("x-auth-id"), headers.get("x-auth-token"));
+        let (id, token) = (headers.get(&AUTH_ID), headers.get(&AUTH_TOKEN));
         if id.is_some() || token.is_some() {
             let [id, token] = [id, token].map(|it| it.and_then(|it| it.to_str().ok()));
             return Some(Self {

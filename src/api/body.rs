@@ -73,9 +73,11 @@ fn explain(path: &str, error: &serde_json::Error) -> Failure {
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
     let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let media_type = media_type.trim().to_ascii_lowercase();
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    let media_type = media_type.trim();
+    media_type.eq_ignore_ascii_case("application/json") || {
+        let media_type = media_type.to_ascii_lowercase();
+        media_type.starts_with("application/") && media_type.ends_with("+json")
+    }
 }
 
 #[cfg(test)]

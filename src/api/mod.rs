@@ -30,7 +30,7 @@ use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, HttpBody},
-    http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_LENGTH},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_LENGTH},
     response::Response,
 };
 use futures_util::FutureExt;
@@ -159,8 +159,9 @@ impl Api {
         let upgrade = head.extensions.remove();
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
-        let (route, trail) = (route::find(path), Trail::default());
-        let given = headers.get("traceparent").and_then(|it| it.to_str().ok());
+        let split = Path::split(path);
+        let (route, trail) = (route::find(split.as_ref()), Trail::default());
+        let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
         let trail = &trail;
         let now_ = now.into_std();
@@ -168,18 +169,19 @@ impl Api {
             Visit { api_id, trace, trail, now: now_, peer, method, path, query, headers, body };
 
         let ops = self.ops.as_ref().filter(|_| path == METRICS);
-        let groups = self.groups.as_ref().zip(groups::Vendor::of(path, headers));
+        let groups = self.groups.as_ref().zip(groups::Vendor::of(split.as_ref(), headers));
         let answer = match groups {
             Some((hall, vendor)) => {
-                Ok(Ok(hall.answer(vendor, visit, upgrade, self.desk.failures.as_ref()).await))
+                let failures = self.desk.failures.as_ref();
+                // In a box: it is no part of what every request carries along.
+                Ok(Ok(Box::pin(hall.answer(vendor, visit, upgrade, failures)).await))
             }
             None if let Some(ops) = ops => Ok(ops.answer(&self.desk, &self.traffic, &visit)),
-            None => AssertUnwindSafe(self.serve(path, visit)).catch_unwind().await,
+            None => AssertUnwindSafe(self.serve(split.as_ref(), visit)).catch_unwind().await,
         };
-        let dialect = dialect_of(path);
         let response = answer
             .unwrap_or(Err(Failure::Fault))
-            .unwrap_or_else(|failure| failure.answer(dialect, api_id));
+            .unwrap_or_else(|failure| failure.answer(dialect_of(path), api_id));
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.traffic.count(route, method, status, took);
@@ -200,10 +202,12 @@ impl Api {
         }
     }
 
-    async fn serve(&self, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
-        let split = Path::split(path).ok_or(Failure::NoRoute)?;
-        match self.groups.as_ref().zip(groups::admin::site(&split)) {
-            Some((hall, site)) => groups::admin::answer(&self.desk, hall, site, visit).await,
+    async fn serve(&self, path: Option<&Path<'_>>, visit: Visit<'_>) -> Result<Response, Failure> {
+        let path = path.ok_or(Failure::NoRoute)?;
+        match self.groups.as_ref().zip(groups::admin::site(path)) {
+            Some((hall, site)) => {
+                Box::pin(groups::admin::answer(&self.desk, hall, site, visit)).await
+            }
             None => self.desk.answer(path, visit).await,
         }
     }
@@ -268,8 +272,11 @@ impl Desk {
         }
     }
 
-    async fn answer(self: &Arc<Self>, path: &str, visit: Visit<'_>) -> Result<Response, Failure> {
-        let path = Path::split(path).ok_or(Failure::NoRoute)?;
+    async fn answer(
+        self: &Arc<Self>,
+        path: &Path<'_>,
+        visit: Visit<'_>,
+    ) -> Result<Response, Failure> {
         let ends_nameless = path.ends_nameless;
         match *path.segments() {
             ["v1", "Account", auth_id, ref below @ ..] => {
@@ -327,6 +334,8 @@ fn dialect_of(path: &str) -> Dialect {
         false => Dialect::Plivo,
     }
 }
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 const METRICS: &str = "/metrics";
 

@@ -1,6 +1,11 @@
 //! What a path is called where paths are too many: in metrics and audit lines.
 
-use std::{array, borrow::Cow, sync::LazyLock};
+use std::{
+    array,
+    borrow::Cow,
+    fmt::{self, Display},
+    sync::LazyLock,
+};
 
 use super::path::{Path, SEGMENTS_MAX};
 
@@ -168,8 +173,8 @@ pub(super) fn route(number: usize) -> Route {
 }
 
 /// The number of a path's row, or [`UNKNOWN`].
-pub(super) fn find(path: &str) -> usize {
-    let Some(path) = Path::split(path) else { return UNKNOWN };
+pub(super) fn find(path: Option<&Path<'_>>) -> usize {
+    let Some(path) = path else { return UNKNOWN };
     let given = path.segments();
     let fits = |number: &&usize| {
         let row = &ROWS[**number];
@@ -184,11 +189,18 @@ fn is_same(segment: &str, given: &str) -> bool {
 }
 
 /// What a path names, but for the account and what is secret: `name=weekly members=1,4`.
-pub(super) fn names(number: usize, path: &str) -> String {
-    let named = ROWS[number].segments.iter().zip(segments(path));
-    let named = named.filter(|(it, _)| is_param(it) && **it != "{auth_id}" && **it != SECRET);
-    let named = named.map(|(it, given)| format!("{}={given}", it.trim_matches(['{', '}'])));
-    named.collect::<Vec<_>>().join(" ")
+pub(super) fn names<'a>(number: usize, path: &'a str) -> impl Display + use<'a> {
+    fmt::from_fn(move |f| {
+        let mut gap = "";
+        for (segment, given) in ROWS[number].segments.iter().zip(segments(path)) {
+            if is_param(segment) && *segment != "{auth_id}" && *segment != SECRET {
+                let name = segment.trim_matches(['{', '}']);
+                [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
+                gap = " ";
+            }
+        }
+        Ok(())
+    })
 }
 
 /// A path as it may stand in a log.
@@ -215,13 +227,17 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
+    fn number(path: &str) -> usize {
+        find(Path::split(path).as_ref())
+    }
+
     #[test]
     fn a_path_has_one_pattern_whatever_it_names() {
         let check = |path: &str, api: &str, pattern: &str, named: &str| {
-            let number = find(path);
+            let number = number(path);
             let found = route(number);
             assert_eq!((found.api, found.pattern), (api, pattern), "{path}");
-            assert_eq!(names(number, path), named, "{path}");
+            assert_eq!(names(number, path).to_string(), named, "{path}");
         };
         let kick = "/Account/{auth_id}/Conference/{name}/Member/{members}/Kick";
         let named = "name=a%20b members=1,4";
@@ -241,16 +257,16 @@ mod tests {
     #[test]
     fn a_link_that_lets_in_is_shown_nowhere() {
         let path = "/invite/let-me-in";
-        let number = find(path);
-        assert_eq!(names(number, path), "");
+        let number = number(path);
+        assert_eq!(names(number, path).to_string(), "");
         assert_eq!(shown(number, path), "/invite/{secret}");
         assert_eq!(shown(UNKNOWN, "/a"), "/a");
     }
 
     #[test]
     fn no_pattern_hides_another() {
-        for (number, row) in ROWS.iter().enumerate() {
-            assert_eq!(find(row.route.pattern), number, "{}", row.route.pattern);
+        for (place, row) in ROWS.iter().enumerate() {
+            assert_eq!(number(row.route.pattern), place, "{}", row.route.pattern);
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{body::Body, http::Request};
+use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 #[cfg(target_os = "linux")]
@@ -93,15 +94,14 @@ async fn connection(
     }
     let afters = Afters::default();
     let service = service_fn(|request: Request<Incoming>| {
-        let answer = api.answer(peer.ip(), request.map(Body::new));
         let afters = &afters;
-        async move {
-            let mut answer = answer.await;
+        // An async block would have room for the answer's future twice.
+        api.answer(peer.ip(), request.map(Body::new)).map(move |mut answer| {
             if let Some(after) = answer.extensions_mut().remove::<After>() {
                 afters.put(after);
             }
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -3,14 +3,12 @@
 //! Lines go to the standard error by a thread of their own, so that a reader who stalls does not
 //! stall calls; what it cannot take is dropped, and counted.
 
+mod json;
+mod queue;
+
 use std::{
     io::{self, IsTerminal, Write},
     panic,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -18,11 +16,12 @@ use std::{
 use tracing_subscriber::{
     Layer, Registry,
     filter::{LevelFilter, Targets},
-    fmt::{self, MakeWriter},
+    fmt,
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
+use self::{json::Json, queue::Queue};
 use crate::{
     actor::house::Trace,
     call,
@@ -34,18 +33,14 @@ use crate::{
     trace,
 };
 
-/// Some tenths of a second of a busy engine; at 200 bytes a line, a few megabytes.
-const LINES_MAX: usize = 16_384;
 /// Between two looks at what has come: a busy engine would wake the thread for each line, and that
-/// is more work than the line. At 100,000 lines a second 200 come together, of [`LINES_MAX`].
+/// is more work than the line. At 100,000 lines a second 200 come together.
 const PAUSE: Duration = Duration::from_millis(2);
-/// What is written at once, if so much is there.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The log's thread. Dropped last, it writes what is still there.
 #[derive(Debug)]
 pub struct Log {
-    lines: Option<SyncSender<Vec<u8>>>,
+    queue: Queue,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,12 +51,10 @@ impl Log {
     ///
     /// There is a log already, or the system has no thread for it.
     pub fn begin(settings: config::Log) -> anyhow::Result<Self> {
-        let (lines, waiting) = sync_channel(LINES_MAX);
-        let lost = Arc::new(AtomicU64::new(0));
-        let (writer, format) =
-            (Writer { lines: lines.clone(), lost: lost.clone() }, settings.format);
+        let (queue, format) = (Queue::default(), settings.format);
         let thread = thread::Builder::new().name("log".to_owned());
-        let thread = thread.spawn(move || write(&waiting, &lost, format, &mut io::stderr()))?;
+        let lines = queue.clone();
+        let thread = thread.spawn(move || write(&lines, format, &mut io::stderr()))?;
 
         let own = level(settings.level);
         // Of what we are built from, only what is amiss, unless everything is wanted.
@@ -70,24 +63,23 @@ impl Log {
         let audit = own.max(LevelFilter::INFO);
         let filter = Targets::new().with_target("conflow", own).with_default(others);
         let filter = filter.with_target("conflow::audit", audit);
-        let lines_layer = fmt::layer().with_writer(writer);
         let layer = match format {
             LogFormat::Pretty => {
-                lines_layer.with_target(false).with_ansi(io::stderr().is_terminal()).boxed()
+                let lines = fmt::layer().with_writer(queue.clone()).with_target(false);
+                lines.with_ansi(io::stderr().is_terminal()).boxed()
             }
-            LogFormat::Json => lines_layer.json().flatten_event(true).boxed(),
+            LogFormat::Json => Json(queue.clone()).boxed(),
         };
-        Registry::default().with(layer.with_filter(filter)).try_init()?;
+        Registry::default().with(filter).with(layer).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        Ok(Self { lines: Some(lines), thread: Some(thread) })
+        Ok(Self { queue, thread: Some(thread) })
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // An empty line is the last.
-        let last = self.lines.take().map(|lines| lines.send(Vec::new()));
-        if let (Some(Ok(())), Some(thread)) = (last, self.thread.take()) {
+        self.queue.end();
+        if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
@@ -168,57 +160,23 @@ fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Takes whole lines.
-struct Writer {
-    lines: SyncSender<Vec<u8>>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Write for &Writer {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.lines.try_send(line.to_vec()).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Writer {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> &'a Self {
-        self
-    }
-}
-
-/// Writes lines until an empty one comes. Where nobody reads, nothing is to be done about it.
-fn write(lines: &Receiver<Vec<u8>>, lost: &AtomicU64, format: LogFormat, out: &mut impl Write) {
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-    while let Ok(first) = lines.recv() {
-        let mut next = Some(first);
-        let mut is_last = false;
-        while let Some(line) = next {
-            is_last |= line.is_empty();
-            chunk.extend(line);
-            next = (chunk.len() < CHUNK_BYTES).then(|| lines.try_recv().ok()).flatten();
-        }
-        match (lost.swap(0, Ordering::Relaxed), format) {
+/// Writes lines until there are no more. Where nobody reads, nothing is to be done about it.
+fn write(queue: &Queue, format: LogFormat, out: &mut impl Write) {
+    let mut lines = Vec::new();
+    loop {
+        let rest = queue.take(&mut lines);
+        match (rest.lost, format) {
             (0, _) => (),
-            (n, LogFormat::Pretty) => chunk.extend(format!("{n} lines are lost\n").bytes()),
+            (n, LogFormat::Pretty) => lines.extend(format!("{n} lines are lost\n").bytes()),
             (n, LogFormat::Json) => {
                 let line = format!(
                     "{{\"level\":\"WARN\",\"message\":\"lines are lost\",\"lines\":{n}}}\n"
                 );
-                chunk.extend(line.bytes());
+                lines.extend(line.bytes());
             }
         }
-        drop(out.write_all(&chunk).and_then(|()| out.flush()));
-        chunk.clear();
-        if is_last {
+        drop(out.write_all(&lines).and_then(|()| out.flush()));
+        if rest.is_over {
             return;
         }
         thread::sleep(PAUSE);
@@ -230,27 +188,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_written_in_order_and_lost_ones_are_counted() {
-        let (lines, waiting) = sync_channel(2);
-        let writer = Writer { lines, lost: Arc::new(AtomicU64::new(0)) };
-        for line in ["a\n", "b\n", "c\n", "d\n"] {
-            (&writer).write_all(line.as_bytes()).unwrap();
-        }
-        let lost = writer.lost.clone();
-        drop(writer);
-        let mut out = Vec::new();
-        write(&waiting, &lost, LogFormat::Pretty, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "a\nb\n2 lines are lost\n");
-    }
-
-    #[test]
-    fn an_empty_line_is_the_last() {
-        let (lines, waiting) = sync_channel(4);
-        for line in ["a\n", ""] {
-            lines.send(line.as_bytes().to_vec()).unwrap();
-        }
-        let mut out = Vec::new();
-        write(&waiting, &AtomicU64::new(0), LogFormat::Json, &mut out);
-        assert_eq!(out, b"a\n");
+    fn lines_are_written_to_the_last_and_lost_ones_are_told() {
+        let check = |format, expected: &str| {
+            let queue = Queue::default();
+            queue.push(b"a\n");
+            (0..2).for_each(|_| queue.push(&vec![b'b'; 8 * 1024 * 1024]));
+            queue.push(b"c\n");
+            queue.end();
+            let mut out = Vec::new();
+            write(&queue, format, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(LogFormat::Pretty, "a\nc\n2 lines are lost\n");
+        let lost = r#"{"level":"WARN","message":"lines are lost","lines":2}"#;
+        check(LogFormat::Json, &format!("a\nc\n{lost}\n"));
     }
 }

@@ -16,7 +16,7 @@ pub struct Watch {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub url: String,
-    /// Whose rooms; a read-only token will do.
+    /// Whose rooms.
     #[command(flatten)]
     pub login: Login,
     /// Look into this one first.
@@ -30,7 +30,7 @@ pub struct Watch {
 /// What stands below the help.
 pub const AFTER_HELP: &str = "\
 Keys: arrows or hjkl select, Tab changes the list, PgUp, PgDn, Home and End go far, q quits. It only
-looks: nothing that is pressed changes anything in the server.
+looks: nothing that is pressed changes anything in the server, and a read-only token will do.
 
 Examples:
   conflow watch                                  on a server in development mode, in its folder

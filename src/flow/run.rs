@@ -15,7 +15,7 @@ use super::{
     xml::ELEMENTS_MAX,
 };
 use crate::{
-    ids::Dialect,
+    ids::{ConferenceName, Dialect},
     media::{Ending, HangupCause, HangupSource, Program},
 };
 
@@ -260,20 +260,19 @@ impl Run {
             return;
         }
         let Some(verb) = self.conference() else { return };
-        let (way, action) = (self.way(verb, exit), verb.entry.action.clone());
-        let mut fields = vec![
-            ("ConferenceName", verb.room.to_string()),
-            ("ConferenceExitCause", exit.cause.text().to_owned()),
-        ];
-        fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
+        let way = self.way(verb, exit);
         // An action that is only told is told, wherever the flow goes on.
-        if let Some(action) = action.filter(|it| !it.redirects) {
-            notify(action, fields.clone(), false, effects);
+        if let Some(action) = verb.entry.action.as_ref().filter(|it| !it.redirects) {
+            notify(action.clone(), exit_fields(&verb.room, exit), false, effects);
         }
         match way {
-            Way::Ask(action) => self.fetch(now, request(action, fields, false), effects),
+            Way::Ask(action) => {
+                let fields = exit_fields(&verb.room, exit);
+                self.fetch(now, request(action, fields, false), effects);
+            }
             Way::Document(flow) => self.enter(now, flow, effects),
             Way::Fetch(url) => {
+                let fields = exit_fields(&verb.room, exit);
                 let (method, purpose) = (Method::Post, Purpose::Kick);
                 let request = Request { url, method, purpose, fields, is_private: false };
                 self.fetch(now, request, effects);
@@ -421,6 +420,16 @@ impl Run {
         self.wait = Wait::Ended;
         effects.push(Effect::End(Ending { cause, source }));
     }
+}
+
+/// What a URL is told of an exit.
+fn exit_fields(room: &ConferenceName, exit: &Exit) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("ConferenceName", room.to_string()),
+        ("ConferenceExitCause", exit.cause.text().to_owned()),
+    ];
+    fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
+    fields
 }
 
 fn request(action: Action, fields: Vec<(&'static str, String)>, is_private: bool) -> Request {

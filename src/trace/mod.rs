@@ -8,7 +8,7 @@
 mod step;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 pub use self::step::{Link, Remark, Step};
 use crate::{
+    by_call::ByCall,
     flow::{Cause, Place, Purpose},
     ids::{AccountId, CallId, ConferenceName, MemberId},
     media::Ending,
@@ -116,7 +117,7 @@ const _: () = assert!(size_of::<Line>() <= 48);
 /// The traces of many calls.
 #[derive(Debug, Default)]
 pub struct Traces {
-    calls: BTreeMap<CallId, Lines>,
+    calls: ByCall<Lines>,
     /// Calls that are over, in the order in which they ended.
     ended: VecDeque<CallId>,
     ended_max: usize,
@@ -157,7 +158,7 @@ pub const ENDED_MAX: usize = 10_000;
 impl Traces {
     /// No traces yet. So many calls that are over are kept.
     pub fn new(ended_max: usize) -> Self {
-        Self { calls: BTreeMap::new(), ended: VecDeque::new(), ended_max }
+        Self { calls: ByCall::default(), ended: VecDeque::new(), ended_max }
     }
 
     /// A call begins.
@@ -169,7 +170,7 @@ impl Traces {
     /// Notes something of a call that has begun.
     pub fn note(&mut self, now: Instant, call: CallId, what: What) {
         let is_over = matches!(what, What::Ended(_));
-        let Some(lines) = self.calls.get_mut(&call) else { return };
+        let Some(lines) = self.calls.get_mut(call) else { return };
         let at_ms = millis(now.saturating_duration_since(lines.began));
         lines.add(Line { at_ms, what });
         if !is_over {
@@ -179,13 +180,13 @@ impl Traces {
         self.ended.push_back(call);
         while self.ended_max < self.ended.len() {
             let oldest = self.ended.pop_front();
-            oldest.and_then(|it| self.calls.remove(&it));
+            oldest.and_then(|it| self.calls.remove(it));
         }
     }
 
     /// What an account's call has done so far; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
-        let lines = self.calls.get(&call).filter(|it| it.account == *account)?;
+        let lines = self.calls.get(call).filter(|it| it.account == *account)?;
         let remarks = lines.remarks();
         Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped })
     }

@@ -215,7 +215,7 @@ impl Reader<'_> {
 
     /// What took the other call out, which took this one along.
     fn behind(&self, other: CallId, at_ms: u32) -> Option<Link> {
-        let lines = self.traces.calls.get(&other).filter(|_| 1 < self.links_max)?;
+        let lines = self.traces.calls.get(other).filter(|_| 1 < self.links_max)?;
         let at = self.lines.moment(at_ms);
         let mut steps = self.traces.steps(other, lines, self.links_max - 1).into_iter().rev();
         let was_in = |it: &Step| {

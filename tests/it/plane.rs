@@ -232,11 +232,13 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
     let [a, b, c] = [0, 1, 2].map(|it| phones[it].call);
     for round in 0..10 {
         plane.send(place(ROOM, &[a, b, c]));
-        for _ in 0..10 {
+        // On a busy machine some of what they say comes too late, and nothing is in its place.
+        let hears = (0..1_000).any(|tick| {
             phones[0].wait();
             phones.iter_mut().for_each(Phone::say);
-        }
-        assert_eq!(phones[0].hears(2), [false, true, true], "round {round}");
+            10 <= tick && phones[0].hears(2) == [false, true, true]
+        });
+        assert!(hears, "round {round}");
 
         // Somewhere in a tick, or between two.
         (0..round * 997).for_each(|_| std::hint::spin_loop());

@@ -96,9 +96,8 @@ pub(super) enum Vendor {
 impl Vendor {
     /// By the path. Rocket.Chat shares its first segments with the voice API, whose third one is
     /// `Account`; Kirimin's socket is at the root, where nothing else is.
-    pub(super) fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
-        let path = Path::split(path)?;
-        match *path.segments() {
+    pub(super) fn of(path: Option<&Path<'_>>, headers: &HeaderMap) -> Option<Self> {
+        match *path?.segments() {
             [first, ..] if first.eq_ignore_ascii_case("platform") => Some(Self::Bungie),
             ["api", "info"] | ["api", "v1", "login" | "logout" | "me" | "info"] => {
                 Some(Self::RocketChat)

@@ -26,6 +26,7 @@ use crate::{
         ANSWER_WAIT_MAX, Desk,
         audit::{self, Deed, Principal},
         failure::Failure,
+        path::Path,
         reply, route,
     },
     call::Hook,
@@ -194,7 +195,7 @@ impl Job {
     /// The client was told that it is accepted; this is what has come of it.
     fn audit(&self, status: u16) {
         let Self { api_id, trace, peer, ref method, ref path, .. } = *self;
-        let route = route::find(path);
+        let route = route::find(Path::split(path).as_ref());
         audit::note(&Deed { api_id, trace, peer, method, path, route, status }, self.who.as_ref());
     }
 

@@ -20,7 +20,7 @@ pub(super) mod vobiz;
 use std::sync::Arc;
 
 use axum::{
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, HeaderName, Method, StatusCode},
     response::Response,
 };
 use uuid::Uuid;
@@ -56,6 +56,8 @@ pub(super) struct Site<'a> {
     /// An empty name follows.
     pub(super) ends_nameless: bool,
 }
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// `/v1/Account/{auth_id}/…` and `/api/v1/Account/{auth_id}/…`
 pub(super) async fn answer(
@@ -101,9 +103,10 @@ pub(super) async fn answer(
         return Ok(job(site).answer_later(hook));
     }
     if (*method == Method::POST || *method == Method::DELETE)
-        && let Some(key) = headers.get("idempotency-key")
+        && let Some(key) = headers.get(&IDEMPOTENCY_KEY)
     {
-        return job(site).answer_once(key).await;
+        // In a box, as all that is rare: it is no part of what every request carries along.
+        return Box::pin(job(site).answer_once(key)).await;
     }
     let asker = Asker { desk, dialect: site.dialect, api_id, trace, account };
     perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await

@@ -148,7 +148,7 @@ impl Room {
         match self.step {
             Step::Dial(_) => site::dial(request, number),
             Step::Look | Step::LookAgain => {
-                site::get(request, number, format_args!("room-{number}/"))
+                site::get(request, number, format_args!("room-{number}/"));
             }
             Step::Mute => {
                 site::post(request, number, format_args!("room-{number}/Member/{first}/Mute/"));

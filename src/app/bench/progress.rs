@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// As often a second.
 const HZ: u8 = 4;
 
-const TEMPLATE: &str = "{elapsed_precise} {bar:24} {pos} of {len}  {wide_msg} {answers:>20}";
+const TEMPLATE: &str = "{elapsed_precise} {bar:16} {pos} of {len}  {wide_msg} {answers:>18}";
 
 impl Progress {
     /// Of so many steps none is done.

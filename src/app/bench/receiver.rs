@@ -96,7 +96,7 @@ impl<E: Ear> Receiver<E> {
 }
 
 fn own() -> IpAddr {
-    guest().map_or(Ipv4Addr::LOCALHOST.into(), Guest::own)
+    guest().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Guest::own)
 }
 
 impl<E> Drop for Receiver<E> {

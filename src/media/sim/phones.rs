@@ -21,17 +21,13 @@
 //! assert_eq!(record.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
     BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
 };
 use crate::{
+    by_call::ByCall,
     ids::{AccountId, CallId, Trusted},
     media::{Arrival, HangupCause, Heard, Order, Report},
 };
@@ -45,7 +41,7 @@ const TICK_PHONES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Phones {
     settings: Settings,
-    phones: BTreeMap<CallId, Box<Phone>>,
+    phones: ByCall<Box<Phone>>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first of the reports was made.
@@ -60,7 +56,7 @@ impl Phones {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            phones: BTreeMap::new(),
+            phones: ByCall::default(),
             deadlines: BTreeSet::new(),
             reports: Vec::new(),
             reports_since: None,
@@ -127,7 +123,7 @@ impl Phones {
         let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new());
         let before = self.phones.insert(call, Box::new(phone.called(called)));
         debug_assert!(before.is_none(), "call {call} comes twice");
-        let due = self.phones[&call].deadline();
+        let due = self.phones.get(call).and_then(|phone| phone.deadline());
         self.deadlines.extend(due.map(|at| (at, call)));
         true
     }
@@ -250,7 +246,7 @@ impl Phones {
 
     /// From now on there is no such phone. False if there was none.
     pub fn forget(&mut self, call: CallId) -> bool {
-        let Some(phone) = self.phones.remove(&call) else { return false };
+        let Some(phone) = self.phones.remove(call) else { return false };
         if let Some(deadline) = phone.deadline() {
             self.deadlines.remove(&(deadline, call));
         }
@@ -268,7 +264,7 @@ impl Phones {
     }
 
     fn find(&self, account: &AccountId, call: CallId) -> Result<&Phone, PhoneError> {
-        let phone = self.phones.get(&call).filter(|phone| phone.account == *account);
+        let phone = self.phones.get(call).filter(|phone| phone.account == *account);
         phone.map(|phone| &**phone).ok_or(PhoneError::Unknown)
     }
 
@@ -299,7 +295,7 @@ impl Phones {
         call: CallId,
         then: impl FnOnce(&mut Phone, u32, &Settings, &mut dyn FnMut(Heard)) -> T,
     ) -> Option<T> {
-        let phone = self.phones.get_mut(&call)?;
+        let phone = self.phones.get_mut(call)?;
         let ms = phone.ms(now);
         let was_over = phone.is_over();
         let deadline_before = phone.deadline();

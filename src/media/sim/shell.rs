@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, called::Called};
 use crate::{
+    by_call::share,
     ids::{AccountId, CallId},
     media::{Backend, Exchange, HangupCause, Heard, NoWay, Order, Report},
 };
@@ -174,14 +175,13 @@ impl Backend for Sim {
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
         }
-        for call in order.calls() {
-            let ended = self.core.shard(*call).change(|phones| {
-                phones.obey(now, *call, &order);
-                phones.take_ended()
-            });
-            if !ended.is_empty() {
-                self.core.keep(now, ended);
-            }
+        if let [call] = order.calls() {
+            let call = *call;
+            return self.core.obey(now, self.core.shard(call), &order, [call].into_iter());
+        }
+        for (n, shard) in self.core.shards.iter().enumerate() {
+            let calls = order.calls().iter().copied().filter(|call| shard_of(*call) == n);
+            self.core.obey(now, shard, &order, calls);
         }
     }
 
@@ -222,9 +222,27 @@ struct State {
 }
 
 impl Core {
-    /// Phones live by a random id: any part of it spreads them well.
     fn shard(&self, call: CallId) -> &Shard {
-        &self.shards[call.0.as_u128() as usize % SHARDS]
+        &self.shards[shard_of(call)]
+    }
+
+    /// Some of a shard's phones do what the engine says.
+    fn obey(
+        &self,
+        now: Instant,
+        shard: &Shard,
+        order: &Order,
+        mut calls: impl Iterator<Item = CallId>,
+    ) {
+        let Some(first) = calls.next() else { return };
+        let ended = shard.change(|phones| {
+            phones.obey(now, first, order);
+            calls.for_each(|call| phones.obey(now, call, order));
+            phones.take_ended()
+        });
+        if !ended.is_empty() {
+            self.keep(now, ended);
+        }
     }
 
     fn exchange(&self) -> Option<Arc<dyn Exchange>> {
@@ -290,6 +308,10 @@ impl Core {
             self.phones.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+fn shard_of(call: CallId) -> usize {
+    share(call, SHARDS)
 }
 
 impl Shard {

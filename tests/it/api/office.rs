@@ -21,11 +21,12 @@ use axum::{
 use conflow::{
     accounts::Accounts,
     actor::{
-        self, call,
+        self,
         doors::Doors,
         house::{self, House, Stage, Tasks},
         journal::Journal,
         reception::{self, Reception},
+        ward,
     },
     api::{Api, Links, Ops, Settings},
     call::{Answer, Hook},
@@ -394,12 +395,12 @@ fn blank(text: &str) -> String {
 struct Stalled;
 
 impl Stage for Stalled {
-    fn call(&self, actor: call::Actor) {
-        Tasks.call(actor);
-    }
-
     fn room(&self, actor: actor::conference::Actor) {
         mem::forget(actor);
+    }
+
+    fn ward(&self, actor: ward::Actor) {
+        Tasks.ward(actor);
     }
 }
 

@@ -230,11 +230,11 @@ fn runs_are_all_told_and_drawn_as_one() {
     let svg = fs::read_to_string(home.path().join("pictures/all/parse-latency.svg")).unwrap();
     let (mut reader, mut depth) = (Reader::from_str(&svg), 0);
     loop {
-        match reader.read_event().unwrap() {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth -= 1,
-            Event::Eof => break,
-            _ => (),
+        let event = reader.read_event().unwrap();
+        depth += i32::from(matches!(event, Event::Start(_)));
+        depth -= i32::from(matches!(event, Event::End(_)));
+        if matches!(event, Event::Eof) {
+            break;
         }
     }
     assert_eq!(depth, 0, "{svg}");

@@ -316,20 +316,17 @@ mod tests {
         reader.config_mut().check_end_names = true;
         let (mut depth, mut circles, mut curves) = (0, 0, 0);
         loop {
-            match reader.read_event().unwrap() {
-                Event::Start(_) => depth += 1,
-                Event::End(_) => depth -= 1,
-                Event::Empty(it) => {
-                    let is = |it: Option<quick_xml::events::attributes::Attribute<'_>>| {
-                        it.is_some_and(|it| &*it.value == "curve")
-                    };
-                    circles += u32::from(it.name().as_ref() == "circle");
-                    curves += u32::from(is(it.try_get_attribute("class").unwrap()));
-                    it.attributes().for_each(|it| assert!(it.is_ok(), "{it:?}"));
-                }
-                Event::Eof => break,
-                Event::Text(_) | Event::GeneralRef(_) => (),
-                other => panic!("{other:?}"),
+            let event = reader.read_event().unwrap();
+            depth += i32::from(matches!(event, Event::Start(_)));
+            depth -= i32::from(matches!(event, Event::End(_)));
+            if let Event::Empty(it) = &event {
+                let class = it.try_get_attribute("class").unwrap();
+                curves += u32::from(class.is_some_and(|it| &*it.value == "curve"));
+                circles += u32::from(it.name().as_ref() == "circle");
+                it.attributes().for_each(|it| assert!(it.is_ok(), "{it:?}"));
+            }
+            if matches!(event, Event::Eof) {
+                break;
             }
         }
         // Each curve, and its line beside its name.

@@ -185,8 +185,8 @@ fn now() -> Instant {
 impl Phones {
     /// Each deadline has its row, and no row is left over.
     fn check(&self) {
-        let phones = self.phones.iter();
-        let rows = phones.filter_map(|(call, phone)| Some((phone.deadline()?, *call)));
+        let calls = self.phones.calls().into_iter();
+        let rows = calls.filter_map(|call| Some((self.phones.get(call)?.deadline()?, call)));
         assert!(rows.collect::<BTreeSet<_>>() == self.deadlines);
     }
 }
