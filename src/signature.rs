@@ -3,7 +3,7 @@
 //! Every text form here is the one that the shipped validators use, not the one that the
 //! vendors' prose describes; where they differ, contract section 4.8 says how.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -54,21 +54,23 @@ impl Signer {
         let third = format!("{third}.{nonce}");
         let second = format!("{bare}{nonce}");
         let parent = self.parent_token.as_slice();
+        let (third_own, second_own) = (hmacs(third_keys, &third), hmacs(newest, &second));
         let main = match (parent.is_empty(), self.dialect) {
-            (false, Dialect::Plivo | Dialect::Vobiz) => Some((parent, parent)),
+            (false, Dialect::Plivo | Dialect::Vobiz) => {
+                Some((hmacs(parent, &third), hmacs(parent, &second)))
+            }
             // Plivo's documents have these in every request, and a main account is its own.
-            (true, Dialect::Plivo) => Some((third_keys, newest)),
+            (true, Dialect::Plivo) => Some((third_own.clone(), second_own.clone())),
             (true, Dialect::Vobiz) => None,
         };
         let mut headers = vec![
-            (names.third, hmacs(third_keys, &third)),
+            (names.third, third_own),
             (names.third_nonce, nonce.to_owned()),
-            (names.second, hmacs(newest, &second)),
+            (names.second, second_own),
             (names.second_nonce, nonce.to_owned()),
         ];
-        if let Some((third_keys, second_keys)) = main {
-            headers.push((names.third_parent, hmacs(third_keys, &third)));
-            headers.push((names.second_parent, hmacs(second_keys, &second)));
+        if let Some((third, second)) = main {
+            headers.extend([(names.third_parent, third), (names.second_parent, second)]);
         }
         headers
     }
@@ -114,8 +116,8 @@ const VOBIZ: Names = Names {
     second_parent: "X-Vobiz-Signature-MA-V2",
 };
 
-/// Fields by name, each with its values; both in the order of code points, which is UTF-8's.
-type Sorted<'a> = BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>;
+/// Fields by name and by value, in the order of code points, which is UTF-8's.
+type Sorted<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// What Plivo's third signature is over, but for the nonce.
 fn plivo_v3(method: Method, url: &str, fields: &[Field]) -> String {
@@ -125,7 +127,8 @@ fn plivo_v3(method: Method, url: &str, fields: &[Field]) -> String {
         sorted(fields.iter().map(|(name, value)| (name.as_ref().into(), value.as_str().into())));
     match method {
         Method::Get => {
-            fields.extend(query);
+            fields.retain(|(name, _)| !query.iter().any(|(other, _)| other == name));
+            let fields = sorted(fields.into_iter().chain(query));
             match fields.is_empty() {
                 true => bare.to_owned(),
                 false => format!("{bare}?{}", as_query(&fields)),
@@ -151,24 +154,24 @@ fn query(url: &str) -> &str {
 }
 
 fn sorted<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Sorted<'a> {
-    let mut sorted = Sorted::new();
-    fields.for_each(|(name, value)| sorted.entry(name).or_default().push(value));
-    sorted.values_mut().for_each(|values| values.sort());
+    let mut sorted: Sorted<'_> = fields.collect();
+    sorted.sort_unstable();
     sorted
 }
 
 /// `a=1&b=2`, not encoded.
 fn as_query(fields: &Sorted<'_>) -> String {
-    pairs(fields).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    let mut text = String::new();
+    for (name, value) in fields {
+        let and = if text.is_empty() { "" } else { "&" };
+        text.extend([and, name, "=", value]);
+    }
+    text
 }
 
 /// `a1b2`.
 fn as_text(fields: &Sorted<'_>) -> String {
-    pairs(fields).flat_map(|(name, value)| [name, value]).collect()
-}
-
-fn pairs<'a>(fields: &'a Sorted<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
-    fields.iter().flat_map(|(name, values)| values.iter().map(move |it| (&**name, &**it)))
+    fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect()
 }
 
 /// A signature with each key; a validator is content with any of them.

@@ -22,7 +22,7 @@ use super::{
 /// Members of a room, where they are kicked one by one.
 const ROOMS_OF: [u32; 3] = [10, 100, 1_000];
 /// In all, so that a run takes about a second.
-const MEMBERS: u32 = 50_000;
+const MEMBERS: u32 = 40_000;
 /// Kicks that are looked at closely before the clock runs.
 const PROOFS: usize = 100;
 /// Phones that are asked afterwards what they hear.
@@ -169,7 +169,7 @@ impl Work for Kicks {
 }
 
 /// Members of a room of which all are kicked, and how many such rooms.
-const ALL_OF: [(u32, u32); 4] = [(10, 200), (100, 200), (1_000, 20), (10_000, 5)];
+const ALL_OF: [(u32, u32); 4] = [(10, 200), (100, 200), (1_000, 10), (10_000, 5)];
 /// What those hear who were kicked is over by then: it is not the next kick's cost.
 const PAUSE: Duration = Duration::from_millis(700);
 

@@ -22,6 +22,7 @@ mod report;
 mod site;
 mod soak;
 mod still;
+mod stream;
 mod told;
 
 use std::{

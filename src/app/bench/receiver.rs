@@ -51,7 +51,7 @@ enum Place {
 }
 
 /// What is on its way arrives within this, or is lost.
-const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(20);
+pub(super) const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Between two looks whether all has arrived.
 const LOOK: Duration = Duration::from_millis(10);
 

@@ -19,7 +19,7 @@ pub(super) struct Site {
 }
 
 /// The flows folder of an account lists no more.
-const ROOMS_PER_ACCOUNT: u32 = 10_000;
+pub(super) const ROOMS_PER_ACCOUNT: u32 = 10_000;
 /// Flows that have changed of late are looked at anew for each call; those of a user have not.
 const SETTLING: Duration = Duration::from_millis(2_500);
 /// Nobody else can reach the engine, and it ends with us.

@@ -15,8 +15,8 @@ use super::{
 };
 
 /// Enough that what a process takes anyway does not count.
-const MEMBERS: u32 = 200_000;
-const ROOMS: u32 = 2_000;
+const MEMBERS: u32 = 100_000;
+const ROOMS: u32 = 1_000;
 /// What entering has begun is over by then.
 const SETTLING: Duration = Duration::from_secs(2);
 

@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    time::{Duration, Instant},
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use super::site;
 use crate::{actor::reception::wall, utc};
 
 /// A notice of a conference.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Told {
     /// `ConferenceEnter` …
     pub(super) event: String,
@@ -23,8 +23,10 @@ pub(super) struct Told {
     pub(super) member: String,
     /// `ConferenceSequence`.
     sequence: u64,
-    /// Since its own `Time`, if it has one.
-    pub(super) age: Option<Duration>,
+    /// Its own `Time`, if it has one.
+    pub(super) time: Option<SystemTime>,
+    /// When it has come.
+    pub(super) come: SystemTime,
 }
 
 impl Told {
@@ -36,7 +38,10 @@ impl Told {
     pub(super) fn read<'a>(
         fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
     ) -> Result<Option<Self>> {
-        let (mut told, mut sequence) = (Self::default(), None);
+        let come = wall();
+        let [event, room, member] = [const { String::new() }; 3];
+        let mut told = Self { event, room, member, sequence: 0, time: None, come };
+        let mut sequence = None;
         for (name, value) in fields {
             match &*name {
                 "ConferenceName" if !value.starts_with(site::prefix()) => return Ok(None),
@@ -46,8 +51,7 @@ impl Told {
                 "Event" => told.event = value.into_owned(),
                 "Time" => {
                     let time = utc::parse(&value).with_context(|| format!("Time: {value:?}"))?;
-                    // Clocks are set now and then.
-                    told.age = Some(wall().duration_since(time).unwrap_or_default());
+                    told.time = Some(time);
                 }
                 _ => (),
             }
@@ -58,6 +62,11 @@ impl Told {
         let sequence = sequence.with_context(|| format!("{told:?} has no ConferenceSequence"))?;
         told.sequence = sequence.parse()?;
         Ok(Some(told))
+    }
+
+    /// No other notice has the same.
+    pub(super) fn place(&self) -> (&str, u64) {
+        (&self.room, self.sequence)
     }
 }
 
@@ -108,6 +117,8 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::app::bench::load::now;
 
@@ -120,9 +131,10 @@ mod tests {
         let line = "Event=ConferenceExit&ConferenceUUID=a&ConferenceMemberID=7&X=y";
         let found = told(&format!("{line}&ConferenceSequence=3")).unwrap().unwrap();
         assert_eq!((&*found.event, &*found.room, &*found.member), ("ConferenceExit", "a", "7"));
-        assert_eq!((found.sequence, found.age), (3, None));
-        let aged = told(&format!("{line}&ConferenceSequence=3&Time=2020-01-01 00:00:00.000001"));
-        assert!(aged.unwrap().unwrap().age > Some(Duration::from_secs(86_400)));
+        assert_eq!((found.place(), found.time), (("a", 3), None));
+        let timed = told(&format!("{line}&ConferenceSequence=3&Time=1970-01-01 00:00:01.000001"));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_000_001);
+        assert_eq!(timed.unwrap().unwrap().time, Some(time));
         assert_eq!(told("Event=Hangup&CallUUID=b").unwrap(), None);
         assert!(told(line).is_err(), "without a number");
         assert!(told(&format!("{line}&ConferenceSequence=x")).is_err());

@@ -50,6 +50,7 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
     check("fetch a flow, until its first element", 1);
     check("callbacks: phones come in", 100);
     check("callbacks: from the kick to the notice", 100);
+    check("callbacks: from the event to the notice", 100);
     check("events: phones come in", 100);
     check("events: from the kick to the notice", 100);
     check("events: from the event to the notice", 100);
