@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, Result};
 use conflow::{
     app::{self, log::Log},
-    cli::{self, Command, reference::Format, serve::Serve, trace::Trace, user::User, watch::Watch},
+    cli::{
+        self, Command, bench::Bench, reference::Format, serve::Serve, trace::Trace, user::User,
+        watch::Watch,
+    },
     config::Config,
     flow::reference,
     speech::pico,
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
-        Command::Bench(flags) => app::bench::bench(*flags, &mut io::stdout().lock()),
+        Command::Bench(flags) => bench(*flags),
         Command::Engine(flags) => {
             app::bench::process::end_with_bench();
             serve(*flags)
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
 fn serve(flags: Serve) -> Result<()> {
     let prints = flags.print_config;
     // One that is no text is no token either, and is refused as such.
-    let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
+    let token = auth_token();
     let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
     let config = Config::load(flags, token, Path::new(""))?.with_ops_token(ops_token)?;
     if prints {
@@ -101,8 +104,15 @@ fn people(user: User) -> Result<()> {
 }
 
 fn watch(flags: Watch) -> Result<()> {
-    let token = env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned());
-    block_on(app::watch::watch(flags, token))
+    block_on(app::watch::watch(flags, auth_token()))
+}
+
+fn bench(flags: Bench) -> Result<()> {
+    app::bench::bench(flags, auth_token(), &mut io::stdout().lock())
+}
+
+fn auth_token() -> Option<String> {
+    env::var_os(cli::AUTH_TOKEN).map(|it| it.to_string_lossy().into_owned())
 }
 
 fn block_on<T>(done: impl Future<Output = Result<T>>) -> Result<T> {

@@ -79,7 +79,9 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.queue.end();
-        self.thread.take().map(|thread| drop(thread.join()));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! `conflow bench`: what can be typed behind it.
 
-use clap::{Args, ValueEnum, value_parser};
+use std::{fmt, path::PathBuf};
+
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser, value_parser};
+use serde::Serialize;
+
+use super::login::Login;
 
 /// The flags of `conflow bench`.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -24,7 +29,21 @@ pub struct Bench {
     /// it held up [default: each connection asks as soon as it is answered].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
-    /// For programs.
+    /// An engine that runs already is measured, in place of one of the bench's own: as
+    /// http://127.0.0.1:8080. What the bench brings into it is gone afterwards.
+    // Not from the environment: no server meets a bench by accident.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub url: Option<String>,
+    /// For `--url`.
+    #[command(flatten)]
+    pub login: Login,
+    /// So many times all of it; the table has the medians.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=99))]
+    pub runs: u8,
+    /// Draw latencies, and what the size of a room costs, as SVG files in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub plot: Option<PathBuf>,
+    /// For programs: the medians as `rows`, and all `runs`.
     #[arg(long)]
     pub json: bool,
 }
@@ -33,7 +52,8 @@ pub struct Bench {
 pub const SECONDS: u16 = 3;
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// One member at a time is kicked, in rooms of 10, 100 and 1,000.
     KickOne,
@@ -76,6 +96,13 @@ impl Scenario {
     }
 }
 
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value().expect("none is hidden");
+        f.write_str(value.get_name())
+    }
+}
+
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   conflow bench                                  everything, in about three minutes
@@ -83,9 +110,16 @@ Examples:
   conflow bench idle --members 1000000 --rooms 100000
   conflow bench soak --seconds 3600              whether an hour leaves anything behind
   conflow bench mute --rate 5000 --seconds 30    what 5,000 a second wait
+  conflow bench kick-one --runs 3 --plot plots   medians of three runs, and pictures
+  CONFLOW_AUTH_TOKEN=… conflow bench mute --url http://10.0.0.7:8080 --account MA1
 
 The engine runs as a second process with one worker, as does what it is compared with: a bare axum
-route that takes and gives JSON. Machines differ and are never quiet: the ratio counts.";
+route that takes and gives JSON. Machines differ and are never quiet: the ratio counts.
+
+An engine of --url needs simulated phones (--sim), no limits for the account (--rate-limit 0
+--calls-max 0 --calls-per-second 0), and to be allowed to fetch flows from this machine
+(--fetch-allow); in development mode, and on the same machine, it has all that. Its rooms are called
+conflow-bench-…, and a Ctrl-C closes them as well. Its memory and processor time are not seen.";
 
 #[cfg(test)]
 mod tests {
@@ -106,8 +140,11 @@ mod tests {
         check("", Some(&[]));
         check("kick-one idle", Some(&[Scenario::KickOne, Scenario::Idle]));
         check("mute --rate 100 --seconds 1 --json", Some(&[Scenario::Mute]));
+        check("mute --url http://here --account MA1 --runs 3 --plot x", Some(&[Scenario::Mute]));
         check("kick", None);
         check("mute --connections 0", None);
+        check("mute --runs 0", None);
+        check("mute --url=", None);
         check("idle --members 3000000", None);
     }
 }

@@ -4,6 +4,7 @@ pub mod account;
 pub mod bench;
 pub mod check;
 pub mod groups;
+pub mod login;
 pub mod phones;
 pub mod reference;
 pub mod serve;

@@ -150,7 +150,8 @@ async fn look(
     let pace = bench.pace(Some(bench.seconds()));
     let taken = drive(crowd.site.engine.http, pace, work).await?;
     let cpu = crowd.site.engine.cpu() - cpu;
-    bench.report.add(Row::new(name, &taken).cpu(cpu).beside_bare(bare));
+    let row = Row::new(name, &taken).cpu(cpu).beside_bare(bare);
+    bench.report.add(row.rooms_of(crowd.rooms[0].len()));
     Ok(())
 }
 
@@ -171,7 +172,8 @@ impl Work for Looks {
 
     fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
         // Of a long body the beginning and the end, or reading it is what is measured.
-        let begin = format!("{{\"conference_name\":\"room-{room}\",\"conference_run_time\":\"");
+        let name = site::name(room as u32);
+        let begin = format!("{{\"conference_name\":\"{name}\",\"conference_run_time\":\"");
         let count = format!("\"conference_member_count\":\"{}\"", self.members);
         let (call, body) = (self.calls[room].as_bytes(), answer.body);
         let (head, tail) = (&body[..body.len().min(200)], &body[body.len().saturating_sub(200)..]);
@@ -194,7 +196,8 @@ impl Work for Lists {
     }
 
     fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
-        let names = answer.body.windows(5).filter(|it| it == b"room-").count();
+        let sought = format!("\"{}room-", site::prefix());
+        let names = answer.body.windows(sought.len()).filter(|it| *it == sought.as_bytes()).count();
         match answer.status == 200 && names == self.rooms as usize {
             true => Ok(()),
             false => Err(format!("{names} rooms of {}", self.rooms)),

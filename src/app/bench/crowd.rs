@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
+    guest::{Guest, guest},
     link::{Answer, Link, has},
     load::{Pace, Taken, Work, drive, now},
     site::{self, SPOKEN, Site},
@@ -63,7 +64,9 @@ impl Crowd {
             if found as u64 == members {
                 return Ok(Self { site, rooms: rolls.found, joins });
             }
-            ensure!(begin.elapsed() < ENTRY_WAIT_MAX, "{found} of {members} phones are in rooms");
+            let hint = guest().map(Guest::hint).unwrap_or_default();
+            let is_late = ENTRY_WAIT_MAX <= begin.elapsed();
+            ensure!(!is_late, "{found} of {members} phones are in rooms{hint}");
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -162,7 +165,7 @@ impl Work for Dials {
     }
 
     fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
-        match answer.status == 201 && answer.body.starts_with(b"{\"call_uuid\":\"") {
+        match answer.status == 201 && has(answer.body, b"_uuid\":\"") {
             true => Ok(()),
             false => Err("a phone cannot dial in".to_owned()),
         }

@@ -52,6 +52,7 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
         let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
         let name = format!("kick one, rooms of {of}");
         let mut row = Row::new(&name, &taken).cpu(cpu).ceiling(&bare, 0.5).p99();
+        row = row.rooms_of(of as usize);
         match first {
             Some(first) if of == 1_000 => row = row.beside(first, "rooms of 10", 0.8),
             Some(_) => (),
@@ -89,7 +90,10 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     let kicked: usize = crowd.rooms.iter().map(Vec::len).sum();
     let each = cpu.as_secs_f64() * 1e6 / kicked.max(1) as f64;
     let row = Row::new("kick lists of 10, rooms of 100", &taken).cpu(cpu).beside_bare(&bare);
-    bench.report.add(row.note(format!("{each:.1} µs CPU per member")));
+    bench.report.add(match cpu.is_zero() {
+        true => row,
+        false => row.note(format!("{each:.1} µs CPU per member")),
+    });
     Ok(())
 }
 
@@ -188,7 +192,7 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
         are_out(bench, &crowd).await?;
         let cost = taken.latency.value_at_quantile(0.5) as f64 / f64::from(members);
         let mut row = Row::new(&format!("kick all of {members}"), &taken).cpu(cpu);
-        row = row.note(format!("{cost:.0} ns per member"));
+        row = row.rooms_of(members as usize).note(format!("{cost:.0} ns per member"));
         match per_member {
             Some(before) if members == 10_000 => {
                 row = row.at_most(cost / before, "of the cost per member of 100", 1.5);

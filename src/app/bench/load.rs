@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -61,6 +62,9 @@ impl Taken {
 
 /// A minute in nanoseconds: nothing here takes longer.
 const LATENCY_MAX: u64 = 60_000_000_000;
+/// How many answers there have been, for whoever waits.
+pub(super) static ANSWERS: AtomicU64 = AtomicU64::new(0);
+
 /// Three digits, as tools that print percentiles have it.
 const DIGITS: u8 = 3;
 /// The timer's ticks are as long; the rest is waited out awake.
@@ -126,12 +130,23 @@ async fn connection(
 
         let mut shared = shared.borrow_mut();
         shared.latency.saturating_record(took);
+        ANSWERS.fetch_add(1, Ordering::Relaxed);
         let checked = shared.work.check(number, answer);
         checked.map_err(|wrong| anyhow!(wrong)).with_context(|| {
+            // Not its headers: there is a token among them.
             let (request, body) =
                 (String::from_utf8_lossy(&request), String::from_utf8_lossy(answer.body));
-            format!("{request:?} was answered with {} {body}", answer.status)
+            let (line, status) = (request.lines().next().unwrap_or_default(), answer.status);
+            format!("{line:?} was answered with {status} {body}{}", hint(status))
         })?;
+    }
+}
+
+/// What may be wrong with an engine that is not the bench's own.
+fn hint(status: u16) -> &'static str {
+    match status {
+        429 => "; the engine limits its accounts: see its --rate-limit",
+        _ => "",
     }
 }
 

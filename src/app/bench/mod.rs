@@ -8,12 +8,15 @@ pub mod ceiling;
 mod churn;
 mod crowd;
 mod fetch;
+mod guest;
 mod kick;
 mod link;
 mod load;
 mod notices;
 mod parse;
+mod plot;
 pub mod process;
+mod progress;
 mod receiver;
 mod report;
 mod site;
@@ -24,18 +27,22 @@ mod told;
 
 use std::{
     fs,
-    io::{Write, stderr},
+    io::Write,
     process::Command,
     thread::available_parallelism,
     time::{Duration, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use tokio::select;
 
 use self::{
+    guest::{Guest, guest},
     load::{Pace, Taken},
-    report::{Machine, Report, Row},
+    progress::Progress,
+    report::{Engine, Machine, Report, Row},
 };
+use super::{ends::Ends, login::login};
 use crate::{
     actor::reception::wall,
     cli::bench::{Bench as Flags, SECONDS, Scenario},
@@ -45,24 +52,33 @@ use crate::{
 struct Bench {
     flags: Flags,
     report: Report,
+    progress: Progress,
 }
 
-/// Measures, and writes what has come of it.
+/// Measures, and writes what has come of it. `token` is what the environment has for the account.
 ///
 /// # Errors
 ///
-/// A second process that does not start, or an answer that is wrong.
-pub fn bench(flags: Flags, out: &mut impl Write) -> Result<()> {
+/// A second process that does not start, an answer that is wrong, or a signal.
+pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the system has no threads for it")?;
+    if let Some(folder) = &flags.plot {
+        fs::create_dir_all(folder).with_context(|| format!("--plot {}", folder.display()))?;
+    }
     let scenarios = match flags.scenarios.is_empty() {
         true => Scenario::usual(),
         false => flags.scenarios.clone(),
     };
     let report = Report::new(machine(), flags.connections.into(), flags.rate);
-    let mut bench = Bench { flags, report };
-    for scenario in scenarios {
-        runtime.block_on(bench.measure(scenario)).with_context(|| format!("{scenario:?}"))?;
+    let progress = Progress::new(scenarios.len() as u64 * u64::from(flags.runs))?;
+    let mut bench = Bench { flags, report, progress };
+    let measured = runtime.block_on(bench.run(&scenarios, token));
+    bench.progress.end();
+    measured?;
+
+    if let Some(folder) = &bench.flags.plot {
+        plot::draw(&bench.report, folder)?;
     }
     match bench.flags.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&bench.report)?)?,
@@ -72,6 +88,58 @@ pub fn bench(flags: Flags, out: &mut impl Write) -> Result<()> {
 }
 
 impl Bench {
+    /// Measures until all is done or a signal comes. Then nothing is left of what was started, and
+    /// nothing in an engine of others; a second signal ends that as well.
+    async fn run(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
+        let mut ends = Ends::listen()?;
+        let measured = select! {
+            biased;
+            () = ends.next() => bail_out(),
+            measured = self.measure_all(scenarios, token) => measured,
+        };
+        let Some(guest) = guest() else { return measured };
+        self.progress.say("what was brought into the engine leaves it");
+        let left = select! {
+            biased;
+            () = ends.next() => bail_out(),
+            left = guest.leave() => left,
+        };
+        if let (Err(left), Err(_)) = (&left, &measured) {
+            self.progress.tell(&format!("{}: {left:#}", guest.url));
+        }
+        measured.and(left)
+    }
+
+    async fn measure_all(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
+        if let Some(url) = self.flags.url.clone() {
+            let (account, token) = login(self.flags.login.clone(), token)?;
+            let guest = Guest::enter(&url, account, token).await?;
+            self.report.engine = Some(Engine { url, version: guest.version.clone() });
+        } else if self.flags.login.account.is_some() {
+            self.progress.tell("--account is for --url: an engine of the bench's own is measured");
+        }
+        for _ in 0..self.flags.runs {
+            for scenario in scenarios {
+                let measured = self.measure_or_leave_out(*scenario).await;
+                measured.with_context(|| scenario.to_string())?;
+                self.progress.step();
+            }
+            self.report.end_run();
+        }
+        self.report.end();
+        Ok(())
+    }
+
+    async fn measure_or_leave_out(&mut self, scenario: Scenario) -> Result<()> {
+        if let Some(why) = guest().and_then(|it| it.lacks(scenario)) {
+            self.progress.tell(&format!("{scenario} is left out, since {why}"));
+            self.report.leave_out(scenario, why);
+            return Ok(());
+        }
+        self.report.begin(scenario);
+        self.measure(scenario).await
+    }
+
     async fn measure(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
             Scenario::Callbacks => notices::callbacks(self).await,
@@ -86,7 +154,7 @@ impl Bench {
             Scenario::List => asks::list(self).await,
             Scenario::Mixed => asks::mixed(self).await,
             Scenario::Mute => asks::mute(self).await,
-            Scenario::Parse => parse::parse(self),
+            Scenario::Parse => parse::parse(self).await,
             Scenario::Soak => soak::soak(self).await,
             Scenario::Start => still::start(self).await,
         }
@@ -115,9 +183,12 @@ impl Bench {
 
     /// What is going on, for whoever waits.
     fn say(&self, what: &str) {
-        // Nobody may be looking.
-        drop(writeln!(stderr(), "{what}"));
+        self.progress.say(what);
     }
+}
+
+fn bail_out() -> Result<()> {
+    bail!("a signal has ended it")
 }
 
 fn machine() -> Machine {
@@ -137,12 +208,14 @@ fn machine() -> Machine {
     }
 }
 
-/// As whoever has built it says, else that of the clone where this is run.
+/// As whoever has built it says, else that of the folder that it was built in.
 fn commit() -> String {
     if let Some(commit) = option_env!("CONFLOW_COMMIT") {
         return commit.to_owned();
     }
-    let asked = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let asked = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+        .output();
     let told = asked.ok().filter(|it| it.status.success());
     let text = told.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
     text.filter(|it| !it.is_empty()).unwrap_or_else(|| "unknown commit".to_owned())

@@ -26,7 +26,8 @@ pub fn end_with_bench() {
 
 /// Ended when it is dropped, and by itself when this process is gone.
 pub(super) struct Process {
-    child: Child,
+    /// None of what others have started: it goes on.
+    child: Option<Child>,
     pub(super) http: SocketAddr,
     /// From its start until it served.
     pub(super) start: Duration,
@@ -62,17 +63,23 @@ impl Process {
         let start = begin.elapsed();
         // The log is written, as it always is, and read by nobody.
         thread::spawn(move || while log.read(&mut [0; 64 * 1024]).is_ok_and(|it| 0 < it) {});
-        Ok(Self { child, http, start })
+        Ok(Self { child: Some(child), http, start })
     }
 
-    /// The processor time it has had.
+    /// One that others have started, perhaps on another machine.
+    pub(super) fn of_others(http: SocketAddr) -> Self {
+        Self { child: None, http, start: Duration::ZERO }
+    }
+
+    /// The processor time it has had; none that is seen of what others have started.
     pub(super) fn cpu(&self) -> Duration {
-        cpu(self.child.id())
+        self.child.as_ref().map(|it| cpu(it.id())).unwrap_or_default()
     }
 
-    /// The memory that it has now, in bytes.
+    /// The memory that it has now, in bytes; as above.
     pub(super) fn rss(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let Some(child) = &self.child else { return 0 };
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
@@ -82,9 +89,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
         // It may be gone already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(child.kill());
+        drop(child.wait());
     }
 }
 

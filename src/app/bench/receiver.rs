@@ -1,7 +1,7 @@
 //! Whom the engine asks for documents, and tells what happens: an HTTP server on our side.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -25,7 +25,10 @@ use tokio::{
 };
 use url::form_urlencoded;
 
-use super::load::now;
+use super::{
+    guest::{Guest, guest},
+    load::now,
+};
 
 /// What is done with a request. It is quick: one at a time is heard.
 pub(super) trait Ear: Send + 'static {
@@ -55,14 +58,19 @@ const LOOK: Duration = Duration::from_millis(10);
 impl<E: Ear> Receiver<E> {
     /// On the current runtime.
     pub(super) async fn here(ear: E) -> Result<Self> {
-        let (listener, http, ear) = Self::bind(ear).await?;
+        Self::at(own(), ear).await
+    }
+
+    /// As above, where an engine reaches this machine.
+    pub(super) async fn at(own: IpAddr, ear: E) -> Result<Self> {
+        let (listener, http, ear) = Self::bind(own, ear).await?;
         let serving = tokio::spawn(serve(listener, Arc::clone(&ear)));
         Ok(Self { http, ear, place: Place::Here(serving) })
     }
 
     /// On a runtime of its own.
     pub(super) async fn apart(ear: E) -> Result<Self> {
-        let (listener, http, ear) = Self::bind(ear).await?;
+        let (listener, http, ear) = Self::bind(own(), ear).await?;
         let listener = listener.into_std()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("the system has no threads for it")?;
@@ -80,11 +88,15 @@ impl<E: Ear> Receiver<E> {
         Ok(Self { http, ear, place: Place::Apart { _stop: stop } })
     }
 
-    async fn bind(ear: E) -> Result<(TcpListener, SocketAddr, Arc<Mutex<E>>)> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    async fn bind(own: IpAddr, ear: E) -> Result<(TcpListener, SocketAddr, Arc<Mutex<E>>)> {
+        let listener = TcpListener::bind((own, 0)).await?;
         let http = listener.local_addr()?;
         Ok((listener, http, Arc::new(Mutex::new(ear))))
     }
+}
+
+fn own() -> IpAddr {
+    guest().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Guest::own)
 }
 
 impl<E> Drop for Receiver<E> {

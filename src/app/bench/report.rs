@@ -1,10 +1,13 @@
 //! What has been measured, as a table for eyes and as JSON for programs.
 
-use std::{fmt::Write, time::Duration};
+mod median;
+
+use std::{fmt::Write, mem, time::Duration};
 
 use serde::Serialize;
 
 use super::load::Taken;
+use crate::cli::bench::Scenario;
 
 /// All that has been measured, on what.
 #[derive(Debug, Serialize)]
@@ -12,7 +15,27 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) connections: usize,
     pub(super) rate: Option<u32>,
-    rows: Vec<Row>,
+    /// What is measured, if it is not the bench's own.
+    pub(super) engine: Option<Engine>,
+    left_out: Vec<LeftOut>,
+    /// Of what is measured at the moment, then the medians of all runs.
+    pub(super) rows: Vec<Row>,
+    pub(super) runs: Vec<Vec<Row>>,
+    #[serde(skip)]
+    scenario: Option<Scenario>,
+}
+
+/// An engine in which the bench was a guest.
+#[derive(Debug, Serialize)]
+pub(super) struct Engine {
+    pub(super) url: String,
+    pub(super) version: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct LeftOut {
+    scenario: Scenario,
+    why: &'static str,
 }
 
 /// On what it was measured.
@@ -30,13 +53,16 @@ pub(super) struct Machine {
 }
 
 /// One line of the table.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
-    what: String,
+    pub(super) scenario: Option<Scenario>,
+    pub(super) what: String,
+    /// Members of each room, where the size of rooms is what counts.
+    pub(super) rooms_of: Option<usize>,
     operations: u64,
-    per_second: Option<f64>,
+    pub(super) per_second: Option<f64>,
     /// Of answers, in microseconds.
-    latency: Option<Latency>,
+    pub(super) latency: Option<Latency>,
     /// The engine's processor time for an operation, in microseconds.
     cpu_micros: Option<f64>,
     /// Of the bare route's operations a second.
@@ -49,17 +75,31 @@ pub(super) struct Row {
     notes: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Latency {
-    p50: f64,
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Latency {
+    pub(super) p50: f64,
     p90: f64,
     p99: f64,
     p999: f64,
     max: f64,
+    /// All of it: the place of each is so many times [`NINES_STEP`] nines.
+    #[serde(skip)]
+    pub(super) curve: Vec<f64>,
+}
+
+/// Between two points of a curve. One nine is 90 %, two are 99 %.
+pub(super) const NINES_STEP: f64 = 0.05;
+
+/// Of how many one is slower still: as far as a curve goes.
+fn curve(taken: &Taken) -> Vec<f64> {
+    let nines = (taken.operations.max(1) as f64).log10();
+    let points = 0..=(nines / NINES_STEP) as u32;
+    let quantile = |point| 1.0 - 10_f64.powf(-f64::from(point) * NINES_STEP);
+    points.map(|it| taken.latency.value_at_quantile(quantile(it)) as f64 / 1e3).collect()
 }
 
 /// A figure, and what it should be.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Target {
     figure: f64,
     unit: String,
@@ -81,6 +121,7 @@ impl Row {
             p99: micros(0.99),
             p999: micros(0.999),
             max: taken.latency.max() as f64 / 1e3,
+            curve: curve(taken),
         };
         Self {
             operations: taken.operations,
@@ -94,7 +135,9 @@ impl Row {
     /// Of something that does nothing.
     pub(super) fn still(what: &str) -> Self {
         Self {
+            scenario: None,
             what: what.to_owned(),
+            rooms_of: None,
             operations: 0,
             per_second: None,
             latency: None,
@@ -113,9 +156,14 @@ impl Row {
         Self { operations: operations as u64, per_second: Some(per_second), ..Self::still(what) }
     }
 
+    /// Of the engine; that of another machine is not seen, nor is less than the kernel counts.
     pub(super) fn cpu(self, cpu: Duration) -> Self {
         let micros = cpu.as_secs_f64() * 1e6 / self.operations.max(1) as f64;
-        Self { cpu_micros: Some(micros), ..self }
+        Self { cpu_micros: (!cpu.is_zero()).then_some(micros), ..self }
+    }
+
+    pub(super) fn rooms_of(self, members: usize) -> Self {
+        Self { rooms_of: Some(members), ..self }
     }
 
     /// Beside a ceiling, of which it should reach a part.
@@ -192,20 +240,64 @@ const TITLES: [&str; 8] = ["op/s", "p50", "p90", "p99", "p99.9", "max", "CPU/op"
 
 impl Report {
     pub(super) fn new(machine: Machine, connections: usize, rate: Option<u32>) -> Self {
-        Self { machine, connections, rate, rows: Vec::new() }
+        Self {
+            machine,
+            connections,
+            rate,
+            engine: None,
+            left_out: Vec::new(),
+            rows: Vec::new(),
+            runs: Vec::new(),
+            scenario: None,
+        }
+    }
+
+    /// Rows that are added from now on are of this.
+    pub(super) fn begin(&mut self, scenario: Scenario) {
+        self.scenario = Some(scenario);
     }
 
     pub(super) fn add(&mut self, row: Row) {
-        self.rows.push(row);
+        self.rows.push(Row { scenario: self.scenario, ..row });
+    }
+
+    pub(super) fn leave_out(&mut self, scenario: Scenario, why: &'static str) {
+        let left_out = LeftOut { scenario, why };
+        if !self.left_out.contains(&left_out) {
+            self.left_out.push(left_out);
+        }
+    }
+
+    /// All has been measured once; what is added from now on is another run.
+    pub(super) fn end_run(&mut self) {
+        self.runs.push(mem::take(&mut self.rows));
+    }
+
+    /// There are no more runs.
+    pub(super) fn end(&mut self) {
+        self.rows = median::rows(&self.runs);
+    }
+
+    /// On what it was measured, and how, in one line.
+    pub(super) fn about(&self) -> String {
+        let Machine { processor, cores, kernel, conflow, commit, .. } = &self.machine;
+        let mut text = format!(
+            "conflow {conflow} ({commit}), {cores} cores of {processor}, {kernel}; {} connections",
+            self.connections
+        );
+        if 1 < self.runs.len() {
+            write!(text, "; medians of {} runs", self.runs.len()).expect("memory takes it");
+        }
+        text
     }
 
     /// A Markdown table.
     pub(super) fn table(&self) -> String {
-        let Machine { processor, cores, kernel, conflow, commit, .. } = &self.machine;
-        let mut text = format!(
-            "conflow {conflow} ({commit}), {cores} cores of {processor}, {kernel}; {} connections\n",
-            self.connections
-        );
+        let mut text = self.about() + "\n";
+        if let Some(Engine { url, version }) = &self.engine {
+            writeln!(text, "asked: {url}, conflow {version}; the ceiling is this machine's")
+                .expect("memory takes it");
+        }
         if let Some(rate) = self.rate {
             writeln!(text, "{rate} requests a second").expect("memory takes it");
         }
@@ -216,6 +308,9 @@ impl Report {
         line(&mut text, "what", &TITLES.map(str::to_owned), "");
         line(&mut text, "---", &TITLES.map(|_| "--:".to_owned()), "---");
         self.rows.iter().for_each(|row| row.write(&mut text));
+        for LeftOut { scenario, why } in &self.left_out {
+            writeln!(text, "\nLeft out: {scenario}, since {why}.").expect("memory takes it");
+        }
         text
     }
 }

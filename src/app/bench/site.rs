@@ -5,13 +5,17 @@ use std::{fmt, fs, io::Write, iter, time::Duration};
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::process::{Folder, Process};
+use super::{
+    guest::{PREFIX, guest},
+    process::{Folder, Process},
+};
 use crate::{app::watch::client::Client, cli::ENGINE};
 
-/// An engine of its own. Rooms are numbered from 0; what is asked of a room is asked by its account.
+/// An engine of its own, or one in which the bench is a guest. Rooms are numbered from 0; what is
+/// asked of a room is asked by its account.
 pub(super) struct Site {
     pub(super) engine: Process,
-    _folder: Folder,
+    _folder: Option<Folder>,
 }
 
 /// The flows folder of an account lists no more.
@@ -22,13 +26,18 @@ const SETTLING: Duration = Duration::from_millis(2_500);
 const TOKEN: &str = "the-token-of-a-bench";
 
 impl Site {
-    /// Starts an engine, with a flow for each room, and waits until it knows them.
+    /// Starts an engine, with a flow for each room, and waits until it knows them. That in which
+    /// the bench is a guest has none of its rooms.
     pub(super) async fn open(rooms: u32) -> Result<Self> {
         Self::open_with(rooms, &Fittings::default()).await
     }
 
     /// The same, with more beside the rooms.
     pub(super) async fn open_with(rooms: u32, fittings: &Fittings) -> Result<Self> {
+        if let Some(guest) = guest() {
+            guest.furnish(fittings).await?;
+            return Ok(Self { engine: Process::of_others(guest.http), _folder: None });
+        }
         let site = Self::start(rooms, fittings)?;
         sleep(SETTLING).await;
         Ok(site)
@@ -58,19 +67,19 @@ impl Site {
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
         let arguments: Vec<_> = iter::once(ENGINE).chain(settings.split_whitespace()).collect();
         let engine = Process::start(&arguments, folder.path())?;
-        Ok(Self { engine, _folder: folder })
+        Ok(Self { engine, _folder: Some(folder) })
     }
 
     /// As the account of a room, with a client that can do more than the quick one.
     pub(super) fn client(&self, room: u32) -> Result<Client> {
-        Client::new(&format!("http://{}", self.engine.http), account(room).parse()?, TOKEN)
+        Client::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
     }
 }
 
 /// What an engine is told beside its rooms.
 #[derive(Clone, Debug)]
 pub(super) struct Fittings {
-    /// At the end of its configuration file.
+    /// At the end of its configuration file, if it is the bench's own.
     pub(super) config: String,
     /// More attributes of each `<Conference>`.
     pub(super) conference: String,
@@ -87,10 +96,10 @@ impl Default for Fittings {
 
 impl Fittings {
     /// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
-    fn flow(&self, room: u32) -> String {
-        let Self { conference, end, .. } = self;
+    pub(super) fn flow(&self, room: u32) -> String {
+        let (name, Self { conference, end, .. }) = (name(room), self);
         format!(
-            "<Response><Conference stayAlone=\"true\" maxMembers=\"10000\" {conference}>room-{room}\
+            "<Response><Conference stayAlone=\"true\" maxMembers=\"10000\" {conference}>{name}\
              </Conference><Speak>{SPOKEN}</Speak>{end}</Response>"
         )
     }
@@ -99,39 +108,55 @@ impl Fittings {
 /// What a phone hears once it is out of its room.
 pub(super) const SPOKEN: &str = "goodbye";
 
-pub(super) fn account(room: u32) -> String {
-    format!("MACONFLOWBENCH{:06}", room / ROOMS_PER_ACCOUNT)
+/// What the engine calls a room.
+pub(super) fn name(room: u32) -> String {
+    format!("{}room-{room}", prefix())
 }
 
-/// `POST` below `Conference/` of a room's account; `what` begins with the room's name.
+/// What stands before `room-…` in an engine that has rooms of others.
+pub(super) fn prefix() -> &'static str {
+    if guest().is_some() { PREFIX } else { "" }
+}
+
+/// Whose a room is.
+pub(super) fn account(room: u32) -> String {
+    match guest() {
+        Some(guest) => guest.account.to_string(),
+        None => format!("MACONFLOWBENCH{:06}", room / ROOMS_PER_ACCOUNT),
+    }
+}
+
+fn token() -> &'static str {
+    guest().map_or(TOKEN, |it| &it.token)
+}
+
+/// `POST` below `Conference/` of a room's account; `what` begins with `room-` and its number.
 pub(super) fn post(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
-    write(
-        request,
-        "POST",
-        room,
-        format_args!("v1/Account/{}/Conference/{what}", account(room)),
-        "{}",
-    );
+    ask(request, "POST", room, what, "{}");
 }
 
 /// `DELETE`, as above.
 pub(super) fn delete(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
-    write(
-        request,
-        "DELETE",
-        room,
-        format_args!("v1/Account/{}/Conference/{what}", account(room)),
-        "",
-    );
+    ask(request, "DELETE", room, what, "");
 }
 
-/// `GET`, as above.
+/// `GET`, as above; nothing is all rooms.
 pub(super) fn get(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
-    write(request, "GET", room, format_args!("v1/Account/{}/Conference/{what}", account(room)), "");
+    ask(request, "GET", room, what, "");
 }
 
-/// A phone dials into a room.
+fn ask(request: &mut Vec<u8>, method: &str, room: u32, what: fmt::Arguments<'_>, body: &str) {
+    let prefix = if what.as_str() == Some("") { "" } else { prefix() };
+    let path = format_args!("v1/Account/{}/Conference/{prefix}{what}", account(room));
+    write(request, method, room, path, body);
+}
+
+/// A phone dials into a room; a guest has it called.
 pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
+    if let Some(guest) = guest() {
+        let path = format_args!("v1/Account/{}/Call/", account(room));
+        return write(request, "POST", room, path, &guest.dial(room));
+    }
     dial_to(request, room, format_args!("room-{room}"));
 }
 
@@ -162,9 +187,10 @@ pub(super) fn phone(request: &mut Vec<u8>, room: u32, call: &str) {
 
 fn write(request: &mut Vec<u8>, method: &str, room: u32, path: fmt::Arguments<'_>, body: &str) {
     let (account, length) = (account(room), body.len());
+    let (host, token) = (guest().map_or("bench", |it| &it.host), token());
     let written = write!(
         request,
-        "{method} /{path} HTTP/1.1\r\nhost: bench\r\nx-auth-id: {account}\r\nx-auth-token: {TOKEN}\r\n\
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nx-auth-id: {account}\r\nx-auth-token: {token}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     written.expect("memory takes it");

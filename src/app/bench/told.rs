@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
+use super::site;
 use crate::{actor::reception::wall, utc};
 
 /// A notice of a conference.
@@ -29,7 +30,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// None if it is of no conference.
+    /// None if it is of no conference of the bench's.
     ///
     /// # Errors
     ///
@@ -43,6 +44,7 @@ impl Told {
         let mut sequence = None;
         for (name, value) in fields {
             match &*name {
+                "ConferenceName" if !value.starts_with(site::prefix()) => return Ok(None),
                 "ConferenceMemberID" => told.member = value.into_owned(),
                 "ConferenceSequence" => sequence = Some(value.into_owned()),
                 "ConferenceUUID" => told.room = value.into_owned(),

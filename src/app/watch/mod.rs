@@ -5,7 +5,6 @@ mod listen;
 mod screen;
 
 use std::{
-    fs,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
@@ -14,7 +13,6 @@ use anyhow::{Context, Result, bail};
 use ratatui::crossterm::terminal;
 use tokio::{
     select,
-    signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -24,10 +22,9 @@ use self::{
     listen::Told,
     screen::{Pressed, Screen},
 };
+use super::{ends::Ends, login::login};
 use crate::{
     cli::watch::Watch,
-    config::DEVELOPMENT_ACCOUNT,
-    ids::AccountId,
     watch::{self, Answer, Asked, Link, Model},
 };
 
@@ -49,21 +46,8 @@ const SCREEN: (u16, u16) = (100, 30);
 /// There is no token or no terminal, or the server does not let us in; for one screen, also that
 /// the server does not answer.
 pub async fn watch(flags: Watch, token: Option<String>) -> Result<()> {
-    let account = match flags.account {
-        Some(account) => account,
-        None => DEVELOPMENT_ACCOUNT.parse::<AccountId>().context("a name")?,
-    };
-    let token = match token {
-        Some(token) => token,
-        None => fs::read_to_string(&flags.token_file).with_context(|| {
-            let file = flags.token_file.display();
-            format!(
-                "there is no token: cannot read {file} (a server in development mode makes it; \
-                otherwise set CONFLOW_AUTH_TOKEN, or name a file by --token-file)"
-            )
-        })?,
-    };
-    let client = Client::new(&flags.url, account.clone(), token.trim())?;
+    let (account, token) = login(flags.login, token)?;
+    let client = Client::new(&flags.url, account.clone(), &token)?;
     let about = format!("conflow  {account} at {}", flags.url);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
@@ -109,15 +93,7 @@ struct Live {
 
 impl Live {
     async fn run(mut self, screen: &mut Screen) -> Result<()> {
-        let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
-            .map(signal)
-            .into_iter()
-            .collect::<io::Result<Vec<_>>>()?;
-        let ended = std::future::poll_fn(|context| {
-            let is_ended = ends.iter_mut().any(|it| it.poll_recv(context).is_ready());
-            if is_ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        });
-        let mut ended = std::pin::pin!(ended);
+        let mut ends = Ends::listen()?;
         let mut keys = screen::pressed();
         let mut stream = listen::listen(self.client.clone());
         let mut ticks = interval(TICK);
@@ -125,7 +101,7 @@ impl Live {
         screen.draw(&self.model)?;
         loop {
             select! {
-                () = &mut ended => return Ok(()),
+                () = ends.next() => return Ok(()),
                 pressed = keys.recv() => match pressed {
                     Some(Pressed::Key(key)) => self.model.press(key),
                     Some(Pressed::Size(columns, rows)) => self.model.resize(columns, rows),

@@ -1,0 +1,30 @@
+//! As whom a running server is asked.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::{cli::login::Login, config::DEVELOPMENT_ACCOUNT, ids::AccountId};
+
+/// The account and its token: the one that the environment has, else that of the file.
+///
+/// # Errors
+///
+/// There is no token.
+pub(super) fn login(login: Login, token: Option<String>) -> Result<(AccountId, String)> {
+    let account = match login.account {
+        Some(account) => account,
+        None => DEVELOPMENT_ACCOUNT.parse().context("a name")?,
+    };
+    let token = match token {
+        Some(token) => token,
+        None => fs::read_to_string(&login.token_file).with_context(|| {
+            let file = login.token_file.display();
+            format!(
+                "there is no token: cannot read {file} (a server in development mode makes it; \
+                otherwise set CONFLOW_AUTH_TOKEN, or name a file by --token-file)"
+            )
+        })?,
+    };
+    Ok((account, token.trim().to_owned()))
+}
