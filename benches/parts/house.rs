@@ -26,7 +26,8 @@ use crate::measure::now;
 
 /// A flow that begins with this room.
 pub(crate) fn wait_in(room: &str) -> String {
-    format!("<Response><Conference>{room}</Conference><Wait length='60'/></Response>")
+    let conference = format!("<Conference stayAlone='true'>{room}</Conference>");
+    format!("<Response>{conference}<Wait length='60'/></Response>")
 }
 
 /// A house with so many calls that run a flow; members have the numbers from one on. On the

@@ -92,7 +92,7 @@ impl Wanderer {
             house.begin(now(), new_call(now(), 2), Ok(flow(&wait_in("b"))));
             house
         });
-        let rooms = "<Conference>a</Conference><Conference>b</Conference>";
+        let rooms = "<Conference stayAlone='true'>a</Conference><Conference stayAlone='true'>b</Conference>";
         let document = format!("<Response>{}</Response>", rooms.repeat(MOVES as usize / 2 + 1));
         Self { house, rooms: ["a", "b"].map(key), document, last_call: 2, last_member: 2 }
     }
