@@ -105,7 +105,7 @@ impl fmt::Display for Scenario {
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  conflow bench                                  everything, in about three minutes
+  conflow bench                                  everything but soak, in about three minutes
   conflow bench kick-one kick-all
   conflow bench idle --members 1000000 --rooms 100000
   conflow bench soak --seconds 3600              whether an hour leaves anything behind
