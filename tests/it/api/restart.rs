@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{sleep, timeout},
 };
 use url::form_urlencoded;
@@ -137,7 +137,8 @@ fn notice(body: &[u8]) -> Notice {
 
 /// Reads the stream of a conference's events, goes away, and comes back to where it was; how
 /// often, and all comings and goings.
-async fn read(api: Api, conference: &str) -> (usize, Vec<Notice>) {
+async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize, Vec<Notice>) {
+    let mut begun = Some(begun);
     let (mut last, mut visits, mut notices) = (None::<String>, 0, Vec::new());
     while notices.len() < NOTICES {
         visits += 1;
@@ -148,6 +149,10 @@ async fn read(api: Api, conference: &str) -> (usize, Vec<Notice>) {
         }
         let response = api.answer([127, 0, 0, 1].into(), request.body(Body::empty()).unwrap());
         let mut body = response.await.into_body();
+        // What happens from now on is in the stream.
+        if let Some(begun) = begun.take() {
+            begun.send(()).unwrap();
+        }
         let (mut text, mut seen) = (String::new(), 0);
         while seen < PATIENCE && notices.len() < NOTICES {
             let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -214,7 +219,9 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
         office.receiver.has(path, &document);
     }
     let rooms = rooms.map(|(number, name, _)| (number, name));
-    let reader = tokio::spawn(read(office.api.clone(), "weekly"));
+    let (begun, has_begun) = oneshot::channel();
+    let reader = tokio::spawn(read(office.api.clone(), "weekly", begun));
+    has_begun.await.unwrap();
     let mut hosts = Vec::new();
     for (number, name) in rooms {
         hosts.extend(fill(&mut office, number, name, 1).await);
