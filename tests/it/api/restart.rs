@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use url::form_urlencoded;
@@ -135,6 +136,14 @@ fn notice(body: &[u8]) -> Notice {
     (sequence, value("Event"), value("ConferenceMemberID"))
 }
 
+/// Whoever reads the stream from now on.
+async fn reader(api: Api, conference: &'static str) -> JoinHandle<(usize, Vec<Notice>)> {
+    let (begun, has_begun) = oneshot::channel();
+    let reader = tokio::spawn(read(api, conference, begun));
+    has_begun.await.unwrap();
+    reader
+}
+
 /// Reads the stream of a conference's events, goes away, and comes back to where it was; how
 /// often, and all comings and goings.
 async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize, Vec<Notice>) {
@@ -219,9 +228,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
         office.receiver.has(path, &document);
     }
     let rooms = rooms.map(|(number, name, _)| (number, name));
-    let (begun, has_begun) = oneshot::channel();
-    let reader = tokio::spawn(read(office.api.clone(), "weekly", begun));
-    has_begun.await.unwrap();
+    let reader = reader(office.api.clone(), "weekly").await;
     let mut hosts = Vec::new();
     for (number, name) in rooms {
         hosts.extend(fill(&mut office, number, name, 1).await);
