@@ -26,12 +26,12 @@ fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
     assert!(person.contains("anna"), "{person}");
     // What comes of it has a line of its own, whenever that is.
     let later = format!("/v1/Account/{ID}/Conference/daily/Member/9/Mute/");
-    program.ask(&token, "POST", &later, "{\"callback_url\":\"http://127.0.0.1:9/secret\"}");
+    program.ask(&token, "POST", &later, "{\"callback_url\":\"http://127.0.0.1:9/later?secret=1\"}");
     program.ask("guess", "DELETE", &format!("/v1/Account/{ID}/Conference/"), "");
     program.ask_as("MA1", &reader, "DELETE", &format!("/v1/Account/{ID}/Call/{call}/"), "");
     program.ask(&token, "POST", "/nowhere/", "");
     program.ask(&token, "DELETE", &format!("/v1/Account/{ID}/Call/{call}/"), "");
-    program.signal("KILL");
+    program.signal("TERM");
     let (_, _, log) = program.end();
     let lines = log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
     let audited: Vec<_> = lines.filter(|it| it["target"] == "conflow::audit").collect();
