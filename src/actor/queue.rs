@@ -1,7 +1,7 @@
 //! The queue that leads to an actor: unbounded, with one reader.
 //!
-//! There is one for each room and for each call on its own, and most of them are empty. Such a one
-//! takes some hundred bytes; tokio's, which takes its places by the block, 1,000 and more.
+//! There is one for each room, and most of them are empty. Such a one takes some hundred bytes;
+//! tokio's, which takes its places by the block, 1,000 and more.
 
 use std::{
     collections::VecDeque,

@@ -68,13 +68,13 @@ impl Conference {
         }
         // First: whoever is out may be on the way back at once.
         let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
-        match &kick.course {
-            Course::Fetch(_) | Course::Flow | Course::HangUp if is_all => {
+        let is_one_way = matches!(kick.course, Course::Fetch(_) | Course::Flow | Course::HangUp);
+        match is_all && is_one_way {
+            true => {
                 self.take_out_all(&self.exit(members[0], kick));
                 self.fuse();
             }
-            Course::Document(_) | Course::Element(_) => self.take_out_each(&members, kick),
-            Course::Fetch(_) | Course::Flow | Course::HangUp => self.take_out_each(&members, kick),
+            false => self.take_out_each(&members, kick),
         }
         Ok(match unknown {
             Some(unknown) => Answer::Banned { members, unknown },
