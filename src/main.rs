@@ -19,6 +19,7 @@ use conflow::{
     flow::reference,
     speech::pico,
 };
+use rustix::thread::disable_transparent_huge_pages;
 
 /// Calls come and go by the million, in small pieces.
 #[global_allocator]
@@ -74,7 +75,11 @@ fn serve(flags: Serve) -> Result<()> {
     }
 
     let log = Log::begin(config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // To clear one takes milliseconds where a machine's memory is another's file, and calls wait.
+    // Where the kernel cannot, nothing is lost but that.
+    drop(disable_transparent_huge_pages(true));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().event_interval(TURNS_PER_LOOK).build();
     let runtime = runtime.context("the system has no threads for it")?;
     let done = runtime.block_on(app::serve(config));
     // To take tasks down one by one helps nobody: the process ends.
@@ -82,6 +87,10 @@ fn serve(flags: Serve) -> Result<()> {
     drop(log);
     done
 }
+
+/// A busy worker takes so many turns before it looks for what has come on the wire: some hundred
+/// microseconds. tokio's 61 are some milliseconds, since turns take whole slices of work here.
+const TURNS_PER_LOOK: u32 = 8;
 
 fn reference(format: Format) -> String {
     match format {

@@ -289,4 +289,4 @@ impl Actor {
 }
 
 /// Some tens of microseconds, also when all wards are busy at once: others get their turn.
-const TURNS_PER_SLICE: u32 = 16;
+const TURNS_PER_SLICE: u32 = 4;

@@ -47,7 +47,10 @@ impl Crowd {
     /// It cannot be started, or does not take them all in.
     pub(super) async fn gather(site: Site, shape: Shape, connections: usize) -> Result<Self> {
         let pace = Pace { connections, time_max: None, rate: None };
-        Self::gather_at(site, shape, pace).await
+        let crowd = Self::gather_at(site, shape, pace).await?;
+        // What joins leave behind, a row in the store each, is on its way still.
+        crowd.site.engine.rests().await;
+        Ok(crowd)
     }
 
     /// The same, at a pace.

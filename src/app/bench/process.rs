@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use tokio::time::sleep;
 
 use super::load::now;
 
@@ -76,6 +77,18 @@ impl Process {
         self.child.as_ref().map(|it| cpu(it.id())).unwrap_or_default()
     }
 
+    /// Waits until it has nothing left to do: what was asked for before is not in what is measured
+    /// next. Returns at once where that is not seen.
+    pub(super) async fn rests(&self) {
+        for _ in 0..REST_LOOKS_MAX {
+            let before = self.cpu();
+            sleep(REST_LOOK).await;
+            if self.cpu() - before <= REST_CPU {
+                return;
+            }
+        }
+    }
+
     /// The memory that it has now, in bytes; as above.
     pub(super) fn rss(&self) -> u64 {
         let Some(child) = &self.child else { return 0 };
@@ -108,6 +121,12 @@ fn address(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
         return address.parse().with_context(|| format!("{address:?} is no address"));
     }
 }
+
+/// A process that takes no more than this of so much time is at rest; one that takes it for good is
+/// measured as it is.
+const REST_LOOK: Duration = Duration::from_millis(200);
+const REST_CPU: Duration = Duration::from_millis(10);
+const REST_LOOKS_MAX: usize = 300;
 
 /// Of `/proc/…/stat`: the kernel counts processor time in these for all programs (proc(5)).
 const TICKS_PER_SECOND: u64 = 100;

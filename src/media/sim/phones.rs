@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// In one tick: as much as may be done before others get their turn.
-const TICK_PHONES_MAX: usize = 32;
+const TICK_PHONES_MAX: usize = 8;
 
 /// Phones, on whatever clock the caller has: it may stand still, but not run backwards.
 ///
