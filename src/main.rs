@@ -77,11 +77,11 @@ fn serve(flags: Serve) -> Result<()> {
     let log = Log::begin(config.log)?;
     // To clear one takes milliseconds where a machine's memory is another's file, and calls wait.
     // Where the kernel cannot, nothing is lost but that.
-    drop(disable_transparent_huge_pages(true));
+    disable_transparent_huge_pages(true).unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().event_interval(TURNS_PER_LOOK).build();
     let runtime = runtime.context("the system has no threads for it")?;
-    let done = runtime.block_on(app::serve(config));
+    let done = runtime.block_on(app::serve(config, log.notes()));
     // To take tasks down one by one helps nobody: the process ends.
     mem::forget(runtime);
     drop(log);

@@ -73,7 +73,7 @@ fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
 fn kick() {
     let log = config::Log { format: LogFormat::Json, level: LogLevel::Info };
     let log = Log::begin(log).expect("a log");
-    let mut crowd = Crowd::new(in_virtual_time(), 200, 10);
+    let mut crowd = Crowd::new(in_virtual_time(), 200, 10, Some(log.notes()));
     crowd.fill();
     count(|| crowd.kick(ROUNDS));
     crowd.leave();

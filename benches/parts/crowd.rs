@@ -26,7 +26,7 @@ use conflow::{
         tally::Tally,
     },
     api::{Api, Links, RateLimit, Settings},
-    app::log,
+    app::log::Notes,
     callback::callbacks,
     conference,
     delivery::Limits,
@@ -64,8 +64,9 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// So many rooms for so many members each; nobody is there yet.
-    pub(crate) fn new(runtime: Runtime, rooms: u64, members: u64) -> Self {
+    /// So many rooms for so many members each; nobody is there yet. What happens goes into a log,
+    /// if there is one.
+    pub(crate) fn new(runtime: Runtime, rooms: u64, members: u64, notes: Option<Notes>) -> Self {
         let guard = runtime.enter();
         let sim = Arc::new(Sim::new(sim::Settings::default()));
         let mut accounts = Accounts::new([7; 32]);
@@ -78,7 +79,7 @@ impl Crowd {
         let journal =
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
-        let house = house(&sim, journal.clone());
+        let house = house(&sim, journal.clone(), notes.clone());
         let settings = reception::Settings {
             numbers: Numbers::default(),
             accounts: accounts.clone(),
@@ -95,6 +96,11 @@ impl Crowd {
             accounts,
             callbacks,
             repeats: Arc::new(Answers::default()),
+            told: Box::new(move |deed| {
+                if let Some(notes) = &notes {
+                    notes.deed(deed);
+                }
+            }),
             phones: Some(sim.clone()),
         };
         let limit = RateLimit { requests: NonZeroU32::MAX, period: Duration::from_secs(5) };
@@ -144,7 +150,7 @@ impl Crowd {
     }
 }
 
-fn house(sim: &Arc<Sim>, journal: Arc<Journal>) -> Arc<House> {
+fn house(sim: &Arc<Sim>, journal: Arc<Journal>, notes: Option<Notes>) -> Arc<House> {
     let (tally, room_last) = (Tally::default(), AtomicU64::new(0));
     let links = house::Links {
         media: sim.clone(),
@@ -155,7 +161,9 @@ fn house(sim: &Arc<Sim>, journal: Arc<Journal>) -> Arc<House> {
         trace: Box::new(move |trace| {
             tally.note(&trace);
             journal.note(&trace);
-            log::note(trace);
+            if let Some(notes) = &notes {
+                notes.trace(trace);
+            }
         }),
         stage: Box::new(Tasks),
     };

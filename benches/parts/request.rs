@@ -32,7 +32,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("ceiling: bare axum JSON", |bencher| {
         bare.time(bencher, |rounds| runtime.block_on(ask_bare(app.clone(), rounds)));
     });
-    let mut crowd = Crowd::new(runtime, ROOMS, MEMBERS);
+    let mut crowd = Crowd::new(runtime, ROOMS, MEMBERS, None);
     group.bench_function("kick one of ten", |bencher| {
         kicked.time(bencher, |rounds| kick(&mut crowd, rounds));
     });

@@ -7,7 +7,7 @@ use crate::{crowd::Crowd, measure::now, runtime};
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("roster, as JSON");
     for members in [10_u64, 100, 1_000] {
-        let mut crowd = Crowd::new(runtime(), 1, members);
+        let mut crowd = Crowd::new(runtime(), 1, members, None);
         crowd.fill();
         group.throughput(Throughput::Elements(members));
         group.bench_function(BenchmarkId::from_parameter(members), |bencher| {

@@ -1,17 +1,19 @@
-//! The audit: a line in the log for each request that may change something, whatever comes of it.
+//! What is told of requests: a line in the log for each, and one in the audit for each that may
+//! change something, whatever comes of it.
 //!
-//! Its target is `conflow::audit`. It has no bodies and no secrets; requests that only look have
-//! none.
+//! The audit's target is `conflow::audit`. It has no bodies and no secrets; requests that only look
+//! have none.
 
 use std::{
     net::IpAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::http::Method;
 use uuid::Uuid;
 
-use super::{auth::is_read, route};
+use super::{auth::is_read, is_probe, route};
 use crate::{accounts::Pass, ids::AccountId, traceparent::Traceparent};
 
 /// Principal has asked, once that is known.
@@ -26,15 +28,19 @@ pub(super) struct Principal {
     pub(super) by: Arc<str>,
 }
 
-/// What is told of a request.
-pub(super) struct Deed<'a> {
+/// A request that has been answered.
+#[derive(Debug)]
+pub struct Deed {
     pub(super) api_id: Uuid,
     pub(super) trace: Traceparent,
     pub(super) peer: IpAddr,
-    pub(super) method: &'a Method,
-    pub(super) path: &'a str,
+    pub(super) method: Method,
+    pub(super) path: String,
     pub(super) route: usize,
     pub(super) status: u16,
+    /// None of one whose client has had its answer before.
+    pub(super) took: Option<Duration>,
+    pub(super) who: Option<Principal>,
 }
 
 impl Trail {
@@ -56,25 +62,46 @@ impl From<&Pass> for Principal {
     }
 }
 
-/// Writes the line, if there is to be one.
-pub(super) fn note(deed: &Deed<'_>, who: Option<&Principal>) {
-    let Deed { api_id, trace, peer, method, path, route: number, status } = *deed;
-    if is_read(method) || number == route::UNKNOWN {
-        return;
+impl Deed {
+    /// Writes its lines into the log.
+    pub fn tell(&self) {
+        if let Some(took) = self.took {
+            self.tell_answer(took.as_micros());
+        }
+        if !is_read(&self.method) && self.route != route::UNKNOWN {
+            self.tell_audit();
+        }
     }
-    let route = route::route(number);
-    let (account, by) = who.map_or(("", ""), |it| (it.account.as_str(), &*it.by));
-    tracing::info!(
-        target: "conflow::audit",
-        account,
-        by,
-        %peer,
-        %method,
-        route = route.pattern,
-        names = %route::names(number, path),
-        status,
-        %api_id,
-        %trace,
-        "audit"
-    );
+
+    fn tell_answer(&self, micros: u128) {
+        let Self { api_id, trace, peer, method, path, status, .. } = self;
+        let shown = &*route::shown(self.route, path);
+        match is_probe(path) {
+            true => {
+                tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+            }
+            false => {
+                tracing::info!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+            }
+        }
+    }
+
+    fn tell_audit(&self) {
+        let Self { api_id, trace, peer, method, path, status, .. } = self;
+        let route = route::route(self.route);
+        let (account, by) = self.who.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
+        tracing::info!(
+            target: "conflow::audit",
+            account,
+            by,
+            %peer,
+            %method,
+            route = route.pattern,
+            names = %route::names(self.route, path),
+            status,
+            %api_id,
+            %trace,
+            "audit"
+        );
+    }
 }

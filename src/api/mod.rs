@@ -40,8 +40,16 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub use self::{
+    audit::Deed,
+    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
+    caps::Caps,
+    limit::RateLimit,
+    metrics::Ops,
+    streams::STREAMS_MAX,
+};
 use self::{
-    audit::{Deed, Trail},
+    audit::Trail,
     caps::Calling,
     failure::Failure,
     limit::{PerAccount, PerAddress},
@@ -49,13 +57,6 @@ use self::{
     path::Path,
     streams::Streams,
     traffic::Traffic,
-};
-pub use self::{
-    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
-    caps::Caps,
-    limit::RateLimit,
-    metrics::Ops,
-    streams::STREAMS_MAX,
 };
 use crate::{
     accounts::Accounts,
@@ -86,6 +87,8 @@ pub struct Links {
     pub callbacks: Callbacks,
     /// Knows requests that come again.
     pub repeats: Arc<dyn Repeats>,
+    /// Is told of each request that has been answered.
+    pub told: Box<dyn Fn(Deed) + Send + Sync>,
     /// The simulated phones; None, and their paths name nothing.
     pub phones: Option<Arc<Sim>>,
 }
@@ -163,10 +166,18 @@ impl Api {
         let (route, trail) = (route::find(split.as_ref()), Trail::default());
         let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
-        let trail = &trail;
-        let now_ = now.into_std();
-        let visit =
-            Visit { api_id, trace, trail, now: now_, peer, method, path, query, headers, body };
+        let visit = Visit {
+            api_id,
+            trace,
+            trail: &trail,
+            now: now.into_std(),
+            peer,
+            method,
+            path,
+            query,
+            headers,
+            body,
+        };
 
         let ops = self.ops.as_ref().filter(|_| path == METRICS);
         let groups = self.groups.as_ref().zip(groups::Vendor::of(split.as_ref(), headers));
@@ -185,18 +196,11 @@ impl Api {
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.traffic.count(route, method, status, took);
-        let micros = took.as_micros();
-        let shown = &*route::shown(route, path);
-        match is_probe(path) {
-            true => {
-                tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
-            }
-            false => {
-                tracing::info!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
-            }
-        }
-        audit::note(&Deed { api_id, trace, peer, method, path, route, status }, trail.who());
-        match *method == Method::HEAD {
+        let (is_head, path, method) = (*method == Method::HEAD, path.to_owned(), head.method);
+        let (took, who) = (Some(took), trail.who().cloned());
+        let deed = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        (self.desk.told)(deed);
+        match is_head {
             true => without_body(response),
             false => response,
         }
@@ -223,6 +227,7 @@ pub struct Desk {
     phones: Option<Arc<Sim>>,
     callbacks: Callbacks,
     repeats: Arc<dyn Repeats>,
+    told: Box<dyn Fn(Deed) + Send + Sync>,
     closing: watch::Sender<bool>,
     streams: Streams,
     voice: voice::Settings,
@@ -234,7 +239,7 @@ pub struct Desk {
 
 impl Desk {
     fn new(links: Links, settings: Settings) -> Self {
-        let Links { house, reception, journal, accounts, callbacks, repeats, phones } = links;
+        let Links { house, reception, journal, accounts, callbacks, repeats, told, phones } = links;
         let Settings { voice, rate_limit, failure_limit, caps } = settings;
         let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
@@ -248,6 +253,7 @@ impl Desk {
             phones,
             callbacks,
             repeats,
+            told,
             closing,
             streams: Streams::default(),
             voice,

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::{
         app::{
-            Engine, accounts, library,
+            Engine, accounts, library, log,
             store::{Stores, rows},
         },
         cli::serve::Serve,
@@ -109,8 +109,15 @@ mod tests {
             let stores = Stores::open(&folder, &rows).unwrap();
             let library = Arc::new(library(&config));
             let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
-            let (engine, _) =
-                Engine::build(&config, config.http.0, stores, library, accounts).unwrap();
+            let (engine, _) = Engine::build(
+                &config,
+                config.http.0,
+                stores,
+                library,
+                accounts,
+                log::Notes::unread(),
+            )
+            .unwrap();
             Self { engine, _temp: temp }
         }
 

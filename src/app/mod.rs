@@ -35,6 +35,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
+    log::Notes,
     phones::{Backends, Phones},
     store::Stores,
 };
@@ -97,7 +98,7 @@ const RATE_PERIOD: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// It could not begin, or could not end as planned.
-pub async fn serve(mut config: Config) -> Result<()> {
+pub async fn serve(mut config: Config, notes: Notes) -> Result<()> {
     config.check_complete()?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -111,7 +112,7 @@ pub async fn serve(mut config: Config) -> Result<()> {
     let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let people = people::open(rows)?;
     let (mut engine, courier) =
-        Engine::build(&config, http, stores, library.clone(), accounts.clone())?;
+        Engine::build(&config, http, stores, library.clone(), accounts.clone(), notes)?;
     drop(tokio::spawn(accounts::watch(book, accounts)));
     let (closed, closing) = oneshot::channel::<()>();
     let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
@@ -231,6 +232,7 @@ impl Engine {
         Stores { doors, marks, records, repeats }: Stores,
         folder: Arc<Folder>,
         accounts: Arc<Accounts>,
+        notes: Notes,
     ) -> Result<(Self, Courier)> {
         let client = Client::new(requests(config, http), Arc::new(Internet))?;
         let (callbacks, courier) = callbacks(client.clone(), Limits::default());
@@ -257,7 +259,7 @@ impl Engine {
             doors,
             member_ids: marks.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            trace: told(journal.clone(), tally.clone()),
+            trace: told(journal.clone(), tally.clone(), notes.clone()),
             stage: Box::new(Tasks),
         };
         let members_max = config.members_max.get() as usize;
@@ -283,6 +285,7 @@ impl Engine {
             accounts,
             callbacks,
             repeats,
+            told: Box::new(move |deed| notes.deed(deed)),
             phones: simulated,
         };
         let ops = ops(config, http, tally, results, phones.as_ref());
@@ -310,11 +313,15 @@ fn ops(
 }
 
 /// Who is told what happens in the house.
-fn told(journal: Arc<Journal>, tally: Arc<Tally>) -> Box<dyn Fn(Trace) + Send + Sync> {
+fn told(
+    journal: Arc<Journal>,
+    tally: Arc<Tally>,
+    notes: Notes,
+) -> Box<dyn Fn(Trace) + Send + Sync> {
     Box::new(move |trace| {
         tally.note(&trace);
         journal.note(&trace);
-        log::note(trace);
+        notes.trace(trace);
     })
 }
 

@@ -24,7 +24,7 @@ use crate::{
     actor::house::AskError,
     api::{
         ANSWER_WAIT_MAX, Desk,
-        audit::{self, Deed, Principal},
+        audit::{Deed, Principal},
         failure::Failure,
         path::Path,
         reply, route,
@@ -194,9 +194,12 @@ impl Job {
 
     /// The client was told that it is accepted; this is what has come of it.
     fn audit(&self, status: u16) {
-        let Self { api_id, trace, peer, ref method, ref path, .. } = *self;
-        let route = route::find(Path::split(path).as_ref());
-        audit::note(&Deed { api_id, trace, peer, method, path, route, status }, self.who.as_ref());
+        let Self { api_id, trace, peer, .. } = *self;
+        let (method, path, who) = (self.method.clone(), self.path.clone(), self.who.clone());
+        let route = route::find(Path::split(&path).as_ref());
+        let took = None;
+        let deed = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        (self.desk.told)(deed);
     }
 
     fn send(&self, hook: &Hook, stored: &Stored) {

@@ -14,8 +14,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::queue::Queue;
-use crate::{actor::reception::wall, utc};
+use super::{moment, queue::Queue};
+use crate::utc;
 
 /// Writes each event into a queue.
 pub(super) struct Json(pub(super) Queue);
@@ -23,7 +23,7 @@ pub(super) struct Json(pub(super) Queue);
 impl<S: Subscriber> Layer<S> for Json {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let tell = |line: &mut Line| {
-            line.write(wall(), event.metadata(), |line| event.record(line));
+            line.write(moment::now(), event.metadata(), |line| event.record(line));
             self.0.push(line.text.as_bytes());
         };
         let told = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| tell(&mut line)));
@@ -161,8 +161,7 @@ mod tests {
     fn told(tell: impl FnOnce()) -> String {
         let (queue, mut lines) = (Queue::default(), Vec::new());
         tracing::subscriber::with_default(Registry::default().with(Json(queue.clone())), tell);
-        queue.end();
-        queue.take(&mut lines);
+        queue.take_lines(&mut lines);
         String::from_utf8(lines).unwrap()
     }
 

@@ -141,6 +141,7 @@ impl Office {
             accounts,
             callbacks,
             repeats,
+            told: Box::new(|deed| deed.tell()),
             phones,
         };
         let api = Api::new(links, plan.settings).with_ops(ops(results));

@@ -1,0 +1,106 @@
+//! What is told of calls, conferences and requests, in words.
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{
+    actor::house::Trace,
+    api::Deed,
+    call,
+    conference::{Being, News, Notice},
+    ids::RoomKey,
+    media::Ending,
+    trace,
+};
+
+/// What is told, before there are words for it.
+#[derive(Debug)]
+pub(super) enum Told {
+    Deed(Deed),
+    Trace(Trace),
+}
+
+impl Told {
+    /// In an event, or more.
+    pub(super) fn tell(self) {
+        match self {
+            Self::Deed(deed) => deed.tell(),
+            Self::Trace(trace) => note(trace),
+        }
+    }
+}
+
+/// Of the event that comes of it.
+pub(super) fn level(trace: &Trace) -> LevelFilter {
+    match trace {
+        Trace::Call { news: call::News::Ended(_), .. } => LevelFilter::INFO,
+        Trace::Notice { .. } | Trace::Refused { .. } => LevelFilter::INFO,
+        Trace::Began { .. } | Trace::Call { .. } | Trace::Fetching { .. } => LevelFilter::DEBUG,
+        Trace::Left { .. } | Trace::PassedOn { .. } => LevelFilter::DEBUG,
+        Trace::Remarked { .. } | Trace::Requested { .. } => LevelFilter::DEBUG,
+    }
+}
+
+/// Notes what the house tells, with the ids of the calls and conferences it is about.
+fn note(trace: Trace) {
+    match trace {
+        Trace::Began { call, element, .. } => {
+            let trace::Element { document, name, at } = element;
+            tracing::debug!(%call, document, element = name, %at, "an element begins");
+        }
+        Trace::Fetching { call, url, purpose } => {
+            tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
+        }
+        Trace::Remarked { call, api_id, remark } => {
+            tracing::debug!(%call, %api_id, %remark, "a request has asked for something in vain");
+        }
+        Trace::Requested { call, api_id, command } => {
+            tracing::debug!(%call, %api_id, command, "a request is about the call");
+        }
+        Trace::Call { call, news, .. } => match news {
+            call::News::Answered => tracing::debug!(%call, "the call is answered"),
+            call::News::Begun => tracing::debug!(%call, "the call begins"),
+            call::News::Ended(Ending { cause, source }) => {
+                let (cause, code, source) = (cause.name(), cause.code(), source.text());
+                tracing::info!(%call, cause, code, source, "the call has ended");
+            }
+            call::News::Rang => tracing::debug!(%call, "the far end rings"),
+        },
+        Trace::Left { call, member, exit, .. } => {
+            let cause = exit.cause;
+            tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
+        }
+        Trace::Notice { key, notice } => tell(&key, notice),
+        Trace::PassedOn { call } => {
+            tracing::debug!(%call, "the conference was over: on to the next");
+        }
+        Trace::Refused { call, cause } => {
+            tracing::info!(%call, cause = cause.text(), "the call was not let into the conference");
+        }
+    }
+}
+
+fn tell(key: &RoomKey, notice: Notice) {
+    let RoomKey { account, name } = key;
+    let Notice { room, sequence, news } = notice;
+    macro_rules! tell {
+        ($($field:tt)*) => {
+            tracing::info!(%account, conference = %name, %room, sequence, $($field)*)
+        };
+    }
+    match news {
+        News::Entered { who: Being { member, call, .. }, is_first } => {
+            tell!(%member, %call, is_first, "entered");
+        }
+        News::Exited { who: Being { member, call, .. }, exit, is_last } => {
+            tell!(%member, %call, cause = exit.cause.text(), is_last, "left");
+        }
+        News::DigitsMatched { who: Being { member, call, .. }, digits } => {
+            tell!(%member, %call, %digits, "typed");
+        }
+        News::FloorTaken { who: Being { member, call, .. } } => {
+            tell!(%member, %call, "has the floor");
+        }
+        News::Over => tell!("the conference is over"),
+        News::Started => tell!("the conference has started"),
+    }
+}
