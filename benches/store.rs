@@ -199,10 +199,10 @@ fn report(what: &str, ledger: &Ledger, rows: Option<&dyn Rows>, calls: u128, is_
             (first..calls.min(first + 100)).map(|n| record(&account, n)).collect();
         let burst = now();
         for record in records {
-            if is_answered {
-                ledger.answered(&account, record.call, &record.party, record.ended_at);
-            }
-            ledger.add(record);
+            let answered =
+                || ledger.answered(&account, record.call, &record.party, record.ended_at);
+            let draft = is_answered.then(answered).flatten();
+            ledger.add(record, draft);
         }
         own += burst.elapsed();
         if let Some(rows) = rows {

@@ -1,6 +1,7 @@
 //! The port of call records: what is kept of calls that are over.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -94,14 +95,25 @@ pub struct Page {
     pub total: usize,
 }
 
+/// What is kept of a call that is up, by its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Draft(pub NonZeroU64);
+
 /// Keeps records. Nothing here waits for a disk: a record is durable some moments later.
 pub trait Records: Send + Sync + 'static {
     /// A call has been answered: should the process die before its record comes, one is made of this
     /// at the next start.
-    fn answered(&self, account: &AccountId, call: CallId, party: &Arc<Party>, at: SystemTime);
+    /// That goes once it is handed back with the record; None if nothing outlives the process.
+    fn answered(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        at: SystemTime,
+    ) -> Option<Draft>;
 
     /// Adds one; it may be the end of an old one.
-    fn add(&self, record: Arc<Record>);
+    fn add(&self, record: Arc<Record>, draft: Option<Draft>);
 
     /// How a call sounded: it may be told before its record is added, or after.
     fn sounded(&self, call: CallId, sound: LegSummary);

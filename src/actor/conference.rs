@@ -87,9 +87,9 @@ pub struct Actor {
     queue: queue::Receiver<Message>,
     /// What has come while the actor was waiting.
     next: Option<Message>,
-    /// What has been decided, and is still to be done.
+    /// What has been decided, and is still to be done; empty, and no memory, in between.
     effects: VecDeque<Effect>,
-    /// What the call that is being released asks for; empty in between.
+    /// What the call that is being released asks for; the same.
     call_effects: Vec<call::Effect>,
     reply: Option<(Ticket, oneshot::Sender<Outcome>)>,
     ticket_last: Ticket,
@@ -285,8 +285,8 @@ impl Actor {
             return Turn::Sliced;
         }
         debug_assert!(self.reply.is_none(), "one ask, one reply");
-        // What a bulk has needed is too much to keep.
-        self.effects.shrink_to(EFFECTS_KEPT);
+        // Rooms are many: fresh memory is warmer than what each would keep.
+        (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         Turn::Busy
     }
 
@@ -362,5 +362,3 @@ impl Actor {
 
 /// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
 pub const EFFECTS_PER_SLICE: usize = 64;
-
-const EFFECTS_KEPT: usize = 4;

@@ -113,8 +113,8 @@ impl House {
     /// An empty house.
     pub fn new(settings: Settings, links: Links) -> Arc<Self> {
         Arc::new(Self {
-            names: Shards::default(),
-            places: Shards::default(),
+            names: Shards::new(NAME_SHARDS),
+            places: Shards::new(PLACE_SHARDS),
             wards: (0..WARDS).map(|_| Arc::new(Ward::new())).collect(),
             links,
             settings,
@@ -480,14 +480,16 @@ impl<T> Shards<T> {
     }
 }
 
-impl<T: Default> Default for Shards<T> {
-    fn default() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+impl<T: Default> Shards<T> {
+    fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Mutex::default()).collect())
     }
 }
 
 /// Some for each core of a large machine.
-const SHARDS: usize = 64;
+const PLACE_SHARDS: usize = 64;
+/// More, since names are compared one by one on the way to a room.
+const NAME_SHARDS: usize = 64;
 
 /// Enough that threads seldom meet, few enough that each has something to do when it is woken.
 const WARDS: usize = 16;

@@ -6,8 +6,9 @@
 use std::{
     collections::HashMap,
     fmt,
+    num::NonZeroU64,
     sync::{Arc, OnceLock},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -26,7 +27,7 @@ use crate::{
     ids::{AccountId, CallId, Dialect, RoomKey},
     media::Ending,
     news::{Happening, fields},
-    records::{Record, Records},
+    records::{Draft, Record, Records},
     signature::Field,
     trace,
     traceparent::Traceparent,
@@ -59,7 +60,9 @@ pub struct Live {
     /// How far it has come.
     pub status: CallStatus,
     since: Instant,
-    answered: Option<Instant>,
+    /// Nanoseconds from then to the answer, and one more, so that none takes no room.
+    answered: Option<NonZeroU64>,
+    draft: Option<Draft>,
     /// So many events were about it.
     events: u32,
 }
@@ -73,8 +76,13 @@ struct Kept {
     at: SystemTime,
     /// Its place among the call's events.
     of: InCall,
-    /// Of a call that is over.
-    record: Option<Arc<Record>>,
+    record: Option<Over>,
+}
+
+/// A call that is over.
+struct Over {
+    record: Arc<Record>,
+    draft: Option<Draft>,
 }
 
 impl Journal {
@@ -172,11 +180,13 @@ impl Journal {
         let Some(kept) = book.keep(now, account, call, party, news) else { return };
         let Kept { status, at, of, record } = kept;
         if news == call::News::Answered {
-            self.records.answered(account, call, party, at);
+            let draft = self.records.answered(account, call, party, at);
+            book.live.lock().get_mut(call).into_iter().for_each(|it| it.draft = draft);
         }
-        if let Some(record) = &record {
-            self.records.add(record.clone());
-        }
+        let record = record.map(|Over { record, draft }| {
+            self.records.add(record.clone(), draft);
+            record
+        });
 
         let happening = Happening::Call { party: party.clone(), status, news, record };
         let about = About { call: Some(of), room: None };
@@ -264,8 +274,9 @@ impl Book {
                 call::Direction::Inbound => CallStatus::Ringing,
                 call::Direction::Outbound => CallStatus::Queued,
             };
-            let answered = None;
-            let live = Live { party: party.clone(), status, since: now, answered, events: 1 };
+            let (party_, since) = (party.clone(), now);
+            let live =
+                Live { party: party_, status, since, answered: None, draft: None, events: 1 };
             calls.insert(call, live);
             let (at, of) = (party.session.began_at, InCall { call, sequence: 1 });
             return Some(Kept { status, at, of, record: None });
@@ -276,14 +287,16 @@ impl Book {
         let of = InCall { call, sequence: live.number() };
         match news {
             call::News::Answered => {
-                live.answered = Some(now);
+                live.answered = Some(live.offset(now));
                 live.status = CallStatus::InProgress;
             }
             call::News::Begun => (),
             call::News::Ended(ending) => {
                 let live = calls.remove(call)?;
+                let draft = live.draft;
                 let record = Arc::new(live.record(now, account.clone(), call, ending));
-                return Some(Kept { status: record.status(), at, of, record: Some(record) });
+                let (status, record) = (record.status(), Some(Over { record, draft }));
+                return Some(Kept { status, at, of, record });
             }
             call::News::Rang => live.status = CallStatus::Ringing,
         }
@@ -297,13 +310,20 @@ impl Live {
         self.events.into()
     }
 
+    fn offset(&self, now: Instant) -> NonZeroU64 {
+        let nanos = now.duration_since(self.since).as_nanos();
+        NonZeroU64::MIN.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     /// What the clock on the wall says, as far as this call goes: it never jumps.
     fn wall(&self, now: Instant) -> SystemTime {
         self.party.session.began_at + now.duration_since(self.since)
     }
 
     fn record(self, now: Instant, account: AccountId, call: CallId, ending: Ending) -> Record {
-        let (answered_at, ended_at) = (self.answered.map(|at| self.wall(at)), self.wall(now));
+        let offset = |it: NonZeroU64| Duration::from_nanos(it.get() - 1);
+        let answered_at = self.answered.map(|it| self.party.session.began_at + offset(it));
+        let ended_at = self.wall(now);
         let sound = OnceLock::new();
         Record { account, call, party: self.party, answered_at, ended_at, ending, sound }
     }

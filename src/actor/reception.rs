@@ -78,8 +78,6 @@ impl Reception {
         if !self.is_open() {
             return false;
         }
-        let trace = party.session.trace(call);
-        tracing::info!(%call, %trace, %account, from = &*party.from, to = &*party.to, "a call goes out");
         let now = Instant::now().into_std();
         let limit = time_limit.unwrap_or(self.settings.call_time_limit);
         self.house.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
@@ -151,8 +149,6 @@ impl Exchange for Reception {
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
         let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
         let session = Session::new(wall(), Details { hangup, headers, ..Details::default() });
-        let trace = session.trace(call);
-        tracing::info!(%call, %trace, %account, from = &*from, to = &*to, "a call comes in");
         let direction = Direction::Inbound;
         let trusted = trusted.map(Box::new);
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };

@@ -140,7 +140,7 @@ impl Conference {
 
     fn roster(&self, now: Instant) -> Roster {
         let seconds = |since| now.saturating_duration_since(since).as_secs();
-        let present = |(&member, it): (&MemberId, &Member)| Present {
+        let present = |(member, it): (MemberId, &Member)| Present {
             member,
             call: it.call.id,
             party: it.call.party.clone(),
@@ -150,7 +150,7 @@ impl Conference {
         };
         Roster {
             run_seconds: seconds(self.created_at),
-            members: self.members.iter().map(present).collect(),
+            members: self.everybody().map(present).collect(),
         }
     }
 }

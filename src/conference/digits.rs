@@ -73,8 +73,8 @@ impl Conference {
         if !self.is_live() || self.members[&id].muted {
             return;
         }
-        let hears = |(other, member): &(&MemberId, &Member)| **other != id && !member.deaf;
-        let others = self.members.iter().filter(hears);
+        let hears = |(other, member): &(MemberId, &Member)| *other != id && !member.deaf;
+        let others = self.everybody().filter(hears);
         let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
         if !calls.is_empty() {
             effects.push_back(Order::RelayDigit { room: self.id, calls, digit }.into());

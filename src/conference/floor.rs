@@ -42,7 +42,7 @@ impl Floor {
     }
 
     /// Holds after every command.
-    pub(super) fn check(&self, members: &BTreeMap<MemberId, Member>) {
+    pub(super) fn check(&self, members: &BTreeMap<MemberId, Box<Member>>) {
         assert!(!self.is_stale, "the floor is given before a command is done");
         let mut named = self.holder.iter().chain(&self.talkers);
         assert!(named.all(|id| members.contains_key(id)), "who has left has nothing to say");

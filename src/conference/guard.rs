@@ -38,7 +38,7 @@ impl Conference {
     /// The last moderator is among the leavers.
     pub(super) fn is_without_moderators(&self) -> bool {
         let moderates = |member: &Member| member.moderates() == Some(true);
-        let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
-        left.any(moderates) && !self.members.values().any(moderates)
+        let mut left = self.leavers.iter().map(|it| &*it.member).filter(|it| it.announced);
+        left.any(moderates) && !self.everybody().any(|(_, member)| moderates(member))
     }
 }

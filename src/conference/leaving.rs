@@ -77,7 +77,7 @@ impl Conference {
         let mut left = calls.len();
         if 0 < left {
             effects.push_back(Order::Remove { room: self.id, calls }.into());
-            self.sound_exit(now, exit_cues(announced().map(|it| &it.member)), effects);
+            self.sound_exit(now, exit_cues(announced().map(|it| &*it.member)), effects);
         }
         let mut sequence = self.sequence_last();
         for Leaver { id, member, exit } in announced() {
@@ -90,7 +90,8 @@ impl Conference {
             self.publish(News::Over, effects);
             effects.push_back(Effect::Unname);
         }
-        for Leaver { id: member, member: Member { call, announced, .. }, exit } in leavers {
+        for Leaver { id: member, member: it, exit } in leavers {
+            let Member { call, announced, .. } = *it;
             sequence += u64::from(announced);
             let sequence = announced.then_some(sequence);
             effects.push_back(Effect::Release { member, call, exit, sequence });

@@ -43,7 +43,7 @@ pub(super) enum Seat {
 #[derive(Debug)]
 pub(super) struct Leaver {
     pub(super) id: MemberId,
-    pub(super) member: Member,
+    pub(super) member: Box<Member>,
     pub(super) exit: Exit,
 }
 

@@ -30,7 +30,8 @@ pub struct Conference {
     limit: Limit,
     /// As the first member that states it has it.
     members_max: Option<usize>,
-    pub(super) members: BTreeMap<MemberId, Member>,
+    /// In boxes: who is taken out of the midst would move all who follow.
+    pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// No member's call ends before this. It is found anew when it has come: until then, who
     /// leaves need not be looked for.
     calls_end_at: Option<Instant>,
@@ -128,7 +129,7 @@ impl Conference {
     pub fn handle(&mut self, now: Instant, command: Command, effects: &mut VecDeque<Effect>) {
         match command {
             Command::Enter { member, call, entry } => {
-                self.members.insert(member, Member::new(now, call, entry));
+                self.members.insert(member, Box::new(Member::new(now, call, entry)));
                 self.enter(now, member, effects);
             }
             Command::Ask { ticket, ask } => {
@@ -310,11 +311,15 @@ impl Conference {
         }
     }
 
+    pub(super) fn everybody(&self) -> impl Iterator<Item = (MemberId, &Member)> {
+        self.members.iter().map(|(id, member)| (*id, &**member))
+    }
+
     /// In the order in which their time is up. Each member is looked at, which is once for each
     /// time that is up, and at most once more for a member that has left before its own.
     fn end_calls(&mut self, now: Instant) {
-        let ends = |(&id, member): (&MemberId, &Member)| (member.call.ends_at, id);
-        let mut due: Vec<_> = self.members.iter().map(ends).filter(|(at, _)| *at <= now).collect();
+        let ends = |(id, member): (MemberId, &Member)| (member.call.ends_at, id);
+        let mut due: Vec<_> = self.everybody().map(ends).filter(|(at, _)| *at <= now).collect();
         due.sort_unstable();
         for (_, id) in due {
             self.take_out(id, &Cause::CallTimeUp.into());
@@ -360,8 +365,9 @@ impl Conference {
         assert!(self.members.len() <= self.settings.members_max);
         assert_eq!(self.members.is_empty(), self.phase == Phase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
-        let is_in_time = |it: &Member| self.calls_end_at.is_some_and(|at| at <= it.call.ends_at);
-        assert!(self.members.values().all(is_in_time), "no call's end is missed");
+        let ends_first = self.members.values().map(|it| it.call.ends_at).min();
+        let is_in_time = ends_first.is_none_or(|at| self.calls_end_at.is_some_and(|it| it <= at));
+        assert!(is_in_time, "no call's end is missed");
         let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Digits(_)));
         assert_eq!(of_digits.count(), self.typed.len(), "one row for each that types");
         assert!(self.typed.keys().all(|id| self.members.contains_key(id)));

@@ -3,8 +3,9 @@
 //! All is read from memory. Rows are written behind it: nobody waits for them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     fmt,
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -22,7 +23,7 @@ use crate::{
     call::Party,
     ids::{AccountId, CallId},
     media::legs::LegSummary,
-    records::{Filter, Page, Record, Records},
+    records::{Draft, Filter, Page, Record, Records},
 };
 
 /// The records of every account.
@@ -51,8 +52,6 @@ const WAITING_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 struct Sheets {
     accounts: HashMap<AccountId, Pages>,
-    /// The rows of calls that are up.
-    up: BTreeMap<CallId, u64>,
     /// Rows are numbered as they come.
     last: u64,
     swept_at: Option<SystemTime>,
@@ -158,24 +157,30 @@ impl Default for Ledger {
 }
 
 impl Records for Ledger {
-    fn answered(&self, account: &AccountId, call: CallId, party: &Arc<Party>, at: SystemTime) {
-        let Some(disk) = &self.disk else { return };
+    fn answered(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        at: SystemTime,
+    ) -> Option<Draft> {
+        let disk = self.disk.as_ref()?;
         let row = CallRow::new(call, party, Some(at));
         let mut sheets = self.sheets.lock();
         let number = sheets.next();
-        sheets.up.insert(call, number);
         disk.write(vec![Write::put(Table::Calls, account, number, &row)]);
+        NonZeroU64::new(number).map(Draft)
     }
 
-    fn add(&self, record: Arc<Record>) {
+    fn add(&self, record: Arc<Record>, draft: Option<Draft>) {
         let mut sheets = self.sheets.lock();
         if let Some(sound) = self.sounds.lock().remove(&record.call) {
             record.sound.get_or_init(|| sound);
         }
         let (account, now) = (record.account.clone(), record.ended_at);
         let mut writes = Vec::new();
-        if let Some(number) = sheets.up.remove(&record.call) {
-            writes.push(Write::delete(Table::Calls, &account, number));
+        if let Some(Draft(number)) = draft {
+            writes.push(Write::delete(Table::Calls, &account, number.get()));
         }
         match &self.disk {
             Some(_) => writes.push(sheets.add(record)),
@@ -309,7 +314,7 @@ impl Disk {
         let done = move |_| {
             waiting.fetch_sub(1, Relaxed);
         };
-        self.rows.commit(writes, Box::new(done));
+        self.rows.commit_soon(writes, Box::new(done));
     }
 }
 
@@ -363,8 +368,8 @@ mod tests {
     #[test]
     fn the_latest_come_first_page_by_page_and_accounts_are_walls() {
         let ledger = Ledger::with_room_for(4);
-        (1..=6).for_each(|n| ledger.add(record("MA1", n)));
-        ledger.add(record("MA2", 9));
+        (1..=6).for_each(|n| ledger.add(record("MA1", n), None));
+        ledger.add(record("MA2", 9), None);
         let check = |account: &str, from: Option<&str>, offset, limit, expected: &[u128], total| {
             let filter = Filter { from: from.map(str::to_owned), ..Filter::default() };
             let page = ledger.list(&account.parse().unwrap(), &filter, offset, limit);
@@ -389,10 +394,10 @@ mod tests {
         let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
         let account = "MA1".parse().unwrap();
         ledger.sounded(CallId::of(1), sound);
-        ledger.add(record("MA1", 1));
-        ledger.add(record("MA1", 2));
+        ledger.add(record("MA1", 1), None);
+        ledger.add(record("MA1", 2), None);
         ledger.sounded(CallId::of(2), sound);
-        ledger.add(record("MA1", 3));
+        ledger.add(record("MA1", 3), None);
         let kept = |n| ledger.find(&account, CallId::of(n)).unwrap().sound.get().copied();
         assert_eq!([kept(1), kept(2), kept(3)], [Some(sound), Some(sound), None]);
         assert!(ledger.sounds.lock().is_empty());
@@ -415,14 +420,14 @@ mod tests {
             assert_eq!(calls, expected, "rows of {account}");
         };
         let ledger = open(at(0));
-        (1..=6).for_each(|n| ledger.add(record("MA1", n)));
+        (1..=6).for_each(|n| ledger.add(record("MA1", n), None));
         check(&ledger, "MA1", &[6, 5, 4, 3]);
         drop(ledger);
         let ledger = open(at(20));
         check(&ledger, "MA1", &[6, 5, 4, 3]);
         // Another account's call, when the first one's have just grown too old.
         let late = KEPT_FOR.as_secs() + 6;
-        ledger.add(record("MA2", late));
+        ledger.add(record("MA2", late), None);
         check(&ledger, "MA1", &[]);
         check(&ledger, "MA2", &[late.into()]);
         drop(ledger);

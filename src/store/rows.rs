@@ -16,6 +16,12 @@ pub trait Rows: Send + Sync + 'static {
     /// Writes all of these or none, after those of earlier calls; then calls `done`, from any
     /// thread. Once it has been told `Ok`, they outlive the process, however that ends.
     fn commit(&self, writes: Vec<Write>, done: Committed);
+
+    /// The same where nobody waits: more may come together in some tens of milliseconds, and the
+    /// disk syncs once for all of it.
+    fn commit_soon(&self, writes: Vec<Write>, done: Committed) {
+        self.commit(writes, done);
+    }
 }
 
 /// Is told how a commit went.

@@ -13,7 +13,7 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Of what is not in words yet: about as much as its lines will have.
 const TOLD_BYTES: usize = 256;
 /// What is kept for the next entries; what a burst has needed beyond is given back.
-const ENTRIES_KEPT: usize = 256;
+const ENTRIES_KEPT: usize = 512;
 
 /// Takes whole lines, and what is to become some, and never waits for them to be written. Clones
 /// are the same queue.

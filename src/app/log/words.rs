@@ -5,9 +5,9 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     actor::house::Trace,
     api::Deed,
-    call,
+    call::{self, Direction, Party},
     conference::{Being, News, Notice},
-    ids::RoomKey,
+    ids::{AccountId, CallId, RoomKey},
     media::Ending,
     trace,
 };
@@ -32,7 +32,7 @@ impl Told {
 /// Of the event that comes of it.
 pub(super) fn level(trace: &Trace) -> LevelFilter {
     match trace {
-        Trace::Call { news: call::News::Ended(_), .. } => LevelFilter::INFO,
+        Trace::Call { news: call::News::Begun | call::News::Ended(_), .. } => LevelFilter::INFO,
         Trace::Notice { .. } | Trace::Refused { .. } => LevelFilter::INFO,
         Trace::Began { .. } | Trace::Call { .. } | Trace::Fetching { .. } => LevelFilter::DEBUG,
         Trace::Left { .. } | Trace::PassedOn { .. } => LevelFilter::DEBUG,
@@ -56,9 +56,9 @@ fn note(trace: Trace) {
         Trace::Requested { call, api_id, command } => {
             tracing::debug!(%call, %api_id, command, "a request is about the call");
         }
-        Trace::Call { call, news, .. } => match news {
+        Trace::Call { call, news, account, party } => match news {
             call::News::Answered => tracing::debug!(%call, "the call is answered"),
-            call::News::Begun => tracing::debug!(%call, "the call begins"),
+            call::News::Begun => begun(call, &account, &party),
             call::News::Ended(Ending { cause, source }) => {
                 let (cause, code, source) = (cause.name(), cause.code(), source.text());
                 tracing::info!(%call, cause, code, source, "the call has ended");
@@ -76,6 +76,15 @@ fn note(trace: Trace) {
         Trace::Refused { call, cause } => {
             tracing::info!(%call, cause = cause.text(), "the call was not let into the conference");
         }
+    }
+}
+
+fn begun(call: CallId, account: &AccountId, party: &Party) {
+    let Party { from, to, direction, session, .. } = party;
+    let (trace, from, to) = (session.trace(call), &**from, &**to);
+    match direction {
+        Direction::Inbound => tracing::info!(%call, %trace, %account, from, to, "a call comes in"),
+        Direction::Outbound => tracing::info!(%call, %trace, %account, from, to, "a call goes out"),
     }
 }
 

@@ -69,7 +69,7 @@ fn records_of_calls_are_the_same_after_a_restart() {
         let ledger = Ledger::open(store.clone(), at(0)).unwrap();
         let sources = causes.iter().cycle().zip(HangupSource::ALL);
         for (n, (cause, source)) in (1..).zip(sources) {
-            ledger.add(Arc::new(record(n, *cause, source)));
+            ledger.add(Arc::new(record(n, *cause, source)), None);
         }
         let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
         ledger.sounded(CallId::of(2), sound);
@@ -91,10 +91,11 @@ fn a_call_that_was_up_when_the_process_died_gets_its_record_at_the_next_start_an
         let store = open();
         let ledger = Ledger::open(store.clone(), at(0)).unwrap();
         let inbound = party(Direction::Inbound, None);
-        for (n, answered_at) in [(1, 110), (2, 115), (4, 112)] {
-            ledger.answered(&account(), CallId::of(n), &inbound, at(answered_at));
-        }
-        ledger.add(Arc::new(record(4, HangupCause::Normal, HangupSource::Caller)));
+        let drafts = [(1, 110), (2, 115), (4, 112)].map(|(n, answered_at)| {
+            ledger.answered(&account(), CallId::of(n), &inbound, at(answered_at))
+        });
+        let over = record(4, HangupCause::Normal, HangupSource::Caller);
+        ledger.add(Arc::new(over), drafts[2]);
         settle(&*store);
         drop((ledger, store));
 
@@ -127,7 +128,7 @@ fn the_form_of_a_record_is_that_of_the_first_version() {
         let ledger = Ledger::open(store.clone(), at(130)).unwrap();
         let expected = record(6, HangupCause::Normal, HangupSource::Caller);
         assert_eq!(all(&ledger), std::slice::from_ref(&expected));
-        ledger.add(Arc::new(Record { call: CallId::of(8), ..expected }));
+        ledger.add(Arc::new(Record { call: CallId::of(8), ..expected }), None);
         settle(&*store);
         assert_eq!(
             rows(&*store, Table::Records)[1],
