@@ -21,7 +21,6 @@ pub struct Places<P> {
 
 #[derive(Debug)]
 struct Row<P> {
-    account: AccountId,
     /// None until the call has settled for the first time.
     place: Option<P>,
     /// Set once, and read at every move: a hang-up cannot miss a call that is under way.
@@ -30,8 +29,8 @@ struct Row<P> {
 
 impl<P> Places<P> {
     /// A new call, which is nowhere yet.
-    pub fn admit(&mut self, call: CallId, account: AccountId) {
-        let before = self.rows.insert(call, Row { account, place: None, hung_up: None });
+    pub fn admit(&mut self, call: CallId) {
+        let before = self.rows.insert(call, Row { place: None, hung_up: None });
         debug_assert!(before.is_none(), "call {call} comes twice");
     }
 
@@ -53,11 +52,6 @@ impl<P> Places<P> {
     /// Where a call is; None while it is on its way.
     pub fn find(&self, call: CallId) -> Option<&P> {
         self.rows.get(call)?.place.as_ref()
-    }
-
-    /// Whose a call is.
-    pub fn account_of(&self, call: CallId) -> Option<&AccountId> {
-        self.rows.get(call).map(|row| &row.account)
     }
 
     /// Whether a call has been admitted, and not removed.
@@ -207,8 +201,7 @@ mod tests {
     #[test]
     fn a_hang_up_stops_the_next_move() {
         let mut places = Places::default();
-        places.admit(CallId::of(1), "MA1".parse().unwrap());
-        assert_eq!(places.account_of(CallId::of(1)), Some(&"MA1".parse().unwrap()));
+        places.admit(CallId::of(1));
         assert_eq!(places.settle(CallId::of(1), 'a'), Ok(()));
         assert_eq!(places.hang_up(CallId::of(1), Cause::CallerLeft), Some(&'a'));
         assert_eq!(places.hang_up(CallId::of(1), Cause::HungUpByApi), None);

@@ -8,7 +8,7 @@ use conflow::{
 };
 use criterion::Criterion;
 
-use crate::house::{account, key};
+use crate::house::key;
 
 const CALLS: u64 = 1_000_000;
 const ROOMS: u64 = 100_000;
@@ -18,7 +18,7 @@ const STRIDE: u64 = 611_953;
 pub(crate) fn bench(criterion: &mut Criterion) {
     let (mut places, mut names) = (Places::default(), Names::default());
     for n in 0..CALLS {
-        places.admit(call(n), account());
+        places.admit(call(n));
         places.settle(call(n), n).expect("it is up");
     }
     let keys: Vec<_> = (0..ROOMS).map(|n| key(&format!("room-{n}"))).collect();
@@ -44,7 +44,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("admit, settle and remove a call among 1,000,000", |bencher| {
         bencher.iter(|| {
             let new = call(next() + CALLS);
-            places.admit(new, account());
+            places.admit(new);
             places.settle(new, black_box(7)).expect("it is up");
             places.remove(new);
         });

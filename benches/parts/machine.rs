@@ -61,7 +61,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 fn full_room(members: u64) -> Conference {
     let (flow, now) = (flow(DOCUMENT), now());
     let name = "weekly".parse().expect("a name");
-    let mut room = Conference::new(now, RoomId::of(1), name, Settings::default());
+    let mut room = Conference::new(now, RoomId::of(1), name, &Settings::default());
     let mut effects = VecDeque::new();
     for n in 1..=members {
         let mut call = new_call(now, n);

@@ -81,7 +81,6 @@ const _: () = assert!(size_of::<Message>() <= 32);
 #[derive(Debug)]
 pub struct Actor {
     machine: Conference,
-    id: RoomId,
     key: RoomKey,
     room: Arc<Room>,
     queue: queue::Receiver<Message>,
@@ -109,8 +108,7 @@ pub(super) fn open(
     let asks_max = settings.asks_max;
     let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
-        machine: Conference::new(now, id, key.name.clone(), settings),
-        id,
+        machine: Conference::new(now, id, key.name.clone(), &settings),
         key,
         room: room.clone(),
         queue,
@@ -297,7 +295,7 @@ impl Actor {
                 self.house.doors().ban(now, key, member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let (key, room) = (self.key.clone(), self.id);
+                let (key, room) = (self.key.clone(), self.room.id);
                 let request = Request {
                     url,
                     method: Method::Post,
@@ -322,12 +320,12 @@ impl Actor {
                 }
                 self.house.trace(Trace::Notice { key: self.key.clone(), notice });
             }
-            Effect::Unname => self.house.unname(&self.key, self.id),
+            Effect::Unname => self.house.unname(&self.key, self.room.id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
                 let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
                 self.house.trace(left);
-                let spot = sequence.map(|sequence| Spot { room: self.id, member, sequence });
+                let spot = sequence.map(|sequence| Spot { room: self.room.id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);
             }

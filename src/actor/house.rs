@@ -171,7 +171,7 @@ impl House {
     }
 
     fn admit(&self, call: &Call) {
-        self.places.of_call(call.id).admit(call.id, call.account.clone());
+        self.places.of_call(call.id).admit(call.id);
         self.tell(call, News::Begun);
     }
 
@@ -298,11 +298,6 @@ impl House {
     /// How many calls are up.
     pub fn call_count(&self) -> usize {
         self.places.0.iter().map(|places| places.lock().len()).sum()
-    }
-
-    /// Whose a call is, if it is up.
-    pub fn account_of(&self, call: CallId) -> Option<AccountId> {
-        self.places.of_call(call).account_of(call).cloned()
     }
 
     /// The calls that are up.

@@ -151,6 +151,11 @@ impl Journal {
         self.book(account).live.lock().len()
     }
 
+    /// Whose a call is; None of one that is not known, or not any more.
+    pub fn account_of(&self, call: CallId) -> Option<AccountId> {
+        self.tracer.account_of(call)
+    }
+
     /// What a call of an account has done, step by step; None of one that is not known, or not any
     /// more: of those that are over, the last [`trace::ENDED_MAX`] are kept.
     pub fn trace(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {

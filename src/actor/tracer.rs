@@ -29,6 +29,11 @@ impl Tracer {
         write(&mut self.0.lock(), now, call, line);
     }
 
+    /// Whose a call is; None of one that is not known, or not any more.
+    pub fn account_of(&self, call: CallId) -> Option<AccountId> {
+        self.0.lock().account_of(call).cloned()
+    }
+
     /// What an account's call has done; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
         self.0.lock().show(account, call)

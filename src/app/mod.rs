@@ -248,7 +248,7 @@ impl Engine {
         ));
         let tally = Arc::new(Tally::default());
         let sim = Arc::new(simulated_phones(config));
-        let phones = Phones::new(config, random()?, client)?;
+        let phones = Phones::new(config, random()?, client, journal.clone())?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
@@ -275,7 +275,7 @@ impl Engine {
         if config.sim.on {
             sim.connect(Arc::downgrade(&exchange));
         }
-        let phones = phones.map(|it| it.open(&house, exchange));
+        let phones = phones.map(|it| it.open(exchange));
 
         let simulated = config.sim.on.then_some(sim);
         let links = api::Links {

@@ -3,16 +3,15 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use parking_lot::RwLock;
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    actor::house::House,
+    actor::journal::Journal,
     cli::READ_ALOUD,
     config::{self, Config},
     fetch::Client,
@@ -31,7 +30,6 @@ pub(super) struct Phones {
     pub(super) sip: Arc<Sip>,
     plane: Arc<Plane>,
     driver: sip::Driver,
-    sounds: Arc<Sounds>,
 }
 
 /// Real phones that can call.
@@ -64,17 +62,22 @@ const VOICES_FOLDER: &str = "voices";
 impl Phones {
     /// Binds SIP where the configuration says. None where it says off, or where the default port
     /// is another program's.
-    pub(super) fn new(config: &Config, key: [u8; 32], client: Client) -> Result<Option<Self>> {
+    pub(super) fn new(
+        config: &Config,
+        key: [u8; 32],
+        client: Client,
+        journal: Arc<Journal>,
+    ) -> Result<Option<Self>> {
         if config.sip.bind.0.is_empty() {
             return Ok(None);
         }
-        let sounds = Arc::new(Sounds::new(config, client)?);
+        let sounds = Arc::new(Sounds::new(config, client, journal)?);
         let ports = config.sip.rtp_ports;
         let settings =
             plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
-        let plane = Arc::new(Plane::start(settings, sounds.clone())?);
+        let plane = Arc::new(Plane::start(settings, sounds)?);
         match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), sip::ids::Secret(key)) {
-            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver, sounds })),
+            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver })),
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: there are no real phones (another address: --sip)");
                 Ok(None)
@@ -84,8 +87,7 @@ impl Phones {
     }
 
     /// Takes calls in from now on.
-    pub(super) fn open(self, house: &Arc<House>, exchange: Arc<dyn Exchange>) -> Open {
-        *self.sounds.house.write() = Arc::downgrade(house);
+    pub(super) fn open(self, exchange: Arc<dyn Exchange>) -> Open {
         self.plane.connect(Arc::downgrade(&exchange));
         let signalling = tokio::spawn(self.driver.run(exchange));
         Open { sip: self.sip, plane: self.plane, signalling }
@@ -142,11 +144,11 @@ struct Sounds {
     /// In development mode its flows are in the folder itself.
     owner: Option<AccountId>,
     /// Knows whose a call is.
-    house: RwLock<Weak<House>>,
+    journal: Arc<Journal>,
 }
 
 impl Sounds {
-    fn new(config: &Config, client: Client) -> Result<Self> {
+    fn new(config: &Config, client: Client, journal: Arc<Journal>) -> Result<Self> {
         let tones = |name: &str, rate| {
             let tones = crate::media::tone::Tones::new(rate);
             tones.of(&What::Url(format!("sound:{name}").into())).cloned()
@@ -154,7 +156,7 @@ impl Sounds {
         let (settings, web) = (sound::Settings::default(), Arc::new(Web::new(client)));
         let cache = Cache::new(settings, voices(config)?, Arc::new(tones), web)?;
         let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
-        Ok(Self { cache, flows: config.flows.clone(), owner, house: RwLock::default() })
+        Ok(Self { cache, flows: config.flows.clone(), owner, journal })
     }
 
     fn folder(&self, account: &AccountId) -> Arc<Path> {
@@ -173,7 +175,7 @@ impl Sounds {
                 language: language.clone(),
             })),
             What::Url(url) => {
-                let account = self.house.read().upgrade().and_then(|it| it.account_of(call));
+                let account = self.journal.account_of(call);
                 let account = account.ok_or_else(|| SoundError::temporary("the call is over"))?;
                 Source::from_url(url, &account, &self.folder(&account))
             }

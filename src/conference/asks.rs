@@ -139,19 +139,16 @@ impl Conference {
     }
 
     fn roster(&self, now: Instant) -> Roster {
-        let seconds = |since| now.saturating_duration_since(since).as_secs();
+        let age = self.age(now);
         let present = |(member, it): (MemberId, &Member)| Present {
             member,
             call: it.call.id,
             party: it.call.party.clone(),
             muted: it.muted,
             deaf: it.deaf,
-            join_seconds: seconds(it.joined_at),
+            join_seconds: age.saturating_sub(it.joined_after()).as_secs(),
         };
-        Roster {
-            run_seconds: seconds(self.created_at),
-            members: self.everybody().map(present).collect(),
-        }
+        Roster { run_seconds: age.as_secs(), members: self.everybody().map(present).collect() }
     }
 }
 

@@ -60,7 +60,10 @@ impl Conference {
         }
         self.give_floor(effects);
         let reply = self.reply.take();
-        effects.extend(reply.map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
+        effects.extend(reply.map(|reply| {
+            let (ticket, outcome) = *reply;
+            Effect::Reply { ticket, outcome }
+        }));
         if is_over {
             self.phase = Phase::Over;
             self.forget_deadlines();

@@ -1,6 +1,6 @@
 //! A member of a conference: a call, the terms it came on, and what has been told of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use super::Being;
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
 pub(super) struct Member {
     pub(super) call: Box<Call>,
     pub(super) entry: Arc<Entry>,
-    pub(super) joined_at: Instant,
+    /// Nanoseconds from the beginning of the room: 584 years of them.
+    joined_after: u64,
     pub(super) muted: bool,
     pub(super) deaf: bool,
     /// Its far end holds us: out of the mix, still a member, still company.
@@ -27,7 +28,7 @@ pub(super) struct Member {
 }
 
 // A million of them are parked on one machine.
-const _: () = assert!(size_of::<Member>() <= 48);
+const _: () = assert!(size_of::<Member>() <= 40);
 
 /// What a member hears while nothing is played to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,10 +49,10 @@ pub(super) struct Leaver {
 }
 
 impl Member {
-    pub(super) fn new(now: Instant, call: Box<Call>, entry: Arc<Entry>) -> Self {
+    pub(super) fn new(room_age: Duration, call: Box<Call>, entry: Arc<Entry>) -> Self {
         Self {
             call,
-            joined_at: now,
+            joined_after: u64::try_from(room_age.as_nanos()).unwrap_or(u64::MAX),
             muted: entry.muted,
             deaf: false,
             held: false,
@@ -60,6 +61,11 @@ impl Member {
             wait_sound: None,
             entry,
         }
+    }
+
+    /// From the beginning of the room until it came.
+    pub(super) fn joined_after(&self) -> Duration {
+        Duration::from_nanos(self.joined_after)
     }
 
     /// Whether its rank makes it a moderator; None if ranks change nothing for it.

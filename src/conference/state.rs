@@ -24,12 +24,15 @@ use crate::{
 pub struct Conference {
     pub(super) id: RoomId,
     name: ConferenceName,
-    settings: Settings,
     pub(super) phase: Phase,
     pub(super) created_at: Instant,
     limit: Limit,
+    /// A cap on what members state.
+    members_cap: u32,
     /// As the first member that states it has it.
-    members_max: Option<usize>,
+    members_max: Option<u32>,
+    /// See [`Settings`].
+    fuse: Option<u32>,
     /// In boxes: who is taken out of the midst would move all who follow.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// No member's call ends before this. It is found anew when it has come: until then, who
@@ -45,8 +48,12 @@ pub struct Conference {
     pub(super) sounds: Sounds,
     /// Filled while a command is handled, empty in between.
     pub(super) leavers: Vec<Leaver>,
-    pub(super) reply: Option<(Ticket, Outcome)>,
+    /// The same; in a box, since most rooms are asked nothing.
+    pub(super) reply: Option<Box<(Ticket, Outcome)>>,
 }
+
+// Rooms are many.
+const _: () = assert!(size_of::<Conference>() <= 320);
 
 /// What holds for every conference.
 #[derive(Clone, Debug)]
@@ -100,15 +107,16 @@ pub(super) enum Due {
 
 impl Conference {
     /// An empty room, which is over as soon as its first member is in and out again.
-    pub fn new(now: Instant, id: RoomId, name: ConferenceName, settings: Settings) -> Self {
+    pub fn new(now: Instant, id: RoomId, name: ConferenceName, settings: &Settings) -> Self {
         Self {
             id,
             name,
             phase: Phase::Waiting,
             created_at: now,
             limit: Limit::None,
+            members_cap: settings.members_max.try_into().unwrap_or(u32::MAX),
             members_max: None,
-            settings,
+            fuse: settings.fuse,
             members: BTreeMap::new(),
             calls_end_at: None,
             deadlines: BTreeSet::new(),
@@ -129,14 +137,15 @@ impl Conference {
     pub fn handle(&mut self, now: Instant, command: Command, effects: &mut VecDeque<Effect>) {
         match command {
             Command::Enter { member, call, entry } => {
-                self.members.insert(member, Box::new(Member::new(now, call, entry)));
+                let it = Member::new(self.age(now), call, entry);
+                self.members.insert(member, Box::new(it));
                 self.enter(now, member, effects);
             }
             Command::Ask { ticket, ask } => {
                 // What the caller hears if the next line panics.
-                self.reply = Some((ticket, Err(Refusal::Fault)));
+                self.reply = Some(Box::new((ticket, Err(Refusal::Fault))));
                 let outcome = self.answer(now, ask, effects);
-                self.reply = Some((ticket, outcome));
+                self.reply.as_mut().expect("it was just set").1 = outcome;
             }
             Command::Close => self.take_out_all(&Cause::Drained.into()),
             Command::HangUp { member, cause } => self.take_out(member, &cause.into()),
@@ -152,8 +161,8 @@ impl Conference {
 
     /// After a panic: all that are left go on, and the room is over.
     pub fn salvage(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
-        if let Some((_, outcome)) = &mut self.reply {
-            *outcome = Err(Refusal::Fault);
+        if let Some(reply) = &mut self.reply {
+            reply.1 = Err(Refusal::Fault);
         }
         self.take_out_all(&Cause::Fault.into());
         self.conclude(now, effects);
@@ -177,8 +186,8 @@ impl Conference {
         if self.is_stale(id) {
             return self.take_out(id, &Cause::NotMember.into());
         }
-        let members_max = self.members_max.unwrap_or(self.settings.members_max);
-        if members_max < self.members.len() {
+        let members_max = self.members_max.unwrap_or(self.members_cap);
+        if (members_max as usize) < self.members.len() {
             return self.take_out(id, &Cause::Full.into());
         }
 
@@ -192,8 +201,7 @@ impl Conference {
         let is_first = self.members.len() == 1;
         self.limit(&entry, is_first);
         if self.members_max.is_none() {
-            let stated = entry.members_max.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
-            self.members_max = stated.map(|it| it.min(self.settings.members_max));
+            self.members_max = entry.members_max.map(|it| it.min(self.members_cap));
         }
 
         let who = self.members[&id].being(id);
@@ -311,6 +319,11 @@ impl Conference {
         }
     }
 
+    /// For how long the room has been there.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.created_at)
+    }
+
     pub(super) fn everybody(&self) -> impl Iterator<Item = (MemberId, &Member)> {
         self.members.iter().map(|(id, member)| (*id, &**member))
     }
@@ -355,14 +368,14 @@ impl Conference {
     }
 
     pub(super) fn fuse(&mut self) {
-        let Some(left) = &mut self.settings.fuse else { return };
+        let Some(left) = &mut self.fuse else { return };
         assert!(*left != 0, "{FUSE}");
         *left -= 1;
     }
 
     /// Holds after every command; tests and simulation call it.
     pub fn check(&self) {
-        assert!(self.members.len() <= self.settings.members_max);
+        assert!(self.members.len() <= self.members_cap as usize);
         assert_eq!(self.members.is_empty(), self.phase == Phase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();

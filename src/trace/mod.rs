@@ -212,6 +212,11 @@ impl Traces {
         }
     }
 
+    /// Whose a call is; None of one that is not known, or not any more.
+    pub fn account_of(&self, call: CallId) -> Option<&AccountId> {
+        self.calls.get(call).map(|it| &it.account)
+    }
+
     /// What an account's call has done so far; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(call).filter(|it| it.account == *account)?;

@@ -34,7 +34,7 @@ impl Bench {
     fn new() -> Self {
         let now = Instant::now();
         let settings = Settings { members_max: 4, ..Settings::default() };
-        let room = Conference::new(now, RoomId::of(7), "weekly".parse().unwrap(), settings);
+        let room = Conference::new(now, RoomId::of(7), "weekly".parse().unwrap(), &settings);
         Self { room, start: now, now, member_last: 0 }
     }
 
