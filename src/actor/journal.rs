@@ -38,6 +38,8 @@ pub struct Journal {
     /// Of those who have had a call, or have looked: no more than there are accounts.
     books: RwLock<HashMap<AccountId, Arc<Book>>>,
     epoch: u64,
+    /// Ages are counted from then.
+    opened: Instant,
     accounts: Arc<Accounts>,
     callbacks: Callbacks,
     records: Arc<dyn Records>,
@@ -59,7 +61,8 @@ pub struct Live {
     pub party: Arc<Party>,
     /// How far it has come.
     pub status: CallStatus,
-    since: Instant,
+    /// By the journal's age, in nanoseconds.
+    since: u64,
     /// Nanoseconds from then to the answer, and one more, so that none takes no room.
     answered: Option<NonZeroU64>,
     draft: Option<Draft>,
@@ -68,7 +71,7 @@ pub struct Live {
 }
 
 // A million calls are up on one machine.
-const _: () = assert!(size_of::<Live>() <= 48);
+const _: () = assert!(size_of::<Live>() <= 40);
 
 /// What comes of news of a call.
 struct Kept {
@@ -98,6 +101,7 @@ impl Journal {
         Self {
             books: RwLock::default(),
             epoch,
+            opened: Instant::now(),
             accounts,
             callbacks,
             records,
@@ -181,8 +185,8 @@ impl Journal {
 
     fn call(&self, account: &AccountId, call: CallId, party: &Arc<Party>, news: call::News) {
         let book = self.book(account);
-        let now = Instant::now();
-        let Some(kept) = book.keep(now, account, call, party, news) else { return };
+        let age = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let Some(kept) = book.keep(age, account, call, party, news) else { return };
         let Kept { status, at, of, record } = kept;
         if news == call::News::Answered {
             let draft = self.records.answered(account, call, party, at);
@@ -267,7 +271,7 @@ impl Book {
     /// Keeps the list of live calls. None for one that nobody has heard of.
     fn keep(
         &self,
-        now: Instant,
+        age: u64,
         account: &AccountId,
         call: CallId,
         party: &Arc<Party>,
@@ -279,7 +283,7 @@ impl Book {
                 call::Direction::Inbound => CallStatus::Ringing,
                 call::Direction::Outbound => CallStatus::Queued,
             };
-            let (party_, since) = (party.clone(), now);
+            let (party_, since) = (party.clone(), age);
             let live =
                 Live { party: party_, status, since, answered: None, draft: None, events: 1 };
             calls.insert(call, live);
@@ -288,18 +292,19 @@ impl Book {
         }
 
         let live = calls.get_mut(call)?;
-        let at = live.wall(now);
+        let at = live.wall(age);
         let of = InCall { call, sequence: live.number() };
         match news {
             call::News::Answered => {
-                live.answered = Some(live.offset(now));
+                live.answered =
+                    Some(NonZeroU64::MIN.saturating_add(age.saturating_sub(live.since)));
                 live.status = CallStatus::InProgress;
             }
             call::News::Begun => (),
             call::News::Ended(ending) => {
                 let live = calls.remove(call)?;
                 let draft = live.draft;
-                let record = Arc::new(live.record(now, account.clone(), call, ending));
+                let record = Arc::new(live.record(age, account.clone(), call, ending));
                 let (status, record) = (record.status(), Some(Over { record, draft }));
                 return Some(Kept { status, at, of, record });
             }
@@ -315,20 +320,15 @@ impl Live {
         self.events.into()
     }
 
-    fn offset(&self, now: Instant) -> NonZeroU64 {
-        let nanos = now.duration_since(self.since).as_nanos();
-        NonZeroU64::MIN.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
     /// What the clock on the wall says, as far as this call goes: it never jumps.
-    fn wall(&self, now: Instant) -> SystemTime {
-        self.party.session.began_at + now.duration_since(self.since)
+    fn wall(&self, age: u64) -> SystemTime {
+        self.party.session.began_at + Duration::from_nanos(age.saturating_sub(self.since))
     }
 
-    fn record(self, now: Instant, account: AccountId, call: CallId, ending: Ending) -> Record {
+    fn record(self, age: u64, account: AccountId, call: CallId, ending: Ending) -> Record {
         let offset = |it: NonZeroU64| Duration::from_nanos(it.get() - 1);
         let answered_at = self.answered.map(|it| self.party.session.began_at + offset(it));
-        let ended_at = self.wall(now);
+        let ended_at = self.wall(age);
         let sound = OnceLock::new();
         Record { account, call, party: self.party, answered_at, ended_at, ending, sound }
     }
