@@ -136,6 +136,11 @@ impl<T> State<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
     use super::*;
 
     #[tokio::test]
@@ -154,6 +159,34 @@ mod tests {
         (100..200).for_each(|n| sender.send(n).unwrap());
         drop(sender);
         assert_eq!(reader.await.unwrap(), Vec::from_iter(0..200));
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn each_wait_is_woken_once_by_what_comes_or_by_the_end() {
+        let ((sender, receiver), wakes) = (queue(), Arc::new(Wakes::default()));
+        let waker = wakes.clone().into();
+        let mut context = Context::from_waker(&waker);
+        let mut check = |expected, wakes_expected| {
+            assert_eq!(wakes.0.load(Ordering::Relaxed), wakes_expected);
+            assert_eq!(receiver.poll(&mut context), expected);
+        };
+        check(Poll::Pending, 0);
+        sender.send(1).unwrap();
+        sender.send(2).unwrap();
+        check(Poll::Ready(Some(1)), 1);
+        check(Poll::Ready(Some(2)), 1);
+        check(Poll::Pending, 1);
+        drop(sender);
+        check(Poll::Ready(None), 2);
     }
 
     #[test]

@@ -96,6 +96,18 @@ async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_events_is_woken_by_the_next() {
+    let mut office = Office::new(Plan::default());
+    let mut more = office.journal.more(&account());
+    assert!(!more.has_changed().unwrap());
+    office.dial("weekly").await;
+    assert!(more.has_changed().unwrap());
+    more.mark_unchanged();
+    office.dial("weekly").await;
+    assert!(more.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
     let office = Office::new(Plan::default());
     let mut open = Vec::new();
