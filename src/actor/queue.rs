@@ -174,10 +174,10 @@ mod tests {
     fn each_wait_is_woken_once_by_what_comes_or_by_the_end() {
         let ((sender, receiver), wakes) = (queue(), Arc::new(Wakes::default()));
         let waker = wakes.clone().into();
-        let mut context = Context::from_waker(&waker);
-        let mut check = |expected, wakes_expected| {
+        let context = Context::from_waker(&waker);
+        let check = |expected, wakes_expected| {
             assert_eq!(wakes.0.load(Ordering::Relaxed), wakes_expected);
-            assert_eq!(receiver.poll(&mut context), expected);
+            assert_eq!(receiver.poll(&context), expected);
         };
         check(Poll::Pending, 0);
         sender.send(1).unwrap();
