@@ -113,3 +113,68 @@ fn tell(key: &RoomKey, notice: Notice) {
         News::Started => tell!("the conference has started"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::UNIX_EPOCH};
+
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+    use uuid::Uuid;
+
+    use super::{
+        super::{json::Json, queue::Queue},
+        *,
+    };
+    use crate::{
+        call::{News, Session},
+        conference,
+        flow::{Cause, Place, Purpose},
+        ids::{Dialect, MemberId, RoomId},
+        media::{HangupCause, HangupSource},
+    };
+
+    /// What is passed over at a level must be what has no line at it.
+    fn check(trace: Trace) {
+        let (shown, level) = (format!("{trace:?}"), level(&trace));
+        let (queue, mut line) = (Queue::default(), Vec::new());
+        with_default(Registry::default().with(Json(queue.clone())), || note(trace));
+        queue.take_lines(&mut line);
+        let line = String::from_utf8(line).unwrap();
+        let level = format!("\"level\":\"{}\"", level.to_string().to_uppercase());
+        assert!(line.contains(&level), "{level} is not that of {shown}: {line}");
+    }
+
+    #[test]
+    fn the_level_of_a_trace_is_that_of_its_line() {
+        let (call, api_id, at) = (CallId::of(1), Uuid::nil(), Place::default());
+        let account: AccountId = "MA1".parse().unwrap();
+        let ended = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
+        for news in [News::Answered, News::Begun, News::Ended(ended), News::Rang] {
+            let party = Arc::new(Party {
+                from: "100".into(),
+                to: "200".into(),
+                caller_name: "".into(),
+                direction: Direction::Inbound,
+                dialect: Dialect::Vobiz,
+                trusted: None,
+                session: Session::at(UNIX_EPOCH),
+            });
+            check(Trace::Call { account: account.clone(), call, party, news });
+        }
+        let element = trace::Element { document: 1, name: "Speak", at };
+        check(Trace::Began { call, step: 0, element });
+        check(Trace::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
+        let (exit, member) = (Cause::Kicked.into(), MemberId(1));
+        check(Trace::Left { call, member, exit, by: None });
+        let key = RoomKey { account, name: "weekly".parse().unwrap() };
+        for news in [conference::News::Over, conference::News::Started] {
+            let notice = Notice { room: RoomId::of(7), sequence: 1, news };
+            check(Trace::Notice { key: key.clone(), notice });
+        }
+        check(Trace::PassedOn { call });
+        check(Trace::Refused { call, cause: Cause::Full });
+        check(Trace::Remarked { call, api_id, remark: "in vain".into() });
+        check(Trace::Requested { call, api_id, command: "Kick" });
+    }
+}
