@@ -113,8 +113,8 @@ impl House {
     /// An empty house.
     pub fn new(settings: Settings, links: Links) -> Arc<Self> {
         Arc::new(Self {
-            names: Shards::new(NAME_SHARDS),
-            places: Shards::new(PLACE_SHARDS),
+            names: Shards::default(),
+            places: Shards::default(),
             wards: (0..WARDS).map(|_| Arc::new(Ward::new())).collect(),
             links,
             settings,
@@ -475,16 +475,14 @@ impl<T> Shards<T> {
     }
 }
 
-impl<T: Default> Shards<T> {
-    fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Mutex::default()).collect())
+impl<T: Default> Default for Shards<T> {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| Mutex::default()).collect())
     }
 }
 
 /// Some for each core of a large machine.
-const PLACE_SHARDS: usize = 64;
-/// More, since names are compared one by one on the way to a room.
-const NAME_SHARDS: usize = 64;
+const SHARDS: usize = 64;
 
 /// Enough that threads seldom meet, few enough that each has something to do when it is woken.
 const WARDS: usize = 16;
