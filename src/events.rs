@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
-use crate::ids::{CallId, ConferenceName, RoomId};
+use crate::ids::{CallId, ConferenceName};
 
 /// An account's events.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Log<T> {
     events_max: usize,
 }
 
-impl<T> Log<T> {
+impl<T: Topic> Log<T> {
     /// An empty log that keeps [`EVENTS_MAX`] events.
     ///
     /// No two logs of an account may have the same `epoch`: a cursor outlives the log that gave
@@ -34,9 +34,8 @@ impl<T> Log<T> {
     }
 
     /// Adds an event; the oldest gives way if the log is full.
-    pub fn append(&mut self, at: SystemTime, about: About, what: T) -> Arc<Event<T>> {
-        let About { call, room } = about;
-        let event = Arc::new(Event { id: self.next(), at, call, room, what });
+    pub fn append(&mut self, at: SystemTime, what: T) -> Arc<Event<T>> {
+        let event = Arc::new(Event { number: self.next(), at, what });
 
         if self.events.len() == self.events_max {
             self.events.pop_front();
@@ -52,7 +51,8 @@ impl<T> Log<T> {
     /// that whoever waits for the log does not wait long.
     pub fn read(&self, cursor: Cursor, filter: &Filter, events_max: usize) -> Page<T> {
         let (start, gap) = self.start(cursor);
-        let mut page = Page { gap, events: Vec::new(), cursor, is_last: true };
+        let epoch = self.epoch;
+        let mut page = Page { epoch, gap, events: Vec::new(), cursor, is_last: true };
         let offset = usize::try_from(start - self.first).unwrap_or(usize::MAX);
         let mut seen = start;
         for event in self.events.iter().skip(offset) {
@@ -61,18 +61,18 @@ impl<T> Log<T> {
                 page.is_last = false;
                 break;
             }
-            if filter.lets_through(event) {
+            if filter.lets_through(&event.what) {
                 page.events.push(Arc::clone(event));
             }
             seen += 1;
         }
-        page.cursor = Cursor::After(EventId { epoch: self.epoch, number: seen - 1 });
+        page.cursor = Cursor::After(EventId { epoch, number: seen - 1 });
         page
     }
 
     /// The number to begin with, and what is missing before it.
     fn start(&self, cursor: Cursor) -> (u64, Option<Gap>) {
-        let end = self.next().number;
+        let end = self.next();
         match cursor {
             Cursor::Now => (end, None),
             Cursor::Oldest => (self.first, None),
@@ -87,53 +87,29 @@ impl<T> Log<T> {
         }
     }
 
-    fn next(&self) -> EventId {
-        EventId { epoch: self.epoch, number: self.first + self.events.len() as u64 }
+    fn next(&self) -> u64 {
+        self.first + self.events.len() as u64
     }
 }
 
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event<T> {
-    /// Its place in the log.
-    pub id: EventId,
+    /// Its place in the log: from 1, without holes.
+    pub number: u64,
     /// When.
     pub at: SystemTime,
-    /// The call that it is about, and its place among that call's events.
-    pub call: Option<InCall>,
-    /// The conference that it is about, and its place among that one's.
-    pub room: Option<InRoom>,
     /// What.
     pub what: T,
 }
 
-/// Whom a new event is about.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct About {
-    /// The call, if one; whoever tells has numbered its events.
-    pub call: Option<InCall>,
-    /// The conference, if one; it has numbered its notices itself.
-    pub room: Option<InRoom>,
-}
+/// What is logged says whom it is about.
+pub trait Topic {
+    /// The call, if one.
+    fn call(&self) -> Option<CallId>;
 
-/// A place among a call's events.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct InCall {
-    /// The call.
-    pub call: CallId,
-    /// From 1, without holes.
-    pub sequence: u64,
-}
-
-/// A place among a conference's notices.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct InRoom {
-    /// What its callers call it.
-    pub name: ConferenceName,
-    /// Which incarnation.
-    pub room: RoomId,
-    /// From 1, without holes.
-    pub sequence: u64,
+    /// The conference, if one.
+    fn conference(&self) -> Option<&ConferenceName>;
 }
 
 /// Names an event of an account: `1764000000-17`.
@@ -186,16 +162,17 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn lets_through<T>(&self, event: &Event<T>) -> bool {
-        let call = self.call.is_none_or(|it| event.call.is_some_and(|of| of.call == it));
-        let room = event.room.as_ref();
-        call && self.conference.as_ref().is_none_or(|it| room.is_some_and(|of| of.name == *it))
+    fn lets_through(&self, what: &impl Topic) -> bool {
+        let call = self.call.is_none_or(|it| what.call() == Some(it));
+        let conference = self.conference.as_ref();
+        call && conference.is_none_or(|it| what.conference() == Some(it))
     }
 }
 
 /// What a read has found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
+    epoch: u64,
     /// Something happened between the cursor and the first event here that is not kept any more.
     pub gap: Option<Gap>,
     /// In order.
@@ -204,6 +181,13 @@ pub struct Page<T> {
     pub cursor: Cursor,
     /// There is no more for now.
     pub is_last: bool,
+}
+
+impl<T> Page<T> {
+    /// What an event of the page is called.
+    pub fn id(&self, event: &Event<T>) -> EventId {
+        EventId { epoch: self.epoch, number: event.number }
+    }
 }
 
 /// Events that a subscriber has missed for good.
@@ -228,21 +212,34 @@ mod tests {
     const AT: SystemTime = SystemTime::UNIX_EPOCH;
     const EPOCH: u64 = 7;
 
-    fn about(call: u128, name: &str) -> About {
-        let name = (!name.is_empty()).then(|| name.parse().unwrap());
-        let of = InCall { call: CallId::of(call), sequence: 1 };
-        About {
-            call: (0 < call).then_some(of),
-            room: name.map(|name| InRoom { name, room: RoomId::of(1), sequence: 1 }),
+    #[derive(Debug)]
+    struct Told {
+        n: u64,
+        call: CallId,
+        conference: Option<ConferenceName>,
+    }
+
+    impl Topic for Told {
+        fn call(&self) -> Option<CallId> {
+            Some(self.call)
+        }
+
+        fn conference(&self) -> Option<&ConferenceName> {
+            self.conference.as_ref()
         }
     }
 
+    fn told(n: u64, call: u128, name: &str) -> Told {
+        let conference = (!name.is_empty()).then(|| name.parse().unwrap());
+        Told { n, call: CallId::of(call), conference }
+    }
+
     /// Ten events that say their own number; every second one is of call 1 in room "a".
-    fn log(events_max: usize) -> Log<u64> {
+    fn log(events_max: usize) -> Log<Told> {
         let mut log = Log::with_room_for(events_max, EPOCH);
         for n in 1..=10 {
-            let about = if n % 2 == 0 { about(1, "a") } else { about(2, "") };
-            log.append(AT, about, n);
+            let (call, name) = if n % 2 == 0 { (1, "a") } else { (2, "") };
+            log.append(AT, told(n, call, name));
         }
         log
     }
@@ -251,17 +248,15 @@ mod tests {
         Cursor::After(EventId { epoch, number })
     }
 
-    fn whats(page: &Page<u64>) -> Vec<u64> {
-        page.events.iter().map(|it| it.what).collect()
+    fn whats(page: &Page<Told>) -> Vec<u64> {
+        page.events.iter().map(|it| it.what.n).collect()
     }
 
     #[test]
     fn each_event_has_its_place_in_the_log() {
-        let mut log = Log::new(EPOCH);
-        let mut append = |call| log.append(AT, about(call, ""), ()).id.to_string();
-        assert_eq!(append(1), "7-1");
-        assert_eq!(append(2), "7-2");
-        assert_eq!(append(0), "7-3");
+        let page = log(9).read(Cursor::Oldest, &Filter::default(), 3);
+        let ids: Vec<_> = page.events.iter().map(|it| page.id(it).to_string()).collect();
+        assert_eq!(ids, ["7-2", "7-3", "7-4"]);
     }
 
     #[test]
@@ -326,8 +321,8 @@ mod tests {
     #[test]
     fn a_read_that_finds_little_ends_early_and_goes_on_from_there() {
         let mut log = Log::new(EPOCH);
-        (0..SCAN_MAX).for_each(|n| drop(log.append(AT, about(2, ""), n)));
-        log.append(AT, about(1, ""), SCAN_MAX);
+        (0..SCAN_MAX).for_each(|n| drop(log.append(AT, told(n, 2, ""))));
+        log.append(AT, told(SCAN_MAX, 1, ""));
         let filter = Filter { call: Some(CallId::of(1)), conference: None };
         let page = log.read(Cursor::Oldest, &filter, 1);
         assert_eq!((whats(&page), page.is_last), (vec![], false));

@@ -58,6 +58,15 @@ pub struct RoomKey {
     pub name: ConferenceName,
 }
 
+/// One incarnation of a conference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Incarnation {
+    /// How it is found.
+    pub key: RoomKey,
+    /// What sets it apart from those before and after it.
+    pub id: RoomId,
+}
+
 /// Who the far end of a call is beyond doubt. What a caller merely says of itself (From) is none.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Trusted {

@@ -31,7 +31,7 @@ use crate::{
     call::{self, Call, CallStatus, Spot},
     conference::{Ask, Command, Conference, Effect, News, Outcome, Settings, Ticket},
     flow::{Cause, Entry, Method, Purpose, Request},
-    ids::{MemberId, RoomId, RoomKey},
+    ids::{Incarnation, MemberId, RoomId, RoomKey},
     library::{Fetch, Reader},
     media::{Heard, Program},
 };
@@ -39,7 +39,7 @@ use crate::{
 /// The way to a room.
 #[derive(Debug)]
 pub struct Room {
-    id: RoomId,
+    incarnation: Arc<Incarnation>,
     queue: queue::Sender<Message>,
     /// How many asks are in the queue. All else is bounded by the number of calls.
     asks: AtomicUsize,
@@ -81,7 +81,6 @@ const _: () = assert!(size_of::<Message>() <= 32);
 #[derive(Debug)]
 pub struct Actor {
     machine: Conference,
-    key: RoomKey,
     room: Arc<Room>,
     queue: queue::Receiver<Message>,
     /// What has come while the actor was waiting.
@@ -106,10 +105,11 @@ pub(super) fn open(
 ) -> (Arc<Room>, Actor) {
     let (sender, queue) = queue::queue();
     let asks_max = settings.asks_max;
-    let room = Arc::new(Room { id, queue: sender, asks: AtomicUsize::new(0), asks_max });
+    let name = key.name.clone();
+    let incarnation = Arc::new(Incarnation { key, id });
+    let room = Arc::new(Room { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
-        machine: Conference::new(now, id, key.name.clone(), &settings),
-        key,
+        machine: Conference::new(now, id, name, &settings),
         room: room.clone(),
         queue,
         next: None,
@@ -171,7 +171,7 @@ impl Room {
 
     /// A sound for an incarnation that is over is not wanted by the next.
     pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
-        if room == self.id {
+        if room == self.incarnation.id {
             drop(self.queue.send(Message::Sounds { number, program }));
         }
     }
@@ -291,11 +291,11 @@ impl Actor {
     fn perform_one(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Ban { member, who, reason, length } => {
-                let key = self.key.clone();
+                let key = self.room.incarnation.key.clone();
                 self.house.doors().ban(now, key, member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let (key, room) = (self.key.clone(), self.room.id);
+                let (key, room) = (self.room.incarnation.key.clone(), self.room.incarnation.id);
                 let request = Request {
                     url,
                     method: Method::Post,
@@ -303,29 +303,36 @@ impl Actor {
                     // The two that are empty are so with the vendors (contract 4.5).
                     fields: vec![
                         ("ConferenceAction", moment.text().to_owned()),
-                        ("ConferenceName", self.key.name.to_string()),
+                        ("ConferenceName", self.room.incarnation.key.name.to_string()),
                         ("ConferenceUUID", String::new()),
                         ("ConferenceMemberID", String::new()),
                     ],
                     is_private: false,
                 };
-                let (account, status) = (self.key.account.clone(), CallStatus::InProgress);
+                let (account, status) =
+                    (self.room.incarnation.key.account.clone(), CallStatus::InProgress);
                 let reader = Reader::Room { key, room, number };
                 self.house.fetch(Fetch { account, call, party, status, reader, request });
             }
             Effect::Media(order) => self.house.media(order),
             Effect::Publish(notice) => {
-                if let News::Exited { who, exit, .. } = &notice.news {
-                    self.blame.exits(who, exit);
+                if let News::Exited { who, cause, .. } = &notice.news {
+                    self.blame.exits(who, *cause);
                 }
-                self.house.trace(Trace::Notice { key: self.key.clone(), notice });
+                self.house.trace(Trace::Notice { room: self.room.incarnation.clone(), notice });
             }
-            Effect::Unname => self.house.unname(&self.key, self.room.id),
+            Effect::Unname => {
+                self.house.unname(&self.room.incarnation.key, self.room.incarnation.id)
+            }
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
                 let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
                 self.house.trace(left);
-                let spot = sequence.map(|sequence| Spot { room: self.room.id, member, sequence });
+                let spot = sequence.map(|sequence| Spot {
+                    room: self.room.incarnation.id,
+                    member,
+                    sequence,
+                });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);
             }
@@ -345,7 +352,8 @@ impl Actor {
         while let Ok(message) = self.queue.try_recv() {
             match message {
                 Message::Enter { call, entry, .. } => {
-                    let (name, effects) = (self.key.name.clone(), &mut self.call_effects);
+                    let (name, effects) =
+                        (self.room.incarnation.key.name.clone(), &mut self.call_effects);
                     self.house.pass_on(now, call, name, entry, effects);
                 }
                 // The reply is dropped, which says that the room is gone.

@@ -22,11 +22,11 @@ use crate::{
     callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
     delivery::{Lane, Owner},
-    events::{About, Cursor, Event, Filter, InCall, InRoom, Log, Page},
+    events::{Cursor, Event, Filter, Log, Page},
     fetch::Target,
-    ids::{AccountId, CallId, Dialect, RoomKey},
+    ids::{AccountId, CallId, Dialect, Incarnation},
     media::Ending,
-    news::{Happening, fields},
+    news::{Happening, InCall, fields},
     records::{Draft, Record, Records},
     signature::Field,
     trace,
@@ -67,7 +67,7 @@ pub struct Live {
     answered: Option<NonZeroU64>,
     draft: Option<Draft>,
     /// So many events were about it.
-    events: u32,
+    events: InCall,
 }
 
 // A million calls are up on one machine.
@@ -78,7 +78,7 @@ struct Kept {
     status: CallStatus,
     at: SystemTime,
     /// Its place among the call's events.
-    of: InCall,
+    in_call: InCall,
     record: Option<Over>,
 }
 
@@ -114,7 +114,7 @@ impl Journal {
         self.tracer.note(trace);
         match trace {
             Trace::Call { account, call, party, news } => self.call(account, *call, party, *news),
-            Trace::Notice { key, notice } => self.conference(key, notice),
+            Trace::Notice { room, notice } => self.conference(room, notice),
             Trace::Began { .. } | Trace::Fetching { .. } | Trace::Left { .. } => (),
             Trace::PassedOn { .. } | Trace::Refused { .. } => (),
             Trace::Remarked { .. } | Trace::Requested { .. } => (),
@@ -187,7 +187,7 @@ impl Journal {
         let book = self.book(account);
         let age = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Some(kept) = book.keep(age, account, call, party, news) else { return };
-        let Kept { status, at, of, record } = kept;
+        let Kept { status, at, in_call, record } = kept;
         if news == call::News::Answered {
             let draft = self.records.answered(account, call, party, at);
             book.live.lock().get_mut(call).into_iter().for_each(|it| it.draft = draft);
@@ -197,10 +197,9 @@ impl Journal {
             record
         });
 
-        let happening = Happening::Call { party: party.clone(), status, news, record };
-        let about = About { call: Some(of), room: None };
-        let event = book.append(at, about, happening);
         let session = &party.session;
+        let what = Happening::Call { call, in_call, party: party.clone(), status, news, record };
+        let event = book.append(at, what);
         let hook = match news {
             call::News::Ended(_) => session.details().and_then(|it| it.hangup.as_ref()),
             call::News::Rang => session.details().and_then(|it| it.ring.as_ref()),
@@ -210,31 +209,30 @@ impl Journal {
             let lane = Lane { owner: Owner::Call(call), url: url.clone(), by_call: None };
             let trace = session.trace(call);
             let told = Told { account: account.clone(), dialect: party.dialect, trace, event };
-            self.queue(lane, of.sequence, *method, told);
+            self.queue(lane, in_call.get().into(), *method, told);
         }
     }
 
-    fn conference(&self, key: &RoomKey, notice: &Notice) {
-        let book = self.book(&key.account);
-        let Notice { room, sequence, news } = notice;
-        let in_room = InRoom { name: key.name.clone(), room: *room, sequence: *sequence };
-        let who = news.who();
-        let about = About { call: who.map(|it| book.number(it.call)), room: Some(in_room) };
-        let at = super::reception::wall();
-        let event = book.append(at, about, Happening::Conference { news: news.clone() });
+    fn conference(&self, room: &Arc<Incarnation>, notice: &Notice) {
+        let account = &room.key.account;
+        let book = self.book(account);
+        let who = notice.news.who();
+        let in_call = who.map(|it| book.number(it.call));
+        let what = Happening::Conference { room: room.clone(), notice: notice.clone(), in_call };
+        let event = book.append(super::reception::wall(), what);
 
         let Some(who) = who else { return };
-        let is_floor = matches!(news, conference::News::FloorTaken { .. });
+        let is_floor = matches!(notice.news, conference::News::FloorTaken { .. });
         let Some(callback) = &who.entry.callback else { return };
         if is_floor && !who.entry.tells_floor {
             return;
         }
         let by_call = callback.by_call.then_some(who.call);
-        let lane = Lane { owner: Owner::Room(*room), url: callback.url.clone(), by_call };
+        let lane = Lane { owner: Owner::Room(room.id), url: callback.url.clone(), by_call };
         let dialect = who.party.dialect;
         let trace = who.party.session.trace(who.call);
-        let told = Told { account: key.account.clone(), dialect, trace, event };
-        self.queue(lane, *sequence, callback.method, told);
+        let told = Told { account: account.clone(), dialect, trace, event };
+        self.queue(lane, notice.sequence, callback.method, told);
     }
 
     fn queue(&self, lane: Lane, sequence: u64, method: crate::flow::Method, told: Told) {
@@ -252,8 +250,8 @@ impl Journal {
 }
 
 impl Book {
-    fn append(&self, at: SystemTime, about: About, what: Happening) -> Arc<Event<Happening>> {
-        let event = self.log.lock().append(at, about, what);
+    fn append(&self, at: SystemTime, what: Happening) -> Arc<Event<Happening>> {
+        let event = self.log.lock().append(at, what);
         // Who comes to read after this reads it.
         if 0 < self.more.receiver_count() {
             self.more.send_replace(());
@@ -264,8 +262,7 @@ impl Book {
     /// Numbers one more event of a call. It is in one place at a time, and told of from there, so
     /// its events are appended as they are numbered.
     fn number(&self, call: CallId) -> InCall {
-        let mut calls = self.live.lock();
-        InCall { call, sequence: calls.get_mut(call).map_or(1, Live::number) }
+        self.live.lock().get_mut(call).map_or(InCall::MIN, Live::number)
     }
 
     /// Keeps the list of live calls. None for one that nobody has heard of.
@@ -284,16 +281,22 @@ impl Book {
                 call::Direction::Outbound => CallStatus::Queued,
             };
             let (party_, since) = (party.clone(), age);
-            let live =
-                Live { party: party_, status, since, answered: None, draft: None, events: 1 };
+            let live = Live {
+                party: party_,
+                status,
+                since,
+                answered: None,
+                draft: None,
+                events: InCall::MIN,
+            };
             calls.insert(call, live);
-            let (at, of) = (party.session.began_at, InCall { call, sequence: 1 });
-            return Some(Kept { status, at, of, record: None });
+            let (at, in_call) = (party.session.began_at, InCall::MIN);
+            return Some(Kept { status, at, in_call, record: None });
         }
 
         let live = calls.get_mut(call)?;
         let at = live.wall(age);
-        let of = InCall { call, sequence: live.number() };
+        let in_call = live.number();
         match news {
             call::News::Answered => {
                 live.answered =
@@ -306,18 +309,18 @@ impl Book {
                 let draft = live.draft;
                 let record = Arc::new(live.record(age, account.clone(), call, ending));
                 let (status, record) = (record.status(), Some(Over { record, draft }));
-                return Some(Kept { status, at, of, record });
+                return Some(Kept { status, at, in_call, record });
             }
             call::News::Rang => live.status = CallStatus::Ringing,
         }
-        Some(Kept { status: live.status, at, of, record: None })
+        Some(Kept { status: live.status, at, in_call, record: None })
     }
 }
 
 impl Live {
-    fn number(&mut self) -> u64 {
-        self.events += 1;
-        self.events.into()
+    fn number(&mut self) -> InCall {
+        self.events = self.events.saturating_add(1);
+        self.events
     }
 
     /// What the clock on the wall says, as far as this call goes: it never jumps.

@@ -37,7 +37,7 @@ impl Tally {
             },
             Trace::Notice { notice, .. } => match &notice.news {
                 News::Entered { .. } => one_more(&self.entered),
-                News::Exited { exit, .. } => one_more(of(&self.exited, exit.cause)),
+                News::Exited { cause, .. } => one_more(of(&self.exited, *cause)),
                 News::Started => one_more(&self.started),
                 News::Over => one_more(&self.over),
                 News::DigitsMatched { .. } | News::FloorTaken { .. } => (),

@@ -8,7 +8,7 @@ use crate::{
     call::{News, Party},
     conference::{Ask, Being, Notice},
     flow::{Cause, Exit, Purpose},
-    ids::{AccountId, CallId, MemberId, RoomKey},
+    ids::{AccountId, CallId, Incarnation, MemberId},
     trace::{By, Element},
 };
 
@@ -58,7 +58,7 @@ pub enum Trace {
     /// Something happened in a conference.
     Notice {
         /// Which.
-        key: RoomKey,
+        room: Arc<Incarnation>,
         /// What.
         notice: Notice,
     },
@@ -110,9 +110,9 @@ impl Blame {
     }
 
     /// A member is leaving.
-    pub(super) fn exits(&mut self, who: &Being, exit: &Exit) {
+    pub(super) fn exits(&mut self, who: &Being, cause: Cause) {
         let ends = who.entry.ends;
-        let is_taken = matches!(exit.cause, Cause::Alone | Cause::Ended);
+        let is_taken = matches!(cause, Cause::Alone | Cause::Ended);
         if !is_taken && self.taker.is_none_or(|(ended, _)| ends && !ended) {
             self.taker = Some((ends, who.call));
         }

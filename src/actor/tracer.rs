@@ -88,9 +88,9 @@ fn line(told: &Trace) -> Option<(CallId, Line)> {
             let leaving = Leaving { cause, reason, by: *by };
             (*call, What::Left(Box::new(leaving)))
         }
-        Trace::Notice { key, notice } => match &notice.news {
+        Trace::Notice { room, notice } => match &notice.news {
             conference::News::Entered { who, .. } => {
-                (who.call, What::Entered { conference: key.name.clone(), member: who.member })
+                (who.call, What::Entered { conference: room.key.name.clone(), member: who.member })
             }
             conference::News::DigitsMatched { .. } | conference::News::Exited { .. } => {
                 return None;

@@ -178,12 +178,12 @@ const BYTES_KEPT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::{sync::Arc, time::UNIX_EPOCH};
 
     use super::*;
     use crate::{
         conference::{News, Notice},
-        ids::{CallId, RoomId, RoomKey},
+        ids::{CallId, Incarnation, RoomId, RoomKey},
     };
 
     fn settings(format: LogFormat) -> config::Log {
@@ -213,8 +213,9 @@ mod tests {
 
     fn over() -> Trace {
         let (account, name) = ("MA1".parse().unwrap(), "weekly".parse().unwrap());
-        let notice = Notice { room: RoomId::of(7), sequence: 3, news: News::Over };
-        Trace::Notice { key: RoomKey { account, name }, notice }
+        let notice = Notice { sequence: 3, news: News::Over };
+        let room = Incarnation { key: RoomKey { account, name }, id: RoomId::of(7) };
+        Trace::Notice { room: Arc::new(room), notice }
     }
 
     #[test]

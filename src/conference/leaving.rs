@@ -85,9 +85,9 @@ impl Conference {
         let mut sequence = self.sequence_last();
         for Leaver { id, member, exit } in announced() {
             left -= 1;
-            let (who, exit) = (member.being(*id), exit.told());
+            let (who, cause, reason) = (member.being(*id), exit.cause, exit.reason.clone());
             let is_last = is_over && left == 0;
-            self.publish(News::Exited { who, exit, is_last }, effects);
+            self.publish(News::Exited { who, cause, reason, is_last }, effects);
         }
         if is_over {
             self.publish(News::Over, effects);

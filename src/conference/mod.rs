@@ -35,7 +35,7 @@ use crate::{
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
     group::Expulsion,
-    ids::{CallId, MemberId, RoomId, Trusted},
+    ids::{CallId, MemberId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 
@@ -343,8 +343,6 @@ pub struct Present {
 /// What subscribers learn. Within a room, the sequence has no holes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// Which incarnation.
-    pub room: RoomId,
     /// From 1.
     pub sequence: u64,
     /// What.
@@ -365,8 +363,10 @@ pub enum News {
     Exited {
         /// Who.
         who: Being,
-        /// How.
-        exit: Exit,
+        /// Why.
+        cause: Cause,
+        /// In the words of whoever caused it.
+        reason: Option<Arc<str>>,
         /// Nobody is left.
         is_last: bool,
     },

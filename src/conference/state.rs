@@ -355,7 +355,7 @@ impl Conference {
 
     pub(super) fn publish(&mut self, news: News, effects: &mut VecDeque<Effect>) {
         self.sequence += 1;
-        let notice = Notice { room: self.id, sequence: self.sequence, news };
+        let notice = Notice { sequence: self.sequence, news };
         effects.push_back(Effect::Publish(notice));
     }
 

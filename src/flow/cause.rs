@@ -148,17 +148,6 @@ pub enum Then {
     Onward,
 }
 
-impl Exit {
-    /// As subscribers are told of it: what only the call needs is left out.
-    pub fn told(&self) -> Self {
-        let then = match &self.then {
-            Then::HangUp => Then::HangUp,
-            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => Then::Onward,
-        };
-        Self { cause: self.cause, reason: self.reason.clone(), then }
-    }
-}
-
 impl From<Cause> for Exit {
     fn from(cause: Cause) -> Self {
         let then = match cause.ending(Dialect::default()) {

@@ -80,9 +80,19 @@ impl Shelf {
         self.listing().files.get(name).cloned()
     }
 
+    /// The same, as far as the folder has been listed: it may have gone since.
+    pub(super) fn listed_file(&self, name: &str) -> Option<Arc<File>> {
+        self.listing.read().files.get(name).cloned()
+    }
+
     /// The folder of that name.
     pub(super) fn folder(&self, name: &str) -> Option<Arc<Self>> {
         self.listing().folders.get(name).cloned()
+    }
+
+    /// The same, as far as the folder has been listed: it may have gone since.
+    pub(super) fn listed_folder(&self, name: &str) -> Option<Arc<Self>> {
+        self.listing.read().folders.get(name).cloned()
     }
 
     /// What is in the folder now; nothing if it is not there.

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::{Happening, Subject};
 use crate::{
     call::{self, CallStatus, Direction},
-    conference::{Being, News},
+    conference::{Being, News, Notice},
     events::Event,
-    flow::{Exit, Purpose},
-    ids::{AccountId, Dialect},
+    flow::Purpose,
+    ids::{AccountId, Dialect, Incarnation},
     library::Fetch,
     records::Record,
     signature::Field,
@@ -37,16 +37,15 @@ pub fn of_fetch(fetch: &Fetch) -> Vec<Field> {
 /// What an event tells, in a callback of that dialect.
 pub fn of_event(account: &AccountId, event: &Event<Happening>, dialect: Dialect) -> Vec<Field> {
     match &event.what {
-        Happening::Call { party, status, news, record } => {
-            let Some(about) = &event.call else { return Vec::new() };
-            let subject = Subject { account, call: about.call, party, status: *status };
+        Happening::Call { call, party, status, news, record, .. } => {
+            let subject = Subject { account, call: *call, party, status: *status };
             let mut fields = standard(subject, call_event(*news));
             if let Some(record) = record {
                 fields.extend(at_end(record, dialect));
             }
             fields
         }
-        Happening::Conference { news } => of_conference(account, event, news, dialect),
+        Happening::Conference { room, notice, .. } => of_conference(account, room, notice, dialect),
     }
 }
 
@@ -54,7 +53,7 @@ pub fn of_event(account: &AccountId, event: &Event<Happening>, dialect: Dialect)
 pub fn name_of(happening: &Happening) -> &'static str {
     match happening {
         Happening::Call { news, .. } => call_event(*news),
-        Happening::Conference { news } => conference_event(news),
+        Happening::Conference { notice, .. } => conference_event(&notice.news),
     }
 }
 
@@ -114,14 +113,14 @@ fn at_end(record: &Record, dialect: Dialect) -> Vec<Field> {
 
 fn of_conference(
     account: &AccountId,
-    event: &Event<Happening>,
-    news: &News,
+    room: &Incarnation,
+    notice: &Notice,
     dialect: Dialect,
 ) -> Vec<Field> {
-    let Some(room) = &event.room else { return Vec::new() };
+    let Notice { sequence, news } = notice;
     let mut fields = vec![field("Event", conference_event(news))];
     fields.extend(action(news).map(|it| field("ConferenceAction", it)));
-    fields.extend([field("ConferenceName", &room.name), field("ConferenceUUID", room.room)]);
+    fields.extend([field("ConferenceName", &room.key.name), field("ConferenceUUID", room.id)]);
     if let Some(Being { member, call, party, .. }) = news.who() {
         fields.push(field("ConferenceMemberID", member));
         // Contract 4.4: Vobiz tells of an exit nothing but whose it was.
@@ -135,7 +134,7 @@ fn of_conference(
     }
     match news {
         News::Entered { is_first, .. } => fields.push(field("ConferenceFirstMember", is_first)),
-        News::Exited { exit: Exit { cause, reason, .. }, is_last, .. } => {
+        News::Exited { cause, reason, is_last, .. } => {
             fields.push(field("ConferenceLastMember", is_last));
             fields.push(field("ConferenceExitCause", cause.text()));
             fields.extend(reason.iter().map(|it| field("ConferenceExitReason", it)));
@@ -143,7 +142,7 @@ fn of_conference(
         News::DigitsMatched { digits, .. } => fields.push(field("ConferenceDigitsMatch", digits)),
         News::FloorTaken { .. } | News::Over | News::Started => (),
     }
-    fields.push(field("ConferenceSequence", room.sequence));
+    fields.push(field("ConferenceSequence", sequence));
     fields
 }
 

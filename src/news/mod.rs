@@ -2,12 +2,13 @@
 
 pub mod fields;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
     call::{self, CallStatus, Party},
-    conference,
-    ids::{AccountId, CallId},
+    conference::Notice,
+    events::{Event, Topic},
+    ids::{AccountId, CallId, ConferenceName, Incarnation},
     records::Record,
 };
 
@@ -16,6 +17,10 @@ use crate::{
 pub enum Happening {
     /// To a call.
     Call {
+        /// Which.
+        call: CallId,
+        /// The place among the call's events.
+        in_call: InCall,
         /// Who speaks with whom.
         party: Arc<Party>,
         /// How far it has come by it.
@@ -27,9 +32,45 @@ pub enum Happening {
     },
     /// In a conference.
     Conference {
+        /// Which.
+        room: Arc<Incarnation>,
         /// What.
-        news: conference::News,
+        notice: Notice,
+        /// The place among the events of the call that it is about, if one.
+        in_call: Option<InCall>,
     },
+}
+
+/// A place among a call's events: from 1, without holes.
+pub type InCall = NonZeroU32;
+
+// An account's log has many of them.
+const _: () = assert!(size_of::<Event<Happening>>() <= 112);
+
+impl Happening {
+    /// The place among the events of the call that it is about, if one.
+    pub fn in_call(&self) -> Option<InCall> {
+        match self {
+            Self::Call { in_call, .. } => Some(*in_call),
+            Self::Conference { in_call, .. } => *in_call,
+        }
+    }
+}
+
+impl Topic for Happening {
+    fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Call { call, .. } => Some(*call),
+            Self::Conference { notice, .. } => notice.news.who().map(|it| it.call),
+        }
+    }
+
+    fn conference(&self) -> Option<&ConferenceName> {
+        match self {
+            Self::Call { .. } => None,
+            Self::Conference { room, .. } => Some(&room.key.name),
+        }
+    }
 }
 
 /// Whose call something is about.

@@ -133,7 +133,7 @@ impl World {
                     self.name(*call)
                 ));
             }
-            Trace::Notice { key, notice } => note = self.hear(&key.name, &notice.news),
+            Trace::Notice { room, notice } => note = self.hear(&room.key.name, &notice.news),
             Trace::Began { .. } | Trace::Call { .. } | Trace::Fetching { .. } => (),
             Trace::Left { .. } | Trace::Refused { .. } => (),
             Trace::Remarked { .. } | Trace::Requested { .. } => (),
@@ -151,9 +151,9 @@ impl World {
                 seen.callers.insert(who.member, who.call);
                 Some(format!("{name}: {} enters as member {}", self.name(who.call), who.member))
             }
-            conference::News::Exited { who, exit, .. } => {
+            conference::News::Exited { who, cause, .. } => {
                 seen.members.remove(&who.call);
-                Some(format!("{name}: {} leaves: {}", self.name(who.call), exit.cause.text()))
+                Some(format!("{name}: {} leaves: {}", self.name(who.call), cause.text()))
             }
             conference::News::DigitsMatched { who, digits } => {
                 Some(format!("{name}: {} has typed {digits}", self.name(who.call)))

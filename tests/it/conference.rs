@@ -139,10 +139,10 @@ fn brief(effect: Effect) -> String {
                 let first = if is_first { " first" } else { "" };
                 format!("#{sequence} entered {}{first}", who.member)
             }
-            News::Exited { who: Being { member, .. }, exit, is_last } => {
+            News::Exited { who: Being { member, .. }, cause, reason, is_last } => {
                 let last = if is_last { " last" } else { "" };
-                let reason = exit.reason.map_or_else(String::new, |it| format!(" ({it})"));
-                format!("#{sequence} exited {member} {}{reason}{last}", exit.cause.text())
+                let reason = reason.map_or_else(String::new, |it| format!(" ({it})"));
+                format!("#{sequence} exited {member} {}{reason}{last}", cause.text())
             }
             News::DigitsMatched { who: Being { member, .. }, digits } => {
                 format!("#{sequence} digits {member} {digits}")

@@ -218,12 +218,12 @@ fn brief(trace: Trace) -> Option<String> {
             Some(format!("call {} ended {}", n(call), ending.cause.name()))
         }
         Trace::Call { .. } => None,
-        Trace::Notice { notice, .. } => {
-            let room = notice.room.0.as_u128();
+        Trace::Notice { room, notice } => {
+            let room = room.id.0.as_u128();
             match notice.news {
                 News::Entered { who, .. } => Some(format!("{} entered {room}", who.member)),
-                News::Exited { who, exit, .. } => {
-                    Some(format!("{} exited {}", who.member, exit.cause.text()))
+                News::Exited { who, cause, .. } => {
+                    Some(format!("{} exited {}", who.member, cause.text()))
                 }
                 News::Over => Some(format!("{room} over")),
                 News::DigitsMatched { .. } | News::FloorTaken { .. } | News::Started => None,

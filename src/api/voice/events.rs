@@ -147,16 +147,17 @@ impl Reader {
             let missed = missed.map_or_else(|| "null".to_owned(), |it| it.to_string());
             text += &format!("event: gap\ndata: {{\"missed\":{missed}}}\n\n");
         }
-        text.extend(page.events.iter().map(|event| self.show(event)));
+        text.extend(page.events.iter().map(|event| self.show(page.id(event), event)));
         (text, page.is_last)
     }
 
-    fn show(&self, event: &Event<Happening>) -> String {
+    fn show(&self, id: EventId, event: &Event<Happening>) -> String {
         let mut fields = fields::of_event(&self.account, event, Dialect::Plivo);
         fields.push(("Time".into(), utc::precise(event.at)));
-        fields.extend(event.call.map(|it| ("CallSequence".into(), it.sequence.to_string())));
+        let in_call = event.what.in_call();
+        fields.extend(in_call.map(|it| ("CallSequence".into(), it.to_string())));
         let data = serde_json::to_string(&Fields(&fields)).expect("names and texts");
-        format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, fields::name_of(&event.what))
+        format!("id: {id}\nevent: {}\ndata: {data}\n\n", fields::name_of(&event.what))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     api::Deed,
     call::{self, Direction, Party},
     conference::{Being, News, Notice},
-    ids::{AccountId, CallId, RoomKey},
+    ids::{AccountId, CallId, Incarnation, RoomKey},
     media::Ending,
     trace,
 };
@@ -69,7 +69,7 @@ fn note(trace: Trace) {
             let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
         }
-        Trace::Notice { key, notice } => tell(&key, notice),
+        Trace::Notice { room, notice } => tell(&room, notice),
         Trace::PassedOn { call } => {
             tracing::debug!(%call, "the conference was over: on to the next");
         }
@@ -88,9 +88,9 @@ fn begun(call: CallId, account: &AccountId, party: &Party) {
     }
 }
 
-fn tell(key: &RoomKey, notice: Notice) {
-    let RoomKey { account, name } = key;
-    let Notice { room, sequence, news } = notice;
+fn tell(room: &Incarnation, notice: Notice) {
+    let Incarnation { key: RoomKey { account, name }, id: room } = room;
+    let Notice { sequence, news } = notice;
     macro_rules! tell {
         ($($field:tt)*) => {
             tracing::info!(%account, conference = %name, %room, sequence, $($field)*)
@@ -100,8 +100,8 @@ fn tell(key: &RoomKey, notice: Notice) {
         News::Entered { who: Being { member, call, .. }, is_first } => {
             tell!(%member, %call, is_first, "entered");
         }
-        News::Exited { who: Being { member, call, .. }, exit, is_last } => {
-            tell!(%member, %call, cause = exit.cause.text(), is_last, "left");
+        News::Exited { who: Being { member, call, .. }, cause, is_last, .. } => {
+            tell!(%member, %call, cause = cause.text(), is_last, "left");
         }
         News::DigitsMatched { who: Being { member, call, .. }, digits } => {
             tell!(%member, %call, %digits, "typed");
@@ -168,9 +168,10 @@ mod tests {
         let (exit, member) = (Cause::Kicked.into(), MemberId(1));
         check(Trace::Left { call, member, exit, by: None });
         let key = RoomKey { account, name: "weekly".parse().unwrap() };
+        let room = Arc::new(Incarnation { key, id: RoomId::of(7) });
         for news in [conference::News::Over, conference::News::Started] {
-            let notice = Notice { room: RoomId::of(7), sequence: 1, news };
-            check(Trace::Notice { key: key.clone(), notice });
+            let notice = Notice { sequence: 1, news };
+            check(Trace::Notice { room: room.clone(), notice });
         }
         check(Trace::PassedOn { call });
         check(Trace::Refused { call, cause: Cause::Full });

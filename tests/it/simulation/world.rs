@@ -129,7 +129,7 @@ impl World {
                 assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
                 self.playing.retain(|(it, _)| *it != call);
             }
-            Trace::Notice { notice, .. } => self.hear(notice),
+            Trace::Notice { room, notice } => self.hear(room.id, notice),
             Trace::Refused { call, cause } => {
                 assert!(cause != Cause::Fault, "{call} has met a dead room");
                 self.lived.insert(cause.text());
@@ -158,7 +158,7 @@ impl World {
         seen.begun = step + 1;
     }
 
-    fn hear(&mut self, Notice { room: id, sequence, news }: Notice) {
+    fn hear(&mut self, id: RoomId, Notice { sequence, news }: Notice) {
         let room = self.rooms.entry(id).or_default();
         room.sequence += 1;
         assert_eq!(sequence, room.sequence, "the sequence has no holes");
@@ -172,16 +172,16 @@ impl World {
                 assert_eq!(is_first, room.present.is_empty());
                 room.present.insert(member);
             }
-            RoomNews::Exited { who: Being { member, call, .. }, exit, is_last } => {
+            RoomNews::Exited { who: Being { member, call, .. }, cause, reason, is_last } => {
                 assert!(room.present.remove(&member), "{member} exits once");
-                assert!(exit.cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
+                assert!(cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
                 assert_eq!(self.members[&member], (id, call));
                 room.exits += 1;
                 self.calls.get_mut(&call).unwrap().exits = true;
                 self.exits.insert(member);
-                let may_say_why = [Cause::Kicked, Cause::GroupKicked].contains(&exit.cause);
-                assert!(exit.reason.is_some() == may_say_why || exit.cause == Cause::GroupKicked);
-                assert!(exit.cause != Cause::GroupKicked || room.group.is_some());
+                let may_say_why = [Cause::Kicked, Cause::GroupKicked].contains(&cause);
+                assert!(reason.is_some() == may_say_why || cause == Cause::GroupKicked);
+                assert!(cause != Cause::GroupKicked || room.group.is_some());
                 assert!(!is_last || room.present.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: Being { member, .. }, .. } => {
