@@ -19,7 +19,7 @@ use std::{
 };
 
 use conflow::{
-    ids::{CallId, RoomId},
+    ids::{CallId, Incarnation, RoomId},
     media::{
         Backend, Hears, Order, TICK, What,
         g711::{FRAME, Law},
@@ -261,8 +261,8 @@ fn dial(plane: &Plane, n_legs: usize) -> Vec<Phone> {
 }
 
 fn place(room: usize, calls: Vec<CallId>) -> Order {
-    let (room, name) = (RoomId::of(room as u128), "weekly".parse().expect("a name"));
-    Order::Place { room, name, calls, hears: Hears::Room }
+    let room = Incarnation::of(RoomId::of(room as u128), "weekly");
+    Order::Place { room, calls, hears: Hears::Room }
 }
 
 /// Phones that talk, on a thread of their own.

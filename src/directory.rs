@@ -19,18 +19,37 @@ pub struct Places<P> {
     rows: ByCall<Row<P>>,
 }
 
+/// The cause of a hang-up is set once, and read at every move: it cannot miss a call that is under
+/// way.
 #[derive(Debug)]
-struct Row<P> {
-    /// None until the call has settled for the first time.
-    place: Option<P>,
-    /// Set once, and read at every move: a hang-up cannot miss a call that is under way.
-    hung_up: Option<Cause>,
+enum Row<P> {
+    At(P, Option<Cause>),
+    /// The call has not settled yet.
+    Nowhere(Option<Cause>),
+}
+
+// A million calls are up on one machine.
+const _: () = assert!(size_of::<Row<[usize; 2]>>() <= 24);
+
+impl<P> Row<P> {
+    fn place(&self) -> Option<&P> {
+        match self {
+            Self::At(place, _) => Some(place),
+            Self::Nowhere(_) => None,
+        }
+    }
+
+    fn hung_up(&mut self) -> &mut Option<Cause> {
+        match self {
+            Self::At(_, cause) | Self::Nowhere(cause) => cause,
+        }
+    }
 }
 
 impl<P> Places<P> {
     /// A new call, which is nowhere yet.
     pub fn admit(&mut self, call: CallId) {
-        let before = self.rows.insert(call, Row { place: None, hung_up: None });
+        let before = self.rows.insert(call, Row::Nowhere(None));
         debug_assert!(before.is_none(), "call {call} comes twice");
     }
 
@@ -40,10 +59,10 @@ impl<P> Places<P> {
     /// The cause by which it has hung up.
     pub fn settle(&mut self, call: CallId, place: P) -> Result<(), Cause> {
         let row = self.rows.get_mut(call).expect("a call is admitted before it settles");
-        match row.hung_up {
+        match *row.hung_up() {
             Some(cause) => Err(cause),
             None => {
-                row.place = Some(place);
+                *row = Row::At(place, None);
                 Ok(())
             }
         }
@@ -51,7 +70,7 @@ impl<P> Places<P> {
 
     /// Where a call is; None while it is on its way.
     pub fn find(&self, call: CallId) -> Option<&P> {
-        self.rows.get(call)?.place.as_ref()
+        self.rows.get(call)?.place()
     }
 
     /// Whether a call has been admitted, and not removed.
@@ -62,11 +81,11 @@ impl<P> Places<P> {
     /// Notes that a call ends. The first cause stands, and only it is delivered.
     pub fn hang_up(&mut self, call: CallId, cause: Cause) -> Option<&P> {
         let row = self.rows.get_mut(call)?;
-        if row.hung_up.is_some() {
+        if row.hung_up().is_some() {
             return None;
         }
-        row.hung_up = Some(cause);
-        row.place.as_ref()
+        *row.hung_up() = Some(cause);
+        row.place()
     }
 
     /// A call is over.

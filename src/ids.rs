@@ -67,6 +67,18 @@ pub struct Incarnation {
     pub id: RoomId,
 }
 
+impl Incarnation {
+    /// One for tests and tools, of an account that does not matter.
+    ///
+    /// # Panics
+    ///
+    /// If that is no name.
+    pub fn of(id: RoomId, name: &str) -> Arc<Self> {
+        let account = AccountId("MA1".into());
+        Arc::new(Self { key: RoomKey { account, name: name.parse().expect("a name") }, id })
+    }
+}
+
 /// Who the far end of a call is beyond doubt. What a caller merely says of itself (From) is none.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Trusted {

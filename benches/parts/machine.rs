@@ -10,7 +10,7 @@ use conflow::{
     call::Spot,
     conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Event, Run},
-    ids::{Dialect, MemberId, RoomId},
+    ids::{Dialect, Incarnation, MemberId, RoomId},
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
@@ -60,8 +60,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
 fn full_room(members: u64) -> Conference {
     let (flow, now) = (flow(DOCUMENT), now());
-    let name = "weekly".parse().expect("a name");
-    let mut room = Conference::new(now, RoomId::of(1), name, &Settings::default());
+    let incarnation = Incarnation::of(RoomId::of(1), "weekly");
+    let mut room = Conference::new(now, incarnation, &Settings::default());
     let mut effects = VecDeque::new();
     for n in 1..=members {
         let mut call = new_call(now, n);

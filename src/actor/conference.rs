@@ -105,11 +105,11 @@ pub(super) fn open(
 ) -> (Arc<Room>, Actor) {
     let (sender, queue) = queue::queue();
     let asks_max = settings.asks_max;
-    let name = key.name.clone();
     let incarnation = Arc::new(Incarnation { key, id });
+    let machine = Conference::new(now, incarnation.clone(), &settings);
     let room = Arc::new(Room { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
     let actor = Actor {
-        machine: Conference::new(now, id, name, &settings),
+        machine,
         room: room.clone(),
         queue,
         next: None,
@@ -289,13 +289,13 @@ impl Actor {
     }
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
+        let room = &self.room.incarnation;
+        let Incarnation { key, id } = &**room;
         match effect {
             Effect::Ban { member, who, reason, length } => {
-                let key = self.room.incarnation.key.clone();
-                self.house.doors().ban(now, key, member, who, reason, length);
+                self.house.doors().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let (key, room) = (self.room.incarnation.key.clone(), self.room.incarnation.id);
                 let request = Request {
                     url,
                     method: Method::Post,
@@ -303,15 +303,14 @@ impl Actor {
                     // The two that are empty are so with the vendors (contract 4.5).
                     fields: vec![
                         ("ConferenceAction", moment.text().to_owned()),
-                        ("ConferenceName", self.room.incarnation.key.name.to_string()),
+                        ("ConferenceName", key.name.to_string()),
                         ("ConferenceUUID", String::new()),
                         ("ConferenceMemberID", String::new()),
                     ],
                     is_private: false,
                 };
-                let (account, status) =
-                    (self.room.incarnation.key.account.clone(), CallStatus::InProgress);
-                let reader = Reader::Room { key, room, number };
+                let (account, status) = (key.account.clone(), CallStatus::InProgress);
+                let reader = Reader::Room { key: key.clone(), room: *id, number };
                 self.house.fetch(Fetch { account, call, party, status, reader, request });
             }
             Effect::Media(order) => self.house.media(order),
@@ -319,20 +318,14 @@ impl Actor {
                 if let News::Exited { who, cause, .. } = &notice.news {
                     self.blame.exits(who, *cause);
                 }
-                self.house.trace(Trace::Notice { room: self.room.incarnation.clone(), notice });
+                self.house.trace(Trace::Notice { room: room.clone(), notice });
             }
-            Effect::Unname => {
-                self.house.unname(&self.room.incarnation.key, self.room.incarnation.id)
-            }
+            Effect::Unname => self.house.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
                 let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
                 self.house.trace(left);
-                let spot = sequence.map(|sequence| Spot {
-                    room: self.room.incarnation.id,
-                    member,
-                    sequence,
-                });
+                let spot = sequence.map(|sequence| Spot { room: *id, member, sequence });
                 let act = call.left(now, &exit, spot, &mut self.call_effects);
                 self.house.go_on(now, call, act, &mut self.call_effects);
             }
@@ -352,8 +345,8 @@ impl Actor {
         while let Ok(message) = self.queue.try_recv() {
             match message {
                 Message::Enter { call, entry, .. } => {
-                    let (name, effects) =
-                        (self.room.incarnation.key.name.clone(), &mut self.call_effects);
+                    let name = self.room.incarnation.key.name.clone();
+                    let effects = &mut self.call_effects;
                     self.house.pass_on(now, call, name, entry, effects);
                 }
                 // The reply is dropped, which says that the room is gone.

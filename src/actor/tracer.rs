@@ -90,7 +90,7 @@ fn line(told: &Trace) -> Option<(CallId, Line)> {
         }
         Trace::Notice { room, notice } => match &notice.news {
             conference::News::Entered { who, .. } => {
-                (who.call, What::Entered { conference: room.key.name.clone(), member: who.member })
+                (who.call, What::Entered { room: room.clone(), member: who.member })
             }
             conference::News::DigitsMatched { .. } | conference::News::Exited { .. } => {
                 return None;

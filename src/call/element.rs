@@ -7,7 +7,7 @@ impl Call {
     /// What an element of its document is, by its number.
     pub fn element(&self, step: u32) -> Option<Element> {
         let found = self.run.element(step)?;
-        let (name, at) = (found.verb.info().tag, found.at);
-        Some(Element { document: self.run.documents(), name, at })
+        let (verb, at) = (found.verb.info(), found.at);
+        Some(Element { document: self.run.documents(), verb, at })
     }
 }

@@ -57,7 +57,7 @@ impl Conference {
         let calls = self.flip(&chosen, on, |member| &mut member.muted);
         if !calls.is_empty() {
             self.floor.is_stale = true;
-            effects.push_back(Order::Mute { room: self.id, calls, on }.into());
+            effects.push_back(Order::Mute { room: self.id(), calls, on }.into());
         }
         Ok(Answer::Members(chosen))
     }
@@ -66,7 +66,7 @@ impl Conference {
         let chosen = self.choose(who)?;
         let calls = self.flip(&chosen, on, |member| &mut member.deaf);
         if !calls.is_empty() {
-            effects.push_back(Order::Deafen { room: self.id, calls, on }.into());
+            effects.push_back(Order::Deafen { room: self.id(), calls, on }.into());
         }
         Ok(Answer::Members(chosen))
     }
@@ -102,7 +102,7 @@ impl Conference {
         let calls: Vec<_> =
             hearers.filter(|it| !(is_all && it.deaf)).map(|it| it.call.id).collect();
         if !calls.is_empty() {
-            let (room, program) = (self.id, [sound].into());
+            let (room, program) = (self.id(), [sound].into());
             let address = Some(address);
             effects.push_back(Order::Announce { room, calls, address, program }.into());
         }
@@ -118,7 +118,7 @@ impl Conference {
         let address = address(&who, kind);
         let chosen = self.choose(who)?;
         let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
-        effects.push_back(Order::Hush { room: self.id, calls, address }.into());
+        effects.push_back(Order::Hush { room: self.id(), calls, address }.into());
         Ok(Answer::Members(chosen))
     }
 

@@ -77,7 +77,7 @@ impl Conference {
         let others = self.everybody().filter(hears);
         let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
         if !calls.is_empty() {
-            effects.push_back(Order::RelayDigit { room: self.id, calls, digit }.into());
+            effects.push_back(Order::RelayDigit { room: self.id(), calls, digit }.into());
         }
     }
 }

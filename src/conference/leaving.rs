@@ -79,7 +79,7 @@ impl Conference {
         effects.reserve(EFFECTS_PER_LEAVER * leavers.len() + EFFECTS_MORE);
         let mut left = calls.len();
         if 0 < left {
-            effects.push_back(Order::Remove { room: self.id, calls }.into());
+            effects.push_back(Order::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, exit_cues(announced().map(|it| &*it.member)), effects);
         }
         let mut sequence = self.sequence_last();

@@ -129,7 +129,7 @@ impl Conference {
         let hearers = self.members.values().filter(|member| !member.deaf);
         let calls: Vec<_> = hearers.map(|member| member.call.id).collect();
         if self.is_live() && !calls.is_empty() {
-            let (room, address) = (self.id, None);
+            let (room, address) = (self.id(), None);
             effects.push_back(Order::Announce { room, calls, address, program }.into());
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,15 +16,14 @@ use super::{
 };
 use crate::{
     flow::{Cause, Entry},
-    ids::{CallId, ConferenceName, MemberId, RoomId},
+    ids::{CallId, Incarnation, MemberId, RoomId},
     media::{Heard, Hears, Order},
 };
 
 /// A conference, as a value.
 #[derive(Debug)]
 pub struct Conference {
-    pub(super) id: RoomId,
-    name: ConferenceName,
+    incarnation: Arc<Incarnation>,
     pub(super) phase: Phase,
     pub(super) created_at: Instant,
     limit: Limit,
@@ -107,10 +107,9 @@ pub(super) enum Due {
 
 impl Conference {
     /// An empty room, which is over as soon as its first member is in and out again.
-    pub fn new(now: Instant, id: RoomId, name: ConferenceName, settings: &Settings) -> Self {
+    pub fn new(now: Instant, incarnation: Arc<Incarnation>, settings: &Settings) -> Self {
         Self {
-            id,
-            name,
+            incarnation,
             phase: Phase::Waiting,
             created_at: now,
             limit: Limit::None,
@@ -128,6 +127,10 @@ impl Conference {
             leavers: Vec::new(),
             reply: None,
         }
+    }
+
+    pub(super) fn id(&self) -> RoomId {
+        self.incarnation.id
     }
 
     /// Takes one command to its end. What it adds to the effects is complete, and in order.
@@ -207,7 +210,7 @@ impl Conference {
         let who = self.members[&id].being(id);
         self.publish(News::Entered { who, is_first }, effects);
         if entry.muted {
-            effects.push_back(Order::Mute { room: self.id, calls: vec![call], on: true }.into());
+            effects.push_back(Order::Mute { room: self.id(), calls: vec![call], on: true }.into());
         }
         let others = match self.phase {
             Phase::Waiting if starts => {
@@ -279,8 +282,8 @@ impl Conference {
     }
 
     pub(super) fn place(&self, calls: Vec<CallId>, hears: Hears, effects: &mut VecDeque<Effect>) {
-        let (room, name) = (self.id, self.name.clone());
-        effects.push_back(Order::Place { room, name, calls, hears }.into());
+        let room = self.incarnation.clone();
+        effects.push_back(Order::Place { room, calls, hears }.into());
     }
 
     /// Reports come by place. One for a member who has left is stale.

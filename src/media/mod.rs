@@ -27,7 +27,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 pub use self::ending::{Ending, HangupCause, HangupSource};
 use self::legs::LegSummary;
-use crate::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, Trusted};
+use crate::ids::{AccountId, CallId, Incarnation, MemberId, RoomId, Trusted};
 
 /// Samples and timestamp units are counted in frames of this length: what one tick carries.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -132,9 +132,7 @@ pub enum Order {
     /// Puts calls into a room, or changes what they hear in it. Ends what was played to them.
     Place {
         /// The room.
-        room: RoomId,
-        /// What its callers call it.
-        name: ConferenceName,
+        room: Arc<Incarnation>,
         /// The calls.
         calls: Vec<CallId>,
         /// What they hear while nothing is played to them.

@@ -18,18 +18,18 @@ use uuid::Uuid;
 pub use self::step::{Link, Remark, Step};
 use crate::{
     by_call::ByCall,
-    flow::{Cause, Place, Purpose},
-    ids::{AccountId, CallId, ConferenceName, MemberId},
+    flow::{Cause, Place, Purpose, verbs::VerbInfo},
+    ids::{AccountId, CallId, Incarnation, MemberId},
     media::Ending,
 };
 
 /// An element of a call's flow.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Element {
     /// How many documents the call has run with this one.
     pub document: u32,
-    /// Its name: `Speak`.
-    pub name: &'static str,
+    /// What it is.
+    pub verb: &'static VerbInfo,
     /// The place of its `<`.
     pub at: Place,
 }
@@ -49,14 +49,14 @@ pub enum By {
 }
 
 /// What is noted of a call.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// An element begins.
     Began {
         /// As [`Element`] has it.
         document: u32,
         /// As there.
-        name: &'static str,
+        verb: &'static VerbInfo,
         /// As there.
         at: Place,
     },
@@ -65,7 +65,7 @@ pub enum What {
     /// It is a member from now on.
     Entered {
         /// Of which conference.
-        conference: ConferenceName,
+        room: Arc<Incarnation>,
         /// As whom.
         member: MemberId,
     },
@@ -106,8 +106,8 @@ pub struct Requested {
 
 impl From<Element> for What {
     fn from(element: Element) -> Self {
-        let Element { document, name, at } = element;
-        Self::Began { document, name, at }
+        let Element { document, verb, at } = element;
+        Self::Began { document, verb, at }
     }
 }
 
@@ -123,7 +123,7 @@ pub struct Leaving {
 }
 
 /// One thing that was noted, and when.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Line {
     /// Milliseconds since the call began; no call lasts 49 days.
     at_ms: u32,
@@ -131,7 +131,7 @@ struct Line {
 }
 
 // Every call has some of them.
-const _: () = assert!(size_of::<Line>() <= 40);
+const _: () = assert!(size_of::<Line>() <= 32);
 
 /// The traces of many calls.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{By, Leaving, Line, Lines, Requested, Traces, What};
 use crate::{
-    flow::{Cause, Place, Purpose},
+    flow::{Cause, Place, Purpose, verbs::VerbInfo},
     ids::{AccountId, CallId, ConferenceName, MemberId},
     media::{Ending, HangupSource},
 };
@@ -143,11 +143,11 @@ impl Reader<'_> {
         let at_ms = line.at_ms;
         match &line.what {
             What::Remarked(_) => (),
-            What::Began { document, name, at } => self.began(at_ms, *document, name, *at),
+            What::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
             What::Ended(ending) => self.ended(at_ms, *ending),
-            What::Entered { conference, member } => {
+            What::Entered { room, member } => {
                 if let Some(step) = self.open() {
-                    step.conference = Some(conference.clone());
+                    step.conference = Some(room.key.name.clone());
                     step.member_id = Some(*member);
                 }
             }
@@ -161,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    fn began(&mut self, at_ms: u32, document: u32, name: &'static str, at: Place) {
+    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: Place) {
         self.close(at_ms, "done", None);
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
@@ -170,7 +170,7 @@ impl Reader<'_> {
         let step = Step {
             document,
             url,
-            element: name,
+            element: verb.tag,
             line: at.line,
             column: at.column,
             from_ms: at_ms,

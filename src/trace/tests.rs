@@ -1,7 +1,10 @@
 //! What traces tell of calls.
 
 use super::*;
-use crate::media::{HangupCause, HangupSource};
+use crate::{
+    ids::RoomId,
+    media::{HangupCause, HangupSource},
+};
 
 const OURS: &str = "MA1";
 
@@ -10,7 +13,8 @@ fn place(line: u32, column: u32) -> Place {
 }
 
 fn began(document: u32, name: &'static str, line: u32) -> What {
-    Element { document, name, at: place(line, 3) }.into()
+    let verb = VerbInfo::of(name).expect("a verb");
+    Element { document, verb, at: place(line, 3) }.into()
 }
 
 fn left(cause: Cause, by: Option<By>) -> What {
@@ -18,7 +22,7 @@ fn left(cause: Cause, by: Option<By>) -> What {
 }
 
 fn entered(member: u64) -> What {
-    What::Entered { conference: "weekly".parse().unwrap(), member: MemberId(member) }
+    What::Entered { room: Incarnation::of(RoomId::of(1), "weekly"), member: MemberId(member) }
 }
 
 fn request(n: u128, command: &'static str) -> By {

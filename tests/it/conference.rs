@@ -18,7 +18,7 @@ use conflow::{
     },
     flow::{Cause, Cue, Entry, Guard, RecordFormat},
     group::{Expulsion, GroupId, Pass, PersonId, Rank},
-    ids::{CallId, Dialect, MemberId, RoomId},
+    ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Hears, Order, Program, What},
 };
 
@@ -34,7 +34,7 @@ impl Bench {
     fn new() -> Self {
         let now = Instant::now();
         let settings = Settings { members_max: 4, ..Settings::default() };
-        let room = Conference::new(now, RoomId::of(7), "weekly".parse().unwrap(), &settings);
+        let room = Conference::new(now, Incarnation::of(RoomId::of(7), "weekly"), &settings);
         Self { room, start: now, now, member_last: 0 }
     }
 

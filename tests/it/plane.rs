@@ -12,7 +12,7 @@ use std::{
 };
 
 use conflow::{
-    ids::{CallId, RoomId},
+    ids::{CallId, Incarnation, RoomId},
     media::{
         AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
         Hears, NoFlow, Order, Report, What,
@@ -162,8 +162,8 @@ fn settings(threads: usize) -> Settings {
 }
 
 fn place(room: RoomId, calls: &[CallId]) -> Order {
-    let name = "weekly".parse().unwrap();
-    Order::Place { room, name, calls: calls.to_vec(), hears: Hears::Room }
+    let room = Incarnation::of(room, "weekly");
+    Order::Place { room, calls: calls.to_vec(), hears: Hears::Room }
 }
 
 fn remove(call: CallId) -> Order {

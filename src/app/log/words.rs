@@ -44,8 +44,8 @@ pub(super) fn level(trace: &Trace) -> LevelFilter {
 fn note(trace: Trace) {
     match trace {
         Trace::Began { call, element, .. } => {
-            let trace::Element { document, name, at } = element;
-            tracing::debug!(%call, document, element = name, %at, "an element begins");
+            let trace::Element { document, verb, at } = element;
+            tracing::debug!(%call, document, element = verb.tag, %at, "an element begins");
         }
         Trace::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
@@ -129,7 +129,7 @@ mod tests {
     use crate::{
         call::{News, Session},
         conference,
-        flow::{Cause, Place, Purpose},
+        flow::{Cause, Place, Purpose, verbs::VerbInfo},
         ids::{Dialect, MemberId, RoomId},
         media::{HangupCause, HangupSource},
     };
@@ -162,7 +162,8 @@ mod tests {
             });
             check(Trace::Call { account: account.clone(), call, party, news });
         }
-        let element = trace::Element { document: 1, name: "Speak", at };
+        let verb = VerbInfo::of("Speak").unwrap();
+        let element = trace::Element { document: 1, verb, at };
         check(Trace::Began { call, step: 0, element });
         check(Trace::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
         let (exit, member) = (Cause::Kicked.into(), MemberId(1));

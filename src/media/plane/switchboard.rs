@@ -103,7 +103,7 @@ impl<W: Wire> Switchboard<W> {
             Order::SendDigits { call, number, digits } => {
                 self.one(call, Deed::SendDigits { number, digits }, Concern::Nothing);
             }
-            Order::Place { room, calls, hears, .. } => self.place(room, calls, &hears),
+            Order::Place { room, calls, hears } => self.place(room.id, calls, &hears),
             Order::Remove { room, calls } => self.many(room, calls, Deed::Leave { room }),
             Order::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.

@@ -22,7 +22,7 @@ use super::{
     timeline::{Mark, Timeline},
 };
 use crate::{
-    ids::{AccountId, CallId, ConferenceName, RoomId},
+    ids::{AccountId, CallId, Incarnation, RoomId},
     media::{Address, AnnouncementKind, Ending, Heard, Hears, Order, Program},
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Phone {
 }
 
 // A million of them are parked on one machine.
-const _: () = assert!(size_of::<Phone>() <= 176);
+const _: () = assert!(size_of::<Phone>() <= 152);
 
 /// How far the call is, to the phone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,8 +62,7 @@ enum Line {
 /// A place in a room.
 #[derive(Debug)]
 struct Seat {
-    room: RoomId,
-    name: ConferenceName,
+    room: Arc<Incarnation>,
     wait: Option<Box<Program>>,
     is_waiting: bool,
     is_deaf: bool,
@@ -163,9 +162,9 @@ impl Phone {
                 let score = Score::Keys(Arc::clone(digits));
                 self.play(now, settings, Piece::numbered(*number, Layer::Keys, score));
             }
-            Order::Place { room, name, hears, .. } => {
+            Order::Place { room, hears, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
-                self.place(now, settings, *room, name, hears);
+                self.place(now, settings, room, hears);
             }
             Order::Remove { room, .. }
             | Order::Deafen { room, .. }
@@ -274,15 +273,10 @@ impl Phone {
         self.listen(now);
     }
 
-    fn place(
-        &mut self,
-        now: u32,
-        settings: &Settings,
-        room: RoomId,
-        name: &ConferenceName,
-        hears: &Hears,
-    ) {
-        if let Some(before) = self.seat.as_ref().map(|seat| seat.room).filter(|it| *it != room) {
+    fn place(&mut self, now: u32, settings: &Settings, room: &Arc<Incarnation>, hears: &Hears) {
+        if let Some(before) =
+            self.seat.as_ref().map(|seat| seat.room.id).filter(|it| *it != room.id)
+        {
             self.leave(now, settings, before);
         }
         let is_deaf = self.seat.as_ref().is_some_and(|seat| seat.is_deaf);
@@ -290,7 +284,7 @@ impl Phone {
             Hears::Room => (false, None),
             Hears::Wait(wait) => (true, wait.clone().map(Box::new)),
         };
-        self.seat = Some(Seat { room, name: name.clone(), wait, is_waiting, is_deaf });
+        self.seat = Some(Seat { room: room.clone(), wait, is_waiting, is_deaf });
     }
 
     fn leave(&mut self, now: u32, settings: &Settings, room: RoomId) {
@@ -299,7 +293,7 @@ impl Phone {
     }
 
     fn is_in(&self, room: RoomId) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.room == room)
+        self.seat.as_ref().is_some_and(|seat| seat.room.id == room)
     }
 
     fn play(&mut self, now: u32, settings: &Settings, piece: Piece) {
@@ -370,7 +364,7 @@ impl Phone {
             None => Mark::SILENCE,
             Some(Seat { wait: Some(wait), is_waiting: true, .. }) => Mark::wait(wait),
             Some(seat) if seat.is_waiting || seat.is_deaf => Mark::SILENCE,
-            Some(seat) => Mark::room(&seat.name),
+            Some(seat) => Mark::room(&seat.room.key.name),
         }
     }
 }

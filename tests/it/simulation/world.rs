@@ -205,8 +205,8 @@ impl World {
         match order {
             Order::Place { room, calls, .. } => {
                 for call in calls {
-                    let before = self.inside.insert(call, room);
-                    assert!(before.is_none_or(|it| it == room), "{call} is in two rooms");
+                    let before = self.inside.insert(call, room.id);
+                    assert!(before.is_none_or(|it| it == room.id), "{call} is in two rooms");
                 }
             }
             Order::Remove { room, calls } => {

@@ -329,7 +329,7 @@ fn place(room: RoomId) -> Order {
 
 fn hears(room: RoomId, hears: Hears) -> Order {
     let name = if room == ROOM { "weekly" } else { "daily" };
-    Order::Place { room, name: name.parse().unwrap(), calls: vec![CALL], hears }
+    Order::Place { room: Incarnation::of(room, name), calls: vec![CALL], hears }
 }
 
 fn remove(room: RoomId) -> Order {

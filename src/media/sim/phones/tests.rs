@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::*;
 use crate::{
-    ids::{Dialect, RoomId},
+    ids::{Dialect, Incarnation, RoomId},
     media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What, sim::State},
 };
 
@@ -161,7 +161,7 @@ fn order(rng: &mut Rng, call: CallId) -> Order {
         9 => Order::Announce { room, calls, address: None, program },
         _ => {
             let hears = if rng.bool() { Hears::Room } else { Hears::Wait(Some(program)) };
-            Order::Place { room, name: "weekly".parse().unwrap(), calls, hears }
+            Order::Place { room: Incarnation::of(room, "weekly"), calls, hears }
         }
     }
 }

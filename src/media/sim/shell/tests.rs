@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread};
 
 use super::*;
 use crate::{
-    ids::RoomId,
+    ids::{Incarnation, RoomId},
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard, Hears, NoFlow, Program, What,
         sim::{Act, Deed, State},
@@ -324,8 +324,8 @@ fn answer(sim: &Sim, arrival: Arrival) -> Result<(), NoFlow> {
 }
 
 fn place(calls: Vec<CallId>) -> Order {
-    let (room, name) = (RoomId::of(1), "weekly".parse().unwrap());
-    Order::Place { room, name, calls, hears: Hears::Room }
+    let room = Incarnation::of(RoomId::of(1), "weekly");
+    Order::Place { room, calls, hears: Hears::Room }
 }
 
 fn end(call: CallId) -> Order {

@@ -12,17 +12,20 @@ use std::{
 };
 
 use super::{super::super::desk, *};
-use crate::media::{
-    Ending, HangupCause, HangupSource, TICK,
-    dtmf::{self, Press},
-    g711::{FRAME, Law},
-    legs::Session,
-    plane::{
-        score::{Done, Loader, Studio},
-        wire::Port,
+use crate::{
+    ids::Incarnation,
+    media::{
+        Ending, HangupCause, HangupSource, TICK,
+        dtmf::{self, Press},
+        g711::{FRAME, Law},
+        legs::Session,
+        plane::{
+            score::{Done, Loader, Studio},
+            wire::Port,
+        },
+        rtcp, rtp,
+        sdp::{Agreed, Payload},
     },
-    rtcp, rtp,
-    sdp::{Agreed, Payload},
 };
 
 pub(super) const ROOM: RoomId = RoomId::of(5 << 64);
@@ -407,8 +410,8 @@ fn agreed() -> Agreed {
 }
 
 pub(super) fn place(room: RoomId, calls: &[CallId], hears: Hears) -> Order {
-    let name = "weekly".parse().unwrap();
-    Order::Place { room, name, calls: calls.to_vec(), hears }
+    let room = Incarnation::of(room, "weekly");
+    Order::Place { room, calls: calls.to_vec(), hears }
 }
 
 pub(super) fn remove(room: RoomId, calls: &[CallId]) -> Order {
