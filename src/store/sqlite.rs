@@ -4,31 +4,26 @@ use std::{
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
-use tokio::time::Instant;
 
-use super::rows::{Committed, Row, Rows, RowsError, Table, Write};
+use super::{
+    queue::{Batch, Queue},
+    rows::{Committed, Row, Rows, RowsError, Table, Write},
+};
 
 /// A database file.
 #[derive(Debug)]
 pub struct Sqlite {
     reader: Mutex<Connection>,
+    queue: Arc<Queue>,
     /// None once it closes.
-    queue: Option<Sender<Batch>>,
     writer: Option<JoinHandle<()>>,
-}
-
-struct Batch {
-    writes: Vec<Write>,
-    done: Committed,
-    /// Somebody waits for it.
-    is_awaited: bool,
 }
 
 /// In order, each once. What has been given out is never changed: a new one is added.
@@ -38,8 +33,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_records.sql"),
     include_str!("migrations/0004_room_bans.sql"),
 ];
-/// This bounds one transaction.
-const BATCHES_MAX: usize = 4_096;
 /// For so long what nobody waits for is gathered: at 20,000 calls a second, 50 syncs instead of
 /// 1,000.
 const LINGER: Duration = Duration::from_millis(20);
@@ -71,20 +64,12 @@ impl Sqlite {
         migrate(&mut connection, version).map_err(|error| failed(&error))?;
 
         let reader = Mutex::new(open().map_err(|error| failed(&error))?);
-        let (queue, batches) = channel();
+        let queue = Arc::new(Queue::new(LINGER));
+        let taker = Taker(queue.clone());
         let writer = thread::Builder::new().name("store".to_owned());
-        let writer = writer.spawn(move || write_all(&mut connection, &batches, LINGER));
+        let writer = writer.spawn(move || write_all(&mut connection, &taker));
         let writer = Some(writer.map_err(|error| failed(&error))?);
-        Ok(Self { reader, queue: Some(queue), writer })
-    }
-}
-
-impl Sqlite {
-    fn send(&self, batch: Batch) {
-        let queue = self.queue.as_ref().expect("it is taken at the drop only");
-        if let Err(refused) = queue.send(batch) {
-            (refused.0.done)(Err(RowsError("the store's writer has ended".to_owned())));
-        }
+        Ok(Self { reader, queue, writer })
     }
 }
 
@@ -94,18 +79,18 @@ impl Rows for Sqlite {
     }
 
     fn commit(&self, writes: Vec<Write>, done: Committed) {
-        self.send(Batch { writes, done, is_awaited: true });
+        self.queue.push(Batch { writes, done, is_awaited: true });
     }
 
     fn commit_soon(&self, writes: Vec<Write>, done: Committed) {
-        self.send(Batch { writes, done, is_awaited: false });
+        self.queue.push(Batch { writes, done, is_awaited: false });
     }
 }
 
 impl Drop for Sqlite {
     /// What is queued is written first.
     fn drop(&mut self) {
-        drop(self.queue.take());
+        self.queue.close();
         if let Some(writer) = self.writer.take() {
             drop(writer.join());
         }
@@ -161,10 +146,18 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// The writer's end of the queue: should the writer panic, whoever waits for it is told.
+struct Taker(Arc<Queue>);
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Takes whatever waits into one transaction, so that the disk syncs once for all of it.
-fn write_all(connection: &mut Connection, queue: &Receiver<Batch>, linger: Duration) {
-    while let Ok(first) = queue.recv() {
-        let batches = gather(first, queue, linger);
+fn write_all(connection: &mut Connection, queue: &Taker) {
+    while let Some(batches) = queue.0.take() {
         let written = write(connection, &batches)
             .map_err(|error| RowsError(format!("the store cannot write: {error}")));
         if let Err(error) = &written {
@@ -174,18 +167,6 @@ fn write_all(connection: &mut Connection, queue: &Receiver<Batch>, linger: Durat
             (batch.done)(written.clone());
         }
     }
-}
-
-/// All that has come, and as long as nobody waits for any of it, all that comes.
-fn gather(first: Batch, queue: &Receiver<Batch>, linger: Duration) -> Vec<Batch> {
-    let (begin, mut is_awaited, mut batches) = (Instant::now(), first.is_awaited, vec![first]);
-    while batches.len() < BATCHES_MAX {
-        let left = if is_awaited { Duration::ZERO } else { linger.saturating_sub(begin.elapsed()) };
-        let Ok(batch) = queue.recv_timeout(left) else { break };
-        is_awaited |= batch.is_awaited;
-        batches.push(batch);
-    }
-    batches
 }
 
 fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), Error> {
@@ -211,50 +192,4 @@ fn put(transaction: &Transaction<'_>, write: &Write) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3_600);
-
-    fn batch(is_awaited: bool) -> Batch {
-        Batch { writes: Vec::new(), done: Box::new(drop), is_awaited }
-    }
-
-    /// How many come together, long before the time is up.
-    fn gathered(first: Batch, queue: Receiver<Batch>) -> usize {
-        let (tell, told) = channel();
-        thread::spawn(move || tell.send(gather(first, &queue, HOUR).len()));
-        told.recv_timeout(HOUR / 60).expect("they come together at once")
-    }
-
-    #[test]
-    fn what_nobody_waits_for_waits_for_more_and_keeps_nobody_waiting() {
-        let (queue, batches) = channel();
-        [false, true, false].into_iter().for_each(|it| queue.send(batch(it)).unwrap());
-        assert_eq!(gathered(batch(false), batches), 4);
-    }
-
-    #[test]
-    fn what_somebody_waits_for_waits_for_nothing() {
-        // Its other end is there: more could come.
-        let (_queue, batches) = channel();
-        assert_eq!(gathered(batch(true), batches), 1);
-    }
-
-    #[test]
-    fn the_end_waits_for_nothing() {
-        let (queue, batches) = channel();
-        queue.send(batch(false)).unwrap();
-        drop(queue);
-        assert_eq!(gathered(batch(false), batches), 2);
-    }
-
-    #[test]
-    fn what_nobody_waits_for_is_not_gathered_for_ever() {
-        let (_queue, batches) = channel();
-        assert_eq!(gather(batch(false), &batches, Duration::ZERO).len(), 1);
-    }
 }

@@ -1,0 +1,218 @@
+//! The queue to the writer: what somebody waits for goes at once, and takes along what nobody waits
+//! for, which is gathered otherwise.
+//!
+//! To wake a thread costs more than to hand it a row, so a row that is gathered wakes nobody.
+
+use std::{fmt, mem, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+
+use super::rows::{Committed, RowsError, Write};
+
+/// What is written together.
+pub(super) struct Batch {
+    pub(super) writes: Vec<Write>,
+    pub(super) done: Committed,
+    /// Somebody waits for it.
+    pub(super) is_awaited: bool,
+}
+
+/// Batches on their way to one thread.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// There is something to be done about what waits.
+    due: Condvar,
+    linger: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: Vec<Batch>,
+    is_awaited: bool,
+    is_closed: bool,
+}
+
+/// This bounds one transaction.
+const BATCHES_MAX: usize = 4_096;
+
+impl Queue {
+    /// An empty queue, in which what nobody waits for stays for so long.
+    pub(super) fn new(linger: Duration) -> Self {
+        Self { waiting: Mutex::default(), due: Condvar::new(), linger }
+    }
+
+    /// Hands a batch to the thread that takes them; if none does any more, its end is told.
+    pub(super) fn push(&self, batch: Batch) {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_closed {
+            drop(waiting);
+            return batch.fail();
+        }
+        // From the first one on, the thread knows when it is to go on by itself.
+        let is_first = waiting.batches.is_empty();
+        let is_news = is_first || (batch.is_awaited && !waiting.is_awaited);
+        waiting.is_awaited |= batch.is_awaited;
+        waiting.batches.push(batch);
+        let is_due = is_news || waiting.batches.len() == BATCHES_MAX;
+        drop(waiting);
+        if is_due {
+            self.due.notify_one();
+        }
+    }
+
+    /// Waits for what is due, in order; None once the queue is closed and empty.
+    pub(super) fn take(&self) -> Option<Vec<Batch>> {
+        let mut waiting = self.waiting.lock();
+        while waiting.batches.is_empty() {
+            if waiting.is_closed {
+                return None;
+            }
+            self.due.wait(&mut waiting);
+        }
+        let begin = Instant::now();
+        while !waiting.is_due() {
+            let left = self.linger.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            self.due.wait_for(&mut waiting, left);
+        }
+        let rest = waiting.batches.len().min(BATCHES_MAX);
+        let rest = waiting.batches.split_off(rest);
+        waiting.is_awaited = rest.iter().any(|it| it.is_awaited);
+        Some(mem::replace(&mut waiting.batches, rest))
+    }
+
+    /// Nothing more comes. What has come is still taken.
+    pub(super) fn close(&self) {
+        self.waiting.lock().is_closed = true;
+        self.due.notify_one();
+    }
+
+    /// Nothing more is taken.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let batches = mem::take(&mut self.waiting.lock().batches);
+        batches.into_iter().for_each(Batch::fail);
+    }
+}
+
+impl Waiting {
+    fn is_due(&self) -> bool {
+        self.is_awaited || self.is_closed || BATCHES_MAX <= self.batches.len()
+    }
+}
+
+impl Batch {
+    fn fail(self) {
+        (self.done)(Err(RowsError("the store's writer has ended".to_owned())));
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        thread,
+    };
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn batch(is_awaited: bool) -> Batch {
+        Batch { writes: Vec::new(), done: Box::new(drop), is_awaited }
+    }
+
+    fn queue(linger: Duration, batches: &[bool]) -> Arc<Queue> {
+        let queue = Queue::new(linger);
+        batches.iter().for_each(|it| queue.push(batch(*it)));
+        Arc::new(queue)
+    }
+
+    /// How many come together at each take, long before an hour is up.
+    fn taken(queue: &Arc<Queue>) -> mpsc::Receiver<Option<usize>> {
+        let (queue, (tell, told)) = (queue.clone(), mpsc::channel());
+        thread::spawn(move || {
+            loop {
+                let taken = queue.take().map(|it| it.len());
+                if tell.send(taken).is_err() || taken.is_none() {
+                    return;
+                }
+            }
+        });
+        told
+    }
+
+    fn next(told: &mpsc::Receiver<Option<usize>>) -> Option<usize> {
+        told.recv_timeout(HOUR / 60).expect("they come together at once")
+    }
+
+    #[test]
+    fn what_somebody_waits_for_goes_at_once_and_takes_the_others_along() {
+        let queue = queue(HOUR, &[false, true, false]);
+        let told = taken(&queue);
+        assert_eq!(next(&told), Some(3));
+        queue.push(batch(true));
+        assert_eq!(next(&told), Some(1));
+        // Whether or not the thread waits already for the time of the first.
+        queue.push(batch(false));
+        thread::yield_now();
+        queue.push(batch(true));
+        assert_eq!(next(&told), Some(2));
+        queue.close();
+    }
+
+    #[test]
+    fn the_end_waits_for_nothing_and_loses_nothing() {
+        let queue = queue(HOUR, &[false, false]);
+        let told = taken(&queue);
+        queue.close();
+        assert_eq!((next(&told), next(&told)), (Some(2), None));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_gathered_for_ever() {
+        assert_eq!(queue(Duration::ZERO, &[false]).take().unwrap().len(), 1);
+        let queue = queue(Duration::from_millis(1), &[false]);
+        assert_eq!(next(&taken(&queue)), Some(1));
+        queue.close();
+    }
+
+    #[test]
+    fn one_take_is_bounded_and_the_rest_is_next() {
+        let queue = queue(HOUR, &vec![false; BATCHES_MAX]);
+        let told = taken(&queue);
+        assert_eq!(next(&told), Some(BATCHES_MAX));
+        drop(told);
+        let mut waits = vec![false; BATCHES_MAX + 1];
+        waits[BATCHES_MAX] = true;
+        let queue = self::queue(HOUR, &waits);
+        let told = taken(&queue);
+        assert_eq!((next(&told), next(&told)), (Some(BATCHES_MAX), Some(1)));
+        queue.close();
+    }
+
+    #[test]
+    fn who_comes_when_nothing_is_taken_any_more_is_told() {
+        let (tell, told) = mpsc::channel();
+        let awaited = || {
+            let tell = tell.clone();
+            let done = move |it: Result<(), RowsError>| tell.send(it.is_err()).unwrap();
+            Batch { writes: Vec::new(), done: Box::new(done), is_awaited: true }
+        };
+        let queue = queue(HOUR, &[]);
+        queue.push(awaited());
+        queue.abandon();
+        queue.push(awaited());
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [true, true]);
+    }
+}
