@@ -91,7 +91,10 @@ fn kick_all(members: u64) -> Duration {
 
 fn go_on(now: Instant, effects: VecDeque<Effect>) {
     let mut wishes = Vec::new();
-    for effect in effects {
+    let leaves = effects
+        .into_iter()
+        .filter_map(|it| if let Effect::Leave(it) = it { Some(it) } else { None });
+    for effect in leaves.flatten() {
         if let Effect::Release { mut call, exit, member, sequence } = effect {
             let sequence = sequence.unwrap_or_default();
             let spot = Some(Spot { room: RoomId::of(1), member, sequence });

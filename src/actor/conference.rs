@@ -87,6 +87,8 @@ pub struct Actor {
     next: Option<Message>,
     /// What has been decided, and is still to be done; empty, and no memory, in between.
     effects: VecDeque<Effect>,
+    /// The first of these is an order that so many of its calls have carried out.
+    carried_out: usize,
     /// What the call that is being released asks for; the same.
     call_effects: Vec<call::Effect>,
     reply: Option<(Ticket, oneshot::Sender<Outcome>)>,
@@ -114,6 +116,7 @@ pub(super) fn open(
         queue,
         next: None,
         effects: VecDeque::new(),
+        carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
         ticket_last: Ticket::default(),
@@ -228,7 +231,7 @@ impl Actor {
             },
         };
         self.decide(now, command);
-        match self.effects.len() {
+        match self.effects.iter().map(Effect::steps).sum() {
             0 => Turn::Busy,
             // To decide on many has taken its time.
             n if slice < n => Turn::Sliced,
@@ -270,12 +273,27 @@ impl Actor {
 
     fn perform(&mut self, now: Instant, slice: usize) -> Turn {
         for _ in 0..slice {
-            match self.effects.pop_front() {
+            match self.effects.front_mut() {
                 Some(Effect::Stop) => {
                     self.hand_on(now);
                     return Turn::Over;
                 }
-                Some(effect) => self.perform_one(now, effect),
+                Some(Effect::Leave(leave)) => match leave.next() {
+                    Some(effect) => self.perform_one(now, effect),
+                    None => drop(self.effects.pop_front()),
+                },
+                Some(Effect::Media(order)) if slice < order.calls().len() => {
+                    self.carried_out = self.house.media_part(order, self.carried_out);
+                    if self.carried_out < order.calls().len() {
+                        return Turn::Sliced;
+                    }
+                    self.carried_out = 0;
+                    drop(self.effects.pop_front());
+                }
+                Some(_) => {
+                    let effect = self.effects.pop_front().expect("it was looked at");
+                    self.perform_one(now, effect);
+                }
                 None => break,
             }
         }
@@ -335,7 +353,7 @@ impl Actor {
                 // The caller may have stopped waiting.
                 drop(reply.send(outcome));
             }
-            Effect::Stop => unreachable!("the slice ends with it"),
+            Effect::Leave(_) | Effect::Stop => unreachable!("they are not performed as one"),
         }
     }
 

@@ -382,6 +382,11 @@ impl House {
         self.links.media.send(order);
     }
 
+    /// As [`Backend::send_part`].
+    pub(super) fn media_part(&self, order: &Order, from: usize) -> usize {
+        self.links.media.send_part(order, from)
+    }
+
     pub(super) fn trace(&self, trace: Trace) {
         (self.links.trace)(trace);
     }

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, Effect, Moment, News,
+    Conference, Effect, Moment, News, Notice,
     member::{Leaver, Member},
     sounds::Stater,
     state::{Due, Phase},
@@ -76,29 +76,20 @@ impl Conference {
         let announced = || leavers.iter().filter(|it| it.member.announced);
         let mut calls: Vec<CallId> = Vec::with_capacity(leavers.len());
         calls.extend(announced().map(|it| it.member.call.id));
-        effects.reserve(EFFECTS_PER_LEAVER * leavers.len() + EFFECTS_MORE);
-        let mut left = calls.len();
+        let left = calls.len();
         if 0 < left {
             effects.push_back(Order::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, exit_cues(announced().map(|it| &*it.member)), effects);
         }
-        let mut sequence = self.sequence_last();
-        for Leaver { id, member, exit } in announced() {
-            left -= 1;
-            let (who, cause, reason) = (member.being(*id), exit.cause, exit.reason.clone());
-            let is_last = is_over && left == 0;
-            self.publish(News::Exited { who, cause, reason, is_last }, effects);
-        }
-        if is_over {
-            self.publish(News::Over, effects);
-            effects.push_back(Effect::Unname);
-        }
-        for Leaver { id: member, member: it, exit } in leavers {
-            let Member { call, announced, .. } = *it;
-            sequence += u64::from(announced);
-            let sequence = announced.then_some(sequence);
-            effects.push_back(Effect::Release { member, call, exit, sequence });
-        }
+        let first = self.number(left as u64 + u64::from(is_over));
+        effects.push_back(Effect::Leave(Leave {
+            leavers: leavers.into(),
+            told: 0,
+            left,
+            tells: first,
+            releases: first,
+            stage: Stage::Exits { is_over },
+        }));
     }
 
     /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
@@ -120,10 +111,89 @@ impl Conference {
     }
 }
 
-/// A notice of its exit, and itself.
-const EFFECTS_PER_LEAVER: usize = 2;
-/// The mix, the end, the answer.
-const EFFECTS_MORE: usize = 8;
+/// The leaving of some, who may be many: all exits → the name → all go on. Each effect is made when
+/// it is its turn, so that to decide on many costs little more than to find them.
+#[derive(Debug)]
+pub struct Leave {
+    leavers: VecDeque<Leaver>,
+    /// So many of them have been looked at for their exit.
+    told: usize,
+    /// So many exits are still to be told.
+    left: usize,
+    /// The number of the next notice.
+    tells: u64,
+    /// The number of the notice of the next exit that is released.
+    releases: u64,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Exits { is_over: bool },
+    Over,
+    Name,
+    Releases,
+}
+
+impl Leave {
+    /// How much there is to do: a notice of each one's exit, and itself.
+    pub fn steps(&self) -> usize {
+        self.left + self.leavers.len()
+    }
+
+    fn tell(&mut self, news: News) -> Effect {
+        let sequence = self.tells;
+        self.tells += 1;
+        Effect::Publish(Notice { sequence, news })
+    }
+
+    fn exit(&mut self, is_over: bool) -> Option<Effect> {
+        let Leaver { id, member, exit } = loop {
+            let leaver = self.leavers.get(self.told)?;
+            self.told += 1;
+            if leaver.member.announced {
+                break leaver;
+            }
+        };
+        let (who, cause, reason) = (member.being(*id), exit.cause, exit.reason.clone());
+        self.left -= 1;
+        let is_last = is_over && self.left == 0;
+        Some(self.tell(News::Exited { who, cause, reason, is_last }))
+    }
+
+    fn release(&mut self) -> Option<Effect> {
+        let Leaver { id: member, member: it, exit } = self.leavers.pop_front()?;
+        let Member { call, announced, .. } = *it;
+        let sequence = announced.then_some(self.releases);
+        self.releases += u64::from(announced);
+        Some(Effect::Release { member, call, exit, sequence })
+    }
+}
+
+impl Iterator for Leave {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        match self.stage {
+            Stage::Exits { is_over } => {
+                if let Some(exit) = self.exit(is_over) {
+                    return Some(exit);
+                }
+                self.stage = if is_over { Stage::Over } else { Stage::Releases };
+                self.next()
+            }
+            Stage::Over => {
+                self.stage = Stage::Name;
+                Some(self.tell(News::Over))
+            }
+            Stage::Name => {
+                self.stage = Stage::Releases;
+                Some(Effect::Unname)
+            }
+            Stage::Releases => self.release(),
+        }
+    }
+}
 
 /// Equal sounds of one step play once.
 fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     kick::{Course, Departure, Kick},
+    leaving::Leave,
     state::{Conference, FUSE, Settings},
 };
 use crate::{
@@ -197,7 +198,7 @@ pub enum Who {
 }
 
 /// Everything a conference can ask of the world, in the order in which it must happen.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Effect {
     /// Bans somebody from this conference, by whatever room, from now on.
     Ban {
@@ -223,6 +224,8 @@ pub enum Effect {
         /// When it is heard.
         moment: Moment,
     },
+    /// Some leave: each of these effects, one after the other.
+    Leave(Leave),
     /// Tells the backend.
     Media(Order),
     /// Tells subscribers.
@@ -249,6 +252,18 @@ pub enum Effect {
     },
     /// The room is over: what still waits in its queue goes elsewhere.
     Stop,
+}
+
+impl Effect {
+    /// How much there is to do.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Leave(leave) => leave.steps(),
+            Self::Media(order) => order.calls().len(),
+            Self::Ban { .. } | Self::Fetch { .. } | Self::Publish(_) | Self::Release { .. } => 1,
+            Self::Reply { .. } | Self::Stop | Self::Unname => 1,
+        }
+    }
 }
 
 /// A place in the queue of callers who await an answer. The shell knows who holds it.

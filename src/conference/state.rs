@@ -357,13 +357,14 @@ impl Conference {
     }
 
     pub(super) fn publish(&mut self, news: News, effects: &mut VecDeque<Effect>) {
-        self.sequence += 1;
-        let notice = Notice { sequence: self.sequence, news };
-        effects.push_back(Effect::Publish(notice));
+        let sequence = self.number(1);
+        effects.push_back(Effect::Publish(Notice { sequence, news }));
     }
 
-    pub(super) fn sequence_last(&self) -> u64 {
-        self.sequence
+    /// The first of the numbers of so many notices.
+    pub(super) fn number(&mut self, notices: u64) -> u64 {
+        self.sequence += notices;
+        self.sequence + 1 - notices
     }
 
     pub(super) fn is_live(&self) -> bool {

@@ -329,6 +329,18 @@ pub trait Backend: Send + Sync + 'static {
     /// is made from within.
     fn send(&self, order: Order);
 
+    /// The same for an order that concerns many calls, a part of them at a time: those from that
+    /// place in [`Order::calls`] on. Returns the place to go on from; none is left if it is the end.
+    ///
+    /// For those who take longer than others on the thread may be made to wait. Where all happens
+    /// in one step in any case, it is done at the first time.
+    fn send_part(&self, order: &Order, from: usize) -> usize {
+        if from == 0 {
+            self.send(order.clone());
+        }
+        order.calls().len()
+    }
+
     /// Whether there is a way to somebody, before [`Order::Dial`] goes it.
     ///
     /// # Errors

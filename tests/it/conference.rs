@@ -112,7 +112,10 @@ impl Bench {
         let mut effects = VecDeque::new();
         self.room.handle(self.now, command, &mut effects);
         self.room.check();
-        effects.into_iter().map(brief).collect()
+        let each = effects.into_iter().flat_map(|effect| {
+            if let Effect::Leave(leave) = effect { leave.collect() } else { vec![effect] }
+        });
+        each.map(brief).collect()
     }
 
     fn deadline_seconds(&self) -> Option<u64> {
@@ -133,6 +136,7 @@ fn brief(effect: Effect) -> String {
     match effect {
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
+        Effect::Leave(_) => unreachable!("it is taken apart"),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, news, .. }) => match news {
             News::Entered { who, is_first } => {
