@@ -1,14 +1,15 @@
 //! The shell on a runtime: time, slices, overload and faults, with the clock in our hands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use conflow::{
     actor::house::AskError,
     conference::{Ask, Kick, Refusal, Settings, Who},
     flow::Cause,
     ids::{CallId, MemberId},
-    media::{Heard, Report},
+    media::{Backend, Heard, Order, Report},
 };
+use parking_lot::Mutex;
 use tokio::{task, time};
 
 use crate::harness::{Bench, key, members, settings};
@@ -101,6 +102,33 @@ async fn a_bulk_lets_the_other_rooms_work() {
         _ = small => "the small room",
     };
     assert_eq!(first, "the small room");
+    bench.close().await;
+}
+
+/// Writes down which of an order's calls carry it out, a hundred at a time.
+struct Parts(Arc<Mutex<Vec<String>>>);
+
+impl Backend for Parts {
+    fn send(&self, _: Order) {}
+
+    fn send_part(&self, order: &Order, from: usize) -> usize {
+        let to = order.calls().len().min(from + 100);
+        self.0.lock().push(format!("{from} to {to}"));
+        to
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_many_is_carried_out_in_parts_before_what_follows() {
+    let mut bench = Bench::with(settings(), |log| Arc::new(Parts(log)));
+    bench.calls(250, "weekly");
+    bench.settle().await;
+    bench.log();
+    assert_eq!(bench.kick("weekly", Who::All).await.unwrap().len(), 250);
+    let log = bench.log();
+    assert_eq!(log[..4], ["0 to 100", "100 to 200", "200 to 250", "1 exited kicked"]);
+    assert_eq!(log[4..].iter().filter(|it| it.ends_with("exited kicked")).count(), 249);
+    assert_eq!(log.last().unwrap(), "1 over");
     bench.close().await;
 }
 

@@ -30,6 +30,24 @@ async fn orders_may_come_before_the_arrival_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_to_many_phones_is_carried_out_part_by_part() {
+    let stage = Stage::new(answer);
+    let dial = |_| stage.sim.dial(&mine(), Dial::to("weekly")).unwrap();
+    let calls: Vec<_> = (0..600).map(dial).collect();
+    let order = place(calls.clone());
+    let mut from = 0;
+    for to in [256, 512, 600] {
+        from = stage.sim.send_part(&order, from);
+        assert_eq!(from, to);
+        for (n, call) in calls.iter().enumerate() {
+            let hears = stage.sim.record(&mine(), *call).unwrap().transcript();
+            let expected = if n < to { "0- room weekly" } else { "0- silence" };
+            assert_eq!(hears, expected, "{n} of {to}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_deadline_before_the_next_one_is_met() {
     let stage = Stage::new(answer);
     let call = stage.sim.dial(&mine(), Dial::to("weekly")).unwrap();
