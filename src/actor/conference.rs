@@ -282,7 +282,9 @@ impl Actor {
                     Some(effect) => self.perform_one(now, effect),
                     None => drop(self.effects.pop_front()),
                 },
-                Some(Effect::Media(order)) if slice < order.calls().len() => {
+                Some(Effect::Media(order))
+                    if 0 < self.carried_out || slice < order.calls().len() =>
+                {
                     self.carried_out = self.house.media_part(order, self.carried_out);
                     if self.carried_out < order.calls().len() {
                         return Turn::Sliced;

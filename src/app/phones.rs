@@ -52,7 +52,7 @@ impl Backend for Backends {
 
     fn send_part(&self, order: &Order, from: usize) -> usize {
         let [one, other] = &self.0;
-        // Who does it in one step has done so at the first time.
+        // One of the two at most does it in parts; the other has done all at the first time.
         one.send_part(order, from).min(other.send_part(order, from))
     }
 

@@ -72,18 +72,18 @@ impl Conference {
     }
 
     fn leave(&mut self, now: Instant, is_over: bool, effects: &mut VecDeque<Effect>) {
-        let leavers = mem::take(&mut self.leavers);
-        let announced = || leavers.iter().filter(|it| it.member.announced);
-        let mut calls: Vec<CallId> = Vec::with_capacity(leavers.len());
-        calls.extend(announced().map(|it| it.member.call.id));
+        let members = || self.leavers.iter().map(|it| &*it.member).filter(|it| it.announced);
+        let mut calls: Vec<CallId> = Vec::with_capacity(self.leavers.len());
+        calls.extend(members().map(|it| it.call.id));
         let left = calls.len();
         if 0 < left {
+            let cues = exit_cues(members());
             effects.push_back(Order::Remove { room: self.id(), calls }.into());
-            self.sound_exit(now, exit_cues(announced().map(|it| &*it.member)), effects);
+            self.sound_exit(now, cues, effects);
         }
         let first = self.number(left as u64 + u64::from(is_over));
         effects.push_back(Effect::Leave(Leave {
-            leavers: leavers.into(),
+            leavers: mem::take(&mut self.leavers).into(),
             told: 0,
             left,
             tells: first,

@@ -8,7 +8,9 @@
 //! such a link is passed over. (Whoever may write into the folder is trusted; the rule keeps a
 //! link that was left by accident from opening a door.)
 //!
-//! A change of a file or a folder is seen by the next call.
+//! A change of a file or a folder is seen by the next call. (But a file that is known, and moves out
+//! of the flows folder with a link to it in its place, or in that of its folder, is what it was: it
+//! is passed over from the next change in the flows folder on.)
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -57,8 +59,8 @@ impl Folder {
         }
     }
 
-    /// A file that is found by its path, and is as it was, tells that nothing has changed on the
-    /// way to it: one look in place of three.
+    /// A file that is found by its path, and is as it was, is the same file: one look in place of
+    /// three.
     fn unchanged(&self, flow: &LocalFlow) -> Option<Fetched> {
         let shelf = match self.owner.as_ref() == Some(&flow.account) {
             true => self.root.clone(),

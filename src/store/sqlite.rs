@@ -146,7 +146,7 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// The writer's end of the queue: should the writer panic, whoever waits for it is told.
+/// The writer's end of the queue: should the writer panic, whoever is in the queue is told.
 struct Taker(Arc<Queue>);
 
 impl Drop for Taker {

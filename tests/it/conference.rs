@@ -6,7 +6,7 @@
 mod stay;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -115,7 +115,16 @@ impl Bench {
         let each = effects.into_iter().flat_map(|effect| {
             if let Effect::Leave(leave) = effect { leave.collect() } else { vec![effect] }
         });
-        each.map(brief).collect()
+        let mut exits = BTreeMap::new();
+        let check = |effect: &Effect| {
+            if let Effect::Publish(Notice { sequence, news: News::Exited { who, .. } }) = effect {
+                exits.insert(who.member, *sequence);
+            }
+            if let Effect::Release { member, sequence, .. } = effect {
+                assert_eq!(*sequence, exits.remove(member), "the number of its exit");
+            }
+        };
+        each.inspect(check).map(brief).collect()
     }
 
     fn deadline_seconds(&self) -> Option<u64> {
