@@ -32,6 +32,8 @@ struct Waiting {
     batches: Vec<Batch>,
     is_awaited: bool,
     is_closed: bool,
+    /// The thread has seen the first, and waits for more.
+    lingers: bool,
 }
 
 /// This bounds one transaction.
@@ -52,12 +54,11 @@ impl Queue {
         }
         // From the first one on, the thread knows when it is to go on by itself.
         let is_first = waiting.batches.is_empty();
-        let is_news = is_first || (batch.is_awaited && !waiting.is_awaited);
         waiting.is_awaited |= batch.is_awaited;
         waiting.batches.push(batch);
-        let is_due = is_news || waiting.batches.len() == BATCHES_MAX;
+        let wakes = is_first || (waiting.lingers && waiting.is_due());
         drop(waiting);
-        if is_due {
+        if wakes {
             self.due.notify_one();
         }
     }
@@ -72,6 +73,7 @@ impl Queue {
             self.due.wait(&mut waiting);
         }
         let begin = Instant::now();
+        waiting.lingers = true;
         while !waiting.is_due() {
             let left = self.linger.saturating_sub(begin.elapsed());
             if left.is_zero() {
@@ -79,6 +81,7 @@ impl Queue {
             }
             self.due.wait_for(&mut waiting, left);
         }
+        waiting.lingers = false;
         let rest = waiting.batches.len().min(BATCHES_MAX);
         let rest = waiting.batches.split_off(rest);
         waiting.is_awaited = rest.iter().any(|it| it.is_awaited);
@@ -163,9 +166,10 @@ mod tests {
         assert_eq!(next(&told), Some(3));
         queue.push(batch(true));
         assert_eq!(next(&told), Some(1));
-        // Whether or not the thread waits already for the time of the first.
         queue.push(batch(false));
-        thread::yield_now();
+        while !queue.waiting.lock().lingers {
+            thread::yield_now();
+        }
         queue.push(batch(true));
         assert_eq!(next(&told), Some(2));
         queue.close();
