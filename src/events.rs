@@ -199,7 +199,7 @@ pub struct Gap {
 }
 
 /// A subscriber that is away while 1,000 members come and go a second has half a minute to come
-/// back; the memory that this takes is some 20 MB for an account that does so.
+/// back; the memory that this takes is some 15 MB for an account that does so.
 pub const EVENTS_MAX: usize = 65_536;
 
 /// A read holds up whoever appends; so many looks take some 50 µs.

@@ -1,7 +1,7 @@
 //! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
 //!
 //! Lines are noted as they happen, a few for each element, and made into [`Step`]s when somebody
-//! asks. A call that waits in a conference has two or three of them: 200 bytes with all that is
+//! asks. A call that waits in a conference has two or three of them: 150 bytes with all that is
 //! around them, and a microsecond or two of work. So traces are always kept.
 
 mod step;
