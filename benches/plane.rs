@@ -19,7 +19,7 @@ use std::{
 };
 
 use conflow::{
-    ids::{CallId, Incarnation, RoomId},
+    base::ids::{CallId, Incarnation, RoomId},
     media::{
         Backend, Hears, Order, TICK, What,
         g711::{FRAME, Law},

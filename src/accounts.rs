@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 
 use self::kept::Kept;
 use crate::{
-    ids::{AccountId, Dialect},
+    base::ids::{AccountId, Dialect},
     signature::Signer,
 };
 

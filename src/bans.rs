@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted};
+use crate::base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted};
 
 /// Somebody may not come in.
 #[derive(Clone, Debug, Eq, PartialEq)]

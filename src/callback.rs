@@ -22,14 +22,13 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    base::{ids::Dialect, traceparent::Traceparent},
     delivery::{
         ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
     },
     fetch::{self, Budget, Client, FetchError, Request, Target},
     flow::Method,
-    ids::Dialect,
     signature::{Field, Signer},
-    traceparent::Traceparent,
 };
 
 /// Something that a URL is told.

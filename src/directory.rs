@@ -7,10 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    by_call::ByCall,
+    base::{
+        call_map::ByCall,
+        ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
+    },
     flow::Cause,
     group::GroupId,
-    ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
 };
 
 /// The place of each call that is up.

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
-use crate::ids::{CallId, ConferenceName};
+use crate::base::ids::{CallId, ConferenceName};
 
 /// An account's events.
 #[derive(Debug)]

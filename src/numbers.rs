@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    base::ids::{AccountId, Dialect},
     call::{Answer, Hook},
-    ids::{AccountId, Dialect},
 };
 
 /// The called numbers that the configuration knows.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
+    base::ids::{AccountId, CallId},
     call::{CallStatus, Direction, Party},
-    ids::{AccountId, CallId},
     media::{Ending, legs::LegSummary},
 };
 

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::form_urlencoded;
 
-use crate::{flow::Method, ids::Dialect};
+use crate::{base::ids::Dialect, flow::Method};
 
 /// A form field of a request: its name and its value, both plain text.
 pub type Field = (Cow<'static, str>, String);

@@ -18,10 +18,10 @@ use std::{env, hint::black_box, process::ExitCode};
 use axum::body::Bytes;
 use conflow::{
     app::log::Log,
+    base::ids::Dialect,
     cli::settings::{LogFormat, LogLevel},
     config,
     flow::Flow,
-    ids::Dialect,
     library::documents::{Documents, Text},
 };
 use tokio::runtime::{Builder, Runtime};

@@ -27,12 +27,12 @@ use conflow::{
     },
     api::{Api, Links, RateLimit, Settings},
     app::log::Notes,
+    base::ids::{AccountId, Dialect, RoomId},
     callback::callbacks,
     conference,
     delivery::Limits,
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
-    ids::{AccountId, Dialect, RoomId},
     library::{Done, Fetch, Library, LocalFlow},
     media::{
         Exchange,

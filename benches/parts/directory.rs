@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use conflow::{
+    base::ids::{CallId, RoomId},
     directory::{Names, Places},
-    ids::{CallId, RoomId},
 };
 use criterion::Criterion;
 

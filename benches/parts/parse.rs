@@ -4,8 +4,8 @@ use std::{hint::black_box, time::Duration};
 
 use axum::body::Bytes;
 use conflow::{
+    base::ids::Dialect,
     flow::Flow,
-    ids::Dialect,
     library::documents::{Documents, Text},
 };
 use criterion::{Criterion, Throughput};

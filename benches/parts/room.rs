@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use conflow::{
     actor::house::House,
+    base::ids::{CallId, MemberId, RoomKey},
     conference::{Ask, Kick, Who},
     flow::Cause,
-    ids::{CallId, MemberId, RoomKey},
 };
 use criterion::Criterion;
 use tokio::{

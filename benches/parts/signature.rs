@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use conflow::{
+    base::ids::Dialect,
     flow::Method,
-    ids::Dialect,
     signature::{Field, Signer},
 };
 use criterion::Criterion;

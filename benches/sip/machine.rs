@@ -20,9 +20,9 @@ use conflow::{
         house::{self, House, Tasks},
         reception::{self, Reception},
     },
+    base::ids::{CallId, Dialect, RoomId},
     conference,
     flow::{Fetched, Flow, Missing},
-    ids::{CallId, Dialect, RoomId},
     library::{Done, Fetch, Library, LocalFlow},
     media::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,

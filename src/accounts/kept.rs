@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Role, TOKENS_MAX};
 use crate::{
-    ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        utc,
+    },
     store::rows::{Row, Rows, RowsError, Table, Write},
-    utc,
 };
 
 /// The kept accounts of a data folder.

@@ -28,10 +28,10 @@ use super::{
     trace::Blame,
 };
 use crate::{
+    base::ids::{Incarnation, MemberId, RoomId, RoomKey},
     call::{self, Call, CallStatus, Spot},
     conference::{Ask, Command, Conference, Effect, News, Outcome, Settings, Ticket},
     flow::{Cause, Entry, Method, Purpose, Request},
-    ids::{Incarnation, MemberId, RoomId, RoomKey},
     library::{Fetch, Reader},
     media::{Heard, Program},
 };

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     bans::{Ban, Bans},
-    ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
+    base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
     store::{
         rows::{Row, Rows, RowsError, Table, Write},
         rows_memory::Memory,

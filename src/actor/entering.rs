@@ -10,9 +10,9 @@ use super::{
     house::{House, Place, Trace},
 };
 use crate::{
+    base::ids::{ConferenceName, RoomKey},
     call::{Act, Call, Effect},
     flow::{Cause, Entry, Exit},
-    ids::{ConferenceName, RoomKey},
 };
 
 impl House {

@@ -19,11 +19,11 @@ use super::{
     writer::{Owed, Reply, Writer},
 };
 use crate::{
+    base::ids::AccountId,
     group::{
         Ask, At, Audit, Ban, Change, Done, GroupId, Head, Member, Person, PersonId, Refusal,
         roll::Roll, state::Groups,
     },
-    ids::AccountId,
     store::rows::{Row, Rows, RowsError, Table, Write},
 };
 

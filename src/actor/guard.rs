@@ -29,11 +29,11 @@ use tokio::sync::oneshot;
 
 use super::house::House;
 use crate::{
+    base::ids::{AccountId, RoomKey},
     call::Call,
     conference::{Ask, Outcome},
     flow::{Cause, Entry},
     group::{Change, Expulsion, GroupId, Pass, roll::Roll},
-    ids::{AccountId, RoomKey},
 };
 
 impl House {

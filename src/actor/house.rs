@@ -29,12 +29,14 @@ pub use super::{
     trace::Trace,
 };
 use crate::{
-    by_call::share,
+    base::{
+        call_map::share,
+        ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
+    },
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
     flow::{Cause, Fetched, Request, Values},
-    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     library::{Fetch, Library, Reader},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
     store::MemberIds,

@@ -17,20 +17,22 @@ use tokio::{sync::watch, time::Instant};
 use super::{house::Trace, tracer::Tracer};
 use crate::{
     accounts::Accounts,
-    by_call::ByCall,
+    base::{
+        call_map::ByCall,
+        ids::{AccountId, CallId, Dialect, Incarnation},
+        traceparent::Traceparent,
+    },
     call::{self, CallStatus, Hook, Party},
     callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
     delivery::{Lane, Owner},
     events::{Cursor, Event, Filter, Log, Page},
     fetch::Target,
-    ids::{AccountId, CallId, Dialect, Incarnation},
     media::Ending,
     news::{Happening, InCall, fields},
     records::{Draft, Record, Records},
     signature::Field,
     trace,
-    traceparent::Traceparent,
 };
 
 /// The journals of every account.

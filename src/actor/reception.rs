@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::house::House;
 use crate::{
     accounts::Accounts,
+    base::ids::{AccountId, CallId, Dialect},
     call::{Answer, Call, Details, Direction, Hook, Outgoing, Party, Session},
     flow::Fetched,
-    ids::{AccountId, CallId, Dialect},
     library::{Library, LocalFlow},
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
     numbers::{Numbers, Row, Source, bare},

@@ -108,7 +108,7 @@ fn of(totals: &ByCause, cause: Cause) -> &AtomicU64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::CallId;
+    use crate::base::ids::CallId;
 
     #[test]
     fn each_cause_is_counted_for_itself() {

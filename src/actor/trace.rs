@@ -5,10 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{
+    base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{News, Party},
     conference::{Ask, Being, Notice},
     flow::{Cause, Exit, Purpose},
-    ids::{AccountId, CallId, Incarnation, MemberId},
     trace::{By, Element},
 };
 

@@ -7,9 +7,9 @@ use tokio::time;
 
 use super::house::Trace;
 use crate::{
+    base::ids::{AccountId, CallId},
     call::News,
     conference,
-    ids::{AccountId, CallId},
     trace::{self, Leaving, Remarked, Requested, Traces, What},
 };
 

@@ -23,10 +23,9 @@ use tokio::{
 
 use super::{Turn, house::House};
 use crate::{
-    by_call::ByCall,
+    base::{call_map::ByCall, ids::CallId},
     call::{Act, Call, Effect},
     flow::{Cause, Fetched, Request},
-    ids::CallId,
     media::Heard,
 };
 

@@ -9,9 +9,9 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{group::AskError, house::House};
 use crate::{
+    base::ids::AccountId,
     conference::Outcome,
     group::{Ask, At, Change, Done, Expulsion, Refusal, roll, state::Groups},
-    ids::AccountId,
 };
 
 /// The groups of one account, and the rooms that they guard.

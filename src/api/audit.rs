@@ -14,7 +14,10 @@ use axum::http::Method;
 use uuid::Uuid;
 
 use super::{auth::is_read, is_probe, route};
-use crate::{accounts::Pass, ids::AccountId, traceparent::Traceparent};
+use crate::{
+    accounts::Pass,
+    base::{ids::AccountId, traceparent::Traceparent},
+};
 
 /// Principal has asked, once that is known.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use super::{
     streams::STREAMS_MAX,
     voice::{plivo, vobiz},
 };
-use crate::{actor::house::AskError, ids::Dialect};
+use crate::{actor::house::AskError, base::ids::Dialect};
 
 /// Why a request is not answered as it was meant.
 #[derive(Debug, thiserror::Error)]

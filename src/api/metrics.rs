@@ -20,13 +20,13 @@ use uuid::Uuid;
 use super::{Desk, Visit, auth, failure::Failure, reply, traffic::Traffic};
 use crate::{
     actor::tally::Tally,
+    base::histogram::{Kind, Page},
     call::Direction,
     callback,
     delivery::Why,
     fetch::Results,
     flow::Cause,
     media::{plane, sip::Sip},
-    meter::{Kind, Page},
 };
 
 /// What `/metrics` tells, and whom.

@@ -65,12 +65,14 @@ use crate::{
         journal::Journal,
         reception::Reception,
     },
+    base::{
+        ids::{Dialect, RoomKey},
+        traceparent::Traceparent,
+    },
     callback::Callbacks,
     conference::{Answer, Ask},
-    ids::{Dialect, RoomKey},
     media::sim::Sim,
     store::Repeats,
-    traceparent::Traceparent,
 };
 
 /// What the edge reaches.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
-    ids::{AccountId, CallId},
+    base::ids::{AccountId, CallId},
     media::sim::{Dial, DialError, Keys, PhoneError, Sim, Whole},
 };
 

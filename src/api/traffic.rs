@@ -5,7 +5,7 @@ use std::{fmt, sync::OnceLock, time::Duration};
 use axum::http::Method;
 
 use super::route;
-use crate::meter::{Histogram, Page};
+use crate::base::histogram::{Histogram, Page};
 
 /// A histogram for each that has been met; their number is bounded by the routes'.
 pub(super) struct Traffic(Vec<OnceLock<Box<Histogram>>>);

@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        base::ids::{CallId, Incarnation, RoomId, RoomKey},
         conference::{News, Notice},
-        ids::{CallId, Incarnation, RoomId, RoomKey},
     };
 
     fn settings(format: LogFormat) -> config::Log {

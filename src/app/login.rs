@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::{cli::login::Login, config::DEVELOPMENT_ACCOUNT, ids::AccountId};
+use crate::{base::ids::AccountId, cli::login::Login, config::DEVELOPMENT_ACCOUNT};
 
 /// The account and its token: the one that the environment has, else that of the file.
 ///

@@ -48,6 +48,7 @@ use crate::{
         tally::Tally,
     },
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
+    base::ids::RoomId,
     call::{Answer, Hook},
     callback::{Courier, callbacks},
     cli::{
@@ -59,7 +60,6 @@ use crate::{
     delivery::Limits,
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
-    ids::RoomId,
     library::{Library, LocalFlow, folder::Folder, web::Web},
     media::{
         Backend, Exchange,

@@ -12,10 +12,10 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     actor::journal::Journal,
+    base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
     fetch::Client,
-    ids::{AccountId, CallId},
     media::{
         Backend, Exchange, NoWay, Order, What,
         plane::{self, Loader, Plane},

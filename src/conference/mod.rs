@@ -33,10 +33,10 @@ pub use self::{
     state::{Conference, FUSE, Settings},
 };
 use crate::{
+    base::ids::{CallId, MemberId, Trusted},
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
     group::Expulsion,
-    ids::{CallId, MemberId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 

@@ -6,12 +6,12 @@ use toml::Spanned;
 
 use super::{Account, ConfigError, Number, Stranger};
 use crate::{
+    base::ids::AccountId,
     cli::{
         account::{ACCOUNT_CHARS_MAX, is_id},
         settings::{self, Secret, Settings},
     },
     fetch::Target,
-    ids::AccountId,
     numbers::bare,
 };
 

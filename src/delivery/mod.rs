@@ -21,7 +21,7 @@ mod turns;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::state::Delivery;
-use crate::ids::{CallId, RoomId};
+use crate::base::ids::{CallId, RoomId};
 
 /// Everything that can happen to a delivery.
 #[derive(Clone, Debug, PartialEq)]

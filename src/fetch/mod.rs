@@ -35,10 +35,9 @@ pub use self::{
     target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
 };
 use crate::{
+    base::{ids::Dialect, traceparent::Traceparent},
     flow::Method,
-    ids::Dialect,
     signature::{Field, NONCE_DIGITS, Signer},
-    traceparent::Traceparent,
 };
 
 /// What an operator decides.

@@ -13,7 +13,7 @@ use super::{
     url,
     verbs::VerbInfo,
 };
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// One row of a verb's table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -357,8 +357,8 @@ macro_rules! default {
     };
     ($plivo:tt / $vobiz:tt) => {
         |dialect| match dialect {
-            $crate::ids::Dialect::Plivo => $crate::flow::attrs::default!($plivo)(dialect),
-            $crate::ids::Dialect::Vobiz => $crate::flow::attrs::default!($vobiz)(dialect),
+            $crate::base::ids::Dialect::Plivo => $crate::flow::attrs::default!($plivo)(dialect),
+            $crate::base::ids::Dialect::Vobiz => $crate::flow::attrs::default!($vobiz)(dialect),
         }
     };
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Kind, Place, verbs::RESPONSE};
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// Why a document is not a flow, and where.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

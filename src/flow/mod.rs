@@ -38,8 +38,8 @@ pub use self::{
     way::{Bilingual, Next},
 };
 use crate::{
+    base::ids::{ConferenceName, Dialect},
     group::{GroupId, Rank},
-    ids::{ConferenceName, Dialect},
     media::{Ending, Program, Sound},
 };
 

@@ -15,7 +15,7 @@ use super::{
     xml::ELEMENTS_MAX,
 };
 use crate::{
-    ids::{ConferenceName, Dialect},
+    base::ids::{ConferenceName, Dialect},
     media::{Ending, HangupCause, HangupSource, Program},
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Action, Branch, Cause, Exit, Flow, FlowError, Place, Run, Step, Then, Verb, verbs::Conference,
 };
-use crate::{ids::Dialect, media::Ending};
+use crate::{base::ids::Dialect, media::Ending};
 
 /// Where a call goes on.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, GroupId, Name, Person, PersonId, Rank, state::Groups};
-use crate::ids::Trusted;
+use crate::base::ids::Trusted;
 
 /// The members of each group of one account, and what they are known by at the door.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
+    base::ids::Dialect,
     flow::{Fetched, Flow, Missing},
-    ids::Dialect,
 };
 
 /// What has been parsed of late, by its content; what is no flow is kept as well.

@@ -22,8 +22,8 @@ use super::{
     shelf::{EXTENSION, FILE_BYTES_MAX, File, Shelf, YOUTH},
 };
 use crate::{
+    base::ids::{AccountId, Dialect},
     flow::{Fault, Fetched, FlowError, Missing, Place},
-    ids::{AccountId, Dialect},
 };
 
 /// The flows folder.
@@ -168,9 +168,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        base::ids::CallId,
         call::{CallStatus, Direction, Party, Session},
         flow::{Flow, Method, Purpose, Request},
-        ids::CallId,
         library::Reader,
     };
 

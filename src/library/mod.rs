@@ -8,9 +8,9 @@ pub mod web;
 use std::sync::Arc;
 
 use crate::{
+    base::ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
     call::{CallStatus, Party},
     flow::{Fetched, Request, is_target},
-    ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
 };
 
 /// A document that somebody needs.

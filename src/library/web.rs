@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
+    base::ids::Dialect,
     fetch::{self, Budget, Client, Request, Target},
     flow::{Fetched, Missing, Purpose},
-    ids::Dialect,
     news::fields,
 };
 

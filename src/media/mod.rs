@@ -27,7 +27,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 pub use self::ending::{Ending, HangupCause, HangupSource};
 use self::legs::LegSummary;
-use crate::ids::{AccountId, CallId, Incarnation, MemberId, RoomId, Trusted};
+use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId, Trusted};
 
 /// Samples and timestamp units are counted in frames of this length: what one tick carries.
 pub const TICK: Duration = Duration::from_millis(20);

@@ -4,15 +4,17 @@ use std::borrow::Cow;
 
 use super::{Happening, Subject};
 use crate::{
+    base::{
+        ids::{AccountId, Dialect, Incarnation},
+        utc,
+    },
     call::{self, CallStatus, Direction},
     conference::{Being, News, Notice},
     events::Event,
     flow::Purpose,
-    ids::{AccountId, Dialect, Incarnation},
     library::Fetch,
     records::Record,
     signature::Field,
-    utc,
 };
 
 /// Calls cost nothing here; the vendors' fields are told all the same.

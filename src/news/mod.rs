@@ -5,10 +5,10 @@ pub mod fields;
 use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
+    base::ids::{AccountId, CallId, ConferenceName, Incarnation},
     call::{self, CallStatus, Party},
     conference::Notice,
     events::{Event, Topic},
-    ids::{AccountId, CallId, ConferenceName, Incarnation},
     records::Record,
 };
 

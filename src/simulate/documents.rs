@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use super::{fields::Fields, script::AT_MAX};
 use crate::{
+    base::ids::{AccountId, Dialect},
     flow::{Fetched, Flow, Missing, Request},
-    ids::{AccountId, Dialect},
     library::{Library, LocalFlow, folder::Folder},
 };
 use toml::Value;

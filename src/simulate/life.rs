@@ -21,10 +21,10 @@ use crate::{
         house::{AskError, House, Transferring},
         turns::Turns,
     },
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
     call::{Call, Direction, Party, Session},
     conference::{Answer, Ask, Departure, Outcome, Who},
     flow::{Cause, Method, Next, Purpose, Request},
-    ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
     media::{Report, sim::Dial},
 };
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Script, life::id, world::World};
 use crate::{
-    ids::{AccountId, CallId},
+    base::ids::{AccountId, CallId},
     media::sim::Entry,
     trace::Step,
 };

@@ -19,10 +19,10 @@ use crate::{
         tracer,
         turns::Turns,
     },
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::News,
     conference::{self, Settings},
     flow::Fetched,
-    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{
         Backend, Order,

@@ -23,7 +23,7 @@ use super::{
     resample::resample,
 };
 use crate::{
-    ids::AccountId,
+    base::ids::AccountId,
     speech::{Clip, Speech},
 };
 

@@ -22,7 +22,7 @@ use super::{
     folder::{DataFolder, StoreError},
     rows::{Row, Rows, RowsError, Table, Write},
 };
-use crate::ids::{AccountId, MemberId};
+use crate::base::ids::{AccountId, MemberId};
 
 /// The member ids of a data folder.
 pub struct Marks {

@@ -20,8 +20,8 @@ use super::{
     rows::{Row, Rows, RowsError, Table, Write},
 };
 use crate::{
+    base::ids::{AccountId, CallId},
     call::Party,
-    ids::{AccountId, CallId},
     media::legs::LegSummary,
     records::{Draft, Filter, Page, Record, Records},
 };
@@ -337,8 +337,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        base::ids::Dialect,
         call::{Direction, Party, Session},
-        ids::Dialect,
         media::{Ending, HangupCause, HangupSource},
         store::rows_memory::Memory,
     };

@@ -14,7 +14,7 @@ pub mod sqlite;
 use std::{sync::Arc, time::Instant};
 
 use self::rows::Committed;
-use crate::ids::{AccountId, MemberId};
+use crate::base::ids::{AccountId, MemberId};
 
 /// Gives out member ids: decimal, rising per account, never twice for the life of the data
 /// folder. A fresh folder starts at 1.

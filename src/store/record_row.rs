@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{Row, RowsError, Table};
 use crate::{
+    base::ids::{AccountId, CallId, Dialect},
     call::{Details, Direction, Party, Session},
-    ids::{AccountId, CallId, Dialect},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
     records::Record,
 };

@@ -14,7 +14,7 @@ use super::{
     wants::Asks,
     wire::{self, News, Roster},
 };
-use crate::ids::{CallId, ConferenceName, MemberId};
+use crate::base::ids::{CallId, ConferenceName, MemberId};
 
 /// Long enough to be read; then the row goes.
 const OVER_KEPT: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use super::{
     wants::{Answer, Want},
     *,
 };
-use crate::ids::{CallId, ConferenceName};
+use crate::base::ids::{CallId, ConferenceName};
 
 const SECOND: Duration = Duration::from_secs(1);
 

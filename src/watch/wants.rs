@@ -7,7 +7,7 @@ use super::{
     model::{Link, Model, Place},
     wire::{Phone, Rooms, Roster},
 };
-use crate::ids::{CallId, ConferenceName};
+use crate::base::ids::{CallId, ConferenceName};
 
 /// Events tell of rooms that come and go; this is for what they should have missed.
 const ROOMS_AGE_MAX: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use conflow::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Ending, HangupCause, HangupSource,
         sip::{

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use conflow::{
     actor::house::AskError,
+    base::ids::{CallId, MemberId},
     conference::{Ask, Kick, Refusal, Settings, Who},
     flow::Cause,
-    ids::{CallId, MemberId},
     media::{Backend, Heard, Order, Report},
 };
 use parking_lot::Mutex;

@@ -14,11 +14,11 @@ use axum::{
     routing::any,
 };
 use conflow::{
+    base::ids::{CallId, Dialect, RoomId},
     callback::{Callback, Callbacks, Fields, GRACE, callbacks},
     delivery::{Lane, Limits, Owner},
     fetch::{Client, Settings, Target},
     flow::Method,
-    ids::{CallId, Dialect, RoomId},
     signature::{Field, Signer},
 };
 use parking_lot::Mutex;

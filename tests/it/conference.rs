@@ -12,13 +12,13 @@ use std::{
 };
 
 use conflow::{
+    base::ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     call::{Call, Direction, Party, Session},
     conference::{
         Answer, Ask, Being, Command, Conference, Effect, Kick, News, Notice, Settings, Ticket, Who,
     },
     flow::{Cause, Cue, Entry, Guard, RecordFormat},
     group::{Expulsion, GroupId, Pass, PersonId, Rank},
-    ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     media::{AnnouncementKind, Heard, Hears, Order, Program, What},
 };
 

@@ -9,11 +9,11 @@ use std::{
 };
 
 use conflow::{
+    base::ids::{CallId, RoomId},
     delivery::{
         ATTEMPTS_MAX, BY_CALL_FLYING_MAX, Command, DUE, Delivery, Effect, LIFE, Lane, Limits,
         Outcome, Owner, Parcel, REST_MIN, Ticket, Why,
     },
-    ids::{CallId, RoomId},
 };
 use fastrand::Rng;
 use tokio::time::Instant as Clock;

@@ -4,7 +4,7 @@
 
 use std::{env, fs, path::Path};
 
-use conflow::{flow::Flow, ids::Dialect};
+use conflow::{base::ids::Dialect, flow::Flow};
 
 const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/faulty");
 

@@ -18,9 +18,9 @@ use axum::{
     routing::any,
 };
 use conflow::{
+    base::ids::Dialect,
     fetch::{Client, FetchError, Internet, Request, Response, Settings, Target},
     flow::Method,
-    ids::Dialect,
     signature::{Field, Signer},
 };
 use parking_lot::Mutex;

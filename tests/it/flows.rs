@@ -12,9 +12,9 @@ use std::{
 };
 
 use conflow::{
+    base::ids::Dialect,
     conference::Course,
     flow::Flow,
-    ids::Dialect,
     simulate::{Deed, Schedule, Script, Shelf, Told, Wish, explore, run},
 };
 

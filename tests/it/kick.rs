@@ -2,9 +2,9 @@
 
 use conflow::{
     actor::house::AskError,
+    base::ids::MemberId,
     conference::{Answer, Ask, Course, Departure, Kick, Outcome, Refusal, Who},
     flow::{Bilingual, Next},
-    ids::MemberId,
 };
 
 use crate::harness::{Bench, key, settings};

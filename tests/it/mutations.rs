@@ -5,7 +5,7 @@
 
 use std::{env, fs, panic, path::Path};
 
-use conflow::{flow::Flow, ids::Dialect};
+use conflow::{base::ids::Dialect, flow::Flow};
 use fastrand::Rng;
 
 use crate::fuzz_flow;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use conflow::{
-    ids::{CallId, Incarnation, RoomId},
+    base::ids::{CallId, Incarnation, RoomId},
     media::{
         AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
         Hears, NoFlow, Order, Report, What,

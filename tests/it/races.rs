@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use conflow::{
     actor::house::AskError,
+    base::ids::{CallId, MemberId},
     conference::{Ask, Kick, Refusal, Who},
-    ids::{CallId, MemberId},
     media::{Heard, Report},
 };
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use conflow::{
+    base::ids::Dialect,
     flow::{Cause, Effect, Event, Exit, Flow, Method, Missing, Purpose, Request, Run, Then},
-    ids::Dialect,
     media::{Ending, Sound, What},
 };
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use conflow::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,

@@ -1,11 +1,11 @@
 //! The verbs' tables, from which the parser, the remarks and the reference are made.
 
 use conflow::{
+    base::ids::Dialect,
     flow::{
         Flow, Kind, Oddity, Verb,
         verbs::{ALL, RESPONSE, Text, VerbInfo},
     },
-    ids::Dialect,
 };
 
 const DIALECTS: [Dialect; 2] = [Dialect::Plivo, Dialect::Vobiz];

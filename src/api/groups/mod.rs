@@ -41,12 +41,12 @@ use super::{
 };
 use crate::{
     actor::group::{AskError, Memberships},
+    base::ids::AccountId,
     credentials::{BadToken, Bearer, Credentials, Holder},
     group::{
         Ask, Done, Head, Name, Person, PersonId, Picture, Removed, Which, Who,
         rule::{LastOwner, Rule},
     },
-    ids::AccountId,
     store::rows::RowsError,
 };
 

@@ -10,8 +10,7 @@ use crate::{
     actor::doors::Kept,
     api::{failure::Failure, reply},
     bans::Ban,
-    ids::MemberId,
-    utc,
+    base::{ids::MemberId, utc},
 };
 
 /// `GET Ban/` and `GET Ban/{id}/`

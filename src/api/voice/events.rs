@@ -22,11 +22,13 @@ use super::Asker;
 use crate::{
     actor::journal::Journal,
     api::{failure::Failure, streams::Open},
+    base::{
+        ids::{AccountId, Dialect},
+        utc,
+    },
     events::{Cursor, Event, EventId, Filter, Gap},
-    ids::{AccountId, Dialect},
     news::{Happening, fields},
     signature::Field,
-    utc,
 };
 
 /// A proxy closes what has been silent for a minute, and a client that is gone is found out.

@@ -29,14 +29,16 @@ use crate::{
         path::Path,
         reply, route,
     },
+    base::{
+        ids::{AccountId, CallId, Dialect},
+        traceparent::Traceparent,
+    },
     call::Hook,
     callback::{Callback, Fields},
     delivery::{Lane, Owner},
     fetch::Target,
-    ids::{AccountId, CallId, Dialect},
     signature::Field,
     store::{Repeat, RequestKey, Stored},
-    traceparent::Traceparent,
 };
 
 /// A request, with all that it needs.

@@ -22,9 +22,9 @@ use crate::{
     actor::house::House,
     api::{body, failure::Failure, reply},
     bans::{BAN_MAX, BANS_MAX},
+    base::ids::{CallId, MemberId},
     conference::{Course, Departure, Kick},
     flow::{Bilingual, Next},
-    ids::{CallId, MemberId},
 };
 
 /// A sentence or three, to be spoken and to be read in a log.

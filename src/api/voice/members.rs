@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     api::{body, failure::Failure, path, reply},
+    base::ids::{Dialect, MemberId},
     conference::{Answer, Ask, Who},
     flow::is_audio,
-    ids::{Dialect, MemberId},
     media::{AnnouncementKind, Sound, What},
 };
 

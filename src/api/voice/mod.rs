@@ -33,8 +33,10 @@ pub use self::{plivo::PlivoForm, vobiz::VobizForm};
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
     actor::house::AskError,
-    ids::{AccountId, Dialect, RoomKey},
-    traceparent::Traceparent,
+    base::{
+        ids::{AccountId, Dialect, RoomKey},
+        traceparent::Traceparent,
+    },
 };
 
 /// The forms of answers, where a vendor has more than one.

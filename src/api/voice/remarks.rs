@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{Asker, params::Params};
-use crate::ids::{CallId, Dialect};
+use crate::base::ids::{CallId, Dialect};
 
 /// One for each remark.
 const HEADER: HeaderName = HeaderName::from_static("conflow-remark");

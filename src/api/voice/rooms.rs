@@ -8,8 +8,8 @@ use super::{Asker, bodies};
 use crate::{
     actor::house::{AskError, House},
     api::{ANSWER_WAIT_MAX, failure::Failure, reply},
+    base::ids::{AccountId, RoomKey},
     conference::{Answer, Ask, Refusal, Who},
-    ids::{AccountId, RoomKey},
 };
 
 /// `GET Conference/`

@@ -24,7 +24,7 @@ use super::{
     receiver::{Ear, Receiver},
     site::{self, Fittings},
 };
-use crate::{cli::bench::Scenario, ids::AccountId};
+use crate::{base::ids::AccountId, cli::bench::Scenario};
 
 /// As whom the bench is there, and what it has brought.
 pub(super) struct Guest {

@@ -13,8 +13,8 @@ use super::{
     report::Row,
 };
 use crate::{
+    base::ids::Dialect,
     flow::Flow,
-    ids::Dialect,
     library::documents::{Documents, Text},
 };
 

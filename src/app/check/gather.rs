@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    base::ids::Dialect,
     flow::check::{Checked, Finding, among, check},
-    ids::Dialect,
 };
 
 /// One byte more than a document may have (contract 3.1) is enough to say so.

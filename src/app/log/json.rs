@@ -15,7 +15,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context};
 
 use super::{moment, queue::Queue};
-use crate::utc;
+use crate::base::utc;
 
 /// Writes each event into a queue.
 pub(super) struct Json(pub(super) Queue);

@@ -4,7 +4,7 @@ use std::{cell::Cell, fmt, time::SystemTime};
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
-use crate::{actor::reception::wall, utc};
+use crate::{actor::reception::wall, base::utc};
 
 thread_local! {
     static AT: Cell<Option<SystemTime>> = const { Cell::new(None) };

@@ -5,9 +5,9 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     actor::house::Trace,
     api::Deed,
+    base::ids::{AccountId, CallId, Incarnation, RoomKey},
     call::{self, Direction, Party},
     conference::{Being, News, Notice},
-    ids::{AccountId, CallId, Incarnation, RoomKey},
     media::Ending,
     trace,
 };
@@ -127,10 +127,10 @@ mod tests {
         *,
     };
     use crate::{
+        base::ids::{Dialect, MemberId, RoomId},
         call::{News, Session},
         conference,
         flow::{Cause, Place, Purpose, verbs::VerbInfo},
-        ids::{Dialect, MemberId, RoomId},
         media::{HangupCause, HangupSource},
     };
 

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
+    base::ids::AccountId,
     fetch::{Cidr, Connector, Guard, Internet},
-    ids::AccountId,
     watch::{Answer, Want, wire},
 };
 

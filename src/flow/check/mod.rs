@@ -24,7 +24,7 @@ use super::{
     verbs::{PreAnswer, RESPONSE, VerbInfo},
     xml,
 };
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// Something about a document that its author should know.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

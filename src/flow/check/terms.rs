@@ -1,7 +1,7 @@
 //! What an element's own attributes and text say together, and say elsewhere.
 
 use super::{Checked, Code, attribute};
-use crate::{flow::element::Element, ids::Dialect};
+use crate::{base::ids::Dialect, flow::element::Element};
 
 /// The longest text that the vendors speak (contract 3.4).
 const SPEAK_CHARS_MAX: usize = 3_000;

@@ -23,7 +23,7 @@ use super::{
     fault::{clip, nearest},
 };
 use crate::{
-    ids::{ConferenceName, Dialect},
+    base::ids::{ConferenceName, Dialect},
     media::{HangupCause, Program, Sound},
 };
 

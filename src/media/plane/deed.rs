@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{leg::Leg, score::Score};
 use crate::{
-    ids::{CallId, RoomId},
+    base::ids::{CallId, RoomId},
     media::{Address, AnnouncementKind, legs::Session},
 };
 

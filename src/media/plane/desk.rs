@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-use crate::ids::{CallId, RoomId};
+use crate::base::ids::{CallId, RoomId};
 
 /// Where orders are posted. Cheap to clone.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::{
     wire::{Port, Wire},
 };
 use crate::{
-    ids::{CallId, RoomId},
+    base::ids::{CallId, RoomId},
     media::{
         Heard, dtmf,
         g711::{self, FRAME, Law},

@@ -59,7 +59,7 @@ use super::{
     legs::{LegSummary, Legs, NoPort, Session},
     tone::Tones,
 };
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// How the plane is laid out.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    ids::RoomId,
+    base::ids::RoomId,
     media::{Heard, Hears, mix::Flags, tone::Tones},
 };
 

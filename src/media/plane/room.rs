@@ -2,7 +2,7 @@
 
 use super::gauges::Counted;
 use crate::{
-    ids::RoomId,
+    base::ids::RoomId,
     media::mix::{Mixer, Settings, Slot},
 };
 

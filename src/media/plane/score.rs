@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         AnnouncementKind, Program, What,
         cursor::{Found, Sounds},

@@ -19,7 +19,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    ids::{CallId, RoomId},
+    base::ids::{CallId, RoomId},
     media::{Heard, Report, mix::Talk, tone::Tones},
 };
 

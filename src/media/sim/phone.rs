@@ -22,7 +22,7 @@ use super::{
     timeline::{Mark, Timeline},
 };
 use crate::{
-    ids::{AccountId, CallId, Incarnation, RoomId},
+    base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{Address, AnnouncementKind, Ending, Heard, Hears, Order, Program},
 };
 

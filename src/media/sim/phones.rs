@@ -27,8 +27,10 @@ use super::{
     BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
 };
 use crate::{
-    by_call::ByCall,
-    ids::{AccountId, CallId, Trusted},
+    base::{
+        call_map::ByCall,
+        ids::{AccountId, CallId, Trusted},
+    },
     media::{Arrival, HangupCause, Heard, Order, Report},
 };
 

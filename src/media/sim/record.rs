@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// One phone's life so far. Serialized, it is the body of `GET …/Phone/{call_uuid}/`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

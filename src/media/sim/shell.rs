@@ -20,8 +20,10 @@ use uuid::Uuid;
 
 use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, called::Called};
 use crate::{
-    by_call::share,
-    ids::{AccountId, CallId},
+    base::{
+        call_map::share,
+        ids::{AccountId, CallId},
+    },
     media::{Backend, Exchange, HangupCause, Heard, NoWay, Order, Report},
 };
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Settings, timeline::Mark};
 use crate::{
-    ids::RoomId,
+    base::ids::RoomId,
     media::{ANNOUNCEMENTS_MAX, Address, Program, Sound, What},
 };
 

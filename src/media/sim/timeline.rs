@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{Entry, Sounding};
 use crate::{
-    ids::ConferenceName,
+    base::ids::ConferenceName,
     media::{Program, What},
 };
 

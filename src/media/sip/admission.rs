@@ -11,7 +11,7 @@ use super::{
     value::NameAddr,
 };
 use crate::{
-    ids::{AccountId, CallId, Trusted},
+    base::ids::{AccountId, CallId, Trusted},
     media::Arrival,
 };
 

@@ -24,7 +24,7 @@ use super::{
     transaction::{Clients, Key, Servers},
     uri::SipUri,
 };
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// The signalling of all calls, without sockets and without a clock.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::{
     transaction::{GIVE_UP, T1, T2},
 };
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Arrival, Ending,
         sdp::{Agreed, Local, Negotiation, Refusal},

@@ -7,7 +7,7 @@ use std::{
 
 use super::{message::Message, request::Hop};
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Arrival, Ending, Report,
         legs::{NoPort, Session},

@@ -19,7 +19,7 @@ use super::{
     value::{CSeq, NameAddr},
 };
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{Ending, HangupCause},
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// Random bytes that nobody else knows, and no log shows.
 #[derive(Clone, Copy)]

@@ -16,7 +16,7 @@ use super::{
     transaction::Key,
 };
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Heard, Report,
         legs::{NoPort, Session},

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{digest::Algorithm, network::Network, throttle::Rate};
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// `[sip]`, and the rows that belong to it.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::{
     timers::{Timer, Timers},
     value::Via,
 };
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// The round trip that is assumed.
 pub const T1: Duration = Duration::from_millis(500);

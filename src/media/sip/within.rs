@@ -15,7 +15,7 @@ use super::{
     transaction::Key,
 };
 use crate::{
-    ids::CallId,
+    base::ids::CallId,
     media::{Heard, Report},
 };
 

@@ -12,8 +12,8 @@ use axum::{
     http::{HeaderMap, Method as HttpMethod, StatusCode, Uri},
 };
 use conflow::{
+    base::ids::Dialect,
     flow::Method,
-    ids::Dialect,
     signature::{Field, Signer},
 };
 use parking_lot::Mutex;

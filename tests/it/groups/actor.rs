@@ -7,8 +7,8 @@ use std::sync::{
 
 use conflow::{
     actor::group::{AskError, Memberships},
+    base::ids::AccountId,
     group::{Ask, Person, PersonId, Rank, Refusal, rule::Rule},
-    ids::AccountId,
     store::{
         rows::{Committed, Row, Rows, RowsError, Table, Write},
         rows_memory::Memory,

@@ -16,9 +16,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use conflow::{
     actor::group::Memberships,
     api::groups::{Hall, Settings},
+    base::ids::AccountId,
     credentials::{Bearer, Credentials, Holder, md5_hex},
     group::{Ask, At, Name, Permission, Person, PersonId, Rank},
-    ids::AccountId,
     store::rows::Committed,
 };
 use http_body_util::BodyExt;

@@ -7,9 +7,9 @@ use std::sync::{
 
 use conflow::{
     actor::group::{AskError, Memberships},
+    base::ids::Trusted,
     conference::Ask as RoomAsk,
     group::{Ask, At, Done, Name, Person, PersonId, Rank, Refusal, rule::Rule},
-    ids::Trusted,
     store::rows_memory::Memory,
 };
 use tokio::sync::oneshot::error::TryRecvError;

@@ -25,11 +25,11 @@ use conflow::{
         house::{AskError, House, Links, Transferring},
         turns::Turns,
     },
+    base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
     flow::{Cause, Fetched, Method, Purpose, Request},
     group::PersonId,
-    ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
@@ -391,6 +391,6 @@ impl Life {
     }
 }
 
-fn account() -> conflow::ids::AccountId {
+fn account() -> conflow::base::ids::AccountId {
     "MA1".parse().unwrap()
 }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use conflow::{
+    base::ids::Dialect,
     conference::{Course, Kick},
     flow::{Bilingual, Branch, Fetched, Flow, Missing},
-    ids::Dialect,
 };
 use fastrand::Rng;
 

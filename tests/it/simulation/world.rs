@@ -7,11 +7,11 @@ use std::{
 
 use conflow::{
     actor::house::Trace,
+    base::ids::{CallId, MemberId, RoomId},
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
     group::{GroupId, PersonId},
-    ids::{CallId, MemberId, RoomId},
     library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
     trace::By,

@@ -1,6 +1,6 @@
 //! Who is let in, and what is refused.
 
-use conflow::ids::Trusted;
+use conflow::base::ids::Trusted;
 
 use super::*;
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use conflow::{
-    ids::CallId,
+    base::ids::CallId,
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard,
         legs::{NoPort, Session},

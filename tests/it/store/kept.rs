@@ -6,8 +6,8 @@ use std::{
 };
 
 use conflow::{
+    base::ids::{AccountId, CallId, Dialect, MemberId},
     call::{CallStatus, Details, Direction, Party, Session},
-    ids::{AccountId, CallId, Dialect, MemberId},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
     records::{Filter, Record, Records},
     store::{

@@ -7,12 +7,14 @@ use uuid::Uuid;
 use crate::{
     actor::journal::Live,
     api::openapi::{Schemas, one_or_many},
+    base::{
+        ids::{AccountId, CallId, Dialect},
+        utc,
+    },
     call::{CallStatus, Direction},
-    ids::{AccountId, CallId, Dialect},
     media::legs::LegSummary,
     records::Record,
     trace::Trace,
-    utc,
 };
 
 /// Calls cost nothing here.

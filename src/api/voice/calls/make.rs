@@ -20,8 +20,8 @@ use crate::{
         reply,
         voice::{Asker, params::Params, remarks::Remarks},
     },
+    base::ids::{CallId, Trusted},
     call::{Answer, Details, Direction, Headers, Outgoing, Party, Session},
-    ids::{CallId, Trusted},
 };
 
 /// Contract 7: destinations of one request.

@@ -24,10 +24,10 @@ use crate::{
         journal::Live,
     },
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
+    base::ids::{CallId, Dialect},
     call::{CallStatus, Direction, Hook},
     conference::Refusal,
     flow::{Cause, Purpose, Request, is_audio},
-    ids::{CallId, Dialect},
     media::{AnnouncementKind, Order, Sound, What},
 };
 

@@ -16,10 +16,9 @@ use crate::{
         reply,
         voice::{Asker, params::Params, remarks::Remarks},
     },
+    base::{ids::CallId, utc},
     call::{CallStatus, Direction},
-    ids::CallId,
     records::Filter,
-    utc,
 };
 
 /// Contract 1: so many at a time.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::openapi::{Answer, Operation, Schemas, header, methods, query, uuid},
-    ids::Dialect,
+    base::ids::Dialect,
 };
 
 /// How one dialect speaks.

@@ -9,7 +9,7 @@ use crate::{
         openapi::{Answer, Operation, header, query, uuid},
         voice::{Form, Manner, place::Wish, plivo, vobiz},
     },
-    ids::Dialect,
+    base::ids::Dialect,
 };
 
 impl Speaker {

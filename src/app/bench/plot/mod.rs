@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use self::chart::{Axis, Chart, Curve, nines, number, sizes, time};
 use super::report::{NINES_STEP, Report, Row};
-use crate::{cli::bench::Scenario, utc};
+use crate::{base::utc, cli::bench::Scenario};
 
 /// Writes `SCENARIO-latency.svg` of each scenario whose answers were timed, and
 /// `SCENARIO-scaling.svg` of each that was measured in rooms of several sizes.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::*;
 use crate::{
-    ids::Dialect,
+    base::ids::Dialect,
     media::{
         ANNOUNCEMENTS_MAX, Address, AnnouncementKind, HangupCause, HangupSource, Sound, What,
         sim::record::transcript,

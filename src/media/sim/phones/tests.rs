@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::*;
 use crate::{
-    ids::{Dialect, Incarnation, RoomId},
+    base::ids::{Dialect, Incarnation, RoomId},
     media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What, sim::State},
 };
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread};
 
 use super::*;
 use crate::{
-    ids::{Incarnation, RoomId},
+    base::ids::{Incarnation, RoomId},
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard, Hears, NoFlow, Program, What,
         sim::{Act, Deed, State},

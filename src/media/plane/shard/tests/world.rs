@@ -13,7 +13,7 @@ use std::{
 
 use super::{super::super::desk, *};
 use crate::{
-    ids::Incarnation,
+    base::ids::Incarnation,
     media::{
         Ending, HangupCause, HangupSource, TICK,
         dtmf::{self, Press},

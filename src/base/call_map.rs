@@ -9,7 +9,7 @@ use std::{fmt, mem};
 
 use hashbrown::HashTable;
 
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 /// Rows by call.
 pub struct ByCall<T> {
