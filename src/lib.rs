@@ -32,6 +32,7 @@ pub mod accounts;
 pub mod actor;
 pub mod api;
 pub mod app;
+pub mod audio;
 pub mod bans;
 pub mod base;
 pub mod call;

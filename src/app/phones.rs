@@ -156,7 +156,7 @@ struct Sounds {
 impl Sounds {
     fn new(config: &Config, client: Client, journal: Arc<Journal>) -> Result<Self> {
         let tones = |name: &str, rate| {
-            let tones = crate::media::tone::Tones::new(rate);
+            let tones = crate::audio::tone::Tones::new(rate);
             tones.of(&What::Url(format!("sound:{name}").into())).cloned()
         };
         let (settings, web) = (sound::Settings::default(), Arc::new(Web::new(client)));

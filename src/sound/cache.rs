@@ -17,11 +17,10 @@ pub use self::state::Share;
 use self::state::{Job, Key, Made, Proof, State, Web};
 use super::{
     SoundError, Source,
-    decode::decode,
     download::{Ask, Download, Downloaded, Validity},
     files,
-    resample::resample,
 };
+use crate::audio::{decode::decode, resample::resample};
 use crate::{
     base::ids::AccountId,
     speech::{Clip, Speech},

@@ -1,9 +1,11 @@
 //! A jitter buffer under the networks that there are.
 
-use conflow::media::{
-    g711::{FRAME, Law},
-    jitter::{Counts, Jitter, Pulled, Pushed, TARGET_MAX},
-    rtp,
+use conflow::{
+    audio::jitter::{Counts, Jitter, Pulled, Pushed, TARGET_MAX},
+    media::{
+        g711::{FRAME, Law},
+        rtp,
+    },
 };
 
 /// Packets of (arrival in ms, number, units each); ticks are at 10, 30, 50 … ms. What is

@@ -2,10 +2,12 @@
 
 use std::mem;
 
-use conflow::media::{
-    g711::{FRAME, Law},
-    mix::{Flags, Mixer, Settings, Slot, Talk},
-    tone,
+use conflow::{
+    audio::{
+        mix::{Flags, Mixer, Settings, Slot, Talk},
+        tone,
+    },
+    media::g711::{FRAME, Law},
 };
 
 /// A room in which each leg sends a tone of its own, for so many ticks at a time.

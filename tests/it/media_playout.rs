@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use conflow::media::{
-    Address, AnnouncementKind, Hears, Program, Sound, What,
-    cursor::{Found, Sounds},
-    g711::FRAME,
-    mix::{self, Mixer, Slot},
-    playout::{self, ANNOUNCEMENTS_MAX, Keys, Outgoing, Playout, RELAYS_MAX, SENDS_MAX},
-    tone::{Tones, key_in},
+use conflow::{
+    audio::{
+        cursor::{Found, Sounds},
+        mix::{self, Mixer, Slot},
+        playout::{self, ANNOUNCEMENTS_MAX, Keys, Outgoing, Playout, RELAYS_MAX, SENDS_MAX},
+        tone::{Tones, key_in},
+    },
+    media::{Address, AnnouncementKind, Hears, Program, Sound, What, g711::FRAME},
 };
 
 /// `flow:LxN` is N ticks of samples that are all L; of others, some come and some never do.

@@ -7,17 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conflow::media::{
-    Hears, Sound, TICK, What,
-    cursor::{Found, Sounds},
-    dtmf,
-    g711::{self, FRAME, Law},
-    jitter::{Jitter, Pulled},
-    mix::{self, Mixer, Slot, Talk},
-    playout::{self, Keys, Outgoing, Playout},
-    rtp::{HEADER, Packet, Reception, Stream},
-    source::{Source, Verdict},
-    tone::{Tones, amplitude, key_in},
+use conflow::{
+    audio::{
+        cursor::{Found, Sounds},
+        dtmf,
+        jitter::{Jitter, Pulled},
+        mix::{self, Mixer, Slot, Talk},
+        playout::{self, Keys, Outgoing, Playout},
+        tone::{Tones, amplitude, key_in},
+    },
+    media::{
+        Hears, Sound, TICK, What,
+        g711::{self, FRAME, Law},
+        rtp::{HEADER, Packet, Reception, Stream},
+        source::{Source, Verdict},
+    },
 };
 
 use crate::allocations::{Allocations, counted};

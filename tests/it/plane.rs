@@ -12,6 +12,7 @@ use std::{
 };
 
 use conflow::{
+    audio::tone::amplitude,
     base::ids::{CallId, Incarnation, RoomId},
     media::{
         AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
@@ -21,7 +22,6 @@ use conflow::{
         plane::{Done, Loader, Plane, Settings, Ticker},
         rtp::{HEADER, Packet, Stream},
         sdp::{Agreed, Direction, Payload},
-        tone::amplitude,
     },
 };
 

@@ -16,8 +16,9 @@ use axum::{
     routing::any,
 };
 use conflow::{
+    audio::wav,
     fetch::{self, Client},
-    sound::{Cache, Settings, Source, wav, web::Web},
+    sound::{Cache, Settings, Source, web::Web},
     speech::{Clip, Speech, SpeechError, Utterance},
 };
 use parking_lot::Mutex;

@@ -12,11 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conflow::media::{
-    dtmf::Press,
-    g711::{FRAME, Law, RATE},
-    rtp::{self, Packet, Stream},
-    tone::amplitude,
+use conflow::{
+    audio::{dtmf::Press, tone::amplitude},
+    media::{
+        g711::{FRAME, Law, RATE},
+        rtp::{self, Packet, Stream},
+    },
 };
 use parking_lot::Mutex;
 

@@ -1,8 +1,8 @@
 //! What is spoken is what the engine makes of the text: as long, as loud, and wave for wave.
 
 use conflow::{
+    audio::resample::resample,
     media::g711::RATE,
-    sound::resample::resample,
     speech::{Speech, Utterance, pico::Pico},
 };
 use tempfile::tempdir;

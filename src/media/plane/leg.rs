@@ -15,20 +15,23 @@ use super::{
     wire::{Port, Wire},
 };
 use crate::{
-    base::ids::{CallId, RoomId},
-    media::{
-        Heard, dtmf,
-        g711::{self, FRAME, Law},
+    audio::{
+        dtmf,
         gate::Gate,
         jitter::{Jitter, Pulled},
-        legs::{LegSummary, Session},
         mix::{Ear, Slot},
         playout::{self, Keys, Outgoing, Playout},
+        tone::Tones,
+    },
+    base::ids::{CallId, RoomId},
+    media::{
+        Heard,
+        g711::{self, FRAME, Law},
+        legs::{LegSummary, Session},
         rtcp::{self, Control},
         rtp::{self, Reception, Stream},
         sdp::{Direction, Payload},
         source::{Source, Verdict},
-        tone::Tones,
     },
 };
 

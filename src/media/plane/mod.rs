@@ -57,8 +57,8 @@ pub use self::{
 use super::{
     Backend, Exchange, Order, Report, g711,
     legs::{LegSummary, Legs, NoPort, Session},
-    tone::Tones,
 };
+use crate::audio::tone::Tones;
 use crate::base::ids::CallId;
 
 /// How the plane is laid out.

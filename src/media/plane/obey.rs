@@ -10,8 +10,9 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    audio::{mix::Flags, tone::Tones},
     base::ids::RoomId,
-    media::{Heard, Hears, mix::Flags, tone::Tones},
+    media::{Heard, Hears},
 };
 
 impl<W: Wire> Shard<W> {

@@ -2,8 +2,8 @@
 
 use super::gauges::Counted;
 use crate::{
+    audio::mix::{Mixer, Settings, Slot},
     base::ids::RoomId,
-    media::mix::{Mixer, Settings, Slot},
 };
 
 /// One room. It is there as long as somebody is in it.

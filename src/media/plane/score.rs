@@ -8,13 +8,13 @@ use std::{
 };
 
 use crate::{
-    base::ids::CallId,
-    media::{
-        AnnouncementKind, Program, What,
+    audio::{
         cursor::{Found, Sounds},
         playout,
         tone::Tones,
     },
+    base::ids::CallId,
+    media::{AnnouncementKind, Program, What},
 };
 
 /// Where sounds come from that are not our own: files, URLs and speech.

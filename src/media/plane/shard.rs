@@ -19,8 +19,9 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    audio::{mix::Talk, tone::Tones},
     base::ids::{CallId, RoomId},
-    media::{Heard, Report, mix::Talk, tone::Tones},
+    media::{Heard, Report},
 };
 
 /// What one thread owns.

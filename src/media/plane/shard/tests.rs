@@ -7,10 +7,9 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::super::{desk::Concern, switchboard::Switchboard};
 use super::*;
-use crate::media::{
-    Address, AnnouncementKind, Heard, Hears, Order, Program, Sound, What,
-    sdp::Direction,
-    tone::{amplitude, key_in},
+use crate::{
+    audio::tone::{amplitude, key_in},
+    media::{Address, AnnouncementKind, Heard, Hears, Order, Program, Sound, What, sdp::Direction},
 };
 use world::{ROOM, World, beep, end, place, remove, wait};
 

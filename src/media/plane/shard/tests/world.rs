@@ -13,10 +13,10 @@ use std::{
 
 use super::{super::super::desk, *};
 use crate::{
+    audio::dtmf::{self, Press},
     base::ids::Incarnation,
     media::{
         Ending, HangupCause, HangupSource, TICK,
-        dtmf::{self, Press},
         g711::{FRAME, Law},
         legs::Session,
         plane::{

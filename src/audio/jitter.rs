@@ -9,9 +9,10 @@
 //! first packet. A packet that comes too late makes it a frame more, up to [`TARGET_MAX`]; when
 //! there has been more in store than needed for three seconds, a frame is left out.
 
-use super::{
+use super::gate;
+use crate::media::{
     g711::{FRAME, Law},
-    gate, rtp,
+    rtp,
 };
 
 /// What is buffered of one leg.

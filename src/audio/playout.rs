@@ -14,12 +14,11 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use self::overlay::Overlays;
 use super::{
-    Address, AnnouncementKind, FADE_MS, Hears, Program,
     cursor::{Cursor, Sounds},
     dtmf::{self, Press},
-    g711,
     mix::{Ear, add_rest, fade_in},
 };
+use crate::media::{Address, AnnouncementKind, FADE_MS, Hears, Program, g711};
 
 /// One leg's ears.
 #[derive(Debug)]
@@ -173,17 +172,17 @@ impl Playout {
         }
     }
 
-    /// [`super::Order::Play`]: ends the one before, silently.
+    /// [`crate::media::Order::Play`]: ends the one before, silently.
     pub fn play(&mut self, number: u32, program: Program) {
         self.play = Some(Play { serial: self.serial(), number, cursor: Cursor::once(program) });
     }
 
-    /// [`super::Order::Stop`]: its end is not told.
+    /// [`crate::media::Order::Stop`]: its end is not told.
     pub fn stop(&mut self) {
         self.play = None;
     }
 
-    /// [`super::Order::PlayOver`]: ends the one of its kind before.
+    /// [`crate::media::Order::PlayOver`]: ends the one of its kind before.
     pub fn play_over(
         &mut self,
         kind: AnnouncementKind,
@@ -195,12 +194,12 @@ impl Playout {
         self.overlays.play(serial, kind, program, mixes, length);
     }
 
-    /// [`super::Order::StopOver`].
+    /// [`crate::media::Order::StopOver`].
     pub fn stop_over(&mut self, kind: AnnouncementKind) {
         self.overlays.stop(kind);
     }
 
-    /// [`super::Order::Place`]: ends what was played. A leg that is in the room already keeps its
+    /// [`crate::media::Order::Place`]: ends what was played. A leg that is in the room already keeps its
     /// announcements.
     pub fn place(&mut self, hears: Hears) {
         self.play = None;
@@ -212,7 +211,7 @@ impl Playout {
         };
     }
 
-    /// [`super::Order::Remove`]: out of the room, with all that was played there. Keys that are
+    /// [`crate::media::Order::Remove`]: out of the room, with all that was played there. Keys that are
     /// being sent are the call's own.
     pub fn remove(&mut self) {
         self.place = Place::Nowhere;
@@ -225,7 +224,7 @@ impl Playout {
         }
     }
 
-    /// [`super::Order::Announce`]: after those that wait already.
+    /// [`crate::media::Order::Announce`]: after those that wait already.
     ///
     /// # Errors
     ///
@@ -245,12 +244,12 @@ impl Playout {
         Ok(())
     }
 
-    /// [`super::Order::Hush`]: those that wait included.
+    /// [`crate::media::Order::Hush`]: those that wait included.
     pub fn hush(&mut self, address: &Address) {
         self.announcements.retain(|it| it.address.as_deref() != Some(address));
     }
 
-    /// [`super::Order::RelayDigit`]: heard above all else. A key that is none is not heard.
+    /// [`crate::media::Order::RelayDigit`]: heard above all else. A key that is none is not heard.
     ///
     /// # Errors
     ///
@@ -264,7 +263,7 @@ impl Playout {
         Ok(())
     }
 
-    /// [`super::Order::SendDigits`]: after those that wait already. What else is heard stands
+    /// [`crate::media::Order::SendDigits`]: after those that wait already. What else is heard stands
     /// still while a key is down, and goes on in pauses.
     ///
     /// # Errors

@@ -5,7 +5,8 @@
 
 use std::{f64::consts::TAU, sync::Arc};
 
-use super::{What, dtmf};
+use super::dtmf;
+use crate::media::What;
 
 /// Every sound of our own, at one rate.
 #[derive(Clone, Debug)]
@@ -190,7 +191,7 @@ fn add(
 
 /// As samples, faded in and out.
 fn finish(rate: u32, sound: Vec<f64>) -> Vec<i16> {
-    let (len, fade) = (sound.len(), samples(rate, super::FADE_MS));
+    let (len, fade) = (sound.len(), samples(rate, crate::media::FADE_MS));
     let ramp = |at: usize| (at.min(len - 1 - at) as f64 / fade as f64).min(1.0);
     sound.iter().enumerate().map(|(at, it)| (it * ramp(at) * FULL) as i16).collect()
 }
@@ -266,6 +267,6 @@ mod tests {
         let step = |a: i16, b: i16| a.abs_diff(b);
         let within = hold.windows(2).map(|it| step(it[0], it[1])).max().unwrap();
         assert!(step(hold[hold.len() - 1], hold[0]) <= within);
-        assert!(hold.chunks(1_600).all(|it| 10 < super::super::g711::level(it)), "never silent");
+        assert!(hold.chunks(1_600).all(|it| 10 < crate::media::g711::level(it)), "never silent");
     }
 }

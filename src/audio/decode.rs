@@ -15,10 +15,8 @@ use symphonia::{
     default::{formats::MpaReader, get_codecs},
 };
 
-use super::{
-    SoundError,
-    wav::{self, Wav},
-};
+use super::wav::{self, Wav};
+use crate::sound::SoundError;
 use crate::speech::{Clip, SECONDS_MAX};
 
 /// The lowest and highest rates, in samples per second: below 4,000 nothing is understood, above
@@ -143,7 +141,7 @@ fn without_tags(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::sound::wav::tests::{file, ramp, wav};
+    use crate::audio::wav::tests::{file, ramp, wav};
 
     /// 440 Hz, then 880 Hz, half a second each, with a tag: made with `lame -m m -b 64`.
     pub(crate) const TONES: &[u8] = include_bytes!("../../tests/sounds/tones.mp3");

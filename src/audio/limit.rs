@@ -36,7 +36,7 @@ const RELEASE_MIN: f32 = 1.0 / 1_024.0;
 impl Limiter {
     /// For frames of so many samples, at so many a second.
     pub fn new(frame: usize, rate: u32) -> Self {
-        let attack = (rate * super::FADE_MS / 1_000) as usize;
+        let attack = (rate * crate::media::FADE_MS / 1_000) as usize;
         Self { gain: 1.0, gains: vec![1.0; frame], is_calm: true, attack }
     }
 

@@ -2,10 +2,12 @@
 
 use std::{mem, time::Duration};
 
-use crate::media::{
-    AnnouncementKind, Program,
-    cursor::{Cursor, Sounds},
-    mix::add_rest,
+use crate::{
+    audio::{
+        cursor::{Cursor, Sounds},
+        mix::add_rest,
+    },
+    media::{AnnouncementKind, Program},
 };
 
 /// The one Play and the one Speak that a call has.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Program, Sound, What};
+use crate::media::{Program, Sound, What};
 
 /// Where sounds are to be had, at the legs' rate. A tick thread keeps them; what is not there yet
 /// it has ordered, or orders now.

@@ -12,7 +12,11 @@
 
 use std::mem;
 
-use super::{FADE_MS, g711, g711::Law, gate::Gate, limit::Limiter};
+use super::{gate::Gate, limit::Limiter};
+use crate::media::{
+    FADE_MS,
+    g711::{self, Law},
+};
 
 /// The mixer of one room.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! A tick thread hands each packet with the negotiated payload type to [`Receiver::receive`], and
 //! sends what a leg's playout asks for with [`crate::media::rtp::Stream::write_aged`].
 
-use super::rtp;
+use crate::media::rtp;
 
 /// Bytes of an event's payload.
 pub const PAYLOAD: usize = 4;
