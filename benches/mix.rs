@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use conflow::{
     audio::mix::{Mixer, Settings, Slot},
-    media::g711::{FRAME, Law},
+    rtp::g711::{FRAME, Law},
 };
 use measure::{median, now, say, verdict};
 

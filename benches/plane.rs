@@ -22,10 +22,12 @@ use conflow::{
     base::ids::{CallId, Incarnation, RoomId},
     media::{
         Backend, Hears, Order, TICK, What,
-        g711::{FRAME, Law},
         legs::{Legs, Session},
         plane::{Done, Histogram, Loader, Plane, Settings, Ticker},
-        rtp::{HEADER, Stream},
+    },
+    rtp::{
+        g711::{FRAME, Law},
+        packet::{HEADER, Stream},
         sdp::{Agreed, Direction, Payload},
     },
 };

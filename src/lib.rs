@@ -52,6 +52,7 @@ pub mod media;
 pub mod news;
 pub mod numbers;
 pub mod records;
+pub mod rtp;
 pub mod signature;
 pub mod simulate;
 pub mod sound;

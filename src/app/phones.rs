@@ -192,7 +192,7 @@ impl Sounds {
 impl Loader for Sounds {
     fn load(&self, call: CallId, what: &What, done: plane::Done) {
         match self.source(call, what) {
-            Ok(source) => self.cache.load(&source, crate::media::g711::RATE, |loaded| {
+            Ok(source) => self.cache.load(&source, crate::rtp::g711::RATE, |loaded| {
                 done(loaded.map_err(|error| error.to_string()));
             }),
             Err(error) => done(Err(error.to_string())),

@@ -1,9 +1,9 @@
 //! Telephone events: key presses as RTP packets of their own (RFC 4733).
 //!
 //! A tick thread hands each packet with the negotiated payload type to [`Receiver::receive`], and
-//! sends what a leg's playout asks for with [`crate::media::rtp::Stream::write_aged`].
+//! sends what a leg's playout asks for with [`crate::rtp::packet::Stream::write_aged`].
 
-use crate::media::rtp;
+use crate::rtp::packet;
 
 /// Bytes of an event's payload.
 pub const PAYLOAD: usize = 4;
@@ -73,7 +73,7 @@ const STRAGGLER_UNITS_MAX: i32 = 40_000;
 
 impl Receiver {
     /// Takes a packet of the telephone-event payload type; answers a key press it has not told of.
-    pub fn receive(&mut self, packet: &rtp::Packet<'_>) -> Option<char> {
+    pub fn receive(&mut self, packet: &packet::Packet<'_>) -> Option<char> {
         let event = Event::parse(packet.payload)?;
         let key = key_of(event.code)?;
         let now = Last {
@@ -99,14 +99,14 @@ impl Receiver {
 
 impl Last {
     fn is_straggler(&self, now: &Self) -> bool {
-        let after = rtp::timestamp_after(now.timestamp, self.timestamp);
+        let after = packet::timestamp_after(now.timestamp, self.timestamp);
         self.ssrc == now.ssrc && (-STRAGGLER_UNITS_MAX..0).contains(&after)
     }
 
     /// The same key is still down: another packet of the event, a further segment of a long one
     /// (2.5.1.3), or a sender that moves the timestamp on with every update.
     fn is_continued_by(&self, now: &Self, marker: bool) -> bool {
-        let after = rtp::timestamp_after(now.timestamp, self.timestamp);
+        let after = packet::timestamp_after(now.timestamp, self.timestamp);
         let overlaps = !self.ended && !marker && after <= i32::from(self.duration);
         self.ssrc == now.ssrc
             && self.code == now.code
@@ -186,7 +186,7 @@ mod tests {
             let payload = &payload[..];
             let (ssrc, sequence) = (1, 0);
             let packet =
-                rtp::Packet { marker, payload_type: 101, sequence, timestamp, ssrc, payload };
+                packet::Packet { marker, payload_type: 101, sequence, timestamp, ssrc, payload };
             receiver.receive(&packet)
         });
         assert_eq!(keys.collect::<String>(), expected);
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn what_is_sent_is_heard() {
         let (mut receiver, mut heard) = (Receiver::default(), String::new());
-        let (mut stream, mut out) = (rtp::Stream::new(9, 0, 0), [0; 32]);
+        let (mut stream, mut out) = (packet::Stream::new(9, 0, 0), [0; 32]);
         for key in "1123#".chars() {
             let mut press = Press::new(key, 5, 160).unwrap();
             for _ in 0..10 {
@@ -296,7 +296,7 @@ mod tests {
                     let (age, payload) = (update.age, update.event.bytes());
                     let len = stream.write_aged(age, update.marker, 101, &payload, &mut out);
                     let len = len.unwrap();
-                    heard.extend(receiver.receive(&rtp::Packet::parse(&out[..len]).unwrap()));
+                    heard.extend(receiver.receive(&packet::Packet::parse(&out[..len]).unwrap()));
                 }
                 stream.skip(160);
             }

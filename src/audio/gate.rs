@@ -1,7 +1,7 @@
 //! Who talks: one leg's energy gate, its rank among the loud, and where its talking begins and
 //! ends.
 //!
-//! The mixer asks it once a tick, with the level of what the leg sent ([`crate::media::g711::level`]).
+//! The mixer asks it once a tick, with the level of what the leg sent ([`crate::rtp::g711::level`]).
 
 /// What is known of one leg's loudness.
 #[derive(Clone, Copy, Debug, Default)]

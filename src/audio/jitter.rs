@@ -10,9 +10,9 @@
 //! there has been more in store than needed for three seconds, a frame is left out.
 
 use super::gate;
-use crate::media::{
+use crate::rtp::{
     g711::{FRAME, Law},
-    rtp,
+    packet,
 };
 
 /// What is buffered of one leg.
@@ -153,7 +153,7 @@ impl Default for Jitter {
 
 impl Jitter {
     /// Takes a packet of sound, in this law.
-    pub fn push(&mut self, packet: &rtp::Packet<'_>, law: Law) -> Pushed {
+    pub fn push(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         let len = packet.payload.len();
         if !(1..=PACKET_MAX).contains(&len) {
             return Pushed::Unfit;
@@ -175,7 +175,7 @@ impl Jitter {
             self.counts.doubled += 1;
             return Pushed::Doubled;
         }
-        let offset = rtp::timestamp_after(packet.timestamp, stream.next);
+        let offset = packet::timestamp_after(packet.timestamp, stream.next);
         if offset + len as i32 <= 0 {
             self.counts.late += 1;
             if self.target < TARGET_MAX {
@@ -223,7 +223,7 @@ impl Jitter {
         self.counts
     }
 
-    fn begin(&mut self, packet: &rtp::Packet<'_>, law: Law) -> Pushed {
+    fn begin(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         self.probe = None;
         self.filled = [0; RING / 64];
         self.counts.begun += 1;
@@ -248,14 +248,14 @@ impl Jitter {
     }
 
     /// Puts the bytes into the ring, but for those whose time is over.
-    fn keep(&mut self, packet: &rtp::Packet<'_>) {
+    fn keep(&mut self, packet: &packet::Packet<'_>) {
         let Some(stream) = &mut self.stream else { return };
         stream.packet = packet.payload.len() as i32;
-        let over = rtp::timestamp_after(stream.next, packet.timestamp).max(0) as usize;
+        let over = packet::timestamp_after(stream.next, packet.timestamp).max(0) as usize;
         let payload = packet.payload.get(over..).unwrap_or_default();
         let start = packet.timestamp.wrapping_add(over as u32);
         let end = start.wrapping_add(payload.len() as u32);
-        if 0 < rtp::timestamp_after(end, stream.end) {
+        if 0 < packet::timestamp_after(end, stream.end) {
             stream.end = end;
         }
 
@@ -337,9 +337,9 @@ impl Jitter {
 }
 
 impl Stream {
-    fn is_continued_by(&self, packet: &rtp::Packet<'_>, law: Law) -> bool {
-        let units = rtp::timestamp_after(packet.timestamp, self.next);
-        let packets = rtp::sequence_after(packet.sequence, self.highest);
+    fn is_continued_by(&self, packet: &packet::Packet<'_>, law: Law) -> bool {
+        let units = packet::timestamp_after(packet.timestamp, self.next);
+        let packets = packet::sequence_after(packet.sequence, self.highest);
         let is_near = (-JUMP_UNITS..=JUMP_UNITS).contains(&units)
             && (-JUMP_PACKETS..=JUMP_PACKETS).contains(&packets);
         is_near && self.ssrc == packet.ssrc && self.law == law
@@ -347,7 +347,7 @@ impl Stream {
 
     /// False if a packet with this number has come before.
     fn note(&mut self, sequence: u16) -> bool {
-        let ahead = rtp::sequence_after(sequence, self.highest);
+        let ahead = packet::sequence_after(sequence, self.highest);
         if 0 < ahead {
             self.highest = sequence;
             self.seen = self.seen.checked_shl(ahead.unsigned_abs().into()).unwrap_or(0) | 1;
@@ -362,7 +362,7 @@ impl Stream {
 
     /// In timestamp units.
     fn depth(&self) -> i32 {
-        rtp::timestamp_after(self.end, self.next)
+        packet::timestamp_after(self.end, self.next)
     }
 
     /// Goes on after a pause with a packet so far ahead; answers the new target.

@@ -13,9 +13,9 @@
 use std::mem;
 
 use super::{gate::Gate, limit::Limiter};
-use crate::media::{
-    FADE_MS,
-    g711::{self, Law},
+use crate::{
+    media::FADE_MS,
+    rtp::g711::{self, Law},
 };
 
 /// The mixer of one room.

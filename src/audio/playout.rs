@@ -18,7 +18,10 @@ use super::{
     dtmf::{self, Press},
     mix::{Ear, add_rest, fade_in},
 };
-use crate::media::{Address, AnnouncementKind, FADE_MS, Hears, Program, g711};
+use crate::{
+    media::{Address, AnnouncementKind, FADE_MS, Hears, Program},
+    rtp::g711,
+};
 
 /// One leg's ears.
 #[derive(Debug)]

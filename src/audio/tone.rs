@@ -267,6 +267,6 @@ mod tests {
         let step = |a: i16, b: i16| a.abs_diff(b);
         let within = hold.windows(2).map(|it| step(it[0], it[1])).max().unwrap();
         assert!(step(hold[hold.len() - 1], hold[0]) <= within);
-        assert!(hold.chunks(1_600).all(|it| 10 < crate::media::g711::level(it)), "never silent");
+        assert!(hold.chunks(1_600).all(|it| 10 < crate::rtp::g711::level(it)), "never silent");
     }
 }

@@ -5,15 +5,10 @@
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
 mod ending;
-pub mod g711;
 pub mod legs;
 pub mod plane;
-pub mod rtcp;
-pub mod rtp;
-pub mod sdp;
 pub mod sim;
 pub mod sip;
-pub mod source;
 
 use std::{slice, sync::Arc, time::Duration};
 

@@ -8,12 +8,12 @@ use conflow::{
         dtmf,
         jitter::{Jitter, PACKET_MAX, Pulled, Pushed},
     },
-    media::{
+    rtp::{
         g711::Law,
+        latching::Source,
+        packet::{Packet, Reception, Stream, is_rtcp},
         rtcp::{Control, REPORT_MAX},
-        rtp::{Packet, Reception, Stream, is_rtcp},
         sdp::{BYTES_MAX, Local, Negotiation},
-        source::Source,
     },
 };
 

@@ -2,9 +2,9 @@
 
 use conflow::{
     audio::jitter::{Counts, Jitter, Pulled, Pushed, TARGET_MAX},
-    media::{
+    rtp::{
         g711::{FRAME, Law},
-        rtp,
+        packet,
     },
 };
 
@@ -33,7 +33,7 @@ fn push(jitter: &mut Jitter, ssrc: u32, number: usize, units: usize) -> Pushed {
     let first = (number * units) as u32;
     let payload: Vec<u8> =
         (0..units).map(|at| ((number * units + at) / FRAME % 26) as u8 + 0x10).collect();
-    let packet = rtp::Packet {
+    let packet = packet::Packet {
         marker: false,
         payload_type: 0,
         sequence: (number as u16).wrapping_sub(5),
@@ -164,7 +164,7 @@ fn a_new_stream_begins_with_its_second_packet() {
 #[test]
 fn another_law_is_another_stream() {
     let mut jitter = Jitter::default();
-    let packet = |sequence: u16| rtp::Packet {
+    let packet = |sequence: u16| packet::Packet {
         marker: false,
         payload_type: 0,
         sequence,
@@ -245,7 +245,7 @@ fn what_is_made_up_follows_on_and_dies_away() {
         .map(|at| (at as f64 * 0.3).sin() * 8_000.0)
         .map(|it| Law::A.byte(it as i16))
         .collect();
-    let packet = rtp::Packet {
+    let packet = packet::Packet {
         marker: true,
         payload_type: 8,
         sequence: 0,

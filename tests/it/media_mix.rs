@@ -7,7 +7,7 @@ use conflow::{
         mix::{Flags, Mixer, Settings, Slot, Talk},
         tone,
     },
-    media::g711::{FRAME, Law},
+    rtp::g711::{FRAME, Law},
 };
 
 /// A room in which each leg sends a tone of its own, for so many ticks at a time.

@@ -9,7 +9,8 @@ use conflow::{
         playout::{self, ANNOUNCEMENTS_MAX, Keys, Outgoing, Playout, RELAYS_MAX, SENDS_MAX},
         tone::{Tones, key_in},
     },
-    media::{Address, AnnouncementKind, Hears, Program, Sound, What, g711::FRAME},
+    media::{Address, AnnouncementKind, Hears, Program, Sound, What},
+    rtp::g711::FRAME,
 };
 
 /// `flow:LxN` is N ticks of samples that are all L; of others, some come and some never do.

@@ -1,6 +1,6 @@
 //! Offers as phones make them, and what we answer.
 
-use conflow::media::{
+use conflow::rtp::{
     g711::Law,
     sdp::{BYTES_MAX, Direction, LINES_MAX, Local, Negotiation, Payload, Refusal},
 };

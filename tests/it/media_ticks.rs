@@ -16,11 +16,11 @@ use conflow::{
         playout::{self, Keys, Outgoing, Playout},
         tone::{Tones, amplitude, key_in},
     },
-    media::{
-        Hears, Sound, TICK, What,
+    media::{Hears, Sound, TICK, What},
+    rtp::{
         g711::{self, FRAME, Law},
-        rtp::{HEADER, Packet, Reception, Stream},
-        source::{Source, Verdict},
+        latching::{Source, Verdict},
+        packet::{HEADER, Packet, Reception, Stream},
     },
 };
 

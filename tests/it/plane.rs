@@ -17,10 +17,12 @@ use conflow::{
     media::{
         AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
         Hears, NoFlow, Order, Report, What,
-        g711::{FRAME, Law},
         legs::{Legs, NoPort, Session},
         plane::{Done, Loader, Plane, Settings, Ticker},
-        rtp::{HEADER, Packet, Stream},
+    },
+    rtp::{
+        g711::{FRAME, Law},
+        packet::{HEADER, Packet, Stream},
         sdp::{Agreed, Direction, Payload},
     },
 };

@@ -4,7 +4,7 @@ use std::{f64::consts::TAU, sync::Arc};
 
 use conflow::{
     audio::{tone::amplitude, wav},
-    media::g711::RATE,
+    rtp::g711::RATE,
     speech::Clip,
 };
 

@@ -14,9 +14,9 @@ use std::{
 
 use conflow::{
     audio::{dtmf::Press, tone::amplitude},
-    media::{
+    rtp::{
         g711::{FRAME, Law, RATE},
-        rtp::{self, Packet, Stream},
+        packet::{self, Packet, Stream},
     },
 };
 use parking_lot::Mutex;
@@ -305,7 +305,7 @@ impl Ends {
 pub(crate) const MARKS: [&str; 2] = ["ordered", "answered"];
 
 fn sound(datagram: &[u8]) -> Option<Sound> {
-    if rtp::is_rtcp(datagram) {
+    if packet::is_rtcp(datagram) {
         return None;
     }
     let packet = Packet::parse(datagram).unwrap();

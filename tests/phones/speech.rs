@@ -2,7 +2,7 @@
 
 use conflow::{
     audio::resample::resample,
-    media::g711::RATE,
+    rtp::g711::RATE,
     speech::{Speech, Utterance, pico::Pico},
 };
 use tempfile::tempdir;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use conflow::{audio::tone::amplitude, media::g711::RATE};
+use conflow::{audio::tone::amplitude, rtp::g711::RATE};
 use serde_json::Value;
 
 use crate::{

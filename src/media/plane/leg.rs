@@ -26,12 +26,14 @@ use crate::{
     base::ids::{CallId, RoomId},
     media::{
         Heard,
-        g711::{self, FRAME, Law},
         legs::{LegSummary, Session},
+    },
+    rtp::{
+        g711::{self, FRAME, Law},
+        latching::{Source, Verdict},
+        packet::{self, Reception, Stream},
         rtcp::{self, Control},
-        rtp::{self, Reception, Stream},
         sdp::{Direction, Payload},
-        source::{Source, Verdict},
     },
 };
 
@@ -195,7 +197,7 @@ impl<W: Wire> Leg<W> {
             let Some((len, from)) = self.wire.receive(Port::Rtp, &mut bench.datagram) else {
                 break;
             };
-            let is_ours = match rtp::is_rtcp(&bench.datagram[..len]) {
+            let is_ours = match packet::is_rtcp(&bench.datagram[..len]) {
                 true => self.receive_control(len, from, bench),
                 false => self.receive_packet(len, from, bench),
             };
@@ -328,7 +330,7 @@ impl<W: Wire> Leg<W> {
 
     fn receive_packet(&mut self, len: usize, from: SocketAddr, bench: &mut Bench) -> bool {
         let (Some(session), Some(source)) = (&self.session, &mut self.source) else { return false };
-        let Ok(packet) = rtp::Packet::parse(&bench.datagram[..len]) else { return false };
+        let Ok(packet) = packet::Packet::parse(&bench.datagram[..len]) else { return false };
         let Some(payload) = session.agreed.payload(packet.payload_type) else { return false };
         if source.receive(bench.now, from, packet.payload_type) == Verdict::Stranger {
             return false;

@@ -55,11 +55,12 @@ pub use self::{
     thread::Ticker,
 };
 use super::{
-    Backend, Exchange, Order, Report, g711,
+    Backend, Exchange, Order, Report,
     legs::{LegSummary, Legs, NoPort, Session},
 };
 use crate::audio::tone::Tones;
 use crate::base::ids::CallId;
+use crate::rtp::g711;
 
 /// How the plane is laid out.
 #[derive(Clone, Debug)]

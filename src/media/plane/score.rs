@@ -204,7 +204,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::media::g711;
+    use crate::rtp::g711;
 
     const CALL: CallId = CallId::of(1);
 

@@ -14,10 +14,8 @@ use super::{
 };
 use crate::{
     base::ids::CallId,
-    media::{
-        Arrival, Ending,
-        sdp::{Agreed, Local, Negotiation, Refusal},
-    },
+    media::{Arrival, Ending},
+    rtp::sdp::{Agreed, Local, Negotiation, Refusal},
 };
 
 /// One call.

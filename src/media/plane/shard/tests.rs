@@ -9,7 +9,8 @@ use super::super::{desk::Concern, switchboard::Switchboard};
 use super::*;
 use crate::{
     audio::tone::{amplitude, key_in},
-    media::{Address, AnnouncementKind, Heard, Hears, Order, Program, Sound, What, sdp::Direction},
+    media::{Address, AnnouncementKind, Heard, Hears, Order, Program, Sound, What},
+    rtp::sdp::Direction,
 };
 use world::{ROOM, World, beep, end, place, remove, wait};
 

@@ -17,13 +17,15 @@ use crate::{
     base::ids::Incarnation,
     media::{
         Ending, HangupCause, HangupSource, TICK,
-        g711::{FRAME, Law},
         legs::Session,
         plane::{
             score::{Done, Loader, Studio},
             wire::Port,
         },
-        rtcp, rtp,
+    },
+    rtp::{
+        g711::{FRAME, Law},
+        packet, rtcp,
         sdp::{Agreed, Payload},
     },
 };
@@ -53,7 +55,7 @@ struct Phone {
     voice: Option<f64>,
     /// It sends nothing at all.
     is_hushed: bool,
-    stream: rtp::Stream,
+    stream: packet::Stream,
     at: u32,
     keys: VecDeque<char>,
     press: Option<(Press, u32)>,
@@ -175,7 +177,7 @@ impl World {
         let counted = Counted::new(&self.gauges, 1, |it| &it.legs);
         let random = 0x9e37_79b9_7f4a_7c15_u128 * call.0.as_u128();
         self.switchboard.open(Box::new(Leg::new(call, line.clone(), random, counted)));
-        let stream = rtp::Stream::new(random as u32 ^ 7, 65_530, u32::MAX - 800);
+        let stream = packet::Stream::new(random as u32 ^ 7, 65_530, u32::MAX - 800);
         self.phones.push(Phone {
             call,
             line,
@@ -229,7 +231,7 @@ impl World {
     /// A stranger's packet.
     pub(super) fn say_from(&self, from: &str, call: CallId, tone: f64) {
         let payload = sound(Some(tone), 0);
-        let packet = rtp::Packet {
+        let packet = packet::Packet {
             marker: false,
             payload_type: 0,
             sequence: self.tick as u16,
@@ -248,8 +250,8 @@ impl World {
     }
 
     pub(super) fn report_from(&self, call: CallId) {
-        let (mut out, stream) = ([0; rtcp::REPORT_MAX], rtp::Stream::new(1, 2, 3));
-        let mut reception = rtp::Reception::default();
+        let (mut out, stream) = ([0; rtcp::REPORT_MAX], packet::Stream::new(1, 2, 3));
+        let mut reception = packet::Reception::default();
         let mut control = rtcp::Control::new("phone");
         let len = control.compose(1, &stream, &mut reception, false, &mut out).unwrap();
         let from = SocketAddr::new(far().ip(), far().port() + 1);
@@ -272,7 +274,7 @@ impl World {
     pub(super) fn sent(&self, call: CallId) -> Vec<Packet> {
         let ends = self.phone(call).line.0.lock().unwrap();
         let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
-        packets.map(|it| Packet::from(rtp::Packet::parse(&it.1).unwrap())).collect()
+        packets.map(|it| Packet::from(packet::Packet::parse(&it.1).unwrap())).collect()
     }
 
     pub(super) fn reports_sent(&self, call: CallId) -> Vec<Vec<u8>> {
@@ -294,7 +296,7 @@ impl World {
         let mut receiver = dtmf::Receiver::default();
         let ends = self.phone(call).line.0.lock().unwrap();
         let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
-        let packets = packets.map(|it| rtp::Packet::parse(&it.1).unwrap());
+        let packets = packets.map(|it| packet::Packet::parse(&it.1).unwrap());
         packets
             .filter(|it| it.payload_type == EVENTS)
             .filter_map(|it| receiver.receive(&it))
@@ -371,8 +373,8 @@ impl Line {
     }
 }
 
-impl From<rtp::Packet<'_>> for Packet {
-    fn from(it: rtp::Packet<'_>) -> Self {
+impl From<packet::Packet<'_>> for Packet {
+    fn from(it: packet::Packet<'_>) -> Self {
         Self {
             sequence: it.sequence,
             timestamp: it.timestamp,

@@ -4,7 +4,7 @@
 //! [`Control::compose`] writes; what comes from the far end goes to [`Control::receive`]. Time is
 //! an NTP timestamp: seconds since 1900 in the upper 32 bits, fractions in the lower.
 
-use super::rtp;
+use super::packet;
 
 /// No report of ours is longer, in bytes.
 pub const REPORT_MAX: usize = 352;
@@ -78,8 +78,8 @@ impl Control {
     pub fn compose(
         &mut self,
         ntp: u64,
-        stream: &rtp::Stream,
-        reception: &mut rtp::Reception,
+        stream: &packet::Stream,
+        reception: &mut packet::Reception,
         bye: bool,
         out: &mut [u8],
     ) -> Option<usize> {
@@ -152,7 +152,12 @@ impl Control {
         self.heard_by_far_end
     }
 
-    fn write_block(&self, writer: &mut Writer<'_>, ntp: u64, block: rtp::Reported) -> Option<()> {
+    fn write_block(
+        &self,
+        writer: &mut Writer<'_>,
+        ntp: u64,
+        block: packet::Reported,
+    ) -> Option<()> {
         let (theirs, ours) = self.last_report.unwrap_or_default();
         let delay = self.last_report.map_or(0, |_| ((ntp >> 16) as u32).wrapping_sub(ours));
         writer.word(block.ssrc)?;
@@ -265,17 +270,18 @@ mod tests {
     const NOW: u64 = (3_900_000_120 << 32) | 0x8000_0000;
     const SECOND: u64 = 1 << 32;
 
-    fn sent(ssrc: u32, packets: usize) -> rtp::Stream {
-        let mut stream = rtp::Stream::new(ssrc, 0, 1_000);
+    fn sent(ssrc: u32, packets: usize) -> packet::Stream {
+        let mut stream = packet::Stream::new(ssrc, 0, 1_000);
         (0..packets).for_each(|_| _ = stream.write(0, &[0; 160], 160, &mut [0; 172]));
         stream
     }
 
-    fn heard(ssrc: u32) -> rtp::Reception {
-        let mut reception = rtp::Reception::default();
+    fn heard(ssrc: u32) -> packet::Reception {
+        let mut reception = packet::Reception::default();
         for sequence in [1, 2, 4] {
             let (marker, payload_type, timestamp, payload) = (false, 0, 0, &[][..]);
-            let packet = rtp::Packet { marker, payload_type, sequence, timestamp, ssrc, payload };
+            let packet =
+                packet::Packet { marker, payload_type, sequence, timestamp, ssrc, payload };
             reception.count(&packet, 0);
         }
         reception
@@ -309,7 +315,7 @@ mod tests {
     fn names_of_any_length_fill_whole_words() {
         for len in (0..260).chain([1_000]) {
             let (mut control, mut out) = (Control::new(&"ü".repeat(len)), [0; REPORT_MAX]);
-            let reception = &mut rtp::Reception::default();
+            let reception = &mut packet::Reception::default();
             let end = control.compose(NOW, &sent(7, 0), reception, true, &mut out).unwrap();
             let received = Control::new("").receive(NOW, 1, &out[..end]).unwrap();
             assert_eq!(received, Received { bye: true, hearing: None }, "{len}");
