@@ -23,13 +23,13 @@ use conflow::{
     media::{
         Backend, Hears, Order, TICK, What,
         legs::{Legs, Session},
-        plane::{Done, Histogram, Loader, Plane, Settings, Ticker},
     },
     rtp::{
         g711::{FRAME, Law},
         packet::{HEADER, Stream},
         sdp::{Agreed, Direction, Payload},
     },
+    rtp_engine::{Done, Histogram, Loader, Plane, Settings, Ticker},
 };
 use measure::{median, now, say, verdict};
 

@@ -26,7 +26,8 @@ use crate::{
     delivery::Why,
     fetch::Results,
     flow::Cause,
-    media::{plane, sip::Sip},
+    media::sip::Sip,
+    rtp_engine,
 };
 
 /// What `/metrics` tells, and whom.
@@ -40,7 +41,7 @@ pub struct Ops {
     /// What has become of requests that went out.
     pub results: Arc<Results>,
     /// Real phones, if there are any.
-    pub phones: Option<(Arc<Sip>, Arc<plane::Gauges>)>,
+    pub phones: Option<(Arc<Sip>, Arc<rtp_engine::Gauges>)>,
     /// When the process began.
     pub began_at: SystemTime,
 }
@@ -179,7 +180,7 @@ fn callbacks(page: &mut Page, counters: &callback::Counters) {
     }
 }
 
-fn phones(page: &mut Page, sip: &Sip, plane: &plane::Gauges) {
+fn phones(page: &mut Page, sip: &Sip, plane: &rtp_engine::Gauges) {
     let signalling = sip.gauges();
     page.family("conflow_sip_calls", Kind::Gauge, "Calls that SIP knows.")
         .figure(&[], signalling.calls);

@@ -18,9 +18,9 @@ use crate::{
     fetch::Client,
     media::{
         Backend, Exchange, NoWay, Order, What,
-        plane::{self, Loader, Plane},
         sip::{self, Sip, settings::Trunk},
     },
+    rtp_engine::{self, Loader, Plane},
     sound::{self, Cache, SoundError, Source, web::Web},
     speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
 };
@@ -80,7 +80,7 @@ impl Phones {
         let sounds = Arc::new(Sounds::new(config, client, journal)?);
         let ports = config.sip.rtp_ports;
         let settings =
-            plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
+            rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let plane = Arc::new(Plane::start(settings, sounds)?);
         match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), sip::ids::Secret(key)) {
             Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver })),
@@ -105,7 +105,7 @@ const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Open {
     /// What counts them.
-    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<plane::Gauges>) {
+    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<rtp_engine::Gauges>) {
         (self.sip.clone(), self.plane.gauges().clone())
     }
 
@@ -190,7 +190,7 @@ impl Sounds {
 }
 
 impl Loader for Sounds {
-    fn load(&self, call: CallId, what: &What, done: plane::Done) {
+    fn load(&self, call: CallId, what: &What, done: rtp_engine::Done) {
         match self.source(call, what) {
             Ok(source) => self.cache.load(&source, crate::rtp::g711::RATE, |loaded| {
                 done(loaded.map_err(|error| error.to_string()));

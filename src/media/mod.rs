@@ -6,7 +6,6 @@
 
 mod ending;
 pub mod legs;
-pub mod plane;
 pub mod sim;
 pub mod sip;
 

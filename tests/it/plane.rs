@@ -18,13 +18,13 @@ use conflow::{
         AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
         Hears, NoFlow, Order, Report, What,
         legs::{Legs, NoPort, Session},
-        plane::{Done, Loader, Plane, Settings, Ticker},
     },
     rtp::{
         g711::{FRAME, Law},
         packet::{HEADER, Packet, Stream},
         sdp::{Agreed, Direction, Payload},
     },
+    rtp_engine::{Done, Loader, Plane, Settings, Ticker},
 };
 
 use crate::allocations::{Allocations, counted};

@@ -12,11 +12,11 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    deed::{Deed, Hearing, Message, Over},
-    desk::{Concern, Mark, Post},
+    command::{Deed, Hearing, Message, Over},
     leg::{Leg, Tally},
-    score::Studio,
-    wire::Wire,
+    loader::Studio,
+    mailbox::{Concern, Mark, Post},
+    socket::Wire,
 };
 use crate::{
     base::ids::{CallId, RoomId},

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{shard::Shard, wire::Udp};
+use super::{mixer_thread::Shard, socket::Udp};
 use crate::media::TICK;
 
 /// The work of one thread.

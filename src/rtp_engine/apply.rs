@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    deed::{Deed, Hearing, Over},
+    command::{Deed, Hearing, Over},
     leg::{Leg, Seat},
-    score::Shelf,
-    shard::Shard,
-    wire::Wire,
+    loader::Shelf,
+    mixer_thread::Shard,
+    socket::Wire,
 };
 use crate::{
     audio::{mix::Flags, tone::Tones},

@@ -5,7 +5,7 @@ mod world;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::super::{desk::Concern, switchboard::Switchboard};
+use super::super::{demultiplexer::Switchboard, mailbox::Concern};
 use super::*;
 use crate::{
     audio::tone::{amplitude, key_in},
@@ -143,7 +143,7 @@ fn a_cut_in_the_midst_of_a_tick_holds_for_all_packets_after_it() {
         let deed = match cut {
             "remove" => Deed::Leave { room: ROOM },
             "mute" => Deed::Mute { room: ROOM, on: true },
-            "wait" => Deed::Enter { room: ROOM, hears: super::super::deed::Hearing::Wait(None) },
+            "wait" => Deed::Enter { room: ROOM, hears: super::super::command::Hearing::Wait(None) },
             "deafen" => Deed::Deafen { room: ROOM, on: true },
             _ => Deed::End,
         };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{leg::Leg, score::Score};
+use super::{leg::Leg, loader::Score};
 use crate::{
     base::ids::{CallId, RoomId},
     media::{Address, AnnouncementKind, legs::Session},

@@ -11,12 +11,12 @@ use std::{
 };
 
 use super::{
-    deed::{Deed, Message},
-    desk::{Concern, Desk, Mark, Post},
+    command::{Deed, Message},
     gauges::{Counted, Gauges},
     leg::{Bench, Leg},
+    mailbox::{Concern, Desk, Mark, Post},
     room::Room,
-    wire::Wire,
+    socket::Wire,
 };
 use crate::{
     audio::{mix::Talk, tone::Tones},

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     gauges::{Counted, Gauges},
-    score::{Scores, Shelf},
-    wire::{Port, Wire},
+    loader::{Scores, Shelf},
+    socket::{Port, Wire},
 };
 use crate::{
     audio::{

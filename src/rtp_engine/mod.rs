@@ -12,17 +12,17 @@
 //!
 //! The part that decides is a shard (`shard`): it has no clock and no socket of its own.
 
-mod deed;
-mod desk;
+mod apply;
+mod command;
+mod demultiplexer;
 mod gauges;
 mod leg;
-mod obey;
+mod loader;
+mod mailbox;
+mod mixer_thread;
 mod room;
-mod score;
-mod shard;
-mod switchboard;
-mod thread;
-mod wire;
+mod socket;
+mod ticker;
 
 use std::{
     fmt, io,
@@ -39,22 +39,22 @@ use std::{
 use uuid::Uuid;
 
 use self::{
-    deed::Deed,
-    desk::Concern,
+    command::Deed,
+    demultiplexer::Switchboard,
     gauges::Counted,
     leg::Leg,
-    score::Studio,
-    shard::{Links, Shard},
-    switchboard::Switchboard,
-    thread::Epoch,
-    wire::Udp,
+    loader::Studio,
+    mailbox::Concern,
+    mixer_thread::{Links, Shard},
+    socket::Udp,
+    ticker::Epoch,
 };
 pub use self::{
     gauges::{Gauges, Histogram},
-    score::{Done, Loader},
-    thread::Ticker,
+    loader::{Done, Loader},
+    ticker::Ticker,
 };
-use super::{
+use super::media::{
     Backend, Exchange, Order, Report,
     legs::{LegSummary, Legs, NoPort, Session},
 };
@@ -123,7 +123,7 @@ impl Plane {
     ) -> io::Result<(Self, Vec<Ticker>)> {
         let tones = Arc::new(Tones::new(g711::RATE));
         let (posts, desks): (Vec<_>, Vec<_>) =
-            (0..settings.threads.max(1)).map(|_| desk::desk()).unzip();
+            (0..settings.threads.max(1)).map(|_| mailbox::desk()).unzip();
         let posts: Arc<[_]> = posts.into();
         let studio = Studio::new(loader, Arc::clone(&tones));
         let core = Arc::new(Core {

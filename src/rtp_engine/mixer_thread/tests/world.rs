@@ -11,22 +11,19 @@ use std::{
     },
 };
 
-use super::{super::super::desk, *};
+use super::{super::super::mailbox, *};
 use crate::{
     audio::dtmf::{self, Press},
     base::ids::Incarnation,
-    media::{
-        Ending, HangupCause, HangupSource, TICK,
-        legs::Session,
-        plane::{
-            score::{Done, Loader, Studio},
-            wire::Port,
-        },
-    },
+    media::{Ending, HangupCause, HangupSource, TICK, legs::Session},
     rtp::{
         g711::{FRAME, Law},
         packet, rtcp,
         sdp::{Agreed, Payload},
+    },
+    rtp_engine::{
+        loader::{Done, Loader, Studio},
+        socket::Port,
     },
 };
 
@@ -125,7 +122,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
     pub(super) fn new(threads: usize) -> Self {
         let (tones, gauges) = (Arc::new(Tones::new(8_000)), Arc::new(Gauges::default()));
-        let (posts, desks): (Vec<_>, Vec<_>) = (0..threads).map(|_| desk::desk()).unzip();
+        let (posts, desks): (Vec<_>, Vec<_>) = (0..threads).map(|_| mailbox::desk()).unzip();
         let (posts, start): (Arc<[_]>, _) = (posts.into(), Instant::now());
         let (sender, told) = mpsc::channel();
         let shard = |desk| {
