@@ -28,9 +28,9 @@ use conflow::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,
         legs::{LegSummary, Legs, NoPort, Session},
-        sip::{Driver, Secret, Settings, Sip, throttle::Rate},
     },
     numbers::Numbers,
+    sip::{Driver, Secret, Settings, Sip, throttle::Rate},
     store::{marks::Volatile, memory::Ledger},
 };
 use socket2::SockRef;

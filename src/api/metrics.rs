@@ -26,8 +26,8 @@ use crate::{
     delivery::Why,
     fetch::Results,
     flow::Cause,
-    media::sip::Sip,
     rtp_engine,
+    sip::Sip,
 };
 
 /// What `/metrics` tells, and whom.

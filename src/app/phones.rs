@@ -16,11 +16,9 @@ use crate::{
     cli::READ_ALOUD,
     config::{self, Config},
     fetch::Client,
-    media::{
-        Backend, Exchange, NoWay, Order, What,
-        sip::{self, Sip, settings::Trunk},
-    },
+    media::{Backend, Exchange, NoWay, Order, What},
     rtp_engine::{self, Loader, Plane},
+    sip::{self, Sip, settings::Trunk},
     sound::{self, Cache, SoundError, Source, web::Web},
     speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
 };

@@ -15,7 +15,7 @@ use crate::{
         phones::{self, Binds, Ports},
         settings::Secret,
     },
-    media::sip::network::Network,
+    sip::network::Network,
 };
 
 /// `[sip]`.

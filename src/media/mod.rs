@@ -7,7 +7,6 @@
 mod ending;
 pub mod legs;
 pub mod sim;
-pub mod sip;
 
 use std::{slice, sync::Arc, time::Duration};
 

@@ -9,16 +9,14 @@ use std::{
 
 use conflow::{
     base::ids::CallId,
-    media::{
-        Ending, HangupCause, HangupSource,
-        sip::{
-            Secret, Settings,
-            agent::{Agent, Gauges},
-            effect::{Command, Effect},
-            message::{Frame, Message, Start},
-            name::Name,
-            request::{Hop, Transport},
-        },
+    media::{Ending, HangupCause, HangupSource},
+    sip::{
+        Secret, Settings,
+        agent::{Agent, Gauges},
+        effect::{Command, Effect},
+        message::{Frame, Message, Start},
+        name::Name,
+        request::{Hop, Transport},
     },
 };
 

@@ -13,8 +13,8 @@ use conflow::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,
         legs::{LegSummary, Legs, NoPort, Session},
-        sip::{BindError, Secret, Settings, Sip, agent::Gauges, throttle::Rate},
     },
+    sip::{BindError, Secret, Settings, Sip, agent::Gauges, throttle::Rate},
 };
 use parking_lot::Mutex;
 use tokio::{

@@ -1,7 +1,7 @@
 //! Strange messages, one for each case of RFC 4475, named by its section: what must be taken is
 //! taken, what must be refused is refused, and nothing else happens. The messages are our own.
 
-use conflow::media::sip::{agent::Gauges, message::Message};
+use conflow::sip::{agent::Gauges, message::Message};
 
 use crate::{
     phone::{brief, header},

@@ -16,14 +16,14 @@ use conflow::{
     media::{
         Arrival, Ending, HangupCause, HangupSource, Heard,
         legs::{NoPort, Session},
-        sip::{
-            Endpoint, Password, Secret, Settings, Trunk,
-            agent::{Agent, Gauges},
-            digest::Algorithm,
-            effect::{Command, Effect},
-            message::Message,
-            request::{Hop, Transport},
-        },
+    },
+    sip::{
+        Endpoint, Password, Secret, Settings, Trunk,
+        agent::{Agent, Gauges},
+        digest::Algorithm,
+        effect::{Command, Effect},
+        message::Message,
+        request::{Hop, Transport},
     },
 };
 

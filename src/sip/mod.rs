@@ -1,6 +1,6 @@
 //! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
 //!
-//! [`Sip`] is a [`Backend`](super::Backend): orders of signalling are its own, those of sound it
+//! [`Sip`] is a [`Backend`](super::media::Backend): orders of signalling are its own, those of sound it
 //! hands to the plane within. What it needs of the sound of a call is the narrow port
 //! [`crate::media::legs`].
 //!
@@ -52,7 +52,7 @@ pub mod digest;
 pub mod driver;
 pub mod effect;
 pub mod ending;
-pub mod fault;
+pub mod error;
 pub mod ids;
 pub mod info;
 pub mod invite;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    fault::Fault,
+    error::Fault,
     message::{Message, Start},
     name::{Method, Name},
     uri::{Uri, split_unquoted},

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    fault::Fault,
+    error::Fault,
     name::{Method, Name, is_token},
 };
 

@@ -13,7 +13,7 @@ use super::{
     call::Call,
     digest::Nonces,
     effect::{Command, Effect},
-    fault::Fault,
+    error::Fault,
     ids::{Ids, Secret},
     message::{Message, Start},
     name::{Method, Name},

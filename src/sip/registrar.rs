@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    fault::Fault,
+    error::Fault,
     name::Name,
     request::{Hop, Request, Transport},
     uri::Uri,

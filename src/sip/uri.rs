@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::fault::Fault;
+use super::error::Fault;
 
 /// Whom a message is about.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! Header values that we read: names with addresses, Via, CSeq.
 
 use super::{
-    fault::Fault,
+    error::Fault,
     name::{Method, is_token},
     uri::{Host, Params, Uri, split_unquoted, unquote},
 };

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    fault::Fault,
+    error::Fault,
     message::{Frame, Message},
     name::Name,
     request::{Hop, Transport},

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{fault::Fault, message::Message, name::Name, request::Request, value::parse_number};
+use super::{error::Fault, message::Message, name::Name, request::Request, value::parse_number};
 
 /// What has been agreed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
