@@ -34,12 +34,10 @@ use conflow::{
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
     library::{Done, Fetch, Library, LocalFlow},
-    media::{
-        Exchange,
-        sim::{self, Dial, Sim},
-    },
+    media::Exchange,
     numbers::Numbers,
     records::Records,
+    sim_phones::{self, Dial, Sim},
     store::{marks::Volatile, memory::Ledger, repeats::Answers},
 };
 use http_body_util::BodyExt;
@@ -68,7 +66,7 @@ impl Crowd {
     /// if there is one.
     pub(crate) fn new(runtime: Runtime, rooms: u64, members: u64, notes: Option<Notes>) -> Self {
         let guard = runtime.enter();
-        let sim = Arc::new(Sim::new(sim::Settings::default()));
+        let sim = Arc::new(Sim::new(sim_phones::Settings::default()));
         let mut accounts = Accounts::new([7; 32]);
         accounts.add(&account(), TOKEN).expect("a token");
         let accounts = Arc::new(accounts);

@@ -71,7 +71,7 @@ use crate::{
     },
     callback::Callbacks,
     conference::{Answer, Ask},
-    media::sim::Sim,
+    sim_phones::Sim,
     store::Repeats,
 };
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
     base::ids::{AccountId, CallId},
-    media::sim::{Dial, DialError, Keys, PhoneError, Sim, Whole},
+    sim_phones::{Dial, DialError, Keys, PhoneError, Sim, Whole},
 };
 
 /// `/sim/v1/Account/{auth_id}/Phone/…`

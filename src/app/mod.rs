@@ -61,12 +61,10 @@ use crate::{
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
     library::{Library, LocalFlow, folder::Folder, web::Web},
-    media::{
-        Backend, Exchange,
-        sim::{self, Sim},
-    },
+    media::{Backend, Exchange},
     numbers::{Numbers, Row, Source},
     records::Records,
+    sim_phones::{self, Sim},
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
@@ -326,7 +324,7 @@ fn told(
 }
 
 fn simulated_phones(config: &Config) -> Sim {
-    Sim::new(sim::Settings {
+    Sim::new(sim_phones::Settings {
         speech_ms_per_char: config.sim.speech_ms_per_char.get(),
         beep_ms: config.sim.beep_ms.get(),
         sound_ms: config.sim.sound_ms.get(),

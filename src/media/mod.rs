@@ -6,7 +6,6 @@
 
 mod ending;
 pub mod legs;
-pub mod sim;
 
 use std::{slice, sync::Arc, time::Duration};
 

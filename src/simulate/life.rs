@@ -25,7 +25,8 @@ use crate::{
     call::{Call, Direction, Party, Session},
     conference::{Answer, Ask, Departure, Outcome, Who},
     flow::{Cause, Method, Next, Purpose, Request},
-    media::{Report, sim::Dial},
+    media::Report,
+    sim_phones::Dial,
 };
 
 /// A day of many busy callers; a run that has not come to its end by then never will.

@@ -10,7 +10,8 @@ use crate::{
     base::ids::{ConferenceName, Dialect},
     conference::{Ask, Course, Kick},
     flow::{Bilingual, is_audio},
-    media::{AnnouncementKind, Sound, What, sim::Keys},
+    media::{AnnouncementKind, Sound, What},
+    sim_phones::Keys,
 };
 
 /// Who does what, and when.

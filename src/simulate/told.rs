@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Script, life::id, world::World};
 use crate::{
     base::ids::{AccountId, CallId},
-    media::sim::Entry,
+    sim_phones::Entry,
     trace::Step,
 };
 

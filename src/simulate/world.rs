@@ -24,10 +24,8 @@ use crate::{
     conference::{self, Settings},
     flow::Fetched,
     library::{Done, Fetch, Library, LocalFlow, Reader},
-    media::{
-        Backend, Order,
-        sim::{self, Phones},
-    },
+    media::{Backend, Order},
+    sim_phones::{self, Phones},
     store::MemberIds,
     trace::Traces,
 };
@@ -79,7 +77,7 @@ impl World {
         };
         Self {
             clock: Clock::new(),
-            phones: Mutex::new(Phones::new(sim::Settings::default())),
+            phones: Mutex::new(Phones::new(sim_phones::Settings::default())),
             due: Mutex::default(),
             seen: Mutex::new(seen),
             script,

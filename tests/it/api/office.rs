@@ -37,12 +37,10 @@ use conflow::{
     fetch::{self, Boxed, Client, Internet, Network, Socket},
     flow::{Cause, Fetched, Flow, Method},
     library::{Done, Fetch, Library, LocalFlow, web::Web},
-    media::{
-        Exchange,
-        sim::{self, Dial, Sim},
-    },
+    media::Exchange,
     numbers::{Numbers, Row, Source},
     records::Records,
+    sim_phones::{self, Dial, Sim},
     store::{memory::Ledger, repeats::Answers, rows::Rows, rows_memory::Memory},
 };
 use http_body_util::BodyExt;
@@ -87,7 +85,8 @@ impl Default for Plan {
 
 impl Office {
     pub(crate) fn new(plan: Plan) -> Self {
-        let (sim, room_last) = (Arc::new(Sim::new(sim::Settings::default())), AtomicU64::new(0));
+        let (sim, room_last) =
+            (Arc::new(Sim::new(sim_phones::Settings::default())), AtomicU64::new(0));
         let mut accounts = Accounts::new([7; 32]);
         for (account, token) in [("MA1", "one"), ("MA2", "two")] {
             accounts.add(&account.parse().unwrap(), token).unwrap();

@@ -188,7 +188,7 @@ struct Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::sim::record::transcript;
+    use crate::sim_phones::record::transcript;
 
     #[test]
     fn what_lies_beneath_leaves_no_trace_within_a_millisecond() {

@@ -5,10 +5,8 @@ use std::fmt::Write;
 use super::*;
 use crate::{
     base::ids::Dialect,
-    media::{
-        ANNOUNCEMENTS_MAX, Address, AnnouncementKind, HangupCause, HangupSource, Sound, What,
-        sim::record::transcript,
-    },
+    media::{ANNOUNCEMENTS_MAX, Address, AnnouncementKind, HangupCause, HangupSource, Sound, What},
+    sim_phones::record::transcript,
 };
 
 const CALL: CallId = CallId::of(1);

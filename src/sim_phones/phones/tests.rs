@@ -7,7 +7,8 @@ use fastrand::Rng;
 use super::*;
 use crate::{
     base::ids::{Dialect, Incarnation, RoomId},
-    media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What, sim::State},
+    media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What},
+    sim_phones::State,
 };
 
 #[test]

@@ -125,7 +125,7 @@ fn is_printable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::sim::Deed;
+    use crate::sim_phones::Deed;
 
     #[test]
     fn a_body_is_read_as_it_is_written() {

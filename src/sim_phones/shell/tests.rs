@@ -5,10 +5,8 @@ use std::{collections::BTreeMap, thread};
 use super::*;
 use crate::{
     base::ids::{Incarnation, RoomId},
-    media::{
-        Arrival, Ending, HangupCause, HangupSource, Heard, Hears, NoFlow, Program, What,
-        sim::{Act, Deed, State},
-    },
+    media::{Arrival, Ending, HangupCause, HangupSource, Heard, Hears, NoFlow, Program, What},
+    sim_phones::{Act, Deed, State},
 };
 
 #[tokio::test(start_paused = true)]
