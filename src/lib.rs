@@ -16,7 +16,7 @@
 //! | 0 words | [`by_call`], [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
 //! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
 //! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], [`watch`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
-//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`library::folder`], [`library::web`], [`store::marks`], [`store::memory`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
+//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`documents::folder`], [`documents::web`], [`store::marks`], [`store::memory`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to callers |
 //! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
@@ -43,11 +43,11 @@ pub mod config;
 pub mod credentials;
 pub mod delivery;
 pub mod directory;
+pub mod documents;
 pub mod events;
 pub mod fetch;
 pub mod flow;
 pub mod group;
-pub mod library;
 pub mod media;
 pub mod news;
 pub mod numbers;

@@ -21,8 +21,8 @@ use conflow::{
     base::ids::Dialect,
     cli::settings::{LogFormat, LogLevel},
     config,
+    documents::cache::{Documents, Text},
     flow::Flow,
-    library::documents::{Documents, Text},
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -16,8 +16,8 @@ use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
     call::{Call, Direction, Party, Session},
     conference::{Ask, Settings, Who},
+    documents::{Done, Fetch, Library, LocalFlow},
     flow::{Fetched, Flow},
-    library::{Done, Fetch, Library, LocalFlow},
     media::{Backend, Order},
     store::MemberIds,
 };

@@ -5,8 +5,8 @@ use std::{hint::black_box, time::Duration};
 use axum::body::Bytes;
 use conflow::{
     base::ids::Dialect,
+    documents::cache::{Documents, Text},
     flow::Flow,
-    library::documents::{Documents, Text},
 };
 use criterion::{Criterion, Throughput};
 use quick_xml::{Reader, XmlVersion, events::Event};

@@ -22,8 +22,8 @@ use conflow::{
     },
     base::ids::{CallId, Dialect, RoomId},
     conference,
+    documents::{Done, Fetch, Library, LocalFlow},
     flow::{Fetched, Flow, Missing},
-    library::{Done, Fetch, Library, LocalFlow},
     media::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,

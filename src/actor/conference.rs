@@ -31,8 +31,8 @@ use crate::{
     base::ids::{Incarnation, MemberId, RoomId, RoomKey},
     call::{self, Call, CallStatus, Spot},
     conference::{Ask, Command, Conference, Effect, News, Outcome, Settings, Ticket},
+    documents::{Fetch, Reader},
     flow::{Cause, Entry, Method, Purpose, Request},
-    library::{Fetch, Reader},
     media::{Heard, Program},
 };
 

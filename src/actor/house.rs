@@ -36,8 +36,8 @@ use crate::{
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
     directory::{Names, Places},
+    documents::{Fetch, Library, Reader},
     flow::{Cause, Fetched, Request, Values},
-    library::{Fetch, Library, Reader},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
     store::MemberIds,
 };

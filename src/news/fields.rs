@@ -10,9 +10,9 @@ use crate::{
     },
     call::{self, CallStatus, Direction},
     conference::{Being, News, Notice},
+    documents::Fetch,
     events::Event,
     flow::Purpose,
-    library::Fetch,
     records::Record,
     signature::Field,
 };

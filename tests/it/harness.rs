@@ -17,8 +17,8 @@ use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{self, Call, Direction, Party, Session},
     conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
+    documents::{Done, Fetch, Library, LocalFlow},
     flow::{Cause, Fetched, Flow, Missing},
-    library::{Done, Fetch, Library, LocalFlow},
     media::{Backend, Heard, Order, Report, What},
     store::MemberIds,
 };

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     base::ids::Dialect,
+    documents::cache::{Documents, Text},
     flow::Flow,
-    library::documents::{Documents, Text},
 };
 
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.

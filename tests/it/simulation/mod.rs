@@ -28,9 +28,9 @@ use conflow::{
     base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
+    documents::{Done, Fetch},
     flow::{Cause, Fetched, Method, Purpose, Request},
     group::PersonId,
-    library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
 use fastrand::Rng;

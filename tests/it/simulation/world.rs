@@ -10,9 +10,9 @@ use conflow::{
     base::ids::{CallId, MemberId, RoomId},
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
+    documents::{Done, Fetch, Library, LocalFlow, Reader},
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
     group::{GroupId, PersonId},
-    library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
     trace::By,
 };

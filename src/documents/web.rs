@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Done, Fetch, Library, LocalFlow, Reader,
-    documents::{Documents, Text},
+    cache::{Documents, Text},
 };
 use crate::{
     accounts::Accounts,

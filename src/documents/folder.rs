@@ -18,8 +18,8 @@ use blake3::Hash;
 
 use super::{
     Done, Fetch, Library, LocalFlow,
-    documents::Documents,
-    shelf::{EXTENSION, FILE_BYTES_MAX, File, Shelf, YOUTH},
+    cache::Documents,
+    folder_index::{EXTENSION, FILE_BYTES_MAX, File, Shelf, YOUTH},
 };
 use crate::{
     base::ids::{AccountId, Dialect},
@@ -170,8 +170,8 @@ mod tests {
     use crate::{
         base::ids::CallId,
         call::{CallStatus, Direction, Party, Session},
+        documents::Reader,
         flow::{Flow, Method, Purpose, Request},
-        library::Reader,
     };
 
     const DEV: &str = "MADEV";

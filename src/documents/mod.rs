@@ -1,8 +1,8 @@
 //! The library port: where documents come from.
 
-pub mod documents;
+pub mod cache;
 pub mod folder;
-mod shelf;
+mod folder_index;
 pub mod web;
 
 use std::sync::Arc;
