@@ -49,7 +49,6 @@ pub mod fetch;
 pub mod flow;
 pub mod group;
 pub mod media;
-pub mod news;
 pub mod numbers;
 pub mod records;
 pub mod rtp;

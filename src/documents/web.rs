@@ -10,9 +10,9 @@ use super::{
 use crate::{
     accounts::Accounts,
     base::ids::Dialect,
+    events::fields,
     fetch::{self, Budget, Client, Request, Target},
     flow::{Fetched, Missing, Purpose},
-    news::fields,
 };
 
 /// Fetches documents; each is parsed once, and shared by all calls that run it.

@@ -26,8 +26,10 @@ use crate::{
         ids::{AccountId, Dialect},
         utc,
     },
-    events::{Cursor, Event, EventId, Filter, Gap},
-    news::{Happening, fields},
+    events::{
+        Happening, fields,
+        log::{Cursor, Event, EventId, Filter, Gap},
+    },
     signature::Field,
 };
 

@@ -23,7 +23,7 @@ use super::{
     stream::{Stream, kept},
     told::{Heard, Told},
 };
-use crate::events::EVENTS_MAX;
+use crate::events::log::EVENTS_MAX;
 
 /// P14 has them.
 const ROOMS: u32 = 100;

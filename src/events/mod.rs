@@ -1,6 +1,7 @@
 //! What subscribers learn of calls and conferences, and what it is in form fields.
 
 pub mod fields;
+pub mod log;
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -8,7 +9,7 @@ use crate::{
     base::ids::{AccountId, CallId, ConferenceName, Incarnation},
     call::{self, CallStatus, Party},
     conference::Notice,
-    events::{Event, Topic},
+    events::log::{Event, Topic},
     records::Record,
 };
 

@@ -11,7 +11,7 @@ use crate::{
     call::{self, CallStatus, Direction},
     conference::{Being, News, Notice},
     documents::Fetch,
-    events::Event,
+    events::log::Event,
     flow::Purpose,
     records::Record,
     signature::Field,
