@@ -28,9 +28,7 @@ use conflow::{
     api::{Api, Links, RateLimit, Settings},
     app::log::Notes,
     base::ids::{AccountId, Dialect, RoomId},
-    callback::callbacks,
     conference,
-    delivery::Limits,
     documents::{Done, Fetch, Library, LocalFlow},
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
@@ -39,6 +37,7 @@ use conflow::{
     records::Records,
     sim_phones::{self, Dial, Sim},
     store::{marks::Volatile, memory::Ledger, repeats::Answers},
+    webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;
 use tokio::runtime::Runtime;

@@ -23,9 +23,7 @@ use crate::{
         traceparent::Traceparent,
     },
     call::{self, CallStatus, Hook, Party},
-    callback::{Callback, Callbacks, Fields},
     conference::{self, Notice},
-    delivery::{Lane, Owner},
     events::{
         Happening, InCall, fields,
         log::{Cursor, Event, Filter, Log, Page},
@@ -35,6 +33,10 @@ use crate::{
     records::{Draft, Record, Records},
     signature::Field,
     trace,
+    webhooks::{
+        delivery::{Lane, Owner},
+        dispatcher::{Callback, Callbacks, Fields},
+    },
 };
 
 /// The journals of every account.

@@ -22,12 +22,11 @@ use crate::{
     actor::tally::Tally,
     base::histogram::{Kind, Page},
     call::Direction,
-    callback,
-    delivery::Why,
     fetch::Results,
     flow::Cause,
     rtp_engine,
     sip::Sip,
+    webhooks::{delivery::Why, dispatcher},
 };
 
 /// What `/metrics` tells, and whom.
@@ -154,7 +153,7 @@ impl fmt::Debug for Ops {
     }
 }
 
-fn callbacks(page: &mut Page, counters: &callback::Counters) {
+fn callbacks(page: &mut Page, counters: &dispatcher::Counters) {
     page.family("conflow_callbacks_queued", Kind::Gauge, "Callbacks that wait, or are under way.")
         .figure(&[], counters.queued.load(Relaxed));
     page.family("conflow_callbacks_flying", Kind::Gauge, "Callbacks that are under way.")

@@ -69,10 +69,10 @@ use crate::{
         ids::{Dialect, RoomKey},
         traceparent::Traceparent,
     },
-    callback::Callbacks,
     conference::{Answer, Ask},
     sim_phones::Sim,
     store::Repeats,
+    webhooks::dispatcher::Callbacks,
 };
 
 /// What the edge reaches.

@@ -50,14 +50,12 @@ use crate::{
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
     base::ids::RoomId,
     call::{Answer, Hook},
-    callback::{Courier, callbacks},
     cli::{
         self,
         settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
-    delivery::Limits,
     documents::{Library, LocalFlow, folder::Folder, web::Web},
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
@@ -68,6 +66,10 @@ use crate::{
     store::{
         folder::{DataFolder, StoreError},
         marks::Marks,
+    },
+    webhooks::{
+        delivery::Limits,
+        dispatcher::{Courier, callbacks},
     },
 };
 

@@ -15,11 +15,13 @@ use axum::{
 };
 use conflow::{
     base::ids::{CallId, Dialect, RoomId},
-    callback::{Callback, Callbacks, Fields, GRACE, callbacks},
-    delivery::{Lane, Limits, Owner},
     fetch::{Client, Settings, Target},
     flow::Method,
     signature::{Field, Signer},
+    webhooks::{
+        delivery::{Lane, Limits, Owner},
+        dispatcher::{Callback, Callbacks, Fields, GRACE, callbacks},
+    },
 };
 use parking_lot::Mutex;
 use tokio::{

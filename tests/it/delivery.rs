@@ -10,7 +10,7 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, RoomId},
-    delivery::{
+    webhooks::delivery::{
         ATTEMPTS_MAX, BY_CALL_FLYING_MAX, Command, DUE, Delivery, Effect, LIFE, Lane, Limits,
         Outcome, Owner, Parcel, REST_MIN, Ticket, Why,
     },

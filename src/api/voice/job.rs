@@ -34,11 +34,13 @@ use crate::{
         traceparent::Traceparent,
     },
     call::Hook,
-    callback::{Callback, Fields},
-    delivery::{Lane, Owner},
     fetch::Target,
     signature::Field,
     store::{Repeat, RequestKey, Stored},
+    webhooks::{
+        delivery::{Lane, Owner},
+        dispatcher::{Callback, Fields},
+    },
 };
 
 /// A request, with all that it needs.

@@ -31,9 +31,7 @@ use conflow::{
     api::{Api, Links, Ops, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{Answer, Hook},
-    callback::callbacks,
     conference,
-    delivery::Limits,
     documents::{Done, Fetch, Library, LocalFlow, web::Web},
     fetch::{self, Boxed, Client, Internet, Network, Socket},
     flow::{Cause, Fetched, Flow, Method},
@@ -42,6 +40,7 @@ use conflow::{
     records::Records,
     sim_phones::{self, Dial, Sim},
     store::{memory::Ledger, repeats::Answers, rows::Rows, rows_memory::Memory},
+    webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;

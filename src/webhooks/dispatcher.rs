@@ -23,12 +23,12 @@ use tracing::{debug, warn};
 
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
-    delivery::{
-        ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
-    },
     fetch::{self, Budget, Client, FetchError, Request, Target},
     flow::Method,
     signature::{Field, Signer},
+    webhooks::delivery::{
+        ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
+    },
 };
 
 /// Something that a URL is told.
