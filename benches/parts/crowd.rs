@@ -28,15 +28,15 @@ use conflow::{
     api::{Api, Links, RateLimit, Settings},
     app::log::Notes,
     base::ids::{AccountId, Dialect, RoomId},
+    cdr::{Records, store::Ledger},
     conference,
     documents::{Done, Fetch, Library, LocalFlow},
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
     media::Exchange,
     numbers::Numbers,
-    records::Records,
     sim_phones::{self, Dial, Sim},
-    store::{marks::Volatile, memory::Ledger, repeats::Answers},
+    store::{marks::Volatile, repeats::Answers},
     webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;

@@ -21,6 +21,7 @@ use conflow::{
         reception::{self, Reception},
     },
     base::ids::{CallId, Dialect, RoomId},
+    cdr::store::Ledger,
     conference,
     documents::{Done, Fetch, Library, LocalFlow},
     flow::{Fetched, Flow, Missing},
@@ -31,7 +32,7 @@ use conflow::{
     },
     numbers::Numbers,
     sip::{Driver, Secret, Settings, Sip, throttle::Rate},
-    store::{marks::Volatile, memory::Ledger},
+    store::marks::Volatile,
 };
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};

@@ -23,6 +23,7 @@ use crate::{
         traceparent::Traceparent,
     },
     call::{self, CallStatus, Hook, Party},
+    cdr::{Draft, Record, Records},
     conference::{self, Notice},
     events::{
         Happening, InCall, fields,
@@ -30,7 +31,6 @@ use crate::{
     },
     fetch::Target,
     media::Ending,
-    records::{Draft, Record, Records},
     signature::Field,
     trace,
     webhooks::{

@@ -15,11 +15,11 @@ use crate::{
     accounts::Accounts,
     base::ids::{AccountId, CallId, Dialect},
     call::{Answer, Call, Details, Direction, Hook, Outgoing, Party, Session},
+    cdr::Records,
     documents::{Library, LocalFlow},
     flow::Fetched,
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
     numbers::{Numbers, Row, Source, bare},
-    records::Records,
 };
 
 /// Takes calls in, for as long as it is open.

@@ -50,6 +50,7 @@ use crate::{
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
     base::ids::RoomId,
     call::{Answer, Hook},
+    cdr::Records,
     cli::{
         self,
         settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
@@ -61,7 +62,6 @@ use crate::{
     flow::Method,
     media::{Backend, Exchange},
     numbers::{Numbers, Row, Source},
-    records::Records,
     sim_phones::{self, Sim},
     store::{
         folder::{DataFolder, StoreError},

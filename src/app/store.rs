@@ -12,13 +12,13 @@ use crate::{
         group,
         reception::wall,
     },
+    cdr::store::{self, Ledger},
     cli::store::{Backup, Check, Store},
     credentials,
     store::{
         folder::DataFolder,
         inspect::Inspection,
         marks::{self, Marks},
-        memory::{self, Ledger},
         repeats::{self, Answers},
         rows::{Row, Rows, RowsError, Table},
         sqlite::Sqlite,
@@ -116,7 +116,7 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         | Table::Applications
         | Table::Audit => group::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
-        Table::Records | Table::Calls => memory::check(table, row),
+        Table::Records | Table::Calls => store::check(table, row),
         Table::Repeats => repeats::check(row),
         Table::Marks => marks::check(row),
         Table::Accounts => kept::check(row),

@@ -9,11 +9,11 @@ use crate::{
         utc,
     },
     call::{self, CallStatus, Direction},
+    cdr::Record,
     conference::{Being, News, Notice},
     documents::Fetch,
     events::log::Event,
     flow::Purpose,
-    records::Record,
     signature::Field,
 };
 

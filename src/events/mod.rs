@@ -8,9 +8,9 @@ use std::{num::NonZeroU32, sync::Arc};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, Incarnation},
     call::{self, CallStatus, Party},
+    cdr::Record,
     conference::Notice,
     events::log::{Event, Topic},
-    records::Record,
 };
 
 /// Something that happened, as an account's event log has it.

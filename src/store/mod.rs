@@ -3,9 +3,7 @@
 pub mod folder;
 pub mod inspect;
 pub mod marks;
-pub mod memory;
 mod queue;
-mod record_row;
 pub mod repeats;
 pub mod rows;
 pub mod rows_memory;

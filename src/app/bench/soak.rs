@@ -15,7 +15,7 @@ use super::{
     report::Row,
     site::{self, Fittings, Site},
 };
-use crate::store::memory::RECORDS_MAX;
+use crate::cdr::store::RECORDS_MAX;
 
 const ROOMS: u32 = 100;
 /// If nobody says how long.

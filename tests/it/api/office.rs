@@ -31,15 +31,15 @@ use conflow::{
     api::{Api, Links, Ops, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{Answer, Hook},
+    cdr::{Records, store::Ledger},
     conference,
     documents::{Done, Fetch, Library, LocalFlow, web::Web},
     fetch::{self, Boxed, Client, Internet, Network, Socket},
     flow::{Cause, Fetched, Flow, Method},
     media::Exchange,
     numbers::{Numbers, Row, Source},
-    records::Records,
     sim_phones::{self, Dial, Sim},
-    store::{memory::Ledger, repeats::Answers, rows::Rows, rows_memory::Memory},
+    store::{repeats::Answers, rows::Rows, rows_memory::Memory},
     webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;

@@ -8,13 +8,12 @@ use std::{
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId},
     call::{CallStatus, Details, Direction, Party, Session},
+    cdr::{Filter, Record, Records, store::Ledger},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
-    records::{Filter, Record, Records},
     store::{
         MemberIds, Repeat, Repeats, RequestKey, Stored,
         folder::DataFolder,
         marks::Marks,
-        memory::Ledger,
         repeats::{Answers, KEPT_FOR},
         rows::{Table, Write},
     },

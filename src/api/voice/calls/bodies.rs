@@ -12,8 +12,8 @@ use crate::{
         utc,
     },
     call::{CallStatus, Direction},
+    cdr::Record,
     media::legs::LegSummary,
-    records::Record,
     trace::Trace,
 };
 

@@ -18,7 +18,7 @@ use crate::{
     },
     base::{ids::CallId, utc},
     call::{CallStatus, Direction},
-    records::Filter,
+    cdr::Filter,
 };
 
 /// Contract 1: so many at a time.

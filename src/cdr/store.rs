@@ -15,15 +15,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    record_row::{self, CallRow, RecordRow},
-    rows::{Row, Rows, RowsError, Table, Write},
-};
+use super::row::{self, CallRow, RecordRow};
+use crate::store::rows::{Row, Rows, RowsError, Table, Write};
 use crate::{
     base::ids::{AccountId, CallId},
     call::Party,
+    cdr::{Draft, Filter, Page, Record, Records},
     media::legs::LegSummary,
-    records::{Draft, Filter, Page, Record, Records},
 };
 
 /// The records of every account.
@@ -104,7 +102,7 @@ impl Ledger {
         let (mut sheets, mut writes) = (Sheets::default(), Vec::new());
         let mut last_sign = SystemTime::UNIX_EPOCH;
         for row in rows.load(Table::Records)? {
-            let record = record_row::record(&row)?;
+            let record = row::record(&row)?;
             last_sign = last_sign.max(record.ended_at);
             sheets.last = sheets.last.max(row.a);
             sheets.pages(&record.account).push(row.a, Arc::new(record));
@@ -116,7 +114,7 @@ impl Ledger {
         }
         for row in &up {
             writes.push(Write::delete(Table::Calls, &row.account, row.a));
-            let record = Arc::new(record_row::crashed(row, last_sign)?);
+            let record = Arc::new(row::crashed(row, last_sign)?);
             if !sheets.pages(&record.account).records.contains_key(&record.call) {
                 tracing::warn!(call = %record.call, "was cut off by the end of the last process");
                 writes.push(sheets.add(record));
@@ -144,8 +142,8 @@ impl Ledger {
 /// It makes no sense.
 pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
     let record = match table == Table::Calls {
-        true => record_row::crashed(row, SystemTime::UNIX_EPOCH),
-        false => record_row::record(row),
+        true => row::crashed(row, SystemTime::UNIX_EPOCH),
+        false => row::record(row),
     };
     record.map(drop)
 }
@@ -415,8 +413,7 @@ mod tests {
             assert_eq!(calls, expected, "{account}");
             let rows = rows.load(Table::Records).unwrap();
             let rows = rows.iter().filter(|it| it.account == account).rev();
-            let calls: Vec<_> =
-                rows.map(|it| record_row::record(it).unwrap().call.0.as_u128()).collect();
+            let calls: Vec<_> = rows.map(|it| row::record(it).unwrap().call.0.as_u128()).collect();
             assert_eq!(calls, expected, "rows of {account}");
         };
         let ledger = open(at(0));

@@ -8,12 +8,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Row, RowsError, Table};
+use crate::store::rows::{Row, RowsError, Table};
 use crate::{
     base::ids::{AccountId, CallId, Dialect},
     call::{Details, Direction, Party, Session},
+    cdr::Record,
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
-    records::Record,
 };
 
 /// A call that has been answered. Times are microseconds since 1970.

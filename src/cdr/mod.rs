@@ -1,5 +1,8 @@
 //! The port of call records: what is kept of calls that are over.
 
+mod row;
+pub mod store;
+
 use std::{
     num::NonZeroU64,
     sync::{Arc, OnceLock},
