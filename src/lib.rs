@@ -16,7 +16,7 @@
 //! | 0 words | [`by_call`], [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
 //! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
 //! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], [`watch`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
-//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`documents::folder`], [`documents::web`], [`store::marks`], [`cdr::store`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
+//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`documents::folder`], [`documents::web`], [`store::member_ids`], [`cdr::store`], [`store::idempotency`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to callers |
 //! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
@@ -51,7 +51,6 @@ pub mod media;
 pub mod numbers;
 pub mod rtp;
 pub mod rtp_engine;
-pub mod signature;
 pub mod sim_phones;
 pub mod simulate;
 pub mod sip;

@@ -36,7 +36,7 @@ use conflow::{
     media::Exchange,
     numbers::Numbers,
     sim_phones::{self, Dial, Sim},
-    store::{marks::Volatile, repeats::Answers},
+    store::{idempotency::Answers, member_ids::Volatile},
     webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;

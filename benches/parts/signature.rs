@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use conflow::{
     base::ids::Dialect,
+    fetch::signature::{Field, Signer},
     flow::Method,
-    signature::{Field, Signer},
 };
 use criterion::Criterion;
 

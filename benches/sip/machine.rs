@@ -32,7 +32,7 @@ use conflow::{
     },
     numbers::Numbers,
     sip::{Driver, Secret, Settings, Sip, throttle::Rate},
-    store::marks::Volatile,
+    store::member_ids::Volatile,
 };
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};

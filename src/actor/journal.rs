@@ -29,9 +29,8 @@ use crate::{
         Happening, InCall, fields,
         log::{Cursor, Event, Filter, Log, Page},
     },
-    fetch::Target,
+    fetch::{Target, signature::Field},
     media::Ending,
-    signature::Field,
     trace,
     webhooks::{
         delivery::{Lane, Owner},

@@ -10,7 +10,7 @@ use super::{random, store::STORE};
 use crate::{
     accounts::{
         Accounts, Role,
-        kept::{Book, Kept},
+        file::{Book, Kept},
     },
     actor::reception::wall,
     cli::{account::Account, settings::Secret},

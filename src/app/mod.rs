@@ -65,7 +65,7 @@ use crate::{
     sim_phones::{self, Sim},
     store::{
         folder::{DataFolder, StoreError},
-        marks::Marks,
+        member_ids::Marks,
     },
     webhooks::{
         delivery::Limits,

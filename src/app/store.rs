@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
 use crate::{
-    accounts::kept,
+    accounts::file,
     actor::{
         doors::{self, Doors},
         group,
@@ -17,9 +17,9 @@ use crate::{
     credentials,
     store::{
         folder::DataFolder,
+        idempotency::{self, Answers},
         inspect::Inspection,
-        marks::{self, Marks},
-        repeats::{self, Answers},
+        member_ids::{self, Marks},
         rows::{Row, Rows, RowsError, Table},
         sqlite::Sqlite,
     },
@@ -117,9 +117,9 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         | Table::Audit => group::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
         Table::Records | Table::Calls => store::check(table, row),
-        Table::Repeats => repeats::check(row),
-        Table::Marks => marks::check(row),
-        Table::Accounts => kept::check(row),
+        Table::Repeats => idempotency::check(row),
+        Table::Marks => member_ids::check(row),
+        Table::Accounts => file::check(row),
         Table::RoomBans => doors::check(row),
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     conference::{Being, News, Notice},
     documents::Fetch,
     events::log::Event,
+    fetch::signature::Field,
     flow::Purpose,
-    signature::Field,
 };
 
 /// Calls cost nothing here; the vendors' fields are told all the same.

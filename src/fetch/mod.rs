@@ -11,6 +11,7 @@ mod connect;
 mod error;
 mod guard;
 mod results;
+pub mod signature;
 mod target;
 
 use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
@@ -36,8 +37,8 @@ pub use self::{
 };
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
+    fetch::signature::{Field, NONCE_DIGITS, Signer},
     flow::Method,
-    signature::{Field, NONCE_DIGITS, Signer},
 };
 
 /// What an operator decides.

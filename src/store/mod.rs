@@ -1,10 +1,10 @@
 //! The store port: what must outlive the process.
 
 pub mod folder;
+pub mod idempotency;
 pub mod inspect;
-pub mod marks;
+pub mod member_ids;
 mod queue;
-pub mod repeats;
 pub mod rows;
 pub mod rows_memory;
 pub mod sqlite;

@@ -23,9 +23,11 @@ use tracing::{debug, warn};
 
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
-    fetch::{self, Budget, Client, FetchError, Request, Target},
+    fetch::{
+        self, Budget, Client, FetchError, Request, Target,
+        signature::{Field, Signer},
+    },
     flow::Method,
-    signature::{Field, Signer},
     webhooks::delivery::{
         ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
     },

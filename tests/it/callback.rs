@@ -15,9 +15,11 @@ use axum::{
 };
 use conflow::{
     base::ids::{CallId, Dialect, RoomId},
-    fetch::{Client, Settings, Target},
+    fetch::{
+        Client, Settings, Target,
+        signature::{Field, Signer},
+    },
     flow::Method,
-    signature::{Field, Signer},
     webhooks::{
         delivery::{Lane, Limits, Owner},
         dispatcher::{Callback, Callbacks, Fields, GRACE, callbacks},

@@ -19,9 +19,11 @@ use axum::{
 };
 use conflow::{
     base::ids::Dialect,
-    fetch::{Client, FetchError, Internet, Request, Response, Settings, Target},
+    fetch::{
+        Client, FetchError, Internet, Request, Response, Settings, Target,
+        signature::{Field, Signer},
+    },
     flow::Method,
-    signature::{Field, Signer},
 };
 use parking_lot::Mutex;
 use tokio::{

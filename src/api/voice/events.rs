@@ -30,7 +30,7 @@ use crate::{
         Happening, fields,
         log::{Cursor, Event, EventId, Filter, Gap},
     },
-    signature::Field,
+    fetch::signature::Field,
 };
 
 /// A proxy closes what has been silent for a minute, and a client that is gone is found out.

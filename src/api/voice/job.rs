@@ -34,8 +34,7 @@ use crate::{
         traceparent::Traceparent,
     },
     call::Hook,
-    fetch::Target,
-    signature::Field,
+    fetch::{Target, signature::Field},
     store::{Repeat, RequestKey, Stored},
     webhooks::{
         delivery::{Lane, Owner},

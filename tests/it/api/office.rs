@@ -39,7 +39,7 @@ use conflow::{
     media::Exchange,
     numbers::{Numbers, Row, Source},
     sim_phones::{self, Dial, Sim},
-    store::{repeats::Answers, rows::Rows, rows_memory::Memory},
+    store::{idempotency::Answers, rows::Rows, rows_memory::Memory},
     webhooks::{delivery::Limits, dispatcher::callbacks},
 };
 use http_body_util::BodyExt;

@@ -13,8 +13,8 @@ use axum::{
 };
 use conflow::{
     base::ids::Dialect,
+    fetch::signature::{Field, Signer},
     flow::Method,
-    signature::{Field, Signer},
 };
 use parking_lot::Mutex;
 use url::form_urlencoded;

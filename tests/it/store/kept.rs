@@ -13,8 +13,8 @@ use conflow::{
     store::{
         MemberIds, Repeat, Repeats, RequestKey, Stored,
         folder::DataFolder,
-        marks::Marks,
-        repeats::{Answers, KEPT_FOR},
+        idempotency::{Answers, KEPT_FOR},
+        member_ids::Marks,
         rows::{Table, Write},
     },
 };

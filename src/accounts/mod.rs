@@ -4,17 +4,17 @@
 //! Those of the configuration file are added at the start, and stay. Those that are kept in the
 //! store ([`kept`]) may change while the engine runs.
 
-pub mod kept;
+pub mod file;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use blake3::Hash;
 use parking_lot::RwLock;
 
-use self::kept::Kept;
+use self::file::Kept;
 use crate::{
     base::ids::{AccountId, Dialect},
-    signature::Signer,
+    fetch::signature::Signer,
 };
 
 /// The accounts there are.
