@@ -21,6 +21,7 @@ use conflow::{
         reception::{self, Reception},
     },
     base::ids::{CallId, Dialect, RoomId},
+    call::numbers::Numbers,
     cdr::store::Ledger,
     conference,
     documents::{Done, Fetch, Library, LocalFlow},
@@ -30,7 +31,6 @@ use conflow::{
         Report,
         legs::{LegSummary, Legs, NoPort, Session},
     },
-    numbers::Numbers,
     sip::{Driver, Secret, Settings, Sip, throttle::Rate},
     store::member_ids::Volatile,
 };

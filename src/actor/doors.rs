@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    bans::{Ban, Bans},
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
+    conference::ban_list::{Ban, Bans},
     store::{
         rows::{Row, Rows, RowsError, Table, Write},
         rows_memory::Memory,

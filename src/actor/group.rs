@@ -22,7 +22,7 @@ use crate::{
     base::ids::AccountId,
     group::{
         Ask, At, Audit, Ban, Change, Done, GroupId, Head, Member, Person, PersonId, Refusal,
-        roll::Roll, state::Groups,
+        access_list::Roll, state::Groups,
     },
     store::rows::{Row, Rows, RowsError, Table, Write},
 };

@@ -33,7 +33,7 @@ use crate::{
     call::Call,
     conference::{Ask, Outcome},
     flow::{Cause, Entry},
-    group::{Change, Expulsion, GroupId, Pass, roll::Roll},
+    group::{Change, Expulsion, GroupId, Pass, access_list::Roll},
 };
 
 impl House {

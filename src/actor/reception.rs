@@ -14,12 +14,14 @@ use super::house::House;
 use crate::{
     accounts::Accounts,
     base::ids::{AccountId, CallId, Dialect},
-    call::{Answer, Call, Details, Direction, Hook, Outgoing, Party, Session},
+    call::{
+        Answer, Call, Details, Direction, Hook, Outgoing, Party, Session,
+        numbers::{Numbers, Row, Source, bare},
+    },
     cdr::Records,
     documents::{Library, LocalFlow},
     flow::Fetched,
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
-    numbers::{Numbers, Row, Source, bare},
 };
 
 /// Takes calls in, for as long as it is open.

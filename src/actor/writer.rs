@@ -11,7 +11,7 @@ use super::{group::AskError, house::House};
 use crate::{
     base::ids::AccountId,
     conference::Outcome,
-    group::{Ask, At, Change, Done, Expulsion, Refusal, roll, state::Groups},
+    group::{Ask, At, Change, Done, Expulsion, Refusal, access_list, state::Groups},
 };
 
 /// The groups of one account, and the rooms that they guard.
@@ -69,7 +69,7 @@ impl Writer {
             let first = batch.changes.len();
             let outcome = self.groups.handle(at, ask, &mut batch.changes);
             let expulsions = match self.rooms {
-                Some(_) => roll::expulsions(&batch.changes[first..]),
+                Some(_) => access_list::expulsions(&batch.changes[first..]),
                 None => Vec::new(),
             };
             if cfg!(debug_assertions) {

@@ -49,7 +49,10 @@ use crate::{
     },
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
     base::ids::RoomId,
-    call::{Answer, Hook},
+    call::{
+        Answer, Hook,
+        numbers::{Numbers, Row, Source},
+    },
     cdr::Records,
     cli::{
         self,
@@ -61,7 +64,6 @@ use crate::{
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
     media::{Backend, Exchange},
-    numbers::{Numbers, Row, Source},
     sim_phones::{self, Sim},
     store::{
         folder::{DataFolder, StoreError},

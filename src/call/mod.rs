@@ -6,6 +6,7 @@
 
 mod element;
 mod facts;
+pub mod numbers;
 mod party;
 
 use std::{

@@ -14,6 +14,7 @@
 //! no other way out, and no copy stays behind.
 
 mod asks;
+pub mod ban_list;
 mod digits;
 mod floor;
 mod guard;

@@ -8,7 +8,7 @@ use std::{fmt, slice, sync::Arc};
 use super::{
     Action, Fault, FlowError, Method, Oddity, Place, Remark, branch,
     element::{Attribute, Element},
-    fault::{clip, nearest},
+    error::{clip, nearest},
     field::Field,
     url,
     verbs::VerbInfo,

@@ -6,7 +6,7 @@ use super::{
     Cause, Fault, FlowError, Kind, Oddity, Remark, Step,
     attrs::Attr,
     element::{Attribute, Element},
-    fault::{clip, nearest},
+    error::{clip, nearest},
     field::Field,
     verbs::VerbInfo,
 };

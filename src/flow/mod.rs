@@ -9,7 +9,7 @@ mod cause;
 pub mod check;
 mod digits;
 mod element;
-mod fault;
+mod error;
 mod field;
 mod place;
 pub mod reference;
@@ -28,11 +28,10 @@ pub use self::{
     attrs::{Attr, Kind},
     branch::{Branch, Branches, ID},
     cause::{Cause, Exit, Then},
-    fault::{Fault, FlowError, Oddity, Remark},
+    error::{Fault, FlowError, Oddity, Remark},
     place::Place,
     run::Run,
-    url::is_audio,
-    url::is_target,
+    url::{is_audio, is_target},
     variable::{Values, Variable},
     verbs::Verb,
     way::{Bilingual, Next},

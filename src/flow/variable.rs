@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     Oddity,
     attrs::Reading,
-    fault::{clip, nearest},
+    error::{clip, nearest},
 };
 use crate::media::{Program, Sound, What};
 

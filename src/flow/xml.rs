@@ -15,7 +15,7 @@ use quick_xml::{
 use super::{
     Fault, FlowError, Place,
     element::{Attribute, Element},
-    fault::clip,
+    error::clip,
     place::Ruler,
 };
 

@@ -3,11 +3,11 @@
 //! [`state::Groups`] is the machine. Four systems' calls are the same few asks with another
 //! [`rule::Rule`]; nothing here knows whose call it was.
 
+pub mod access_list;
 mod by_person;
 mod entry;
 pub mod person;
 mod removal;
-pub mod roll;
 pub mod rule;
 pub mod state;
 
@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use self::rule::Rule;
 pub use self::{
+    access_list::{Expulsion, Pass},
     by_person::ByPerson,
     person::{Name, Permission, Person},
-    roll::{Expulsion, Pass},
 };
 
 /// Names a group, in the whole of a data folder: decimal.

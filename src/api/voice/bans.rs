@@ -9,8 +9,8 @@ use super::{Asker, bodies::Text, members::member_id};
 use crate::{
     actor::doors::Kept,
     api::{failure::Failure, reply},
-    bans::Ban,
     base::{ids::MemberId, utc},
+    conference::ban_list::Ban,
 };
 
 /// `GET Ban/` and `GET Ban/{id}/`

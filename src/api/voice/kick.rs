@@ -21,9 +21,11 @@ use super::{
 use crate::{
     actor::house::House,
     api::{body, failure::Failure, reply},
-    bans::{BAN_MAX, BANS_MAX},
     base::ids::{CallId, MemberId},
-    conference::{Course, Departure, Kick},
+    conference::{
+        Course, Departure, Kick,
+        ban_list::{BAN_MAX, BANS_MAX},
+    },
     flow::{Bilingual, Next},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     flow::{
         Callback, Cue, Entry, Fault, FlowError, Guard, Kind, Method, Oddity, RecordFormat,
         attrs::{METHOD, Reading, verb},
-        fault::clip,
+        error::clip,
         field::{Patterns, Said},
     },
     group::Rank,

@@ -20,7 +20,7 @@ use super::{
     attrs::{Attr, Reading},
     digits::Collect,
     element::Element,
-    fault::{clip, nearest},
+    error::{clip, nearest},
 };
 use crate::{
     base::ids::{ConferenceName, Dialect},

@@ -8,7 +8,7 @@ use crate::{
         openapi::{Answer, Operation, query, uuid},
         voice::{Form, Manner, kick::REASON_CHARS_MAX, place::Wish},
     },
-    bans::BAN_MAX,
+    conference::ban_list::BAN_MAX,
 };
 
 impl Speaker {
