@@ -19,10 +19,10 @@ use std::{
 };
 
 use conflow::{
-    actor::group::{Memberships, system_clock},
     base::ids::{AccountId, CallId, Dialect},
     call::{Direction, Party, Session},
     cdr::{Record, Records, store::Ledger},
+    engine::membership::{Memberships, system_clock},
     group::{Ask, At, Door, GroupId, Head, Person, PersonId, Rank, Which, Who, rule::Rule},
     media::{Ending, HangupCause, HangupSource},
     store::{rows::Rows, rows_memory::Memory, sqlite::Sqlite},

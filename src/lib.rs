@@ -23,13 +23,12 @@
 //!
 //! # Where to start
 //!
-//! [`call::Call`], then [`conference::Conference::handle`], then [`actor::house::House`], which
+//! [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::House`], which
 //! has every move of a call between places. Machines take commands and give ordered effects;
 //! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
 //! of the real shells in an order that a seed picks, and checks what must always hold.
 
 pub mod accounts;
-pub mod actor;
 pub mod api;
 pub mod app;
 pub mod audio;
@@ -40,8 +39,8 @@ pub mod cli;
 pub mod conference;
 pub mod config;
 pub mod credentials;
-pub mod directory;
 pub mod documents;
+pub mod engine;
 pub mod events;
 pub mod fetch;
 pub mod flow;

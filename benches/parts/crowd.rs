@@ -18,13 +18,6 @@ use axum::{
 };
 use conflow::{
     accounts::Accounts,
-    actor::{
-        doors::Doors,
-        house::{self, House, Tasks},
-        journal::Journal,
-        reception::{self, Reception},
-        tally::Tally,
-    },
     api::{Api, Links, RateLimit, Settings},
     app::log::Notes,
     base::ids::{AccountId, Dialect, RoomId},
@@ -32,6 +25,13 @@ use conflow::{
     cdr::{Records, store::Ledger},
     conference,
     documents::{Done, Fetch, Library, LocalFlow},
+    engine::{
+        ban_list::Doors,
+        counters::Tally,
+        inbound::{self, Reception},
+        journal::Journal,
+        registry::{self, House, Tasks},
+    },
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
     media::Exchange,
@@ -77,7 +77,7 @@ impl Crowd {
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let house = house(&sim, journal.clone(), notes.clone());
-        let settings = reception::Settings {
+        let settings = inbound::Settings {
             numbers: Numbers::default(),
             accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
@@ -149,7 +149,7 @@ impl Crowd {
 
 fn house(sim: &Arc<Sim>, journal: Arc<Journal>, notes: Option<Notes>) -> Arc<House> {
     let (tally, room_last) = (Tally::default(), AtomicU64::new(0));
-    let links = house::Links {
+    let links = registry::Links {
         media: sim.clone(),
         library: Arc::new(Shelf::default()),
         doors: Arc::new(Doors::in_memory(now(), UNIX_EPOCH)),

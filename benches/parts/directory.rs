@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use conflow::{
     base::ids::{CallId, RoomId},
-    directory::{Names, Places},
+    engine::directory::{Names, Places},
 };
 use criterion::Criterion;
 

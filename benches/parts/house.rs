@@ -9,14 +9,14 @@ use std::{
 };
 
 use conflow::{
-    actor::{
-        doors::Doors,
-        house::{House, Links, Tasks},
-    },
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
     call::{Call, Direction, Party, Session},
     conference::{Ask, Settings, Who},
     documents::{Done, Fetch, Library, LocalFlow},
+    engine::{
+        ban_list::Doors,
+        registry::{House, Links, Tasks},
+    },
     flow::{Fetched, Flow},
     media::{Backend, Order},
     store::MemberIds,

@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use conflow::{
-    actor::house::House,
     base::ids::{CallId, MemberId, RoomKey},
     conference::{Ask, Kick, Who},
+    engine::registry::House,
     flow::Cause,
 };
 use criterion::Criterion;

@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use super::{Desk, Visit, auth, failure::Failure, reply, traffic::Traffic};
 use crate::{
-    actor::tally::Tally,
     base::histogram::{Kind, Page},
     call::Direction,
+    engine::counters::Tally,
     fetch::Results,
     flow::Cause,
     rtp_engine,

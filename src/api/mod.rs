@@ -60,16 +60,16 @@ use self::{
 };
 use crate::{
     accounts::Accounts,
-    actor::{
-        house::{AskError, House},
-        journal::Journal,
-        reception::Reception,
-    },
     base::{
         ids::{Dialect, RoomKey},
         traceparent::Traceparent,
     },
     conference::{Answer, Ask},
+    engine::{
+        inbound::Reception,
+        journal::Journal,
+        registry::{AskError, House},
+    },
     sim_phones::Sim,
     store::Repeats,
     webhooks::dispatcher::Callbacks,

@@ -12,9 +12,9 @@ use crate::{
         Accounts, Role,
         file::{Book, Kept},
     },
-    actor::reception::wall,
     cli::{account::Account, settings::Secret},
     config::Config,
+    engine::inbound::wall,
     store::{
         folder::{DataFolder, StoreError},
         rows::Rows,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    actor::{house::House, reception::Reception},
+    engine::{inbound::Reception, registry::House},
     flow::Cause,
 };
 

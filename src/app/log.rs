@@ -32,10 +32,10 @@ use self::{
     words::Told,
 };
 use crate::{
-    actor::{house::Trace, reception::wall},
     api::Deed,
     cli::settings::{LogFormat, LogLevel},
     config,
+    engine::{inbound::wall, registry::Trace},
 };
 
 /// Between two looks at what has come: a busy engine would wake the thread for each line, and that

@@ -41,12 +41,6 @@ use self::{
 };
 use crate::{
     accounts::Accounts,
-    actor::{
-        house::{self, House, Tasks, Trace},
-        journal::Journal,
-        reception::{self, Reception},
-        tally::Tally,
-    },
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
     base::ids::RoomId,
     call::{
@@ -61,6 +55,12 @@ use crate::{
     conference,
     config::{self, Config},
     documents::{Library, LocalFlow, folder::Folder, web::Web},
+    engine::{
+        counters::Tally,
+        inbound::{self, Reception},
+        journal::Journal,
+        registry::{self, House, Tasks, Trace},
+    },
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
     media::{Backend, Exchange},
@@ -243,7 +243,7 @@ impl Engine {
             Arc::new(Web::new(folder, client.clone(), accounts.clone()));
         let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
-            reception::wall(),
+            inbound::wall(),
             accounts.clone(),
             callbacks.clone(),
             records.clone(),
@@ -255,7 +255,7 @@ impl Engine {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
         };
-        let links = house::Links {
+        let links = registry::Links {
             media,
             library: library.clone(),
             doors,
@@ -310,7 +310,7 @@ fn ops(
         tally,
         results,
         phones: phones.map(phones::Open::figures),
-        began_at: reception::wall(),
+        began_at: inbound::wall(),
     }
 }
 
@@ -335,13 +335,13 @@ fn simulated_phones(config: &Config) -> Sim {
     })
 }
 
-fn calls(config: &Config, accounts: Arc<Accounts>) -> reception::Settings {
+fn calls(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
     }
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
-    reception::Settings { numbers, accounts, call_time_limit }
+    inbound::Settings { numbers, accounts, call_time_limit }
 }
 
 fn row(number: &config::Number) -> Row {

@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    actor::journal::Journal,
     base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
+    engine::journal::Journal,
     fetch::Client,
     media::{Backend, Exchange, NoWay, Order, What},
     rtp_engine::{self, Loader, Plane},

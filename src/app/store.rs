@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use crate::{
     accounts::file,
-    actor::{
-        doors::{self, Doors},
-        group,
-        reception::wall,
-    },
     cdr::store::{self, Ledger},
     cli::store::{Backup, Check, Store},
     credentials,
+    engine::{
+        ban_list::{self, Doors},
+        inbound::wall,
+        membership,
+    },
     store::{
         folder::DataFolder,
         idempotency::{self, Answers},
@@ -114,12 +114,12 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         | Table::Members
         | Table::Bans
         | Table::Applications
-        | Table::Audit => group::check(table, row),
+        | Table::Audit => membership::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
         Table::Records | Table::Calls => store::check(table, row),
         Table::Repeats => idempotency::check(row),
         Table::Marks => member_ids::check(row),
         Table::Accounts => file::check(row),
-        Table::RoomBans => doors::check(row),
+        Table::RoomBans => ban_list::check(row),
     }
 }

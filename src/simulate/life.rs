@@ -17,13 +17,13 @@ use super::{
     world::World,
 };
 use crate::{
-    actor::{
-        house::{AskError, House, Transferring},
-        turns::Turns,
-    },
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
     call::{Call, Direction, Party, Session},
     conference::{Answer, Ask, Departure, Outcome, Who},
+    engine::{
+        registry::{AskError, House, Transferring},
+        scheduler::Turns,
+    },
     flow::{Cause, Method, Next, Purpose, Request},
     media::Report,
     sim_phones::Dial,

@@ -13,16 +13,16 @@ use parking_lot::Mutex;
 
 use super::{Script, Shelf, documents::Web, told::Note};
 use crate::{
-    actor::{
-        doors::Doors,
-        house::{House, Links, Trace},
-        tracer,
-        turns::Turns,
-    },
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::News,
     conference::{self, Settings},
     documents::{Done, Fetch, Library, LocalFlow, Reader},
+    engine::{
+        ban_list::Doors,
+        registry::{House, Links, Trace},
+        scheduler::Turns,
+        trace_log,
+    },
     flow::Fetched,
     media::{Backend, Order},
     sim_phones::{self, Phones},
@@ -119,7 +119,7 @@ impl World {
     }
 
     fn see(&self, told: &Trace) {
-        tracer::note(&mut self.seen.lock().traces, self.clock.now(), told);
+        trace_log::note(&mut self.seen.lock().traces, self.clock.now(), told);
         let mut note = None;
         match told {
             Trace::Call { call, news: News::Ended(_), .. } => {

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use conflow::{
-    actor::house::AskError,
     base::ids::{CallId, MemberId},
     conference::{Ask, Kick, Refusal, Settings, Who},
+    engine::registry::AskError,
     flow::Cause,
     media::{Backend, Heard, Order, Report},
 };

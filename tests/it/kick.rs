@@ -1,9 +1,9 @@
 //! Kicks that say where their members go on, and dry runs, on the real shells.
 
 use conflow::{
-    actor::house::AskError,
     base::ids::MemberId,
     conference::{Answer, Ask, Course, Departure, Kick, Outcome, Refusal, Who},
+    engine::registry::AskError,
     flow::{Bilingual, Next},
 };
 

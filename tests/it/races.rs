@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use conflow::{
-    actor::house::AskError,
     base::ids::{CallId, MemberId},
     conference::{Ask, Kick, Refusal, Who},
+    engine::registry::AskError,
     media::{Heard, Report},
 };
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use conflow::{
-    actor::house::House,
+    engine::registry::House,
     media::{Backend, Heard, Order, Report, What},
 };
 

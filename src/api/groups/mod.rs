@@ -40,9 +40,9 @@ use super::{
     path::Path,
 };
 use crate::{
-    actor::group::{AskError, Memberships},
     base::ids::AccountId,
     credentials::{BadToken, Bearer, Credentials, Holder},
+    engine::membership::{AskError, Memberships},
     group::{
         Ask, Done, Head, Name, Person, PersonId, Picture, Removed, Which, Who,
         rule::{LastOwner, Rule},

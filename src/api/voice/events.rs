@@ -20,12 +20,12 @@ use url::form_urlencoded;
 
 use super::Asker;
 use crate::{
-    actor::journal::Journal,
     api::{failure::Failure, streams::Open},
     base::{
         ids::{AccountId, Dialect},
         utc,
     },
+    engine::journal::Journal,
     events::{
         Happening, fields,
         log::{Cursor, Event, EventId, Filter, Gap},

@@ -21,7 +21,6 @@ use uuid::Uuid;
 
 use super::{Asker, params::Params, perform, place::Place};
 use crate::{
-    actor::house::AskError,
     api::{
         ANSWER_WAIT_MAX, Desk,
         audit::{Deed, Principal},
@@ -34,6 +33,7 @@ use crate::{
         traceparent::Traceparent,
     },
     call::Hook,
+    engine::registry::AskError,
     fetch::{Target, signature::Field},
     store::{Repeat, RequestKey, Stored},
     webhooks::{

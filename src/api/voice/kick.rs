@@ -19,13 +19,13 @@ use super::{
     remarks::Remarks,
 };
 use crate::{
-    actor::house::House,
     api::{body, failure::Failure, reply},
     base::ids::{CallId, MemberId},
     conference::{
         Course, Departure, Kick,
         ban_list::{BAN_MAX, BANS_MAX},
     },
+    engine::registry::House,
     flow::{Bilingual, Next},
 };
 

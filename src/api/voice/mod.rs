@@ -32,11 +32,11 @@ use self::{
 pub use self::{plivo::PlivoForm, vobiz::VobizForm};
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
-    actor::house::AskError,
     base::{
         ids::{AccountId, Dialect, RoomKey},
         traceparent::Traceparent,
     },
+    engine::registry::AskError,
 };
 
 /// The forms of answers, where a vendor has more than one.

@@ -44,8 +44,8 @@ use self::{
 };
 use super::{ends::Ends, login::login};
 use crate::{
-    actor::reception::wall,
     cli::bench::{Bench as Flags, SECONDS, Scenario},
+    engine::inbound::wall,
 };
 
 /// What is to be measured, and what has been.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::site;
-use crate::{actor::reception::wall, base::utc};
+use crate::{base::utc, engine::inbound::wall};
 
 /// A notice of a conference.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,7 +4,7 @@ use std::{cell::Cell, fmt, time::SystemTime};
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
-use crate::{actor::reception::wall, base::utc};
+use crate::{base::utc, engine::inbound::wall};
 
 thread_local! {
     static AT: Cell<Option<SystemTime>> = const { Cell::new(None) };

@@ -3,11 +3,11 @@
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    actor::house::Trace,
     api::Deed,
     base::ids::{AccountId, CallId, Incarnation, RoomKey},
     call::{self, Direction, Party},
     conference::{Being, News, Notice},
+    engine::registry::Trace,
     media::Ending,
     trace,
 };

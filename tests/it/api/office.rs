@@ -20,14 +20,6 @@ use axum::{
 };
 use conflow::{
     accounts::Accounts,
-    actor::{
-        self,
-        doors::Doors,
-        house::{self, House, Stage, Tasks},
-        journal::Journal,
-        reception::{self, Reception},
-        ward,
-    },
     api::{Api, Links, Ops, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{
@@ -37,6 +29,14 @@ use conflow::{
     cdr::{Records, store::Ledger},
     conference,
     documents::{Done, Fetch, Library, LocalFlow, web::Web},
+    engine::{
+        self,
+        ban_list::Doors,
+        call_worker,
+        inbound::{self, Reception},
+        journal::Journal,
+        registry::{self, House, Stage, Tasks},
+    },
     fetch::{self, Boxed, Client, Internet, Network, Socket},
     flow::{Cause, Fetched, Flow, Method},
     media::Exchange,
@@ -107,7 +107,7 @@ impl Office {
         let journal = Arc::new(journal);
         let now = tokio::time::Instant::now().into_std();
         let doors = Doors::open(plan.bans, now, UNIX_EPOCH).unwrap();
-        let links = house::Links {
+        let links = registry::Links {
             media: sim.clone(),
             library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
             doors: Arc::new(doors),
@@ -122,7 +122,7 @@ impl Office {
             stage: if plan.is_stalled { Box::new(Stalled) } else { Box::new(Tasks) },
         };
         let house = House::new(plan.rooms, links);
-        let people = reception::Settings {
+        let people = inbound::Settings {
             numbers: numbers(),
             accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
@@ -396,11 +396,11 @@ fn blank(text: &str) -> String {
 struct Stalled;
 
 impl Stage for Stalled {
-    fn room(&self, actor: actor::conference::Actor) {
+    fn room(&self, actor: engine::conference::Actor) {
         mem::forget(actor);
     }
 
-    fn ward(&self, actor: ward::Actor) {
+    fn ward(&self, actor: call_worker::Actor) {
         Tasks.ward(actor);
     }
 }

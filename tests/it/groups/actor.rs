@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use conflow::{
-    actor::group::{AskError, Memberships},
     base::ids::AccountId,
+    engine::membership::{AskError, Memberships},
     group::{Ask, Person, PersonId, Rank, Refusal, rule::Rule},
     store::{
         rows::{Committed, Row, Rows, RowsError, Table, Write},

@@ -14,10 +14,10 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use conflow::{
-    actor::group::Memberships,
     api::groups::{Hall, Settings},
     base::ids::AccountId,
     credentials::{Bearer, Credentials, Holder, md5_hex},
+    engine::membership::Memberships,
     group::{Ask, At, Name, Permission, Person, PersonId, Rank},
     store::rows::Committed,
 };

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use conflow::{
-    actor::group::{AskError, Memberships},
     base::ids::Trusted,
     conference::Ask as RoomAsk,
+    engine::membership::{AskError, Memberships},
     group::{Ask, At, Done, Name, Person, PersonId, Rank, Refusal, rule::Rule},
     store::rows_memory::Memory,
 };

@@ -20,15 +20,15 @@ use std::{
 };
 
 use conflow::{
-    actor::{
-        doors::Doors,
-        house::{AskError, House, Links, Transferring},
-        turns::Turns,
-    },
     base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
     documents::{Done, Fetch},
+    engine::{
+        ban_list::Doors,
+        registry::{AskError, House, Links, Transferring},
+        scheduler::Turns,
+    },
     flow::{Cause, Fetched, Method, Purpose, Request},
     group::PersonId,
     media::{AnnouncementKind, HangupCause, Heard, Report, What},

@@ -6,11 +6,11 @@ use std::{
 };
 
 use conflow::{
-    actor::house::Trace,
     base::ids::{CallId, MemberId, RoomId},
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
     documents::{Done, Fetch, Library, LocalFlow, Reader},
+    engine::registry::Trace,
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
     group::{GroupId, PersonId},
     media::{Backend, Order, Program, What},

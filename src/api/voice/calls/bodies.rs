@@ -5,7 +5,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    actor::journal::Live,
     api::openapi::{Schemas, one_or_many},
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -13,6 +12,7 @@ use crate::{
     },
     call::{CallStatus, Direction},
     cdr::Record,
+    engine::journal::Live,
     media::legs::LegSummary,
     trace::Trace,
 };

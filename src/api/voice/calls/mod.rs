@@ -19,14 +19,14 @@ pub(super) use self::{
 };
 use super::{Asker, members, params::Params, place::CallWish, remarks::Remarks};
 use crate::{
-    actor::{
-        house::{AskError, House, Transferring},
-        journal::Live,
-    },
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
     base::ids::{CallId, Dialect},
     call::{CallStatus, Direction, Hook},
     conference::Refusal,
+    engine::{
+        journal::Live,
+        registry::{AskError, House, Transferring},
+    },
     flow::{Cause, Purpose, Request, is_audio},
     media::{AnnouncementKind, Order, Sound, What},
 };

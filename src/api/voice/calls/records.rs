@@ -10,7 +10,6 @@ use super::{
     find, not_found,
 };
 use crate::{
-    actor::journal::Live,
     api::{
         failure::Failure,
         reply,
@@ -19,6 +18,7 @@ use crate::{
     base::{ids::CallId, utc},
     call::{CallStatus, Direction},
     cdr::Filter,
+    engine::journal::Live,
 };
 
 /// Contract 1: so many at a time.

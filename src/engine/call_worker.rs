@@ -21,7 +21,7 @@ use tokio::{
     time::{self, sleep_until},
 };
 
-use super::{Turn, house::House};
+use super::{Turn, registry::House};
 use crate::{
     base::{call_map::ByCall, ids::CallId},
     call::{Act, Call, Effect},

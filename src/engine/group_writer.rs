@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{group::AskError, house::House};
+use super::{membership::AskError, registry::House};
 use crate::{
     base::ids::AccountId,
     conference::Outcome,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     conference,
-    house::{House, Place, Trace},
+    registry::{House, Place, Trace},
 };
 use crate::{
     base::ids::{ConferenceName, RoomKey},

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::house::House;
+use super::registry::House;
 use crate::{
     accounts::Accounts,
     base::ids::{AccountId, CallId, Dialect},

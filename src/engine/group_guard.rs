@@ -23,11 +23,11 @@
 //! is no such call in this process; the room does not rely on that.
 //!
 //! Nobody waits for an actor here: the writer of the groups tells the rooms and goes on, and the
-//! task that has its answers to give ([`super::writer`]) waits for what they say.
+//! task that has its answers to give ([`super::group_writer`]) waits for what they say.
 
 use tokio::sync::oneshot;
 
-use super::house::House;
+use super::registry::House;
 use crate::{
     base::ids::{AccountId, RoomKey},
     call::Call,

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    house::House,
-    writer::{Owed, Reply, Writer},
+    group_writer::{Owed, Reply, Writer},
+    registry::House,
 };
 use crate::{
     base::ids::AccountId,

@@ -4,22 +4,23 @@
 //! waiting. Its `run` waits between turns, on tokio; the simulation takes the turns of many
 //! actors itself, in an order that a seed picks.
 
+pub mod ban_list;
+pub mod call_worker;
 pub mod conference;
-pub mod doors;
-mod entering;
-pub mod group;
-mod guard;
-pub mod house;
+pub mod counters;
+pub mod directory;
+mod group_guard;
+pub mod group_writer;
+pub mod inbound;
+mod join;
 pub mod journal;
+pub mod membership;
+mod observed;
 mod queue;
-pub mod reception;
-mod stage;
-pub mod tally;
-mod trace;
-pub mod tracer;
-pub mod turns;
-pub mod ward;
-pub mod writer;
+pub mod registry;
+pub mod scheduler;
+mod spawner;
+pub mod trace_log;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

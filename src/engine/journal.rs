@@ -14,7 +14,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
-use super::{house::Trace, tracer::Tracer};
+use super::{registry::Trace, trace_log::Tracer};
 use crate::{
     accounts::Accounts,
     base::{
@@ -224,7 +224,7 @@ impl Journal {
         let who = notice.news.who();
         let in_call = who.map(|it| book.number(it.call));
         let what = Happening::Conference { room: room.clone(), notice: notice.clone(), in_call };
-        let event = book.append(super::reception::wall(), what);
+        let event = book.append(super::inbound::wall(), what);
 
         let Some(who) = who else { return };
         let is_floor = matches!(notice.news, conference::News::FloorTaken { .. });

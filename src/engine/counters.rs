@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::house::Trace;
+use super::registry::Trace;
 use crate::{
     call::{self, Direction},
     conference::News,

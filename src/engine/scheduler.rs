@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{Turn, conference, house::Stage, ward};
+use super::{Turn, call_worker, conference, registry::Stage};
 
 /// Actors, and whether they have something to do.
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Seat {
 
 enum Actor {
     Room(Box<conference::Actor>),
-    Ward(Box<ward::Actor>),
+    Ward(Box<call_worker::Actor>),
 }
 
 impl Turns {
@@ -93,7 +93,7 @@ impl Stage for Door {
         self.0.lock().push(Actor::Room(Box::new(actor)));
     }
 
-    fn ward(&self, actor: ward::Actor) {
+    fn ward(&self, actor: call_worker::Actor) {
         self.0.lock().push(Actor::Ward(Box::new(actor)));
     }
 }

@@ -19,14 +19,14 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
+    ban_list::Doors,
+    call_worker::{Letter, Ward},
     conference::Room,
-    doors::Doors,
-    guard::Rolls,
-    ward::{Letter, Ward},
+    group_guard::Rolls,
 };
 pub use super::{
-    stage::{Stage, Tasks},
-    trace::Trace,
+    observed::Trace,
+    spawner::{Stage, Tasks},
 };
 use crate::{
     base::{
@@ -35,8 +35,8 @@ use crate::{
     },
     call::{Act, Answer, Call, Effect, News, Outgoing},
     conference::{Ask, Outcome, Refusal, Settings},
-    directory::{Names, Places},
     documents::{Fetch, Library, Reader},
+    engine::directory::{Names, Places},
     flow::{Cause, Fetched, Request, Values},
     media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
     store::MemberIds,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::time;
 
-use super::house::Trace;
+use super::registry::Trace;
 use crate::{
     base::ids::{AccountId, CallId},
     call::News,

@@ -1,13 +1,13 @@
 //! The stage: where actors get their turns.
 
-use super::{conference, ward};
+use super::{call_worker, conference};
 
 /// Who gives the actors their turns.
 pub trait Stage: Send + Sync {
     /// Takes on a room.
     fn room(&self, actor: conference::Actor);
     /// Takes on calls that are on their own.
-    fn ward(&self, actor: ward::Actor);
+    fn ward(&self, actor: call_worker::Actor);
 }
 
 /// On the current runtime, a task for each.
@@ -18,7 +18,7 @@ impl Stage for Tasks {
         tokio::spawn(async move { actor.run().await });
     }
 
-    fn ward(&self, mut actor: ward::Actor) {
+    fn ward(&self, mut actor: call_worker::Actor) {
         tokio::spawn(async move { actor.run().await });
     }
 }

@@ -23,9 +23,9 @@ use uuid::Uuid;
 
 use super::{
     Turn,
-    house::{AskError, House, Trace},
+    observed::Blame,
     queue,
-    trace::Blame,
+    registry::{AskError, House, Trace},
 };
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId, RoomKey},
