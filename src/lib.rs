@@ -33,6 +33,7 @@ pub mod api;
 pub mod app;
 pub mod audio;
 pub mod base;
+pub mod bench;
 pub mod call;
 pub mod cdr;
 pub mod cli;

@@ -35,10 +35,10 @@ fn main() -> ExitCode {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Bench(flags) => bench(*flags),
         Command::Engine(flags) => {
-            app::bench::process::end_with_bench();
+            conflow::bench::process::end_with_bench();
             serve(*flags)
         }
-        Command::Ceiling => app::bench::ceiling::serve(),
+        Command::Ceiling => conflow::bench::ceiling::serve(),
         Command::Check(flags) => return app::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
@@ -117,7 +117,7 @@ fn watch(flags: Watch) -> Result<()> {
 }
 
 fn bench(flags: Bench) -> Result<()> {
-    app::bench::bench(flags, auth_token(), &mut io::stdout().lock())
+    conflow::bench::bench(flags, auth_token(), &mut io::stdout().lock())
 }
 
 fn auth_token() -> Option<String> {

@@ -2,7 +2,6 @@
 
 pub mod accounts;
 mod banner;
-pub mod bench;
 pub mod check;
 mod drain;
 mod ends;

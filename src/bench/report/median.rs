@@ -82,7 +82,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::app::bench::load::{Taken, latencies};
+    use crate::bench::load::{Taken, latencies};
 
     fn row(what: &str, operations: u64, nanos: u64) -> Row {
         let mut latency = latencies();

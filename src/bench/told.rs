@@ -120,7 +120,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::app::bench::load::now;
+    use crate::bench::load::now;
 
     fn told(text: &str) -> Result<Option<Told>> {
         Told::read(url::form_urlencoded::parse(text.as_bytes()))

@@ -42,7 +42,7 @@ use self::{
     progress::Progress,
     report::{Engine, Machine, Report, Row},
 };
-use super::{ends::Ends, login::login};
+use super::app::{ends::Ends, login::login};
 use crate::{
     cli::bench::{Bench as Flags, SECONDS, Scenario},
     engine::inbound::wall,

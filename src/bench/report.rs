@@ -335,7 +335,7 @@ fn short(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::bench::load::latencies;
+    use crate::bench::load::latencies;
 
     #[test]
     fn a_target_that_is_missed_is_said() {
