@@ -10,13 +10,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use conflow::{
-    app::{self, log::Log},
+    app,
     cli::{
         self, Command, bench::Bench, reference::Format, serve::Serve, trace::Trace, user::User,
         watch::Watch,
     },
     config::Config,
     flow::reference,
+    log::Log,
     speech::pico,
 };
 use rustix::thread::disable_transparent_huge_pages;
@@ -39,12 +40,12 @@ fn main() -> ExitCode {
             serve(*flags)
         }
         Command::Ceiling => conflow::bench::ceiling::serve(),
-        Command::Check(flags) => return app::check::check(&flags),
+        Command::Check(flags) => return conflow::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::Simulate(wanted) => {
-            match app::simulate::simulate(&wanted, &mut io::stdout().lock()) {
+            match conflow::simulate::command::simulate(&wanted, &mut io::stdout().lock()) {
                 Ok(true) => return ExitCode::SUCCESS,
                 Ok(false) => return ExitCode::FAILURE,
                 Err(error) => Err(error),
@@ -113,7 +114,7 @@ fn people(user: User) -> Result<()> {
 }
 
 fn watch(flags: Watch) -> Result<()> {
-    block_on(app::watch::watch(flags, auth_token()))
+    block_on(conflow::watch::terminal::watch(flags, auth_token()))
 }
 
 fn bench(flags: Bench) -> Result<()> {

@@ -17,12 +17,12 @@ use std::{env, hint::black_box, process::ExitCode};
 
 use axum::body::Bytes;
 use conflow::{
-    app::log::Log,
     base::ids::Dialect,
     cli::settings::{LogFormat, LogLevel},
     config,
     documents::cache::{Documents, Text},
     flow::Flow,
+    log::Log,
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -19,7 +19,6 @@ use axum::{
 use conflow::{
     accounts::Accounts,
     api::{Api, Links, RateLimit, Settings},
-    app::log::Notes,
     base::ids::{AccountId, Dialect, RoomId},
     call::numbers::Numbers,
     cdr::{Records, store::Ledger},
@@ -34,6 +33,7 @@ use conflow::{
     },
     fetch::{self, Client, Internet},
     flow::{Fetched, Flow, Missing},
+    log::Notes,
     media::Exchange,
     sim_phones::{self, Dial, Sim},
     store::{idempotency::Answers, member_ids::Volatile},

@@ -67,11 +67,12 @@ mod tests {
     use super::*;
     use crate::{
         app::{
-            Engine, accounts, library, log,
+            Engine, accounts, library,
             store::{Stores, rows},
         },
         cli::serve::Serve,
         config::{Config, DEVELOPMENT_ACCOUNT},
+        log,
         store::folder::DataFolder,
     };
 

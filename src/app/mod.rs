@@ -2,17 +2,13 @@
 
 pub mod accounts;
 mod banner;
-pub mod check;
 mod drain;
 mod ends;
-pub mod log;
 mod login;
 pub mod people;
 mod phones;
-pub mod simulate;
 pub mod store;
 pub mod trace;
-pub mod watch;
 
 use std::{
     env,
@@ -34,10 +30,10 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    log::Notes,
     phones::{Backends, Phones},
     store::Stores,
 };
+use super::log::Notes;
 use crate::{
     accounts::Accounts,
     api::{self, Api, Caps, Ops, RateLimit, server, voice},

@@ -9,7 +9,7 @@ use super::{
     guest::{PREFIX, guest},
     process::{Folder, Process},
 };
-use crate::{app::watch::client::Client, cli::ENGINE};
+use crate::{cli::ENGINE, watch::terminal::client::Client};
 
 /// An engine of its own, or one in which the bench is a guest. Rooms are numbered from 0; what is
 /// asked of a room is asked by its account.

@@ -5,6 +5,7 @@
 //! is taken in the same order, so the same events tell the same story, line by line; unless a seed
 //! shuffles who comes first within a moment, which is how [`explore()`] finds races.
 
+pub mod command;
 mod documents;
 mod explore;
 mod fields;

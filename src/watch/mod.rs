@@ -11,6 +11,7 @@ mod hears;
 mod keys;
 mod layout;
 mod model;
+pub mod terminal;
 mod wants;
 pub mod wire;
 

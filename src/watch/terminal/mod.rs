@@ -22,7 +22,7 @@ use self::{
     listen::Told,
     screen::{Pressed, Screen},
 };
-use super::{ends::Ends, login::login};
+use crate::app::{ends::Ends, login::login};
 use crate::{
     cli::watch::Watch,
     watch::{self, Answer, Asked, Link, Model},

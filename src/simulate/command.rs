@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::check::watch::at_each_save;
+use crate::check::watch::at_each_save;
 use crate::{
     cli::simulate::Simulate,
     simulate::{self, Schedule, Script, Shelf},
