@@ -19,7 +19,7 @@ mod openapi;
 mod ops;
 mod path;
 mod reply;
-mod route;
+mod routes;
 pub mod server;
 mod sim;
 mod streams;
@@ -165,7 +165,7 @@ impl Api {
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         let split = Path::split(path);
-        let (route, trail) = (route::find(split.as_ref()), Trail::default());
+        let (route, trail) = (routes::find(split.as_ref()), Trail::default());
         let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
         let visit = Visit {

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::{
     Asker, Manner, bans,
     bodies::{Done, MemberIds},
+    endpoints::Wish,
     kick,
     params::Params,
-    place::Wish,
     plivo,
     remarks::Remarks,
     vobiz,

@@ -5,13 +5,13 @@
 mod bans;
 mod bodies;
 mod calls;
+mod deferred;
+mod endpoints;
 mod events;
-mod job;
 mod kick;
 mod members;
 pub(super) mod openapi;
 mod params;
-mod place;
 pub(super) mod plivo;
 mod remarks;
 mod rooms;
@@ -26,8 +26,8 @@ use axum::{
 use uuid::Uuid;
 
 use self::{
-    job::Job,
-    place::{CallWish, Endpoint, Place, Wish},
+    deferred::Job,
+    endpoints::{CallWish, Endpoint, Place, Wish},
 };
 pub use self::{plivo::PlivoForm, vobiz::VobizForm};
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
@@ -101,7 +101,7 @@ pub(super) async fn answer(
         endpoint,
         Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record | Endpoint::Events
     );
-    if !answers_itself && let Some(hook) = job::callback(site.dialect, method, query, &body)? {
+    if !answers_itself && let Some(hook) = deferred::callback(site.dialect, method, query, &body)? {
         return Ok(job(site).answer_later(hook));
     }
     if (*method == Method::POST || *method == Method::DELETE)

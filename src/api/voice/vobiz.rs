@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Form, Manner, place::Wish};
+use super::{Form, Manner, endpoints::Wish};
 use crate::{conference::Refusal, engine::registry::AskError};
 
 /// Which of Vobiz's own ways (contract 0.2).

@@ -17,7 +17,7 @@ pub(super) use self::{
     bodies::schemas,
     records::{list, show},
 };
-use super::{Asker, members, params::Params, place::CallWish, remarks::Remarks};
+use super::{Asker, endpoints::CallWish, members, params::Params, remarks::Remarks};
 use crate::{
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
     base::ids::{CallId, Dialect},

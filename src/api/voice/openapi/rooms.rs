@@ -7,7 +7,7 @@ use super::{Speaker, Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
         openapi::{Answer, Operation, header, query, uuid},
-        voice::{Form, Manner, place::Wish, plivo, vobiz},
+        voice::{Form, Manner, endpoints::Wish, plivo, vobiz},
     },
     base::ids::Dialect,
 };

@@ -19,14 +19,14 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Asker, params::Params, perform, place::Place};
+use super::{Asker, endpoints::Place, params::Params, perform};
 use crate::{
     api::{
         ANSWER_WAIT_MAX, Desk,
         audit::{Deed, Principal},
         failure::Failure,
         path::Path,
-        reply, route,
+        reply, routes,
     },
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -199,7 +199,7 @@ impl Job {
     fn audit(&self, status: u16) {
         let Self { api_id, trace, peer, .. } = *self;
         let (method, path, who) = (self.method.clone(), self.path.clone(), self.who.clone());
-        let route = route::find(Path::split(&path).as_ref());
+        let route = routes::find(Path::split(&path).as_ref());
         let took = None;
         let deed = Deed { api_id, trace, peer, method, path, route, status, took, who };
         (self.desk.told)(deed);
