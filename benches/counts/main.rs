@@ -43,7 +43,7 @@ const PATHS: [Row; 4] =
     [("kick", kick), ("mute", mute_one), ("parse", parse), ("parse-again", parse_again)];
 const ROUNDS: u64 = 500;
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("../../src/app/bench/parse.xml");
+const FLOW: &str = include_str!("../../src/bench/parse.xml");
 
 fn main() -> ExitCode {
     let asked = env::args().nth(1).unwrap_or_default();

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("../../src/app/bench/parse.xml");
+const FLOW: &str = include_str!("../../src/bench/parse.xml");
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse a flow of 1 KB");

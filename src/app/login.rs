@@ -11,7 +11,7 @@ use crate::{base::ids::AccountId, cli::login::Login, config::DEVELOPMENT_ACCOUNT
 /// # Errors
 ///
 /// There is no token.
-pub(super) fn login(login: Login, token: Option<String>) -> Result<(AccountId, String)> {
+pub(crate) fn login(login: Login, token: Option<String>) -> Result<(AccountId, String)> {
     let account = match login.account {
         Some(account) => account,
         None => DEVELOPMENT_ACCOUNT.parse().context("a name")?,

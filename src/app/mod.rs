@@ -3,8 +3,8 @@
 pub mod accounts;
 mod banner;
 mod drain;
-mod ends;
-mod login;
+pub(crate) mod ends;
+pub(crate) mod login;
 pub mod people;
 mod phones;
 pub mod store;

@@ -47,7 +47,7 @@ pub(super) fn again_and_again(asked: &Check) -> io::Result<ExitCode> {
 /// # Errors
 ///
 /// The act fails.
-pub(in crate::app) fn at_each_save<T>(
+pub(crate) fn at_each_save<T>(
     paths: &[PathBuf],
     mut act: impl FnMut() -> io::Result<()>,
 ) -> io::Result<T> {

@@ -33,7 +33,7 @@ const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::app) struct Client {
+pub(crate) struct Client {
     pool: legacy::Client<Connector, Empty<Bytes>>,
     /// Without a slash at its end.
     base: Arc<str>,
@@ -47,7 +47,7 @@ pub(in crate::app) struct Client {
 pub(super) struct Unwelcome(String);
 
 impl Client {
-    pub(in crate::app) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
+    pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
         if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// The stream of events, from now on or behind this one.
-    pub(in crate::app) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
+    pub(crate) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
         let path = format!("/api/v1/Account/{}/Events/", self.account);
         let sent = timeout(ANSWER_WAIT_MAX, self.send(&path, last)).await;
         let response = sent.context("no answer")??;

@@ -1,6 +1,6 @@
 //! `conflow watch`: the shell around the [`Model`], with the clock, the terminal and the net.
 
-pub(super) mod client;
+pub(crate) mod client;
 mod listen;
 mod screen;
 

@@ -199,7 +199,7 @@ mod tests {
 
     /// What a path can be made of: every word in the source that tells paths apart, and an id.
     fn words() -> Vec<&'static str> {
-        let source = include_str!("../place.rs").split("#[cfg(test)]").next().unwrap();
+        let source = include_str!("../endpoints.rs").split("#[cfg(test)]").next().unwrap();
         let literals = source.split('"').skip(1).step_by(2);
         let is_word = |it: &&str| it.chars().all(|it| it.is_ascii_alphanumeric());
         let mut words: Vec<_> = literals.filter(is_word).chain(["1"]).collect();
