@@ -6,7 +6,7 @@
 //! the account ask once more (429); is the method good for the path (405); can the body be read
 //! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
 
-mod after;
+mod after_response;
 mod audit;
 mod auth;
 mod body;

@@ -3,10 +3,10 @@
 pub mod accounts;
 mod banner;
 mod drain;
-pub(crate) mod ends;
 pub(crate) mod login;
 pub mod people;
 mod phones;
+pub(crate) mod signals;
 pub mod store;
 pub mod trace;
 

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    crowd::{Member, is_done, kick, names, roll},
+    filled::{Member, is_done, kick, names, roll},
     link::Answer,
     load::{Work, now},
-    site,
+    target,
 };
 
 /// Members of a room before and behind a lap, unless all were kicked; within it, some more.
@@ -146,19 +146,19 @@ impl Room {
     fn ask(&self, number: u32, request: &mut Vec<u8>) {
         let first = self.members.first().map(|it| &*it.member_id).unwrap_or_default();
         match self.step {
-            Step::Dial(_) => site::dial(request, number),
+            Step::Dial(_) => target::dial(request, number),
             Step::Look | Step::LookAgain => {
-                site::get(request, number, format_args!("room-{number}/"));
+                target::get(request, number, format_args!("room-{number}/"));
             }
             Step::Mute => {
-                site::post(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
+                target::post(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
             }
             Step::Unmute => {
-                site::delete(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
+                target::delete(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
             }
             Step::Kick if self.kicks() == ALL => kick(request, number, "all"),
             Step::Kick => kick(request, number, &names(&self.members[..self.kicks()])),
-            Step::HangUp(_) => site::hang_up(request, number, &self.members[0].call_uuid),
+            Step::HangUp(_) => target::hang_up(request, number, &self.members[0].call_uuid),
         }
     }
 

@@ -14,13 +14,13 @@ use url::form_urlencoded;
 
 use super::{
     Bench,
-    crowd::find,
+    filled::find,
     link::{Link, has},
     load::{Taken, latencies, now},
     parse::FLOW,
     receiver::{Ear, Receiver, until_all},
     report::Row,
-    site::{self, Fittings, SPOKEN, Site},
+    target::{self, Fittings, SPOKEN, Site},
 };
 
 /// Calls a second, and as many bare GETs: one is over before the next begins, and neither waits
@@ -39,7 +39,7 @@ pub(super) async fn fetch(bench: &mut Bench) -> Result<()> {
     let receiver = Receiver::apart(Documents::new()).await?;
     let (http, answer) = (receiver.http, format!("http://{}{ANSWER}", receiver.http));
     receiver.ear.lock().begin_with(&format!("http://{http}{NEXT}"));
-    let account = site::account(0);
+    let account = target::account(0);
     let config = format!(
         "[[number]]\ncalled = \"{CALLED}\"\naccount = \"{account}\"\ndialect = \"plivo\"\n\
          answer_url = \"{answer}\"\nanswer_method = \"GET\"\n"
@@ -145,7 +145,7 @@ async fn get(documents: &mut Link) -> Result<u64> {
 /// Dials, and tells the call's name.
 async fn dial(engine: &mut Link) -> Result<String> {
     let mut request = Vec::new();
-    site::dial_to(&mut request, 0, CALLED);
+    target::dial_to(&mut request, 0, CALLED);
     let answer = engine.ask(&request).await?;
     ensure!(answer.status == 201, "a phone cannot dial in: {answer:?}");
     let dialled: Dialled = serde_json::from_slice(answer.body)?;
@@ -162,7 +162,7 @@ async fn heard(engine: &mut Link, calls: &[String]) -> Result<()> {
     let mut request = Vec::new();
     for call in calls.iter().rev().take(PHONES_ASKED) {
         request.clear();
-        site::phone(&mut request, 0, call);
+        target::phone(&mut request, 0, call);
         let answer = engine.ask(&request).await?;
         let spoken = find(answer.body, format!("\"{SPOKEN}\"").as_bytes());
         let body = String::from_utf8_lossy(answer.body);

@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
-    asks::Toggles,
-    crowd::{Crowd, Member, Shape, in_turn, is_done, kick, names, remaining},
+    filled::{Crowd, Member, Shape, in_turn, is_done, kick, names, remaining},
     link::{Answer, Link},
     load::{Pace, Taken, Work, drive, latencies, now},
     report::Row,
-    site::{self, Site},
+    requests::Toggles,
+    target::{self, Site},
 };
 
 /// Members of a room, where they are kicked one by one.
@@ -247,7 +247,7 @@ async fn meanwhile(bench: &mut Bench) -> Result<()> {
     let row = Row::new("mute meanwhile, 1,000 a second", &taken);
     bench.report.add(row.at_most(p99, "ms p99", 5.0));
     let mut request = Vec::new();
-    site::get(&mut request, 3, format_args!("room-3/"));
+    target::get(&mut request, 3, format_args!("room-3/"));
     let mut link = Link::open(crowd.site.engine.http).await?;
     ensure!(link.ask(&request).await?.status == 200, "room-3 is there still");
     Ok(())

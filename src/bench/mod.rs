@@ -3,12 +3,12 @@
 //! The engine is a second process with one worker, asked over HTTP by simulated phones' owners;
 //! every answer is checked, and afterwards whether it was true.
 
-mod asks;
 pub mod ceiling;
 mod churn;
-mod crowd;
+mod external;
 mod fetch;
-mod guest;
+mod filled;
+mod idle;
 mod kick;
 mod link;
 mod load;
@@ -17,13 +17,13 @@ mod parse;
 mod plot;
 pub mod process;
 mod progress;
+mod received;
 mod receiver;
 mod report;
-mod site;
+mod requests;
 mod soak;
-mod still;
 mod stream;
-mod told;
+mod target;
 
 use std::{
     fs,
@@ -37,12 +37,12 @@ use anyhow::{Context, Result, bail};
 use tokio::select;
 
 use self::{
-    guest::{Guest, guest},
+    external::{Guest, guest},
     load::{Pace, Taken},
     progress::Progress,
     report::{Engine, Machine, Report, Row},
 };
-use super::app::{ends::Ends, login::login};
+use super::app::{login::login, signals::Ends};
 use crate::{
     cli::bench::{Bench as Flags, SECONDS, Scenario},
     engine::inbound::wall,
@@ -145,18 +145,18 @@ impl Bench {
             Scenario::Callbacks => notices::callbacks(self).await,
             Scenario::Events => notices::events(self).await,
             Scenario::Fetch => fetch::fetch(self).await,
-            Scenario::Get => asks::get(self).await,
-            Scenario::Idle => still::idle(self).await,
-            Scenario::Join => still::join(self).await,
+            Scenario::Get => requests::get(self).await,
+            Scenario::Idle => idle::idle(self).await,
+            Scenario::Join => idle::join(self).await,
             Scenario::KickAll => kick::all(self).await,
             Scenario::KickList => kick::list(self).await,
             Scenario::KickOne => kick::one(self).await,
-            Scenario::List => asks::list(self).await,
-            Scenario::Mixed => asks::mixed(self).await,
-            Scenario::Mute => asks::mute(self).await,
+            Scenario::List => requests::list(self).await,
+            Scenario::Mixed => requests::mixed(self).await,
+            Scenario::Mute => requests::mute(self).await,
             Scenario::Parse => parse::parse(self).await,
             Scenario::Soak => soak::soak(self).await,
-            Scenario::Start => still::start(self).await,
+            Scenario::Start => idle::start(self).await,
         }
     }
 

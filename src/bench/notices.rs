@@ -14,14 +14,14 @@ use url::form_urlencoded;
 
 use super::{
     Bench, ceiling,
-    crowd::{Crowd, Shape, in_turn},
+    filled::{Crowd, Shape, in_turn},
     kick::{Kicks, Sent},
     load::{Pace, Taken, drive, latencies, now},
+    received::{Heard, Told},
     receiver::{Ear, Receiver, until_all},
     report::Row,
-    site::{Fittings, ROOMS_PER_ACCOUNT, Site},
     stream::{Stream, kept},
-    told::{Heard, Told},
+    target::{Fittings, ROOMS_PER_ACCOUNT, Site},
 };
 use crate::events::log::EVENTS_MAX;
 

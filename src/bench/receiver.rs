@@ -26,7 +26,7 @@ use tokio::{
 use url::form_urlencoded;
 
 use super::{
-    guest::{Guest, guest},
+    external::{Guest, guest},
     load::now,
 };
 

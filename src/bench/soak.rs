@@ -9,11 +9,11 @@ use tokio::time::sleep;
 use super::{
     Bench,
     churn::{Churn, HOME},
-    crowd::{Crowd, Shape, kick},
+    filled::{Crowd, Shape, kick},
     link::Link,
     load::{drive, now},
     report::Row,
-    site::{self, Fittings, Site},
+    target::{self, Fittings, Site},
 };
 use crate::cdr::store::RECORDS_MAX;
 
@@ -111,7 +111,7 @@ impl Gauges {
     async fn reached(self, site: &Site) -> Result<()> {
         let (mut link, mut request, begin) =
             (Link::open(site.engine.http).await?, Vec::new(), now());
-        site::metrics(&mut request);
+        target::metrics(&mut request);
         loop {
             let found = Self::read(str::from_utf8(link.ask(&request).await?.body)?)?;
             if found == self {

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::{
     load::now,
+    received::{Heard, Told},
     receiver::ARRIVAL_WAIT_MAX,
-    site::Site,
-    told::{Heard, Told},
+    target::Site,
 };
 use crate::watch::Feed;
 

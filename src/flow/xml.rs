@@ -16,7 +16,7 @@ use super::{
     Fault, FlowError, Place,
     element::{Attribute, Element},
     error::clip,
-    place::Ruler,
+    position::Ruler,
 };
 
 /// What the vendors allow (contract 3.1).

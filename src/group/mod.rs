@@ -4,9 +4,9 @@
 //! [`rule::Rule`]; nothing here knows whose call it was.
 
 pub mod access_list;
-mod by_person;
 mod entry;
 pub mod person;
+mod person_map;
 mod removal;
 pub mod rule;
 pub mod state;
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use self::rule::Rule;
 pub use self::{
     access_list::{Expulsion, Pass},
-    by_person::ByPerson,
     person::{Name, Permission, Person},
+    person_map::ByPerson,
 };
 
 /// Names a group, in the whole of a data folder: decimal.

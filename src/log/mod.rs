@@ -5,9 +5,9 @@
 //! is put into words by that thread as well.
 
 mod json;
+mod messages;
 mod moment;
 mod queue;
-mod words;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -27,9 +27,9 @@ use tracing_subscriber::{
 
 use self::{
     json::Json,
+    messages::Told,
     moment::Moment,
     queue::{Entry, Queue},
-    words::Told,
 };
 use crate::{
     api::Deed,
@@ -96,7 +96,7 @@ impl Notes {
 
     /// What happens in the house.
     pub fn trace(&self, trace: Trace) {
-        if words::level(&trace) <= self.level {
+        if messages::level(&trace) <= self.level {
             self.queue.tell(wall(), Told::Trace(trace));
         }
     }

@@ -6,7 +6,7 @@ use std::{io, mem, sync::Arc, time::SystemTime};
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::words::Told;
+use super::messages::Told;
 
 /// Some tenths of a second of a busy engine.
 const BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -3,23 +3,23 @@
 //! [`Phones`] decides what phones hear and do, and reads no clock; [`Sim`] has many of them in
 //! shards under locks, with one task each that sleeps until the earliest deadline.
 
-mod called;
+mod answer_plan;
+mod backend;
+mod details;
 mod dial;
-mod hands;
 mod phone;
-mod phones;
-mod record;
 mod script;
-mod shell;
 mod sounds;
+mod table;
 mod timeline;
+mod user;
 
 pub use self::{
+    backend::{KEPT_FOR, KEPT_MAX, PHONES_MAX, Sim},
+    details::{Entry, Record, Sounding, State},
     dial::{BadDial, Dial, DialError, NUMBER_CHARS_MAX, PhoneError, SCRIPT_ACTS_MAX},
-    phones::Phones,
-    record::{Entry, Record, Sounding, State},
     script::{Act, BadKeys, Deed, KEYS_MAX, Keys, Whole},
-    shell::{KEPT_FOR, KEPT_MAX, PHONES_MAX, Sim},
+    table::Phones,
     timeline::TIMELINE_MAX,
 };
 

@@ -14,12 +14,12 @@ use std::{
 
 use super::{
     PhoneError, Settings,
-    called::Called,
-    hands::{Hands, Move},
-    record::{Record, State},
+    answer_plan::Called,
+    details::{Record, State},
     script::{Act, Deed, Keys},
     sounds::{Layer, Piece, Score, Sounds, millis},
     timeline::{Mark, Timeline},
+    user::{Hands, Move},
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Entry, Sounding};
+use super::details::{Entry, Sounding};
 use crate::{
     base::ids::ConferenceName,
     media::{Program, What},
@@ -188,7 +188,7 @@ struct Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim_phones::record::transcript;
+    use crate::sim_phones::details::transcript;
 
     #[test]
     fn what_lies_beneath_leaves_no_trace_within_a_millisecond() {

@@ -9,20 +9,20 @@ pub mod command;
 mod documents;
 mod explore;
 mod fields;
-mod life;
 mod print;
+mod report;
+mod run;
 mod schedule;
 mod script;
-mod told;
 mod world;
 
 pub use self::{
     documents::{Document, Shelf},
     explore::{Endings, Explored, Found, explore},
-    life::{Endless, TURNS_MAX, run},
+    report::{CallerTold, Note, Told},
+    run::{Endless, TURNS_MAX, run},
     schedule::Schedule,
     script::{
         AT_MAX, Act, BadScript, CALLERS_MAX, Caller, Deed, EVENTS_MAX, Event, Script, Whom, Wish,
     },
-    told::{CallerTold, Note, Told},
 };

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, Shelf, documents::Web, told::Note};
+use super::{Script, Shelf, documents::Web, report::Note};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::News,

@@ -11,8 +11,8 @@ mod hears;
 mod keys;
 mod layout;
 mod model;
+mod queries;
 pub mod terminal;
-mod wants;
 pub mod wire;
 
 #[cfg(test)]
@@ -23,5 +23,5 @@ pub use self::{
     feed::{Feed, FeedError, Told},
     keys::Key,
     model::{Caller, Link, Model, Phone, Standing},
-    wants::{Answer, Asked, Want},
+    queries::{Answer, Asked, Want},
 };

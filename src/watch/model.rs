@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     keys::Cursor,
-    wants::Asks,
+    queries::Asks,
     wire::{self, News, Roster},
 };
 use crate::base::ids::{CallId, ConferenceName, MemberId};

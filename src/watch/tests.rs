@@ -6,7 +6,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
 use super::{
-    wants::{Answer, Want},
+    queries::{Answer, Want},
     *,
 };
 use crate::base::ids::{CallId, ConferenceName};

@@ -36,8 +36,8 @@ use self::{
     limit::Windows,
 };
 use super::{
-    after::After, audit::Principal, auth::is_read, body, failure::Failure, limit::PerAddress,
-    path::Path,
+    after_response::After, audit::Principal, auth::is_read, body, failure::Failure,
+    limit::PerAddress, path::Path,
 };
 use crate::{
     base::ids::AccountId,

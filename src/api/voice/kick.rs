@@ -16,7 +16,7 @@ use super::{
     Asker,
     bodies::{Done, Text},
     params::Params,
-    remarks::Remarks,
+    warnings::Remarks,
 };
 use crate::{
     api::{body, failure::Failure, reply},

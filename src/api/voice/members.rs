@@ -15,9 +15,8 @@ use super::{
     endpoints::Wish,
     kick,
     params::Params,
-    plivo,
-    remarks::Remarks,
-    vobiz,
+    plivo, vobiz,
+    warnings::Remarks,
 };
 use crate::{
     api::{body, failure::Failure, path, reply},

@@ -13,9 +13,9 @@ mod members;
 pub(super) mod openapi;
 mod params;
 pub(super) mod plivo;
-mod remarks;
 mod rooms;
 pub(super) mod vobiz;
+mod warnings;
 
 use std::sync::Arc;
 

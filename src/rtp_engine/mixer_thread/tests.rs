@@ -1,7 +1,7 @@
 //! Shards on a virtual clock, with wires of memory: what is said, what is heard, and when.
 
-mod ends;
-mod world;
+mod harness;
+mod teardown;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     media::{Address, AnnouncementKind, Heard, Hears, Order, Program, Sound, What},
     rtp::sdp::Direction,
 };
-use world::{ROOM, World, beep, end, place, remove, wait};
+use harness::{ROOM, World, beep, end, place, remove, wait};
 
 /// Three in a room, with a tone each, for long enough that all hear each other.
 fn three(threads: usize) -> (World, [CallId; 3]) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     base::ids::Dialect,
     media::{ANNOUNCEMENTS_MAX, Address, AnnouncementKind, HangupCause, HangupSource, Sound, What},
-    sim_phones::record::transcript,
+    sim_phones::details::transcript,
 };
 
 const CALL: CallId = CallId::of(1);

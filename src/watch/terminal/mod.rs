@@ -22,7 +22,7 @@ use self::{
     listen::Told,
     screen::{Pressed, Screen},
 };
-use crate::app::{ends::Ends, login::login};
+use crate::app::{login::login, signals::Ends};
 use crate::{
     cli::watch::Watch,
     watch::{self, Answer, Asked, Link, Model},

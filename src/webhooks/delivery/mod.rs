@@ -15,8 +15,8 @@
 //!
 //! The machine is pure. It knows neither HTTP nor what is in a parcel.
 
+mod round_robin;
 mod state;
-mod turns;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     BY_CALL_FLYING_MAX, Command, DUE, Effect, LIFE, Lane, Limits, Outcome, Owner, Parcel, REST_MIN,
-    Ticket, Why, turns::Turns,
+    Ticket, Why, round_robin::Turns,
 };
 
 /// What is on its way, and what waits. See the [module](super).

@@ -17,7 +17,7 @@ use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params, remarks::Remarks},
+        voice::{Asker, params::Params, warnings::Remarks},
     },
     base::ids::{CallId, Trusted},
     call::{Answer, Details, Direction, Headers, Outgoing, Party, Session},

@@ -13,7 +13,7 @@ use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params, remarks::Remarks},
+        voice::{Asker, params::Params, warnings::Remarks},
     },
     base::{ids::CallId, utc},
     call::{CallStatus, Direction},

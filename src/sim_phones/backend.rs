@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 use uuid::Uuid;
 
-use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, called::Called};
+use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, answer_plan::Called};
 use crate::{
     base::{
         call_map::share,

@@ -7,11 +7,11 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
-    crowd::{Crowd, Shape},
-    guest::guest,
+    external::guest,
+    filled::{Crowd, Shape},
     load::{Pace, Taken, latencies},
     report::Row,
-    site::{Fittings, Site},
+    target::{Fittings, Site},
 };
 
 /// They come in within seconds.

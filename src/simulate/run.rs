@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{
     Act, Deed, Schedule, Script, Shelf, Told, Whom,
+    report::{self, Note},
     schedule::Dice,
     script::{Event, Said},
-    told::{self, Note},
     world::World,
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Life<'_> {
                 Some(ms) => self.go_to(ms),
                 None => {
                     debug_assert!(self.turns.is_empty(), "somebody is left");
-                    return Ok(told::told(self.script, &self.world, self.account));
+                    return Ok(report::told(self.script, &self.world, self.account));
                 }
             }
         }

@@ -22,7 +22,7 @@ use super::{
     link::{Answer, Link},
     load::{Pace, Work, drive, now},
     receiver::{Ear, Receiver},
-    site::{self, Fittings},
+    target::{self, Fittings},
 };
 use crate::{base::ids::AccountId, cli::bench::Scenario};
 
@@ -224,7 +224,7 @@ impl Guest {
         }
 
         let (mut link, mut request) = (Link::open(self.http).await?, Vec::new());
-        site::get(&mut request, 0, format_args!(""));
+        target::get(&mut request, 0, format_args!(""));
         let Answer { status, body } = link.ask(&request).await?;
         let said = String::from_utf8_lossy(body);
         match status {
@@ -299,7 +299,7 @@ struct HangUps {
 
 impl Work for HangUps {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
-        site::hang_up(request, 0, &self.calls.pop()?);
+        target::hang_up(request, 0, &self.calls.pop()?);
         Some(0)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Script, life::id, world::World};
+use super::{Script, run::id, world::World};
 use crate::{
     base::ids::{AccountId, CallId},
     sim_phones::Entry,

@@ -24,7 +24,7 @@
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
-    BadDial, Dial, PhoneError, Record, Settings, called::Called, phone::Phone, script::Keys,
+    BadDial, Dial, PhoneError, Record, Settings, answer_plan::Called, phone::Phone, script::Keys,
 };
 use crate::{
     base::{

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::{
     Bench,
-    crowd::{Crowd, Member, Shape, in_turn, is_done, is_kicked, kick},
+    filled::{Crowd, Member, Shape, in_turn, is_done, is_kicked, kick},
     link::{Answer, Link},
     load::{Work, drive},
     report::Row,
-    site::{self, Site},
+    target::{self, Site},
 };
 
 /// Rooms of ten, where nothing else is said.
@@ -67,7 +67,7 @@ impl<'a> Toggles<'a> {
         let (mut link, mut request) = (Link::open(crowd.site.engine.http).await?, Vec::new());
         for number in 0..crowd.rooms.len() as u32 {
             request.clear();
-            site::get(&mut request, number, format_args!("room-{number}/"));
+            target::get(&mut request, number, format_args!("room-{number}/"));
             let room: Room = serde_json::from_slice(link.ask(&request).await?.body)?;
             for ((_, member), is_muted) in
                 self.members.iter().zip(&self.is_muted).filter(|((it, _), _)| *it == number)
@@ -92,8 +92,8 @@ impl Work for Toggles<'_> {
         *is_muted = !*is_muted;
         let what = format_args!("room-{room}/Member/{}/Mute/", member.member_id);
         match *is_muted {
-            true => site::post(request, *room, what),
-            false => site::delete(request, *room, what),
+            true => target::post(request, *room, what),
+            false => target::delete(request, *room, what),
         }
         Some(place * 2 + usize::from(*is_muted))
     }
@@ -166,13 +166,13 @@ impl Work for Looks {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let room = self.next % self.calls.len();
         self.next += 1;
-        site::get(request, room as u32, format_args!("room-{room}/"));
+        target::get(request, room as u32, format_args!("room-{room}/"));
         Some(room)
     }
 
     fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
         // Of a long body the beginning and the end, or reading it is what is measured.
-        let name = site::name(room as u32);
+        let name = target::name(room as u32);
         let begin = format!("{{\"conference_name\":\"{name}\",\"conference_run_time\":\"");
         let count = format!("\"conference_member_count\":\"{}\"", self.members);
         let (call, body) = (self.calls[room].as_bytes(), answer.body);
@@ -191,12 +191,12 @@ struct Lists {
 
 impl Work for Lists {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
-        site::get(request, 0, format_args!(""));
+        target::get(request, 0, format_args!(""));
         Some(0)
     }
 
     fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
-        let sought = format!("\"{}room-", site::prefix());
+        let sought = format!("\"{}room-", target::prefix());
         let names = answer.body.windows(sought.len()).filter(|it| *it == sought.as_bytes()).count();
         match answer.status == 200 && names == self.rooms as usize {
             true => Ok(()),
@@ -229,16 +229,16 @@ impl Work for Mixed {
         let (turn, kind) = (self.next / 4, self.next % 4);
         let (room, member) = &self.stay[turn % self.stay.len()];
         match kind {
-            0 => site::dial(request, *room),
+            0 => target::dial(request, *room),
             1 => {
                 let (room, member) = self.kicked.get(turn)?;
                 kick(request, *room, &member.member_id);
             }
             2 => {
                 let what = format_args!("room-{room}/Member/{}/Mute/", member.member_id);
-                site::post(request, *room, what);
+                target::post(request, *room, what);
             }
-            _ => site::get(request, *room, format_args!("room-{room}/")),
+            _ => target::get(request, *room, format_args!("room-{room}/")),
         }
         self.next += 1;
         Some(self.next - 1)

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, vec};
 
 use super::{
     PhoneError,
-    called::{Called, Step},
+    answer_plan::{Called, Step},
     script::{Act, Deed, Keys},
     sounds::KEY_MS,
 };

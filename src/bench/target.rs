@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::{
-    guest::{PREFIX, guest},
+    external::{PREFIX, guest},
     process::{Folder, Process},
 };
 use crate::{cli::ENGINE, watch::terminal::client::Client};

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::site;
+use super::target;
 use crate::{base::utc, engine::inbound::wall};
 
 /// A notice of a conference.
@@ -44,7 +44,7 @@ impl Told {
         let mut sequence = None;
         for (name, value) in fields {
             match &*name {
-                "ConferenceName" if !value.starts_with(site::prefix()) => return Ok(None),
+                "ConferenceName" if !value.starts_with(target::prefix()) => return Ok(None),
                 "ConferenceMemberID" => told.member = value.into_owned(),
                 "ConferenceSequence" => sequence = Some(value.into_owned()),
                 "ConferenceUUID" => told.room = value.into_owned(),

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
-    guest::{Guest, guest},
+    external::{Guest, guest},
     link::{Answer, Link, has},
     load::{Pace, Taken, Work, drive, now},
-    site::{self, SPOKEN, Site},
+    target::{self, SPOKEN, Site},
 };
 
 /// An engine whose rooms are full.
@@ -91,7 +91,7 @@ impl Crowd {
             ensure!(is_done(answer, "kicked", &names), "{names}: {answer:?}");
 
             request.clear();
-            site::get(&mut request, room, format_args!("room-{room}/"));
+            target::get(&mut request, room, format_args!("room-{room}/"));
             let answer = link.ask(&request).await?;
             ensure!(answer.status == 200, "room-{room}: {}", answer.status);
             for member in &kicked {
@@ -109,7 +109,7 @@ impl Crowd {
         let mut request = Vec::new();
         for (room, member) in kicked {
             request.clear();
-            site::phone(&mut request, *room, &member.call_uuid);
+            target::phone(&mut request, *room, &member.call_uuid);
             let answer = link.ask(&request).await?;
             let room = find(answer.body, b"\"room\"");
             let spoken = find(answer.body, format!("\"{SPOKEN}\"").as_bytes());
@@ -135,7 +135,7 @@ pub(super) fn names(members: &[Member]) -> String {
 /// Appends the request that kicks a member, or some, or `all`.
 pub(super) fn kick(request: &mut Vec<u8>, room: u32, member: &str) {
     request.clear();
-    site::post(request, room, format_args!("room-{room}/Member/{member}/Kick/"));
+    target::post(request, room, format_args!("room-{room}/Member/{member}/Kick/"));
 }
 
 /// Whether this is what a kick of that member is answered with.
@@ -163,7 +163,7 @@ impl Work for Dials {
             return None;
         }
         self.begun += 1;
-        site::dial(request, number / members);
+        target::dial(request, number / members);
         Some(number as usize)
     }
 
@@ -188,7 +188,7 @@ impl Work for Rolls {
             return None;
         }
         self.next += 1;
-        site::get(request, room, format_args!("room-{room}/"));
+        target::get(request, room, format_args!("room-{room}/"));
         Some(room as usize)
     }
 
