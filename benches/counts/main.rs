@@ -5,13 +5,13 @@
 //! what hash tables and ids make of random numbers is spread over many rounds.
 
 #[expect(dead_code, reason = "benches/parts has a use for the rest")]
-#[path = "../parts/crowd.rs"]
-mod crowd;
-#[path = "../parts/house.rs"]
-mod house;
+#[path = "../parts/loaded_engine.rs"]
+mod loaded_engine;
 #[expect(dead_code, reason = "benches/parts has a use for the rest")]
 #[path = "../measure/mod.rs"]
 mod measure;
+#[path = "../parts/registry.rs"]
+mod registry;
 
 use std::{env, hint::black_box, process::ExitCode};
 
@@ -27,9 +27,9 @@ use conflow::{
 use tokio::runtime::{Builder, Runtime};
 
 use self::{
-    crowd::Crowd,
-    house::{full_house, key, mute, wait_in},
+    loaded_engine::Crowd,
     measure::say,
+    registry::{full_house, key, mute, wait_in},
 };
 
 /// As the program has it.

@@ -8,7 +8,7 @@ use conflow::{
 };
 use criterion::Criterion;
 
-use crate::house::key;
+use crate::registry::key;
 
 const CALLS: u64 = 1_000_000;
 const ROOMS: u64 = 100_000;

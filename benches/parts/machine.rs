@@ -15,8 +15,8 @@ use conflow::{
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use crate::{
-    house::{flow, new_call},
     measure::{now, say, verdict},
+    registry::{flow, new_call},
     took::Took,
 };
 

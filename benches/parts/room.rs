@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    house::{flow, full_house, key, mute, new_call, wait_in},
     measure::{now, say, verdict},
+    registry::{flow, full_house, key, mute, new_call, wait_in},
     runtime,
     took::Took,
 };
