@@ -93,7 +93,7 @@ impl Room {
         }
         self.mixer.mix(&mut Vec::new());
         for (slot, out) in self.slots.iter().zip(out) {
-            out.copy_from_slice(self.mixer.ear(*slot).wire(Law::Mu));
+            out.copy_from_slice(self.mixer.leg_mix(*slot).encode(Law::Mu));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A leg in a conference, packet in to packet out, beside the plainest that could do it on the
-//! same sockets (P8); how late the packets of a running plane are (P8); how soon a kick is heard
+//! same sockets (P8); how late the packets of a running engine are (P8); how soon a kick is heard
 //! (P11), and a word (P12).
 //!
-//! `raw` receives, decodes, sums, subtracts, encodes and sends, and nothing else; `plane` is a tick
-//! of the media plane, in rooms of ten where all talk.
+//! `raw` receives, decodes, sums, subtracts, encodes and sends, and nothing else; `engine` is a tick
+//! of the media engine, in rooms of ten where all talk.
 
 mod measure;
 
@@ -21,15 +21,15 @@ use std::{
 use conflow::{
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        Backend, Hears, Order, TICK, What,
-        legs::{Legs, Session},
+        Backend, MemberAudio, Order, SoundKind, TICK,
+        legs::{LegSession, Legs},
     },
     rtp::{
         g711::{FRAME, Law},
-        packet::{HEADER, Stream},
-        sdp::{Agreed, Direction, Payload},
+        packet::{HEADER, RtpStream},
+        sdp::{Agreed, MediaDirection, Payload},
     },
-    rtp_engine::{Done, Histogram, Loader, Plane, Settings, Ticker},
+    rtp_engine::{OnSoundLoaded, RtpEngine, Settings, SoundLoader, TickHistogram, Ticker},
 };
 use measure::{median, now, say, verdict};
 
@@ -45,10 +45,10 @@ const RUN_MOST: Duration = Duration::from_secs(60);
 
 fn main() {
     memory();
-    say("\none leg and tick, in ns         raw     plane     ratio");
+    say("\none leg and tick, in ns         raw     engine     ratio");
     LEGS.into_iter().for_each(tick);
     say("");
-    // The longest part: `cargo bench --bench plane -- short` goes without.
+    // The longest part: `cargo bench --bench engine -- short` goes without.
     if std::env::args().all(|it| it != "short") {
         LEGS_LATE.into_iter().for_each(lateness);
     }
@@ -60,25 +60,25 @@ fn main() {
 fn tick(n_legs: usize) {
     const ROUNDS: usize = 20;
     const TICKS: u32 = 20;
-    let (mut raw, mut bench) = (Raw::new(n_legs), Bench::new(n_legs));
+    let (mut raw, mut bench) = (Raw::new(n_legs), EngineBench::new(n_legs));
     let nanos = |took: Duration| took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64;
-    let (mut raws, mut planes) = (Vec::new(), Vec::new());
+    let (mut raws, mut engines) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         raws.push(nanos((0..TICKS).map(|_| raw.tick()).sum()));
-        planes.push(nanos((0..TICKS).map(|_| bench.tick()).sum()));
+        engines.push(nanos((0..TICKS).map(|_| bench.tick()).sum()));
     }
-    let (raw, plane) = (median(raws), median(planes));
-    let ratio = plane / raw;
+    let (raw, engine) = (median(raws), median(engines));
+    let ratio = engine / raw;
     let met = verdict(ratio <= 2.0);
     say(&format!(
-        "{n_legs:5} legs               {raw:9.0} {plane:9.0}    {ratio:6.2} ×   P8, at most 2 ×: {met}"
+        "{n_legs:5} legs               {raw:9.0} {engine:9.0}    {ratio:6.2} ×   P8, at most 2 ×: {met}"
     ));
 }
 
 /// The far end of a leg: it says noise, and takes what it is sent.
 struct Phone {
     socket: UdpSocket,
-    stream: Stream,
+    stream: RtpStream,
     to: SocketAddr,
     noise: u32,
     received: u64,
@@ -88,10 +88,16 @@ impl Phone {
     fn new(n: usize) -> Self {
         let socket = socket();
         let to = socket.local_addr().expect("it is bound");
-        Self { socket, stream: Stream::new(n as u32, 0, 0), to, noise: n as u32 | 1, received: 0 }
+        Self {
+            socket,
+            stream: RtpStream::new(n as u32, 0, 0),
+            to,
+            noise: n as u32 | 1,
+            received: 0,
+        }
     }
 
-    fn connect(&mut self, plane: &Plane, call: CallId) {
+    fn connect(&mut self, engine: &RtpEngine, call: CallId) {
         let agreed = Agreed {
             remote: Some(self.to),
             remote_rtcp: None,
@@ -100,11 +106,11 @@ impl Phone {
             payload_type: 0,
             events: None,
             accepts: vec![(0, Payload::Sound(Law::Mu))],
-            direction: Direction::SendRecv,
+            direction: MediaDirection::SendRecv,
             held: false,
         };
-        self.to = plane.open(call, LOCAL).expect("a port is free");
-        plane.agree(call, Session { agreed, source: LOCAL });
+        self.to = engine.open(call, LOCAL).expect("a port is free");
+        engine.agree(call, LegSession { agreed, source: LOCAL });
     }
 
     /// Says 20 ms of this byte.
@@ -157,7 +163,7 @@ fn socket() -> UdpSocket {
 struct Raw {
     phones: Vec<Phone>,
     sockets: Vec<UdpSocket>,
-    streams: Vec<Stream>,
+    streams: Vec<RtpStream>,
     voices: Vec<[i16; FRAME]>,
 }
 
@@ -168,7 +174,7 @@ impl Raw {
         for (phone, socket) in phones.iter_mut().zip(&sockets) {
             phone.to = socket.local_addr().expect("it is bound");
         }
-        let streams = (0..n_legs).map(|n| Stream::new(n as u32, 0, 0)).collect();
+        let streams = (0..n_legs).map(|n| RtpStream::new(n as u32, 0, 0)).collect();
         Self { phones, sockets, streams, voices: vec![[0; FRAME]; n_legs] }
     }
 
@@ -208,29 +214,30 @@ impl Raw {
 }
 
 /// Knows no sound.
-struct Mute;
+struct NoSounds;
 
-impl Loader for Mute {
-    fn load(&self, _: CallId, what: &What, done: Done) {
+impl SoundLoader for NoSounds {
+    fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
         done(Err(format!("{what:?} is not to be had")));
     }
 }
 
-/// A plane whose ticks are timed.
-struct Bench {
+/// A engine whose ticks are timed.
+struct EngineBench {
     phones: Vec<Phone>,
     ticker: Ticker,
     tick: u64,
-    _plane: Plane,
+    _plane: RtpEngine,
 }
 
-impl Bench {
+impl EngineBench {
     fn new(n_legs: usize) -> Self {
         let settings = Settings { threads: 1, ..Settings::default() };
-        let (plane, tickers) = Plane::with_tickers(settings, Arc::new(Mute)).expect("it starts");
+        let (engine, tickers) =
+            RtpEngine::with_tickers(settings, Arc::new(NoSounds)).expect("it starts");
         let ticker = tickers.into_iter().next().expect("there is one thread");
-        let phones = dial(&plane, n_legs);
-        let mut bench = Self { phones, ticker, tick: 0, _plane: plane };
+        let phones = dial(&engine, n_legs);
+        let mut bench = Self { phones, ticker, tick: 0, _plane: engine };
         // Until the streams run and all have faded in.
         (0..20).for_each(|_| _ = bench.tick());
         bench
@@ -248,23 +255,23 @@ impl Bench {
 }
 
 /// Phones in rooms of ten.
-fn dial(plane: &Plane, n_legs: usize) -> Vec<Phone> {
+fn dial(engine: &RtpEngine, n_legs: usize) -> Vec<Phone> {
     let mut phones: Vec<_> = (0..n_legs).map(Phone::new).collect();
     for (room, phones) in phones.chunks_mut(ROOM).enumerate() {
         let mut calls = Vec::new();
         for (n, phone) in phones.iter_mut().enumerate() {
             let call = CallId::of((room * ROOM + n + 1) as u128);
-            phone.connect(plane, call);
+            phone.connect(engine, call);
             calls.push(call);
         }
-        plane.send(place(room, calls));
+        engine.send(place(room, calls));
     }
     phones
 }
 
 fn place(room: usize, calls: Vec<CallId>) -> Order {
     let room = Incarnation::of(RoomId::of(room as u128), "weekly");
-    Order::Place { room, calls, hears: Hears::Room }
+    Order::Place { room, calls, hears: MemberAudio::Room }
 }
 
 /// Phones that talk, on a thread of their own.
@@ -302,18 +309,18 @@ fn resident() -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }
 
-/// A plane in real time, with all its phones on a thread of their own.
+/// A engine in real time, with all its phones on a thread of their own.
 fn lateness(n_legs: usize) {
     let is_most = n_legs == LEGS_LATE[LEGS_LATE.len() - 1];
     let run = if is_most { RUN_MOST } else { RUN };
     let settings = Settings { threads: 1, ..Settings::default() };
-    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
-    let phones = dial(&plane, n_legs);
+    let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
+    let phones = dial(&engine, n_legs);
     let talking = Talking::begin(phones);
     // The first ticks open the legs.
     thread::sleep(Duration::from_millis(500));
-    let gauges = plane.gauges();
-    [&gauges.late, &gauges.done].into_iter().for_each(Histogram::clear);
+    let gauges = engine.gauges();
+    [&gauges.late, &gauges.done].into_iter().for_each(TickHistogram::clear);
     let sent = gauges.sent.load(Ordering::Relaxed);
     let begun = now();
     thread::sleep(run);
@@ -341,22 +348,22 @@ fn kicks() {
     const N_LEGS: usize = 1_000;
     const ROUNDS: u32 = 200;
     let settings = Settings { threads: 1, ..Settings::default() };
-    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
-    let talking = Talking::begin(dial(&plane, N_LEGS));
+    let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
+    let talking = Talking::begin(dial(&engine, N_LEGS));
     let (call, room) = (CallId::of(1 << 64), RoomId::of(0));
     let mut phone = Phone::new(N_LEGS);
-    phone.connect(&plane, call);
+    phone.connect(&engine, call);
     let (mut ordered, mut first, mut leaks) = (Vec::new(), Vec::new(), 0);
     for round in 0..ROUNDS {
-        plane.send(place(0, vec![call]));
+        engine.send(place(0, vec![call]));
         while phone.next().0 < LOUD {}
         thread::sleep(Duration::from_micros(u64::from(round) * 997 % 20_000));
         let begun = now();
-        plane.send(Order::Remove { room, calls: vec![call] });
+        engine.send(Order::Remove { room, calls: vec![call] });
         ordered.push(begun.elapsed());
         phone.hear();
-        let program = [What::Silence(TICK * 3).into(), What::Beep(1).into()].into();
-        plane.send(Order::Play { call, number: round, program });
+        let program = [SoundKind::Silence(TICK * 3).into(), SoundKind::Beep(1).into()].into();
+        engine.send(Order::Play { call, number: round, program });
         // Three frames of silence first: so a frame of the room would be seen.
         let mut n_silent = 0;
         let came = loop {
@@ -368,7 +375,7 @@ fn kicks() {
         };
         leaks += u32::from(n_silent < 3);
         first.push(came.duration_since(begun).saturating_sub(TICK * 3));
-        plane.send(Order::Stop { call });
+        engine.send(Order::Stop { call });
     }
     talking.end();
     let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);
@@ -386,14 +393,14 @@ fn kicks() {
 fn through() {
     const ROUNDS: u32 = 40;
     let settings = Settings { threads: 1, ..Settings::default() };
-    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
     let mut took = Vec::new();
     for round in 0..ROUNDS {
         let calls = [2, 3].map(|it| CallId::of(u128::from(it + 2 * round)));
         let [mut talker, mut listener] = [0, 1].map(Phone::new);
-        talker.connect(&plane, calls[0]);
-        listener.connect(&plane, calls[1]);
-        plane.send(place(0, calls.to_vec()));
+        talker.connect(&engine, calls[0]);
+        listener.connect(&engine, calls[1]);
+        engine.send(place(0, calls.to_vec()));
         // Anywhere between two ticks.
         let mut due = now() + Duration::from_micros(u64::from(round) * 7_001 % 20_000);
         for _ in 0..15 {
@@ -420,7 +427,7 @@ fn through() {
             thread::yield_now();
         };
         took.push(came.duration_since(begun));
-        calls.into_iter().for_each(|call| _ = plane.close(call));
+        calls.into_iter().for_each(|call| _ = engine.close(call));
     }
     let [p50, p99, _] = print("packet in to packet out", &mut took);
     let met = verdict(p50 <= 50.0 && p99 <= 80.0);
@@ -444,7 +451,7 @@ fn print(what: &str, took: &mut [Duration]) -> [f64; 3] {
 fn memory() {
     const N_LEGS: usize = 1_000;
     let before = resident();
-    let bench = Bench::new(N_LEGS);
+    let bench = EngineBench::new(N_LEGS);
     let kib = resident().saturating_sub(before) / N_LEGS;
     say(&format!("memory of a leg, its room and its phone: {kib} KiB"));
     drop(bench);

@@ -20,12 +20,15 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect},
-    call::{Direction, Party, Session},
-    cdr::{Record, Records, store::Ledger},
+    call::{CallDirection, CallSession, Party},
+    cdr::{Cdr, CdrStore, store::CachedCdrStore},
     engine::membership::{Memberships, system_clock},
-    group::{Ask, At, Door, GroupId, Head, Person, PersonId, Rank, Which, Who, rule::Rule},
+    group::{
+        Ask, GroupId, GroupInfo, GroupRef, JoinPolicy, Person, PersonId, PersonRef, Rank,
+        UnixMillis, rule::Rule,
+    },
     media::{Ending, HangupCause, HangupSource},
-    store::{rows::Rows, rows_memory::Memory, sqlite::Sqlite},
+    store::{rows::RowStore, rows_memory::MemoryRows, sqlite::Sqlite},
 };
 use tokio::runtime::Builder;
 
@@ -33,7 +36,7 @@ const PEOPLE: u64 = 20_000;
 /// As long as each figure is measured, at most.
 const SPAN: Duration = Duration::from_secs(3);
 const OWNER: PersonId = PersonId(1);
-/// An answer carries a picture of its group, so groups are as large as teams are.
+/// An answer carries a snapshot of its group, so groups are as large as teams are.
 const MEMBERS: u64 = 50;
 /// SQLite's page, with the head of a WAL frame.
 const SYNCED_BYTES: usize = 4_096 + 24;
@@ -54,26 +57,26 @@ fn main() {
     let path = temp.path().join("kicks.db");
     for callers in [1, 64, 256] {
         drop(std::fs::remove_file(&path));
-        let rows: Arc<dyn Rows> = Arc::new(Sqlite::open(&path).expect("a store"));
+        let rows: Arc<dyn RowStore> = Arc::new(Sqlite::open(&path).expect("a store"));
         row(&format!("kicks, {callers} callers"), kicks(rows, callers, people, span), syncs);
         for end in ["-wal", "-shm"] {
             drop(std::fs::remove_file(temp.path().join(format!("kicks.db{end}"))));
         }
     }
-    let rows: Arc<dyn Rows> = Arc::new(Memory::default());
+    let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
     row("kicks, 64 callers, rows in memory", kicks(rows, 64, people, span), syncs);
 
     say("\na call's rows                    ns per call of the call's own time, calls per second");
     let calls = if is_trial { 100 } else { 60_000 };
-    let sqlite = |name: &str| -> Arc<dyn Rows> {
+    let sqlite = |name: &str| -> Arc<dyn RowStore> {
         Arc::new(Sqlite::open(&temp.path().join(name)).expect("a store"))
     };
-    let ledger = |rows| Ledger::open(rows, SystemTime::UNIX_EPOCH).expect("a ledger");
-    report("none", &Ledger::default(), None, calls, false);
+    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a ledger");
+    report("none", &CachedCdrStore::default(), None, calls, false);
     let rows = sqlite("ended.db");
-    report("at the end", &ledger(rows.clone()), Some(&*rows), calls, false);
+    report("at the end", &open_cdrs(rows.clone()), Some(&*rows), calls, false);
     let rows = sqlite("both.db");
-    report("at the answer and the end", &ledger(rows.clone()), Some(&*rows), calls, true);
+    report("at the answer and the end", &open_cdrs(rows.clone()), Some(&*rows), calls, true);
 }
 
 /// A page is written behind the last one and synced, again and again.
@@ -92,13 +95,13 @@ fn syncs(folder: &Path, span: Duration) -> f64 {
     per_second(done, begin)
 }
 
-fn kicks(rows: Arc<dyn Rows>, callers: u64, people: u64, span: Duration) -> f64 {
+fn kicks(rows: Arc<dyn RowStore>, callers: u64, people: u64, span: Duration) -> f64 {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let account: AccountId = "MACONFLOWBENCH000000".parse().expect("a name");
         let memberships = Memberships::open(rows, Box::new(system_clock)).expect("a store");
         let memberships = Arc::new(memberships);
-        fill(&memberships, &account, people).await;
+        fill_groups(&memberships, &account, people).await;
 
         let (begin, next) = (now(), Arc::new(AtomicU64::new(2)));
         let caller = |_| {
@@ -126,7 +129,7 @@ fn kicks(rows: Arc<dyn Rows>, callers: u64, people: u64, span: Duration) -> f64 
 }
 
 /// Groups with everybody in them.
-async fn fill(memberships: &Arc<Memberships>, account: &AccountId, people: u64) {
+async fn fill_groups(memberships: &Arc<Memberships>, account: &AccountId, people: u64) {
     let all = |ask: fn(u64) -> Ask, from| {
         let asks = (from..=people).map(move |n| async move {
             memberships.ask(account, ask(n)).await.expect("it may be");
@@ -145,43 +148,43 @@ async fn fill(memberships: &Arc<Memberships>, account: &AccountId, people: u64) 
     };
     all(|n| Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))), 1).await;
     for n in 0..=people / MEMBERS {
-        memberships.ask(account, Ask::Create(head(GroupId(n)))).await.expect("a group");
+        memberships.ask(account, Ask::Create(group_info(GroupId(n)))).await.expect("a group");
     }
     let add = |n| Ask::Add {
-        group: group(n),
+        group: group_of(n),
         actor: None,
-        target: Who::Id(PersonId(n)),
+        target: PersonRef::Id(PersonId(n)),
         rank: Rank::Member,
     };
     all(add, 2).await;
 }
 
 /// Where the person of this number belongs.
-fn group(n: u64) -> Which {
-    Which::Id(GroupId(n / MEMBERS))
+fn group_of(n: u64) -> GroupRef {
+    GroupRef::Id(GroupId(n / MEMBERS))
 }
 
-fn head(id: GroupId) -> Head {
-    Head {
+fn group_info(id: GroupId) -> GroupInfo {
+    GroupInfo {
         id,
         name: format!("group {id}").into(),
         external_id: None,
-        created: At(0),
-        modified: At(0),
+        created: UnixMillis(0),
+        modified: UnixMillis(0),
         creator: Some(OWNER),
         revision: 0,
         is_closed: false,
         is_ownerless: false,
-        door: Door::Reviewed,
+        join_policy: JoinPolicy::Reviewed,
         link: "open-sesame".into(),
         members_max: 100,
     }
 }
 
 fn kick(n: u64) -> Ask {
-    let target = Who::Id(PersonId(n));
+    let target = PersonRef::Id(PersonId(n));
     Ask::Remove {
-        group: group(n),
+        group: group_of(n),
         actor: Some(OWNER),
         target,
         rule: Rule::BUNGIE,
@@ -189,26 +192,30 @@ fn kick(n: u64) -> Ask {
     }
 }
 
-/// What the call's own thread does for its record, and how many the store takes.
-fn report(what: &str, ledger: &Ledger, rows: Option<&dyn Rows>, calls: u128, is_answered: bool) {
+/// What the call's own thread does for its cdr, and how many the store takes.
+fn report(
+    what: &str,
+    cdrs: &CachedCdrStore,
+    rows: Option<&dyn RowStore>,
+    calls: u128,
+    is_answered: bool,
+) {
     let account: AccountId = "MACONFLOWBENCH000000".parse().expect("a name");
     let (begin, mut own) = (now(), Duration::ZERO);
     // In bursts, so that the writer's queue stays short.
     for first in (0..calls).step_by(100) {
-        let records: Vec<_> =
-            (first..calls.min(first + 100)).map(|n| record(&account, n)).collect();
+        let records: Vec<_> = (first..calls.min(first + 100)).map(|n| cdr(&account, n)).collect();
         let burst = now();
-        for record in records {
-            let answered =
-                || ledger.answered(&account, record.call, &record.party, record.ended_at);
-            let draft = is_answered.then(answered).flatten();
-            ledger.add(record, draft);
+        for cdr in records {
+            let answered = || cdrs.answered(&account, cdr.call, &cdr.party, cdr.ended_at);
+            let open_cdr = is_answered.then(answered).flatten();
+            cdrs.add(cdr, open_cdr);
         }
         own += burst.elapsed();
         if let Some(rows) = rows {
-            let (tell, told) = channel();
+            let (tell, written) = channel();
             rows.commit(Vec::new(), Box::new(move |it| drop(tell.send(it))));
-            told.recv().expect("a writer").expect("a disk");
+            written.recv().expect("a writer").expect("a disk");
         }
     }
     let each = own.as_nanos() / calls.max(1);
@@ -216,24 +223,24 @@ fn report(what: &str, ledger: &Ledger, rows: Option<&dyn Rows>, calls: u128, is_
     say(&format!("{what:<32} {each:>7} {rate:>14.0}"));
 }
 
-fn record(account: &AccountId, n: u128) -> Arc<Record> {
+fn cdr(account: &AccountId, n: u128) -> Arc<Cdr> {
     let party = Party {
         from: "493012345678".into(),
         to: "14155550199".into(),
         caller_name: "Alice".into(),
-        direction: Direction::Inbound,
+        direction: CallDirection::Inbound,
         dialect: Dialect::Plivo,
         trusted: None,
-        session: Session::at(SystemTime::UNIX_EPOCH),
+        session: CallSession::at(SystemTime::UNIX_EPOCH),
     };
-    Arc::new(Record {
+    Arc::new(Cdr {
         account: account.clone(),
         call: CallId::of(n),
         party: party.into(),
         answered_at: None,
         ended_at: SystemTime::UNIX_EPOCH,
         ending: Ending { cause: HangupCause::Normal, source: HangupSource::Caller },
-        sound: std::sync::OnceLock::new(),
+        leg_summary: std::sync::OnceLock::new(),
     })
 }
 

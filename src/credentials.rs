@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     base::ids::AccountId,
-    group::At,
-    store::rows::{Committed, Row, Rows, RowsError, Table, Write},
+    group::UnixMillis,
+    store::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
 /// Every token and password of a data folder. Knows none of them, only what proves them.
-pub struct Credentials {
-    records: Arc<dyn Rows>,
+pub struct GroupCredentials {
+    store: Arc<dyn RowStore>,
     key: [u8; 32],
-    rows: RwLock<Sheets>,
+    tables: RwLock<CredentialTables>,
 }
 
 #[derive(Default)]
-struct Sheets {
+struct CredentialTables {
     last: u64,
-    tokens: BTreeMap<[u8; 32], Token>,
-    passwords: BTreeMap<u64, Password>,
+    tokens: BTreeMap<[u8; 32], CredentialToken>,
+    passwords: BTreeMap<u64, PasswordHash>,
 }
 
-struct Token {
+struct CredentialToken {
     number: u64,
     holder: Holder,
-    until: Option<At>,
+    until: Option<UnixMillis>,
 }
 
 /// Whose a token is, and what it is good for.
@@ -82,11 +82,11 @@ struct TokenRow {
     hash: String,
     holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<At>,
+    until: Option<UnixMillis>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
-struct Password {
+struct PasswordHash {
     salt: [u8; SALT_BYTES],
     hash: [u8; 32],
 }
@@ -95,26 +95,29 @@ const SALT_BYTES: usize = 16;
 /// 160 bits: nobody guesses one.
 const TOKEN_BYTES: usize = 20;
 
-impl Credentials {
+impl GroupCredentials {
     /// Reads all there are; the key is made when there is none yet.
     ///
     /// # Errors
     ///
     /// The store cannot be read, or the system has no random numbers.
-    pub fn open(records: Arc<dyn Rows>) -> Result<Self, RowsError> {
-        let key = key(&*records)?;
-        let mut rows = Sheets::default();
-        for record in records.load(Table::Tokens)? {
-            let row: TokenRow = parse(&record)?;
-            let hash = Hash::from_hex(&row.hash).map_err(|error| RowsError(error.to_string()))?;
-            rows.last = rows.last.max(record.a);
+    pub fn open(store: Arc<dyn RowStore>) -> Result<Self, RowStoreError> {
+        let key = key(&*store)?;
+        let mut tables = CredentialTables::default();
+        for stored in store.load(Table::Tokens)? {
+            let row: TokenRow = parse(&stored)?;
+            let hash =
+                Hash::from_hex(&row.hash).map_err(|error| RowStoreError(error.to_string()))?;
+            tables.last = tables.last.max(stored.a);
             let TokenRow { holder, until, .. } = row;
-            rows.tokens.insert(*hash.as_bytes(), Token { number: record.a, holder, until });
+            tables
+                .tokens
+                .insert(*hash.as_bytes(), CredentialToken { number: stored.a, holder, until });
         }
-        for record in records.load(Table::Passwords)? {
-            rows.passwords.insert(record.a, parse(&record)?);
+        for stored in store.load(Table::Passwords)? {
+            tables.passwords.insert(stored.a, parse(&stored)?);
         }
-        Ok(Self { records, key, rows: RwLock::new(rows) })
+        Ok(Self { store, key, tables: RwLock::new(tables) })
     }
 
     /// Makes a token; `done` is told when it is good for as long as the data folder.
@@ -122,14 +125,14 @@ impl Credentials {
     /// # Errors
     ///
     /// The system has no random numbers.
-    pub fn issue(&self, holder: Holder, done: Committed) -> Result<String, RowsError> {
-        let token = text()?;
+    pub fn issue(&self, holder: Holder, done: OnCommit) -> Result<String, RowStoreError> {
+        let token = random_token()?;
         // A till shows the digest of its password, never the password (contract 4.1).
         let shown = match &holder.bearer {
-            Bearer::Till(name) => till(name, &md5_hex(&token)),
+            Bearer::Till(name) => till_secret(name, &md5_hex(&token)),
             Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => token.clone(),
         };
-        self.keep(&shown, holder, None, done);
+        self.store_token(&shown, holder, None, done);
         Ok(token)
     }
 
@@ -140,57 +143,58 @@ impl Credentials {
     /// The system has no random numbers.
     pub fn issue_until(
         &self,
-        until: At,
+        until: UnixMillis,
         holder: Holder,
-        done: Committed,
-    ) -> Result<String, RowsError> {
-        let token = text()?;
-        self.keep(&token, holder, Some(until), done);
+        done: OnCommit,
+    ) -> Result<String, RowStoreError> {
+        let token = random_token()?;
+        self.store_token(&token, holder, Some(until), done);
         Ok(token)
     }
 
-    fn keep(&self, shown: &str, holder: Holder, until: Option<At>, done: Committed) {
+    fn store_token(&self, shown: &str, holder: Holder, until: Option<UnixMillis>, done: OnCommit) {
         let hash = self.hash(shown);
-        let mut rows = self.rows.write();
-        rows.last += 1;
-        let number = rows.last;
+        let mut tables = self.tables.write();
+        tables.last += 1;
+        let number = tables.last;
         let account = holder.account.clone();
         let row = TokenRow { hash: hash.to_hex().to_string(), holder: holder.clone(), until };
-        rows.tokens.insert(*hash.as_bytes(), Token { number, holder, until });
+        tables.tokens.insert(*hash.as_bytes(), CredentialToken { number, holder, until });
         let body = Some(json(&row));
-        let write = Write { table: Table::Tokens, account, a: number, b: 0, body };
-        self.records.commit(vec![write], done);
+        let write = RowWrite { table: Table::Tokens, account, a: number, b: 0, body };
+        self.store.commit(vec![write], done);
     }
 
     /// Takes a token back, and tells whose it was. None, if it was nobody's: of two who use it up
     /// at once, one has it.
-    pub fn revoke(&self, token: &str, done: Committed) -> Option<Holder> {
+    pub fn revoke(&self, token: &str, done: OnCommit) -> Option<Holder> {
         let hash = self.hash(token);
-        let Some(Token { number, holder, .. }) = self.rows.write().tokens.remove(hash.as_bytes())
+        let Some(CredentialToken { number, holder, .. }) =
+            self.tables.write().tokens.remove(hash.as_bytes())
         else {
             done(Ok(()));
             return None;
         };
         let account = holder.account.clone();
-        let write = Write { table: Table::Tokens, account, a: number, b: 0, body: None };
-        self.records.commit(vec![write], done);
+        let write = RowWrite { table: Table::Tokens, account, a: number, b: 0, body: None };
+        self.store.commit(vec![write], done);
         Some(holder)
     }
 
     /// Forgets the tokens whose time is over.
-    pub fn purge(&self, now: At) {
-        let mut rows = self.rows.write();
+    pub fn purge(&self, now: UnixMillis) {
+        let mut tables = self.tables.write();
         let mut writes = Vec::new();
-        rows.tokens.retain(|_, token| {
+        tables.tokens.retain(|_, token| {
             let is_over = token.until.is_some_and(|until| until <= now);
             if is_over {
                 let (account, a) = (token.holder.account.clone(), token.number);
-                writes.push(Write { table: Table::Tokens, account, a, b: 0, body: None });
+                writes.push(RowWrite { table: Table::Tokens, account, a, b: 0, body: None });
             }
             !is_over
         });
         if !writes.is_empty() {
-            self.records.commit(writes, Box::new(drop));
+            self.store.commit(writes, Box::new(drop));
         }
     }
 
@@ -199,11 +203,11 @@ impl Credentials {
     /// # Errors
     ///
     /// It is nobody's, or its time is over.
-    pub fn holder(&self, now: At, token: &str) -> Result<Holder, BadToken> {
+    pub fn holder(&self, now: UnixMillis, token: &str) -> Result<Holder, BadToken> {
         let hash = self.hash(token);
-        let rows = self.rows.read();
-        let Token { holder, until, .. } =
-            rows.tokens.get(hash.as_bytes()).ok_or(BadToken::Unknown)?;
+        let tables = self.tables.read();
+        let CredentialToken { holder, until, .. } =
+            tables.tokens.get(hash.as_bytes()).ok_or(BadToken::Unknown)?;
         match until.is_some_and(|until| until <= now) {
             true => Err(BadToken::Expired),
             false => Ok(holder.clone()),
@@ -211,8 +215,8 @@ impl Credentials {
     }
 
     /// Whose till this is; `digest` is the MD5 of its password, in hexadecimal digits.
-    pub fn till(&self, now: At, name: &str, digest: &str) -> Option<Holder> {
-        self.holder(now, &till(name, &digest.to_ascii_lowercase())).ok()
+    pub fn till(&self, now: UnixMillis, name: &str, digest: &str) -> Option<Holder> {
+        self.holder(now, &till_secret(name, &digest.to_ascii_lowercase())).ok()
     }
 
     /// Gives a person a password.
@@ -225,21 +229,21 @@ impl Credentials {
         account: &AccountId,
         person: u64,
         text: &str,
-        done: Committed,
-    ) -> Result<(), RowsError> {
+        done: OnCommit,
+    ) -> Result<(), RowStoreError> {
         let salt = random()?;
-        let password = Password { salt, hash: stretch(text, &salt) };
+        let password = PasswordHash { salt, hash: stretch(text, &salt) };
         let body = Some(json(&password));
-        self.rows.write().passwords.insert(person, password);
+        self.tables.write().passwords.insert(person, password);
         let account = account.clone();
-        let write = Write { table: Table::Passwords, account, a: person, b: 0, body };
-        self.records.commit(vec![write], done);
+        let write = RowWrite { table: Table::Passwords, account, a: person, b: 0, body };
+        self.store.commit(vec![write], done);
         Ok(())
     }
 
     /// Whether this is a person's password. Takes some 20 ms of a processor, whoever it is.
     pub fn is_password(&self, person: Option<u64>, text: &str) -> bool {
-        let row = person.and_then(|it| self.rows.read().passwords.get(&it).cloned());
+        let row = person.and_then(|it| self.tables.read().passwords.get(&it).cloned());
         let salt = row.as_ref().map_or([0; SALT_BYTES], |it| it.salt);
         // Compared in constant time, as every `Hash` is.
         let shown = Hash::from(stretch(text, &salt));
@@ -251,9 +255,9 @@ impl Credentials {
     }
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for GroupCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").finish_non_exhaustive()
+        f.debug_struct("GroupCredentials").finish_non_exhaustive()
     }
 }
 
@@ -262,13 +266,13 @@ impl fmt::Debug for Credentials {
 /// # Errors
 ///
 /// It makes no sense.
-pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
+pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     if table == Table::Tokens {
         let token: TokenRow = row.parse(table)?;
-        return Hash::from_hex(&token.hash).map(drop).map_err(|error| row.fault(table, &error));
+        return Hash::from_hex(&token.hash).map(drop).map_err(|error| row.invalid(table, &error));
     }
     match table == Table::Passwords {
-        true => row.parse::<Password>(table).map(drop),
+        true => row.parse::<PasswordHash>(table).map(drop),
         false => row.parse::<[u8; 32]>(table).map(drop),
     }
 }
@@ -279,11 +283,11 @@ pub fn md5_hex(text: &str) -> String {
     md5::Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn text() -> Result<String, RowsError> {
+fn random_token() -> Result<String, RowStoreError> {
     Ok(random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn till(name: &str, digest: &str) -> String {
+fn till_secret(name: &str, digest: &str) -> String {
     format!("till:{name}:{digest}")
 }
 
@@ -295,24 +299,24 @@ fn stretch(text: &str, salt: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn random<const N: usize>() -> Result<[u8; N], RowsError> {
+fn random<const N: usize>() -> Result<[u8; N], RowStoreError> {
     let mut bytes = [0; N];
     let filled = getrandom::fill(&mut bytes);
-    filled.map_err(|error| RowsError(format!("no random numbers: {error}")))?;
+    filled.map_err(|error| RowStoreError(format!("no random numbers: {error}")))?;
     Ok(bytes)
 }
 
 /// Made at the first start; without it, no token is good.
-fn key(records: &dyn Rows) -> Result<[u8; 32], RowsError> {
-    if let Some(record) = records.load(Table::Folder)?.first() {
-        return parse(record);
+fn key(store: &dyn RowStore) -> Result<[u8; 32], RowStoreError> {
+    if let Some(row) = store.load(Table::Folder)?.first() {
+        return parse(row);
     }
     let key = random()?;
     let account = "folder".parse().expect("it is a name");
     let body = Some(json(&key));
-    let write = Write { table: Table::Folder, account, a: 0, b: 0, body };
+    let write = RowWrite { table: Table::Folder, account, a: 0, b: 0, body };
     // Tokens are written after it, and by the same writer: they never outlive it alone.
-    records.commit(vec![write], Box::new(drop));
+    store.commit(vec![write], Box::new(drop));
     Ok(key)
 }
 
@@ -320,32 +324,32 @@ fn json(row: &impl Serialize) -> String {
     serde_json::to_string(row).expect("names and numbers are JSON")
 }
 
-fn parse<T: serde::de::DeserializeOwned>(record: &Row) -> Result<T, RowsError> {
-    serde_json::from_str(&record.body).map_err(|error| RowsError(error.to_string()))
+fn parse<T: serde::de::DeserializeOwned>(row: &StoredRow) -> Result<T, RowStoreError> {
+    serde_json::from_str(&row.body).map_err(|error| RowStoreError(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows_memory::Memory;
+    use crate::store::rows_memory::MemoryRows;
 
-    const NOW: At = At(1_700_000_000_000);
+    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-    fn done() -> Committed {
+    fn done() -> OnCommit {
         Box::new(|written| written.unwrap())
     }
 
     #[test]
     fn tokens_and_passwords_are_good_after_the_next_start_as_well() {
-        let records = Arc::new(Memory::default());
+        let store = Arc::new(MemoryRows::default());
         let account: AccountId = "MA1".parse().unwrap();
         let holder = |bearer| Holder { account: account.clone(), bearer };
-        let first = Credentials::open(records.clone()).unwrap();
+        let first = GroupCredentials::open(store.clone()).unwrap();
         let person = holder(Bearer::Person { id: 7, is_admin_scope: true });
         let till = holder(Bearer::Till("till1".into()));
         let tokens = [person.clone(), till.clone()].map(|it| first.issue(it, done()).unwrap());
         first.set_password(&account, 7, "hush", done()).unwrap();
-        for credentials in [&first, &Credentials::open(records).unwrap()] {
+        for credentials in [&first, &GroupCredentials::open(store).unwrap()] {
             let holder = |token: &str| credentials.holder(NOW, token);
             assert_eq!(holder(&tokens[0]), Ok(person.clone()));
             assert_eq!(holder(&tokens[1]), Err(BadToken::Unknown), "a till's is no bearer token");
@@ -365,35 +369,35 @@ mod tests {
 
     #[test]
     fn a_token_that_is_taken_back_is_none() {
-        let records = Arc::new(Memory::default());
-        let credentials = Credentials::open(records.clone()).unwrap();
+        let store = Arc::new(MemoryRows::default());
+        let credentials = GroupCredentials::open(store.clone()).unwrap();
         let account = "MA1".parse().unwrap();
         let holder = Holder { account, bearer: Bearer::Application };
         let token = credentials.issue(holder, done()).unwrap();
         assert!(credentials.revoke(&token, done()).is_some());
         assert_eq!(credentials.revoke(&token, done()), None);
         assert_eq!(credentials.holder(NOW, &token), Err(BadToken::Unknown));
-        let again = Credentials::open(records).unwrap();
+        let again = GroupCredentials::open(store).unwrap();
         assert_eq!(again.holder(NOW, &token), Err(BadToken::Unknown));
     }
 
     #[test]
     fn a_token_ends_when_its_time_is_over_and_is_forgotten() {
-        let records = Arc::new(Memory::default());
-        let credentials = Credentials::open(records.clone()).unwrap();
+        let store = Arc::new(MemoryRows::default());
+        let credentials = GroupCredentials::open(store.clone()).unwrap();
         let holder = Holder { account: "MA1".parse().unwrap(), bearer: Bearer::Till("t".into()) };
-        let until = At(NOW.0 + 10);
+        let until = UnixMillis(NOW.0 + 10);
         let token = credentials.issue_until(until, holder.clone(), done()).unwrap();
-        let check = |credentials: &Credentials, at, expected| {
-            assert_eq!(credentials.holder(At(NOW.0 + at), &token), expected, "after {at}");
+        let check = |credentials: &GroupCredentials, at, expected| {
+            assert_eq!(credentials.holder(UnixMillis(NOW.0 + at), &token), expected, "after {at}");
         };
         credentials.purge(NOW);
-        for credentials in [&credentials, &Credentials::open(records.clone()).unwrap()] {
+        for credentials in [&credentials, &GroupCredentials::open(store.clone()).unwrap()] {
             check(credentials, 9, Ok(holder.clone()));
             check(credentials, 10, Err(BadToken::Expired));
         }
         credentials.purge(until);
         check(&credentials, 10, Err(BadToken::Unknown));
-        check(&Credentials::open(records).unwrap(), 10, Err(BadToken::Unknown));
+        check(&GroupCredentials::open(store).unwrap(), 10, Err(BadToken::Unknown));
     }
 }

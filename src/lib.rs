@@ -3,7 +3,7 @@
 //!
 //! # The one idea
 //!
-//! A [`call::Call`] is a value that lives in exactly one place: in a ward's actor, with others,
+//! A [`call::Call`] is a value that lives in exactly one place: in a worker's actor, with others,
 //! while it speaks or waits; in a conference's while it is a member. It is moved, never shared; so
 //! "kicked but still in the room", "resumed twice" and "script lost" cannot be written down.
 //!

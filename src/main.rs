@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use conflow::{
     app,
     cli::{
-        self, Command, bench::Bench, reference::Format, serve::Serve, trace::Trace, user::User,
-        watch::Watch,
+        self, Command, bench::BenchArgs, reference::ReferenceFormat, serve::ServeArgs,
+        trace::TraceArgs, user::UserCommand, watch::WatchArgs,
     },
     config::Config,
     flow::reference,
-    log::Log,
+    log::LogThread,
     speech::pico,
 };
 use rustix::thread::disable_transparent_huge_pages;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Trace(wanted) => trace(&wanted),
-        Command::User(user) => people(*user),
+        Command::User(user) => user_command(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
         Command::Watch(flags) => watch(*flags),
     };
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(flags: Serve) -> Result<()> {
+fn serve(flags: ServeArgs) -> Result<()> {
     let prints = flags.print_config;
     // One that is no text is no token either, and is refused as such.
     let token = auth_token();
@@ -75,14 +75,14 @@ fn serve(flags: Serve) -> Result<()> {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
 
-    let log = Log::begin(config.log)?;
+    let log = LogThread::begin(config.log)?;
     // To clear one takes milliseconds where a machine's memory is another's file, and calls wait.
     // Where the kernel cannot, nothing is lost but that.
     disable_transparent_huge_pages(true).unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().event_interval(TURNS_PER_LOOK).build();
+    let runtime = runtime.enable_all().event_interval(TURNS_PER_POLL).build();
     let runtime = runtime.context("the system has no threads for it")?;
-    let done = runtime.block_on(app::serve(config, log.notes()));
+    let done = runtime.block_on(app::serve(config, log.sender()));
     // To take tasks down one by one helps nobody: the process ends.
     mem::forget(runtime);
     drop(log);
@@ -91,13 +91,13 @@ fn serve(flags: Serve) -> Result<()> {
 
 /// A busy worker takes so many turns before it looks for what has come on the wire: some hundred
 /// microseconds. tokio's 61 are some milliseconds, since turns take whole slices of work here.
-const TURNS_PER_LOOK: u32 = 8;
+const TURNS_PER_POLL: u32 = 8;
 
-fn reference(format: Format) -> String {
+fn reference(format: ReferenceFormat) -> String {
     match format {
-        Format::Json => reference::json(),
-        Format::Md => reference::markdown(),
-        Format::Xsd => reference::xsd(),
+        ReferenceFormat::Json => reference::json(),
+        ReferenceFormat::Md => reference::markdown(),
+        ReferenceFormat::Xsd => reference::xsd(),
     }
 }
 
@@ -105,19 +105,19 @@ fn print(text: &str) -> Result<()> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
-fn trace(wanted: &Trace) -> Result<()> {
+fn trace(wanted: &TraceArgs) -> Result<()> {
     block_on(app::trace::trace(wanted, &mut io::stdout().lock()))
 }
 
-fn people(user: User) -> Result<()> {
+fn user_command(user: UserCommand) -> Result<()> {
     block_on(app::people::user(user, &mut io::stdout().lock()))
 }
 
-fn watch(flags: Watch) -> Result<()> {
+fn watch(flags: WatchArgs) -> Result<()> {
     block_on(conflow::watch::terminal::watch(flags, auth_token()))
 }
 
-fn bench(flags: Bench) -> Result<()> {
+fn bench(flags: BenchArgs) -> Result<()> {
     conflow::bench::bench(flags, auth_token(), &mut io::stdout().lock())
 }
 

@@ -20,16 +20,16 @@ use conflow::{
     base::ids::Dialect,
     cli::settings::{LogFormat, LogLevel},
     config,
-    documents::cache::{Documents, Text},
+    documents::cache::{DocumentCache, HashedText},
     flow::Flow,
-    log::Log,
+    log::LogThread,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use self::{
-    loaded_engine::Crowd,
+    loaded_engine::LoadedEngine,
     measure::say,
-    registry::{full_house, key, mute, wait_in},
+    registry::{full_registry, key, mute, wait_in},
 };
 
 /// As the program has it.
@@ -71,23 +71,23 @@ fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
 
 /// Of one of ten, through the whole API without sockets, with the log and the journal on.
 fn kick() {
-    let log = config::Log { format: LogFormat::Json, level: LogLevel::Info };
-    let log = Log::begin(log).expect("a log");
-    let mut crowd = Crowd::new(in_virtual_time(), 200, 10, Some(log.notes()));
-    crowd.fill();
-    count(|| crowd.kick(ROUNDS));
-    crowd.leave();
+    let log = config::LogConfig { format: LogFormat::Json, level: LogLevel::Info };
+    let log = LogThread::begin(log).expect("a log");
+    let mut loaded_engine = LoadedEngine::new(in_virtual_time(), 200, 10, Some(log.sender()));
+    loaded_engine.fill();
+    count(|| loaded_engine.kick(ROUNDS));
+    loaded_engine.leave();
     drop(log);
 }
 
 /// Through the room's actor: ask to reply.
 fn mute_one() {
     let runtime = in_virtual_time();
-    let house = runtime.block_on(async { full_house(10, &wait_in("weekly")) });
+    let registry = runtime.block_on(async { full_registry(10, &wait_in("weekly")) });
     let key = key("weekly");
-    count(|| runtime.block_on(mute(&house, &key, ROUNDS)));
+    count(|| runtime.block_on(mute(&registry, &key, ROUNDS)));
     // Its calls are live, and a live call is not to be dropped.
-    std::mem::forget((house, runtime));
+    std::mem::forget((registry, runtime));
 }
 
 fn parse() {
@@ -99,10 +99,10 @@ fn parse() {
 }
 
 fn parse_again() {
-    let (documents, body) = (Documents::default(), Bytes::from_static(FLOW.as_bytes()));
+    let (documents, body) = (DocumentCache::default(), Bytes::from_static(FLOW.as_bytes()));
     count(|| {
         for _ in 0..ROUNDS {
-            drop(black_box(documents.read(Text::from(body.clone()), &body, Dialect::Vobiz)));
+            drop(black_box(documents.read(HashedText::from(body.clone()), &body, Dialect::Vobiz)));
         }
     });
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use conflow::{
     base::ids::{CallId, RoomId},
-    engine::directory::{Names, Places},
+    engine::directory::{CallDirectory, RoomDirectory},
 };
 use criterion::Criterion;
 
@@ -16,10 +16,10 @@ const ROOMS: u64 = 100_000;
 const STRIDE: u64 = 611_953;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
-    let (mut places, mut names) = (Places::default(), Names::default());
+    let (mut places, mut names) = (CallDirectory::default(), RoomDirectory::default());
     for n in 0..CALLS {
-        places.admit(call(n));
-        places.settle(call(n), n).expect("it is up");
+        places.register(call(n));
+        places.move_to(call(n), n).expect("it is up");
     }
     let keys: Vec<_> = (0..ROOMS).map(|n| key(&format!("room-{n}"))).collect();
     for (n, key) in (0..).zip(&keys) {
@@ -38,14 +38,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("move one of 1,000,000 calls", |bencher| {
         bencher.iter(|| {
             let n = next();
-            places.settle(call(n), black_box(n))
+            places.move_to(call(n), black_box(n))
         });
     });
     group.bench_function("admit, settle and remove a call among 1,000,000", |bencher| {
         bencher.iter(|| {
             let new = call(next() + CALLS);
-            places.admit(new);
-            places.settle(new, black_box(7)).expect("it is up");
+            places.register(new);
+            places.move_to(new, black_box(7)).expect("it is up");
             places.remove(new);
         });
     });

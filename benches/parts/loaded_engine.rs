@@ -18,26 +18,26 @@ use axum::{
 };
 use conflow::{
     accounts::Accounts,
-    api::{Api, Links, RateLimit, Settings},
+    api::{Api, ApiDependencies, RateLimit, Settings},
     base::ids::{AccountId, Dialect, RoomId},
     call::numbers::Numbers,
-    cdr::{Records, store::Ledger},
+    cdr::{CdrStore, store::CachedCdrStore},
     conference,
-    documents::{Done, Fetch, Library, LocalFlow},
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{
-        ban_list::Doors,
-        counters::Tally,
-        inbound::{self, Reception},
+        ban_list::BanList,
+        counters::CallCounters,
+        inbound::{self, Inbound},
         journal::Journal,
-        registry::{self, House, Tasks},
+        registry::{self, Registry, TokioSpawner},
     },
-    fetch::{self, Client, Internet},
-    flow::{Fetched, Flow, Missing},
-    log::Notes,
+    fetch::{self, FetchClient, Internet},
+    flow::{DocumentError, Fetched, Flow},
+    log::LogSender,
     media::Exchange,
-    sim_phones::{self, Dial, Sim},
-    store::{idempotency::Answers, member_ids::Volatile},
-    webhooks::{delivery::Limits, dispatcher::callbacks},
+    sim_phones::{self, Dial, SimPhones},
+    store::{idempotency::StoredResponses, member_ids::VolatileMemberIds},
+    webhooks::{delivery::DeliveryLimits, dispatcher::webhook_dispatcher},
 };
 use http_body_util::BodyExt;
 use tokio::runtime::Runtime;
@@ -48,11 +48,11 @@ const ACCOUNT: &str = "MACONFLOWBENCH000000";
 const TOKEN: &str = "a-token-of-at-least-sixteen-bytes";
 
 /// An engine, its phones, and who of them is next to be kicked.
-pub(crate) struct Crowd {
+pub(crate) struct LoadedEngine {
     runtime: Runtime,
     api: Api,
-    sim: Arc<Sim>,
-    _reception: Arc<Reception>,
+    sim: Arc<SimPhones>,
+    _inbound: Arc<Inbound>,
     rooms: u64,
     members: u64,
     /// The members that have been dialled in, and those that have been kicked.
@@ -60,42 +60,52 @@ pub(crate) struct Crowd {
     kicked: u64,
 }
 
-impl Crowd {
+impl LoadedEngine {
     /// So many rooms for so many members each; nobody is there yet. What happens goes into a log,
     /// if there is one.
-    pub(crate) fn new(runtime: Runtime, rooms: u64, members: u64, notes: Option<Notes>) -> Self {
+    pub(crate) fn new(
+        runtime: Runtime,
+        rooms: u64,
+        members: u64,
+        notes: Option<LogSender>,
+    ) -> Self {
         let guard = runtime.enter();
-        let sim = Arc::new(Sim::new(sim_phones::Settings::default()));
+        let sim = Arc::new(SimPhones::new(sim_phones::Settings::default()));
         let mut accounts = Accounts::new([7; 32]);
         accounts.add(&account(), TOKEN).expect("a token");
         let accounts = Arc::new(accounts);
-        let client = Client::new(fetch::Settings::default(), Arc::new(Internet)).expect("good");
-        let (callbacks, courier) = callbacks(client, Limits::default());
-        tokio::spawn(courier.run(std::future::pending()));
-        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let client =
+            FetchClient::new(fetch::Settings::default(), Arc::new(Internet)).expect("good");
+        let (callbacks, dispatcher) = webhook_dispatcher(client, DeliveryLimits::default());
+        tokio::spawn(dispatcher.run(std::future::pending()));
+        let records: Arc<dyn CdrStore> = Arc::new(CachedCdrStore::default());
         let journal =
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
-        let house = house(&sim, journal.clone(), notes.clone());
+        let registry = registry(&sim, journal.clone(), notes.clone());
         let settings = inbound::Settings {
             numbers: Numbers::default(),
             accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
-        let reception =
-            Arc::new(Reception::new(house.clone(), Arc::new(Shelf::default()), records, settings));
-        let exchange: Arc<dyn Exchange> = reception.clone();
+        let inbound = Arc::new(Inbound::new(
+            registry.clone(),
+            Arc::new(FlowPerRoom::default()),
+            records,
+            settings,
+        ));
+        let exchange: Arc<dyn Exchange> = inbound.clone();
         sim.connect(Arc::downgrade(&exchange));
-        let links = Links {
-            house,
-            reception: reception.clone(),
+        let links = ApiDependencies {
+            registry,
+            inbound: inbound.clone(),
             journal,
             accounts,
             callbacks,
-            repeats: Arc::new(Answers::default()),
+            idempotency_keys: Arc::new(StoredResponses::default()),
             told: Box::new(move |deed| {
                 if let Some(notes) = &notes {
-                    notes.deed(deed);
+                    notes.audit(deed);
                 }
             }),
             phones: Some(sim.clone()),
@@ -103,7 +113,7 @@ impl Crowd {
         let limit = RateLimit { requests: NonZeroU32::MAX, period: Duration::from_secs(5) };
         let api = Api::new(links, Settings { rate_limit: Some(limit), ..Settings::default() });
         drop(guard);
-        Self { runtime, api, sim, _reception: reception, rooms, members, dialled: 0, kicked: 0 }
+        Self { runtime, api, sim, _inbound: inbound, rooms, members, dialled: 0, kicked: 0 }
     }
 
     /// Dials in as many as there are places, once all of those before have been kicked.
@@ -147,24 +157,28 @@ impl Crowd {
     }
 }
 
-fn house(sim: &Arc<Sim>, journal: Arc<Journal>, notes: Option<Notes>) -> Arc<House> {
-    let (tally, room_last) = (Tally::default(), AtomicU64::new(0));
-    let links = registry::Links {
+fn registry(
+    sim: &Arc<SimPhones>,
+    journal: Arc<Journal>,
+    notes: Option<LogSender>,
+) -> Arc<Registry> {
+    let (counters, room_last) = (CallCounters::default(), AtomicU64::new(0));
+    let links = registry::RegistryPorts {
         media: sim.clone(),
-        library: Arc::new(Shelf::default()),
-        doors: Arc::new(Doors::in_memory(now(), UNIX_EPOCH)),
-        member_ids: Arc::new(Volatile::default()),
+        documents: Arc::new(FlowPerRoom::default()),
+        ban_list: Arc::new(BanList::in_memory(now(), UNIX_EPOCH)),
+        member_ids: Arc::new(VolatileMemberIds::default()),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
-        trace: Box::new(move |trace| {
-            tally.note(&trace);
+        observer: Box::new(move |trace| {
+            counters.note(&trace);
             journal.note(&trace);
             if let Some(notes) = &notes {
                 notes.trace(trace);
             }
         }),
-        stage: Box::new(Tasks),
+        spawner: Box::new(TokioSpawner),
     };
-    House::new(conference::Settings::default(), links)
+    Registry::new(conference::Settings::default(), links)
 }
 
 async fn ask(api: &Api, method: Method, path: &str) -> Bytes {
@@ -189,11 +203,11 @@ fn account() -> AccountId {
 
 /// A flow for each called name, with the room of that name.
 #[derive(Default)]
-struct Shelf(parking_lot::Mutex<BTreeMap<Arc<str>, Arc<Flow>>>);
+struct FlowPerRoom(parking_lot::Mutex<BTreeMap<Arc<str>, Arc<Flow>>>);
 
-impl Library for Shelf {
-    fn fetch(&self, fetch: Fetch, done: Done) {
-        done(fetch, Err(Missing::Unreachable("there is none".into())));
+impl DocumentStore for FlowPerRoom {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
+        done(fetch, Err(DocumentError::Unreachable("there is none".into())));
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {

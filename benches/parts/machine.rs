@@ -8,9 +8,9 @@ use std::{
 
 use conflow::{
     base::ids::{Dialect, Incarnation, MemberId, RoomId},
-    call::Spot,
-    conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
-    flow::{Effect as FlowEffect, Event, Run},
+    call::PastMembership,
+    conference::{Ask, AskTicket, Command, Conference, Effect, Kick, MemberSelector, Settings},
+    flow::{Effect as FlowEffect, FlowEvent, Run},
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
@@ -30,8 +30,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("mute one of ten", |bencher| {
         bencher.iter(|| {
             on = !on;
-            let ask = Ask::Mute { who: Who::These(vec![MemberId(5)]), on };
-            room.handle(begin, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
+            let ask = Ask::Mute { who: MemberSelector::These(vec![MemberId(5)]), on };
+            room.handle(begin, Command::Ask { ticket: AskTicket(1), ask }, &mut effects);
             black_box(effects.drain(..).count())
         });
     });
@@ -68,8 +68,8 @@ fn full_room(members: u64) -> Conference {
         call.begin(now, Ok(flow.clone()), &mut Vec::new());
         let mut run = Run::new(Dialect::Vobiz);
         let mut begun = Vec::new();
-        run.handle(now, Event::Fetched(Ok(flow.clone())), &mut begun);
-        let Some(FlowEffect::Join { entry, .. }) = begun.pop() else {
+        run.handle(now, FlowEvent::Fetched(Ok(flow.clone())), &mut begun);
+        let Some(FlowEffect::Join { options: entry, .. }) = begun.pop() else {
             panic!("the flow begins with a conference")
         };
         room.handle(now, Command::Enter { member: MemberId(n), call, entry }, &mut effects);
@@ -82,8 +82,8 @@ fn full_room(members: u64) -> Conference {
 fn kick_all(members: u64) -> Duration {
     let mut room = full_room(members);
     let (begin, mut effects) = (now(), VecDeque::new());
-    let ask = Ask::Kick { who: Who::All, kick: Kick::default() };
-    room.handle(begin, Command::Ask { ticket: Ticket(1), ask }, &mut effects);
+    let ask = Ask::Kick { who: MemberSelector::All, kick: Kick::default() };
+    room.handle(begin, Command::Ask { ticket: AskTicket(1), ask }, &mut effects);
     go_on(begin, effects);
     drop(room);
     begin.elapsed()
@@ -97,8 +97,8 @@ fn go_on(now: Instant, effects: VecDeque<Effect>) {
     for effect in leaves.flatten() {
         if let Effect::Release { mut call, exit, member, sequence } = effect {
             let sequence = sequence.unwrap_or_default();
-            let spot = Some(Spot { room: RoomId::of(1), member, sequence });
-            black_box(call.left(now, &exit, spot, &mut wishes));
+            let membership = Some(PastMembership { room: RoomId::of(1), member, sequence });
+            black_box(call.left(now, &exit, membership, &mut wishes));
             black_box(wishes.drain(..).count());
             call.end();
         }

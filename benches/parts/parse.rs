@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Duration};
 use axum::body::Bytes;
 use conflow::{
     base::ids::Dialect,
-    documents::cache::{Documents, Text},
+    documents::cache::{DocumentCache, HashedText},
     flow::Flow,
 };
 use criterion::{Criterion, Throughput};
@@ -30,9 +30,10 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let parse = || Flow::parse(black_box(FLOW), Dialect::Vobiz).expect("the flow is valid");
         parsed.time(bencher, |rounds| repeat(rounds, parse));
     });
-    let (documents, body) = (Documents::default(), Bytes::from_static(FLOW.as_bytes()));
+    let (documents, body) = (DocumentCache::default(), Bytes::from_static(FLOW.as_bytes()));
     group.bench_function("the same flow again", |bencher| {
-        let read = || documents.read(Text::from(body.clone()), black_box(&body), Dialect::Vobiz);
+        let read =
+            || documents.read(HashedText::from(body.clone()), black_box(&body), Dialect::Vobiz);
         again.time(bencher, |rounds| repeat(rounds, read));
     });
     if let (Some(bare), Some(parsed)) = (bare.median(), parsed.median()) {

@@ -1,4 +1,4 @@
-//! A house whose calls and rooms live, with no phones, no library, and no edge.
+//! A registry whose calls and rooms live, with no phones, no library, and no edge.
 
 use std::{
     sync::{
@@ -10,16 +10,16 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
-    call::{Call, Direction, Party, Session},
-    conference::{Ask, Settings, Who},
-    documents::{Done, Fetch, Library, LocalFlow},
+    call::{Call, CallDirection, CallSession, Party},
+    conference::{Ask, MemberSelector, Settings},
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{
-        ban_list::Doors,
-        registry::{House, Links, Tasks},
+        ban_list::BanList,
+        registry::{Registry, RegistryPorts, TokioSpawner},
     },
     flow::{Fetched, Flow},
     media::{Backend, Order},
-    store::MemberIds,
+    store::MemberIdSource,
 };
 
 use crate::measure::now;
@@ -30,25 +30,25 @@ pub(crate) fn wait_in(room: &str) -> String {
     format!("<Response>{conference}<Wait length='60'/></Response>")
 }
 
-/// A house with so many calls that run a flow; members have the numbers from one on. On the
+/// A registry with so many calls that run a flow; members have the numbers from one on. On the
 /// current runtime.
-pub(crate) fn full_house(members: u64, document: &str) -> Arc<House> {
+pub(crate) fn full_registry(members: u64, document: &str) -> Arc<Registry> {
     let room_last = AtomicU64::new(0);
-    let links = Links {
+    let links = RegistryPorts {
         media: Arc::new(Nowhere),
-        library: Arc::new(Nowhere),
-        doors: Arc::new(Doors::in_memory(now(), SystemTime::UNIX_EPOCH)),
+        documents: Arc::new(Nowhere),
+        ban_list: Arc::new(BanList::in_memory(now(), SystemTime::UNIX_EPOCH)),
         member_ids: Arc::new(Counter(1.into())),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
-        trace: Box::new(drop),
-        stage: Box::new(Tasks),
+        observer: Box::new(drop),
+        spawner: Box::new(TokioSpawner),
     };
-    let house = House::new(Settings::default(), links);
+    let registry = Registry::new(Settings::default(), links);
     let flow = flow(document);
     for n in 1..=members {
-        house.begin(now(), new_call(now(), n), Ok(flow.clone()));
+        registry.begin(now(), new_call(now(), n), Ok(flow.clone()));
     }
-    house
+    registry
 }
 
 /// A call that is about to begin.
@@ -57,10 +57,10 @@ pub(crate) fn new_call(now: Instant, n: u64) -> Box<Call> {
         from: "14155550100".into(),
         to: "weekly".into(),
         caller_name: "".into(),
-        direction: Direction::Inbound,
+        direction: CallDirection::Inbound,
         dialect: Dialect::Vobiz,
         trusted: None,
-        session: Session::at(SystemTime::UNIX_EPOCH),
+        session: CallSession::at(SystemTime::UNIX_EPOCH),
     };
     let limit = Duration::from_secs(14_400);
     Call::new(now, CallId::of(n.into()), account(), Arc::new(party), limit)
@@ -79,10 +79,10 @@ pub(crate) fn account() -> AccountId {
 }
 
 /// Mutes the fifth member, and the other way round, each time from ask to reply.
-pub(crate) async fn mute(house: &House, key: &RoomKey, rounds: u64) {
+pub(crate) async fn mute(registry: &Registry, key: &RoomKey, rounds: u64) {
     for n in 0..rounds {
-        let who = Who::These(vec![MemberId(5)]);
-        let answer = house.ask(key, Ask::Mute { who, on: n % 2 == 0 }).expect("a room");
+        let who = MemberSelector::These(vec![MemberId(5)]);
+        let answer = registry.ask(key, Ask::Mute { who, on: n % 2 == 0 }).expect("a room");
         answer.await.expect("an answer").expect("a member");
     }
 }
@@ -93,8 +93,8 @@ impl Backend for Nowhere {
     fn send(&self, _: Order) {}
 }
 
-impl Library for Nowhere {
-    fn fetch(&self, _: Fetch, _: Done) {}
+impl DocumentStore for Nowhere {
+    fn fetch(&self, _: DocumentFetch, _: OnDocument) {}
 
     fn local(&self, _: &LocalFlow) -> Option<Fetched> {
         None
@@ -103,7 +103,7 @@ impl Library for Nowhere {
 
 struct Counter(AtomicU64);
 
-impl MemberIds for Counter {
+impl MemberIdSource for Counter {
     fn next(&self, _: &AccountId) -> MemberId {
         MemberId(self.0.fetch_add(1, Ordering::Relaxed))
     }

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use crate::{
-    loaded_engine::Crowd,
+    loaded_engine::LoadedEngine,
     measure::{now, say},
     runtime,
     took::Took,
@@ -32,16 +32,16 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("ceiling: bare axum JSON", |bencher| {
         bare.time(bencher, |rounds| runtime.block_on(ask_bare(app.clone(), rounds)));
     });
-    let mut crowd = Crowd::new(runtime, ROOMS, MEMBERS, None);
+    let mut loaded_engine = LoadedEngine::new(runtime, ROOMS, MEMBERS, None);
     group.bench_function("kick one of ten", |bencher| {
-        kicked.time(bencher, |rounds| kick(&mut crowd, rounds));
+        kicked.time(bencher, |rounds| kick(&mut loaded_engine, rounds));
     });
     if let (Some(bare), Some(kicked)) = (bare.median(), kicked.median()) {
         let ratio = kicked / bare;
         say(&format!("a kick costs {ratio:.1} × a bare axum JSON, both without sockets"));
     }
     group.finish();
-    crowd.leave();
+    loaded_engine.leave();
 }
 
 async fn ask_bare(app: Router, rounds: u64) -> Duration {
@@ -56,15 +56,15 @@ async fn ask_bare(app: Router, rounds: u64) -> Duration {
 }
 
 /// Filling the rooms is not counted.
-fn kick(crowd: &mut Crowd, rounds: u64) -> Duration {
+fn kick(loaded_engine: &mut LoadedEngine, rounds: u64) -> Duration {
     let (mut left, mut took) = (rounds, Duration::ZERO);
     while 0 < left {
-        if crowd.left() == 0 {
-            crowd.fill();
+        if loaded_engine.left() == 0 {
+            loaded_engine.fill();
         }
-        let some = left.min(crowd.left());
+        let some = left.min(loaded_engine.left());
         let begin = now();
-        crowd.kick(some);
+        loaded_engine.kick(some);
         took += begin.elapsed();
         left -= some;
     }

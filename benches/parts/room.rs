@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use conflow::{
     base::ids::{CallId, MemberId, RoomKey},
-    conference::{Ask, Kick, Who},
-    engine::registry::House,
+    conference::{Ask, Kick, MemberSelector},
+    engine::registry::Registry,
     flow::Cause,
 };
 use criterion::Criterion;
@@ -18,14 +18,14 @@ use tokio::{
 
 use crate::{
     measure::{now, say, verdict},
-    registry::{flow, full_house, key, mute, new_call, wait_in},
+    registry::{flow, full_registry, key, mute, new_call, wait_in},
     runtime,
     took::Took,
 };
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let runtime = runtime();
-    let house = runtime.block_on(async { full_house(10, &wait_in("weekly")) });
+    let registry = runtime.block_on(async { full_registry(10, &wait_in("weekly")) });
     let (weekly, bare_room) = (key("weekly"), bare(&runtime));
     let mut group = criterion.benchmark_group("room, ask to reply");
     let [mut bare, mut muted] = [Took::default(), Took::default()];
@@ -35,7 +35,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("mute", |bencher| {
         muted.time(bencher, |rounds| {
             let begin = now();
-            runtime.block_on(mute(&house, &weekly, rounds));
+            runtime.block_on(mute(&registry, &weekly, rounds));
             begin.elapsed()
         });
     });
@@ -44,13 +44,13 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         say(&format!("P6: a mute is {ratio:.2} × as fast as a bare ask, at least 0.5: {met}"));
     }
 
-    let mut wanderer = Wanderer::new(&runtime);
+    let mut wanderer = MovingCall::new(&runtime);
     group.bench_function("kick into the next room", |bencher| {
-        bencher.iter_custom(|rounds| runtime.block_on(wanderer.wander(rounds)));
+        bencher.iter_custom(|rounds| runtime.block_on(wanderer.move_around(rounds)));
     });
     group.finish();
     // Its calls are live, and a live call is not to be dropped.
-    std::mem::forget((house, wanderer, runtime));
+    std::mem::forget((registry, wanderer, runtime));
 }
 
 fn bare(runtime: &Runtime) -> mpsc::Sender<(u64, oneshot::Sender<u64>)> {
@@ -74,8 +74,8 @@ async fn ask_bare(inbox: mpsc::Sender<(u64, oneshot::Sender<u64>)>, rounds: u64)
 }
 
 /// A call that each kick sends on, to and fro between two rooms in which somebody always is.
-struct Wanderer {
-    house: Arc<House>,
+struct MovingCall {
+    registry: Arc<Registry>,
     rooms: [RoomKey; 2],
     document: String,
     last_call: u64,
@@ -85,23 +85,23 @@ struct Wanderer {
 /// As often as one call is sent on.
 const MOVES: u64 = 100;
 
-impl Wanderer {
+impl MovingCall {
     fn new(runtime: &Runtime) -> Self {
-        let house = runtime.block_on(async {
-            let house = full_house(1, &wait_in("a"));
-            house.begin(now(), new_call(now(), 2), Ok(flow(&wait_in("b"))));
-            house
+        let registry = runtime.block_on(async {
+            let registry = full_registry(1, &wait_in("a"));
+            registry.begin(now(), new_call(now(), 2), Ok(flow(&wait_in("b"))));
+            registry
         });
         let rooms = "<Conference stayAlone='true'>a</Conference><Conference stayAlone='true'>b</Conference>";
         let document = format!("<Response>{}</Response>", rooms.repeat(MOVES as usize / 2 + 1));
-        Self { house, rooms: ["a", "b"].map(key), document, last_call: 2, last_member: 2 }
+        Self { registry, rooms: ["a", "b"].map(key), document, last_call: 2, last_member: 2 }
     }
 
-    async fn wander(&mut self, rounds: u64) -> Duration {
+    async fn move_around(&mut self, rounds: u64) -> Duration {
         let (flow, mut took) = (flow(&self.document), Duration::ZERO);
         for first in (0..rounds).step_by(MOVES as usize) {
             self.last_call += 1;
-            self.house.begin(now(), new_call(now(), self.last_call), Ok(flow.clone()));
+            self.registry.begin(now(), new_call(now(), self.last_call), Ok(flow.clone()));
             let begin = now();
             for room in self.rooms.iter().cycle().take((rounds - first).min(MOVES) as usize) {
                 self.last_member += 1;
@@ -110,7 +110,7 @@ impl Wanderer {
             took += begin.elapsed();
             // It is in one more room by now.
             self.last_member += 1;
-            self.house.hang_up(CallId::of(self.last_call.into()), Cause::HungUpByApi);
+            self.registry.hang_up(CallId::of(self.last_call.into()), Cause::HungUpByApi);
         }
         took
     }
@@ -118,8 +118,8 @@ impl Wanderer {
     /// Until he has come, and is gone.
     async fn kick(&self, room: &RoomKey) {
         loop {
-            let who = Who::These(vec![MemberId(self.last_member)]);
-            let answer = self.house.ask(room, Ask::Kick { who, kick: Kick::default() });
+            let who = MemberSelector::These(vec![MemberId(self.last_member)]);
+            let answer = self.registry.ask(room, Ask::Kick { who, kick: Kick::default() });
             match answer.expect("a room").await.expect("an answer") {
                 Ok(_) => return,
                 Err(_) => yield_now().await,

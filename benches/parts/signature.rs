@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use conflow::{
     base::ids::Dialect,
-    fetch::signature::{Field, Signer},
-    flow::Method,
+    fetch::signature::{FormField, Signer},
+    flow::RequestMethod,
 };
 use criterion::Criterion;
 
@@ -35,8 +35,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         tokens: vec!["a-token-of-at-least-sixteen-bytes".to_owned()],
         parent_token: None,
     };
-    let fields = FIELDS.map(|(name, value)| -> Field { (name.into(), value.to_owned()) });
+    let fields = FIELDS.map(|(name, value)| -> FormField { (name.into(), value.to_owned()) });
     criterion.bench_function("signature of a callback, Plivo", |bencher| {
-        bencher.iter(|| signer.sign(Method::Post, black_box(URL), black_box(&fields), NONCE));
+        bencher
+            .iter(|| signer.sign(RequestMethod::Post, black_box(URL), black_box(&fields), NONCE));
     });
 }

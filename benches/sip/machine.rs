@@ -17,22 +17,22 @@ use conflow::{
     accounts::Accounts,
     base::ids::{CallId, Dialect, RoomId},
     call::numbers::Numbers,
-    cdr::store::Ledger,
+    cdr::store::CachedCdrStore,
     conference,
-    documents::{Done, Fetch, Library, LocalFlow},
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{
-        ban_list::Doors,
-        inbound::{self, Reception},
-        registry::{self, House, Tasks},
+        ban_list::BanList,
+        inbound::{self, Inbound},
+        registry::{self, Registry, TokioSpawner},
     },
-    flow::{Fetched, Flow, Missing},
+    flow::{DocumentError, Fetched, Flow},
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
+        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
         Report,
-        legs::{LegSummary, Legs, NoPort, Session},
+        legs::{LegSession, LegSummary, Legs, NoPort},
     },
-    sip::{Driver, Secret, Settings, Sip, throttle::Rate},
-    store::member_ids::Volatile,
+    sip::{Settings, SipBackend, SipDriver, SipSecret, throttle::Rate},
+    store::member_ids::VolatileMemberIds,
 };
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};
@@ -131,38 +131,39 @@ pub(crate) const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN 
 pub(crate) async fn signalling(ready: Ready) {
     let (sip, driver) = bind();
     ready.send(sip.addresses()[0]).expect("a listener");
-    driver.run(Arc::new(Prompt(sip))).await;
+    driver.run(Arc::new(PromptExchange(sip))).await;
 }
 
 /// Our signalling, and the engine: each call begins a flow, which answers it and waits.
 pub(crate) async fn engine(ready: Ready) {
     let (sip, driver) = bind();
     let room_last = AtomicU64::new(0);
-    let links = registry::Links {
+    let links = registry::RegistryPorts {
         media: sip.clone(),
-        library: Arc::new(Shelf::new()),
-        doors: Arc::new(Doors::in_memory(
+        documents: Arc::new(FixedDocument::new()),
+        ban_list: Arc::new(BanList::in_memory(
             tokio::time::Instant::now().into_std(),
             std::time::SystemTime::UNIX_EPOCH,
         )),
-        member_ids: Arc::new(Volatile::default()),
+        member_ids: Arc::new(VolatileMemberIds::default()),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
-        trace: Box::new(drop),
-        stage: Box::new(Tasks),
+        observer: Box::new(drop),
+        spawner: Box::new(TokioSpawner),
     };
-    let house = House::new(conference::Settings::default(), links);
+    let registry = Registry::new(conference::Settings::default(), links);
     let settings = inbound::Settings {
         numbers: Numbers::default(),
         accounts: Arc::new(Accounts::new([7; 32])),
         call_time_limit: Duration::from_secs(14_400),
     };
-    let records = Arc::new(Ledger::default());
-    let reception = Arc::new(Reception::new(house, Arc::new(Shelf::new()), records, settings));
+    let records = Arc::new(CachedCdrStore::default());
+    let reception =
+        Arc::new(Inbound::new(registry, Arc::new(FixedDocument::new()), records, settings));
     ready.send(sip.addresses()[0]).expect("a listener");
     driver.run(reception).await;
 }
 
-fn bind() -> (Arc<Sip>, Driver) {
+fn bind() -> (Arc<SipBackend>, SipDriver) {
     let settings = Settings {
         bind: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         loopback_account: Some("MA1".parse().expect("a name")),
@@ -170,28 +171,29 @@ fn bind() -> (Arc<Sip>, Driver) {
         rate_trusted: Rate { per_second: 1_000_000, burst: 1_000_000 },
         ..Settings::default()
     };
-    let (legs, plane) = (Arc::new(Nowhere), Arc::new(Nowhere));
-    let (sip, driver) = Sip::bind(settings, legs, plane, Secret([7; 32])).expect("a port is free");
+    let (legs, rtp_engine) = (Arc::new(Nowhere), Arc::new(Nowhere));
+    let (sip, driver) =
+        SipBackend::bind(settings, legs, rtp_engine, SipSecret([7; 32])).expect("a port is free");
     (Arc::new(sip), driver)
 }
 
 /// Answers at once, and hangs up when the caller has.
-struct Prompt(Arc<Sip>);
+struct PromptExchange(Arc<SipBackend>);
 
-impl Prompt {
+impl PromptExchange {
     fn order(&self, order: Order) {
         self.0.send(order);
     }
 }
 
-impl Exchange for Prompt {
+impl Exchange for PromptExchange {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
         self.order(Order::Answer { call: arrival.call });
         Ok(())
     }
 
-    fn report(&self, Report { call, heard }: Report) {
-        if heard == Heard::HungUp {
+    fn report(&self, Report { call, event: heard }: Report) {
+        if heard == LegEvent::HungUp {
             let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
             self.order(Order::End { call, ending });
         }
@@ -210,7 +212,7 @@ impl Legs for Nowhere {
         Ok(SocketAddr::new(local, 20_000))
     }
 
-    fn agree(&self, _: CallId, _: Session) {}
+    fn agree(&self, _: CallId, _: LegSession) {}
 
     fn close(&self, _: CallId) -> LegSummary {
         LegSummary::default()
@@ -218,18 +220,18 @@ impl Legs for Nowhere {
 }
 
 /// One flow for all.
-struct Shelf(Arc<Flow>);
+struct FixedDocument(Arc<Flow>);
 
-impl Shelf {
+impl FixedDocument {
     fn new() -> Self {
         let document = "<Response><Speak>hello</Speak><Wait length='3600'/></Response>";
         Self(Arc::new(Flow::parse(document, Dialect::Vobiz).expect("a flow")))
     }
 }
 
-impl Library for Shelf {
-    fn fetch(&self, fetch: Fetch, done: Done) {
-        done(fetch, Err(Missing::Unreachable("there is none".into())));
+impl DocumentStore for FixedDocument {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
+        done(fetch, Err(DocumentError::Unreachable("there is none".into())));
     }
 
     fn local(&self, _: &LocalFlow) -> Option<Fetched> {

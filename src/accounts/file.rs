@@ -17,33 +17,33 @@ use crate::{
         ids::{AccountId, Dialect},
         utc,
     },
-    store::rows::{Row, Rows, RowsError, Table, Write},
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
-/// The kept accounts of a data folder.
-pub struct Book {
-    rows: Arc<dyn Rows>,
+/// The stored accounts of a data folder.
+pub struct AccountStore {
+    rows: Arc<dyn RowStore>,
     key: [u8; 32],
     /// As they were when they were read last.
-    last: Mutex<Option<Vec<Row>>>,
+    last: Mutex<Option<Vec<StoredRow>>>,
 }
 
 /// An account.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Kept {
+pub struct StoredAccount {
     /// What it is called.
     pub id: AccountId,
     /// Of its inbound calls.
     pub dialect: Dialect,
     /// The older ones first.
-    pub tokens: Vec<KeptToken>,
+    pub tokens: Vec<StoredToken>,
     /// The number of the token that was made last.
     last: u32,
 }
 
 /// A token, but for what it says.
 #[derive(Clone, Eq, PartialEq)]
-pub struct KeptToken {
+pub struct StoredToken {
     /// Rises per account, and never comes back.
     pub number: u32,
     /// What it is good for.
@@ -58,7 +58,7 @@ pub struct KeptToken {
 
 /// Why an account cannot be changed so.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum BookError {
+pub enum AccountStoreError {
     /// It is there already.
     #[error(
         "{0} is there already: conflow account rotate {0} gives it another token, and add {0} \
@@ -78,18 +78,18 @@ pub enum BookError {
     },
     /// The store, or the system's random numbers.
     #[error(transparent)]
-    Rows(#[from] RowsError),
+    Rows(#[from] RowStoreError),
 }
 
 #[derive(Deserialize, Serialize)]
-struct Body {
+struct AccountRow {
     dialect: Dialect,
     last: u32,
-    tokens: Vec<TokenBody>,
+    tokens: Vec<AccountTokenRow>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct TokenBody {
+struct AccountTokenRow {
     number: u32,
     is_read_only: bool,
     made: String,
@@ -103,28 +103,28 @@ const TOKEN_BYTES: usize = 20;
 /// 128 bits: no two tokens have the same.
 const SEED_BYTES: usize = 16;
 /// Sets the key that makes tokens apart from the one that hashes them.
-const MAKER: &str = "conflow 2026-11 tokens of accounts";
+const TOKEN_KEY_CONTEXT: &str = "conflow 2026-11 tokens of accounts";
 
 /// Whether a row is an account; by which key it was made is not looked at.
 ///
 /// # Errors
 ///
 /// It is not.
-pub fn check(row: &Row) -> Result<(), RowsError> {
+pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     body(row).map(drop)
 }
 
-fn body(row: &Row) -> Result<Body, RowsError> {
+fn body(row: &StoredRow) -> Result<AccountRow, RowStoreError> {
     serde_json::from_str(&row.body).map_err(|error| failed(row, &error))
 }
 
-fn failed(row: &Row, why: &dyn fmt::Display) -> RowsError {
-    RowsError(format!("the account {}: {why}", row.account))
+fn failed(row: &StoredRow, why: &dyn fmt::Display) -> RowStoreError {
+    RowStoreError(format!("the account {}: {why}", row.account))
 }
 
-impl Book {
+impl AccountStore {
     /// Reads nothing yet. The key is the data folder's.
-    pub fn new(rows: Arc<dyn Rows>, key: [u8; 32]) -> Self {
+    pub fn new(rows: Arc<dyn RowStore>, key: [u8; 32]) -> Self {
         Self { rows, key, last: Mutex::default() }
     }
 
@@ -133,7 +133,7 @@ impl Book {
     /// # Errors
     ///
     /// They cannot be read, or were made with another key.
-    pub fn load(&self) -> Result<Vec<Kept>, RowsError> {
+    pub fn load(&self) -> Result<Vec<StoredAccount>, RowStoreError> {
         self.rows.load(Table::Accounts)?.iter().map(|row| self.parse(row)).collect()
     }
 
@@ -142,15 +142,15 @@ impl Book {
     /// # Errors
     ///
     /// As [`Self::load`]; what was wrong is told once.
-    pub fn changed(&self) -> Result<Option<Vec<Kept>>, RowsError> {
+    pub fn changed(&self) -> Result<Option<Vec<StoredAccount>>, RowStoreError> {
         let rows = self.rows.load(Table::Accounts)?;
         let mut last = self.last.lock();
         if last.as_ref() == Some(&rows) {
             return Ok(None);
         }
-        let kept = rows.iter().map(|row| self.parse(row)).collect::<Result<_, _>>();
+        let stored = rows.iter().map(|row| self.parse(row)).collect::<Result<_, _>>();
         *last = Some(rows);
-        kept.map(Some)
+        stored.map(Some)
     }
 
     /// Adds an account; tells its token, this once.
@@ -163,13 +163,13 @@ impl Book {
         id: &AccountId,
         dialect: Dialect,
         now: SystemTime,
-    ) -> Result<String, BookError> {
+    ) -> Result<String, AccountStoreError> {
         if self.find(id).is_ok() {
-            return Err(BookError::Exists(id.clone()));
+            return Err(AccountStoreError::Exists(id.clone()));
         }
-        let mut kept = Kept { id: id.clone(), dialect, tokens: Vec::new(), last: 0 };
-        let token = self.make(&mut kept, Role::Full, now)?;
-        self.put(&kept)?;
+        let mut stored = StoredAccount { id: id.clone(), dialect, tokens: Vec::new(), last: 0 };
+        let token = self.make_token(&mut stored, Role::Full, now)?;
+        self.put(&stored)?;
         Ok(token)
     }
 
@@ -178,15 +178,19 @@ impl Book {
     /// # Errors
     ///
     /// [`BookError`]: nothing has changed.
-    pub fn add_read_only(&self, id: &AccountId, now: SystemTime) -> Result<String, BookError> {
-        let mut kept = self.find(id)?;
-        if let Some(token) = kept.of(Role::ReadOnly).next() {
+    pub fn add_read_only(
+        &self,
+        id: &AccountId,
+        now: SystemTime,
+    ) -> Result<String, AccountStoreError> {
+        let mut stored = self.find(id)?;
+        if let Some(token) = stored.of(Role::ReadOnly).next() {
             let why =
                 format!("has the read-only token {} already: rotate --read-only", token.label());
-            return Err(BookError::Tokens { account: id.clone(), why });
+            return Err(AccountStoreError::Tokens { account: id.clone(), why });
         }
-        let token = self.make(&mut kept, Role::ReadOnly, now)?;
-        self.put(&kept)?;
+        let token = self.make_token(&mut stored, Role::ReadOnly, now)?;
+        self.put(&stored)?;
         Ok(token)
     }
 
@@ -195,10 +199,15 @@ impl Book {
     /// # Errors
     ///
     /// [`BookError`]: nothing has changed.
-    pub fn rotate(&self, id: &AccountId, role: Role, now: SystemTime) -> Result<String, BookError> {
-        let mut kept = self.find(id)?;
+    pub fn rotate(
+        &self,
+        id: &AccountId,
+        role: Role,
+        now: SystemTime,
+    ) -> Result<String, AccountStoreError> {
+        let mut stored = self.find(id)?;
         let flag = flag(role);
-        let labels: Vec<_> = kept.of(role).map(|it| it.label().to_string()).collect();
+        let labels: Vec<_> = stored.of(role).map(|it| it.label().to_string()).collect();
         let why = match labels.len() {
             0 => Some(format!("has no such token yet: conflow account add {id}{flag}")),
             TOKENS_MAX.. => Some(format!(
@@ -208,10 +217,10 @@ impl Book {
             _ => None,
         };
         if let Some(why) = why {
-            return Err(BookError::Tokens { account: id.clone(), why });
+            return Err(AccountStoreError::Tokens { account: id.clone(), why });
         }
-        let token = self.make(&mut kept, role, now)?;
-        self.put(&kept)?;
+        let token = self.make_token(&mut stored, role, now)?;
+        self.put(&stored)?;
         Ok(token)
     }
 
@@ -220,15 +229,15 @@ impl Book {
     /// # Errors
     ///
     /// [`BookError`]: nothing has changed.
-    pub fn finish(&self, id: &AccountId, role: Role) -> Result<Arc<str>, BookError> {
-        let mut kept = self.find(id)?;
-        if kept.of(role).count() < TOKENS_MAX {
+    pub fn finish(&self, id: &AccountId, role: Role) -> Result<Arc<str>, AccountStoreError> {
+        let mut stored = self.find(id)?;
+        if stored.of(role).count() < TOKENS_MAX {
             let why = format!("has no older token to take out: rotate {id}{} first", flag(role));
-            return Err(BookError::Tokens { account: id.clone(), why });
+            return Err(AccountStoreError::Tokens { account: id.clone(), why });
         }
-        let oldest = kept.tokens.iter().position(|it| it.role == role).expect("it has two");
-        let label = kept.tokens.remove(oldest).label();
-        self.put(&kept)?;
+        let oldest = stored.tokens.iter().position(|it| it.role == role).expect("it has two");
+        let label = stored.tokens.remove(oldest).label();
+        self.put(&stored)?;
         Ok(label)
     }
 
@@ -237,7 +246,7 @@ impl Book {
     /// # Errors
     ///
     /// [`BookError`]: nothing has changed.
-    pub fn remove(&self, id: &AccountId) -> Result<(), BookError> {
+    pub fn remove(&self, id: &AccountId) -> Result<(), AccountStoreError> {
         self.find(id)?;
         Ok(self.write(id, None)?)
     }
@@ -247,32 +256,37 @@ impl Book {
     /// # Errors
     ///
     /// [`BookError`]: nothing has changed.
-    pub fn remove_token(&self, id: &AccountId, label: &str) -> Result<(), BookError> {
-        let mut kept = self.find(id)?;
-        let failed = |why: String| BookError::Tokens { account: id.clone(), why };
-        let place = kept.tokens.iter().position(|it| &*it.label() == label);
+    pub fn remove_token(&self, id: &AccountId, label: &str) -> Result<(), AccountStoreError> {
+        let mut stored = self.find(id)?;
+        let failed = |why: String| AccountStoreError::Tokens { account: id.clone(), why };
+        let place = stored.tokens.iter().position(|it| &*it.label() == label);
         let place = place.ok_or_else(|| failed(format!("has no token {label}")))?;
-        let role = kept.tokens.remove(place).role;
-        if role == Role::Full && kept.of(Role::Full).next().is_none() {
+        let role = stored.tokens.remove(place).role;
+        if role == Role::Full && stored.of(Role::Full).next().is_none() {
             return Err(failed(format!("has no token but {label}: rotate {id} first")));
         }
-        Ok(self.put(&kept)?)
+        Ok(self.put(&stored)?)
     }
 
-    fn find(&self, id: &AccountId) -> Result<Kept, BookError> {
+    fn find(&self, id: &AccountId) -> Result<StoredAccount, AccountStoreError> {
         let found = self.load()?.into_iter().find(|it| it.id == *id);
-        found.ok_or_else(|| BookError::Missing(id.clone()))
+        found.ok_or_else(|| AccountStoreError::Missing(id.clone()))
     }
 
-    fn make(&self, kept: &mut Kept, role: Role, now: SystemTime) -> Result<String, RowsError> {
+    fn make_token(
+        &self,
+        stored: &mut StoredAccount,
+        role: Role,
+        now: SystemTime,
+    ) -> Result<String, RowStoreError> {
         let mut seed = [0; SEED_BYTES];
         let filled = getrandom::fill(&mut seed);
-        filled.map_err(|error| RowsError(format!("no random numbers: {error}")))?;
-        let text = self.token(&kept.id, &seed);
-        kept.last += 1;
+        filled.map_err(|error| RowStoreError(format!("no random numbers: {error}")))?;
+        let text = self.token(&stored.id, &seed);
+        stored.last += 1;
         let is_full = role == Role::Full;
-        kept.tokens.push(KeptToken {
-            number: kept.last,
+        stored.tokens.push(StoredToken {
+            number: stored.last,
             role,
             made: utc::seconds(now),
             hash: self.hash(&text),
@@ -283,7 +297,7 @@ impl Book {
     }
 
     fn token(&self, id: &AccountId, seed: &[u8]) -> String {
-        let key = blake3::derive_key(MAKER, &self.key);
+        let key = blake3::derive_key(TOKEN_KEY_CONTEXT, &self.key);
         let made = [seed, id.as_str().as_bytes()].concat();
         let made = blake3::keyed_hash(&key, &made);
         made.as_bytes()[..TOKEN_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -293,9 +307,9 @@ impl Book {
         blake3::keyed_hash(&self.key, token.as_bytes())
     }
 
-    fn parse(&self, row: &Row) -> Result<Kept, RowsError> {
-        let Body { dialect, last, tokens } = body(row)?;
-        let token = |it: TokenBody| {
+    fn parse(&self, row: &StoredRow) -> Result<StoredAccount, RowStoreError> {
+        let AccountRow { dialect, last, tokens } = body(row)?;
+        let token = |it: AccountTokenRow| {
             let hash = Hash::from_hex(&it.hash).map_err(|error| failed(row, &error))?;
             let text = it.seed.map(|seed| self.token(&row.account, &seed));
             if text.as_ref().is_some_and(|text| self.hash(text) != hash) {
@@ -304,43 +318,43 @@ impl Book {
                 return Err(failed(row, &why));
             }
             let role = if it.is_read_only { Role::ReadOnly } else { Role::Full };
-            let TokenBody { number, made, seed, .. } = it;
-            Ok(KeptToken { number, role, made, hash, text, seed })
+            let AccountTokenRow { number, made, seed, .. } = it;
+            Ok(StoredToken { number, role, made, hash, text, seed })
         };
         let tokens = tokens.into_iter().map(token).collect::<Result<_, _>>()?;
-        Ok(Kept { id: row.account.clone(), dialect, tokens, last })
+        Ok(StoredAccount { id: row.account.clone(), dialect, tokens, last })
     }
 
-    fn put(&self, kept: &Kept) -> Result<(), RowsError> {
-        let token = |it: &KeptToken| TokenBody {
+    fn put(&self, stored: &StoredAccount) -> Result<(), RowStoreError> {
+        let token = |it: &StoredToken| AccountTokenRow {
             number: it.number,
             is_read_only: it.role == Role::ReadOnly,
             made: it.made.clone(),
             hash: it.hash.to_hex().to_string(),
             seed: it.seed,
         };
-        let tokens = kept.tokens.iter().map(token).collect();
-        let body = Body { dialect: kept.dialect, last: kept.last, tokens };
+        let tokens = stored.tokens.iter().map(token).collect();
+        let body = AccountRow { dialect: stored.dialect, last: stored.last, tokens };
         let body = serde_json::to_string(&body).expect("names and numbers are JSON");
-        self.write(&kept.id, Some(body))
+        self.write(&stored.id, Some(body))
     }
 
     /// Waits until it is durable.
-    fn write(&self, id: &AccountId, body: Option<String>) -> Result<(), RowsError> {
-        let (tell, told) = std::sync::mpsc::channel();
-        let write = Write { table: Table::Accounts, account: id.clone(), a: 0, b: 0, body };
+    fn write(&self, id: &AccountId, body: Option<String>) -> Result<(), RowStoreError> {
+        let (tell, written) = std::sync::mpsc::channel();
+        let write = RowWrite { table: Table::Accounts, account: id.clone(), a: 0, b: 0, body };
         self.rows.commit(vec![write], Box::new(move |written| drop(tell.send(written))));
-        told.recv().unwrap_or_else(|_| Err(RowsError("the store has ended".to_owned())))
+        written.recv().unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
     }
 }
 
-impl Kept {
-    fn of(&self, role: Role) -> impl Iterator<Item = &KeptToken> {
+impl StoredAccount {
+    fn of(&self, role: Role) -> impl Iterator<Item = &StoredToken> {
         self.tokens.iter().filter(move |it| it.role == role)
     }
 }
 
-impl KeptToken {
+impl StoredToken {
     /// What it is called in logs and lists.
     pub fn label(&self) -> Arc<str> {
         format!("t{}", self.number).into()
@@ -354,17 +368,17 @@ fn flag(role: Role) -> &'static str {
     }
 }
 
-impl fmt::Debug for Book {
+impl fmt::Debug for AccountStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Book").finish_non_exhaustive()
+        f.debug_struct("AccountStore").finish_non_exhaustive()
     }
 }
 
 /// It is a secret.
-impl fmt::Debug for KeptToken {
+impl fmt::Debug for StoredToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, role, made, .. } = self;
-        f.debug_struct("KeptToken")
+        f.debug_struct("StoredToken")
             .field("number", number)
             .field("role", role)
             .field("made", made)
@@ -375,7 +389,7 @@ impl fmt::Debug for KeptToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accounts::Accounts, store::rows_memory::Memory};
+    use crate::{accounts::Accounts, store::rows_memory::MemoryRows};
 
     const KEY: [u8; 32] = [7; 32];
 
@@ -383,16 +397,17 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn book(rows: &Arc<Memory>) -> Book {
-        Book::new(rows.clone(), KEY)
+    fn store(rows: &Arc<MemoryRows>) -> AccountStore {
+        AccountStore::new(rows.clone(), KEY)
     }
 
     /// Which of these tokens an engine lets in that reads the rows now.
-    fn good(rows: &Arc<Memory>, tokens: &[&str]) -> Vec<Option<(String, Role)>> {
+    fn good(rows: &Arc<MemoryRows>, tokens: &[&str]) -> Vec<Option<(String, Role)>> {
         let accounts = Accounts::new(KEY);
-        assert_eq!(accounts.keep(&book(rows).load().unwrap()), []);
-        let pass = |it: &&str| accounts.verify("MA1", it).map(|it| (it.token.to_string(), it.role));
-        tokens.iter().map(pass).collect()
+        assert_eq!(accounts.set_stored(&store(rows).load().unwrap()), []);
+        let verified =
+            |it: &&str| accounts.verify("MA1", it).map(|it| (it.token.to_string(), it.role));
+        tokens.iter().map(verified).collect()
     }
 
     fn full(label: &str) -> Option<(String, Role)> {
@@ -401,80 +416,80 @@ mod tests {
 
     #[test]
     fn while_a_token_is_rotated_both_are_good_and_sign_and_afterwards_the_new_one_alone() {
-        let (rows, now, ma1) = (Arc::new(Memory::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let book = book(&rows);
-        let first = book.add(&ma1, Dialect::Plivo, now).unwrap();
+        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
+        let store = store(&rows);
+        let first = store.add(&ma1, Dialect::Plivo, now).unwrap();
         assert_eq!(good(&rows, &[&first, "other"]), [full("t1"), None]);
-        let second = book.rotate(&ma1, Role::Full, now).unwrap();
+        let second = store.rotate(&ma1, Role::Full, now).unwrap();
         assert_ne!(first, second);
         assert_eq!(good(&rows, &[&first, &second]), [full("t1"), full("t2")]);
         let accounts = Accounts::new(KEY);
-        accounts.keep(&book.load().unwrap());
+        accounts.set_stored(&store.load().unwrap());
         let signer = accounts.signer(&ma1, Dialect::Plivo).unwrap();
         assert_eq!(signer.tokens, [second.clone(), first.clone()], "the newest signs first");
         assert_eq!(accounts.dialect(&ma1), Dialect::Plivo);
 
-        let refused = book.rotate(&ma1, Role::Full, now).unwrap_err().to_string();
+        let refused = store.rotate(&ma1, Role::Full, now).unwrap_err().to_string();
         assert!(refused.contains("t1 and t2 already") && refused.contains("--finish"), "{refused}");
-        assert_eq!(&*book.finish(&ma1, Role::Full).unwrap(), "t1");
+        assert_eq!(&*store.finish(&ma1, Role::Full).unwrap(), "t1");
         assert_eq!(good(&rows, &[&first, &second]), [None, full("t2")]);
-        let refused = book.finish(&ma1, Role::Full).unwrap_err().to_string();
+        let refused = store.finish(&ma1, Role::Full).unwrap_err().to_string();
         assert!(refused.contains("no older token"), "{refused}");
-        let third = book.rotate(&ma1, Role::Full, now).unwrap();
+        let third = store.rotate(&ma1, Role::Full, now).unwrap();
         assert_eq!(good(&rows, &[&third]), [full("t3")], "labels do not come back");
     }
 
     #[test]
     fn a_read_only_token_is_beside_the_others_and_signs_nothing() {
-        let (rows, now, ma1) = (Arc::new(Memory::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let book = book(&rows);
-        let missing = book.add_read_only(&ma1, now).unwrap_err();
-        assert_eq!(missing, BookError::Missing(ma1.clone()));
-        let first = book.add(&ma1, Dialect::Vobiz, now).unwrap();
-        let reader = book.add_read_only(&ma1, now).unwrap();
+        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
+        let store = store(&rows);
+        let missing = store.add_read_only(&ma1, now).unwrap_err();
+        assert_eq!(missing, AccountStoreError::Missing(ma1.clone()));
+        let first = store.add(&ma1, Dialect::Vobiz, now).unwrap();
+        let reader = store.add_read_only(&ma1, now).unwrap();
         let read_only = Some(("t2".to_owned(), Role::ReadOnly));
         assert_eq!(good(&rows, &[&first, &reader]), [full("t1"), read_only.clone()]);
-        assert!(book.add_read_only(&ma1, now).is_err());
+        assert!(store.add_read_only(&ma1, now).is_err());
         let accounts = Accounts::new(KEY);
-        accounts.keep(&book.load().unwrap());
+        accounts.set_stored(&store.load().unwrap());
         assert_eq!(
             accounts.signer(&ma1, Dialect::Vobiz).unwrap().tokens,
             std::slice::from_ref(&first)
         );
 
-        book.remove_token(&ma1, "t2").unwrap();
+        store.remove_token(&ma1, "t2").unwrap();
         assert_eq!(good(&rows, &[&first, &reader]), [full("t1"), None]);
-        let refused = book.remove_token(&ma1, "t1").unwrap_err().to_string();
+        let refused = store.remove_token(&ma1, "t1").unwrap_err().to_string();
         assert!(refused.contains("no token but t1"), "{refused}");
-        book.remove(&ma1).unwrap();
+        store.remove(&ma1).unwrap();
         assert_eq!(good(&rows, &[&first]), [None]);
     }
 
     #[test]
     fn the_rows_and_what_is_printed_say_no_token_and_another_key_is_found_out() {
-        let (rows, now, ma1) = (Arc::new(Memory::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let book = book(&rows);
-        let token = book.add(&ma1, Dialect::Vobiz, now).unwrap();
-        let reader = book.add_read_only(&ma1, now).unwrap();
-        let row = format!("{:?} {:?}", rows.load(Table::Accounts).unwrap(), book.load().unwrap());
+        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
+        let store = store(&rows);
+        let token = store.add(&ma1, Dialect::Vobiz, now).unwrap();
+        let reader = store.add_read_only(&ma1, now).unwrap();
+        let row = format!("{:?} {:?}", rows.load(Table::Accounts).unwrap(), store.load().unwrap());
         assert!(!row.contains(&token) && !row.contains(&reader), "{row}");
-        let other = Book::new(rows, [8; 32]).load().unwrap_err().to_string();
+        let other = AccountStore::new(rows, [8; 32]).load().unwrap_err().to_string();
         assert!(other.contains("another account-key"), "{other}");
     }
 
     #[test]
     fn an_account_that_is_gone_lets_nobody_in_and_its_last_calls_are_signed() {
-        let (rows, now, ma1) = (Arc::new(Memory::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let book = book(&rows);
-        let token = book.add(&ma1, Dialect::Vobiz, now).unwrap();
+        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
+        let store = store(&rows);
+        let token = store.add(&ma1, Dialect::Vobiz, now).unwrap();
         let mut accounts = Accounts::new(KEY);
         accounts.add(&id("MA2"), "of-the-file").unwrap();
-        accounts.keep(&book.changed().unwrap().unwrap());
-        assert_eq!(book.changed().unwrap(), None, "nothing has happened since");
+        accounts.set_stored(&store.changed().unwrap().unwrap());
+        assert_eq!(store.changed().unwrap(), None, "nothing has happened since");
         assert!(accounts.verify("MA1", &token).is_some() && accounts.has(&ma1));
-        book.remove(&ma1).unwrap();
-        book.add(&id("MA2"), Dialect::Vobiz, now).unwrap();
-        let clashes = accounts.keep(&book.changed().unwrap().unwrap());
+        store.remove(&ma1).unwrap();
+        store.add(&id("MA2"), Dialect::Vobiz, now).unwrap();
+        let clashes = accounts.set_stored(&store.changed().unwrap().unwrap());
         assert_eq!(clashes, [id("MA2")]);
         assert!(accounts.verify("MA2", "of-the-file").is_some(), "the configuration stands");
         assert!(accounts.verify("MA1", &token).is_none() && !accounts.has(&ma1));

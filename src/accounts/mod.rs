@@ -11,7 +11,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use blake3::Hash;
 use parking_lot::RwLock;
 
-use self::file::Kept;
+use self::file::StoredAccount;
 use crate::{
     base::ids::{AccountId, Dialect},
     fetch::signature::Signer,
@@ -20,14 +20,14 @@ use crate::{
 /// The accounts there are.
 pub struct Accounts {
     key: [u8; 32],
-    rows: RwLock<HashMap<Box<str>, Row>>,
+    accounts: RwLock<HashMap<Box<str>, AccountEntry>>,
 }
 
-struct Row {
+struct AccountEntry {
     id: AccountId,
     dialect: Dialect,
     origin: Origin,
-    tokens: Vec<Token>,
+    tokens: Vec<AccountToken>,
     /// With the newest token first.
     plivo: Arc<Signer>,
     vobiz: Arc<Signer>,
@@ -36,12 +36,12 @@ struct Row {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Origin {
     /// Taken out while the engine runs: nobody gets in, and its last calls are still signed.
-    Gone,
-    Kept,
-    Settings,
+    Removed,
+    Stored,
+    Config,
 }
 
-struct Token {
+struct AccountToken {
     label: Arc<str>,
     role: Role,
     hash: Hash,
@@ -59,7 +59,7 @@ pub enum Role {
 
 /// Who has shown a good token, and which.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Pass {
+pub struct AuthenticatedAccount {
     /// Whose it is.
     pub account: AccountId,
     /// What the token is called in logs: `t2`, or `config-1` for one of the configuration.
@@ -68,7 +68,7 @@ pub struct Pass {
     pub role: Role,
 }
 
-impl Row {
+impl AccountEntry {
     fn new(id: AccountId, origin: Origin) -> Self {
         let signer = |dialect| Arc::new(Signer { dialect, tokens: Vec::new(), parent_token: None });
         let (plivo, vobiz) = (signer(Dialect::Plivo), signer(Dialect::Vobiz));
@@ -108,7 +108,7 @@ impl Accounts {
     /// No accounts yet. The key is random, and as secret as a token; kept accounts are known by
     /// the key that they were made with.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, rows: RwLock::default() }
+        Self { key, accounts: RwLock::default() }
     }
 
     /// Gives an account of the configuration a token, beside the one that it may have.
@@ -122,36 +122,37 @@ impl Accounts {
             return Err(TokenError::Unprintable { account });
         }
         let hash = self.hash(token);
-        let new = || Row::new(account.clone(), Origin::Settings);
-        let row = self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new);
+        let new = || AccountEntry::new(account.clone(), Origin::Config);
+        let row = self.accounts.get_mut().entry(account.as_str().into()).or_insert_with(new);
         if row.tokens.len() == TOKENS_MAX {
             return Err(TokenError::TooMany { account });
         }
 
         let label = format!("config-{}", row.tokens.len() + 1).into();
-        row.tokens.push(Token { label, role: Role::Full, hash });
+        row.tokens.push(AccountToken { label, role: Role::Full, hash });
         row.sign_with(token);
         Ok(())
     }
 
     /// Says which dialect the inbound calls of an account of the configuration have.
-    pub fn speaks(&mut self, account: &AccountId, dialect: Dialect) {
-        let new = || Row::new(account.clone(), Origin::Settings);
-        self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new).dialect = dialect;
+    pub fn set_dialect(&mut self, account: &AccountId, dialect: Dialect) {
+        let new = || AccountEntry::new(account.clone(), Origin::Config);
+        self.accounts.get_mut().entry(account.as_str().into()).or_insert_with(new).dialect =
+            dialect;
     }
 
     /// Has these for the kept accounts, instead of those before. One whose id an account of the
     /// configuration has is passed over, and told.
-    pub fn keep(&self, kept: &[Kept]) -> Vec<AccountId> {
-        let mut rows = self.rows.write();
-        for row in rows.values_mut().filter(|it| it.origin == Origin::Kept) {
-            row.origin = Origin::Gone;
+    pub fn set_stored(&self, stored: &[StoredAccount]) -> Vec<AccountId> {
+        let mut rows = self.accounts.write();
+        for row in rows.values_mut().filter(|it| it.origin == Origin::Stored) {
+            row.origin = Origin::Removed;
             row.tokens.clear();
         }
         let mut clashes = Vec::new();
-        for account in kept {
-            let new = || Row::new(account.id.clone(), Origin::Kept);
-            if rows.get(account.id.as_str()).is_some_and(|it| it.origin == Origin::Settings) {
+        for account in stored {
+            let new = || AccountEntry::new(account.id.clone(), Origin::Stored);
+            if rows.get(account.id.as_str()).is_some_and(|it| it.origin == Origin::Config) {
                 clashes.push(account.id.clone());
                 continue;
             }
@@ -159,7 +160,7 @@ impl Accounts {
             row.dialect = account.dialect;
             for token in &account.tokens {
                 let (label, role, hash) = (token.label(), token.role, token.hash);
-                row.tokens.push(Token { label, role, hash });
+                row.tokens.push(AccountToken { label, role, hash });
                 if let Some(text) = &token.text {
                     row.sign_with(text);
                 }
@@ -170,22 +171,26 @@ impl Accounts {
     }
 
     /// Who it is, if the token is one of the account's own. Takes equally long whatever is wrong.
-    pub fn verify(&self, id: &str, token: &str) -> Option<Pass> {
+    pub fn verify(&self, id: &str, token: &str) -> Option<AuthenticatedAccount> {
         // First, so that an unknown account costs as much as a known one.
         let hash = self.hash(token);
-        let rows = self.rows.read();
+        let rows = self.accounts.read();
         let row = rows.get(id)?;
         // All of them, each in constant time: `Hash` compares so.
         let found = row
             .tokens
             .iter()
             .fold(None, |found, token| if token.hash == hash { Some(token) } else { found });
-        found.map(|it| Pass { account: row.id.clone(), token: it.label.clone(), role: it.role })
+        found.map(|it| AuthenticatedAccount {
+            account: row.id.clone(),
+            token: it.label.clone(),
+            role: it.role,
+        })
     }
 
     /// What signs an account's requests.
     pub fn signer(&self, account: &AccountId, dialect: Dialect) -> Option<Arc<Signer>> {
-        let rows = self.rows.read();
+        let rows = self.accounts.read();
         let row = rows.get(account.as_str())?;
         Some(match dialect {
             Dialect::Plivo => row.plivo.clone(),
@@ -195,19 +200,19 @@ impl Accounts {
 
     /// Of an account's inbound calls.
     pub fn dialect(&self, account: &AccountId) -> Dialect {
-        self.rows.read().get(account.as_str()).map_or_else(Dialect::default, |it| it.dialect)
+        self.accounts.read().get(account.as_str()).map_or_else(Dialect::default, |it| it.dialect)
     }
 
     /// Whether there is such an account.
     pub fn has(&self, account: &AccountId) -> bool {
-        self.rows.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Gone)
+        self.accounts.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Removed)
     }
 
     /// Every account, by id.
     pub fn ids(&self) -> Vec<AccountId> {
-        let rows = self.rows.read();
-        let there = rows.values().filter(|it| it.origin != Origin::Gone);
-        let mut ids: Vec<_> = there.map(|row| row.id.clone()).collect();
+        let rows = self.accounts.read();
+        let existing = rows.values().filter(|it| it.origin != Origin::Removed);
+        let mut ids: Vec<_> = existing.map(|row| row.id.clone()).collect();
         ids.sort_unstable();
         ids
     }

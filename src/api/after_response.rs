@@ -14,69 +14,73 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A deed that goes along with a response, in its extensions. It is done once, when the last clone
 /// is dropped: at the latest when the connection is.
 #[derive(Clone)]
-pub(super) struct After(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Deed>);
+pub(super) struct AfterResponse(
+    #[expect(dead_code, reason = "it is there to be dropped")] Arc<AfterTask>,
+);
 
-struct Deed(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+struct AfterTask(Mutex<Option<Box<dyn FnOnce() + Send>>>);
 
-impl After {
-    pub(super) fn new(deed: impl FnOnce() + Send + 'static) -> Self {
-        Self(Arc::new(Deed(Mutex::new(Some(Box::new(deed))))))
+impl AfterResponse {
+    pub(super) fn new(task: impl FnOnce() + Send + 'static) -> Self {
+        Self(Arc::new(AfterTask(Mutex::new(Some(Box::new(task))))))
     }
 }
 
-impl Drop for Deed {
+impl Drop for AfterTask {
     fn drop(&mut self) {
-        if let Some(deed) = self.0.get_mut().take() {
-            deed();
+        if let Some(task) = self.0.get_mut().take() {
+            task();
         }
     }
 }
 
 /// What a connection's stream does when it has given the bytes of an answer to the system.
 #[derive(Clone, Default)]
-pub(super) struct Afters(Arc<Mutex<Waiting>>);
+pub(super) struct AfterResponseSlot(Arc<Mutex<PendingAfter>>);
 
 #[derive(Default)]
-struct Waiting {
-    after: Option<After>,
+struct PendingAfter {
+    after: Option<AfterResponse>,
     /// Some of the answer has been written; the next flush has all of it.
     has_begun: bool,
 }
 
-impl Afters {
+impl AfterResponseSlot {
     /// Waits for the answer that is written next.
-    pub(super) fn put(&self, after: After) {
-        let before =
-            mem::replace(&mut *self.0.lock(), Waiting { after: Some(after), has_begun: false });
+    pub(super) fn put(&self, after: AfterResponse) {
+        let before = mem::replace(
+            &mut *self.0.lock(),
+            PendingAfter { after: Some(after), has_begun: false },
+        );
         drop(before);
     }
 
     fn written(&self, count: usize) {
-        let mut waiting = self.0.lock();
-        waiting.has_begun |= 0 < count && waiting.after.is_some();
+        let mut pending = self.0.lock();
+        pending.has_begun |= 0 < count && pending.after.is_some();
     }
 
     fn flushed(&self) {
-        let mut waiting = self.0.lock();
-        let done = waiting.has_begun.then(|| mem::take(&mut *waiting));
-        drop(waiting);
-        drop(done);
+        let mut pending = self.0.lock();
+        let finished = pending.has_begun.then(|| mem::take(&mut *pending));
+        drop(pending);
+        drop(finished);
     }
 }
 
-/// A stream that tells its [`Afters`].
-pub(super) struct Watched<S> {
+/// A stream that tells its [`AfterResponseSlot`].
+pub(super) struct NotifyingStream<S> {
     stream: S,
-    afters: Afters,
+    slot: AfterResponseSlot,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, afters: Afters) -> Self {
-        Self { stream, afters }
+impl<S> NotifyingStream<S> {
+    pub(super) fn new(stream: S, slot: AfterResponseSlot) -> Self {
+        Self { stream, slot }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for NotifyingStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -86,14 +90,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for NotifyingStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.afters.written(count);
+        self.slot.written(count);
         Poll::Ready(Ok(count))
     }
 
@@ -103,7 +107,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
-        self.afters.written(count);
+        self.slot.written(count);
         Poll::Ready(Ok(count))
     }
 
@@ -113,7 +117,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.afters.flushed();
+        self.slot.flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -130,20 +134,20 @@ mod tests {
 
     use super::*;
 
-    fn counted() -> (Arc<AtomicUsize>, After) {
+    fn counted() -> (Arc<AtomicUsize>, AfterResponse) {
         let count = Arc::new(AtomicUsize::new(0));
-        let deed = count.clone();
-        (count, After::new(move || _ = deed.fetch_add(1, Ordering::Relaxed)))
+        let task = count.clone();
+        (count, AfterResponse::new(move || _ = task.fetch_add(1, Ordering::Relaxed)))
     }
 
     #[tokio::test]
     async fn it_is_done_once_when_the_answer_is_written_and_flushed() {
         let (count, after) = counted();
-        let afters = Afters::default();
+        let slot = AfterResponseSlot::default();
         let (near, _far) = tokio::io::duplex(1_000);
-        let mut stream = Watched::new(near, afters.clone());
+        let mut stream = NotifyingStream::new(near, slot.clone());
         let done = || count.load(Ordering::Relaxed);
-        afters.put(after);
+        slot.put(after);
         stream.flush().await.unwrap();
         assert_eq!(done(), 0, "nothing has been written yet");
         stream.write_all(b"HTTP/1.1 200 OK").await.unwrap();
@@ -158,9 +162,9 @@ mod tests {
     #[test]
     fn it_is_done_when_the_connection_breaks_before() {
         let (count, after) = counted();
-        let afters = Afters::default();
-        afters.put(after);
-        drop(afters);
+        let slot = AfterResponseSlot::default();
+        slot.put(after);
+        drop(slot);
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 }

@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use super::{auth::is_read, is_probe, routes};
 use crate::{
-    accounts::Pass,
+    accounts::AuthenticatedAccount,
     base::{ids::AccountId, traceparent::Traceparent},
 };
 
 /// Principal has asked, once that is known.
 #[derive(Debug, Default)]
-pub(super) struct Trail(OnceLock<Principal>);
+pub(super) struct PrincipalCell(OnceLock<Principal>);
 
 /// Whose credentials were good.
 #[derive(Clone, Debug)]
@@ -46,21 +46,21 @@ pub struct Deed {
     pub(super) who: Option<Principal>,
 }
 
-impl Trail {
+impl PrincipalCell {
     /// The first one stands.
-    pub(super) fn set(&self, who: Principal) {
+    pub(super) fn set(&self, principal: Principal) {
         // A request signs in once.
-        drop(self.0.set(who));
+        drop(self.0.set(principal));
     }
 
     /// One that has not been looked at is nobody's.
-    pub(super) fn who(&self) -> Option<&Principal> {
+    pub(super) fn get(&self) -> Option<&Principal> {
         self.0.get()
     }
 }
 
-impl From<&Pass> for Principal {
-    fn from(pass: &Pass) -> Self {
+impl From<&AuthenticatedAccount> for Principal {
+    fn from(pass: &AuthenticatedAccount) -> Self {
         Self { account: pass.account.clone(), by: pass.token.clone() }
     }
 }
@@ -69,14 +69,14 @@ impl Deed {
     /// Writes its lines into the log.
     pub fn tell(&self) {
         if let Some(took) = self.took {
-            self.tell_answer(took.as_micros());
+            self.log_answer(took.as_micros());
         }
         if !is_read(&self.method) && self.route != routes::UNKNOWN {
-            self.tell_audit();
+            self.log_audit();
         }
     }
 
-    fn tell_answer(&self, micros: u128) {
+    fn log_answer(&self, micros: u128) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
         let shown = &*routes::shown(self.route, path);
         match is_probe(path) {
@@ -89,7 +89,7 @@ impl Deed {
         }
     }
 
-    fn tell_audit(&self) {
+    fn log_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
         let route = routes::route(self.route);
         let (account, by) = self.who.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));

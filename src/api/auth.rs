@@ -11,41 +11,45 @@ use axum::http::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Desk, Visit, failure::Failure, path};
+use super::{AppState, RequestContext, failure::Failure, path};
 use crate::{
-    accounts::{Pass, Role},
+    accounts::{AuthenticatedAccount, Role},
     base::ids::AccountId,
 };
 
 /// Lets in whoever has the credentials of the account that the path names.
 ///
 /// Only wrong credentials count as a guess: many a client asks without any first.
-pub(super) fn admit(desk: &Desk, auth_id: &str, visit: &Visit<'_>) -> Result<AccountId, Failure> {
-    let Visit { now, peer, .. } = *visit;
-    let failures = desk.failures.as_ref();
+pub(super) fn admit(
+    state: &AppState,
+    auth_id: &str,
+    context: &RequestContext<'_>,
+) -> Result<AccountId, Failure> {
+    let RequestContext { now, peer, .. } = *context;
+    let failures = state.failures.as_ref();
     let check = failures.map_or(Ok(()), |it| it.check(now, peer));
     check.map_err(|wait| Failure::TooManyGuesses { wait })?;
 
-    let sent = Credentials::find(visit.headers).ok_or(Failure::NoCredentials)?;
-    let Some(pass) = desk.accounts.verify(&sent.id, &sent.token) else {
+    let sent = SentCredentials::find(context.headers).ok_or(Failure::NoCredentials)?;
+    let Some(pass) = state.accounts.verify(&sent.id, &sent.token) else {
         failures.inspect(|it| it.failed(now, peer));
         return Err(Failure::WrongCredentials);
     };
-    visit.trail.set((&pass).into());
-    let Pass { account, role, .. } = pass;
+    context.principal.set((&pass).into());
+    let AuthenticatedAccount { account, role, .. } = pass;
     if path::decode(auth_id).as_deref() != Some(account.as_str()) {
         return Err(Failure::NoAccount);
     }
     match role {
-        Role::ReadOnly if !is_read(visit.method) => Err(Failure::ReadOnly),
+        Role::ReadOnly if !is_read(context.method) => Err(Failure::ReadOnly),
         Role::Full | Role::ReadOnly => Ok(account),
     }
 }
 
 /// Whether somebody has an account's credentials, whichever it is.
-pub(super) fn is_known(desk: &Desk, headers: &HeaderMap) -> bool {
-    let sent = Credentials::find(headers);
-    sent.is_some_and(|it| desk.accounts.verify(&it.id, &it.token).is_some())
+pub(super) fn is_known(state: &AppState, headers: &HeaderMap) -> bool {
+    let sent = SentCredentials::find(headers);
+    sent.is_some_and(|it| state.accounts.verify(&it.id, &it.token).is_some())
 }
 
 /// Whether a method of ours changes nothing.
@@ -56,12 +60,12 @@ pub(super) fn is_read(method: &Method) -> bool {
 const AUTH_ID: HeaderName = HeaderName::from_static("x-auth-id");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-struct Credentials<'a> {
+struct SentCredentials<'a> {
     id: Cow<'a, str>,
     token: Cow<'a, str>,
 }
 
-impl<'a> Credentials<'a> {
+impl<'a> SentCredentials<'a> {
     /// What cannot be read is sent all the same, and wrong.
     fn find(headers: &'a HeaderMap) -> Option<Self> {
         let (id, token) = (headers.get(&AUTH_ID), headers.get(&AUTH_TOKEN));
@@ -101,7 +105,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
                 .collect();
-            let found = Credentials::find(&headers);
+            let found = SentCredentials::find(&headers);
             let found = found.as_ref().map(|it| (it.id.as_ref(), it.token.as_ref()));
             assert_eq!(found, expected, "{sent:?}");
         };

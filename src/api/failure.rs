@@ -58,7 +58,7 @@ pub(super) enum Failure {
     Over(String),
     /// What is named is not there.
     #[error("{0}")]
-    Missing(Cow<'static, str>),
+    NotFound(Cow<'static, str>),
     /// The token is for looking only.
     #[error("this token is read-only: it is good for GET; use a full token of the account")]
     ReadOnly,
@@ -117,15 +117,15 @@ impl Failure {
         match (self, dialect) {
             (Self::Ask(error), Dialect::Plivo) => {
                 let (status, error) = plivo::refused(error);
-                json(status, &Wrong { api_id, error: error.into() })
+                json(status, &ErrorBody { api_id, error: error.into() })
             }
             (Self::Ask(error), Dialect::Vobiz) => {
                 let (status, error) = vobiz::refused(error);
-                json(status, &Wrong { api_id, error: error.into() })
+                json(status, &ErrorBody { api_id, error: error.into() })
             }
             (Self::NoRoute, Dialect::Vobiz) => json(StatusCode::NOT_FOUND, &vobiz::NO_ROUTE),
             (failure, Dialect::Plivo | Dialect::Vobiz) => {
-                json(failure.status(), &Wrong { api_id, error: failure.to_string().into() })
+                json(failure.status(), &ErrorBody { api_id, error: failure.to_string().into() })
             }
         }
     }
@@ -149,7 +149,7 @@ impl Failure {
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
             | Self::Bad(_)
             | Self::Fault
-            | Self::Missing(_)
+            | Self::NotFound(_)
             | Self::NoAccount
             | Self::NoRoute
             | Self::NotImplemented(_)
@@ -168,7 +168,7 @@ impl Failure {
             Self::Ask(error) => plivo::refused(error).0,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Missing(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -192,7 +192,7 @@ const BUSY_WAIT_SECONDS: u64 = 1;
 /// The body of an error (contract 1.1, 1.2).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct Wrong<'a> {
+pub(super) struct ErrorBody<'a> {
     api_id: Uuid,
     error: Cow<'a, str>,
 }

@@ -36,12 +36,12 @@ impl RateLimit {
 
 /// The requests that an account, or an address, has left.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct RateBucket {
     /// None is full.
     full_at: Option<Instant>,
 }
 
-impl Bucket {
+impl RateBucket {
     /// Takes one out, or tells how long it is until there is one.
     fn take(&mut self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
         self.wait(now, limit)?;
@@ -76,7 +76,7 @@ impl Bucket {
 pub(super) struct PerAccount {
     pub(super) limit: RateLimit,
     /// Of those that have asked: there are no more than there are accounts.
-    buckets: RwLock<HashMap<AccountId, Mutex<Bucket>>>,
+    buckets: RwLock<HashMap<AccountId, Mutex<RateBucket>>>,
 }
 
 impl PerAccount {
@@ -107,7 +107,7 @@ impl PerAccount {
 /// How often each address may fail.
 pub(super) struct PerAddress {
     limit: RateLimit,
-    buckets: Mutex<BTreeMap<IpAddr, Bucket>>,
+    buckets: Mutex<BTreeMap<IpAddr, RateBucket>>,
     /// So that those who never fail never meet at the lock.
     is_used: AtomicBool,
 }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_all_at_once_and_then_one_at_a_time() {
-        let (start, mut bucket) = (now(), Bucket::default());
+        let (start, mut bucket) = (now(), RateBucket::default());
         let mut take = |ms| bucket.take(start + Duration::from_millis(ms), LIMIT);
         let wait = |ms| Err(Duration::from_millis(ms));
         assert_eq!([take(0), take(0), take(0)], [Ok(()); 3]);

@@ -17,16 +17,16 @@ use axum::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Desk, Visit, auth, failure::Failure, reply, traffic::Traffic};
+use super::{AppState, RequestContext, auth, failure::Failure, reply, traffic::Traffic};
 use crate::{
-    base::histogram::{Kind, Page},
-    call::Direction,
-    engine::counters::Tally,
-    fetch::Results,
+    base::histogram::{MetricKind, MetricsText},
+    call::CallDirection,
+    engine::counters::CallCounters,
+    fetch::ResultCounters,
     flow::Cause,
     rtp_engine,
-    sip::Sip,
-    webhooks::{delivery::Why, dispatcher},
+    sip::SipBackend,
+    webhooks::{delivery::DropReason, dispatcher},
 };
 
 /// What `/metrics` tells, and whom.
@@ -35,12 +35,12 @@ pub struct Ops {
     pub token: Option<String>,
     /// Without a token, whoever has an account's credentials sees it: in development, on loopback.
     pub is_open_to_accounts: bool,
-    /// What has happened in the house.
-    pub tally: Arc<Tally>,
+    /// What has happened in the registry.
+    pub counters: Arc<CallCounters>,
     /// What has become of requests that went out.
-    pub results: Arc<Results>,
+    pub results: Arc<ResultCounters>,
     /// Real phones, if there are any.
-    pub phones: Option<(Arc<Sip>, Arc<rtp_engine::Gauges>)>,
+    pub phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
     /// When the process began.
     pub began_at: SystemTime,
 }
@@ -48,36 +48,36 @@ pub struct Ops {
 impl Ops {
     pub(super) fn answer(
         &self,
-        desk: &Desk,
+        state: &AppState,
         traffic: &Traffic,
-        visit: &Visit<'_>,
+        context: &RequestContext<'_>,
     ) -> Result<Response, Failure> {
         if self.token.is_none() && !self.is_open_to_accounts {
             return Err(Failure::NoRoute);
         }
-        reply::get(visit.method)?;
-        if let Some(failures) = &desk.failures {
-            let check = failures.check(visit.now, visit.peer);
+        reply::get(context.method)?;
+        if let Some(failures) = &state.failures {
+            let check = failures.check(context.now, context.peer);
             check.map_err(|wait| Failure::TooManyGuesses { wait })?;
         }
         let is_let_in = match &self.token {
-            Some(token) => is_bearer(visit.headers, token),
-            None => auth::is_known(desk, visit.headers),
+            Some(token) => is_bearer(context.headers, token),
+            None => auth::is_known(state, context.headers),
         };
         if !is_let_in {
-            if let (Some(failures), true) = (&desk.failures, has_credentials(visit.headers)) {
-                failures.failed(visit.now, visit.peer);
+            if let (Some(failures), true) = (&state.failures, has_credentials(context.headers)) {
+                failures.failed(context.now, context.peer);
             }
-            return Ok(self.refuse(visit.api_id));
+            return Ok(self.refuse(context.api_id));
         }
-        let mut response = Response::new(Body::from(self.page(desk, traffic)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Page::TYPE));
+        let mut response = Response::new(Body::from(self.page(state, traffic)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MetricsText::TYPE));
         Ok(response)
     }
 
     fn refuse(&self, api_id: Uuid) -> Response {
         #[derive(Serialize)]
-        struct Wrong {
+        struct OpsErrorBody {
             api_id: Uuid,
             error: &'static str,
         }
@@ -86,62 +86,74 @@ impl Ops {
             Some(_) => ("send the ops token: Authorization: Bearer", "Bearer realm=\"conflow\""),
             None => ("send an account's id and token", "Basic realm=\"conflow\""),
         };
-        let mut response = reply::json(StatusCode::UNAUTHORIZED, &Wrong { api_id, error });
+        let mut response = reply::json(StatusCode::UNAUTHORIZED, &OpsErrorBody { api_id, error });
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         response
     }
 
-    fn page(&self, desk: &Desk, traffic: &Traffic) -> String {
-        let mut page = Page::default();
+    fn page(&self, state: &AppState, traffic: &Traffic) -> String {
+        let mut page = MetricsText::default();
         let since = self.began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        page.family("conflow_build_info", Kind::Gauge, "The program.").figure(&version, 1);
-        page.family("conflow_start_time_seconds", Kind::Gauge, "When it began, in Unix time.")
-            .figure(&[], since.as_secs());
-        self.house(&mut page);
-        page.family("conflow_event_streams", Kind::Gauge, "Event streams that are open.")
-            .figure(&[], desk.streams.count());
+        page.family("conflow_build_info", MetricKind::Gauge, "The program.").sample(&version, 1);
+        page.family(
+            "conflow_start_time_seconds",
+            MetricKind::Gauge,
+            "When it began, in Unix time.",
+        )
+        .sample(&[], since.as_secs());
+        self.engine_metrics(&mut page);
+        page.family("conflow_event_streams", MetricKind::Gauge, "Event streams that are open.")
+            .sample(&[], state.streams.count());
         page.family(
             "conflow_http_request_duration_seconds",
-            Kind::Histogram,
+            MetricKind::Histogram,
             "Requests answered, and how long it took until the head of the answer.",
         );
         traffic.write(&mut page);
         let help = "Requests made for documents and sounds, and tries of callbacks, by result.";
-        page.family("conflow_outgoing_requests_total", Kind::Counter, help);
+        page.family("conflow_outgoing_requests_total", MetricKind::Counter, help);
         self.results.each(|what, result, count| {
-            page.figure(&[("for", what), ("result", result)], count);
+            page.sample(&[("for", what), ("result", result)], count);
         });
-        callbacks(&mut page, desk.callbacks.counters());
+        callbacks(&mut page, state.callbacks.counters());
         if let Some((sip, gauges)) = &self.phones {
             phones(&mut page, sip, gauges);
         }
         page.into_text()
     }
 
-    fn house(&self, page: &mut Page) {
-        let tally = &self.tally;
-        page.family("conflow_calls", Kind::Gauge, "Calls that are up.")
-            .figure(&[], tally.calls_now());
-        page.family("conflow_calls_total", Kind::Counter, "Calls that have begun.")
-            .figure(&[("direction", "inbound")], tally.calls(Direction::Inbound))
-            .figure(&[("direction", "outbound")], tally.calls(Direction::Outbound));
-        page.family("conflow_conferences", Kind::Gauge, "Conferences that are on.")
-            .figure(&[], tally.conferences_now());
-        page.family("conflow_conferences_total", Kind::Counter, "Conferences that have started.")
-            .figure(&[], tally.conferences());
-        page.family("conflow_members", Kind::Gauge, "Members of conferences.")
-            .figure(&[], tally.members_now());
-        page.family("conflow_members_total", Kind::Counter, "Members that have come in.")
-            .figure(&[], tally.entered());
-        page.family("conflow_exits_total", Kind::Counter, "Members that have left, by cause.");
+    fn engine_metrics(&self, page: &mut MetricsText) {
+        let counters = &self.counters;
+        page.family("conflow_calls", MetricKind::Gauge, "Calls that are up.")
+            .sample(&[], counters.calls_now());
+        page.family("conflow_calls_total", MetricKind::Counter, "Calls that have begun.")
+            .sample(&[("direction", "inbound")], counters.calls(CallDirection::Inbound))
+            .sample(&[("direction", "outbound")], counters.calls(CallDirection::Outbound));
+        page.family("conflow_conferences", MetricKind::Gauge, "Conferences that are on.")
+            .sample(&[], counters.conferences_now());
+        page.family(
+            "conflow_conferences_total",
+            MetricKind::Counter,
+            "Conferences that have started.",
+        )
+        .sample(&[], counters.conferences());
+        page.family("conflow_members", MetricKind::Gauge, "Members of conferences.")
+            .sample(&[], counters.members_now());
+        page.family("conflow_members_total", MetricKind::Counter, "Members that have come in.")
+            .sample(&[], counters.entered());
+        page.family(
+            "conflow_exits_total",
+            MetricKind::Counter,
+            "Members that have left, by cause.",
+        );
         for cause in Cause::ALL {
-            page.figure(&[("cause", cause.text())], tally.exited(*cause));
+            page.sample(&[("cause", cause.text())], counters.exited(*cause));
         }
         let help = "Calls that were not let into a conference, by cause.";
-        page.family("conflow_refusals_total", Kind::Counter, help);
+        page.family("conflow_refusals_total", MetricKind::Counter, help);
         for cause in Cause::ALL {
-            page.figure(&[("cause", cause.text())], tally.refused(*cause));
+            page.sample(&[("cause", cause.text())], counters.refused(*cause));
         }
     }
 }
@@ -153,57 +165,77 @@ impl fmt::Debug for Ops {
     }
 }
 
-fn callbacks(page: &mut Page, counters: &dispatcher::Counters) {
-    page.family("conflow_callbacks_queued", Kind::Gauge, "Callbacks that wait, or are under way.")
-        .figure(&[], counters.queued.load(Relaxed));
-    page.family("conflow_callbacks_flying", Kind::Gauge, "Callbacks that are under way.")
-        .figure(&[], counters.flying.load(Relaxed));
+fn callbacks(page: &mut MetricsText, counters: &dispatcher::WebhookCounters) {
+    page.family(
+        "conflow_callbacks_queued",
+        MetricKind::Gauge,
+        "Callbacks that wait, or are under way.",
+    )
+    .sample(&[], counters.queued.load(Relaxed));
+    page.family("conflow_callbacks_flying", MetricKind::Gauge, "Callbacks that are under way.")
+        .sample(&[], counters.in_flight.load(Relaxed));
     let help = "How long the oldest callback has waited, looked at every five seconds.";
-    page.family("conflow_callbacks_oldest_seconds", Kind::Gauge, help)
-        .figure(&[], seconds(counters.oldest_millis.load(Relaxed)));
-    page.family("conflow_callbacks_delivered_total", Kind::Counter, "Callbacks that have arrived.")
-        .figure(&[], counters.delivered.load(Relaxed));
+    page.family("conflow_callbacks_oldest_seconds", MetricKind::Gauge, help)
+        .sample(&[], seconds(counters.oldest_millis.load(Relaxed)));
+    page.family(
+        "conflow_callbacks_delivered_total",
+        MetricKind::Counter,
+        "Callbacks that have arrived.",
+    )
+    .sample(&[], counters.delivered.load(Relaxed));
     let help = "From the notices to the arrivals of all callbacks that have arrived.";
-    page.family("conflow_callbacks_lag_seconds_total", Kind::Counter, help)
-        .figure(&[], seconds(counters.lag_millis.load(Relaxed)));
-    page.family("conflow_callbacks_failed_total", Kind::Counter, "Tries that have failed.")
-        .figure(&[], counters.failed.load(Relaxed));
-    page.family("conflow_callbacks_dropped_total", Kind::Counter, "Callbacks that were given up.");
+    page.family("conflow_callbacks_lag_seconds_total", MetricKind::Counter, help)
+        .sample(&[], seconds(counters.lag_millis.load(Relaxed)));
+    page.family("conflow_callbacks_failed_total", MetricKind::Counter, "Tries that have failed.")
+        .sample(&[], counters.failed.load(Relaxed));
+    page.family(
+        "conflow_callbacks_dropped_total",
+        MetricKind::Counter,
+        "Callbacks that were given up.",
+    );
     for (label, why) in [
-        ("closed", Why::Closed),
-        ("exhausted", Why::Exhausted),
-        ("full", Why::Full),
-        ("refused", Why::Refused),
+        ("closed", DropReason::Closed),
+        ("exhausted", DropReason::Exhausted),
+        ("full", DropReason::Full),
+        ("refused", DropReason::Refused),
     ] {
-        page.figure(&[("why", label)], counters.dropped(why).load(Relaxed));
+        page.sample(&[("why", label)], counters.dropped(why).load(Relaxed));
     }
 }
 
-fn phones(page: &mut Page, sip: &Sip, plane: &rtp_engine::Gauges) {
+fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauges) {
     let signalling = sip.gauges();
-    page.family("conflow_sip_calls", Kind::Gauge, "Calls that SIP knows.")
-        .figure(&[], signalling.calls);
-    page.family("conflow_sip_transactions", Kind::Gauge, "SIP transactions that are open.")
-        .figure(&[], signalling.transactions);
-    page.family("conflow_sip_registered", Kind::Gauge, "Phones that are registered.")
-        .figure(&[], signalling.registered);
-    page.family("conflow_sip_streams", Kind::Gauge, "TCP connections of SIP.")
-        .figure(&[], sip.streams());
-    page.family("conflow_media_legs", Kind::Gauge, "Calls whose sound is open.")
-        .figure(&[], plane.legs.load(Relaxed));
-    page.family("conflow_media_sockets", Kind::Gauge, "Sockets that are bound for sound.")
-        .figure(&[], plane.sockets.load(Relaxed));
-    page.family("conflow_media_rooms", Kind::Gauge, "Rooms that are mixed.")
-        .figure(&[], plane.rooms.load(Relaxed));
-    page.family("conflow_media_packets_total", Kind::Counter, "Packets, by what became of them.")
-        .figure(&[("what", "sent")], plane.sent.load(Relaxed))
-        .figure(&[("what", "unsent")], plane.unsent.load(Relaxed))
-        .figure(&[("what", "received")], plane.received.load(Relaxed))
-        .figure(&[("what", "dropped")], plane.dropped.load(Relaxed));
-    page.family("conflow_media_tick_late_seconds", Kind::Gauge, "How late ticks begin, of all.");
+    page.family("conflow_sip_calls", MetricKind::Gauge, "Calls that SIP knows.")
+        .sample(&[], signalling.calls);
+    page.family("conflow_sip_transactions", MetricKind::Gauge, "SIP transactions that are open.")
+        .sample(&[], signalling.transactions);
+    page.family("conflow_sip_registered", MetricKind::Gauge, "Phones that are registered.")
+        .sample(&[], signalling.registered);
+    page.family("conflow_sip_streams", MetricKind::Gauge, "TCP connections of SIP.")
+        .sample(&[], sip.streams());
+    page.family("conflow_media_legs", MetricKind::Gauge, "Calls whose sound is open.")
+        .sample(&[], media.legs.load(Relaxed));
+    page.family("conflow_media_sockets", MetricKind::Gauge, "Sockets that are bound for sound.")
+        .sample(&[], media.sockets.load(Relaxed));
+    page.family("conflow_media_rooms", MetricKind::Gauge, "Rooms that are mixed.")
+        .sample(&[], media.rooms.load(Relaxed));
+    page.family(
+        "conflow_media_packets_total",
+        MetricKind::Counter,
+        "Packets, by what became of them.",
+    )
+    .sample(&[("what", "sent")], media.sent.load(Relaxed))
+    .sample(&[("what", "unsent")], media.unsent.load(Relaxed))
+    .sample(&[("what", "received")], media.received.load(Relaxed))
+    .sample(&[("what", "dropped")], media.dropped.load(Relaxed));
+    page.family(
+        "conflow_media_tick_late_seconds",
+        MetricKind::Gauge,
+        "How late ticks begin, of all.",
+    );
     for (label, share) in [("0.5", 0.5), ("0.99", 0.99), ("0.999", 0.999)] {
         // `quantile` is for summaries, which have sums and counts.
-        page.figure(&[("share", label)], plane.late.quantile(share).as_secs_f64());
+        page.sample(&[("share", label)], media.late.quantile(share).as_secs_f64());
     }
 }
 

@@ -1,6 +1,6 @@
 //! The REST edge: decodes, asks, encodes; decides nothing.
 //!
-//! A request is looked at in this order, and the first fault answers it: does its path name
+//! A request is looked at in this order, and the first error answers it: does its path name
 //! anything (404); has its address guessed too often (429); are its credentials good (401); is it
 //! the sender's own account that it names (404); is its token good for more than looking (403); may
 //! the account ask once more (429); is the method good for the path (405); can the body be read
@@ -49,11 +49,11 @@ pub use self::{
     streams::STREAMS_MAX,
 };
 use self::{
-    audit::Trail,
+    audit::PrincipalCell,
     caps::Calling,
     failure::Failure,
     limit::{PerAccount, PerAddress},
-    openapi::Document,
+    openapi::OpenApiDocument,
     path::Path,
     streams::Streams,
     traffic::Traffic,
@@ -64,35 +64,35 @@ use crate::{
         ids::{Dialect, RoomKey},
         traceparent::Traceparent,
     },
-    conference::{Answer, Ask},
+    conference::{Ask, ConferenceAnswer},
     engine::{
-        inbound::Reception,
+        inbound::Inbound,
         journal::Journal,
-        registry::{AskError, House},
+        registry::{AskError, Registry},
     },
-    sim_phones::Sim,
-    store::Repeats,
-    webhooks::dispatcher::Callbacks,
+    sim_phones::SimPhones,
+    store::IdempotencyStore,
+    webhooks::dispatcher::WebhookQueue,
 };
 
 /// What the edge reaches.
-pub struct Links {
+pub struct ApiDependencies {
     /// The rooms.
-    pub house: Arc<House>,
+    pub registry: Arc<Registry>,
     /// Knows whether calls are taken.
-    pub reception: Arc<Reception>,
+    pub inbound: Arc<Inbound>,
     /// Live calls, records, and events.
     pub journal: Arc<Journal>,
     /// Who may ask.
     pub accounts: Arc<Accounts>,
     /// Brings the answers of requests that did not wait.
-    pub callbacks: Callbacks,
+    pub callbacks: WebhookQueue,
     /// Knows requests that come again.
-    pub repeats: Arc<dyn Repeats>,
+    pub idempotency_keys: Arc<dyn IdempotencyStore>,
     /// Is told of each request that has been answered.
     pub told: Box<dyn Fn(Deed) + Send + Sync>,
     /// The simulated phones; None, and their paths name nothing.
-    pub phones: Option<Arc<Sim>>,
+    pub phones: Option<Arc<SimPhones>>,
 }
 
 /// How the edge behaves.
@@ -122,21 +122,22 @@ impl Default for Settings {
 /// The whole of the REST API, as a server sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
-    desk: Arc<Desk>,
-    groups: Option<Arc<groups::Hall>>,
+    state: Arc<AppState>,
+    groups: Option<Arc<groups::GroupsApi>>,
     traffic: Arc<Traffic>,
     ops: Option<Arc<Ops>>,
 }
 
 impl Api {
     /// Opens the API.
-    pub fn new(links: Links, settings: Settings) -> Self {
-        let (desk, traffic) = (Arc::new(Desk::new(links, settings)), Arc::new(Traffic::new()));
-        Self { desk, groups: None, traffic, ops: None }
+    pub fn new(dependencies: ApiDependencies, settings: Settings) -> Self {
+        let (state, traffic) =
+            (Arc::new(AppState::new(dependencies, settings)), Arc::new(Traffic::new()));
+        Self { state, groups: None, traffic, ops: None }
     }
 
     /// The same, with the groups' dialects beside the voice API.
-    pub fn with_groups(self, groups: groups::Hall) -> Self {
+    pub fn with_groups(self, groups: groups::GroupsApi) -> Self {
         Self { groups: Some(Arc::new(groups)), ..self }
     }
 
@@ -146,13 +147,13 @@ impl Api {
     }
 
     /// What every dialect can reach.
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
     }
 
     /// Ends what would go on for ever: the streams of events, and the sockets.
     pub fn close(&self) {
-        self.desk.closing.send_replace(true);
+        self.state.closing.send_replace(true);
         self.groups.as_ref().inspect(|it| it.close());
     }
 
@@ -165,13 +166,13 @@ impl Api {
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         let split = Path::split(path);
-        let (route, trail) = (routes::find(split.as_ref()), Trail::default());
+        let (route, principal) = (routes::find(split.as_ref()), PrincipalCell::default());
         let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
-        let visit = Visit {
+        let context = RequestContext {
             api_id,
             trace,
-            trail: &trail,
+            principal: &principal,
             now: now.into_std(),
             peer,
             method,
@@ -184,13 +185,13 @@ impl Api {
         let ops = self.ops.as_ref().filter(|_| path == METRICS);
         let groups = self.groups.as_ref().zip(groups::Vendor::of(split.as_ref(), headers));
         let answer = match groups {
-            Some((hall, vendor)) => {
-                let failures = self.desk.failures.as_ref();
+            Some((api, vendor)) => {
+                let failures = self.state.failures.as_ref();
                 // In a box: it is no part of what every request carries along.
-                Ok(Ok(Box::pin(hall.answer(vendor, visit, upgrade, failures)).await))
+                Ok(Ok(Box::pin(api.answer(vendor, context, upgrade, failures)).await))
             }
-            None if let Some(ops) = ops => Ok(ops.answer(&self.desk, &self.traffic, &visit)),
-            None => AssertUnwindSafe(self.serve(split.as_ref(), visit)).catch_unwind().await,
+            None if let Some(ops) = ops => Ok(ops.answer(&self.state, &self.traffic, &context)),
+            None => AssertUnwindSafe(self.serve(split.as_ref(), context)).catch_unwind().await,
         };
         let response = answer
             .unwrap_or(Err(Failure::Fault))
@@ -199,67 +200,80 @@ impl Api {
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.traffic.count(route, method, status, took);
         let (is_head, path, method) = (*method == Method::HEAD, path.to_owned(), head.method);
-        let (took, who) = (Some(took), trail.who().cloned());
-        let deed = Deed { api_id, trace, peer, method, path, route, status, took, who };
-        (self.desk.told)(deed);
+        let (took, who) = (Some(took), principal.get().cloned());
+        let entry = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        (self.state.on_answered)(entry);
         match is_head {
             true => without_body(response),
             false => response,
         }
     }
 
-    async fn serve(&self, path: Option<&Path<'_>>, visit: Visit<'_>) -> Result<Response, Failure> {
+    async fn serve(
+        &self,
+        path: Option<&Path<'_>>,
+        context: RequestContext<'_>,
+    ) -> Result<Response, Failure> {
         let path = path.ok_or(Failure::NoRoute)?;
-        match self.groups.as_ref().zip(groups::admin::site(path)) {
-            Some((hall, site)) => {
-                Box::pin(groups::admin::answer(&self.desk, hall, site, visit)).await
+        match self.groups.as_ref().zip(groups::admin::match_path(path)) {
+            Some((api, route)) => {
+                Box::pin(groups::admin::answer(&self.state, api, route, context)).await
             }
-            None => self.desk.answer(path, visit).await,
+            None => self.state.answer(path, context).await,
         }
     }
 }
 
 /// What every dialect can reach.
-pub struct Desk {
+pub struct AppState {
     /// The rooms.
-    pub house: Arc<House>,
-    reception: Arc<Reception>,
+    pub registry: Arc<Registry>,
+    inbound: Arc<Inbound>,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
-    phones: Option<Arc<Sim>>,
-    callbacks: Callbacks,
-    repeats: Arc<dyn Repeats>,
-    told: Box<dyn Fn(Deed) + Send + Sync>,
+    phones: Option<Arc<SimPhones>>,
+    callbacks: WebhookQueue,
+    idempotency_keys: Arc<dyn IdempotencyStore>,
+    on_answered: Box<dyn Fn(Deed) + Send + Sync>,
     closing: watch::Sender<bool>,
     streams: Streams,
     voice: voice::Settings,
-    calling: Calling,
-    document: Document,
+    call_caps: Calling,
+    document: OpenApiDocument,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
 }
 
-impl Desk {
-    fn new(links: Links, settings: Settings) -> Self {
-        let Links { house, reception, journal, accounts, callbacks, repeats, told, phones } = links;
+impl AppState {
+    fn new(dependencies: ApiDependencies, settings: Settings) -> Self {
+        let ApiDependencies {
+            registry,
+            inbound,
+            journal,
+            accounts,
+            callbacks,
+            idempotency_keys,
+            told: on_answered,
+            phones,
+        } = dependencies;
         let Settings { voice, rate_limit, failure_limit, caps } = settings;
         let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
-        let document = Document::new(voice, phones.is_some());
+        let document = OpenApiDocument::new(voice, phones.is_some());
         Self {
-            house,
-            reception,
+            registry,
+            inbound,
             journal,
             accounts,
             phones,
             callbacks,
-            repeats,
-            told,
+            idempotency_keys,
+            on_answered,
             closing,
             streams: Streams::default(),
             voice,
-            calling: Calling::new(caps),
+            call_caps: Calling::new(caps),
             document,
             requests,
             failures,
@@ -271,8 +285,13 @@ impl Desk {
     /// # Errors
     ///
     /// As [`AskError`] has it. After [`AskError::Late`] it may have happened or not.
-    pub async fn ask(&self, api_id: Uuid, key: &RoomKey, ask: Ask) -> Result<Answer, AskError> {
-        match timeout(ANSWER_WAIT_MAX, self.house.ask_for(Some(api_id), key, ask)?).await {
+    pub async fn ask(
+        &self,
+        api_id: Uuid,
+        key: &RoomKey,
+        ask: Ask,
+    ) -> Result<ConferenceAnswer, AskError> {
+        match timeout(ANSWER_WAIT_MAX, self.registry.ask_for(Some(api_id), key, ask)?).await {
             Ok(Ok(outcome)) => Ok(outcome?),
             // The room was over before it came to this.
             Ok(Err(_)) => Err(AskError::Gone),
@@ -283,45 +302,47 @@ impl Desk {
     async fn answer(
         self: &Arc<Self>,
         path: &Path<'_>,
-        visit: Visit<'_>,
+        context: RequestContext<'_>,
     ) -> Result<Response, Failure> {
         let ends_nameless = path.ends_nameless;
         match *path.segments() {
             ["v1", "Account", auth_id, ref below @ ..] => {
-                let site = voice::Site { dialect: Dialect::Plivo, auth_id, below, ends_nameless };
-                voice::answer(self, &site, visit).await
+                let route =
+                    voice::VoiceRoute { dialect: Dialect::Plivo, auth_id, below, ends_nameless };
+                voice::answer(self, &route, context).await
             }
             ["api", "v1", "Account", auth_id, ref below @ ..] => {
-                let site = voice::Site { dialect: Dialect::Vobiz, auth_id, below, ends_nameless };
-                voice::answer(self, &site, visit).await
+                let route =
+                    voice::VoiceRoute { dialect: Dialect::Vobiz, auth_id, below, ends_nameless };
+                voice::answer(self, &route, context).await
             }
             ["sim", "v1", "Account", auth_id, "Phone", ref below @ ..] => {
                 let phones = self.phones.as_ref().ok_or(Failure::NoRoute)?;
-                sim::answer(self, phones, auth_id, below, visit).await
+                sim::answer(self, phones, auth_id, below, context).await
             }
-            ["healthz"] => ops::healthz(visit.method),
-            ["openapi.json"] => self.document.show(visit.method),
-            ["docs"] => self.document.show_page(visit.method),
-            ["readyz"] => ops::readyz(self, visit.method),
+            ["healthz"] => ops::healthz(context.method),
+            ["openapi.json"] => self.document.show(context.method),
+            ["docs"] => self.document.show_page(context.method),
+            ["readyz"] => ops::readyz(self, context.method),
             _ => Err(Failure::NoRoute),
         }
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("AppState").field("accounts", &self.accounts).finish_non_exhaustive()
     }
 }
 
 /// A request, but for its path.
-struct Visit<'a> {
+struct RequestContext<'a> {
     /// Names the request, in its answer and in the log.
     api_id: Uuid,
     /// What it belongs to.
     trace: Traceparent,
     /// Is told who asks.
-    trail: &'a Trail,
+    principal: &'a PrincipalCell,
     now: Instant,
     peer: IpAddr,
     method: &'a Method,
@@ -331,7 +352,7 @@ struct Visit<'a> {
     body: Body,
 }
 
-/// Asks are local and quick; one this old has met a fault, not a queue.
+/// Asks are local and quick; one this old has met a error, not a queue.
 pub const ANSWER_WAIT_MAX: time::Duration = time::Duration::from_secs(5);
 
 /// In whose form an error is written where no endpoint has been found.

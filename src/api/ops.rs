@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 
-use super::{Desk, failure::Failure, reply};
+use super::{AppState, failure::Failure, reply};
 
 /// `GET /healthz`: the process answers.
 pub(super) fn healthz(method: &Method) -> Result<Response, Failure> {
@@ -15,9 +15,9 @@ pub(super) fn healthz(method: &Method) -> Result<Response, Failure> {
 }
 
 /// `GET /readyz`: new calls are taken; 503 once the engine drains.
-pub(super) fn readyz(desk: &Desk, method: &Method) -> Result<Response, Failure> {
+pub(super) fn readyz(state: &AppState, method: &Method) -> Result<Response, Failure> {
     reply::get(method)?;
-    Ok(match desk.reception.is_open() {
+    Ok(match state.inbound.is_open() {
         true => text(StatusCode::OK, "ready\n"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     })

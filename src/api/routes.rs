@@ -11,7 +11,7 @@ use super::path::{Path, SEGMENTS_MAX};
 
 /// An endpoint, of one API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Route {
+pub(super) struct RouteLabel {
     /// Whose manners it has.
     pub(super) api: &'static str,
     /// The path; `{name}` stands for what differs.
@@ -137,15 +137,15 @@ const VOICE: &[&str] = &[
 
 const CAPILLARY: &[&str] = &["", "/join", "/{group}/leave"];
 
-struct Row {
-    route: Route,
+struct RouteRow {
+    route: RouteLabel,
     segments: Vec<&'static str>,
 }
 
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+static ROWS: LazyLock<Vec<RouteRow>> = LazyLock::new(|| {
     let row = |api, pattern: String| {
         let pattern: &'static str = pattern.leak();
-        Row { route: Route { api, pattern }, segments: segments(pattern).collect() }
+        RouteRow { route: RouteLabel { api, pattern }, segments: segments(pattern).collect() }
     };
     let rows = |&(api, base, below): &(&'static str, &str, &[&str])| {
         below.iter().map(|it| row(api, format!("{base}{it}"))).collect::<Vec<_>>()
@@ -168,7 +168,7 @@ pub(super) fn count() -> usize {
 }
 
 /// The one of this number.
-pub(super) fn route(number: usize) -> Route {
+pub(super) fn route(number: usize) -> RouteLabel {
     ROWS[number].route
 }
 
@@ -265,8 +265,8 @@ mod tests {
 
     #[test]
     fn no_pattern_hides_another() {
-        for (place, row) in ROWS.iter().enumerate() {
-            assert_eq!(number(row.route.pattern), place, "{}", row.route.pattern);
+        for (index, row) in ROWS.iter().enumerate() {
+            assert_eq!(number(row.route.pattern), index, "{}", row.route.pattern);
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Api,
-    after_response::{After, Afters, Watched},
+    after_response::{AfterResponse, AfterResponseSlot, NotifyingStream},
 };
 
 /// How long a client may take for the head of a request, or stay connected without one. Clients
@@ -49,12 +49,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// given up.
 pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = ()>) {
     let (stopped, stopping) = watch::channel(());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stop = pin!(stop);
     loop {
-        let place = tokio::select! {
+        let permit = tokio::select! {
             () = &mut stop => break,
-            place = places.clone().acquire_owned() => place.expect("it is never closed"),
+            place = permits.clone().acquire_owned() => place.expect("it is never closed"),
         };
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(connection(stream, peer, api.clone(), stopping.clone(), place));
+                tokio::spawn(connection(stream, peer, api.clone(), stopping.clone(), permit));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -76,7 +76,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
     drop(stopped);
     drop(stopping);
     let all = u32::try_from(CONNECTIONS_MAX).expect("it is small");
-    if timeout(GOODBYE_MAX, places.acquire_many(all)).await.is_err() {
+    if timeout(GOODBYE_MAX, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("some connections are given up in the middle of a request");
     }
 }
@@ -87,18 +87,18 @@ async fn connection(
     peer: SocketAddr,
     api: Api,
     mut stopping: watch::Receiver<()>,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 ) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%peer, %error, "a connection keeps its defaults");
     }
-    let afters = Afters::default();
+    let slot = AfterResponseSlot::default();
     let service = service_fn(|request: Request<Incoming>| {
-        let afters = &afters;
+        let slot = &slot;
         // An async block would have room for the answer's future twice.
         api.answer(peer.ip(), request.map(Body::new)).map(move |mut answer| {
-            if let Some(after) = answer.extensions_mut().remove::<After>() {
-                afters.put(after);
+            if let Some(after) = answer.extensions_mut().remove::<AfterResponse>() {
+                slot.put(after);
             }
             Ok::<_, Infallible>(answer)
         })
@@ -107,7 +107,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(Watched::new(stream, afters.clone())), service)
+        .serve_connection(TokioIo::new(NotifyingStream::new(stream, slot.clone())), service)
         .with_upgrades();
     let mut serving = pin!(serving);
 
@@ -122,7 +122,7 @@ async fn connection(
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "a connection broke off");
     }
-    drop(place);
+    drop(permit);
 }
 
 /// Answers are small, and each is awaited.

@@ -16,21 +16,21 @@ pub(super) struct Streams(Arc<Mutex<HashMap<AccountId, usize>>>);
 
 /// One that is open. Dropped, it is closed.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenEventStream {
     streams: Streams,
     account: AccountId,
 }
 
 impl Streams {
     /// None if the account has as many as it may have.
-    pub(super) fn open(&self, account: &AccountId) -> Option<Open> {
+    pub(super) fn open(&self, account: &AccountId) -> Option<OpenEventStream> {
         let mut counts = self.0.lock();
         let count = counts.entry(account.clone()).or_default();
         if STREAMS_MAX <= *count {
             return None;
         }
         *count += 1;
-        Some(Open { streams: self.clone(), account: account.clone() })
+        Some(OpenEventStream { streams: self.clone(), account: account.clone() })
     }
 
     /// Of all accounts.
@@ -39,7 +39,7 @@ impl Streams {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenEventStream {
     fn drop(&mut self) {
         let mut counts = self.streams.0.lock();
         if let Some(count) = counts.get_mut(&self.account) {

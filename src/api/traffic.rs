@@ -5,10 +5,10 @@ use std::{fmt, sync::OnceLock, time::Duration};
 use axum::http::Method;
 
 use super::routes;
-use crate::base::histogram::{Histogram, Page};
+use crate::base::histogram::{DurationHistogram, MetricsText};
 
 /// A histogram for each that has been met; their number is bounded by the routes'.
-pub(super) struct Traffic(Vec<OnceLock<Box<Histogram>>>);
+pub(super) struct Traffic(Vec<OnceLock<Box<DurationHistogram>>>);
 
 /// The last stands for all others.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "other"];
@@ -35,7 +35,7 @@ impl Traffic {
         self.0[cell].get_or_init(Box::default).count(took);
     }
 
-    pub(super) fn write(&self, page: &mut Page) {
+    pub(super) fn write(&self, page: &mut MetricsText) {
         for (cell, histogram) in self.0.iter().enumerate() {
             let Some(histogram) = histogram.get() else { continue };
             let (cell, class) = (cell / CLASSES.len(), CLASSES[cell % CLASSES.len()]);

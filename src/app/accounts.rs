@@ -6,44 +6,44 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Duratio
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::{random, store::STORE};
+use super::{random, store::STORE_FILE};
 use crate::{
     accounts::{
         Accounts, Role,
-        file::{Book, Kept},
+        file::{AccountStore, StoredAccount},
     },
-    cli::{account::Account, settings::Secret},
+    cli::{account::AccountCommand, settings::Secret},
     config::Config,
-    engine::inbound::wall,
+    engine::inbound::wall_clock,
     store::{
         folder::{DataFolder, StoreError},
-        rows::Rows,
+        rows::RowStore,
         sqlite::Sqlite,
     },
 };
 
 /// In the data folder: without it, the tokens of kept accounts are nothing.
-const KEY: &str = "account-key";
+const KEY_FILE: &str = "account-key";
 /// What `conflow account` has done holds after so long, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The kept accounts of a data folder, and the accounts that may use the API.
 pub(super) fn open(
     data: &Path,
-    rows: Arc<dyn Rows>,
+    rows: Arc<dyn RowStore>,
     config: &Config,
-) -> Result<(Arc<Book>, Arc<Accounts>)> {
+) -> Result<(Arc<AccountStore>, Arc<Accounts>)> {
     let key = key(data)?;
-    let book = Book::new(rows, key);
-    let kept = book.changed()?.unwrap_or_default();
+    let stored_accounts = AccountStore::new(rows, key);
+    let kept = stored_accounts.changed()?.unwrap_or_default();
     let mut accounts = Accounts::new(key);
     for account in &config.accounts {
-        accounts.speaks(&account.id, account.dialect);
+        accounts.set_dialect(&account.id, account.dialect);
         for Secret(token) in &account.tokens {
             accounts.add(&account.id, token)?;
         }
     }
-    if let Some(id) = accounts.keep(&kept).first() {
+    if let Some(id) = accounts.set_stored(&kept).first() {
         let file = config
             .file
             .as_ref()
@@ -54,23 +54,23 @@ pub(super) fn open(
         );
     }
     config.check_accounts(&kept.iter().map(|it| it.id.clone()).collect::<BTreeSet<_>>())?;
-    Ok((Arc::new(book), Arc::new(accounts)))
+    Ok((Arc::new(stored_accounts), Arc::new(accounts)))
 }
 
 /// Takes in what `conflow account` does while the engine runs.
-pub(super) async fn watch(book: Arc<Book>, accounts: Arc<Accounts>) {
+pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Accounts>) {
     let mut last_error = None;
     loop {
-        sleep(LOOK_EVERY).await;
-        let look = tokio::task::spawn_blocking({
-            let book = book.clone();
-            move || book.changed()
+        sleep(POLL_INTERVAL).await;
+        let poll = tokio::task::spawn_blocking({
+            let stored_accounts = stored_accounts.clone();
+            move || stored_accounts.changed()
         });
-        let Ok(changed) = look.await else { continue };
+        let Ok(changed) = poll.await else { continue };
         match changed {
             Ok(None) => (),
             Ok(Some(kept)) => {
-                for id in accounts.keep(&kept) {
+                for id in accounts.set_stored(&kept) {
                     tracing::warn!(
                         "{id} is in the configuration, which stands above conflow account"
                     );
@@ -92,36 +92,40 @@ pub(super) async fn watch(book: Arc<Book>, accounts: Arc<Accounts>) {
 /// # Errors
 ///
 /// What was asked for cannot be, or the store cannot be used.
-pub fn account(account: Account, out: &mut impl Write) -> Result<()> {
+pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
     let data = account.data().to_owned();
     let key = key(&data)?;
     // One change at a time.
     let _changing = DataFolder::hold_accounts(&data)?;
-    let rows = Arc::new(Sqlite::open(&data.join(STORE))?);
-    let book = Book::new(rows, key);
+    let rows = Arc::new(Sqlite::open(&data.join(STORE_FILE))?);
+    let stored_accounts = AccountStore::new(rows, key);
     let role = |is_read_only| if is_read_only { Role::ReadOnly } else { Role::Full };
     match account {
-        Account::Add(it) if it.read_only => {
-            writeln!(out, "{}", book.add_read_only(&it.id, wall())?)?;
+        AccountCommand::Add(it) if it.read_only => {
+            writeln!(out, "{}", stored_accounts.add_read_only(&it.id, wall_clock())?)?;
         }
-        Account::Add(it) => {
-            writeln!(out, "{}", book.add(&it.id, it.dialect.unwrap_or_default(), wall())?)?;
+        AccountCommand::Add(it) => {
+            writeln!(
+                out,
+                "{}",
+                stored_accounts.add(&it.id, it.dialect.unwrap_or_default(), wall_clock())?
+            )?;
         }
-        Account::Rotate(it) if it.finish => {
-            let label = book.finish(&it.id, role(it.read_only))?;
+        AccountCommand::Rotate(it) if it.finish => {
+            let label = stored_accounts.finish(&it.id, role(it.read_only))?;
             writeln!(out, "{label} of {} is taken out", it.id)?;
         }
-        Account::Rotate(it) => {
-            writeln!(out, "{}", book.rotate(&it.id, role(it.read_only), wall())?)?;
+        AccountCommand::Rotate(it) => {
+            writeln!(out, "{}", stored_accounts.rotate(&it.id, role(it.read_only), wall_clock())?)?;
         }
-        Account::List(_) => list(&book.load()?, out)?,
-        Account::Remove(it) => match &it.token {
+        AccountCommand::List(_) => list(&stored_accounts.load()?, out)?,
+        AccountCommand::Remove(it) => match &it.token {
             Some(label) => {
-                book.remove_token(&it.id, label)?;
+                stored_accounts.remove_token(&it.id, label)?;
                 writeln!(out, "{label} of {} is taken out", it.id)?;
             }
             None => {
-                book.remove(&it.id)?;
+                stored_accounts.remove(&it.id)?;
                 writeln!(out, "{} is taken out", it.id)?;
             }
         },
@@ -129,7 +133,7 @@ pub fn account(account: Account, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn list(kept: &[Kept], out: &mut impl Write) -> Result<()> {
+fn list(kept: &[StoredAccount], out: &mut impl Write) -> Result<()> {
     for account in kept {
         writeln!(out, "{} {}", account.id, account.dialect)?;
         for token in &account.tokens {
@@ -146,14 +150,14 @@ fn list(kept: &[Kept], out: &mut impl Write) -> Result<()> {
 /// Made when there is none yet; an engine and `conflow account` never make two.
 fn key(data: &Path) -> Result<[u8; 32]> {
     let folder = DataFolder::hold_accounts(data)?;
-    if let Some(bytes) = folder.read(KEY)? {
+    if let Some(bytes) = folder.read(KEY_FILE)? {
         let damaged = || {
             let why = "an account-key has 32 bytes".to_owned();
-            StoreError::Damaged { path: folder.path(KEY), why }
+            StoreError::Damaged { path: folder.path(KEY_FILE), why }
         };
         return Ok(<[u8; 32]>::try_from(bytes).map_err(|_| damaged())?);
     }
     let key = random().context("no key for the accounts")?;
-    folder.write(KEY, &key)?;
+    folder.write(KEY_FILE, &key)?;
     Ok(key)
 }

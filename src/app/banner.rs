@@ -125,11 +125,11 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::serve::Serve, config::Config};
+    use crate::{cli::serve::ServeArgs, config::Config};
 
     fn banner(http: &str, token: Option<&str>, flows: usize, token_file: Option<&str>) -> String {
         let token = token.map(str::to_owned);
-        let config = Config::load(Serve::default(), token, Path::new("/nowhere")).unwrap();
+        let config = Config::load(ServeArgs::default(), token, Path::new("/nowhere")).unwrap();
         let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
         text(&config, http.parse().unwrap(), &flows, token_file.map(Path::new), true)
     }

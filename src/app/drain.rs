@@ -5,51 +5,51 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    engine::{inbound::Reception, registry::House},
+    engine::{inbound::Inbound, registry::Registry},
     flow::Cause,
 };
 
 /// How long goodbyes may play.
-const GOODBYES_MAX: Duration = Duration::from_secs(5);
+const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A call that is hung up has nothing left to wait for.
-const HANG_UPS_MAX: Duration = Duration::from_secs(1);
+const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nobody minds being done so much later.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes no more calls, and returns when there are none left. `patience` is how long calls may go
 /// on as if nothing were.
-pub(super) async fn drain(house: &House, reception: &Reception, patience: Duration) {
-    reception.close();
-    if !patience.is_zero() && 0 < house.call_count() {
-        let (calls, seconds) = (house.call_count(), patience.as_secs());
+pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Duration) {
+    inbound.close();
+    if !drain_time.is_zero() && 0 < registry.call_count() {
+        let (calls, seconds) = (registry.call_count(), drain_time.as_secs());
         tracing::info!("{calls} calls have {seconds} seconds to end by themselves");
-        wait(house, patience).await;
+        wait(registry, drain_time).await;
     }
 
     // From here on, nobody gets into a room any more.
-    if 0 < house.call_count() {
-        tracing::info!("{} calls are asked to leave", house.call_count());
+    if 0 < registry.call_count() {
+        tracing::info!("{} calls are asked to leave", registry.call_count());
     }
-    house.close();
-    wait(house, GOODBYES_MAX).await;
+    registry.close();
+    wait(registry, GOODBYE_WAIT_MAX).await;
 
-    let calls = house.calls();
+    let calls = registry.calls();
     if !calls.is_empty() {
         tracing::info!("{} calls are hung up", calls.len());
-        calls.into_iter().for_each(|call| house.hang_up(call, Cause::Drained));
-        wait(house, HANG_UPS_MAX).await;
+        calls.into_iter().for_each(|call| registry.hang_up(call, Cause::Drained));
+        wait(registry, HANG_UP_WAIT_MAX).await;
     }
-    match house.call_count() {
+    match registry.call_count() {
         0 => tracing::info!("no call is left"),
         calls => tracing::error!("{calls} calls do not end"),
     }
 }
 
 /// Until there are no calls, or the time is over.
-async fn wait(house: &House, at_most: Duration) {
-    let end = Instant::now() + at_most;
-    while 0 < house.call_count() && Instant::now() < end {
-        sleep(LOOK_EVERY).await;
+async fn wait(registry: &Registry, time_max: Duration) {
+    let end = Instant::now() + time_max;
+    while 0 < registry.call_count() && Instant::now() < end {
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -67,10 +67,10 @@ mod tests {
     use super::*;
     use crate::{
         app::{
-            Engine, accounts, library,
+            Engine, accounts, flows_folder,
             store::{Stores, rows},
         },
-        cli::serve::Serve,
+        cli::serve::ServeArgs,
         config::{Config, DEVELOPMENT_ACCOUNT},
         log,
         store::folder::DataFolder,
@@ -88,12 +88,12 @@ mod tests {
     ];
 
     /// An engine with these flows.
-    struct World {
+    struct DrainWorld {
         engine: Engine,
         _temp: TempDir,
     }
 
-    impl World {
+    impl DrainWorld {
         fn new() -> Self {
             let temp = tempdir().unwrap();
             for (name, flow) in FLOWS {
@@ -101,22 +101,22 @@ mod tests {
                 fs::write(temp.path().join(format!("{name}.xml")), text).unwrap();
             }
             let token = Some("secret".to_owned());
-            let mut config = Config::load(Serve::default(), token, temp.path()).unwrap();
+            let mut config = Config::load(ServeArgs::default(), token, temp.path()).unwrap();
             config.flows = temp.path().to_owned();
             config.sip.bind.0.clear();
             config.data = temp.path().join("data");
             let folder = DataFolder::hold(&config.data).unwrap();
             let rows = rows(&folder).unwrap();
             let stores = Stores::open(&folder, &rows).unwrap();
-            let library = Arc::new(library(&config));
+            let documents = Arc::new(flows_folder(&config));
             let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
             let (engine, _) = Engine::build(
                 &config,
                 config.http.0,
                 stores,
-                library,
+                documents,
                 accounts,
-                log::Notes::unread(),
+                log::LogSender::disabled(),
             )
             .unwrap();
             Self { engine, _temp: temp }
@@ -155,20 +155,20 @@ mod tests {
         /// How long it takes, in milliseconds.
         async fn drain(&self, patience: Duration) -> u128 {
             let begin = Instant::now();
-            drain(&self.engine.house, &self.engine.reception, patience).await;
-            assert_eq!(self.engine.house.call_count(), 0);
+            drain(&self.engine.registry, &self.engine.inbound, patience).await;
+            assert_eq!(self.engine.registry.call_count(), 0);
             begin.elapsed().as_millis()
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_to_end_takes_no_time() {
-        assert_eq!(World::new().drain(Duration::from_secs(60)).await, 0);
+        assert_eq!(DrainWorld::new().drain(Duration::from_secs(60)).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_end_by_themselves_while_there_is_patience() {
-        let world = World::new();
+        let world = DrainWorld::new();
         let phone = world.dial("short").await;
         let millis = world.drain(Duration::from_secs(60)).await;
         assert!((600..700).contains(&millis), "{millis}");
@@ -178,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn members_are_let_out_and_hear_their_goodbyes_but_get_into_no_other_room() {
-        let world = World::new();
+        let world = DrainWorld::new();
         let (one, two) = (world.dial("room").await, world.dial("rooms").await);
         let millis = world.drain(Duration::from_secs(3)).await;
         assert!((3_420..3_500).contains(&millis), "{millis}");
@@ -189,8 +189,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_too_long_is_hung_up() {
-        let world = World::new();
+    async fn a_call_that_takes_too_long_is_hung_up() {
+        let world = DrainWorld::new();
         let phone = world.dial("long").await;
         let millis = world.drain(Duration::ZERO).await;
         assert!((5_000..5_200).contains(&millis), "{millis}");
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_new_call_is_taken_and_the_engine_says_that_it_is_not_ready() {
-        let world = World::new();
+        let world = DrainWorld::new();
         world.dial("long").await;
         assert_eq!(world.ask("GET", "/readyz", "").await.0, 200);
         let asking = async {

@@ -30,53 +30,53 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    phones::{Backends, Phones},
+    phones::{Backends, RealPhones},
     store::Stores,
 };
-use super::log::Notes;
+use super::log::LogSender;
 use crate::{
     accounts::Accounts,
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
     base::ids::RoomId,
     call::{
-        Answer, Hook,
-        numbers::{Numbers, Row, Source},
+        AnswerUrls, Hook,
+        numbers::{FlowSource, NumberRoute, Numbers},
     },
-    cdr::Records,
+    cdr::CdrStore,
     cli::{
         self,
-        settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
+        settings::{AllowedNetwork, HttpMethod, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
-    documents::{Library, LocalFlow, folder::Folder, web::Web},
+    documents::{DocumentStore, LocalFlow, folder::FlowsFolder, web::WebDocuments},
     engine::{
-        counters::Tally,
-        inbound::{self, Reception},
+        counters::CallCounters,
+        inbound::{self, Inbound},
         journal::Journal,
-        registry::{self, House, Tasks, Trace},
+        registry::{self, Observed, Registry, TokioSpawner},
     },
-    fetch::{self, Cidr, Client, Internet},
-    flow::Method,
+    fetch::{self, Cidr, FetchClient, Internet},
+    flow::RequestMethod,
     media::{Backend, Exchange},
-    sim_phones::{self, Sim},
+    sim_phones::{self, SimPhones},
     store::{
         folder::{DataFolder, StoreError},
-        member_ids::Marks,
+        member_ids::MemberIdBlocks,
     },
     webhooks::{
-        delivery::Limits,
-        dispatcher::{Courier, callbacks},
+        delivery::DeliveryLimits,
+        dispatcher::{Dispatcher, webhook_dispatcher},
     },
 };
 
 /// A running engine: what must be at hand to end it.
 struct Engine {
-    house: Arc<House>,
-    reception: Arc<Reception>,
-    marks: Arc<Marks>,
+    registry: Arc<Registry>,
+    inbound: Arc<Inbound>,
+    member_ids: Arc<MemberIdBlocks>,
     api: Api,
-    phones: Option<phones::Open>,
+    phones: Option<phones::OpenPhones>,
 }
 
 /// The development account's token, in the data folder.
@@ -86,7 +86,7 @@ const TOKEN_BYTES: usize = 20;
 /// Answers that are under way when the engine has ended. The process is to be gone in time.
 const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A start is to be quick, however many flows there are.
-const FLOWS_LOOKED_OVER_MAX: usize = 1_000;
+const FLOWS_CHECKED_MAX: usize = 1_000;
 /// The vendors count requests within this time (contract 7).
 const RATE_PERIOD: Duration = Duration::from_secs(5);
 
@@ -95,7 +95,7 @@ const RATE_PERIOD: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// It could not begin, or could not end as planned.
-pub async fn serve(mut config: Config, notes: Notes) -> Result<()> {
+pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     config.check_complete()?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -103,37 +103,38 @@ pub async fn serve(mut config: Config, notes: Notes) -> Result<()> {
     let token_file = give_token(&folder, &mut config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
-    let library = Arc::new(library(&config));
+    let documents = Arc::new(flows_folder(&config));
     let rows = store::rows(&folder)?;
     let stores = Stores::open(&folder, &rows)?;
-    let (book, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
-    let people = people::open(rows)?;
-    let (mut engine, courier) =
-        Engine::build(&config, http, stores, library.clone(), accounts.clone(), notes)?;
-    drop(tokio::spawn(accounts::watch(book, accounts)));
+    let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let group_stores = people::open(rows)?;
+    let (mut engine, dispatcher) =
+        Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log)?;
+    drop(tokio::spawn(accounts::watch(stored_accounts, accounts)));
     let (closed, closing) = oneshot::channel::<()>();
-    let couriering = tokio::spawn(courier.run(async move { drop(closing.await) }));
-    engine.api = engine.api.with_groups(people::hall(people, &engine.house, &config));
+    let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
+    engine.api =
+        engine.api.with_groups(people::groups_api(group_stores, &engine.registry, &config));
 
-    greet(&config, &library, http, token_file.as_deref())?;
+    log_start(&config, &documents, http, token_file.as_deref())?;
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
-    let mut sign = async || {
+    let mut stop_signal = async || {
         select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    let name = sign().await;
+    let name = stop_signal().await;
     tracing::info!("{name}: no new calls from now on");
     if let Some(phones) = &engine.phones {
         phones.drain();
     }
-    let patience = patience(&config);
+    let patience = drain_time(&config);
     let is_drained = select! {
-        () = drain::drain(&engine.house, &engine.reception, patience) => true,
-        name = sign() => {
+        () = drain::drain(&engine.registry, &engine.inbound, patience) => true,
+        name = stop_signal() => {
             tracing::warn!("{name} again: it ends at once");
             false
         }
@@ -143,14 +144,14 @@ pub async fn serve(mut config: Config, notes: Notes) -> Result<()> {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
         // The calls' last callbacks are queued by now.
         drop(closed);
-        drop(couriering.await);
+        drop(dispatching.await);
     }
     if let Some(phones) = engine.phones {
         phones.close().await;
     }
-    engine.marks.close().context("the member ids will begin with a gap at the next start")?;
+    engine.member_ids.close().context("the member ids will begin with a gap at the next start")?;
     tracing::info!("conflow has ended");
-    match engine.house.call_count() {
+    match engine.registry.call_count() {
         0 => Ok(()),
         calls => bail!("{calls} calls were cut off"),
     }
@@ -159,18 +160,23 @@ pub async fn serve(mut config: Config, notes: Notes) -> Result<()> {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Says what there is, and what is odd about it.
-fn greet(config: &Config, library: &Folder, http: SocketAddr, token: Option<&Path>) -> Result<()> {
+fn log_start(
+    config: &Config,
+    documents: &FlowsFolder,
+    http: SocketAddr,
+    token: Option<&Path>,
+) -> Result<()> {
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
-    look_over(config, library, http);
+    check_setup(config, documents, http);
     if config.file.is_none() {
-        let flows = library.names(&config.accounts[0].id);
+        let flows = documents.names(&config.accounts[0].id);
         let is_open = is_open_to_itself(config, http);
         banner::print(&banner::text(config, http, &flows, token, is_open))?;
     }
     Ok(())
 }
 
-fn patience(config: &Config) -> Duration {
+fn drain_time(config: &Config) -> Duration {
     Duration::from_secs(config.drain.get().into())
 }
 
@@ -216,78 +222,78 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn library(config: &Config) -> Folder {
+fn flows_folder(config: &Config) -> FlowsFolder {
     // With a file, the development account has no more rights than any other name.
     let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
-    Folder::new(config.flows.clone(), owner)
+    FlowsFolder::new(config.flows.clone(), owner)
 }
 
 impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { doors, marks, records, repeats }: Stores,
-        folder: Arc<Folder>,
+        Stores { ban_list, member_ids, cdrs, idempotency_keys }: Stores,
+        folder: Arc<FlowsFolder>,
         accounts: Arc<Accounts>,
-        notes: Notes,
-    ) -> Result<(Self, Courier)> {
-        let client = Client::new(requests(config, http), Arc::new(Internet))?;
-        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        log: LogSender,
+    ) -> Result<(Self, Dispatcher)> {
+        let client = FetchClient::new(fetch_settings(config, http), Arc::new(Internet))?;
+        let (callbacks, dispatcher) = webhook_dispatcher(client.clone(), DeliveryLimits::default());
         let results = client.results().clone();
-        let library: Arc<dyn Library> =
-            Arc::new(Web::new(folder, client.clone(), accounts.clone()));
-        let records: Arc<dyn Records> = records;
+        let documents: Arc<dyn DocumentStore> =
+            Arc::new(WebDocuments::new(folder, client.clone(), accounts.clone()));
+        let cdrs: Arc<dyn CdrStore> = cdrs;
         let journal = Arc::new(Journal::new(
-            inbound::wall(),
+            inbound::wall_clock(),
             accounts.clone(),
             callbacks.clone(),
-            records.clone(),
+            cdrs.clone(),
         ));
-        let tally = Arc::new(Tally::default());
+        let counters = Arc::new(CallCounters::default());
         let sim = Arc::new(simulated_phones(config));
-        let phones = Phones::new(config, random()?, client, journal.clone())?;
+        let phones = RealPhones::new(config, random()?, client, journal.clone())?;
         let media: Arc<dyn Backend> = match &phones {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
         };
-        let links = registry::Links {
+        let links = registry::RegistryPorts {
             media,
-            library: library.clone(),
-            doors,
-            member_ids: marks.clone(),
+            documents: documents.clone(),
+            ban_list,
+            member_ids: member_ids.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            trace: told(journal.clone(), tally.clone(), notes.clone()),
-            stage: Box::new(Tasks),
+            observer: trace_sink(journal.clone(), counters.clone(), log.clone()),
+            spawner: Box::new(TokioSpawner),
         };
         let members_max = config.members_max.get() as usize;
         let rooms = conference::Settings { members_max, ..Default::default() };
-        let house = House::new(rooms, links);
-        let reception = Arc::new(Reception::new(
-            house.clone(),
-            library,
-            records,
-            calls(config, accounts.clone()),
+        let registry = Registry::new(rooms, links);
+        let inbound = Arc::new(Inbound::new(
+            registry.clone(),
+            documents,
+            cdrs,
+            inbound_settings(config, accounts.clone()),
         ));
-        let exchange: Arc<dyn Exchange> = reception.clone();
+        let exchange: Arc<dyn Exchange> = inbound.clone();
         if config.sim.on {
             sim.connect(Arc::downgrade(&exchange));
         }
         let phones = phones.map(|it| it.open(exchange));
 
         let simulated = config.sim.on.then_some(sim);
-        let links = api::Links {
-            house: house.clone(),
-            reception: reception.clone(),
+        let links = api::ApiDependencies {
+            registry: registry.clone(),
+            inbound: inbound.clone(),
             journal,
             accounts,
             callbacks,
-            repeats,
-            told: Box::new(move |deed| notes.deed(deed)),
+            idempotency_keys,
+            told: Box::new(move |entry| log.audit(entry)),
             phones: simulated,
         };
-        let ops = ops(config, http, tally, results, phones.as_ref());
-        let api = Api::new(links, edge(config)).with_ops(ops);
-        Ok((Self { house, reception, marks, api, phones }, courier))
+        let ops = ops(config, http, counters, results, phones.as_ref());
+        let api = Api::new(links, api_settings(config)).with_ops(ops);
+        Ok((Self { registry, inbound, member_ids, api, phones }, dispatcher))
     }
 }
 
@@ -295,42 +301,42 @@ impl Engine {
 fn ops(
     config: &Config,
     http: SocketAddr,
-    tally: Arc<Tally>,
-    results: Arc<fetch::Results>,
-    phones: Option<&phones::Open>,
+    counters: Arc<CallCounters>,
+    results: Arc<fetch::ResultCounters>,
+    phones: Option<&phones::OpenPhones>,
 ) -> Ops {
     Ops {
         token: config.ops_token.as_ref().map(|it| it.0.clone()),
         is_open_to_accounts: is_open_to_itself(config, http),
-        tally,
+        counters,
         results,
-        phones: phones.map(phones::Open::figures),
-        began_at: inbound::wall(),
+        phones: phones.map(phones::OpenPhones::gauges),
+        began_at: inbound::wall_clock(),
     }
 }
 
-/// Who is told what happens in the house.
-fn told(
+/// Who is told what happens in the registry.
+fn trace_sink(
     journal: Arc<Journal>,
-    tally: Arc<Tally>,
-    notes: Notes,
-) -> Box<dyn Fn(Trace) + Send + Sync> {
+    counters: Arc<CallCounters>,
+    log: LogSender,
+) -> Box<dyn Fn(Observed) + Send + Sync> {
     Box::new(move |trace| {
-        tally.note(&trace);
+        counters.note(&trace);
         journal.note(&trace);
-        notes.trace(trace);
+        log.trace(trace);
     })
 }
 
-fn simulated_phones(config: &Config) -> Sim {
-    Sim::new(sim_phones::Settings {
+fn simulated_phones(config: &Config) -> SimPhones {
+    SimPhones::new(sim_phones::Settings {
         speech_ms_per_char: config.sim.speech_ms_per_char.get(),
         beep_ms: config.sim.beep_ms.get(),
         sound_ms: config.sim.sound_ms.get(),
     })
 }
 
-fn calls(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {
+fn inbound_settings(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
@@ -339,26 +345,26 @@ fn calls(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {
     inbound::Settings { numbers, accounts, call_time_limit }
 }
 
-fn row(number: &config::Number) -> Row {
+fn row(number: &config::NumberConfig) -> NumberRoute {
     let method = match number.answer_method.unwrap_or_default() {
-        HttpMethod::Get => Method::Get,
-        HttpMethod::Post => Method::Post,
+        HttpMethod::Get => RequestMethod::Get,
+        HttpMethod::Post => RequestMethod::Post,
     };
     let hook = |url: &String, method| Hook { url: url.as_str().into(), method };
     let source = match (&number.answer_url, &number.flow) {
         (Some(url), _) => {
             let fallback = number.fallback_url.as_ref().map(|url| hook(url, method));
-            Source::Web(Answer { hook: hook(url, method), fallback })
+            FlowSource::Web(AnswerUrls { hook: hook(url, method), fallback })
         }
-        (None, flow) => Source::Flow(flow.as_deref().unwrap_or_default().into()),
+        (None, flow) => FlowSource::Flow(flow.as_deref().unwrap_or_default().into()),
     };
-    let hangup = number.hangup_url.as_ref().map(|url| hook(url, Method::Post));
-    Row { account: number.account.clone(), source, hangup, dialect: number.dialect }
+    let hangup = number.hangup_url.as_ref().map(|url| hook(url, RequestMethod::Post));
+    NumberRoute { account: number.account.clone(), source, hangup, dialect: number.dialect }
 }
 
 /// In development, the receivers are on this machine as well.
-fn requests(config: &Config, http: SocketAddr) -> fetch::Settings {
-    let mut allow: Vec<_> = config.fetch.allow.iter().map(|Network(cidr)| *cidr).collect();
+fn fetch_settings(config: &Config, http: SocketAddr) -> fetch::Settings {
+    let mut allow: Vec<_> = config.fetch.allow.iter().map(|AllowedNetwork(cidr)| *cidr).collect();
     if is_open_to_itself(config, http) {
         allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
     }
@@ -372,7 +378,7 @@ fn is_open_to_itself(config: &Config, http: SocketAddr) -> bool {
 
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
-fn edge(config: &Config) -> api::Settings {
+fn api_settings(config: &Config) -> api::Settings {
     let requests = NonZeroU32::new(config.rate_limit.get());
     let voice = voice::Settings {
         plivo: match config.voice.plivo {
@@ -392,7 +398,7 @@ fn edge(config: &Config) -> api::Settings {
 }
 
 /// Says at the start what would be found out at the first call.
-fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
+fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
     for account in &config.accounts {
         let flow = |name: &str| LocalFlow {
             account: account.id.clone(),
@@ -400,9 +406,9 @@ fn look_over(config: &Config, library: &Folder, http: SocketAddr) {
             dialect: account.dialect,
         };
         // What is wrong or odd in a file is said where it is read.
-        let names = library.names(&account.id);
-        for name in names.iter().take(FLOWS_LOOKED_OVER_MAX) {
-            drop(library.local(&flow(name)));
+        let names = documents.names(&account.id);
+        for name in names.iter().take(FLOWS_CHECKED_MAX) {
+            drop(documents.local(&flow(name)));
         }
         for number in config.numbers.iter().filter(|it| it.account == account.id) {
             if let Some(flow) = number.flow.as_ref().filter(|it| !names.contains(it)) {

@@ -6,39 +6,39 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
 use crate::{
-    api::groups::{Hall, NewPerson, Settings},
+    api::groups::{GroupsApi, NewPerson, Settings},
     cli::{
-        groups::{BungieStatus, Manner},
-        user::{Add, Token, User},
+        groups::{BungieStatus, GroupBehaviour},
+        user::{AddUser, IssueToken, UserCommand},
     },
     config::Config,
-    credentials::{Bearer, Credentials, Holder},
+    credentials::{Bearer, GroupCredentials, Holder},
     engine::{
         membership::{Memberships, system_clock},
-        registry::House,
+        registry::Registry,
     },
-    group::{Ask, Done, Name, Person, Who},
+    group::{Ask, GroupAnswer, Person, PersonName, PersonRef},
     store::{
         folder::DataFolder,
-        rows::{Committed, Rows, RowsError},
+        rows::{OnCommit, RowStore, RowStoreError},
     },
 };
 
 /// The groups' edge, with the rooms that the groups guard.
-pub(super) fn hall(
-    (memberships, credentials): People,
-    house: &Arc<House>,
+pub(super) fn groups_api(
+    (memberships, credentials): GroupStores,
+    registry: &Arc<Registry>,
     config: &Config,
-) -> Hall {
+) -> GroupsApi {
     credentials.purge(memberships.now());
-    let memberships = memberships.guarding(house.clone());
-    Hall::new(Arc::new(memberships), Arc::new(credentials), settings(config))
+    let memberships = memberships.guarding(registry.clone());
+    GroupsApi::new(Arc::new(memberships), Arc::new(credentials), settings(config))
 }
 
 fn settings(config: &Config) -> Settings {
     let is_server = |it| match it {
-        Manner::Docs => false,
-        Manner::Server => true,
+        GroupBehaviour::Docs => false,
+        GroupBehaviour::Server => true,
     };
     Settings {
         is_bungie_realistic: match config.bungie.status {
@@ -55,11 +55,11 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// What the rows know of people.
-pub(super) type People = (Memberships, Credentials);
+pub(super) type GroupStores = (Memberships, GroupCredentials);
 
-pub(super) fn open(records: Arc<dyn Rows>) -> Result<People> {
-    let credentials = Credentials::open(records.clone())?;
-    Ok((Memberships::open(records, Box::new(system_clock))?, credentials))
+pub(super) fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
+    let credentials = GroupCredentials::open(rows.clone())?;
+    Ok((Memberships::open(rows, Box::new(system_clock))?, credentials))
 }
 
 /// Does what `conflow user` was asked for, on a data folder that no engine has.
@@ -67,34 +67,34 @@ pub(super) fn open(records: Arc<dyn Rows>) -> Result<People> {
 /// # Errors
 ///
 /// An engine has the folder, or what was asked for cannot be.
-pub async fn user(user: User, out: &mut impl Write) -> Result<()> {
+pub async fn user(user: UserCommand, out: &mut impl Write) -> Result<()> {
     let folder = DataFolder::hold(user.data())?;
     let (memberships, credentials) = open(super::store::rows(&folder)?)?;
     match user {
-        User::Add(add) => {
+        UserCommand::Add(add) => {
             let person = person(&add, &memberships)?;
             let password = add.password.clone();
-            let asked = memberships.ask(&add.account, Ask::AddPerson(person)).await;
-            let Done::Person(person) = asked.context(add.username.clone())? else {
+            let outcome = memberships.ask(&add.account, Ask::AddPerson(person)).await;
+            let GroupAnswer::Person(person) = outcome.context(add.username.clone())? else {
                 bail!("no person has come of it");
             };
             if let Some(password) = password {
-                let (done, told) = durable();
+                let (done, committed) = commit_signal();
                 credentials.set_password(&add.account, person.id.0, &password, done)?;
-                told.await??;
+                committed.await??;
             }
             writeln!(out, "{}", person.id)?;
         }
-        User::Token(token) => {
+        UserCommand::Token(token) => {
             let bearer = bearer(&token, &memberships).await?;
-            let (done, told) = durable();
+            let (done, committed) = commit_signal();
             let holder = Holder { account: token.account, bearer };
             let text = credentials.issue(holder, done)?;
-            told.await??;
+            committed.await??;
             writeln!(out, "{text}")?;
         }
-        User::List(list) => {
-            if let Done::People(people) = memberships.ask(&list.account, Ask::List).await? {
+        UserCommand::List(list) => {
+            if let GroupAnswer::People(people) = memberships.ask(&list.account, Ask::List).await? {
                 for person in people {
                     writeln!(out, "{} {}", person.id, person.username)?;
                 }
@@ -104,7 +104,7 @@ pub async fn user(user: User, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn person(add: &Add, memberships: &Memberships) -> Result<Person> {
+fn person(add: &AddUser, memberships: &Memberships) -> Result<Person> {
     let new = NewPerson {
         username: add.username.clone(),
         password: add.password.clone(),
@@ -122,7 +122,7 @@ fn person(add: &Add, memberships: &Memberships) -> Result<Person> {
     new.person(memberships.new_person()).map_err(anyhow::Error::msg)
 }
 
-async fn bearer(token: &Token, memberships: &Memberships) -> Result<Bearer> {
+async fn bearer(token: &IssueToken, memberships: &Memberships) -> Result<Bearer> {
     if token.application {
         return Ok(Bearer::Application);
     }
@@ -130,14 +130,16 @@ async fn bearer(token: &Token, memberships: &Memberships) -> Result<Bearer> {
         return Ok(Bearer::Till((**till).into()));
     }
     let name = token.username.as_deref().unwrap_or_default();
-    let asked = memberships.ask(&token.account, Ask::Find(Who::Name(Name::username(name)))).await;
-    let Done::Person(person) = asked.with_context(|| format!("{name:?}"))? else {
+    let outcome = memberships
+        .ask(&token.account, Ask::Find(PersonRef::Name(PersonName::username(name))))
+        .await;
+    let GroupAnswer::Person(person) = outcome.with_context(|| format!("{name:?}"))? else {
         bail!("{name:?} is no person");
     };
     Ok(Bearer::Person { id: person.id.0, is_admin_scope: token.admin_groups })
 }
 
-fn durable() -> (Committed, oneshot::Receiver<Result<(), RowsError>>) {
-    let (tell, told) = oneshot::channel();
-    (Box::new(move |written| drop(tell.send(written))), told)
+fn commit_signal() -> (OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
+    let (sender, committed) = oneshot::channel();
+    (Box::new(move |written| drop(sender.send(written))), committed)
 }

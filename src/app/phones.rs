@@ -1,4 +1,4 @@
-//! Real phones: signalling, the plane that carries their sound, and speech.
+//! Real phones: signalling, the rtp_engine that carries their sound, and speech.
 
 use std::{
     env,
@@ -15,26 +15,26 @@ use crate::{
     cli::READ_ALOUD,
     config::{self, Config},
     engine::journal::Journal,
-    fetch::Client,
-    media::{Backend, Exchange, NoWay, Order, What},
-    rtp_engine::{self, Loader, Plane},
-    sip::{self, Sip, settings::Trunk},
-    sound::{self, Cache, SoundError, Source, web::Web},
-    speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
+    fetch::FetchClient,
+    media::{Backend, CannotDial, Exchange, Order, SoundKind},
+    rtp_engine::{self, RtpEngine, SoundLoader},
+    sip::{self, SipBackend, settings::SipTrunk},
+    sound::{self, SoundCache, SoundError, SoundSource, web::WebSounds},
+    speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
 };
 
 /// Real phones that cannot call yet.
-pub(super) struct Phones {
-    pub(super) sip: Arc<Sip>,
-    plane: Arc<Plane>,
-    driver: sip::Driver,
+pub(super) struct RealPhones {
+    pub(super) sip: Arc<SipBackend>,
+    rtp_engine: Arc<RtpEngine>,
+    driver: sip::SipDriver,
 }
 
 /// Real phones that can call.
-pub(super) struct Open {
-    sip: Arc<Sip>,
+pub(super) struct OpenPhones {
+    sip: Arc<SipBackend>,
     /// Ends with the last that has it.
-    plane: Arc<Plane>,
+    rtp_engine: Arc<RtpEngine>,
     signalling: JoinHandle<()>,
 }
 
@@ -54,7 +54,7 @@ impl Backend for Backends {
         one.send_part(order, from).min(other.send_part(order, from))
     }
 
-    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
         let [one, other] = &self.0;
         one.can_dial(to).or_else(|_| other.can_dial(to))
     }
@@ -63,25 +63,30 @@ impl Backend for Backends {
 /// Voices, in the data folder.
 const VOICES_FOLDER: &str = "voices";
 
-impl Phones {
+impl RealPhones {
     /// Binds SIP where the configuration says. None where it says off, or where the default port
     /// is another program's.
     pub(super) fn new(
         config: &Config,
         key: [u8; 32],
-        client: Client,
+        client: FetchClient,
         journal: Arc<Journal>,
     ) -> Result<Option<Self>> {
         if config.sip.bind.0.is_empty() {
             return Ok(None);
         }
-        let sounds = Arc::new(Sounds::new(config, client, journal)?);
+        let sounds = Arc::new(PhoneSounds::new(config, client, journal)?);
         let ports = config.sip.rtp_ports;
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
-        let plane = Arc::new(Plane::start(settings, sounds)?);
-        match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), sip::ids::Secret(key)) {
-            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver })),
+        let rtp_engine = Arc::new(RtpEngine::start(settings, sounds)?);
+        match SipBackend::bind(
+            sip_settings(config),
+            rtp_engine.clone(),
+            rtp_engine.clone(),
+            sip::ids::SipSecret(key),
+        ) {
+            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver })),
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: there are no real phones (another address: --sip)");
                 Ok(None)
@@ -91,20 +96,20 @@ impl Phones {
     }
 
     /// Takes calls in from now on.
-    pub(super) fn open(self, exchange: Arc<dyn Exchange>) -> Open {
-        self.plane.connect(Arc::downgrade(&exchange));
+    pub(super) fn open(self, exchange: Arc<dyn Exchange>) -> OpenPhones {
+        self.rtp_engine.connect(Arc::downgrade(&exchange));
         let signalling = tokio::spawn(self.driver.run(exchange));
-        Open { sip: self.sip, plane: self.plane, signalling }
+        OpenPhones { sip: self.sip, rtp_engine: self.rtp_engine, signalling }
     }
 }
 
 /// What is said last, such as a BYE, is to be sent; nobody waits for its answer.
 const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
-impl Open {
+impl OpenPhones {
     /// What counts them.
-    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<rtp_engine::Gauges>) {
-        (self.sip.clone(), self.plane.gauges().clone())
+    pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
+        (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
     /// New calls are turned away from now on; OPTIONS too, so that a proxy goes elsewhere.
@@ -120,12 +125,12 @@ impl Open {
 }
 
 fn sip_settings(config: &Config) -> sip::Settings {
-    let endpoint = |it: &config::Endpoint| sip::Endpoint {
+    let endpoint = |it: &config::EndpointConfig| sip::SipEndpoint {
         user: it.user.as_str().into(),
-        password: sip::Password::new(&it.password.0),
+        password: sip::SipPassword::new(&it.password.0),
         account: Some(it.account.clone()),
     };
-    let trunk = |it: &config::Trunk| Trunk {
+    let trunk = |it: &config::TrunkConfig| SipTrunk {
         name: it.name.as_str().into(),
         addresses: it.addresses.clone(),
     };
@@ -142,8 +147,8 @@ fn sip_settings(config: &Config) -> sip::Settings {
 }
 
 /// The sounds of real phones: files of the flows folder and of the web, and speech.
-struct Sounds {
-    cache: Cache,
+struct PhoneSounds {
+    cache: SoundCache,
     flows: PathBuf,
     /// In development mode its flows are in the folder itself.
     owner: Option<AccountId>,
@@ -151,14 +156,14 @@ struct Sounds {
     journal: Arc<Journal>,
 }
 
-impl Sounds {
-    fn new(config: &Config, client: Client, journal: Arc<Journal>) -> Result<Self> {
+impl PhoneSounds {
+    fn new(config: &Config, client: FetchClient, journal: Arc<Journal>) -> Result<Self> {
         let tones = |name: &str, rate| {
             let tones = crate::audio::tone::Tones::new(rate);
-            tones.of(&What::Url(format!("sound:{name}").into())).cloned()
+            tones.of(&SoundKind::Url(format!("sound:{name}").into())).cloned()
         };
-        let (settings, web) = (sound::Settings::default(), Arc::new(Web::new(client)));
-        let cache = Cache::new(settings, voices(config)?, Arc::new(tones), web)?;
+        let (settings, web) = (sound::Settings::default(), Arc::new(WebSounds::new(client)));
+        let cache = SoundCache::new(settings, voices(config)?, Arc::new(tones), web)?;
         let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
         Ok(Self { cache, flows: config.flows.clone(), owner, journal })
     }
@@ -170,25 +175,25 @@ impl Sounds {
         }
     }
 
-    fn source(&self, call: CallId, what: &What) -> Result<Source, SoundError> {
+    fn source(&self, call: CallId, what: &SoundKind) -> Result<SoundSource, SoundError> {
         match what {
-            What::Beep(_) | What::Silence(_) => Ok(Source::BuiltIn("beep".into())),
-            What::Speech { text, voice, language } => Ok(Source::Speech(Utterance {
+            SoundKind::Beep(_) | SoundKind::Silence(_) => Ok(SoundSource::BuiltIn("beep".into())),
+            SoundKind::Speech { text, voice, language } => Ok(SoundSource::Speech(Utterance {
                 text: text.clone(),
                 voice: voice.clone(),
                 language: language.clone(),
             })),
-            What::Url(url) => {
+            SoundKind::Url(url) => {
                 let account = self.journal.account_of(call);
                 let account = account.ok_or_else(|| SoundError::temporary("the call is over"))?;
-                Source::from_url(url, &account, &self.folder(&account))
+                SoundSource::from_url(url, &account, &self.folder(&account))
             }
         }
     }
 }
 
-impl Loader for Sounds {
-    fn load(&self, call: CallId, what: &What, done: rtp_engine::Done) {
+impl SoundLoader for PhoneSounds {
+    fn load(&self, call: CallId, what: &SoundKind, done: rtp_engine::OnSoundLoaded) {
         match self.source(call, what) {
             Ok(source) => self.cache.load(&source, crate::rtp::g711::RATE, |loaded| {
                 done(loaded.map_err(|error| error.to_string()));
@@ -205,18 +210,18 @@ fn voices(config: &Config) -> Result<Arc<dyn Speech>> {
     if let Some(program) =
         env::current_exe().ok().and_then(|it| it.into_os_string().into_string().ok())
     {
-        pico = pico.apart(vec![program, READ_ALOUD.to_owned()]);
+        pico = pico.in_own_process(vec![program, READ_ALOUD.to_owned()]);
     }
     let mut voices: Vec<Arc<dyn Speech>> = vec![Arc::new(pico)];
     let command = &config.speech.command;
     match command.is_empty() {
-        true => match Program::espeak() {
+        true => match CommandSpeech::espeak() {
             Ok(program) => voices.push(Arc::new(program)),
             Err(error) => tracing::debug!(%error, "only the built-in voices read"),
         },
         false => {
             let settings = speech::command::Settings::new(command.clone());
-            voices.push(Arc::new(Program::new(settings).context("speech.command")?));
+            voices.push(Arc::new(CommandSpeech::new(settings).context("speech.command")?));
         }
     }
     Ok(Arc::new(Voices::new(voices)))

@@ -5,9 +5,9 @@ use std::{future::poll_fn, io, task::Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINT (a Ctrl-C), SIGTERM and SIGHUP; from now on none of them ends the process by itself.
-pub(crate) struct Ends(Vec<Signal>);
+pub(crate) struct EndSignals(Vec<Signal>);
 
-impl Ends {
+impl EndSignals {
     pub(crate) fn listen() -> io::Result<Self> {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         Ok(Self(kinds.map(signal).into_iter().collect::<io::Result<_>>()?))

@@ -7,53 +7,53 @@ use tokio::time::Instant;
 
 use crate::{
     accounts::file,
-    cdr::store::{self, Ledger},
-    cli::store::{Backup, Check, Store},
+    cdr::store::{self, CachedCdrStore},
+    cli::store::{BackUpStore, CheckStore, StoreCommand},
     credentials,
     engine::{
-        ban_list::{self, Doors},
-        inbound::wall,
+        ban_list::{self, BanList},
+        inbound::wall_clock,
         membership,
     },
     store::{
         folder::DataFolder,
-        idempotency::{self, Answers},
+        idempotency::{self, StoredResponses},
         inspect::Inspection,
-        member_ids::{self, Marks},
-        rows::{Row, Rows, RowsError, Table},
+        member_ids::{self, MemberIdBlocks},
+        rows::{RowStore, RowStoreError, StoredRow, Table},
         sqlite::Sqlite,
     },
 };
 
 /// The store's file in the data folder.
-pub(super) const STORE: &str = "conflow.db";
+pub(super) const STORE_FILE: &str = "conflow.db";
 /// Of rows that make no sense; more is no news any more.
-const FAULTS_SHOWN_MAX: usize = 20;
+const ERRORS_SHOWN_MAX: usize = 20;
 
 /// What outlives calls: records of them, bans, answers to requests, and member ids.
 pub(super) struct Stores {
-    pub(super) doors: Arc<Doors>,
-    pub(super) marks: Arc<Marks>,
-    pub(super) records: Arc<Ledger>,
-    pub(super) repeats: Arc<Answers>,
+    pub(super) ban_list: Arc<BanList>,
+    pub(super) member_ids: Arc<MemberIdBlocks>,
+    pub(super) cdrs: Arc<CachedCdrStore>,
+    pub(super) idempotency_keys: Arc<StoredResponses>,
 }
 
 impl Stores {
     /// Takes them up where the last process left off.
-    pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn Rows>) -> Result<Self> {
-        let (now, wall) = (Instant::now().into_std(), wall());
+    pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn RowStore>) -> Result<Self> {
+        let (now, wall) = (Instant::now().into_std(), wall_clock());
         Ok(Self {
-            doors: Arc::new(Doors::open(rows.clone(), now, wall)?),
-            marks: Arc::new(Marks::open(folder, rows.clone())?),
-            records: Arc::new(Ledger::open(rows.clone(), wall)?),
-            repeats: Arc::new(Answers::open(rows.clone(), now, wall)?),
+            ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
+            member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
+            cdrs: Arc::new(CachedCdrStore::open(rows.clone(), wall)?),
+            idempotency_keys: Arc::new(StoredResponses::open(rows.clone(), now, wall)?),
         })
     }
 }
 
 /// Opens a data folder's rows; the folder is held, so nobody else writes.
-pub(super) fn rows(folder: &DataFolder) -> Result<Arc<dyn Rows>> {
-    Ok(Arc::new(Sqlite::open(&folder.path(STORE))?))
+pub(super) fn rows(folder: &DataFolder) -> Result<Arc<dyn RowStore>> {
+    Ok(Arc::new(Sqlite::open(&folder.path(STORE_FILE))?))
 }
 
 /// Does what `conflow store` was asked for. An engine may have the folder.
@@ -61,11 +61,13 @@ pub(super) fn rows(folder: &DataFolder) -> Result<Arc<dyn Rows>> {
 /// # Errors
 ///
 /// There is no store, it is damaged, or what was asked for cannot be.
-pub fn store(command: Store, out: &mut impl Write) -> Result<()> {
+pub fn store(command: StoreCommand, out: &mut impl Write) -> Result<()> {
     match command {
-        Store::Check(Check { file, data }) => check(&file.unwrap_or_else(|| data.join(STORE)), out),
-        Store::Backup(Backup { file, data }) => {
-            Inspection::open(&data.join(STORE))?.copy_to(&file)?;
+        StoreCommand::Check(CheckStore { file, data }) => {
+            check(&file.unwrap_or_else(|| data.join(STORE_FILE)), out)
+        }
+        StoreCommand::Backup(BackUpStore { file, data }) => {
+            Inspection::open(&data.join(STORE_FILE))?.copy_to(&file)?;
             let bytes = file.metadata().with_context(|| file.display().to_string())?.len();
             Ok(writeln!(out, "{}: {bytes} bytes", file.display())?)
         }
@@ -79,7 +81,7 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
     if version < known {
         writeln!(out, "the next start of an engine brings it up to version {known}")?;
     }
-    let mut faults = store.faults()?;
+    let mut errors = store.errors()?;
     for table in Table::ALL {
         let rows = match store.load(table) {
             Ok(Some(rows)) => rows,
@@ -88,18 +90,18 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
                 continue;
             }
             Err(error) => {
-                faults.push(error.to_string());
+                errors.push(error.to_string());
                 continue;
             }
         };
         writeln!(out, "{:<12} {} rows", table.name(), rows.len())?;
-        let senseless = rows.iter().filter_map(|row| makes_sense(table, row).err());
-        faults.extend(senseless.map(|it| it.to_string()));
+        let bad_rows = rows.iter().filter_map(|row| check_row(table, row).err());
+        errors.extend(bad_rows.map(|it| it.to_string()));
     }
-    for fault in faults.iter().take(FAULTS_SHOWN_MAX) {
-        writeln!(out, "fault: {fault}")?;
+    for error in errors.iter().take(ERRORS_SHOWN_MAX) {
+        writeln!(out, "fault: {error}")?;
     }
-    match faults.len() {
+    match errors.len() {
         0 => Ok(writeln!(out, "no faults")?),
         1 => bail!("{} has a fault: bring it back from a backup", path.display()),
         n => bail!("{} has {n} faults: bring it back from a backup", path.display()),
@@ -107,7 +109,7 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
 }
 
 /// Whether the part that reads such rows at the start can read this one.
-fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
+fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     match table {
         Table::People
         | Table::Groups
@@ -116,9 +118,9 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         | Table::Applications
         | Table::Audit => membership::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
-        Table::Records | Table::Calls => store::check(table, row),
-        Table::Repeats => idempotency::check(row),
-        Table::Marks => member_ids::check(row),
+        Table::Cdrs | Table::Calls => store::check(table, row),
+        Table::IdempotencyKeys => idempotency::check(row),
+        Table::MemberIdBlocks => member_ids::check(row),
         Table::Accounts => file::check(row),
         Table::RoomBans => ban_list::check(row),
     }

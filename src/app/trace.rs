@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::TOKEN_FILE;
 use crate::{
     base::ids::Dialect,
-    cli::{AUTH_TOKEN, trace::Trace},
+    cli::{AUTH_TOKEN, trace::TraceArgs},
     config::DEVELOPMENT_ACCOUNT,
-    fetch::{self, Budget, Client, Internet, Request, Target},
-    flow::Method,
+    fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
+    flow::RequestMethod,
 };
 
 /// Two hundred lines, of a few hundred bytes each.
@@ -27,24 +27,24 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// There is no token, nobody answers, or there is no such call.
-pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
-    let account = wanted.account.as_ref().map_or(DEVELOPMENT_ACCOUNT, |it| it.as_str());
+pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
+    let account = args.account.as_ref().map_or(DEVELOPMENT_ACCOUNT, |it| it.as_str());
     let token = match env::var(AUTH_TOKEN) {
         Ok(token) => token,
         Err(_) => {
-            let path = wanted.data.join(TOKEN_FILE);
+            let path = args.data.join(TOKEN_FILE);
             fs::read_to_string(&path)
                 .with_context(|| format!("give {AUTH_TOKEN}: {} cannot be read", path.display()))?
         }
     };
-    let url = wanted.url.trim_end_matches('/');
-    let url = format!("{url}/v1/Account/{account}/Call/{}/Trace/", wanted.call);
+    let url = args.url.trim_end_matches('/');
+    let url = format!("{url}/v1/Account/{account}/Call/{}/Trace/", args.call);
     let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{}", token.trim())));
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::try_from(basic)?);
-    let request = Request {
-        target: Arc::new(Target::parse(&url)?),
-        method: Method::Get,
+    let request = OutgoingRequest {
+        target: Arc::new(TargetUrl::parse(&url)?),
+        method: RequestMethod::Get,
         fields: Vec::new(),
         headers,
         dialect: Dialect::Plivo,
@@ -55,7 +55,7 @@ pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
     // Whoever types the address may reach it.
     let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
     let settings = fetch::Settings { allow, authorities: Vec::new() };
-    let client = Client::new(settings, Arc::new(Internet))?;
+    let client = FetchClient::new(settings, Arc::new(Internet))?;
     let answer = match client.fetch_once(&request).await {
         Ok(answer) => answer,
         Err(error) => match error.status() {
@@ -64,18 +64,18 @@ pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
             Some(_) | None => return Err(error.into()),
         },
     };
-    let told: Value = serde_json::from_slice(&answer.body).context("that is no conflow")?;
-    match wanted.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?,
+    let response: Value = serde_json::from_slice(&answer.body).context("that is no conflow")?;
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?,
         false => {
-            for step in told["steps"].as_array().into_iter().flatten() {
-                writeln!(out, "{}", line(step))?;
+            for step in response["steps"].as_array().into_iter().flatten() {
+                writeln!(out, "{}", step_line(step))?;
             }
-            for remark in told["remarks"].as_array().into_iter().flatten() {
-                writeln!(out, "{}", remark_line(remark))?;
+            for warning in response["remarks"].as_array().into_iter().flatten() {
+                writeln!(out, "{}", warning_line(warning))?;
             }
-            if told["dropped"] != 0 {
-                writeln!(out, "{} lines are missing in the middle", told["dropped"])?;
+            if response["dropped"] != 0 {
+                writeln!(out, "{} lines are missing in the middle", response["dropped"])?;
             }
         }
     }
@@ -85,7 +85,7 @@ pub async fn trace(wanted: &Trace, out: &mut impl Write) -> Result<()> {
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// `         0 -     1500  flow:b 3:5 Speak: done`
-fn line(step: &Value) -> String {
+fn step_line(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or_default();
     let number = |name: &str| step[name].as_u64().map_or_else(String::new, |it| it.to_string());
     let mut line = format!("{:>10} - {:>8}  ", number("from_ms"), number("to_ms"));
@@ -116,9 +116,9 @@ fn line(step: &Value) -> String {
 }
 
 /// `         0  in vain, by request …: machine_detection: not supported yet …`
-fn remark_line(remark: &Value) -> String {
-    let text = |name: &str| remark[name].as_str().unwrap_or_default();
-    let at_ms = remark["at_ms"].as_u64().unwrap_or_default();
+fn warning_line(warning: &Value) -> String {
+    let text = |name: &str| warning[name].as_str().unwrap_or_default();
+    let at_ms = warning["at_ms"].as_u64().unwrap_or_default();
     format!("{at_ms:>10}  in vain, by request {}: {}", text("api_id"), text("remark"))
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_step_is_a_line() {
-        let check = |step: Value, expected: &str| assert_eq!(line(&step), expected);
+        let check = |step: Value, expected: &str| assert_eq!(step_line(&step), expected);
         check(
             json!({"from_ms": 0, "to_ms": null, "line": 3, "column": 5, "element": "Speak"}),
             "         0 -           3:5 Speak: goes on",
@@ -150,10 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_in_vain_is_a_line() {
-        let remark = json!({"at_ms": 7, "api_id": "r", "remark": "colour: no such parameter"});
+    fn an_ignored_parameter_is_a_line() {
+        let warning = json!({"at_ms": 7, "api_id": "r", "remark": "colour: no such parameter"});
         assert_eq!(
-            remark_line(&remark),
+            warning_line(&warning),
             "         7  in vain, by request r: colour: no such parameter"
         );
     }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::media::{Program, Sound, What};
+use crate::media::{Program, Sound, SoundKind};
 
 /// Where sounds are to be had, at the legs' rate. A tick thread keeps them; what is not there yet
 /// it has ordered, or orders now.
-pub trait Sounds {
+pub trait SoundLookup {
     /// The samples of a sound. Never asked for [`What::Silence`].
-    fn find(&mut self, what: &What) -> Found;
+    fn find(&mut self, what: &SoundKind) -> SoundState;
 
     /// The tone of a key ([`super::tone::Tones::key`]). None if there is no such key.
     fn key(&mut self, key: char) -> Option<Arc<[i16]>>;
@@ -19,18 +19,18 @@ pub trait Sounds {
 
 /// A sound that was looked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum SoundState {
     /// Here it is.
     Ready(Arc<[i16]>),
     /// It is being fetched or spoken: ask again in the next tick.
-    Coming,
+    Loading,
     /// It cannot be had: it is passed over.
     Failed,
 }
 
 /// A place in a program.
 #[derive(Clone, Debug)]
-pub struct Cursor {
+pub struct ProgramCursor {
     program: Program,
     /// From the end on again from the beginning.
     is_endless: bool,
@@ -38,24 +38,24 @@ pub struct Cursor {
     index: usize,
     /// How many times it has been heard.
     times: u32,
-    piece: Piece,
+    piece: CursorPiece,
     /// Samples of the piece that are over.
     at: u64,
     has_begun: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Piece {
+enum CursorPiece {
     Unknown,
     /// So many samples.
     Silence(u64),
     Samples(Arc<[i16]>),
 }
 
-impl Cursor {
+impl ProgramCursor {
     /// At the beginning of a program that has an end.
     pub fn once(program: Program) -> Self {
-        let piece = Piece::Unknown;
+        let piece = CursorPiece::Unknown;
         Self { program, is_endless: false, index: 0, times: 0, piece, at: 0, has_begun: false }
     }
 
@@ -66,19 +66,19 @@ impl Cursor {
 
     /// Fills a frame and moves on. What the program does not fill is silent; answers how much it
     /// does, a sound that is coming included.
-    pub fn fill(&mut self, rate: u32, sounds: &mut impl Sounds, out: &mut [i16]) -> usize {
+    pub fn fill(&mut self, rate: u32, sounds: &mut impl SoundLookup, out: &mut [i16]) -> usize {
         let mut filled = 0;
         // Once around without a sample is silence, not a search without end.
-        let mut n_barren = 0;
-        while filled < out.len() && n_barren <= self.program.len() {
+        let mut n_empty = 0;
+        while filled < out.len() && n_empty <= self.program.len() {
             let Some(sound) = self.program.get(self.index) else {
                 if !self.is_endless {
                     break;
                 }
-                (self.index, n_barren) = (0, n_barren + 1);
+                (self.index, n_empty) = (0, n_empty + 1);
                 continue;
             };
-            if matches!(self.piece, Piece::Unknown) {
+            if matches!(self.piece, CursorPiece::Unknown) {
                 let Some(piece) = piece_of(sound, rate, sounds) else {
                     // It comes; until then it is silent.
                     out[filled..].fill(0);
@@ -88,7 +88,7 @@ impl Cursor {
             }
             let len = self.copy(&mut out[filled..]);
             filled += len;
-            n_barren = if 0 < len { 0 } else { n_barren + 1 };
+            n_empty = if 0 < len { 0 } else { n_empty + 1 };
             self.advance();
         }
         out[filled..].fill(0);
@@ -109,8 +109,8 @@ impl Cursor {
     fn copy(&mut self, out: &mut [i16]) -> usize {
         let left = (self.piece.len() - self.at).min(out.len() as u64) as usize;
         match &self.piece {
-            Piece::Unknown | Piece::Silence(_) => out[..left].fill(0),
-            Piece::Samples(samples) => {
+            CursorPiece::Unknown | CursorPiece::Silence(_) => out[..left].fill(0),
+            CursorPiece::Samples(samples) => {
                 let at = self.at as usize;
                 out[..left].copy_from_slice(&samples[at..at + left]);
             }
@@ -132,12 +132,12 @@ impl Cursor {
         let is_done = wanted != 0 && (wanted <= self.times || self.piece.len() == 0);
         self.at = 0;
         if is_done {
-            (self.index, self.times, self.piece) = (self.index + 1, 0, Piece::Unknown);
+            (self.index, self.times, self.piece) = (self.index + 1, 0, CursorPiece::Unknown);
         }
     }
 }
 
-impl Piece {
+impl CursorPiece {
     fn len(&self) -> u64 {
         match self {
             Self::Unknown => 0,
@@ -148,15 +148,15 @@ impl Piece {
 }
 
 /// None: it is coming.
-fn piece_of(sound: &Sound, rate: u32, sounds: &mut impl Sounds) -> Option<Piece> {
-    if let What::Silence(duration) = sound.what {
+fn piece_of(sound: &Sound, rate: u32, sounds: &mut impl SoundLookup) -> Option<CursorPiece> {
+    if let SoundKind::Silence(duration) = sound.what {
         let samples = duration.as_nanos() * u128::from(rate) / 1_000_000_000;
-        return Some(Piece::Silence(u64::try_from(samples).unwrap_or(u64::MAX)));
+        return Some(CursorPiece::Silence(u64::try_from(samples).unwrap_or(u64::MAX)));
     }
     match sounds.find(&sound.what) {
-        Found::Ready(samples) => Some(Piece::Samples(samples)),
-        Found::Coming => None,
-        Found::Failed => Some(Piece::Silence(0)),
+        SoundState::Ready(samples) => Some(CursorPiece::Samples(samples)),
+        SoundState::Loading => None,
+        SoundState::Failed => Some(CursorPiece::Silence(0)),
     }
 }
 
@@ -169,13 +169,13 @@ mod tests {
     /// `flow:N` is N samples of 1, 2, 3 …; `coming` and `failed` are that.
     struct Shelf;
 
-    impl Sounds for Shelf {
-        fn find(&mut self, what: &What) -> Found {
-            let What::Url(url) = what else { return Found::Failed };
+    impl SoundLookup for Shelf {
+        fn find(&mut self, what: &SoundKind) -> SoundState {
+            let SoundKind::Url(url) = what else { return SoundState::Failed };
             match url.strip_prefix("flow:").and_then(|it| it.parse().ok()) {
-                Some(len) => Found::Ready((1..=len).collect()),
-                None if &**url == "coming" => Found::Coming,
-                None => Found::Failed,
+                Some(len) => SoundState::Ready((1..=len).collect()),
+                None if &**url == "coming" => SoundState::Loading,
+                None => SoundState::Failed,
             }
         }
 
@@ -185,16 +185,16 @@ mod tests {
     }
 
     fn sound(url: &str, times: u32) -> Sound {
-        Sound { what: What::Url(url.into()), times }
+        Sound { what: SoundKind::Url(url.into()), times }
     }
 
     fn pause(ms: u64) -> Sound {
-        What::Silence(Duration::from_millis(ms)).into()
+        SoundKind::Silence(Duration::from_millis(ms)).into()
     }
 
     /// The first frames of four samples each, and whether it is over after them.
     #[track_caller]
-    fn check(mut cursor: Cursor, expected: &[[i16; 4]], is_over: bool) {
+    fn check(mut cursor: ProgramCursor, expected: &[[i16; 4]], is_over: bool) {
         for (at, frame) in expected.iter().enumerate() {
             let mut out = [9; 4];
             cursor.fill(1_000, &mut Shelf, &mut out);
@@ -203,12 +203,12 @@ mod tests {
         assert_eq!(cursor.is_over(), is_over);
     }
 
-    fn once(sounds: &[Sound]) -> Cursor {
-        Cursor::once(sounds.into())
+    fn once(sounds: &[Sound]) -> ProgramCursor {
+        ProgramCursor::once(sounds.into())
     }
 
-    fn endless(sounds: &[Sound]) -> Cursor {
-        Cursor::endless(sounds.into())
+    fn endless(sounds: &[Sound]) -> ProgramCursor {
+        ProgramCursor::endless(sounds.into())
     }
 
     #[test]
@@ -235,13 +235,14 @@ mod tests {
         check(once(&[sound("failed", 0)]), &[[0; 4], [0; 4]], false);
         check(once(&[sound("flow:0", u32::MAX)]), &[[0; 4]], true);
         check(endless(&[pause(0), sound("flow:1", 1)]), &[[1; 4], [1; 4]], false);
-        let long = What::Silence(Duration::MAX).into();
+        let long = SoundKind::Silence(Duration::MAX).into();
         check(once(&[long]), &[[0; 4]], false);
     }
 
     #[test]
-    fn what_the_program_fills_is_told() {
-        let fill = |mut it: Cursor| (it.fill(1_000, &mut Shelf, &mut [0; 4]), it.has_begun());
+    fn the_number_of_filled_samples_is_returned() {
+        let fill =
+            |mut it: ProgramCursor| (it.fill(1_000, &mut Shelf, &mut [0; 4]), it.has_begun());
         assert_eq!(fill(once(&[sound("flow:3", 1)])), (3, true));
         assert_eq!(fill(once(&[sound("failed", 1)])), (0, false));
         assert_eq!(fill(once(&[sound("coming", 1)])), (4, false));

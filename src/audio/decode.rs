@@ -29,25 +29,25 @@ const BROKEN_PACKETS_MAX: u32 = 1_000;
 /// Samples of a WAV (PCM, float, A-law, µ-law) or MP3 (layer 3), mixed to one channel, at the
 /// rate of the file.
 ///
-/// `name` is for the complaint only: whether it is the one or the other, the first bytes tell.
+/// `name` is for the message only: whether it is the one or the other, the first bytes tell.
 ///
 /// # Errors
 ///
 /// It is neither, it is broken, nothing is in it, or it is longer than [`SECONDS_MAX`].
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Clip, SoundError> {
     let decoded = if bytes.starts_with(b"RIFF") { from_wav(bytes) } else { from_mp3(bytes) };
-    let clip =
-        decoded.and_then(|clip| if clip.samples.is_empty() { Err(Fault::Empty) } else { Ok(clip) });
-    clip.map_err(|fault| SoundError::lasting(format!("{name}: {fault}")))
+    let clip = decoded
+        .and_then(|clip| if clip.samples.is_empty() { Err(DecodeError::Empty) } else { Ok(clip) });
+    clip.map_err(|error| SoundError::permanent(format!("{name}: {error}")))
 }
 
 /// What is wrong with a file, and what helps.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum DecodeError {
     #[error("neither a WAV nor an MP3 file: convert it to one of these")]
     Neither,
     #[error("{0}; save it as PCM with 16 bits")]
-    Wav(#[from] wav::Fault),
+    Wav(#[from] wav::WavError),
     #[error("its coding is not known here: save it as MP3 of layer 3, or as WAV")]
     Codec,
     #[error("it is broken ({0}): save it anew")]
@@ -62,27 +62,28 @@ enum Fault {
     Empty,
 }
 
-fn from_wav(bytes: &[u8]) -> Result<Clip, Fault> {
+fn from_wav(bytes: &[u8]) -> Result<Clip, DecodeError> {
     let wav = Wav::parse(bytes)?;
     if !RATES.contains(&wav.rate) {
-        return Err(Fault::Rate(wav.rate));
+        return Err(DecodeError::Rate(wav.rate));
     }
     if wav.frames() > (SECONDS_MAX * wav.rate) as usize {
-        return Err(Fault::Long);
+        return Err(DecodeError::Long);
     }
     Ok(Clip { rate: wav.rate, samples: wav.mono().into() })
 }
 
-fn from_mp3(bytes: &[u8]) -> Result<Clip, Fault> {
+fn from_mp3(bytes: &[u8]) -> Result<Clip, DecodeError> {
     let stream = Box::new(Cursor::new(without_tags(bytes)));
     let stream = MediaSourceStream::new(stream, Default::default());
-    let mut reader = MpaReader::try_new(stream, Default::default()).map_err(|_| Fault::Neither)?;
-    let track = reader.default_track(TrackType::Audio).ok_or(Fault::Codec)?;
+    let mut reader =
+        MpaReader::try_new(stream, Default::default()).map_err(|_| DecodeError::Neither)?;
+    let track = reader.default_track(TrackType::Audio).ok_or(DecodeError::Codec)?;
     let params = track.codec_params.as_ref().and_then(|params| params.audio());
-    let params = params.ok_or(Fault::Codec)?;
+    let params = params.ok_or(DecodeError::Codec)?;
     let mut decoder = get_codecs()
         .make_audio_decoder(params, &AudioDecoderOptions::default())
-        .map_err(|_| Fault::Codec)?;
+        .map_err(|_| DecodeError::Codec)?;
 
     let (mut rate, mut samples) = (None, Vec::new());
     let (mut frames, mut broken) = (Vec::<f32>::new(), 0);
@@ -92,32 +93,32 @@ fn from_mp3(bytes: &[u8]) -> Result<Clip, Fault> {
             // What was cut off is cut off: the rest is heard.
             Ok(None) => break,
             Err(Error::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(Fault::Broken(error)),
+            Err(error) => return Err(DecodeError::Broken(error)),
         };
         let decoded = match decoder.decode(&packet) {
             Ok(decoded) => decoded,
             Err(error) => {
                 broken += 1;
                 if broken > BROKEN_PACKETS_MAX {
-                    return Err(Fault::Broken(error));
+                    return Err(DecodeError::Broken(error));
                 }
                 continue;
             }
         };
-        let (spoken, channels) = (decoded.spec().rate(), decoded.num_planes().max(1));
-        if *rate.get_or_insert(spoken) != spoken {
-            return Err(Fault::RateChanges);
+        let (packet_rate, channels) = (decoded.spec().rate(), decoded.num_planes().max(1));
+        if *rate.get_or_insert(packet_rate) != packet_rate {
+            return Err(DecodeError::RateChanges);
         }
-        if !RATES.contains(&spoken) {
-            return Err(Fault::Rate(spoken));
+        if !RATES.contains(&packet_rate) {
+            return Err(DecodeError::Rate(packet_rate));
         }
         decoded.copy_to_vec_interleaved(&mut frames);
         samples.extend(frames.chunks_exact(channels).map(mono));
-        if samples.len() > (SECONDS_MAX * spoken) as usize {
-            return Err(Fault::Long);
+        if samples.len() > (SECONDS_MAX * packet_rate) as usize {
+            return Err(DecodeError::Long);
         }
     }
-    Ok(Clip { rate: rate.ok_or(Fault::Empty)?, samples: samples.into() })
+    Ok(Clip { rate: rate.ok_or(DecodeError::Empty)?, samples: samples.into() })
 }
 
 /// One sample of all channels.

@@ -1,6 +1,6 @@
 //! Telephone events: key presses as RTP packets of their own (RFC 4733).
 //!
-//! A tick thread hands each packet with the negotiated payload type to [`Receiver::receive`], and
+//! A tick thread hands each packet with the negotiated payload type to [`DtmfReceiver::receive`], and
 //! sends what a leg's playout asks for with [`crate::rtp::packet::Stream::write_aged`].
 
 use crate::rtp::packet;
@@ -10,7 +10,7 @@ pub const PAYLOAD: usize = 4;
 
 /// What one packet says (RFC 4733, 2.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Event {
+pub struct DtmfEvent {
     /// 0 to 15 are the keys; other numbers are other events.
     pub code: u8,
     /// The key is up, and the duration final.
@@ -35,7 +35,7 @@ pub fn code_of(key: char) -> Option<u8> {
     KEYS.iter().position(same).map(|code| code as u8)
 }
 
-impl Event {
+impl DtmfEvent {
     /// Reads a payload; what follows the first event is passed over. None if it is too short.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [code, second, d0, d1] = *payload.first_chunk()?;
@@ -55,12 +55,12 @@ impl Event {
 /// An event is known by its timestamp. It counts with the first packet of it that comes, be that
 /// only its end; packets that say it again, and those that an overtaking event made old, do not.
 #[derive(Clone, Debug, Default)]
-pub struct Receiver {
-    last: Option<Last>,
+pub struct DtmfReceiver {
+    last: Option<LastEvent>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Last {
+struct LastEvent {
     ssrc: u32,
     timestamp: u32,
     code: u8,
@@ -71,12 +71,12 @@ struct Last {
 /// An event this much older than the last one is no straggler: the sender's clock was set back.
 const STRAGGLER_UNITS_MAX: i32 = 40_000;
 
-impl Receiver {
+impl DtmfReceiver {
     /// Takes a packet of the telephone-event payload type; answers a key press it has not told of.
     pub fn receive(&mut self, packet: &packet::Packet<'_>) -> Option<char> {
-        let event = Event::parse(packet.payload)?;
+        let event = DtmfEvent::parse(packet.payload)?;
         let key = key_of(event.code)?;
-        let now = Last {
+        let now = LastEvent {
             ssrc: packet.ssrc,
             timestamp: packet.timestamp,
             code: event.code,
@@ -86,7 +86,7 @@ impl Receiver {
         match &mut self.last {
             Some(last) if last.is_straggler(&now) => None,
             Some(last) if last.is_continued_by(&now, packet.marker) => {
-                *last = Last { ended: last.ended || now.ended, ..now };
+                *last = LastEvent { ended: last.ended || now.ended, ..now };
                 None
             }
             Some(_) | None => {
@@ -97,7 +97,7 @@ impl Receiver {
     }
 }
 
-impl Last {
+impl LastEvent {
     fn is_straggler(&self, now: &Self) -> bool {
         let after = packet::timestamp_after(now.timestamp, self.timestamp);
         self.ssrc == now.ssrc && (-STRAGGLER_UNITS_MAX..0).contains(&after)
@@ -121,7 +121,7 @@ impl Last {
 
 /// One key press that is sent: a packet each tick, the last one three times (2.5.1.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Press {
+pub struct KeyPress {
     code: u8,
     /// Ticks gone by.
     tick: u32,
@@ -132,9 +132,9 @@ pub struct Press {
 
 /// A packet of a key press, to be sent this tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Update {
+pub struct EventUpdate {
     /// Its payload, unparsed.
-    pub event: Event,
+    pub event: DtmfEvent,
     /// Only the first packet has the marker.
     pub marker: bool,
     /// How long before this tick the event began, in timestamp units.
@@ -147,7 +147,7 @@ const ENDS: u32 = 3;
 /// As loud as keys commonly are: −10 dBm0.
 const VOLUME: u8 = 10;
 
-impl Press {
+impl KeyPress {
     /// A press of so many ticks (one to 400, at 160 units). None if there is no such key.
     pub fn new(key: char, ticks: u32, units: u16) -> Option<Self> {
         // A longer one would have to be cut into segments.
@@ -156,7 +156,7 @@ impl Press {
     }
 
     /// What to send this tick. None once it has been said to the end.
-    pub fn tick(&mut self) -> Option<Update> {
+    pub fn tick(&mut self) -> Option<EventUpdate> {
         let tick = self.tick;
         if self.ticks + ENDS - 1 <= tick {
             return None;
@@ -166,8 +166,8 @@ impl Press {
         let units = u32::from(self.units);
         let duration = (self.tick.min(self.ticks) * units) as u16;
         let end = self.ticks <= self.tick;
-        let event = Event { code: self.code, end, volume: VOLUME, duration };
-        Some(Update { event, marker: tick == 0, age: tick * units })
+        let event = DtmfEvent { code: self.code, end, volume: VOLUME, duration };
+        Some(EventUpdate { event, marker: tick == 0, age: tick * units })
     }
 }
 
@@ -176,13 +176,13 @@ mod tests {
     use super::*;
 
     /// A packet: timestamp, marker, code, end, duration.
-    type Told = (u32, bool, u8, bool, u16);
+    type EventPacket = (u32, bool, u8, bool, u16);
 
     #[track_caller]
-    fn check(packets: &[Told], expected: &str) {
-        let mut receiver = Receiver::default();
+    fn check(packets: &[EventPacket], expected: &str) {
+        let mut receiver = DtmfReceiver::default();
         let keys = packets.iter().filter_map(|&(timestamp, marker, code, end, duration)| {
-            let payload = Event { code, end, volume: 10, duration }.bytes();
+            let payload = DtmfEvent { code, end, volume: 10, duration }.bytes();
             let payload = &payload[..];
             let (ssrc, sequence) = (1, 0);
             let packet =
@@ -194,10 +194,14 @@ mod tests {
 
     #[test]
     fn payloads_are_read_and_written() {
-        let event = Event { code: 11, end: true, volume: 10, duration: 800 };
+        let event = DtmfEvent { code: 11, end: true, volume: 10, duration: 800 };
         assert_eq!(event.bytes(), [11, 0x8a, 3, 0x20]);
-        assert_eq!(Event::parse(&[11, 0xca, 3, 0x20, 9]), Some(event), "the reserved bit is none");
-        assert_eq!(Event::parse(&[11, 0x8a, 3]), None);
+        assert_eq!(
+            DtmfEvent::parse(&[11, 0xca, 3, 0x20, 9]),
+            Some(event),
+            "the reserved bit is none"
+        );
+        assert_eq!(DtmfEvent::parse(&[11, 0x8a, 3]), None);
     }
 
     #[test]
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_told_once() {
+    fn an_event_is_reported_once() {
         let whole = [
             (0, true, 5, false, 160),
             (0, false, 5, false, 320),
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn stragglers_are_not_told_again() {
+    fn stragglers_are_not_reported_again() {
         let overtaken =
             [(0, true, 5, false, 160), (1_600, true, 6, false, 160), (0, false, 5, true, 480)];
         check(&overtaken, "56");
@@ -249,7 +253,7 @@ mod tests {
     fn a_key_held_for_long_is_one_press() {
         let long = [(0, true, 5, false, u16::MAX), (65_535, false, 5, false, 160)];
         check(&long, "5");
-        let moving: Vec<Told> = (0..5).map(|n| (n * 160, n == 0, 5, false, 160)).collect();
+        let moving: Vec<EventPacket> = (0..5).map(|n| (n * 160, n == 0, 5, false, 160)).collect();
         check(&moving, "5");
     }
 
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_press_is_sent_from_marker_to_the_third_end() {
-        let mut press = Press::new('#', 3, 160).unwrap();
+        let mut press = KeyPress::new('#', 3, 160).unwrap();
         let sent: Vec<_> = std::iter::from_fn(|| press.tick())
             .map(|it| (it.marker, it.event.end, it.event.duration, it.age))
             .collect();
@@ -273,12 +277,12 @@ mod tests {
         ];
         assert_eq!(sent, expected);
         assert_eq!(press.tick(), None);
-        assert_eq!(Press::new('x', 3, 160), None);
+        assert_eq!(KeyPress::new('x', 3, 160), None);
     }
 
     #[test]
     fn a_press_never_outgrows_its_duration() {
-        let mut press = Press::new('1', 100_000, 160).unwrap();
+        let mut press = KeyPress::new('1', 100_000, 160).unwrap();
         let durations: Vec<u16> =
             std::iter::from_fn(|| press.tick()).map(|it| it.event.duration).collect();
         assert!(durations.is_sorted());
@@ -287,10 +291,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_heard() {
-        let (mut receiver, mut heard) = (Receiver::default(), String::new());
-        let (mut stream, mut out) = (packet::Stream::new(9, 0, 0), [0; 32]);
+        let (mut receiver, mut heard) = (DtmfReceiver::default(), String::new());
+        let (mut stream, mut out) = (packet::RtpStream::new(9, 0, 0), [0; 32]);
         for key in "1123#".chars() {
-            let mut press = Press::new(key, 5, 160).unwrap();
+            let mut press = KeyPress::new(key, 5, 160).unwrap();
             for _ in 0..10 {
                 if let Some(update) = press.tick() {
                     let (age, payload) = (update.age, update.event.bytes());

@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gate {
     /// The level of late, which falls slowly; in sixteenths.
-    score: u16,
+    loudness: u16,
     /// Ticks that the gate stays open.
     open: u8,
     /// Ticks of loudness in a row, while silent; ticks that talking goes on, while talking.
@@ -31,12 +31,12 @@ const TALK_TICKS: u8 = 3;
 const PAUSE_TICKS: u8 = 30;
 
 /// Per tick, in sixteenths: 6 dB in half a second, so that a pause costs nobody the seat.
-const SCORE_FALL: u16 = 10;
+const LOUDNESS_FALL: u16 = 10;
 
 impl Gate {
     /// Takes the level of this tick. Answers whether talking has just begun (true) or ceased.
     pub fn tick(&mut self, level: u8) -> Option<bool> {
-        self.score = (u16::from(level) << 4).max(self.score.saturating_sub(SCORE_FALL));
+        self.loudness = (u16::from(level) << 4).max(self.loudness.saturating_sub(LOUDNESS_FALL));
         self.open = match OPEN_LEVEL <= level {
             true => OPEN_TICKS,
             false => self.open.saturating_sub(1),
@@ -49,12 +49,12 @@ impl Gate {
             (false, false) => 0,
             (true, false) => self.count - 1,
         };
-        let turns = if self.talking { self.count == 0 } else { self.count == TALK_TICKS };
-        if turns {
+        let changes = if self.talking { self.count == 0 } else { self.count == TALK_TICKS };
+        if changes {
             self.talking = !self.talking;
             self.count = if self.talking { PAUSE_TICKS } else { 0 };
         }
-        turns.then_some(self.talking)
+        changes.then_some(self.talking)
     }
 
     /// Whether the leg is more than noise, or was a moment ago.
@@ -63,8 +63,8 @@ impl Gate {
     }
 
     /// How it ranks among the loud; the unit is a sixteenth of a level.
-    pub fn score(&self) -> u16 {
-        self.score
+    pub fn loudness(&self) -> u16 {
+        self.loudness
     }
 }
 
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn a_score_rises_at_once_and_falls_slowly() {
+    fn loudness_rises_at_once_and_falls_slowly() {
         let mut gate = Gate::default();
         gate.tick(40);
-        assert_eq!(gate.score(), 640);
+        assert_eq!(gate.loudness(), 640);
         gate.tick(20);
-        assert_eq!(gate.score(), 630);
+        assert_eq!(gate.loudness(), 630);
         (0..100).for_each(|_| _ = gate.tick(20));
-        assert_eq!(gate.score(), 320);
+        assert_eq!(gate.loudness(), 320);
     }
 }

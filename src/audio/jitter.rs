@@ -18,7 +18,7 @@ use crate::rtp::{
 /// What is buffered of one leg.
 #[derive(Clone, Debug)]
 pub struct Jitter {
-    stream: Option<Stream>,
+    stream: Option<JitterStream>,
     /// Of a packet that does not go on where the stream is: two in a row begin a new one.
     probe: Option<(u32, u16)>,
     ring: Box<[u8; RING]>,
@@ -29,7 +29,7 @@ pub struct Jitter {
     /// The last frame that was whole.
     frame: [u8; FRAME],
     concealed: [u8; FRAME],
-    counts: Counts,
+    counts: JitterCounts,
 }
 
 /// What became of a packet.
@@ -40,11 +40,11 @@ pub enum Pushed {
     /// Its time is over.
     Late,
     /// It was here before.
-    Doubled,
+    Duplicate,
     /// It does not belong to the stream. If the next packet goes on from it, a new one begins.
-    Astray,
+    OtherStream,
     /// It is empty, or longer than [`PACKET_MAX`].
-    Unfit,
+    BadLength,
 }
 
 /// What a tick plays.
@@ -60,15 +60,15 @@ pub enum Pulled<'a> {
 
 /// For the leg's record.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counts {
+pub struct JitterCounts {
     /// Packets that came after their time.
     pub late: u64,
     /// Packets that came again.
-    pub doubled: u64,
+    pub duplicates: u64,
     /// Frames that were made up.
     pub concealed: u64,
     /// Times the stream began, from nothing or anew.
-    pub begun: u64,
+    pub restarts: u64,
 }
 
 /// Frames between a packet and its playing, besides the wait for the tick: 40 ms.
@@ -111,7 +111,7 @@ const QUIET_WAIT: u8 = 50;
 const UNITS: i32 = FRAME as i32;
 
 #[derive(Clone, Debug)]
-struct Stream {
+struct JitterStream {
     ssrc: u32,
     law: Law,
     /// Timestamp of the first sample of the next frame.
@@ -146,7 +146,7 @@ impl Default for Jitter {
             target: TARGET_MIN,
             frame: [0; FRAME],
             concealed: [0; FRAME],
-            counts: Counts::default(),
+            counts: JitterCounts::default(),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Jitter {
     pub fn push(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         let len = packet.payload.len();
         if !(1..=PACKET_MAX).contains(&len) {
-            return Pushed::Unfit;
+            return Pushed::BadLength;
         }
         let Some(stream) = &mut self.stream else {
             return self.begin(packet, law);
@@ -167,13 +167,13 @@ impl Jitter {
                 return self.begin(packet, law);
             }
             self.probe = Some((packet.ssrc, packet.sequence));
-            return Pushed::Astray;
+            return Pushed::OtherStream;
         }
 
         self.probe = None;
-        if !stream.note(packet.sequence) {
-            self.counts.doubled += 1;
-            return Pushed::Doubled;
+        if !stream.note_sequence(packet.sequence) {
+            self.counts.duplicates += 1;
+            return Pushed::Duplicate;
         }
         let offset = packet::timestamp_after(packet.timestamp, stream.next);
         if offset + len as i32 <= 0 {
@@ -219,16 +219,16 @@ impl Jitter {
     }
 
     /// What has befallen the leg's packets so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> JitterCounts {
         self.counts
     }
 
     fn begin(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         self.probe = None;
         self.filled = [0; RING / 64];
-        self.counts.begun += 1;
+        self.counts.restarts += 1;
         let next = packet.timestamp.wrapping_sub(u32::from(self.target) * FRAME as u32);
-        self.stream = Some(Stream {
+        self.stream = Some(JitterStream {
             ssrc: packet.ssrc,
             law,
             next,
@@ -263,7 +263,7 @@ impl Jitter {
         let (head, tail) = payload.split_at(payload.len().min(RING - at));
         self.ring[at..at + head.len()].copy_from_slice(head);
         self.ring[..tail.len()].copy_from_slice(tail);
-        words(start, payload.len(), |word, bits| self.filled[word] |= bits);
+        for_each_word(start, payload.len(), |word, bits| self.filled[word] |= bits);
     }
 
     /// Takes the next frame out of the ring. False if it is not whole.
@@ -272,7 +272,7 @@ impl Jitter {
         let start = stream.next;
         stream.next = start.wrapping_add(FRAME as u32);
         let mut is_whole = true;
-        words(start, FRAME, |word, bits| {
+        for_each_word(start, FRAME, |word, bits| {
             is_whole &= self.filled[word] & bits == bits;
             self.filled[word] &= !bits;
         });
@@ -336,7 +336,7 @@ impl Jitter {
     }
 }
 
-impl Stream {
+impl JitterStream {
     fn is_continued_by(&self, packet: &packet::Packet<'_>, law: Law) -> bool {
         let units = packet::timestamp_after(packet.timestamp, self.next);
         let packets = packet::sequence_after(packet.sequence, self.highest);
@@ -346,7 +346,7 @@ impl Stream {
     }
 
     /// False if a packet with this number has come before.
-    fn note(&mut self, sequence: u16) -> bool {
+    fn note_sequence(&mut self, sequence: u16) -> bool {
         let ahead = packet::sequence_after(sequence, self.highest);
         if 0 < ahead {
             self.highest = sequence;
@@ -380,7 +380,7 @@ impl Stream {
 }
 
 /// Calls with each word of the bitmap that these timestamps touch, and which of its bits.
-fn words(start: u32, len: usize, mut each: impl FnMut(usize, u64)) {
+fn for_each_word(start: u32, len: usize, mut each: impl FnMut(usize, u64)) {
     let (mut at, mut left) = (start as usize % RING, len);
     while 0 < left {
         let bit = at % 64;

@@ -41,7 +41,7 @@ impl Limiter {
     }
 
     /// Settles the gain of the frame to come, by the room's sum and the peak of its loudest voice.
-    pub fn listen(&mut self, sums: &[i32], voice_peak: i32) {
+    pub fn measure(&mut self, sums: &[i32], voice_peak: i32) {
         let peak = sums.iter().fold(0, |peak, it| it.abs().max(peak));
         let from = self.gain;
         let fits = (CEILING / peak as f32).min(1.0);
@@ -65,27 +65,27 @@ impl Limiter {
     }
 
     /// Makes samples of a sum in this frame: the room's, or the room's less one voice.
-    pub fn press(&self, sums: impl Iterator<Item = i32>, samples: &mut [i16]) {
+    pub fn compress(&self, sums: impl Iterator<Item = i32>, samples: &mut [i16]) {
         if self.is_calm {
             let saturated = sums.map(|sum| sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16);
             samples.iter_mut().zip(saturated).for_each(|(out, it)| *out = it);
         } else {
             for ((out, sum), gain) in samples.iter_mut().zip(sums).zip(&self.gains) {
-                *out = bend(sum as f32 * gain);
+                *out = soft_clip(sum as f32 * gain);
             }
         }
     }
 
     /// The same for the last sample of the frame alone.
-    pub fn press_last(&self, sum: i32) -> i16 {
+    pub fn compress_last(&self, sum: i32) -> i16 {
         match self.is_calm {
             true => sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16,
-            false => bend(sum as f32 * self.gain),
+            false => soft_clip(sum as f32 * self.gain),
         }
     }
 }
 
-fn bend(sum: f32) -> i16 {
+fn soft_clip(sum: f32) -> i16 {
     let straight = sum.clamp(-CEILING, CEILING);
     let bent = (straight + (sum - straight) * KNEE_SLOPE).clamp(-FULL, FULL);
     // Rounds as a cast would do, but for eight samples at once: up here a float's last bit is 1.
@@ -107,9 +107,9 @@ mod tests {
 
     fn pressed(limiter: &mut Limiter, amplitude: i32) -> [i16; FRAME] {
         let (sums, mut samples) = (square(amplitude), [0; FRAME]);
-        limiter.listen(&sums, 0);
-        limiter.press(sums.iter().copied(), &mut samples);
-        assert_eq!(samples[FRAME - 1], limiter.press_last(sums[FRAME - 1]));
+        limiter.measure(&sums, 0);
+        limiter.compress(sums.iter().copied(), &mut samples);
+        assert_eq!(samples[FRAME - 1], limiter.compress_last(sums[FRAME - 1]));
         samples
     }
 
@@ -141,11 +141,11 @@ mod tests {
         let mut limiter = Limiter::new(FRAME, 8_000);
         let mut samples = [0; FRAME];
         let sums = [-20_000; FRAME];
-        limiter.listen(&sums, 30_000);
-        limiter.press(sums.iter().map(|sum| sum - 30_000), &mut samples);
+        limiter.measure(&sums, 30_000);
+        limiter.compress(sums.iter().map(|sum| sum - 30_000), &mut samples);
         assert_eq!(samples, [-24_000 - 26_000 / 4; FRAME]);
-        limiter.listen(&sums, 10_000);
-        limiter.press(sums.iter().map(|sum| sum - 10_000), &mut samples);
+        limiter.measure(&sums, 10_000);
+        limiter.compress(sums.iter().map(|sum| sum - 10_000), &mut samples);
         assert_eq!(samples, [-30_000; FRAME]);
     }
 
@@ -153,11 +153,11 @@ mod tests {
     fn the_knee_rises_to_full_scale_and_no_further() {
         let mut before = i16::MIN;
         for sum in (-1_000_000..1_000_000_i32).step_by(997) {
-            let bent = bend(sum as f32);
+            let bent = soft_clip(sum as f32);
             assert!(before <= bent && i32::from(bent).abs() <= sum.abs(), "{sum}: {bent}");
-            assert_eq!(bent, -bend(-sum as f32));
+            assert_eq!(bent, -soft_clip(-sum as f32));
             before = bent;
         }
-        assert_eq!((bend(1e9), bend(-1e9)), (i16::MAX, -i16::MAX));
+        assert_eq!((soft_clip(1e9), soft_clip(-1e9)), (i16::MAX, -i16::MAX));
     }
 }

@@ -5,7 +5,7 @@
 //! 1. orders first: [`Mixer::add`], [`Mixer::remove`], [`Mixer::flags`];
 //! 2. for each leg that sent something, [`Mixer::put`] (or [`Mixer::put_samples`]);
 //! 3. [`Mixer::mix`], once;
-//! 4. for each leg, an [`Ear`] from [`Mixer::ear`], which its playout asks when it hears the room.
+//! 4. for each leg, an [`LegMix`] from [`Mixer::ear`], which its playout asks when it hears the room.
 //!
 //! Nothing is decoded but what is mixed, all who have nothing of their own in the mix share one
 //! frame (encoded once per law), and no memory is taken once the room has had its largest size.
@@ -26,16 +26,16 @@ pub struct Mixer {
     frame: usize,
     /// Samples of a fade.
     fade: usize,
-    legs: Vec<Leg>,
+    legs: Vec<MixerLeg>,
     /// Places in `legs` that are empty.
     free: Vec<u32>,
     /// What each leg sent, side by side; by the leg's `sent` one or the other.
-    wires: Vec<u8>,
+    encoded: Vec<u8>,
     samples: Vec<i16>,
     /// Who is mixed in this tick, and the rest of those who no longer are.
-    seats: Vec<Seat>,
+    seats: Vec<VoiceSeat>,
     /// Of the tick before; empty in between.
-    past: Vec<Seat>,
+    previous_seats: Vec<VoiceSeat>,
     /// All who may be heard, or the loudest of them by falling rank; empty in between.
     loudest: Vec<Candidate>,
     /// What each seat adds to the room, side by side.
@@ -44,10 +44,10 @@ pub struct Mixer {
     limiter: Limiter,
     shared: Vec<i16>,
     /// The shared frame by law, and whether it is of this tick.
-    shared_wires: [(bool, Vec<u8>); 2],
+    shared_encoded: [(bool, Vec<u8>); 2],
     /// For the frame of one who hears all but himself.
     own: Vec<i16>,
-    own_wire: Vec<u8>,
+    own_encoded: Vec<u8>,
 }
 
 /// How a room is mixed.
@@ -89,7 +89,7 @@ pub struct Flags {
 
 /// A leg began or ceased to talk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Talk {
+pub struct TalkChange {
     /// Which leg; muted or not.
     pub slot: Slot,
     /// True: began.
@@ -97,10 +97,10 @@ pub struct Talk {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Leg {
-    present: bool,
+struct MixerLeg {
+    is_used: bool,
     flags: Flags,
-    sent: Sent,
+    input: FrameInput,
     level: u8,
     gate: Gate,
     /// Its index in `seats`.
@@ -109,10 +109,10 @@ struct Leg {
 
 /// What a leg has sent in this tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Sent {
+enum FrameInput {
     #[default]
     Nothing,
-    Wire(Law),
+    Encoded(Law),
     Samples,
 }
 
@@ -121,18 +121,18 @@ enum Sent {
 struct Candidate {
     rank: u16,
     slot: u32,
-    sent: Sent,
+    input: FrameInput,
 }
 
 /// A voice in the mix.
 #[derive(Clone, Copy, Debug)]
-struct Seat {
+struct VoiceSeat {
     /// Whose; none if the leg has left.
     slot: Option<u32>,
     /// The last sample of its frame.
     last: i16,
     /// The voice is out of the mix; only the way from its last sample to zero is left of it.
-    is_rest: bool,
+    is_fading: bool,
 }
 
 /// Who is in the mix is dropped for nobody who is not louder by this: 6 dB.
@@ -145,25 +145,25 @@ impl Mixer {
         settings.all_up_to = settings.all_up_to.min(VOICES_MAX);
         let frame = (settings.rate / 50) as usize;
         let voices = settings.loudest.max(settings.all_up_to);
-        let wire = || vec![0; frame];
+        let empty_frame = || vec![0; frame];
         Self {
             frame,
             fade: (settings.rate * FADE_MS / 1_000) as usize,
             legs: Vec::new(),
             free: Vec::new(),
-            wires: Vec::new(),
+            encoded: Vec::new(),
             samples: Vec::new(),
             // As many can leave the mix in one tick as can join it.
             seats: Vec::with_capacity(2 * voices),
-            past: Vec::with_capacity(2 * voices),
+            previous_seats: Vec::with_capacity(2 * voices),
             loudest: Vec::with_capacity(voices + 1),
             voices: vec![0; 2 * voices * frame],
             sums: vec![0; frame],
             limiter: Limiter::new(frame, settings.rate),
             shared: vec![0; frame],
-            shared_wires: [(false, wire()), (false, wire())],
+            shared_encoded: [(false, empty_frame()), (false, empty_frame())],
             own: vec![0; frame],
-            own_wire: wire(),
+            own_encoded: empty_frame(),
             settings,
         }
     }
@@ -172,12 +172,12 @@ impl Mixer {
     pub fn add(&mut self) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = self.legs.len();
-            self.legs.push(Leg::default());
-            self.wires.resize((slot + 1) * self.frame, 0);
+            self.legs.push(MixerLeg::default());
+            self.encoded.resize((slot + 1) * self.frame, 0);
             self.samples.resize((slot + 1) * self.frame, 0);
             slot as u32
         });
-        self.legs[slot as usize] = Leg { present: true, ..Leg::default() };
+        self.legs[slot as usize] = MixerLeg { is_used: true, ..MixerLeg::default() };
         Slot(slot)
     }
 
@@ -185,7 +185,7 @@ impl Mixer {
     /// is the 5 ms from its last sample to zero.
     pub fn remove(&mut self, slot: Slot) {
         let leg = mem::take(&mut self.legs[slot.index()]);
-        debug_assert!(leg.present, "{slot:?} is empty");
+        debug_assert!(leg.is_used, "{slot:?} is empty");
         if let Some(seat) = leg.seat {
             self.seats[usize::from(seat)].slot = None;
         }
@@ -209,86 +209,86 @@ impl Mixer {
 
     /// Takes what a leg has sent in this tick: a frame of bytes. A short one is filled up with
     /// silence, and what is too much of a long one is dropped.
-    pub fn put(&mut self, slot: Slot, law: Law, wire: &[u8]) {
-        let place = slot.index() * self.frame..(slot.index() + 1) * self.frame;
-        let (head, tail) = self.wires[place].split_at_mut(wire.len().min(self.frame));
-        head.copy_from_slice(&wire[..head.len()]);
+    pub fn put(&mut self, slot: Slot, law: Law, encoded: &[u8]) {
+        let range = slot.index() * self.frame..(slot.index() + 1) * self.frame;
+        let (head, tail) = self.encoded[range].split_at_mut(encoded.len().min(self.frame));
+        head.copy_from_slice(&encoded[..head.len()]);
         tail.fill(law.silence());
         let leg = &mut self.legs[slot.index()];
-        (leg.sent, leg.level) = (Sent::Wire(law), law.level(wire));
+        (leg.input, leg.level) = (FrameInput::Encoded(law), law.level(encoded));
     }
 
     /// As [`Mixer::put`], of samples at the room's rate.
     pub fn put_samples(&mut self, slot: Slot, samples: &[i16]) {
-        let place = slot.index() * self.frame..(slot.index() + 1) * self.frame;
-        let (head, tail) = self.samples[place].split_at_mut(samples.len().min(self.frame));
+        let range = slot.index() * self.frame..(slot.index() + 1) * self.frame;
+        let (head, tail) = self.samples[range].split_at_mut(samples.len().min(self.frame));
         head.copy_from_slice(&samples[..head.len()]);
         tail.fill(0);
         let leg = &mut self.legs[slot.index()];
-        (leg.sent, leg.level) = (Sent::Samples, g711::level(samples));
+        (leg.input, leg.level) = (FrameInput::Samples, g711::level(samples));
     }
 
     /// Mixes what has been put since the last time. Who begins or ceases to talk is added to
     /// `talks`, in the order of slots.
-    pub fn mix(&mut self, talks: &mut Vec<Talk>) {
-        self.listen(talks);
-        self.seat();
+    pub fn mix(&mut self, talks: &mut Vec<TalkChange>) {
+        self.choose_loudest(talks);
+        self.assign_seats();
         self.sum();
     }
 
     /// Takes a leg's voice out of the tick that was mixed last, for all whose frame is yet to be
     /// made: an order has come between two of them. All that is left is the way from the first
     /// sample of its frame to zero.
-    pub fn strike(&mut self, slot: Slot) {
+    pub fn cut_voice(&mut self, slot: Slot) {
         let Some(seat) = self.legs[slot.index()].seat.map(usize::from) else { return };
-        if self.seats[seat].is_rest {
+        if self.seats[seat].is_fading {
             return;
         }
         let voice = &mut self.voices[seat * self.frame..][..self.frame];
         self.sums.iter_mut().zip(&*voice).for_each(|(sum, it)| *sum -= i32::from(*it));
         let first = voice[0];
         voice.fill(0);
-        add_rest(first, &mut voice[..self.fade]);
+        add_fade_out(first, &mut voice[..self.fade]);
         self.sums.iter_mut().zip(&*voice).for_each(|(sum, it)| *sum += i32::from(*it));
-        self.seats[seat] = Seat { last: 0, is_rest: true, ..self.seats[seat] };
-        self.limiter.press(self.sums.iter().copied(), &mut self.shared);
-        self.shared_wires.iter_mut().for_each(|it| it.0 = false);
+        self.seats[seat] = VoiceSeat { last: 0, is_fading: true, ..self.seats[seat] };
+        self.limiter.compress(self.sums.iter().copied(), &mut self.shared);
+        self.shared_encoded.iter_mut().for_each(|it| it.0 = false);
     }
 
     /// What a leg hears of the room in the tick that was mixed last.
-    pub fn ear(&mut self, slot: Slot) -> Ear<'_> {
+    pub fn leg_mix(&mut self, slot: Slot) -> LegMix<'_> {
         let leg = &self.legs[slot.index()];
         let is_deaf = leg.flags.deaf || leg.flags.waiting;
         let hears = match leg.seat.map(usize::from) {
-            _ if is_deaf || self.seats.is_empty() => Hearing::Nothing,
-            Some(_) if self.seats.len() == 1 => Hearing::Nothing,
-            Some(seat) => Hearing::AllBut(seat),
-            None => Hearing::All,
+            _ if is_deaf || self.seats.is_empty() => Audible::Nothing,
+            Some(_) if self.seats.len() == 1 => Audible::Nothing,
+            Some(seat) => Audible::AllBut(seat),
+            None => Audible::All,
         };
-        Ear { mixer: self, hears }
+        LegMix { mixer: self, audible: hears }
     }
 
     /// Finds the loudest of those who may be heard.
-    fn listen(&mut self, talks: &mut Vec<Talk>) {
+    fn choose_loudest(&mut self, talks: &mut Vec<TalkChange>) {
         let n_legs = self.len();
         let seats = match n_legs <= self.settings.all_up_to {
             true => self.settings.all_up_to,
             false => self.settings.loudest,
         };
-        for (slot, leg) in self.legs.iter_mut().enumerate().filter(|(_, leg)| leg.present) {
+        for (slot, leg) in self.legs.iter_mut().enumerate().filter(|(_, leg)| leg.is_used) {
             let slot = slot as u32;
             // What was sent counts for one tick.
-            let (sent, level) = (mem::take(&mut leg.sent), mem::take(&mut leg.level));
+            let (sent, level) = (mem::take(&mut leg.input), mem::take(&mut leg.level));
             if let Some(on) = leg.gate.tick(level) {
-                talks.push(Talk { slot: Slot(slot), on });
+                talks.push(TalkChange { slot: Slot(slot), on });
             }
-            if sent == Sent::Nothing || !leg.is_heard() {
+            if sent == FrameInput::Nothing || !leg.is_heard() {
                 continue;
             }
             let bonus = if leg.seat.is_some() { SEATED_BONUS } else { 0 };
-            let rank = leg.gate.score() + bonus;
+            let rank = leg.gate.loudness() + bonus;
             if n_legs <= seats {
-                self.loudest.push(Candidate { rank, slot, sent });
+                self.loudest.push(Candidate { rank, slot, input: sent });
                 continue;
             }
             let is_full = self.loudest.len() == seats;
@@ -296,32 +296,37 @@ impl Mixer {
                 continue;
             }
             let at = self.loudest.partition_point(|it| rank <= it.rank);
-            self.loudest.insert(at, Candidate { rank, slot, sent });
+            self.loudest.insert(at, Candidate { rank, slot, input: sent });
             self.loudest.truncate(seats);
         }
     }
 
     /// Gives them seats and lays out their voices. Who was in the mix and no longer is leaves the
     /// way from the last sample to zero.
-    fn seat(&mut self) {
-        mem::swap(&mut self.seats, &mut self.past);
+    fn assign_seats(&mut self) {
+        mem::swap(&mut self.seats, &mut self.previous_seats);
         let frame = self.frame;
-        for (seat, Candidate { slot, sent, .. }) in self.loudest.drain(..).enumerate() {
+        for (seat, Candidate { slot, input: sent, .. }) in self.loudest.drain(..).enumerate() {
             let leg = &mut self.legs[slot as usize];
             let voice = &mut self.voices[seat * frame..][..frame];
             let place = slot as usize * frame;
             match sent {
-                Sent::Wire(law) => law.decode(&self.wires[place..][..frame], voice),
-                Sent::Samples => voice.copy_from_slice(&self.samples[place..][..frame]),
-                Sent::Nothing => voice.fill(0),
+                FrameInput::Encoded(law) => law.decode(&self.encoded[place..][..frame], voice),
+                FrameInput::Samples => voice.copy_from_slice(&self.samples[place..][..frame]),
+                FrameInput::Nothing => voice.fill(0),
             }
-            let was_heard = leg.seat.is_some_and(|seat| !self.past[usize::from(seat)].is_rest);
+            let was_heard =
+                leg.seat.is_some_and(|seat| !self.previous_seats[usize::from(seat)].is_fading);
             if !was_heard {
                 fade_in(&mut voice[..self.fade]);
             }
-            self.seats.push(Seat { slot: Some(slot), last: voice[frame - 1], is_rest: false });
+            self.seats.push(VoiceSeat {
+                slot: Some(slot),
+                last: voice[frame - 1],
+                is_fading: false,
+            });
         }
-        for past in self.past.iter().filter_map(|it| it.slot) {
+        for past in self.previous_seats.iter().filter_map(|it| it.slot) {
             self.legs[past as usize].seat = None;
         }
         let n_heard = self.seats.len();
@@ -329,7 +334,7 @@ impl Mixer {
             self.legs[it.slot.expect("it was seated above") as usize].seat = Some(seat as u8);
         }
 
-        for past in self.past.drain(..).filter(|it| it.last != 0) {
+        for past in self.previous_seats.drain(..).filter(|it| it.last != 0) {
             let is_heard = |slot| self.seats[..n_heard].iter().any(|it| it.slot == Some(slot));
             if past.slot.is_some_and(is_heard) {
                 continue;
@@ -337,11 +342,11 @@ impl Mixer {
             let seat = self.seats.len();
             let voice = &mut self.voices[seat * frame..][..frame];
             voice.fill(0);
-            add_rest(past.last, &mut voice[..self.fade]);
+            add_fade_out(past.last, &mut voice[..self.fade]);
             if let Some(slot) = past.slot {
                 self.legs[slot as usize].seat = Some(seat as u8);
             }
-            self.seats.push(Seat { last: 0, is_rest: true, ..past });
+            self.seats.push(VoiceSeat { last: 0, is_fading: true, ..past });
         }
     }
 
@@ -355,9 +360,9 @@ impl Mixer {
             lowest = voice.iter().fold(lowest, |lowest, it| *it.min(&lowest));
             highest = voice.iter().fold(highest, |highest, it| *it.max(&highest));
         }
-        self.limiter.listen(&self.sums, i32::from(highest).max(-i32::from(lowest)));
-        self.limiter.press(self.sums.iter().copied(), &mut self.shared);
-        self.shared_wires.iter_mut().for_each(|it| it.0 = false);
+        self.limiter.measure(&self.sums, i32::from(highest).max(-i32::from(lowest)));
+        self.limiter.compress(self.sums.iter().copied(), &mut self.shared);
+        self.shared_encoded.iter_mut().for_each(|it| it.0 = false);
     }
 }
 
@@ -368,7 +373,7 @@ impl Slot {
     }
 }
 
-impl Leg {
+impl MixerLeg {
     fn is_heard(&self) -> bool {
         let Flags { muted, deaf: _, held, waiting } = self.flags;
         self.gate.is_open() && !(muted || held || waiting)
@@ -377,48 +382,48 @@ impl Leg {
 
 /// What one leg hears of its room in one tick.
 #[derive(Debug)]
-pub struct Ear<'a> {
+pub struct LegMix<'a> {
     mixer: &'a mut Mixer,
-    hears: Hearing,
+    audible: Audible,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Hearing {
+enum Audible {
     Nothing,
     All,
     /// All but this seat.
     AllBut(usize),
 }
 
-impl<'a> Ear<'a> {
+impl<'a> LegMix<'a> {
     /// Nothing is to be heard: the room is silent, or the leg deaf, waiting or alone in talking.
     pub fn is_silent(&self) -> bool {
-        self.hears == Hearing::Nothing
+        self.audible == Audible::Nothing
     }
 
     /// The last sample of the frame.
     pub fn last(&self) -> i16 {
         let mixer = &*self.mixer;
-        match self.hears {
-            Hearing::Nothing => 0,
-            Hearing::All => mixer.shared[mixer.frame - 1],
-            Hearing::AllBut(seat) => {
+        match self.audible {
+            Audible::Nothing => 0,
+            Audible::All => mixer.shared[mixer.frame - 1],
+            Audible::AllBut(seat) => {
                 let at = mixer.frame - 1;
                 let own = mixer.voices[seat * mixer.frame + at];
-                mixer.limiter.press_last(mixer.sums[at] - i32::from(own))
+                mixer.limiter.compress_last(mixer.sums[at] - i32::from(own))
             }
         }
     }
 
     /// The frame as samples.
     pub fn samples(&mut self) -> &[i16] {
-        match self.hears {
-            Hearing::Nothing => {
+        match self.audible {
+            Audible::Nothing => {
                 self.mixer.own.fill(0);
                 &self.mixer.own
             }
-            Hearing::All => &self.mixer.shared,
-            Hearing::AllBut(seat) => {
+            Audible::All => &self.mixer.shared,
+            Audible::AllBut(seat) => {
                 self.mixer.subtract(seat);
                 &self.mixer.own
             }
@@ -426,24 +431,24 @@ impl<'a> Ear<'a> {
     }
 
     /// The frame as bytes.
-    pub fn wire(self, law: Law) -> &'a [u8] {
+    pub fn encode(self, law: Law) -> &'a [u8] {
         let mixer = self.mixer;
-        match self.hears {
-            Hearing::Nothing => mixer.own_wire.fill(law.silence()),
-            Hearing::All => {
-                let (is_fresh, wire) = &mut mixer.shared_wires[law as usize];
+        match self.audible {
+            Audible::Nothing => mixer.own_encoded.fill(law.silence()),
+            Audible::All => {
+                let (is_fresh, encoded) = &mut mixer.shared_encoded[law as usize];
                 if !*is_fresh {
-                    law.encode(&mixer.shared, wire);
+                    law.encode(&mixer.shared, encoded);
                     *is_fresh = true;
                 }
-                return wire;
+                return encoded;
             }
-            Hearing::AllBut(seat) => {
+            Audible::AllBut(seat) => {
                 mixer.subtract(seat);
-                law.encode(&mixer.own, &mut mixer.own_wire);
+                law.encode(&mixer.own, &mut mixer.own_encoded);
             }
         }
-        &mixer.own_wire
+        &mixer.own_encoded
     }
 }
 
@@ -451,7 +456,7 @@ impl Mixer {
     fn subtract(&mut self, seat: usize) {
         let voice = &self.voices[seat * self.frame..][..self.frame];
         let sums = self.sums.iter().zip(voice).map(|(sum, it)| sum - i32::from(*it));
-        self.limiter.press(sums, &mut self.own);
+        self.limiter.compress(sums, &mut self.own);
     }
 }
 
@@ -465,7 +470,7 @@ pub fn fade_in(samples: &mut [i16]) {
 
 /// Adds what is left of a sound that was cut off: no more of it, only the way from its last
 /// sample to zero, so that the cut does not click.
-pub fn add_rest(last: i16, samples: &mut [i16]) {
+pub fn add_fade_out(last: i16, samples: &mut [i16]) {
     let span = samples.len() as i32;
     for (at, sample) in samples.iter_mut().enumerate() {
         let rest = i32::from(last) * (span - 1 - at as i32) / span;

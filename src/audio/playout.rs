@@ -14,12 +14,12 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use self::overlay::Overlays;
 use super::{
-    cursor::{Cursor, Sounds},
-    dtmf::{self, Press},
-    mix::{Ear, add_rest, fade_in},
+    cursor::{ProgramCursor, SoundLookup},
+    dtmf::{self, KeyPress},
+    mix::{LegMix, add_fade_out, fade_in},
 };
 use crate::{
-    media::{Address, AnnouncementKind, FADE_MS, Hears, Program},
+    media::{AnnouncementAddress, AnnouncementKind, FADE_MS, MemberAudio, Program},
     rtp::g711,
 };
 
@@ -27,16 +27,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Playout {
     settings: Settings,
-    play: Option<Play>,
-    place: Place,
+    play: Option<PlayingProgram>,
+    background: Background,
     announcements: VecDeque<Announcement>,
     overlays: Overlays,
-    sends: VecDeque<Send>,
-    relays: VecDeque<Relay>,
+    sends: VecDeque<DigitSequence>,
+    relays: VecDeque<RelayedTone>,
     /// Tells what is heard from what was heard before.
     serial: u32,
     /// What the last tick sent, and its last sample without relayed keys; and theirs.
-    cue: Cue,
+    playing: Playing,
     last: i16,
     relayed: i16,
 }
@@ -47,12 +47,12 @@ pub struct Settings {
     /// Samples in a second.
     pub rate: u32,
     /// How key presses go out.
-    pub keys: Keys,
+    pub dtmf_mode: DtmfMode,
 }
 
 /// How key presses go out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Keys {
+pub enum DtmfMode {
     /// As telephone events: the far end has agreed to them.
     Events,
     /// As tones in the sound.
@@ -61,7 +61,7 @@ pub enum Keys {
 
 /// What goes out in a tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outgoing {
+pub enum OutgoingAudio {
     /// The room's frame as it is: [`Ear::wire`].
     Room,
     /// What is in the buffer.
@@ -69,13 +69,13 @@ pub enum Outgoing {
     /// A frame of silence.
     Silence,
     /// A telephone event in place of sound.
-    Event(dtmf::Update),
+    Event(dtmf::EventUpdate),
 }
 
 /// An order that was not taken, because too many of its kind wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{waiting} of these wait for this leg already; send less, or stop some")]
-pub struct Full {
+pub struct QueueFull {
     /// How many.
     pub waiting: usize,
 }
@@ -90,58 +90,58 @@ pub const SENDS_MAX: usize = 64;
 pub const RELAYS_MAX: usize = 8;
 
 #[derive(Debug)]
-struct Play {
+struct PlayingProgram {
     serial: u32,
     number: u32,
-    cursor: Cursor,
+    cursor: ProgramCursor,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Background {
     Nowhere,
     Room,
     /// None: silence.
-    Wait(Option<(u32, Cursor)>),
+    Wait(Option<(u32, ProgramCursor)>),
 }
 
 #[derive(Debug)]
 struct Announcement {
     serial: u32,
-    address: Option<Arc<Address>>,
-    cursor: Cursor,
+    address: Option<Arc<AnnouncementAddress>>,
+    cursor: ProgramCursor,
 }
 
 /// Key presses that are sent to the far end.
 #[derive(Debug)]
-struct Send {
+struct DigitSequence {
     serial: u32,
     number: u32,
     digits: Arc<str>,
     /// Bytes of them that are done with.
     at: usize,
-    step: Step,
+    step: DigitStep,
 }
 
 #[derive(Debug)]
-enum Step {
+enum DigitStep {
     /// To the next digit.
     Next,
     /// Nothing is sent, and what else there is goes on for so many ticks.
     Pause(u32),
     /// The press, and the ticks until the next one.
-    Event(Press, u32),
+    Event(KeyPress, u32),
     /// The same with a tone, and samples of it that are over.
     Tone(Arc<[i16]>, usize, u32),
 }
 
 #[derive(Debug)]
-struct Relay {
+struct RelayedTone {
     tone: Arc<[i16]>,
     at: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Cue {
+enum Playing {
     Nothing,
     Room,
     /// A program, by its serial.
@@ -163,21 +163,25 @@ impl Playout {
         Self {
             settings,
             play: None,
-            place: Place::Nowhere,
+            background: Background::Nowhere,
             announcements: VecDeque::new(),
             overlays: Overlays::new(settings.rate),
             sends: VecDeque::new(),
             relays: VecDeque::new(),
             serial: 0,
-            cue: Cue::Nothing,
+            playing: Playing::Nothing,
             last: 0,
             relayed: 0,
         }
     }
 
-    /// [`crate::media::Order::Play`]: ends the one before, silently.
+    /// [`crate::media::Order::PlayingProgram`]: ends the one before, silently.
     pub fn play(&mut self, number: u32, program: Program) {
-        self.play = Some(Play { serial: self.serial(), number, cursor: Cursor::once(program) });
+        self.play = Some(PlayingProgram {
+            serial: self.serial(),
+            number,
+            cursor: ProgramCursor::once(program),
+        });
     }
 
     /// [`crate::media::Order::Stop`]: its end is not told.
@@ -202,14 +206,14 @@ impl Playout {
         self.overlays.stop(kind);
     }
 
-    /// [`crate::media::Order::Place`]: ends what was played. A leg that is in the room already keeps its
+    /// [`crate::media::Order::Background`]: ends what was played. A leg that is in the room already keeps its
     /// announcements.
-    pub fn place(&mut self, hears: Hears) {
+    pub fn place(&mut self, hears: MemberAudio) {
         self.play = None;
-        self.place = match hears {
-            Hears::Room => Place::Room,
-            Hears::Wait(program) => {
-                Place::Wait(program.map(|it| (self.serial(), Cursor::endless(it))))
+        self.background = match hears {
+            MemberAudio::Room => Background::Room,
+            MemberAudio::Wait(program) => {
+                Background::Wait(program.map(|it| (self.serial(), ProgramCursor::endless(it))))
             }
         };
     }
@@ -217,13 +221,13 @@ impl Playout {
     /// [`crate::media::Order::Remove`]: out of the room, with all that was played there. Keys that are
     /// being sent are the call's own.
     pub fn remove(&mut self) {
-        self.place = Place::Nowhere;
+        self.background = Background::Nowhere;
         self.announcements.clear();
         self.relays.clear();
         self.last = self.last.saturating_add(mem::take(&mut self.relayed));
-        if self.cue == Cue::Room {
+        if self.playing == Playing::Room {
             // Another room is another sound.
-            self.cue = Cue::Nothing;
+            self.playing = Playing::Nothing;
         }
     }
 
@@ -234,21 +238,21 @@ impl Playout {
     /// [`ANNOUNCEMENTS_MAX`] wait.
     pub fn announce(
         &mut self,
-        address: Option<Arc<Address>>,
+        address: Option<Arc<AnnouncementAddress>>,
         program: Program,
-    ) -> Result<(), Full> {
+    ) -> Result<(), QueueFull> {
         let waiting = self.announcements.len();
         if waiting == ANNOUNCEMENTS_MAX {
-            return Err(Full { waiting });
+            return Err(QueueFull { waiting });
         }
         let serial = self.serial();
-        let cursor = Cursor::once(program);
+        let cursor = ProgramCursor::once(program);
         self.announcements.push_back(Announcement { serial, address, cursor });
         Ok(())
     }
 
     /// [`crate::media::Order::Hush`]: those that wait included.
-    pub fn hush(&mut self, address: &Address) {
+    pub fn hush(&mut self, address: &AnnouncementAddress) {
         self.announcements.retain(|it| it.address.as_deref() != Some(address));
     }
 
@@ -257,12 +261,12 @@ impl Playout {
     /// # Errors
     ///
     /// [`RELAYS_MAX`] are being heard.
-    pub fn relay(&mut self, key: char, sounds: &mut impl Sounds) -> Result<(), Full> {
+    pub fn relay(&mut self, key: char, sounds: &mut impl SoundLookup) -> Result<(), QueueFull> {
         let waiting = self.relays.len();
         if waiting == RELAYS_MAX {
-            return Err(Full { waiting });
+            return Err(QueueFull { waiting });
         }
-        self.relays.extend(sounds.key(key).map(|tone| Relay { tone, at: 0 }));
+        self.relays.extend(sounds.key(key).map(|tone| RelayedTone { tone, at: 0 }));
         Ok(())
     }
 
@@ -272,41 +276,47 @@ impl Playout {
     /// # Errors
     ///
     /// [`SENDS_MAX`] wait.
-    pub fn send_digits(&mut self, number: u32, digits: Arc<str>) -> Result<(), Full> {
+    pub fn send_digits(&mut self, number: u32, digits: Arc<str>) -> Result<(), QueueFull> {
         let waiting = self.sends.len();
         if waiting == SENDS_MAX {
-            return Err(Full { waiting });
+            return Err(QueueFull { waiting });
         }
         let serial = self.serial();
-        self.sends.push_back(Send { serial, number, digits, at: 0, step: Step::Next });
+        self.sends.push_back(DigitSequence {
+            serial,
+            number,
+            digits,
+            at: 0,
+            step: DigitStep::Next,
+        });
         Ok(())
     }
 
     /// How key presses go out from now on: SDP was exchanged again.
-    pub fn set_keys(&mut self, keys: Keys) {
-        self.settings.keys = keys;
+    pub fn set_dtmf_mode(&mut self, mode: DtmfMode) {
+        self.settings.dtmf_mode = mode;
     }
 
     /// What goes out in this tick; `ear` is the leg's, if it is in a room, and `out` takes a
     /// frame. Numbers of orders that have come to their end are added to `over`.
     pub fn tick(
         &mut self,
-        ear: Option<&mut Ear<'_>>,
-        sounds: &mut impl Sounds,
+        leg_mix: Option<&mut LegMix<'_>>,
+        sounds: &mut impl SoundLookup,
         out: &mut [i16],
-        over: &mut Vec<u32>,
-    ) -> Outgoing {
-        let (cue, is_resumed) = match self.send(sounds, out, over) {
-            Some(Sent::Event(update)) => {
+        finished: &mut Vec<u32>,
+    ) -> OutgoingAudio {
+        let (playing, is_resumed) = match self.send_next_digit(sounds, out, finished) {
+            Some(DigitOutput::Event(update)) => {
                 // The sound has been cut off by now, and nobody could hear its rest.
-                (self.cue, self.last) = (Cue::Nothing, 0);
-                return Outgoing::Event(update);
+                (self.playing, self.last) = (Playing::Nothing, 0);
+                return OutgoingAudio::Event(update);
             }
-            Some(Sent::Tone(serial)) => (Cue::Sound(serial), false),
-            None => self.choose(sounds, out, over),
+            Some(DigitOutput::Tone(serial)) => (Playing::Sound(serial), false),
+            None => self.choose(sounds, out, finished),
         };
         let is_mixed = self.overlays.mix(sounds);
-        self.render(cue, is_resumed, is_mixed, ear, out)
+        self.render(playing, is_resumed, is_mixed, leg_mix, out)
     }
 
     fn serial(&mut self) -> u32 {
@@ -318,18 +328,18 @@ impl Playout {
     /// before.
     fn choose(
         &mut self,
-        sounds: &mut impl Sounds,
+        sounds: &mut impl SoundLookup,
         out: &mut [i16],
-        over: &mut Vec<u32>,
-    ) -> (Cue, bool) {
+        finished: &mut Vec<u32>,
+    ) -> (Playing, bool) {
         if let Some((serial, has_begun)) = self.overlays.alone(sounds, out) {
-            return (Cue::Sound(serial), has_begun);
+            return (Playing::Sound(serial), has_begun);
         }
         let rate = self.settings.rate;
         while let Some(it) = self.announcements.front_mut() {
             let has_begun = it.cursor.has_begun();
             let filled = it.cursor.fill(rate, sounds, out);
-            let cue = Cue::Sound(it.serial);
+            let playing = Playing::Sound(it.serial);
             if !it.cursor.has_begun() && !it.cursor.is_over() {
                 // It is on its way; the room is not silent for that.
                 break;
@@ -338,27 +348,27 @@ impl Playout {
                 self.announcements.pop_front();
             }
             if 0 < filled {
-                return (cue, has_begun);
+                return (playing, has_begun);
             }
         }
 
         if let Some(it) = &mut self.play {
-            let (cue, has_begun) = (Cue::Sound(it.serial), it.cursor.has_begun());
+            let (playing, has_begun) = (Playing::Sound(it.serial), it.cursor.has_begun());
             it.cursor.fill(rate, sounds, out);
             if it.cursor.is_over() {
-                over.push(it.number);
+                finished.push(it.number);
                 self.play = None;
             }
-            return (cue, has_begun);
+            return (playing, has_begun);
         }
 
-        match &mut self.place {
-            Place::Nowhere | Place::Wait(None) => (Cue::Nothing, false),
-            Place::Room => (Cue::Room, true),
-            Place::Wait(Some((serial, cursor))) => {
+        match &mut self.background {
+            Background::Nowhere | Background::Wait(None) => (Playing::Nothing, false),
+            Background::Room => (Playing::Room, true),
+            Background::Wait(Some((serial, cursor))) => {
                 let has_begun = cursor.has_begun();
                 cursor.fill(rate, sounds, out);
-                (Cue::Sound(*serial), has_begun)
+                (Playing::Sound(*serial), has_begun)
             }
         }
     }
@@ -366,27 +376,27 @@ impl Playout {
     /// Joins what is heard to what was, and adds relayed keys and what is mixed.
     fn render(
         &mut self,
-        cue: Cue,
+        playing: Playing,
         is_resumed: bool,
         is_mixed: bool,
-        ear: Option<&mut Ear<'_>>,
+        leg_mix: Option<&mut LegMix<'_>>,
         out: &mut [i16],
-    ) -> Outgoing {
+    ) -> OutgoingAudio {
         let fade = (self.settings.rate * FADE_MS / 1_000) as usize;
-        let is_new = mem::replace(&mut self.cue, cue) != cue;
-        let ear = ear.filter(|ear| cue == Cue::Room && !ear.is_silent());
-        let is_sound = matches!(cue, Cue::Sound(_));
+        let is_new = mem::replace(&mut self.playing, playing) != playing;
+        let ear = leg_mix.filter(|ear| playing == Playing::Room && !ear.is_silent());
+        let is_sound = matches!(playing, Playing::Sound(_));
         let is_plain = self.relays.is_empty() && !is_mixed;
         if let Some(ear) = &ear
             && !is_new
             && is_plain
         {
             self.last = ear.last();
-            return Outgoing::Room;
+            return OutgoingAudio::Room;
         }
         // A room that falls silent of itself has ended at zero.
         if !is_sound && ear.is_none() && self.last == 0 && is_plain {
-            return Outgoing::Silence;
+            return OutgoingAudio::Silence;
         }
 
         let is_cut = is_new || (!is_sound && ear.is_none());
@@ -399,51 +409,53 @@ impl Playout {
             fade_in(&mut out[..fade]);
         }
         if is_cut {
-            add_rest(self.last, &mut out[..fade]);
+            add_fade_out(self.last, &mut out[..fade]);
         }
         self.last = out.last().copied().unwrap_or(0);
         self.relays.retain_mut(|it| it.add(out));
         self.relayed = out.last().map_or(0, |it| it.saturating_sub(self.last));
         self.overlays.add(fade, out);
-        Outgoing::Samples
+        OutgoingAudio::Samples
     }
 
     /// Goes on with the keys that are sent. None: nothing of them is heard in this tick.
-    fn send(
+    fn send_next_digit(
         &mut self,
-        sounds: &mut impl Sounds,
+        sounds: &mut impl SoundLookup,
         out: &mut [i16],
-        over: &mut Vec<u32>,
-    ) -> Option<Sent> {
+        finished: &mut Vec<u32>,
+    ) -> Option<DigitOutput> {
         while let Some(send) = self.sends.front_mut() {
             match &mut send.step {
-                Step::Next => {
+                DigitStep::Next => {
                     let Some(key) = send.digits[send.at..].chars().next() else {
-                        over.push(send.number);
+                        finished.push(send.number);
                         self.sends.pop_front();
                         continue;
                     };
                     send.at += key.len_utf8();
-                    send.step = step_of(key, self.settings.keys, sounds);
+                    send.step = step_of(key, self.settings.dtmf_mode, sounds);
                 }
-                Step::Pause(0) | Step::Event(_, 0) | Step::Tone(.., 0) => send.step = Step::Next,
-                Step::Pause(ticks) => {
+                DigitStep::Pause(0) | DigitStep::Event(_, 0) | DigitStep::Tone(.., 0) => {
+                    send.step = DigitStep::Next
+                }
+                DigitStep::Pause(ticks) => {
                     *ticks -= 1;
                     return None;
                 }
-                Step::Event(press, ticks) => {
+                DigitStep::Event(press, ticks) => {
                     *ticks -= 1;
                     if let Some(update) = press.tick() {
-                        return Some(Sent::Event(update));
+                        return Some(DigitOutput::Event(update));
                     }
                     out.fill(0);
-                    return Some(Sent::Tone(send.serial));
+                    return Some(DigitOutput::Tone(send.serial));
                 }
-                Step::Tone(tone, at, ticks) => {
+                DigitStep::Tone(tone, at, ticks) => {
                     *ticks -= 1;
                     out.fill(0);
                     *at += copy(&tone[*at..], out);
-                    return Some(Sent::Tone(send.serial));
+                    return Some(DigitOutput::Tone(send.serial));
                 }
             }
         }
@@ -451,29 +463,29 @@ impl Playout {
     }
 }
 
-enum Sent {
-    Event(dtmf::Update),
+enum DigitOutput {
+    Event(dtmf::EventUpdate),
     /// It is in the buffer.
     Tone(u32),
 }
 
 /// A character that is neither a key nor a pause is passed over.
-fn step_of(key: char, keys: Keys, sounds: &mut impl Sounds) -> Step {
-    match (key, keys) {
-        ('w', _) => Step::Pause(PAUSE_TICKS),
-        ('W', _) => Step::Pause(2 * PAUSE_TICKS),
-        (_, Keys::Events) => match Press::new(key, PRESS_TICKS, g711::FRAME as u16) {
-            Some(press) => Step::Event(press, PRESS_PERIOD),
-            None => Step::Next,
+fn step_of(key: char, mode: DtmfMode, sounds: &mut impl SoundLookup) -> DigitStep {
+    match (key, mode) {
+        ('w', _) => DigitStep::Pause(PAUSE_TICKS),
+        ('W', _) => DigitStep::Pause(2 * PAUSE_TICKS),
+        (_, DtmfMode::Events) => match KeyPress::new(key, PRESS_TICKS, g711::FRAME as u16) {
+            Some(press) => DigitStep::Event(press, PRESS_PERIOD),
+            None => DigitStep::Next,
         },
-        (_, Keys::Tones) => match sounds.key(key) {
-            Some(tone) => Step::Tone(tone, 0, PRESS_PERIOD),
-            None => Step::Next,
+        (_, DtmfMode::Tones) => match sounds.key(key) {
+            Some(tone) => DigitStep::Tone(tone, 0, PRESS_PERIOD),
+            None => DigitStep::Next,
         },
     }
 }
 
-impl Relay {
+impl RelayedTone {
     /// Adds the next of it. False: it is over.
     fn add(&mut self, out: &mut [i16]) -> bool {
         let rest = &self.tone[self.at..];

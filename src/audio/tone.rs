@@ -6,7 +6,7 @@
 use std::{f64::consts::TAU, sync::Arc};
 
 use super::dtmf;
-use crate::media::What;
+use crate::media::SoundKind;
 
 /// Every sound of our own, at one rate.
 #[derive(Clone, Debug)]
@@ -32,17 +32,17 @@ impl Tones {
     }
 
     /// The samples of a beep or a built-in sound. None if it is neither.
-    pub fn of(&self, what: &What) -> Option<&Arc<[i16]>> {
+    pub fn of(&self, what: &SoundKind) -> Option<&Arc<[i16]>> {
         match what {
-            What::Beep(2) => Some(&self.beeps[1]),
-            What::Beep(_) => Some(&self.beeps[0]),
-            What::Url(url) => match url.strip_prefix("sound:")? {
+            SoundKind::Beep(2) => Some(&self.beeps[1]),
+            SoundKind::Beep(_) => Some(&self.beeps[0]),
+            SoundKind::Url(url) => match url.strip_prefix("sound:")? {
                 "beep" => Some(&self.beep),
                 "hold" => Some(&self.hold),
                 "ring" => Some(&self.ring),
                 _ => None,
             },
-            What::Silence(_) | What::Speech { .. } => None,
+            SoundKind::Silence(_) | SoundKind::Speech { .. } => None,
         }
     }
 
@@ -239,13 +239,13 @@ mod tests {
     #[test]
     fn sounds_are_found_by_name() {
         let tones = Tones::new(RATE);
-        let of = |url: &str| tones.of(&What::Url(url.into())).map(|it| it.len());
+        let of = |url: &str| tones.of(&SoundKind::Url(url.into())).map(|it| it.len());
         assert_eq!(of("sound:beep"), Some(3_200));
         assert_eq!(of("sound:ring"), Some(40_000));
         assert_eq!(of("sound:hold"), Some(71_680));
         assert_eq!((of("sound:song"), of("https://host/hold")), (None, None));
-        assert_ne!(tones.of(&What::Beep(1)), tones.of(&What::Beep(2)));
-        assert_eq!(tones.of(&What::Silence(std::time::Duration::ZERO)), None);
+        assert_ne!(tones.of(&SoundKind::Beep(1)), tones.of(&SoundKind::Beep(2)));
+        assert_eq!(tones.of(&SoundKind::Silence(std::time::Duration::ZERO)), None);
     }
 
     #[test]

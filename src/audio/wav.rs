@@ -9,26 +9,26 @@ use crate::speech::Clip;
 pub(super) struct Wav<'a> {
     /// Frames per second.
     pub(super) rate: u32,
-    coding: Coding,
+    coding: WavCoding,
     channels: usize,
     samples: &'a [u8],
 }
 
 /// What is wrong with a WAV file.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum WavError {
     #[error("not a good WAV file: {0}")]
     Broken(&'static str),
     #[error("a WAV file of format {format} with {bits} bits")]
     Coding { format: u16, bits: u16 },
 }
 
-const FOREIGN: Fault = Fault::Broken("it does not begin like one");
+const FOREIGN: WavError = WavError::Broken("it does not begin like one");
 
 impl<'a> Wav<'a> {
     /// Finds the format and the samples. A length past the end of the file is that of a pipe or
     /// of a file cut off: what is there counts.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, WavError> {
         let Some((b"RIFF", _)) = bytes.split_first_chunk() else { return Err(FOREIGN) };
         let Some((b"WAVE", mut rest)) = bytes.get(8..).and_then(|form| form.split_first_chunk())
         else {
@@ -40,9 +40,10 @@ impl<'a> Wav<'a> {
             let length = u32::from_le_bytes(length) as usize;
             let (chunk, after) = body.split_at(length.min(body.len()));
             match &[i, d, e, n] {
-                b"fmt " => format = Some(Format::parse(chunk)?),
+                b"fmt " => format = Some(WavFormat::parse(chunk)?),
                 b"data" => {
-                    let format = format.ok_or(Fault::Broken("no format precedes the samples"))?;
+                    let format =
+                        format.ok_or(WavError::Broken("no format precedes the samples"))?;
                     return format.with(chunk);
                 }
                 _ => {}
@@ -50,7 +51,7 @@ impl<'a> Wav<'a> {
             // Chunks of an odd length are followed by one byte more.
             rest = after.get(length % 2..).unwrap_or_default();
         }
-        Err(Fault::Broken("no samples are in it"))
+        Err(WavError::Broken("no samples are in it"))
     }
 
     /// How long it sounds, in frames.
@@ -86,38 +87,38 @@ pub fn write(clip: &Clip) -> Vec<u8> {
 }
 
 /// The `fmt ` chunk.
-struct Format {
+struct WavFormat {
     rate: u32,
-    coding: Coding,
+    coding: WavCoding,
     channels: usize,
 }
 
-impl Format {
-    fn parse(chunk: &[u8]) -> Result<Self, Fault> {
-        let short = || Fault::Broken("its format is cut off");
+impl WavFormat {
+    fn parse(chunk: &[u8]) -> Result<Self, WavError> {
+        let short = || WavError::Broken("its format is cut off");
         let word = |at: usize| {
             let bytes = chunk.get(at..at + 2).ok_or_else(short)?;
-            Ok::<_, Fault>(u16::from_le_bytes([bytes[0], bytes[1]]))
+            Ok::<_, WavError>(u16::from_le_bytes([bytes[0], bytes[1]]))
         };
         let rate = u32::from(word(4)?) | u32::from(word(6)?) << 16;
         // An extensible format has the number of the real one further behind.
         let format = if word(0)? == 0xfffe { word(24)? } else { word(0)? };
         let (channels, bits) = (usize::from(word(2)?), word(14)?);
         if channels == 0 {
-            return Err(Fault::Broken("it has no channels"));
+            return Err(WavError::Broken("it has no channels"));
         }
-        let coding = Coding::of(format, bits).ok_or(Fault::Coding { format, bits })?;
+        let coding = WavCoding::of(format, bits).ok_or(WavError::Coding { format, bits })?;
         Ok(Self { rate, coding, channels })
     }
 
-    fn with(self, samples: &[u8]) -> Result<Wav<'_>, Fault> {
+    fn with(self, samples: &[u8]) -> Result<Wav<'_>, WavError> {
         Ok(Wav { rate: self.rate, coding: self.coding, channels: self.channels, samples })
     }
 }
 
 /// How a sample is written (RFC 2361 has the numbers).
 #[derive(Clone, Copy)]
-enum Coding {
+enum WavCoding {
     Pcm8,
     Pcm16,
     Pcm24,
@@ -128,7 +129,7 @@ enum Coding {
     MuLaw,
 }
 
-impl Coding {
+impl WavCoding {
     fn of(format: u16, bits: u16) -> Option<Self> {
         match (format, bits) {
             (1, 8) => Some(Self::Pcm8),
@@ -311,8 +312,8 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_wav_is_refused() {
         fn check(file: &[u8], expected: &str) {
-            let fault = Wav::parse(file).map(|_| ()).unwrap_err();
-            assert_eq!(fault.to_string(), expected);
+            let error = Wav::parse(file).map(|_| ()).unwrap_err();
+            assert_eq!(error.to_string(), expected);
         }
         let good = wav(8_000, 1, 16, &[1]);
         check(b"RIFF", "not a good WAV file: it does not begin like one");

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use crate::base::ids::CallId;
 
 /// Rows by call.
-pub struct ByCall<T> {
+pub struct CallMap<T> {
     /// Full but for the last one, which is never empty.
     chunks: Vec<Vec<(CallId, T)>>,
     /// The numbers of rows.
@@ -25,7 +25,7 @@ const PARTS: usize = 16;
 /// Rows come and go by so many at a time, and are never moved for the sake of others.
 const CHUNK_ROWS: usize = 64;
 
-impl<T> ByCall<T> {
+impl<T> CallMap<T> {
     /// What there is of a call.
     pub fn get(&self, call: CallId) -> Option<&T> {
         let number = self.number(call)?;
@@ -112,13 +112,13 @@ impl<T> ByCall<T> {
     }
 }
 
-impl<T> Default for ByCall<T> {
+impl<T> Default for CallMap<T> {
     fn default() -> Self {
         Self { chunks: Vec::new(), parts: [const { HashTable::new() }; PARTS] }
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for ByCall<T> {
+impl<T: fmt::Debug> fmt::Debug for CallMap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.calls().into_iter().filter_map(|call| Some((call, self.get(call)?)));
         f.debug_map().entries(rows).finish()
@@ -126,7 +126,7 @@ impl<T: fmt::Debug> fmt::Debug for ByCall<T> {
 }
 
 /// One of so many equal parts, the same one for a call every time.
-pub fn share(call: CallId, parts: usize) -> usize {
+pub fn partition_of(call: CallId, parts: usize) -> usize {
     // Other bits than those that part and table go by: what is shared out has all of these.
     (mix(call) >> 40) as usize % parts
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_changed_and_taken_out() {
-        let mut table = ByCall::default();
+        let mut table = CallMap::default();
         assert!(table.is_empty());
         for n in (0..1_000).rev() {
             assert_eq!(table.insert(CallId::of(n), n), None);
@@ -181,7 +181,7 @@ mod tests {
             let mut parts = [[0; PARTS]; 2];
             for n in 0..1_600 {
                 parts[0][part(id(n))] += 1;
-                parts[1][share(id(n), PARTS)] += 1;
+                parts[1][partition_of(id(n), PARTS)] += 1;
             }
             assert!(parts.iter().flatten().all(|n| (50..200).contains(n)), "{parts:?}");
         };
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn it_holds_what_a_map_holds_whatever_is_done_to_it() {
-        let (mut table, mut map, mut state) = (ByCall::default(), BTreeMap::new(), 1);
+        let (mut table, mut map, mut state) = (CallMap::default(), BTreeMap::new(), 1);
         for n in 0..20_000_u64 {
             // It grows for a while, then shrinks.
             let (call, chance) = (CallId::of((next(&mut state) % 1_000).into()), next(&mut state));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn it_gives_back_what_it_has_needed() {
-        let mut table = ByCall::default();
+        let mut table = CallMap::default();
         (0..10_000).for_each(|n| assert!(table.insert(CallId::of(n), n).is_none()));
         (0..9_990).for_each(|n| assert_eq!(table.remove(CallId::of(n)), Some(n)));
         assert_eq!(table.get(CallId::of(9_999)), Some(&9_999));

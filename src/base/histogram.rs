@@ -12,15 +12,15 @@ use std::{
 
 /// How long something took, in steps from half a millisecond to ten seconds.
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub struct DurationHistogram {
     /// Those of each step; the last has what took longer.
-    steps: [AtomicU64; STEPS.len() + 1],
+    buckets: [AtomicU64; BUCKETS.len() + 1],
     micros: AtomicU64,
 }
 
 /// In microseconds, and as the text form has them. An answer takes under a millisecond, one that
 /// waits 5 s is late.
-const STEPS: [(u64, &str); 12] = [
+const BUCKETS: [(u64, &str); 12] = [
     (500, "0.0005"),
     (1_000, "0.001"),
     (2_500, "0.0025"),
@@ -35,19 +35,19 @@ const STEPS: [(u64, &str); 12] = [
     (10_000_000, "10"),
 ];
 
-impl Histogram {
+impl DurationHistogram {
     /// Counts one.
     pub fn count(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let step = STEPS.iter().position(|(max, _)| micros <= *max).unwrap_or(STEPS.len());
-        self.steps[step].fetch_add(1, Relaxed);
+        let bucket = BUCKETS.iter().position(|(max, _)| micros <= *max).unwrap_or(BUCKETS.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
         self.micros.fetch_add(micros, Relaxed);
     }
 }
 
 /// What a family of figures is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It rises, and never falls.
     Counter,
     /// As it is now.
@@ -58,7 +58,7 @@ pub enum Kind {
 
 /// Figures in their text form.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct MetricsText {
     text: String,
     name: &'static str,
 }
@@ -66,16 +66,16 @@ pub struct Page {
 /// Names of labels, and their values.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
-impl Page {
+impl MetricsText {
     /// What the text form is called in a `Content-Type`.
     pub const TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Begins a family; its figures follow.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+    pub fn family(&mut self, name: &'static str, kind: MetricKind, help: &str) -> &mut Self {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         self.name = name;
         self.line(format_args!("# HELP {name} {help}"));
@@ -84,17 +84,17 @@ impl Page {
     }
 
     /// A figure of the family.
-    pub fn figure(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
+    pub fn sample(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
         let name = self.name;
         self.line(format_args!("{name}{} {value}", braced(labels, None)));
         self
     }
 
     /// All of a histogram.
-    pub fn histogram(&mut self, labels: Labels<'_>, histogram: &Histogram) -> &mut Self {
+    pub fn histogram(&mut self, labels: Labels<'_>, histogram: &DurationHistogram) -> &mut Self {
         let (name, mut sum) = (self.name, 0);
-        let bounds = STEPS.iter().map(|(_, text)| *text).chain(["+Inf"]);
-        for (bound, count) in bounds.zip(&histogram.steps) {
+        let bounds = BUCKETS.iter().map(|(_, text)| *text).chain(["+Inf"]);
+        for (bound, count) in bounds.zip(&histogram.buckets) {
             sum += count.load(Relaxed);
             self.line(format_args!("{name}_bucket{} {sum}", braced(labels, Some(bound))));
         }
@@ -131,12 +131,13 @@ mod tests {
 
     #[test]
     fn a_histogram_says_how_many_took_so_long_or_less() {
-        let histogram = Histogram::default();
+        let histogram = DurationHistogram::default();
         for micros in [0, 500, 501, 10_000_000, 10_000_001] {
             histogram.count(Duration::from_micros(micros));
         }
-        let mut page = Page::default();
-        page.family("a_seconds", Kind::Histogram, "How long.").histogram(&[("b", "c")], &histogram);
+        let mut page = MetricsText::default();
+        page.family("a_seconds", MetricKind::Histogram, "How long.")
+            .histogram(&[("b", "c")], &histogram);
         let text = page.into_text();
         let begin = "# HELP a_seconds How long.\n# TYPE a_seconds histogram\n\
             a_seconds_bucket{b=\"c\",le=\"0.0005\"} 2\na_seconds_bucket{b=\"c\",le=\"0.001\"} 3\n";
@@ -148,8 +149,8 @@ mod tests {
 
     #[test]
     fn what_would_end_a_label_is_escaped() {
-        let mut page = Page::default();
-        page.family("a", Kind::Gauge, "A.").figure(&[], 1).figure(&[("b", "\"\\\n")], 2);
+        let mut page = MetricsText::default();
+        page.family("a", MetricKind::Gauge, "A.").sample(&[], 1).sample(&[("b", "\"\\\n")], 2);
         let expected = "# HELP a A.\n# TYPE a gauge\na 1\na{b=\"\\\"\\\\\\n\"} 2\n";
         assert_eq!(page.into_text(), expected);
     }

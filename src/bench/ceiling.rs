@@ -13,20 +13,20 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::{
-    link::{Answer, has},
-    load::{Pace, Taken, Work, drive},
-    process::{Folder, Process, SERVES, end_with_bench},
+    link::{BenchResponse, has},
+    load::{LoadPace, Measurement, Workload, drive},
+    process::{Process, SERVES, TempFolder, end_with_bench},
 };
 use crate::cli::CEILING;
 
 #[derive(Deserialize)]
-struct Asked {
+struct CeilingRequest {
     reason: Option<String>,
 }
 
 /// As much as an answer to a kick has.
 #[derive(Serialize)]
-struct Done {
+struct CeilingResponse {
     message: &'static str,
     member_id: &'static str,
     api_id: Uuid,
@@ -41,9 +41,9 @@ pub fn serve() -> Result<()> {
     end_with_bench();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the system has no threads for it")?.block_on(async {
-        let answer = async |Json(Asked { reason }): Json<Asked>| {
+        let answer = async |Json(CeilingRequest { reason }): Json<CeilingRequest>| {
             let message = if reason.is_some() { "kicked for a reason" } else { "kicked" };
-            Json(Done { message, member_id: "17", api_id: Uuid::new_v4() })
+            Json(CeilingResponse { message, member_id: "17", api_id: Uuid::new_v4() })
         };
         let app = Router::new().route("/v1/kick/", post(answer));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -53,26 +53,26 @@ pub fn serve() -> Result<()> {
 }
 
 /// Asks it as the engine is asked; tells the processor time it took as well.
-pub(super) async fn measure(pace: Pace) -> Result<(Taken, Duration)> {
-    let folder = Folder::new()?;
+pub(super) async fn measure(pace: LoadPace) -> Result<(Measurement, Duration)> {
+    let folder = TempFolder::new()?;
     let ceiling = Process::start(&[CEILING], folder.path())?;
     let cpu = ceiling.cpu();
-    let taken = drive(ceiling.http, pace, &mut Bare).await?;
-    Ok((taken, ceiling.cpu() - cpu))
+    let measured = drive(ceiling.http, pace, &mut CeilingWorkload).await?;
+    Ok((measured, ceiling.cpu() - cpu))
 }
 
-struct Bare;
+struct CeilingWorkload;
 
 const REQUEST: &[u8] = b"POST /v1/kick/ HTTP/1.1\r\nhost: bench\r\n\
     content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
-impl Work for Bare {
+impl Workload for CeilingWorkload {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         request.extend(REQUEST);
         Some(0)
     }
 
-    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         match answer.status == 200 && has(answer.body, b"\"member_id\":\"17\"") {
             true => Ok(()),
             false => Err("wrong".to_owned()),

@@ -7,19 +7,19 @@ use std::{
 };
 
 use super::{
-    filled::{Member, is_done, kick, names, roll},
-    link::Answer,
-    load::{Work, now},
+    filled::{BenchMember, is_done, kick, members_of, names},
+    link::BenchResponse,
+    load::{Workload, now},
     target,
 };
 
 /// Members of a room before and behind a lap, unless all were kicked; within it, some more.
-pub(super) const HOME: usize = 10;
+pub(super) const BASE_MEMBERS: usize = 10;
 /// They come in; as many are kicked, or hang up.
-const COME: usize = 4;
+const NEWCOMERS: usize = 4;
 /// Who is kicked, lap by lap: so many in one request, or all; the next room of that name is another.
-const KICKS: [usize; 4] = [1, 2, COME, ALL];
-const ALL: usize = HOME + COME;
+const KICKS: [usize; 4] = [1, 2, NEWCOMERS, ALL];
+const ALL: usize = BASE_MEMBERS + NEWCOMERS;
 /// Phones whose kicks are kept, to be asked what they have heard.
 const KICKED_KEPT: usize = 500;
 /// Phones that have dialled are in their room within this.
@@ -27,33 +27,33 @@ const ENTRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Rooms, each with a lap of its own, until time is up or so many calls are over.
 pub(super) struct Churn {
-    rooms: Vec<Room>,
+    rooms: Vec<ChurnRoom>,
     /// Of which nothing is asked at the moment.
     idle: VecDeque<usize>,
     end: Instant,
-    over_max: usize,
-    pub(super) done: Done,
+    ended_max: usize,
+    pub(super) counts: ChurnCounts,
     /// The last ones.
-    pub(super) kicked: VecDeque<(u32, Member)>,
+    pub(super) kicked: VecDeque<(u32, BenchMember)>,
 }
 
 /// What has been done.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Done {
+pub(super) struct ChurnCounts {
     joins: usize,
     leaves: usize,
     kicked: usize,
     mutes: usize,
 }
 
-impl Done {
+impl ChurnCounts {
     /// Calls that have come to their end.
-    pub(super) fn over(&self) -> usize {
+    pub(super) fn ended(&self) -> usize {
         self.leaves + self.kicked
     }
 }
 
-impl fmt::Display for Done {
+impl fmt::Display for ChurnCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { joins, leaves, kicked, mutes } = self;
         write!(f, "{joins} joins, {leaves} leaves, {kicked} kicked, {mutes} mutes")
@@ -61,26 +61,26 @@ impl fmt::Display for Done {
 }
 
 impl Churn {
-    pub(super) fn new(rooms: Vec<Vec<Member>>, end: Instant, over_max: usize) -> Self {
+    pub(super) fn new(rooms: Vec<Vec<BenchMember>>, end: Instant, over_max: usize) -> Self {
         let idle = (0..rooms.len()).collect();
         let rooms = rooms.into_iter().enumerate();
         // Not all rooms end in the same lap.
-        let rooms = rooms.map(|(number, members)| Room::new(members, number)).collect();
-        let (done, kicked) = (Done::default(), VecDeque::new());
-        Self { rooms, idle, end, over_max, done, kicked }
+        let rooms = rooms.map(|(number, members)| ChurnRoom::new(members, number)).collect();
+        let (counts, kicked) = (ChurnCounts::default(), VecDeque::new());
+        Self { rooms, idle, end, ended_max: over_max, counts, kicked }
     }
 
     /// Who is in them.
-    pub(super) fn into_rooms(self) -> Vec<Vec<Member>> {
+    pub(super) fn into_rooms(self) -> Vec<Vec<BenchMember>> {
         self.rooms.into_iter().map(|room| room.members).collect()
     }
 
     fn is_over(&self) -> bool {
-        self.end <= now() || self.over_max <= self.done.over()
+        self.end <= now() || self.ended_max <= self.counts.ended()
     }
 }
 
-impl Work for Churn {
+impl Workload for Churn {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         // There are as many rooms as connections: none is idle only if some are through.
         let number = self.idle.pop_front()?;
@@ -88,30 +88,30 @@ impl Work for Churn {
         Some(number)
     }
 
-    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         let room = &mut self.rooms[number];
         let step = room.step;
-        room.take(answer, &mut self.done)?;
-        if let Step::Kick = step {
+        room.take(answer, &mut self.counts)?;
+        if let ChurnStep::Kick = step {
             let kicked = room.kicked.iter().map(|it| (number as u32, it.clone()));
             self.kicked.extend(kicked);
             self.kicked.drain(..self.kicked.len().saturating_sub(KICKED_KEPT));
         }
-        let is_home = matches!(step, Step::LookAgain) && room.members.len() == HOME;
-        if !(is_home && self.is_over()) {
+        let is_at_base = matches!(step, ChurnStep::LookAgain) && room.members.len() == BASE_MEMBERS;
+        if !(is_at_base && self.is_over()) {
             self.idle.push_back(number);
         }
         Ok(())
     }
 }
 
-struct Room {
-    members: Vec<Member>,
+struct ChurnRoom {
+    members: Vec<BenchMember>,
     /// Not in the room any more, whenever one looks.
-    kicked: Vec<Member>,
+    kicked: Vec<BenchMember>,
     /// They hung up, and may be in the room for a moment.
-    left: Vec<Member>,
-    step: Step,
+    left: Vec<BenchMember>,
+    step: ChurnStep,
     laps: usize,
     /// When the last phone has dialled.
     dialled: Instant,
@@ -119,7 +119,7 @@ struct Room {
 
 /// What is asked next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Step {
+enum ChurnStep {
     /// So many phones dial in.
     Dial(usize),
     /// Are they in?
@@ -133,9 +133,9 @@ enum Step {
     LookAgain,
 }
 
-impl Room {
-    fn new(members: Vec<Member>, laps: usize) -> Self {
-        let (kicked, left, step) = (Vec::new(), Vec::new(), Step::Dial(ALL - members.len()));
+impl ChurnRoom {
+    fn new(members: Vec<BenchMember>, laps: usize) -> Self {
+        let (kicked, left, step) = (Vec::new(), Vec::new(), ChurnStep::Dial(ALL - members.len()));
         Self { members, kicked, left, step, laps, dialled: now() }
     }
 
@@ -146,76 +146,80 @@ impl Room {
     fn ask(&self, number: u32, request: &mut Vec<u8>) {
         let first = self.members.first().map(|it| &*it.member_id).unwrap_or_default();
         match self.step {
-            Step::Dial(_) => target::dial(request, number),
-            Step::Look | Step::LookAgain => {
+            ChurnStep::Dial(_) => target::dial(request, number),
+            ChurnStep::Look | ChurnStep::LookAgain => {
                 target::get(request, number, format_args!("room-{number}/"));
             }
-            Step::Mute => {
+            ChurnStep::Mute => {
                 target::post(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
             }
-            Step::Unmute => {
+            ChurnStep::Unmute => {
                 target::delete(request, number, format_args!("room-{number}/Member/{first}/Mute/"));
             }
-            Step::Kick if self.kicks() == ALL => kick(request, number, "all"),
-            Step::Kick => kick(request, number, &names(&self.members[..self.kicks()])),
-            Step::HangUp(_) => target::hang_up(request, number, &self.members[0].call_uuid),
+            ChurnStep::Kick if self.kicks() == ALL => kick(request, number, "all"),
+            ChurnStep::Kick => kick(request, number, &names(&self.members[..self.kicks()])),
+            ChurnStep::HangUp(_) => target::hang_up(request, number, &self.members[0].call_uuid),
         }
     }
 
     /// Looks at an answer, and goes on to the next step.
-    fn take(&mut self, answer: Answer<'_>, done: &mut Done) -> Result<(), String> {
+    fn take(&mut self, answer: BenchResponse<'_>, counts: &mut ChurnCounts) -> Result<(), String> {
         let kicks = self.kicks();
         let is_right = match self.step {
-            Step::Dial(_) => answer.status == 201,
-            Step::Look | Step::LookAgain => matches!(answer.status, 200 | 404),
-            Step::Mute => is_done(answer, "muted", &self.members[0].member_id),
-            Step::Unmute | Step::HangUp(_) => answer.status == 204,
-            Step::Kick if kicks == ALL => is_done(answer, "kicked", "all"),
-            Step::Kick => is_done(answer, "kicked", &names(&self.members[..kicks])),
+            ChurnStep::Dial(_) => answer.status == 201,
+            ChurnStep::Look | ChurnStep::LookAgain => matches!(answer.status, 200 | 404),
+            ChurnStep::Mute => is_done(answer, "muted", &self.members[0].member_id),
+            ChurnStep::Unmute | ChurnStep::HangUp(_) => answer.status == 204,
+            ChurnStep::Kick if kicks == ALL => is_done(answer, "kicked", "all"),
+            ChurnStep::Kick => is_done(answer, "kicked", &names(&self.members[..kicks])),
         };
         if !is_right {
             return Err(format!("{:?} is not done", self.step));
         }
 
         self.step = match self.step {
-            Step::Dial(rest) => {
-                done.joins += 1;
+            ChurnStep::Dial(remaining) => {
+                counts.joins += 1;
                 self.dialled = now();
-                if rest == 1 { Step::Look } else { Step::Dial(rest - 1) }
+                if remaining == 1 { ChurnStep::Look } else { ChurnStep::Dial(remaining - 1) }
             }
-            Step::Look => match self.are_in(answer)? {
-                true => Step::Mute,
-                false => Step::Look,
+            ChurnStep::Look => match self.are_in(answer)? {
+                true => ChurnStep::Mute,
+                false => ChurnStep::Look,
             },
-            Step::Mute => {
-                done.mutes += 1;
-                Step::Unmute
+            ChurnStep::Mute => {
+                counts.mutes += 1;
+                ChurnStep::Unmute
             }
-            Step::Unmute => Step::Kick,
-            Step::Kick => {
+            ChurnStep::Unmute => ChurnStep::Kick,
+            ChurnStep::Kick => {
                 self.kicked = self.members.drain(..kicks).collect();
-                done.kicked += kicks;
-                if COME <= kicks { Step::LookAgain } else { Step::HangUp(COME - kicks) }
+                counts.kicked += kicks;
+                if NEWCOMERS <= kicks {
+                    ChurnStep::LookAgain
+                } else {
+                    ChurnStep::HangUp(NEWCOMERS - kicks)
+                }
             }
-            Step::HangUp(rest) => {
+            ChurnStep::HangUp(remaining) => {
                 self.left.push(self.members.remove(0));
-                done.leaves += 1;
-                if rest == 1 { Step::LookAgain } else { Step::HangUp(rest - 1) }
+                counts.leaves += 1;
+                if remaining == 1 { ChurnStep::LookAgain } else { ChurnStep::HangUp(remaining - 1) }
             }
-            Step::LookAgain => {
-                self.are_out(&roll(answer)?)?;
+            ChurnStep::LookAgain => {
+                self.are_out(&members_of(answer)?)?;
                 self.laps += 1;
-                Step::Dial(ALL - self.members.len())
+                ChurnStep::Dial(ALL - self.members.len())
             }
         };
         Ok(())
     }
 
     /// Whether all are in who should be, and nobody else.
-    fn are_in(&mut self, answer: Answer<'_>) -> Result<bool, String> {
-        let found = roll(answer)?;
+    fn are_in(&mut self, answer: BenchResponse<'_>) -> Result<bool, String> {
+        let found = members_of(answer)?;
         self.are_out(&found)?;
-        let is_there = |it: &Member| found.iter().any(|there| there.call_uuid == it.call_uuid);
+        let is_there = |it: &BenchMember| found.iter().any(|there| there.call_uuid == it.call_uuid);
         let is_so = found.len() == ALL
             && self.members.iter().all(is_there)
             && !self.left.iter().any(is_there);
@@ -229,8 +233,9 @@ impl Room {
     }
 
     /// Nobody is there who was kicked.
-    fn are_out(&self, found: &[Member]) -> Result<(), String> {
-        let is_there = |it: &&Member| found.iter().any(|there| there.call_uuid == it.call_uuid);
+    fn are_out(&self, found: &[BenchMember]) -> Result<(), String> {
+        let is_there =
+            |it: &&BenchMember| found.iter().any(|there| there.call_uuid == it.call_uuid);
         match self.kicked.iter().find(is_there) {
             Some(kicked) => Err(format!("member {} is kicked, and there", kicked.member_id)),
             None => Ok(()),

@@ -19,15 +19,15 @@ use tokio::{
 use url::{Url, form_urlencoded};
 
 use super::{
-    link::{Answer, Link},
-    load::{Pace, Work, drive, now},
-    receiver::{Ear, Receiver},
-    target::{self, Fittings},
+    link::{BenchConnection, BenchResponse},
+    load::{LoadPace, Workload, drive, now},
+    receiver::{BenchReceiver, RequestHandler},
+    target::{self, EngineOptions},
 };
 use crate::{base::ids::AccountId, cli::bench::Scenario};
 
 /// As whom the bench is there, and what it has brought.
-pub(super) struct Guest {
+pub(super) struct ExternalEngine {
     pub(super) url: String,
     pub(super) http: SocketAddr,
     /// As HTTP has it.
@@ -38,11 +38,11 @@ pub(super) struct Guest {
     pub(super) version: String,
     has_phones: bool,
     /// Has the flows.
-    receiver: Receiver<Brought>,
+    receiver: BenchReceiver<BenchFlows>,
 }
 
 /// A process measures one engine: its own, or this.
-static GUEST: OnceLock<Guest> = OnceLock::new();
+static EXTERNAL: OnceLock<ExternalEngine> = OnceLock::new();
 
 /// What rooms' names begin with there: no other room's does.
 pub(super) const PREFIX: &str = "conflow-bench-";
@@ -59,56 +59,56 @@ const LOOK: Duration = Duration::from_millis(20);
 const CONNECTIONS: usize = 8;
 
 #[derive(Default)]
-struct Brought {
+struct BenchFlows {
     /// Calls that were asked for.
     dialled: u64,
     /// Those that have asked for their flows.
     arrived: u64,
     /// The calls of these, but those that were hung up.
     calls: Vec<String>,
-    fittings: Fittings,
+    options: EngineOptions,
     /// Whoever comes now is sent away.
     is_over: bool,
 }
 
 /// If there is one.
-pub(super) fn guest() -> Option<&'static Guest> {
-    GUEST.get()
+pub(super) fn external() -> Option<&'static ExternalEngine> {
+    EXTERNAL.get()
 }
 
-impl Guest {
+impl ExternalEngine {
     /// Looks whether a bench may be run on an engine, and gets ready for it.
     ///
     /// # Errors
     ///
     /// There is no such engine, it does not let us in, or there is a bench already.
-    pub(super) async fn enter(
+    pub(super) async fn connect(
         url: &str,
         account: AccountId,
         token: String,
     ) -> Result<&'static Self> {
-        let entered = timeout(ENTRY_WAIT_MAX, Self::find(url, account, token)).await;
-        let entered = entered.with_context(|| format!("--url {url}: no answer"))??;
-        let guest = GUEST.get_or_init(|| entered);
-        let rooms = guest.rooms().await?;
+        let connected = timeout(ENTRY_WAIT_MAX, Self::probe(url, account, token)).await;
+        let entered = connected.with_context(|| format!("--url {url}: no answer"))??;
+        let external = EXTERNAL.get_or_init(|| entered);
+        let rooms = external.rooms().await?;
         ensure!(
             rooms.is_empty(),
             "another bench is running there, or was killed: there is a room {:?}; its calls end \
              within {CALL_SECONDS_MAX} s",
             rooms[0]
         );
-        Ok(guest)
+        Ok(external)
     }
 
-    async fn find(url: &str, account: AccountId, token: String) -> Result<Self> {
+    async fn probe(url: &str, account: AccountId, token: String) -> Result<Self> {
         let (host, port) = address(url)?;
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
         let stream = stream.with_context(|| format!("--url {url}: nobody answers there"))?;
         let (http, own) = (stream.peer_addr()?, stream.local_addr()?);
         let host = format!("{host}:{port}");
         let request = format!("GET /openapi.json HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        let mut link = Link::open(http).await?;
-        let document = Document::read(link.ask(request.as_bytes()).await?);
+        let mut link = BenchConnection::open(http).await?;
+        let document = EngineDescription::read(link.ask(request.as_bytes()).await?);
         let document = document.with_context(|| format!("--url {url}: that is no conflow"))?;
 
         Ok(Self {
@@ -119,17 +119,17 @@ impl Guest {
             token,
             version: document.info.version,
             has_phones: document.paths.keys().any(|it| it.starts_with("/sim/v1/")),
-            receiver: Receiver::at(own.ip(), Brought::default()).await?,
+            receiver: BenchReceiver::start_at(own.ip(), BenchFlows::default()).await?,
         })
     }
 
     /// This machine, as the engine reaches it.
-    pub(super) fn own(&self) -> IpAddr {
+    pub(super) fn own_ip(&self) -> IpAddr {
         self.receiver.http.ip()
     }
 
     /// What there is not for a scenario.
-    pub(super) fn lacks(&self, scenario: Scenario) -> Option<&'static str> {
+    pub(super) fn missing_for(&self, scenario: Scenario) -> Option<&'static str> {
         let phones = "the engine has no simulated phones (--sim)";
         match scenario {
             Scenario::Idle => Some("an engine's memory and processor time are seen of one's own"),
@@ -152,7 +152,7 @@ impl Guest {
 
     /// What the body of a request for a call has, so that it comes into a room.
     pub(super) fn dial(&self, room: u32) -> String {
-        self.brought().dialled += 1;
+        self.flows().dialled += 1;
         format!(
             "{{\"from\":\"conflow-bench\",\"to\":\"sim:bench?ring_ms=0\",\"answer_method\":\"GET\",\
              \"answer_url\":\"http://{}/{room}\",\"time_limit\":{CALL_SECONDS_MAX}}}",
@@ -162,7 +162,7 @@ impl Guest {
 
     /// What may be wrong if nobody comes into a room.
     pub(super) fn hint(&self) -> String {
-        match self.brought().arrived {
+        match self.flows().arrived {
             0 => format!(
                 "; the engine has not asked for a flow at {}: see its --fetch-allow, \
                  --calls-max and --calls-per-second",
@@ -172,8 +172,8 @@ impl Guest {
         }
     }
 
-    fn brought(&self) -> MutexGuard<'_, Brought> {
-        self.receiver.ear.lock()
+    fn flows(&self) -> MutexGuard<'_, BenchFlows> {
+        self.receiver.handler.lock()
     }
 
     /// Hangs all calls up that the bench has brought; then there are no rooms of its either.
@@ -183,19 +183,20 @@ impl Guest {
     /// The engine does not answer, or the rooms are still there.
     pub(super) async fn clear(&self) -> Result<()> {
         let begin = now();
-        let is_late = |it: &Brought| it.arrived < it.dialled && begin.elapsed() < ARRIVAL_WAIT_MAX;
-        while is_late(&self.brought()) {
+        let is_late =
+            |it: &BenchFlows| it.arrived < it.dialled && begin.elapsed() < ARRIVAL_WAIT_MAX;
+        while is_late(&self.flows()) {
             sleep(LOOK).await;
         }
         let begin = now();
         loop {
-            let calls = mem::take(&mut self.brought().calls);
-            let pace = Pace { connections: CONNECTIONS, time_max: None, rate: None };
+            let calls = mem::take(&mut self.flows().calls);
+            let pace = LoadPace { connections: CONNECTIONS, time_max: None, rate: None };
             drive(self.http, pace, &mut HangUps { calls }).await?;
             let rooms = self.rooms().await?;
-            if rooms.is_empty() && self.brought().calls.is_empty() {
-                let mut brought = self.brought();
-                brought.arrived = brought.dialled;
+            if rooms.is_empty() && self.flows().calls.is_empty() {
+                let mut flows = self.flows();
+                flows.arrived = flows.dialled;
                 return Ok(());
             }
             ensure!(begin.elapsed() < LEAVE_WAIT_MAX, "rooms are still there: {rooms:?}");
@@ -204,38 +205,38 @@ impl Guest {
     }
 
     /// Then whoever comes has these.
-    pub(super) async fn furnish(&self, fittings: &Fittings) -> Result<()> {
+    pub(super) async fn prepare(&self, options: &EngineOptions) -> Result<()> {
         self.clear().await?;
-        self.brought().fittings = fittings.clone();
+        self.flows().options = options.clone();
         Ok(())
     }
 
     /// As above, for good.
     pub(super) async fn leave(&self) -> Result<()> {
-        self.brought().is_over = true;
+        self.flows().is_over = true;
         self.clear().await
     }
 
     /// The bench's rooms that are there.
     async fn rooms(&self) -> Result<Vec<String>> {
         #[derive(Deserialize)]
-        struct Rooms {
+        struct ListedRooms {
             conferences: Vec<String>,
         }
 
-        let (mut link, mut request) = (Link::open(self.http).await?, Vec::new());
+        let (mut link, mut request) = (BenchConnection::open(self.http).await?, Vec::new());
         target::get(&mut request, 0, format_args!(""));
-        let Answer { status, body } = link.ask(&request).await?;
-        let said = String::from_utf8_lossy(body);
+        let BenchResponse { status, body } = link.ask(&request).await?;
+        let message = String::from_utf8_lossy(body);
         match status {
             200 => (),
             401 | 403 => bail!(
-                "the engine does not let this account in ({said}): see --account, --token-file \
+                "the engine does not let this account in ({message}): see --account, --token-file \
                  and CONFLOW_AUTH_TOKEN"
             ),
-            _ => bail!("the engine does not list its rooms: {status} {said}"),
+            _ => bail!("the engine does not list its rooms: {status} {message}"),
         }
-        let mut rooms = serde_json::from_slice::<Rooms>(body)?.conferences;
+        let mut rooms = serde_json::from_slice::<ListedRooms>(body)?.conferences;
         rooms.retain(|it| it.starts_with(PREFIX));
         Ok(rooms)
     }
@@ -255,19 +256,19 @@ fn address(url: &str) -> Result<(String, u16)> {
 
 /// What the engine says about itself.
 #[derive(Deserialize)]
-struct Document {
-    info: Info,
+struct EngineDescription {
+    info: EngineInfo,
     paths: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]
-struct Info {
+struct EngineInfo {
     title: String,
     version: String,
 }
 
-impl Document {
-    fn read(answer: Answer<'_>) -> Result<Self> {
+impl EngineDescription {
+    fn read(answer: BenchResponse<'_>) -> Result<Self> {
         ensure!(answer.status == 200, "it has no /openapi.json: {}", answer.status);
         let document: Self = serde_json::from_slice(answer.body)?;
         ensure!(document.info.title == "conflow", "it is {:?}", document.info.title);
@@ -276,8 +277,8 @@ impl Document {
 }
 
 /// The path is the number of a room.
-impl Ear for Brought {
-    fn hear(&mut self, _: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
+impl RequestHandler for BenchFlows {
+    fn handle(&mut self, _: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
         let Some(room) = path.strip_prefix('/').and_then(|it| it.parse().ok()) else {
             return Bytes::new();
         };
@@ -287,7 +288,7 @@ impl Ear for Brought {
         }
         match self.is_over {
             true => Bytes::from_static(b"<Response><Hangup/></Response>"),
-            false => self.fittings.flow(room).into(),
+            false => self.options.flow(room).into(),
         }
     }
 }
@@ -297,13 +298,13 @@ struct HangUps {
     calls: Vec<String>,
 }
 
-impl Work for HangUps {
+impl Workload for HangUps {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         target::hang_up(request, 0, &self.calls.pop()?);
         Some(0)
     }
 
-    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         // It may be over already.
         match answer.status {
             204 | 404 | 409 => Ok(()),
@@ -331,18 +332,18 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_comes_when_all_is_over_is_sent_away() {
-        let mut brought = Brought::default();
-        let mut hear = |path: &str, is_over: bool| {
-            brought.is_over = is_over;
+    fn a_call_after_the_end_is_hung_up() {
+        let mut flows = BenchFlows::default();
+        let mut handle = |path: &str, is_over: bool| {
+            flows.is_over = is_over;
             let fields = form_urlencoded::parse(b"From=x&CallUUID=a");
-            let flow = brought.hear(now(), path, fields);
-            (String::from_utf8(flow.to_vec()).unwrap(), brought.arrived, brought.calls.len())
+            let flow = flows.handle(now(), path, fields);
+            (String::from_utf8(flow.to_vec()).unwrap(), flows.arrived, flows.calls.len())
         };
-        let (flow, arrived, calls) = hear("/7", false);
+        let (flow, arrived, calls) = handle("/7", false);
         assert!(flow.contains(">room-7</Conference>"), "{flow}");
         assert_eq!((arrived, calls), (1, 1));
-        assert_eq!(hear("/7", true), ("<Response><Hangup/></Response>".to_owned(), 2, 2));
-        assert_eq!(hear("/x", true), (String::new(), 2, 2));
+        assert_eq!(handle("/7", true), ("<Response><Hangup/></Response>".to_owned(), 2, 2));
+        assert_eq!(handle("/x", true), (String::new(), 2, 2));
     }
 }

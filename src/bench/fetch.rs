@@ -15,12 +15,12 @@ use url::form_urlencoded;
 use super::{
     Bench,
     filled::find,
-    link::{Link, has},
-    load::{Taken, latencies, now},
+    link::{BenchConnection, has},
+    load::{Measurement, latencies, now},
     parse::FLOW,
-    receiver::{Ear, Receiver, until_all},
-    report::Row,
-    target::{self, Fittings, SPOKEN, Site},
+    receiver::{BenchReceiver, RequestHandler, wait_for_count},
+    report::ReportRow,
+    target::{self, BenchTarget, EngineOptions, SPOKEN},
 };
 
 /// Calls a second, and as many bare GETs: one is over before the next begins, and neither waits
@@ -36,20 +36,21 @@ const RATIO_MAX: f64 = 2.0;
 pub(super) async fn fetch(bench: &mut Bench) -> Result<()> {
     let rate = bench.flags.rate.unwrap_or(PER_SECOND);
     bench.say(&format!("fetch: {rate} calls and GETs a second"));
-    let receiver = Receiver::apart(Documents::new()).await?;
+    let receiver = BenchReceiver::start_in_thread(BenchDocuments::new()).await?;
     let (http, answer) = (receiver.http, format!("http://{}{ANSWER}", receiver.http));
-    receiver.ear.lock().begin_with(&format!("http://{http}{NEXT}"));
+    receiver.handler.lock().begin_with(&format!("http://{http}{NEXT}"));
     let account = target::account(0);
     let config = format!(
         "[[number]]\ncalled = \"{CALLED}\"\naccount = \"{account}\"\ndialect = \"plivo\"\n\
          answer_url = \"{answer}\"\nanswer_method = \"GET\"\n"
     );
-    let site = Site::open_with(1, &Fittings { config, ..Fittings::default() }).await?;
+    let target =
+        BenchTarget::open_with(1, &EngineOptions { config, ..EngineOptions::default() }).await?;
 
     let (mut engine, mut documents) =
-        (Link::open(site.engine.http).await?, Link::open(http).await?);
+        (BenchConnection::open(target.engine.http).await?, BenchConnection::open(http).await?);
     let (mut bare, mut calls) = (latencies(), Vec::new());
-    let (cpu, begin) = (site.engine.cpu(), now());
+    let (cpu, begin) = (target.engine.cpu(), now());
     let mut ticks = interval(Duration::from_secs(1) / (rate * 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while begin.elapsed() < bench.seconds() {
@@ -59,24 +60,24 @@ pub(super) async fn fetch(bench: &mut Bench) -> Result<()> {
         calls.push(dial(&mut engine).await?);
     }
     let elapsed = begin.elapsed();
-    let ear = &receiver.ear;
-    until_all(calls.len(), || ear.lock().latency.len() as usize).await?;
-    let cpu = site.engine.cpu() - cpu;
-    heard(&mut engine, &calls).await?;
+    let handler = &receiver.handler;
+    wait_for_count(calls.len(), || handler.lock().latency.len() as usize).await?;
+    let cpu = target.engine.cpu() - cpu;
+    check_heard(&mut engine, &calls).await?;
 
-    let taken = |latency: Histogram<u64>| Taken {
+    let measured = |latency: Histogram<u64>| Measurement {
         operations: latency.len(),
         elapsed,
         latency,
         client_share: 0.0,
     };
-    let (bare, fetched) = (taken(bare), taken(ear.lock().latency.clone()));
+    let (bare, fetched) = (measured(bare), measured(handler.lock().latency.clone()));
     let times = |quantile| {
-        let of = |it: &Taken| it.latency.value_at_quantile(quantile) as f64;
+        let of = |it: &Measurement| it.latency.value_at_quantile(quantile) as f64;
         of(&fetched) / of(&bare)
     };
-    bench.report.add(Row::new("ceiling: bare GET of a flow of 1 KB", &bare));
-    let row = Row::new("fetch a flow, until its first element", &fetched).cpu(cpu);
+    bench.report.add(ReportRow::new("ceiling: bare GET of a flow of 1 KB", &bare));
+    let row = ReportRow::new("fetch a flow, until its first element", &fetched).cpu(cpu);
     let row = row.at_most(times(0.99), "of a bare GET's p99", RATIO_MAX);
     bench.report.add(row.note(format!("{:.2} of its p50", times(0.5))));
     Ok(())
@@ -87,19 +88,19 @@ const ANSWER: &str = "/answer";
 const NEXT: &str = "/next";
 
 /// Has the documents, and notes when they were asked for.
-struct Documents {
+struct BenchDocuments {
     answer: Bytes,
     next: Bytes,
     /// By call: when it asked for the first.
-    asked: HashMap<String, Instant>,
+    first_fetches: HashMap<String, Instant>,
     /// From there to when it asked for the second.
     latency: Histogram<u64>,
 }
 
-impl Documents {
+impl BenchDocuments {
     fn new() -> Self {
         let next = format!("<Response><Speak>{SPOKEN}</Speak></Response>").into();
-        Self { answer: Bytes::new(), next, asked: HashMap::new(), latency: latencies() }
+        Self { answer: Bytes::new(), next, first_fetches: HashMap::new(), latency: latencies() }
     }
 
     /// The first is about 1 KB, and begins with a redirect to the second.
@@ -109,18 +110,18 @@ impl Documents {
     }
 }
 
-impl Ear for Documents {
-    fn hear(&mut self, at: Instant, path: &str, mut fields: form_urlencoded::Parse<'_>) -> Bytes {
+impl RequestHandler for BenchDocuments {
+    fn handle(&mut self, at: Instant, path: &str, mut fields: form_urlencoded::Parse<'_>) -> Bytes {
         let call = fields.find_map(|(name, value)| (name == "CallUUID").then_some(value));
         match (path == NEXT, call) {
             (true, call) => {
-                let asked = call.and_then(|it| self.asked.remove(&*it));
-                let took = asked.map(|it| (at - it).as_nanos() as u64);
+                let first_fetch = call.and_then(|it| self.first_fetches.remove(&*it));
+                let took = first_fetch.map(|it| (at - it).as_nanos() as u64);
                 took.into_iter().for_each(|it| self.latency.saturating_record(it));
                 self.next.clone()
             }
             (false, call) => {
-                self.asked.extend(call.map(|it| (it.into_owned(), at)));
+                self.first_fetches.extend(call.map(|it| (it.into_owned(), at)));
                 self.answer.clone()
             }
         }
@@ -133,7 +134,7 @@ const QUERY: &str = "?CallUUID=&From=15551234567&To=fetch&CallStatus=ringing&Dir
     &SessionStart=2026-08-31%2020:08:21.073308";
 
 /// How long a bare GET takes, in nanoseconds.
-async fn get(documents: &mut Link) -> Result<u64> {
+async fn get(documents: &mut BenchConnection) -> Result<u64> {
     let request = format!("GET {ANSWER}{QUERY} HTTP/1.1\r\nhost: bench\r\n\r\n");
     let begin = now();
     let answer = documents.ask(request.as_bytes()).await?;
@@ -143,22 +144,22 @@ async fn get(documents: &mut Link) -> Result<u64> {
 }
 
 /// Dials, and tells the call's name.
-async fn dial(engine: &mut Link) -> Result<String> {
+async fn dial(engine: &mut BenchConnection) -> Result<String> {
     let mut request = Vec::new();
     target::dial_to(&mut request, 0, CALLED);
     let answer = engine.ask(&request).await?;
     ensure!(answer.status == 201, "a phone cannot dial in: {answer:?}");
-    let dialled: Dialled = serde_json::from_slice(answer.body)?;
+    let dialled: DialledCall = serde_json::from_slice(answer.body)?;
     Ok(dialled.call_uuid)
 }
 
 #[derive(serde::Deserialize)]
-struct Dialled {
+struct DialledCall {
     call_uuid: String,
 }
 
 /// Looks whether calls have run their second document.
-async fn heard(engine: &mut Link, calls: &[String]) -> Result<()> {
+async fn check_heard(engine: &mut BenchConnection, calls: &[String]) -> Result<()> {
     let mut request = Vec::new();
     for call in calls.iter().rev().take(PHONES_ASKED) {
         request.clear();

@@ -7,24 +7,24 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
-    external::{Guest, guest},
-    link::{Answer, Link, has},
-    load::{Pace, Taken, Work, drive, now},
-    target::{self, SPOKEN, Site},
+    external::{ExternalEngine, external},
+    link::{BenchConnection, BenchResponse, has},
+    load::{LoadPace, Measurement, Workload, drive, now},
+    target::{self, BenchTarget, SPOKEN},
 };
 
 /// An engine whose rooms are full.
-pub(super) struct Crowd {
-    pub(super) site: Site,
+pub(super) struct FilledTarget {
+    pub(super) target: BenchTarget,
     /// Room by room; in a room in order of entry.
-    pub(super) rooms: Vec<Vec<Member>>,
+    pub(super) rooms: Vec<Vec<BenchMember>>,
     /// How the phones came in.
-    pub(super) joins: Taken,
+    pub(super) joins: Measurement,
 }
 
 /// Somebody in a room.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Member {
+pub(super) struct BenchMember {
     pub(super) member_id: String,
     pub(super) call_uuid: String,
 }
@@ -39,35 +39,40 @@ pub(super) struct Shape {
 /// Phones that have dialled are answered and in their rooms within this, or something is wrong.
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
-impl Crowd {
+impl FilledTarget {
     /// Fills an engine's rooms.
     ///
     /// # Errors
     ///
     /// It cannot be started, or does not take them all in.
-    pub(super) async fn gather(site: Site, shape: Shape, connections: usize) -> Result<Self> {
-        let pace = Pace { connections, time_max: None, rate: None };
-        let crowd = Self::gather_at(site, shape, pace).await?;
+    pub(super) async fn fill(
+        target: BenchTarget,
+        shape: Shape,
+        connections: usize,
+    ) -> Result<Self> {
+        let pace = LoadPace { connections, time_max: None, rate: None };
+        let filled = Self::fill_at(target, shape, pace).await?;
         // What joins leave behind, a row in the store each, is on its way still.
-        crowd.site.engine.rests().await;
-        Ok(crowd)
+        filled.target.engine.wait_until_idle().await;
+        Ok(filled)
     }
 
     /// The same, at a pace.
-    pub(super) async fn gather_at(site: Site, shape: Shape, pace: Pace) -> Result<Self> {
-        let mut dials = Dials { shape, begun: 0 };
-        let joins = drive(site.engine.http, pace, &mut dials).await?;
+    pub(super) async fn fill_at(target: BenchTarget, shape: Shape, pace: LoadPace) -> Result<Self> {
+        let mut dials = DialRequests { shape, begun: 0 };
+        let joins = drive(target.engine.http, pace, &mut dials).await?;
         let begin = now();
         let members = joins.operations;
-        let pace = Pace { time_max: None, rate: None, ..pace };
+        let pace = LoadPace { time_max: None, rate: None, ..pace };
         loop {
-            let mut rolls = Rolls { found: vec![Vec::new(); shape.rooms as usize], next: 0 };
-            drive(site.engine.http, pace, &mut rolls).await?;
-            let found: usize = rolls.found.iter().map(Vec::len).sum();
+            let mut rosters =
+                RosterRequests { found: vec![Vec::new(); shape.rooms as usize], next: 0 };
+            drive(target.engine.http, pace, &mut rosters).await?;
+            let found: usize = rosters.found.iter().map(Vec::len).sum();
             if found as u64 == members {
-                return Ok(Self { site, rooms: rolls.found, joins });
+                return Ok(Self { target, rooms: rosters.found, joins });
             }
-            let hint = guest().map(Guest::hint).unwrap_or_default();
+            let hint = external().map(ExternalEngine::hint).unwrap_or_default();
             let is_late = ENTRY_WAIT_MAX <= begin.elapsed();
             ensure!(!is_late, "{found} of {members} phones are in rooms{hint}");
             sleep(Duration::from_millis(20)).await;
@@ -76,8 +81,8 @@ impl Crowd {
 
     /// Kicks the first members, so many `at_once`; looks at once whether they are out, and hear
     /// what comes next. They are gone from the lists then.
-    pub(super) async fn prove(&mut self, kicks: usize, at_once: usize) -> Result<()> {
-        let mut link = Link::open(self.site.engine.http).await?;
+    pub(super) async fn verify(&mut self, kicks: usize, at_once: usize) -> Result<()> {
+        let mut link = BenchConnection::open(self.target.engine.http).await?;
         let mut request = Vec::new();
         for n in 0..kicks {
             let room = n % self.rooms.len();
@@ -99,13 +104,17 @@ impl Crowd {
                 ensure!(!is_there, "member {} is kicked, and in room-{room}", member.member_id);
             }
             let kicked: Vec<_> = kicked.into_iter().map(|member| (room, member)).collect();
-            self.heard(&mut link, &kicked).await?;
+            self.check_heard(&mut link, &kicked).await?;
         }
         Ok(())
     }
 
     /// Looks whether members that were kicked hear what comes next.
-    pub(super) async fn heard(&self, link: &mut Link, kicked: &[(u32, Member)]) -> Result<()> {
+    pub(super) async fn check_heard(
+        &self,
+        link: &mut BenchConnection,
+        kicked: &[(u32, BenchMember)],
+    ) -> Result<()> {
         let mut request = Vec::new();
         for (room, member) in kicked {
             request.clear();
@@ -127,7 +136,7 @@ pub(super) fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
 }
 
 /// Members as a request names them.
-pub(super) fn names(members: &[Member]) -> String {
+pub(super) fn names(members: &[BenchMember]) -> String {
     let names: Vec<_> = members.iter().map(|it| &*it.member_id).collect();
     names.join(",")
 }
@@ -139,23 +148,23 @@ pub(super) fn kick(request: &mut Vec<u8>, room: u32, member: &str) {
 }
 
 /// Whether this is what a kick of that member is answered with.
-pub(super) fn is_kicked(answer: Answer<'_>, member: &Member) -> bool {
+pub(super) fn is_kicked(answer: BenchResponse<'_>, member: &BenchMember) -> bool {
     is_done(answer, "kicked", &member.member_id)
 }
 
 /// Whether something has been done to a member.
-pub(super) fn is_done(answer: Answer<'_>, message: &str, member: &str) -> bool {
+pub(super) fn is_done(answer: BenchResponse<'_>, message: &str, member: &str) -> bool {
     let expected = format!("{{\"message\":\"{message}\",\"member_id\":\"{member}\"");
     matches!(answer.status, 200 | 202) && answer.body.starts_with(expected.as_bytes())
 }
 
 /// Phones that dial in, room by room.
-struct Dials {
+struct DialRequests {
     shape: Shape,
     begun: u32,
 }
 
-impl Work for Dials {
+impl Workload for DialRequests {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let Shape { rooms, members } = self.shape;
         let number = self.begun;
@@ -167,7 +176,7 @@ impl Work for Dials {
         Some(number as usize)
     }
 
-    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         match answer.status == 201 && has(answer.body, b"_uuid\":\"") {
             true => Ok(()),
             false => Err("a phone cannot dial in".to_owned()),
@@ -176,12 +185,12 @@ impl Work for Dials {
 }
 
 /// Looks into every room.
-struct Rolls {
-    found: Vec<Vec<Member>>,
+struct RosterRequests {
+    found: Vec<Vec<BenchMember>>,
     next: u32,
 }
 
-impl Work for Rolls {
+impl Workload for RosterRequests {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let room = self.next;
         if self.found.len() as u32 <= room {
@@ -192,36 +201,40 @@ impl Work for Rolls {
         Some(room as usize)
     }
 
-    fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
-        self.found[room] = roll(answer)?;
+    fn check(&mut self, room: usize, answer: BenchResponse<'_>) -> Result<(), String> {
+        self.found[room] = members_of(answer)?;
         Ok(())
     }
 }
 
 /// Who is in a room that was looked at; one that is not there is empty.
-pub(super) fn roll(answer: Answer<'_>) -> Result<Vec<Member>, String> {
+pub(super) fn members_of(answer: BenchResponse<'_>) -> Result<Vec<BenchMember>, String> {
     #[derive(Deserialize)]
-    struct Room {
-        members: Vec<Member>,
+    struct RoomMembers {
+        members: Vec<BenchMember>,
     }
 
     if answer.status == 404 {
         return Ok(Vec::new());
     }
-    let read = serde_json::from_slice::<Room>(answer.body);
+    let read = serde_json::from_slice::<RoomMembers>(answer.body);
     Ok(read.map_err(|error| error.to_string())?.members)
 }
 
 /// Who is still in any room.
-pub(super) async fn remaining(site: &Site, rooms: usize, connections: usize) -> Result<usize> {
-    let mut rolls = Rolls { found: vec![Vec::new(); rooms], next: 0 };
-    let pace = Pace { connections, time_max: None, rate: None };
-    drive(site.engine.http, pace, &mut rolls).await?;
-    Ok(rolls.found.iter().map(Vec::len).sum())
+pub(super) async fn remaining(
+    target: &BenchTarget,
+    rooms: usize,
+    connections: usize,
+) -> Result<usize> {
+    let mut rosters = RosterRequests { found: vec![Vec::new(); rooms], next: 0 };
+    let pace = LoadPace { connections, time_max: None, rate: None };
+    drive(target.engine.http, pace, &mut rosters).await?;
+    Ok(rosters.found.iter().map(Vec::len).sum())
 }
 
 /// In one room after the other, as a queue: the first of each, then the second of each.
-pub(super) fn in_turn(rooms: &[Vec<Member>]) -> VecDeque<(u32, Member)> {
+pub(super) fn in_turn(rooms: &[Vec<BenchMember>]) -> VecDeque<(u32, BenchMember)> {
     let longest = rooms.iter().map(Vec::len).max().unwrap_or_default();
     let place = |n: usize| {
         let members = rooms.iter().zip(0..);

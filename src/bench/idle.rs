@@ -7,11 +7,11 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
-    external::guest,
-    filled::{Crowd, Shape},
-    load::{Pace, Taken, latencies},
-    report::Row,
-    target::{Fittings, Site},
+    external::external,
+    filled::{FilledTarget, Shape},
+    load::{LoadPace, Measurement, latencies},
+    report::ReportRow,
+    target::{BenchTarget, EngineOptions},
 };
 
 /// They come in within seconds.
@@ -32,12 +32,12 @@ pub(super) async fn idle(bench: &mut Bench) -> Result<()> {
     let rooms = bench.flags.rooms.unwrap_or(ROOMS).min(members);
     let shape = Shape { rooms, members: members / rooms };
     bench.say(&format!("idle: {rooms} rooms of {}", shape.members));
-    let site = Site::open(rooms).await?;
-    let before = site.engine.rss();
-    let crowd = Crowd::gather(site, shape, bench.connections()).await?;
+    let target = BenchTarget::open(rooms).await?;
+    let before = target.engine.rss();
+    let filled = FilledTarget::fill(target, shape, bench.connections()).await?;
     sleep(SETTLING).await;
 
-    let engine = &crowd.site.engine;
+    let engine = &filled.target.engine;
     let (cpu, rss) = (engine.cpu(), engine.rss());
     let seconds = bench.seconds().max(SETTLING);
     sleep(seconds).await;
@@ -45,15 +45,16 @@ pub(super) async fn idle(bench: &mut Bench) -> Result<()> {
     let share = cpu.as_secs_f64() / seconds.as_secs_f64() * 100.0;
     let count = shape.rooms * shape.members;
     let each = rss.saturating_sub(before) as f64 / f64::from(count);
-    let filled = Row::new(&format!("idle: fill {rooms} rooms of {}", shape.members), &crowd.joins);
+    let fill_row =
+        ReportRow::new(&format!("idle: fill {rooms} rooms of {}", shape.members), &filled.joins);
     let at_most = (MEMBER_MAX + ROOM_MAX / f64::from(shape.members)).round();
     let unit = "B RSS per member and its part of a room";
     bench.report.add(match JUDGED_MEMBERS <= count {
-        true => filled.at_most(each, unit, at_most),
-        false => filled.note(format!("{each:.0} {unit} (over a million: ≤ {at_most})")),
+        true => fill_row.at_most(each, unit, at_most),
+        false => fill_row.note(format!("{each:.0} {unit} (over a million: ≤ {at_most})")),
     });
-    let waits = Row::still(&format!("idle: {count} members wait"));
-    let waits = waits.note(format!("{} MiB RSS", rss >> 20));
+    let idle_row = ReportRow::without_operations(&format!("idle: {count} members wait"));
+    let waits = idle_row.note(format!("{} MiB RSS", rss >> 20));
     bench.report.add(waits.at_most(share, "% of a core", 1.0));
     Ok(())
 }
@@ -67,15 +68,15 @@ pub(super) async fn join(bench: &mut Bench) -> Result<()> {
     let members = bench.flags.members.unwrap_or(JOINS);
     let shape = Shape { rooms: members.div_ceil(10), members: 10.min(members) };
     bench.say(&format!("join: {} rooms of {}", shape.rooms, shape.members));
-    let site = Site::open(shape.rooms).await?;
-    let cpu = site.engine.cpu();
-    let crowd = Crowd::gather_at(site, shape, bench.pace(None)).await?;
+    let target = BenchTarget::open(shape.rooms).await?;
+    let cpu = target.engine.cpu();
+    let filled = FilledTarget::fill_at(target, shape, bench.pace(None)).await?;
     // What is looked at after the joins is a small part of it.
-    let cpu = crowd.site.engine.cpu() - cpu;
-    let found: usize = crowd.rooms.iter().map(Vec::len).sum();
+    let cpu = filled.target.engine.cpu() - cpu;
+    let found: usize = filled.rooms.iter().map(Vec::len).sum();
     ensure!(found as u32 == shape.rooms * shape.members, "{found} have come in");
-    let row = Row::new("join, rooms of 10", &crowd.joins).cpu(cpu);
-    bench.report.add(match guest() {
+    let row = ReportRow::new("join, rooms of 10", &filled.joins).cpu(cpu);
+    bench.report.add(match external() {
         None => row.ceiling(&bare, 0.3),
         Some(_) => row.beside_bare(&bare).note("they are called, and fetch their flow".to_owned()),
     });
@@ -90,15 +91,15 @@ pub(super) async fn start(bench: &mut Bench) -> Result<()> {
     let mut latency = latencies();
     let mut elapsed = Duration::ZERO;
     for _ in 0..STARTS {
-        let site = Site::start(1, &Fittings::default())?;
-        latency.saturating_record(u64::try_from(site.engine.start.as_nanos())?);
-        elapsed += site.engine.start;
+        let target = BenchTarget::start(1, &EngineOptions::default())?;
+        latency.saturating_record(u64::try_from(target.engine.start.as_nanos())?);
+        elapsed += target.engine.start;
         // It serves what it says it serves.
-        let pace = Pace { connections: 1, time_max: None, rate: None };
-        Crowd::gather_at(site, Shape { rooms: 1, members: 1 }, pace).await?;
+        let pace = LoadPace { connections: 1, time_max: None, rate: None };
+        FilledTarget::fill_at(target, Shape { rooms: 1, members: 1 }, pace).await?;
     }
     let median = latency.value_at_quantile(0.5) as f64 / 1e6;
-    let taken = Taken { operations: latency.len(), elapsed, latency, client_share: 0.0 };
-    bench.report.add(Row::new("start", &taken).at_most(median, "ms p50", 300.0));
+    let measured = Measurement { operations: latency.len(), elapsed, latency, client_share: 0.0 };
+    bench.report.add(ReportRow::new("start", &measured).at_most(median, "ms p50", 300.0));
     Ok(())
 }

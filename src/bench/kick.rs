@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
-    filled::{Crowd, Member, Shape, in_turn, is_done, kick, names, remaining},
-    link::{Answer, Link},
-    load::{Pace, Taken, Work, drive, latencies, now},
-    report::Row,
-    requests::Toggles,
-    target::{self, Site},
+    filled::{BenchMember, FilledTarget, Shape, in_turn, is_done, kick, names, remaining},
+    link::{BenchConnection, BenchResponse},
+    load::{LoadPace, Measurement, Workload, drive, latencies, now},
+    report::ReportRow,
+    requests::MuteToggles,
+    target::{self, BenchTarget},
 };
 
 /// Members of a room, where they are kicked one by one.
@@ -24,7 +24,7 @@ const ROOMS_OF: [u32; 3] = [10, 100, 1_000];
 /// In all, so that a run takes about a second.
 const MEMBERS: u32 = 40_000;
 /// Kicks that are looked at closely before the clock runs.
-const PROOFS: usize = 100;
+const VERIFIED_KICKS: usize = 100;
 /// Phones that are asked afterwards what they hear.
 const PHONES_ASKED: usize = 500;
 
@@ -39,24 +39,24 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
         }
         let shape = Shape { rooms: all / of, members: of };
         bench.say(&format!("kick-one: {} rooms of {}", shape.rooms, shape.members));
-        let site = Site::open(shape.rooms).await?;
-        let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
-        crowd.prove(PROOFS, 1).await?;
+        let target = BenchTarget::open(shape.rooms).await?;
+        let mut filled = FilledTarget::fill(target, shape, bench.connections()).await?;
+        filled.verify(VERIFIED_KICKS, 1).await?;
 
         // In small rooms each of them in turn; of large ones one after the other is emptied.
         let order: VecDeque<_> = match of {
-            1_000.. => crowd.rooms.iter().zip(0..).flat_map(of_room).collect(),
-            _ => in_turn(&crowd.rooms),
+            1_000.. => filled.rooms.iter().zip(0..).flat_map(of_room).collect(),
+            _ => in_turn(&filled.rooms),
         };
         let order = order.into_iter().map(|(room, member)| (room, vec![member])).collect();
-        let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
+        let (measured, cpu) = kick_all_of(bench, &filled, order).await?;
         let name = format!("kick one, rooms of {of}");
-        let mut row = Row::new(&name, &taken).cpu(cpu).ceiling(&bare, 0.5).p99();
+        let mut row = ReportRow::new(&name, &measured).cpu(cpu).ceiling(&bare, 0.5).p99();
         row = row.rooms_of(of as usize);
         match first {
             Some(first) if of == 1_000 => row = row.beside(first, "rooms of 10", 0.8),
             Some(_) => (),
-            None => first = Some(taken.per_second()),
+            None => first = Some(measured.per_second()),
         }
         bench.report.add(row);
     }
@@ -73,23 +73,24 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     let all = bench.flags.members.unwrap_or(MEMBERS);
     let shape = Shape { rooms: (all / LISTS_IN).max(1), members: LISTS_IN.min(all) };
     bench.say(&format!("kick-list: {} rooms of {}", shape.rooms, shape.members));
-    let site = Site::open(shape.rooms).await?;
-    let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
-    crowd.prove(PROOFS, LIST_OF).await?;
+    let target = BenchTarget::open(shape.rooms).await?;
+    let mut filled = FilledTarget::fill(target, shape, bench.connections()).await?;
+    filled.verify(VERIFIED_KICKS, LIST_OF).await?;
 
-    let lists = crowd.rooms.iter().zip(0..).flat_map(|(members, room)| {
-        let lists = members.chunks(LIST_OF).map(<[Member]>::to_vec);
+    let lists = filled.rooms.iter().zip(0..).flat_map(|(members, room)| {
+        let lists = members.chunks(LIST_OF).map(<[BenchMember]>::to_vec);
         lists.enumerate().map(move |(turn, list)| (turn, (room, list)))
     });
     // In one room after the other.
     let mut lists: Vec<_> = lists.collect();
     lists.sort_by_key(|(turn, (room, _))| (*turn, *room));
     let order = lists.into_iter().map(|(_, list)| list).collect();
-    let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
+    let (measured, cpu) = kick_all_of(bench, &filled, order).await?;
 
-    let kicked: usize = crowd.rooms.iter().map(Vec::len).sum();
+    let kicked: usize = filled.rooms.iter().map(Vec::len).sum();
     let each = cpu.as_secs_f64() * 1e6 / kicked.max(1) as f64;
-    let row = Row::new("kick lists of 10, rooms of 100", &taken).cpu(cpu).beside_bare(&bare);
+    let row =
+        ReportRow::new("kick lists of 10, rooms of 100", &measured).cpu(cpu).beside_bare(&bare);
     bench.report.add(match cpu.is_zero() {
         true => row,
         false => row.note(format!("{each:.1} µs CPU per member")),
@@ -101,58 +102,58 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
 /// is in a room, and phones have heard what comes next. Tells the processor time as well.
 async fn kick_all_of(
     bench: &Bench,
-    crowd: &Crowd,
-    order: VecDeque<(u32, Vec<Member>)>,
-) -> Result<(Taken, Duration)> {
-    let mut kicks = Kicks::new(order);
-    let cpu = crowd.site.engine.cpu();
-    let taken = drive(crowd.site.engine.http, bench.pace(None), &mut kicks).await?;
-    let cpu = crowd.site.engine.cpu() - cpu;
-    are_out(bench, crowd).await?;
-    Ok((taken, cpu))
+    filled: &FilledTarget,
+    order: VecDeque<(u32, Vec<BenchMember>)>,
+) -> Result<(Measurement, Duration)> {
+    let mut kicks = KickRequests::new(order);
+    let cpu = filled.target.engine.cpu();
+    let measured = drive(filled.target.engine.http, bench.pace(None), &mut kicks).await?;
+    let cpu = filled.target.engine.cpu() - cpu;
+    are_out(bench, filled).await?;
+    Ok((measured, cpu))
 }
 
 /// Everybody was kicked: nobody is in a room, and phones have heard what comes next.
-async fn are_out(bench: &Bench, crowd: &Crowd) -> Result<()> {
-    let left = remaining(&crowd.site, crowd.rooms.len(), bench.connections()).await?;
+async fn are_out(bench: &Bench, filled: &FilledTarget) -> Result<()> {
+    let left = remaining(&filled.target, filled.rooms.len(), bench.connections()).await?;
     ensure!(left == 0, "{left} members were kicked, and are in rooms");
-    let mut link = Link::open(crowd.site.engine.http).await?;
-    let asked: Vec<_> = crowd.rooms.iter().zip(0..).flat_map(of_room).collect();
+    let mut link = BenchConnection::open(filled.target.engine.http).await?;
+    let asked: Vec<_> = filled.rooms.iter().zip(0..).flat_map(of_room).collect();
     let step = asked.len().div_ceil(PHONES_ASKED).max(1);
     let asked: Vec<_> = asked.into_iter().step_by(step).collect();
-    crowd.heard(&mut link, &asked).await
+    filled.check_heard(&mut link, &asked).await
 }
 
-fn of_room((members, room): (&Vec<Member>, u32)) -> impl Iterator<Item = (u32, Member)> {
+fn of_room((members, room): (&Vec<BenchMember>, u32)) -> impl Iterator<Item = (u32, BenchMember)> {
     members.iter().map(move |member| (room, member.clone()))
 }
 
 /// Kicks one after the other.
-pub(super) struct Kicks {
-    order: VecDeque<(u32, Vec<Member>)>,
-    pub(super) sent: Vec<Sent>,
+pub(super) struct KickRequests {
+    order: VecDeque<(u32, Vec<BenchMember>)>,
+    pub(super) sent: Vec<SentKick>,
 }
 
 /// A kick that was asked for.
-pub(super) struct Sent {
+pub(super) struct SentKick {
     pub(super) names: String,
     /// None until its time counts.
     pub(super) begun: Option<Instant>,
 }
 
-impl Kicks {
+impl KickRequests {
     /// Of each room those whom one request names.
-    pub(super) fn new(order: VecDeque<(u32, Vec<Member>)>) -> Self {
+    pub(super) fn new(order: VecDeque<(u32, Vec<BenchMember>)>) -> Self {
         Self { order, sent: Vec::new() }
     }
 }
 
-impl Work for Kicks {
+impl Workload for KickRequests {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let (room, members) = self.order.pop_front()?;
         let names = names(&members);
         kick(request, room, &names);
-        self.sent.push(Sent { names, begun: None });
+        self.sent.push(SentKick { names, begun: None });
         Some(self.sent.len() - 1)
     }
 
@@ -160,7 +161,7 @@ impl Work for Kicks {
         self.sent[number].begun = Some(at);
     }
 
-    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         match is_done(answer, "kicked", &self.sent[number].names) {
             true => Ok(()),
             false => Err("not kicked".to_owned()),
@@ -183,15 +184,16 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
         }
         let shape = Shape { rooms: rooms.min(members_max / members), members };
         bench.say(&format!("kick-all: {} rooms of {members}", shape.rooms));
-        let crowd =
-            Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+        let filled =
+            FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+                .await?;
         sleep(PAUSE).await;
-        let cpu = crowd.site.engine.cpu();
-        let taken = empty(&crowd, crowd.rooms.iter().zip(0..).map(|(_, room)| room)).await?;
-        let cpu = crowd.site.engine.cpu() - cpu;
-        are_out(bench, &crowd).await?;
-        let cost = taken.latency.value_at_quantile(0.5) as f64 / f64::from(members);
-        let mut row = Row::new(&format!("kick all of {members}"), &taken).cpu(cpu);
+        let cpu = filled.target.engine.cpu();
+        let measured = empty(&filled, filled.rooms.iter().zip(0..).map(|(_, room)| room)).await?;
+        let cpu = filled.target.engine.cpu() - cpu;
+        are_out(bench, &filled).await?;
+        let cost = measured.latency.value_at_quantile(0.5) as f64 / f64::from(members);
+        let mut row = ReportRow::new(&format!("kick all of {members}"), &measured).cpu(cpu);
         row = row.rooms_of(members as usize).note(format!("{cost:.0} ns per member"));
         match per_member {
             Some(before) if members == 10_000 => {
@@ -202,12 +204,12 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
         }
         bench.report.add(row);
     }
-    if 10_000 <= members_max { meanwhile(bench).await } else { Ok(()) }
+    if 10_000 <= members_max { mute_meanwhile(bench).await } else { Ok(()) }
 }
 
 /// Empties rooms, one after the other.
-async fn empty(crowd: &Crowd, rooms: impl Iterator<Item = u32>) -> Result<Taken> {
-    let mut link = Link::open(crowd.site.engine.http).await?;
+async fn empty(filled: &FilledTarget, rooms: impl Iterator<Item = u32>) -> Result<Measurement> {
+    let mut link = BenchConnection::open(filled.target.engine.http).await?;
     let (mut latency, mut request) = (latencies(), Vec::new());
     let mut elapsed = Duration::ZERO;
     for room in rooms {
@@ -218,37 +220,40 @@ async fn empty(crowd: &Crowd, rooms: impl Iterator<Item = u32>) -> Result<Taken>
         ensure!(is_done(answer, "kicked", "all"), "room-{room}: {answer:?}");
         latency.saturating_record(u64::try_from(took.as_nanos())?);
         elapsed += took;
-        if 1_000 <= crowd.rooms[room as usize].len() {
+        if 1_000 <= filled.rooms[room as usize].len() {
             sleep(PAUSE).await;
         }
     }
-    Ok(Taken { operations: latency.len(), elapsed, latency, client_share: 0.0 })
+    Ok(Measurement { operations: latency.len(), elapsed, latency, client_share: 0.0 })
 }
 
 /// What a member of another room waits for while rooms of 10,000 are emptied.
-async fn meanwhile(bench: &mut Bench) -> Result<()> {
+async fn mute_meanwhile(bench: &mut Bench) -> Result<()> {
     bench.say("kick-all: a mute in another room meanwhile");
     let shape = Shape { rooms: 4, members: 10_000 };
-    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    let filled =
+        FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+            .await?;
     sleep(PAUSE).await;
     let is_over = Cell::new(false);
-    let mut mutes = Toggles::new(vec![(3, crowd.rooms[3][0].clone())]).until(&is_over);
+    let mut mutes = MuteToggles::new(vec![(3, filled.rooms[3][0].clone())]).stop_when(&is_over);
     // Often enough to meet the kicks, seldom enough not to be the load itself.
-    let pace = Pace { connections: 1, time_max: None, rate: Some(1_000) };
+    let pace = LoadPace { connections: 1, time_max: None, rate: Some(1_000) };
     let emptied = async {
-        let done = empty(&crowd, 0..3).await;
+        let done = empty(&filled, 0..3).await;
         is_over.set(true);
         done
     };
-    let (taken, emptied) = tokio::join!(drive(crowd.site.engine.http, pace, &mut mutes), emptied);
+    let (measured, emptied) =
+        tokio::join!(drive(filled.target.engine.http, pace, &mut mutes), emptied);
     emptied?;
-    let taken = taken?;
-    let p99 = taken.latency.value_at_quantile(0.99) as f64 / 1e6;
-    let row = Row::new("mute meanwhile, 1,000 a second", &taken);
+    let measured = measured?;
+    let p99 = measured.latency.value_at_quantile(0.99) as f64 / 1e6;
+    let row = ReportRow::new("mute meanwhile, 1,000 a second", &measured);
     bench.report.add(row.at_most(p99, "ms p99", 5.0));
     let mut request = Vec::new();
     target::get(&mut request, 3, format_args!("room-3/"));
-    let mut link = Link::open(crowd.site.engine.http).await?;
+    let mut link = BenchConnection::open(filled.target.engine.http).await?;
     ensure!(link.ask(&request).await?.status == 200, "room-3 is there still");
     Ok(())
 }

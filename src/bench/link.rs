@@ -10,19 +10,19 @@ use tokio::{
 };
 
 /// Keeps its connection from one request to the next.
-pub(super) struct Link {
+pub(super) struct BenchConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// What came back.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct BenchResponse<'a> {
     pub(super) status: u16,
     pub(super) body: &'a [u8],
 }
 
-impl Link {
+impl BenchConnection {
     pub(super) async fn open(http: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(http).await;
         let stream = stream.with_context(|| format!("nobody answers at {http}"))?;
@@ -31,12 +31,12 @@ impl Link {
     }
 
     /// Sends a whole request, and reads the whole answer, whose length must be stated.
-    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<BenchResponse<'_>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let head = loop {
             self.read().await?;
-            if let Some(head) = Head::parse(&self.buffer)? {
+            if let Some(head) = ResponseHead::parse(&self.buffer)? {
                 break head;
             }
         };
@@ -44,7 +44,7 @@ impl Link {
             self.read().await?;
         }
         let body = &self.buffer[head.bytes..head.bytes + head.body_bytes];
-        Ok(Answer { status: head.status, body })
+        Ok(BenchResponse { status: head.status, body })
     }
 
     async fn read(&mut self) -> Result<()> {
@@ -56,13 +56,13 @@ impl Link {
 }
 
 #[derive(Debug, Eq, PartialEq)]
-struct Head {
+struct ResponseHead {
     status: u16,
     bytes: usize,
     body_bytes: usize,
 }
 
-impl Head {
+impl ResponseHead {
     /// None if there is not all of it yet.
     fn parse(buffer: &[u8]) -> Result<Option<Self>> {
         let Some(end) = buffer.windows(4).position(|it| it == b"\r\n\r\n") else {
@@ -97,13 +97,16 @@ mod tests {
     #[test]
     fn a_head_is_read_once_it_is_whole() {
         let check = |text: &str, expected: Option<(u16, usize, usize)>| {
-            let head = Head::parse(text.as_bytes()).unwrap();
+            let head = ResponseHead::parse(text.as_bytes()).unwrap();
             assert_eq!(head.map(|it| (it.status, it.bytes, it.body_bytes)), expected, "{text:?}");
         };
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", None);
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", Some((200, 38, 2)));
         check("HTTP/1.1 204 No Content\r\nx: y\r\n\r\n", Some((204, 33, 0)));
-        assert!(Head::parse(b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n").is_err(), "without a length");
-        assert!(Head::parse(b"nonsense\r\n\r\n").is_err());
+        assert!(
+            ResponseHead::parse(b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n").is_err(),
+            "without a length"
+        );
+        assert!(ResponseHead::parse(b"nonsense\r\n\r\n").is_err());
     }
 }

@@ -13,12 +13,12 @@ use hdrhistogram::Histogram;
 use tokio::{task::yield_now, time};
 
 use super::{
-    link::{Answer, Link},
+    link::{BenchConnection, BenchResponse},
     process,
 };
 
 /// Requests one after the other, and what their answers must be.
-pub(super) trait Work {
+pub(super) trait Workload {
     /// Appends the next request; its number comes back with the answer. None is the end.
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize>;
 
@@ -30,12 +30,12 @@ pub(super) trait Work {
     /// # Errors
     ///
     /// What is wrong with it.
-    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String>;
+    fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String>;
 }
 
 /// How it is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct LoadPace {
     pub(super) connections: usize,
     /// As long as there is work, or for so long at most.
     pub(super) time_max: Option<Duration>,
@@ -45,7 +45,7 @@ pub(super) struct Pace {
 
 /// What has been measured.
 #[derive(Clone, Debug)]
-pub(super) struct Taken {
+pub(super) struct Measurement {
     pub(super) operations: u64,
     pub(super) elapsed: Duration,
     /// Of the answers, in nanoseconds.
@@ -54,7 +54,7 @@ pub(super) struct Taken {
     pub(super) client_share: f64,
 }
 
-impl Taken {
+impl Measurement {
     pub(super) fn per_second(&self) -> f64 {
         self.operations as f64 / self.elapsed.as_secs_f64()
     }
@@ -80,32 +80,36 @@ pub(super) fn latencies() -> Histogram<u64> {
 /// # Errors
 ///
 /// An answer that does not come, or is wrong.
-pub(super) async fn drive(http: SocketAddr, pace: Pace, work: &mut impl Work) -> Result<Taken> {
+pub(super) async fn drive(
+    http: SocketAddr,
+    pace: LoadPace,
+    work: &mut impl Workload,
+) -> Result<Measurement> {
     let mut links = Vec::new();
     for _ in 0..pace.connections {
-        links.push(Link::open(http).await?);
+        links.push(BenchConnection::open(http).await?);
     }
     let cpu = process::own_cpu();
-    let shared = RefCell::new(Shared { work, latency: latencies(), begun: 0 });
+    let shared = RefCell::new(LoadState { work, latency: latencies(), begun: 0 });
     let start = now();
     try_join_all(links.into_iter().map(|link| connection(link, pace, start, &shared))).await?;
     let elapsed = start.elapsed();
     let latency = shared.into_inner().latency;
     let client_share = (process::own_cpu() - cpu).as_secs_f64() / elapsed.as_secs_f64();
-    Ok(Taken { operations: latency.len(), elapsed, latency, client_share })
+    Ok(Measurement { operations: latency.len(), elapsed, latency, client_share })
 }
 
-struct Shared<'a, W> {
+struct LoadState<'a, W> {
     work: &'a mut W,
     latency: Histogram<u64>,
     begun: u32,
 }
 
 async fn connection(
-    mut link: Link,
-    pace: Pace,
+    mut link: BenchConnection,
+    pace: LoadPace,
     start: Instant,
-    shared: &RefCell<Shared<'_, impl Work>>,
+    shared: &RefCell<LoadState<'_, impl Workload>>,
 ) -> Result<()> {
     let mut request = Vec::new();
     loop {

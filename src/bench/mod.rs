@@ -37,22 +37,22 @@ use anyhow::{Context, Result, bail};
 use tokio::select;
 
 use self::{
-    external::{Guest, guest},
-    load::{Pace, Taken},
-    progress::Progress,
-    report::{Engine, Machine, Report, Row},
+    external::{ExternalEngine, external},
+    load::{LoadPace, Measurement},
+    progress::BenchProgress,
+    report::{BenchReport, Machine, ReportRow, ReportedEngine},
 };
-use super::app::{login::login, signals::Ends};
+use super::app::{login::login, signals::EndSignals};
 use crate::{
-    cli::bench::{Bench as Flags, SECONDS, Scenario},
-    engine::inbound::wall,
+    cli::bench::{BenchArgs as Flags, SECONDS, Scenario},
+    engine::inbound::wall_clock,
 };
 
 /// What is to be measured, and what has been.
 struct Bench {
     flags: Flags,
-    report: Report,
-    progress: Progress,
+    report: BenchReport,
+    progress: BenchProgress,
 }
 
 /// Measures, and writes what has come of it. `token` is what the environment has for the account.
@@ -67,11 +67,11 @@ pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Resul
         fs::create_dir_all(folder).with_context(|| format!("--plot {}", folder.display()))?;
     }
     let scenarios = match flags.scenarios.is_empty() {
-        true => Scenario::usual(),
+        true => Scenario::default_set(),
         false => flags.scenarios.clone(),
     };
-    let report = Report::new(machine(), flags.connections.into(), flags.rate);
-    let progress = Progress::new(scenarios.len() as u64 * u64::from(flags.runs))?;
+    let report = BenchReport::new(machine(), flags.connections.into(), flags.rate);
+    let progress = BenchProgress::new(scenarios.len() as u64 * u64::from(flags.runs))?;
     let mut bench = Bench { flags, report, progress };
     let measured = runtime.block_on(bench.run(&scenarios, token));
     bench.progress.end();
@@ -91,21 +91,21 @@ impl Bench {
     /// Measures until all is done or a signal comes. Then nothing is left of what was started, and
     /// nothing in an engine of others; a second signal ends that as well.
     async fn run(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
-        let mut ends = Ends::listen()?;
+        let mut signals = EndSignals::listen()?;
         let measured = select! {
             biased;
-            () = ends.next() => bail_out(),
+            () = signals.next() => bail_out(),
             measured = self.measure_all(scenarios, token) => measured,
         };
-        let Some(guest) = guest() else { return measured };
+        let Some(external) = external() else { return measured };
         self.progress.say("what was brought into the engine leaves it");
         let left = select! {
             biased;
-            () = ends.next() => bail_out(),
-            left = guest.leave() => left,
+            () = signals.next() => bail_out(),
+            left = external.leave() => left,
         };
         if let (Err(left), Err(_)) = (&left, &measured) {
-            self.progress.tell(&format!("{}: {left:#}", guest.url));
+            self.progress.print_line(&format!("{}: {left:#}", external.url));
         }
         measured.and(left)
     }
@@ -113,10 +113,11 @@ impl Bench {
     async fn measure_all(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
         if let Some(url) = self.flags.url.clone() {
             let (account, token) = login(self.flags.login.clone(), token)?;
-            let guest = Guest::enter(&url, account, token).await?;
-            self.report.engine = Some(Engine { url, version: guest.version.clone() });
+            let external = ExternalEngine::connect(&url, account, token).await?;
+            self.report.engine = Some(ReportedEngine { url, version: external.version.clone() });
         } else if self.flags.login.account.is_some() {
-            self.progress.tell("--account is for --url: an engine of the bench's own is measured");
+            self.progress
+                .print_line("--account is for --url: an engine of the bench's own is measured");
         }
         for _ in 0..self.flags.runs {
             for scenario in scenarios {
@@ -131,8 +132,8 @@ impl Bench {
     }
 
     async fn measure_or_leave_out(&mut self, scenario: Scenario) -> Result<()> {
-        if let Some(why) = guest().and_then(|it| it.lacks(scenario)) {
-            self.progress.tell(&format!("{scenario} is left out, since {why}"));
+        if let Some(why) = external().and_then(|it| it.missing_for(scenario)) {
+            self.progress.print_line(&format!("{scenario} is left out, since {why}"));
             self.report.leave_out(scenario, why);
             return Ok(());
         }
@@ -161,16 +162,16 @@ impl Bench {
     }
 
     /// What a bare route answers now, by the same client: a machine is never quiet for long.
-    async fn ceiling(&mut self) -> Result<Taken> {
+    async fn ceiling(&mut self) -> Result<Measurement> {
         self.say("the ceiling: a bare axum route");
-        let pace = Pace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
-        let (taken, cpu) = ceiling::measure(pace).await?;
-        self.report.add(Row::new("ceiling: bare axum JSON POST", &taken).cpu(cpu));
-        Ok(taken)
+        let pace = LoadPace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
+        let (measured, cpu) = ceiling::measure(pace).await?;
+        self.report.add(ReportRow::new("ceiling: bare axum JSON POST", &measured).cpu(cpu));
+        Ok(measured)
     }
 
-    fn pace(&self, time_max: Option<Duration>) -> Pace {
-        Pace { connections: self.connections(), time_max, rate: self.flags.rate }
+    fn pace(&self, time_max: Option<Duration>) -> LoadPace {
+        LoadPace { connections: self.connections(), time_max, rate: self.flags.rate }
     }
 
     fn connections(&self) -> usize {
@@ -196,7 +197,7 @@ fn machine() -> Machine {
     let name = processors.lines().find(|it| it.starts_with("model name"));
     let name = name.and_then(|it| it.split(':').nth(1)).unwrap_or("unknown").trim();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let now = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
     Machine {
         processor: name.to_owned(),
         cores: available_parallelism().map_or(1, Into::into),
@@ -213,10 +214,10 @@ fn commit() -> String {
     if let Some(commit) = option_env!("CONFLOW_COMMIT") {
         return commit.to_owned();
     }
-    let asked = Command::new("git")
+    let output = Command::new("git")
         .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
         .output();
-    let told = asked.ok().filter(|it| it.status.success());
-    let text = told.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    let succeeded = output.ok().filter(|it| it.status.success());
+    let text = succeeded.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
     text.filter(|it| !it.is_empty()).unwrap_or_else(|| "unknown commit".to_owned())
 }

@@ -14,14 +14,14 @@ use url::form_urlencoded;
 
 use super::{
     Bench, ceiling,
-    filled::{Crowd, Shape, in_turn},
-    kick::{Kicks, Sent},
-    load::{Pace, Taken, drive, latencies, now},
-    received::{Heard, Told},
-    receiver::{Ear, Receiver, until_all},
-    report::Row,
-    stream::{Stream, kept},
-    target::{Fittings, ROOMS_PER_ACCOUNT, Site},
+    filled::{FilledTarget, Shape, in_turn},
+    kick::{KickRequests, SentKick},
+    load::{LoadPace, Measurement, drive, latencies, now},
+    received::{ConferenceNotice, ReceivedNotices},
+    receiver::{BenchReceiver, RequestHandler, wait_for_count},
+    report::ReportRow,
+    stream::{BenchEventStream, kept_notices},
+    target::{BenchTarget, EngineOptions, ROOMS_PER_ACCOUNT},
 };
 use crate::events::log::EVENTS_MAX;
 
@@ -31,35 +31,36 @@ const PER_SECOND: u32 = 5_000;
 const P99_MS_MAX: f64 = 10.0;
 /// A callback does not tell when its event was: that is read from the stream afterwards, as far as
 /// the engine keeps events. There are others beside these.
-const KEPT_READ: usize = EVENTS_MAX / 2;
+const KEPT_NOTICES_MAX: usize = EVENTS_MAX / 2;
 
 /// Callbacks are sent to a server of ours.
 pub(super) async fn callbacks(bench: &mut Bench) -> Result<()> {
-    let receiver = Receiver::here(Heard::default()).await?;
+    let receiver = BenchReceiver::start_here(ReceivedNotices::default()).await?;
     // All that happens to somebody is told, so that what is missing shows.
     let conference = format!("callbackUrl=\"http://{}/\" floorEvent=\"true\"", receiver.http);
-    let fittings = Fittings { conference, ..Fittings::default() };
-    let site = Site::open_with(shape(bench).rooms, &fittings).await?;
+    let options = EngineOptions { conference, ..EngineOptions::default() };
+    let target = BenchTarget::open_with(shape(bench).rooms, &options).await?;
     // That a room starts with its first member is about nobody: no URL is told.
-    let way = Way { name: "callbacks", untold: &[2], heard: Arc::clone(&receiver.ear) };
-    way.measure(bench, site).await
+    let channel =
+        NoticeChannel { name: "callbacks", unsent: &[2], received: Arc::clone(&receiver.handler) };
+    channel.measure(bench, target).await
 }
 
-impl Ear for Heard {
-    fn hear(&mut self, at: Instant, _: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
-        self.take(at, Told::read(fields));
+impl RequestHandler for ReceivedNotices {
+    fn handle(&mut self, at: Instant, _: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
+        self.take(at, ConferenceNotice::read(fields));
         Bytes::new()
     }
 }
 
 /// Events are read from the account's stream.
 pub(super) async fn events(bench: &mut Bench) -> Result<()> {
-    let site = Site::open(shape(bench).rooms).await?;
-    let stream = Stream::open(&site).await?;
-    let heard = Arc::new(Mutex::new(Heard::default()));
-    let way = Way { name: "events", untold: &[], heard: Arc::clone(&heard) };
+    let target = BenchTarget::open(shape(bench).rooms).await?;
+    let stream = BenchEventStream::open(&target).await?;
+    let heard = Arc::new(Mutex::new(ReceivedNotices::default()));
+    let channel = NoticeChannel { name: "events", unsent: &[], received: Arc::clone(&heard) };
     tokio::select! {
-        done = way.measure(bench, site) => done,
+        done = channel.measure(bench, target) => done,
         ended = stream.listen(&heard) => ended,
     }
 }
@@ -73,50 +74,52 @@ fn shape(bench: &Bench) -> Shape {
 }
 
 /// How notices come.
-struct Way {
+struct NoticeChannel {
     name: &'static str,
     /// Each `ConferenceSequence` of which nothing is told.
-    untold: &'static [u64],
-    heard: Arc<Mutex<Heard>>,
+    unsent: &'static [u64],
+    received: Arc<Mutex<ReceivedNotices>>,
 }
 
-impl Way {
+impl NoticeChannel {
     /// Phones come in, as fast as can be; then they are kicked at a rate that can be borne.
-    async fn measure(&self, bench: &mut Bench, site: Site) -> Result<()> {
+    async fn measure(&self, bench: &mut Bench, target: BenchTarget) -> Result<()> {
         let (name, shape) = (self.name, shape(bench));
         let rate = bench.flags.rate.unwrap_or(PER_SECOND);
-        let pace = Pace { rate: Some(rate), ..bench.pace(Some(bench.seconds() / 2)) };
+        let pace = LoadPace { rate: Some(rate), ..bench.pace(Some(bench.seconds() / 2)) };
         let (bare, _) = ceiling::measure(pace).await?;
         let members = (shape.rooms * shape.members) as usize;
         bench.say(&format!("{name}: {members} phones come into {} rooms", shape.rooms));
         let begin = now();
-        let crowd = Crowd::gather(site, shape, bench.connections()).await?;
-        self.all_have_come(members, ENTER).await?;
-        let last = self.last(ENTER);
-        let entered = Row::count(&format!("{name}: phones come in"), members, last - begin);
+        let filled = FilledTarget::fill(target, shape, bench.connections()).await?;
+        self.wait_for_all(members, ENTER).await?;
+        let last = self.last_arrival(ENTER);
+        let entered = ReportRow::count(&format!("{name}: phones come in"), members, last - begin);
         let per_second = members as f64 / (last - begin).as_secs_f64();
         bench.report.add(entered.at_least(per_second, "a second", PER_SECOND.into()));
 
         bench.say(&format!("{name}: {rate} kicks a second"));
-        let order = in_turn(&crowd.rooms).into_iter();
-        let mut kicks = Kicks::new(order.map(|(room, member)| (room, vec![member])).collect());
-        let (cpu, pace) = (crowd.site.engine.cpu(), Pace { rate: Some(rate), ..bench.pace(None) });
-        let taken = drive(crowd.site.engine.http, pace, &mut kicks).await?;
-        self.all_have_come(members, EXIT).await?;
-        let cpu = crowd.site.engine.cpu() - cpu;
+        let order = in_turn(&filled.rooms).into_iter();
+        let mut kicks =
+            KickRequests::new(order.map(|(room, member)| (room, vec![member])).collect());
+        let (cpu, pace) =
+            (filled.target.engine.cpu(), LoadPace { rate: Some(rate), ..bench.pace(None) });
+        let measured = drive(filled.target.engine.http, pace, &mut kicks).await?;
+        self.wait_for_all(members, EXIT).await?;
+        let cpu = filled.target.engine.cpu() - cpu;
 
-        let kept = kept(&crowd.site, EXIT, members.min(KEPT_READ)).await?;
-        let heard = self.heard.lock();
-        heard.check_order(self.untold)?;
+        let kept = kept_notices(&filled.target, EXIT, members.min(KEPT_NOTICES_MAX)).await?;
+        let heard = self.received.lock();
+        heard.check_order(self.unsent)?;
         let Latencies { since_kick, since_event } = Latencies::of(&heard, &kept, &kicks.sent)?;
         let alone = format!(
             "{:.2} ms p99 until the kick's answer, {:.2} ms until a bare axum route's",
-            p99_ms(&taken),
+            p99_ms(&measured),
             p99_ms(&bare)
         );
         let row = |since: &str, latency| {
             let name = format!("{name}: from the {since} to the notice");
-            Row::new(&name, &Taken { latency, ..taken.clone() })
+            ReportRow::new(&name, &Measurement { latency, ..measured.clone() })
         };
         let p99 = since_event.value_at_quantile(0.99) as f64 / 1e6;
         bench.report.add(row("kick", since_kick).cpu(cpu).note(alone));
@@ -125,24 +128,24 @@ impl Way {
     }
 
     /// Waits until so many have come.
-    async fn all_have_come(&self, wanted: usize, event: &str) -> Result<()> {
-        let come = until_all(wanted, || self.heard.lock().count(event)).await;
-        match self.heard.lock().wrong.take() {
+    async fn wait_for_all(&self, wanted: usize, event: &str) -> Result<()> {
+        let all_here = wait_for_count(wanted, || self.received.lock().count(event)).await;
+        match self.received.lock().error.take() {
             Some(wrong) => Err(wrong),
-            None => come,
+            None => all_here,
         }
     }
 
     /// When the last such notice has come.
-    fn last(&self, event: &str) -> Instant {
-        let heard = self.heard.lock();
-        let found = heard.told.iter().rev().find(|(_, it)| it.event == event);
+    fn last_arrival(&self, event: &str) -> Instant {
+        let heard = self.received.lock();
+        let found = heard.notices.iter().rev().find(|(_, it)| it.event == event);
         found.map_or_else(now, |(at, _)| *at)
     }
 }
 
-fn p99_ms(taken: &Taken) -> f64 {
-    taken.latency.value_at_quantile(0.99) as f64 / 1e6
+fn p99_ms(measured: &Measurement) -> f64 {
+    measured.latency.value_at_quantile(0.99) as f64 / 1e6
 }
 
 const ENTER: &str = "ConferenceEnter";
@@ -158,19 +161,22 @@ struct Latencies {
 
 impl Latencies {
     /// Each kick must have its notice, and each notice its kick.
-    fn of(heard: &Heard, kept: &Heard, kicks: &[Sent]) -> Result<Self> {
-        let times: HashMap<_, _> = kept.told.iter().map(|(_, it)| (it.place(), it.time)).collect();
-        let exits = heard.told.iter().filter(|(_, it)| it.event == EXIT);
+    fn of(heard: &ReceivedNotices, kept: &ReceivedNotices, kicks: &[SentKick]) -> Result<Self> {
+        let times: HashMap<_, _> = kept.notices.iter().map(|(_, it)| (it.key(), it.time)).collect();
+        let exits = heard.notices.iter().filter(|(_, it)| it.event == EXIT);
         let mut exits: HashMap<_, _> = exits.map(|(at, it)| (&*it.member, (*at, it))).collect();
         let (mut since_kick, mut since_event) = (latencies(), latencies());
-        for Sent { names, begun } in kicks {
+        for SentKick { names, begun } in kicks {
             let exit = exits.remove(&**names);
-            let (at, told) = exit.with_context(|| format!("nothing told that {names} is out"))?;
+            let (at, notice) = exit.with_context(|| format!("nothing told that {names} is out"))?;
             let begun = begun.with_context(|| format!("{names} was not kicked"))?;
-            note(&mut since_kick, at - begun)?;
-            if let Some(time) = times.get(&told.place()).copied().flatten() {
+            record_latency(&mut since_kick, at - begun)?;
+            if let Some(time) = times.get(&notice.key()).copied().flatten() {
                 // Clocks are set now and then.
-                note(&mut since_event, told.come.duration_since(time).unwrap_or_default())?;
+                record_latency(
+                    &mut since_event,
+                    notice.received_at.duration_since(time).unwrap_or_default(),
+                )?;
             }
         }
         ensure!(exits.is_empty(), "{} are out, and nobody has kicked them", exits.len());
@@ -178,7 +184,7 @@ impl Latencies {
     }
 }
 
-fn note(latency: &mut Histogram<u64>, took: Duration) -> Result<()> {
+fn record_latency(latency: &mut Histogram<u64>, took: Duration) -> Result<()> {
     latency.saturating_record(u64::try_from(took.as_nanos())?);
     Ok(())
 }

@@ -9,12 +9,12 @@ use tokio::task::yield_now;
 
 use super::{
     Bench,
-    load::{Taken, latencies, now},
-    report::Row,
+    load::{Measurement, latencies, now},
+    report::ReportRow,
 };
 use crate::{
     base::ids::Dialect,
-    documents::cache::{Documents, Text},
+    documents::cache::{DocumentCache, HashedText},
     flow::Flow,
 };
 
@@ -37,22 +37,22 @@ pub(super) async fn parse(bench: &mut Bench) -> Result<()> {
         Ok(())
     })
     .await?;
-    let documents = Documents::default();
+    let documents = DocumentCache::default();
     let again = measure(time, || {
         let body = black_box(Bytes::from_static(FLOW.as_bytes()));
-        let (found, _) = documents.read(Text::from(body.clone()), &body, Dialect::Plivo);
+        let (found, _) = documents.read(HashedText::from(body.clone()), &body, Dialect::Plivo);
         ensure!(found.is_ok(), "the flow is good");
         Ok(())
     })
     .await?;
     let micros = again.latency.value_at_quantile(0.5) as f64 / 1e3;
-    bench.report.add(Row::new("ceiling: quick-xml with attributes", &bare));
-    bench.report.add(Row::new("parse a flow of 1 KB", &parsed).ceiling(&bare, 0.2));
-    bench.report.add(Row::new("the same flow again", &again).at_most(micros, "µs p50", 1.0));
+    bench.report.add(ReportRow::new("ceiling: quick-xml with attributes", &bare));
+    bench.report.add(ReportRow::new("parse a flow of 1 KB", &parsed).ceiling(&bare, 0.2));
+    bench.report.add(ReportRow::new("the same flow again", &again).at_most(micros, "µs p50", 1.0));
     Ok(())
 }
 
-async fn measure(time: Duration, mut once: impl FnMut() -> Result<()>) -> Result<Taken> {
+async fn measure(time: Duration, mut once: impl FnMut() -> Result<()>) -> Result<Measurement> {
     let (mut latency, start) = (latencies(), now());
     let mut operations = 0;
     while start.elapsed() < time {
@@ -66,7 +66,7 @@ async fn measure(time: Duration, mut once: impl FnMut() -> Result<()>) -> Result
         // A Ctrl-C is heard in between.
         yield_now().await;
     }
-    Ok(Taken { operations, elapsed: start.elapsed(), latency, client_share: 0.0 })
+    Ok(Measurement { operations, elapsed: start.elapsed(), latency, client_share: 0.0 })
 }
 
 /// Every event, and every attribute of every element with its value.

@@ -68,7 +68,7 @@ impl Process {
     }
 
     /// One that others have started, perhaps on another machine.
-    pub(super) fn of_others(http: SocketAddr) -> Self {
+    pub(super) fn external(http: SocketAddr) -> Self {
         Self { child: None, http, start: Duration::ZERO }
     }
 
@@ -79,11 +79,11 @@ impl Process {
 
     /// Waits until it has nothing left to do: what was asked for before is not in what is measured
     /// next. Returns at once where that is not seen.
-    pub(super) async fn rests(&self) {
-        for _ in 0..REST_LOOKS_MAX {
+    pub(super) async fn wait_until_idle(&self) {
+        for _ in 0..IDLE_POLLS_MAX {
             let before = self.cpu();
-            sleep(REST_LOOK).await;
-            if self.cpu() - before <= REST_CPU {
+            sleep(IDLE_POLL).await;
+            if self.cpu() - before <= IDLE_CPU_MAX {
                 return;
             }
         }
@@ -124,9 +124,9 @@ fn address(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
 
 /// A process that takes no more than this of so much time is at rest; one that takes it for good is
 /// measured as it is.
-const REST_LOOK: Duration = Duration::from_millis(200);
-const REST_CPU: Duration = Duration::from_millis(10);
-const REST_LOOKS_MAX: usize = 300;
+const IDLE_POLL: Duration = Duration::from_millis(200);
+const IDLE_CPU_MAX: Duration = Duration::from_millis(10);
+const IDLE_POLLS_MAX: usize = 300;
 
 /// Of `/proc/…/stat`: the kernel counts processor time in these for all programs (proc(5)).
 const TICKS_PER_SECOND: u64 = 100;
@@ -145,9 +145,9 @@ pub(super) fn own_cpu() -> Duration {
 }
 
 /// A folder that is gone with its owner.
-pub(super) struct Folder(PathBuf);
+pub(super) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(super) fn new() -> Result<Self> {
         let name = format!("conflow-bench-{}-{}", id(), uuid::Uuid::new_v4().simple());
         let path = env::temp_dir().join(name);
@@ -160,7 +160,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
     }

@@ -14,7 +14,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, Prog
 use super::load::ANSWERS;
 
 /// On the standard error.
-pub(super) struct Progress(ProgressBar);
+pub(super) struct BenchProgress(ProgressBar);
 
 /// Drawn by another thread, so seldom that it costs nothing of what is measured.
 const TICK: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ const HZ: u8 = 4;
 
 const TEMPLATE: &str = "{elapsed_precise} {bar:16} {pos} of {len}  {wide_msg} {answers:>18}";
 
-impl Progress {
+impl BenchProgress {
     /// Of so many steps none is done.
     pub(super) fn new(steps: u64) -> Result<Self> {
         let answers = |_: &ProgressState, out: &mut dyn fmt::Write| {
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// What is to be read also when all is over.
-    pub(super) fn tell(&self, what: &str) {
+    pub(super) fn print_line(&self, what: &str) {
         self.0.suspend(|| drop(writeln!(stderr(), "{what}")));
     }
 

@@ -10,11 +10,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::target;
-use crate::{base::utc, engine::inbound::wall};
+use crate::{base::utc, engine::inbound::wall_clock};
 
 /// A notice of a conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Told {
+pub(super) struct ConferenceNotice {
     /// `ConferenceEnter` …
     pub(super) event: String,
     /// `ConferenceUUID`: a room that ends and begins again is another.
@@ -26,10 +26,10 @@ pub(super) struct Told {
     /// Its own `Time`, if it has one.
     pub(super) time: Option<SystemTime>,
     /// When it has come.
-    pub(super) come: SystemTime,
+    pub(super) received_at: SystemTime,
 }
 
-impl Told {
+impl ConferenceNotice {
     /// None if it is of no conference of the bench's.
     ///
     /// # Errors
@@ -38,58 +38,58 @@ impl Told {
     pub(super) fn read<'a>(
         fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
     ) -> Result<Option<Self>> {
-        let come = wall();
+        let received_at = wall_clock();
         let [event, room, member] = [const { String::new() }; 3];
-        let mut told = Self { event, room, member, sequence: 0, time: None, come };
+        let mut notice = Self { event, room, member, sequence: 0, time: None, received_at };
         let mut sequence = None;
         for (name, value) in fields {
             match &*name {
                 "ConferenceName" if !value.starts_with(target::prefix()) => return Ok(None),
-                "ConferenceMemberID" => told.member = value.into_owned(),
+                "ConferenceMemberID" => notice.member = value.into_owned(),
                 "ConferenceSequence" => sequence = Some(value.into_owned()),
-                "ConferenceUUID" => told.room = value.into_owned(),
-                "Event" => told.event = value.into_owned(),
+                "ConferenceUUID" => notice.room = value.into_owned(),
+                "Event" => notice.event = value.into_owned(),
                 "Time" => {
                     let time = utc::parse(&value).with_context(|| format!("Time: {value:?}"))?;
-                    told.time = Some(time);
+                    notice.time = Some(time);
                 }
                 _ => (),
             }
         }
-        if told.room.is_empty() {
+        if notice.room.is_empty() {
             return Ok(None);
         }
-        let sequence = sequence.with_context(|| format!("{told:?} has no ConferenceSequence"))?;
-        told.sequence = sequence.parse()?;
-        Ok(Some(told))
+        let sequence = sequence.with_context(|| format!("{notice:?} has no ConferenceSequence"))?;
+        notice.sequence = sequence.parse()?;
+        Ok(Some(notice))
     }
 
     /// No other notice has the same.
-    pub(super) fn place(&self) -> (&str, u64) {
+    pub(super) fn key(&self) -> (&str, u64) {
         (&self.room, self.sequence)
     }
 }
 
 /// All that has come, in the order in which it came.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    pub(super) told: Vec<(Instant, Told)>,
+pub(super) struct ReceivedNotices {
+    pub(super) notices: Vec<(Instant, ConferenceNotice)>,
     /// What could not be read; it ends the measurement.
-    pub(super) wrong: Option<anyhow::Error>,
+    pub(super) error: Option<anyhow::Error>,
 }
 
-impl Heard {
+impl ReceivedNotices {
     /// Takes a notice in.
-    pub(super) fn take(&mut self, at: Instant, told: Result<Option<Told>>) {
-        match told {
-            Ok(told) => self.told.extend(told.map(|it| (at, it))),
-            Err(error) => self.wrong = self.wrong.take().or(Some(error)),
+    pub(super) fn take(&mut self, at: Instant, notice: Result<Option<ConferenceNotice>>) {
+        match notice {
+            Ok(notice) => self.notices.extend(notice.map(|it| (at, it))),
+            Err(error) => self.error = self.error.take().or(Some(error)),
         }
     }
 
     /// How many there are of an event.
     pub(super) fn count(&self, event: &str) -> usize {
-        self.told.iter().filter(|(_, it)| it.event == event).count()
+        self.notices.iter().filter(|(_, it)| it.event == event).count()
     }
 
     /// Whether each room's notices have come one after the other, from the first on, and none is
@@ -98,11 +98,11 @@ impl Heard {
     /// # Errors
     ///
     /// Which has come in the place of which.
-    pub(super) fn check_order(&self, untold: &[u64]) -> Result<()> {
+    pub(super) fn check_order(&self, unsent: &[u64]) -> Result<()> {
         let mut next: HashMap<&str, u64> = HashMap::new();
-        for (_, Told { room, sequence, event, .. }) in &self.told {
+        for (_, ConferenceNotice { room, sequence, event, .. }) in &self.notices {
             let due = next.entry(room).or_insert(1);
-            while untold.contains(due) {
+            while unsent.contains(due) {
                 *due += 1;
             }
             ensure!(
@@ -122,32 +122,32 @@ mod tests {
     use super::*;
     use crate::bench::load::now;
 
-    fn told(text: &str) -> Result<Option<Told>> {
-        Told::read(url::form_urlencoded::parse(text.as_bytes()))
+    fn notice(text: &str) -> Result<Option<ConferenceNotice>> {
+        ConferenceNotice::read(url::form_urlencoded::parse(text.as_bytes()))
     }
 
     #[test]
     fn a_notice_is_read_and_what_is_no_notice_is_none() {
         let line = "Event=ConferenceExit&ConferenceUUID=a&ConferenceMemberID=7&X=y";
-        let found = told(&format!("{line}&ConferenceSequence=3")).unwrap().unwrap();
+        let found = notice(&format!("{line}&ConferenceSequence=3")).unwrap().unwrap();
         assert_eq!((&*found.event, &*found.room, &*found.member), ("ConferenceExit", "a", "7"));
-        assert_eq!((found.place(), found.time), (("a", 3), None));
-        let timed = told(&format!("{line}&ConferenceSequence=3&Time=1970-01-01 00:00:01.000001"));
+        assert_eq!((found.key(), found.time), (("a", 3), None));
+        let timed = notice(&format!("{line}&ConferenceSequence=3&Time=1970-01-01 00:00:01.000001"));
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_000_001);
         assert_eq!(timed.unwrap().unwrap().time, Some(time));
-        assert_eq!(told("Event=Hangup&CallUUID=b").unwrap(), None);
-        assert!(told(line).is_err(), "without a number");
-        assert!(told(&format!("{line}&ConferenceSequence=x")).is_err());
-        assert!(told(&format!("{line}&ConferenceSequence=3&Time=noon")).is_err());
+        assert_eq!(notice("Event=Hangup&CallUUID=b").unwrap(), None);
+        assert!(notice(line).is_err(), "without a number");
+        assert!(notice(&format!("{line}&ConferenceSequence=x")).is_err());
+        assert!(notice(&format!("{line}&ConferenceSequence=3&Time=noon")).is_err());
     }
 
     #[test]
     fn a_notice_that_is_missing_or_late_is_found() {
         let check = |notices: &[(&str, u64)], expected: Result<(), &str>| {
-            let mut heard = Heard::default();
+            let mut heard = ReceivedNotices::default();
             for (room, sequence) in notices {
                 let text = format!("ConferenceUUID={room}&ConferenceSequence={sequence}");
-                heard.take(now(), told(&text));
+                heard.take(now(), notice(&text));
             }
             let found = heard.check_order(&[2]).map_err(|error| error.to_string());
             match expected {

@@ -26,28 +26,28 @@ use tokio::{
 use url::form_urlencoded;
 
 use super::{
-    external::{Guest, guest},
+    external::{ExternalEngine, external},
     load::now,
 };
 
 /// What is done with a request. It is quick: one at a time is heard.
-pub(super) trait Ear: Send + 'static {
+pub(super) trait RequestHandler: Send + 'static {
     /// Its path and its form fields, wherever these were; the answer is a document, or empty.
-    fn hear(&mut self, at: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes;
+    fn handle(&mut self, at: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes;
 }
 
 /// A server that is gone with its owner.
-pub(super) struct Receiver<E> {
+pub(super) struct BenchReceiver<E> {
     pub(super) http: SocketAddr,
-    pub(super) ear: Arc<Mutex<E>>,
-    place: Place,
+    pub(super) handler: Arc<Mutex<E>>,
+    task: ServerTask,
 }
 
-enum Place {
+enum ServerTask {
     /// Beside whoever asks: what is ready is heard before more is asked.
-    Here(JoinHandle<()>),
+    Spawned(JoinHandle<()>),
     /// A thread of its own, which ends with this.
-    Apart { _stop: oneshot::Sender<()> },
+    OwnThread { _stop: oneshot::Sender<()> },
 }
 
 /// What is on its way arrives within this, or is lost.
@@ -55,67 +55,67 @@ pub(super) const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Between two looks whether all has arrived.
 const LOOK: Duration = Duration::from_millis(10);
 
-impl<E: Ear> Receiver<E> {
+impl<E: RequestHandler> BenchReceiver<E> {
     /// On the current runtime.
-    pub(super) async fn here(ear: E) -> Result<Self> {
-        Self::at(own(), ear).await
+    pub(super) async fn start_here(handler: E) -> Result<Self> {
+        Self::start_at(own_ip(), handler).await
     }
 
     /// As above, where an engine reaches this machine.
-    pub(super) async fn at(own: IpAddr, ear: E) -> Result<Self> {
-        let (listener, http, ear) = Self::bind(own, ear).await?;
-        let serving = tokio::spawn(serve(listener, Arc::clone(&ear)));
-        Ok(Self { http, ear, place: Place::Here(serving) })
+    pub(super) async fn start_at(own: IpAddr, handler: E) -> Result<Self> {
+        let (listener, http, handler) = Self::bind(own, handler).await?;
+        let serving = tokio::spawn(serve(listener, Arc::clone(&handler)));
+        Ok(Self { http, handler, task: ServerTask::Spawned(serving) })
     }
 
     /// On a runtime of its own.
-    pub(super) async fn apart(ear: E) -> Result<Self> {
-        let (listener, http, ear) = Self::bind(own(), ear).await?;
+    pub(super) async fn start_in_thread(handler: E) -> Result<Self> {
+        let (listener, http, handler) = Self::bind(own_ip(), handler).await?;
         let listener = listener.into_std()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("the system has no threads for it")?;
         let (stop, stopped) = oneshot::channel();
-        let heard = Arc::clone(&ear);
+        let thread_handler = Arc::clone(&handler);
         thread::spawn(move || {
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("it was one");
                 tokio::select! {
-                    () = serve(listener, heard) => (),
+                    () = serve(listener, thread_handler) => (),
                     _ = stopped => (),
                 }
             });
         });
-        Ok(Self { http, ear, place: Place::Apart { _stop: stop } })
+        Ok(Self { http, handler, task: ServerTask::OwnThread { _stop: stop } })
     }
 
-    async fn bind(own: IpAddr, ear: E) -> Result<(TcpListener, SocketAddr, Arc<Mutex<E>>)> {
+    async fn bind(own: IpAddr, handler: E) -> Result<(TcpListener, SocketAddr, Arc<Mutex<E>>)> {
         let listener = TcpListener::bind((own, 0)).await?;
         let http = listener.local_addr()?;
-        Ok((listener, http, Arc::new(Mutex::new(ear))))
+        Ok((listener, http, Arc::new(Mutex::new(handler))))
     }
 }
 
-fn own() -> IpAddr {
-    guest().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Guest::own)
+fn own_ip() -> IpAddr {
+    external().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), ExternalEngine::own_ip)
 }
 
-impl<E> Drop for Receiver<E> {
+impl<E> Drop for BenchReceiver<E> {
     fn drop(&mut self) {
-        match &self.place {
-            Place::Here(serving) => serving.abort(),
-            Place::Apart { .. } => (),
+        match &self.task {
+            ServerTask::Spawned(serving) => serving.abort(),
+            ServerTask::OwnThread { .. } => (),
         }
     }
 }
 
-async fn serve<E: Ear>(listener: TcpListener, ear: Arc<Mutex<E>>) {
-    let answer = async |State(ear): State<Arc<Mutex<E>>>, uri: Uri, body: Bytes| -> Response {
+async fn serve<E: RequestHandler>(listener: TcpListener, handler: Arc<Mutex<E>>) {
+    let answer = async |State(handler): State<Arc<Mutex<E>>>, uri: Uri, body: Bytes| -> Response {
         let at = now();
         let query = uri.query().unwrap_or_default().as_bytes();
         let fields = if body.is_empty() { query } else { &body };
-        ear.lock().hear(at, uri.path(), form_urlencoded::parse(fields)).into_response()
+        handler.lock().handle(at, uri.path(), form_urlencoded::parse(fields)).into_response()
     };
-    let app = Router::new().fallback(answer).with_state(ear);
+    let app = Router::new().fallback(answer).with_state(handler);
     // A connection that cannot be had without delay is one still.
     let listener = listener.tap_io(|it| drop(it.set_nodelay(true)));
     // It goes on until it is dropped.
@@ -127,7 +127,7 @@ async fn serve<E: Ear>(listener: TcpListener, ear: Arc<Mutex<E>>) {
 /// # Errors
 ///
 /// It has not, after some time.
-pub(super) async fn until_all(wanted: usize, count: impl Fn() -> usize) -> Result<()> {
+pub(super) async fn wait_for_count(wanted: usize, count: impl Fn() -> usize) -> Result<()> {
     let all = async {
         while count() < wanted {
             sleep(LOOK).await;

@@ -6,28 +6,28 @@ use std::{fmt::Write, mem, time::Duration};
 
 use serde::Serialize;
 
-use super::load::Taken;
+use super::load::Measurement;
 use crate::cli::bench::Scenario;
 
 /// All that has been measured, on what.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct BenchReport {
     pub(super) machine: Machine,
     pub(super) connections: usize,
     pub(super) rate: Option<u32>,
     /// What is measured, if it is not the bench's own.
-    pub(super) engine: Option<Engine>,
+    pub(super) engine: Option<ReportedEngine>,
     left_out: Vec<LeftOut>,
     /// Of what is measured at the moment, then the medians of all runs.
-    pub(super) rows: Vec<Row>,
-    pub(super) runs: Vec<Vec<Row>>,
+    pub(super) rows: Vec<ReportRow>,
+    pub(super) runs: Vec<Vec<ReportRow>>,
     #[serde(skip)]
     scenario: Option<Scenario>,
 }
 
 /// An engine in which the bench was a guest.
 #[derive(Debug, Serialize)]
-pub(super) struct Engine {
+pub(super) struct ReportedEngine {
     pub(super) url: String,
     pub(super) version: String,
 }
@@ -54,7 +54,7 @@ pub(super) struct Machine {
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct ReportRow {
     pub(super) scenario: Option<Scenario>,
     pub(super) what: String,
     /// Members of each room, where the size of rooms is what counts.
@@ -71,7 +71,7 @@ pub(super) struct Row {
     p99_of_ceiling: Option<f64>,
     /// The client was as busy as it can be: the engine may be faster.
     is_client_bound: bool,
-    targets: Vec<Target>,
+    targets: Vec<ReportTarget>,
     notes: Vec<String>,
 }
 
@@ -91,16 +91,16 @@ pub(super) struct Latency {
 pub(super) const NINES_STEP: f64 = 0.05;
 
 /// Of how many one is slower still: as far as a curve goes.
-fn curve(taken: &Taken) -> Vec<f64> {
-    let nines = (taken.operations.max(1) as f64).log10();
+fn curve(measured: &Measurement) -> Vec<f64> {
+    let nines = (measured.operations.max(1) as f64).log10();
     let points = 0..=(nines / NINES_STEP) as u32;
     let quantile = |point| 1.0 - 10_f64.powf(-f64::from(point) * NINES_STEP);
-    points.map(|it| taken.latency.value_at_quantile(quantile(it)) as f64 / 1e3).collect()
+    points.map(|it| measured.latency.value_at_quantile(quantile(it)) as f64 / 1e3).collect()
 }
 
 /// A figure, and what it should be.
 #[derive(Clone, Debug, Serialize)]
-struct Target {
+struct ReportTarget {
     figure: f64,
     unit: String,
     wanted: String,
@@ -112,28 +112,28 @@ const CLIENT_BOUND: f64 = 0.95;
 /// P1 has the same for both.
 const P99_MAX: f64 = 5.0;
 
-impl Row {
-    pub(super) fn new(what: &str, taken: &Taken) -> Self {
-        let micros = |quantile| taken.latency.value_at_quantile(quantile) as f64 / 1e3;
+impl ReportRow {
+    pub(super) fn new(what: &str, measured: &Measurement) -> Self {
+        let micros = |quantile| measured.latency.value_at_quantile(quantile) as f64 / 1e3;
         let latency = Latency {
             p50: micros(0.5),
             p90: micros(0.9),
             p99: micros(0.99),
             p999: micros(0.999),
-            max: taken.latency.max() as f64 / 1e3,
-            curve: curve(taken),
+            max: measured.latency.max() as f64 / 1e3,
+            curve: curve(measured),
         };
         Self {
-            operations: taken.operations,
-            per_second: Some(taken.per_second()),
+            operations: measured.operations,
+            per_second: Some(measured.per_second()),
             latency: Some(latency),
-            is_client_bound: CLIENT_BOUND < taken.client_share,
-            ..Self::still(what)
+            is_client_bound: CLIENT_BOUND < measured.client_share,
+            ..Self::without_operations(what)
         }
     }
 
     /// Of something that does nothing.
-    pub(super) fn still(what: &str) -> Self {
+    pub(super) fn without_operations(what: &str) -> Self {
         Self {
             scenario: None,
             what: what.to_owned(),
@@ -153,7 +153,11 @@ impl Row {
     /// Of what has been counted, each without a time of its own.
     pub(super) fn count(what: &str, operations: usize, elapsed: Duration) -> Self {
         let per_second = operations as f64 / elapsed.as_secs_f64();
-        Self { operations: operations as u64, per_second: Some(per_second), ..Self::still(what) }
+        Self {
+            operations: operations as u64,
+            per_second: Some(per_second),
+            ..Self::without_operations(what)
+        }
     }
 
     /// Of the engine; that of another machine is not seen, nor is less than the kernel counts.
@@ -167,14 +171,14 @@ impl Row {
     }
 
     /// Beside a ceiling, of which it should reach a part.
-    pub(super) fn ceiling(self, bare: &Taken, at_least: f64) -> Self {
+    pub(super) fn ceiling(self, bare: &Measurement, at_least: f64) -> Self {
         let row = self.beside_bare(bare);
         let ratio = row.of_ceiling.unwrap_or_default();
         row.target(ratio, "of the ceiling", format!("≥ {at_least}"), at_least <= ratio)
     }
 
     /// Beside a ceiling, and nothing is promised.
-    pub(super) fn beside_bare(self, bare: &Taken) -> Self {
+    pub(super) fn beside_bare(self, bare: &Measurement) -> Self {
         let ratio = self.per_second.map(|it| it / bare.per_second());
         let p99 = bare.latency.value_at_quantile(0.99) as f64 / 1e3;
         let of_p99 = self.latency.as_ref().map(|it| it.p99 / p99);
@@ -207,7 +211,7 @@ impl Row {
     }
 
     fn target(mut self, figure: f64, unit: &str, wanted: String, is_met: bool) -> Self {
-        self.targets.push(Target { figure, unit: unit.to_owned(), wanted, is_met });
+        self.targets.push(ReportTarget { figure, unit: unit.to_owned(), wanted, is_met });
         self
     }
 
@@ -225,7 +229,7 @@ impl Row {
             figure(self.of_ceiling),
         ];
         let mut notes: Vec<String> = self.notes.clone();
-        for Target { figure, unit, wanted, is_met } in &self.targets {
+        for ReportTarget { figure, unit, wanted, is_met } in &self.targets {
             let mark = if *is_met { "" } else { " MISSED" };
             notes.push(format!("{} {unit} ({wanted}){mark}", short(*figure)));
         }
@@ -238,7 +242,7 @@ impl Row {
 
 const TITLES: [&str; 8] = ["op/s", "p50", "p90", "p99", "p99.9", "max", "CPU/op", "ceiling"];
 
-impl Report {
+impl BenchReport {
     pub(super) fn new(machine: Machine, connections: usize, rate: Option<u32>) -> Self {
         Self {
             machine,
@@ -257,8 +261,8 @@ impl Report {
         self.scenario = Some(scenario);
     }
 
-    pub(super) fn add(&mut self, row: Row) {
-        self.rows.push(Row { scenario: self.scenario, ..row });
+    pub(super) fn add(&mut self, row: ReportRow) {
+        self.rows.push(ReportRow { scenario: self.scenario, ..row });
     }
 
     pub(super) fn leave_out(&mut self, scenario: Scenario, why: &'static str) {
@@ -294,7 +298,7 @@ impl Report {
     /// A Markdown table.
     pub(super) fn table(&self) -> String {
         let mut text = self.about() + "\n";
-        if let Some(Engine { url, version }) = &self.engine {
+        if let Some(ReportedEngine { url, version }) = &self.engine {
             writeln!(text, "asked: {url}, conflow {version}; the ceiling is this machine's")
                 .expect("memory takes it");
         }
@@ -339,13 +343,15 @@ mod tests {
 
     #[test]
     fn a_target_that_is_missed_is_said() {
-        let taken = |operations| {
+        let measured = |operations| {
             let elapsed = Duration::from_secs(1);
-            Taken { operations, elapsed, latency: latencies(), client_share: 0.5 }
+            Measurement { operations, elapsed, latency: latencies(), client_share: 0.5 }
         };
         let check = |operations, expected: &str| {
             let mut text = String::new();
-            Row::new("kick", &taken(operations)).ceiling(&taken(100), 0.5).write(&mut text);
+            ReportRow::new("kick", &measured(operations))
+                .ceiling(&measured(100), 0.5)
+                .write(&mut text);
             assert!(text.contains(expected), "{text}");
         };
         check(50, "0.50 of the ceiling (≥ 0.5) |");

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::{
     Bench,
-    filled::{Crowd, Member, Shape, in_turn, is_done, is_kicked, kick},
-    link::{Answer, Link},
-    load::{Work, drive},
-    report::Row,
-    target::{self, Site},
+    filled::{BenchMember, FilledTarget, Shape, in_turn, is_done, is_kicked, kick},
+    link::{BenchConnection, BenchResponse},
+    load::{Workload, drive},
+    report::ReportRow,
+    target::{self, BenchTarget},
 };
 
 /// Rooms of ten, where nothing else is said.
@@ -23,57 +23,62 @@ pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("mute: rooms of 10");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: MEMBERS };
-    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
-    let mut mutes = Toggles::new(in_turn(&crowd.rooms).into());
-    let cpu = crowd.site.engine.cpu();
+    let filled =
+        FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+            .await?;
+    let mut mutes = MuteToggles::new(in_turn(&filled.rooms).into());
+    let cpu = filled.target.engine.cpu();
     let pace = bench.pace(Some(bench.seconds()));
-    let taken = drive(crowd.site.engine.http, pace, &mut mutes).await?;
-    let cpu = crowd.site.engine.cpu() - cpu;
-    mutes.prove(&crowd).await?;
-    bench.report.add(Row::new("mute and unmute, rooms of 10", &taken).cpu(cpu).beside_bare(&bare));
+    let measured = drive(filled.target.engine.http, pace, &mut mutes).await?;
+    let cpu = filled.target.engine.cpu() - cpu;
+    mutes.verify(&filled).await?;
+    bench
+        .report
+        .add(ReportRow::new("mute and unmute, rooms of 10", &measured).cpu(cpu).beside_bare(&bare));
     Ok(())
 }
 
 /// Members that are muted, and no longer, each in turn.
-pub(super) struct Toggles<'a> {
-    members: Vec<(u32, Member)>,
+pub(super) struct MuteToggles<'a> {
+    members: Vec<(u32, BenchMember)>,
     is_muted: Vec<bool>,
     next: usize,
     is_over: Option<&'a Cell<bool>>,
 }
 
-impl<'a> Toggles<'a> {
-    pub(super) fn new(members: Vec<(u32, Member)>) -> Self {
+impl<'a> MuteToggles<'a> {
+    pub(super) fn new(members: Vec<(u32, BenchMember)>) -> Self {
         Self { is_muted: vec![false; members.len()], members, next: 0, is_over: None }
     }
 
     /// Until somebody says that it is over.
-    pub(super) fn until(self, is_over: &'a Cell<bool>) -> Self {
+    pub(super) fn stop_when(self, is_over: &'a Cell<bool>) -> Self {
         Self { is_over: Some(is_over), ..self }
     }
 
     /// Everybody is as was last asked for.
-    async fn prove(&self, crowd: &Crowd) -> Result<()> {
+    async fn verify(&self, filled: &FilledTarget) -> Result<()> {
         #[derive(Deserialize)]
-        struct Present {
+        struct ShownMember {
             muted: bool,
             call_uuid: String,
         }
         #[derive(Deserialize)]
-        struct Room {
-            members: Vec<Present>,
+        struct ShownRoom {
+            members: Vec<ShownMember>,
         }
 
-        let (mut link, mut request) = (Link::open(crowd.site.engine.http).await?, Vec::new());
-        for number in 0..crowd.rooms.len() as u32 {
+        let (mut link, mut request) =
+            (BenchConnection::open(filled.target.engine.http).await?, Vec::new());
+        for number in 0..filled.rooms.len() as u32 {
             request.clear();
             target::get(&mut request, number, format_args!("room-{number}/"));
-            let room: Room = serde_json::from_slice(link.ask(&request).await?.body)?;
+            let room: ShownRoom = serde_json::from_slice(link.ask(&request).await?.body)?;
             for ((_, member), is_muted) in
                 self.members.iter().zip(&self.is_muted).filter(|((it, _), _)| *it == number)
             {
-                let present = room.members.iter().find(|it| it.call_uuid == member.call_uuid);
-                let is_so = present.is_some_and(|it| it.muted == *is_muted);
+                let shown = room.members.iter().find(|it| it.call_uuid == member.call_uuid);
+                let is_so = shown.is_some_and(|it| it.muted == *is_muted);
                 ensure!(is_so, "member {} should be muted: {is_muted}", member.member_id);
             }
         }
@@ -81,7 +86,7 @@ impl<'a> Toggles<'a> {
     }
 }
 
-impl Work for Toggles<'_> {
+impl Workload for MuteToggles<'_> {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         if self.is_over.is_some_and(Cell::get) {
             return None;
@@ -98,7 +103,7 @@ impl Work for Toggles<'_> {
         Some(place * 2 + usize::from(*is_muted))
     }
 
-    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         let (place, is_mute) = (number / 2, number % 2 == 1);
         let is_right = match is_mute {
             true => is_done(answer, "muted", &self.members[place].1.member_id),
@@ -109,21 +114,22 @@ impl Work for Toggles<'_> {
 }
 
 /// Rooms that are looked at.
-const SHOWN: [u32; 3] = [10, 100, 1_000];
+const ROOM_SIZES: [u32; 3] = [10, 100, 1_000];
 
 /// A room is shown.
 pub(super) async fn get(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let members_max = bench.flags.members.unwrap_or(u32::MAX);
-    for members in SHOWN.into_iter().filter(|it| *it <= members_max) {
+    for members in ROOM_SIZES.into_iter().filter(|it| *it <= members_max) {
         bench.say(&format!("get: a room of {members}"));
         let shape = Shape { rooms: 4, members };
-        let crowd =
-            Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
-        let last = |it: &Vec<Member>| it.last().expect("it is full").call_uuid.clone();
-        let calls = crowd.rooms.iter().map(last).collect();
-        let mut looks = Looks { calls, members, next: 0 };
-        look(bench, &crowd, &format!("get, a room of {members}"), &mut looks, &bare).await?;
+        let filled =
+            FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+                .await?;
+        let last = |it: &Vec<BenchMember>| it.last().expect("it is full").call_uuid.clone();
+        let calls = filled.rooms.iter().map(last).collect();
+        let mut reads = RoomReads { calls, members, next: 0 };
+        measure(bench, &filled, &format!("get, a room of {members}"), &mut reads, &bare).await?;
     }
     Ok(())
 }
@@ -133,36 +139,38 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("list: 100 rooms");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS).min(10_000), members: 1 };
-    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    let filled =
+        FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+            .await?;
     let name = format!("list of {} rooms", shape.rooms);
-    let mut lists = Lists { rooms: shape.rooms };
-    look(bench, &crowd, &name, &mut lists, &bare).await
+    let mut lists = ListRequests { rooms: shape.rooms };
+    measure(bench, &filled, &name, &mut lists, &bare).await
 }
 
-async fn look(
+async fn measure(
     bench: &mut Bench,
-    crowd: &Crowd,
+    filled: &FilledTarget,
     name: &str,
-    work: &mut impl Work,
-    bare: &super::load::Taken,
+    work: &mut impl Workload,
+    bare: &super::load::Measurement,
 ) -> Result<()> {
-    let cpu = crowd.site.engine.cpu();
+    let cpu = filled.target.engine.cpu();
     let pace = bench.pace(Some(bench.seconds()));
-    let taken = drive(crowd.site.engine.http, pace, work).await?;
-    let cpu = crowd.site.engine.cpu() - cpu;
-    let row = Row::new(name, &taken).cpu(cpu).beside_bare(bare);
-    bench.report.add(row.rooms_of(crowd.rooms[0].len()));
+    let measured = drive(filled.target.engine.http, pace, work).await?;
+    let cpu = filled.target.engine.cpu() - cpu;
+    let row = ReportRow::new(name, &measured).cpu(cpu).beside_bare(bare);
+    bench.report.add(row.rooms_of(filled.rooms[0].len()));
     Ok(())
 }
 
-struct Looks {
+struct RoomReads {
     /// The last in each room.
     calls: Vec<String>,
     members: u32,
     next: usize,
 }
 
-impl Work for Looks {
+impl Workload for RoomReads {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let room = self.next % self.calls.len();
         self.next += 1;
@@ -170,7 +178,7 @@ impl Work for Looks {
         Some(room)
     }
 
-    fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, room: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         // Of a long body the beginning and the end, or reading it is what is measured.
         let name = target::name(room as u32);
         let begin = format!("{{\"conference_name\":\"{name}\",\"conference_run_time\":\"");
@@ -185,17 +193,17 @@ impl Work for Looks {
     }
 }
 
-struct Lists {
+struct ListRequests {
     rooms: u32,
 }
 
-impl Work for Lists {
+impl Workload for ListRequests {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         target::get(request, 0, format_args!(""));
         Some(0)
     }
 
-    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         let sought = format!("\"{}room-", target::prefix());
         let names = answer.body.windows(sought.len()).filter(|it| *it == sought.as_bytes()).count();
         match answer.status == 200 && names == self.rooms as usize {
@@ -210,21 +218,23 @@ pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("mixed: rooms of 100");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: 100 };
-    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
-    let members: Vec<_> = in_turn(&crowd.rooms).into();
+    let filled =
+        FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
+            .await?;
+    let members: Vec<_> = in_turn(&filled.rooms).into();
     // The one half is kicked, the other stays.
     let (kicked, stay) = members.split_at(members.len() / 2);
-    let mut mixed = Mixed { kicked: kicked.to_vec(), stay: stay.to_vec(), next: 0 };
-    look(bench, &crowd, "join, kick, mute, get; rooms of 100", &mut mixed, &bare).await
+    let mut mixed = MixedRequests { kicked: kicked.to_vec(), stay: stay.to_vec(), next: 0 };
+    measure(bench, &filled, "join, kick, mute, get; rooms of 100", &mut mixed, &bare).await
 }
 
-struct Mixed {
-    kicked: Vec<(u32, Member)>,
-    stay: Vec<(u32, Member)>,
+struct MixedRequests {
+    kicked: Vec<(u32, BenchMember)>,
+    stay: Vec<(u32, BenchMember)>,
     next: usize,
 }
 
-impl Work for Mixed {
+impl Workload for MixedRequests {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
         let (turn, kind) = (self.next / 4, self.next % 4);
         let (room, member) = &self.stay[turn % self.stay.len()];
@@ -244,7 +254,7 @@ impl Work for Mixed {
         Some(self.next - 1)
     }
 
-    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+    fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         let (turn, kind) = (number / 4, number % 4);
         let (_, member) = &self.stay[turn % self.stay.len()];
         let is_right = match kind {

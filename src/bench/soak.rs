@@ -8,14 +8,14 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
-    churn::{Churn, HOME},
-    filled::{Crowd, Shape, kick},
-    link::Link,
+    churn::{BASE_MEMBERS, Churn},
+    filled::{FilledTarget, Shape, kick},
+    link::BenchConnection,
     load::{drive, now},
-    report::Row,
-    target::{self, Fittings, Site},
+    report::ReportRow,
+    target::{self, BenchTarget, EngineOptions},
 };
-use crate::cdr::store::RECORDS_MAX;
+use crate::cdr::store::CDRS_MAX;
 
 const ROOMS: u32 = 100;
 /// If nobody says how long.
@@ -34,52 +34,53 @@ pub(super) async fn soak(bench: &mut Bench) -> Result<()> {
     let time = Duration::from_secs(bench.flags.seconds.unwrap_or(SECONDS).into());
     // A connection never finds all rooms busy.
     let rooms = bench.flags.rooms.unwrap_or(ROOMS).max(bench.flags.connections.into());
-    let fittings = Fittings { end: "", ..Fittings::default() };
-    let site = Site::open_with(rooms, &fittings).await?;
-    let shape = Shape { rooms, members: HOME as u32 };
-    let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
+    let options = EngineOptions { end: "", ..EngineOptions::default() };
+    let target = BenchTarget::open_with(rooms, &options).await?;
+    let shape = Shape { rooms, members: BASE_MEMBERS as u32 };
+    let mut filled = FilledTarget::fill(target, shape, bench.connections()).await?;
     let members = rooms * shape.members;
-    let full = Gauges { calls: members, conferences: rooms, members };
+    let full = EngineGauges { calls: members, conferences: rooms, members };
 
     // What is kept of calls that are over has its bounds; memory grows until it has reached them.
     bench.say("soak: until as many calls are over as records are kept of");
-    let mut churn = Churn::new(mem::take(&mut crowd.rooms), now() + time, RECORDS_MAX);
+    let mut churn = Churn::new(mem::take(&mut filled.rooms), now() + time, CDRS_MAX);
     let pace = bench.pace(None);
-    drive(crowd.site.engine.http, pace, &mut churn).await?;
-    let is_warm = RECORDS_MAX <= churn.done.over();
-    full.reached(&crowd.site).await?;
-    let before = crowd.site.engine.rss();
+    drive(filled.target.engine.http, pace, &mut churn).await?;
+    let is_warm = CDRS_MAX <= churn.counts.ended();
+    full.wait_for(&filled.target).await?;
+    let before = filled.target.engine.rss();
 
-    bench.say(&format!("soak: {} s in {rooms} rooms of {HOME}", time.as_secs()));
+    bench.say(&format!("soak: {} s in {rooms} rooms of {BASE_MEMBERS}", time.as_secs()));
     let mut churn = Churn::new(churn.into_rooms(), now() + time, usize::MAX);
-    let cpu = crowd.site.engine.cpu();
-    let taken = drive(crowd.site.engine.http, pace, &mut churn).await?;
-    let cpu = crowd.site.engine.cpu() - cpu;
-    full.reached(&crowd.site).await?;
-    let after = crowd.site.engine.rss();
-    let mut link = Link::open(crowd.site.engine.http).await?;
-    crowd.heard(&mut link, churn.kicked.make_contiguous()).await?;
+    let cpu = filled.target.engine.cpu();
+    let measured = drive(filled.target.engine.http, pace, &mut churn).await?;
+    let cpu = filled.target.engine.cpu() - cpu;
+    full.wait_for(&filled.target).await?;
+    let after = filled.target.engine.rss();
+    let mut link = BenchConnection::open(filled.target.engine.http).await?;
+    filled.check_heard(&mut link, churn.kicked.make_contiguous()).await?;
 
-    let mut row = Row::new(&format!("soak: {rooms} rooms of {HOME}"), &taken).cpu(cpu);
-    row = row.note(churn.done.to_string());
+    let mut row =
+        ReportRow::new(&format!("soak: {rooms} rooms of {BASE_MEMBERS}"), &measured).cpu(cpu);
+    row = row.note(churn.counts.to_string());
     row = row.note(format!("RSS {} → {}", mib(before), mib(after)));
     row = match is_warm {
         true => row.at_most(after as f64 / before as f64, "of the RSS at its start", GROWTH_MAX),
         false => row.note("too short to tell whether memory grows".to_owned()),
     };
-    clear(&crowd.site, rooms).await?;
-    bench.report.add(row.note(format!("{} once all are gone", mib(crowd.site.engine.rss()))));
+    clear(&filled.target, rooms).await?;
+    bench.report.add(row.note(format!("{} once all are gone", mib(filled.target.engine.rss()))));
     Ok(())
 }
 
 /// All rooms are emptied, and nothing is left of them.
-async fn clear(site: &Site, rooms: u32) -> Result<()> {
-    let (mut link, mut request) = (Link::open(site.engine.http).await?, Vec::new());
+async fn clear(target: &BenchTarget, rooms: u32) -> Result<()> {
+    let (mut link, mut request) = (BenchConnection::open(target.engine.http).await?, Vec::new());
     for room in 0..rooms {
         kick(&mut request, room, "all");
         ensure!(link.ask(&request).await?.status == 202, "room-{room} cannot be emptied");
     }
-    Gauges::default().reached(site).await
+    EngineGauges::default().wait_for(target).await
 }
 
 fn mib(bytes: u64) -> String {
@@ -88,13 +89,13 @@ fn mib(bytes: u64) -> String {
 
 /// What `/metrics` tells of now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Gauges {
+struct EngineGauges {
     calls: u32,
     conferences: u32,
     members: u32,
 }
 
-impl Gauges {
+impl EngineGauges {
     fn read(page: &str) -> Result<Self> {
         let gauge = |name: &str| -> Result<u32> {
             let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -108,9 +109,9 @@ impl Gauges {
     }
 
     /// Waits until the engine has come to these.
-    async fn reached(self, site: &Site) -> Result<()> {
+    async fn wait_for(self, target: &BenchTarget) -> Result<()> {
         let (mut link, mut request, begin) =
-            (Link::open(site.engine.http).await?, Vec::new(), now());
+            (BenchConnection::open(target.engine.http).await?, Vec::new(), now());
         target::metrics(&mut request);
         loop {
             let found = Self::read(str::from_utf8(link.ask(&request).await?.body)?)?;
@@ -132,9 +133,9 @@ mod tests {
     fn gauges_are_those_of_their_names() {
         let page = "# HELP conflow_calls Calls that are up.\nconflow_calls_total{a=\"b\"} 9\n\
                     conflow_calls 1\nconflow_conferences 2\nconflow_members_total 8\nconflow_members 3\n";
-        let found = Gauges::read(page).unwrap();
-        assert_eq!(found, Gauges { calls: 1, conferences: 2, members: 3 });
-        let error = Gauges::read("conflow_calls 1\n").unwrap_err().to_string();
+        let found = EngineGauges::read(page).unwrap();
+        assert_eq!(found, EngineGauges { calls: 1, conferences: 2, members: 3 });
+        let error = EngineGauges::read("conflow_calls 1\n").unwrap_err().to_string();
         assert_eq!(error, "/metrics has no conflow_conferences");
     }
 }

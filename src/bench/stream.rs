@@ -10,14 +10,14 @@ use tokio::time::timeout;
 
 use super::{
     load::now,
-    received::{Heard, Told},
+    received::{ConferenceNotice, ReceivedNotices},
     receiver::ARRIVAL_WAIT_MAX,
-    target::Site,
+    target::BenchTarget,
 };
 use crate::watch::Feed;
 
 /// What comes of it, piece by piece.
-pub(super) struct Stream {
+pub(super) struct BenchEventStream {
     body: Incoming,
     feed: Feed,
 }
@@ -27,22 +27,25 @@ const NEVER: &str = "0-0";
 /// What the stream says where events are missing.
 const GAP: &str = "gap";
 
-impl Stream {
+impl BenchEventStream {
     /// From now on.
-    pub(super) async fn open(site: &Site) -> Result<Self> {
-        Ok(Self { body: site.client(0)?.events(None).await?, feed: Feed::default() })
+    pub(super) async fn open(target: &BenchTarget) -> Result<Self> {
+        Ok(Self { body: target.client(0)?.events(None).await?, feed: Feed::default() })
     }
 
     /// Goes on as long as there are events; none may be missing.
-    pub(super) async fn listen(mut self, heard: &Mutex<Heard>) -> Result<()> {
+    pub(super) async fn listen(mut self, heard: &Mutex<ReceivedNotices>) -> Result<()> {
         loop {
-            let is_whole = self.read(&mut |told| heard.lock().take(now(), told)).await?;
+            let is_whole = self.read(&mut |notice| heard.lock().take(now(), notice)).await?;
             ensure!(is_whole, "events are missing from the stream");
         }
     }
 
     /// Takes the next piece in. False if events are missing before it.
-    async fn read(&mut self, take: &mut impl FnMut(Result<Option<Told>>)) -> Result<bool> {
+    async fn read(
+        &mut self,
+        take: &mut impl FnMut(Result<Option<ConferenceNotice>>),
+    ) -> Result<bool> {
         let frame = self.body.frame().await.context("the stream of events has ended")??;
         let Ok(bytes) = frame.into_data() else { return Ok(true) };
         let mut is_whole = true;
@@ -52,20 +55,24 @@ impl Stream {
                 continue;
             }
             let fields: BTreeMap<Cow<'_, str>, Cow<'_, str>> = serde_json::from_str(&event.data)?;
-            take(Told::read(fields.into_iter()));
+            take(ConferenceNotice::read(fields.into_iter()));
         }
         Ok(is_whole)
     }
 }
 
 /// The notices that the engine keeps, until there are so many of one event.
-pub(super) async fn kept(site: &Site, event: &str, wanted: usize) -> Result<Heard> {
-    let body = site.client(0)?.events(Some(NEVER)).await?;
-    let mut stream = Stream { body, feed: Feed::default() };
-    let mut heard = Heard::default();
+pub(super) async fn kept_notices(
+    target: &BenchTarget,
+    event: &str,
+    wanted: usize,
+) -> Result<ReceivedNotices> {
+    let body = target.client(0)?.events(Some(NEVER)).await?;
+    let mut stream = BenchEventStream { body, feed: Feed::default() };
+    let mut heard = ReceivedNotices::default();
     let all = async {
         while heard.count(event) < wanted {
-            stream.read(&mut |told| heard.take(now(), told)).await?;
+            stream.read(&mut |notice| heard.take(now(), notice)).await?;
         }
         Ok(())
     };

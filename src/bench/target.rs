@@ -6,16 +6,16 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::{
-    external::{PREFIX, guest},
-    process::{Folder, Process},
+    external::{PREFIX, external},
+    process::{Process, TempFolder},
 };
-use crate::{cli::ENGINE, watch::terminal::client::Client};
+use crate::{cli::ENGINE, watch::terminal::client::WatchClient};
 
 /// An engine of its own, or one in which the bench is a guest. Rooms are numbered from 0; what is
 /// asked of a room is asked by its account.
-pub(super) struct Site {
+pub(super) struct BenchTarget {
     pub(super) engine: Process,
-    _folder: Option<Folder>,
+    _folder: Option<TempFolder>,
 }
 
 /// The flows folder of an account lists no more.
@@ -25,27 +25,27 @@ const SETTLING: Duration = Duration::from_millis(2_500);
 /// Nobody else can reach the engine, and it ends with us.
 const TOKEN: &str = "the-token-of-a-bench";
 
-impl Site {
+impl BenchTarget {
     /// Starts an engine, with a flow for each room, and waits until it knows them. That in which
     /// the bench is a guest has none of its rooms.
     pub(super) async fn open(rooms: u32) -> Result<Self> {
-        Self::open_with(rooms, &Fittings::default()).await
+        Self::open_with(rooms, &EngineOptions::default()).await
     }
 
     /// The same, with more beside the rooms.
-    pub(super) async fn open_with(rooms: u32, fittings: &Fittings) -> Result<Self> {
-        if let Some(guest) = guest() {
-            guest.furnish(fittings).await?;
-            return Ok(Self { engine: Process::of_others(guest.http), _folder: None });
+    pub(super) async fn open_with(rooms: u32, options: &EngineOptions) -> Result<Self> {
+        if let Some(external) = external() {
+            external.prepare(options).await?;
+            return Ok(Self { engine: Process::external(external.http), _folder: None });
         }
-        let site = Self::start(rooms, fittings)?;
+        let target = Self::start(rooms, options)?;
         sleep(SETTLING).await;
-        Ok(site)
+        Ok(target)
     }
 
     /// Starts an engine, with a flow for each room.
-    pub(super) fn start(rooms: u32, fittings: &Fittings) -> Result<Self> {
-        let folder = Folder::new()?;
+    pub(super) fn start(rooms: u32, options: &EngineOptions) -> Result<Self> {
+        let folder = TempFolder::new()?;
         let flows = folder.path().join("flows");
         let mut config = fs::File::create(folder.path().join("conflow.toml"))?;
         writeln!(config, "ops_token = \"{TOKEN}\"\n[fetch]\nallow = [\"127.0.0.1\"]")?;
@@ -57,10 +57,10 @@ impl Site {
             )?;
             fs::create_dir_all(&account)?;
             for room in first..rooms.min(first + ROOMS_PER_ACCOUNT) {
-                fs::write(account.join(format!("room-{room}.xml")), fittings.flow(room))?;
+                fs::write(account.join(format!("room-{room}.xml")), options.flow(room))?;
             }
         }
-        config.write_all(fittings.config.as_bytes())?;
+        config.write_all(options.config.as_bytes())?;
         drop(config);
         // As a user has it, but that nothing is too much.
         let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
@@ -71,14 +71,14 @@ impl Site {
     }
 
     /// As the account of a room, with a client that can do more than the quick one.
-    pub(super) fn client(&self, room: u32) -> Result<Client> {
-        Client::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
+    pub(super) fn client(&self, room: u32) -> Result<WatchClient> {
+        WatchClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
     }
 }
 
 /// What an engine is told beside its rooms.
 #[derive(Clone, Debug)]
-pub(super) struct Fittings {
+pub(super) struct EngineOptions {
     /// At the end of its configuration file, if it is the bench's own.
     pub(super) config: String,
     /// More attributes of each `<Conference>`.
@@ -87,14 +87,14 @@ pub(super) struct Fittings {
     pub(super) end: &'static str,
 }
 
-impl Default for Fittings {
+impl Default for EngineOptions {
     fn default() -> Self {
         let (config, conference) = (String::new(), String::new());
         Self { config, conference, end: "<Wait length=\"3600\"/>" }
     }
 }
 
-impl Fittings {
+impl EngineOptions {
     /// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
     pub(super) fn flow(&self, room: u32) -> String {
         let (name, Self { conference, end, .. }) = (name(room), self);
@@ -115,19 +115,19 @@ pub(super) fn name(room: u32) -> String {
 
 /// What stands before `room-…` in an engine that has rooms of others.
 pub(super) fn prefix() -> &'static str {
-    if guest().is_some() { PREFIX } else { "" }
+    if external().is_some() { PREFIX } else { "" }
 }
 
 /// Whose a room is.
 pub(super) fn account(room: u32) -> String {
-    match guest() {
-        Some(guest) => guest.account.to_string(),
+    match external() {
+        Some(external) => external.account.to_string(),
         None => format!("MACONFLOWBENCH{:06}", room / ROOMS_PER_ACCOUNT),
     }
 }
 
 fn token() -> &'static str {
-    guest().map_or(TOKEN, |it| &it.token)
+    external().map_or(TOKEN, |it| &it.token)
 }
 
 /// `POST` below `Conference/` of a room's account; `what` begins with `room-` and its number.
@@ -153,9 +153,9 @@ fn ask(request: &mut Vec<u8>, method: &str, room: u32, what: fmt::Arguments<'_>,
 
 /// A phone dials into a room; a guest has it called.
 pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
-    if let Some(guest) = guest() {
+    if let Some(external) = external() {
         let path = format_args!("v1/Account/{}/Call/", account(room));
-        return write(request, "POST", room, path, &guest.dial(room));
+        return write(request, "POST", room, path, &external.dial(room));
     }
     dial_to(request, room, format_args!("room-{room}"));
 }
@@ -187,7 +187,7 @@ pub(super) fn phone(request: &mut Vec<u8>, room: u32, call: &str) {
 
 fn write(request: &mut Vec<u8>, method: &str, room: u32, path: fmt::Arguments<'_>, body: &str) {
     let (account, length) = (account(room), body.len());
-    let (host, token) = (guest().map_or("bench", |it| &it.host), token());
+    let (host, token) = (external().map_or("bench", |it| &it.host), token());
     let written = write!(
         request,
         "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nx-auth-id: {account}\r\nx-auth-token: {token}\r\n\

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::Call;
 use crate::{
     base::ids::ConferenceName,
-    flow::{Cause, Exit, Next, Then, Values},
+    flow::{AfterExit, Cause, Exit, Forecast, VariableValues},
 };
 
 /// What has come of the last conference, and of the last question.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Facts {
+pub(super) struct CallFacts {
     pub(super) conference: Option<ConferenceName>,
     pub(super) cause: Option<Cause>,
     pub(super) reason: Option<Arc<str>>,
@@ -19,31 +19,32 @@ pub(super) struct Facts {
 
 impl Call {
     /// What the call would do next, were it let out of its conference so.
-    pub fn forecast(&self, exit: &Exit) -> Next {
+    pub fn forecast(&self, exit: &Exit) -> Forecast {
         match exit.then {
-            Then::HangUp => Next::End(self.ending(exit)),
-            Then::Document(_) | Then::Element(_) | Then::Fetch(_) | Then::Onward => {
-                self.run.forecast(exit)
-            }
+            AfterExit::HangUp => Forecast::End(self.ending(exit)),
+            AfterExit::Document(_)
+            | AfterExit::Element(_)
+            | AfterExit::Fetch(_)
+            | AfterExit::Onward => self.run.forecast(exit),
         }
     }
 
     /// The number of the element of this id, if its flow has one that lies ahead.
-    pub fn ahead(&self, id: &str) -> Option<u32> {
-        self.run.ahead(id)
+    pub fn find_ahead(&self, id: &str) -> Option<u32> {
+        self.run.find_ahead(id)
     }
 
     /// Keeps what may be spoken of its time in a conference.
-    pub(super) fn note(&mut self, exit: &Exit) {
+    pub(super) fn note_exit(&mut self, exit: &Exit) {
         let conference = self.run.conference().map(|verb| verb.room.clone());
         let facts = self.facts.get_or_insert_default();
         (facts.conference, facts.cause) = (conference, Some(exit.cause));
         facts.reason = exit.reason.clone();
     }
 
-    pub(super) fn values(&self) -> Values<'_> {
+    pub(super) fn values(&self) -> VariableValues<'_> {
         let facts = self.facts.as_deref();
-        Values {
+        VariableValues {
             call_from: &self.party.from,
             call_to: &self.party.to,
             conference_cause: facts.and_then(|it| it.cause).map_or("", Cause::text),

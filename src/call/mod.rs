@@ -1,6 +1,6 @@
 //! One call: who it is, and the place reached in its flow.
 //!
-//! A call is a plain value that lives in exactly one place: in a ward while it speaks or waits, in
+//! A call is a plain value that lives in exactly one place: in a worker while it speaks or waits, in
 //! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
 //! whoever has it last says [`Call::end`].
 
@@ -14,15 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::facts::Facts;
+use self::facts::CallFacts;
 pub use self::party::{
-    Answer, CallStatus, Details, Direction, Headers, Hook, Outgoing, Party, Session,
+    AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
+    SessionDetails,
 };
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
-    flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
-    group::Pass,
-    media::{Ending, HangupCause, HangupSource, Heard, Order},
+    flow::{
+        self, AfterExit, Cause, DocumentRequest, Exit, Fetched, FlowEvent, JoinOptions, Purpose,
+        Run, has_variables,
+    },
+    group::Admission,
+    media::{Ending, HangupCause, HangupSource, LegEvent, Order},
 };
 
 /// A live call.
@@ -37,7 +41,7 @@ pub struct Call {
     /// When the call ends, wherever it is.
     pub ends_at: Instant,
     /// What has let it into the room that it is in or queues for, if a group guards that.
-    pub pass: Option<Box<Pass>>,
+    pub admission: Option<Box<Admission>>,
     /// In milliseconds; more than 49 days are so many.
     time_limit_ms: u32,
     run: Run,
@@ -45,13 +49,13 @@ pub struct Call {
     number_last: u32,
     awaits: Awaits,
     /// Until the far end has picked up.
-    out: Option<Box<Outgoing>>,
+    outgoing: Option<Box<OutgoingCall>>,
     /// Until the first document is there.
     fallback: Option<Box<Hook>>,
     /// What is asked as soon as the call is out of its conference.
-    transfer: Option<Box<Request>>,
+    pending_transfer: Option<Box<DocumentRequest>>,
     /// What its texts may speak of.
-    facts: Option<Box<Facts>>,
+    facts: Option<Box<CallFacts>>,
     transfers: u8,
     is_answered: bool,
     is_scheduled: bool,
@@ -64,7 +68,7 @@ const _: () = assert!(size_of::<Call>() <= 160);
 
 /// Where a call was a member.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Spot {
+pub struct PastMembership {
     /// Which incarnation.
     pub room: RoomId,
     /// The place.
@@ -75,7 +79,7 @@ pub struct Spot {
 
 /// What is told of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum News {
+pub enum CallEvent {
     /// It was picked up, by either side.
     Answered,
     /// It came in, or was asked for.
@@ -102,19 +106,19 @@ pub enum Effect {
         /// Good within the call; rises.
         number: u32,
         /// What.
-        request: Request,
+        request: DocumentRequest,
     },
     /// Tells a URL, and lets the answer be.
-    Notify(Request),
+    Notify(DocumentRequest),
     /// Tells the backend.
     Order(Order),
     /// Tells subscribers.
-    Tell(News),
+    Publish(CallEvent),
 }
 
 /// Where a call goes, once its effects are done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Act {
+pub enum CallAct {
     /// The call is over.
     End(Ending),
     /// Into a conference.
@@ -122,7 +126,7 @@ pub enum Act {
         /// Which.
         room: ConferenceName,
         /// On what terms.
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
     },
     /// It stays, and waits for what it has asked for.
     Stay,
@@ -137,9 +141,9 @@ enum Awaits {
 }
 
 /// What one wish of the flow comes to.
-enum Wish {
+enum CallAction {
     Effect(Effect),
-    Move(Act),
+    Move(CallAct),
     Nothing,
 }
 
@@ -158,14 +162,14 @@ impl Call {
             account,
             party,
             ends_at: now + time_limit,
-            pass: None,
+            admission: None,
             time_limit_ms: u32::try_from(time_limit.as_millis()).unwrap_or(u32::MAX),
             run,
             number_last: 0,
             awaits: Awaits::Nothing,
-            out: None,
+            outgoing: None,
             fallback: None,
-            transfer: None,
+            pending_transfer: None,
             facts: None,
             transfers: 0,
             is_answered: false,
@@ -194,9 +198,9 @@ impl Call {
     }
 
     /// Calls the far end; once that has picked up, the call begins.
-    pub fn dial(&mut self, now: Instant, out: Outgoing, effects: &mut Vec<Effect>) -> Act {
+    pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
-        self.out = Some(Box::new(out));
+        self.outgoing = Some(Box::new(out));
         let dial = Order::Dial {
             call: self.id,
             account: self.account.clone(),
@@ -206,60 +210,64 @@ impl Call {
             headers: self.party.session.headers().into(),
         };
         effects.push(Effect::Order(dial));
-        Act::Stay
+        CallAct::Stay
     }
 
     /// Asks for the first document.
-    pub fn ask(&mut self, answer: Answer, effects: &mut Vec<Effect>) -> Act {
-        let Answer { hook, fallback } = answer;
+    pub fn ask_for_flow(&mut self, answer: AnswerUrls, effects: &mut Vec<Effect>) -> CallAct {
+        let AnswerUrls { hook, fallback } = answer;
         self.fallback = fallback.map(Box::new);
         self.fetch(request(hook, Purpose::Answer), effects);
-        Act::Stay
+        CallAct::Stay
     }
 
     /// Takes the answer document, and begins its first element.
-    pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> Act {
-        self.handle(now, Event::Fetched(document), effects)
+    pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> CallAct {
+        self.handle(now, FlowEvent::Fetched(document), effects)
     }
 
     /// Out of its conference, or not let in, the call goes on as its exit says.
     ///
-    /// `spot` is where it was a member; a call that was refused at the door had none.
+    /// `membership` is where it was a member; a call that was refused at the door had none.
     pub fn left(
         &mut self,
         now: Instant,
         exit: &Exit,
-        spot: Option<Spot>,
+        membership: Option<PastMembership>,
         effects: &mut Vec<Effect>,
-    ) -> Act {
-        self.pass = None;
-        match (exit.then == Then::HangUp, self.transfer.take()) {
-            (true, _) => Act::End(self.ending(exit)),
+    ) -> CallAct {
+        self.admission = None;
+        match (exit.then == AfterExit::HangUp, self.pending_transfer.take()) {
+            (true, _) => CallAct::End(self.ending(exit)),
             (false, Some(request)) => self.transfer(*request, effects),
             (false, None) => {
-                self.note(exit);
+                self.note_exit(exit);
                 let first = effects.len();
-                let act = self.handle(now, Event::Left(exit.clone()), effects);
-                effects[first..].iter_mut().for_each(|effect| name_spot(effect, spot));
+                let act = self.handle(now, FlowEvent::Left(exit.clone()), effects);
+                effects[first..]
+                    .iter_mut()
+                    .for_each(|effect| add_membership_fields(effect, membership));
                 act
             }
         }
     }
 
     /// Takes what its far end did, or what an order has come to.
-    pub fn heard(&mut self, now: Instant, heard: Heard, effects: &mut Vec<Effect>) -> Act {
+    pub fn heard(&mut self, now: Instant, heard: LegEvent, effects: &mut Vec<Effect>) -> CallAct {
         let event = match heard {
-            Heard::Digit(digit) => Event::Digit(digit),
-            Heard::Over(number) if self.awaits == Awaits::Order(number) => Event::Over,
-            Heard::Talk(on) => Event::Talk(on),
-            Heard::Answered => return self.picked_up(now, effects),
-            Heard::Failed(cause) if self.out.is_some() => {
-                return Act::End(Ending { cause, source: HangupSource::Carrier });
+            LegEvent::Digit(digit) => FlowEvent::Digit(digit),
+            LegEvent::Finished(number) if self.awaits == Awaits::Order(number) => FlowEvent::Over,
+            LegEvent::Talk(on) => FlowEvent::Talk(on),
+            LegEvent::Answered => return self.picked_up(now, effects),
+            LegEvent::Failed(cause) if self.outgoing.is_some() => {
+                return CallAct::End(Ending { cause, source: HangupSource::Carrier });
             }
-            Heard::Ringing => return self.rang(now, effects),
-            Heard::Failed(_) | Heard::Hold(_) | Heard::Over(_) => return Act::Stay,
-            Heard::HungUp => return Act::End(self.ending(&Cause::CallerLeft.into())),
-            Heard::Lost => return Act::End(self.ending(&Cause::MediaLost.into())),
+            LegEvent::Ringing => return self.rang(now, effects),
+            LegEvent::Failed(_) | LegEvent::Hold(_) | LegEvent::Finished(_) => {
+                return CallAct::Stay;
+            }
+            LegEvent::HungUp => return CallAct::End(self.ending(&Cause::CallerLeft.into())),
+            LegEvent::MediaLost => return CallAct::End(self.ending(&Cause::MediaLost.into())),
         };
         self.handle(now, event, effects)
     }
@@ -271,24 +279,24 @@ impl Call {
         number: u32,
         document: Fetched,
         effects: &mut Vec<Effect>,
-    ) -> Act {
+    ) -> CallAct {
         if self.awaits != Awaits::Document(number) {
-            return Act::Stay;
+            return CallAct::Stay;
         }
         match (self.fallback.take(), &document) {
             (Some(hook), Err(_)) => {
                 self.fetch(request(*hook, Purpose::Answer), effects);
-                Act::Stay
+                CallAct::Stay
             }
-            (Some(_), Ok(_)) | (None, _) => self.handle(now, Event::Fetched(document), effects),
+            (Some(_), Ok(_)) | (None, _) => self.handle(now, FlowEvent::Fetched(document), effects),
         }
     }
 
     /// Drops what the call does, and asks for another document. It is in no conference.
-    pub fn transfer(&mut self, request: Request, effects: &mut Vec<Effect>) -> Act {
+    pub fn transfer(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) -> CallAct {
         if TRANSFERS_MAX <= self.transfers {
             let (cause, source) = (HangupCause::LoopDetected, HangupSource::Error);
-            return Act::End(Ending { cause, source });
+            return CallAct::End(Ending { cause, source });
         }
         self.transfers += 1;
         self.fallback = None;
@@ -297,24 +305,24 @@ impl Call {
         }
         self.run.transfer();
         self.fetch(request, effects);
-        Act::Stay
+        CallAct::Stay
     }
 
     /// The same for one that is in a conference, which is about to let it out.
-    pub fn transfer_once_out(&mut self, request: Request) {
-        self.transfer = Some(Box::new(request));
+    pub fn transfer_once_out(&mut self, request: DocumentRequest) {
+        self.pending_transfer = Some(Box::new(request));
     }
 
     /// A deadline has passed: the call's own, or one of its element.
-    pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
+    pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
         if self.ends_at <= now {
-            if self.out.is_some() {
+            if self.outgoing.is_some() {
                 let source = HangupSource::Platform(self.party.dialect);
-                return Act::End(Ending { cause: HangupCause::RingTimeout, source });
+                return CallAct::End(Ending { cause: HangupCause::RingTimeout, source });
             }
-            return Act::End(self.ending(&Cause::CallTimeUp.into()));
+            return CallAct::End(self.ending(&Cause::CallTimeUp.into()));
         }
-        self.handle(now, Event::Tick, effects)
+        self.handle(now, FlowEvent::Tick, effects)
     }
 
     /// How the call ends by an exit that ends it.
@@ -322,7 +330,7 @@ impl Call {
         let dialect = self.party.dialect;
         let cause = match (exit.cause, &exit.then) {
             // Whoever kicked it wanted so.
-            (Cause::Kicked, Then::HangUp) => Cause::HungUpByApi,
+            (Cause::Kicked, AfterExit::HangUp) => Cause::HungUpByApi,
             (cause, _) => cause,
         };
         // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
@@ -330,10 +338,11 @@ impl Call {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
         });
-        if ending.source == HangupSource::Caller && self.party.direction == Direction::Outbound {
+        if ending.source == HangupSource::Caller && self.party.direction == CallDirection::Outbound
+        {
             ending.source = HangupSource::Callee;
         }
-        if self.out.is_some() && ending.cause == HangupCause::Normal {
+        if self.outgoing.is_some() && ending.cause == HangupCause::Normal {
             ending.cause = HangupCause::Canceled;
         }
         ending
@@ -353,58 +362,58 @@ impl Call {
         Duration::from_millis(self.time_limit_ms.into())
     }
 
-    fn rang(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
-        let Some(out) = &self.out else { return Act::Stay };
+    fn rang(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
+        let Some(out) = &self.outgoing else { return CallAct::Stay };
         if let Some(max) = out.ring_max {
             self.ends_at = self.ends_at.min(now + max);
         }
-        effects.push(Effect::Tell(News::Rang));
-        Act::Stay
+        effects.push(Effect::Publish(CallEvent::Rang));
+        CallAct::Stay
     }
 
-    fn picked_up(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Act {
-        let Some(out) = self.out.take() else { return Act::Stay };
+    fn picked_up(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
+        let Some(out) = self.outgoing.take() else { return CallAct::Stay };
         self.is_answered = true;
         self.ends_at = now + self.time_limit();
-        self.run.is_picked_up();
-        effects.push(Effect::Tell(News::Answered));
-        let Outgoing { answer, digits, .. } = *out;
+        self.run.set_answered();
+        effects.push(Effect::Publish(CallEvent::Answered));
+        let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
             // Nobody waits for their end.
             effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
         }
-        self.ask(answer, effects)
+        self.ask_for_flow(answer, effects)
     }
 
-    fn fetch(&mut self, request: Request, effects: &mut Vec<Effect>) {
+    fn fetch(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) {
         let number = self.number();
         self.awaits = Awaits::Document(number);
         effects.push(Effect::Fetch { number, request });
     }
 
-    fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) -> Act {
+    fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) -> CallAct {
         let mut asked = Vec::new();
         self.run.handle(now, event, &mut asked);
-        let mut act = Act::Stay;
+        let mut act = CallAct::Stay;
         for effect in asked {
-            debug_assert_eq!(act, Act::Stay, "a move is the last that a flow asks for");
+            debug_assert_eq!(act, CallAct::Stay, "a move is the last that a flow asks for");
             match self.effect(now, effect) {
-                Wish::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
-                    effects.extend([effect, Effect::Tell(News::Answered)]);
+                CallAction::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                    effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
                 }
-                Wish::Effect(effect) => effects.push(effect),
-                Wish::Move(wanted) => act = wanted,
-                Wish::Nothing => (),
+                CallAction::Effect(effect) => effects.push(effect),
+                CallAction::Move(wanted) => act = wanted,
+                CallAction::Nothing => (),
             }
         }
         act
     }
 
     /// What one wish of the flow means for this call.
-    fn effect(&mut self, now: Instant, effect: flow::Effect) -> Wish {
+    fn effect(&mut self, now: Instant, effect: flow::Effect) -> CallAction {
         let call = self.id;
         let order = match effect {
-            flow::Effect::Answer if self.is_answered => return Wish::Nothing,
+            flow::Effect::Answer if self.is_answered => return CallAction::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
                 // The limit counts from the answer; a hang-up that is scheduled stays where it is.
@@ -415,21 +424,23 @@ impl Call {
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return Wish::Effect(Effect::Begin { step });
+                return CallAction::Effect(Effect::Begin { step });
             }
-            flow::Effect::EarlyMedia if self.is_answered => return Wish::Nothing,
+            flow::Effect::EarlyMedia if self.is_answered => return CallAction::Nothing,
             flow::Effect::EarlyMedia => Order::EarlyMedia { call },
-            flow::Effect::End(ending) => return Wish::Move(Act::End(ending)),
-            flow::Effect::Join { room, entry } => return Wish::Move(Act::Join { room, entry }),
+            flow::Effect::End(ending) => return CallAction::Move(CallAct::End(ending)),
+            flow::Effect::Join { room, options: entry } => {
+                return CallAction::Move(CallAct::Join { room, entry });
+            }
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return Wish::Effect(Effect::Fetch { number, request });
+                return CallAction::Effect(Effect::Fetch { number, request });
             }
-            flow::Effect::Notify(request) => return Wish::Effect(Effect::Notify(request)),
+            flow::Effect::Notify(request) => return CallAction::Effect(Effect::Notify(request)),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
-                return Wish::Nothing;
+                return CallAction::Nothing;
             }
             flow::Effect::Play(program) => {
                 let program = self.values().fill(program);
@@ -438,12 +449,14 @@ impl Call {
                 Order::Play { call, number, program }
             }
             // What it will say is not known yet.
-            flow::Effect::Prepare(program) if has_variables(&program) => return Wish::Nothing,
+            flow::Effect::Prepare(program) if has_variables(&program) => {
+                return CallAction::Nothing;
+            }
             flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
-                return Wish::Nothing;
+                return CallAction::Nothing;
             }
             flow::Effect::SendDigits { digits, awaits } => {
                 let number = self.number();
@@ -457,7 +470,7 @@ impl Call {
                 Order::Stop { call }
             }
         };
-        Wish::Effect(Effect::Order(order))
+        CallAction::Effect(Effect::Order(order))
     }
 
     fn number(&mut self) -> u32 {
@@ -466,22 +479,22 @@ impl Call {
     }
 }
 
-fn request(hook: Hook, purpose: Purpose) -> Request {
+fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
     let Hook { url, method } = hook;
-    Request { url, method, purpose, fields: Vec::new(), is_private: false }
+    DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
 }
 
 /// A conference's `action` is told which conference it was, and as whom (contract 4.3).
-fn name_spot(effect: &mut Effect, spot: Option<Spot>) {
+fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>) {
     let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
     if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
         return;
     }
     let text = |it: Option<String>| it.unwrap_or_default();
     let fields = &mut request.fields;
-    fields.push(("ConferenceUUID", text(spot.map(|it| it.room.to_string()))));
-    fields.push(("ConferenceMemberID", text(spot.map(|it| it.member.to_string()))));
-    fields.extend(spot.map(|it| ("ConferenceSequence", it.sequence.to_string())));
+    fields.push(("ConferenceUUID", text(membership.map(|it| it.room.to_string()))));
+    fields.push(("ConferenceMemberID", text(membership.map(|it| it.member.to_string()))));
+    fields.extend(membership.map(|it| ("ConferenceSequence", it.sequence.to_string())));
 }
 
 #[cfg(debug_assertions)]

@@ -4,22 +4,22 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     base::ids::{AccountId, Dialect},
-    call::{Answer, Hook},
+    call::{AnswerUrls, Hook},
 };
 
 /// The called numbers that the configuration knows.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
-    rows: BTreeMap<Arc<str>, Row>,
+    rows: BTreeMap<Arc<str>, NumberRoute>,
 }
 
 /// What a called number leads to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Row {
+pub struct NumberRoute {
     /// Whose number it is.
     pub account: AccountId,
     /// Where its calls' first document comes from.
-    pub source: Source,
+    pub source: FlowSource,
     /// `hangup_url`: told when such a call is over.
     pub hangup: Option<Hook>,
     /// The dialect of its calls; the account's, if it says nothing.
@@ -28,28 +28,28 @@ pub struct Row {
 
 /// Where a first document comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source {
+pub enum FlowSource {
     /// The name of a flow of the account.
     Flow(Arc<str>),
     /// A URL.
-    Web(Answer),
+    Web(AnswerUrls),
 }
 
 impl Numbers {
     /// Adds a row; the last one for a number stands.
-    pub fn insert(&mut self, called: &str, row: Row) {
-        self.rows.insert(bare(called).into(), row);
+    pub fn insert(&mut self, called: &str, row: NumberRoute) {
+        self.rows.insert(bare_number(called).into(), row);
     }
 
     /// The row of a called number; of a caller that belongs to an account, only one of its own.
-    pub fn find(&self, called: &str, account: Option<&AccountId>) -> Option<&Row> {
-        let is_theirs = |row: &&Row| account.is_none_or(|it| *it == row.account);
-        self.rows.get(bare(called)).filter(is_theirs)
+    pub fn find(&self, called: &str, account: Option<&AccountId>) -> Option<&NumberRoute> {
+        let is_theirs = |row: &&NumberRoute| account.is_none_or(|it| *it == row.account);
+        self.rows.get(bare_number(called)).filter(is_theirs)
     }
 }
 
 /// The user part of a SIP URI, or a number without its `+`.
-pub fn bare(called: &str) -> &str {
+pub fn bare_number(called: &str) -> &str {
     let called = called.trim();
     let uri = called.strip_prefix("sip:").or_else(|| called.strip_prefix("sips:"));
     let user = uri.map_or(called, |uri| uri.split(['@', ';']).next().unwrap_or(uri));
@@ -60,9 +60,9 @@ pub fn bare(called: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn row(account: &str, flow: &str) -> Row {
-        let (account, source) = (account.parse().unwrap(), Source::Flow(flow.into()));
-        Row { account, source, hangup: None, dialect: None }
+    fn row(account: &str, flow: &str) -> NumberRoute {
+        let (account, source) = (account.parse().unwrap(), FlowSource::Flow(flow.into()));
+        NumberRoute { account, source, hangup: None, dialect: None }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
         ids::{CallId, Dialect, Trusted},
         traceparent::Traceparent,
     },
-    flow::Method,
+    flow::RequestMethod,
     media::{Ending, HangupCause},
 };
 
@@ -24,22 +24,22 @@ pub struct Party {
     /// The display name, or nothing.
     pub caller_name: Arc<str>,
     /// Who called whom.
-    pub direction: Direction,
+    pub direction: CallDirection,
     /// Whose defaults and manners hold for the call.
     pub dialect: Dialect,
     /// Who the far end is beyond doubt, if anybody vouches for it.
     pub trusted: Option<Box<Trusted>>,
     /// What is told of it, and to whom.
-    pub session: Session,
+    pub session: CallSession,
 }
 
 /// What is told of a call, and to whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Session {
+pub struct CallSession {
     /// `SessionStart`: when the call came in, or was asked for.
     pub began_at: SystemTime,
     /// None of most calls that come in: there is nothing to say.
-    details: Option<Box<Details>>,
+    details: Option<Box<SessionDetails>>,
 }
 
 // A million parties are on one machine.
@@ -47,7 +47,7 @@ const _: () = assert!(size_of::<Party>() <= 88);
 
 /// What calls have that were asked for, or for which somebody wants to be told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Details {
+pub struct SessionDetails {
     /// `sip_headers`: names without their prefix, and values.
     pub headers: Headers,
     /// `ring_url`: told when the far end rings.
@@ -60,20 +60,20 @@ pub struct Details {
     pub trace: Option<Traceparent>,
 }
 
-impl Session {
+impl CallSession {
     /// One of which nobody is told.
     pub fn at(began_at: SystemTime) -> Self {
         Self { began_at, details: None }
     }
 
     /// One with all that is to be said of it.
-    pub fn new(began_at: SystemTime, details: Details) -> Self {
-        let is_plain = details == Details::default();
+    pub fn new(began_at: SystemTime, details: SessionDetails) -> Self {
+        let is_plain = details == SessionDetails::default();
         Self { began_at, details: (!is_plain).then(|| Box::new(details)) }
     }
 
     /// What there is beside the time.
-    pub fn details(&self) -> Option<&Details> {
+    pub fn details(&self) -> Option<&SessionDetails> {
         self.details.as_deref()
     }
 
@@ -102,12 +102,12 @@ pub struct Hook {
     /// As its author wrote it.
     pub url: Arc<str>,
     /// GET or POST.
-    pub method: Method,
+    pub method: RequestMethod,
 }
 
 /// Where a call's first document comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Answer {
+pub struct AnswerUrls {
     /// `answer_url`.
     pub hook: Hook,
     /// `fallback_url`: asked once the first has brought no document.
@@ -116,9 +116,9 @@ pub struct Answer {
 
 /// What a call that we make is made with.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Outgoing {
+pub struct OutgoingCall {
     /// Whose document it runs once it is answered.
-    pub answer: Answer,
+    pub answer: AnswerUrls,
     /// `ring_timeout`: so long it may take to be answered.
     pub ring_timeout: Duration,
     /// `hangup_on_ring`: hangs up so long after the first ring.
@@ -129,14 +129,14 @@ pub struct Outgoing {
 
 /// Who called whom.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
+pub enum CallDirection {
     /// The far end called us.
     Inbound,
     /// We called the far end.
     Outbound,
 }
 
-impl Direction {
+impl CallDirection {
     /// The one that has this text.
     pub fn of_text(text: &str) -> Option<Self> {
         [Self::Inbound, Self::Outbound].into_iter().find(|it| it.text() == text)

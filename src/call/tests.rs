@@ -20,10 +20,10 @@ impl Bench {
             from: "100".into(),
             to: "200".into(),
             caller_name: "".into(),
-            direction: Direction::Inbound,
+            direction: CallDirection::Inbound,
             dialect: Dialect::Vobiz,
             trusted: None,
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
         let (id, account) = (CallId::of(1), "MA1".parse().unwrap());
         let limit = Duration::from_secs(14_400);
@@ -35,28 +35,32 @@ impl Bench {
         (bench, first)
     }
 
-    fn does(&mut self, what: impl FnOnce(&mut Call, Instant, &mut Vec<Effect>) -> Act) -> String {
+    fn does(
+        &mut self,
+        what: impl FnOnce(&mut Call, Instant, &mut Vec<Effect>) -> CallAct,
+    ) -> String {
         let mut effects = Vec::new();
         let act = what(self.call.as_mut().unwrap(), self.now, &mut effects);
         let mut lines: Vec<_> = effects.into_iter().filter_map(brief).collect();
         match act {
-            Act::End(ending) => lines.push(format!("end {}", ending.cause.code())),
-            Act::Join { room, .. } => lines.push(format!("join {room}")),
-            Act::Stay => (),
+            CallAct::End(ending) => lines.push(format!("end {}", ending.cause.code())),
+            CallAct::Join { room, .. } => lines.push(format!("join {room}")),
+            CallAct::Stay => (),
         }
         lines.join(", ")
     }
 
-    fn heard(&mut self, heard: Heard) -> String {
+    fn heard(&mut self, heard: LegEvent) -> String {
         self.does(|call, now, effects| call.heard(now, heard, effects))
     }
 
     fn left(&mut self, cause: Cause) -> String {
-        let spot = Some(Spot { room: RoomId::of(7), member: MemberId(3), sequence: 9 });
-        self.does(|call, now, effects| call.left(now, &cause.into(), spot, effects))
+        let membership =
+            Some(PastMembership { room: RoomId::of(7), member: MemberId(3), sequence: 9 });
+        self.does(|call, now, effects| call.left(now, &cause.into(), membership, effects))
     }
 
-    fn pass(&mut self, seconds: u64) -> String {
+    fn advance(&mut self, seconds: u64) -> String {
         self.now += Duration::from_secs(seconds);
         self.does(Call::tick)
     }
@@ -72,7 +76,7 @@ impl Drop for Bench {
 
 fn brief(effect: Effect) -> Option<String> {
     match effect {
-        Effect::Begin { .. } | Effect::Tell(_) => None,
+        Effect::Begin { .. } | Effect::Publish(_) => None,
         Effect::Fetch { number, request } => {
             let field = |(name, value): &(&str, String)| format!("{name}={value}");
             let fields: Vec<_> = request.fields.iter().map(field).collect();
@@ -91,12 +95,12 @@ fn a_stale_report_advances_nothing() {
     let (mut bench, first) =
         Bench::new("<Speak>a</Speak><Conference>b</Conference><Speak>c</Speak>");
     assert_eq!(first, "answer, play 1");
-    assert_eq!(bench.heard(Heard::Over(0)), "");
-    assert_eq!(bench.heard(Heard::Over(1)), "join b");
-    assert_eq!(bench.heard(Heard::Over(1)), "");
+    assert_eq!(bench.heard(LegEvent::Finished(0)), "");
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "join b");
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "");
     assert_eq!(bench.left(Cause::Kicked), "play 2");
-    assert_eq!(bench.heard(Heard::Over(1)), "");
-    assert_eq!(bench.heard(Heard::Over(2)), "end 4010");
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "");
+    assert_eq!(bench.heard(LegEvent::Finished(2)), "end 4010");
 }
 
 #[test]
@@ -127,13 +131,13 @@ fn an_action_is_told_which_conference_it_was() {
 fn the_time_limit_counts_from_the_answer_and_a_scheduled_hangup_from_itself() {
     let (mut bench, first) = Bench::new("<Wait length='10'/><Speak>a</Speak>");
     assert_eq!(first, "");
-    assert_eq!(bench.pass(10), "answer, play 1");
-    assert_eq!(bench.pass(14_399), "");
-    assert_eq!(bench.pass(1), "end 6000");
+    assert_eq!(bench.advance(10), "answer, play 1");
+    assert_eq!(bench.advance(14_399), "");
+    assert_eq!(bench.advance(1), "end 6000");
 
     let (mut bench, _) = Bench::new("<Hangup schedule='60'/><Speak loop='0'>a</Speak>");
-    assert_eq!(bench.pass(59), "");
-    assert_eq!(bench.pass(1), "end 6000");
+    assert_eq!(bench.advance(59), "");
+    assert_eq!(bench.advance(1), "end 6000");
 }
 
 #[test]

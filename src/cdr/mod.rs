@@ -1,4 +1,4 @@
-//! The port of call records: what is kept of calls that are over.
+//! The port of call cdrs: what is kept of calls that are over.
 
 mod row;
 pub mod store;
@@ -11,13 +11,13 @@ use std::{
 
 use crate::{
     base::ids::{AccountId, CallId},
-    call::{CallStatus, Direction, Party},
+    call::{CallDirection, CallStatus, Party},
     media::{Ending, legs::LegSummary},
 };
 
 /// A call that is over.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct Cdr {
     /// Whose it was.
     pub account: AccountId,
     /// Its name.
@@ -31,10 +31,10 @@ pub struct Record {
     /// How it ended.
     pub ending: Ending,
     /// How it sounded, once that is known; a call without sound has none.
-    pub sound: OnceLock<LegSummary>,
+    pub leg_summary: OnceLock<LegSummary>,
 }
 
-impl Record {
+impl Cdr {
     /// How far it came.
     pub fn status(&self) -> CallStatus {
         CallStatus::at_end(self.ending, self.answered_at.is_some())
@@ -47,15 +47,15 @@ impl Record {
     }
 }
 
-/// Which records are wanted; those that meet all it says.
+/// Which cdrs are wanted; those that meet all it says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Filter {
+pub struct CdrFilter {
     /// Who called.
     pub from: Option<String>,
     /// Who was called.
     pub to: Option<String>,
     /// Who called whom.
-    pub direction: Option<Direction>,
+    pub direction: Option<CallDirection>,
     /// `parent_call_uuid`.
     pub parent: Option<CallId>,
     /// `hangup_cause_code`.
@@ -72,10 +72,10 @@ pub struct Filter {
     pub talked_below: Option<u64>,
 }
 
-impl Filter {
-    /// Whether a record is wanted.
-    pub fn lets_through(&self, record: &Record) -> bool {
-        let Record { party, ending, ended_at, .. } = record;
+impl CdrFilter {
+    /// Whether a cdr is wanted.
+    pub fn matches(&self, cdr: &Cdr) -> bool {
+        let Cdr { party, ending, ended_at, .. } = cdr;
         self.from.as_ref().is_none_or(|it| **it == *party.from)
             && self.to.as_ref().is_none_or(|it| **it == *party.to)
             && self.direction.is_none_or(|it| it == party.direction)
@@ -84,46 +84,47 @@ impl Filter {
             && self.source.as_ref().is_none_or(|it| **it == *ending.source.text())
             && self.ended_from.is_none_or(|it| it <= *ended_at)
             && self.ended_until.is_none_or(|it| *ended_at <= it)
-            && self.talked_from.is_none_or(|it| it <= record.talked().as_secs())
-            && self.talked_below.is_none_or(|it| record.talked().as_secs() < it)
+            && self.talked_from.is_none_or(|it| it <= cdr.talked().as_secs())
+            && self.talked_below.is_none_or(|it| cdr.talked().as_secs() < it)
     }
 }
 
-/// Some of the records that were wanted.
+/// Some of the cdrs that were wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct CdrPage {
     /// The latest first.
-    pub records: Vec<Arc<Record>>,
+    pub cdrs: Vec<Arc<Cdr>>,
     /// How many there are in all.
     pub total: usize,
 }
 
 /// What is kept of a call that is up, by its number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Draft(pub NonZeroU64);
+pub struct OpenCdr(pub NonZeroU64);
 
-/// Keeps records. Nothing here waits for a disk: a record is durable some moments later.
-pub trait Records: Send + Sync + 'static {
-    /// A call has been answered: should the process die before its record comes, one is made of this
+/// Keeps cdrs. Nothing here waits for a disk: a cdr is durable some moments later.
+pub trait CdrStore: Send + Sync + 'static {
+    /// A call has been answered: should the process die before its cdr comes, one is made of this
     /// at the next start.
-    /// That goes once it is handed back with the record; None if nothing outlives the process.
+    /// That goes once it is handed back with the cdr; None if nothing outlives the process.
     fn answered(
         &self,
         account: &AccountId,
         call: CallId,
         party: &Arc<Party>,
         at: SystemTime,
-    ) -> Option<Draft>;
+    ) -> Option<OpenCdr>;
 
     /// Adds one; it may be the end of an old one.
-    fn add(&self, record: Arc<Record>, draft: Option<Draft>);
+    fn add(&self, cdr: Arc<Cdr>, open_cdr: Option<OpenCdr>);
 
-    /// How a call sounded: it may be told before its record is added, or after.
-    fn sounded(&self, call: CallId, sound: LegSummary);
+    /// How a call sounded: it may be told before its cdr is added, or after.
+    fn add_leg_summary(&self, call: CallId, summary: LegSummary);
 
     /// One of an account's.
-    fn find(&self, account: &AccountId, call: CallId) -> Option<Arc<Record>>;
+    fn find(&self, account: &AccountId, call: CallId) -> Option<Arc<Cdr>>;
 
     /// Those of an account that are wanted: `limit` of them behind the first `offset`.
-    fn list(&self, account: &AccountId, filter: &Filter, offset: usize, limit: usize) -> Page;
+    fn list(&self, account: &AccountId, filter: &CdrFilter, offset: usize, limit: usize)
+    -> CdrPage;
 }

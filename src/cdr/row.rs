@@ -8,11 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::rows::{Row, RowsError, Table};
+use crate::store::rows::{RowStoreError, StoredRow, Table};
 use crate::{
     base::ids::{AccountId, CallId, Dialect},
-    call::{Details, Direction, Party, Session},
-    cdr::Record,
+    call::{CallDirection, CallSession, Party, SessionDetails},
+    cdr::Cdr,
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
 };
 
@@ -32,16 +32,16 @@ pub(super) struct CallRow {
 
 /// A call that is over.
 #[derive(Deserialize, Serialize)]
-pub(super) struct RecordRow {
+pub(super) struct CdrRow {
     call: CallRow,
     ended_at: u64,
     cause: u16,
     source: String,
-    sound: Option<SoundRow>,
+    sound: Option<LegSummaryRow>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct SoundRow {
+struct LegSummaryRow {
     sent: u64,
     received: u64,
     lost: u64,
@@ -64,12 +64,12 @@ impl CallRow {
     }
 
     /// The last that is known of the call, but for its end.
-    pub(super) fn last_sign(&self) -> SystemTime {
+    pub(super) fn last_known_at(&self) -> SystemTime {
         time(self.answered_at.unwrap_or(self.began_at))
     }
 
     fn party(self) -> Result<Party, String> {
-        let direction = Direction::of_text(&self.direction);
+        let direction = CallDirection::of_text(&self.direction);
         Ok(Party {
             from: self.from,
             to: self.to,
@@ -77,64 +77,66 @@ impl CallRow {
             direction: direction.ok_or_else(|| format!("direction {:?}", self.direction))?,
             dialect: self.dialect,
             trusted: None,
-            session: Session::new(
+            session: CallSession::new(
                 time(self.began_at),
-                Details { parent: self.parent, ..Details::default() },
+                SessionDetails { parent: self.parent, ..SessionDetails::default() },
             ),
         })
     }
 }
 
-impl From<&Record> for RecordRow {
-    fn from(record: &Record) -> Self {
-        let Record { call, party, answered_at, ended_at, ending, sound, account: _ } = record;
+impl From<&Cdr> for CdrRow {
+    fn from(cdr: &Cdr) -> Self {
+        let Cdr { call, party, answered_at, ended_at, ending, leg_summary: sound, account: _ } =
+            cdr;
         Self {
             call: CallRow::new(*call, party, *answered_at),
             ended_at: micros(*ended_at),
             cause: ending.cause.code(),
             source: ending.source.text().to_owned(),
-            sound: sound.get().map(|&LegSummary { sent, received, lost, jitter_us }| SoundRow {
-                sent,
-                received,
-                lost,
-                jitter_us,
+            sound: sound.get().map(|&LegSummary { sent, received, lost, jitter_us }| {
+                LegSummaryRow { sent, received, lost, jitter_us }
             }),
         }
     }
 }
 
 /// The record that a row of [`Table::Records`] holds.
-pub(super) fn record(row: &Row) -> Result<Record, RowsError> {
-    let fault = |why: String| row.fault(Table::Records, &why);
-    let RecordRow { call, ended_at, cause, source, sound } = row.parse(Table::Records)?;
-    let known_cause = HangupCause::of_code(cause).ok_or_else(|| fault(format!("cause {cause}")))?;
+pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
+    let invalid = |why: String| row.invalid(Table::Cdrs, &why);
+    let CdrRow { call, ended_at, cause, source, sound } = row.parse(Table::Cdrs)?;
+    let known_cause =
+        HangupCause::of_code(cause).ok_or_else(|| invalid(format!("cause {cause}")))?;
     let known_source = HangupSource::of_text(&source);
-    let known_source = known_source.ok_or_else(|| fault(format!("source {source:?}")))?;
+    let known_source = known_source.ok_or_else(|| invalid(format!("source {source:?}")))?;
     let ending = Ending { cause: known_cause, source: known_source };
-    let kept = over(&row.account, call, time(ended_at), ending).map_err(fault)?;
-    if let Some(SoundRow { sent, received, lost, jitter_us }) = sound {
-        kept.sound.get_or_init(|| LegSummary { sent, received, lost, jitter_us });
+    let cdr = cdr_of(&row.account, call, time(ended_at), ending).map_err(invalid)?;
+    if let Some(LegSummaryRow { sent, received, lost, jitter_us }) = sound {
+        cdr.leg_summary.get_or_init(|| LegSummary { sent, received, lost, jitter_us });
     }
-    Ok(kept)
+    Ok(cdr)
 }
 
 /// The call that a row of [`Table::Calls`] holds, as one that the end of a process has cut off.
-pub(super) fn crashed(row: &Row, last_sign: SystemTime) -> Result<Record, RowsError> {
+pub(super) fn interrupted(
+    row: &StoredRow,
+    last_known_at: SystemTime,
+) -> Result<Cdr, RowStoreError> {
     let call: CallRow = row.parse(Table::Calls)?;
     let source = HangupSource::Platform(call.dialect);
     let ending = Ending { cause: HangupCause::Internal, source };
-    over(&row.account, call, last_sign, ending).map_err(|why| row.fault(Table::Calls, &why))
+    cdr_of(&row.account, call, last_known_at, ending).map_err(|why| row.invalid(Table::Calls, &why))
 }
 
-fn over(
+fn cdr_of(
     account: &AccountId,
     row: CallRow,
     ended_at: SystemTime,
     ending: Ending,
-) -> Result<Record, String> {
+) -> Result<Cdr, String> {
     let (account, call, answered_at) = (account.clone(), row.call, row.answered_at.map(time));
-    let (party, sound) = (Arc::new(row.party()?), OnceLock::new());
-    Ok(Record { account, call, party, answered_at, ended_at, ending, sound })
+    let (party, leg_summary) = (Arc::new(row.party()?), OnceLock::new());
+    Ok(Cdr { account, call, party, answered_at, ended_at, ending, leg_summary })
 }
 
 fn micros(time: SystemTime) -> u64 {

@@ -10,14 +10,14 @@ use std::{
 
 use crate::{
     base::ids::Dialect,
-    flow::check::{Checked, Finding, among, check},
+    flow::check::{Checked, Finding, check, check_folder},
 };
 
 /// One byte more than a document may have (contract 3.1) is enough to say so.
 const BYTES_READ_MAX: u64 = 100 * 1024 + 1;
 
 /// A document, and what was found.
-pub(super) struct Document {
+pub(super) struct GatheredDocument {
     /// As it was given; `-` for the standard input.
     pub(super) shown: String,
     pub(super) bytes: Vec<u8>,
@@ -27,21 +27,21 @@ pub(super) struct Document {
 /// All that was asked for.
 #[derive(Default)]
 pub(super) struct Gathered {
-    pub(super) documents: Vec<Document>,
+    pub(super) documents: Vec<GatheredDocument>,
     /// What cannot be read, and why.
-    pub(super) troubles: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 /// Where a document lies, as long as it is looked at with others.
-struct Entry {
+struct FolderDocument {
     folder: PathBuf,
     file: String,
-    document: Document,
+    document: GatheredDocument,
 }
 
 impl Gathered {
     /// What was found, document by document.
-    pub(super) fn findings(&self) -> impl Iterator<Item = (&Document, &Finding)> {
+    pub(super) fn findings(&self) -> impl Iterator<Item = (&GatheredDocument, &Finding)> {
         let documents = self.documents.iter();
         documents.flat_map(|it| it.checked.findings.iter().map(move |finding| (it, finding)))
     }
@@ -50,9 +50,9 @@ impl Gathered {
 /// Reads and looks at the documents, each once, in the order in which they were given.
 pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
     let mut gathered = Gathered::default();
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut whole = BTreeMap::new();
-    for path in files(paths, &mut whole, &mut gathered.troubles) {
+    let mut entries: Vec<FolderDocument> = Vec::new();
+    let mut folder_files = BTreeMap::new();
+    for path in files(paths, &mut folder_files, &mut gathered.problems) {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if entries.iter().any(|it| it.folder == folder && it.file == file) {
@@ -62,25 +62,33 @@ pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
         match read(&path) {
             Ok(bytes) => {
                 let checked = check(&bytes, dialect);
-                entries.push(Entry { folder, file, document: Document { shown, bytes, checked } });
+                entries.push(FolderDocument {
+                    folder,
+                    file,
+                    document: GatheredDocument { shown, bytes, checked },
+                });
             }
-            Err(error) => gathered.troubles.push(format!("{shown} cannot be read: {error}")),
+            Err(error) => gathered.problems.push(format!("{shown} cannot be read: {error}")),
         }
     }
-    look_around(&mut entries, &whole);
+    check_folders(&mut entries, &folder_files);
     gathered.documents = entries.into_iter().map(|it| it.document).collect();
     gathered
 }
 
 /// The documents of a folder may lead to each other.
-fn look_around(entries: &mut [Entry], whole: &BTreeMap<PathBuf, BTreeSet<String>>) {
+fn check_folders(
+    entries: &mut [FolderDocument],
+    folder_files: &BTreeMap<PathBuf, BTreeSet<String>>,
+) {
     let folders: BTreeSet<_> = entries.iter().map(|it| it.folder.clone()).collect();
     for folder in folders {
         let mut own: Vec<_> = entries.iter_mut().filter(|it| it.folder == folder).collect();
-        let take =
-            |it: &mut &mut Entry| (it.file.clone(), std::mem::take(&mut it.document.checked));
+        let take = |it: &mut &mut FolderDocument| {
+            (it.file.clone(), std::mem::take(&mut it.document.checked))
+        };
         let mut documents: BTreeMap<_, _> = own.iter_mut().map(take).collect();
-        among(&mut documents, whole.get(&folder));
+        check_folder(&mut documents, folder_files.get(&folder));
         for entry in own {
             entry.document.checked = documents.remove(&entry.file).unwrap_or_default();
         }
@@ -90,8 +98,8 @@ fn look_around(entries: &mut [Entry], whole: &BTreeMap<PathBuf, BTreeSet<String>
 /// The files that paths lead to. Of each folder, the names of all that is in it are kept.
 pub(super) fn files(
     paths: &[PathBuf],
-    whole: &mut BTreeMap<PathBuf, BTreeSet<String>>,
-    troubles: &mut Vec<String>,
+    folder_files: &mut BTreeMap<PathBuf, BTreeSet<String>>,
+    problems: &mut Vec<String>,
 ) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
@@ -100,10 +108,10 @@ pub(super) fn files(
             continue;
         }
         let before = files.len();
-        if let Err(error) = list(path, &mut files, whole) {
-            troubles.push(format!("{} cannot be listed: {error}", path.display()));
+        if let Err(error) = list(path, &mut files, folder_files) {
+            problems.push(format!("{} cannot be listed: {error}", path.display()));
         } else if files.len() == before {
-            troubles.push(format!("{} holds no .xml file", path.display()));
+            problems.push(format!("{} holds no .xml file", path.display()));
         }
     }
     files
@@ -114,7 +122,7 @@ pub(super) fn files(
 fn list(
     folder: &Path,
     files: &mut Vec<PathBuf>,
-    whole: &mut BTreeMap<PathBuf, BTreeSet<String>>,
+    folder_files: &mut BTreeMap<PathBuf, BTreeSet<String>>,
 ) -> io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -131,8 +139,8 @@ fn list(
             files.push(path);
         }
     }
-    whole.insert(folder.to_owned(), names);
-    folders.iter().try_for_each(|folder| list(folder, files, whole))
+    folder_files.insert(folder.to_owned(), names);
+    folders.iter().try_for_each(|folder| list(folder, files, folder_files))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -12,9 +12,9 @@ use std::{
 
 use serde::Serialize;
 
-use self::gather::{Document, Gathered, gather};
+use self::gather::{Gathered, GatheredDocument, gather};
 use crate::{
-    cli::check::{Check, Color, Format},
+    cli::check::{CheckArgs, CheckFormat, ColorChoice},
     flow::check::{Finding, Severity},
 };
 
@@ -24,9 +24,9 @@ const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 
 /// Does what `conflow check` was asked for, on the standard input and output.
-pub fn check(asked: &Check) -> ExitCode {
-    let reads_stdin = asked.paths.iter().any(|path| path.as_os_str() == "-");
-    if asked.watch && reads_stdin {
+pub fn check(arguments: &CheckArgs) -> ExitCode {
+    let reads_stdin = arguments.paths.iter().any(|path| path.as_os_str() == "-");
+    if arguments.watch && reads_stdin {
         drop(writeln!(
             io::stderr(),
             "conflow: --watch needs files: the standard input is read once"
@@ -34,9 +34,9 @@ pub fn check(asked: &Check) -> ExitCode {
         return ExitCode::from(USAGE);
     }
 
-    let done = match asked.watch {
-        true => watch::again_and_again(asked),
-        false => once(asked),
+    let done = match arguments.watch {
+        true => watch::watch(arguments),
+        false => check_once(arguments),
     };
     // Nobody reads on: there is nobody to tell, either.
     done.unwrap_or(ExitCode::FAILURE)
@@ -45,25 +45,25 @@ pub fn check(asked: &Check) -> ExitCode {
 /// # Errors
 ///
 /// What is found cannot be written.
-fn once(asked: &Check) -> io::Result<ExitCode> {
-    let gathered = gather(&asked.paths, asked.dialect);
+fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
+    let gathered = gather(&arguments.paths, arguments.dialect);
     let mut out = io::stdout().lock();
-    match asked.format {
-        Format::Json => tell_programs(&gathered, &mut out)?,
-        Format::Text => tell_people(&gathered, is_coloured(asked.color), &mut out)?,
+    match arguments.format {
+        CheckFormat::Json => write_json(&gathered, &mut out)?,
+        CheckFormat::Text => write_text(&gathered, is_coloured(arguments.color), &mut out)?,
     }
     out.flush()?;
-    for trouble in &gathered.troubles {
-        writeln!(io::stderr(), "conflow: {trouble}")?;
+    for problem in &gathered.problems {
+        writeln!(io::stderr(), "conflow: {problem}")?;
     }
-    Ok(ExitCode::from(code(&gathered, asked.deny_remarks)))
+    Ok(ExitCode::from(code(&gathered, arguments.deny_warnings)))
 }
 
-fn code(gathered: &Gathered, denies_remarks: bool) -> u8 {
+fn code(gathered: &Gathered, denies_warnings: bool) -> u8 {
     let mut findings = gathered.findings();
     match () {
-        () if !gathered.troubles.is_empty() => USAGE,
-        () if findings.any(|(_, it)| denies_remarks || it.code.severity() == Severity::Fault) => {
+        () if !gathered.problems.is_empty() => USAGE,
+        () if findings.any(|(_, it)| denies_warnings || it.code.severity() == Severity::Error) => {
             FOUND
         }
         () => 0,
@@ -72,7 +72,7 @@ fn code(gathered: &Gathered, denies_remarks: bool) -> u8 {
 
 /// One element of the JSON array.
 #[derive(Serialize)]
-struct Row<'a> {
+struct FindingRow<'a> {
     /// As it was given; `-` for the standard input.
     file: &'a str,
     line: u32,
@@ -83,8 +83,8 @@ struct Row<'a> {
     advice: &'static str,
 }
 
-impl<'a> Row<'a> {
-    fn of((document, finding): (&'a Document, &'a Finding)) -> Self {
+impl<'a> FindingRow<'a> {
+    fn of((document, finding): (&'a GatheredDocument, &'a Finding)) -> Self {
         Self {
             file: &document.shown,
             line: finding.at.line,
@@ -97,22 +97,22 @@ impl<'a> Row<'a> {
     }
 }
 
-fn tell_programs(gathered: &Gathered, out: &mut impl Write) -> io::Result<()> {
-    let rows: Vec<_> = gathered.findings().map(Row::of).collect();
+fn write_json(gathered: &Gathered, out: &mut impl Write) -> io::Result<()> {
+    let rows: Vec<_> = gathered.findings().map(FindingRow::of).collect();
     serde_json::to_writer_pretty(&mut *out, &rows)?;
     writeln!(out)
 }
 
-fn tell_people(gathered: &Gathered, is_coloured: bool, out: &mut impl Write) -> io::Result<()> {
+fn write_text(gathered: &Gathered, is_coloured: bool, out: &mut impl Write) -> io::Result<()> {
     for (document, finding) in gathered.findings() {
         snippet::write(document, finding, is_coloured, out)?;
         writeln!(out)?;
     }
     let of =
         |severity| gathered.findings().filter(|(_, it)| it.code.severity() == severity).count();
-    let (files, faults) = (gathered.documents.len(), of(Severity::Fault));
-    let (files, faults) = (count(files, "document"), count(faults, "fault"));
-    writeln!(out, "{files}: {faults}, {}", count(of(Severity::Remark), "remark"))
+    let (files, errors) = (gathered.documents.len(), of(Severity::Error));
+    let (files, errors) = (count(files, "document"), count(errors, "fault"));
+    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "remark"))
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -120,13 +120,13 @@ fn count(n: usize, what: &str) -> String {
 }
 
 /// <https://no-color.org>: set, and not empty.
-fn is_coloured(color: Color) -> bool {
+fn is_coloured(color: ColorChoice) -> bool {
     match color {
-        Color::Always => true,
-        Color::Auto => {
+        ColorChoice::Always => true,
+        ColorChoice::Auto => {
             let is_unwanted = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
             io::stdout().is_terminal() && !is_unwanted
         }
-        Color::Never => false,
+        ColorChoice::Never => false,
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::Document;
+use super::GatheredDocument;
 use crate::flow::{
-    Place,
+    TextPosition,
     check::{Finding, Severity},
 };
 
@@ -19,7 +19,7 @@ use crate::flow::{
 ///
 /// Those of the writer.
 pub(super) fn write(
-    document: &Document,
+    document: &GatheredDocument,
     finding: &Finding,
     is_coloured: bool,
     out: &mut impl Write,
@@ -28,8 +28,8 @@ pub(super) fn write(
     let span = span(&text, finding.at);
     let severity = finding.code.severity();
     let level = match severity {
-        Severity::Fault => Level::ERROR,
-        Severity::Remark => Level::WARNING,
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
     let marked = AnnotationKind::Primary.span(span);
     let snippet = Snippet::source(text).path(document.shown.as_str()).annotation(marked);
@@ -61,7 +61,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// The bytes that a finding at this place is about: a tag's name, a whole attribute, or a word.
-fn span(text: &str, at: Place) -> Range<usize> {
+fn span(text: &str, at: TextPosition) -> Range<usize> {
     let line_at = match at.line {
         1 => 0,
         line => text.match_indices('\n').nth(line as usize - 2).map_or(text.len(), |(i, _)| i + 1),
@@ -97,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, line: u32, column: u32, expected: &str) {
-        assert_eq!(&text[span(text, Place { line, column })], expected, "{line}:{column}");
+        assert_eq!(&text[span(text, TextPosition { line, column })], expected, "{line}:{column}");
     }
 
     #[test]

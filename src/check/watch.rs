@@ -14,27 +14,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{gather, once};
-use crate::cli::check::{Check, Format};
+use super::{check_once, gather};
+use crate::cli::check::{CheckArgs, CheckFormat};
 
 /// Sooner than anybody looks up from the editor, and nothing for a machine.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// By this a file that has been saved is known.
-type Stamp = (Option<SystemTime>, u64);
+type SaveStamp = (Option<SystemTime>, u64);
 
 /// Device and inode: by whatever name it is reached.
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 /// Goes on until the process is ended.
 ///
 /// # Errors
 ///
 /// What is found cannot be written.
-pub(super) fn again_and_again(asked: &Check) -> io::Result<ExitCode> {
-    at_each_save(&asked.paths, || {
-        once(asked)?;
-        if asked.format == Format::Text {
+pub(super) fn watch(arguments: &CheckArgs) -> io::Result<ExitCode> {
+    at_each_save(&arguments.paths, || {
+        check_once(arguments)?;
+        if arguments.format == CheckFormat::Text {
             writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")?;
         }
         Ok(())
@@ -61,7 +61,7 @@ pub(crate) fn at_each_save<T>(
     }
 }
 
-fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<Stamp>> {
+fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<SaveStamp>> {
     // A link may lead to a file of any name: all names count.
     let mut folders = BTreeMap::new();
     let mut files = gather::files(paths, &mut folders, &mut Vec::new());
@@ -80,11 +80,11 @@ fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<Stamp>> {
     stamps
 }
 
-fn identity(metadata: &Metadata) -> Identity {
+fn identity(metadata: &Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino())
 }
 
-fn opened(output: BorrowedFd<'_>) -> Option<Identity> {
+fn opened(output: BorrowedFd<'_>) -> Option<FileIdentity> {
     let metadata = File::from(output.try_clone_to_owned().ok()?).metadata().ok()?;
     Some(identity(&metadata))
 }

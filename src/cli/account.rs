@@ -8,22 +8,22 @@ use crate::base::ids::{AccountId, Dialect};
 
 /// What can be done about accounts.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum Account {
+pub enum AccountCommand {
     /// Add an account, or with --read-only a read-only token; prints the token, this once.
-    Add(Add),
+    Add(AddAccount),
     /// Change a token without a gap: prints a second one, and both are good until --finish.
     ///
     /// In the meantime callbacks are signed with both (Plivo's V3), or with the new one.
-    Rotate(Rotate),
+    Rotate(RotateToken),
     /// List the accounts, and their tokens by the names that the log has for them.
-    List(List),
+    List(ListAccounts),
     /// Take an account out, or one of its tokens. Its calls go on until they end.
-    Remove(Remove),
+    Remove(RemoveAccount),
 }
 
 /// An account, or its first read-only token.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Add {
+pub struct AddAccount {
     /// As MA and 18 more characters of A-Z 0-9; Plivo's own clients take nothing else.
     #[arg(value_parser = id)]
     pub id: AccountId,
@@ -40,7 +40,7 @@ pub struct Add {
 
 /// Whose token.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Rotate {
+pub struct RotateToken {
     /// Whose.
     #[arg(value_parser = id)]
     pub id: AccountId,
@@ -57,7 +57,7 @@ pub struct Rotate {
 
 /// Whose accounts.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct List {
+pub struct ListAccounts {
     /// Where the engine keeps what outlives it.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
@@ -65,7 +65,7 @@ pub struct List {
 
 /// An account, or one of its tokens.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Remove {
+pub struct RemoveAccount {
     /// Which.
     #[arg(value_parser = id)]
     pub id: AccountId,
@@ -92,7 +92,7 @@ The engine may run meanwhile: it goes by what has changed within a second. The a
 configuration file are beside these; no id may be in both. The data folder has hashes for tokens;
 its file account-key is as secret as they are, and belongs into every backup.";
 
-impl Account {
+impl AccountCommand {
     /// The data folder that is meant.
     pub fn data(&self) -> &Path {
         match self {

@@ -5,11 +5,11 @@ use std::{fmt, path::PathBuf};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser, value_parser};
 use serde::Serialize;
 
-use super::login::Login;
+use super::login::LoginArgs;
 
 /// The flags of `conflow bench`.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Bench {
+pub struct BenchArgs {
     /// What is measured [default: all of them but soak].
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<Scenario>,
@@ -36,7 +36,7 @@ pub struct Bench {
     pub url: Option<String>,
     /// For `--url`.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
     /// So many times all of it; the table has the medians.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=99))]
     pub runs: u8,
@@ -90,7 +90,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// Those that are measured if nobody says which.
-    pub fn usual() -> Vec<Self> {
+    pub fn default_set() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
         all.filter(|it| *it != Self::Soak).collect()
     }

@@ -11,7 +11,7 @@ use crate::base::ids::Dialect;
 
 /// What is to be looked at, and how it is told.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Check {
+pub struct CheckArgs {
     /// Documents; folders, whose .xml files may lead to each other; or - for the standard input.
     #[arg(required = true, value_name = "FILE")]
     pub paths: Vec<PathBuf>,
@@ -20,21 +20,21 @@ pub struct Check {
     pub dialect: Dialect,
     /// Text with a look at the source, or one JSON array.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: Format,
+    pub format: CheckFormat,
     /// A remark is reason enough for exit code 1.
-    #[arg(long)]
-    pub deny_remarks: bool,
+    #[arg(long, alias = "deny-remarks")]
+    pub deny_warnings: bool,
     /// Look again whenever a file is saved, until Ctrl-C.
     #[arg(long)]
     pub watch: bool,
     /// By default, on a terminal and without NO_COLOR.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub color: Color,
+    pub color: ColorChoice,
 }
 
 /// How findings are told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Format {
+pub enum CheckFormat {
     /// For people.
     #[default]
     Text,
@@ -44,7 +44,7 @@ pub enum Format {
 
 /// When there is colour.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Color {
+pub enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// `[groups]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Groups {
+pub struct GroupsSettings {
     /// The vendors' rate limits for requests about groups [default: true; false in development].
     #[arg(
         long = "groups-limits", env = "CONFLOW_GROUPS_LIMITS", value_name = "true|false",
@@ -19,7 +19,7 @@ pub struct Groups {
 /// `[bungie]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Bungie {
+pub struct BungieSettings {
     /// Failures with statuses that say what they are, or 500 as on the real service [default:
     /// polite].
     #[arg(long = "bungie-status", env = "CONFLOW_BUNGIE_STATUS", help_heading = "Groups")]
@@ -37,7 +37,7 @@ pub struct Bungie {
 /// `[rocketchat]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct RocketChat {
+pub struct RocketChatSettings {
     /// The answer to a kick: with the group, as documented, or without, as the server has it
     /// [default: docs].
     #[arg(
@@ -45,18 +45,18 @@ pub struct RocketChat {
         env = "CONFLOW_ROCKETCHAT_KICK_BODY",
         help_heading = "Groups"
     )]
-    pub kick_body: Option<Manner>,
+    pub kick_body: Option<GroupBehaviour>,
 }
 
 /// `[kirimin]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Kirimin {
+pub struct KiriminSettings {
     /// After a kick: its answer, memberleave to all members, memberkick to the target; or as the
     /// server has it, memberkick, memberleave to members who are no owners, the answer [default:
     /// docs].
     #[arg(long = "kirimin-signals", env = "CONFLOW_KIRIMIN_SIGNALS", help_heading = "Groups")]
-    pub signals: Option<Manner>,
+    pub signals: Option<GroupBehaviour>,
     /// The status when somebody kicks who is no owner: 400, as documented, or 404, as the server
     /// has it [default: docs].
     #[arg(
@@ -64,13 +64,13 @@ pub struct Kirimin {
         env = "CONFLOW_KIRIMIN_OWNER_ERROR",
         help_heading = "Groups"
     )]
-    pub owner_error: Option<Manner>,
+    pub owner_error: Option<GroupBehaviour>,
 }
 
 /// `[capillary]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Capillary {
+pub struct CapillarySettings {
     /// A group goes on when its primary member leaves, as with the organisation's
     /// CONF_DISABLE_GROUP_DEACTIVATION_ON_PRIMARY_MEMBER_EXIT [default: false].
     #[arg(
@@ -96,7 +96,7 @@ pub enum BungieStatus {
 /// Whom a dialect follows where its documents and its server differ.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Manner {
+pub enum GroupBehaviour {
     /// The documents.
     #[default]
     Docs,
@@ -104,13 +104,13 @@ pub enum Manner {
     Server,
 }
 
-impl Bungie {
+impl BungieSettings {
     pub(super) fn over(self, below: Self) -> Self {
         Self { status: self.status.or(below.status), superset: self.superset.or(below.superset) }
     }
 }
 
-impl Kirimin {
+impl KiriminSettings {
     pub(super) fn over(self, below: Self) -> Self {
         Self {
             signals: self.signals.or(below.signals),

@@ -9,7 +9,7 @@ use crate::base::ids::AccountId;
 /// An account. Its token comes from CONFLOW_AUTH_TOKEN or a file: a typed one would be seen by
 /// others.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Login {
+pub struct LoginArgs {
     /// As which account the server is asked [default: the development account].
     #[arg(long, env = "CONFLOW_AUTH_ID", value_name = "ID")]
     pub account: Option<AccountId>,

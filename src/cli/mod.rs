@@ -35,37 +35,37 @@ struct Cli {
 pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
-    Serve(Box<serve::Serve>),
+    Serve(Box<serve::ServeArgs>),
     /// Try a flow out: callers do what a file says, an hour takes milliseconds, and what each
     /// heard is told.
     #[command(after_help = simulate::AFTER_HELP)]
-    Simulate(Box<simulate::Simulate>),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Ask a running engine what a call did, element by element, and why.
     #[command(after_help = trace::AFTER_HELP)]
-    Trace(Box<trace::Trace>),
+    Trace(Box<trace::TraceArgs>),
     /// Accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
-    Account(Box<account::Account>),
+    Account(Box<account::AccountCommand>),
     /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
     #[command(after_help = check::AFTER_HELP)]
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Print the flow language: every element and attribute, with defaults and examples.
-    Reference(reference::Reference),
+    Reference(reference::ReferenceArgs),
     /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
-    User(Box<user::User>),
+    User(Box<user::UserCommand>),
     /// Check the store in a data folder, or back it up; an engine may be running on it.
     #[command(subcommand)]
-    Store(Box<store::Store>),
+    Store(Box<store::StoreCommand>),
     /// Look at the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
-    Watch(Box<watch::Watch>),
+    Watch(Box<watch::WatchArgs>),
     /// Measure the engine on this machine, beside what the machine can do at all.
     #[command(after_help = bench::AFTER_HELP)]
-    Bench(Box<bench::Bench>),
+    Bench(Box<bench::BenchArgs>),
     /// The engine that `conflow bench` measures: it ends when its standard input does.
     #[command(name = ENGINE, hide = true)]
-    Engine(Box<serve::Serve>),
+    Engine(Box<serve::ServeArgs>),
     /// What `conflow bench` compares the engine with: a bare HTTP server.
     #[command(name = CEILING, hide = true)]
     Ceiling,

@@ -6,12 +6,12 @@ use clap::{Args, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
-use super::settings::{Address, Secret};
+use super::settings::{ListenAddress, Secret};
 
 /// `[sip]`: real phones.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sip {
+pub struct SipSettings {
     /// Where SIP is listened for, over UDP and TCP: addresses with commas between, or off
     /// [default: 127.0.0.1:5060, if it is free].
     #[arg(
@@ -20,7 +20,7 @@ pub struct Sip {
         value_name = "ADDR|off",
         help_heading = "Real phones"
     )]
-    pub bind: Option<Binds>,
+    pub bind: Option<SipBinds>,
     /// Our address in the world outside, if phones there reach us by another than the bound one.
     #[arg(
         long = "sip-advertise",
@@ -43,7 +43,7 @@ pub struct Sip {
         value_name = "FROM-TO",
         help_heading = "Real phones"
     )]
-    pub rtp_ports: Option<Ports>,
+    pub rtp_ports: Option<PortRange>,
     /// Networks that reach us without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
@@ -52,7 +52,7 @@ pub struct Sip {
 /// `[speech]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Speech {
+pub struct SpeechSettings {
     /// A program and its arguments that reads what the built-in voices cannot; {language}, {voice}
     /// and {text} are filled in [default: espeak-ng, if it is there].
     #[arg(
@@ -68,11 +68,11 @@ pub struct Speech {
 /// `[[endpoint]]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Endpoint {
+pub struct EndpointSettings {
     /// The user, in REGISTER and From.
     pub user: Spanned<String>,
     /// By digest.
-    pub password: Spanned<Password>,
+    pub password: Spanned<PasswordSetting>,
     /// Whose flows it calls.
     pub account: Spanned<String>,
 }
@@ -80,7 +80,7 @@ pub struct Endpoint {
 /// `[[trunk]]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Trunk {
+pub struct TrunkSettings {
     /// For logs.
     pub name: String,
     /// Networks that its calls come from.
@@ -89,11 +89,11 @@ pub struct Trunk {
 
 /// Where SIP is listened for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Binds(pub Vec<SocketAddr>);
+pub struct SipBinds(pub Vec<SocketAddr>);
 
 /// A range of ports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ports {
+pub struct PortRange {
     /// The first.
     pub first: u16,
     /// The last.
@@ -102,9 +102,9 @@ pub struct Ports {
 
 /// A password in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Password(pub Secret);
+pub struct PasswordSetting(pub Secret);
 
-impl Sip {
+impl SipSettings {
     /// These, and where they say nothing, those below.
     pub(super) fn over(self, below: Self) -> Self {
         Self {
@@ -117,20 +117,20 @@ impl Sip {
     }
 }
 
-impl FromStr for Binds {
+impl FromStr for SipBinds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Self::default());
         }
-        let one = |it: &str| it.trim().parse().map(|Address(address)| address);
+        let one = |it: &str| it.trim().parse().map(|ListenAddress(address)| address);
         let binds: Result<Vec<_>, String> = text.split(',').map(one).collect();
         binds.map(Self).map_err(|wanted| format!("{wanted}; or write off"))
     }
 }
 
-impl fmt::Display for Binds {
+impl fmt::Display for SipBinds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("off");
@@ -140,7 +140,7 @@ impl fmt::Display for Binds {
     }
 }
 
-impl FromStr for Ports {
+impl FromStr for PortRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -153,14 +153,14 @@ impl FromStr for Ports {
     }
 }
 
-impl fmt::Display for Ports {
+impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
     }
 }
 
 /// By hand: what serde says of a value that does not fit shows the value.
-impl<'de> Deserialize<'de> for Password {
+impl<'de> Deserialize<'de> for PasswordSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = toml::Value::deserialize(deserializer)?;
         let text = value.as_str().map(|it| Self(Secret(it.to_owned())));
@@ -183,4 +183,4 @@ macro_rules! as_text {
         }
     )* };
 }
-as_text!(Binds, Ports);
+as_text!(SipBinds, PortRange);

@@ -4,15 +4,15 @@ use clap::{Args, ValueEnum};
 
 /// What is to be printed.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Reference {
+pub struct ReferenceArgs {
     /// For people, for programs, or for editors.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: Format,
+    pub format: ReferenceFormat,
 }
 
 /// For whom it is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Format {
+pub enum ReferenceFormat {
     /// Markdown.
     #[default]
     Md,

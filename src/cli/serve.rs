@@ -8,7 +8,7 @@ use super::settings::Settings;
 
 /// The flags of `conflow serve`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct Serve {
+pub struct ServeArgs {
     /// The configuration file; else conflow.toml, if there is one here.
     ///
     /// Without a file, conflow is in development mode: one account (MACONFLOWDEV00000000) with a

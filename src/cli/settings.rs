@@ -9,8 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::{
-    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
-    phones::{Endpoint, Sip, Speech, Trunk},
+    groups::{
+        BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
+    },
+    phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
 use crate::{
     base::ids::Dialect,
@@ -23,7 +25,7 @@ use crate::{
 pub struct Settings {
     /// Where HTTP is served [default: 127.0.0.1:8080]; port 0 is any free one.
     #[arg(long, env = "CONFLOW_HTTP", value_name = "ADDR")]
-    pub http: Option<Address>,
+    pub http: Option<ListenAddress>,
     /// The data folder, made if missing [default: data].
     #[arg(long, env = "CONFLOW_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -58,59 +60,59 @@ pub struct Settings {
     pub ops_token: Option<Secret>,
     /// The log.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogSettings,
     /// The voice API.
     #[command(flatten)]
-    pub voice: Voice,
+    pub voice: VoiceSettings,
     /// Requests that the engine makes.
     #[command(flatten)]
-    pub fetch: Fetch,
+    pub fetch: FetchSettings,
     /// Simulated phones.
     #[command(flatten)]
-    pub sim: Sim,
+    pub sim: SimSettings,
     /// Real phones.
     #[command(flatten)]
-    pub sip: Sip,
+    pub sip: SipSettings,
     /// Speech for real phones.
     #[command(flatten)]
-    pub speech: Speech,
+    pub speech: SpeechSettings,
     /// Groups.
     #[command(flatten)]
-    pub groups: Groups,
+    pub groups: GroupsSettings,
     /// Groups as Bungie has them.
     #[command(flatten)]
-    pub bungie: Bungie,
+    pub bungie: BungieSettings,
     /// Groups as Rocket.Chat has them.
     #[command(flatten)]
-    pub rocketchat: RocketChat,
+    pub rocketchat: RocketChatSettings,
     /// Groups as Kirimin has them.
     #[command(flatten)]
-    pub kirimin: Kirimin,
+    pub kirimin: KiriminSettings,
     /// Groups as Capillary has them.
     #[command(flatten)]
-    pub capillary: Capillary,
+    pub capillary: CapillarySettings,
     /// Phones that register; in a file only.
     #[arg(skip)]
     #[serde(rename = "endpoint")]
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointSettings>,
     /// Gateways; in a file only.
     #[arg(skip)]
     #[serde(rename = "trunk")]
-    pub trunks: Vec<Trunk>,
+    pub trunks: Vec<TrunkSettings>,
     /// The accounts; in a file only.
     #[arg(skip)]
     #[serde(rename = "account")]
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountSettings>,
     /// The called numbers; in a file only.
     #[arg(skip)]
     #[serde(rename = "number")]
-    pub numbers: Vec<Number>,
+    pub numbers: Vec<NumberSettings>,
 }
 
 /// The log.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// For eyes or for machines [default: pretty].
     #[arg(long = "log-format", env = "CONFLOW_LOG_FORMAT", help_heading = "Log")]
     pub format: Option<LogFormat>,
@@ -122,7 +124,7 @@ pub struct Log {
 /// The voice API.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Voice {
+pub struct VoiceSettings {
     /// How a Plivo answer has member ids; array for clients that parse nothing else [default:
     /// string].
     #[arg(long = "voice-plivo", env = "CONFLOW_VOICE_PLIVO", help_heading = "Voice API")]
@@ -136,7 +138,7 @@ pub struct Voice {
 /// Requests that the engine makes.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fetch {
+pub struct FetchSettings {
     /// Addresses that may be asked beside the public ones, as 10.0.0.0/8 [default: none; those of
     /// this machine in development, if HTTP is served on one of them].
     #[arg(
@@ -146,13 +148,13 @@ pub struct Fetch {
         value_delimiter = ',',
         help_heading = "Requests"
     )]
-    pub allow: Option<Vec<Network>>,
+    pub allow: Option<Vec<AllowedNetwork>>,
 }
 
 /// Simulated phones.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sim {
+pub struct SimSettings {
     /// Simulated phones, under /sim/v1/ [default: false; true in development].
     #[arg(
         id = "sim", long, env = "CONFLOW_SIM", value_name = "true|false",
@@ -189,11 +191,11 @@ pub struct Sim {
 /// `[[account]]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Account {
+pub struct AccountSettings {
     /// `MA…` or `SA…`; Plivo's SDK takes nothing but 20 characters.
     pub id: Spanned<String>,
     /// One, or two while one takes the other's place.
-    pub tokens: Spanned<Tokens>,
+    pub tokens: Spanned<AccountTokens>,
     /// Of its inbound calls.
     #[serde(default)]
     pub dialect: Dialect,
@@ -202,7 +204,7 @@ pub struct Account {
 /// `[[number]]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Number {
+pub struct NumberSettings {
     /// The number, or the user.
     pub called: Spanned<String>,
     /// Whose it is.
@@ -284,11 +286,11 @@ pub enum HttpMethod {
 
 /// Some addresses: `10.0.0.0/8`, `::1`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Network(pub Cidr);
+pub struct AllowedNetwork(pub Cidr);
 
 /// An address and a port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Address(pub SocketAddr);
+pub struct ListenAddress(pub SocketAddr);
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -296,7 +298,7 @@ pub struct Count<const MIN: u32, const MAX: u32>(u32);
 
 /// The tokens of an account.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Tokens(pub Vec<Secret>);
+pub struct AccountTokens(pub Vec<Secret>);
 
 /// Something that is shown as `"…"`, wherever it goes.
 #[derive(Clone, Eq, PartialEq)]
@@ -316,30 +318,30 @@ impl Settings {
             calls_per_second: self.calls_per_second.or(below.calls_per_second),
             members_max: self.members_max.or(below.members_max),
             ops_token: self.ops_token.or(below.ops_token),
-            log: Log {
+            log: LogSettings {
                 format: self.log.format.or(below.log.format),
                 level: self.log.level.or(below.log.level),
             },
-            voice: Voice {
+            voice: VoiceSettings {
                 plivo: self.voice.plivo.or(below.voice.plivo),
                 vobiz: self.voice.vobiz.or(below.voice.vobiz),
             },
-            fetch: Fetch { allow: self.fetch.allow.or(below.fetch.allow) },
-            sim: Sim {
+            fetch: FetchSettings { allow: self.fetch.allow.or(below.fetch.allow) },
+            sim: SimSettings {
                 on: self.sim.on.or(below.sim.on),
                 speech_ms_per_char: self.sim.speech_ms_per_char.or(below.sim.speech_ms_per_char),
                 beep_ms: self.sim.beep_ms.or(below.sim.beep_ms),
                 sound_ms: self.sim.sound_ms.or(below.sim.sound_ms),
             },
             sip: self.sip.over(below.sip),
-            speech: Speech { command: self.speech.command.or(below.speech.command) },
-            groups: Groups { limits: self.groups.limits.or(below.groups.limits) },
+            speech: SpeechSettings { command: self.speech.command.or(below.speech.command) },
+            groups: GroupsSettings { limits: self.groups.limits.or(below.groups.limits) },
             bungie: self.bungie.over(below.bungie),
-            rocketchat: RocketChat {
+            rocketchat: RocketChatSettings {
                 kick_body: self.rocketchat.kick_body.or(below.rocketchat.kick_body),
             },
             kirimin: self.kirimin.over(below.kirimin),
-            capillary: Capillary {
+            capillary: CapillarySettings {
                 keep_active: self.capillary.keep_active.or(below.capillary.keep_active),
             },
             endpoints: below.endpoints,
@@ -350,7 +352,7 @@ impl Settings {
     }
 }
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -359,13 +361,13 @@ impl FromStr for Address {
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
+impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
-impl FromStr for Network {
+impl FromStr for AllowedNetwork {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -373,13 +375,13 @@ impl FromStr for Network {
     }
 }
 
-impl<'de> Deserialize<'de> for Network {
+impl<'de> Deserialize<'de> for AllowedNetwork {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
-impl Serialize for Network {
+impl Serialize for AllowedNetwork {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -397,7 +399,7 @@ impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
         self.0
     }
 
-    fn from(n: Option<u32>) -> Result<Self, String> {
+    fn checked(n: Option<u32>) -> Result<Self, String> {
         let fits = n.filter(|n| (MIN..=MAX).contains(n));
         fits.map(Self).ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
     }
@@ -407,19 +409,19 @@ impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::from(text.parse().ok())
+        Self::checked(text.parse().ok())
     }
 }
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let n = i64::deserialize(deserializer)?;
-        Self::from(n.try_into().ok()).map_err(de::Error::custom)
+        Self::checked(n.try_into().ok()).map_err(de::Error::custom)
     }
 }
 
 /// By hand: what serde says of a value that does not fit shows the value.
-impl<'de> Deserialize<'de> for Tokens {
+impl<'de> Deserialize<'de> for AccountTokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a list of strings: tokens = [\"…\"]");
         let toml::Value::Array(values) = toml::Value::deserialize(deserializer)? else {

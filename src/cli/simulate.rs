@@ -6,7 +6,7 @@ use clap::Args;
 
 /// What is to be simulated, and what is to be told of it.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Simulate {
+pub struct SimulateArgs {
     /// The flow: a file NAME.xml. flow:OTHER in it leads to OTHER.xml beside it.
     pub flow: PathBuf,
     /// Who does what, and when; without it, one caller calls, and listens.

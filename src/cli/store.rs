@@ -6,18 +6,18 @@ use clap::{Args, Subcommand};
 
 /// What can be done about a store.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum Store {
+pub enum StoreCommand {
     /// Look for damage: the file, its version, and every row. Exit code 1 if there is any.
     #[command(after_help = AFTER_CHECK)]
-    Check(Check),
+    Check(CheckStore),
     /// Copy it, as it is at one moment, to a file that is not there yet.
     #[command(after_help = AFTER_BACKUP)]
-    Backup(Backup),
+    Backup(BackUpStore),
 }
 
 /// Which store is looked at.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Check {
+pub struct CheckStore {
     /// A backup, in place of the store in the data folder.
     pub file: Option<PathBuf>,
     /// Where the engine keeps what outlives it.
@@ -27,7 +27,7 @@ pub struct Check {
 
 /// From where to where.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Backup {
+pub struct BackUpStore {
     /// The backup; a file that is there already is left as it is, and told of.
     pub file: PathBuf,
     /// Where the engine keeps what outlives it.

@@ -8,7 +8,7 @@ use crate::base::ids::{AccountId, CallId};
 
 /// Which call, and whom to ask.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Trace {
+pub struct TraceArgs {
     /// The call's call_uuid; it is up, or one of the last 10,000 that are over.
     pub call: CallId,
     /// The engine.

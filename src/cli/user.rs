@@ -8,18 +8,18 @@ use crate::base::ids::AccountId;
 
 /// What can be done about people.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum User {
+pub enum UserCommand {
     /// Add a person; prints the number that names him.
-    Add(Add),
+    Add(AddUser),
     /// Make a token, shown this once.
-    Token(Token),
+    Token(IssueToken),
     /// List the people of an account.
-    List(List),
+    List(ListUsers),
 }
 
 /// A person.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Add {
+pub struct AddUser {
     /// What he goes by.
     pub username: String,
     /// Whose he is.
@@ -65,7 +65,7 @@ pub struct Add {
 
 /// A token: a person's, a program's, or a till's.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Token {
+pub struct IssueToken {
     /// Whose it is: bearer token, Rocket.Chat token and Kirimin session in one.
     #[arg(required_unless_present_any = ["application", "till"])]
     pub username: Option<String>,
@@ -88,7 +88,7 @@ pub struct Token {
 
 /// Whose people.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct List {
+pub struct ListUsers {
     /// Whose.
     #[arg(long, value_name = "ID")]
     pub account: AccountId,
@@ -97,7 +97,7 @@ pub struct List {
     pub data: PathBuf,
 }
 
-impl User {
+impl UserCommand {
     /// The data folder that is meant.
     pub fn data(&self) -> &Path {
         match self {

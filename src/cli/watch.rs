@@ -2,12 +2,12 @@
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use super::login::Login;
+use super::login::LoginArgs;
 use crate::base::ids::ConferenceName;
 
 /// What is watched, and how.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Watch {
+pub struct WatchArgs {
     /// Where the server is.
     #[arg(
         long,
@@ -18,7 +18,7 @@ pub struct Watch {
     pub url: String,
     /// Whose rooms.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
     /// Look into this one first.
     #[arg(long, value_name = "NAME")]
     pub room: Option<ConferenceName>,

@@ -8,12 +8,13 @@ use std::{
 };
 
 use super::{
-    Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, member::Member,
+    Ask, Conference, ConferenceAnswer, ConferenceRoster, Effect, MemberSelector, Outcome, Refusal,
+    RosterEntry, member::Member,
 };
 use crate::{
     base::ids::{CallId, MemberId},
-    flow::{Cause, Exit, Request},
-    media::{Address, AnnouncementKind, Order, Sound},
+    flow::{Cause, DocumentRequest, Exit},
+    media::{AnnouncementAddress, AnnouncementKind, Order, Sound},
 };
 
 impl Conference {
@@ -27,52 +28,52 @@ impl Conference {
             Ask::Announce { who, kind, sound } => self.announce(who, kind, sound, effects),
             Ask::Deafen { who, on } => self.deafen(who, on, effects),
             Ask::Expel(expulsion) => self.expel(&expulsion),
-            Ask::HangUp { who } => self.release(who, &Cause::HungUpByApi.into()),
+            Ask::HangUp { who } => self.hang_up(who, &Cause::HungUpByApi.into()),
             Ask::Hush { who, kind } => self.hush(who, kind, effects),
             Ask::Kick { who, kick } => self.kick(who, &kick, effects),
             Ask::Mute { who, on } => self.mute(who, on, effects),
-            Ask::Roster => Ok(Answer::Roster(Box::new(self.roster(now)))),
+            Ask::Roster => Ok(ConferenceAnswer::Roster(Box::new(self.roster(now)))),
             Ask::Transfer { member, request } => self.transfer(member, request),
         }
     }
 
-    fn release(&mut self, who: Who, exit: &Exit) -> Outcome {
+    fn hang_up(&mut self, who: MemberSelector, exit: &Exit) -> Outcome {
         let chosen = self.choose(who)?;
         for &id in &chosen {
             self.take_out(id, exit);
-            self.fuse();
+            self.maybe_inject_fault();
         }
-        Ok(Answer::Members(chosen))
+        Ok(ConferenceAnswer::Members(chosen))
     }
 
-    fn transfer(&mut self, id: MemberId, request: Request) -> Outcome {
+    fn transfer(&mut self, id: MemberId, request: DocumentRequest) -> Outcome {
         let member = self.members.get_mut(&id).ok_or(Refusal::NoMember)?;
         member.call.transfer_once_out(request);
         self.take_out(id, &Cause::Transferred.into());
-        Ok(Answer::Members(vec![id]))
+        Ok(ConferenceAnswer::Members(vec![id]))
     }
 
-    fn mute(&mut self, who: Who, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {
+    fn mute(&mut self, who: MemberSelector, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {
         let chosen = self.choose(who)?;
-        let calls = self.flip(&chosen, on, |member| &mut member.muted);
+        let calls = self.set_flag(&chosen, on, |member| &mut member.muted);
         if !calls.is_empty() {
             self.floor.is_stale = true;
             effects.push_back(Order::Mute { room: self.id(), calls, on }.into());
         }
-        Ok(Answer::Members(chosen))
+        Ok(ConferenceAnswer::Members(chosen))
     }
 
-    fn deafen(&mut self, who: Who, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {
+    fn deafen(&mut self, who: MemberSelector, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {
         let chosen = self.choose(who)?;
-        let calls = self.flip(&chosen, on, |member| &mut member.deaf);
+        let calls = self.set_flag(&chosen, on, |member| &mut member.deaf);
         if !calls.is_empty() {
             effects.push_back(Order::Deafen { room: self.id(), calls, on }.into());
         }
-        Ok(Answer::Members(chosen))
+        Ok(ConferenceAnswer::Members(chosen))
     }
 
     /// Sets a flag, and tells whose it has changed.
-    fn flip(
+    fn set_flag(
         &mut self,
         chosen: &[MemberId],
         on: bool,
@@ -91,12 +92,12 @@ impl Conference {
     /// To an id it is heard by the deaf as well; `all` are the others of this moment.
     fn announce(
         &mut self,
-        who: Who,
+        who: MemberSelector,
         kind: AnnouncementKind,
         sound: Sound,
         effects: &mut VecDeque<Effect>,
     ) -> Outcome {
-        let (address, is_all) = (address(&who, kind), who == Who::All);
+        let (address, is_all) = (address(&who, kind), who == MemberSelector::All);
         let chosen = self.choose(who)?;
         let hearers = chosen.iter().map(|id| &self.members[id]);
         let calls: Vec<_> =
@@ -106,12 +107,12 @@ impl Conference {
             let address = Some(address);
             effects.push_back(Order::Announce { room, calls, address, program }.into());
         }
-        Ok(Answer::Members(chosen))
+        Ok(ConferenceAnswer::Members(chosen))
     }
 
     fn hush(
         &mut self,
-        who: Who,
+        who: MemberSelector,
         kind: AnnouncementKind,
         effects: &mut VecDeque<Effect>,
     ) -> Outcome {
@@ -119,14 +120,14 @@ impl Conference {
         let chosen = self.choose(who)?;
         let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
         effects.push_back(Order::Hush { room: self.id(), calls, address }.into());
-        Ok(Answer::Members(chosen))
+        Ok(ConferenceAnswer::Members(chosen))
     }
 
     /// Those who are here, once each, as they were asked for; to find none is a refusal.
-    pub(super) fn choose(&self, who: Who) -> Result<Vec<MemberId>, Refusal> {
+    pub(super) fn choose(&self, who: MemberSelector) -> Result<Vec<MemberId>, Refusal> {
         let chosen: Vec<MemberId> = match who {
-            Who::All => self.members.keys().copied().collect(),
-            Who::These(ids) => {
+            MemberSelector::All => self.members.keys().copied().collect(),
+            MemberSelector::These(ids) => {
                 let mut seen = BTreeSet::new();
                 let here = |id: &MemberId| self.members.contains_key(id);
                 ids.into_iter().filter(|id| here(id) && seen.insert(*id)).collect()
@@ -138,9 +139,9 @@ impl Conference {
         }
     }
 
-    fn roster(&self, now: Instant) -> Roster {
+    fn roster(&self, now: Instant) -> ConferenceRoster {
         let age = self.age(now);
-        let present = |(member, it): (MemberId, &Member)| Present {
+        let present = |(member, it): (MemberId, &Member)| RosterEntry {
             member,
             call: it.call.id,
             party: it.call.party.clone(),
@@ -148,18 +149,21 @@ impl Conference {
             deaf: it.deaf,
             join_seconds: age.saturating_sub(it.joined_after()).as_secs(),
         };
-        Roster { run_seconds: age.as_secs(), members: self.everybody().map(present).collect() }
+        ConferenceRoster {
+            run_seconds: age.as_secs(),
+            members: self.everybody().map(present).collect(),
+        }
     }
 }
 
 /// The set as it was asked for, whoever of it is here.
-fn address(who: &Who, kind: AnnouncementKind) -> Arc<Address> {
+fn address(who: &MemberSelector, kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
     let members = match who {
-        Who::All => None,
-        Who::These(ids) => {
+        MemberSelector::All => None,
+        MemberSelector::These(ids) => {
             let set: BTreeSet<_> = ids.iter().copied().collect();
             Some(set.into_iter().collect())
         }
     };
-    Arc::new(Address { kind, members })
+    Arc::new(AnnouncementAddress { kind, members })
 }

@@ -13,7 +13,7 @@ use crate::base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted};
 
 /// Somebody may not come in.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ban {
+pub struct RoomBan {
     /// Its name: the place of the member whose kick it came with.
     pub id: MemberId,
     /// Of which conference.
@@ -36,71 +36,71 @@ pub const BAN_MAX: Duration = Duration::from_secs(31_536_000);
 
 /// The bans of all accounts.
 #[derive(Clone, Debug, Default)]
-pub struct Bans {
-    accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, Door>>,
+pub struct RoomBans {
+    accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, ConferenceBans>>,
 }
 
 /// The bans of one conference.
 #[derive(Clone, Debug, Default)]
-struct Door {
-    bans: BTreeMap<MemberId, Ban>,
+struct ConferenceBans {
+    bans: BTreeMap<MemberId, RoomBan>,
     /// Until when each of them is banned, by whichever ban.
     until: BTreeMap<Trusted, SystemTime>,
 }
 
-impl Bans {
+impl RoomBans {
     /// Takes a ban in.
-    pub fn add(&mut self, ban: Ban) {
+    pub fn add(&mut self, ban: RoomBan) {
         let rooms = self.accounts.entry(ban.key.account.clone()).or_default();
-        let door = rooms.entry(ban.key.name.clone()).or_default();
-        let until = door.until.entry(ban.who.clone()).or_insert(ban.ends_at);
+        let room = rooms.entry(ban.key.name.clone()).or_default();
+        let until = room.until.entry(ban.who.clone()).or_insert(ban.ends_at);
         *until = ban.ends_at.max(*until);
-        door.bans.insert(ban.id, ban);
+        room.bans.insert(ban.id, ban);
     }
 
     /// Whether somebody may not come in now.
     pub fn is_banned(&self, now: SystemTime, key: &RoomKey, who: &Trusted) -> bool {
-        let until = self.door(key).and_then(|door| door.until.get(who));
+        let until = self.room(key).and_then(|room| room.until.get(who));
         until.is_some_and(|until| now < *until)
     }
 
     /// The bans of a conference that hold now, the oldest first.
-    pub fn list(&self, now: SystemTime, key: &RoomKey) -> Vec<Ban> {
-        let bans = self.door(key).into_iter().flat_map(|door| door.bans.values());
+    pub fn list(&self, now: SystemTime, key: &RoomKey) -> Vec<RoomBan> {
+        let bans = self.room(key).into_iter().flat_map(|room| room.bans.values());
         bans.filter(|ban| now < ban.ends_at).cloned().collect()
     }
 
     /// Takes one back; None if there is none that holds.
-    pub fn lift(&mut self, now: SystemTime, key: &RoomKey, id: MemberId) -> Option<Ban> {
-        let door = self.accounts.get_mut(&key.account)?.get_mut(&key.name)?;
-        let ban = door.bans.remove(&id)?;
-        door.renew();
+    pub fn lift(&mut self, now: SystemTime, key: &RoomKey, id: MemberId) -> Option<RoomBan> {
+        let room = self.accounts.get_mut(&key.account)?.get_mut(&key.name)?;
+        let ban = room.bans.remove(&id)?;
+        room.recompute();
         Some(ban).filter(|ban| now < ban.ends_at)
     }
 
     /// Lets go of those that are over; how many an account has left, and which are gone.
-    pub fn expire(&mut self, now: SystemTime, account: &AccountId) -> (usize, Vec<Ban>) {
+    pub fn expire(&mut self, now: SystemTime, account: &AccountId) -> (usize, Vec<RoomBan>) {
         let Some(rooms) = self.accounts.get_mut(account) else { return (0, Vec::new()) };
         let (mut left, mut gone) = (0, Vec::new());
-        rooms.retain(|_, door| {
-            let before = door.bans.len();
-            gone.extend(door.bans.extract_if(.., |_, ban| ban.ends_at <= now).map(|(_, it)| it));
-            if door.bans.len() < before {
-                door.renew();
+        rooms.retain(|_, room| {
+            let before = room.bans.len();
+            gone.extend(room.bans.extract_if(.., |_, ban| ban.ends_at <= now).map(|(_, it)| it));
+            if room.bans.len() < before {
+                room.recompute();
             }
-            left += door.bans.len();
-            !door.bans.is_empty()
+            left += room.bans.len();
+            !room.bans.is_empty()
         });
         (left, gone)
     }
 
-    fn door(&self, key: &RoomKey) -> Option<&Door> {
+    fn room(&self, key: &RoomKey) -> Option<&ConferenceBans> {
         self.accounts.get(&key.account)?.get(&key.name)
     }
 }
 
-impl Door {
-    fn renew(&mut self) {
+impl ConferenceBans {
+    fn recompute(&mut self) {
         self.until.clear();
         for ban in self.bans.values() {
             let until = self.until.entry(ban.who.clone()).or_insert(ban.ends_at);
@@ -121,14 +121,14 @@ mod tests {
         RoomKey { account: account.parse().unwrap(), name: name.parse().unwrap() }
     }
 
-    fn ban(id: u64, who: &str, ends_at: u64) -> Ban {
+    fn ban(id: u64, who: &str, ends_at: u64) -> RoomBan {
         let (key, who) = (key("MA1", "weekly"), Trusted::user(who).unwrap());
-        Ban { id: MemberId(id), key, who, reason: None, made_at: at(0), ends_at: at(ends_at) }
+        RoomBan { id: MemberId(id), key, who, reason: None, made_at: at(0), ends_at: at(ends_at) }
     }
 
     #[test]
     fn a_ban_holds_for_its_time_its_room_and_its_caller() {
-        let mut bans = Bans::default();
+        let mut bans = RoomBans::default();
         bans.add(ban(1, "anna", 60));
         let anna = Trusted::user("anna").unwrap();
         let weekly = key("MA1", "weekly");
@@ -145,12 +145,12 @@ mod tests {
 
     #[test]
     fn the_longest_ban_holds_until_it_is_lifted() {
-        let (mut bans, weekly) = (Bans::default(), key("MA1", "weekly"));
+        let (mut bans, weekly) = (RoomBans::default(), key("MA1", "weekly"));
         let anna = Trusted::user("anna").unwrap();
         [ban(1, "anna", 60), ban(2, "anna", 30), ban(3, "ben", 30)]
             .into_iter()
             .for_each(|it| bans.add(it));
-        let ids = |bans: &Bans, now| {
+        let ids = |bans: &RoomBans, now| {
             bans.list(at(now), &weekly).iter().map(|it| it.id.0).collect::<Vec<_>>()
         };
         assert!(bans.is_banned(at(45), &weekly, &anna));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_over_is_let_go() {
-        let mut bans = Bans::default();
+        let mut bans = RoomBans::default();
         [ban(1, "anna", 60), ban(2, "ben", 30)].into_iter().for_each(|it| bans.add(it));
         let account = "MA1".parse().unwrap();
         assert_eq!(bans.expire(at(29), &account), (2, vec![]));

@@ -6,18 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, News, member::Member, state::Due};
+use super::{Conference, ConferenceEvent, Effect, member::Member, state::DueItem};
 use crate::{base::ids::MemberId, flow::Cause, media::Order};
 
 /// What a member has typed, and no pattern has taken yet.
 #[derive(Clone, Debug)]
-pub(super) struct Typed {
+pub(super) struct TypedKeys {
     keys: String,
     pub(super) ends_at: Instant,
 }
 
 /// Who pauses longer has begun anew.
-const TYPED_KEPT: Duration = Duration::from_secs(3);
+const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Conference {
     /// The keys of the muted and of those who wait count as well.
@@ -32,7 +32,7 @@ impl Conference {
         let entry = member.entry.clone();
         let mut keys = match self.typed.remove(&id) {
             Some(typed) => {
-                self.not_due(typed.ends_at, Due::Digits(id));
+                self.remove_deadline(typed.ends_at, DueItem::Digits(id));
                 typed.keys
             }
             None => String::new(),
@@ -50,22 +50,22 @@ impl Conference {
             self.relay(id, digit, effects);
         }
         if let Some(pattern) = longest_match(patterns, &keys) {
-            let (who, digits) = (self.members[&id].being(id), pattern.clone());
-            return self.publish(News::DigitsMatched { who, digits }, effects);
+            let (who, digits) = (self.members[&id].info(id), pattern.clone());
+            return self.publish(ConferenceEvent::DigitsMatched { who, digits }, effects);
         }
-        self.keep(now, id, keys, patterns);
+        self.keep_typed(now, id, keys, patterns);
     }
 
-    fn keep(&mut self, now: Instant, id: MemberId, mut keys: String, patterns: &[Arc<str>]) {
+    fn keep_typed(&mut self, now: Instant, id: MemberId, mut keys: String, patterns: &[Arc<str>]) {
         let Some(longest) = patterns.iter().map(|pattern| pattern.len()).max() else { return };
         // Of keys that no pattern has taken, only as many can still begin one. Keys are ASCII.
         keys.drain(..(keys.len() + 1).saturating_sub(longest));
         if keys.is_empty() {
             return;
         }
-        let ends_at = now + TYPED_KEPT;
-        self.due(ends_at, Due::Digits(id));
-        self.typed.insert(id, Typed { keys, ends_at });
+        let ends_at = now + TYPED_KEYS_TIMEOUT;
+        self.add_deadline(ends_at, DueItem::Digits(id));
+        self.typed.insert(id, TypedKeys { keys, ends_at });
     }
 
     /// As heard by the others; not while its presser is not to be heard itself.

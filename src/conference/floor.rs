@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Conference, Effect, News, member::Member};
+use super::{Conference, ConferenceEvent, Effect, member::Member};
 use crate::base::ids::MemberId;
 
 /// Who talks, and whose turn it is.
@@ -70,8 +70,8 @@ impl Conference {
         let is_new = next != self.floor.holder;
         self.floor.holder = next;
         if let Some(member) = next.filter(|_| is_new) {
-            let who = self.members[&member].being(member);
-            self.publish(News::FloorTaken { who }, effects);
+            let who = self.members[&member].info(member);
+            self.publish(ConferenceEvent::FloorTaken { who }, effects);
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
-use super::{Answer, Conference, Effect, Outcome, Refusal, Who, member::Leaver};
+use super::{
+    Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
+};
 use crate::{
     base::ids::{CallId, MemberId},
-    flow::{Bilingual, Cause, Exit, Next, Then},
+    flow::{AfterExit, Cause, DialectFlows, Exit, Forecast},
 };
 
 /// What whoever kicks says of it.
@@ -14,18 +16,18 @@ pub struct Kick {
     /// In the kicker's words.
     pub reason: Option<Arc<str>>,
     /// Where those go on who are kicked.
-    pub course: Course,
+    pub target: KickTarget,
     /// For how long they may not come in again.
     pub ban: Option<Duration>,
     /// Nothing is done; the answer tells what would be.
-    pub is_dry: bool,
+    pub is_dry_run: bool,
 }
 
 /// Where somebody goes on who is kicked.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Course {
+pub enum KickTarget {
     /// With this document.
-    Document(Box<Bilingual>),
+    Document(Box<DialectFlows>),
     /// At the element of this id, which must lie ahead.
     Element(Arc<str>),
     /// With the document of this URL; if that cannot be had, at the next element.
@@ -49,36 +51,37 @@ pub struct Departure {
     /// It could not come in again for a while.
     pub is_banned: bool,
     /// What the call would do next.
-    pub next: Next,
+    pub next: Forecast,
 }
 
 impl Conference {
     /// All or none: an element that is not ahead of somebody is a refusal.
     pub(super) fn kick(
         &mut self,
-        who: Who,
+        who: MemberSelector,
         kick: &Kick,
         effects: &mut VecDeque<Effect>,
     ) -> Outcome {
-        let is_all = who == Who::All;
+        let is_all = who == MemberSelector::All;
         let members = self.choose(who)?;
-        self.is_ahead(&kick.course, &members)?;
-        if kick.is_dry {
-            return Ok(Answer::Departures(self.rehearse(&members, kick)));
+        self.check_ahead(&kick.target, &members)?;
+        if kick.is_dry_run {
+            return Ok(ConferenceAnswer::Departures(self.dry_run(&members, kick)));
         }
         // First: whoever is out may be on the way back at once.
         let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
-        let is_one_way = matches!(kick.course, Course::Fetch(_) | Course::Flow | Course::HangUp);
+        let is_one_way =
+            matches!(kick.target, KickTarget::Fetch(_) | KickTarget::Flow | KickTarget::HangUp);
         match is_all && is_one_way {
             true => {
                 self.take_out_all(&self.exit(members[0], kick));
-                self.fuse();
+                self.maybe_inject_fault();
             }
             false => self.take_out_each(&members, kick),
         }
         Ok(match unknown {
-            Some(unknown) => Answer::Banned { members, unknown },
-            None => Answer::Members(members),
+            Some(unknown) => ConferenceAnswer::Banned { members, unknown },
+            None => ConferenceAnswer::Members(members),
         })
     }
 
@@ -107,14 +110,14 @@ impl Conference {
         for &id in members {
             let exit = self.exit(id, kick);
             self.take_out(id, &exit);
-            self.fuse();
+            self.maybe_inject_fault();
         }
     }
 
     /// Whether the element that is named, if one is, lies ahead of all.
-    fn is_ahead(&self, course: &Course, members: &[MemberId]) -> Result<(), Refusal> {
-        let Course::Element(element) = course else { return Ok(()) };
-        let is_without = |id: &&MemberId| self.members[*id].call.ahead(element).is_none();
+    fn check_ahead(&self, target: &KickTarget, members: &[MemberId]) -> Result<(), Refusal> {
+        let KickTarget::Element(element) = target else { return Ok(()) };
+        let is_without = |id: &&MemberId| self.members[*id].call.find_ahead(element).is_none();
         let without: Vec<_> = members.iter().filter(is_without).copied().collect();
         match without.is_empty() {
             true => Ok(()),
@@ -125,20 +128,22 @@ impl Conference {
     /// How somebody leaves who is here.
     fn exit(&self, id: MemberId, kick: &Kick) -> Exit {
         let call = || &self.members[&id].call;
-        let then = match &kick.course {
-            Course::Document(document) => Then::Document(document.of(call().party.dialect).clone()),
-            Course::Element(element) => {
-                Then::Element(call().ahead(element).expect("it was looked for"))
+        let then = match &kick.target {
+            KickTarget::Document(document) => {
+                AfterExit::Document(document.of(call().party.dialect).clone())
             }
-            Course::Fetch(url) => Then::Fetch(url.clone()),
-            Course::Flow => Then::Onward,
-            Course::HangUp => Then::HangUp,
+            KickTarget::Element(element) => {
+                AfterExit::Element(call().find_ahead(element).expect("it was looked for"))
+            }
+            KickTarget::Fetch(url) => AfterExit::Fetch(url.clone()),
+            KickTarget::Flow => AfterExit::Onward,
+            KickTarget::HangUp => AfterExit::HangUp,
         };
         Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }
     }
 
     /// Does it, with all that follows, and undoes it.
-    fn rehearse(&mut self, members: &[MemberId], kick: &Kick) -> Vec<Departure> {
+    fn dry_run(&mut self, members: &[MemberId], kick: &Kick) -> Vec<Departure> {
         let before = (self.deadlines.clone(), self.typed.clone(), self.floor.clone());
         for &id in members {
             let exit = self.exit(id, kick);

@@ -5,14 +5,14 @@
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, Effect, Moment, News, Notice,
+    Conference, ConferenceEvent, Effect, Notice, SoundMoment,
     member::{Leaver, Member},
-    sounds::Stater,
-    state::{Due, Phase},
+    sounds::SoundRequester,
+    state::{DueItem, RoomPhase},
 };
 use crate::{
     base::ids::{CallId, MemberId},
-    flow::{Cause, Cue, Exit},
+    flow::{Cause, ConferenceSound, Exit},
     media::Order,
 };
 
@@ -20,7 +20,7 @@ impl Conference {
     pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
         let Some(member) = self.members.remove(&id) else { return };
         if let Some(typed) = self.typed.remove(&id) {
-            self.deadlines.remove(&(typed.ends_at, Due::Digits(id)));
+            self.deadlines.remove(&(typed.ends_at, DueItem::Digits(id)));
         }
         self.floor.left(id);
         self.leavers.push(Leaver { id, member, exit: exit.clone() });
@@ -30,7 +30,7 @@ impl Conference {
         let leaver = |(id, member)| Leaver { id, member, exit: exit.clone() };
         self.leavers.extend(mem::take(&mut self.members).into_iter().map(leaver));
         // What is left are sounds that are on their way.
-        self.deadlines.retain(|(_, due)| matches!(due, Due::Fetch(_)));
+        self.deadlines.retain(|(_, due)| matches!(due, DueItem::Fetch(_)));
         self.typed.clear();
         self.floor.all_left();
     }
@@ -54,7 +54,7 @@ impl Conference {
 
     /// All out of the mix → all exits → the name → all go on → the answer → the end.
     pub(super) fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
-        let is_over = self.members.is_empty() && self.phase != Phase::Over;
+        let is_over = self.members.is_empty() && self.phase != RoomPhase::Over;
         if is_over || !self.leavers.is_empty() {
             self.leave(now, is_over, effects);
         }
@@ -65,7 +65,7 @@ impl Conference {
             Effect::Reply { ticket, outcome }
         }));
         if is_over {
-            self.phase = Phase::Over;
+            self.phase = RoomPhase::Over;
             self.forget_deadlines();
             effects.push_back(Effect::Stop);
         }
@@ -81,14 +81,14 @@ impl Conference {
             effects.push_back(Order::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
         }
-        let first = self.number(left as u64 + u64::from(is_over));
+        let first = self.reserve_sequence(left as u64 + u64::from(is_over));
         effects.push_back(Effect::Leave(Leave {
             leavers: mem::take(&mut self.leavers).into(),
-            told: 0,
-            left,
-            tells: first,
-            releases: first,
-            stage: Stage::Exits { is_over },
+            exits_seen: 0,
+            exits_left: left,
+            next_sequence: first,
+            release_sequence: first,
+            phase: LeavePhase::Exits { is_over },
         }));
     }
 
@@ -97,7 +97,7 @@ impl Conference {
     fn sound_exit(
         &mut self,
         now: Instant,
-        cues: Vec<(Cue, Stater)>,
+        cues: Vec<(ConferenceSound, SoundRequester)>,
         effects: &mut VecDeque<Effect>,
     ) {
         if self.members.is_empty() || !self.is_live() {
@@ -105,9 +105,9 @@ impl Conference {
         }
         if self.members.len() == 1 {
             let only: Vec<_> = self.members.keys().copied().collect();
-            self.seat(only.into_iter(), effects);
+            self.update_listening(only.into_iter(), effects);
         }
-        self.cue(now, Moment::Exit, cues, effects);
+        self.play_cues(now, SoundMoment::Exit, cues, effects);
     }
 }
 
@@ -117,18 +117,18 @@ impl Conference {
 pub struct Leave {
     leavers: VecDeque<Leaver>,
     /// So many of them have been looked at for their exit.
-    told: usize,
+    exits_seen: usize,
     /// So many exits are still to be told.
-    left: usize,
+    exits_left: usize,
     /// The number of the next notice.
-    tells: u64,
+    next_sequence: u64,
     /// The number of the notice of the next exit that is released.
-    releases: u64,
-    stage: Stage,
+    release_sequence: u64,
+    phase: LeavePhase,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum LeavePhase {
     Exits { is_over: bool },
     Over,
     Name,
@@ -138,34 +138,34 @@ enum Stage {
 impl Leave {
     /// How much there is to do: a notice of each one's exit, and itself.
     pub fn steps(&self) -> usize {
-        self.left + self.leavers.len()
+        self.exits_left + self.leavers.len()
     }
 
-    fn tell(&mut self, news: News) -> Effect {
-        let sequence = self.tells;
-        self.tells += 1;
-        Effect::Publish(Notice { sequence, news })
+    fn notice(&mut self, event: ConferenceEvent) -> Effect {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        Effect::Publish(Notice { sequence, event })
     }
 
     fn exit(&mut self, is_over: bool) -> Option<Effect> {
         let Leaver { id, member, exit } = loop {
-            let leaver = self.leavers.get(self.told)?;
-            self.told += 1;
+            let leaver = self.leavers.get(self.exits_seen)?;
+            self.exits_seen += 1;
             if leaver.member.announced {
                 break leaver;
             }
         };
-        let (who, cause, reason) = (member.being(*id), exit.cause, exit.reason.clone());
-        self.left -= 1;
-        let is_last = is_over && self.left == 0;
-        Some(self.tell(News::Exited { who, cause, reason, is_last }))
+        let (who, cause, reason) = (member.info(*id), exit.cause, exit.reason.clone());
+        self.exits_left -= 1;
+        let is_last = is_over && self.exits_left == 0;
+        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last }))
     }
 
     fn release(&mut self) -> Option<Effect> {
         let Leaver { id: member, member: it, exit } = self.leavers.pop_front()?;
         let Member { call, announced, .. } = *it;
-        let sequence = announced.then_some(self.releases);
-        self.releases += u64::from(announced);
+        let sequence = announced.then_some(self.release_sequence);
+        self.release_sequence += u64::from(announced);
         Some(Effect::Release { member, call, exit, sequence })
     }
 }
@@ -174,34 +174,36 @@ impl Iterator for Leave {
     type Item = Effect;
 
     fn next(&mut self) -> Option<Effect> {
-        match self.stage {
-            Stage::Exits { is_over } => {
+        match self.phase {
+            LeavePhase::Exits { is_over } => {
                 if let Some(exit) = self.exit(is_over) {
                     return Some(exit);
                 }
-                self.stage = if is_over { Stage::Over } else { Stage::Releases };
+                self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
                 self.next()
             }
-            Stage::Over => {
-                self.stage = Stage::Name;
-                Some(self.tell(News::Over))
+            LeavePhase::Over => {
+                self.phase = LeavePhase::Name;
+                Some(self.notice(ConferenceEvent::Over))
             }
-            Stage::Name => {
-                self.stage = Stage::Releases;
+            LeavePhase::Name => {
+                self.phase = LeavePhase::Releases;
                 Some(Effect::Unname)
             }
-            Stage::Releases => self.release(),
+            LeavePhase::Releases => self.release(),
         }
     }
 }
 
 /// Equal sounds of one step play once.
-fn exit_cues<'a>(leavers: impl Iterator<Item = &'a Member>) -> Vec<(Cue, Stater)> {
-    let mut cues: Vec<(Cue, Stater)> = Vec::new();
+fn exit_cues<'a>(
+    leavers: impl Iterator<Item = &'a Member>,
+) -> Vec<(ConferenceSound, SoundRequester)> {
+    let mut cues: Vec<(ConferenceSound, SoundRequester)> = Vec::new();
     for member in leavers {
         let Some(cue) = &member.entry.exit_sound else { continue };
         if cues.iter().all(|(it, _)| it != cue) {
-            cues.push((cue.clone(), Stater::from(&*member.call)));
+            cues.push((cue.clone(), SoundRequester::from(&*member.call)));
         }
     }
     cues

@@ -2,25 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Being;
+use super::MemberInfo;
 use crate::{
     base::ids::MemberId,
     call::Call,
-    flow::{Entry, Exit},
+    flow::{Exit, JoinOptions},
     media::Program,
 };
 
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) call: Box<Call>,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<JoinOptions>,
     /// Nanoseconds from the beginning of the room: 584 years of them.
     joined_after: u64,
     pub(super) muted: bool,
     pub(super) deaf: bool,
     /// Its far end holds us: out of the mix, still a member, still company.
     pub(super) held: bool,
-    pub(super) seat: Seat,
+    pub(super) listening: Listening,
     /// Subscribers know of it, so they must learn of its exit.
     pub(super) announced: bool,
     /// The wait sound, once it is known.
@@ -32,7 +32,7 @@ const _: () = assert!(size_of::<Member>() <= 40);
 
 /// What a member hears while nothing is played to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Seat {
+pub(super) enum Listening {
     /// Just in.
     None,
     /// The others.
@@ -49,14 +49,14 @@ pub(super) struct Leaver {
 }
 
 impl Member {
-    pub(super) fn new(room_age: Duration, call: Box<Call>, entry: Arc<Entry>) -> Self {
+    pub(super) fn new(room_age: Duration, call: Box<Call>, entry: Arc<JoinOptions>) -> Self {
         Self {
             call,
             joined_after: u64::try_from(room_age.as_nanos()).unwrap_or(u64::MAX),
             muted: entry.muted,
             deaf: false,
             held: false,
-            seat: Seat::None,
+            listening: Listening::None,
             announced: false,
             wait_sound: None,
             entry,
@@ -71,7 +71,7 @@ impl Member {
     /// Whether its rank makes it a moderator; None if ranks change nothing for it.
     pub(super) fn moderates(&self) -> Option<bool> {
         let min = self.entry.guard.and_then(|it| it.moderators)?;
-        Some(self.call.pass.as_ref().is_some_and(|it| min <= it.rank))
+        Some(self.call.admission.as_ref().is_some_and(|it| min <= it.rank))
     }
 
     /// Whether the room starts when it comes in.
@@ -79,12 +79,12 @@ impl Member {
         self.moderates().unwrap_or(self.entry.starts)
     }
 
-    pub(super) fn being(&self, member: MemberId) -> Being {
+    pub(super) fn info(&self, member: MemberId) -> MemberInfo {
         let (party, entry) = (self.call.party.clone(), self.entry.clone());
-        Being { member, call: self.call.id, party, entry }
+        MemberInfo { member, call: self.call.id, party, entry }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.seat == Seat::Wait
+        self.listening == Listening::Wait
     }
 }

@@ -29,16 +29,16 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    kick::{Course, Departure, Kick},
+    kick::{Departure, Kick, KickTarget},
     leaving::Leave,
-    state::{Conference, FUSE, Settings},
+    state::{Conference, INJECTED_FAULT, Settings},
 };
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
     call::{Call, Party},
-    flow::{Cause, Entry, Exit, Request},
+    flow::{Cause, DocumentRequest, Exit, JoinOptions},
     group::Expulsion,
-    media::{AnnouncementKind, Heard, Order, Program, Sound},
+    media::{AnnouncementKind, LegEvent, Order, Program, Sound},
 };
 
 /// Everything that can happen to a conference.
@@ -47,7 +47,7 @@ pub enum Command {
     /// A caller asks; one [`Effect::Reply`] answers.
     Ask {
         /// Comes back with the reply.
-        ticket: Ticket,
+        ticket: AskTicket,
         /// What is asked.
         ask: Ask,
     },
@@ -60,14 +60,14 @@ pub enum Command {
         /// The call.
         call: Box<Call>,
         /// On what terms.
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
     },
     /// A backend reports on a member's call. One on a member who has left is stale.
     Report {
         /// The place that the report was addressed to.
         member: MemberId,
         /// What happened.
-        heard: Heard,
+        heard: LegEvent,
     },
     /// The engine ends a member's call, whatever its flow wants.
     HangUp {
@@ -96,33 +96,33 @@ pub enum Ask {
     /// Takes members out, and ends their calls.
     HangUp {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
     },
     /// Takes members out; each goes on with its flow, or as the kick has it.
     Kick {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
         /// What whoever kicks says of it.
         kick: Kick,
     },
     /// Whether the others hear these members.
     Mute {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
         /// True: not heard.
         on: bool,
     },
     /// Whether these members hear the others.
     Deafen {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
         /// True: they do not.
         on: bool,
     },
     /// Plays something to members. To `all`: the members of this moment but the deaf.
     Announce {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
         /// Play or Speak.
         kind: AnnouncementKind,
         /// What.
@@ -131,7 +131,7 @@ pub enum Ask {
     /// Stops what was announced to exactly this set of members (or to `all`).
     Hush {
         /// Whom.
-        who: Who,
+        who: MemberSelector,
         /// Play or Speak.
         kind: AnnouncementKind,
     },
@@ -142,7 +142,7 @@ pub enum Ask {
         /// Whom.
         member: MemberId,
         /// The document.
-        request: Request,
+        request: DocumentRequest,
     },
 }
 
@@ -169,7 +169,7 @@ impl Ask {
 
 /// When a sound of the conference is heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Moment {
+pub enum SoundMoment {
     /// When a member comes (`enterSound`).
     Enter,
     /// When a member goes (`exitSound`).
@@ -178,7 +178,7 @@ pub enum Moment {
     Wait,
 }
 
-impl Moment {
+impl SoundMoment {
     /// `ConferenceAction` (contract 4.5).
     pub fn text(self) -> &'static str {
         match self {
@@ -191,7 +191,7 @@ impl Moment {
 
 /// Which members an ask is about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Who {
+pub enum MemberSelector {
     /// Whoever is a member when the ask is decided.
     All,
     /// These, of whom some may not be here.
@@ -223,7 +223,7 @@ pub enum Effect {
         /// Who that is; its dialect's defaults hold in the document.
         party: Arc<Party>,
         /// When it is heard.
-        moment: Moment,
+        moment: SoundMoment,
     },
     /// Some leave: each of these effects, one after the other.
     Leave(Leave),
@@ -247,7 +247,7 @@ pub enum Effect {
     /// Answers an ask.
     Reply {
         /// Whose.
-        ticket: Ticket,
+        ticket: AskTicket,
         /// The answer.
         outcome: Outcome,
     },
@@ -269,14 +269,14 @@ impl Effect {
 
 /// A place in the queue of callers who await an answer. The shell knows who holds it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Ticket(pub u64);
+pub struct AskTicket(pub u64);
 
 /// What an ask has come to.
-pub type Outcome = Result<Answer, Refusal>;
+pub type Outcome = Result<ConferenceAnswer, Refusal>;
 
 /// What a conference answers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum ConferenceAnswer {
     /// The members who were kicked and banned; never none.
     Banned {
         /// Those who were kicked, as in [`Answer::Members`].
@@ -289,7 +289,7 @@ pub enum Answer {
     /// The members it was done to: in the order of the request, once each; never empty.
     Members(Vec<MemberId>),
     /// Who is here.
-    Roster(Box<Roster>),
+    Roster(Box<ConferenceRoster>),
 }
 
 /// Why a conference said no. Plain data, like [`Ask`], and for the same reason.
@@ -301,7 +301,7 @@ pub enum Refusal {
     /// Nothing has happened: an element is not there, or not ahead, in the flows of some.
     #[error(
         "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",
-        Named(members)
+        MemberNames(members)
     )]
     NoElement {
         /// The element's id.
@@ -314,9 +314,9 @@ pub enum Refusal {
     NoMember,
 }
 
-struct Named<'a>(&'a [MemberId]);
+struct MemberNames<'a>(&'a [MemberId]);
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for MemberNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, member) in self.0.iter().enumerate() {
             let before = match (n, self.0.len()) {
@@ -332,16 +332,16 @@ impl fmt::Display for Named<'_> {
 
 /// A conference at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Roster {
+pub struct ConferenceRoster {
     /// Whole seconds since the room was created.
     pub run_seconds: u64,
     /// In order of entry.
-    pub members: Vec<Present>,
+    pub members: Vec<RosterEntry>,
 }
 
 /// A member at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Present {
+pub struct RosterEntry {
     /// The place.
     pub member: MemberId,
     /// The call.
@@ -362,23 +362,23 @@ pub struct Notice {
     /// From 1.
     pub sequence: u64,
     /// What.
-    pub news: News,
+    pub event: ConferenceEvent,
 }
 
 /// What happened in a conference.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum ConferenceEvent {
     /// A member came in.
     Entered {
         /// Who.
-        who: Being,
+        who: MemberInfo,
         /// Nobody else is here.
         is_first: bool,
     },
     /// A member left.
     Exited {
         /// Who.
-        who: Being,
+        who: MemberInfo,
         /// Why.
         cause: Cause,
         /// In the words of whoever caused it.
@@ -389,14 +389,14 @@ pub enum News {
     /// A pattern of a member's `digitsMatch` was typed.
     DigitsMatched {
         /// Who.
-        who: Being,
+        who: MemberInfo,
         /// The pattern.
         digits: Arc<str>,
     },
     /// A member got the floor.
     FloorTaken {
         /// Who.
-        who: Being,
+        who: MemberInfo,
     },
     /// The room is over; nothing follows.
     Over,
@@ -404,9 +404,9 @@ pub enum News {
     Started,
 }
 
-impl News {
+impl ConferenceEvent {
     /// Whom it is about, if one.
-    pub fn who(&self) -> Option<&Being> {
+    pub fn who(&self) -> Option<&MemberInfo> {
         match self {
             Self::Entered { who, .. } | Self::Exited { who, .. } => Some(who),
             Self::DigitsMatched { who, .. } | Self::FloorTaken { who } => Some(who),
@@ -417,7 +417,7 @@ impl News {
 
 /// A member, as subscribers are told of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Being {
+pub struct MemberInfo {
     /// The place.
     pub member: MemberId,
     /// The call.
@@ -425,5 +425,5 @@ pub struct Being {
     /// Who speaks with whom.
     pub party: Arc<Party>,
     /// On what terms: who is told, among them.
-    pub entry: Arc<Entry>,
+    pub entry: Arc<JoinOptions>,
 }

@@ -9,36 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, Moment, state::Due};
+use super::{Conference, Effect, SoundMoment, state::DueItem};
 use crate::{
     base::ids::{CallId, MemberId},
     call::{Call, Party},
-    flow::Cue,
-    media::{Hears, Order, Program, What},
+    flow::ConferenceSound,
+    media::{MemberAudio, Order, Program, SoundKind},
 };
 
 /// The sound documents that are on their way.
 #[derive(Debug, Default)]
-pub(super) struct Sounds {
+pub(super) struct PendingSounds {
     number_last: u32,
-    awaited: BTreeMap<u32, Awaited>,
+    pending: BTreeMap<u32, PendingSound>,
 }
 
 #[derive(Debug)]
-struct Awaited {
-    place: Place,
+struct PendingSound {
+    place: SoundPlace,
     /// When it is no longer wanted.
-    late_at: Option<Instant>,
+    expires_at: Option<Instant>,
 }
 
 /// On whose behalf a document is fetched.
 #[derive(Clone, Debug)]
-pub(super) struct Stater {
+pub(super) struct SoundRequester {
     call: CallId,
     party: Arc<Party>,
 }
 
-impl From<&Call> for Stater {
+impl From<&Call> for SoundRequester {
     fn from(call: &Call) -> Self {
         Self { call: call.id, party: call.party.clone() }
     }
@@ -46,7 +46,7 @@ impl From<&Call> for Stater {
 
 /// Where a sound is heard.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum SoundPlace {
     /// By all who are in the room when it comes.
     Room,
     /// By a member, while it waits.
@@ -56,29 +56,29 @@ enum Place {
 /// Later than this, the moment of the sound has passed.
 const SOUND_WAIT_MAX: Duration = Duration::from_secs(5);
 
-impl Sounds {
+impl PendingSounds {
     /// A document is too late: whoever brings it finds nobody who waits for it.
     pub(super) fn forget(&mut self, number: u32) {
-        self.awaited.remove(&number);
+        self.pending.remove(&number);
     }
 }
 
 impl Conference {
     /// Plays sounds of coming or going to all who are in the room, but the deaf.
-    pub(super) fn cue(
+    pub(super) fn play_cues(
         &mut self,
         now: Instant,
-        moment: Moment,
-        cues: impl IntoIterator<Item = (Cue, Stater)>,
+        moment: SoundMoment,
+        cues: impl IntoIterator<Item = (ConferenceSound, SoundRequester)>,
         effects: &mut VecDeque<Effect>,
     ) {
-        for (cue, stater) in cues {
+        for (cue, requester) in cues {
             match program(&cue) {
                 Ok(program) => self.play_to_room(program, effects),
                 Err(url) => {
                     let late_at = Some(now + SOUND_WAIT_MAX);
-                    let awaited = Awaited { place: Place::Room, late_at };
-                    self.fetch(url, moment, stater, awaited, effects);
+                    let pending = PendingSound { place: SoundPlace::Room, expires_at: late_at };
+                    self.fetch(url, moment, requester, pending, effects);
                 }
             }
         }
@@ -87,39 +87,42 @@ impl Conference {
     /// Seats a member with its wait sound; in silence, as long as that is on its way.
     pub(super) fn place_waiting(&mut self, id: MemberId, effects: &mut VecDeque<Effect>) {
         let member = self.members.get_mut(&id).expect("a member of this moment");
-        let (stater, cue) = (Stater::from(&*member.call), member.entry.wait_sound.clone());
+        let (requester, cue) =
+            (SoundRequester::from(&*member.call), member.entry.wait_sound.clone());
         let known = member.wait_sound.as_deref().cloned().map(Ok);
         let sound = known.or_else(|| Some(program(&cue?)));
         let program = sound.as_ref().and_then(|it| it.as_ref().ok().cloned());
-        self.place(vec![stater.call], Hears::Wait(program), effects);
+        self.place(vec![requester.call], MemberAudio::Wait(program), effects);
         if let Some(Err(url)) = sound {
-            let awaited = Awaited { place: Place::Waiting(id), late_at: None };
-            self.fetch(url, Moment::Wait, stater, awaited, effects);
+            let pending = PendingSound { place: SoundPlace::Waiting(id), expires_at: None };
+            self.fetch(url, SoundMoment::Wait, requester, pending, effects);
         }
     }
 
     /// A document has come, or could not be had: then it is empty, and silence stays silence.
-    pub(super) fn sounds_came(
+    pub(super) fn sounds_fetched(
         &mut self,
         number: u32,
         program: Program,
         effects: &mut VecDeque<Effect>,
     ) {
-        let Some(Awaited { place, late_at }) = self.sounds.awaited.remove(&number) else { return };
-        if let Some(at) = late_at {
-            self.not_due(at, Due::Fetch(number));
+        let Some(PendingSound { place, expires_at }) = self.sounds.pending.remove(&number) else {
+            return;
+        };
+        if let Some(at) = expires_at {
+            self.remove_deadline(at, DueItem::Fetch(number));
         }
         if program.is_empty() {
             return;
         }
         match place {
-            Place::Room => self.play_to_room(program, effects),
-            Place::Waiting(id) => {
+            SoundPlace::Room => self.play_to_room(program, effects),
+            SoundPlace::Waiting(id) => {
                 let Some(member) = self.members.get_mut(&id) else { return };
                 member.wait_sound = Some(Box::new(program.clone()));
                 if member.is_waiting() {
                     let call = member.call.id;
-                    self.place(vec![call], Hears::Wait(Some(program)), effects);
+                    self.place(vec![call], MemberAudio::Wait(Some(program)), effects);
                 }
             }
         }
@@ -137,27 +140,27 @@ impl Conference {
     fn fetch(
         &mut self,
         url: Arc<str>,
-        moment: Moment,
-        stater: Stater,
-        awaited: Awaited,
+        moment: SoundMoment,
+        requester: SoundRequester,
+        pending: PendingSound,
         effects: &mut VecDeque<Effect>,
     ) {
         self.sounds.number_last += 1;
         let number = self.sounds.number_last;
-        if let Some(at) = awaited.late_at {
-            self.due(at, Due::Fetch(number));
+        if let Some(at) = pending.expires_at {
+            self.add_deadline(at, DueItem::Fetch(number));
         }
-        self.sounds.awaited.insert(number, awaited);
-        let Stater { call, party } = stater;
+        self.sounds.pending.insert(number, pending);
+        let SoundRequester { call, party } = requester;
         effects.push_back(Effect::Fetch { number, url, call, party, moment });
     }
 }
 
 /// What a cue plays, or the URL of the document that says it.
-fn program(cue: &Cue) -> Result<Program, Arc<str>> {
+fn program(cue: &ConferenceSound) -> Result<Program, Arc<str>> {
     match cue {
-        Cue::Beep(number) => Ok([What::Beep(*number).into()].into()),
-        Cue::BuiltIn(url) => Ok([What::Url(url.clone()).into()].into()),
-        Cue::Document(url) => Err(url.clone()),
+        ConferenceSound::Beep(number) => Ok([SoundKind::Beep(*number).into()].into()),
+        ConferenceSound::BuiltIn(url) => Ok([SoundKind::Url(url.clone()).into()].into()),
+        ConferenceSound::Document(url) => Err(url.clone()),
     }
 }

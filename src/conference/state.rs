@@ -8,48 +8,48 @@ use std::{
 };
 
 use super::{
-    Command, Effect, Moment, News, Notice, Outcome, Refusal, Ticket,
-    digits::Typed,
+    AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
+    digits::TypedKeys,
     floor::Floor,
-    member::{Leaver, Member, Seat},
-    sounds::{Sounds, Stater},
+    member::{Leaver, Listening, Member},
+    sounds::{PendingSounds, SoundRequester},
 };
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
-    flow::{Cause, Entry},
-    media::{Heard, Hears, Order},
+    flow::{Cause, JoinOptions},
+    media::{LegEvent, MemberAudio, Order},
 };
 
 /// A conference, as a value.
 #[derive(Debug)]
 pub struct Conference {
     incarnation: Arc<Incarnation>,
-    pub(super) phase: Phase,
+    pub(super) phase: RoomPhase,
     pub(super) created_at: Instant,
-    limit: Limit,
+    limit: RoomTimeLimit,
     /// A cap on what members state.
     members_cap: u32,
     /// As the first member that states it has it.
     members_max: Option<u32>,
     /// See [`Settings`].
-    fuse: Option<u32>,
+    fault_countdown: Option<u32>,
     /// In boxes: who is taken out of the midst would move all who follow.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// No member's call ends before this. It is found anew when it has come: until then, who
     /// leaves need not be looked for.
     calls_end_at: Option<Instant>,
     /// A row for each thing else that is due some day, but for the room's own time limit.
-    pub(super) deadlines: BTreeSet<(Instant, Due)>,
+    pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
     sequence: u64,
     /// The revision of the group at the last expulsion that was heard of.
     pub(super) expelled_at: u64,
-    pub(super) typed: BTreeMap<MemberId, Typed>,
+    pub(super) typed: BTreeMap<MemberId, TypedKeys>,
     pub(super) floor: Floor,
-    pub(super) sounds: Sounds,
+    pub(super) sounds: PendingSounds,
     /// Filled while a command is handled, empty in between.
     pub(super) leavers: Vec<Leaver>,
     /// The same; in a box, since most rooms are asked nothing.
-    pub(super) reply: Option<Box<(Ticket, Outcome)>>,
+    pub(super) reply: Option<Box<(AskTicket, Outcome)>>,
 }
 
 // Rooms are many.
@@ -63,12 +63,12 @@ pub struct Settings {
     /// So many asks may wait for their turn; who asks beyond that is told to come again.
     pub asks_max: usize,
     /// For tests: the machine panics when it has come by so many fuses.
-    pub fuse: Option<u32>,
+    pub inject_fault_after: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { members_max: MEMBERS_MAX, asks_max: ASKS_MAX, fuse: None }
+        Self { members_max: MEMBERS_MAX, asks_max: ASKS_MAX, inject_fault_after: None }
     }
 }
 
@@ -79,7 +79,7 @@ const MEMBERS_MAX: usize = 10_000;
 const ASKS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Phase {
+pub(super) enum RoomPhase {
     /// Nobody who starts the room has come yet; all hear their wait sounds.
     Waiting,
     Live,
@@ -88,7 +88,7 @@ pub(super) enum Phase {
 
 /// When the room's own time is up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Limit {
+enum RoomTimeLimit {
     /// Nobody has stated one.
     Default(Instant),
     /// Stated as none, and by nobody else as something.
@@ -98,7 +98,7 @@ enum Limit {
 
 /// What is due at a time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Due {
+pub(super) enum DueItem {
     /// What a member has typed is forgotten.
     Digits(MemberId),
     /// A sound document is too late.
@@ -110,12 +110,12 @@ impl Conference {
     pub fn new(now: Instant, incarnation: Arc<Incarnation>, settings: &Settings) -> Self {
         Self {
             incarnation,
-            phase: Phase::Waiting,
+            phase: RoomPhase::Waiting,
             created_at: now,
-            limit: Limit::None,
+            limit: RoomTimeLimit::None,
             members_cap: settings.members_max.try_into().unwrap_or(u32::MAX),
             members_max: None,
-            fuse: settings.fuse,
+            fault_countdown: settings.inject_fault_after,
             members: BTreeMap::new(),
             calls_end_at: None,
             deadlines: BTreeSet::new(),
@@ -123,7 +123,7 @@ impl Conference {
             expelled_at: 0,
             typed: BTreeMap::new(),
             floor: Floor::default(),
-            sounds: Sounds::default(),
+            sounds: PendingSounds::default(),
             leavers: Vec::new(),
             reply: None,
         }
@@ -153,12 +153,12 @@ impl Conference {
             Command::Close => self.take_out_all(&Cause::Drained.into()),
             Command::HangUp { member, cause } => self.take_out(member, &cause.into()),
             Command::Report { member, heard } => self.hear(now, member, heard, effects),
-            Command::Sounds { number, program } => self.sounds_came(number, program, effects),
+            Command::Sounds { number, program } => self.sounds_fetched(number, program, effects),
             Command::Tick => self.expire(now),
         }
-        self.fuse();
+        self.maybe_inject_fault();
         self.cascade();
-        self.fuse();
+        self.maybe_inject_fault();
         self.conclude(now, effects);
     }
 
@@ -179,14 +179,14 @@ impl Conference {
 
     fn ends_at(&self) -> Option<Instant> {
         match self.limit {
-            Limit::Default(at) | Limit::Stated(at) => Some(at),
-            Limit::None => None,
+            RoomTimeLimit::Default(at) | RoomTimeLimit::Stated(at) => Some(at),
+            RoomTimeLimit::None => None,
         }
     }
 
     fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
-        self.fuse();
-        if self.is_stale(id) {
+        self.maybe_inject_fault();
+        if self.has_stale_admission(id) {
             return self.take_out(id, &Cause::NotMember.into());
         }
         let members_max = self.members_max.unwrap_or(self.members_cap);
@@ -202,56 +202,60 @@ impl Conference {
         let first = self.calls_end_at.map_or(call_ends_at, |at| at.min(call_ends_at));
         self.calls_end_at = Some(first);
         let is_first = self.members.len() == 1;
-        self.limit(&entry, is_first);
+        self.set_time_limit(&entry, is_first);
         if self.members_max.is_none() {
             self.members_max = entry.members_max.map(|it| it.min(self.members_cap));
         }
 
-        let who = self.members[&id].being(id);
-        self.publish(News::Entered { who, is_first }, effects);
+        let who = self.members[&id].info(id);
+        self.publish(ConferenceEvent::Entered { who, is_first }, effects);
         if entry.muted {
             effects.push_back(Order::Mute { room: self.id(), calls: vec![call], on: true }.into());
         }
         let others = match self.phase {
-            Phase::Waiting if starts => {
-                self.phase = Phase::Live;
-                self.publish(News::Started, effects);
+            RoomPhase::Waiting if starts => {
+                self.phase = RoomPhase::Live;
+                self.publish(ConferenceEvent::Started, effects);
                 self.members.keys().copied().filter(|it| *it != id).collect()
             }
             // Who was alone is so no longer.
-            Phase::Live if self.members.len() == 2 => {
+            RoomPhase::Live if self.members.len() == 2 => {
                 self.members.keys().copied().filter(|it| *it != id).collect()
             }
-            Phase::Live | Phase::Over | Phase::Waiting => Vec::new(),
+            RoomPhase::Live | RoomPhase::Over | RoomPhase::Waiting => Vec::new(),
         };
-        self.fuse();
-        self.seat(others.into_iter().chain([id]), effects);
+        self.maybe_inject_fault();
+        self.update_listening(others.into_iter().chain([id]), effects);
         self.floor.is_stale = true;
-        if self.phase == Phase::Live {
-            let stater = Stater::from(&*self.members[&id].call);
-            let cue = entry.enter_sound.clone().map(|cue| (cue, stater));
-            self.cue(now, Moment::Enter, cue, effects);
+        if self.phase == RoomPhase::Live {
+            let requester = SoundRequester::from(&*self.members[&id].call);
+            let cue = entry.enter_sound.clone().map(|cue| (cue, requester));
+            self.play_cues(now, SoundMoment::Enter, cue, effects);
         }
     }
 
     /// The earliest limit that a member states is the room's; a default is no statement.
-    fn limit(&mut self, entry: &Entry, is_first: bool) {
+    fn set_time_limit(&mut self, entry: &JoinOptions, is_first: bool) {
         let at = |seconds: u32| self.created_at + Duration::from_secs(seconds.into());
         self.limit = match (entry.time_limit, self.limit) {
             (None, _) if is_first && entry.time_limit_default != 0 => {
-                Limit::Default(at(entry.time_limit_default))
+                RoomTimeLimit::Default(at(entry.time_limit_default))
             }
             (None, limit) => limit,
-            (Some(0), Limit::Stated(before)) => Limit::Stated(before),
-            (Some(0), Limit::Default(_) | Limit::None) => Limit::None,
-            (Some(seconds), Limit::Stated(before)) => Limit::Stated(before.min(at(seconds))),
-            (Some(seconds), Limit::Default(_) | Limit::None) => Limit::Stated(at(seconds)),
+            (Some(0), RoomTimeLimit::Stated(before)) => RoomTimeLimit::Stated(before),
+            (Some(0), RoomTimeLimit::Default(_) | RoomTimeLimit::None) => RoomTimeLimit::None,
+            (Some(seconds), RoomTimeLimit::Stated(before)) => {
+                RoomTimeLimit::Stated(before.min(at(seconds)))
+            }
+            (Some(seconds), RoomTimeLimit::Default(_) | RoomTimeLimit::None) => {
+                RoomTimeLimit::Stated(at(seconds))
+            }
         };
     }
 
     /// Lets members hear what they should: in the room, the others; before its start, and alone
     /// with a wait sound, that sound and nobody.
-    pub(super) fn seat(
+    pub(super) fn update_listening(
         &mut self,
         ids: impl Iterator<Item = MemberId>,
         effects: &mut VecDeque<Effect>,
@@ -262,47 +266,61 @@ impl Conference {
         for id in ids {
             let member = self.members.get_mut(&id).expect("a member of this moment");
             let has_sound = member.entry.wait_sound.is_some();
-            let seat = match self.phase {
-                Phase::Live if !(is_alone && has_sound) => Seat::Room,
-                Phase::Live | Phase::Over | Phase::Waiting => Seat::Wait,
+            let listening = match self.phase {
+                RoomPhase::Live if !(is_alone && has_sound) => Listening::Room,
+                RoomPhase::Live | RoomPhase::Over | RoomPhase::Waiting => Listening::Wait,
             };
-            if mem::replace(&mut member.seat, seat) != seat {
-                match seat {
-                    Seat::Wait => waiting.push(id),
-                    Seat::None | Seat::Room => calls.push(member.call.id),
+            if mem::replace(&mut member.listening, listening) != listening {
+                match listening {
+                    Listening::Wait => waiting.push(id),
+                    Listening::None | Listening::Room => calls.push(member.call.id),
                 }
             }
         }
         if !calls.is_empty() {
-            self.place(calls, Hears::Room, effects);
+            self.place(calls, MemberAudio::Room, effects);
         }
         for id in waiting {
             self.place_waiting(id, effects);
         }
     }
 
-    pub(super) fn place(&self, calls: Vec<CallId>, hears: Hears, effects: &mut VecDeque<Effect>) {
+    pub(super) fn place(
+        &self,
+        calls: Vec<CallId>,
+        hears: MemberAudio,
+        effects: &mut VecDeque<Effect>,
+    ) {
         let room = self.incarnation.clone();
         effects.push_back(Order::Place { room, calls, hears }.into());
     }
 
     /// Reports come by place. One for a member who has left is stale.
-    fn hear(&mut self, now: Instant, id: MemberId, heard: Heard, effects: &mut VecDeque<Effect>) {
+    fn hear(
+        &mut self,
+        now: Instant,
+        id: MemberId,
+        heard: LegEvent,
+        effects: &mut VecDeque<Effect>,
+    ) {
         if !self.members.contains_key(&id) {
             return;
         }
         match heard {
-            Heard::Digit(digit) => self.digit(now, id, digit, effects),
-            Heard::Hold(on) => {
+            LegEvent::Digit(digit) => self.digit(now, id, digit, effects),
+            LegEvent::Hold(on) => {
                 let member = self.members.get_mut(&id).expect("just seen");
                 member.held = on;
                 self.floor.is_stale = true;
             }
-            Heard::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
-            Heard::Lost => self.take_out(id, &Cause::MediaLost.into()),
+            LegEvent::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
+            LegEvent::MediaLost => self.take_out(id, &Cause::MediaLost.into()),
             // The room has ordered nothing that it waits for, and its members are answered.
-            Heard::Answered | Heard::Failed(_) | Heard::Over(_) | Heard::Ringing => (),
-            Heard::Talk(on) => self.floor.talk(id, on),
+            LegEvent::Answered
+            | LegEvent::Failed(_)
+            | LegEvent::Finished(_)
+            | LegEvent::Ringing => (),
+            LegEvent::Talk(on) => self.floor.talk(id, on),
         }
     }
 
@@ -310,12 +328,12 @@ impl Conference {
         while let Some(&(_, due)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_first();
             match due {
-                Due::Digits(member) => drop(self.typed.remove(&member)),
-                Due::Fetch(number) => self.sounds.forget(number),
+                DueItem::Digits(member) => drop(self.typed.remove(&member)),
+                DueItem::Fetch(number) => self.sounds.forget(number),
             }
         }
         if self.calls_end_at.is_some_and(|at| at <= now) {
-            self.end_calls(now);
+            self.end_expired_calls(now);
         }
         if self.ends_at().is_some_and(|at| at <= now) {
             self.take_out_all(&Cause::TimeUp.into());
@@ -333,7 +351,7 @@ impl Conference {
 
     /// In the order in which their time is up. Each member is looked at, which is once for each
     /// time that is up, and at most once more for a member that has left before its own.
-    fn end_calls(&mut self, now: Instant) {
+    fn end_expired_calls(&mut self, now: Instant) {
         let ends = |(id, member): (MemberId, &Member)| (member.call.ends_at, id);
         let mut due: Vec<_> = self.everybody().map(ends).filter(|(at, _)| *at <= now).collect();
         due.sort_unstable();
@@ -344,63 +362,69 @@ impl Conference {
     }
 
     pub(super) fn forget_deadlines(&mut self) {
-        (self.limit, self.calls_end_at) = (Limit::None, None);
+        (self.limit, self.calls_end_at) = (RoomTimeLimit::None, None);
         self.deadlines.clear();
     }
 
-    pub(super) fn due(&mut self, at: Instant, due: Due) {
+    pub(super) fn add_deadline(&mut self, at: Instant, due: DueItem) {
         self.deadlines.insert((at, due));
     }
 
-    pub(super) fn not_due(&mut self, at: Instant, due: Due) {
+    pub(super) fn remove_deadline(&mut self, at: Instant, due: DueItem) {
         self.deadlines.remove(&(at, due));
     }
 
-    pub(super) fn publish(&mut self, news: News, effects: &mut VecDeque<Effect>) {
-        let sequence = self.number(1);
-        effects.push_back(Effect::Publish(Notice { sequence, news }));
+    pub(super) fn publish(&mut self, event: ConferenceEvent, effects: &mut VecDeque<Effect>) {
+        let sequence = self.reserve_sequence(1);
+        effects.push_back(Effect::Publish(Notice { sequence, event }));
     }
 
     /// The first of the numbers of so many notices.
-    pub(super) fn number(&mut self, notices: u64) -> u64 {
+    pub(super) fn reserve_sequence(&mut self, notices: u64) -> u64 {
         self.sequence += notices;
         self.sequence + 1 - notices
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.phase == Phase::Live
+        self.phase == RoomPhase::Live
     }
 
-    pub(super) fn fuse(&mut self) {
-        let Some(left) = &mut self.fuse else { return };
-        assert!(*left != 0, "{FUSE}");
+    pub(super) fn maybe_inject_fault(&mut self) {
+        let Some(left) = &mut self.fault_countdown else { return };
+        assert!(*left != 0, "{INJECTED_FAULT}");
         *left -= 1;
     }
 
     /// Holds after every command; tests and simulation call it.
     pub fn check(&self) {
         assert!(self.members.len() <= self.members_cap as usize);
-        assert_eq!(self.members.is_empty(), self.phase == Phase::Over);
+        assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
         let is_in_time = ends_first.is_none_or(|at| self.calls_end_at.is_some_and(|it| it <= at));
         assert!(is_in_time, "no call's end is missed");
-        let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, Due::Digits(_)));
+        let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, DueItem::Digits(_)));
         assert_eq!(of_digits.count(), self.typed.len(), "one row for each that types");
         assert!(self.typed.keys().all(|id| self.members.contains_key(id)));
         for member in self.members.values() {
             assert!(member.announced, "who is not let in is out again");
-            assert!(member.seat != Seat::None, "everybody hears something");
-            assert!(self.phase != Phase::Waiting || member.seat == Seat::Wait, "before the start");
+            assert!(member.listening != Listening::None, "everybody hears something");
+            assert!(
+                self.phase != RoomPhase::Waiting || member.listening == Listening::Wait,
+                "before the start"
+            );
             let is_alone = self.members.len() == 1;
-            assert!(!self.is_live() || is_alone || member.seat == Seat::Room, "in company");
+            assert!(
+                !self.is_live() || is_alone || member.listening == Listening::Room,
+                "in company"
+            );
         }
         self.floor.check(&self.members);
     }
 }
 
 /// What a blown fuse says, so that tests can tell it from a bug.
-pub const FUSE: &str = "a fuse has blown";
+pub const INJECTED_FAULT: &str = "a fuse has blown";
 
 impl From<Order> for Effect {
     fn from(order: Order) -> Self {

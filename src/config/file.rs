@@ -4,23 +4,23 @@ use std::{cell::RefCell, collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use toml::Spanned;
 
-use super::{Account, ConfigError, Number, Stranger};
+use super::{AccountConfig, ConfigError, NumberConfig, UnresolvedOwner};
 use crate::{
     base::ids::AccountId,
-    call::numbers::bare,
+    call::numbers::bare_number,
     cli::{
         account::{ACCOUNT_CHARS_MAX, is_id},
         settings::{self, Secret, Settings},
     },
-    fetch::Target,
+    fetch::TargetUrl,
 };
 
 /// A file that has been read, to name the lines in it that make no sense.
-pub(super) struct Source<'a> {
+pub(super) struct ConfigSource<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
     /// The rows whose accounts are not in it.
-    pub(super) strangers: RefCell<Vec<Stranger>>,
+    pub(super) unresolved_owners: RefCell<Vec<UnresolvedOwner>>,
 }
 
 /// A file that is longer is none of ours.
@@ -54,47 +54,50 @@ pub(super) fn token_wanted() -> String {
     )
 }
 
-impl Source<'_> {
+impl ConfigSource<'_> {
     /// What the file says, before it is looked at more closely.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         toml::from_str(self.text).map_err(|error| {
-            self.fault(error.span().unwrap_or_default(), error.message().to_owned())
+            self.error_at(error.span().unwrap_or_default(), error.message().to_owned())
         })
     }
 
     /// The accounts, each once.
-    pub(super) fn accounts(&self, rows: &[settings::Account]) -> Result<Vec<Account>, ConfigError> {
+    pub(super) fn accounts(
+        &self,
+        rows: &[settings::AccountSettings],
+    ) -> Result<Vec<AccountConfig>, ConfigError> {
         let mut lines = BTreeMap::new();
         let mut accounts = Vec::with_capacity(rows.len());
         for row in rows {
-            let fault = |why| self.fault(row.id.span(), why);
+            let invalid = |why| self.error_at(row.id.span(), why);
             let id = row.id.as_ref();
             if !is_id(id) {
-                return Err(fault(format!(
+                return Err(invalid(format!(
                     "write 1 to {ACCOUNT_CHARS_MAX} of A-Z a-z 0-9 _ - (as MA and 18 more)"
                 )));
             }
             if let Some(line) = lines.insert(id, self.line(row.id.span())) {
-                return Err(fault(format!("{id} has an [[account]] already, in line {line}")));
+                return Err(invalid(format!("{id} has an [[account]] already, in line {line}")));
             }
 
             self.check_tokens(row)?;
             let tokens = row.tokens.as_ref().0.clone();
             let id = id.parse().expect("words are names");
-            accounts.push(Account { id, tokens, dialect: row.dialect });
+            accounts.push(AccountConfig { id, tokens, dialect: row.dialect });
         }
         Ok(accounts)
     }
 
-    fn check_tokens(&self, row: &settings::Account) -> Result<(), ConfigError> {
-        let fault = |why: String| Err(self.fault(row.tokens.span(), why));
+    fn check_tokens(&self, row: &settings::AccountSettings) -> Result<(), ConfigError> {
+        let invalid = |why: String| Err(self.error_at(row.tokens.span(), why));
         let tokens = &row.tokens.as_ref().0;
         if !(1..=TOKENS_MAX).contains(&tokens.len()) {
-            return fault("write one token, or two while one takes the other's place".to_owned());
+            return invalid("write one token, or two while one takes the other's place".to_owned());
         }
         for Secret(token) in tokens.iter().filter(|it| it.0 != Secret::HIDDEN) {
             if !is_token(token) {
-                return fault(token_wanted());
+                return invalid(token_wanted());
             }
         }
         Ok(())
@@ -103,31 +106,33 @@ impl Source<'_> {
     /// The numbers, each once, and of accounts that there are.
     pub(super) fn numbers(
         &self,
-        rows: &[settings::Number],
-        accounts: &[Account],
-    ) -> Result<Vec<Number>, ConfigError> {
+        rows: &[settings::NumberSettings],
+        accounts: &[AccountConfig],
+    ) -> Result<Vec<NumberConfig>, ConfigError> {
         let mut lines = BTreeMap::new();
         let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
-            let called = bare(row.called.as_ref());
-            let fault = |why| Err(self.fault(row.called.span(), why));
+            let called = bare_number(row.called.as_ref());
+            let invalid = |why| Err(self.error_at(row.called.span(), why));
             if called.is_empty() {
-                return fault("write a number (14155550100), or the user of a SIP URI".to_owned());
+                return invalid(
+                    "write a number (14155550100), or the user of a SIP URI".to_owned(),
+                );
             }
             if let Some(line) = lines.insert(called, self.line(row.called.span())) {
-                return fault(format!("{called} has a [[number]] already, in line {line}"));
+                return invalid(format!("{called} has a [[number]] already, in line {line}"));
             }
             let account = self.owner(&row.account, accounts)?;
             if row.flow.is_some() == row.answer_url.is_some() {
-                return fault("give either flow or answer_url".to_owned());
+                return invalid("give either flow or answer_url".to_owned());
             }
             let urls = [&row.answer_url, &row.fallback_url, &row.hangup_url];
             for url in urls.into_iter().flatten() {
-                if let Err(error) = Target::parse(url) {
-                    return fault(format!("{url}: {error}"));
+                if let Err(error) = TargetUrl::parse(url) {
+                    return invalid(format!("{url}: {error}"));
                 }
             }
-            numbers.push(Number {
+            numbers.push(NumberConfig {
                 called: called.to_owned(),
                 account,
                 flow: row.flow.clone(),
@@ -145,7 +150,7 @@ impl Source<'_> {
     pub(super) fn owner(
         &self,
         named: &Spanned<String>,
-        accounts: &[Account],
+        accounts: &[AccountConfig],
     ) -> Result<AccountId, ConfigError> {
         if let Some(account) = accounts.iter().find(|it| it.id.as_str() == named.as_ref()) {
             return Ok(account.id.clone());
@@ -156,15 +161,15 @@ impl Source<'_> {
             "there is no such [[account]]; there are: {ids} (and conflow account list has none \
              either)"
         );
-        let fault = self.fault(named.span(), why);
+        let invalid = self.error_at(named.span(), why);
         let id: Result<AccountId, _> = named.as_ref().parse();
-        let Some(account) = id.ok().filter(|_| is_id(named.as_ref())) else { return Err(fault) };
-        let stranger = Stranger { account: account.clone(), why: fault.to_string() };
-        self.strangers.borrow_mut().push(stranger);
+        let Some(account) = id.ok().filter(|_| is_id(named.as_ref())) else { return Err(invalid) };
+        let unresolved = UnresolvedOwner { account: account.clone(), why: invalid.to_string() };
+        self.unresolved_owners.borrow_mut().push(unresolved);
         Ok(account)
     }
 
-    pub(super) fn fault(&self, span: Range<usize>, why: String) -> ConfigError {
+    pub(super) fn error_at(&self, span: Range<usize>, why: String) -> ConfigError {
         let line = self.line(span);
         let text = self.text.lines().nth(line - 1).unwrap_or_default();
         let key = text.split(['=', '"', '\'']).next().unwrap_or_default().trim().to_owned();

@@ -3,20 +3,20 @@
 use serde::Serialize;
 
 use crate::cli::{
-    groups::{BungieStatus, Manner},
+    groups::{BungieStatus, GroupBehaviour},
     settings::Settings,
 };
 
 /// `[groups]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Groups {
+pub struct GroupsConfig {
     /// The vendors' rate limits.
     pub limits: bool,
 }
 
 /// `[bungie]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Bungie {
+pub struct BungieConfig {
     /// Which statuses failures have.
     pub status: BungieStatus,
     /// More keys in the answer to a kick.
@@ -25,34 +25,34 @@ pub struct Bungie {
 
 /// `[rocketchat]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct RocketChat {
+pub struct RocketChatConfig {
     /// The answer to a kick.
-    pub kick_body: Manner,
+    pub kick_body: GroupBehaviour,
 }
 
 /// `[kirimin]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Kirimin {
+pub struct KiriminConfig {
     /// The signals after a kick.
-    pub signals: Manner,
+    pub signals: GroupBehaviour,
     /// The status when somebody kicks who is no owner.
-    pub owner_error: Manner,
+    pub owner_error: GroupBehaviour,
 }
 
 /// `[capillary]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Capillary {
+pub struct CapillaryConfig {
     /// A group goes on without a primary member.
     pub keep_active: bool,
 }
 
-impl Groups {
+impl GroupsConfig {
     pub(super) fn new(layer: &Settings, is_development: bool) -> Self {
         Self { limits: layer.groups.limits.unwrap_or(!is_development) }
     }
 }
 
-impl Bungie {
+impl BungieConfig {
     pub(super) fn new(layer: &Settings) -> Self {
         Self {
             status: layer.bungie.status.unwrap_or_default(),
@@ -61,13 +61,13 @@ impl Bungie {
     }
 }
 
-impl RocketChat {
+impl RocketChatConfig {
     pub(super) fn new(layer: &Settings) -> Self {
         Self { kick_body: layer.rocketchat.kick_body.unwrap_or_default() }
     }
 }
 
-impl Kirimin {
+impl KiriminConfig {
     pub(super) fn new(layer: &Settings) -> Self {
         Self {
             signals: layer.kirimin.signals.unwrap_or_default(),
@@ -76,7 +76,7 @@ impl Kirimin {
     }
 }
 
-impl Capillary {
+impl CapillaryConfig {
     pub(super) fn new(layer: &Settings) -> Self {
         Self { keep_active: layer.capillary.keep_active.unwrap_or_default() }
     }

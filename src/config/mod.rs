@@ -14,16 +14,16 @@ use std::{
 
 use serde::Serialize;
 
-use self::file::{Source, read};
+use self::file::{ConfigSource, read};
 pub use self::{
-    groups::{Bungie, Capillary, Groups, Kirimin, RocketChat},
-    phones::{Endpoint, Sip, Speech, Trunk},
+    groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
+    phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };
 use crate::{
     base::ids::{AccountId, Dialect},
     cli::{
-        serve::Serve,
-        settings::{self, Address, Count, Secret, Settings},
+        serve::ServeArgs,
+        settings::{self, Count, ListenAddress, Secret, Settings},
     },
 };
 
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Where HTTP is served.
-    pub http: Address,
+    pub http: ListenAddress,
     /// The data folder.
     pub data: PathBuf,
     /// The flows folder.
@@ -52,50 +52,50 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops_token: Option<Secret>,
     /// The log.
-    pub log: Log,
+    pub log: LogConfig,
     /// The voice API.
-    pub voice: Voice,
+    pub voice: VoiceConfig,
     /// Requests that the engine makes.
-    pub fetch: Fetch,
+    pub fetch: FetchConfig,
     /// Simulated phones.
-    pub sim: Sim,
+    pub sim: SimConfig,
     /// Real phones.
-    pub sip: Sip,
+    pub sip: SipConfig,
     /// Speech for them.
-    pub speech: Speech,
+    pub speech: SpeechConfig,
     /// Groups, and how the four dialects have them.
-    pub groups: Groups,
+    pub groups: GroupsConfig,
     /// Bungie.
-    pub bungie: Bungie,
+    pub bungie: BungieConfig,
     /// Rocket.Chat.
-    pub rocketchat: RocketChat,
+    pub rocketchat: RocketChatConfig,
     /// Kirimin.
-    pub kirimin: Kirimin,
+    pub kirimin: KiriminConfig,
     /// Capillary.
-    pub capillary: Capillary,
+    pub capillary: CapillaryConfig,
     /// Phones that register.
     #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointConfig>,
     /// Gateways.
     #[serde(rename = "trunk", skip_serializing_if = "Vec::is_empty")]
-    pub trunks: Vec<Trunk>,
+    pub trunks: Vec<TrunkConfig>,
     /// The accounts. That of development mode has no token unless the environment gives it one.
     #[serde(rename = "account")]
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountConfig>,
     /// The called numbers.
     #[serde(rename = "number", skip_serializing_if = "Vec::is_empty")]
-    pub numbers: Vec<Number>,
+    pub numbers: Vec<NumberConfig>,
     /// The file; none in development mode.
     #[serde(skip)]
     pub file: Option<PathBuf>,
     /// Rows whose accounts must be in the data folder, since they are not in the file.
     #[serde(skip)]
-    strangers: Vec<Stranger>,
+    unresolved_owners: Vec<UnresolvedOwner>,
 }
 
 /// A row whose account is not in the file.
 #[derive(Clone, Debug, PartialEq)]
-struct Stranger {
+struct UnresolvedOwner {
     account: AccountId,
     /// What is told if the data folder does not have it either.
     why: String,
@@ -103,7 +103,7 @@ struct Stranger {
 
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Log {
+pub struct LogConfig {
     /// For eyes or for machines.
     pub format: settings::LogFormat,
     /// How much.
@@ -112,7 +112,7 @@ pub struct Log {
 
 /// `[voice]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Voice {
+pub struct VoiceConfig {
     /// How Plivo answers have member ids.
     pub plivo: settings::PlivoMembers,
     /// How Vobiz answers.
@@ -121,14 +121,14 @@ pub struct Voice {
 
 /// `[fetch]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fetch {
+pub struct FetchConfig {
     /// Addresses that may be asked beside the public ones.
-    pub allow: Vec<settings::Network>,
+    pub allow: Vec<settings::AllowedNetwork>,
 }
 
 /// `[sim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Sim {
+pub struct SimConfig {
     /// Whether there are simulated phones.
     pub on: bool,
     /// How long speech lasts.
@@ -141,7 +141,7 @@ pub struct Sim {
 
 /// `[[account]]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Account {
+pub struct AccountConfig {
     /// `MA…` or `SA…`.
     pub id: AccountId,
     /// One or two.
@@ -152,7 +152,7 @@ pub struct Account {
 
 /// `[[number]]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Number {
+pub struct NumberConfig {
     /// The number, or the user.
     pub called: String,
     /// Whose it is.
@@ -208,13 +208,14 @@ pub enum ConfigError {
 /// The account of development mode; 20 characters, as Plivo's SDK wants it.
 pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";
 /// Nobody but this machine reaches it until somebody says so.
-const HTTP: Address = Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
+const DEFAULT_HTTP: ListenAddress =
+    ListenAddress(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
 /// Read from the working directory if no other file is named.
-const FILE: &str = "conflow.toml";
+const DEFAULT_FILE: &str = "conflow.toml";
 /// What the vendors state (contract 7): so many requests of an account within 5 seconds.
 const RATE_LIMIT: Count<0, 1_000_000> = Count::new(300);
 /// As many as one request may name (contract 7), so that the largest good one is let through.
-const CALLS: Count<0, 1_000_000> = Count::new(1_000);
+const CALLS_MAX: Count<0, 1_000_000> = Count::new(1_000);
 
 impl Config {
     /// Puts the layers together. `token` is what the environment gives the development account;
@@ -223,9 +224,9 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`]: what is wrong, where, and what is allowed.
-    pub fn load(flags: Serve, token: Option<String>, here: &Path) -> Result<Self, ConfigError> {
+    pub fn load(flags: ServeArgs, token: Option<String>, here: &Path) -> Result<Self, ConfigError> {
         let file = flags.config.or_else(|| {
-            let path = here.join(FILE);
+            let path = here.join(DEFAULT_FILE);
             path.exists().then_some(path)
         });
         let Some(path) = file else {
@@ -238,7 +239,8 @@ impl Config {
         }
 
         let text = read(&path)?;
-        let source = Source { path: &path, text: &text, strangers: RefCell::default() };
+        let source =
+            ConfigSource { path: &path, text: &text, unresolved_owners: RefCell::default() };
         let layer = source.settings()?;
         let accounts = source.accounts(&layer.accounts)?;
         let numbers = source.numbers(&layer.numbers, &accounts)?;
@@ -248,8 +250,8 @@ impl Config {
         let local_networks = source.networks(networks)?;
         let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
         config.sip.local_networks = local_networks;
-        let strangers = source.strangers.take();
-        Ok(Self { numbers, endpoints, trunks, strangers, ..config })
+        let unresolved_owners = source.unresolved_owners.take();
+        Ok(Self { numbers, endpoints, trunks, unresolved_owners, ..config })
     }
 
     /// With the ops token that the environment gives, which stands above the file's.
@@ -305,8 +307,10 @@ impl Config {
     ///
     /// [`ConfigError::Incomplete`].
     pub fn check_accounts(&self, kept: &BTreeSet<AccountId>) -> Result<(), ConfigError> {
-        if let Some(stranger) = self.strangers.iter().find(|it| !kept.contains(&it.account)) {
-            return Err(ConfigError::Incomplete(stranger.why.clone()));
+        if let Some(unresolved) =
+            self.unresolved_owners.iter().find(|it| !kept.contains(&it.account))
+        {
+            return Err(ConfigError::Incomplete(unresolved.why.clone()));
         }
         let Some(path) = &self.file else { return Ok(()) };
         if self.accounts.is_empty() && kept.is_empty() {
@@ -321,57 +325,57 @@ impl Config {
         Ok(())
     }
 
-    fn new(layer: Settings, accounts: Vec<Account>, file: Option<PathBuf>) -> Self {
+    fn new(layer: Settings, accounts: Vec<AccountConfig>, file: Option<PathBuf>) -> Self {
         let is_development = file.is_none();
         let rate_limit = if is_development { Count::new(0) } else { RATE_LIMIT };
-        let calls = if is_development { Count::new(0) } else { CALLS };
+        let calls_max = if is_development { Count::new(0) } else { CALLS_MAX };
         Self {
-            groups: Groups::new(&layer, is_development),
-            bungie: Bungie::new(&layer),
-            rocketchat: RocketChat::new(&layer),
-            kirimin: Kirimin::new(&layer),
-            capillary: Capillary::new(&layer),
-            http: layer.http.unwrap_or(HTTP),
+            groups: GroupsConfig::new(&layer, is_development),
+            bungie: BungieConfig::new(&layer),
+            rocketchat: RocketChatConfig::new(&layer),
+            kirimin: KiriminConfig::new(&layer),
+            capillary: CapillaryConfig::new(&layer),
+            http: layer.http.unwrap_or(DEFAULT_HTTP),
             data: layer.data.unwrap_or_else(|| "data".into()),
             flows: layer.flows.unwrap_or_else(|| "flows".into()),
             drain: layer.drain.unwrap_or(Count::new(0)),
             rate_limit: layer.rate_limit.unwrap_or(rate_limit),
             call_time_limit: layer.call_time_limit.unwrap_or(Count::new(14_400)),
-            calls_max: layer.calls_max.unwrap_or(calls),
-            calls_per_second: layer.calls_per_second.unwrap_or(calls),
+            calls_max: layer.calls_max.unwrap_or(calls_max),
+            calls_per_second: layer.calls_per_second.unwrap_or(calls_max),
             members_max: layer.members_max.unwrap_or(Count::new(10_000)),
             ops_token: layer.ops_token,
-            log: Log {
+            log: LogConfig {
                 format: layer.log.format.unwrap_or_default(),
                 level: layer.log.level.unwrap_or_default(),
             },
-            voice: Voice {
+            voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),
                 vobiz: layer.voice.vobiz.unwrap_or_default(),
             },
-            fetch: Fetch { allow: layer.fetch.allow.unwrap_or_default() },
-            sim: Sim {
+            fetch: FetchConfig { allow: layer.fetch.allow.unwrap_or_default() },
+            sim: SimConfig {
                 on: layer.sim.on.unwrap_or(is_development),
                 speech_ms_per_char: layer.sim.speech_ms_per_char.unwrap_or(Count::new(60)),
                 beep_ms: layer.sim.beep_ms.unwrap_or(Count::new(200)),
                 sound_ms: layer.sim.sound_ms.unwrap_or(Count::new(1_000)),
             },
-            sip: Sip::new(&layer.sip, Vec::new()),
-            speech: Speech { command: layer.speech.command.unwrap_or_default() },
+            sip: SipConfig::new(&layer.sip, Vec::new()),
+            speech: SpeechConfig { command: layer.speech.command.unwrap_or_default() },
             endpoints: Vec::new(),
             trunks: Vec::new(),
             accounts,
             numbers: Vec::new(),
             file,
-            strangers: Vec::new(),
+            unresolved_owners: Vec::new(),
         }
     }
 }
 
-fn development(token: Option<String>) -> Vec<Account> {
+fn development(token: Option<String>) -> Vec<AccountConfig> {
     let id = DEVELOPMENT_ACCOUNT.parse().expect("a name");
     let tokens = token.map(Secret).into_iter().collect();
-    vec![Account { id, tokens, dialect: Dialect::default() }]
+    vec![AccountConfig { id, tokens, dialect: Dialect::default() }]
 }
 
 #[cfg(test)]

@@ -8,21 +8,21 @@ use std::{
 use serde::{Serialize, Serializer};
 use toml::Spanned;
 
-use super::{Account, ConfigError, file::Source};
+use super::{AccountConfig, ConfigError, file::ConfigSource};
 use crate::{
     base::ids::AccountId,
     cli::{
-        phones::{self, Binds, Ports},
+        phones::{self, PortRange, SipBinds},
         settings::Secret,
     },
-    sip::network::Network,
+    sip::network::IpNetwork,
 };
 
 /// `[sip]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Sip {
+pub struct SipConfig {
     /// Where it is listened; nowhere, and there are no real phones.
-    pub bind: Binds,
+    pub bind: SipBinds,
     /// Nobody has named an address: it is no fault if the default one is taken.
     #[serde(skip)]
     pub is_default: bool,
@@ -33,22 +33,22 @@ pub struct Sip {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open: Option<bool>,
     /// Ports for sound.
-    pub rtp_ports: Ports,
+    pub rtp_ports: PortRange,
     /// Networks without NAT.
     #[serde(serialize_with = "as_texts", skip_serializing_if = "Vec::is_empty")]
-    pub local_networks: Vec<Network>,
+    pub local_networks: Vec<IpNetwork>,
 }
 
 /// `[speech]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Speech {
+pub struct SpeechConfig {
     /// A program that reads what the built-in voices cannot; empty is `espeak-ng`, if it is there.
     pub command: Vec<String>,
 }
 
 /// `[[endpoint]]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Endpoint {
+pub struct EndpointConfig {
     /// The user.
     pub user: String,
     /// By digest.
@@ -59,24 +59,24 @@ pub struct Endpoint {
 
 /// `[[trunk]]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Trunk {
+pub struct TrunkConfig {
     /// For logs.
     pub name: String,
     /// Where its calls come from.
     #[serde(serialize_with = "as_texts")]
-    pub addresses: Vec<Network>,
+    pub addresses: Vec<IpNetwork>,
 }
 
 /// Nobody but this machine reaches it until somebody says so. RFC 3261, 19.1.2.
 const BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
 /// Neither registered nor ephemeral on Linux, and enough for 8,000 calls.
-const RTP_PORTS: Ports = Ports { first: 16_384, last: 32_383 };
+const RTP_PORTS: PortRange = PortRange { first: 16_384, last: 32_383 };
 
-impl Sip {
+impl SipConfig {
     /// What holds, over the defaults.
-    pub(super) fn new(layer: &phones::Sip, local_networks: Vec<Network>) -> Self {
+    pub(super) fn new(layer: &phones::SipSettings, local_networks: Vec<IpNetwork>) -> Self {
         Self {
-            bind: layer.bind.clone().unwrap_or_else(|| Binds(vec![BIND])),
+            bind: layer.bind.clone().unwrap_or_else(|| SipBinds(vec![BIND])),
             is_default: layer.bind.is_none(),
             advertise: layer.advertise,
             open: layer.open,
@@ -86,13 +86,13 @@ impl Sip {
     }
 }
 
-impl Source<'_> {
+impl ConfigSource<'_> {
     /// Networks, each written as one.
-    pub(super) fn networks(&self, rows: &[Spanned<String>]) -> Result<Vec<Network>, ConfigError> {
+    pub(super) fn networks(&self, rows: &[Spanned<String>]) -> Result<Vec<IpNetwork>, ConfigError> {
         let network = |row: &Spanned<String>| {
             row.as_ref().parse().map_err(|_| {
                 let wanted = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7";
-                self.fault(row.span(), wanted.to_owned())
+                self.error_at(row.span(), wanted.to_owned())
             })
         };
         rows.iter().map(network).collect()
@@ -101,9 +101,9 @@ impl Source<'_> {
     /// Phones that register, each user once, and of accounts that there are.
     pub(super) fn endpoints(
         &self,
-        rows: &[phones::Endpoint],
-        accounts: &[Account],
-    ) -> Result<Vec<Endpoint>, ConfigError> {
+        rows: &[phones::EndpointSettings],
+        accounts: &[AccountConfig],
+    ) -> Result<Vec<EndpointConfig>, ConfigError> {
         let mut lines = BTreeMap::new();
         let mut endpoints = Vec::with_capacity(rows.len());
         for row in rows {
@@ -111,38 +111,41 @@ impl Source<'_> {
             let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
             if user.is_empty() || !user.chars().all(is_user) {
                 let wanted = "write the user of a SIP URI: letters, digits and a few signs";
-                return Err(self.fault(span, wanted.to_owned()));
+                return Err(self.error_at(span, wanted.to_owned()));
             }
             if let Some(line) = lines.insert(user, self.line(span.clone())) {
                 let why = format!("{user} has an [[endpoint]] already, in line {line}");
-                return Err(self.fault(span, why));
+                return Err(self.error_at(span, why));
             }
             let password = row.password.as_ref().0.clone();
             if password.0.is_empty() {
                 let wanted = "an endpoint has a password: openssl rand -hex 10 makes one";
-                return Err(self.fault(row.password.span(), wanted.to_owned()));
+                return Err(self.error_at(row.password.span(), wanted.to_owned()));
             }
             let account = self.owner(&row.account, accounts)?;
-            endpoints.push(Endpoint { user: user.to_owned(), password, account });
+            endpoints.push(EndpointConfig { user: user.to_owned(), password, account });
         }
         Ok(endpoints)
     }
 
     /// Gateways, each with at least one address.
-    pub(super) fn trunks(&self, rows: &[phones::Trunk]) -> Result<Vec<Trunk>, ConfigError> {
-        let trunk = |row: &phones::Trunk| {
+    pub(super) fn trunks(
+        &self,
+        rows: &[phones::TrunkSettings],
+    ) -> Result<Vec<TrunkConfig>, ConfigError> {
+        let trunk = |row: &phones::TrunkSettings| {
             let addresses = self.networks(row.addresses.as_ref())?;
             if addresses.is_empty() {
                 let wanted = "a trunk is known by its addresses: write one at least";
-                return Err(self.fault(row.addresses.span(), wanted.to_owned()));
+                return Err(self.error_at(row.addresses.span(), wanted.to_owned()));
             }
-            Ok(Trunk { name: row.name.clone(), addresses })
+            Ok(TrunkConfig { name: row.name.clone(), addresses })
         };
         rows.iter().map(trunk).collect()
     }
 }
 
-fn as_texts<S: Serializer>(networks: &[Network], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_texts<S: Serializer>(networks: &[IpNetwork], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(networks.iter().map(ToString::to_string))
 }
 
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_by_line() {
+    fn errors_are_reported_by_line() {
         let check = |text: &str, expected: &str| {
             let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
             let refused = refused.unwrap_err().to_string();

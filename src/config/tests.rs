@@ -32,7 +32,7 @@ flow = "weekly"
 /// A working directory with this configuration file.
 fn here(text: &str) -> TempDir {
     let temp = tempdir().unwrap();
-    fs::write(temp.path().join(FILE), text).unwrap();
+    fs::write(temp.path().join(DEFAULT_FILE), text).unwrap();
     temp
 }
 
@@ -63,10 +63,10 @@ fn without_a_file_it_is_development_whatever_is_typed() {
 }
 
 #[test]
-fn what_is_typed_stands_above_the_file_and_that_above_the_defaults() {
+fn flags_take_precedence_over_the_file_and_the_file_over_the_defaults() {
     let temp = here(FILE_GOOD);
     let config = load(temp.path(), "--drain 5 --voice-vobiz live --sim").unwrap();
-    assert_eq!(config.file, Some(temp.path().join(FILE)));
+    assert_eq!(config.file, Some(temp.path().join(DEFAULT_FILE)));
     assert_eq!((config.drain.get(), config.http.0.port()), (5, 80));
     assert_eq!(config.voice.plivo, settings::PlivoMembers::Array);
     assert_eq!(config.voice.vobiz, settings::VobizAnswers::Live);
@@ -86,10 +86,10 @@ fn what_is_typed_stands_above_the_file_and_that_above_the_defaults() {
 fn the_environment_gives_the_development_account_its_token() {
     let temp = tempdir().unwrap();
     let token = || Some("open-sesame".to_owned());
-    let config = Config::load(Serve::default(), token(), temp.path()).unwrap();
+    let config = Config::load(ServeArgs::default(), token(), temp.path()).unwrap();
     assert_eq!(config.accounts[0].tokens, [Secret("open-sesame".to_owned())]);
     let file = here(FILE_GOOD);
-    let refused = Config::load(Serve::default(), token(), file.path()).unwrap_err();
+    let refused = Config::load(ServeArgs::default(), token(), file.path()).unwrap_err();
     assert!(refused.to_string().contains("CONFLOW_AUTH_TOKEN is for development"), "{refused}");
 }
 
@@ -156,14 +156,14 @@ fn every_key_that_a_file_may_have_is_in_the_example() {
 }
 
 #[test]
-fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
+fn an_error_names_file_line_key_and_what_is_allowed() {
     let check = |text: &str, expected: &str| {
         let temp = here(text);
         let refused = load(temp.path(), "")
             .and_then(|it| it.check_accounts(&BTreeSet::new()))
             .unwrap_err()
             .to_string();
-        let expected = format!("{}{expected}", temp.path().join(FILE).display());
+        let expected = format!("{}{expected}", temp.path().join(DEFAULT_FILE).display());
         assert!(refused.starts_with(&expected), "{refused}\n{expected}");
     };
     check("htpp = \"x\"", ", line 1: htpp: unknown field `htpp`, expected one of `http`, ");
@@ -187,7 +187,7 @@ fn a_fault_is_told_with_file_line_key_and_what_is_allowed() {
 }
 
 #[test]
-fn a_fault_in_a_token_does_not_show_it() {
+fn an_error_in_a_token_does_not_show_it() {
     for tokens in ["\"hush-hush\"", "[\"hush-hush\"]", "[\"hush-hush hush-hush\"]", "[1]", "[]"] {
         let text = format!("[[account]]\nid = \"MA1\"\ntokens = {tokens}\n");
         let refused = load(here(&text).path(), "").unwrap_err().to_string();

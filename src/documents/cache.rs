@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     base::ids::Dialect,
-    flow::{Fetched, Flow, Missing},
+    flow::{DocumentError, Fetched, Flow},
 };
 
 /// What has been parsed of late, by its content; what is no flow is kept as well.
@@ -23,23 +23,23 @@ use crate::{
 /// Two halves: what is asked for moves into the young one, and when that is full the old one is
 /// let go. So a document that is in use stays, and no other outlives two fillings.
 #[derive(Debug)]
-pub struct Documents<T> {
-    halves: Mutex<Halves<T>>,
+pub struct DocumentCache<T> {
+    halves: Mutex<DocumentCacheHalves<T>>,
 }
 
 #[derive(Debug)]
-struct Halves<T> {
-    young: HashMap<Key<T>, Document>,
-    old: HashMap<Key<T>, Document>,
+struct DocumentCacheHalves<T> {
+    young: HashMap<DocumentKey<T>, CachedDocument>,
+    old: HashMap<DocumentKey<T>, CachedDocument>,
     /// Of the young half, as the documents were written.
     bytes: usize,
 }
 
 /// The same text is another flow in another dialect: its defaults differ.
-type Key<T> = (T, Dialect);
+type DocumentKey<T> = (T, Dialect);
 
 #[derive(Clone, Debug)]
-struct Document {
+struct CachedDocument {
     fetched: Fetched,
     bytes: usize,
 }
@@ -49,7 +49,7 @@ const DOCUMENTS_MAX: usize = 512;
 /// Half of the text kept, counted as written: with the parsed flow it is a few times that.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-impl<T: Clone + Eq + Hash> Documents<T> {
+impl<T: Clone + Eq + Hash> DocumentCache<T> {
     /// A document that has been read of late.
     pub fn find(&self, content: T, dialect: Dialect) -> Option<Fetched> {
         let key = (content, dialect);
@@ -69,22 +69,22 @@ impl<T: Clone + Eq + Hash> Documents<T> {
         }
         // Not under the lock: two may parse the same at once, and the later stands.
         let parsed = Flow::from_bytes(bytes, dialect);
-        let fetched = parsed.map(Arc::new).map_err(|error| Missing::Invalid(Arc::new(error)));
-        let document = Document { fetched: fetched.clone(), bytes: bytes.len() };
+        let fetched = parsed.map(Arc::new).map_err(|error| DocumentError::Invalid(Arc::new(error)));
+        let document = CachedDocument { fetched: fetched.clone(), bytes: bytes.len() };
         self.halves.lock().insert((content, dialect), document);
         (fetched, true)
     }
 }
 
-impl<T> Default for Documents<T> {
+impl<T> Default for DocumentCache<T> {
     fn default() -> Self {
-        let halves = Halves { young: HashMap::new(), old: HashMap::new(), bytes: 0 };
+        let halves = DocumentCacheHalves { young: HashMap::new(), old: HashMap::new(), bytes: 0 };
         Self { halves: Mutex::new(halves) }
     }
 }
 
-impl<T: Eq + Hash> Halves<T> {
-    fn insert(&mut self, key: Key<T>, document: Document) {
+impl<T: Eq + Hash> DocumentCacheHalves<T> {
+    fn insert(&mut self, key: DocumentKey<T>, document: CachedDocument) {
         let is_full = DOCUMENTS_MAX <= self.young.len() || BYTES_MAX < self.bytes + document.bytes;
         if is_full {
             self.old = mem::take(&mut self.young);
@@ -100,7 +100,7 @@ impl<T: Eq + Hash> Halves<T> {
 /// The text of a document, as what it is known by: it is compared whole, so that no other can
 /// ever pass for it. Its hash is taken once, under no lock.
 #[derive(Clone, Debug)]
-pub struct Text {
+pub struct HashedText {
     hash: u64,
     bytes: Bytes,
 }
@@ -108,21 +108,21 @@ pub struct Text {
 /// Nobody knows it, so nobody can write texts that meet in a table and make it slow.
 static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-impl From<Bytes> for Text {
+impl From<Bytes> for HashedText {
     fn from(bytes: Bytes) -> Self {
         Self { hash: HASH_KEY.hash_one(&bytes), bytes }
     }
 }
 
-impl Eq for Text {}
+impl Eq for HashedText {}
 
-impl PartialEq for Text {
+impl PartialEq for HashedText {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash && self.bytes == other.bytes
     }
 }
 
-impl Hash for Text {
+impl Hash for HashedText {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
@@ -134,16 +134,20 @@ mod tests {
 
     const EMPTY: &[u8] = b"<Response/>";
 
-    fn read(documents: &Documents<Text>, text: &[u8], dialect: Dialect) -> (Fetched, bool) {
-        documents.read(Text::from(Bytes::copy_from_slice(text)), text, dialect)
+    fn read(
+        documents: &DocumentCache<HashedText>,
+        text: &[u8],
+        dialect: Dialect,
+    ) -> (Fetched, bool) {
+        documents.read(HashedText::from(Bytes::copy_from_slice(text)), text, dialect)
     }
 
     #[test]
     fn a_text_is_no_other_even_where_their_hashes_meet() {
-        let documents = Documents::default();
+        let documents = DocumentCache::default();
         let flow = |n| format!("<Response><Wait length=\"{n}\"/></Response>");
         let read = |text: &str| {
-            let content = Text { hash: 7, bytes: Bytes::copy_from_slice(text.as_bytes()) };
+            let content = HashedText { hash: 7, bytes: Bytes::copy_from_slice(text.as_bytes()) };
             documents.read(content, text.as_bytes(), Dialect::Vobiz)
         };
         for is_first in [true, false] {
@@ -157,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_document_is_parsed_once_for_each_dialect() {
-        let documents = Documents::default();
+        let documents = DocumentCache::default();
         let (first, is_new) = read(&documents, EMPTY, Dialect::Vobiz);
         assert!(is_new);
         let (again, is_new) = read(&documents, EMPTY, Dialect::Vobiz);
@@ -167,15 +171,15 @@ mod tests {
 
     #[test]
     fn what_is_no_flow_is_read_once_too() {
-        let documents = Documents::default();
+        let documents = DocumentCache::default();
         let (first, is_new) = read(&documents, b"<Response>", Dialect::Vobiz);
-        assert!(is_new && matches!(first, Err(Missing::Invalid(_))));
+        assert!(is_new && matches!(first, Err(DocumentError::Invalid(_))));
         assert_eq!(read(&documents, b"<Response>", Dialect::Vobiz), (first, false));
     }
 
     #[test]
     fn what_is_in_use_stays_and_the_rest_is_let_go() {
-        let documents = Documents::default();
+        let documents = DocumentCache::default();
         let text = |n: usize| format!("<Response><Wait length=\"{}\"/></Response>", n + 1);
         for n in 0..DOCUMENTS_MAX * 4 {
             drop(read(&documents, text(n).as_bytes(), Dialect::Vobiz));
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn long_documents_are_fewer() {
-        let documents = Documents::default();
+        let documents = DocumentCache::default();
         let blanks = " ".repeat(100_000);
         for n in 1..400 {
             let text = format!("<Response><Wait length=\"{n}\"/>{blanks}</Response>");

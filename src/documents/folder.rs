@@ -17,22 +17,22 @@ use std::{io, path::PathBuf, sync::Arc};
 use blake3::Hash;
 
 use super::{
-    Done, Fetch, Library, LocalFlow,
-    cache::Documents,
-    folder_index::{EXTENSION, FILE_BYTES_MAX, File, Shelf, YOUTH},
+    DocumentFetch, DocumentStore, LocalFlow, OnDocument,
+    cache::DocumentCache,
+    folder_index::{EXTENSION, FILE_BYTES_MAX, FolderIndex, IndexedFile, SETTLING_TIME},
 };
 use crate::{
     base::ids::{AccountId, Dialect},
-    flow::{Fault, Fetched, FlowError, Missing, Place},
+    flow::{DocumentError, Fetched, FlowError, FlowErrorKind, TextPosition},
 };
 
 /// The flows folder.
 #[derive(Debug)]
-pub struct Folder {
-    root: Arc<Shelf>,
+pub struct FlowsFolder {
+    root: Arc<FolderIndex>,
     /// Whose flows are in the folder itself.
     owner: Option<AccountId>,
-    documents: Documents<Hash>,
+    documents: DocumentCache<Hash>,
 }
 
 /// A message that lists more names is not read.
@@ -41,18 +41,22 @@ const NAMES_SHOWN_MAX: usize = 20;
 /// The scheme of a local flow's URL.
 const FLOW: &str = "flow";
 
-impl Folder {
+impl FlowsFolder {
     /// A flows folder, which need not be there yet. The files in it are the owner's.
     pub fn new(path: PathBuf, owner: Option<AccountId>) -> Self {
-        Self { root: Arc::new(Shelf::new(path, YOUTH)), owner, documents: Documents::default() }
+        Self {
+            root: Arc::new(FolderIndex::new(path, SETTLING_TIME)),
+            owner,
+            documents: DocumentCache::default(),
+        }
     }
 
     /// The names of an account's flows, in order.
     pub fn names(&self, account: &AccountId) -> Vec<String> {
-        self.shelf(account).map(|shelf| shelf.names()).unwrap_or_default()
+        self.index(account).map(|index| index.names()).unwrap_or_default()
     }
 
-    fn shelf(&self, account: &AccountId) -> Option<Arc<Shelf>> {
+    fn index(&self, account: &AccountId) -> Option<Arc<FolderIndex>> {
         match self.owner.as_ref() == Some(account) {
             true => Some(self.root.clone()),
             false => self.root.folder(account.as_str()),
@@ -62,24 +66,24 @@ impl Folder {
     /// A file that is found by its path, and is as it was, is the same file: one look in place of
     /// three.
     fn unchanged(&self, flow: &LocalFlow) -> Option<Fetched> {
-        let shelf = match self.owner.as_ref() == Some(&flow.account) {
+        let index = match self.owner.as_ref() == Some(&flow.account) {
             true => self.root.clone(),
             false => self.root.listed_folder(flow.account.as_str())?,
         };
-        let hash = shelf.listed_file(&flow.name)?.known().ok()??;
+        let hash = index.listed_file(&flow.name)?.known().ok()??;
         self.documents.find(hash, flow.dialect)
     }
 
-    fn read(&self, name: &str, file: &File, dialect: Dialect) -> io::Result<Fetched> {
+    fn read(&self, name: &str, file: &IndexedFile, dialect: Dialect) -> io::Result<Fetched> {
         let Some((hash, bytes)) = file.read()? else { return Ok(Err(too_long())) };
         let (fetched, is_new) = self.documents.read(hash, &bytes, dialect);
         if is_new {
-            say(name, &fetched);
+            log_findings(name, &fetched);
         }
         Ok(fetched)
     }
 
-    fn missing(&self, account: &AccountId, name: &str) -> Missing {
+    fn missing(&self, account: &AccountId, name: &str) -> DocumentError {
         let names = self.names(account);
         let mut hint = match names.len() {
             0 => format!("no flow {name:?}: the account's flows folder is empty, or not there"),
@@ -89,13 +93,13 @@ impl Folder {
         if NAMES_SHOWN_MAX < names.len() {
             hint += &format!(" and {} more", names.len() - NAMES_SHOWN_MAX);
         }
-        Missing::Unreachable(hint.into())
+        DocumentError::Unreachable(hint.into())
     }
 }
 
-impl Library for Folder {
-    fn fetch(&self, fetch: Fetch, done: Done) {
-        let Fetch { account, party, request, .. } = &fetch;
+impl DocumentStore for FlowsFolder {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
+        let DocumentFetch { account, party, request, .. } = &fetch;
         let fetched = match request.url.split_once(':') {
             Some((FLOW, name)) => {
                 let flow = LocalFlow {
@@ -105,14 +109,14 @@ impl Library for Folder {
                 };
                 self.local(&flow).unwrap_or_else(|| Err(self.missing(account, name)))
             }
-            Some(("http" | "https", _)) => Err(Missing::Unreachable(NO_HTTP.into())),
-            Some(_) | None => Err(Missing::NotUrl(request.url.clone())),
+            Some(("http" | "https", _)) => Err(DocumentError::Unreachable(NO_HTTP.into())),
+            Some(_) | None => Err(DocumentError::NotUrl(request.url.clone())),
         };
         if let Err(missing) = &fetched {
             // The URL itself may hold a secret.
             let why = match missing {
-                Missing::NotUrl(_) => "its URL is none".to_owned(),
-                Missing::Invalid(_) | Missing::Unreachable(_) => missing.to_string(),
+                DocumentError::NotUrl(_) => "its URL is none".to_owned(),
+                DocumentError::Invalid(_) | DocumentError::Unreachable(_) => missing.to_string(),
             };
             let purpose = request.purpose;
             tracing::info!(call = %fetch.call, ?purpose, "there is no document: {why}");
@@ -124,15 +128,15 @@ impl Library for Folder {
         if let Some(found) = self.unchanged(flow) {
             return Some(found);
         }
-        let shelf = self.shelf(&flow.account)?;
-        let file = shelf.file(&flow.name)?;
+        let index = self.index(&flow.account)?;
+        let file = index.file(&flow.name)?;
         match self.read(&flow.name, &file, flow.dialect) {
             Ok(fetched) => Some(fetched),
             // Gone since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 let text = format!("the file of the flow {:?} cannot be read: {error}", flow.name);
-                Some(Err(Missing::Unreachable(text.into())))
+                Some(Err(DocumentError::Unreachable(text.into())))
             }
         }
     }
@@ -140,17 +144,17 @@ impl Library for Folder {
 
 const NO_HTTP: &str = "the flows folder has no documents of the web";
 
-fn too_long() -> Missing {
+fn too_long() -> DocumentError {
     let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB are few");
     let advice = "split it, and let one part lead to the next by <Redirect>";
-    let fault = Fault::Limit { what: "bytes", max, advice };
-    Missing::Invalid(Arc::new(FlowError { at: Place::default(), fault }))
+    let fault = FlowErrorKind::Limit { what: "bytes", max, advice };
+    DocumentError::Invalid(Arc::new(FlowError { at: TextPosition::default(), error: fault }))
 }
 
 /// Tells the operator, who may be its author, what is wrong or odd with a file that is new.
-fn say(name: &str, fetched: &Fetched) {
+fn log_findings(name: &str, fetched: &Fetched) {
     match fetched {
-        Ok(flow) => flow.remarks.iter().for_each(|it| tracing::warn!("{name}.{EXTENSION}:{it}")),
+        Ok(flow) => flow.warnings.iter().for_each(|it| tracing::warn!("{name}.{EXTENSION}:{it}")),
         Err(missing) => tracing::warn!("{name}.{EXTENSION}:{missing}"),
     }
 }
@@ -169,20 +173,20 @@ mod tests {
     use super::*;
     use crate::{
         base::ids::CallId,
-        call::{CallStatus, Direction, Party, Session},
-        documents::Reader,
-        flow::{Flow, Method, Purpose, Request},
+        call::{CallDirection, CallSession, CallStatus, Party},
+        documents::DocumentRecipient,
+        flow::{DocumentRequest, Flow, Purpose, RequestMethod},
     };
 
     const DEV: &str = "MADEV";
     const OTHER: &str = "MAOTHER";
 
-    fn folder(youth: Duration) -> (TempDir, Folder) {
+    fn folder(settling_time: Duration) -> (TempDir, FlowsFolder) {
         let temp = tempdir().unwrap();
         let owner = Some(DEV.parse().unwrap());
-        let root = Arc::new(Shelf::new(temp.path().join("flows"), youth));
+        let root = Arc::new(FolderIndex::new(temp.path().join("flows"), settling_time));
         fs::create_dir(temp.path().join("flows")).unwrap();
-        (temp, Folder { root, owner, documents: Documents::default() })
+        (temp, FlowsFolder { root, owner, documents: DocumentCache::default() })
     }
 
     /// A flow that waits for so many seconds.
@@ -194,12 +198,12 @@ mod tests {
         fs::write(temp.path().join("flows").join(file), text).unwrap();
     }
 
-    fn local(folder: &Folder, account: &str, name: &str) -> Option<Fetched> {
+    fn local(folder: &FlowsFolder, account: &str, name: &str) -> Option<Fetched> {
         let account = account.parse().unwrap();
         folder.local(&LocalFlow { account, name: name.into(), dialect: Dialect::Vobiz })
     }
 
-    fn check(folder: &Folder, account: &str, name: &str, expected: Option<&str>) {
+    fn check(folder: &FlowsFolder, account: &str, name: &str, expected: Option<&str>) {
         let bytes = expected.map(|text| Flow::parse(text, Dialect::Vobiz).unwrap());
         let found = local(folder, account, name).map(|it| (*it.unwrap()).clone());
         assert_eq!(found, bytes, "{account} {name}");
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn each_account_has_its_own_files() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         fs::create_dir(temp.path().join("flows").join(OTHER)).unwrap();
         write(&temp, "weekly.xml", &wait(1));
         write(&temp, "MAOTHER/weekly.xml", &wait(2));
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_folder() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         fs::write(temp.path().join("secret.xml"), wait(1)).unwrap();
         fs::create_dir(temp.path().join("flows").join(OTHER)).unwrap();
         write(&temp, "weekly.xml", &wait(1));
@@ -241,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_link_counts_unless_it_leads_out_of_the_folder() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         fs::write(temp.path().join("secret.xml"), wait(1)).unwrap();
         fs::create_dir(temp.path().join("flows").join("..data")).unwrap();
         write(&temp, "..data/weekly.xml", &wait(2));
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_change_is_seen_by_the_next_call_however_soon_it_comes() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         for n in 100..400 {
             // As long as before, and often within the same tick of the file system's clock.
             write(&temp, "weekly.xml", &wait(n));
@@ -320,12 +324,12 @@ mod tests {
 
     #[test]
     fn what_is_not_a_flow_says_so() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         let long = format!("{}{}", wait(1), " ".repeat(100 * 1024));
         for (file, text) in [("broken.xml", "<Response>"), ("long.xml", &long)] {
             write(&temp, file, text);
             let found = local(&folder, DEV, file.trim_end_matches(".xml")).unwrap();
-            assert!(matches!(found, Err(Missing::Invalid(_))), "{file}: {found:?}");
+            assert!(matches!(found, Err(DocumentError::Invalid(_))), "{file}: {found:?}");
         }
     }
 
@@ -333,18 +337,18 @@ mod tests {
     fn an_empty_place_has_no_flows_until_they_come() {
         let temp = tempdir().unwrap();
         let path = temp.path().join("flows");
-        let folder = Folder::new(path.clone(), Some(DEV.parse().unwrap()));
+        let folder = FlowsFolder::new(path.clone(), Some(DEV.parse().unwrap()));
         check(&folder, DEV, "weekly", None);
         fs::create_dir(path).unwrap();
         write(&temp, "weekly.xml", &wait(1));
         check(&folder, DEV, "weekly", Some(&wait(1)));
     }
 
-    fn fetch(folder: &Folder, url: &str) -> Fetched {
+    fn fetch(folder: &FlowsFolder, url: &str) -> Fetched {
         let (sender, answer) = std::sync::mpsc::channel();
-        let request = Request {
+        let request = DocumentRequest {
             url: url.into(),
-            method: Method::Post,
+            method: RequestMethod::Post,
             purpose: Purpose::Redirect,
             fields: vec![],
             is_private: false,
@@ -353,17 +357,17 @@ mod tests {
             from: "100".into(),
             to: "200".into(),
             caller_name: "".into(),
-            direction: Direction::Inbound,
+            direction: CallDirection::Inbound,
             dialect: Dialect::Vobiz,
             trusted: None,
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
-        let fetch = Fetch {
+        let fetch = DocumentFetch {
             account: DEV.parse().unwrap(),
             call: CallId::of(1),
             party: Arc::new(party),
             status: CallStatus::InProgress,
-            reader: Reader::Call { number: 7 },
+            recipient: DocumentRecipient::Call { number: 7 },
             request,
         };
         folder.fetch(
@@ -378,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_url_leads_to_a_flow_or_says_why_not() {
-        let (temp, folder) = folder(YOUTH);
+        let (temp, folder) = folder(SETTLING_TIME);
         write(&temp, "weekly.xml", &wait(1));
         write(&temp, "daily.xml", &wait(2));
         assert!(fetch(&folder, "flow:weekly").is_ok());
@@ -388,7 +392,7 @@ mod tests {
         assert_eq!(say("flow:monthly"), expected);
         assert_eq!(say("https://example.com/a.xml"), NO_HTTP);
         for url in ["ftp://example.com", "weekly", "", "sound:hold"] {
-            assert!(matches!(fetch(&folder, url), Err(Missing::NotUrl(it)) if *it == *url));
+            assert!(matches!(fetch(&folder, url), Err(DocumentError::NotUrl(it)) if *it == *url));
         }
         for n in 0..30 {
             write(&temp, &format!("f{n:02}.xml"), &wait(1));

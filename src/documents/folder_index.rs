@@ -20,32 +20,32 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A folder, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct FolderIndex {
     path: PathBuf,
     /// What has changed within so long is not taken for known.
-    youth: Duration,
+    settling_time: Duration,
     listing: RwLock<Listing>,
 }
 
 #[derive(Debug, Default)]
 struct Listing {
     /// Of the folder when it was listed; None if it may have changed unseen since.
-    stamp: Option<Stamp>,
-    files: BTreeMap<Box<str>, Arc<File>>,
-    folders: BTreeMap<Box<str>, Arc<Shelf>>,
+    stamp: Option<FlowFileStamp>,
+    files: BTreeMap<Box<str>, Arc<IndexedFile>>,
+    folders: BTreeMap<Box<str>, Arc<FolderIndex>>,
 }
 
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct IndexedFile {
     path: PathBuf,
-    youth: Duration,
+    settling_time: Duration,
     /// When it was last read, and what it held; None if it may have changed unseen since.
-    known: Mutex<Option<(Stamp, Hash)>>,
+    known: Mutex<Option<(FlowFileStamp, Hash)>>,
 }
 
 /// By this a change is seen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
+struct FlowFileStamp {
     device: u64,
     inode: u64,
     len: u64,
@@ -60,14 +60,14 @@ pub(super) const FILE_BYTES_MAX: u64 = 100 * 1024;
 /// A listing is held in memory; this many names take about a megabyte.
 const ENTRIES_MAX: usize = 10_000;
 /// The coarsest clock of a file system in use ticks once in two seconds (FAT).
-pub(super) const YOUTH: Duration = Duration::from_secs(2);
+pub(super) const SETTLING_TIME: Duration = Duration::from_secs(2);
 /// The ending of a flow's file name.
 pub(super) const EXTENSION: &str = "xml";
 
-impl Shelf {
+impl FolderIndex {
     /// A folder, which need not be there yet.
-    pub(super) fn new(path: PathBuf, youth: Duration) -> Self {
-        Self { path, youth, listing: RwLock::default() }
+    pub(super) fn new(path: PathBuf, settling_time: Duration) -> Self {
+        Self { path, settling_time, listing: RwLock::default() }
     }
 
     /// The names of the flows, in order.
@@ -76,12 +76,12 @@ impl Shelf {
     }
 
     /// The file of the flow of that name.
-    pub(super) fn file(&self, name: &str) -> Option<Arc<File>> {
+    pub(super) fn file(&self, name: &str) -> Option<Arc<IndexedFile>> {
         self.listing().files.get(name).cloned()
     }
 
     /// The same, as far as the folder has been listed: it may have gone since.
-    pub(super) fn listed_file(&self, name: &str) -> Option<Arc<File>> {
+    pub(super) fn listed_file(&self, name: &str) -> Option<Arc<IndexedFile>> {
         self.listing.read().files.get(name).cloned()
     }
 
@@ -97,7 +97,7 @@ impl Shelf {
 
     /// What is in the folder now; nothing if it is not there.
     fn listing(&self) -> RwLockReadGuard<'_, Listing> {
-        let stamp = fs::metadata(&self.path).ok().map(|it| Stamp::of(&it));
+        let stamp = fs::metadata(&self.path).ok().map(|it| FlowFileStamp::of(&it));
         let listing = self.listing.read();
         if stamp.is_some() && listing.stamp == stamp {
             return listing;
@@ -119,9 +119,9 @@ impl Shelf {
     fn list(&self, before: &Listing) -> io::Result<Listing> {
         // In this order: what changes while the folder is being listed makes the stamp an old one.
         let now = now();
-        let stamp = Stamp::of(&fs::metadata(&self.path)?);
+        let stamp = FlowFileStamp::of(&fs::metadata(&self.path)?);
         let mut listing =
-            Listing { stamp: stamp.if_settled(now, self.youth), ..Default::default() };
+            Listing { stamp: stamp.if_settled(now, self.settling_time), ..Default::default() };
         let home = fs::canonicalize(&self.path)?;
         for entry in fs::read_dir(&self.path)? {
             if ENTRIES_MAX <= listing.files.len() + listing.folders.len() {
@@ -131,25 +131,25 @@ impl Shelf {
                 );
                 break;
             }
-            self.take(&entry?, &home, before, &mut listing);
+            self.add_entry(&entry?, &home, before, &mut listing);
         }
         Ok(listing)
     }
 
-    fn take(&self, entry: &DirEntry, home: &Path, before: &Listing, listing: &mut Listing) {
+    fn add_entry(&self, entry: &DirEntry, home: &Path, before: &Listing, listing: &mut Listing) {
         let path = entry.path();
         let Some(found) = resolve(entry, home) else { return };
-        let youth = self.youth;
+        let settling_time = self.settling_time;
         if found.is_dir() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
-            let shelf = before.folders.get(name).cloned();
-            let shelf = shelf.unwrap_or_else(|| Arc::new(Self::new(path.clone(), youth)));
-            listing.folders.insert(name.into(), shelf);
+            let index = before.folders.get(name).cloned();
+            let index = index.unwrap_or_else(|| Arc::new(Self::new(path.clone(), settling_time)));
+            listing.folders.insert(name.into(), index);
         } else if found.is_file() && path.extension().is_some_and(|it| it == EXTENSION) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { return };
             let file = before.files.get(name).cloned();
             let file = file.unwrap_or_else(|| {
-                Arc::new(File { path: path.clone(), youth, known: Mutex::default() })
+                Arc::new(IndexedFile { path: path.clone(), settling_time, known: Mutex::default() })
             });
             listing.files.insert(name.into(), file);
         }
@@ -173,10 +173,10 @@ fn resolve(entry: &DirEntry, home: &Path) -> Option<Metadata> {
     }
 }
 
-impl File {
+impl IndexedFile {
     /// What the file holds, if it has not changed since it was read.
     pub(super) fn known(&self) -> io::Result<Option<Hash>> {
-        let stamp = Stamp::of(&self.found()?);
+        let stamp = FlowFileStamp::of(&self.found()?);
         Ok(self.known.lock().filter(|(it, _)| *it == stamp).map(|(_, hash)| hash))
     }
 
@@ -196,7 +196,7 @@ impl File {
         }
 
         let hash = blake3::hash(&bytes);
-        let stamp = Stamp::of(&found).if_settled(now, self.youth);
+        let stamp = FlowFileStamp::of(&found).if_settled(now, self.settling_time);
         *self.known.lock() = stamp.map(|stamp| (stamp, hash));
         Ok(Some((hash, bytes)))
     }
@@ -211,7 +211,7 @@ impl File {
     }
 }
 
-impl Stamp {
+impl FlowFileStamp {
     fn of(found: &Metadata) -> Self {
         let nanos =
             |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
@@ -225,9 +225,9 @@ impl Stamp {
     }
 
     /// None if a later change might bear the same stamp. One from the future never settles.
-    fn if_settled(self, now: i128, youth: Duration) -> Option<Self> {
+    fn if_settled(self, now: i128, settling_time: Duration) -> Option<Self> {
         let age = now - self.modified.max(self.changed);
-        (youth.as_nanos().cast_signed() < age).then_some(self)
+        (settling_time.as_nanos().cast_signed() < age).then_some(self)
     }
 }
 
@@ -247,8 +247,8 @@ mod tests {
         let second = 1_000_000_000;
         let now = 1_000 * second;
         let check = |modified: i128, changed: i128, expected: bool| {
-            let stamp = Stamp { device: 1, inode: 1, len: 1, modified, changed };
-            let is_settled = stamp.if_settled(now, YOUTH).is_some();
+            let stamp = FlowFileStamp { device: 1, inode: 1, len: 1, modified, changed };
+            let is_settled = stamp.if_settled(now, SETTLING_TIME).is_some();
             assert_eq!(is_settled, expected, "{modified} {changed}");
         };
         check(now - 3 * second, now - 3 * second, true);

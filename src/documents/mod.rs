@@ -10,12 +10,12 @@ use std::sync::Arc;
 use crate::{
     base::ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
     call::{CallStatus, Party},
-    flow::{Fetched, Request, is_target},
+    flow::{DocumentRequest, Fetched, is_target},
 };
 
 /// A document that somebody needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fetch {
+pub struct DocumentFetch {
     /// Whose: local documents are those of this account.
     pub account: AccountId,
     /// The call on whose behalf it is.
@@ -25,14 +25,14 @@ pub struct Fetch {
     /// How far that has come.
     pub status: CallStatus,
     /// Who gets the answer.
-    pub reader: Reader,
+    pub recipient: DocumentRecipient,
     /// What.
-    pub request: Request,
+    pub request: DocumentRequest,
 }
 
 /// Who gets a document.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reader {
+pub enum DocumentRecipient {
     /// A call on its own: the document is what it runs next.
     Call {
         /// Good within the call; rises.
@@ -52,10 +52,10 @@ pub enum Reader {
 }
 
 /// A place that has documents.
-pub trait Library: Send + Sync + 'static {
+pub trait DocumentStore: Send + Sync + 'static {
     /// Begins to fetch; waits for nothing. The answer goes to the fetch's reader, later or at
     /// once, by `done`.
-    fn fetch(&self, fetch: Fetch, done: Done);
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument);
 
     /// Whether a URL could be asked, as far as can be said without asking.
     ///
@@ -86,4 +86,4 @@ pub struct LocalFlow {
 }
 
 /// Takes the answer to a fetch.
-pub type Done = Box<dyn FnOnce(Fetch, Fetched) + Send>;
+pub type OnDocument = Box<dyn FnOnce(DocumentFetch, Fetched) + Send>;

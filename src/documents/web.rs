@@ -4,41 +4,46 @@
 use std::sync::Arc;
 
 use super::{
-    Done, Fetch, Library, LocalFlow, Reader,
-    cache::{Documents, Text},
+    DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument,
+    cache::{DocumentCache, HashedText},
 };
 use crate::{
     accounts::Accounts,
     base::ids::Dialect,
     events::fields,
-    fetch::{self, Budget, Client, Request, Target},
-    flow::{Fetched, Missing, Purpose},
+    fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
+    flow::{DocumentError, Fetched, Purpose},
 };
 
 /// Fetches documents; each is parsed once, and shared by all calls that run it.
-pub struct Web {
-    folder: Arc<dyn Library>,
-    client: Client,
+pub struct WebDocuments {
+    folder: Arc<dyn DocumentStore>,
+    client: FetchClient,
     accounts: Arc<Accounts>,
-    documents: Arc<Documents<Text>>,
+    documents: Arc<DocumentCache<HashedText>>,
 }
 
 /// Contract 7; a byte more, and it is refused.
 pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
 
-impl Web {
+impl WebDocuments {
     /// Fetches on behalf of these accounts, on the current runtime; `folder` has the rest.
-    pub fn new(folder: Arc<dyn Library>, client: Client, accounts: Arc<Accounts>) -> Self {
+    pub fn new(
+        folder: Arc<dyn DocumentStore>,
+        client: FetchClient,
+        accounts: Arc<Accounts>,
+    ) -> Self {
         Self { folder, client, accounts, documents: Arc::default() }
     }
 
     /// The request that a fetch comes to.
-    fn request(&self, fetch: &Fetch) -> Result<Request, Missing> {
-        let target = Target::parse(&fetch.request.url);
-        let target = target.map_err(|error| Missing::Unreachable(error.to_string().into()))?;
-        let is_heard = fetch.reader != Reader::Nobody;
+    fn request(&self, fetch: &DocumentFetch) -> Result<OutgoingRequest, DocumentError> {
+        let target = TargetUrl::parse(&fetch.request.url);
+        let target =
+            target.map_err(|error| DocumentError::Unreachable(error.to_string().into()))?;
+        let wants_answer = fetch.recipient != DocumentRecipient::Nobody;
         let dialect = fetch.party.dialect;
-        Ok(Request {
+        Ok(OutgoingRequest {
             budget: target.budget(Budget::default()),
             target: Arc::new(target),
             method: fetch.request.method,
@@ -46,20 +51,20 @@ impl Web {
             headers: fetch::trace_headers(Some(fetch.party.session.trace(fetch.call))),
             dialect,
             signer: self.accounts.signer(&fetch.account, dialect),
-            answer_bytes_max: is_heard.then_some(DOCUMENT_BYTES_MAX),
+            answer_bytes_max: wants_answer.then_some(DOCUMENT_BYTES_MAX),
         })
     }
 }
 
-impl Library for Web {
-    fn fetch(&self, fetch: Fetch, done: Done) {
+impl DocumentStore for WebDocuments {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
         if !is_web(&fetch.request.url) {
             return self.folder.fetch(fetch, done);
         }
         let request = match self.request(&fetch) {
             Ok(request) => request,
             Err(missing) => {
-                note(&fetch, &missing);
+                log_failure(&fetch, &missing);
                 return done(fetch, Err(missing));
             }
         };
@@ -67,9 +72,9 @@ impl Library for Web {
         tokio::spawn(async move {
             let fetched = read(&client, &documents, &request).await;
             if let Err(missing) = &fetched
-                && fetch.reader != Reader::Nobody
+                && fetch.recipient != DocumentRecipient::Nobody
             {
-                note(&fetch, missing);
+                log_failure(&fetch, missing);
             }
             done(fetch, fetched);
         });
@@ -79,7 +84,7 @@ impl Library for Web {
         if !is_web(url) {
             return self.folder.check(url);
         }
-        let target = Target::parse(url).map_err(|error| error.to_string())?;
+        let target = TargetUrl::parse(url).map_err(|error| error.to_string())?;
         self.client.check(&target).map_err(|error| error.to_string())
     }
 
@@ -89,20 +94,24 @@ impl Library for Web {
 }
 
 /// The status first, then the body (contract 3.14).
-async fn read(client: &Client, documents: &Documents<Text>, request: &Request) -> Fetched {
+async fn read(
+    client: &FetchClient,
+    documents: &DocumentCache<HashedText>,
+    request: &OutgoingRequest,
+) -> Fetched {
     let dialect: Dialect = request.dialect;
     match client.fetch(request).await {
-        Ok(_) if request.answer_bytes_max.is_none() => Err(Missing::Unreachable("".into())),
+        Ok(_) if request.answer_bytes_max.is_none() => Err(DocumentError::Unreachable("".into())),
         Ok(response) => {
             let body = response.body;
-            let (fetched, is_new) = documents.read(Text::from(body.clone()), &body, dialect);
+            let (fetched, is_new) = documents.read(HashedText::from(body.clone()), &body, dialect);
             if let (Ok(flow), true) = (&fetched, is_new) {
                 let target = &request.target;
-                flow.remarks.iter().for_each(|it| tracing::info!("{target}:{it}"));
+                flow.warnings.iter().for_each(|it| tracing::info!("{target}:{it}"));
             }
             fetched
         }
-        Err(error) => Err(Missing::Unreachable(error.to_string().into())),
+        Err(error) => Err(DocumentError::Unreachable(error.to_string().into())),
     }
 }
 
@@ -111,7 +120,7 @@ fn is_web(url: &str) -> bool {
     scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
 }
 
-fn note(fetch: &Fetch, missing: &Missing) {
+fn log_failure(fetch: &DocumentFetch, missing: &DocumentError) {
     let (call, purpose) = (fetch.call, fetch.request.purpose);
     match purpose {
         Purpose::Sound => tracing::info!(%call, "no sound: {missing}"),

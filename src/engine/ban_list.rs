@@ -11,27 +11,27 @@ use tokio::sync::oneshot;
 
 use crate::{
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
-    conference::ban_list::{Ban, Bans},
+    conference::ban_list::{RoomBan, RoomBans},
     store::{
-        rows::{Row, Rows, RowsError, Table, Write},
-        rows_memory::Memory,
+        rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+        rows_memory::MemoryRows,
     },
 };
 
 /// Who may not come in, for all conferences of this process.
-pub struct Doors {
-    bans: RwLock<Bans>,
-    rows: Arc<dyn Rows>,
+pub struct BanList {
+    bans: RwLock<RoomBans>,
+    rows: Arc<dyn RowStore>,
     /// The same moment, on the engine's clock and on the wall's.
     start: (Instant, SystemTime),
 }
 
 /// Says when what has changed is on disk, and how that went.
-pub type Kept = oneshot::Receiver<Result<(), RowsError>>;
+pub type BanCommit = oneshot::Receiver<Result<(), RowStoreError>>;
 
 /// A ban, as a row has it: by account and ban.
 #[derive(Deserialize, Serialize)]
-struct Record {
+struct RoomBanRow {
     conference: ConferenceName,
     /// As [`Trusted`] is shown: `number:…`, `sip:…` or `user:…`.
     who: String,
@@ -42,23 +42,27 @@ struct Record {
     ends_at: u64,
 }
 
-impl Doors {
+impl BanList {
     /// Takes up the bans where the last process left off.
     ///
     /// # Errors
     ///
     /// The rows cannot be read, or are none of ours.
-    pub fn open(rows: Arc<dyn Rows>, now: Instant, wall: SystemTime) -> Result<Self, RowsError> {
-        let mut bans = Bans::default();
+    pub fn open(
+        rows: Arc<dyn RowStore>,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<Self, RowStoreError> {
+        let mut bans = RoomBans::default();
         for row in rows.load(Table::RoomBans)? {
-            bans.add(Record::read(&row)?);
+            bans.add(RoomBanRow::read(&row)?);
         }
         Ok(Self { bans: RwLock::new(bans), rows, start: (now, wall) })
     }
 
     /// Bans that last as long as the process.
     pub fn in_memory(now: Instant, wall: SystemTime) -> Self {
-        let (bans, rows) = (RwLock::default(), Arc::new(Memory::default()));
+        let (bans, rows) = (RwLock::default(), Arc::new(MemoryRows::default()));
         Self { bans, rows, start: (now, wall) }
     }
 
@@ -73,20 +77,20 @@ impl Doors {
         length: Duration,
     ) {
         let made_at = self.wall(now);
-        let ban = Ban { id, key, who, reason, made_at, ends_at: made_at + length };
-        let write = write(&ban, Some(Record::of(&ban)));
+        let ban = RoomBan { id, key, who, reason, made_at, ends_at: made_at + length };
+        let write = write(&ban, Some(RoomBanRow::of(&ban)));
         self.bans.write().add(ban);
         // Whoever answers for it waits until it is kept.
         drop(self.commit(vec![write]));
     }
 
     /// When these bans of a conference are on disk. One that is over needs not be.
-    pub fn kept(&self, now: Instant, key: &RoomKey, ids: &[MemberId]) -> Kept {
+    pub fn persisted(&self, now: Instant, key: &RoomKey, ids: &[MemberId]) -> BanCommit {
         // Until it is queued, nobody lifts one.
         let bans = self.bans.read();
         let list = bans.list(self.wall(now), key);
         let meant = list.iter().filter(|ban| ids.contains(&ban.id));
-        self.commit(meant.map(|ban| write(ban, Some(Record::of(ban)))).collect())
+        self.commit(meant.map(|ban| write(ban, Some(RoomBanRow::of(ban)))).collect())
     }
 
     /// Whether somebody may not come in.
@@ -95,12 +99,12 @@ impl Doors {
     }
 
     /// The bans of a conference that hold.
-    pub fn list(&self, now: Instant, key: &RoomKey) -> Vec<Ban> {
+    pub fn list(&self, now: Instant, key: &RoomKey) -> Vec<RoomBan> {
         self.bans.read().list(self.wall(now), key)
     }
 
     /// Takes one back; None if there is none that holds.
-    pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<Kept> {
+    pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<BanCommit> {
         let lifted = self.bans.write().lift(self.wall(now), key, id)?;
         Some(self.commit(vec![write(&lifted, None)]))
     }
@@ -117,11 +121,11 @@ impl Doors {
         wall + now.saturating_duration_since(start)
     }
 
-    fn commit(&self, writes: Vec<Write>) -> Kept {
-        let (tell, told) = oneshot::channel();
+    fn commit(&self, writes: Vec<RowWrite>) -> BanCommit {
+        let (reply, result) = oneshot::channel();
         if writes.is_empty() {
-            drop(tell.send(Ok(())));
-            return told;
+            drop(reply.send(Ok(())));
+            return result;
         }
         self.rows.commit(
             writes,
@@ -130,10 +134,10 @@ impl Doors {
                     tracing::error!("a ban is not kept beyond this process: {error}");
                 }
                 // Not everybody waits for it.
-                drop(tell.send(written));
+                drop(reply.send(written));
             }),
         );
-        told
+        result
     }
 }
 
@@ -142,12 +146,12 @@ impl Doors {
 /// # Errors
 ///
 /// It is none.
-pub fn check(row: &Row) -> Result<(), RowsError> {
-    Record::read(row).map(drop)
+pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
+    RoomBanRow::read(row).map(drop)
 }
 
-impl Record {
-    fn of(ban: &Ban) -> Self {
+impl RoomBanRow {
+    fn of(ban: &RoomBan) -> Self {
         Self {
             conference: ban.key.name.clone(),
             who: ban.who.to_string(),
@@ -157,12 +161,12 @@ impl Record {
         }
     }
 
-    fn read(row: &Row) -> Result<Ban, RowsError> {
-        let bad = || RowsError(format!("the ban {} {} makes no sense", row.account, row.a));
+    fn read(row: &StoredRow) -> Result<RoomBan, RowStoreError> {
+        let bad = || RowStoreError(format!("the ban {} {} makes no sense", row.account, row.a));
         Self::parse(row).ok_or_else(bad)
     }
 
-    fn parse(row: &Row) -> Option<Ban> {
+    fn parse(row: &StoredRow) -> Option<RoomBan> {
         let Self { conference, who, reason, made_at, ends_at } =
             serde_json::from_str(&row.body).ok()?;
         let (kind, name) = who.split_once(':')?;
@@ -175,7 +179,7 @@ impl Record {
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         let key = RoomKey { account: row.account.clone(), name: conference };
         let (made_at, ends_at) = (at(made_at)?, at(ends_at)?);
-        Some(Ban { id: MemberId(row.a), key, who, reason, made_at, ends_at })
+        Some(RoomBan { id: MemberId(row.a), key, who, reason, made_at, ends_at })
     }
 }
 
@@ -185,10 +189,10 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 /// Sets a ban's row, or takes it away.
-fn write(ban: &Ban, record: Option<Record>) -> Write {
-    let body = record.map(|it| serde_json::to_string(&it).expect("names and texts"));
+fn write(ban: &RoomBan, row: Option<RoomBanRow>) -> RowWrite {
+    let body = row.map(|it| serde_json::to_string(&it).expect("names and texts"));
     let (account, a) = (ban.key.account.clone(), ban.id.0);
-    Write { table: Table::RoomBans, account, a, b: 0, body }
+    RowWrite { table: Table::RoomBans, account, a, b: 0, body }
 }
 
 #[cfg(test)]
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn a_ban_outlives_the_process_and_ends_when_it_should() {
-        let rows: Arc<dyn Rows> = Arc::new(Memory::default());
+        let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
         let who = [
@@ -206,33 +210,33 @@ mod tests {
             Trusted::SipUser("a:b".into()),
             Trusted::User("anna".into()),
         ];
-        let doors = Doors::open(rows.clone(), now, wall).unwrap();
+        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
         for (n, who) in (1..).zip(&who) {
             let (id, length) = (MemberId(n), Duration::from_secs(60 * n));
-            doors.ban(now, key.clone(), id, who.clone(), Some("so".into()), length);
+            ban_list.ban(now, key.clone(), id, who.clone(), Some("so".into()), length);
         }
-        assert!(doors.lift(now, &key, MemberId(2)).is_some());
-        assert!(doors.lift(now, &key, MemberId(2)).is_none());
+        assert!(ban_list.lift(now, &key, MemberId(2)).is_some());
+        assert!(ban_list.lift(now, &key, MemberId(2)).is_none());
 
         // The next process begins 59 seconds later.
-        let doors = Doors::open(rows.clone(), now, wall + Duration::from_secs(59)).unwrap();
-        let banned = |now| who.clone().map(|who| doors.is_banned(now, &key, &who));
+        let ban_list = BanList::open(rows.clone(), now, wall + Duration::from_secs(59)).unwrap();
+        let banned = |now| who.clone().map(|who| ban_list.is_banned(now, &key, &who));
         assert_eq!(banned(now), [true, false, true]);
         assert_eq!(banned(now + Duration::from_secs(1)), [false, false, true]);
-        assert_eq!(doors.list(now, &key)[0].reason.as_deref(), Some("so"));
-        assert_eq!(doors.count(now + Duration::from_secs(1), &key.account), 1);
+        assert_eq!(ban_list.list(now, &key)[0].reason.as_deref(), Some("so"));
+        assert_eq!(ban_list.count(now + Duration::from_secs(1), &key.account), 1);
         assert_eq!(rows.load(Table::RoomBans).unwrap().len(), 1, "what is over is not kept");
     }
     /// Rows on a disk that takes its time, for ever.
     #[derive(Default)]
-    struct Slow(parking_lot::Mutex<Vec<crate::store::rows::Committed>>);
+    struct SlowRows(parking_lot::Mutex<Vec<crate::store::rows::OnCommit>>);
 
-    impl Rows for Slow {
-        fn load(&self, _: Table) -> Result<Vec<Row>, RowsError> {
+    impl RowStore for SlowRows {
+        fn load(&self, _: Table) -> Result<Vec<StoredRow>, RowStoreError> {
             Ok(Vec::new())
         }
 
-        fn commit(&self, writes: Vec<Write>, done: crate::store::rows::Committed) {
+        fn commit(&self, writes: Vec<RowWrite>, done: crate::store::rows::OnCommit) {
             assert!(!writes.is_empty());
             self.0.lock().push(done);
         }
@@ -241,23 +245,23 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn a_ban_holds_at_once_and_is_kept_when_the_disk_has_it() {
-        let rows = Arc::new(Slow::default());
+        let rows = Arc::new(SlowRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
-        let doors = Doors::open(rows.clone(), now, wall).unwrap();
+        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
         let (id, who) = (MemberId(1), Trusted::User("anna".into()));
-        doors.ban(now, key.clone(), id, who.clone(), None, Duration::from_secs(60));
-        assert!(doors.is_banned(now, &key, &who));
-        let mut kept = doors.kept(now, &key, &[id]);
-        let mut lifted = doors.lift(now, &key, id).unwrap();
+        ban_list.ban(now, key.clone(), id, who.clone(), None, Duration::from_secs(60));
+        assert!(ban_list.is_banned(now, &key, &who));
+        let mut kept = ban_list.persisted(now, &key, &[id]);
+        let mut lifted = ban_list.lift(now, &key, id).unwrap();
         assert!(kept.try_recv().is_err() && lifted.try_recv().is_err(), "not yet");
         let queued: Vec<_> = rows.0.lock().drain(..).collect();
         let Ok([_, keep, lift]) = <[_; 3]>::try_from(queued) else { panic!("three writes") };
-        lift(Err(RowsError("full".to_owned())));
+        lift(Err(RowStoreError("full".to_owned())));
         keep(Ok(()));
         assert_eq!(kept.try_recv(), Ok(Ok(())));
         assert!(matches!(lifted.try_recv(), Ok(Err(_))));
         // None of these is a ban: there is nothing to wait for.
-        assert_eq!(doors.kept(now, &key, &[id]).try_recv(), Ok(Ok(())));
+        assert_eq!(ban_list.persisted(now, &key, &[id]).try_recv(), Ok(Ok(())));
     }
 }

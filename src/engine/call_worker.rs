@@ -1,7 +1,7 @@
-//! A ward: calls that are on their own, many to an actor. They speak or wait, and go on when that
+//! A worker: calls that are on their own, many to an actor. They speak or wait, and go on when that
 //! is over.
 //!
-//! There is an actor while there are calls; a ward at rest keeps its queue.
+//! There is an actor while there are calls; a worker at rest keeps its queue.
 
 use std::{
     collections::BTreeSet,
@@ -21,25 +21,25 @@ use tokio::{
     time::{self, sleep_until},
 };
 
-use super::{Turn, registry::House};
+use super::{TurnOutcome, registry::Registry};
 use crate::{
-    base::{call_map::ByCall, ids::CallId},
-    call::{Act, Call, Effect},
-    flow::{Cause, Fetched, Request},
-    media::Heard,
+    base::{call_map::CallMap, ids::CallId},
+    call::{Call, CallAct, Effect},
+    flow::{Cause, DocumentRequest, Fetched},
+    media::LegEvent,
 };
 
-/// The way to a ward.
+/// The way to a worker.
 #[derive(Debug)]
-pub(super) struct Ward {
-    queue: UnboundedSender<Message>,
+pub(super) struct CallWorker {
+    queue: UnboundedSender<WorkerMessage>,
     /// None while an actor has it.
-    resting: Mutex<Option<UnboundedReceiver<Message>>>,
+    parked: Mutex<Option<UnboundedReceiver<WorkerMessage>>>,
 }
 
 /// What reaches a call on its own.
 #[derive(Debug)]
-pub(super) enum Letter {
+pub(super) enum CallMessage {
     Fetched {
         number: u32,
         fetched: Box<Fetched>,
@@ -47,89 +47,97 @@ pub(super) enum Letter {
     HangUp {
         cause: Cause,
     },
-    Heard(Heard),
+    Heard(LegEvent),
     /// Answered once it is done.
-    Transfer(Box<(Request, oneshot::Sender<()>)>),
+    Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
 }
 
 #[derive(Debug)]
-enum Message {
+enum WorkerMessage {
     Arrive(Box<Call>),
     /// The call is on its way: what reaches it before it is here waits for it.
     Expect(CallId),
     /// It does not come.
     Forget(CallId),
-    Letter(CallId, Letter),
+    Deliver(CallId, CallMessage),
 }
 
 /// Calls are many.
-const _: () = assert!(size_of::<Message>() <= 32);
+const _: () = assert!(size_of::<WorkerMessage>() <= 32);
 
-impl Ward {
+impl CallWorker {
     pub(super) fn new() -> Self {
         let (queue, inbox) = mpsc::unbounded_channel();
-        Self { queue, resting: Mutex::new(Some(inbox)) }
+        Self { queue, parked: Mutex::new(Some(inbox)) }
     }
 
-    /// A call will come, and letters for it may come before.
-    pub(super) fn expect(self: &Arc<Self>, call: CallId, house: &Arc<House>) {
-        let mut resting = self.resting.lock();
-        self.send(Message::Expect(call));
+    /// A call will come, and messages for it may come before.
+    pub(super) fn expect(self: &Arc<Self>, call: CallId, registry: &Arc<Registry>) {
+        let mut resting = self.parked.lock();
+        self.send(WorkerMessage::Expect(call));
         let Some(inbox) = resting.take() else { return };
         drop(resting);
-        house.links.stage.ward(Actor::new(self.clone(), inbox, house.clone()));
+        registry.links.spawner.spawn_call_worker(CallWorkerActor::new(
+            self.clone(),
+            inbox,
+            registry.clone(),
+        ));
     }
 
     pub(super) fn arrive(&self, call: Box<Call>) {
-        self.send(Message::Arrive(call));
+        self.send(WorkerMessage::Arrive(call));
     }
 
     pub(super) fn forget(&self, call: CallId) {
-        self.send(Message::Forget(call));
+        self.send(WorkerMessage::Forget(call));
     }
 
     /// One for a call that is not here, nor expected, is stale.
-    pub(super) fn deliver(&self, call: CallId, letter: Letter) {
-        self.send(Message::Letter(call, letter));
+    pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
+        self.send(WorkerMessage::Deliver(call, message));
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: WorkerMessage) {
         // Its queue lives as long as it, unless the actors' runtime is gone.
         drop(self.queue.send(message));
     }
 }
 
-/// The shell around a ward's calls.
+/// The shell around a worker's calls.
 #[derive(Debug)]
-pub struct Actor {
-    ward: Arc<Ward>,
+pub struct CallWorkerActor {
+    worker: Arc<CallWorker>,
     /// None once it is at rest.
-    inbox: Option<UnboundedReceiver<Message>>,
+    inbox: Option<UnboundedReceiver<WorkerMessage>>,
     /// What has come while the actor was waiting.
-    next: Option<Message>,
-    beds: ByCall<Bed>,
+    next: Option<WorkerMessage>,
+    slots: CallMap<CallSlot>,
     /// When each call is due.
     deadlines: BTreeSet<(Instant, CallId)>,
     effects: Vec<Effect>,
-    house: Arc<House>,
+    registry: Arc<Registry>,
 }
 
 #[derive(Debug)]
-enum Bed {
-    Expects(Vec<Letter>),
-    Has { call: Box<Call>, due: Instant },
+enum CallSlot {
+    Expected(Vec<CallMessage>),
+    Occupied { call: Box<Call>, due: Instant },
 }
 
-impl Actor {
-    fn new(ward: Arc<Ward>, inbox: UnboundedReceiver<Message>, house: Arc<House>) -> Self {
+impl CallWorkerActor {
+    fn new(
+        worker: Arc<CallWorker>,
+        inbox: UnboundedReceiver<WorkerMessage>,
+        registry: Arc<Registry>,
+    ) -> Self {
         Self {
-            ward,
+            worker,
             inbox: Some(inbox),
             next: None,
-            beds: ByCall::default(),
+            slots: CallMap::default(),
             deadlines: BTreeSet::new(),
             effects: Vec::new(),
-            house,
+            registry,
         }
     }
 
@@ -139,13 +147,13 @@ impl Actor {
         let mut left = TURNS_PER_SLICE;
         loop {
             match self.turn(time::Instant::now().into_std()) {
-                Turn::Busy | Turn::Sliced if left == 0 => {
+                TurnOutcome::Busy | TurnOutcome::Sliced if left == 0 => {
                     left = TURNS_PER_SLICE;
                     task::yield_now().await;
                 }
-                Turn::Busy | Turn::Sliced => left -= 1,
-                Turn::Over => return,
-                Turn::Idle => {
+                TurnOutcome::Busy | TurnOutcome::Sliced => left -= 1,
+                TurnOutcome::Over => return,
+                TurnOutcome::Idle => {
                     let Some(inbox) = &mut self.inbox else { return };
                     let deadline = self.deadlines.first().map(|(at, _)| (*at).into());
                     if let Some(at) = deadline.filter(|at| sleep.deadline() != *at) {
@@ -161,84 +169,84 @@ impl Actor {
         }
     }
 
-    /// When a turn is next due, if no letter comes before.
+    /// When a turn is next due, if no message comes before.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// Takes one letter to its end, if there is one, or one deadline.
-    pub fn turn(&mut self, now: Instant) -> Turn {
-        let Some(inbox) = &mut self.inbox else { return Turn::Over };
+    /// Takes one message to its end, if there is one, or one deadline.
+    pub fn turn(&mut self, now: Instant) -> TurnOutcome {
+        let Some(inbox) = &mut self.inbox else { return TurnOutcome::Over };
         // What has left the queue comes first.
         let message = match self.next.take() {
             Some(message) => Some(message),
             None => match self.deadlines.first() {
                 Some(&(at, call)) if at <= now => {
                     self.act(now, call, None);
-                    return Turn::Busy;
+                    return TurnOutcome::Busy;
                 }
                 Some(_) | None => inbox.try_recv().ok(),
             },
         };
         match message {
-            Some(Message::Expect(call)) => {
-                let before = self.beds.insert(call, Bed::Expects(Vec::new()));
+            Some(WorkerMessage::Expect(call)) => {
+                let before = self.slots.insert(call, CallSlot::Expected(Vec::new()));
                 debug_assert!(before.is_none(), "call {call} comes twice");
             }
-            Some(Message::Forget(call)) => drop(self.beds.remove(call)),
-            Some(Message::Arrive(call)) => self.take_in(now, call),
-            Some(Message::Letter(call, letter)) => match self.beds.get_mut(call) {
-                Some(Bed::Expects(letters)) => letters.push(letter),
-                Some(Bed::Has { .. }) => self.act(now, call, Some(letter)),
+            Some(WorkerMessage::Forget(call)) => drop(self.slots.remove(call)),
+            Some(WorkerMessage::Arrive(call)) => self.receive_call(now, call),
+            Some(WorkerMessage::Deliver(call, message)) => match self.slots.get_mut(call) {
+                Some(CallSlot::Expected(messages)) => messages.push(message),
+                Some(CallSlot::Occupied { .. }) => self.act(now, call, Some(message)),
                 // Stale, but for a hang-up, and that is noted in the directory.
                 None => (),
             },
-            None if self.beds.is_empty() => return self.rest(),
-            None => return Turn::Idle,
+            None if self.slots.is_empty() => return self.park(),
+            None => return TurnOutcome::Idle,
         }
-        Turn::Busy
+        TurnOutcome::Busy
     }
 
-    fn take_in(&mut self, now: Instant, call: Box<Call>) {
+    fn receive_call(&mut self, now: Instant, call: Box<Call>) {
         let (id, due) = (call.id, call.deadline());
         self.deadlines.insert((due, id));
-        let before = self.beds.insert(id, Bed::Has { call, due });
-        let Some(Bed::Expects(letters)) = before else {
+        let before = self.slots.insert(id, CallSlot::Occupied { call, due });
+        let Some(CallSlot::Expected(messages)) = before else {
             unreachable!("who arrives is expected");
         };
-        for letter in letters {
-            self.act(now, id, Some(letter));
+        for message in messages {
+            self.act(now, id, Some(message));
         }
     }
 
     /// A panic costs the call its life, and no other.
-    fn act(&mut self, now: Instant, id: CallId, letter: Option<Letter>) {
-        let act = AssertUnwindSafe(|| self.act_on(now, id, letter));
+    fn act(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
+        let act = AssertUnwindSafe(|| self.act_on(now, id, message));
         if catch_unwind(act).is_ok() {
             return;
         }
         self.effects.clear();
-        if let Some(Bed::Has { call, due }) = self.beds.remove(id) {
+        if let Some(CallSlot::Occupied { call, due }) = self.slots.remove(id) {
             self.deadlines.remove(&(due, id));
             let ending = call.ending(&Cause::Fault.into());
-            self.house.go_on(now, call, Act::End(ending), &mut self.effects);
+            self.registry.go_on(now, call, CallAct::End(ending), &mut self.effects);
         }
     }
 
-    /// A call takes a letter, or its deadline has come. Nothing happens if it is not here any more.
-    fn act_on(&mut self, now: Instant, id: CallId, letter: Option<Letter>) {
-        let Self { beds, effects, house, .. } = self;
-        let Some(Bed::Has { call, due }) = beds.get_mut(id) else { return };
+    /// A call takes a message, or its deadline has come. Nothing happens if it is not here any more.
+    fn act_on(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
+        let Self { slots, effects, registry, .. } = self;
+        let Some(CallSlot::Occupied { call, due }) = slots.get_mut(id) else { return };
         let mut reply = None;
-        let act = match letter {
+        let act = match message {
             // What the call's own end has overtaken is not worth beginning.
-            Some(Letter::HangUp { cause }) => Act::End(call.ending(&cause.into())),
+            Some(CallMessage::HangUp { cause }) => CallAct::End(call.ending(&cause.into())),
             Some(_) if call.ends_at <= now => call.tick(now, effects),
-            Some(Letter::Fetched { number, fetched }) => {
+            Some(CallMessage::Fetched { number, fetched }) => {
                 call.fetched(now, number, *fetched, effects)
             }
-            Some(Letter::Heard(heard)) => call.heard(now, heard, effects),
-            Some(Letter::Transfer(transfer)) => {
+            Some(CallMessage::Heard(heard)) => call.heard(now, heard, effects),
+            Some(CallMessage::Transfer(transfer)) => {
                 let (request, asked) = *transfer;
                 reply = Some(asked);
                 call.transfer(request, effects)
@@ -247,21 +255,21 @@ impl Actor {
         };
         let before = *due;
         match act {
-            Act::Stay => {
+            CallAct::Stay => {
                 *due = call.deadline();
                 if *due != before {
                     self.deadlines.remove(&(before, id));
                     self.deadlines.insert((*due, id));
                 }
-                house.perform(call, effects);
+                registry.perform(call, effects);
             }
             // What is still in the queue is stale, but for a hang-up, and that is noted.
-            act @ (Act::End(_) | Act::Join { .. }) => {
+            act @ (CallAct::End(_) | CallAct::Join { .. }) => {
                 self.deadlines.remove(&(before, id));
-                let Some(Bed::Has { call, .. }) = self.beds.remove(id) else {
+                let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) else {
                     unreachable!("it has just acted");
                 };
-                self.house.go_on(now, call, act, &mut self.effects);
+                self.registry.go_on(now, call, act, &mut self.effects);
             }
         }
         if let Some(reply) = reply {
@@ -271,21 +279,21 @@ impl Actor {
     }
 
     /// No call is here. Who sends one now finds the queue back at its place, or is seen.
-    fn rest(&mut self) -> Turn {
-        let mut resting = self.ward.resting.lock();
-        let Some(mut inbox) = self.inbox.take() else { return Turn::Over };
+    fn park(&mut self) -> TurnOutcome {
+        let mut resting = self.worker.parked.lock();
+        let Some(mut inbox) = self.inbox.take() else { return TurnOutcome::Over };
         match inbox.try_recv() {
             Ok(message) => {
                 (self.inbox, self.next) = (Some(inbox), Some(message));
-                Turn::Busy
+                TurnOutcome::Busy
             }
             Err(_) => {
                 *resting = Some(inbox);
-                Turn::Over
+                TurnOutcome::Over
             }
         }
     }
 }
 
-/// Some tens of microseconds, also when all wards are busy at once: others get their turn.
+/// Some tens of microseconds, also when all workers are busy at once: others get their turn.
 const TURNS_PER_SLICE: u32 = 4;

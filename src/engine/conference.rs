@@ -22,25 +22,25 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Turn,
+    TurnOutcome,
     observed::Blame,
     queue,
-    registry::{AskError, House, Trace},
+    registry::{AskError, Observed, Registry},
 };
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId, RoomKey},
-    call::{self, Call, CallStatus, Spot},
-    conference::{Ask, Command, Conference, Effect, News, Outcome, Settings, Ticket},
-    documents::{Fetch, Reader},
-    flow::{Cause, Entry, Method, Purpose, Request},
-    media::{Heard, Program},
+    call::{self, Call, CallStatus, PastMembership},
+    conference::{Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
+    documents::{DocumentFetch, DocumentRecipient},
+    flow::{Cause, DocumentRequest, JoinOptions, Purpose, RequestMethod},
+    media::{LegEvent, Program},
 };
 
 /// The way to a room.
 #[derive(Debug)]
-pub struct Room {
+pub struct RoomHandle {
     incarnation: Arc<Incarnation>,
-    queue: queue::Sender<Message>,
+    queue: queue::QueueSender<RoomMessage>,
     /// How many asks are in the queue. All else is bounded by the number of calls.
     asks: AtomicUsize,
     asks_max: usize,
@@ -48,7 +48,7 @@ pub struct Room {
 
 /// What waits in a room's queue.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum RoomMessage {
     /// With the request of the API that asks.
     Ask {
         ask: Box<(Option<Uuid>, Ask)>,
@@ -58,7 +58,7 @@ pub(super) enum Message {
     Enter {
         member: MemberId,
         call: Box<Call>,
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
     },
     HangUp {
         member: MemberId,
@@ -66,7 +66,7 @@ pub(super) enum Message {
     },
     Report {
         member: MemberId,
-        heard: Heard,
+        heard: LegEvent,
     },
     Sounds {
         number: u32,
@@ -75,27 +75,27 @@ pub(super) enum Message {
 }
 
 /// Some wait in a queue at times, and there are many queues.
-const _: () = assert!(size_of::<Message>() <= 32);
+const _: () = assert!(size_of::<RoomMessage>() <= 32);
 
 /// The shell around a conference.
 #[derive(Debug)]
-pub struct Actor {
+pub struct RoomActor {
     machine: Conference,
-    room: Arc<Room>,
-    queue: queue::Receiver<Message>,
+    room: Arc<RoomHandle>,
+    queue: queue::QueueReceiver<RoomMessage>,
     /// What has come while the actor was waiting.
-    next: Option<Message>,
+    next: Option<RoomMessage>,
     /// What has been decided, and is still to be done; empty, and no memory, in between.
     effects: VecDeque<Effect>,
     /// The first of these is an order that so many of its calls have carried out.
     carried_out: usize,
     /// What the call that is being released asks for; the same.
     call_effects: Vec<call::Effect>,
-    reply: Option<(Ticket, oneshot::Sender<Outcome>)>,
-    ticket_last: Ticket,
+    reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
+    ticket_last: AskTicket,
     /// For what is decided at present.
     blame: Blame,
-    house: Arc<House>,
+    registry: Arc<Registry>,
 }
 
 pub(super) fn open(
@@ -103,14 +103,15 @@ pub(super) fn open(
     id: RoomId,
     key: RoomKey,
     settings: Settings,
-    house: Arc<House>,
-) -> (Arc<Room>, Actor) {
+    registry: Arc<Registry>,
+) -> (Arc<RoomHandle>, RoomActor) {
     let (sender, queue) = queue::queue();
     let asks_max = settings.asks_max;
     let incarnation = Arc::new(Incarnation { key, id });
     let machine = Conference::new(now, incarnation.clone(), &settings);
-    let room = Arc::new(Room { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
-    let actor = Actor {
+    let room =
+        Arc::new(RoomHandle { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
+    let actor = RoomActor {
         machine,
         room: room.clone(),
         queue,
@@ -119,14 +120,14 @@ pub(super) fn open(
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
-        ticket_last: Ticket::default(),
+        ticket_last: AskTicket::default(),
         blame: Blame::default(),
-        house,
+        registry,
     };
     (room, actor)
 }
 
-impl Room {
+impl RoomHandle {
     /// Only asks can be too many.
     pub(super) fn ask(
         &self,
@@ -139,15 +140,15 @@ impl Room {
             return Err(AskError::Busy);
         }
         self.queue
-            .send(Message::Ask { ask: Box::new((api_id, ask)), reply })
+            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
             .map_err(|_| AskError::Gone)
     }
 
     /// What must be heard however many ask. The number of these is bounded by that of removals
     /// that are under way.
-    pub(super) fn tell(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
+    pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
         self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(Message::Ask { ask: Box::new((None, ask)), reply }));
+        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
     }
 
     /// Hands the call back if nobody is there to take it.
@@ -155,45 +156,45 @@ impl Room {
         &self,
         member: MemberId,
         call: Box<Call>,
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
     ) -> Result<(), Box<Call>> {
-        match self.queue.send(Message::Enter { member, call, entry }) {
-            Err(Message::Enter { call, .. }) => Err(call),
+        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
+            Err(RoomMessage::Enter { call, .. }) => Err(call),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     /// A room that is gone has let its members go before: the report is stale.
-    pub(super) fn report(&self, member: MemberId, heard: Heard) {
-        drop(self.queue.send(Message::Report { member, heard }));
+    pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
+        drop(self.queue.send(RoomMessage::Report { member, heard }));
     }
 
     pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
-        drop(self.queue.send(Message::HangUp { member, cause }));
+        drop(self.queue.send(RoomMessage::HangUp { member, cause }));
     }
 
     /// A sound for an incarnation that is over is not wanted by the next.
     pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
         if room == self.incarnation.id {
-            drop(self.queue.send(Message::Sounds { number, program }));
+            drop(self.queue.send(RoomMessage::Sounds { number, program }));
         }
     }
 
     pub(super) fn close(&self) {
-        drop(self.queue.send(Message::Close));
+        drop(self.queue.send(RoomMessage::Close));
     }
 }
 
-impl Actor {
+impl RoomActor {
     /// Takes turns until the room is over.
     pub async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
             match self.turn(time::Instant::now().into_std(), EFFECTS_PER_SLICE) {
-                Turn::Busy => task::coop::consume_budget().await,
-                Turn::Sliced => task::yield_now().await,
-                Turn::Over => return,
-                Turn::Idle => {
+                TurnOutcome::Busy => task::coop::consume_budget().await,
+                TurnOutcome::Sliced => task::yield_now().await,
+                TurnOutcome::Over => return,
+                TurnOutcome::Idle => {
                     let deadline = self.machine.deadline().map(time::Instant::from_std);
                     if let Some(at) = deadline.filter(|at| sleep.deadline() != *at) {
                         sleep.as_mut().reset(at);
@@ -213,7 +214,7 @@ impl Actor {
     }
 
     /// Performs a slice of what is decided; else decides on one more thing.
-    pub fn turn(&mut self, now: Instant, slice: usize) -> Turn {
+    pub fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
@@ -227,22 +228,22 @@ impl Actor {
             }
             None => match self.queue.try_recv() {
                 Ok(message) => self.accept(message),
-                Err(_) => return Turn::Idle,
+                Err(_) => return TurnOutcome::Idle,
             },
         };
         self.decide(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
-            0 => Turn::Busy,
+            0 => TurnOutcome::Busy,
             // To decide on many has taken its time.
-            n if slice < n => Turn::Sliced,
+            n if slice < n => TurnOutcome::Sliced,
             _ => self.perform(now, slice),
         }
     }
 
-    fn accept(&mut self, message: Message) -> Command {
+    fn accept(&mut self, message: RoomMessage) -> Command {
         self.blame = Blame::default();
         match message {
-            Message::Ask { ask, reply } => {
+            RoomMessage::Ask { ask, reply } => {
                 self.room.asks.fetch_sub(1, Ordering::Relaxed);
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
@@ -251,11 +252,11 @@ impl Actor {
                 self.blame = Blame::asked(api_id, &ask);
                 Command::Ask { ticket, ask }
             }
-            Message::Close => Command::Close,
-            Message::Enter { member, call, entry } => Command::Enter { member, call, entry },
-            Message::HangUp { member, cause } => Command::HangUp { member, cause },
-            Message::Report { member, heard } => Command::Report { member, heard },
-            Message::Sounds { number, program } => Command::Sounds { number, program },
+            RoomMessage::Close => Command::Close,
+            RoomMessage::Enter { member, call, entry } => Command::Enter { member, call, entry },
+            RoomMessage::HangUp { member, cause } => Command::HangUp { member, cause },
+            RoomMessage::Report { member, heard } => Command::Report { member, heard },
+            RoomMessage::Sounds { number, program } => Command::Sounds { number, program },
         }
     }
 
@@ -271,12 +272,12 @@ impl Actor {
         }
     }
 
-    fn perform(&mut self, now: Instant, slice: usize) -> Turn {
+    fn perform(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         for _ in 0..slice {
             match self.effects.front_mut() {
                 Some(Effect::Stop) => {
-                    self.hand_on(now);
-                    return Turn::Over;
+                    self.requeue_arrivals(now);
+                    return TurnOutcome::Over;
                 }
                 Some(Effect::Leave(leave)) => match leave.next() {
                     Some(effect) => self.perform_one(now, effect),
@@ -285,9 +286,9 @@ impl Actor {
                 Some(Effect::Media(order))
                     if 0 < self.carried_out || slice < order.calls().len() =>
                 {
-                    self.carried_out = self.house.media_part(order, self.carried_out);
+                    self.carried_out = self.registry.media_part(order, self.carried_out);
                     if self.carried_out < order.calls().len() {
-                        return Turn::Sliced;
+                        return TurnOutcome::Sliced;
                     }
                     self.carried_out = 0;
                     drop(self.effects.pop_front());
@@ -300,12 +301,12 @@ impl Actor {
             }
         }
         if !self.effects.is_empty() {
-            return Turn::Sliced;
+            return TurnOutcome::Sliced;
         }
         debug_assert!(self.reply.is_none(), "one ask, one reply");
         // Rooms are many: fresh memory is warmer than what each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
-        Turn::Busy
+        TurnOutcome::Busy
     }
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
@@ -313,12 +314,12 @@ impl Actor {
         let Incarnation { key, id } = &**room;
         match effect {
             Effect::Ban { member, who, reason, length } => {
-                self.house.doors().ban(now, key.clone(), member, who, reason, length);
+                self.registry.ban_list().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let request = Request {
+                let request = DocumentRequest {
                     url,
-                    method: Method::Post,
+                    method: RequestMethod::Post,
                     purpose: Purpose::Sound,
                     // The two that are empty are so with the vendors (contract 4.5).
                     fields: vec![
@@ -330,24 +331,32 @@ impl Actor {
                     is_private: false,
                 };
                 let (account, status) = (key.account.clone(), CallStatus::InProgress);
-                let reader = Reader::Room { key: key.clone(), room: *id, number };
-                self.house.fetch(Fetch { account, call, party, status, reader, request });
+                let reader = DocumentRecipient::Room { key: key.clone(), room: *id, number };
+                self.registry.fetch(DocumentFetch {
+                    account,
+                    call,
+                    party,
+                    status,
+                    recipient: reader,
+                    request,
+                });
             }
-            Effect::Media(order) => self.house.media(order),
+            Effect::Media(order) => self.registry.media(order),
             Effect::Publish(notice) => {
-                if let News::Exited { who, cause, .. } = &notice.news {
+                if let ConferenceEvent::Exited { who, cause, .. } = &notice.event {
                     self.blame.exits(who, *cause);
                 }
-                self.house.trace(Trace::Notice { room: room.clone(), notice });
+                self.registry.observe(Observed::Notice { room: room.clone(), notice });
             }
-            Effect::Unname => self.house.unname(key, *id),
+            Effect::Unname => self.registry.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
-                let left = Trace::Left { call: call.id, member, exit: exit.clone(), by };
-                self.house.trace(left);
-                let spot = sequence.map(|sequence| Spot { room: *id, member, sequence });
-                let act = call.left(now, &exit, spot, &mut self.call_effects);
-                self.house.go_on(now, call, act, &mut self.call_effects);
+                let left = Observed::Left { call: call.id, member, exit: exit.clone(), by };
+                self.registry.observe(left);
+                let membership =
+                    sequence.map(|sequence| PastMembership { room: *id, member, sequence });
+                let act = call.left(now, &exit, membership, &mut self.call_effects);
+                self.registry.go_on(now, call, act, &mut self.call_effects);
             }
             Effect::Reply { ticket, outcome } => {
                 let (asked, reply) = self.reply.take().expect("one reply for each ask");
@@ -360,20 +369,20 @@ impl Actor {
     }
 
     /// The room is over and its name is free: who came in behind it goes to a fresh one.
-    fn hand_on(&mut self, now: Instant) {
+    fn requeue_arrivals(&mut self, now: Instant) {
         self.queue.close();
         while let Ok(message) = self.queue.try_recv() {
             match message {
-                Message::Enter { call, entry, .. } => {
+                RoomMessage::Enter { call, entry, .. } => {
                     let name = self.room.incarnation.key.name.clone();
                     let effects = &mut self.call_effects;
-                    self.house.pass_on(now, call, name, entry, effects);
+                    self.registry.requeue(now, call, name, entry, effects);
                 }
                 // The reply is dropped, which says that the room is gone.
-                Message::Ask { .. } => (),
+                RoomMessage::Ask { .. } => (),
                 // A hang-up is noted in the directory as well, and read at the next move.
-                Message::Close | Message::HangUp { .. } | Message::Report { .. } => (),
-                Message::Sounds { .. } => (),
+                RoomMessage::Close | RoomMessage::HangUp { .. } | RoomMessage::Report { .. } => (),
+                RoomMessage::Sounds { .. } => (),
             }
         }
     }

@@ -1,17 +1,17 @@
-//! The tally: what a house tells, counted. It takes no lock.
+//! The counters: what a registry tells, counted. It takes no lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::registry::Trace;
+use super::registry::Observed;
 use crate::{
-    call::{self, Direction},
-    conference::News,
+    call::{self, CallDirection},
+    conference::ConferenceEvent,
     flow::Cause,
 };
 
 /// Totals that rise; what there is now is the difference of two.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct CallCounters {
     inbound: AtomicU64,
     outbound: AtomicU64,
     ended: AtomicU64,
@@ -25,41 +25,41 @@ pub struct Tally {
 /// One for each of [`Cause::ALL`].
 type ByCause = [AtomicU64; Cause::ALL.len()];
 
-impl Tally {
+impl CallCounters {
     /// Counts what has happened.
-    pub fn note(&self, trace: &Trace) {
+    pub fn note(&self, trace: &Observed) {
         match trace {
-            Trace::Call { party, news, .. } => match (news, party.direction) {
-                (call::News::Begun, Direction::Inbound) => one_more(&self.inbound),
-                (call::News::Begun, Direction::Outbound) => one_more(&self.outbound),
-                (call::News::Ended(_), _) => one_more(&self.ended),
-                (call::News::Answered | call::News::Rang, _) => (),
+            Observed::Call { party, event, .. } => match (event, party.direction) {
+                (call::CallEvent::Begun, CallDirection::Inbound) => increment(&self.inbound),
+                (call::CallEvent::Begun, CallDirection::Outbound) => increment(&self.outbound),
+                (call::CallEvent::Ended(_), _) => increment(&self.ended),
+                (call::CallEvent::Answered | call::CallEvent::Rang, _) => (),
             },
-            Trace::Notice { notice, .. } => match &notice.news {
-                News::Entered { .. } => one_more(&self.entered),
-                News::Exited { cause, .. } => one_more(of(&self.exited, *cause)),
-                News::Started => one_more(&self.started),
-                News::Over => one_more(&self.over),
-                News::DigitsMatched { .. } | News::FloorTaken { .. } => (),
+            Observed::Notice { notice, .. } => match &notice.event {
+                ConferenceEvent::Entered { .. } => increment(&self.entered),
+                ConferenceEvent::Exited { cause, .. } => increment(of(&self.exited, *cause)),
+                ConferenceEvent::Started => increment(&self.started),
+                ConferenceEvent::Over => increment(&self.over),
+                ConferenceEvent::DigitsMatched { .. } | ConferenceEvent::FloorTaken { .. } => (),
             },
-            Trace::Refused { cause, .. } => one_more(of(&self.refused, *cause)),
-            Trace::Began { .. } | Trace::Left { .. } | Trace::PassedOn { .. } => (),
-            Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => (),
+            Observed::Refused { cause, .. } => increment(of(&self.refused, *cause)),
+            Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
+            Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
     }
 
     /// Calls that have begun in a direction.
-    pub fn calls(&self, direction: Direction) -> u64 {
+    pub fn calls(&self, direction: CallDirection) -> u64 {
         match direction {
-            Direction::Inbound => self.inbound.load(Relaxed),
-            Direction::Outbound => self.outbound.load(Relaxed),
+            CallDirection::Inbound => self.inbound.load(Relaxed),
+            CallDirection::Outbound => self.outbound.load(Relaxed),
         }
     }
 
     /// Calls that are up.
     pub fn calls_now(&self) -> u64 {
         let ended = self.ended.load(Relaxed);
-        let begun = self.calls(Direction::Inbound) + self.calls(Direction::Outbound);
+        let begun = self.calls(CallDirection::Inbound) + self.calls(CallDirection::Outbound);
         begun.saturating_sub(ended)
     }
 
@@ -96,7 +96,7 @@ impl Tally {
     }
 }
 
-fn one_more(total: &AtomicU64) {
+fn increment(total: &AtomicU64) {
     total.fetch_add(1, Relaxed);
 }
 
@@ -112,12 +112,12 @@ mod tests {
 
     #[test]
     fn each_cause_is_counted_for_itself() {
-        let (tally, call) = (Tally::default(), CallId::of(1));
+        let (counters, call) = (CallCounters::default(), CallId::of(1));
         for (n, cause) in Cause::ALL.iter().enumerate() {
-            (0..=n).for_each(|_| tally.note(&Trace::Refused { call, cause: *cause }));
+            (0..=n).for_each(|_| counters.note(&Observed::Refused { call, cause: *cause }));
         }
         for (n, cause) in Cause::ALL.iter().enumerate() {
-            assert_eq!((tally.refused(*cause), tally.exited(*cause)), (n as u64 + 1, 0));
+            assert_eq!((counters.refused(*cause), counters.exited(*cause)), (n as u64 + 1, 0));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     base::{
-        call_map::ByCall,
+        call_map::CallMap,
         ids::{AccountId, CallId, ConferenceName, RoomId, RoomKey},
     },
     flow::Cause,
@@ -17,41 +17,41 @@ use crate::{
 
 /// The place of each call that is up.
 #[derive(Debug)]
-pub struct Places<P> {
-    rows: ByCall<Row<P>>,
+pub struct CallDirectory<P> {
+    rows: CallMap<CallLocation<P>>,
 }
 
 /// The cause of a hang-up is set once, and read at every move: it cannot miss a call that is under
 /// way.
 #[derive(Debug)]
-enum Row<P> {
+enum CallLocation<P> {
     At(P, Option<Cause>),
     /// The call has not settled yet.
-    Nowhere(Option<Cause>),
+    InTransit(Option<Cause>),
 }
 
 // A million calls are up on one machine.
-const _: () = assert!(size_of::<Row<[usize; 2]>>() <= 24);
+const _: () = assert!(size_of::<CallLocation<[usize; 2]>>() <= 24);
 
-impl<P> Row<P> {
+impl<P> CallLocation<P> {
     fn place(&self) -> Option<&P> {
         match self {
             Self::At(place, _) => Some(place),
-            Self::Nowhere(_) => None,
+            Self::InTransit(_) => None,
         }
     }
 
-    fn hung_up(&mut self) -> &mut Option<Cause> {
+    fn hang_up_cause(&mut self) -> &mut Option<Cause> {
         match self {
-            Self::At(_, cause) | Self::Nowhere(cause) => cause,
+            Self::At(_, cause) | Self::InTransit(cause) => cause,
         }
     }
 }
 
-impl<P> Places<P> {
+impl<P> CallDirectory<P> {
     /// A new call, which is nowhere yet.
-    pub fn admit(&mut self, call: CallId) {
-        let before = self.rows.insert(call, Row::Nowhere(None));
+    pub fn register(&mut self, call: CallId) {
+        let before = self.rows.insert(call, CallLocation::InTransit(None));
         debug_assert!(before.is_none(), "call {call} comes twice");
     }
 
@@ -59,12 +59,12 @@ impl<P> Places<P> {
     /// # Errors
     ///
     /// The cause by which it has hung up.
-    pub fn settle(&mut self, call: CallId, place: P) -> Result<(), Cause> {
+    pub fn move_to(&mut self, call: CallId, place: P) -> Result<(), Cause> {
         let row = self.rows.get_mut(call).expect("a call is admitted before it settles");
-        match *row.hung_up() {
+        match *row.hang_up_cause() {
             Some(cause) => Err(cause),
             None => {
-                *row = Row::At(place, None);
+                *row = CallLocation::At(place, None);
                 Ok(())
             }
         }
@@ -83,10 +83,10 @@ impl<P> Places<P> {
     /// Notes that a call ends. The first cause stands, and only it is delivered.
     pub fn hang_up(&mut self, call: CallId, cause: Cause) -> Option<&P> {
         let row = self.rows.get_mut(call)?;
-        if row.hung_up().is_some() {
+        if row.hang_up_cause().is_some() {
             return None;
         }
-        *row.hung_up() = Some(cause);
+        *row.hang_up_cause() = Some(cause);
         row.place()
     }
 
@@ -112,34 +112,34 @@ impl<P> Places<P> {
     }
 }
 
-impl<P> Default for Places<P> {
+impl<P> Default for CallDirectory<P> {
     fn default() -> Self {
-        Self { rows: ByCall::default() }
+        Self { rows: CallMap::default() }
     }
 }
 
 /// The room behind each name.
 #[derive(Debug)]
-pub struct Names<R> {
-    accounts: BTreeMap<AccountId, Rooms<R>>,
+pub struct RoomDirectory<R> {
+    accounts: BTreeMap<AccountId, AccountRooms<R>>,
 }
 
 /// Those of one account.
 #[derive(Debug)]
-struct Rooms<R> {
-    named: BTreeMap<ConferenceName, Named<R>>,
+struct AccountRooms<R> {
+    named: BTreeMap<ConferenceName, NamedRoom<R>>,
     /// The names of those that a group guards.
     guarded: BTreeMap<GroupId, BTreeSet<ConferenceName>>,
 }
 
 #[derive(Debug)]
-struct Named<R> {
+struct NamedRoom<R> {
     id: RoomId,
     group: Option<GroupId>,
     room: R,
 }
 
-impl<R> Names<R> {
+impl<R> RoomDirectory<R> {
     /// The room that has the name now.
     pub fn find(&self, key: &RoomKey) -> Option<&R> {
         self.named(key).map(|it| &it.room)
@@ -150,7 +150,7 @@ impl<R> Names<R> {
         self.named(key)?.group
     }
 
-    fn named(&self, key: &RoomKey) -> Option<&Named<R>> {
+    fn named(&self, key: &RoomKey) -> Option<&NamedRoom<R>> {
         self.accounts.get(&key.account)?.named.get(&key.name)
     }
 
@@ -160,7 +160,7 @@ impl<R> Names<R> {
         if let Some(group) = group {
             rooms.guarded.entry(group).or_default().insert(key.name.clone());
         }
-        let before = rooms.named.insert(key.name, Named { id, group, room });
+        let before = rooms.named.insert(key.name, NamedRoom { id, group, room });
         debug_assert!(before.is_none(), "a name leads to one room");
     }
 
@@ -203,13 +203,13 @@ impl<R> Names<R> {
     }
 }
 
-impl<R> Default for Rooms<R> {
+impl<R> Default for AccountRooms<R> {
     fn default() -> Self {
         Self { named: BTreeMap::new(), guarded: BTreeMap::new() }
     }
 }
 
-impl<R> Default for Names<R> {
+impl<R> Default for RoomDirectory<R> {
     fn default() -> Self {
         Self { accounts: BTreeMap::new() }
     }
@@ -221,19 +221,19 @@ mod tests {
 
     #[test]
     fn a_hang_up_stops_the_next_move() {
-        let mut places = Places::default();
-        places.admit(CallId::of(1));
-        assert_eq!(places.settle(CallId::of(1), 'a'), Ok(()));
+        let mut places = CallDirectory::default();
+        places.register(CallId::of(1));
+        assert_eq!(places.move_to(CallId::of(1), 'a'), Ok(()));
         assert_eq!(places.hang_up(CallId::of(1), Cause::CallerLeft), Some(&'a'));
         assert_eq!(places.hang_up(CallId::of(1), Cause::HungUpByApi), None);
-        assert_eq!(places.settle(CallId::of(1), 'b'), Err(Cause::CallerLeft));
+        assert_eq!(places.move_to(CallId::of(1), 'b'), Err(Cause::CallerLeft));
         places.remove(CallId::of(1));
         assert_eq!(places.hang_up(CallId::of(1), Cause::CallerLeft), None);
     }
 
     #[test]
     fn an_old_incarnation_keeps_its_hands_off_a_new_one() {
-        let mut names = Names::default();
+        let mut names = RoomDirectory::default();
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
         names.open(key.clone(), RoomId::of(1), None, 'a');
         assert!(names.close(&key, RoomId::of(1)));
@@ -249,7 +249,7 @@ mod tests {
             name: "weekly".parse().unwrap(),
         };
         let (mine, other) = (key("MA1"), key("MA2"));
-        let mut names = Names::default();
+        let mut names = RoomDirectory::default();
         names.open(mine.clone(), RoomId::of(1), None, 'a');
         assert_eq!(names.find(&other), None);
         assert!(names.of(&other.account).is_empty());
@@ -264,7 +264,7 @@ mod tests {
             account: account.parse().unwrap(),
             name: name.parse().unwrap(),
         };
-        let mut names = Names::default();
+        let mut names = RoomDirectory::default();
         for (n, (account, name, group)) in (1..).zip([
             ("MA1", "a", Some(6)),
             ("MA1", "b", Some(7)),

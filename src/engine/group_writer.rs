@@ -7,54 +7,56 @@ use std::{mem, sync::Arc};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{membership::AskError, registry::House};
+use super::{membership::GroupAskError, registry::Registry};
 use crate::{
     base::ids::AccountId,
     conference::Outcome,
-    group::{Ask, At, Change, Done, Expulsion, Refusal, access_list, state::Groups},
+    group::{
+        Ask, Change, Expulsion, GroupAnswer, Refusal, UnixMillis, access_list, state::AccountGroups,
+    },
 };
 
 /// The groups of one account, and the rooms that they guard.
-pub struct Writer {
+pub struct GroupWriter {
     account: AccountId,
-    groups: Groups,
-    rooms: Option<Arc<House>>,
+    groups: AccountGroups,
+    registry: Option<Arc<Registry>>,
 }
 
 /// Where an answer goes.
-pub type Reply = oneshot::Sender<Result<Done, AskError>>;
+pub type GroupReply = oneshot::Sender<Result<GroupAnswer, GroupAskError>>;
 
 /// Asks that are decided, and not durable yet.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct AskBatch {
     /// What must be durable before anybody is answered, in order.
     pub changes: Vec<Change>,
-    decided: Vec<Decided>,
+    decided: Vec<DecidedAsk>,
 }
 
-/// Asks that are decided and durable. The rooms are not told before the rolls have it.
+/// Asks that are decided and durable. The rooms are not told before the access lists have it.
 #[derive(Debug)]
-pub struct Published(Vec<Decided>);
+pub struct PublishedBatch(Vec<DecidedAsk>);
 
 #[derive(Debug)]
-struct Decided {
-    reply: Reply,
-    outcome: Result<Done, Refusal>,
+struct DecidedAsk {
+    reply: GroupReply,
+    outcome: Result<GroupAnswer, Refusal>,
     expulsions: Vec<Expulsion>,
 }
 
 /// An answer that is owed once the rooms have let go.
 #[derive(Debug)]
-pub struct Owed {
-    reply: Reply,
-    outcome: Result<Done, AskError>,
+pub struct PendingReply {
+    reply: GroupReply,
+    outcome: Result<GroupAnswer, GroupAskError>,
     leaving: Vec<oneshot::Receiver<Outcome>>,
 }
 
-impl Writer {
+impl GroupWriter {
     /// Takes an account over, with the rooms that its groups guard.
-    pub fn new(account: AccountId, groups: Groups, rooms: Option<Arc<House>>) -> Self {
-        Self { account, groups, rooms }
+    pub fn new(account: AccountId, groups: AccountGroups, registry: Option<Arc<Registry>>) -> Self {
+        Self { account, groups, registry }
     }
 
     /// Whose groups they are.
@@ -63,56 +65,59 @@ impl Writer {
     }
 
     /// Decides about asks, in order.
-    pub fn decide(&mut self, asks: impl Iterator<Item = (At, Ask, Reply)>) -> Batch {
-        let mut batch = Batch::default();
+    pub fn decide(
+        &mut self,
+        asks: impl Iterator<Item = (UnixMillis, Ask, GroupReply)>,
+    ) -> AskBatch {
+        let mut batch = AskBatch::default();
         for (at, ask, reply) in asks {
             let first = batch.changes.len();
             let outcome = self.groups.handle(at, ask, &mut batch.changes);
-            let expulsions = match self.rooms {
+            let expulsions = match self.registry {
                 Some(_) => access_list::expulsions(&batch.changes[first..]),
                 None => Vec::new(),
             };
             if cfg!(debug_assertions) {
                 self.groups.check();
             }
-            batch.decided.push(Decided { reply, outcome, expulsions });
+            batch.decided.push(DecidedAsk { reply, outcome, expulsions });
         }
         batch
     }
 
     /// What was decided is durable: from now on, doors are open to whom it says.
-    pub fn publish(&self, batch: Batch) -> Published {
-        if let Some(rooms) = &self.rooms {
-            rooms.note_groups(&self.account, &batch.changes);
+    pub fn publish(&self, batch: AskBatch) -> PublishedBatch {
+        if let Some(registry) = &self.registry {
+            registry.apply_group_changes(&self.account, &batch.changes);
         }
-        Published(batch.decided)
+        PublishedBatch(batch.decided)
     }
 
     /// Tells the rooms who is out, in order.
-    pub fn expel(&self, Published(decided): Published) -> Vec<Owed> {
+    pub fn expel(&self, PublishedBatch(decided): PublishedBatch) -> Vec<PendingReply> {
         let tell = |expulsion: &Expulsion| {
-            let rooms = self.rooms.iter();
+            let rooms = self.registry.iter();
             rooms.flat_map(|it| it.expel(&self.account, expulsion)).collect::<Vec<_>>()
         };
-        let owed = |Decided { reply, outcome, expulsions }| {
+        let pending = |DecidedAsk { reply, outcome, expulsions }| {
             let leaving = expulsions.iter().flat_map(tell).collect();
-            Owed { reply, outcome: outcome.map_err(AskError::Refused), leaving }
+            PendingReply { reply, outcome: outcome.map_err(GroupAskError::Refused), leaving }
         };
-        decided.into_iter().map(owed).collect()
+        decided.into_iter().map(pending).collect()
     }
 
     /// What was decided could not be written, and has not happened: it is as the store has it.
-    pub fn take_back(&mut self, batch: Batch, groups: Groups) -> Vec<Owed> {
+    pub fn take_back(&mut self, batch: AskBatch, groups: AccountGroups) -> Vec<PendingReply> {
         self.groups = groups;
-        let failed = |Decided { reply, .. }| {
-            let (outcome, leaving) = (Err(AskError::Failed), Vec::new());
-            Owed { reply, outcome, leaving }
+        let failed = |DecidedAsk { reply, .. }| {
+            let (outcome, leaving) = (Err(GroupAskError::Failed), Vec::new());
+            PendingReply { reply, outcome, leaving }
         };
         batch.decided.into_iter().map(failed).collect()
     }
 }
 
-impl Owed {
+impl PendingReply {
     /// Until the rooms have let go. One that is over has.
     pub async fn wait(&mut self) {
         for leaving in mem::take(&mut self.leaving) {
@@ -121,19 +126,19 @@ impl Owed {
     }
 
     /// Whether the rooms have let go.
-    pub fn is_due(&mut self) -> bool {
+    pub fn is_ready(&mut self) -> bool {
         self.leaving.retain_mut(|it| it.try_recv() == Err(TryRecvError::Empty));
         self.leaving.is_empty()
     }
 
     /// Answers.
-    pub fn pay(self) {
+    pub fn send(self) {
         // Whoever has gone does not want to know.
         drop(self.reply.send(self.outcome));
     }
 
     /// A room has not let go in time, which is a fault: nobody is told that all is well.
     pub fn fail(self) {
-        drop(self.reply.send(Err(AskError::Failed)));
+        drop(self.reply.send(Err(GroupAskError::Failed)));
     }
 }

@@ -10,25 +10,25 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::registry::House;
+use super::registry::Registry;
 use crate::{
     accounts::Accounts,
     base::ids::{AccountId, CallId, Dialect},
     call::{
-        Answer, Call, Details, Direction, Hook, Outgoing, Party, Session,
-        numbers::{Numbers, Row, Source, bare},
+        AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party, SessionDetails,
+        numbers::{FlowSource, NumberRoute, Numbers, bare_number},
     },
-    cdr::Records,
-    documents::{Library, LocalFlow},
+    cdr::CdrStore,
+    documents::{DocumentStore, LocalFlow},
     flow::Fetched,
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
 };
 
 /// Takes calls in, for as long as it is open.
-pub struct Reception {
-    house: Arc<House>,
-    library: Arc<dyn Library>,
-    records: Arc<dyn Records>,
+pub struct Inbound {
+    registry: Arc<Registry>,
+    documents: Arc<dyn DocumentStore>,
+    cdrs: Arc<dyn CdrStore>,
     settings: Settings,
     is_open: AtomicBool,
 }
@@ -47,15 +47,15 @@ pub struct Settings {
 /// The flow for a name that has none of its own.
 const FLOW_DEFAULT: &str = "default";
 
-impl Reception {
-    /// Opens a house to calls.
+impl Inbound {
+    /// Opens a registry to calls.
     pub fn new(
-        house: Arc<House>,
-        library: Arc<dyn Library>,
-        records: Arc<dyn Records>,
+        registry: Arc<Registry>,
+        documents: Arc<dyn DocumentStore>,
+        cdrs: Arc<dyn CdrStore>,
         settings: Settings,
     ) -> Self {
-        Self { house, library, records, settings, is_open: AtomicBool::new(true) }
+        Self { registry, documents, cdrs, settings, is_open: AtomicBool::new(true) }
     }
 
     /// From now on, no call is taken in.
@@ -74,7 +74,7 @@ impl Reception {
         call: CallId,
         account: AccountId,
         party: Party,
-        out: Outgoing,
+        out: OutgoingCall,
         time_limit: Option<Duration>,
     ) -> bool {
         if !self.is_open() {
@@ -82,27 +82,27 @@ impl Reception {
         }
         let now = Instant::now().into_std();
         let limit = time_limit.unwrap_or(self.settings.call_time_limit);
-        self.house.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
+        self.registry.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
         true
     }
 
     /// The number's row, else the file that is called as the called name, else the default one.
-    fn route(&self, arrival: &Arrival) -> Result<Route, NoFlow> {
+    fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {
         let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint };
-        let called = bare(&arrival.to);
+        let called = bare_number(&arrival.to);
         let row = self.settings.numbers.find(called, arrival.account.as_ref());
-        if let Some(Row { account, source, hangup, dialect }) = row {
+        if let Some(NumberRoute { account, source, hangup, dialect }) = row {
             let dialect = dialect.unwrap_or_else(|| self.dialect(account));
             let (account, hangup) = (account.clone(), hangup.clone());
             let first = match source {
-                Source::Flow(name) => {
+                FlowSource::Flow(name) => {
                     let flow = LocalFlow { account: account.clone(), name: name.clone(), dialect };
                     let hint = || no_flow(format!("the number's row names the flow {name:?}"));
-                    First::Document(self.library.local(&flow).ok_or_else(hint)?)
+                    FirstDocument::Document(self.documents.local(&flow).ok_or_else(hint)?)
                 }
-                Source::Web(answer) => First::Ask(answer.clone()),
+                FlowSource::Web(answer) => FirstDocument::Ask(answer.clone()),
             };
-            return Ok(Route { account, dialect, hangup, first });
+            return Ok(InboundRoute { account, dialect, hangup, first });
         }
 
         let Some(account) = arrival.account.clone() else {
@@ -111,9 +111,9 @@ impl Reception {
         let dialect = self.dialect(&account);
         for name in [called, FLOW_DEFAULT] {
             let flow = LocalFlow { account: account.clone(), name: name.into(), dialect };
-            if let Some(document) = self.library.local(&flow) {
-                let first = First::Document(document);
-                return Ok(Route { account, dialect, hangup: None, first });
+            if let Some(document) = self.documents.local(&flow) {
+                let first = FirstDocument::Document(document);
+                return Ok(InboundRoute { account, dialect, hangup: None, first });
             }
         }
         let hint = format!(
@@ -128,56 +128,59 @@ impl Reception {
 }
 
 /// Where an arrival goes.
-struct Route {
+struct InboundRoute {
     account: AccountId,
     dialect: Dialect,
     hangup: Option<Hook>,
-    first: First,
+    first: FirstDocument,
 }
 
 /// How a call comes to its first document.
-enum First {
-    Ask(Answer),
+enum FirstDocument {
+    Ask(AnswerUrls),
     Document(Fetched),
 }
 
-impl Exchange for Reception {
+impl Exchange for Inbound {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
         if !self.is_open() {
             let hint = "the engine is shutting down, and takes no new calls".to_owned();
             return Err(NoFlow { to: arrival.to, hint });
         }
-        let Route { account, dialect, hangup, first } = self.route(&arrival)?;
+        let InboundRoute { account, dialect, hangup, first } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
         let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
-        let session = Session::new(wall(), Details { hangup, headers, ..Details::default() });
-        let direction = Direction::Inbound;
+        let session = CallSession::new(
+            wall_clock(),
+            SessionDetails { hangup, headers, ..SessionDetails::default() },
+        );
+        let direction = CallDirection::Inbound;
         let trusted = trusted.map(Box::new);
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };
         let now = Instant::now().into_std();
         let limit = self.settings.call_time_limit;
         let call = Call::new(now, call, account, Arc::new(party), limit);
         match first {
-            First::Ask(answer) => self.house.ask_for_flow(now, call, answer),
-            First::Document(document) => self.house.begin(now, call, document),
+            FirstDocument::Ask(answer) => self.registry.ask_for_flow(now, call, answer),
+            FirstDocument::Document(document) => self.registry.begin(now, call, document),
         }
         Ok(())
     }
 
     fn report(&self, report: Report) {
-        self.house.report(report);
+        self.registry.report(report);
     }
 
-    fn sounded(&self, call: CallId, sound: LegSummary) {
+    fn media_ended(&self, call: CallId, sound: LegSummary) {
         let LegSummary { sent, received, lost, jitter_us } = sound;
         tracing::info!(%call, sent, received, lost, jitter_us, "how it sounded");
-        self.records.sounded(call, sound);
+        self.cdrs.add_leg_summary(call, sound);
     }
 }
 
 /// The time on the wall.
 #[expect(clippy::disallowed_methods, reason = "calls are told when they began")]
-pub fn wall() -> SystemTime {
+pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 

@@ -1,4 +1,4 @@
-//! The way of a call into a room: under the locks of the house, or back.
+//! The way of a call into a room: under the locks of the registry, or back.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -7,25 +7,25 @@ use std::{
 
 use super::{
     conference,
-    registry::{House, Place, Trace},
+    registry::{CallPlace, Observed, Registry},
 };
 use crate::{
     base::ids::{ConferenceName, RoomKey},
-    call::{Act, Call, Effect},
-    flow::{Cause, Entry, Exit},
+    call::{Call, CallAct, Effect},
+    flow::{Cause, Exit, JoinOptions},
 };
 
-impl House {
+impl Registry {
     /// Finds a call another room, when the one that it has queued for is over.
-    pub(super) fn pass_on(
+    pub(super) fn requeue(
         self: &Arc<Self>,
         now: Instant,
         call: Box<Call>,
         name: ConferenceName,
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
         effects: &mut Vec<Effect>,
     ) {
-        self.trace(Trace::PassedOn { call: call.id });
+        self.observe(Observed::Requeued { call: call.id });
         if let Err((mut call, exit)) = self.enter(now, call, name, entry) {
             let act = self.refused(now, &mut call, &exit, effects);
             self.go_on(now, call, act, effects);
@@ -38,8 +38,8 @@ impl House {
         call: &mut Call,
         exit: &Exit,
         effects: &mut Vec<Effect>,
-    ) -> Act {
-        self.trace(Trace::Refused { call: call.id, cause: exit.cause });
+    ) -> CallAct {
+        self.observe(Observed::Refused { call: call.id, cause: exit.cause });
         call.left(now, exit, None, effects)
     }
 
@@ -49,11 +49,11 @@ impl House {
         now: Instant,
         mut call: Box<Call>,
         name: ConferenceName,
-        entry: Arc<Entry>,
+        entry: Arc<JoinOptions>,
     ) -> Result<(), (Box<Call>, Exit)> {
         let key = RoomKey { account: call.account.clone(), name };
         let who = call.party.trusted.as_deref();
-        if who.is_some_and(|who| self.links.doors.is_banned(now, &key, who)) {
+        if who.is_some_and(|who| self.links.ban_list.is_banned(now, &key, who)) {
             return Err((call, Cause::Banned.into()));
         }
         let member = self.links.member_ids.next(&key.account);
@@ -67,8 +67,8 @@ impl House {
             Some(_) => names.group_of(&key),
             None => entry.guard.map(|it| it.group),
         };
-        call.pass = match self.pass_for(&key, group, &call, &entry) {
-            Ok(pass) => pass,
+        call.admission = match self.admission_for(&key, group, &call, &entry) {
+            Ok(admission) => admission,
             Err(cause) => return Err((call, cause.into())),
         };
         let (room, opened) = match found {
@@ -82,12 +82,13 @@ impl House {
         };
         let mut places = self.places.of_call(call.id);
         // A call that has hung up meanwhile opens no room: nobody would ever leave it.
-        if let Err(cause) = places.settle(call.id, Place::Room { room: room.clone(), member }) {
+        if let Err(cause) = places.move_to(call.id, CallPlace::Room { room: room.clone(), member })
+        {
             return Err((call, cause.into()));
         }
         if let Some((id, actor)) = opened {
             names.open(key, id, group, room.clone());
-            self.links.stage.room(actor);
+            self.links.spawner.spawn_room(actor);
         }
         room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
     }

@@ -15,46 +15,46 @@ use tokio::{
 };
 
 use super::{
-    group_writer::{Owed, Reply, Writer},
-    registry::House,
+    group_writer::{GroupReply, GroupWriter, PendingReply},
+    registry::Registry,
 };
 use crate::{
     base::ids::AccountId,
     group::{
-        Ask, At, Audit, Ban, Change, Done, GroupId, Head, Member, Person, PersonId, Refusal,
-        access_list::Roll, state::Groups,
+        Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
+        Person, PersonId, Refusal, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
-    store::rows::{Row, Rows, RowsError, Table, Write},
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
 /// The groups of every account.
 pub struct Memberships {
-    records: Arc<dyn Rows>,
-    clock: Clock,
-    rooms: Option<Arc<House>>,
-    state: Mutex<State>,
+    rows: Arc<dyn RowStore>,
+    clock: GroupClock,
+    registry: Option<Arc<Registry>>,
+    state: Mutex<MembershipState>,
 }
 
 /// Tells the time of day: groups outlive the process, so its own clock will not do.
-pub type Clock = Box<dyn Fn() -> At + Send + Sync>;
+pub type GroupClock = Box<dyn Fn() -> UnixMillis + Send + Sync>;
 
-struct State {
+struct MembershipState {
     /// As they were at the start, until somebody asks.
-    asleep: BTreeMap<AccountId, Groups>,
-    awake: BTreeMap<AccountId, mpsc::Sender<Item>>,
+    loaded: BTreeMap<AccountId, AccountGroups>,
+    running: BTreeMap<AccountId, mpsc::Sender<QueuedAsk>>,
     last_person: u64,
     last_group: u64,
 }
 
-struct Item {
-    at: At,
+struct QueuedAsk {
+    at: UnixMillis,
     ask: Ask,
-    reply: Reply,
+    reply: GroupReply,
 }
 
 /// Why there is no outcome.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AskError {
+pub enum GroupAskError {
     /// The machine said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -83,37 +83,37 @@ impl Memberships {
     /// # Errors
     ///
     /// The store cannot be read, or a row makes no sense.
-    pub fn open(records: Arc<dyn Rows>, clock: Clock) -> Result<Self, RowsError> {
-        let asleep = load(&*records, None)?;
-        let last = asleep.values().map(Groups::last_ids);
+    pub fn open(rows: Arc<dyn RowStore>, clock: GroupClock) -> Result<Self, RowStoreError> {
+        let loaded = load(&*rows, None)?;
+        let last = loaded.values().map(AccountGroups::last_ids);
         let (person, group) =
             last.fold((0, 0), |last, it| (u64::max(last.0, it.0), u64::max(last.1, it.1)));
-        let state = State {
-            asleep,
-            awake: BTreeMap::new(),
+        let state = MembershipState {
+            loaded,
+            running: BTreeMap::new(),
             last_person: person.max(PERSON_FIRST - 1),
             last_group: group.max(GROUP_FIRST - 1),
         };
-        Ok(Self { records, clock, rooms: None, state: Mutex::new(state) })
+        Ok(Self { rows, clock, registry: None, state: Mutex::new(state) })
     }
 
     /// The same, with the rooms that the groups guard. Before anything is asked.
-    pub fn guarding(self, rooms: Arc<House>) -> Self {
-        for (account, groups) in &self.state.lock().asleep {
-            rooms.enrol(account.clone(), Roll::of(groups));
+    pub fn guarding(self, registry: Arc<Registry>) -> Self {
+        for (account, groups) in &self.state.lock().loaded {
+            registry.set_access_list(account.clone(), AccessList::of(groups));
         }
-        Self { rooms: Some(rooms), ..self }
+        Self { registry: Some(registry), ..self }
     }
 
     /// The time of day.
-    pub fn now(&self) -> At {
+    pub fn now(&self) -> UnixMillis {
         (self.clock)()
     }
 
     /// Every account that has people or groups.
     pub fn accounts(&self) -> Vec<AccountId> {
         let state = self.state.lock();
-        state.asleep.keys().chain(state.awake.keys()).cloned().collect()
+        state.loaded.keys().chain(state.running.keys()).cloned().collect()
     }
 
     /// A number that no group has or had.
@@ -135,26 +135,26 @@ impl Memberships {
     /// # Errors
     ///
     /// As [`AskError`] has it.
-    pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {
+    pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
         let (reply, answer) = oneshot::channel();
-        let item = Item { at: self.now(), ask, reply };
-        self.queue(account).try_send(item).map_err(|_| AskError::Busy)?;
+        let item = QueuedAsk { at: self.now(), ask, reply };
+        self.queue(account).try_send(item).map_err(|_| GroupAskError::Busy)?;
         // It ends with the process only.
-        answer.await.unwrap_or(Err(AskError::Failed))
+        answer.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    fn queue(&self, account: &AccountId) -> mpsc::Sender<Item> {
+    fn queue(&self, account: &AccountId) -> mpsc::Sender<QueuedAsk> {
         let mut state = self.state.lock();
-        if let Some(queue) = state.awake.get(account) {
+        if let Some(queue) = state.running.get(account) {
             return queue.clone();
         }
         let (queue, items) = mpsc::channel(QUEUE_MAX);
-        let groups = state.asleep.remove(account).unwrap_or_default();
-        state.awake.insert(account.clone(), queue.clone());
-        let (answers, owed) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(answer(owed));
-        let writer = Writer::new(account.clone(), groups, self.rooms.clone());
-        tokio::spawn(Actor { writer, records: self.records.clone(), answers }.run(items));
+        let groups = state.loaded.remove(account).unwrap_or_default();
+        state.running.insert(account.clone(), queue.clone());
+        let (answers, pending) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(send_replies(pending));
+        let writer = GroupWriter::new(account.clone(), groups, self.registry.clone());
+        tokio::spawn(MembershipActor { writer, rows: self.rows.clone(), answers }.run(items));
         queue
     }
 }
@@ -167,9 +167,9 @@ impl fmt::Debug for Memberships {
 
 /// The system's clock.
 #[expect(clippy::disallowed_methods, reason = "this is where the time of day comes from")]
-pub fn system_clock() -> At {
+pub fn system_clock() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Whether a row of people and groups can be read.
@@ -177,22 +177,22 @@ pub fn system_clock() -> At {
 /// # Errors
 ///
 /// It makes no sense.
-pub fn check(table: Table, row: &Row) -> Result<(), RowsError> {
+pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     read(table, row).map(drop)
 }
 
 /// Runs the one writer of an account.
-struct Actor {
-    writer: Writer,
-    records: Arc<dyn Rows>,
-    answers: mpsc::Sender<(Instant, Owed)>,
+struct MembershipActor {
+    writer: GroupWriter,
+    rows: Arc<dyn RowStore>,
+    answers: mpsc::Sender<(Instant, PendingReply)>,
 }
 
-impl Actor {
-    async fn run(mut self, mut items: mpsc::Receiver<Item>) {
+impl MembershipActor {
+    async fn run(mut self, mut items: mpsc::Receiver<QueuedAsk>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         while items.recv_many(&mut waiting, BATCH_MAX).await != 0 {
-            let asks = waiting.drain(..).map(|Item { at, ask, reply }| (at, ask, reply));
+            let asks = waiting.drain(..).map(|QueuedAsk { at, ask, reply }| (at, ask, reply));
             let batch = self.writer.decide(asks);
             let account = self.writer.account();
             let writes: Vec<_> = batch.changes.iter().map(|it| write(account, it)).collect();
@@ -200,47 +200,47 @@ impl Actor {
                 true => Ok(()),
                 false => self.commit(writes).await,
             };
-            let owed = match written {
+            let pending = match written {
                 Ok(()) => self.writer.expel(self.writer.publish(batch)),
                 Err(_) => {
-                    let groups = self.read_again().await;
+                    let groups = self.reload().await;
                     self.writer.take_back(batch, groups)
                 }
             };
-            let told_at = Instant::now();
-            for owed in owed {
+            let committed_at = Instant::now();
+            for reply in pending {
                 // It goes on for as long as this does.
-                drop(self.answers.send((told_at, owed)).await);
+                drop(self.answers.send((committed_at, reply)).await);
             }
         }
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), RowsError> {
-        let (tell, told) = oneshot::channel();
-        self.records.commit(writes, Box::new(move |written| drop(tell.send(written))));
-        told.await.unwrap_or_else(|_| Err(RowsError("the store has ended".to_owned())))
+    async fn commit(&self, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
+        let (reply, result) = oneshot::channel();
+        self.rows.commit(writes, Box::new(move |written| drop(reply.send(written))));
+        result.await.unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
     }
 
     /// What could not be written has not happened: the store has the last word. Until it can be
     /// read, nothing is answered.
-    async fn read_again(&self) -> Groups {
+    async fn reload(&self) -> AccountGroups {
         let account = self.writer.account();
         loop {
-            match load(&*self.records, Some(account)) {
+            match load(&*self.rows, Some(account)) {
                 Ok(mut all) => return all.remove(account).unwrap_or_default(),
                 Err(error) => tracing::error!("{error}"),
             }
-            tokio::time::sleep(READ_AGAIN).await;
+            tokio::time::sleep(RELOAD_INTERVAL).await;
         }
     }
 }
 
 /// Gives the answers of an account in the order of its commits, each when the rooms have let go.
 /// So who is told that somebody is no member, is told so when he is in no room any more.
-async fn answer(mut owed: mpsc::Receiver<(Instant, Owed)>) {
-    while let Some((told_at, mut next)) = owed.recv().await {
-        match timeout_at(told_at + LEAVE_WAIT_MAX, next.wait()).await {
-            Ok(()) => next.pay(),
+async fn send_replies(mut pending: mpsc::Receiver<(Instant, PendingReply)>) {
+    while let Some((committed_at, mut next)) = pending.recv().await {
+        match timeout_at(committed_at + LEAVE_WAIT_MAX, next.wait()).await {
+            Ok(()) => next.send(),
             Err(_) => {
                 tracing::error!("a room has not let go of whom its group has removed");
                 next.fail();
@@ -253,15 +253,15 @@ async fn answer(mut owed: mpsc::Receiver<(Instant, Owed)>) {
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A disk that fails is not asked more often than this.
-const READ_AGAIN: Duration = Duration::from_secs(1);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-fn write(account: &AccountId, change: &Change) -> Write {
+fn write(account: &AccountId, change: &Change) -> RowWrite {
     fn json(row: &impl serde::Serialize) -> String {
         serde_json::to_string(row).expect("names and numbers are JSON")
     }
     let (table, a, b, body) = match change {
         Change::Person(it) => (Table::People, it.id.0, 0, Some(json(it))),
-        Change::Head(it) => (Table::Groups, it.id.0, 0, Some(json(it))),
+        Change::Info(it) => (Table::Groups, it.id.0, 0, Some(json(it))),
         Change::Member(group, person, it) => {
             (Table::Members, group.0, person.0, it.as_ref().map(json))
         }
@@ -271,52 +271,52 @@ fn write(account: &AccountId, change: &Change) -> Write {
         }
         Change::Audit(it) => (Table::Audit, it.group.0, it.sequence, Some(json(it))),
     };
-    Write { table, account: account.clone(), a, b, body }
+    RowWrite { table, account: account.clone(), a, b, body }
 }
 
 fn load(
-    records: &dyn Rows,
+    rows: &dyn RowStore,
     only: Option<&AccountId>,
-) -> Result<BTreeMap<AccountId, Groups>, RowsError> {
-    let mut all: BTreeMap<AccountId, Groups> = BTreeMap::new();
+) -> Result<BTreeMap<AccountId, AccountGroups>, RowStoreError> {
+    let mut all: BTreeMap<AccountId, AccountGroups> = BTreeMap::new();
     // Heads before who is in them.
     for table in [Table::People, Table::Groups, Table::Members, Table::Bans, Table::Applications] {
-        for record in records.load(table)? {
-            if only.is_none_or(|it| *it == record.account) {
-                let change = read(table, &record)?;
-                all.entry(record.account).or_default().restore(change);
+        for row in rows.load(table)? {
+            if only.is_none_or(|it| *it == row.account) {
+                let change = read(table, &row)?;
+                all.entry(row.account).or_default().restore(change);
             }
         }
     }
     Ok(all)
 }
 
-fn read(table: Table, record: &Row) -> Result<Change, RowsError> {
-    fn parse<T: DeserializeOwned>(table: Table, record: &Row) -> Result<T, RowsError> {
-        let Row { account, a, b, body } = record;
+fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
+    fn parse<T: DeserializeOwned>(table: Table, row: &StoredRow) -> Result<T, RowStoreError> {
+        let StoredRow { account, a, b, body } = row;
         serde_json::from_str(body).map_err(|error| {
             let name = table.name();
-            RowsError(format!("the row {account} {a} {b} of {name} makes no sense: {error}"))
+            RowStoreError(format!("the row {account} {a} {b} of {name} makes no sense: {error}"))
         })
     }
-    let (group, person) = (GroupId(record.a), PersonId(record.b));
+    let (group, person) = (GroupId(row.a), PersonId(row.b));
     Ok(match table {
-        Table::People => Change::Person(parse::<Person>(table, record)?),
-        Table::Groups => Change::Head(parse::<Head>(table, record)?),
-        Table::Members => Change::Member(group, person, Some(parse::<Member>(table, record)?)),
-        Table::Bans => Change::Ban(group, person, Some(parse::<Ban>(table, record)?)),
-        Table::Applications => Change::Application(group, person, Some(parse(table, record)?)),
-        Table::Audit => Change::Audit(parse::<Audit>(table, record)?),
+        Table::People => Change::Person(parse::<Person>(table, row)?),
+        Table::Groups => Change::Info(parse::<GroupInfo>(table, row)?),
+        Table::Members => Change::Member(group, person, Some(parse::<GroupMember>(table, row)?)),
+        Table::Bans => Change::Ban(group, person, Some(parse::<GroupBan>(table, row)?)),
+        Table::Applications => Change::Application(group, person, Some(parse(table, row)?)),
+        Table::Audit => Change::Audit(parse::<GroupAuditEntry>(table, row)?),
         Table::Tokens
         | Table::Passwords
         | Table::Folder
-        | Table::Records
+        | Table::Cdrs
         | Table::Calls
-        | Table::Repeats
-        | Table::Marks
+        | Table::IdempotencyKeys
+        | Table::MemberIdBlocks
         | Table::Accounts
         | Table::RoomBans => {
-            return Err(RowsError(format!("{} are no groups", table.name())));
+            return Err(RowStoreError(format!("{} are no groups", table.name())));
         }
     })
 }

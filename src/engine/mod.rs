@@ -24,7 +24,7 @@ pub mod trace_log;
 
 /// What an actor's turn has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Turn {
+pub enum TurnOutcome {
     /// There may be more to do.
     Busy,
     /// A slice is done and more is waiting: let others have the thread.

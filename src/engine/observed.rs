@@ -1,4 +1,4 @@
-//! What the world can watch of a house.
+//! What the world can watch of a registry.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
-    call::{News, Party},
-    conference::{Ask, Being, Notice},
+    call::{CallEvent, Party},
+    conference::{Ask, MemberInfo, Notice},
     flow::{Cause, Exit, Purpose},
-    trace::{By, Element},
+    trace::{Initiator, TraceElement},
 };
 
 /// What the world can watch.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Trace {
+pub enum Observed {
     /// The call has begun an element.
     Began {
         /// The call.
@@ -22,7 +22,7 @@ pub enum Trace {
         /// Its number within its document, from zero.
         step: u32,
         /// Where it stands.
-        element: Element,
+        element: TraceElement,
     },
     /// Something happened to a call.
     Call {
@@ -33,7 +33,7 @@ pub enum Trace {
         /// Who speaks with whom.
         party: Arc<Party>,
         /// What.
-        news: News,
+        event: CallEvent,
     },
     /// The call is out of its conference, and not yet anywhere else.
     Left {
@@ -44,7 +44,7 @@ pub enum Trace {
         /// How.
         exit: Exit,
         /// Who caused it, if somebody else did.
-        by: Option<By>,
+        by: Option<Initiator>,
     },
     /// The call asks for a document.
     Fetching {
@@ -63,7 +63,7 @@ pub enum Trace {
         notice: Notice,
     },
     /// The room was over when the call's turn came.
-    PassedOn {
+    Requeued {
         /// The call.
         call: CallId,
     },
@@ -77,13 +77,13 @@ pub enum Trace {
         command: &'static str,
     },
     /// A request about the call was good, and asked for something in vain.
-    Remarked {
+    Warned {
         /// The call.
         call: CallId,
         /// The request.
         api_id: Uuid,
         /// For what, and why it was in vain.
-        remark: Arc<str>,
+        warning: Arc<str>,
     },
     /// The call was not let in.
     Refused {
@@ -97,7 +97,7 @@ pub enum Trace {
 /// Who is to blame for what a room does at present.
 #[derive(Debug, Default)]
 pub(super) struct Blame {
-    request: Option<By>,
+    request: Option<Initiator>,
     /// Whoever has left takes along those whose cause is theirs; true if by ending the room.
     taker: Option<(bool, CallId)>,
 }
@@ -105,12 +105,12 @@ pub(super) struct Blame {
 impl Blame {
     /// The room has an ask before it, and this request has made it.
     pub(super) fn asked(api_id: Option<Uuid>, ask: &Ask) -> Self {
-        let request = api_id.map(|api_id| By::Request { api_id, command: ask.text() });
+        let request = api_id.map(|api_id| Initiator::Request { api_id, command: ask.text() });
         Self { request, taker: None }
     }
 
     /// A member is leaving.
-    pub(super) fn exits(&mut self, who: &Being, cause: Cause) {
+    pub(super) fn exits(&mut self, who: &MemberInfo, cause: Cause) {
         let ends = who.entry.ends;
         let is_taken = matches!(cause, Cause::Alone | Cause::Ended);
         if !is_taken && self.taker.is_none_or(|(ended, _)| ends && !ended) {
@@ -119,9 +119,9 @@ impl Blame {
     }
 
     /// Who has caused an exit, if somebody else has.
-    pub(super) fn of(&self, cause: Cause) -> Option<By> {
+    pub(super) fn of(&self, cause: Cause) -> Option<Initiator> {
         match cause {
-            Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| By::Call(call)),
+            Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| Initiator::Call(call)),
             Cause::HungUpByApi | Cause::Kicked | Cause::Transferred => self.request,
             Cause::CallTimeUp | Cause::CallerLeft | Cause::Drained | Cause::Fault => None,
             Cause::Banned | Cause::GroupKicked | Cause::NotMember => None,

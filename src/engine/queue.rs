@@ -15,14 +15,14 @@ use parking_lot::Mutex;
 
 /// Puts things in.
 #[derive(Debug)]
-pub(super) struct Sender<T>(Arc<Mutex<State<T>>>);
+pub(super) struct QueueSender<T>(Arc<Mutex<QueueState<T>>>);
 
 /// Takes them out, in order.
 #[derive(Debug)]
-pub(super) struct Receiver<T>(Arc<Mutex<State<T>>>);
+pub(super) struct QueueReceiver<T>(Arc<Mutex<QueueState<T>>>);
 
 #[derive(Debug)]
-struct State<T> {
+struct QueueState<T> {
     waiting: VecDeque<T>,
     /// Of the reader, while it waits.
     waker: Option<Waker>,
@@ -32,7 +32,7 @@ struct State<T> {
 
 /// Nothing is in the queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Nothing {
+pub(super) enum RecvError {
     /// For now.
     Empty,
     /// For ever.
@@ -43,14 +43,14 @@ pub(super) enum Nothing {
 const CAPACITY_KEPT: usize = 8;
 
 /// An empty queue.
-pub(super) fn queue<T>() -> (Sender<T>, Receiver<T>) {
+pub(super) fn queue<T>() -> (QueueSender<T>, QueueReceiver<T>) {
     let (waiting, waker) = (VecDeque::new(), None);
-    let state = State { waiting, waker, has_sender: true, is_open: true };
+    let state = QueueState { waiting, waker, has_sender: true, is_open: true };
     let state = Arc::new(Mutex::new(state));
-    (Sender(state.clone()), Receiver(state))
+    (QueueSender(state.clone()), QueueReceiver(state))
 }
 
-impl<T> Sender<T> {
+impl<T> QueueSender<T> {
     /// Never waits. Hands the thing back if nobody takes anything out any more.
     pub(super) fn send(&self, thing: T) -> Result<(), T> {
         let mut state = self.0.lock();
@@ -65,7 +65,7 @@ impl<T> Sender<T> {
     }
 }
 
-impl<T> Drop for Sender<T> {
+impl<T> Drop for QueueSender<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.has_sender = false;
@@ -75,9 +75,9 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T> Receiver<T> {
+impl<T> QueueReceiver<T> {
     /// The next thing, or why there is none.
-    pub(super) fn try_recv(&mut self) -> Result<T, Nothing> {
+    pub(super) fn try_recv(&mut self) -> Result<T, RecvError> {
         self.0.lock().take()
     }
 
@@ -96,8 +96,8 @@ impl<T> Receiver<T> {
         let mut state = self.0.lock();
         match state.take() {
             Ok(thing) => Poll::Ready(Some(thing)),
-            Err(Nothing::Disconnected) => Poll::Ready(None),
-            Err(Nothing::Empty) => {
+            Err(RecvError::Disconnected) => Poll::Ready(None),
+            Err(RecvError::Empty) => {
                 match &mut state.waker {
                     Some(waker) => waker.clone_from(context.waker()),
                     None => state.waker = Some(context.waker().clone()),
@@ -108,7 +108,7 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Drop for Receiver<T> {
+impl<T> Drop for QueueReceiver<T> {
     /// Whoever waits for an answer to what is still in there learns that none will come.
     fn drop(&mut self) {
         let mut state = self.0.lock();
@@ -119,8 +119,8 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-impl<T> State<T> {
-    fn take(&mut self) -> Result<T, Nothing> {
+impl<T> QueueState<T> {
+    fn take(&mut self) -> Result<T, RecvError> {
         match self.waiting.pop_front() {
             Some(thing) => {
                 if self.waiting.is_empty() && CAPACITY_KEPT < self.waiting.capacity() {
@@ -128,8 +128,8 @@ impl<T> State<T> {
                 }
                 Ok(thing)
             }
-            None if self.has_sender => Err(Nothing::Empty),
-            None => Err(Nothing::Disconnected),
+            None if self.has_sender => Err(RecvError::Empty),
+            None => Err(RecvError::Disconnected),
         }
     }
 }
@@ -193,12 +193,12 @@ mod tests {
     fn what_cannot_be_delivered_comes_back() {
         let (sender, mut receiver) = queue();
         assert_eq!((sender.send(1), receiver.try_recv()), (Ok(()), Ok(1)));
-        assert_eq!(receiver.try_recv(), Err(Nothing::Empty));
+        assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
         assert_eq!(sender.send(2), Ok(()));
         receiver.close();
         assert_eq!((sender.send(3), receiver.try_recv()), (Err(3), Ok(2)));
         drop(sender);
-        assert_eq!(receiver.try_recv(), Err(Nothing::Disconnected));
+        assert_eq!(receiver.try_recv(), Err(RecvError::Disconnected));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The house: every call and every room of this process, and every move between them.
+//! The registry: every call and every room of this process, and every move between them.
 //!
 //! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
-//! call, and sends while it holds them; of other locks, only that of the rolls is taken inside,
+//! call, and sends while it holds them; of other locks, only that of the access lists is taken inside,
 //! by a join (see `guard`).
 
 use std::{
@@ -19,77 +19,77 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    ban_list::Doors,
-    call_worker::{Letter, Ward},
-    conference::Room,
-    group_guard::Rolls,
+    ban_list::BanList,
+    call_worker::{CallMessage, CallWorker},
+    conference::RoomHandle,
+    group_guard::AccessLists,
 };
 pub use super::{
-    observed::Trace,
-    spawner::{Stage, Tasks},
+    observed::Observed,
+    spawner::{Spawner, TokioSpawner},
 };
 use crate::{
     base::{
-        call_map::share,
+        call_map::partition_of,
         ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     },
-    call::{Act, Answer, Call, Effect, News, Outgoing},
+    call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
     conference::{Ask, Outcome, Refusal, Settings},
-    documents::{Fetch, Library, Reader},
-    engine::directory::{Names, Places},
-    flow::{Cause, Fetched, Request, Values},
-    media::{Backend, Ending, Heard, NoWay, Order, Program, Report},
-    store::MemberIds,
+    documents::{DocumentFetch, DocumentRecipient, DocumentStore},
+    engine::directory::{CallDirectory, RoomDirectory},
+    flow::{Cause, DocumentRequest, Fetched, VariableValues},
+    media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
+    store::MemberIdSource,
 };
 
 /// Every call and every room, and the ways to them.
-pub struct House {
-    pub(super) names: Shards<Names<Arc<Room>>>,
-    pub(super) places: Shards<Places<Place>>,
+pub struct Registry {
+    pub(super) names: Shards<RoomDirectory<Arc<RoomHandle>>>,
+    pub(super) places: Shards<CallDirectory<CallPlace>>,
     /// Calls that are on their own, by their ids.
-    wards: Box<[Arc<Ward>]>,
-    pub(super) links: Links,
+    workers: Box<[Arc<CallWorker>]>,
+    pub(super) links: RegistryPorts,
     pub(super) settings: Settings,
-    pub(super) rolls: Rolls,
+    pub(super) access_lists: AccessLists,
     pub(super) is_closing: AtomicBool,
 }
 
-/// What a house reaches. Nothing here waits.
-pub struct Links {
+/// What a registry reaches. Nothing here waits.
+pub struct RegistryPorts {
     /// Carries the sound.
     pub media: Arc<dyn Backend>,
     /// Has the documents.
-    pub library: Arc<dyn Library>,
+    pub documents: Arc<dyn DocumentStore>,
     /// Knows who is banned.
-    pub doors: Arc<Doors>,
+    pub ban_list: Arc<BanList>,
     /// Gives out member ids.
-    pub member_ids: Arc<dyn MemberIds>,
+    pub member_ids: Arc<dyn MemberIdSource>,
     /// Gives a room its id; random, never the same twice.
     pub room_id: Box<dyn Fn() -> RoomId + Send + Sync>,
     /// Watches.
-    pub trace: Box<dyn Fn(Trace) + Send + Sync>,
+    pub observer: Box<dyn Fn(Observed) + Send + Sync>,
     /// Gives actors their turns.
-    pub stage: Box<dyn Stage>,
+    pub spawner: Box<dyn Spawner>,
 }
 
 /// Where a call is, and how it is reached there.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// In its ward.
-    Alone,
+pub(super) enum CallPlace {
+    /// In its worker.
+    Worker,
     Room {
-        room: Arc<Room>,
+        room: Arc<RoomHandle>,
         member: MemberId,
     },
 }
 
 /// A transfer that has been asked for.
 #[derive(Debug)]
-pub enum Transferring {
+pub enum PendingTransfer {
     /// Of a call on its own.
     Call(oneshot::Receiver<()>),
     /// Of a call between two places: ask again.
-    OnItsWay,
+    InTransit,
     /// Of a member.
     Room(oneshot::Receiver<Outcome>),
 }
@@ -111,39 +111,39 @@ pub enum AskError {
     Refused(#[from] Refusal),
 }
 
-impl House {
-    /// An empty house.
-    pub fn new(settings: Settings, links: Links) -> Arc<Self> {
+impl Registry {
+    /// An empty registry.
+    pub fn new(settings: Settings, links: RegistryPorts) -> Arc<Self> {
         Arc::new(Self {
             names: Shards::default(),
             places: Shards::default(),
-            wards: (0..WARDS).map(|_| Arc::new(Ward::new())).collect(),
+            workers: (0..WORKERS).map(|_| Arc::new(CallWorker::new())).collect(),
             links,
             settings,
-            rolls: Rolls::default(),
+            access_lists: AccessLists::default(),
             is_closing: AtomicBool::new(false),
         })
     }
 
     /// Takes in a new call, and begins its flow.
     pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
-        self.admit(&call);
+        self.register(&call);
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.go_on(now, call, act, &mut effects);
     }
 
     /// Takes in a new call that asks for its first document.
-    pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: Answer) {
-        self.admit(&call);
+    pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: AnswerUrls) {
+        self.register(&call);
         let mut effects = Vec::new();
-        let act = call.ask(answer, &mut effects);
+        let act = call.ask_for_flow(answer, &mut effects);
         self.go_on(now, call, act, &mut effects);
     }
 
     /// Calls somebody.
-    pub fn dial(self: &Arc<Self>, now: Instant, mut call: Box<Call>, out: Outgoing) {
-        self.admit(&call);
+    pub fn dial(self: &Arc<Self>, now: Instant, mut call: Box<Call>, out: OutgoingCall) {
+        self.register(&call);
         let mut effects = Vec::new();
         let act = call.dial(now, out, &mut effects);
         self.go_on(now, call, act, &mut effects);
@@ -154,13 +154,13 @@ impl House {
     /// # Errors
     ///
     /// There is no way to them.
-    pub fn can_dial(&self, to: &str) -> Result<(), NoWay> {
+    pub fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
         self.links.media.can_dial(to)
     }
 
     /// The bans.
-    pub fn doors(&self) -> &Doors {
-        &self.links.doors
+    pub fn ban_list(&self) -> &BanList {
+        &self.links.ban_list
     }
 
     /// Whether a URL could be asked for a document, as far as can be said at once.
@@ -169,12 +169,12 @@ impl House {
     ///
     /// What is wrong with it, and what to do.
     pub fn may_fetch(&self, url: &str) -> Result<(), String> {
-        self.links.library.check(url)
+        self.links.documents.check(url)
     }
 
-    fn admit(&self, call: &Call) {
-        self.places.of_call(call.id).admit(call.id);
-        self.tell(call, News::Begun);
+    fn register(&self, call: &Call) {
+        self.places.of_call(call.id).register(call.id);
+        self.observe_call(call, CallEvent::Begun);
     }
 
     /// Asks whoever has the call now to let it run another document. Silence says that it has gone
@@ -183,25 +183,29 @@ impl House {
     /// # Errors
     ///
     /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
-    pub fn transfer(&self, call: CallId, request: Request) -> Result<Transferring, AskError> {
+    pub fn transfer(
+        &self,
+        call: CallId,
+        request: DocumentRequest,
+    ) -> Result<PendingTransfer, AskError> {
         let places = self.places.of_call(call);
         if !places.is_up(call) {
             return Err(AskError::Gone);
         }
         Ok(match places.find(call) {
-            Some(Place::Alone) => {
+            Some(CallPlace::Worker) => {
                 let (reply, answer) = oneshot::channel();
-                self.deliver(call, Letter::Transfer(Box::new((request, reply))));
-                Transferring::Call(answer)
+                self.deliver(call, CallMessage::Transfer(Box::new((request, reply))));
+                PendingTransfer::Call(answer)
             }
-            Some(Place::Room { room, member }) => {
+            Some(CallPlace::Room { room, member }) => {
                 let (reply, answer) = oneshot::channel();
                 match room.ask(None, Ask::Transfer { member: *member, request }, reply) {
-                    Ok(()) | Err(AskError::Gone) => Transferring::Room(answer),
+                    Ok(()) | Err(AskError::Gone) => PendingTransfer::Room(answer),
                     Err(error) => return Err(error),
                 }
             }
-            None => Transferring::OnItsWay,
+            None => PendingTransfer::InTransit,
         })
     }
 
@@ -239,17 +243,17 @@ impl House {
 
     /// A request of the API is about to do something to a call: its trace names it.
     pub fn note_request(&self, call: CallId, api_id: Uuid, command: &'static str) {
-        self.trace(Trace::Requested { call, api_id, command });
+        self.observe(Observed::Requested { call, api_id, command });
     }
 
     /// A request about a call has asked for something in vain: its trace says so.
-    pub fn note_remark(&self, call: CallId, api_id: Uuid, remark: Arc<str>) {
-        self.trace(Trace::Remarked { call, api_id, remark });
+    pub fn note_warning(&self, call: CallId, api_id: Uuid, warning: Arc<str>) {
+        self.observe(Observed::Warned { call, api_id, warning });
     }
 
     /// The conferences of an account, by name.
     pub fn conferences(&self, account: &AccountId) -> Vec<ConferenceName> {
-        let of_shard = |names: &Mutex<Names<Arc<Room>>>| names.lock().of(account);
+        let of_shard = |names: &Mutex<RoomDirectory<Arc<RoomHandle>>>| names.lock().of(account);
         let mut names: Vec<_> = self.names.0.iter().flat_map(of_shard).collect();
         names.sort_unstable();
         names
@@ -257,19 +261,19 @@ impl House {
 
     /// Brings a report to where its call is now.
     pub fn report(&self, report: Report) {
-        let Report { call, heard } = report;
+        let Report { call, event: heard } = report;
         match heard {
-            Heard::HungUp => self.hang_up(call, Cause::CallerLeft),
-            Heard::Lost => self.hang_up(call, Cause::MediaLost),
-            Heard::Answered
-            | Heard::Digit(_)
-            | Heard::Failed(_)
-            | Heard::Hold(_)
-            | Heard::Over(_)
-            | Heard::Ringing
-            | Heard::Talk(_) => match self.places.of_call(call).find(call) {
-                Some(Place::Alone) => self.deliver(call, Letter::Heard(heard)),
-                Some(Place::Room { room, member }) => room.report(*member, heard),
+            LegEvent::HungUp => self.hang_up(call, Cause::CallerLeft),
+            LegEvent::MediaLost => self.hang_up(call, Cause::MediaLost),
+            LegEvent::Answered
+            | LegEvent::Digit(_)
+            | LegEvent::Failed(_)
+            | LegEvent::Hold(_)
+            | LegEvent::Finished(_)
+            | LegEvent::Ringing
+            | LegEvent::Talk(_) => match self.places.of_call(call).find(call) {
+                Some(CallPlace::Worker) => self.deliver(call, CallMessage::Heard(heard)),
+                Some(CallPlace::Room { room, member }) => room.report(*member, heard),
                 None => (),
             },
         }
@@ -278,8 +282,8 @@ impl House {
     /// Ends a call, wherever it is, by a cause that ends calls. The first cause stands.
     pub fn hang_up(&self, call: CallId, cause: Cause) {
         match self.places.of_call(call).hang_up(call, cause) {
-            Some(Place::Alone) => self.deliver(call, Letter::HangUp { cause }),
-            Some(Place::Room { room, member }) => room.hang_up(*member, cause),
+            Some(CallPlace::Worker) => self.deliver(call, CallMessage::HangUp { cause }),
+            Some(CallPlace::Room { room, member }) => room.hang_up(*member, cause),
             None => (),
         }
     }
@@ -312,34 +316,34 @@ impl House {
         self: &Arc<Self>,
         now: Instant,
         mut call: Box<Call>,
-        mut act: Act,
+        mut act: CallAct,
         effects: &mut Vec<Effect>,
     ) {
         loop {
             match act {
-                Act::End(ending) => {
+                CallAct::End(ending) => {
                     self.perform(&call, effects);
                     return self.end(call, ending);
                 }
-                Act::Join { room, entry } => {
+                CallAct::Join { room, entry } => {
                     self.perform(&call, effects);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
                     act = self.refused(now, &mut back, &exit, effects);
                     call = back;
                 }
-                Act::Stay => {
-                    let ward = self.ward_of(call.id);
+                CallAct::Stay => {
+                    let worker = self.worker_of(call.id);
                     // First: the report on an order may be quick.
-                    ward.expect(call.id, self);
-                    let settled = self.places.of_call(call.id).settle(call.id, Place::Alone);
+                    worker.expect(call.id, self);
+                    let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
                     if let Err(cause) = settled {
-                        ward.forget(call.id);
+                        worker.forget(call.id);
                         effects.clear();
                         let ending = call.ending(&cause.into());
                         return self.end(call, ending);
                     }
                     self.perform(&call, effects);
-                    return ward.arrive(call);
+                    return worker.arrive(call);
                 }
             }
         }
@@ -351,7 +355,7 @@ impl House {
             let (reader, request) = match effect {
                 Effect::Begin { step } => {
                     if let Some(element) = call.element(step) {
-                        self.trace(Trace::Began { call: call.id, step, element });
+                        self.observe(Observed::Began { call: call.id, step, element });
                     }
                     continue;
                 }
@@ -359,20 +363,27 @@ impl House {
                     self.media(order);
                     continue;
                 }
-                Effect::Tell(news) => {
-                    self.tell(call, news);
+                Effect::Publish(event) => {
+                    self.observe_call(call, event);
                     continue;
                 }
                 Effect::Fetch { number, request } => {
                     let (url, purpose) = (without_query(&request.url).into(), request.purpose);
-                    self.trace(Trace::Fetching { call: call.id, url, purpose });
-                    (Reader::Call { number }, request)
+                    self.observe(Observed::Fetching { call: call.id, url, purpose });
+                    (DocumentRecipient::Call { number }, request)
                 }
-                Effect::Notify(request) => (Reader::Nobody, request),
+                Effect::Notify(request) => (DocumentRecipient::Nobody, request),
             };
             let (account, party) = (call.account.clone(), call.party.clone());
             let status = call.status();
-            self.fetch(Fetch { account, call: call.id, party, status, reader, request });
+            self.fetch(DocumentFetch {
+                account,
+                call: call.id,
+                party,
+                status,
+                recipient: reader,
+                request,
+            });
         }
     }
 
@@ -389,65 +400,65 @@ impl House {
         self.links.media.send_part(order, from)
     }
 
-    pub(super) fn trace(&self, trace: Trace) {
-        (self.links.trace)(trace);
+    pub(super) fn observe(&self, trace: Observed) {
+        (self.links.observer)(trace);
     }
 
-    fn tell(&self, call: &Call, news: News) {
+    fn observe_call(&self, call: &Call, event: CallEvent) {
         let (account, party) = (call.account.clone(), call.party.clone());
-        self.trace(Trace::Call { account, call: call.id, party, news });
+        self.observe(Observed::Call { account, call: call.id, party, event });
     }
 
     /// Hands a request over. Its answer comes to whoever reads it, wherever that is by then.
-    pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch) {
-        let house = self.clone();
-        let done = Box::new(move |fetch: Fetch, fetched| house.fetched(&fetch, fetched));
-        self.links.library.fetch(fetch, done);
+    pub(super) fn fetch(self: &Arc<Self>, fetch: DocumentFetch) {
+        let registry = self.clone();
+        let done = Box::new(move |fetch: DocumentFetch, fetched| registry.fetched(&fetch, fetched));
+        self.links.documents.fetch(fetch, done);
     }
 
-    fn ward_of(&self, call: CallId) -> &Arc<Ward> {
-        &self.wards[share(call, WARDS)]
+    fn worker_of(&self, call: CallId) -> &Arc<CallWorker> {
+        &self.workers[partition_of(call, WORKERS)]
     }
 
     /// To a call that is on its own.
-    fn deliver(&self, call: CallId, letter: Letter) {
-        self.ward_of(call).deliver(call, letter);
+    fn deliver(&self, call: CallId, message: CallMessage) {
+        self.worker_of(call).deliver(call, message);
     }
 
-    fn fetched(&self, fetch: &Fetch, fetched: Fetched) {
-        match &fetch.reader {
-            Reader::Call { number } => {
+    fn fetched(&self, fetch: &DocumentFetch, fetched: Fetched) {
+        match &fetch.recipient {
+            DocumentRecipient::Call { number } => {
                 // A call that is in a room has not asked for it, or no longer.
-                if let Some(Place::Alone) = self.places.of_call(fetch.call).find(fetch.call) {
+                if let Some(CallPlace::Worker) = self.places.of_call(fetch.call).find(fetch.call) {
                     let (number, fetched) = (*number, Box::new(fetched));
-                    self.deliver(fetch.call, Letter::Fetched { number, fetched });
+                    self.deliver(fetch.call, CallMessage::Fetched { number, fetched });
                 }
             }
-            Reader::Room { key, room, number } => {
+            DocumentRecipient::Room { key, room, number } => {
                 if let Ok(document) = &fetched {
                     let (call, url) = (fetch.call, without_query(&fetch.request.url));
-                    document.unheard().for_each(|it| tracing::info!(%call, "{url}:{it}"));
+                    document.unheard_elements().for_each(|it| tracing::info!(%call, "{url}:{it}"));
                 }
                 let program: Program = fetched.map_or_else(|_| [].into(), |it| it.sounds().into());
                 let party = &fetch.party;
-                let values = Values {
+                let values = VariableValues {
                     call_from: &party.from,
                     call_to: &party.to,
                     conference_name: key.name.as_str(),
-                    ..Values::default()
+                    ..VariableValues::default()
                 };
                 let program = values.fill(program);
                 if let Some(found) = self.names.of(key).find(key) {
                     found.sounds(*room, *number, program);
                 }
             }
-            Reader::Nobody => (),
+            DocumentRecipient::Nobody => (),
         }
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
         self.media(Order::End { call: call.id, ending });
-        self.tell(&call, News::Ended(ending));
+        self.observe_call(&call, CallEvent::Ended(ending));
         // Last: who finds no call any more finds all told of it.
         self.places.of_call(call.id).remove(call.id);
         call.end();
@@ -459,9 +470,9 @@ fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 
-impl fmt::Debug for House {
+impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("House").finish_non_exhaustive()
+        f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
 
@@ -478,7 +489,7 @@ impl<T> Shards<T> {
 
 impl<T> Shards<T> {
     pub(super) fn of_call(&self, call: CallId) -> MutexGuard<'_, T> {
-        self.0[share(call, self.0.len())].lock()
+        self.0[partition_of(call, self.0.len())].lock()
     }
 }
 
@@ -492,4 +503,4 @@ impl<T: Default> Default for Shards<T> {
 const SHARDS: usize = 64;
 
 /// Enough that threads seldom meet, few enough that each has something to do when it is woken.
-const WARDS: usize = 16;
+const WORKERS: usize = 16;

@@ -4,40 +4,40 @@ use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{Turn, call_worker, conference, registry::Stage};
+use super::{TurnOutcome, call_worker, conference, registry::Spawner};
 
 /// Actors, and whether they have something to do.
 #[derive(Default)]
-pub struct Turns {
-    actors: Vec<Seat>,
-    door: Door,
+pub struct Scheduler {
+    actors: Vec<ScheduledActor>,
+    new_actors: SchedulerSpawner,
 }
 
-/// Where new actors wait until [`Turns::admit`] lets them in; it is a house's stage.
+/// Where new actors wait until [`Turns::admit`] lets them in; it is a registry's stage.
 #[derive(Clone, Default)]
-pub struct Door(Arc<Mutex<Vec<Actor>>>);
+pub struct SchedulerSpawner(Arc<Mutex<Vec<AnyActor>>>);
 
-struct Seat {
-    actor: Actor,
+struct ScheduledActor {
+    actor: AnyActor,
     /// Its last turn brought nothing, and nobody has done anything since.
     is_idle: bool,
 }
 
-enum Actor {
-    Room(Box<conference::Actor>),
-    Ward(Box<call_worker::Actor>),
+enum AnyActor {
+    Room(Box<conference::RoomActor>),
+    CallWorker(Box<call_worker::CallWorkerActor>),
 }
 
-impl Turns {
-    /// The stage that a house is to have.
-    pub fn door(&self) -> Door {
-        self.door.clone()
+impl Scheduler {
+    /// The stage that a registry is to have.
+    pub fn spawner(&self) -> SchedulerSpawner {
+        self.new_actors.clone()
     }
 
     /// Lets in who has come.
-    pub fn admit(&mut self) {
-        let seat = |actor| Seat { actor, is_idle: false };
-        self.actors.extend(self.door.0.lock().drain(..).map(seat));
+    pub fn add_new_actors(&mut self) {
+        let scheduled = |actor| ScheduledActor { actor, is_idle: false };
+        self.actors.extend(self.new_actors.0.lock().drain(..).map(scheduled));
     }
 
     /// How many there are.
@@ -62,15 +62,15 @@ impl Turns {
 
     /// The nth takes its turn; a room does so many of its effects. The last takes the seat of one
     /// who is over.
-    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> Turn {
+    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> TurnOutcome {
         let turn = match &mut self.actors[n].actor {
-            Actor::Room(actor) => actor.turn(now, slice()),
-            Actor::Ward(actor) => actor.turn(now),
+            AnyActor::Room(actor) => actor.turn(now, slice()),
+            AnyActor::CallWorker(actor) => actor.turn(now),
         };
         match turn {
-            Turn::Busy | Turn::Sliced => self.wake(),
-            Turn::Idle => self.actors[n].is_idle = true,
-            Turn::Over => {
+            TurnOutcome::Busy | TurnOutcome::Sliced => self.wake(),
+            TurnOutcome::Idle => self.actors[n].is_idle = true,
+            TurnOutcome::Over => {
                 drop(self.actors.swap_remove(n));
                 self.wake();
             }
@@ -80,20 +80,20 @@ impl Turns {
 
     /// When somebody has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = |it: &Seat| match &it.actor {
-            Actor::Room(actor) => actor.deadline(),
-            Actor::Ward(actor) => actor.deadline(),
+        let deadline = |it: &ScheduledActor| match &it.actor {
+            AnyActor::Room(actor) => actor.deadline(),
+            AnyActor::CallWorker(actor) => actor.deadline(),
         };
         self.actors.iter().filter_map(deadline).min()
     }
 }
 
-impl Stage for Door {
-    fn room(&self, actor: conference::Actor) {
-        self.0.lock().push(Actor::Room(Box::new(actor)));
+impl Spawner for SchedulerSpawner {
+    fn spawn_room(&self, actor: conference::RoomActor) {
+        self.0.lock().push(AnyActor::Room(Box::new(actor)));
     }
 
-    fn ward(&self, actor: call_worker::Actor) {
-        self.0.lock().push(Actor::Ward(Box::new(actor)));
+    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
+        self.0.lock().push(AnyActor::CallWorker(Box::new(actor)));
     }
 }

@@ -3,22 +3,22 @@
 use super::{call_worker, conference};
 
 /// Who gives the actors their turns.
-pub trait Stage: Send + Sync {
+pub trait Spawner: Send + Sync {
     /// Takes on a room.
-    fn room(&self, actor: conference::Actor);
+    fn spawn_room(&self, actor: conference::RoomActor);
     /// Takes on calls that are on their own.
-    fn ward(&self, actor: call_worker::Actor);
+    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor);
 }
 
 /// On the current runtime, a task for each.
-pub struct Tasks;
+pub struct TokioSpawner;
 
-impl Stage for Tasks {
-    fn room(&self, mut actor: conference::Actor) {
+impl Spawner for TokioSpawner {
+    fn spawn_room(&self, mut actor: conference::RoomActor) {
         tokio::spawn(async move { actor.run().await });
     }
 
-    fn ward(&self, mut actor: call_worker::Actor) {
+    fn spawn_call_worker(&self, mut actor: call_worker::CallWorkerActor) {
         tokio::spawn(async move { actor.run().await });
     }
 }

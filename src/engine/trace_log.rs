@@ -1,32 +1,32 @@
-//! The tracer: what a house tells of its calls, as traces keep it.
+//! The tracer: what a registry tells of its calls, as traces keep it.
 
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::time;
 
-use super::registry::Trace;
+use super::registry::Observed;
 use crate::{
     base::ids::{AccountId, CallId},
-    call::News,
+    call::CallEvent,
     conference,
-    trace::{self, Leaving, Remarked, Requested, Traces, What},
+    trace::{self, Leaving, RequestWarning, Requested, TraceEvent, Traces},
 };
 
 /// The traces of every call.
-pub struct Tracer(Mutex<Traces>);
+pub struct TraceLog(Mutex<Traces>);
 
-impl Tracer {
+impl TraceLog {
     /// No traces yet.
     pub fn new() -> Self {
         Self(Mutex::new(Traces::new(trace::ENDED_MAX)))
     }
 
-    /// Takes in what a house tells.
-    pub fn note(&self, told: &Trace) {
-        let Some((call, line)) = line(told) else { return };
+    /// Takes in what a registry tells.
+    pub fn note(&self, observed: &Observed) {
+        let Some((call, line)) = trace_input(observed) else { return };
         let now = time::Instant::now().into_std();
-        write(&mut self.0.lock(), now, call, line);
+        add_input(&mut self.0.lock(), now, call, line);
     }
 
     /// Whose a call is; None of one that is not known, or not any more.
@@ -40,75 +40,78 @@ impl Tracer {
     }
 }
 
-impl Default for Tracer {
+impl Default for TraceLog {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl std::fmt::Debug for Tracer {
+impl std::fmt::Debug for TraceLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tracer").finish_non_exhaustive()
     }
 }
 
-/// Notes what a house tells, at a time that is an argument.
-pub fn note(traces: &mut Traces, now: Instant, told: &Trace) {
-    if let Some((call, line)) = line(told) {
-        write(traces, now, call, line);
+/// Notes what a registry tells, at a time that is an argument.
+pub fn note(traces: &mut Traces, now: Instant, observed: &Observed) {
+    if let Some((call, line)) = trace_input(observed) {
+        add_input(traces, now, call, line);
     }
 }
 
 /// What there is to be written down of a call.
-enum Line {
+enum TraceInput {
     Begun(AccountId),
-    What(What),
+    What(TraceEvent),
 }
 
-fn write(traces: &mut Traces, now: Instant, call: CallId, line: Line) {
+fn add_input(traces: &mut Traces, now: Instant, call: CallId, line: TraceInput) {
     match line {
-        Line::Begun(account) => traces.begin(now, call, account),
-        Line::What(what) => traces.note(now, call, what),
+        TraceInput::Begun(account) => traces.begin(now, call, account),
+        TraceInput::What(what) => traces.note(now, call, what),
     }
 }
 
-fn line(told: &Trace) -> Option<(CallId, Line)> {
-    let (call, what) = match told {
-        Trace::Began { call, element, .. } => (*call, (*element).into()),
-        Trace::Call { account, call, news, .. } => match news {
-            News::Begun => return Some((*call, Line::Begun(account.clone()))),
-            News::Ended(ending) => (*call, What::Ended(*ending)),
-            News::Answered | News::Rang => return None,
+fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
+    let (call, what) = match observed {
+        Observed::Began { call, element, .. } => (*call, (*element).into()),
+        Observed::Call { account, call, event, .. } => match event {
+            CallEvent::Begun => return Some((*call, TraceInput::Begun(account.clone()))),
+            CallEvent::Ended(ending) => (*call, TraceEvent::Ended(*ending)),
+            CallEvent::Answered | CallEvent::Rang => return None,
         },
-        Trace::Fetching { call, url, purpose } => {
-            (*call, What::Fetching { url: url.clone(), purpose: *purpose })
+        Observed::Fetching { call, url, purpose } => {
+            (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })
         }
-        Trace::Left { call, exit, by, .. } => {
+        Observed::Left { call, exit, by, .. } => {
             let (cause, reason) = (exit.cause, exit.reason.clone());
             let leaving = Leaving { cause, reason, by: *by };
-            (*call, What::Left(Box::new(leaving)))
+            (*call, TraceEvent::Left(Box::new(leaving)))
         }
-        Trace::Notice { room, notice } => match &notice.news {
-            conference::News::Entered { who, .. } => {
-                (who.call, What::Entered { room: room.clone(), member: who.member })
+        Observed::Notice { room, notice } => match &notice.event {
+            conference::ConferenceEvent::Entered { who, .. } => {
+                (who.call, TraceEvent::Entered { room: room.clone(), member: who.member })
             }
-            conference::News::DigitsMatched { .. } | conference::News::Exited { .. } => {
+            conference::ConferenceEvent::DigitsMatched { .. }
+            | conference::ConferenceEvent::Exited { .. } => {
                 return None;
             }
-            conference::News::FloorTaken { .. } => return None,
-            conference::News::Over | conference::News::Started => return None,
+            conference::ConferenceEvent::FloorTaken { .. } => return None,
+            conference::ConferenceEvent::Over | conference::ConferenceEvent::Started => {
+                return None;
+            }
         },
         // It is on its way still.
-        Trace::PassedOn { .. } => return None,
-        Trace::Refused { call, cause } => (*call, What::Refused(*cause)),
-        Trace::Remarked { call, api_id, remark } => {
-            let remarked = Remarked { api_id: *api_id, remark: remark.clone() };
-            (*call, What::Remarked(Box::new(remarked)))
+        Observed::Requeued { .. } => return None,
+        Observed::Refused { call, cause } => (*call, TraceEvent::Refused(*cause)),
+        Observed::Warned { call, api_id, warning } => {
+            let remarked = RequestWarning { api_id: *api_id, warning: warning.clone() };
+            (*call, TraceEvent::Warned(Box::new(remarked)))
         }
-        Trace::Requested { call, api_id, command } => {
+        Observed::Requested { call, api_id, command } => {
             let requested = Requested { api_id: *api_id, command };
-            (*call, What::Requested(Box::new(requested)))
+            (*call, TraceEvent::Requested(Box::new(requested)))
         }
     };
-    Some((call, Line::What(what)))
+    Some((call, TraceInput::What(what)))
 }

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::{Happening, Subject};
+use super::{AccountEvent, CallSubject};
 use crate::{
     base::{
         ids::{AccountId, Dialect, Incarnation},
         utc,
     },
-    call::{self, CallStatus, Direction},
-    cdr::Record,
-    conference::{Being, News, Notice},
-    documents::Fetch,
+    call::{self, CallDirection, CallStatus},
+    cdr::Cdr,
+    conference::{ConferenceEvent, MemberInfo, Notice},
+    documents::DocumentFetch,
     events::log::Event,
-    fetch::signature::Field,
+    fetch::signature::FormField,
     flow::Purpose,
 };
 
@@ -21,15 +21,15 @@ use crate::{
 const RATE: &str = "0.00000";
 
 /// What a request for a document tells.
-pub fn of_fetch(fetch: &Fetch) -> Vec<Field> {
-    let Fetch { account, call, party, status, request, .. } = fetch;
+pub fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
+    let DocumentFetch { account, call, party, status, request, .. } = fetch;
     let event = match request.purpose {
         Purpose::Action | Purpose::Kick | Purpose::Redirect => "Redirect",
         Purpose::Answer => "StartApp",
         Purpose::Sound => "ConferenceRemoteSounds",
         Purpose::Transfer => "Transfer",
     };
-    let subject = Subject { account, call: *call, party, status: *status };
+    let subject = CallSubject { account, call: *call, party, status: *status };
     let mut fields = standard(subject, event);
     let own = request.fields.iter();
     fields.extend(own.map(|(name, value)| (Cow::Borrowed(*name), value.clone())));
@@ -37,31 +37,37 @@ pub fn of_fetch(fetch: &Fetch) -> Vec<Field> {
 }
 
 /// What an event tells, in a callback of that dialect.
-pub fn of_event(account: &AccountId, event: &Event<Happening>, dialect: Dialect) -> Vec<Field> {
+pub fn of_event(
+    account: &AccountId,
+    event: &Event<AccountEvent>,
+    dialect: Dialect,
+) -> Vec<FormField> {
     match &event.what {
-        Happening::Call { call, party, status, news, record, .. } => {
-            let subject = Subject { account, call: *call, party, status: *status };
-            let mut fields = standard(subject, call_event(*news));
-            if let Some(record) = record {
-                fields.extend(at_end(record, dialect));
+        AccountEvent::Call { call, party, status, event, cdr, .. } => {
+            let subject = CallSubject { account, call: *call, party, status: *status };
+            let mut fields = standard(subject, call_event(*event));
+            if let Some(cdr) = cdr {
+                fields.extend(cdr_fields(cdr, dialect));
             }
             fields
         }
-        Happening::Conference { room, notice, .. } => of_conference(account, room, notice, dialect),
+        AccountEvent::Conference { room, notice, .. } => {
+            of_conference(account, room, notice, dialect)
+        }
     }
 }
 
 /// What the event of a happening is called.
-pub fn name_of(happening: &Happening) -> &'static str {
-    match happening {
-        Happening::Call { news, .. } => call_event(*news),
-        Happening::Conference { notice, .. } => conference_event(&notice.news),
+pub fn event_name(event: &AccountEvent) -> &'static str {
+    match event {
+        AccountEvent::Call { event, .. } => call_event(*event),
+        AccountEvent::Conference { notice, .. } => conference_event(&notice.event),
     }
 }
 
 /// The fields that nearly every request has (contract 4.2).
-fn standard(subject: Subject<'_>, event: &'static str) -> Vec<Field> {
-    let Subject { account, call, party, status } = subject;
+fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
+    let CallSubject { account, call, party, status } = subject;
     let mut fields = vec![
         field("CallUUID", call),
         field("From", &party.from),
@@ -74,7 +80,7 @@ fn standard(subject: Subject<'_>, event: &'static str) -> Vec<Field> {
         field("ParentAuthID", account),
         field("SessionStart", utc::precise(party.session.began_at)),
     ];
-    if party.direction == Direction::Outbound {
+    if party.direction == CallDirection::Outbound {
         // A request makes one call, and lends it its name.
         let names = ["RequestUUID", "ALegUUID", "ALegRequestUUID"];
         fields.extend(names.map(|name| field(name, call)));
@@ -90,15 +96,15 @@ fn standard(subject: Subject<'_>, event: &'static str) -> Vec<Field> {
 }
 
 /// `hangup_url` alone (contract 4.2).
-fn at_end(record: &Record, dialect: Dialect) -> Vec<Field> {
-    let ending = record.ending;
-    let talked = record.talked().as_secs();
+fn cdr_fields(cdr: &Cdr, dialect: Dialect) -> Vec<FormField> {
+    let ending = cdr.ending;
+    let talked = cdr.talked().as_secs();
     // Vobiz bills by the minute.
     let billed = match dialect {
         Dialect::Plivo => talked,
         Dialect::Vobiz => talked.div_ceil(60) * 60,
     };
-    let answered = record.answered_at.map(utc::seconds).unwrap_or_default();
+    let answered = cdr.answered_at.map(utc::seconds).unwrap_or_default();
     vec![
         field("HangupCause", ending.cause.signal()),
         field("HangupCauseName", ending.cause.name()),
@@ -107,9 +113,9 @@ fn at_end(record: &Record, dialect: Dialect) -> Vec<Field> {
         field("Duration", talked),
         field("BillDuration", billed),
         field("TotalCost", RATE),
-        field("StartTime", utc::seconds(record.party.session.began_at)),
+        field("StartTime", utc::seconds(cdr.party.session.began_at)),
         field("AnswerTime", answered),
-        field("EndTime", utc::seconds(record.ended_at)),
+        field("EndTime", utc::seconds(cdr.ended_at)),
     ]
 }
 
@@ -118,67 +124,71 @@ fn of_conference(
     room: &Incarnation,
     notice: &Notice,
     dialect: Dialect,
-) -> Vec<Field> {
-    let Notice { sequence, news } = notice;
-    let mut fields = vec![field("Event", conference_event(news))];
-    fields.extend(action(news).map(|it| field("ConferenceAction", it)));
+) -> Vec<FormField> {
+    let Notice { sequence, event } = notice;
+    let mut fields = vec![field("Event", conference_event(event))];
+    fields.extend(action(event).map(|it| field("ConferenceAction", it)));
     fields.extend([field("ConferenceName", &room.key.name), field("ConferenceUUID", room.id)]);
-    if let Some(Being { member, call, party, .. }) = news.who() {
+    if let Some(MemberInfo { member, call, party, .. }) = event.who() {
         fields.push(field("ConferenceMemberID", member));
         // Contract 4.4: Vobiz tells of an exit nothing but whose it was.
-        if dialect == Dialect::Vobiz && matches!(news, News::Exited { .. }) {
+        if dialect == Dialect::Vobiz && matches!(event, ConferenceEvent::Exited { .. }) {
             fields.push(field("CallUUID", call));
         } else {
             let status = CallStatus::InProgress;
-            let rest = standard(Subject { account, call: *call, party, status }, "");
+            let rest = standard(CallSubject { account, call: *call, party, status }, "");
             fields.extend(rest.into_iter().filter(|(name, _)| name != "Event"));
         }
     }
-    match news {
-        News::Entered { is_first, .. } => fields.push(field("ConferenceFirstMember", is_first)),
-        News::Exited { cause, reason, is_last, .. } => {
+    match event {
+        ConferenceEvent::Entered { is_first, .. } => {
+            fields.push(field("ConferenceFirstMember", is_first))
+        }
+        ConferenceEvent::Exited { cause, reason, is_last, .. } => {
             fields.push(field("ConferenceLastMember", is_last));
             fields.push(field("ConferenceExitCause", cause.text()));
             fields.extend(reason.iter().map(|it| field("ConferenceExitReason", it)));
         }
-        News::DigitsMatched { digits, .. } => fields.push(field("ConferenceDigitsMatch", digits)),
-        News::FloorTaken { .. } | News::Over | News::Started => (),
+        ConferenceEvent::DigitsMatched { digits, .. } => {
+            fields.push(field("ConferenceDigitsMatch", digits))
+        }
+        ConferenceEvent::FloorTaken { .. } | ConferenceEvent::Over | ConferenceEvent::Started => (),
     }
     fields.push(field("ConferenceSequence", sequence));
     fields
 }
 
-fn call_event(news: call::News) -> &'static str {
-    match news {
-        call::News::Answered => "Answer",
-        call::News::Begun => "CallStart",
-        call::News::Ended(_) => "Hangup",
-        call::News::Rang => "Ring",
+fn call_event(event: call::CallEvent) -> &'static str {
+    match event {
+        call::CallEvent::Answered => "Answer",
+        call::CallEvent::Begun => "CallStart",
+        call::CallEvent::Ended(_) => "Hangup",
+        call::CallEvent::Rang => "Ring",
     }
 }
 
-fn conference_event(news: &News) -> &'static str {
-    match news {
-        News::DigitsMatched { .. } => "ConferenceDigitsMatch",
-        News::Entered { .. } => "ConferenceEnter",
-        News::Exited { .. } => "ConferenceExit",
-        News::FloorTaken { .. } => "ConferenceFloor",
-        News::Over => "ConferenceEnd",
-        News::Started => "ConferenceStart",
+fn conference_event(event: &ConferenceEvent) -> &'static str {
+    match event {
+        ConferenceEvent::DigitsMatched { .. } => "ConferenceDigitsMatch",
+        ConferenceEvent::Entered { .. } => "ConferenceEnter",
+        ConferenceEvent::Exited { .. } => "ConferenceExit",
+        ConferenceEvent::FloorTaken { .. } => "ConferenceFloor",
+        ConferenceEvent::Over => "ConferenceEnd",
+        ConferenceEvent::Started => "ConferenceStart",
     }
 }
 
 /// `ConferenceAction`; the vendors have none for a room's start and end.
-fn action(news: &News) -> Option<&'static str> {
-    match news {
-        News::DigitsMatched { .. } => Some("digits"),
-        News::Entered { .. } => Some("enter"),
-        News::Exited { .. } => Some("exit"),
-        News::FloorTaken { .. } => Some("floor"),
-        News::Over | News::Started => None,
+fn action(event: &ConferenceEvent) -> Option<&'static str> {
+    match event {
+        ConferenceEvent::DigitsMatched { .. } => Some("digits"),
+        ConferenceEvent::Entered { .. } => Some("enter"),
+        ConferenceEvent::Exited { .. } => Some("exit"),
+        ConferenceEvent::FloorTaken { .. } => Some("floor"),
+        ConferenceEvent::Over | ConferenceEvent::Started => None,
     }
 }
 
-fn field(name: &'static str, value: impl ToString) -> Field {
+fn field(name: &'static str, value: impl ToString) -> FormField {
     (Cow::Borrowed(name), value.to_string())
 }

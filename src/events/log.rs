@@ -10,7 +10,7 @@ use crate::base::ids::{CallId, ConferenceName};
 
 /// An account's events.
 #[derive(Debug)]
-pub struct Log<T> {
+pub struct EventLog<T> {
     epoch: u64,
     /// The number of the oldest event that is kept, or of the next one.
     first: u64,
@@ -18,17 +18,17 @@ pub struct Log<T> {
     events_max: usize,
 }
 
-impl<T: Topic> Log<T> {
+impl<T: Topic> EventLog<T> {
     /// An empty log that keeps [`EVENTS_MAX`] events.
     ///
     /// No two logs of an account may have the same `epoch`: a cursor outlives the log that gave
     /// it. The time of the start does.
     pub fn new(epoch: u64) -> Self {
-        Self::with_room_for(EVENTS_MAX, epoch)
+        Self::with_capacity(EVENTS_MAX, epoch)
     }
 
     /// An empty log that keeps so many events, at least one.
-    pub fn with_room_for(events_max: usize, epoch: u64) -> Self {
+    pub fn with_capacity(events_max: usize, epoch: u64) -> Self {
         let events_max = events_max.max(1);
         Self { epoch, first: 1, events: VecDeque::new(), events_max }
     }
@@ -49,10 +49,15 @@ impl<T: Topic> Log<T> {
     ///
     /// A page may be empty and yet not be the last one: a read looks at [`SCAN_MAX`] events, so
     /// that whoever waits for the log does not wait long.
-    pub fn read(&self, cursor: Cursor, filter: &Filter, events_max: usize) -> Page<T> {
+    pub fn read(
+        &self,
+        cursor: EventCursor,
+        filter: &EventFilter,
+        events_max: usize,
+    ) -> EventPage<T> {
         let (start, gap) = self.start(cursor);
         let epoch = self.epoch;
-        let mut page = Page { epoch, gap, events: Vec::new(), cursor, is_last: true };
+        let mut page = EventPage { epoch, gap, events: Vec::new(), cursor, is_last: true };
         let offset = usize::try_from(start - self.first).unwrap_or(usize::MAX);
         let mut seen = start;
         for event in self.events.iter().skip(offset) {
@@ -66,20 +71,20 @@ impl<T: Topic> Log<T> {
             }
             seen += 1;
         }
-        page.cursor = Cursor::After(EventId { epoch, number: seen - 1 });
+        page.cursor = EventCursor::After(EventId { epoch, number: seen - 1 });
         page
     }
 
     /// The number to begin with, and what is missing before it.
-    fn start(&self, cursor: Cursor) -> (u64, Option<Gap>) {
+    fn start(&self, cursor: EventCursor) -> (u64, Option<Gap>) {
         let end = self.next();
         match cursor {
-            Cursor::Now => (end, None),
-            Cursor::Oldest => (self.first, None),
-            Cursor::After(id) if id.epoch != self.epoch || end <= id.number => {
+            EventCursor::Now => (end, None),
+            EventCursor::Oldest => (self.first, None),
+            EventCursor::After(id) if id.epoch != self.epoch || end <= id.number => {
                 (self.first, Some(Gap { missed: None }))
             }
-            Cursor::After(id) => {
+            EventCursor::After(id) => {
                 let missed = self.first.saturating_sub(id.number + 1);
                 let gap = (0 < missed).then_some(Gap { missed: Some(missed) });
                 (self.first.max(id.number + 1), gap)
@@ -143,7 +148,7 @@ pub struct BadEventId;
 
 /// How far a subscriber has read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cursor {
+pub enum EventCursor {
     /// This one, and all before it (`Last-Event-ID`).
     After(EventId),
     /// All that has happened so far: only what comes is of interest.
@@ -154,14 +159,14 @@ pub enum Cursor {
 
 /// Which events a subscriber wants; those that meet all it says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Filter {
+pub struct EventFilter {
     /// Of this call only.
     pub call: Option<CallId>,
     /// Of the conferences of this name only, one incarnation after the other.
     pub conference: Option<ConferenceName>,
 }
 
-impl Filter {
+impl EventFilter {
     fn lets_through(&self, what: &impl Topic) -> bool {
         let call = self.call.is_none_or(|it| what.call() == Some(it));
         let conference = self.conference.as_ref();
@@ -171,19 +176,19 @@ impl Filter {
 
 /// What a read has found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page<T> {
+pub struct EventPage<T> {
     epoch: u64,
     /// Something happened between the cursor and the first event here that is not kept any more.
     pub gap: Option<Gap>,
     /// In order.
     pub events: Vec<Arc<Event<T>>>,
     /// Where to read on.
-    pub cursor: Cursor,
+    pub cursor: EventCursor,
     /// There is no more for now.
     pub is_last: bool,
 }
 
-impl<T> Page<T> {
+impl<T> EventPage<T> {
     /// What an event of the page is called.
     pub fn id(&self, event: &Event<T>) -> EventId {
         EventId { epoch: self.epoch, number: event.number }
@@ -213,13 +218,13 @@ mod tests {
     const EPOCH: u64 = 7;
 
     #[derive(Debug)]
-    struct Told {
+    struct TestEvent {
         n: u64,
         call: CallId,
         conference: Option<ConferenceName>,
     }
 
-    impl Topic for Told {
+    impl Topic for TestEvent {
         fn call(&self) -> Option<CallId> {
             Some(self.call)
         }
@@ -229,32 +234,32 @@ mod tests {
         }
     }
 
-    fn told(n: u64, call: u128, name: &str) -> Told {
+    fn test_event(n: u64, call: u128, name: &str) -> TestEvent {
         let conference = (!name.is_empty()).then(|| name.parse().unwrap());
-        Told { n, call: CallId::of(call), conference }
+        TestEvent { n, call: CallId::of(call), conference }
     }
 
     /// Ten events that say their own number; every second one is of call 1 in room "a".
-    fn log(events_max: usize) -> Log<Told> {
-        let mut log = Log::with_room_for(events_max, EPOCH);
+    fn log(events_max: usize) -> EventLog<TestEvent> {
+        let mut log = EventLog::with_capacity(events_max, EPOCH);
         for n in 1..=10 {
             let (call, name) = if n % 2 == 0 { (1, "a") } else { (2, "") };
-            log.append(AT, told(n, call, name));
+            log.append(AT, test_event(n, call, name));
         }
         log
     }
 
-    fn after(epoch: u64, number: u64) -> Cursor {
-        Cursor::After(EventId { epoch, number })
+    fn after(epoch: u64, number: u64) -> EventCursor {
+        EventCursor::After(EventId { epoch, number })
     }
 
-    fn whats(page: &Page<Told>) -> Vec<u64> {
+    fn whats(page: &EventPage<TestEvent>) -> Vec<u64> {
         page.events.iter().map(|it| it.what.n).collect()
     }
 
     #[test]
     fn each_event_has_its_place_in_the_log() {
-        let page = log(9).read(Cursor::Oldest, &Filter::default(), 3);
+        let page = log(9).read(EventCursor::Oldest, &EventFilter::default(), 3);
         let ids: Vec<_> = page.events.iter().map(|it| page.id(it).to_string()).collect();
         assert_eq!(ids, ["7-2", "7-3", "7-4"]);
     }
@@ -262,14 +267,14 @@ mod tests {
     #[test]
     fn a_cursor_leads_on_without_loss_and_a_gap_is_said() {
         let check = |cursor, events: &[u64], missed: Option<Option<u64>>| {
-            let page = log(4).read(cursor, &Filter::default(), 100);
+            let page = log(4).read(cursor, &EventFilter::default(), 100);
             assert_eq!(whats(&page), events, "{cursor:?}");
             assert_eq!(page.gap.map(|it| it.missed), missed, "{cursor:?}");
             assert_eq!((page.cursor, page.is_last), (after(EPOCH, 10), true), "{cursor:?}");
         };
 
-        check(Cursor::Oldest, &[7, 8, 9, 10], None);
-        check(Cursor::Now, &[], None);
+        check(EventCursor::Oldest, &[7, 8, 9, 10], None);
+        check(EventCursor::Now, &[], None);
         check(after(EPOCH, 10), &[], None);
         check(after(EPOCH, 8), &[9, 10], None);
         check(after(EPOCH, 6), &[7, 8, 9, 10], None);
@@ -284,11 +289,11 @@ mod tests {
     #[test]
     fn a_filter_lets_through_what_meets_all_it_says() {
         let check = |call: Option<u128>, conference: Option<&str>, expected: &[u64]| {
-            let filter = Filter {
+            let filter = EventFilter {
                 call: call.map(CallId::of),
                 conference: conference.map(|it| it.parse().unwrap()),
             };
-            assert_eq!(whats(&log(10).read(Cursor::Oldest, &filter, 100)), expected);
+            assert_eq!(whats(&log(10).read(EventCursor::Oldest, &filter, 100)), expected);
         };
 
         check(None, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
@@ -301,9 +306,9 @@ mod tests {
 
     #[test]
     fn page_by_page_everything_comes_once() {
-        let filter = Filter { call: Some(CallId::of(1)), conference: None };
+        let filter = EventFilter { call: Some(CallId::of(1)), conference: None };
         for size in 1..=6 {
-            let (mut cursor, mut all, mut pages) = (Cursor::Oldest, Vec::new(), 0);
+            let (mut cursor, mut all, mut pages) = (EventCursor::Oldest, Vec::new(), 0);
             loop {
                 let page = log(10).read(cursor, &filter, size);
                 assert!(page.events.len() <= size && page.gap.is_none());
@@ -320,11 +325,11 @@ mod tests {
 
     #[test]
     fn a_read_that_finds_little_ends_early_and_goes_on_from_there() {
-        let mut log = Log::new(EPOCH);
-        (0..SCAN_MAX).for_each(|n| drop(log.append(AT, told(n, 2, ""))));
-        log.append(AT, told(SCAN_MAX, 1, ""));
-        let filter = Filter { call: Some(CallId::of(1)), conference: None };
-        let page = log.read(Cursor::Oldest, &filter, 1);
+        let mut log = EventLog::new(EPOCH);
+        (0..SCAN_MAX).for_each(|n| drop(log.append(AT, test_event(n, 2, ""))));
+        log.append(AT, test_event(SCAN_MAX, 1, ""));
+        let filter = EventFilter { call: Some(CallId::of(1)), conference: None };
+        let page = log.read(EventCursor::Oldest, &filter, 1);
         assert_eq!((whats(&page), page.is_last), (vec![], false));
         let page = log.read(page.cursor, &filter, 1);
         assert_eq!((whats(&page), page.is_last), (vec![SCAN_MAX], true));

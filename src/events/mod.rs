@@ -8,28 +8,28 @@ use std::{num::NonZeroU32, sync::Arc};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, Incarnation},
     call::{self, CallStatus, Party},
-    cdr::Record,
+    cdr::Cdr,
     conference::Notice,
     events::log::{Event, Topic},
 };
 
 /// Something that happened, as an account's event log has it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
+pub enum AccountEvent {
     /// To a call.
     Call {
         /// Which.
         call: CallId,
         /// The place among the call's events.
-        in_call: InCall,
+        call_sequence: CallSequence,
         /// Who speaks with whom.
         party: Arc<Party>,
         /// How far it has come by it.
         status: CallStatus,
         /// What.
-        news: call::News,
+        event: call::CallEvent,
         /// Of a call that is over.
-        record: Option<Arc<Record>>,
+        cdr: Option<Arc<Cdr>>,
     },
     /// In a conference.
     Conference {
@@ -38,31 +38,31 @@ pub enum Happening {
         /// What.
         notice: Notice,
         /// The place among the events of the call that it is about, if one.
-        in_call: Option<InCall>,
+        call_sequence: Option<CallSequence>,
     },
 }
 
 /// A place among a call's events: from 1, without holes.
-pub type InCall = NonZeroU32;
+pub type CallSequence = NonZeroU32;
 
 // An account's log has many of them.
-const _: () = assert!(size_of::<Event<Happening>>() <= 112);
+const _: () = assert!(size_of::<Event<AccountEvent>>() <= 112);
 
-impl Happening {
+impl AccountEvent {
     /// The place among the events of the call that it is about, if one.
-    pub fn in_call(&self) -> Option<InCall> {
+    pub fn call_sequence(&self) -> Option<CallSequence> {
         match self {
-            Self::Call { in_call, .. } => Some(*in_call),
-            Self::Conference { in_call, .. } => *in_call,
+            Self::Call { call_sequence, .. } => Some(*call_sequence),
+            Self::Conference { call_sequence, .. } => *call_sequence,
         }
     }
 }
 
-impl Topic for Happening {
+impl Topic for AccountEvent {
     fn call(&self) -> Option<CallId> {
         match self {
             Self::Call { call, .. } => Some(*call),
-            Self::Conference { notice, .. } => notice.news.who().map(|it| it.call),
+            Self::Conference { notice, .. } => notice.event.who().map(|it| it.call),
         }
     }
 
@@ -76,7 +76,7 @@ impl Topic for Happening {
 
 /// Whose call something is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct CallSubject<'a> {
     /// Whose it is.
     pub account: &'a AccountId,
     /// Which.

@@ -32,40 +32,40 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::guard::{Guard, Refused};
+use super::guard::{AddressGuard, RefusedAddress};
 
 /// A future on the heap, as a trait object's method returns it.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The net as the client uses it. [`Internet`] is the real one; tests bring their own.
-pub trait Network: Send + Sync + 'static {
+pub trait HttpNetwork: Send + Sync + 'static {
     /// All addresses of a host name.
-    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
     /// A stream of bytes to an address.
-    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>>;
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>>;
 }
 
 /// A stream of bytes, both ways.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
 
 /// The system's resolver, and TCP. It asks no proxy, whatever the environment says.
 #[derive(Clone, Copy, Debug)]
 pub struct Internet;
 
-impl Network for Internet {
-    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+impl HttpNetwork for Internet {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move { Ok(lookup_host((host, 0)).await?.map(|it| it.ip()).collect()) })
     }
 
-    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             // A request is one write: to wait for more would only delay it.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Box<dyn Socket>)
+            Ok(Box::new(stream) as Box<dyn ByteStream>)
         })
     }
 }
@@ -75,13 +75,13 @@ impl Network for Internet {
 pub enum ConnectError {
     /// It leads where no connection may go.
     #[error("{0}")]
-    Guard(Refused),
+    Guard(RefusedAddress),
     /// The resolver says so.
     #[error("its name cannot be resolved ({0})")]
     Lookup(io::Error),
     /// The resolver knows the name, and no address.
     #[error("its name has no address")]
-    Nowhere,
+    NoAddress,
     /// The last address that was tried.
     #[error("{0} does not take a connection ({1})")]
     Tcp(SocketAddr, io::Error),
@@ -98,8 +98,8 @@ pub struct BadCertificates(String);
 /// Makes the connections of a pool, secure ones where the URI says `https`.
 #[derive(Clone)]
 pub struct Connector {
-    network: Arc<dyn Network>,
-    guard: Arc<Guard>,
+    network: Arc<dyn HttpNetwork>,
+    guard: Arc<AddressGuard>,
     tls: TlsConnector,
 }
 
@@ -110,8 +110,8 @@ impl Connector {
     ///
     /// The authorities cannot be read.
     pub fn new(
-        network: Arc<dyn Network>,
-        guard: Arc<Guard>,
+        network: Arc<dyn HttpNetwork>,
+        guard: Arc<AddressGuard>,
         authorities: &[u8],
     ) -> Result<Self, BadCertificates> {
         let bad = |why: &dyn ToString| BadCertificates(why.to_string());
@@ -131,7 +131,7 @@ impl Connector {
         Ok(Self { network, guard, tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    async fn connect(self, uri: Uri) -> Result<Box<dyn Socket>, ConnectError> {
+    async fn connect(self, uri: Uri) -> Result<Box<dyn ByteStream>, ConnectError> {
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_secure = uri.scheme_str() == Some("https");
@@ -154,19 +154,19 @@ impl Connector {
             Ok(literal) => vec![literal],
             Err(_) => self.network.resolve(host).await.map_err(ConnectError::Lookup)?,
         };
-        let mut refused = None;
+        let mut refusal = None;
         addresses.retain(|it| match self.guard.check(*it) {
             Ok(()) => true,
-            Err(no) => {
-                refused.get_or_insert(no);
+            Err(error) => {
+                refusal.get_or_insert(error);
                 false
             }
         });
         addresses.truncate(ADDRESSES_MAX);
-        match (addresses.is_empty(), refused) {
+        match (addresses.is_empty(), refusal) {
             (false, _) => Ok(addresses),
-            (true, Some(no)) => Err(ConnectError::Guard(no)),
-            (true, None) => Err(ConnectError::Nowhere),
+            (true, Some(error)) => Err(ConnectError::Guard(error)),
+            (true, None) => Err(ConnectError::NoAddress),
         }
     }
 
@@ -174,16 +174,16 @@ impl Connector {
     async fn race(
         &self,
         addresses: impl Iterator<Item = SocketAddr>,
-    ) -> Result<Box<dyn Socket>, ConnectError> {
-        let mut waiting: VecDeque<_> = addresses.collect();
+    ) -> Result<Box<dyn ByteStream>, ConnectError> {
+        let mut untried: VecDeque<_> = addresses.collect();
         let mut tries = JoinSet::new();
-        let mut error = ConnectError::Nowhere;
+        let mut error = ConnectError::NoAddress;
         loop {
-            if let Some(address) = waiting.pop_front() {
+            if let Some(address) = untried.pop_front() {
                 let connecting = self.network.connect(address);
                 tries.spawn(async move { connecting.await.map_err(|it| (address, it)) });
             }
-            let next = match waiting.is_empty() {
+            let next = match untried.is_empty() {
                 true => tries.join_next().await,
                 false => match timeout(HEAD_START, tries.join_next()).await {
                     Ok(next) => next,
@@ -194,7 +194,7 @@ impl Connector {
                 Some(Ok(Ok(stream))) => return Ok(stream),
                 Some(Ok(Err((address, why)))) => error = ConnectError::Tcp(address, why),
                 Some(Err(_)) => (),
-                None if waiting.is_empty() => return Err(error),
+                None if untried.is_empty() => return Err(error),
                 None => (),
             }
         }
@@ -202,9 +202,9 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Box<dyn Socket>>;
+    type Response = TokioIo<Box<dyn ByteStream>>;
     type Error = ConnectError;
-    type Future = Boxed<'static, Result<Self::Response, ConnectError>>;
+    type Future = BoxFuture<'static, Result<Self::Response, ConnectError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
@@ -216,7 +216,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-impl Connection for Box<dyn Socket> {
+impl Connection for Box<dyn ByteStream> {
     fn connected(&self) -> Connected {
         Connected::new()
     }

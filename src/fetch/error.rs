@@ -5,95 +5,119 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{
-    guard::Refused,
-    target::{BadUrl, RetryOn, Target},
+    guard::RefusedAddress,
+    target::{BadUrl, RetryOn, TargetUrl},
 };
 
 /// A request that came to nothing. It says where and why, and never what was sent or received.
 #[derive(Debug, thiserror::Error)]
-#[error("{at}: {why}")]
+#[error("{at}: {failure}")]
 pub struct FetchError {
     at: String,
-    why: Why,
+    failure: FetchFailure,
 }
 
 impl FetchError {
-    pub(super) fn new(at: &Target, why: Why) -> Self {
-        Self { at: at.to_string(), why }
+    pub(super) fn new(at: &TargetUrl, failure: FetchFailure) -> Self {
+        Self { at: at.to_string(), failure }
     }
 
     /// Whether the same request may well succeed later.
     pub fn is_temporary(&self) -> bool {
-        match &self.why {
-            Why::Broken(_) | Why::LateAnswer(_) | Why::LateTotal(_) => true,
-            Why::LateConnect(_) | Why::Unconnected(_) => true,
-            Why::Status(status) => {
+        match &self.failure {
+            FetchFailure::Broken(_) | FetchFailure::LateAnswer(_) | FetchFailure::LateTotal(_) => {
+                true
+            }
+            FetchFailure::LateConnect(_) | FetchFailure::Unconnected(_) => true,
+            FetchFailure::Status(status) => {
                 let is_passing = [408, 425, 429].contains(&status.as_u16());
                 status.is_server_error() || is_passing
             }
-            Why::Encoded | Why::Large(_) | Why::Redirect(_) | Why::Redirects | Why::Refused(_) => {
-                false
-            }
+            FetchFailure::Encoded
+            | FetchFailure::TooLarge(_)
+            | FetchFailure::BadRedirect(_)
+            | FetchFailure::TooManyRedirects
+            | FetchFailure::Refused(_) => false,
         }
     }
 
     /// Whether a policy has it tried again.
-    pub fn is_in(&self, policy: RetryOn) -> bool {
-        match &self.why {
-            Why::LateConnect(_) | Why::Unconnected(_) => policy.connect,
-            Why::Broken(_) | Why::LateAnswer(_) | Why::LateTotal(_) => policy.read,
-            Why::Status(status) if status.is_client_error() => policy.client_error,
-            Why::Status(status) if status.is_server_error() => policy.server_error,
-            Why::Status(_) | Why::Encoded | Why::Large(_) => false,
-            Why::Redirect(_) | Why::Redirects | Why::Refused(_) => false,
+    pub fn is_retried_by(&self, policy: RetryOn) -> bool {
+        match &self.failure {
+            FetchFailure::LateConnect(_) | FetchFailure::Unconnected(_) => policy.connect,
+            FetchFailure::Broken(_) | FetchFailure::LateAnswer(_) | FetchFailure::LateTotal(_) => {
+                policy.read
+            }
+            FetchFailure::Status(status) if status.is_client_error() => policy.client_error,
+            FetchFailure::Status(status) if status.is_server_error() => policy.server_error,
+            FetchFailure::Status(_) | FetchFailure::Encoded | FetchFailure::TooLarge(_) => false,
+            FetchFailure::BadRedirect(_)
+            | FetchFailure::TooManyRedirects
+            | FetchFailure::Refused(_) => false,
         }
     }
 
     /// What was answered, where something other than 2xx was.
     pub fn status(&self) -> Option<u16> {
-        match &self.why {
-            Why::Status(status) => Some(status.as_u16()),
-            Why::Broken(_) | Why::Encoded | Why::Large(_) | Why::LateAnswer(_) => None,
-            Why::LateConnect(_) | Why::LateTotal(_) | Why::Redirect(_) => None,
-            Why::Redirects | Why::Refused(_) | Why::Unconnected(_) => None,
+        match &self.failure {
+            FetchFailure::Status(status) => Some(status.as_u16()),
+            FetchFailure::Broken(_)
+            | FetchFailure::Encoded
+            | FetchFailure::TooLarge(_)
+            | FetchFailure::LateAnswer(_) => None,
+            FetchFailure::LateConnect(_)
+            | FetchFailure::LateTotal(_)
+            | FetchFailure::BadRedirect(_) => None,
+            FetchFailure::TooManyRedirects
+            | FetchFailure::Refused(_)
+            | FetchFailure::Unconnected(_) => None,
         }
     }
 
     /// The guard's no, where there was one.
-    pub fn refused(&self) -> Option<Refused> {
-        match &self.why {
-            Why::Refused(refused) => Some(*refused),
-            Why::Broken(_) | Why::Encoded | Why::Large(_) | Why::LateAnswer(_) => None,
-            Why::LateConnect(_) | Why::LateTotal(_) | Why::Redirect(_) => None,
-            Why::Redirects | Why::Status(_) | Why::Unconnected(_) => None,
+    pub fn refused(&self) -> Option<RefusedAddress> {
+        match &self.failure {
+            FetchFailure::Refused(refused) => Some(*refused),
+            FetchFailure::Broken(_)
+            | FetchFailure::Encoded
+            | FetchFailure::TooLarge(_)
+            | FetchFailure::LateAnswer(_) => None,
+            FetchFailure::LateConnect(_)
+            | FetchFailure::LateTotal(_)
+            | FetchFailure::BadRedirect(_) => None,
+            FetchFailure::TooManyRedirects
+            | FetchFailure::Status(_)
+            | FetchFailure::Unconnected(_) => None,
         }
     }
 
     /// In a word, for metrics.
     pub fn label(&self) -> &'static str {
-        match &self.why {
-            Why::Broken(_) => "broken",
-            Why::Encoded | Why::Large(_) => "unusable",
-            Why::LateAnswer(_) | Why::LateConnect(_) | Why::LateTotal(_) => "late",
-            Why::Redirect(_) | Why::Redirects => "redirect",
-            Why::Refused(_) => "refused",
-            Why::Status(status) if status.is_client_error() => "4xx",
-            Why::Status(status) if status.is_server_error() => "5xx",
-            Why::Status(_) => "status",
-            Why::Unconnected(_) => "unconnected",
+        match &self.failure {
+            FetchFailure::Broken(_) => "broken",
+            FetchFailure::Encoded | FetchFailure::TooLarge(_) => "unusable",
+            FetchFailure::LateAnswer(_)
+            | FetchFailure::LateConnect(_)
+            | FetchFailure::LateTotal(_) => "late",
+            FetchFailure::BadRedirect(_) | FetchFailure::TooManyRedirects => "redirect",
+            FetchFailure::Refused(_) => "refused",
+            FetchFailure::Status(status) if status.is_client_error() => "4xx",
+            FetchFailure::Status(status) if status.is_server_error() => "5xx",
+            FetchFailure::Status(_) => "status",
+            FetchFailure::Unconnected(_) => "unconnected",
         }
     }
 }
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Why {
+pub(super) enum FetchFailure {
     #[error("the connection broke before the answer was complete ({0})")]
     Broken(String),
     #[error("the answer is compressed, which was not asked for: send it as it is")]
     Encoded,
     #[error("the answer is larger than {0} bytes: shorten it")]
-    Large(usize),
+    TooLarge(usize),
     #[error("no complete answer within {} ms (rt)", .0.as_millis())]
     LateAnswer(Duration),
     #[error("no connection within {} ms (ct)", .0.as_millis())]
@@ -101,11 +125,11 @@ pub(super) enum Why {
     #[error("not done within {} ms (tt)", .0.as_millis())]
     LateTotal(Duration),
     #[error("it redirects to where no request may go: {0}")]
-    Redirect(BadUrl),
+    BadRedirect(BadUrl),
     #[error("it redirects more than {max} times: name the last URL", max = super::REDIRECTS_MAX)]
-    Redirects,
+    TooManyRedirects,
     #[error("{0}")]
-    Refused(Refused),
+    Refused(RefusedAddress),
     #[error("it answered {0}, and only 2xx is good")]
     Status(StatusCode),
     #[error("{0}")]

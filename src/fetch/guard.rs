@@ -13,11 +13,11 @@ use serde::Deserialize;
 
 /// Judges addresses. It sees them after resolution, so no notation and no name gets past it.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct AddressGuard {
     allow: Vec<Cidr>,
 }
 
-impl Guard {
+impl AddressGuard {
     /// Refuses every address that is not public, but for these (`fetch.allow`).
     pub fn new(allow: Vec<Cidr>) -> Self {
         Self { allow }
@@ -31,13 +31,13 @@ impl Guard {
     /// # Errors
     ///
     /// The address is not public, and not allowed.
-    pub fn check(&self, address: IpAddr) -> Result<(), Refused> {
-        let bare = unwrap(address);
+    pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
+        let bare = embedded_ipv4(address);
         let is_allowed = |cidr: &Cidr| cidr.contains(address) || cidr.contains(bare);
         let Some(range) = range(bare).filter(|_| !self.allow.iter().any(is_allowed)) else {
             return Ok(());
         };
-        Err(Refused { address, range })
+        Err(RefusedAddress { address, range })
     }
 }
 
@@ -47,7 +47,7 @@ impl Guard {
     "{address} is {range}, which may not be reached; if it should be, add it to fetch.allow \
      (CONFLOW_FETCH_ALLOW)"
 )]
-pub struct Refused {
+pub struct RefusedAddress {
     /// As it was found.
     pub address: IpAddr,
     /// What kind of address it is.
@@ -120,7 +120,7 @@ pub struct BadCidr {
 }
 
 /// The IPv4 address inside an IPv6 one, where there is one.
-fn unwrap(address: IpAddr) -> IpAddr {
+fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if v6.is_unspecified() || v6.is_loopback() {
         return address;
@@ -317,8 +317,8 @@ mod tests {
         ("ff02::1", Some("a multicast address")),
     ];
 
-    fn guard(allow: &[&str]) -> Guard {
-        Guard::new(allow.iter().map(|it| it.parse().unwrap()).collect())
+    fn guard(allow: &[&str]) -> AddressGuard {
+        AddressGuard::new(allow.iter().map(|it| it.parse().unwrap()).collect())
     }
 
     #[test]

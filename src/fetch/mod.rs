@@ -27,18 +27,20 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use self::error::Why;
+use self::error::FetchFailure;
 pub use self::{
-    connect::{BadCertificates, Boxed, ConnectError, Connector, Internet, Network, Socket},
+    connect::{
+        BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
+    },
     error::FetchError,
-    guard::{BadCidr, Cidr, Guard, Refused},
-    results::Results,
-    target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
+    guard::{AddressGuard, BadCidr, Cidr, RefusedAddress},
+    results::ResultCounters,
+    target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
-    fetch::signature::{Field, NONCE_DIGITS, Signer},
-    flow::Method,
+    fetch::signature::{FormField, NONCE_DIGITS, Signer},
+    flow::RequestMethod,
 };
 
 /// What an operator decides.
@@ -52,13 +54,13 @@ pub struct Settings {
 
 /// A request to be made.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct OutgoingRequest {
     /// Where.
-    pub target: Arc<Target>,
+    pub target: Arc<TargetUrl>,
     /// GET has the fields in the query, POST as a form.
-    pub method: Method,
+    pub method: RequestMethod,
     /// What is told.
-    pub fields: Vec<Field>,
+    pub fields: Vec<FormField>,
     /// Beside those that every request has: `traceparent`, `if-none-match`.
     pub headers: HeaderMap,
     /// By whom we are known to the receiver.
@@ -86,30 +88,30 @@ pub struct Response {
 
 /// Makes requests, over connections that it keeps for the next one. Cheap to clone.
 #[derive(Clone)]
-pub struct Client {
-    guard: Arc<Guard>,
-    results: Arc<Results>,
+pub struct FetchClient {
+    guard: Arc<AddressGuard>,
+    results: Arc<ResultCounters>,
     pool: legacy::Client<Connector, Full<Bytes>>,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for FetchClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("guard", &self.guard).finish_non_exhaustive()
+        f.debug_struct("FetchClient").field("guard", &self.guard).finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl FetchClient {
     /// Connects to nothing yet.
     ///
     /// # Errors
     ///
     /// The authorities cannot be read.
-    pub fn new(settings: Settings, network: Arc<dyn Network>) -> Result<Self, BadCertificates> {
-        let guard = Arc::new(Guard::new(settings.allow));
+    pub fn new(settings: Settings, network: Arc<dyn HttpNetwork>) -> Result<Self, BadCertificates> {
+        let guard = Arc::new(AddressGuard::new(settings.allow));
         let connector = Connector::new(network, Arc::clone(&guard), &settings.authorities)?;
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
@@ -121,7 +123,7 @@ impl Client {
     /// # Errors
     ///
     /// It names an address that may not be reached.
-    pub fn check(&self, target: &Target) -> Result<(), Refused> {
+    pub fn check(&self, target: &TargetUrl) -> Result<(), RefusedAddress> {
         match target.address() {
             Some(address) => self.guard.check(address),
             None => Ok(()),
@@ -129,7 +131,7 @@ impl Client {
     }
 
     /// What has become of its requests so far.
-    pub fn results(&self) -> &Arc<Results> {
+    pub fn results(&self) -> &Arc<ResultCounters> {
         &self.results
     }
 
@@ -138,13 +140,13 @@ impl Client {
     /// # Errors
     ///
     /// Of the last try.
-    pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
-        let fetched = self.try_often(request).await;
+    pub async fn fetch(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
+        let fetched = self.fetch_with_retries(request).await;
         self.results.count(false, &fetched);
         fetched
     }
 
-    async fn try_often(&self, request: &Request) -> Result<Response, FetchError> {
+    async fn fetch_with_retries(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
         let budget = &request.budget;
         let end = Instant::now() + budget.total;
         let mut retries = budget.retries;
@@ -154,7 +156,7 @@ impl Client {
                 Err(error) => error,
             };
             let again = Instant::now() + RETRY_PAUSE;
-            if retries == 0 || end <= again || !error.is_in(budget.retry_on) {
+            if retries == 0 || end <= again || !error.is_retried_by(budget.retry_on) {
                 return Err(error);
             }
             retries -= 1;
@@ -167,53 +169,60 @@ impl Client {
     /// # Errors
     ///
     /// Nothing good has been answered.
-    pub async fn fetch_once(&self, request: &Request) -> Result<Response, FetchError> {
+    pub async fn fetch_once(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
         let fetched = self.attempt(request, Instant::now() + request.budget.total).await;
         self.results.count(true, &fetched);
         fetched
     }
 
-    async fn attempt(&self, request: &Request, end: Instant) -> Result<Response, FetchError> {
+    async fn attempt(
+        &self,
+        request: &OutgoingRequest,
+        end: Instant,
+    ) -> Result<Response, FetchError> {
         match timeout_at(end, self.follow(request)).await {
             Ok(result) => result,
-            Err(_) => Err(FetchError::new(&request.target, Why::LateTotal(request.budget.total))),
+            Err(_) => {
+                Err(FetchError::new(&request.target, FetchFailure::LateTotal(request.budget.total)))
+            }
         }
     }
 
     /// A webhook is worth nothing without its fields, so a POST stays one, but for 303. The query
     /// of a GET is in the URL that redirects, which is trusted to hand it on.
-    async fn follow(&self, request: &Request) -> Result<Response, FetchError> {
-        let mut target = Target::clone(&request.target);
+    async fn follow(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
+        let mut target = TargetUrl::clone(&request.target);
         let mut method = request.method;
         let mut fields = &*request.fields;
-        if method == Method::Get {
+        if method == RequestMethod::Get {
             target = target.with_query(fields);
             fields = &[];
         }
         for _ in 0..=REDIRECTS_MAX {
-            let fail = |why| FetchError::new(&target, why);
+            let fail = |failure| FetchError::new(&target, failure);
             let response = self.hop(request, &target, method, fields).await.map_err(fail)?;
             let Some(location) = location(&response) else {
-                return judge(request, &target, response);
+                return check_response(request, &target, response);
             };
 
             if response.status == StatusCode::SEE_OTHER {
-                method = Method::Get;
+                method = RequestMethod::Get;
                 fields = &[];
             }
-            target = target.redirected(&location).map_err(|it| fail(Why::Redirect(it)))?;
+            target =
+                target.redirected(&location).map_err(|it| fail(FetchFailure::BadRedirect(it)))?;
         }
-        Err(FetchError::new(&request.target, Why::Redirects))
+        Err(FetchError::new(&request.target, FetchFailure::TooManyRedirects))
     }
 
     /// One request, one answer.
     async fn hop(
         &self,
-        request: &Request,
-        target: &Target,
-        method: Method,
-        fields: &[Field],
-    ) -> Result<Answer, Why> {
+        request: &OutgoingRequest,
+        target: &TargetUrl,
+        method: RequestMethod,
+        fields: &[FormField],
+    ) -> Result<RawResponse, FetchFailure> {
         let mut outgoing = outgoing(request, target, method, fields)?;
         let mut connection = capture_connection(&mut outgoing);
         let budget = &request.budget;
@@ -224,24 +233,24 @@ impl Client {
             biased;
             early = &mut answering => Some(early),
             () = connected => None,
-            () = sleep(budget.connect) => return Err(Why::LateConnect(budget.connect)),
+            () = sleep(budget.connect) => return Err(FetchFailure::LateConnect(budget.connect)),
         };
         let rest = async {
             let response = match early {
                 Some(early) => early,
                 None => answering.await,
             };
-            read(response.map_err(|it| why(&it))?, request.answer_bytes_max).await
+            read(response.map_err(|it| failure_of(&it))?, request.answer_bytes_max).await
         };
         match timeout(budget.read, rest).await {
             Ok(answer) => answer,
-            Err(_) => Err(Why::LateAnswer(budget.read)),
+            Err(_) => Err(FetchFailure::LateAnswer(budget.read)),
         }
     }
 }
 
 /// An answer of any status.
-struct Answer {
+struct RawResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -258,7 +267,7 @@ const UNWANTED_BYTES_MAX: usize = 4 * 1024;
 
 /// Common servers close a connection after 5 s of silence. One that we use at that very moment
 /// breaks, so we let it go before.
-const IDLE: Duration = Duration::from_secs(4);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// As many as one receiver is asked at a time, and no more.
 const IDLE_PER_HOST_MAX: usize = 64;
@@ -267,16 +276,17 @@ const IDLE_PER_HOST_MAX: usize = 64;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 fn outgoing(
-    request: &Request,
-    target: &Target,
-    method: Method,
-    fields: &[Field],
-) -> Result<http::Request<Full<Bytes>>, Why> {
+    request: &OutgoingRequest,
+    target: &TargetUrl,
+    method: RequestMethod,
+    fields: &[FormField],
+) -> Result<http::Request<Full<Bytes>>, FetchFailure> {
     let url = target.url().as_str();
-    let unsendable = |why: http::Error| Why::Unconnected(format!("it cannot be sent ({why})"));
+    let unsendable =
+        |error: http::Error| FetchFailure::Unconnected(format!("it cannot be sent ({error})"));
     let (verb, body) = match method {
-        Method::Get => (http::Method::GET, Bytes::new()),
-        Method::Post => (http::Method::POST, form(fields).into()),
+        RequestMethod::Get => (http::Method::GET, Bytes::new()),
+        RequestMethod::Post => (http::Method::POST, form(fields).into()),
     };
     let outgoing = http::Request::builder().method(verb).uri(url).body(Full::new(body));
     let mut outgoing = outgoing.map_err(unsendable)?;
@@ -289,7 +299,7 @@ fn outgoing(
     headers.extend(request.headers.clone());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    if method == Method::Post {
+    if method == RequestMethod::Post {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
     }
     let signatures = request.signer.as_ref();
@@ -310,7 +320,7 @@ pub fn trace_headers(trace: Option<Traceparent>) -> HeaderMap {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn form(fields: &[Field]) -> String {
+fn form(fields: &[FormField]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
@@ -325,7 +335,7 @@ fn nonce() -> String {
 async fn read(
     response: http::Response<hyper::body::Incoming>,
     bytes_max: Option<usize>,
-) -> Result<Answer, Why> {
+) -> Result<RawResponse, FetchFailure> {
     let (head, mut body) = response.into_parts();
     let mut bytes = Vec::new();
     let wanted = bytes_max.filter(|_| head.status.is_success());
@@ -334,38 +344,42 @@ async fn read(
         let frame = match frame {
             Ok(frame) => frame,
             Err(_) if wanted.is_none() => break,
-            Err(error) => return Err(Why::Broken(innermost(&error))),
+            Err(error) => return Err(FetchFailure::Broken(innermost(&error))),
         };
         let Ok(data) = frame.into_data() else { continue };
         match bytes_max < bytes.len() + data.len() {
-            true if wanted.is_some() => return Err(Why::Large(bytes_max)),
+            true if wanted.is_some() => return Err(FetchFailure::TooLarge(bytes_max)),
             true => break,
             false => bytes.extend_from_slice(&data),
         }
     }
-    Ok(Answer { status: head.status, headers: head.headers, body: bytes.into() })
+    Ok(RawResponse { status: head.status, headers: head.headers, body: bytes.into() })
 }
 
 /// Where the answer sends us, if it does.
-fn location(answer: &Answer) -> Option<String> {
+fn location(answer: &RawResponse) -> Option<String> {
     let is_redirect = [301, 302, 303, 307, 308].contains(&answer.status.as_u16());
     let location = answer.headers.get(header::LOCATION).filter(|_| is_redirect)?;
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// Whether the last answer is a good one.
-fn judge(request: &Request, target: &Target, answer: Answer) -> Result<Response, FetchError> {
-    let Answer { status, headers, body } = answer;
+fn check_response(
+    request: &OutgoingRequest,
+    target: &TargetUrl,
+    answer: RawResponse,
+) -> Result<Response, FetchError> {
+    let RawResponse { status, headers, body } = answer;
     let has_condition = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
         .iter()
         .any(|it| request.headers.contains_key(it));
     let is_good = status.is_success() || status == StatusCode::NOT_MODIFIED && has_condition;
     if !is_good {
-        return Err(FetchError::new(target, Why::Status(status)));
+        return Err(FetchError::new(target, FetchFailure::Status(status)));
     }
     let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|it| it == "identity");
     if !is_plain && request.answer_bytes_max.is_some() {
-        return Err(FetchError::new(target, Why::Encoded));
+        return Err(FetchError::new(target, FetchFailure::Encoded));
     }
 
     let content_type = headers.get(header::CONTENT_TYPE);
@@ -374,18 +388,18 @@ fn judge(request: &Request, target: &Target, answer: Answer) -> Result<Response,
 }
 
 /// What the pool's error comes from.
-fn why(error: &legacy::Error) -> Why {
+fn failure_of(error: &legacy::Error) -> FetchFailure {
     let mut source = error.source();
     while let Some(it) = source {
         match it.downcast_ref::<ConnectError>() {
-            Some(ConnectError::Guard(refused)) => return Why::Refused(*refused),
-            Some(other) => return Why::Unconnected(other.to_string()),
+            Some(ConnectError::Guard(refused)) => return FetchFailure::Refused(*refused),
+            Some(other) => return FetchFailure::Unconnected(other.to_string()),
             None => source = it.source(),
         }
     }
     match error.is_connect() {
-        true => Why::Unconnected(innermost(error)),
-        false => Why::Broken(innermost(error)),
+        true => FetchFailure::Unconnected(innermost(error)),
+        false => FetchFailure::Broken(innermost(error)),
     }
 }
 

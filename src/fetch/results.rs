@@ -6,7 +6,7 @@ use super::error::FetchError;
 
 /// Requests that were made, by what they came to.
 #[derive(Debug, Default)]
-pub struct Results {
+pub struct ResultCounters {
     fetches: [AtomicU64; LABELS.len()],
     callbacks: [AtomicU64; LABELS.len()],
 }
@@ -25,12 +25,12 @@ const LABELS: [&str; 10] = [
     "unusable",
 ];
 
-impl Results {
+impl ResultCounters {
     /// All of them: `fetch` or `callback`, the result, and how many there were.
-    pub fn each(&self, mut tell: impl FnMut(&'static str, &'static str, u64)) {
+    pub fn each(&self, mut visit: impl FnMut(&'static str, &'static str, u64)) {
         for (what, counts) in [("fetch", &self.fetches), ("callback", &self.callbacks)] {
             for (label, count) in LABELS.iter().zip(counts) {
-                tell(what, label, count.load(Relaxed));
+                visit(what, label, count.load(Relaxed));
             }
         }
     }
@@ -39,8 +39,8 @@ impl Results {
     pub(super) fn count<T>(&self, is_callback: bool, result: &Result<T, FetchError>) {
         let label = result.as_ref().map_or_else(FetchError::label, |_| LABELS[0]);
         let counts = if is_callback { &self.callbacks } else { &self.fetches };
-        if let Some(place) = LABELS.iter().position(|it| *it == label) {
-            counts[place].fetch_add(1, Relaxed);
+        if let Some(index) = LABELS.iter().position(|it| *it == label) {
+            counts[index].fetch_add(1, Relaxed);
         }
     }
 }

@@ -10,10 +10,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::form_urlencoded;
 
-use crate::{base::ids::Dialect, flow::Method};
+use crate::{base::ids::Dialect, flow::RequestMethod};
 
 /// A form field of a request: its name and its value, both plain text.
-pub type Field = (Cow<'static, str>, String);
+pub type FormField = (Cow<'static, str>, String);
 
 /// How many decimal digits a nonce has: as many as the vendors have been seen to send.
 pub const NONCE_DIGITS: usize = 20;
@@ -38,9 +38,9 @@ impl Signer {
     /// [`NONCE_DIGITS`] decimal digits, never used twice.
     pub fn sign(
         &self,
-        method: Method,
+        method: RequestMethod,
         url: &str,
-        fields: &[Field],
+        fields: &[FormField],
         nonce: &str,
     ) -> Vec<(&'static str, String)> {
         let Some(newest) = self.tokens.first() else { return Vec::new() };
@@ -89,7 +89,7 @@ impl fmt::Debug for Signer {
 }
 
 /// A vendor's header names.
-struct Names {
+struct HeaderNames {
     third: &'static str,
     third_nonce: &'static str,
     third_parent: &'static str,
@@ -98,7 +98,7 @@ struct Names {
     second_parent: &'static str,
 }
 
-const PLIVO: Names = Names {
+const PLIVO: HeaderNames = HeaderNames {
     third: "X-Plivo-Signature-V3",
     third_nonce: "X-Plivo-Signature-V3-Nonce",
     third_parent: "X-Plivo-Signature-Ma-V3",
@@ -107,7 +107,7 @@ const PLIVO: Names = Names {
     second_parent: "X-Plivo-Signature-Ma-V2",
 };
 
-const VOBIZ: Names = Names {
+const VOBIZ: HeaderNames = HeaderNames {
     third: "X-Vobiz-Signature-V3",
     third_nonce: "X-Vobiz-Signature-V3-Nonce",
     third_parent: "X-Vobiz-Signature-MA-V3",
@@ -117,16 +117,16 @@ const VOBIZ: Names = Names {
 };
 
 /// Fields by name and by value, in the order of code points, which is UTF-8's.
-type Sorted<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+type SortedFields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// What Plivo's third signature is over, but for the nonce.
-fn plivo_v3(method: Method, url: &str, fields: &[Field]) -> String {
+fn plivo_v3(method: RequestMethod, url: &str, fields: &[FormField]) -> String {
     let bare = bare(url);
     let query = sorted(form_urlencoded::parse(query(url).as_bytes()));
     let mut fields =
         sorted(fields.iter().map(|(name, value)| (name.as_ref().into(), value.as_str().into())));
     match method {
-        Method::Get => {
+        RequestMethod::Get => {
             fields.retain(|(name, _)| !query.iter().any(|(other, _)| other == name));
             let fields = sorted(fields.into_iter().chain(query));
             match fields.is_empty() {
@@ -134,11 +134,11 @@ fn plivo_v3(method: Method, url: &str, fields: &[Field]) -> String {
                 false => format!("{bare}?{}", as_query(&fields)),
             }
         }
-        Method::Post if fields.is_empty() && query.is_empty() => bare.to_owned(),
-        Method::Post if fields.is_empty() => format!("{bare}?{}", as_query(&query)),
+        RequestMethod::Post if fields.is_empty() && query.is_empty() => bare.to_owned(),
+        RequestMethod::Post if fields.is_empty() => format!("{bare}?{}", as_query(&query)),
         // The bare `?` is no slip: the validators have it.
-        Method::Post if query.is_empty() => format!("{bare}?{}", as_text(&fields)),
-        Method::Post => format!("{bare}?{}.{}", as_query(&query), as_text(&fields)),
+        RequestMethod::Post if query.is_empty() => format!("{bare}?{}", as_text(&fields)),
+        RequestMethod::Post => format!("{bare}?{}.{}", as_query(&query), as_text(&fields)),
     }
 }
 
@@ -153,14 +153,14 @@ fn query(url: &str) -> &str {
     url.split_once('?').map_or("", |(_, query)| query)
 }
 
-fn sorted<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Sorted<'a> {
-    let mut sorted: Sorted<'_> = fields.collect();
+fn sorted<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> SortedFields<'a> {
+    let mut sorted: SortedFields<'_> = fields.collect();
     sorted.sort_unstable();
     sorted
 }
 
 /// `a=1&b=2`, not encoded.
-fn as_query(fields: &Sorted<'_>) -> String {
+fn as_query(fields: &SortedFields<'_>) -> String {
     let mut text = String::new();
     for (name, value) in fields {
         let and = if text.is_empty() { "" } else { "&" };
@@ -170,7 +170,7 @@ fn as_query(fields: &Sorted<'_>) -> String {
 }
 
 /// `a1b2`.
-fn as_text(fields: &Sorted<'_>) -> String {
+fn as_text(fields: &SortedFields<'_>) -> String {
     fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect()
 }
 
@@ -188,7 +188,7 @@ fn hmac(key: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        Method::{Get, Post},
+        RequestMethod::{Get, Post},
         *,
     };
 
@@ -200,8 +200,13 @@ mod tests {
         ("ConferenceAction", "enter"),
     ];
 
-    type Vector =
-        (Method, &'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+    type Vector = (
+        RequestMethod,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        &'static str,
+    );
 
     /// Method, URL, fields, what is signed, signature: made with the vendor's own code
     /// (contract 4.8).
@@ -281,7 +286,7 @@ mod tests {
         ),
     ];
 
-    fn fields(of: &[(&'static str, &str)]) -> Vec<Field> {
+    fn fields(of: &[(&'static str, &str)]) -> Vec<FormField> {
         of.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect()
     }
 

@@ -10,14 +10,14 @@ use url::{Host, Url};
 ///
 /// Its text forms leave out what may be secret: the query and the fragment.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Target {
+pub struct TargetUrl {
     url: Url,
     origin: Arc<str>,
     options: Options,
-    remarks: Vec<String>,
+    warnings: Vec<String>,
 }
 
-impl Target {
+impl TargetUrl {
     /// Reads a URL as its author wrote it. Blanks around it do not count.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Target {
     /// Where a redirect leads. The options stay as they are: they are the author's.
     pub(super) fn redirected(&self, location: &str) -> Result<Self, BadUrl> {
         let next = Self::of(self.url.join(location).map_err(BadUrl::of)?)?;
-        Ok(Self { options: self.options, remarks: Vec::new(), ..next })
+        Ok(Self { options: self.options, warnings: Vec::new(), ..next })
     }
 
     /// The URL as it is sent and signed: in its normal form, without the fragment.
@@ -83,12 +83,12 @@ impl Target {
     }
 
     /// What is odd in the fragment, for the URL's author.
-    pub fn remarks(&self) -> &[String] {
-        &self.remarks
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// With more in the query.
-    pub(super) fn with_query(mut self, fields: &[crate::fetch::signature::Field]) -> Self {
+    pub(super) fn with_query(mut self, fields: &[crate::fetch::signature::FormField]) -> Self {
         if !fields.is_empty() {
             self.url.query_pairs_mut().extend_pairs(fields);
         }
@@ -106,7 +106,7 @@ impl Target {
             return Err(BadUrl::Malformed("there is no host, or its port is 0"));
         }
 
-        let (options, remarks) = Options::parse(url.fragment().unwrap_or_default());
+        let (options, warnings) = Options::parse(url.fragment().unwrap_or_default());
         url.set_fragment(None);
         // It is the client's parser whose host is connected to.
         let uri: Option<Uri> = url.as_str().parse().ok();
@@ -116,19 +116,19 @@ impl Target {
         }
 
         let origin = url.origin().ascii_serialization().into();
-        Ok(Self { url, origin, options, remarks })
+        Ok(Self { url, origin, options, warnings })
     }
 }
 
 /// Scheme, host and path.
-impl fmt::Display for Target {
+impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.url.as_str();
         f.write_str(text.split('?').next().unwrap_or(text))
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -187,17 +187,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads `ct=2000&rt=40000&…`. What is not understood is passed over, with a remark.
+    /// Reads `ct=2000&rt=40000&…`. What is not understood is passed over, with a warning.
     pub fn parse(fragment: &str) -> (Self, Vec<String>) {
         let mut options = Self::default();
-        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
         for part in fragment.split('&').filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             if let Err(range) = options.set(key, value) {
-                remarks.push(format!("#{part} is ignored: {range}"));
+                warnings.push(format!("#{part} is ignored: {range}"));
             }
         }
-        (options, remarks)
+        (options, warnings)
     }
 
     /// An error is what would have been good.
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn a_url_is_read_strictly_and_sent_in_its_normal_form() {
         let check = |text: &str, expected: Result<&str, BadUrl>| {
-            let found = Target::parse(text).map(|it| it.url().to_string());
+            let found = TargetUrl::parse(text).map(|it| it.url().to_string());
             assert_eq!(found, expected.map(str::to_owned), "{text}");
         };
 
@@ -394,7 +394,7 @@ mod tests {
         for _ in 0..200_000 {
             let mut text = "http://".to_owned();
             (0..rng.u8(0..8)).for_each(|_| text += rng.choice(&parts).unwrap());
-            let Ok(target) = Target::parse(&text) else { continue };
+            let Ok(target) = TargetUrl::parse(&text) else { continue };
             read += 1;
             let uri: Uri = target.url().as_str().parse().expect(&text);
             assert_eq!(uri.host(), target.url().host_str(), "{text:?}");
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_holds_no_query() {
-        let target = Target::parse("https://example.com/cb?key=SECRET#rc=1").unwrap();
+        let target = TargetUrl::parse("https://example.com/cb?key=SECRET#rc=1").unwrap();
         assert_eq!(target.to_string(), "https://example.com/cb");
         assert_eq!(format!("{target:?}"), "https://example.com/cb");
     }
@@ -415,11 +415,11 @@ mod tests {
     #[test]
     fn the_fragment_changes_the_budget_within_its_ranges() {
         let check = |fragment: &str, change: &dyn Fn(&mut Budget)| {
-            let target = Target::parse(&format!("http://example.com/#{fragment}")).unwrap();
+            let target = TargetUrl::parse(&format!("http://example.com/#{fragment}")).unwrap();
             let mut expected = Budget::default();
             change(&mut expected);
             assert_eq!(target.budget(Budget::default()), expected, "{fragment}");
-            assert_eq!(target.remarks(), [""; 0], "{fragment}");
+            assert_eq!(target.warnings(), [""; 0], "{fragment}");
         };
 
         check("", &|_| ());
@@ -437,11 +437,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_ignored_with_a_remark() {
+    fn what_is_out_of_range_is_ignored_with_a_warning() {
         let check = |fragment: &str, expected: &str| {
-            let (options, remarks) = Options::parse(fragment);
+            let (options, warnings) = Options::parse(fragment);
             assert_eq!(options, Options::default(), "{fragment}");
-            assert_eq!(remarks, [format!("#{fragment} is ignored: {expected}")]);
+            assert_eq!(warnings, [format!("#{fragment} is ignored: {expected}")]);
         };
 
         check("ct=99", "ct is 100 to 10000 ms");

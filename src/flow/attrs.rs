@@ -1,15 +1,16 @@
 //! Attributes, as a table.
 //!
-//! A verb states each attribute once, in a row of [`verb!`]; the field, the parser, the remarks on
+//! A verb states each attribute once, in a row of [`verb!`]; the field, the parser, the warnings on
 //! it and the reference all come from that row.
 
 use std::{fmt, slice, sync::Arc};
 
 use super::{
-    Action, Fault, FlowError, Method, Oddity, Place, Remark, branch,
-    element::{Attribute, Element},
+    Action, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, RequestMethod, TextPosition,
+    branch,
+    element::{XmlAttribute, XmlElement},
     error::{clip, nearest},
-    field::Field,
+    field::AttrValue,
     url,
     verbs::VerbInfo,
 };
@@ -23,7 +24,7 @@ pub struct Attr {
     /// What it does.
     pub doc: &'static str,
     /// What its value may be.
-    pub kind: Kind,
+    pub kind: AttrKind,
     /// What holds in a Plivo document that does not state it; None is nothing.
     pub plivo: Option<&'static str>,
     /// What holds in a Vobiz document that does not state it; None is nothing.
@@ -46,7 +47,7 @@ impl Attr {
 
 /// What an attribute's value may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum AttrKind {
     /// A sound in itself: a file's URL or a built-in one.
     Audio,
     /// Exactly `true` or `false`.
@@ -81,7 +82,7 @@ pub enum Kind {
     Web,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for AttrKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, min, max) = match self {
             Self::Audio => return write!(f, "http://, https://, flow:FILE or {BUILT_IN}"),
@@ -113,49 +114,49 @@ impl fmt::Display for Kind {
 
 const BUILT_IN: &str = "sound:hold|ring|beep";
 /// How a URL is requested.
-pub(super) const METHOD: Kind = Kind::Choice(&["GET", "POST"]);
+pub(super) const METHOD: AttrKind = AttrKind::Choice(&["GET", "POST"]);
 
 /// An element, as one verb reads it.
-pub(super) struct Reading<'r, 'd> {
+pub(super) struct ElementReader<'r, 'd> {
     pub(super) dialect: Dialect,
     pub(super) info: &'static VerbInfo,
-    pub(super) element: &'r Element<'d>,
+    pub(super) element: &'r XmlElement<'d>,
     /// It stands in `<Response>` itself.
     pub(super) is_top: bool,
-    pub(super) remarks: &'r mut Vec<Remark>,
+    pub(super) warnings: &'r mut Vec<FlowWarning>,
 }
 
-impl<'r, 'd> Reading<'r, 'd> {
+impl<'r, 'd> ElementReader<'r, 'd> {
     /// The elements in it.
-    pub(super) fn children(&self) -> slice::Iter<'r, Element<'d>> {
+    pub(super) fn children(&self) -> slice::Iter<'r, XmlElement<'d>> {
         self.element.children.iter()
     }
 
     /// What stands in the element, if it is stated and makes sense; else the default.
-    pub(super) fn value<T: Field>(
+    pub(super) fn value<T: AttrValue>(
         &mut self,
         attr: &'static Attr,
         default: impl FnOnce(Dialect) -> T,
     ) -> T {
         let Some(attribute) = self.find(attr.name) else { return default(self.dialect) };
-        self.remark_idle(attr, attribute);
+        self.warn_idle_attribute(attr, attribute);
         if let Some(value) = T::read(&attribute.value, attr.kind) {
-            return value.beside(|| default(self.dialect));
+            return value.with_default(|| default(self.dialect));
         }
-        let oddity = Oddity::AttributeValue {
+        let warning = FlowWarningKind::AttributeValue {
             name: attr.name,
             value: clip(&attribute.value),
             wanted: attr.kind,
             default: attr.default(self.dialect),
         };
-        self.remark(attribute.at, oddity);
+        self.warn(attribute.at, warning);
         default(self.dialect)
     }
 
     /// For an attribute that has no effect yet.
-    pub(super) fn pass_over(&mut self, attr: &'static Attr) {
+    pub(super) fn warn_if_stated(&mut self, attr: &'static Attr) {
         if let Some(attribute) = self.find(attr.name) {
-            self.remark_idle(attr, attribute);
+            self.warn_idle_attribute(attr, attribute);
         }
     }
 
@@ -163,47 +164,47 @@ impl<'r, 'd> Reading<'r, 'd> {
     pub(super) fn action(
         &mut self,
         url: Option<Arc<str>>,
-        method: Method,
+        method: RequestMethod,
         redirects: bool,
     ) -> Option<Action> {
         let url = url?;
         if !url::is_target(&url) {
-            self.remark_on("action", Oddity::Url { url: clip(&url) });
+            self.warn_attribute("action", FlowWarningKind::Url { url: clip(&url) });
         }
         Some(Action { url, method, redirects })
     }
 
     /// An element without this attribute is remarked upon.
-    pub(super) fn expect(&mut self, name: &'static str, note: &'static str) {
+    pub(super) fn warn_if_missing(&mut self, name: &'static str, note: &'static str) {
         if self.find(name).is_none() {
-            let oddity = Oddity::AttributeMissing { tag: self.info.tag, name, note };
-            self.remark(self.element.at, oddity);
+            let warning = FlowWarningKind::AttributeMissing { tag: self.info.tag, name, note };
+            self.warn(self.element.at, warning);
         }
     }
 
     /// The element does nothing.
-    pub(super) fn is_idle(&mut self, why: &'static str) {
-        let oddity = Oddity::Idle { tag: self.info.tag, why };
-        self.remark(self.element.at, oddity);
+    pub(super) fn warn_idle_element(&mut self, why: &'static str) {
+        let warning = FlowWarningKind::Idle { tag: self.info.tag, why };
+        self.warn(self.element.at, warning);
     }
 
     /// On an attribute, if it is stated.
-    pub(super) fn remark_on(&mut self, name: &str, oddity: Oddity) {
+    pub(super) fn warn_attribute(&mut self, name: &str, warning: FlowWarningKind) {
         if let Some(attribute) = self.find(name) {
-            self.remark(attribute.at, oddity);
+            self.warn(attribute.at, warning);
         }
     }
 
-    pub(super) fn remark(&mut self, at: Place, oddity: Oddity) {
-        self.remarks.push(Remark { at, oddity });
+    pub(super) fn warn(&mut self, at: TextPosition, warning: FlowWarningKind) {
+        self.warnings.push(FlowWarning { at, warning });
     }
 
-    pub(super) fn fault(&self, fault: Fault) -> FlowError {
-        FlowError { at: self.element.at, fault }
+    pub(super) fn error(&self, error: FlowErrorKind) -> FlowError {
+        FlowError { at: self.element.at, error }
     }
 
-    /// Remarks on the attributes that are not in the verb's table.
-    pub(super) fn remark_unknown(&mut self) {
+    /// Warnings on the attributes that are not in the verb's table.
+    pub(super) fn warn_unknown_attributes(&mut self) {
         let info = self.info;
         for attribute in &self.element.attributes {
             let id = self.is_top.then_some(branch::ID.name);
@@ -213,19 +214,19 @@ impl<'r, 'd> Reading<'r, 'd> {
             }
             let near = nearest(attribute.name, names());
             let (tag, name) = (info.tag, clip(attribute.name));
-            self.remark(attribute.at, Oddity::AttributeUnknown { tag, name, near });
+            self.warn(attribute.at, FlowWarningKind::AttributeUnknown { tag, name, near });
         }
     }
 
-    fn find(&self, name: &str) -> Option<&'r Attribute<'d>> {
+    fn find(&self, name: &str) -> Option<&'r XmlAttribute<'d>> {
         self.element.attributes.iter().find(|it| it.name == name)
     }
 
-    /// To state what holds anyway is not worth a remark.
-    fn remark_idle(&mut self, attr: &'static Attr, attribute: &Attribute<'_>) {
+    /// To state what holds anyway is not worth a warning.
+    fn warn_idle_attribute(&mut self, attr: &'static Attr, attribute: &XmlAttribute<'_>) {
         let Some(note) = attr.idle else { return };
         if attr.default(self.dialect) != Some(&attribute.value) {
-            self.remark(attribute.at, Oddity::AttributeIdle { name: attr.name, note });
+            self.warn(attribute.at, FlowWarningKind::AttributeIdle { name: attr.name, note });
         }
     }
 }
@@ -267,7 +268,7 @@ macro_rules! verb {
                 tag: $tag,
                 doc: concat!($($doc, "\n"),+),
                 vendors: $vendors,
-                text: $crate::flow::verbs::Text::$text,
+                text: $crate::flow::verbs::TextKind::$text,
                 children: $children,
                 answers: $answers,
                 is_run: true,
@@ -280,7 +281,7 @@ macro_rules! verb {
                         $($idle_plivo $(/ $idle_vobiz)?)?; $idle_note
                     }, )*)?
                     $($( $crate::flow::attrs::row! {
-                        $branch [$crate::flow::Kind::Element] $branch_example; $($branch_row)+; ;
+                        $branch [$crate::flow::AttrKind::Element] $branch_example; $($branch_row)+; ;
                     }, )*)?
                 ],
             };
@@ -290,8 +291,8 @@ macro_rules! verb {
         struct Rows { $( $field: $type, )* }
 
         impl Rows {
-            fn read(reading: &mut $crate::flow::attrs::Reading<'_, '_>) -> Self {
-                $($( reading.pass_over(const { &$crate::flow::attrs::row! {
+            fn read(reading: &mut $crate::flow::attrs::ElementReader<'_, '_>) -> Self {
+                $($( reading.warn_if_stated(const { &$crate::flow::attrs::row! {
                     $idle [$idle_kind] $idle_example; $($idle_row)+;
                     $($idle_plivo $(/ $idle_vobiz)?)?; $idle_note
                 } }); )*)?
@@ -353,7 +354,7 @@ macro_rules! default {
         |_| Default::default()
     };
     ($both:literal) => {
-        |_| $crate::flow::field::Field::of($both)
+        |_| $crate::flow::field::AttrValue::of($both)
     };
     ($plivo:tt / $vobiz:tt) => {
         |dialect| match dialect {

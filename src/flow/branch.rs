@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Cause, Fault, FlowError, Kind, Oddity, Remark, Step,
+    AttrKind, Cause, FlowError, FlowErrorKind, FlowStep, FlowWarning, FlowWarningKind,
     attrs::Attr,
-    element::{Attribute, Element},
+    element::{XmlAttribute, XmlElement},
     error::{clip, nearest},
-    field::Field,
+    field::AttrValue,
     verbs::VerbInfo,
 };
 
@@ -96,7 +96,7 @@ impl Branches {
 pub const ID: Attr = Attr {
     name: "id",
     doc: " A name for the element, so that a branch, or a kick, can lead there.",
-    kind: Kind::Id,
+    kind: AttrKind::Id,
     plivo: None,
     vobiz: None,
     example: "kicked",
@@ -104,26 +104,27 @@ pub const ID: Attr = Attr {
 };
 
 /// An element's name, if it has one. An element inside of others cannot have one.
-pub(super) fn id(element: &Element<'_>, remarks: &mut Vec<Remark>) -> Option<Arc<str>> {
+pub(super) fn id(element: &XmlElement<'_>, warnings: &mut Vec<FlowWarning>) -> Option<Arc<str>> {
     let attribute = element.attributes.iter().find(|it| it.name == ID.name)?;
     let id = <Arc<str>>::read(&attribute.value, ID.kind);
     if id.is_none() {
         let (value, wanted) = (clip(&attribute.value), ID.kind);
-        let oddity = Oddity::AttributeValue { name: ID.name, value, wanted, default: None };
-        remarks.push(Remark { at: attribute.at, oddity });
+        let warning =
+            FlowWarningKind::AttributeValue { name: ID.name, value, wanted, default: None };
+        warnings.push(FlowWarning { at: attribute.at, warning });
     }
     id
 }
 
 /// Finds where the branches lead, once all elements are read: they lead forwards.
-pub(super) fn link(elements: &[&Element<'_>], steps: &mut [Step]) -> Result<(), FlowError> {
+pub(super) fn link(elements: &[&XmlElement<'_>], steps: &mut [FlowStep]) -> Result<(), FlowError> {
     let mut ids: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for (number, (element, step)) in elements.iter().zip(&*steps).enumerate() {
         let Some(id) = &step.id else { continue };
         if let Some(first) = ids.insert(id.clone(), number) {
             let at = element.attributes.iter().find(|it| it.name == ID.name).map(|it| it.at);
-            let fault = Fault::IdTwice { id: id.to_string(), first: steps[first].at };
-            return Err(FlowError { at: at.unwrap_or(element.at), fault });
+            let error = FlowErrorKind::IdTwice { id: id.to_string(), first: steps[first].at };
+            return Err(FlowError { at: at.unwrap_or(element.at), error });
         }
     }
     for (number, element) in elements.iter().enumerate() {
@@ -141,8 +142,8 @@ pub(super) fn link(elements: &[&Element<'_>], steps: &mut [Step]) -> Result<(), 
 /// The branches that an element states. An empty one is none.
 fn stated<'r, 'd>(
     info: &'static VerbInfo,
-    element: &'r Element<'d>,
-) -> impl Iterator<Item = (Branch, &'r Attribute<'d>)> {
+    element: &'r XmlElement<'d>,
+) -> impl Iterator<Item = (Branch, &'r XmlAttribute<'d>)> {
     let attributes = element.attributes.iter().filter(|it| !it.value.trim().is_empty());
     attributes.filter_map(|attribute| {
         let attr = info.attrs.iter().find(|it| it.name == attribute.name)?;
@@ -153,21 +154,21 @@ fn stated<'r, 'd>(
 
 fn find(
     ids: &BTreeMap<Arc<str>, usize>,
-    steps: &[Step],
+    steps: &[FlowStep],
     number: usize,
     branch: Branch,
-    attribute: &Attribute<'_>,
+    attribute: &XmlAttribute<'_>,
 ) -> Result<usize, FlowError> {
     let (name, id) = (branch.attribute(), attribute.value.trim());
-    let fault = match ids.get(id) {
+    let error = match ids.get(id) {
         Some(&to) if number < to => return Ok(to),
-        Some(&to) => Fault::BranchBack { name, id: clip(id), to: steps[to].at },
+        Some(&to) => FlowErrorKind::BranchBack { name, id: clip(id), to: steps[to].at },
         None => {
             let near = nearest(id, ids.keys().map(|it| &**it)).map(str::to_owned);
-            Fault::BranchNowhere { name, id: clip(id), near }
+            FlowErrorKind::BranchNowhere { name, id: clip(id), near }
         }
     };
-    Err(FlowError { at: attribute.at, fault })
+    Err(FlowError { at: attribute.at, error })
 }
 
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
     use crate::{base::ids::Dialect, flow::Flow};
 
-    /// What a document's branches are, an element a line, or what is wrong; then the remarks.
+    /// What a document's branches are, an element a line, or what is wrong; then the warnings.
     #[track_caller]
     fn check(elements: &str, expected: &str) {
         let document = format!("<Response>{elements}</Response>");
@@ -183,13 +184,13 @@ mod tests {
             Err(error) => error.to_string(),
             Ok(flow) => {
                 let branch = |(it, to): (Branch, u32)| format!(" {}={to}", it.attribute());
-                let line = |step: &Step| {
+                let line = |step: &FlowStep| {
                     let id = step.id.as_ref().map_or_else(String::new, |id| format!(" #{id}"));
                     let branches: String = step.branches.iter().map(branch).collect();
                     format!("{}{id}{branches}", step.verb.info().tag)
                 };
-                let remarks = flow.remarks.iter().map(ToString::to_string);
-                flow.steps.iter().map(line).chain(remarks).collect::<Vec<_>>().join("\n")
+                let warnings = flow.warnings.iter().map(ToString::to_string);
+                flow.steps.iter().map(line).chain(warnings).collect::<Vec<_>>().join("\n")
             }
         };
         assert_eq!(shown, expected, "{elements}");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_leads_back_or_nowhere_is_a_fault() {
+    fn a_branch_that_leads_back_or_nowhere_is_an_error() {
         check(
             "<Wait id='here'/>\n<Conference onKick='here'>a</Conference>",
             "2:13: onKick=\"here\" leads back to 1:11, and a branch leads forwards only: name an \
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_stands_once() {
+    fn an_id_is_unique() {
         check(
             "<Wait id='a'/>\n<Wait length='2' id='a'/>",
             "2:18: the id \"a\" is taken by the element at 1:11: give each element its own",

@@ -130,12 +130,12 @@ pub struct Exit {
     /// In the words of whoever caused it.
     pub reason: Option<Arc<str>>,
     /// What follows.
-    pub then: Then,
+    pub then: AfterExit,
 }
 
 /// What follows an exit.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Then {
+pub enum AfterExit {
     /// The flow gives way to this document.
     Document(Arc<Flow>),
     /// The flow goes on at the element of this number, which lies ahead.
@@ -151,8 +151,8 @@ pub enum Then {
 impl From<Cause> for Exit {
     fn from(cause: Cause) -> Self {
         let then = match cause.ending(Dialect::default()) {
-            Some(_) => Then::HangUp,
-            None => Then::Onward,
+            Some(_) => AfterExit::HangUp,
+            None => AfterExit::Onward,
         };
         Self { cause, reason: None, then }
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Branch, Cause, Exit, Flow, FlowError, Place, Run, Step, Then, Verb, verbs::Conference,
+    Action, AfterExit, Branch, Cause, Exit, Flow, FlowError, FlowStep, Run, TextPosition, Verb,
+    verbs::ConferenceVerb,
 };
 use crate::{base::ids::Dialect, media::Ending};
 
 /// Where a call goes on.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Way {
+pub(super) enum Continuation {
     /// With the answer of the element's action.
     Ask(Action),
     /// With this document.
@@ -22,7 +23,7 @@ pub(super) enum Way {
 
 /// What a call would do next.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Next {
+pub enum Forecast {
     /// Run an element.
     Element {
         /// Its name.
@@ -30,7 +31,7 @@ pub enum Next {
         /// Its id.
         id: Option<Arc<str>>,
         /// Where it stands in its document.
-        at: Place,
+        at: TextPosition,
         /// It stands in the document that it runs now, not in one that comes with the kick.
         is_own: bool,
     },
@@ -42,12 +43,12 @@ pub enum Next {
 
 /// A document for calls of either dialect, whose defaults differ.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bilingual {
+pub struct DialectFlows {
     plivo: Arc<Flow>,
     vobiz: Arc<Flow>,
 }
 
-impl Bilingual {
+impl DialectFlows {
     /// Reads a document twice.
     ///
     /// # Errors
@@ -69,60 +70,60 @@ impl Bilingual {
 
 impl Run {
     /// The number of the element of this id, if it lies ahead.
-    pub fn ahead(&self, id: &str) -> Option<u32> {
+    pub fn find_ahead(&self, id: &str) -> Option<u32> {
         let steps = &self.flow.as_ref()?.steps;
         let found = steps.iter().position(|step| step.id.as_deref() == Some(id))?;
         u32::try_from(found).ok().filter(|step| self.step < *step)
     }
 
     /// What would follow this exit, were it now. It lets the call go on.
-    pub fn forecast(&self, exit: &Exit) -> Next {
-        let Some(way) = self.conference().map(|verb| self.way(verb, exit)) else {
-            return Next::End(exit.cause.ending_at_end(self.dialect));
+    pub fn forecast(&self, exit: &Exit) -> Forecast {
+        let Some(way) = self.conference().map(|verb| self.continuation(verb, exit)) else {
+            return Forecast::End(exit.cause.ending_at_end(self.dialect));
         };
         match way {
-            Way::Ask(action) => Next::Fetch(action.url),
-            Way::Fetch(url) => Next::Fetch(url),
-            Way::Document(flow) => match flow.steps.first() {
-                Some(step) => step.next(false),
-                None => Next::End(Cause::Kicked.ending_at_end(self.dialect)),
+            Continuation::Ask(action) => Forecast::Fetch(action.url),
+            Continuation::Fetch(url) => Forecast::Fetch(url),
+            Continuation::Document(flow) => match flow.steps.first() {
+                Some(step) => step.forecast(false),
+                None => Forecast::End(Cause::Kicked.ending_at_end(self.dialect)),
             },
-            Way::Step(number) => {
+            Continuation::Step(number) => {
                 let step = usize::try_from(number).ok();
                 let step = step.and_then(|it| self.flow.as_ref()?.steps.get(it));
-                let end = || Next::End(exit.cause.ending_at_end(self.dialect));
-                step.map_or_else(end, |step| step.next(true))
+                let end = || Forecast::End(exit.cause.ending_at_end(self.dialect));
+                step.map_or_else(end, |step| step.forecast(true))
             }
         }
     }
 
     /// The conference that the call is in, as its element has it.
-    pub fn conference(&self) -> Option<&Conference> {
+    pub fn conference(&self) -> Option<&ConferenceVerb> {
         let Verb::Conference(verb) = &self.current()?.verb else { return None };
         Some(verb)
     }
 
     /// What whoever let it out has said, else the element's branch, else its action, else the
     /// next element.
-    pub(super) fn way(&self, verb: &Conference, exit: &Exit) -> Way {
+    pub(super) fn continuation(&self, verb: &ConferenceVerb, exit: &Exit) -> Continuation {
         match &exit.then {
-            Then::Document(flow) => return Way::Document(flow.clone()),
-            Then::Element(step) => return Way::Step(*step),
-            Then::Fetch(url) => return Way::Fetch(url.clone()),
-            Then::HangUp | Then::Onward => (),
+            AfterExit::Document(flow) => return Continuation::Document(flow.clone()),
+            AfterExit::Element(step) => return Continuation::Step(*step),
+            AfterExit::Fetch(url) => return Continuation::Fetch(url.clone()),
+            AfterExit::HangUp | AfterExit::Onward => (),
         }
         if let Some(step) = Branch::of(exit.cause).and_then(|it| self.branch(it)) {
-            return Way::Step(step);
+            return Continuation::Step(step);
         }
-        match verb.entry.action.as_ref().filter(|action| action.redirects) {
-            Some(action) => Way::Ask(action.clone()),
-            None => Way::Step(self.step + 1),
+        match verb.options.action.as_ref().filter(|action| action.redirects) {
+            Some(action) => Continuation::Ask(action.clone()),
+            None => Continuation::Step(self.step + 1),
         }
     }
 }
 
-impl Step {
-    fn next(&self, is_own: bool) -> Next {
-        Next::Element { tag: self.verb.info().tag, id: self.id.clone(), at: self.at, is_own }
+impl FlowStep {
+    fn forecast(&self, is_own: bool) -> Forecast {
+        Forecast::Element { tag: self.verb.info().tag, id: self.id.clone(), at: self.at, is_own }
     }
 }

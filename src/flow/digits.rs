@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Action, Effect, field::Keys};
+use super::{Action, Effect, field::KeySet};
 use crate::media::Program;
 
 /// What `digitEndTimeout="auto"` is: long enough to look at a note, short enough to seem quick.
@@ -14,14 +14,14 @@ pub(super) const DIGITS_END_AUTO: Duration = Duration::from_secs(3);
 
 /// What is asked for, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Collect {
+pub(super) struct CollectSettings {
     /// Heard at the beginning of each try.
     pub(super) prompts: Option<Program>,
     /// Heard after a key that is not valid.
     pub(super) invalid_sound: Option<Program>,
     /// Keys count. If not, tries end by time only.
     pub(super) takes_keys: bool,
-    pub(super) valid: Keys,
+    pub(super) valid: KeySet,
     /// The key that ends the input, and is no part of it.
     pub(super) finish: Option<char>,
     pub(super) digits_max: u32,
@@ -33,19 +33,19 @@ pub(super) struct Collect {
     /// From the end of the prompts.
     pub(super) all_within: Option<Duration>,
     pub(super) action: Option<Action>,
-    pub(super) fields: Fields,
+    pub(super) fields: InputFields,
     /// What is entered belongs into no log.
     pub(super) is_private: bool,
 }
 
 /// What the action is told (contract 3.7, 3.8).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fields {
+pub(super) enum InputFields {
     Digits,
     Input,
 }
 
-impl Fields {
+impl InputFields {
     pub(super) fn of(self, digits: String) -> Vec<(&'static str, String)> {
         match self {
             Self::Digits => vec![("Digits", digits)],
@@ -62,8 +62,8 @@ impl Fields {
 /// One such question, under way.
 #[derive(PartialEq)]
 pub(super) struct Collector {
-    pub(super) terms: Arc<Collect>,
-    phase: Phase,
+    pub(super) settings: Arc<CollectSettings>,
+    phase: CollectorPhase,
     tries_left: u32,
     digits: String,
     /// When the next key must be there.
@@ -74,7 +74,7 @@ pub(super) struct Collector {
 
 /// What the caller hears of a question.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
+enum CollectorPhase {
     Prompts,
     Silence,
     InvalidSound,
@@ -82,7 +82,7 @@ enum Phase {
 
 /// How a question stands.
 #[derive(Debug, PartialEq)]
-pub(super) enum Progress {
+pub(super) enum CollectorProgress {
     Asking,
     Entered(String),
     /// All tries are over.
@@ -90,10 +90,14 @@ pub(super) enum Progress {
 }
 
 impl Collector {
-    pub(super) fn begin(terms: Arc<Collect>, now: Instant, effects: &mut Vec<Effect>) -> Self {
-        let tries_left = terms.tries;
-        let (phase, digits) = (Phase::Silence, String::new());
-        let mut this = Self { terms, phase, tries_left, digits, key_by: None, all_by: None };
+    pub(super) fn begin(
+        settings: Arc<CollectSettings>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        let tries_left = settings.tries;
+        let (phase, digits) = (CollectorPhase::Silence, String::new());
+        let mut this = Self { settings, phase, tries_left, digits, key_by: None, all_by: None };
         this.prompt(now, effects);
         this
     }
@@ -102,51 +106,59 @@ impl Collector {
         self.key_by.into_iter().chain(self.all_by).min()
     }
 
-    pub(super) fn digit(&mut self, now: Instant, key: char, effects: &mut Vec<Effect>) -> Progress {
-        if !self.terms.takes_keys || self.phase == Phase::InvalidSound || !Keys::ALL.has(key) {
-            return Progress::Asking;
+    pub(super) fn digit(
+        &mut self,
+        now: Instant,
+        key: char,
+        effects: &mut Vec<Effect>,
+    ) -> CollectorProgress {
+        if !self.settings.takes_keys
+            || self.phase == CollectorPhase::InvalidSound
+            || !KeySet::ALL.has(key)
+        {
+            return CollectorProgress::Asking;
         }
-        if self.phase == Phase::Prompts {
+        if self.phase == CollectorPhase::Prompts {
             effects.push(Effect::Stop);
             self.listen(now);
         }
 
-        if self.terms.finish == Some(key) {
+        if self.settings.finish == Some(key) {
             return self.end_try(now, effects);
         }
-        if !self.terms.valid.has(key) {
+        if !self.settings.valid.has(key) {
             self.digits.clear();
             return self.refuse(now, effects);
         }
         self.digits.push(key);
-        if self.digits.len() == usize::try_from(self.terms.digits_max).unwrap_or(usize::MAX) {
+        if self.digits.len() == usize::try_from(self.settings.digits_max).unwrap_or(usize::MAX) {
             return self.end_try(now, effects);
         }
-        self.key_by = Some(now + self.terms.next_key_within);
-        Progress::Asking
+        self.key_by = Some(now + self.settings.next_key_within);
+        CollectorProgress::Asking
     }
 
     /// What was played is over.
-    pub(super) fn over(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+    pub(super) fn over(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         match self.phase {
-            Phase::Prompts => self.listen(now),
-            Phase::Silence => (),
-            Phase::InvalidSound => return self.next_try(now, effects),
+            CollectorPhase::Prompts => self.listen(now),
+            CollectorPhase::Silence => (),
+            CollectorPhase::InvalidSound => return self.next_try(now, effects),
         }
-        Progress::Asking
+        CollectorProgress::Asking
     }
 
-    pub(super) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+    pub(super) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         match self.deadline().is_some_and(|deadline| deadline <= now) {
             true => self.end_try(now, effects),
-            false => Progress::Asking,
+            false => CollectorProgress::Asking,
         }
     }
 
     fn prompt(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        match &self.terms.prompts {
+        match &self.settings.prompts {
             Some(prompts) => {
-                self.phase = Phase::Prompts;
+                self.phase = CollectorPhase::Prompts;
                 effects.push(Effect::Play(prompts.clone()));
             }
             None => self.listen(now),
@@ -154,44 +166,44 @@ impl Collector {
     }
 
     fn listen(&mut self, now: Instant) {
-        self.phase = Phase::Silence;
-        self.key_by = self.terms.first_key_within.map(|within| now + within);
-        self.all_by = self.terms.all_within.map(|within| now + within);
+        self.phase = CollectorPhase::Silence;
+        self.key_by = self.settings.first_key_within.map(|within| now + within);
+        self.all_by = self.settings.all_within.map(|within| now + within);
     }
 
     /// No key, and nothing is said against it: the next try.
-    fn end_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+    fn end_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         (self.key_by, self.all_by) = (None, None);
         match self.digits.is_empty() {
             true => self.next_try(now, effects),
-            false => Progress::Entered(std::mem::take(&mut self.digits)),
+            false => CollectorProgress::Entered(std::mem::take(&mut self.digits)),
         }
     }
 
-    fn refuse(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
-        let Some(sound) = self.terms.invalid_sound.clone() else {
+    fn refuse(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
+        let Some(sound) = self.settings.invalid_sound.clone() else {
             return self.end_try(now, effects);
         };
         (self.key_by, self.all_by) = (None, None);
-        self.phase = Phase::InvalidSound;
+        self.phase = CollectorPhase::InvalidSound;
         effects.push(Effect::Play(sound));
-        Progress::Asking
+        CollectorProgress::Asking
     }
 
-    fn next_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Progress {
+    fn next_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         self.tries_left = self.tries_left.saturating_sub(1);
         if self.tries_left == 0 {
-            return Progress::Nothing;
+            return CollectorProgress::Nothing;
         }
         self.prompt(now, effects);
-        Progress::Asking
+        CollectorProgress::Asking
     }
 }
 
 /// Without what has been entered.
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { terms: _, phase, tries_left, digits, key_by, all_by } = self;
+        let Self { settings: _, phase, tries_left, digits, key_by, all_by } = self;
         f.debug_struct("Collector")
             .field("phase", phase)
             .field("tries_left", tries_left)

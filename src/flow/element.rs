@@ -2,41 +2,41 @@
 
 use std::borrow::Cow;
 
-use super::Place;
+use super::TextPosition;
 
 /// An element. Its texts are parts of the document wherever that is possible.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Element<'a> {
+pub(super) struct XmlElement<'a> {
     /// The place of its `<`.
-    pub(super) at: Place,
+    pub(super) at: TextPosition,
     pub(super) tag: &'a str,
-    pub(super) attributes: Vec<Attribute<'a>>,
+    pub(super) attributes: Vec<XmlAttribute<'a>>,
     pub(super) children: Vec<Self>,
     /// Its own text, as it stands there: without that of its children, blanks and all.
     pub(super) text: Cow<'a, str>,
     /// How much of its parent's text comes before it, in bytes.
     pub(super) text_before: usize,
     /// Where each piece of text between two tags begins.
-    pub(super) text_at: Vec<Place>,
+    pub(super) text_at: Vec<TextPosition>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Attribute<'a> {
+pub(super) struct XmlAttribute<'a> {
     /// The place of its name.
-    pub(super) at: Place,
+    pub(super) at: TextPosition,
     pub(super) name: &'a str,
     pub(super) value: Cow<'a, str>,
 }
 
-impl Element<'_> {
+impl XmlElement<'_> {
     /// Its own text, with single blanks between its words and none around it.
-    pub(super) fn words(&self) -> Cow<'_, str> {
-        collapse(&self.text)
+    pub(super) fn normalized_text(&self) -> Cow<'_, str> {
+        collapse_whitespace(&self.text)
     }
 }
 
 /// A text with single blanks between its words and none around it.
-pub(super) fn collapse(text: &str) -> Cow<'_, str> {
+pub(super) fn collapse_whitespace(text: &str) -> Cow<'_, str> {
     let text = text.trim();
     // The common case needs no more than a look: all blanks that are not ASCII begin so high.
     let mut last = b'.';
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn collapses_blanks() {
+    fn collapses_whitespace() {
         for (text, expected) in [
             ("", ""),
             (" \n ", ""),
@@ -66,8 +66,8 @@ mod tests {
             ("a\tb\r\nc", "a b c"),
             ("a\u{a0}b", "a b"),
         ] {
-            assert_eq!(collapse(text), expected, "{text:?}");
+            assert_eq!(collapse_whitespace(text), expected, "{text:?}");
         }
-        assert!(matches!(collapse("  plain words  "), Cow::Borrowed(_)));
+        assert!(matches!(collapse_whitespace("  plain words  "), Cow::Borrowed(_)));
     }
 }

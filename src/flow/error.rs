@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-use super::{Kind, Place, verbs::RESPONSE};
+use super::{AttrKind, TextPosition, verbs::RESPONSE};
 use crate::base::ids::Dialect;
 
 /// Why a document is not a flow, and where.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{at}: {fault}")]
+#[error("{at}: {error}")]
 pub struct FlowError {
     /// Line and column.
-    pub at: Place,
+    pub at: TextPosition,
     /// What is wrong.
-    pub fault: Fault,
+    pub error: FlowErrorKind,
 }
 
 /// What leaves a document without a meaning: nothing of it runs.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Fault {
+pub enum FlowErrorKind {
     /// A branch to where the flow has been already.
     #[error(
         "{name}={id:?} leads back to {to}, and a branch leads forwards only: name an element \
@@ -29,12 +29,12 @@ pub enum Fault {
         /// The element's id.
         id: String,
         /// Where that stands.
-        to: Place,
+        to: TextPosition,
     },
     /// A branch to an element that is not there.
     #[error(
         "{name}={id:?} leads nowhere{}: give an element further on that id",
-        Near(&near.as_deref())
+        DidYouMean(&near.as_deref())
     )]
     BranchNowhere {
         /// The attribute.
@@ -45,7 +45,7 @@ pub enum Fault {
         near: Option<String>,
     },
     /// An element in one that has no place for it.
-    #[error("{}", Child { parent, tag, allowed })]
+    #[error("{}", ChildNotAllowed { parent, tag, allowed })]
     Child {
         /// The element around it.
         parent: &'static str,
@@ -69,7 +69,7 @@ pub enum Fault {
         /// The name.
         id: String,
         /// Where the other one stands.
-        first: Place,
+        first: TextPosition,
     },
     /// One of the document's limits.
     #[error("a flow has at most {max} {what}: {advice}")]
@@ -82,7 +82,7 @@ pub enum Fault {
         advice: &'static str,
     },
     /// An element that belongs into others, at the top level.
-    #[error("<{tag}> does not stand in <Response> itself: put it into {}", Tags(parents))]
+    #[error("<{tag}> does not stand in <Response> itself: put it into {}", TagList(parents))]
     Nested {
         /// The element.
         tag: &'static str,
@@ -116,7 +116,7 @@ pub enum Fault {
     #[error("text outside of <Response>: move it into an element, or leave it out")]
     RootText,
     /// An element that is none of ours.
-    #[error("there is no element <{tag}>{}", Instead(near))]
+    #[error("there is no element <{tag}>{}", UnknownElementHint(near))]
     Unknown {
         /// Its name.
         tag: String,
@@ -136,22 +136,22 @@ pub enum Fault {
 
 /// Something odd in a flow that runs all the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Remark {
+pub struct FlowWarning {
     /// Line and column.
-    pub at: Place,
+    pub at: TextPosition,
     /// What is odd.
-    pub oddity: Oddity,
+    pub warning: FlowWarningKind,
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for FlowWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.oddity)
+        write!(f, "{}: {}", self.at, self.warning)
     }
 }
 
 /// What is odd.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Oddity {
+pub enum FlowWarningKind {
     /// An attribute that does nothing without another.
     #[error("{name} has no effect without {needs}")]
     AttributeAlone {
@@ -179,7 +179,7 @@ pub enum Oddity {
         note: &'static str,
     },
     /// An attribute that an element does not know.
-    #[error("<{tag}> has no attribute {name:?}{}; it is ignored", Near(near))]
+    #[error("<{tag}> has no attribute {name:?}{}; it is ignored", DidYouMean(near))]
     AttributeUnknown {
         /// The element.
         tag: &'static str,
@@ -189,14 +189,14 @@ pub enum Oddity {
         near: Option<&'static str>,
     },
     /// A value that makes no sense.
-    #[error("{name}={value:?} is ignored{}: write {wanted}", Stands(*default))]
+    #[error("{name}={value:?} is ignored{}: write {wanted}", DefaultNote(*default))]
     AttributeValue {
         /// The attribute.
         name: &'static str,
         /// The value.
         value: String,
         /// What is expected.
-        wanted: Kind,
+        wanted: AttrKind,
         /// What holds instead.
         default: Option<&'static str>,
     },
@@ -237,7 +237,7 @@ pub enum Oddity {
         tag: &'static str,
     },
     /// Something like a variable.
-    #[error("${{{name}}} is no variable{}: it is read as it stands", Near(near))]
+    #[error("${{{name}}} is no variable{}: it is read as it stands", DidYouMean(near))]
     VariableUnknown {
         /// Its name.
         name: String,
@@ -297,28 +297,28 @@ fn distance(from: &str, to: &str) -> Option<usize> {
     row.pop().filter(|distance| *distance <= CHANGES_MAX)
 }
 
-struct Near<'a>(&'a Option<&'a str>);
+struct DidYouMean<'a>(&'a Option<&'a str>);
 
-impl fmt::Display for Near<'_> {
+impl fmt::Display for DidYouMean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |name| write!(f, " (did you mean {name}?)"))
     }
 }
 
-struct Instead<'a>(&'a Option<&'static str>);
+struct UnknownElementHint<'a>(&'a Option<&'static str>);
 
-impl fmt::Display for Instead<'_> {
+impl fmt::Display for UnknownElementHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(near) => write!(f, ": did you mean <{near}>?"),
-            None => write!(f, ": write {}", Tags(RESPONSE.children)),
+            None => write!(f, ": write {}", TagList(RESPONSE.children)),
         }
     }
 }
 
-struct Stands(Option<&'static str>);
+struct DefaultNote(Option<&'static str>);
 
-impl fmt::Display for Stands {
+impl fmt::Display for DefaultNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(default) => write!(f, ", and the default {default:?} holds"),
@@ -327,9 +327,9 @@ impl fmt::Display for Stands {
     }
 }
 
-struct Tags<'a>(&'a [&'static str]);
+struct TagList<'a>(&'a [&'static str]);
 
-impl fmt::Display for Tags<'_> {
+impl fmt::Display for TagList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, tag) in self.0.iter().enumerate() {
             let between = match i {
@@ -343,18 +343,18 @@ impl fmt::Display for Tags<'_> {
     }
 }
 
-struct Child<'a> {
+struct ChildNotAllowed<'a> {
     parent: &'a str,
     tag: &'a str,
     allowed: &'a [&'static str],
 }
 
-impl fmt::Display for Child<'_> {
+impl fmt::Display for ChildNotAllowed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { parent, tag, allowed } = self;
         match allowed.is_empty() {
             true => write!(f, "<{parent}> holds no elements: close it before <{tag}>"),
-            false => write!(f, "<{parent}> holds no <{tag}>, only {}", Tags(allowed)),
+            false => write!(f, "<{parent}> holds no <{tag}>, only {}", TagList(allowed)),
         }
     }
 }
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_finds_its_name() {
+    fn a_typo_finds_the_name_that_was_meant() {
         check("mutd", Some("muted"));
         check("Muted", Some("muted"));
         check("metod", Some("method"));
@@ -395,9 +395,10 @@ mod tests {
 
     #[test]
     fn lists_what_is_allowed() {
-        let fault = |allowed| Fault::Child { parent: "A", tag: "B".into(), allowed }.to_string();
-        assert_eq!(fault(&[]), "<A> holds no elements: close it before <B>");
-        assert_eq!(fault(&["C"]), "<A> holds no <B>, only <C>");
-        assert_eq!(fault(&["C", "D", "E"]), "<A> holds no <B>, only <C>, <D> or <E>");
+        let error =
+            |allowed| FlowErrorKind::Child { parent: "A", tag: "B".into(), allowed }.to_string();
+        assert_eq!(error(&[]), "<A> holds no elements: close it before <B>");
+        assert_eq!(error(&["C"]), "<A> holds no <B>, only <C>");
+        assert_eq!(error(&["C", "D", "E"]), "<A> holds no <B>, only <C>, <D> or <E>");
     }
 }

@@ -2,40 +2,40 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Cue, Kind, Method, RecordFormat, url};
+use super::{AttrKind, ConferenceSound, RecordingFormat, RequestMethod, url};
 use crate::group::Rank;
 
 /// The type of an attribute.
-pub(super) trait Field: Sized {
+pub(super) trait AttrValue: Sized {
     /// What a default is written as in a row.
     type Default;
 
     fn of(default: Self::Default) -> Self;
 
     /// None if the text makes no sense.
-    fn read(text: &str, kind: Kind) -> Option<Self>;
+    fn read(text: &str, kind: AttrKind) -> Option<Self>;
 
     /// For a type that keeps the default beside what was read.
-    fn beside(self, _default: impl FnOnce() -> Self) -> Self {
+    fn with_default(self, _default: impl FnOnce() -> Self) -> Self {
         self
     }
 }
 
 /// A value if the author wrote one, and what holds if not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Said<T> {
+pub(super) struct Stated<T> {
     pub(super) stated: Option<T>,
     pub(super) default: T,
 }
 
 /// Keys that may be pressed, as a set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Keys(u16);
+pub(super) struct KeySet(u16);
 
 /// The keys of a telephone.
 const KEYS: &str = "0123456789*#ABCD";
 
-impl Keys {
+impl KeySet {
     pub(super) const ALL: Self = Self(u16::MAX);
 
     pub(super) fn has(self, key: char) -> bool {
@@ -55,14 +55,14 @@ pub(super) struct SecondsOrAuto(pub(super) Option<Duration>);
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Patterns(pub(super) Vec<Arc<str>>);
 
-impl Field for bool {
+impl AttrValue for bool {
     type Default = Self;
 
     fn of(default: Self) -> Self {
         default
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         match text {
             "true" => Some(true),
             "false" => Some(false),
@@ -71,21 +71,27 @@ impl Field for bool {
     }
 }
 
-impl Field for u32 {
+impl AttrValue for u32 {
     type Default = Self;
 
     fn of(default: Self) -> Self {
         default
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         let (min, max) = match kind {
-            Kind::Milliseconds(min, max) | Kind::Number(min, max) => (min, max),
-            Kind::Seconds(min, max) | Kind::SecondsOrAuto(min, max) => (min, max),
-            Kind::Audio | Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => return None,
-            Kind::Element | Kind::Id => return None,
-            Kind::Patterns | Kind::Sound(_) | Kind::Target | Kind::Text => return None,
-            Kind::Web => return None,
+            AttrKind::Milliseconds(min, max) | AttrKind::Number(min, max) => (min, max),
+            AttrKind::Seconds(min, max) | AttrKind::SecondsOrAuto(min, max) => (min, max),
+            AttrKind::Audio
+            | AttrKind::Bool
+            | AttrKind::Choice(_)
+            | AttrKind::Key
+            | AttrKind::Keys => return None,
+            AttrKind::Element | AttrKind::Id => return None,
+            AttrKind::Patterns | AttrKind::Sound(_) | AttrKind::Target | AttrKind::Text => {
+                return None;
+            }
+            AttrKind::Web => return None,
         };
         let text = text.trim();
         // Parsing would take a sign.
@@ -94,26 +100,26 @@ impl Field for u32 {
     }
 }
 
-impl Field for Duration {
+impl AttrValue for Duration {
     type Default = u32;
 
     fn of(seconds: u32) -> Self {
         Self::from_secs(seconds.into())
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         u32::read(text, kind).map(Self::of)
     }
 }
 
-impl Field for SecondsOrAuto {
+impl AttrValue for SecondsOrAuto {
     type Default = &'static str;
 
     fn of(_auto: &'static str) -> Self {
         Self(None)
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         match text {
             "auto" => Some(Self(None)),
             _ => Duration::read(text, kind).map(|it| Self(Some(it))),
@@ -121,23 +127,23 @@ impl Field for SecondsOrAuto {
     }
 }
 
-impl Field for Arc<str> {
+impl AttrValue for Arc<str> {
     type Default = &'static str;
 
     fn of(default: &'static str) -> Self {
         default.into()
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         let fits = match kind {
-            Kind::Audio => url::is_audio(text),
-            Kind::Choice(words) => words.contains(&text),
-            Kind::Element | Kind::Id => is_id(text),
-            Kind::Web => url::is_web(text),
-            Kind::Bool | Kind::Key | Kind::Keys | Kind::Milliseconds(..) => true,
-            Kind::Number(..) | Kind::Patterns | Kind::Seconds(..) => true,
-            Kind::SecondsOrAuto(..) | Kind::Sound(_) | Kind::Target => true,
-            Kind::Text => true,
+            AttrKind::Audio => url::is_audio(text),
+            AttrKind::Choice(words) => words.contains(&text),
+            AttrKind::Element | AttrKind::Id => is_id(text),
+            AttrKind::Web => url::is_web(text),
+            AttrKind::Bool | AttrKind::Key | AttrKind::Keys | AttrKind::Milliseconds(..) => true,
+            AttrKind::Number(..) | AttrKind::Patterns | AttrKind::Seconds(..) => true,
+            AttrKind::SecondsOrAuto(..) | AttrKind::Sound(_) | AttrKind::Target => true,
+            AttrKind::Text => true,
         };
         fits.then(|| text.into())
     }
@@ -153,20 +159,28 @@ fn is_id(text: &str) -> bool {
 const ID_BYTES_MAX: usize = 64;
 
 /// An empty text states that there is none, where a URL or a sound could stand.
-impl<T: Field> Field for Option<T> {
+impl<T: AttrValue> AttrValue for Option<T> {
     type Default = T::Default;
 
     fn of(default: T::Default) -> Self {
         Some(T::of(default))
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         let may_be_empty = match kind {
-            Kind::Audio | Kind::Sound(_) | Kind::Target | Kind::Text | Kind::Web => true,
-            Kind::Bool | Kind::Choice(_) | Kind::Id | Kind::Key | Kind::Keys => false,
-            Kind::Element => true,
-            Kind::Milliseconds(..) | Kind::Number(..) | Kind::Patterns => false,
-            Kind::Seconds(..) | Kind::SecondsOrAuto(..) => false,
+            AttrKind::Audio
+            | AttrKind::Sound(_)
+            | AttrKind::Target
+            | AttrKind::Text
+            | AttrKind::Web => true,
+            AttrKind::Bool
+            | AttrKind::Choice(_)
+            | AttrKind::Id
+            | AttrKind::Key
+            | AttrKind::Keys => false,
+            AttrKind::Element => true,
+            AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Patterns => false,
+            AttrKind::Seconds(..) | AttrKind::SecondsOrAuto(..) => false,
         };
         let text = text.trim();
         match text.is_empty() && may_be_empty {
@@ -176,23 +190,23 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-impl<T: Field + Default> Field for Said<T> {
+impl<T: AttrValue + Default> AttrValue for Stated<T> {
     type Default = T::Default;
 
     fn of(default: T::Default) -> Self {
         Self { stated: None, default: T::of(default) }
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         T::read(text, kind).map(|value| Self { stated: Some(value), default: T::default() })
     }
 
-    fn beside(self, default: impl FnOnce() -> Self) -> Self {
+    fn with_default(self, default: impl FnOnce() -> Self) -> Self {
         Self { default: default().default, ..self }
     }
 }
 
-impl Field for Method {
+impl AttrValue for RequestMethod {
     type Default = &'static str;
 
     fn of(default: &'static str) -> Self {
@@ -202,7 +216,7 @@ impl Field for Method {
         }
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         match text {
             "GET" => Some(Self::Get),
             "POST" => Some(Self::Post),
@@ -211,19 +225,19 @@ impl Field for Method {
     }
 }
 
-impl Field for Rank {
+impl AttrValue for Rank {
     type Default = Self;
 
     fn of(default: Self) -> Self {
         default
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         Self::named(text)
     }
 }
 
-impl Field for RecordFormat {
+impl AttrValue for RecordingFormat {
     type Default = &'static str;
 
     fn of(default: &'static str) -> Self {
@@ -233,7 +247,7 @@ impl Field for RecordFormat {
         }
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         match text {
             "mp3" => Some(Self::Mp3),
             "wav" => Some(Self::Wav),
@@ -242,17 +256,17 @@ impl Field for RecordFormat {
     }
 }
 
-impl Field for Cue {
+impl AttrValue for ConferenceSound {
     type Default = &'static str;
 
     fn of(default: &'static str) -> Self {
         Self::BuiltIn(default.into())
     }
 
-    fn read(text: &str, kind: Kind) -> Option<Self> {
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
         match text {
-            "beep:1" if kind == Kind::Sound(true) => Some(Self::Beep(1)),
-            "beep:2" if kind == Kind::Sound(true) => Some(Self::Beep(2)),
+            "beep:1" if kind == AttrKind::Sound(true) => Some(Self::Beep(1)),
+            "beep:2" if kind == AttrKind::Sound(true) => Some(Self::Beep(2)),
             _ if url::is_built_in(text) => Some(Self::BuiltIn(text.into())),
             _ if url::is_target(text) => Some(Self::Document(text.into())),
             _ => None,
@@ -260,14 +274,14 @@ impl Field for Cue {
     }
 }
 
-impl Field for Keys {
+impl AttrValue for KeySet {
     type Default = &'static str;
 
     fn of(keys: &'static str) -> Self {
-        Self::read(keys, Kind::Keys).unwrap_or(Self::ALL)
+        Self::read(keys, AttrKind::Keys).unwrap_or(Self::ALL)
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         let mut keys = 0;
         for key in text.chars() {
             keys |= 1 << KEYS.find(key)?;
@@ -276,14 +290,14 @@ impl Field for Keys {
     }
 }
 
-impl Field for FinishKey {
+impl AttrValue for FinishKey {
     type Default = char;
 
     fn of(key: char) -> Self {
         Self(Some(key))
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         let mut chars = text.chars();
         match (chars.next(), chars.next()) {
             (None, _) => Some(Self(None)),
@@ -293,14 +307,14 @@ impl Field for FinishKey {
     }
 }
 
-impl Field for Patterns {
+impl AttrValue for Patterns {
     type Default = &'static str;
 
     fn of(_none: &'static str) -> Self {
         Self::default()
     }
 
-    fn read(text: &str, _: Kind) -> Option<Self> {
+    fn read(text: &str, _: AttrKind) -> Option<Self> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let read = |part: &str| part.chars().all(|key| KEYS.contains(key)).then(|| part.into());
         parts.map(read).collect::<Option<_>>().map(Self)

@@ -23,17 +23,17 @@ mod xml;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub(crate) use self::variable::has_variables;
-use self::{attrs::Reading, element::Element, position::Ruler, verbs::RESPONSE};
+use self::{attrs::ElementReader, element::XmlElement, position::PositionCounter, verbs::RESPONSE};
 pub use self::{
-    attrs::{Attr, Kind},
+    attrs::{Attr, AttrKind},
     branch::{Branch, Branches, ID},
-    cause::{Cause, Exit, Then},
-    continuation::{Bilingual, Next},
-    error::{Fault, FlowError, Oddity, Remark},
-    position::Place,
+    cause::{AfterExit, Cause, Exit},
+    continuation::{DialectFlows, Forecast},
+    error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
+    position::TextPosition,
     run::Run,
     url::{is_audio, is_target},
-    variable::{Values, Variable},
+    variable::{Variable, VariableValues},
     verbs::Verb,
 };
 use crate::{
@@ -48,16 +48,16 @@ pub struct Flow {
     /// Whose defaults hold.
     pub dialect: Dialect,
     /// Its elements in the order in which they run; those inside `<PreAnswer>` follow it.
-    pub steps: Vec<Step>,
+    pub steps: Vec<FlowStep>,
     /// What is odd in it, in the order of the document.
-    pub remarks: Vec<Remark>,
+    pub warnings: Vec<FlowWarning>,
 }
 
 /// One element, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct FlowStep {
     /// The place of its `<`.
-    pub at: Place,
+    pub at: TextPosition,
     /// It stands in `<PreAnswer>`: it does not answer the call.
     pub is_early: bool,
     /// Its name, unique in the flow.
@@ -70,7 +70,7 @@ pub struct Step {
 
 /// What happens to a call while its flow runs.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum FlowEvent {
     /// The far end pressed a key.
     Digit(char),
     /// The document that was asked for is here, or cannot be had.
@@ -117,12 +117,12 @@ pub enum Effect {
         /// Which.
         room: ConferenceName,
         /// On what terms.
-        entry: Arc<Entry>,
+        options: Arc<JoinOptions>,
     },
     /// Asks for a document; [`Event::Fetched`] brings it.
-    Fetch(Request),
+    Fetch(DocumentRequest),
     /// Tells a URL, and lets the answer be.
-    Notify(Request),
+    Notify(DocumentRequest),
     /// Ends the call after so long, whatever it does then.
     Schedule(Duration),
     /// Ends the call. Nothing follows.
@@ -131,11 +131,11 @@ pub enum Effect {
 
 /// A request for a document.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Request {
+pub struct DocumentRequest {
     /// `http(s)://…` or `flow:NAME`; as the author wrote it.
     pub url: Arc<str>,
     /// GET or POST.
-    pub method: Method,
+    pub method: RequestMethod,
     /// What the document is for: it decides how a failure ends the call.
     pub purpose: Purpose,
     /// Fields beside the standard ones, in order (`Digits`, `ConferenceName`, …).
@@ -144,10 +144,10 @@ pub struct Request {
     pub is_private: bool,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for DocumentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, method, purpose, fields, is_private } = self;
-        let mut request = f.debug_struct("Request");
+        let mut request = f.debug_struct("DocumentRequest");
         request.field("url", url).field("method", method).field("purpose", purpose);
         match is_private {
             true => request.field("fields", &"private"),
@@ -159,7 +159,7 @@ impl fmt::Debug for Request {
 
 /// How a URL is requested.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Method {
+pub enum RequestMethod {
     /// The fields are in the query.
     Get,
     /// The fields are in the body.
@@ -185,11 +185,11 @@ pub enum Purpose {
 }
 
 /// A document, or why there is none.
-pub type Fetched = Result<Arc<Flow>, Missing>;
+pub type Fetched = Result<Arc<Flow>, DocumentError>;
 
 /// Why a document cannot be had.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Missing {
+pub enum DocumentError {
     /// What came is no flow.
     #[error("{0}")]
     Invalid(Arc<FlowError>),
@@ -204,7 +204,7 @@ pub enum Missing {
 /// On what terms a call is in a conference: `<Conference>`'s attributes (contract 3.3), with the
 /// defaults of the document's dialect.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct JoinOptions {
     /// `muted`: enters unable to speak.
     pub muted: bool,
     /// `startConferenceOnEnter`: the room starts when this call enters.
@@ -218,7 +218,7 @@ pub struct Entry {
     /// `relayDTMF`: the others hear this member's key presses.
     pub relays_digits: bool,
     /// `floorEvent`: told when this member gets the floor.
-    pub tells_floor: bool,
+    pub reports_floor: bool,
     /// `timeLimit` in seconds from the room's creation, if stated; 0 is none.
     pub time_limit: Option<u32>,
     /// What holds, in seconds, while no member states a limit.
@@ -226,42 +226,42 @@ pub struct Entry {
     /// `maxMembers` or `maxParticipants`, if stated.
     pub members_max: Option<u32>,
     /// Heard by the room when this member enters (`enterSound`, `beep`).
-    pub enter_sound: Option<Cue>,
+    pub enter_sound: Option<ConferenceSound>,
     /// Heard by those who remain when this member leaves (`exitSound`, `beep`).
-    pub exit_sound: Option<Cue>,
+    pub exit_sound: Option<ConferenceSound>,
     /// Heard by this member while it waits, or is alone (`waitSound`).
-    pub wait_sound: Option<Cue>,
+    pub wait_sound: Option<ConferenceSound>,
     /// `digitsMatch`: patterns of keys, none empty.
     pub digits_match: Vec<Arc<str>>,
     /// `callbackUrl`, `callbackMethod`, `callbackOrder`: where this member's events go.
-    pub callback: Option<Callback>,
+    pub callback: Option<CallbackTarget>,
     /// `action`, `method`, `redirect`: what is asked when this member has left.
     pub action: Option<Action>,
     /// `group`, `moderators`: whom the room is for.
-    pub guard: Option<Guard>,
+    pub guard: Option<RoomGuard>,
     /// `record`: the room is recorded.
     pub records: bool,
     /// `recordFileFormat`.
-    pub record_format: RecordFormat,
+    pub recording_format: RecordingFormat,
 }
 
 /// A group that guards a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Guard {
+pub struct RoomGuard {
     /// `group`: only its members come in. [`Guard::NOBODY`] has none.
     pub group: GroupId,
     /// `moderators`: those of this rank or above start the room, and the last of them ends it.
     pub moderators: Option<Rank>,
 }
 
-impl Guard {
+impl RoomGuard {
     /// The number of no group: what an author has written there is none.
     pub const NOBODY: GroupId = GroupId(0);
 }
 
 /// A sound of a conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Cue {
+pub enum ConferenceSound {
     /// `beep:1` or `beep:2`.
     Beep(u8),
     /// A sound in itself: `sound:hold|ring|beep`.
@@ -272,11 +272,11 @@ pub enum Cue {
 
 /// Where a member's events go.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Callback {
+pub struct CallbackTarget {
     /// `callbackUrl`.
     pub url: Arc<str>,
     /// `callbackMethod`.
-    pub method: Method,
+    pub method: RequestMethod,
     /// `callbackOrder="call"`: in order per call only, and more at a time.
     pub by_call: bool,
 }
@@ -287,14 +287,14 @@ pub struct Action {
     /// `action`.
     pub url: Arc<str>,
     /// `method`.
-    pub method: Method,
+    pub method: RequestMethod,
     /// `redirect`: the answer is the next document; else it is let be.
     pub redirects: bool,
 }
 
 /// `recordFileFormat`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum RecordFormat {
+pub enum RecordingFormat {
     /// `mp3`.
     #[default]
     Mp3,
@@ -309,16 +309,17 @@ impl Flow {
     ///
     /// What leaves the document without a meaning: it is not XML, its elements stand where they
     /// must not, or it goes beyond a limit. What leaves it with one (an attribute that nobody
-    /// knows, a number that is none, stray text) is a remark.
+    /// knows, a number that is none, stray text) is a warning.
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
         let root = xml::read(document, RESPONSE.tag)?;
-        let mut remarks = Vec::new();
-        let (info, remarks_) = (&RESPONSE, &mut remarks);
-        let mut root = Reading { dialect, info, element: &root, is_top: false, remarks: remarks_ };
-        root.survey()?;
+        let mut warnings = Vec::new();
+        let (info, warnings_) = (&RESPONSE, &mut warnings);
+        let mut root =
+            ElementReader { dialect, info, element: &root, is_top: false, warnings: warnings_ };
+        root.check_element()?;
         let mut steps = Vec::with_capacity(root.children().len());
         let mut elements = Vec::with_capacity(steps.capacity());
-        let step = |element: &Element<'_>, is_early, id, verb| Step {
+        let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
             at: element.at,
             is_early,
             id,
@@ -326,23 +327,23 @@ impl Flow {
             verb,
         };
         for element in root.children() {
-            let verb = Verb::parse(&RESPONSE, element, dialect, root.remarks)?;
+            let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
             let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
-            let id = branch::id(element, root.remarks);
+            let id = branch::id(element, root.warnings);
             steps.push(step(element, false, id, verb));
             elements.push(element);
             if !is_pre_answer {
                 continue;
             }
             for early in &element.children {
-                let verb = Verb::parse(&verbs::PreAnswer::INFO, early, dialect, root.remarks)?;
+                let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
                 steps.push(step(early, true, None, verb));
                 elements.push(early);
             }
         }
         branch::link(&elements, &mut steps)?;
-        remarks.sort_by_key(|remark| remark.at);
-        Ok(Self { dialect, steps, remarks })
+        warnings.sort_by_key(|warning| warning.at);
+        Ok(Self { dialect, steps, warnings })
     }
 
     /// The same, of bytes as they come from a file or a server.
@@ -354,8 +355,8 @@ impl Flow {
         match str::from_utf8(document) {
             Ok(document) => Self::parse(document, dialect),
             Err(error) => Err(FlowError {
-                at: Ruler::of(document).place(error.valid_up_to()),
-                fault: Fault::Utf8,
+                at: PositionCounter::of(document).position(error.valid_up_to()),
+                error: FlowErrorKind::Utf8,
             }),
         }
     }
@@ -367,11 +368,14 @@ impl Flow {
     }
 
     /// What a sound document has beside its sounds: for its author.
-    pub fn unheard(&self) -> impl Iterator<Item = Remark> {
+    pub fn unheard_elements(&self) -> impl Iterator<Item = FlowWarning> {
         let unheard = self.steps.iter().filter(|step| step.verb.sound().is_none());
         unheard.map(|step| {
             let why = "a sound document plays its Play, Speak and Wait only";
-            Remark { at: step.at, oddity: Oddity::Idle { tag: step.verb.info().tag, why } }
+            FlowWarning {
+                at: step.at,
+                warning: FlowWarningKind::Idle { tag: step.verb.info().tag, why },
+            }
         })
     }
 }

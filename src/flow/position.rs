@@ -4,20 +4,20 @@ use std::fmt;
 
 /// A place in a document.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Place {
+pub struct TextPosition {
     /// From one; a line ends with a line feed.
     pub line: u32,
     /// From one, in Unicode scalars. A byte order mark is not counted.
     pub column: u32,
 }
 
-impl Default for Place {
+impl Default for TextPosition {
     fn default() -> Self {
         Self { line: 1, column: 1 }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TextPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -26,38 +26,38 @@ impl fmt::Display for Place {
 /// Walks a document and knows the place of each byte it comes by.
 ///
 /// It is quick forwards; a step back begins anew.
-pub(super) struct Ruler<'a> {
+pub(super) struct PositionCounter<'a> {
     document: &'a [u8],
     offset: usize,
-    place: Place,
+    position: TextPosition,
 }
 
-impl<'a> Ruler<'a> {
+impl<'a> PositionCounter<'a> {
     pub(super) fn new(document: &'a str) -> Self {
         Self::of(document.as_bytes())
     }
 
     /// Of bytes that may be no text: each that continues no character counts as one.
     pub(super) fn of(document: &'a [u8]) -> Self {
-        Self { document, offset: 0, place: Place::default() }
+        Self { document, offset: 0, position: TextPosition::default() }
     }
 
     /// The place of a byte; of one behind the end, the place where the next would be.
-    pub(super) fn place(&mut self, offset: usize) -> Place {
+    pub(super) fn position(&mut self, offset: usize) -> TextPosition {
         let offset = offset.min(self.document.len());
         if offset < self.offset {
-            (self.offset, self.place) = (0, Place::default());
+            (self.offset, self.position) = (0, TextPosition::default());
         }
         let passed = &self.document[self.offset..offset];
         match passed.iter().rposition(|&byte| byte == b'\n') {
             Some(last) => {
-                self.place.line += count(passed, |byte| byte == b'\n');
-                self.place.column = 1 + count(&passed[last + 1..], begins_char);
+                self.position.line += count(passed, |byte| byte == b'\n');
+                self.position.column = 1 + count(&passed[last + 1..], begins_char);
             }
-            None => self.place.column += count(passed, begins_char),
+            None => self.position.column += count(passed, begins_char),
         }
         self.offset = offset;
-        self.place
+        self.position
     }
 }
 
@@ -76,7 +76,11 @@ mod tests {
 
     #[track_caller]
     fn check(document: &str, offset: usize, expected: &str) {
-        assert_eq!(Ruler::new(document).place(offset).to_string(), expected, "{offset}");
+        assert_eq!(
+            PositionCounter::new(document).position(offset).to_string(),
+            expected,
+            "{offset}"
+        );
     }
 
     #[test]
@@ -96,8 +100,8 @@ mod tests {
 
     #[test]
     fn goes_on_from_where_it_is_and_back() {
-        let mut ruler = Ruler::new("é\nab\nc");
-        let places = [1, 3, 5, 6, 7, 4, 0].map(|offset| ruler.place(offset).to_string());
+        let mut ruler = PositionCounter::new("é\nab\nc");
+        let places = [1, 3, 5, 6, 7, 4, 0].map(|offset| ruler.position(offset).to_string());
         assert_eq!(places, ["1:2", "2:1", "2:3", "3:1", "3:2", "2:2", "1:1"]);
     }
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    Action, Branch, Cause, Effect, Entry, Event, Exit, Flow, Method, Missing, Purpose, Request,
-    Step, Then,
-    continuation::Way,
-    digits::{Collector, Progress},
+    Action, AfterExit, Branch, Cause, DocumentError, DocumentRequest, Effect, Exit, Flow,
+    FlowEvent, FlowStep, JoinOptions, Purpose, RequestMethod,
+    continuation::Continuation,
+    digits::{Collector, CollectorProgress},
     url,
-    verbs::Start,
+    verbs::VerbStart,
     xml::ELEMENTS_MAX,
 };
 use crate::{
@@ -42,9 +42,9 @@ const _: () = assert!(size_of::<Run>() <= 40);
 pub struct Run {
     /// None until the first document is here.
     pub(super) flow: Option<Arc<Flow>>,
-    wait: Wait,
+    wait: WaitingFor,
     /// Documents since something was heard; None is none.
-    quiet: Option<Box<Quiet>>,
+    silent_documents: Option<Box<SilentDocuments>>,
     pub(super) step: u32,
     documents: u16,
     pub(super) dialect: Dialect,
@@ -53,7 +53,7 @@ pub struct Run {
 
 /// What is waited for.
 #[derive(Debug, PartialEq)]
-enum Wait {
+enum WaitingFor {
     Document(Purpose),
     Keys(Box<Collector>),
     /// The end of what is played or sent.
@@ -83,7 +83,7 @@ impl Pause {
 }
 
 #[derive(Debug, PartialEq)]
-struct Quiet {
+struct SilentDocuments {
     since: Instant,
     documents: u32,
 }
@@ -94,8 +94,8 @@ impl Run {
     pub fn new(dialect: Dialect) -> Self {
         Self {
             flow: None,
-            wait: Wait::Document(Purpose::Answer),
-            quiet: None,
+            wait: WaitingFor::Document(Purpose::Answer),
+            silent_documents: None,
             step: 0,
             documents: 0,
             dialect,
@@ -106,61 +106,66 @@ impl Run {
     /// Drops the current element, whatever it waits for: a document that a REST transfer names is
     /// to come, as [`Event::Fetched`]. Changes nothing once the run is over.
     pub fn transfer(&mut self) {
-        if self.wait != Wait::Ended {
-            self.wait = Wait::Document(Purpose::Transfer);
+        if self.wait != WaitingFor::Ended {
+            self.wait = WaitingFor::Document(Purpose::Transfer);
         }
     }
 
     /// The call is up before its first document: it is one that we have made.
-    pub fn is_picked_up(&mut self) {
+    pub fn set_answered(&mut self) {
         self.is_answered = true;
     }
 
     /// Takes one event to its end; appends effects in order. Elements that need no waiting run on
     /// at once. An event that the current element does not wait for changes nothing.
-    pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
+    pub fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) {
         match event {
-            Event::Digit(key) => {
-                if let Wait::Keys(collector) = &mut self.wait {
+            FlowEvent::Digit(key) => {
+                if let WaitingFor::Keys(collector) = &mut self.wait {
                     let progress = collector.digit(now, key, effects);
                     self.collected(now, progress, effects);
                 }
             }
-            Event::Fetched(fetched) => {
-                let Wait::Document(purpose) = self.wait else { return };
+            FlowEvent::Fetched(fetched) => {
+                let WaitingFor::Document(purpose) = self.wait else { return };
                 match fetched {
                     Ok(flow) => self.enter(now, flow, effects),
-                    Err(missing) => self.missed(now, &missing, purpose, effects),
+                    Err(missing) => self.document_failed(now, &missing, purpose, effects),
                 }
             }
-            Event::Left(exit) => {
-                if self.wait == Wait::Room {
+            FlowEvent::Left(exit) => {
+                if self.wait == WaitingFor::Room {
                     self.left(now, &exit, effects);
                 }
             }
-            Event::Over => match &mut self.wait {
-                Wait::Over => self.advance(now, effects),
-                Wait::Keys(collector) => {
+            FlowEvent::Over => match &mut self.wait {
+                WaitingFor::Over => self.advance(now, effects),
+                WaitingFor::Keys(collector) => {
                     let progress = collector.over(now, effects);
                     self.collected(now, progress, effects);
                 }
-                Wait::Document(_) | Wait::Ended | Wait::Pause(_) | Wait::Room => (),
+                WaitingFor::Document(_)
+                | WaitingFor::Ended
+                | WaitingFor::Pause(_)
+                | WaitingFor::Room => (),
             },
-            Event::Talk(is_talking) => {
-                if let Wait::Pause(pause) = &mut self.wait {
+            FlowEvent::Talk(is_talking) => {
+                if let WaitingFor::Pause(pause) = &mut self.wait {
                     pause.silent_since = (!is_talking).then_some(now);
                 }
             }
-            Event::Tick => self.tick(now, effects),
+            FlowEvent::Tick => self.tick(now, effects),
         }
     }
 
     /// When [`Event::Tick`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.wait {
-            Wait::Keys(collector) => collector.deadline(),
-            Wait::Pause(pause) => Some(pause.deadline()),
-            Wait::Document(_) | Wait::Ended | Wait::Over | Wait::Room => None,
+            WaitingFor::Keys(collector) => collector.deadline(),
+            WaitingFor::Pause(pause) => Some(pause.deadline()),
+            WaitingFor::Document(_) | WaitingFor::Ended | WaitingFor::Over | WaitingFor::Room => {
+                None
+            }
         }
     }
 
@@ -170,12 +175,12 @@ impl Run {
     }
 
     /// The current element; None before the first and behind the last.
-    pub fn current(&self) -> Option<&Step> {
+    pub fn current(&self) -> Option<&FlowStep> {
         self.element(self.step)
     }
 
     /// An element of the document that is run, by its number.
-    pub fn element(&self, step: u32) -> Option<&Step> {
+    pub fn element(&self, step: u32) -> Option<&FlowStep> {
         self.flow.as_ref()?.steps.get(usize::try_from(step).ok()?)
     }
 
@@ -186,12 +191,16 @@ impl Run {
 
     fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         match &mut self.wait {
-            Wait::Keys(collector) => {
+            WaitingFor::Keys(collector) => {
                 let progress = collector.tick(now, effects);
                 self.collected(now, progress, effects);
             }
-            Wait::Pause(pause) if pause.deadline() <= now => self.advance(now, effects),
-            Wait::Pause(_) | Wait::Document(_) | Wait::Ended | Wait::Over | Wait::Room => (),
+            WaitingFor::Pause(pause) if pause.deadline() <= now => self.advance(now, effects),
+            WaitingFor::Pause(_)
+            | WaitingFor::Document(_)
+            | WaitingFor::Ended
+            | WaitingFor::Over
+            | WaitingFor::Room => (),
         }
     }
 
@@ -204,7 +213,9 @@ impl Run {
         if flow.steps.is_empty() {
             self.answer(effects);
         }
-        let quiet = self.quiet.get_or_insert_with(|| Box::new(Quiet { since: now, documents: 0 }));
+        let quiet = self
+            .silent_documents
+            .get_or_insert_with(|| Box::new(SilentDocuments { since: now, documents: 0 }));
         quiet.documents += 1;
         self.documents += 1;
         self.flow = Some(flow);
@@ -213,21 +224,21 @@ impl Run {
     }
 
     /// A document cannot be had: the element's own way out of that, or the end.
-    fn missed(
+    fn document_failed(
         &mut self,
         now: Instant,
-        missing: &Missing,
+        missing: &DocumentError,
         purpose: Purpose,
         effects: &mut Vec<Effect>,
     ) {
-        let rescue = match purpose {
+        let branch_step = match purpose {
             Purpose::Action | Purpose::Redirect => self.branch(Branch::Error),
             // Whoever was kicked goes on all the same.
-            Purpose::Kick => return self.pass(now, Some(Cause::Kicked), effects),
+            Purpose::Kick => return self.next_step(now, Some(Cause::Kicked), effects),
             // Nothing of a flow is left, or it was the flow that was to be left.
             Purpose::Answer | Purpose::Sound | Purpose::Transfer => None,
         };
-        match rescue {
+        match branch_step {
             Some(step) => self.go_to(now, step, None, effects),
             None => self.end(missing.ending(purpose), HangupSource::Error, effects),
         }
@@ -240,9 +251,9 @@ impl Run {
 
     /// What may be said when the call is out of its conference again, if no document comes
     /// between: most likely first.
-    fn next_words(&self, entry: &Entry) -> Vec<Program> {
+    fn programs_after(&self, options: &JoinOptions) -> Vec<Program> {
         let (Some(flow), Some(step)) = (&self.flow, self.current()) else { return Vec::new() };
-        let redirects = entry.action.as_ref().is_some_and(|action| action.redirects);
+        let redirects = options.action.as_ref().is_some_and(|action| action.redirects);
         let next = (!redirects).then_some(self.step + 1);
         let mut steps: Vec<_> = next.into_iter().collect();
         for (_, to) in step.branches.iter() {
@@ -250,84 +261,84 @@ impl Run {
                 steps.push(to);
             }
         }
-        let words = |to: u32| flow.steps.get(usize::try_from(to).ok()?)?.verb.words().cloned();
+        let words = |to: u32| flow.steps.get(usize::try_from(to).ok()?)?.verb.program().cloned();
         steps.into_iter().filter_map(words).collect()
     }
 
     fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
         // Whoever owns the call ends it; there is nothing to run.
-        if exit.then == Then::HangUp {
+        if exit.then == AfterExit::HangUp {
             return;
         }
         let Some(verb) = self.conference() else { return };
-        let way = self.way(verb, exit);
+        let way = self.continuation(verb, exit);
         // An action that is only told is told, wherever the flow goes on.
-        if let Some(action) = verb.entry.action.as_ref().filter(|it| !it.redirects) {
+        if let Some(action) = verb.options.action.as_ref().filter(|it| !it.redirects) {
             notify(action.clone(), exit_fields(&verb.room, exit), false, effects);
         }
         match way {
-            Way::Ask(action) => {
+            Continuation::Ask(action) => {
                 let fields = exit_fields(&verb.room, exit);
                 self.fetch(now, request(action, fields, false), effects);
             }
-            Way::Document(flow) => self.enter(now, flow, effects),
-            Way::Fetch(url) => {
+            Continuation::Document(flow) => self.enter(now, flow, effects),
+            Continuation::Fetch(url) => {
                 let fields = exit_fields(&verb.room, exit);
-                let (method, purpose) = (Method::Post, Purpose::Kick);
-                let request = Request { url, method, purpose, fields, is_private: false };
+                let (method, purpose) = (RequestMethod::Post, Purpose::Kick);
+                let request = DocumentRequest { url, method, purpose, fields, is_private: false };
                 self.fetch(now, request, effects);
             }
-            Way::Step(step) => self.go_to(now, step, Some(exit.cause), effects),
+            Continuation::Step(step) => self.go_to(now, step, Some(exit.cause), effects),
         }
     }
 
-    fn collected(&mut self, now: Instant, progress: Progress, effects: &mut Vec<Effect>) {
+    fn collected(&mut self, now: Instant, progress: CollectorProgress, effects: &mut Vec<Effect>) {
         let digits = match progress {
-            Progress::Asking => return,
-            Progress::Nothing => return self.advance(now, effects),
-            Progress::Entered(digits) => digits,
+            CollectorProgress::Asking => return,
+            CollectorProgress::Nothing => return self.advance(now, effects),
+            CollectorProgress::Entered(digits) => digits,
         };
-        let Wait::Keys(collector) = &self.wait else { return };
-        let terms = collector.terms.clone();
-        self.quiet = None;
-        let told = if terms.is_private { "" } else { &*digits };
-        effects.push(Effect::Entered(told.into()));
-        match terms.action.clone() {
+        let WaitingFor::Keys(collector) = &self.wait else { return };
+        let settings = collector.settings.clone();
+        self.silent_documents = None;
+        let entered = if settings.is_private { "" } else { &*digits };
+        effects.push(Effect::Entered(entered.into()));
+        match settings.action.clone() {
             Some(action) => {
-                let fields = terms.fields.of(digits);
+                let fields = settings.fields.of(digits);
                 if action.redirects {
-                    return self.fetch(now, request(action, fields, terms.is_private), effects);
+                    return self.fetch(now, request(action, fields, settings.is_private), effects);
                 }
-                notify(action, fields, terms.is_private, effects);
+                notify(action, fields, settings.is_private, effects);
                 self.advance(now, effects);
             }
             None => self.advance(now, effects),
         }
     }
 
-    fn fetch(&mut self, now: Instant, request: Request, effects: &mut Vec<Effect>) {
+    fn fetch(&mut self, now: Instant, request: DocumentRequest, effects: &mut Vec<Effect>) {
         if !url::is_target(&request.url) {
-            let missing = Missing::NotUrl(request.url);
-            return self.missed(now, &missing, request.purpose, effects);
+            let missing = DocumentError::NotUrl(request.url);
+            return self.document_failed(now, &missing, request.purpose, effects);
         }
-        match &mut self.quiet {
+        match &mut self.silent_documents {
             Some(quiet) if QUIET_WITHIN < now.saturating_duration_since(quiet.since) => {
-                self.quiet = None;
+                self.silent_documents = None;
             }
             Some(quiet) if QUIET_DOCUMENTS_MAX <= quiet.documents => {
                 return self.end(HangupCause::LoopDetected, HangupSource::Error, effects);
             }
             Some(_) | None => (),
         }
-        self.wait = Wait::Document(request.purpose);
+        self.wait = WaitingFor::Document(request.purpose);
         effects.push(Effect::Fetch(request));
     }
 
     fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        self.pass(now, None, effects);
+        self.next_step(now, None, effects);
     }
 
-    fn pass(&mut self, now: Instant, left: Option<Cause>, effects: &mut Vec<Effect>) {
+    fn next_step(&mut self, now: Instant, left: Option<Cause>, effects: &mut Vec<Effect>) {
         self.go_to(now, self.step + 1, left, effects);
     }
 
@@ -362,47 +373,47 @@ impl Run {
     }
 
     /// Whether it is waited for, or the end.
-    fn perform(&mut self, now: Instant, start: Start, effects: &mut Vec<Effect>) -> bool {
+    fn perform(&mut self, now: Instant, start: VerbStart, effects: &mut Vec<Effect>) -> bool {
         match start {
-            Start::Next => return false,
-            Start::EarlyMedia => {
+            VerbStart::Next => return false,
+            VerbStart::EarlyMedia => {
                 effects.push(Effect::EarlyMedia);
                 return false;
             }
-            Start::Schedule(after) => {
+            VerbStart::Schedule(after) => {
                 effects.push(Effect::Schedule(after));
                 return false;
             }
-            Start::Send { digits, awaits } => {
+            VerbStart::Send { digits, awaits } => {
                 effects.push(Effect::SendDigits { digits, awaits });
-                self.wait = Wait::Over;
+                self.wait = WaitingFor::Over;
                 return awaits;
             }
-            Start::Fetch(request) => self.fetch(now, request, effects),
-            Start::HangUp(unanswered) => {
+            VerbStart::Fetch(request) => self.fetch(now, request, effects),
+            VerbStart::HangUp(unanswered) => {
                 let cause = if self.is_answered { HangupCause::Normal } else { unanswered };
                 self.end(cause, HangupSource::AnswerXml, effects);
             }
-            Start::Collect(terms) => {
-                if terms.prompts.is_some() {
-                    self.quiet = None;
+            VerbStart::Collect(settings) => {
+                if settings.prompts.is_some() {
+                    self.silent_documents = None;
                 }
-                self.wait = Wait::Keys(Box::new(Collector::begin(terms, now, effects)));
+                self.wait = WaitingFor::Keys(Box::new(Collector::begin(settings, now, effects)));
             }
-            Start::Join { room, entry } => {
-                self.quiet = None;
-                self.wait = Wait::Room;
-                effects.extend(self.next_words(&entry).into_iter().map(Effect::Prepare));
-                effects.push(Effect::Join { room, entry });
+            VerbStart::Join { room, options } => {
+                self.silent_documents = None;
+                self.wait = WaitingFor::Room;
+                effects.extend(self.programs_after(&options).into_iter().map(Effect::Prepare));
+                effects.push(Effect::Join { room, options });
             }
-            Start::Pause { length, silence } => {
-                self.quiet = None;
+            VerbStart::Pause { length, silence } => {
+                self.silent_documents = None;
                 let (ends_at, silent_since) = (now + length, Some(now));
-                self.wait = Wait::Pause(Box::new(Pause { ends_at, silence, silent_since }));
+                self.wait = WaitingFor::Pause(Box::new(Pause { ends_at, silence, silent_since }));
             }
-            Start::Play(program) => {
-                self.quiet = None;
-                self.wait = Wait::Over;
+            VerbStart::Play(program) => {
+                self.silent_documents = None;
+                self.wait = WaitingFor::Over;
                 effects.push(Effect::Play(program));
             }
         }
@@ -417,7 +428,7 @@ impl Run {
     }
 
     fn end(&mut self, cause: HangupCause, source: HangupSource, effects: &mut Vec<Effect>) {
-        self.wait = Wait::Ended;
+        self.wait = WaitingFor::Ended;
         effects.push(Effect::End(Ending { cause, source }));
     }
 }
@@ -432,9 +443,13 @@ fn exit_fields(room: &ConferenceName, exit: &Exit) -> Vec<(&'static str, String)
     fields
 }
 
-fn request(action: Action, fields: Vec<(&'static str, String)>, is_private: bool) -> Request {
+fn request(
+    action: Action,
+    fields: Vec<(&'static str, String)>,
+    is_private: bool,
+) -> DocumentRequest {
     let Action { url, method, redirects: _ } = action;
-    Request { url, method, purpose: Purpose::Action, fields, is_private }
+    DocumentRequest { url, method, purpose: Purpose::Action, fields, is_private }
 }
 
 /// Tells an action that is not asked.
@@ -449,7 +464,7 @@ fn notify(
     }
 }
 
-impl Missing {
+impl DocumentError {
     /// How a call ends that cannot have a document (contract 3.14).
     fn ending(&self, purpose: Purpose) -> HangupCause {
         match (self, purpose) {

@@ -8,11 +8,11 @@ use std::{borrow::Cow, fmt::Write, sync::Arc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    Oddity,
-    attrs::Reading,
+    FlowWarningKind,
+    attrs::ElementReader,
     error::{clip, nearest},
 };
-use crate::media::{Program, Sound, What};
+use crate::media::{Program, Sound, SoundKind};
 
 /// What a text may name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,7 +49,7 @@ impl Variable {
 
 /// What the variables stand for; nothing, where there is nothing yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Values<'a> {
+pub struct VariableValues<'a> {
     /// See [`Variable::CallFrom`].
     pub call_from: &'a str,
     /// See [`Variable::CallTo`].
@@ -64,7 +64,7 @@ pub struct Values<'a> {
     pub kick_reason: &'a str,
 }
 
-impl<'a> Values<'a> {
+impl<'a> VariableValues<'a> {
     fn of(&self, variable: Variable) -> &'a str {
         match variable {
             Variable::CallFrom => self.call_from,
@@ -86,15 +86,15 @@ impl<'a> Values<'a> {
 
     fn fill_sound(&self, sound: &Sound) -> Sound {
         let what = match &sound.what {
-            What::Speech { text, voice, language } => {
+            SoundKind::Speech { text, voice, language } => {
                 let text = self.fill_text(text, Cow::from);
-                What::Speech { text, voice: voice.clone(), language: language.clone() }
+                SoundKind::Speech { text, voice: voice.clone(), language: language.clone() }
             }
             // A value is a part of the URL, and no more than that.
-            What::Url(url) => What::Url(
+            SoundKind::Url(url) => SoundKind::Url(
                 self.fill_text(url, |value| utf8_percent_encode(value, OUTSIDE_URLS).into()),
             ),
-            What::Beep(_) | What::Silence(_) => sound.what.clone(),
+            SoundKind::Beep(_) | SoundKind::Silence(_) => sound.what.clone(),
         };
         Sound { what, times: sound.times }
     }
@@ -103,9 +103,9 @@ impl<'a> Values<'a> {
         let mut filled = String::with_capacity(text.len());
         for piece in pieces(text) {
             match piece {
-                Piece::Text(text) => filled.push_str(text),
-                Piece::Variable(variable) => filled.push_str(&write(self.of(variable))),
-                Piece::Escaped(name) | Piece::Unknown(name) => {
+                TextPiece::Text(text) => filled.push_str(text),
+                TextPiece::Variable(variable) => filled.push_str(&write(self.of(variable))),
+                TextPiece::Escaped(name) | TextPiece::Unknown(name) => {
                     let written = write!(filled, "${{{name}}}");
                     written.expect("there is room in memory");
                 }
@@ -122,26 +122,26 @@ const OUTSIDE_URLS: &AsciiSet =
 /// Whether something in a program depends on the call.
 pub(crate) fn has_variables(program: &[Sound]) -> bool {
     program.iter().any(|sound| match &sound.what {
-        What::Speech { text, .. } | What::Url(text) => text.contains("${"),
-        What::Beep(_) | What::Silence(_) => false,
+        SoundKind::Speech { text, .. } | SoundKind::Url(text) => text.contains("${"),
+        SoundKind::Beep(_) | SoundKind::Silence(_) => false,
     })
 }
 
-impl Reading<'_, '_> {
-    /// Remarks on what looks like a variable, and is none.
-    pub(super) fn remark_variables(&mut self, text: &str) {
+impl ElementReader<'_, '_> {
+    /// Warnings on what looks like a variable, and is none.
+    pub(super) fn warn_unknown_variables(&mut self, text: &str) {
         let at = self.element.text_at.first().copied().unwrap_or(self.element.at);
         for piece in pieces(text) {
-            if let Piece::Unknown(name) = piece {
+            if let TextPiece::Unknown(name) = piece {
                 let near = nearest(name, Variable::ALL.iter().map(|(_, name)| *name));
-                self.remark(at, Oddity::VariableUnknown { name: clip(name), near });
+                self.warn(at, FlowWarningKind::VariableUnknown { name: clip(name), near });
             }
         }
     }
 }
 
 #[derive(Debug, PartialEq)]
-enum Piece<'t> {
+enum TextPiece<'t> {
     /// The name of a variable that is meant as it is written.
     Escaped(&'t str),
     Text(&'t str),
@@ -150,7 +150,7 @@ enum Piece<'t> {
 }
 
 /// A text as it falls apart at its variables.
-fn pieces(mut text: &str) -> impl Iterator<Item = Piece<'_>> {
+fn pieces(mut text: &str) -> impl Iterator<Item = TextPiece<'_>> {
     let mut next = None;
     std::iter::from_fn(move || {
         if let Some(piece) = next.take() {
@@ -165,19 +165,19 @@ fn pieces(mut text: &str) -> impl Iterator<Item = Piece<'_>> {
                 let piece = match (known, before.strip_suffix('$')) {
                     (Some(_), Some(shorter)) => {
                         before = shorter;
-                        Piece::Escaped(name)
+                        TextPiece::Escaped(name)
                     }
-                    (Some(variable), None) => Piece::Variable(variable),
-                    (None, _) => Piece::Unknown(name),
+                    (Some(variable), None) => TextPiece::Variable(variable),
+                    (None, _) => TextPiece::Unknown(name),
                 };
                 text = &text[end..];
                 next = Some(piece);
-                return Some(Piece::Text(before));
+                return Some(TextPiece::Text(before));
             }
             from = start + 2;
         }
         let rest = std::mem::take(&mut text);
-        (!rest.is_empty()).then_some(Piece::Text(rest))
+        (!rest.is_empty()).then_some(TextPiece::Text(rest))
     })
 }
 
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::{base::ids::Dialect, flow::Flow};
 
-    const VALUES: Values<'_> = Values {
+    const VALUES: VariableValues<'_> = VariableValues {
         call_from: "14155550100",
         call_to: "sip:a@b",
         conference_cause: "kicked",
@@ -209,11 +209,11 @@ mod tests {
         let flow = Flow::parse(&document, Dialect::Vobiz).unwrap();
         let filled = VALUES.fill(flow.sounds().into());
         let text = |sound: &Sound| match &sound.what {
-            What::Speech { text, .. } | What::Url(text) => text.to_string(),
-            What::Beep(_) | What::Silence(_) => panic!(),
+            SoundKind::Speech { text, .. } | SoundKind::Url(text) => text.to_string(),
+            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!(),
         };
-        let remarks = flow.remarks.iter().map(ToString::to_string);
-        let shown: Vec<_> = filled.iter().map(text).chain(remarks).collect();
+        let warnings = flow.warnings.iter().map(ToString::to_string);
+        let shown: Vec<_> = filled.iter().map(text).chain(warnings).collect();
         assert_eq!(shown.join("\n"), expected, "{elements}");
     }
 

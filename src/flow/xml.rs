@@ -13,10 +13,10 @@ use quick_xml::{
 };
 
 use super::{
-    Fault, FlowError, Place,
-    element::{Attribute, Element},
+    FlowError, FlowErrorKind, TextPosition,
+    element::{XmlAttribute, XmlElement},
     error::clip,
-    position::Ruler,
+    position::PositionCounter,
 };
 
 /// What the vendors allow (contract 3.1).
@@ -29,12 +29,12 @@ pub(super) const ELEMENTS_MAX: usize = 1_000;
 const ATTRIBUTES_MAX: usize = 64;
 
 /// Reads one document and returns its root, which must have this name.
-pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<Element<'a>, FlowError> {
+pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<XmlElement<'a>, FlowError> {
     let document = document.strip_prefix('\u{feff}').unwrap_or(document);
     let mut tree = Tree {
         document,
         root_tag,
-        ruler: Ruler::new(document),
+        ruler: PositionCounter::new(document),
         offset: 0,
         end: 0,
         elements: 0,
@@ -43,12 +43,12 @@ pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<Element<'a>,
         in_text: false,
     };
     if DOCUMENT_BYTES_MAX < document.len() {
-        return Err(tree.fault(limit(DOCUMENT_BYTES_MAX, "bytes", SPLIT)));
+        return Err(tree.error(limit(DOCUMENT_BYTES_MAX, "bytes", SPLIT)));
     }
     tree.check_characters()?;
     // quick-xml would pass over it, and count wrong.
     if document.starts_with('\u{feff}') {
-        return Err(tree.fault(Fault::RootText));
+        return Err(tree.error(FlowErrorKind::RootText));
     }
 
     let mut reader = Reader::from_str(document);
@@ -76,13 +76,13 @@ fn position(offset: u64) -> usize {
 struct Tree<'a, 'r> {
     document: &'a str,
     root_tag: &'r str,
-    ruler: Ruler<'a>,
+    ruler: PositionCounter<'a>,
     /// Where the current event begins, and where it ends.
     offset: usize,
     end: usize,
     elements: usize,
-    open: Vec<Element<'a>>,
-    root: Option<Element<'a>>,
+    open: Vec<XmlElement<'a>>,
+    root: Option<XmlElement<'a>>,
     /// Whether a piece of text has begun since the last tag.
     in_text: bool,
 }
@@ -118,7 +118,7 @@ impl<'a> Tree<'a, '_> {
                 None => Err(self.malformed(unknown_entity(&reference))),
             },
             Event::Decl(declaration) => self.declaration(&declaration),
-            Event::DocType(_) => Err(self.fault(Fault::DocumentType)),
+            Event::DocType(_) => Err(self.error(FlowErrorKind::DocumentType)),
             Event::Comment(_) | Event::Eof | Event::PI(_) => Ok(()),
         }
     }
@@ -127,14 +127,14 @@ impl<'a> Tree<'a, '_> {
         let content = &self.document[self.offset + 1..][..len];
         let tag = &content[..name_len];
         if self.root.is_some() {
-            return Err(self.fault(Fault::RootSecond { tag: clip(tag) }));
+            return Err(self.error(FlowErrorKind::RootSecond { tag: clip(tag) }));
         }
         if self.open.len() == DEPTH_MAX {
             let advice = "take this one out of those around it";
-            return Err(self.fault(limit(DEPTH_MAX, "elements within each other", advice)));
+            return Err(self.error(limit(DEPTH_MAX, "elements within each other", advice)));
         }
         if self.elements == ELEMENTS_MAX {
-            return Err(self.fault(limit(ELEMENTS_MAX, "elements", SPLIT)));
+            return Err(self.error(limit(ELEMENTS_MAX, "elements", SPLIT)));
         }
         if !is_name(tag) {
             let what = "an element's name must follow this <: write &lt; for a plain <";
@@ -142,13 +142,13 @@ impl<'a> Tree<'a, '_> {
         }
 
         if self.open.is_empty() && tag != self.root_tag {
-            return Err(self.fault(Fault::Root { tag: clip(tag) }));
+            return Err(self.error(FlowErrorKind::Root { tag: clip(tag) }));
         }
 
         let at = self.here();
         let text_before = self.open.last().map_or(0, |parent| parent.text.len());
         let attributes = self.attributes(content, name_len)?;
-        self.open.push(Element { at, tag, attributes, text_before, ..Element::default() });
+        self.open.push(XmlElement { at, tag, attributes, text_before, ..XmlElement::default() });
         self.elements += 1;
         self.in_text = false;
         Ok(())
@@ -158,7 +158,7 @@ impl<'a> Tree<'a, '_> {
         &mut self,
         content: &'a str,
         name_len: usize,
-    ) -> Result<Vec<Attribute<'a>>, FlowError> {
+    ) -> Result<Vec<XmlAttribute<'a>>, FlowError> {
         let mut attributes = Vec::new();
         let begin = self.offset + 1;
         for attribute in Attributes::new(content, name_len) {
@@ -170,7 +170,7 @@ impl<'a> Tree<'a, '_> {
             if attributes.len() == ATTRIBUTES_MAX {
                 let (what, advice) =
                     ("attributes in an element", "leave out those it does not know");
-                return Err(self.fault(limit(ATTRIBUTES_MAX, what, advice)));
+                return Err(self.error(limit(ATTRIBUTES_MAX, what, advice)));
             }
             if !content[..within].ends_with(is_blank) {
                 return Err(self.malformed("put a blank before this attribute".into()));
@@ -179,7 +179,7 @@ impl<'a> Tree<'a, '_> {
                 return Err(self.malformed(format!("{:?} names no attribute", clip(name))));
             }
             let value = value(&attribute).map_err(|what| self.malformed(what))?;
-            attributes.push(Attribute { at: self.here(), name, value });
+            attributes.push(XmlAttribute { at: self.here(), name, value });
         }
         Ok(attributes)
     }
@@ -220,9 +220,9 @@ impl<'a> Tree<'a, '_> {
         if self.in_text {
             return Ok(());
         }
-        let at = self.ruler.place(offset);
+        let at = self.ruler.position(offset);
         let Some(element) = self.open.last_mut() else {
-            return Err(FlowError { at, fault: Fault::RootText });
+            return Err(FlowError { at, error: FlowErrorKind::RootText });
         };
         element.text_at.push(at);
         self.in_text = true;
@@ -241,32 +241,32 @@ impl<'a> Tree<'a, '_> {
         match declaration.encoding() {
             None => Ok(()),
             Some(Ok(name)) if is_utf8(&name) => Ok(()),
-            Some(Ok(name)) => Err(self.fault(Fault::Encoding { name: clip(&name) })),
+            Some(Ok(name)) => Err(self.error(FlowErrorKind::Encoding { name: clip(&name) })),
             Some(Err(error)) => Err(self.misread_attribute(&error, self.offset + 2)),
         }
     }
 
-    fn finish(mut self) -> Result<Element<'a>, FlowError> {
+    fn finish(mut self) -> Result<XmlElement<'a>, FlowError> {
         if let Some(open) = self.open.last() {
             let what = format!("<{0}> is not closed: </{0}> is missing", clip(open.tag));
-            return Err(FlowError { at: open.at, fault: Fault::Xml { what } });
+            return Err(FlowError { at: open.at, error: FlowErrorKind::Xml { what } });
         }
         match self.root.take() {
             Some(root) => Ok(root),
-            None => Err(self.fault(Fault::RootMissing)),
+            None => Err(self.error(FlowErrorKind::RootMissing)),
         }
     }
 
-    fn here(&mut self) -> Place {
-        self.ruler.place(self.offset)
+    fn here(&mut self) -> TextPosition {
+        self.ruler.position(self.offset)
     }
 
-    fn fault(&mut self, fault: Fault) -> FlowError {
-        FlowError { at: self.here(), fault }
+    fn error(&mut self, error: FlowErrorKind) -> FlowError {
+        FlowError { at: self.here(), error }
     }
 
     fn malformed(&mut self, what: String) -> FlowError {
-        self.fault(Fault::Xml { what })
+        self.error(FlowErrorKind::Xml { what })
     }
 
     /// In our words, and where the thing begins that is wrong.
@@ -349,8 +349,8 @@ fn name_before(content: &str, at: usize) -> usize {
     before.rfind(is_blank).map_or(0, |blank| blank + 1)
 }
 
-fn limit(max: usize, what: &'static str, advice: &'static str) -> Fault {
-    Fault::Limit { max, what, advice }
+fn limit(max: usize, what: &'static str, advice: &'static str) -> FlowErrorKind {
+    FlowErrorKind::Limit { max, what, advice }
 }
 
 const SPLIT: &str = "split it, and lead from one part to the next by <Redirect>";
@@ -446,7 +446,7 @@ mod tests {
         let root =
             read("<Speak>Fish &amp; chips &#233;&#x20;<![CDATA[<now>\n&amp;]]> </Speak>", "Speak")
                 .unwrap();
-        assert_eq!(root.words(), "Fish & chips é <now> &amp;");
+        assert_eq!(root.normalized_text(), "Fish & chips é <now> &amp;");
         let root = read("<Play loop='1' x='&lt;&quot;a\tb&#10;'/>", "Play").unwrap();
         assert_eq!(root.attributes[1].value, "<\"a b\n");
     }

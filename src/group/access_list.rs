@@ -1,4 +1,4 @@
-//! The roll: who may enter the conferences that a group guards, as far as it is durable.
+//! The access list: who may enter the conferences that a group guards, as far as it is durable.
 //!
 //! It is written behind each commit, and read at the door of a room. What is not on it yet lets
 //! nobody in, and what is not off it yet has not been answered.
@@ -7,26 +7,26 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, GroupId, Name, Person, PersonId, Rank, state::Groups};
+use super::{Change, GroupId, Person, PersonId, PersonName, Rank, state::AccountGroups};
 use crate::base::ids::Trusted;
 
 /// The members of each group of one account, and what they are known by at the door.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Roll {
-    names: BTreeMap<Name, PersonId>,
-    names_of: BTreeMap<PersonId, Vec<Name>>,
-    groups: BTreeMap<GroupId, Row>,
+pub struct AccessList {
+    names: BTreeMap<PersonName, PersonId>,
+    names_of: BTreeMap<PersonId, Vec<PersonName>>,
+    groups: BTreeMap<GroupId, GroupAccess>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Row {
+struct GroupAccess {
     revision: u64,
     members: BTreeMap<PersonId, Rank>,
 }
 
 /// What lets a call into a room that a group guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Pass {
+pub struct Admission {
     /// Whose call it is.
     pub person: PersonId,
     /// What he is in the group. A promotion counts when he comes again.
@@ -48,35 +48,35 @@ pub struct Expulsion {
     pub reason: Option<Arc<str>>,
 }
 
-impl Roll {
+impl AccessList {
     /// As a machine has it that has written all it knows.
-    pub fn of(groups: &Groups) -> Self {
-        let mut roll = Self::default();
+    pub fn of(groups: &AccountGroups) -> Self {
+        let mut list = Self::default();
         for person in groups.people.values() {
-            roll.name(person);
+            list.set_names(person);
         }
         for (id, group) in &groups.groups {
-            roll.apply(&Change::Head(group.head.clone()));
+            list.apply(&Change::Info(group.info.clone()));
             for (person, member) in group.members.iter() {
-                roll.apply(&Change::Member(*id, *person, Some(*member)));
+                list.apply(&Change::Member(*id, *person, Some(*member)));
             }
         }
-        roll
+        list
     }
 
     /// Takes up a change that is durable.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::Person(person) => self.name(person),
-            Change::Head(head) if head.is_closed => drop(self.groups.remove(&head.id)),
-            Change::Head(head) => self.groups.entry(head.id).or_default().revision = head.revision,
+            Change::Person(person) => self.set_names(person),
+            Change::Info(head) if head.is_closed => drop(self.groups.remove(&head.id)),
+            Change::Info(head) => self.groups.entry(head.id).or_default().revision = head.revision,
             Change::Member(group, person, Some(member)) => {
-                let row = self.groups.entry(*group).or_default();
-                row.members.insert(*person, member.rank);
+                let group_access = self.groups.entry(*group).or_default();
+                group_access.members.insert(*person, member.rank);
             }
             Change::Member(group, person, None) => {
-                if let Some(row) = self.groups.get_mut(group) {
-                    row.members.remove(person);
+                if let Some(group_access) = self.groups.get_mut(group) {
+                    group_access.members.remove(person);
                 }
             }
             // Who is banned is no member.
@@ -85,18 +85,18 @@ impl Roll {
     }
 
     /// Whether a group lets somebody in. One that is not there, or over, lets nobody in.
-    pub fn admit(&self, group: GroupId, who: &Trusted) -> Option<Pass> {
-        let person = *self.names.get(&Name::trusted(who))?;
-        let row = self.groups.get(&group)?;
-        let rank = *row.members.get(&person)?;
-        Some(Pass { person, rank, revision: row.revision })
+    pub fn admit(&self, group: GroupId, who: &Trusted) -> Option<Admission> {
+        let person = *self.names.get(&PersonName::trusted(who))?;
+        let group_access = self.groups.get(&group)?;
+        let rank = *group_access.members.get(&person)?;
+        Some(Admission { person, rank, revision: group_access.revision })
     }
 
-    fn name(&mut self, person: &Person) {
+    fn set_names(&mut self, person: &Person) {
         for name in self.names_of.remove(&person.id).unwrap_or_default() {
             self.names.remove(&name);
         }
-        let known: Vec<_> = person.names.iter().filter_map(Name::at_the_door).collect();
+        let known: Vec<_> = person.names.iter().filter_map(PersonName::trusted_form).collect();
         self.names.extend(known.iter().map(|name| (name.clone(), person.id)));
         self.names_of.insert(person.id, known);
     }
@@ -118,7 +118,7 @@ pub fn expulsions(changes: &[Change]) -> Vec<Expulsion> {
                 }
             }
             Change::Member(_, _, Some(_)) | Change::Application(..) | Change::Ban(..) => (),
-            Change::Head(_) | Change::Person(_) => (),
+            Change::Info(_) | Change::Person(_) => (),
         }
     }
     all
@@ -127,37 +127,40 @@ pub fn expulsions(changes: &[Change]) -> Vec<Expulsion> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::{Ask, At, Done, Door, Head, Which, Who, rule::Rule};
+    use crate::group::{
+        Ask, GroupAnswer, GroupInfo, GroupRef, JoinPolicy, PersonRef, UnixMillis, rule::Rule,
+    };
 
     const GROUP: GroupId = GroupId(6);
 
-    /// A machine and the roll that follows it: 1 is the owner of [`GROUP`], 2 is an admin.
+    /// A machine and the access list that follows it: 1 is the owner of [`GROUP`], 2 is an admin.
     struct Pair {
-        groups: Groups,
-        roll: Roll,
+        groups: AccountGroups,
+        access_list: AccessList,
     }
 
     impl Pair {
         fn new() -> Self {
-            let mut pair = Self { groups: Groups::default(), roll: Roll::default() };
+            let mut pair =
+                Self { groups: AccountGroups::default(), access_list: AccessList::default() };
             for n in 1..=3 {
                 let mut person = Person::new(PersonId(n), &format!("User{n}"));
-                person.names.insert(Name::SipUser(format!("sip{n}").into()));
-                person.names.insert(Name::Caller(format!("+1555{n}").into()));
-                person.names.insert(Name::Mobile(format!("999{n}").into()));
+                person.names.insert(PersonName::SipUser(format!("sip{n}").into()));
+                person.names.insert(PersonName::Caller(format!("+1555{n}").into()));
+                person.names.insert(PersonName::Mobile(format!("999{n}").into()));
                 pair.ask(Ask::AddPerson(person));
             }
-            let head = Head {
+            let head = GroupInfo {
                 id: GROUP,
                 name: "weekly".into(),
                 external_id: None,
-                created: At(0),
-                modified: At(0),
+                created: UnixMillis(0),
+                modified: UnixMillis(0),
                 creator: Some(PersonId(1)),
                 revision: 0,
                 is_closed: false,
                 is_ownerless: false,
-                door: Door::Reviewed,
+                join_policy: JoinPolicy::Reviewed,
                 link: "".into(),
                 members_max: 9,
             };
@@ -167,21 +170,25 @@ mod tests {
         }
 
         fn add(&mut self, n: u64) {
-            let (group, target) = (Which::Id(GROUP), Who::Id(PersonId(n)));
+            let (group, target) = (GroupRef::Id(GROUP), PersonRef::Id(PersonId(n)));
             self.ask(Ask::Add { group, actor: None, target, rank: Rank::Admin });
         }
 
         fn ask(&mut self, ask: Ask) -> Vec<Expulsion> {
             let mut changes = Vec::new();
-            let done: Done = self.groups.handle(At(1), ask, &mut changes).unwrap();
+            let done: GroupAnswer = self.groups.handle(UnixMillis(1), ask, &mut changes).unwrap();
             drop(done);
-            changes.iter().for_each(|it| self.roll.apply(it));
-            assert_eq!(self.roll, Roll::of(&self.groups), "as it would be read at the start");
+            changes.iter().for_each(|it| self.access_list.apply(it));
+            assert_eq!(
+                self.access_list,
+                AccessList::of(&self.groups),
+                "as it would be read at the start"
+            );
             expulsions(&changes)
         }
 
         fn admits(&self, who: &Trusted) -> Option<(u64, Rank)> {
-            self.roll.admit(GROUP, who).map(|it| (it.person.0, it.rank))
+            self.access_list.admit(GROUP, who).map(|it| (it.person.0, it.rank))
         }
     }
 
@@ -205,36 +212,37 @@ mod tests {
         ] {
             assert_eq!(pair.admits(&who), expected, "{who}");
         }
-        assert_eq!(pair.roll.admit(GroupId(7), &user("user2")), None, "no such group");
+        assert_eq!(pair.access_list.admit(GroupId(7), &user("user2")), None, "no such group");
     }
 
     #[test]
-    fn who_is_out_is_off_the_roll_and_told_with_the_revision() {
+    fn a_removed_member_is_off_the_access_list_and_expelled_with_the_revision() {
         let mut pair = Pair::new();
-        let before = pair.roll.admit(GROUP, &user("user2")).unwrap().revision;
-        let (group, target, reason) = (Which::Id(GROUP), Who::Id(PersonId(2)), "loud".into());
+        let before = pair.access_list.admit(GROUP, &user("user2")).unwrap().revision;
+        let (group, target, reason) =
+            (GroupRef::Id(GROUP), PersonRef::Id(PersonId(2)), "loud".into());
         let rule = Rule::BUNGIE;
-        let told = pair.ask(Ask::Remove { group, actor: None, target, rule, reason });
+        let expulsions = pair.ask(Ask::Remove { group, actor: None, target, rule, reason });
         let (people, reason) = (vec![PersonId(2)], Some("loud".into()));
         let revision = before + 1;
-        assert_eq!(told, [Expulsion { group: GROUP, revision, people, reason }]);
+        assert_eq!(expulsions, [Expulsion { group: GROUP, revision, people, reason }]);
         assert_eq!(pair.admits(&user("user2")), None);
         pair.add(2);
-        assert_eq!(pair.roll.admit(GROUP, &user("user2")).unwrap().revision, before + 2);
+        assert_eq!(pair.access_list.admit(GROUP, &user("user2")).unwrap().revision, before + 2);
     }
 
     #[test]
     fn a_group_that_is_over_puts_everybody_out() {
         let mut pair = Pair::new();
         let (actor, rule) = (PersonId(1), Rule::KIRIMIN_LEAVE);
-        let told = pair.ask(Ask::Leave { group: Which::Id(GROUP), actor, rule });
-        let people: Vec<_> = told.iter().map(|it| (it.revision, &*it.people)).collect();
+        let expulsions = pair.ask(Ask::Leave { group: GroupRef::Id(GROUP), actor, rule });
+        let people: Vec<_> = expulsions.iter().map(|it| (it.revision, &*it.people)).collect();
         assert_eq!(people, [(3, &[PersonId(1)][..]), (4, &[PersonId(2)][..])]);
         assert_eq!((pair.admits(&user("user1")), pair.admits(&user("user2"))), (None, None));
     }
 
     #[test]
-    fn who_has_given_up_a_name_is_not_known_by_it() {
+    fn a_person_is_not_known_by_a_name_that_they_gave_up() {
         let mut pair = Pair::new();
         pair.ask(Ask::AddPerson(Person::new(PersonId(2), "other")));
         assert_eq!(pair.admits(&user("other")), Some((2, Rank::Admin)));

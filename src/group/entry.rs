@@ -1,148 +1,150 @@
 //! How groups come to be, how people get into them, and what they may do there.
 
 use super::{
-    At, Change, Deed, Done, Door, GroupId, Head, Member, PersonId, Rank, Refusal, Which, Who,
-    state::Groups,
+    Change, GroupAction, GroupAnswer, GroupId, GroupInfo, GroupMember, GroupRef, JoinPolicy,
+    PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
 };
 
-impl Groups {
+impl AccountGroups {
     pub(super) fn create(
         &mut self,
-        at: At,
-        head: Head,
+        at: UnixMillis,
+        head: GroupInfo,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let (id, creator) = (head.id, head.creator);
-        let name = Which::Name(head.name.clone());
-        let external_id = head.external_id.clone().map(Which::ExternalId);
+        let name = GroupRef::Name(head.name.clone());
+        let external_id = head.external_id.clone().map(GroupRef::ExternalId);
         let is_known = self.groups.contains_key(&id) || self.find_open(&name).is_ok();
         if is_known || external_id.is_some_and(|it| self.find(&it).is_ok()) {
             return Err(Refusal::NameTaken);
         }
         if let Some(creator) = creator {
-            self.person(&Who::Id(creator))?;
+            self.find_person(&PersonRef::Id(creator))?;
         }
 
         let is_ownerless = creator.is_none();
-        let head = Head { created: at, revision: 0, is_closed: false, is_ownerless, ..head };
+        let head = GroupInfo { created: at, revision: 0, is_closed: false, is_ownerless, ..head };
         let owner = creator
-            .map(|it| Change::Member(id, it, Some(Member { rank: Rank::Owner, joined: at })));
+            .map(|it| Change::Member(id, it, Some(GroupMember { rank: Rank::Owner, joined: at })));
         // The head is there before anybody is in it; the one that stays has the revision.
-        self.restore(Change::Head(head));
-        self.commit(at, id, (Deed::Created, creator, None, ""), owner, changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        self.restore(Change::Info(head));
+        self.commit(at, id, (GroupAction::Created, creator, None, ""), owner, changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
     pub(super) fn add(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         rank: Rank,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.rank_at_least(id, actor, Rank::Admin)?;
-        let target = self.person(target)?;
-        self.take_in(at, id, (actor, target), rank, changes)
+        self.require_rank(id, actor, Rank::Admin)?;
+        let target = self.find_person(target)?;
+        self.add_member(at, id, (actor, target), rank, changes)
     }
 
     pub(super) fn apply_for(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: PersonId,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.admit_entry(at, id, actor)?;
-        match self.groups[&id].head.door {
-            Door::Closed => Err(Refusal::NotInvited),
-            Door::Open => self.take_in(at, id, (Some(actor), actor), Rank::Beginner, changes),
-            Door::Reviewed if self.groups[&id].applications.contains_key(&actor) => {
-                Ok(Done::Pending)
+        self.check_entry(at, id, actor)?;
+        match self.groups[&id].info.join_policy {
+            JoinPolicy::Closed => Err(Refusal::NotInvited),
+            JoinPolicy::Open => {
+                self.add_member(at, id, (Some(actor), actor), Rank::Beginner, changes)
             }
-            Door::Reviewed => {
+            JoinPolicy::Reviewed if self.groups[&id].applications.contains_key(&actor) => {
+                Ok(GroupAnswer::Pending)
+            }
+            JoinPolicy::Reviewed => {
                 let row = Change::Application(id, actor, Some(at));
-                let entry = (Deed::Applied, Some(actor), Some(actor), "");
+                let entry = (GroupAction::Applied, Some(actor), Some(actor), "");
                 self.commit(at, id, entry, [row], changes);
-                Ok(Done::Pending)
+                Ok(GroupAnswer::Pending)
             }
         }
     }
 
     pub(super) fn decide(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         is_approved: bool,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.rank_at_least(id, actor, Rank::Admin)?;
-        let target = self.person(target)?;
+        self.require_rank(id, actor, Rank::Admin)?;
+        let target = self.find_person(target)?;
         if !self.groups[&id].applications.contains_key(&target) {
             return Err(Refusal::NoApplication);
         }
         if is_approved {
-            return self.take_in(at, id, (actor, target), Rank::Beginner, changes);
+            return self.add_member(at, id, (actor, target), Rank::Beginner, changes);
         }
         let row = Change::Application(id, target, None);
-        self.commit(at, id, (Deed::Denied, actor, Some(target), ""), [row], changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        self.commit(at, id, (GroupAction::Denied, actor, Some(target), ""), [row], changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
     /// A member already is let be: his client asks again after each restart.
     pub(super) fn join(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: PersonId,
         link: &str,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         let group = &self.groups[&id];
         if group.members.contains_key(&actor) {
-            return Ok(Done::Group(Box::new(self.picture(id))));
+            return Ok(GroupAnswer::Group(Box::new(self.snapshot(id))));
         }
-        if group.head.link.is_empty() || &*group.head.link != link {
+        if group.info.link.is_empty() || &*group.info.link != link {
             return Err(Refusal::NotInvited);
         }
-        self.take_in(at, id, (Some(actor), actor), Rank::Member, changes)
+        self.add_member(at, id, (Some(actor), actor), Rank::Member, changes)
     }
 
     pub(super) fn reset_link(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: PersonId,
         link: Box<str>,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.rank_at_least(id, Some(actor), Rank::Owner)?;
-        self.edit(id, |it| it.head.link = link);
-        self.commit(at, id, (Deed::LinkReset, Some(actor), None, ""), [], changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        self.require_rank(id, Some(actor), Rank::Owner)?;
+        self.edit(id, |it| it.info.link = link);
+        self.commit(at, id, (GroupAction::LinkReset, Some(actor), None, ""), [], changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
     /// An owner gives any rank, an admin the lower ones to those below him.
     pub(super) fn set_rank(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         rank: Rank,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.rank_at_least(id, actor, Rank::Admin)?;
-        let target = self.person(target)?;
+        self.require_rank(id, actor, Rank::Admin)?;
+        let target = self.find_person(target)?;
         let group = &self.groups[&id];
         let member = *group.members.get(&target).ok_or(Refusal::TargetNotMember)?;
         let own = actor.and_then(|it| group.members.get(&it)).map_or(Rank::Owner, |it| it.rank);
@@ -153,14 +155,14 @@ impl Groups {
             return Err(Refusal::LastOwner);
         }
         if rank == Rank::Owner {
-            self.edit(id, |it| it.head.is_ownerless = false);
+            self.edit(id, |it| it.info.is_ownerless = false);
         }
-        let row = Change::Member(id, target, Some(Member { rank, ..member }));
-        self.commit(at, id, (Deed::Ranked, actor, Some(target), ""), [row], changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        let row = Change::Member(id, target, Some(GroupMember { rank, ..member }));
+        self.commit(at, id, (GroupAction::Ranked, actor, Some(target), ""), [row], changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
-    fn admit_entry(&self, at: At, id: GroupId, person: PersonId) -> Result<(), Refusal> {
+    fn check_entry(&self, at: UnixMillis, id: GroupId, person: PersonId) -> Result<(), Refusal> {
         let group = &self.groups[&id];
         if group.members.contains_key(&person) {
             return Err(Refusal::AlreadyMember);
@@ -168,29 +170,29 @@ impl Groups {
         if group.is_banned(at, person) {
             return Err(Refusal::Banned);
         }
-        match usize::try_from(group.head.members_max).is_ok_and(|max| max <= group.members.len()) {
+        match usize::try_from(group.info.members_max).is_ok_and(|max| max <= group.members.len()) {
             true => Err(Refusal::Full),
             false => Ok(()),
         }
     }
 
-    fn take_in(
+    fn add_member(
         &mut self,
-        at: At,
+        at: UnixMillis,
         id: GroupId,
         (actor, person): (Option<PersonId>, PersonId),
         rank: Rank,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
-        self.admit_entry(at, id, person)?;
+    ) -> Result<GroupAnswer, Refusal> {
+        self.check_entry(at, id, person)?;
         if rank == Rank::Owner {
-            self.edit(id, |it| it.head.is_ownerless = false);
+            self.edit(id, |it| it.info.is_ownerless = false);
         }
-        let mut rows = vec![Change::Member(id, person, Some(Member { rank, joined: at }))];
+        let mut rows = vec![Change::Member(id, person, Some(GroupMember { rank, joined: at }))];
         if self.groups[&id].applications.contains_key(&person) {
             rows.push(Change::Application(id, person, None));
         }
-        self.commit(at, id, (Deed::Joined, actor, Some(person), ""), rows, changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        self.commit(at, id, (GroupAction::Joined, actor, Some(person), ""), rows, changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 }

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use self::rule::Rule;
 pub use self::{
-    access_list::{Expulsion, Pass},
-    person::{Name, Permission, Person},
-    person_map::ByPerson,
+    access_list::{Admission, Expulsion},
+    person::{Permission, Person, PersonName},
+    person_map::PersonMap,
 };
 
 /// Names a group, in the whole of a data folder: decimal.
@@ -34,7 +34,7 @@ pub struct PersonId(pub u64);
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
-pub struct At(pub u64);
+pub struct UnixMillis(pub u64);
 
 /// What a member may do, lowest first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -67,20 +67,20 @@ impl Rank {
 
 /// One member.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Member {
+pub struct GroupMember {
     /// What he may do.
     pub rank: Rank,
     /// Since when he belongs.
-    pub joined: At,
+    pub joined: UnixMillis,
 }
 
 /// Keeps a person out.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Ban {
+pub struct GroupBan {
     /// Since when.
-    pub from: At,
+    pub from: UnixMillis,
     /// Until when; None is for ever.
-    pub until: Option<At>,
+    pub until: Option<UnixMillis>,
     /// Who said so.
     pub by: Option<PersonId>,
     /// Why.
@@ -89,7 +89,7 @@ pub struct Ban {
 
 /// Who comes in without being let in.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Door {
+pub enum JoinPolicy {
     /// An application waits for an admin.
     Reviewed,
     /// An application is a membership.
@@ -100,7 +100,7 @@ pub enum Door {
 
 /// A group, but for who belongs to it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Head {
+pub struct GroupInfo {
     /// Names it.
     pub id: GroupId,
     /// What people call it.
@@ -108,9 +108,9 @@ pub struct Head {
     /// A name that the caller's own system has for it.
     pub external_id: Option<Box<str>>,
     /// Since when there is one.
-    pub created: At,
+    pub created: UnixMillis,
     /// When it changed last.
-    pub modified: At,
+    pub modified: UnixMillis,
     /// Who made it; None is a machine.
     pub creator: Option<PersonId>,
     /// How many changes there were: the sequence number of the last one.
@@ -120,7 +120,8 @@ pub struct Head {
     /// It may be without an owner: it has had none yet, or its last one was let go.
     pub is_ownerless: bool,
     /// Who may apply.
-    pub door: Door,
+    #[serde(rename = "door")]
+    pub join_policy: JoinPolicy,
     /// Lets in whoever knows it.
     pub link: Box<str>,
     /// How many it holds.
@@ -131,18 +132,18 @@ pub struct Head {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Group {
     /// All but its people.
-    pub head: Head,
+    pub info: GroupInfo,
     /// Who belongs to it.
-    pub members: ByPerson<Member>,
+    pub members: PersonMap<GroupMember>,
     /// Who is kept out.
-    pub bans: ByPerson<Ban>,
+    pub bans: PersonMap<GroupBan>,
     /// Who wants in, and since when.
-    pub applications: ByPerson<At>,
+    pub applications: PersonMap<UnixMillis>,
 }
 
 /// Which group is meant.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Which {
+pub enum GroupRef {
     /// This one.
     Id(GroupId),
     /// The one of this name.
@@ -155,11 +156,11 @@ pub enum Which {
 
 /// Which person is meant.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Who {
+pub enum PersonRef {
     /// This one.
     Id(PersonId),
     /// Whoever has this name.
-    Name(Name),
+    Name(PersonName),
     /// Nobody: what was given names no one.
     Nobody,
 }
@@ -170,15 +171,15 @@ pub enum Ask {
     /// A person of this account.
     AddPerson(Person),
     /// A group, with its creator as owner.
-    Create(Head),
+    Create(GroupInfo),
     /// To take somebody out.
     Remove {
         /// Of which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: Option<PersonId>,
         /// Whom.
-        target: Who,
+        target: PersonRef,
         /// Who may.
         rule: Rule,
         /// Why; empty is no reason.
@@ -187,31 +188,31 @@ pub enum Ask {
     /// To keep somebody out, and take him out if he is in.
     Ban {
         /// Of which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: Option<PersonId>,
         /// Whom.
-        target: Who,
+        target: PersonRef,
         /// Who may.
         rule: Rule,
         /// Why; empty is no reason.
         reason: Box<str>,
         /// Until when; None is for ever.
-        until: Option<At>,
+        until: Option<UnixMillis>,
     },
     /// To let somebody come back some day.
     Unban {
         /// Of which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: Option<PersonId>,
         /// Whom.
-        target: Who,
+        target: PersonRef,
     },
     /// To go oneself.
     Leave {
         /// From which group.
-        group: Which,
+        group: GroupRef,
         /// Who goes.
         actor: PersonId,
         /// What becomes of a group whose last owner goes.
@@ -220,36 +221,36 @@ pub enum Ask {
     /// To take somebody in.
     Add {
         /// Into which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: Option<PersonId>,
         /// Whom.
-        target: Who,
+        target: PersonRef,
         /// As what.
         rank: Rank,
     },
     /// To be let in by an admin.
     Apply {
         /// Into which group.
-        group: Which,
+        group: GroupRef,
         /// Who wants in.
         actor: PersonId,
     },
     /// To let an applicant in, or not.
     Decide {
         /// Of which group.
-        group: Which,
+        group: GroupRef,
         /// Who decides.
         actor: Option<PersonId>,
         /// Who has applied.
-        target: Who,
+        target: PersonRef,
         /// Whether he comes in.
         is_approved: bool,
     },
     /// To come in with the link.
     Join {
         /// Into which group.
-        group: Which,
+        group: GroupRef,
         /// Who comes.
         actor: PersonId,
         /// What he knows.
@@ -258,7 +259,7 @@ pub enum Ask {
     /// To make the old link worthless.
     ResetLink {
         /// Of which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: PersonId,
         /// The new one.
@@ -267,35 +268,35 @@ pub enum Ask {
     /// To give a member another rank.
     SetRank {
         /// In which group.
-        group: Which,
+        group: GroupRef,
         /// By whom.
         actor: Option<PersonId>,
         /// To whom.
-        target: Who,
+        target: PersonRef,
         /// Which.
         rank: Rank,
     },
     /// To see a group.
-    Show(Which),
+    Show(GroupRef),
     /// To see somebody's groups.
     ShowOf(PersonId),
     /// To see a person.
-    Find(Who),
+    Find(PersonRef),
     /// To see everybody.
     List,
 }
 
 /// What has happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Done {
+pub enum GroupAnswer {
     /// There is a person.
     Person(Person),
     /// Everybody.
     People(Vec<Person>),
     /// This is the group now, and these are its people.
-    Group(Box<Picture>),
+    Group(Box<GroupSnapshot>),
     /// These are the groups.
-    Groups(Vec<Picture>),
+    Groups(Vec<GroupSnapshot>),
     /// Somebody is out.
     Removed(Box<Removed>),
     /// The application waits.
@@ -310,21 +311,21 @@ pub struct Removed {
     /// Whether he was in: who may remove anybody, may do so twice.
     pub was_member: bool,
     /// The group without him.
-    pub picture: Picture,
+    pub snapshot: GroupSnapshot,
 }
 
-/// A group as it was at a moment, and people. Both are shared with the machine: a picture costs
+/// A group as it was at a moment, and people. Both are shared with the machine: a snapshot costs
 /// nothing, however large the group, and the next change copies the part that it changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Picture {
+pub struct GroupSnapshot {
     /// The group.
     pub group: Arc<Group>,
     /// Its members and its creator, among all people of the account.
-    pub people: Arc<People>,
+    pub people: Arc<PeopleById>,
 }
 
 /// The people of an account.
-pub type People = BTreeMap<PersonId, Arc<Person>>;
+pub type PeopleById = BTreeMap<PersonId, Arc<Person>>;
 
 /// Why not.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
@@ -403,30 +404,31 @@ pub enum Change {
     /// A person as he is now.
     Person(Person),
     /// A group as it is now.
-    Head(Head),
+    Info(GroupInfo),
     /// A member as he is now; None, and he is none.
-    Member(GroupId, PersonId, Option<Member>),
+    Member(GroupId, PersonId, Option<GroupMember>),
     /// A ban; None, and there is none.
-    Ban(GroupId, PersonId, Option<Ban>),
+    Ban(GroupId, PersonId, Option<GroupBan>),
     /// An application; None, and there is none.
-    Application(GroupId, PersonId, Option<At>),
+    Application(GroupId, PersonId, Option<UnixMillis>),
     /// What has happened.
-    Audit(Audit),
+    Audit(GroupAuditEntry),
 }
 
 /// One line of a group's history. Its number is the group's revision after it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Audit {
+pub struct GroupAuditEntry {
     /// In which group.
     pub group: GroupId,
     /// 1, 2, 3, … without holes.
     pub sequence: u64,
     /// When.
-    pub at: At,
+    pub at: UnixMillis,
     /// By whom; None is a machine.
     pub actor: Option<PersonId>,
     /// What.
-    pub deed: Deed,
+    #[serde(rename = "deed")]
+    pub action: GroupAction,
     /// To whom.
     pub target: Option<PersonId>,
     /// Why; empty is no reason.
@@ -435,7 +437,7 @@ pub struct Audit {
 
 /// What can happen to a group.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Deed {
+pub enum GroupAction {
     /// It was made.
     Created,
     /// Somebody came in.

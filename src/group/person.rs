@@ -15,14 +15,14 @@ pub struct Person {
     /// The name that he goes by: one of `names`.
     pub username: Box<str>,
     /// His names, each his alone in the account.
-    pub names: BTreeSet<Name>,
+    pub names: BTreeSet<PersonName>,
     /// What he may do in every group.
     pub permissions: BTreeSet<Permission>,
 }
 
 /// A name that is one person's alone in an account.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Name {
+pub enum PersonName {
     /// What he goes by, in lower case: `Name::username` makes it so.
     Username(Box<str>),
     /// A platform, and the number it has for him.
@@ -57,7 +57,7 @@ pub enum Permission {
     KickFromAny,
 }
 
-impl Name {
+impl PersonName {
     /// A user name: case does not count.
     pub fn username(text: &str) -> Self {
         Self::Username(text.trim().to_lowercase().into())
@@ -78,7 +78,7 @@ impl Name {
     }
 
     /// The same, of a name that a trusted identity can be; None of another.
-    pub fn at_the_door(&self) -> Option<Self> {
+    pub fn trusted_form(&self) -> Option<Self> {
         match self {
             Self::Caller(number) => Some(Self::caller(number)),
             Self::SipUser(_) | Self::Username(_) => Some(self.clone()),
@@ -96,7 +96,7 @@ impl Name {
 impl Person {
     /// Somebody with one name.
     pub fn new(id: PersonId, username: &str) -> Self {
-        let names = BTreeSet::from([Name::username(username)]);
+        let names = BTreeSet::from([PersonName::username(username)]);
         Self { id, username: username.trim().into(), names, permissions: BTreeSet::new() }
     }
 

@@ -6,7 +6,7 @@ use super::PersonId;
 
 /// Rows by person, in the order of their ids.
 #[derive(Clone)]
-pub struct ByPerson<T> {
+pub struct PersonMap<T> {
     /// None of them empty; each behind the one before.
     parts: Vec<Arc<Vec<(PersonId, T)>>>,
     len: usize,
@@ -16,10 +16,10 @@ pub struct ByPerson<T> {
 /// are some 200 long.
 const PART_MAX: usize = 256;
 
-impl<T> ByPerson<T> {
+impl<T> PersonMap<T> {
     /// Somebody's row.
     pub fn get(&self, person: &PersonId) -> Option<&T> {
-        let part = self.parts.get(self.place(person))?;
+        let part = self.parts.get(self.part_index(person))?;
         let found = part.binary_search_by_key(person, |(id, _)| *id).ok()?;
         Some(&part[found].1)
     }
@@ -55,16 +55,16 @@ impl<T> ByPerson<T> {
     }
 
     /// The part that somebody's row is in, or would be.
-    fn place(&self, person: &PersonId) -> usize {
+    fn part_index(&self, person: &PersonId) -> usize {
         self.parts.partition_point(|part| part[0].0 <= *person).saturating_sub(1)
     }
 }
 
-impl<T: Clone> ByPerson<T> {
+impl<T: Clone> PersonMap<T> {
     /// Sets somebody's row; hands back the one before.
     pub fn insert(&mut self, person: PersonId, row: T) -> Option<T> {
-        let place = self.place(&person);
-        let Some(part) = self.parts.get_mut(place).map(Arc::make_mut) else {
+        let index = self.part_index(&person);
+        let Some(part) = self.parts.get_mut(index).map(Arc::make_mut) else {
             self.parts.push(Arc::new(vec![(person, row)]));
             self.len += 1;
             return None;
@@ -75,7 +75,7 @@ impl<T: Clone> ByPerson<T> {
                 part.insert(between, (person, row));
                 if PART_MAX < part.len() {
                     let rest = part.split_off(PART_MAX / 2);
-                    self.parts.insert(place + 1, Arc::new(rest));
+                    self.parts.insert(index + 1, Arc::new(rest));
                 }
                 self.len += 1;
                 None
@@ -85,25 +85,25 @@ impl<T: Clone> ByPerson<T> {
 
     /// Takes somebody's row out.
     pub fn remove(&mut self, person: &PersonId) -> Option<T> {
-        let place = self.place(person);
-        let found = self.parts.get(place)?.binary_search_by_key(person, |(id, _)| *id).ok()?;
-        let part = Arc::make_mut(&mut self.parts[place]);
+        let index = self.part_index(person);
+        let found = self.parts.get(index)?.binary_search_by_key(person, |(id, _)| *id).ok()?;
+        let part = Arc::make_mut(&mut self.parts[index]);
         let (_, row) = part.remove(found);
         if part.is_empty() {
-            self.parts.remove(place);
+            self.parts.remove(index);
         }
         self.len -= 1;
         Some(row)
     }
 }
 
-impl<T> Default for ByPerson<T> {
+impl<T> Default for PersonMap<T> {
     fn default() -> Self {
         Self { parts: Vec::new(), len: 0 }
     }
 }
 
-impl<T> Index<&PersonId> for ByPerson<T> {
+impl<T> Index<&PersonId> for PersonMap<T> {
     type Output = T;
 
     fn index(&self, person: &PersonId) -> &T {
@@ -111,15 +111,15 @@ impl<T> Index<&PersonId> for ByPerson<T> {
     }
 }
 
-impl<T: PartialEq> PartialEq for ByPerson<T> {
+impl<T: PartialEq> PartialEq for PersonMap<T> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.iter().eq(other.iter())
     }
 }
 
-impl<T: Eq> Eq for ByPerson<T> {}
+impl<T: Eq> Eq for PersonMap<T> {}
 
-impl<T: fmt::Debug> fmt::Debug for ByPerson<T> {
+impl<T: fmt::Debug> fmt::Debug for PersonMap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -134,7 +134,7 @@ mod tests {
     /// Beside a map that is known to be right; every copy stays as it was.
     #[test]
     fn rows_are_set_found_and_taken_out_and_copies_keep_theirs() {
-        let (mut table, mut map) = (ByPerson::default(), BTreeMap::new());
+        let (mut table, mut map) = (PersonMap::default(), BTreeMap::new());
         let mut copies = Vec::new();
         let mut random = 1_u64;
         for n in 0..20_000_u64 {
@@ -163,7 +163,7 @@ mod tests {
     fn tables_are_equal_by_their_rows_however_they_came_about() {
         let rising: Vec<_> = (0..1_000).map(PersonId).collect();
         let fill = |ids: &mut dyn Iterator<Item = &PersonId>| {
-            let mut table = ByPerson::default();
+            let mut table = PersonMap::default();
             ids.for_each(|id| assert_eq!(table.insert(*id, id.0), None));
             table
         };
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_copy_shares_all_but_the_part_that_changes() {
-        let mut table = ByPerson::default();
+        let mut table = PersonMap::default();
         (0..10_000).for_each(|n| assert_eq!(table.insert(PersonId(n), n), None));
         let copy = table.clone();
         table.remove(&PersonId(5_000));

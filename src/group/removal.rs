@@ -1,72 +1,79 @@
 //! How people get out of a group: removed, banned, or on their own.
 
 use super::{
-    At, Ban, Change, Deed, Done, GroupId, Permission, PersonId, Rank, Refusal, Removed, Which, Who,
+    Change, GroupAction, GroupAnswer, GroupBan, GroupId, GroupRef, Permission, PersonId, PersonRef,
+    Rank, Refusal, Removed, UnixMillis,
     rule::{LastOwner, Rule},
-    state::Groups,
+    state::AccountGroups,
 };
 
-impl Groups {
+impl AccountGroups {
     #[expect(clippy::too_many_arguments, reason = "they are the fields of one ask")]
     pub(super) fn remove(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         rule: Rule,
         reason: &str,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        let target = self.admit_removal(id, actor, target, rule)?;
+        let target = self.check_removal(id, actor, target, rule)?;
         let Removal { target, was_member } = target;
         if !was_member {
             // Nothing changes, but it is on record that somebody wanted it.
-            let entry = (Deed::Removed, actor, Some(target), reason);
+            let entry = (GroupAction::Removed, actor, Some(target), reason);
             self.commit(at, id, entry, [], changes);
-            return Ok(self.removed(id, target, false));
+            return Ok(self.removed_answer(id, target, false));
         }
-        let deed = match actor == Some(target) {
-            true => Deed::Left,
-            false => Deed::Removed,
+        let action = match actor == Some(target) {
+            true => GroupAction::Left,
+            false => GroupAction::Removed,
         };
-        self.take_out(at, id, (deed, actor, target, reason), rule.last_owner, changes)
+        self.remove_member(at, id, (action, actor, target, reason), rule.last_owner, changes)
     }
 
     pub(super) fn leave(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: PersonId,
         rule: Rule,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         if !self.groups[&id].members.contains_key(&actor) {
             return Err(Refusal::ActorNotMember);
         }
-        self.take_out(at, id, (Deed::Left, Some(actor), actor, ""), rule.last_owner, changes)
+        self.remove_member(
+            at,
+            id,
+            (GroupAction::Left, Some(actor), actor, ""),
+            rule.last_owner,
+            changes,
+        )
     }
 
     /// Only a member can be banned (contract 1.5: 684).
     pub(super) fn ban(
         &mut self,
-        at: At,
-        group: &Which,
-        target: &Who,
+        at: UnixMillis,
+        group: &GroupRef,
+        target: &PersonRef,
         rule: Rule,
-        ban: Ban,
+        ban: GroupBan,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         let (actor, reason) = (ban.by, ban.reason.clone());
-        let Removal { target, was_member } = self.admit_removal(id, actor, target, rule)?;
+        let Removal { target, was_member } = self.check_removal(id, actor, target, rule)?;
         if !was_member {
             return Err(Refusal::TargetNotMember);
         }
-        let entry = (Deed::Banned, actor, target, &*reason);
-        let done = self.take_out(at, id, entry, rule.last_owner, changes)?;
+        let entry = (GroupAction::Banned, actor, target, &*reason);
+        let done = self.remove_member(at, id, entry, rule.last_owner, changes)?;
         let row = Change::Ban(id, target, Some(ban));
         self.restore(row.clone());
         changes.push(row);
@@ -75,42 +82,42 @@ impl Groups {
 
     pub(super) fn unban(
         &mut self,
-        at: At,
-        group: &Which,
+        at: UnixMillis,
+        group: &GroupRef,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
-        self.rank_at_least(id, actor, Rank::Admin)?;
-        let target = self.person(target)?;
+        self.require_rank(id, actor, Rank::Admin)?;
+        let target = self.find_person(target)?;
         if !self.groups[&id].bans.contains_key(&target) {
             return Err(Refusal::TargetNotMember);
         }
-        let entry = (Deed::Unbanned, actor, Some(target), "");
+        let entry = (GroupAction::Unbanned, actor, Some(target), "");
         self.commit(at, id, entry, [Change::Ban(id, target, None)], changes);
-        Ok(Done::Group(Box::new(self.picture(id))))
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
     /// The one rule: the actor's rank, then the target, then both beside each other.
-    fn admit_removal(
+    fn check_removal(
         &self,
         id: GroupId,
         actor: Option<PersonId>,
-        target: &Who,
+        target: &PersonRef,
         rule: Rule,
     ) -> Result<Removal, Refusal> {
         if rule.is_target_first {
-            self.person(target)?;
+            self.find_person(target)?;
         }
-        let may_all = self.admit_actor(id, actor, rule)?;
-        let target = self.person(target)?;
+        let may_remove_anybody = self.check_actor(id, actor, rule)?;
+        let target = self.find_person(target)?;
         if actor == Some(target) && !rule.is_self_leave {
             return Err(Refusal::SelfTarget);
         }
         let group = &self.groups[&id];
         let Some(member) = group.members.get(&target) else {
-            return match may_all {
+            return match may_remove_anybody {
                 true => Ok(Removal { target, was_member: false }),
                 false => Err(Refusal::TargetNotMember),
             };
@@ -126,7 +133,7 @@ impl Groups {
     }
 
     /// Whether the actor may remove at all; true, if anybody from anywhere.
-    fn admit_actor(
+    fn check_actor(
         &self,
         id: GroupId,
         actor: Option<PersonId>,
@@ -137,7 +144,7 @@ impl Groups {
         if may(Permission::KickFromAny) {
             return Ok(true);
         }
-        match self.rank_at_least(id, actor, rule.rank_min) {
+        match self.require_rank(id, actor, rule.rank_min) {
             Ok(()) => Ok(false),
             Err(Refusal::RankTooLow) if may(Permission::RemoveUser) => Ok(false),
             Err(Refusal::ActorNotMember) if may(Permission::RemoveUser) => Err(Refusal::NoAccess),
@@ -145,41 +152,47 @@ impl Groups {
         }
     }
 
-    fn take_out(
+    fn remove_member(
         &mut self,
-        at: At,
+        at: UnixMillis,
         id: GroupId,
-        (deed, actor, target, reason): (Deed, Option<PersonId>, PersonId, &str),
+        (action, actor, target, reason): (GroupAction, Option<PersonId>, PersonId, &str),
         last_owner: LastOwner,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<GroupAnswer, Refusal> {
         let is_last = self.groups[&id].is_last_owner(target);
         if is_last && last_owner == LastOwner::Stays {
             return Err(Refusal::LastOwner);
         }
         if is_last && last_owner == LastOwner::Goes {
-            self.edit(id, |it| it.head.is_ownerless = true);
+            self.edit(id, |it| it.info.is_ownerless = true);
         }
         let row = Change::Member(id, target, None);
-        self.commit(at, id, (deed, actor, Some(target), reason), [row], changes);
+        self.commit(at, id, (action, actor, Some(target), reason), [row], changes);
         if is_last && last_owner == LastOwner::Closes {
             self.close(at, id, actor, changes);
         }
-        Ok(self.removed(id, target, true))
+        Ok(self.removed_answer(id, target, true))
     }
 
-    fn close(&mut self, at: At, id: GroupId, actor: Option<PersonId>, changes: &mut Vec<Change>) {
-        self.edit(id, |it| it.head.is_closed = true);
+    fn close(
+        &mut self,
+        at: UnixMillis,
+        id: GroupId,
+        actor: Option<PersonId>,
+        changes: &mut Vec<Change>,
+    ) {
+        self.edit(id, |it| it.info.is_closed = true);
         let group = &self.groups[&id];
         let members = group.members.keys().map(|it| Change::Member(id, *it, None));
         let waiting = group.applications.keys().map(|it| Change::Application(id, *it, None));
         let rows: Vec<_> = members.chain(waiting).collect();
-        self.commit(at, id, (Deed::Closed, actor, None, ""), rows, changes);
+        self.commit(at, id, (GroupAction::Closed, actor, None, ""), rows, changes);
     }
 
-    fn removed(&self, id: GroupId, person: PersonId, was_member: bool) -> Done {
-        let picture = self.picture(id);
-        Done::Removed(Box::new(Removed { person, was_member, picture }))
+    fn removed_answer(&self, id: GroupId, person: PersonId, was_member: bool) -> GroupAnswer {
+        let snapshot = self.snapshot(id);
+        GroupAnswer::Removed(Box::new(Removed { person, was_member, snapshot }))
     }
 }
 

@@ -3,26 +3,32 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Ask, At, Audit, ByPerson, Change, Deed, Done, Group, GroupId, Head, Member, Name, People,
-    Person, PersonId, Picture, Rank, Refusal, Which, Who,
+    Ask, Change, Group, GroupAction, GroupAnswer, GroupAuditEntry, GroupId, GroupInfo, GroupMember,
+    GroupRef, GroupSnapshot, PeopleById, Person, PersonId, PersonMap, PersonName, PersonRef, Rank,
+    Refusal, UnixMillis,
 };
 
 /// The people and groups of one account.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Groups {
-    pub(super) people: Arc<People>,
-    names: BTreeMap<Name, PersonId>,
+pub struct AccountGroups {
+    pub(super) people: Arc<PeopleById>,
+    names: BTreeMap<PersonName, PersonId>,
     pub(super) groups: BTreeMap<GroupId, Arc<Group>>,
 }
 
-impl Groups {
+impl AccountGroups {
     /// Decides about an ask, and does it. What it has changed is put behind `changes`, in order;
     /// a refusal changes nothing.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] is an answer.
-    pub fn handle(&mut self, at: At, ask: Ask, changes: &mut Vec<Change>) -> Result<Done, Refusal> {
+    pub fn handle(
+        &mut self,
+        at: UnixMillis,
+        ask: Ask,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
         match ask {
             Ask::AddPerson(person) => self.add_person(person, changes),
             Ask::Create(head) => self.create(at, head, changes),
@@ -30,7 +36,7 @@ impl Groups {
                 self.remove(at, &group, actor, &target, rule, &reason, changes)
             }
             Ask::Ban { group, actor, target, rule, reason, until } => {
-                let ban = super::Ban { from: at, until, by: actor, reason };
+                let ban = super::GroupBan { from: at, until, by: actor, reason };
                 self.ban(at, &group, &target, rule, ban, changes)
             }
             Ask::Unban { group, actor, target } => self.unban(at, &group, actor, &target, changes),
@@ -51,15 +57,15 @@ impl Groups {
             }
             Ask::Show(group) => {
                 let id = self.find(&group)?;
-                Ok(Done::Group(Box::new(self.picture(id))))
+                Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
             }
-            Ask::ShowOf(person) => Ok(Done::Groups(self.groups_of(person))),
+            Ask::ShowOf(person) => Ok(GroupAnswer::Groups(self.groups_of(person))),
             Ask::Find(who) => {
-                let id = self.person(&who)?;
-                Ok(Done::Person(Person::clone(&self.people[&id])))
+                let id = self.find_person(&who)?;
+                Ok(GroupAnswer::Person(Person::clone(&self.people[&id])))
             }
             Ask::List => {
-                Ok(Done::People(self.people.values().map(|it| Person::clone(it)).collect()))
+                Ok(GroupAnswer::People(self.people.values().map(|it| Person::clone(it)).collect()))
             }
         }
     }
@@ -72,8 +78,8 @@ impl Groups {
                 self.names.extend(person.names.iter().map(|name| (name.clone(), person.id)));
                 Arc::make_mut(&mut self.people).insert(person.id, Arc::new(person));
             }
-            Change::Head(head) => match self.groups.get_mut(&head.id) {
-                Some(group) => Arc::make_mut(group).head = head,
+            Change::Info(head) => match self.groups.get_mut(&head.id) {
+                Some(group) => Arc::make_mut(group).info = head,
                 None => drop(self.groups.insert(head.id, Arc::new(Group::new(head)))),
             },
             Change::Member(group, person, row) => {
@@ -104,7 +110,7 @@ impl Groups {
     /// If there is such a thing.
     pub fn check(&self) {
         for group in self.groups.values() {
-            let head = &group.head;
+            let head = &group.info;
             let owners = group.owners();
             assert!(head.is_closed || head.is_ownerless || 0 < owners, "ownerless: {head:?}");
             assert!(!head.is_closed || group.members.is_empty(), "closed, with members: {head:?}");
@@ -118,8 +124,13 @@ impl Groups {
         }
     }
 
-    fn add_person(&mut self, person: Person, changes: &mut Vec<Change>) -> Result<Done, Refusal> {
-        let is_another = |name: &Name| self.names.get(name).is_some_and(|it| *it != person.id);
+    fn add_person(
+        &mut self,
+        person: Person,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
+        let is_another =
+            |name: &PersonName| self.names.get(name).is_some_and(|it| *it != person.id);
         if person.names.iter().any(is_another) {
             return Err(Refusal::NameTaken);
         }
@@ -132,44 +143,44 @@ impl Groups {
         let change = Change::Person(person.clone());
         self.restore(change.clone());
         changes.push(change);
-        Ok(Done::Person(person))
+        Ok(GroupAnswer::Person(person))
     }
 
-    pub(super) fn find(&self, which: &Which) -> Result<GroupId, Refusal> {
-        let by = |is_it: &dyn Fn(&Head) -> bool| {
+    pub(super) fn find(&self, which: &GroupRef) -> Result<GroupId, Refusal> {
+        let by = |is_it: &dyn Fn(&GroupInfo) -> bool| {
             // The one in use, where an old one had the same name.
-            let found = self.groups.values().filter(|it| is_it(&it.head));
-            found.min_by_key(|it| it.head.is_closed).map(|it| it.head.id)
+            let found = self.groups.values().filter(|it| is_it(&it.info));
+            found.min_by_key(|it| it.info.is_closed).map(|it| it.info.id)
         };
         let found = match which {
-            Which::Id(id) => self.groups.contains_key(id).then_some(*id),
-            Which::Name(name) => by(&|head| head.name == *name),
-            Which::ExternalId(name) => by(&|head| head.external_id.as_ref() == Some(name)),
-            Which::Link(link) => by(&|head| !link.is_empty() && head.link == *link),
+            GroupRef::Id(id) => self.groups.contains_key(id).then_some(*id),
+            GroupRef::Name(name) => by(&|head| head.name == *name),
+            GroupRef::ExternalId(name) => by(&|head| head.external_id.as_ref() == Some(name)),
+            GroupRef::Link(link) => by(&|head| !link.is_empty() && head.link == *link),
         };
         found.ok_or(Refusal::NoGroup)
     }
 
     /// One that is not over.
-    pub(super) fn find_open(&self, which: &Which) -> Result<GroupId, Refusal> {
+    pub(super) fn find_open(&self, which: &GroupRef) -> Result<GroupId, Refusal> {
         let id = self.find(which)?;
-        match self.groups[&id].head.is_closed {
+        match self.groups[&id].info.is_closed {
             true => Err(Refusal::Closed),
             false => Ok(id),
         }
     }
 
-    pub(super) fn person(&self, who: &Who) -> Result<PersonId, Refusal> {
+    pub(super) fn find_person(&self, who: &PersonRef) -> Result<PersonId, Refusal> {
         let found = match who {
-            Who::Id(id) => self.people.contains_key(id).then_some(*id),
-            Who::Name(name) => self.names.get(name).copied(),
-            Who::Nobody => None,
+            PersonRef::Id(id) => self.people.contains_key(id).then_some(*id),
+            PersonRef::Name(name) => self.names.get(name).copied(),
+            PersonRef::Nobody => None,
         };
         found.ok_or(Refusal::TargetUnknown)
     }
 
     /// A member's rank; an actor that is a machine has none, and may all.
-    pub(super) fn rank_at_least(
+    pub(super) fn require_rank(
         &self,
         group: GroupId,
         actor: Option<PersonId>,
@@ -183,28 +194,28 @@ impl Groups {
         }
     }
 
-    pub(super) fn picture(&self, id: GroupId) -> Picture {
-        Picture { group: self.groups[&id].clone(), people: self.people.clone() }
+    pub(super) fn snapshot(&self, id: GroupId) -> GroupSnapshot {
+        GroupSnapshot { group: self.groups[&id].clone(), people: self.people.clone() }
     }
 
-    /// Changes a group, if there is one; pictures of it stay as they are.
+    /// Changes a group, if there is one; snapshots of it stay as they are.
     pub(super) fn edit(&mut self, id: GroupId, edit: impl FnOnce(&mut Group)) {
         if let Some(group) = self.groups.get_mut(&id) {
             edit(Arc::make_mut(group));
         }
     }
 
-    fn groups_of(&self, person: PersonId) -> Vec<Picture> {
+    fn groups_of(&self, person: PersonId) -> Vec<GroupSnapshot> {
         let is_his = |it: &&Arc<Group>| it.members.contains_key(&person);
-        self.groups.values().filter(is_his).map(|it| self.picture(it.head.id)).collect()
+        self.groups.values().filter(is_his).map(|it| self.snapshot(it.info.id)).collect()
     }
 
     /// Changes a group for good: `rows`, then what has happened, under the next number.
     pub(super) fn commit(
         &mut self,
-        at: At,
+        at: UnixMillis,
         id: GroupId,
-        (deed, actor, target, reason): Entry<'_>,
+        (action, actor, target, reason): AuditFields<'_>,
         rows: impl IntoIterator<Item = Change>,
         changes: &mut Vec<Change>,
     ) {
@@ -213,22 +224,30 @@ impl Groups {
             changes.push(row);
         }
         let group = self.groups.get_mut(&id).expect("it was found");
-        let head = &mut Arc::make_mut(group).head;
+        let head = &mut Arc::make_mut(group).info;
         head.revision += 1;
         head.modified = at;
         let (group, sequence, reason) = (id, head.revision, reason.into());
-        changes.push(Change::Head(head.clone()));
-        changes.push(Change::Audit(Audit { group, sequence, at, actor, deed, target, reason }));
+        changes.push(Change::Info(head.clone()));
+        changes.push(Change::Audit(GroupAuditEntry {
+            group,
+            sequence,
+            at,
+            actor,
+            action,
+            target,
+            reason,
+        }));
     }
 }
 
 /// What has happened, by whom, to whom, why.
-pub(super) type Entry<'a> = (Deed, Option<PersonId>, Option<PersonId>, &'a str);
+pub(super) type AuditFields<'a> = (GroupAction, Option<PersonId>, Option<PersonId>, &'a str);
 
 impl Group {
-    pub(super) fn new(head: Head) -> Self {
-        let (members, bans) = (ByPerson::default(), ByPerson::default());
-        Self { head, members, bans, applications: ByPerson::default() }
+    pub(super) fn new(head: GroupInfo) -> Self {
+        let (members, bans) = (PersonMap::default(), PersonMap::default());
+        Self { info: head, members, bans, applications: PersonMap::default() }
     }
 
     /// How many owners there are.
@@ -238,18 +257,18 @@ impl Group {
 
     /// Whether a member is the only owner.
     pub fn is_last_owner(&self, person: PersonId) -> bool {
-        let is_owner = |it: &Member| it.rank == Rank::Owner;
+        let is_owner = |it: &GroupMember| it.rank == Rank::Owner;
         self.members.get(&person).is_some_and(is_owner) && self.owners() == 1
     }
 
     /// Whether somebody is kept out at a moment.
-    pub fn is_banned(&self, at: At, person: PersonId) -> bool {
-        let holds = |ban: &super::Ban| ban.until.is_none_or(|until| at < until);
+    pub fn is_banned(&self, at: UnixMillis, person: PersonId) -> bool {
+        let holds = |ban: &super::GroupBan| ban.until.is_none_or(|until| at < until);
         self.bans.get(&person).is_some_and(holds)
     }
 }
 
-fn put<T: Clone>(rows: &mut ByPerson<T>, person: PersonId, row: Option<T>) {
+fn put<T: Clone>(rows: &mut PersonMap<T>, person: PersonId, row: Option<T>) {
     match row {
         Some(row) => drop(rows.insert(person, row)),
         None => drop(rows.remove(&person)),

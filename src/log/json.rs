@@ -14,51 +14,52 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{moment, queue::Queue};
+use super::{moment, queue::LogQueue};
 use crate::base::utc;
 
 /// Writes each event into a queue.
-pub(super) struct Json(pub(super) Queue);
+pub(super) struct JsonLayer(pub(super) LogQueue);
 
-impl<S: Subscriber> Layer<S> for Json {
+impl<S: Subscriber> Layer<S> for JsonLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let tell = |line: &mut Line| {
+        let write_line = |line: &mut JsonLine| {
             line.write(moment::now(), event.metadata(), |line| event.record(line));
             self.0.push(line.text.as_bytes());
         };
-        let told = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| tell(&mut line)));
+        let written =
+            LINE.try_with(|line| line.try_borrow_mut().map(|mut line| write_line(&mut line)));
         // A value that is told may have something to tell itself; so may a thread that ends.
-        if !matches!(told, Ok(Ok(()))) {
-            tell(&mut Line::default());
+        if !matches!(written, Ok(Ok(()))) {
+            write_line(&mut JsonLine::default());
         }
     }
 }
 
 thread_local! {
     /// Kept from one event to the next.
-    static LINE: RefCell<Line> = RefCell::default();
+    static LINE: RefCell<JsonLine> = RefCell::default();
 }
 
 #[derive(Default)]
-struct Line {
+struct JsonLine {
     text: String,
     /// The second of the last line, since 1970, and how it is written.
     second: u64,
     date: String,
 }
 
-impl Line {
-    fn write(&mut self, now: SystemTime, of: &Metadata<'_>, fields: impl FnOnce(&mut Self)) {
-        self.begin(now);
-        self.text.push_str(of.level().as_str());
+impl JsonLine {
+    fn write(&mut self, now: SystemTime, metadata: &Metadata<'_>, fields: impl FnOnce(&mut Self)) {
+        self.begin_line(now);
+        self.text.push_str(metadata.level().as_str());
         self.text.push('"');
         fields(self);
         self.text.push_str(",\"target\":\"");
-        self.text.push_str(of.target());
+        self.text.push_str(metadata.target());
         self.text.push_str("\"}\n");
     }
 
-    fn begin(&mut self, now: SystemTime) {
+    fn begin_line(&mut self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if self.second != since.as_secs() || self.date.is_empty() {
             self.second = since.as_secs();
@@ -75,19 +76,19 @@ impl Line {
     }
 
     /// Names are identifiers, and stand as they are.
-    fn name(&mut self, field: &Field) {
+    fn write_name(&mut self, field: &Field) {
         [",\"", field.name(), "\":"].into_iter().for_each(|it| self.text.push_str(it));
     }
 }
 
-impl Visit for Line {
+impl Visit for JsonLine {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
+        self.write_name(field);
         put(&mut self.text, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.name(field);
+        self.write_name(field);
         self.text.push('"');
         let begin = self.text.len();
         // A value that cannot be written is told as far as it could.
@@ -100,19 +101,19 @@ impl Visit for Line {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.name(field);
+        self.write_name(field);
         put(&mut self.text, format_args!("{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
+        self.write_name(field);
         self.text.push('"');
         escape(&mut self.text, value);
         self.text.push('"');
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.name(field);
+        self.write_name(field);
         put(&mut self.text, format_args!("{value}"));
     }
 }
@@ -158,16 +159,16 @@ mod tests {
 
     use super::*;
 
-    fn told(tell: impl FnOnce()) -> String {
-        let (queue, mut lines) = (Queue::default(), Vec::new());
-        tracing::subscriber::with_default(Registry::default().with(Json(queue.clone())), tell);
+    fn written(log: impl FnOnce()) -> String {
+        let (queue, mut lines) = (LogQueue::default(), Vec::new());
+        tracing::subscriber::with_default(Registry::default().with(JsonLayer(queue.clone())), log);
         queue.take_lines(&mut lines);
         String::from_utf8(lines).unwrap()
     }
 
     #[test]
     fn an_event_is_an_object_with_its_fields_in_order() {
-        let line = told(|| {
+        let line = written(|| {
             let (call, micros, name) = (7_u64, 250_u128, "weekly");
             tracing::warn!(%call, micros, on = true, less = -1, count = 3_u16, name, "left {name}");
         });
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn each_character_comes_back_and_none_ends_the_line() {
         let text: String = (0..=0xff).chain([0x2028, 0x1f600]).filter_map(char::from_u32).collect();
-        let line = told(|| tracing::info!(plain = text, shown = %text, "{text}"));
+        let line = written(|| tracing::info!(plain = text, shown = %text, "{text}"));
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let read: Value = serde_json::from_str(&line).unwrap();
         for name in ["plain", "shown", "message"] {
@@ -194,16 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_while_a_line_is_written_is_a_line_of_its_own() {
-        let line = LINE.with_borrow_mut(|_| told(|| tracing::info!("inner")));
+    fn an_event_while_a_line_is_written_is_a_line_of_its_own() {
+        let line = LINE.with_borrow_mut(|_| written(|| tracing::info!("inner")));
         assert!(line.contains("\"message\":\"inner\"") && line.ends_with("}\n"), "{line}");
     }
 
     #[test]
     fn the_second_of_the_line_before_is_not_kept_for_the_next() {
-        let mut line = Line::default();
+        let mut line = JsonLine::default();
         let mut check = |micros: u64, expected: &str| {
-            line.begin(UNIX_EPOCH + std::time::Duration::from_micros(micros));
+            line.begin_line(UNIX_EPOCH + std::time::Duration::from_micros(micros));
             assert_eq!(line.text, format!("{{\"timestamp\":\"{expected}\",\"level\":\""));
         };
         check(0, "1970-01-01T00:00:00.000000Z");

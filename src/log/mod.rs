@@ -26,89 +26,89 @@ use tracing_subscriber::{
 };
 
 use self::{
-    json::Json,
-    messages::Told,
-    moment::Moment,
-    queue::{Entry, Queue},
+    json::JsonLayer,
+    messages::DeferredEvent,
+    moment::LogTime,
+    queue::{LogEntry, LogQueue},
 };
 use crate::{
     api::Deed,
     cli::settings::{LogFormat, LogLevel},
     config,
-    engine::{inbound::wall, registry::Trace},
+    engine::{inbound::wall_clock, registry::Observed},
 };
 
 /// Between two looks at what has come: a busy engine would wake the thread for each line, and that
 /// is more work than the line. At 100,000 lines a second 200 come together.
-const PAUSE: Duration = Duration::from_millis(2);
+const WRITE_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The log's thread. Dropped last, it writes what is still there.
 #[derive(Debug)]
-pub struct Log {
-    notes: Notes,
+pub struct LogThread {
+    sender: LogSender,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Where it is noted what the log is to tell. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Notes {
-    queue: Queue,
+pub struct LogSender {
+    queue: LogQueue,
     level: LevelFilter,
 }
 
-impl Log {
+impl LogThread {
     /// Begins the log of this process. Panics go to it as well.
     ///
     /// # Errors
     ///
     /// There is a log already, or the system has no thread for it.
-    pub fn begin(settings: config::Log) -> anyhow::Result<Self> {
-        let queue = Queue::default();
+    pub fn begin(settings: config::LogConfig) -> anyhow::Result<Self> {
+        let queue = LogQueue::default();
         let thread = thread::Builder::new().name("log".to_owned());
         let entries = queue.clone();
         let thread = thread.spawn(move || write(&entries, settings, &mut io::stderr()))?;
         subscriber(settings, queue.clone()).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        let notes = Notes { queue, level: level(settings.level) };
-        Ok(Self { notes, thread: Some(thread) })
+        let notes = LogSender { queue, level: level(settings.level) };
+        Ok(Self { sender: notes, thread: Some(thread) })
     }
 
     /// For those who have something to be told.
-    pub fn notes(&self) -> Notes {
-        self.notes.clone()
+    pub fn sender(&self) -> LogSender {
+        self.sender.clone()
     }
 }
 
-impl Drop for Log {
+impl Drop for LogThread {
     fn drop(&mut self) {
-        self.notes.queue.end();
+        self.sender.queue.end();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-impl Notes {
+impl LogSender {
     #[cfg(test)]
-    pub(super) fn unread() -> Self {
-        Self { queue: Queue::default(), level: LevelFilter::OFF }
+    pub(super) fn disabled() -> Self {
+        Self { queue: LogQueue::default(), level: LevelFilter::OFF }
     }
 
-    /// What happens in the house.
-    pub fn trace(&self, trace: Trace) {
+    /// What happens in the registry.
+    pub fn trace(&self, trace: Observed) {
         if messages::level(&trace) <= self.level {
-            self.queue.tell(wall(), Told::Trace(trace));
+            self.queue.push_deferred(wall_clock(), DeferredEvent::Trace(trace));
         }
     }
 
     /// A request that has been answered.
-    pub fn deed(&self, deed: Deed) {
-        self.queue.tell(wall(), Told::Deed(deed));
+    pub fn audit(&self, entry: Deed) {
+        self.queue.push_deferred(wall_clock(), DeferredEvent::Audit(entry));
     }
 }
 
 /// Turns events into lines of a queue.
-fn subscriber(settings: config::Log, lines: Queue) -> impl Subscriber + Send + Sync {
+fn subscriber(settings: config::LogConfig, queue: LogQueue) -> impl Subscriber + Send + Sync {
     let own = level(settings.level);
     // Of what we are built from, only what is amiss, unless everything is wanted.
     let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
@@ -118,10 +118,10 @@ fn subscriber(settings: config::Log, lines: Queue) -> impl Subscriber + Send + S
     let filter = filter.with_target("conflow::audit", audit);
     let layer = match settings.format {
         LogFormat::Pretty => {
-            let lines = fmt::layer().with_writer(lines).with_timer(Moment).with_target(false);
+            let lines = fmt::layer().with_writer(queue).with_timer(LogTime).with_target(false);
             lines.with_ansi(io::stderr().is_terminal()).boxed()
         }
-        LogFormat::Json => Json(lines).boxed(),
+        LogFormat::Json => JsonLayer(queue).boxed(),
     };
     Registry::default().with(filter).with(layer)
 }
@@ -137,23 +137,23 @@ fn level(level: LogLevel) -> LevelFilter {
 }
 
 /// Writes lines until there are no more. Where nobody reads, nothing is to be done about it.
-fn write(queue: &Queue, settings: config::Log, out: &mut impl Write) {
+fn write(queue: &LogQueue, settings: config::LogConfig, out: &mut impl Write) {
     // What this thread tells goes past the queue, and comes where it was noted.
-    let own = Queue::default();
-    let told = set_default(subscriber(settings, own.clone()));
+    let own = LogQueue::default();
+    let guard = set_default(subscriber(settings, own.clone()));
     let (mut entries, mut lines) = (Vec::new(), Vec::new());
     loop {
-        let rest = queue.take(&mut entries);
+        let outcome = queue.take(&mut entries);
         for entry in entries.drain(..) {
             match entry {
-                Entry::Line(line) => lines.extend(line),
-                Entry::Told(at, told) => {
-                    moment::at(at, || told.tell());
+                LogEntry::Line(line) => lines.extend(line),
+                LogEntry::Deferred(at, event) => {
+                    moment::at(at, || event.emit());
                     own.take_lines(&mut lines);
                 }
             }
         }
-        match (rest.lost, settings.format) {
+        match (outcome.lost, settings.format) {
             (0, _) => (),
             (n, LogFormat::Pretty) => lines.extend(format!("{n} lines are lost\n").bytes()),
             (n, LogFormat::Json) => {
@@ -166,10 +166,10 @@ fn write(queue: &Queue, settings: config::Log, out: &mut impl Write) {
         drop(out.write_all(&lines).and_then(|()| out.flush()));
         lines.clear();
         lines.shrink_to(BYTES_KEPT);
-        if rest.is_over {
-            return drop(told);
+        if outcome.is_over {
+            return drop(guard);
         }
-        thread::sleep(PAUSE);
+        thread::sleep(WRITE_INTERVAL);
     }
 }
 
@@ -183,14 +183,14 @@ mod tests {
     use super::*;
     use crate::{
         base::ids::{CallId, Incarnation, RoomId, RoomKey},
-        conference::{News, Notice},
+        conference::{ConferenceEvent, Notice},
     };
 
-    fn settings(format: LogFormat) -> config::Log {
-        config::Log { format, level: LogLevel::Info }
+    fn settings(format: LogFormat) -> config::LogConfig {
+        config::LogConfig { format, level: LogLevel::Info }
     }
 
-    fn written(queue: &Queue, format: LogFormat) -> String {
+    fn written(queue: &LogQueue, format: LogFormat) -> String {
         queue.end();
         let mut out = Vec::new();
         write(queue, settings(format), &mut out);
@@ -198,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_to_the_last_and_lost_ones_are_told() {
+    fn every_line_is_written_and_lost_ones_are_counted() {
         let check = |format, expected: &str| {
-            let queue = Queue::default();
+            let queue = LogQueue::default();
             queue.push(b"a\n");
             (0..2).for_each(|_| queue.push(&vec![b'b'; 8 * 1024 * 1024]));
             queue.push(b"c\n");
@@ -211,20 +211,20 @@ mod tests {
         check(LogFormat::Json, &format!("a\nc\n{lost}\n"));
     }
 
-    fn over() -> Trace {
+    fn over() -> Observed {
         let (account, name) = ("MA1".parse().unwrap(), "weekly".parse().unwrap());
-        let notice = Notice { sequence: 3, news: News::Over };
+        let notice = Notice { sequence: 3, event: ConferenceEvent::Over };
         let room = Incarnation { key: RoomKey { account, name }, id: RoomId::of(7) };
-        Trace::Notice { room: Arc::new(room), notice }
+        Observed::Notice { room: Arc::new(room), notice }
     }
 
     #[test]
-    fn what_is_put_into_words_later_stands_where_and_when_it_was_noted() {
+    fn a_deferred_event_is_written_where_and_when_it_was_noted() {
         let at = UNIX_EPOCH + Duration::from_micros(1_788_206_901_073_308);
         let check = |format, expected: &[&str]| {
-            let queue = Queue::default();
+            let queue = LogQueue::default();
             queue.push(b"before\n");
-            queue.tell(at, Told::Trace(over()));
+            queue.push_deferred(at, DeferredEvent::Trace(over()));
             queue.push(b"behind\n");
             let text = written(&queue, format);
             let lines: Vec<_> = text.lines().collect();
@@ -241,15 +241,15 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_to_read_is_not_noted() {
-        let noted = |level, trace: Trace| {
-            let queue = Queue::default();
-            Notes { queue: queue.clone(), level }.trace(trace);
+        let noted = |level, trace: Observed| {
+            let queue = LogQueue::default();
+            LogSender { queue: queue.clone(), level }.trace(trace);
             queue.end();
             let mut entries = Vec::new();
             queue.take(&mut entries);
             entries.len()
         };
-        let passed_on = || Trace::PassedOn { call: CallId::of(1) };
+        let passed_on = || Observed::Requeued { call: CallId::of(1) };
         assert_eq!(noted(LevelFilter::INFO, over()), 1);
         assert_eq!(noted(LevelFilter::WARN, over()), 0);
         assert_eq!(noted(LevelFilter::INFO, passed_on()), 0);
@@ -258,8 +258,8 @@ mod tests {
 
     /// Another time than that of the thread would be one that nothing has happened at.
     #[test]
-    fn what_is_told_at_once_has_the_time_of_telling() {
-        let before = wall();
+    fn what_is_logged_at_once_has_the_current_time() {
+        let before = wall_clock();
         moment::at(UNIX_EPOCH, || assert_eq!(moment::now(), UNIX_EPOCH));
         assert!(before <= moment::now());
     }

@@ -4,28 +4,28 @@ use std::{cell::Cell, fmt, time::SystemTime};
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
-use crate::{base::utc, engine::inbound::wall};
+use crate::{base::utc, engine::inbound::wall_clock};
 
 thread_local! {
     static AT: Cell<Option<SystemTime>> = const { Cell::new(None) };
 }
 
 /// Whatever this thread tells meanwhile has happened at that time.
-pub(super) fn at(at: SystemTime, tell: impl FnOnce()) {
+pub(super) fn at(at: SystemTime, log: impl FnOnce()) {
     AT.set(Some(at));
-    tell();
+    log();
     AT.set(None);
 }
 
 /// When what this thread tells has happened.
 pub(super) fn now() -> SystemTime {
-    AT.get().unwrap_or_else(wall)
+    AT.get().unwrap_or_else(wall_clock)
 }
 
 /// Stands before each line for eyes.
-pub(super) struct Moment;
+pub(super) struct LogTime;
 
-impl FormatTime for Moment {
+impl FormatTime for LogTime {
     fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
         write!(out, "{}Z", utc::precise(now()).replace(' ', "T"))
     }

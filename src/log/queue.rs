@@ -6,40 +6,40 @@ use std::{io, mem, sync::Arc, time::SystemTime};
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::messages::Told;
+use super::messages::DeferredEvent;
 
 /// Some tenths of a second of a busy engine.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Of what is not in words yet: about as much as its lines will have.
-const TOLD_BYTES: usize = 256;
+const DEFERRED_BYTES: usize = 256;
 /// What is kept for the next entries; what a burst has needed beyond is given back.
 const ENTRIES_KEPT: usize = 512;
 
 /// Takes whole lines, and what is to become some, and never waits for them to be written. Clones
 /// are the same queue.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct LogQueue(Arc<SharedLogQueue>);
 
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum LogEntry {
     /// With its end.
     Line(Box<[u8]>),
     /// Something that has happened then.
-    Told(SystemTime, Told),
+    Deferred(SystemTime, DeferredEvent),
 }
 
 /// They are many.
-const _: () = assert!(size_of::<Entry>() <= TOLD_BYTES);
+const _: () = assert!(size_of::<LogEntry>() <= DEFERRED_BYTES);
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    come: Condvar,
+struct SharedLogQueue {
+    waiting: Mutex<WaitingEntries>,
+    arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    entries: Vec<Entry>,
+struct WaitingEntries {
+    entries: Vec<LogEntry>,
     bytes: usize,
     lost: u64,
     is_over: bool,
@@ -47,25 +47,25 @@ struct Waiting {
 
 /// What [`Queue::take`] has not taken.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Rest {
+pub(super) struct TakeOutcome {
     /// Entries for which there was no room.
     pub(super) lost: u64,
     /// There will be no more.
     pub(super) is_over: bool,
 }
 
-impl Queue {
+impl LogQueue {
     /// Appends a line; one for which there is no room is lost, and counted.
     pub(super) fn push(&self, line: &[u8]) {
-        self.append(line.len(), || Entry::Line(line.into()));
+        self.append(line.len(), || LogEntry::Line(line.into()));
     }
 
     /// The same of what is put into words later.
-    pub(super) fn tell(&self, at: SystemTime, told: Told) {
-        self.append(TOLD_BYTES, || Entry::Told(at, told));
+    pub(super) fn push_deferred(&self, at: SystemTime, event: DeferredEvent) {
+        self.append(DEFERRED_BYTES, || LogEntry::Deferred(at, event));
     }
 
-    fn append(&self, bytes: usize, entry: impl FnOnce() -> Entry) {
+    fn append(&self, bytes: usize, entry: impl FnOnce() -> LogEntry) {
         let mut waiting = self.0.waiting.lock();
         if BYTES_MAX < waiting.bytes + bytes {
             waiting.lost += 1;
@@ -76,27 +76,27 @@ impl Queue {
         waiting.bytes += bytes;
         drop(waiting);
         if was_empty {
-            self.0.come.notify_one();
+            self.0.arrived.notify_one();
         }
     }
 
     /// Nobody will append any more.
     pub(super) fn end(&self) {
         self.0.waiting.lock().is_over = true;
-        self.0.come.notify_one();
+        self.0.arrived.notify_one();
     }
 
     /// Waits for entries, and has them in place of those that are there.
-    pub(super) fn take(&self, entries: &mut Vec<Entry>) -> Rest {
+    pub(super) fn take(&self, entries: &mut Vec<LogEntry>) -> TakeOutcome {
         entries.clear();
         entries.shrink_to(ENTRIES_KEPT);
         let mut waiting = self.0.waiting.lock();
         while waiting.entries.is_empty() && !waiting.is_over {
-            self.0.come.wait(&mut waiting);
+            self.0.arrived.wait(&mut waiting);
         }
         mem::swap(entries, &mut waiting.entries);
         waiting.bytes = 0;
-        Rest { lost: mem::take(&mut waiting.lost), is_over: waiting.is_over }
+        TakeOutcome { lost: mem::take(&mut waiting.lost), is_over: waiting.is_over }
     }
 
     /// Appends the lines that are there.
@@ -104,15 +104,17 @@ impl Queue {
         let mut waiting = self.0.waiting.lock();
         for entry in waiting.entries.drain(..) {
             match entry {
-                Entry::Line(line) => lines.extend(line),
-                Entry::Told(..) => unreachable!("only lines are asked for where only lines come"),
+                LogEntry::Line(line) => lines.extend(line),
+                LogEntry::Deferred(..) => {
+                    unreachable!("only lines are asked for where only lines come")
+                }
             }
         }
         waiting.bytes = 0;
     }
 }
 
-impl io::Write for &Queue {
+impl io::Write for &LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
         Ok(line.len())
@@ -123,7 +125,7 @@ impl io::Write for &Queue {
     }
 }
 
-impl<'a> MakeWriter<'a> for Queue {
+impl<'a> MakeWriter<'a> for LogQueue {
     type Writer = &'a Self;
 
     fn make_writer(&'a self) -> &'a Self {
@@ -138,36 +140,36 @@ mod tests {
     use super::*;
 
     /// What has come, once it has.
-    fn taken(queue: &Queue) -> (Rest, String) {
-        let mut entries = vec![Entry::Line(Box::from(b"old\n".as_slice()))];
+    fn taken(queue: &LogQueue) -> (TakeOutcome, String) {
+        let mut entries = vec![LogEntry::Line(Box::from(b"old\n".as_slice()))];
         let rest = queue.take(&mut entries);
         let lines = entries.into_iter().flat_map(|it| match it {
-            Entry::Line(line) => line.into_vec(),
-            Entry::Told(_, told) => panic!("{told:?} is no line"),
+            LogEntry::Line(line) => line.into_vec(),
+            LogEntry::Deferred(_, event) => panic!("{event:?} is no line"),
         });
         (rest, String::from_utf8(lines.collect()).unwrap())
     }
 
     #[test]
     fn lines_are_taken_together_and_in_order() {
-        let queue = Queue::default();
+        let queue = LogQueue::default();
         queue.push(b"a\n");
         queue.clone().push(b"b\n");
-        assert_eq!(taken(&queue), (Rest { lost: 0, is_over: false }, "a\nb\n".to_owned()));
+        assert_eq!(taken(&queue), (TakeOutcome { lost: 0, is_over: false }, "a\nb\n".to_owned()));
         queue.push(b"c\n");
         queue.end();
-        assert_eq!(taken(&queue), (Rest { lost: 0, is_over: true }, "c\n".to_owned()));
+        assert_eq!(taken(&queue), (TakeOutcome { lost: 0, is_over: true }, "c\n".to_owned()));
     }
 
     #[test]
     fn what_there_is_no_room_for_is_counted_once() {
-        let (queue, mut lines) = (Queue::default(), Vec::new());
+        let (queue, mut lines) = (LogQueue::default(), Vec::new());
         let line = vec![b'a'; BYTES_MAX / 2];
         (0..4).for_each(|_| queue.push(&line));
         let (rest, text) = taken(&queue);
-        assert_eq!((rest, text.len()), (Rest { lost: 2, is_over: false }, BYTES_MAX));
+        assert_eq!((rest, text.len()), (TakeOutcome { lost: 2, is_over: false }, BYTES_MAX));
         queue.push(b"a\n");
-        assert_eq!(taken(&queue), (Rest { lost: 0, is_over: false }, "a\n".to_owned()));
+        assert_eq!(taken(&queue), (TakeOutcome { lost: 0, is_over: false }, "a\n".to_owned()));
 
         // Whoever takes lines alone makes room as well.
         for _ in 0..2 {
@@ -179,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken() {
-        let queue = Queue::default();
+    fn a_waiting_taker_is_woken() {
+        let queue = LogQueue::default();
         let waits = thread::spawn({
             let queue = queue.clone();
             move || taken(&queue)

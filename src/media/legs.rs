@@ -16,7 +16,7 @@ pub trait Legs: Send + Sync + 'static {
     fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort>;
 
     /// What has been agreed with the far end, first or anew. Sound flows from now on.
-    fn agree(&self, call: CallId, session: Session);
+    fn agree(&self, call: CallId, session: LegSession);
 
     /// The call is over: no packet is sent from now on, and the port is free.
     fn close(&self, call: CallId) -> LegSummary;
@@ -24,7 +24,7 @@ pub trait Legs: Send + Sync + 'static {
 
 /// What both ends have agreed on.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Session {
+pub struct LegSession {
     /// By offer and answer.
     pub agreed: Agreed,
     /// Where the signalling comes from: if that is another address than the description names,

@@ -120,7 +120,7 @@ pub enum Order {
         /// The calls.
         calls: Vec<CallId>,
         /// What they hear while nothing is played to them.
-        hears: Hears,
+        hears: MemberAudio,
     },
     /// Out of the room, all in one step: the mix, its sounds and its private ones. The calls
     /// themselves stay up, in silence.
@@ -157,7 +157,7 @@ pub enum Order {
         /// Those who hear it.
         calls: Vec<CallId>,
         /// By this it can be taken back; None for beeps and the like, which cannot.
-        address: Option<Arc<Address>>,
+        address: Option<Arc<AnnouncementAddress>>,
         /// What to play.
         program: Program,
     },
@@ -168,7 +168,7 @@ pub enum Order {
         /// The calls.
         calls: Vec<CallId>,
         /// As it was announced.
-        address: Arc<Address>,
+        address: Arc<AnnouncementAddress>,
     },
     /// Makes a member's key press heard by others in the room (`relayDTMF`).
     RelayDigit {
@@ -211,7 +211,7 @@ impl Order {
 
 /// What a member hears of a room, while nothing is played to it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Hears {
+pub enum MemberAudio {
     /// The others.
     Room,
     /// The wait sound, over and over, and nobody: a member that waits, or is alone. None (or
@@ -221,7 +221,7 @@ pub enum Hears {
 
 /// Under what an announcement is known: a stop needs the same words as the start.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Address {
+pub struct AnnouncementAddress {
     /// Which of the two families of endpoints.
     pub kind: AnnouncementKind,
     /// The members named, in rising order; None for `all`.
@@ -244,14 +244,14 @@ pub type Program = Arc<[Sound]>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sound {
     /// What it is.
-    pub what: What,
+    pub what: SoundKind,
     /// How many times it is played; 0 is for as long as the call is up.
     pub times: u32,
 }
 
 /// What is heard.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum What {
+pub enum SoundKind {
     /// A short tone; 1 and 2 differ (`beep:1`, `beep:2`).
     Beep(u8),
     /// Nothing, for so long.
@@ -269,8 +269,8 @@ pub enum What {
     },
 }
 
-impl From<What> for Sound {
-    fn from(what: What) -> Self {
+impl From<SoundKind> for Sound {
+    fn from(what: SoundKind) -> Self {
         Self { what, times: 1 }
     }
 }
@@ -281,12 +281,12 @@ pub struct Report {
     /// The call.
     pub call: CallId,
     /// What happened.
-    pub heard: Heard,
+    pub event: LegEvent,
 }
 
 /// What a backend hears of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Heard {
+pub enum LegEvent {
     /// The far end, which we have called, has picked up.
     Answered,
     /// The far end pressed a key: one of `0-9*#ABCD`.
@@ -298,9 +298,9 @@ pub enum Heard {
     /// The far end has hung up.
     HungUp,
     /// The media went away.
-    Lost,
+    MediaLost,
     /// The order with this number has come to its end.
-    Over(u32),
+    Finished(u32),
     /// The far end, which we have called, rings.
     Ringing,
     /// The far end began (true) or ceased to talk. Muted or not: the engine knows that.
@@ -330,15 +330,15 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     ///
     /// There is none.
-    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
-        Err(NoWay { to: to.into(), hint: "this backend makes no calls".to_owned() })
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        Err(CannotDial { to: to.into(), hint: "this backend makes no calls".to_owned() })
     }
 }
 
 /// There is no way to somebody.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no way to {to:?}: {hint}")]
-pub struct NoWay {
+pub struct CannotDial {
     /// Who was to be called.
     pub to: Arc<str>,
     /// What would have helped.
@@ -360,7 +360,7 @@ pub trait Exchange: Send + Sync + 'static {
 
     /// How the sound of a call was, which is over or about to be: for its record. Calls without
     /// sound have none.
-    fn sounded(&self, call: CallId, sound: LegSummary) {
+    fn media_ended(&self, call: CallId, sound: LegSummary) {
         tracing::debug!(%call, ?sound, "nobody keeps how it sounded");
     }
 }

@@ -53,17 +53,17 @@ impl Law {
     }
 
     /// Fills `samples` with what the bytes say; the shorter of the two slices counts.
-    pub fn decode(self, wire: &[u8], samples: &mut [i16]) {
+    pub fn decode(self, encoded: &[u8], samples: &mut [i16]) {
         let table = self.decode_table();
-        for (sample, byte) in samples.iter_mut().zip(wire) {
+        for (sample, byte) in samples.iter_mut().zip(encoded) {
             *sample = table[usize::from(*byte)];
         }
     }
 
-    /// Fills `wire` with the nearest bytes; the shorter of the two slices counts.
-    pub fn encode(self, samples: &[i16], wire: &mut [u8]) {
+    /// Fills `encoded` with the nearest bytes; the shorter of the two slices counts.
+    pub fn encode(self, samples: &[i16], encoded: &mut [u8]) {
         let table = self.encode_table();
-        for (byte, sample) in wire.iter_mut().zip(samples) {
+        for (byte, sample) in encoded.iter_mut().zip(samples) {
             *byte = table[index(*sample)];
         }
     }
@@ -78,18 +78,18 @@ impl Law {
         self.encode_table()[index(sample)]
     }
 
-    /// How loud a frame is, straight from the wire: 0 (silence) to [`LEVEL_MAX`].
+    /// How loud a frame is, straight from the encoded: 0 (silence) to [`LEVEL_MAX`].
     ///
     /// It is the mean of the samples' µ-law codes without their sign, so it grows with the
     /// logarithm of the sound: some 16 for each 6 dB, and linear in the last 48 dB. This costs a
     /// tenth of a decode, and tells who need not be decoded at all.
-    pub fn level(self, wire: &[u8]) -> u8 {
+    pub fn level(self, encoded: &[u8]) -> u8 {
         let flip = match self {
             Self::A => 0x55,
             Self::Mu => 0x7f,
         };
-        let sum: u32 = wire.iter().map(|byte| u32::from((byte ^ flip) & 0x7f)).sum();
-        let mean = sum / (wire.len().max(1) as u32);
+        let sum: u32 = encoded.iter().map(|byte| u32::from((byte ^ flip) & 0x7f)).sum();
+        let mean = sum / (encoded.len().max(1) as u32);
         match self {
             Self::A => A_LEVELS[mean as usize & 0x7f],
             Self::Mu => mean as u8,
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_survives_the_way_there_and_back() {
+    fn every_byte_survives_decoding_and_encoding() {
         for law in LAWS {
             for byte in 0..=255 {
                 let back = law.byte(law.sample(byte));
@@ -303,9 +303,9 @@ mod tests {
         let mut samples = [1; 3];
         Law::Mu.decode(&[0xff, 0x80], &mut samples);
         assert_eq!(samples, [0, 32_124, 1]);
-        let mut wire = [9; 2];
-        Law::A.encode(&[8, 8, 8], &mut wire);
-        assert_eq!(wire, [0xd5, 0xd5]);
+        let mut encoded = [9; 2];
+        Law::A.encode(&[8, 8, 8], &mut encoded);
+        assert_eq!(encoded, [0xd5, 0xd5]);
     }
 
     #[test]
@@ -315,9 +315,9 @@ mod tests {
             let square: Vec<i16> =
                 (0..FRAME).map(|n| if n % 8 < 4 { amplitude } else { -amplitude }).collect();
             let levels = LAWS.map(|law| {
-                let mut wire = [0; FRAME];
-                law.encode(&square, &mut wire);
-                law.level(&wire)
+                let mut encoded = [0; FRAME];
+                law.encode(&square, &mut encoded);
+                law.level(&encoded)
             });
             let linear = level(&square);
             assert!(levels[0].abs_diff(levels[1]) <= 2, "{amplitude}: {levels:?}");

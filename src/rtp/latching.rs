@@ -4,8 +4,8 @@
 //! the first packets that come from where the signalling came from. All others are strangers: a
 //! guessed port does not get anybody into a call, nor move its sound elsewhere.
 //!
-//! A tick thread asks [`Source::receive`] for each well-formed packet of a negotiated payload
-//! type, before anything else looks at it, and sends to [`Source::destination`].
+//! A tick thread asks [`RtpSource::receive`] for each well-formed packet of a negotiated payload
+//! type, before anything else looks at it, and sends to [`RtpSource::destination`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,9 +14,9 @@ use std::{
 
 /// The far end of one leg's media.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct RtpSource {
     /// As SDP has it.
-    named: SocketAddr,
+    sdp_address: SocketAddr,
     signalling: IpAddr,
     destination: SocketAddr,
     /// Packets from the signalling's address that may still move the destination.
@@ -31,9 +31,9 @@ pub struct Source {
 
 /// Whether a packet is the far end's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub enum PacketOrigin {
     /// It is.
-    Ours,
+    Known,
     /// It is, and from now on the far end is where this came from.
     Moved,
     /// It is not: drop it.
@@ -46,12 +46,12 @@ const LEARN_PACKETS: u8 = 5;
 /// After so long without a packet the far end may have moved to another port.
 const SILENCE: Duration = Duration::from_secs(2);
 
-impl Source {
+impl RtpSource {
     /// The far end that SDP names; the signalling came from this address.
     pub fn new(now: Instant, named: SocketAddr, signalling: IpAddr) -> Self {
         let (named, signalling) = (canonical(named), signalling.to_canonical());
         Self {
-            named,
+            sdp_address: named,
             signalling,
             destination: named,
             learning: packets_to_learn(named, signalling),
@@ -65,7 +65,7 @@ impl Source {
     /// not changed stays where it was found. Not for a hold without an address (`0.0.0.0`).
     pub fn renew(&mut self, now: Instant, named: SocketAddr, signalling: IpAddr) {
         let found = self.destination;
-        let is_same = self.named == canonical(named);
+        let is_same = self.sdp_address == canonical(named);
         *self = Self::new(now, named, signalling);
         if is_same {
             self.destination = found;
@@ -73,30 +73,30 @@ impl Source {
     }
 
     /// Judges a packet of sound or of telephone events.
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, payload_type: u8) -> Verdict {
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, payload_type: u8) -> PacketOrigin {
         let from = canonical(from);
         let has_moved = from != self.destination;
         if has_moved && !self.may_move(now, from, payload_type) {
-            return Verdict::Stranger;
+            return PacketOrigin::Stranger;
         }
 
-        self.learning = match from == self.named {
+        self.learning = match from == self.sdp_address {
             true => 0,
             false => self.learning.saturating_sub(1),
         };
         (self.heard_at, self.alive_at) = (now, now);
         self.payload_type = Some(payload_type);
         self.destination = from;
-        if has_moved { Verdict::Moved } else { Verdict::Ours }
+        if has_moved { PacketOrigin::Moved } else { PacketOrigin::Known }
     }
 
     /// Judges an RTCP packet: its port is its own affair.
-    pub fn receive_rtcp(&mut self, now: Instant, from: SocketAddr) -> Verdict {
+    pub fn receive_rtcp(&mut self, now: Instant, from: SocketAddr) -> PacketOrigin {
         if from.ip().to_canonical() != self.destination.ip() {
-            return Verdict::Stranger;
+            return PacketOrigin::Stranger;
         }
         self.alive_at = now;
-        Verdict::Ours
+        PacketOrigin::Known
     }
 
     /// Where to send. An IPv4 address is plain, whatever the socket's family.
@@ -111,7 +111,7 @@ impl Source {
 
     fn may_move(&self, now: Instant, from: SocketAddr, payload_type: u8) -> bool {
         if 0 < self.learning {
-            return from == self.named || from.ip() == self.signalling;
+            return from == self.sdp_address || from.ip() == self.signalling;
         }
         let is_silent = SILENCE <= now.saturating_duration_since(self.heard_at);
         let is_alike = self.payload_type.is_none_or(|it| it == payload_type);
@@ -135,7 +135,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Moved, Ours, Stranger};
+    use super::PacketOrigin::{Known, Moved, Stranger};
     use super::*;
 
     const NAMED: &str = "10.0.0.7:4000";
@@ -143,7 +143,11 @@ mod tests {
 
     /// Packets of (ms, from, payload type) and what becomes of them; answers the destination.
     #[track_caller]
-    fn check(source: &mut Source, start: Instant, packets: &[(u64, &str, u8, Verdict)]) -> String {
+    fn check(
+        source: &mut RtpSource,
+        start: Instant,
+        packets: &[(u64, &str, u8, PacketOrigin)],
+    ) -> String {
         for &(ms, from, payload_type, expected) in packets {
             let now = start + Duration::from_millis(ms);
             let verdict = source.receive(now, from.parse().unwrap(), payload_type);
@@ -153,9 +157,9 @@ mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
-    fn source(signalling: &str) -> (Source, Instant) {
+    fn source(signalling: &str) -> (RtpSource, Instant) {
         let start = Instant::now();
-        (Source::new(start, NAMED.parse().unwrap(), signalling.parse().unwrap()), start)
+        (RtpSource::new(start, NAMED.parse().unwrap(), signalling.parse().unwrap()), start)
     }
 
     #[test]
@@ -165,7 +169,7 @@ mod tests {
         let packets = [
             (0, "10.0.0.7:4002", 0, Stranger),
             (0, "192.0.2.1:4000", 0, Stranger),
-            (20, NAMED, 0, Ours),
+            (20, NAMED, 0, Known),
             (40, "10.0.0.7:4002", 0, Stranger),
         ];
         assert_eq!(check(&mut it, start, &packets), NAMED);
@@ -178,13 +182,13 @@ mod tests {
         let packets = [
             (0, "198.51.100.9:5000", 0, Stranger),
             (0, "192.0.2.1:5000", 0, Moved),
-            (20, "192.0.2.1:5000", 0, Ours),
+            (20, "192.0.2.1:5000", 0, Known),
             (40, "192.0.2.1:5002", 0, Moved),
-            (60, "192.0.2.1:5002", 0, Ours),
+            (60, "192.0.2.1:5002", 0, Known),
             (80, "198.51.100.9:5002", 0, Stranger),
-            (80, "192.0.2.1:5002", 0, Ours),
+            (80, "192.0.2.1:5002", 0, Known),
             (100, "192.0.2.1:5004", 0, Stranger),
-            (120, "192.0.2.1:5002", 0, Ours),
+            (120, "192.0.2.1:5002", 0, Known),
         ];
         assert_eq!(check(&mut it, start, &packets), "192.0.2.1:5002");
     }
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn behind_a_proxy_the_address_of_sdp_is_taken_at_once() {
         let (mut it, start) = source(NAT);
-        let packets = [(0, NAMED, 0, Ours), (20, "192.0.2.1:5000", 0, Stranger)];
+        let packets = [(0, NAMED, 0, Known), (20, "192.0.2.1:5000", 0, Stranger)];
         assert_eq!(check(&mut it, start, &packets), NAMED);
         let (mut it, start) = source(NAT);
         let packets = [
@@ -207,13 +211,13 @@ mod tests {
     fn after_two_seconds_of_silence_the_same_host_may_come_from_another_port() {
         let (mut it, start) = source("10.0.0.7");
         let packets = [
-            (0, NAMED, 8, Ours),
+            (0, NAMED, 8, Known),
             (1_999, "10.0.0.7:4002", 8, Stranger),
             (2_000, "10.0.0.7:4002", 0, Stranger),
             (2_000, "192.0.2.1:4002", 8, Stranger),
             (2_000, "10.0.0.7:4002", 8, Moved),
             (2_020, NAMED, 8, Stranger),
-            (2_020, "10.0.0.7:4002", 0, Ours),
+            (2_020, "10.0.0.7:4002", 0, Known),
         ];
         assert_eq!(check(&mut it, start, &packets), "10.0.0.7:4002");
         let (mut it, start) = source("10.0.0.7");
@@ -224,8 +228,8 @@ mod tests {
     fn a_new_exchange_learns_anew_but_keeps_what_was_found() {
         let (mut it, start) = source(NAT);
         check(&mut it, start, &[(0, "192.0.2.1:5000", 0, Moved)]);
-        (0..9).for_each(|_| _ = check(&mut it, start, &[(0, "192.0.2.1:5000", 0, Ours)]));
-        let renew = |it: &mut Source, named: &str| {
+        (0..9).for_each(|_| _ = check(&mut it, start, &[(0, "192.0.2.1:5000", 0, Known)]));
+        let renew = |it: &mut RtpSource, named: &str| {
             it.renew(start, named.parse().unwrap(), NAT.parse().unwrap());
             it.destination().to_string()
         };
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn addresses_are_the_same_in_either_family() {
         let (mut it, start) = source("::ffff:10.0.0.7");
-        let packets = [(0, "[::ffff:10.0.0.7]:4000", 0, Ours), (0, NAMED, 0, Ours)];
+        let packets = [(0, "[::ffff:10.0.0.7]:4000", 0, Known), (0, NAMED, 0, Known)];
         assert_eq!(check(&mut it, start, &packets), NAMED);
     }
 
@@ -247,12 +251,13 @@ mod tests {
         let (mut it, start) = source("10.0.0.7");
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(it.silence(at(30)), Duration::from_millis(30));
-        let rtcp = |it: &mut Source, ms, from: &str| it.receive_rtcp(at(ms), from.parse().unwrap());
+        let rtcp =
+            |it: &mut RtpSource, ms, from: &str| it.receive_rtcp(at(ms), from.parse().unwrap());
         assert_eq!(rtcp(&mut it, 50, "192.0.2.1:4001"), Stranger);
         assert_eq!(it.silence(at(50)), Duration::from_millis(50));
-        assert_eq!(rtcp(&mut it, 50, "10.0.0.7:4001"), Ours);
+        assert_eq!(rtcp(&mut it, 50, "10.0.0.7:4001"), Known);
         assert_eq!(it.silence(at(60)), Duration::from_millis(10));
-        check(&mut it, start, &[(70, NAMED, 0, Ours), (80, "192.0.2.1:1", 0, Stranger)]);
+        check(&mut it, start, &[(70, NAMED, 0, Known), (80, "192.0.2.1:1", 0, Stranger)]);
         assert_eq!(it.silence(at(90)), Duration::from_millis(20));
     }
 }

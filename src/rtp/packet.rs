@@ -2,8 +2,8 @@
 //! is received (RFC 3550).
 //!
 //! For each datagram a tick thread asks [`is_rtcp`], then [`Packet::parse`]; a packet whose source
-//! and payload type are good goes to [`Reception::count`] and on to the jitter buffer. Each tick
-//! it writes one packet with [`Stream::write`], or [`Stream::skip`]s the time.
+//! and payload type are good goes to [`ReceptionStats::count`] and on to the jitter buffer. Each tick
+//! it writes one packet with [`RtpStream::write`], or [`RtpStream::skip`]s the time.
 
 /// What every packet begins with, in bytes.
 pub const HEADER: usize = 12;
@@ -27,7 +27,7 @@ pub struct Packet<'a> {
 
 /// Why a datagram is no RTP packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Fault {
+pub enum RtpError {
     /// It ends within what its header announces.
     #[error("the packet is shorter than its header says")]
     Short,
@@ -60,23 +60,23 @@ impl<'a> Packet<'a> {
     /// # Errors
     ///
     /// What it says about itself does not fit what it is.
-    pub fn parse(datagram: &'a [u8]) -> Result<Self, Fault> {
-        let (header, mut rest) = datagram.split_first_chunk::<HEADER>().ok_or(Fault::Short)?;
+    pub fn parse(datagram: &'a [u8]) -> Result<Self, RtpError> {
+        let (header, mut rest) = datagram.split_first_chunk::<HEADER>().ok_or(RtpError::Short)?;
         let [flags, second, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *header;
         if flags >> 6 != 2 {
-            return Err(Fault::Version);
+            return Err(RtpError::Version);
         }
         let contributors = usize::from(flags & 0x0f) * 4;
-        rest = rest.get(contributors..).ok_or(Fault::Short)?;
+        rest = rest.get(contributors..).ok_or(RtpError::Short)?;
         if flags & 0x10 != 0 {
-            let ([_, _, l0, l1], after) = rest.split_first_chunk().ok_or(Fault::Short)?;
+            let ([_, _, l0, l1], after) = rest.split_first_chunk().ok_or(RtpError::Short)?;
             let words = usize::from(u16::from_be_bytes([*l0, *l1]));
-            rest = after.get(words * 4..).ok_or(Fault::Short)?;
+            rest = after.get(words * 4..).ok_or(RtpError::Short)?;
         }
         if flags & 0x20 != 0 {
-            let padding = usize::from(*rest.last().ok_or(Fault::Padding)?);
+            let padding = usize::from(*rest.last().ok_or(RtpError::Padding)?);
             let len = rest.len().checked_sub(padding).filter(|_| padding != 0);
-            rest = &rest[..len.ok_or(Fault::Padding)?];
+            rest = &rest[..len.ok_or(RtpError::Padding)?];
         }
         Ok(Self {
             marker: second & 0x80 != 0,
@@ -105,7 +105,7 @@ impl<'a> Packet<'a> {
 
 /// A stream that we send: its numbers go on, whatever is sent, for as long as the leg lives.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub struct RtpStream {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
@@ -115,7 +115,7 @@ pub struct Stream {
     octets: u32,
 }
 
-impl Stream {
+impl RtpStream {
     /// A stream with numbers of the caller's making: random ones (RFC 3550, 5.1).
     pub fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Self {
         Self { ssrc, sequence, timestamp, begins: true, packets: 0, octets: 0 }
@@ -137,7 +137,7 @@ impl Stream {
     }
 
     /// Writes a packet that began `age` units ago, such as a telephone event; the time does not
-    /// go on. As [`Stream::write`] otherwise.
+    /// go on. As [`RtpStream::write`] otherwise.
     pub fn write_aged(
         &mut self,
         age: u32,
@@ -185,10 +185,10 @@ impl Stream {
 
 /// What has been received from one far end, over all its streams.
 #[derive(Clone, Debug, Default)]
-pub struct Reception {
-    stream: Option<Counts>,
+pub struct ReceptionStats {
+    stream: Option<SourceStats>,
     /// The streams before this one, by other SSRCs.
-    past: Quality,
+    earlier: Quality,
 }
 
 /// How well a leg was heard, for its record.
@@ -204,7 +204,7 @@ pub struct Quality {
 
 /// What a report says of a stream (RFC 3550, 6.4.1), without the sender report's echo.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Reported {
+pub struct ReportBlock {
     /// Whose stream.
     pub ssrc: u32,
     /// In 256ths, since the last report.
@@ -219,7 +219,7 @@ pub struct Reported {
 
 /// RFC 3550, A.1: the state of one stream.
 #[derive(Clone, Debug)]
-struct Counts {
+struct SourceStats {
     ssrc: u32,
     /// With wraps, as all of these.
     first: u32,
@@ -234,7 +234,7 @@ struct Counts {
     jitter_max: u32,
 }
 
-impl Reception {
+impl ReceptionStats {
     /// Counts a packet. `arrival` is when it came, in units of the payload's clock since any
     /// moment that stays the same for the leg.
     pub fn count(&mut self, packet: &Packet<'_>, arrival: u32) {
@@ -251,23 +251,23 @@ impl Reception {
 
     /// How well everything so far was heard.
     pub fn quality(&self) -> Quality {
-        self.stream.as_ref().map_or(self.past, |stream| self.past.and(stream))
+        self.stream.as_ref().map_or(self.earlier, |stream| self.earlier.plus(stream))
     }
 
     /// For the next RTCP report; what is lost from now on counts for the one after it. None if
     /// nothing has come yet.
-    pub fn report(&mut self) -> Option<Reported> {
-        self.stream.as_mut().map(Counts::report)
+    pub fn report(&mut self) -> Option<ReportBlock> {
+        self.stream.as_mut().map(SourceStats::report)
     }
 
     fn begin(&mut self, packet: &Packet<'_>, transit: u32) {
-        self.past = self.quality();
-        self.stream = Some(Counts::new(packet, transit));
+        self.earlier = self.quality();
+        self.stream = Some(SourceStats::new(packet, transit));
     }
 }
 
 impl Quality {
-    fn and(self, stream: &Counts) -> Self {
+    fn plus(self, stream: &SourceStats) -> Self {
         Self {
             received: self.received + u64::from(stream.received),
             lost: self.lost + u64::from(stream.expected().saturating_sub(stream.received)),
@@ -283,7 +283,7 @@ const DROPOUT_MAX: i16 = 3_000;
 /// 100: two seconds of frames).
 const MISORDER_MAX: i16 = 100;
 
-impl Counts {
+impl SourceStats {
     fn new(packet: &Packet<'_>, transit: u32) -> Self {
         // One wrap up, so that packets from before the first one have numbers too.
         let first = 0x1_0000 + u32::from(packet.sequence);
@@ -325,14 +325,14 @@ impl Counts {
         self.highest - self.first + 1
     }
 
-    fn report(&mut self) -> Reported {
+    fn report(&mut self) -> ReportBlock {
         let expected = self.expected() - self.expected_before;
         let received = self.received - self.received_before;
         self.expected_before = self.expected();
         self.received_before = self.received;
         let lost = u64::from(expected.saturating_sub(received));
         let total = i64::from(self.expected()) - i64::from(self.received);
-        Reported {
+        ReportBlock {
             ssrc: self.ssrc,
             // A.3; all of them lost would be 256, which a byte cannot say.
             fraction_lost: (lost * 256).checked_div(expected.into()).unwrap_or(0).min(255) as u8,
@@ -353,7 +353,7 @@ mod tests {
     const PLAIN: [u8; 14] = [0x80, 0x80, 0, 7, 0, 0, 1, 0, 0, 0, 0, 9, 0xaa, 0xbb];
 
     #[track_caller]
-    fn check(datagram: &[u8], expected: Result<&[u8], Fault>) {
+    fn check(datagram: &[u8], expected: Result<&[u8], RtpError>) {
         let packet = Packet::parse(datagram);
         assert_eq!(packet.map(|it| it.payload), expected);
         if let Ok(it) = packet {
@@ -384,18 +384,18 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        check(&[], Err(Fault::Short));
-        check(&PLAIN[..11], Err(Fault::Short));
-        check(&packet(0x40, &[5]), Err(Fault::Version));
-        check(&packet(0xc0, &[5]), Err(Fault::Version));
-        check(&packet(0x81, &[1, 1, 1]), Err(Fault::Short));
-        check(&packet(0x8f, &[0; 59]), Err(Fault::Short));
-        check(&packet(0x90, &[0xbe, 0xde, 0]), Err(Fault::Short));
-        check(&packet(0x90, &[0xbe, 0xde, 0, 1, 9, 9, 9]), Err(Fault::Short));
-        check(&packet(0x90, &[0xbe, 0xde, 0xff, 0xff, 9, 9, 9, 9]), Err(Fault::Short));
-        check(&packet(0xa0, &[]), Err(Fault::Padding));
-        check(&packet(0xa0, &[5, 0]), Err(Fault::Padding));
-        check(&packet(0xa0, &[5, 3]), Err(Fault::Padding));
+        check(&[], Err(RtpError::Short));
+        check(&PLAIN[..11], Err(RtpError::Short));
+        check(&packet(0x40, &[5]), Err(RtpError::Version));
+        check(&packet(0xc0, &[5]), Err(RtpError::Version));
+        check(&packet(0x81, &[1, 1, 1]), Err(RtpError::Short));
+        check(&packet(0x8f, &[0; 59]), Err(RtpError::Short));
+        check(&packet(0x90, &[0xbe, 0xde, 0]), Err(RtpError::Short));
+        check(&packet(0x90, &[0xbe, 0xde, 0, 1, 9, 9, 9]), Err(RtpError::Short));
+        check(&packet(0x90, &[0xbe, 0xde, 0xff, 0xff, 9, 9, 9, 9]), Err(RtpError::Short));
+        check(&packet(0xa0, &[]), Err(RtpError::Padding));
+        check(&packet(0xa0, &[5, 0]), Err(RtpError::Padding));
+        check(&packet(0xa0, &[5, 3]), Err(RtpError::Padding));
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn rtcp_is_told_by_its_second_byte() {
+    fn rtcp_is_recognized_by_its_second_byte() {
         for (second, expected) in [(0, false), (0x88, false), (191, false), (200, true)] {
             assert_eq!(is_rtcp(&[0x80, second]), expected, "{second}");
         }
@@ -417,9 +417,9 @@ mod tests {
 
     #[test]
     fn a_stream_goes_on_through_silence_and_events_and_wraps() {
-        let mut stream = Stream::new(3, u16::MAX, u32::MAX - 159);
+        let mut stream = RtpStream::new(3, u16::MAX, u32::MAX - 159);
         let mut out = [0; 64];
-        let mut send = |stream: &mut Stream, event: bool| {
+        let mut send = |stream: &mut RtpStream, event: bool| {
             let len = match event {
                 true => stream.write_aged(77, false, 101, &[1; 4], &mut out),
                 false => stream.write(0, &[5; 20], 160, &mut out),
@@ -437,8 +437,8 @@ mod tests {
     }
 
     /// Counts packets of (ssrc, sequence, timestamp in frames, arrival in units).
-    fn reception(packets: &[(u32, u16, u32, u32)]) -> Reception {
-        let mut reception = Reception::default();
+    fn reception(packets: &[(u32, u16, u32, u32)]) -> ReceptionStats {
+        let mut reception = ReceptionStats::default();
         for &(ssrc, sequence, frame, arrival) in packets {
             let packet = Packet {
                 marker: false,
@@ -487,12 +487,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_count_begins_anew_and_the_old_one_stays_in_the_record() {
+    fn a_new_source_restarts_the_counts_and_the_old_ones_stay_in_the_total() {
         let mut it = reception(&[(1, 0, 0, 0), (1, 3, 3, 480), (2, 900, 0, 640)]);
         assert_eq!(it.quality(), Quality { received: 3, lost: 2, jitter_max: 0 });
         assert_eq!(it.report().unwrap().lost, 0);
         let leap = reception(&[(1, 0, 0, 0), (1, 30_000, 1, 160)]);
         assert_eq!(leap.quality(), Quality { received: 2, lost: 0, jitter_max: 0 });
-        assert_eq!(Reception::default().report(), None);
+        assert_eq!(ReceptionStats::default().report(), None);
     }
 }

@@ -11,18 +11,18 @@ pub const REPORT_MAX: usize = 352;
 
 /// One leg's reports, in both directions.
 #[derive(Clone, Debug)]
-pub struct Control {
+pub struct RtcpSession {
     cname: Box<str>,
     /// Of the far end's last sender report: its NTP time, and ours when it came; middle 32 bits.
     last_report: Option<(u32, u32)>,
     /// Packets sent by the last report of ours.
     sent_before: u32,
-    heard_by_far_end: Option<Hearing>,
+    far_end_report: Option<FarEndReport>,
 }
 
 /// How the far end hears us, as it said last.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Hearing {
+pub struct FarEndReport {
     /// Since its report before, in 256ths.
     pub fraction_lost: u8,
     /// Since the beginning.
@@ -39,12 +39,12 @@ pub struct Received {
     /// A stream of the far end has ended. The call has not: SIP says so.
     pub bye: bool,
     /// It told how it hears us.
-    pub hearing: Option<Hearing>,
+    pub far_end_report: Option<FarEndReport>,
 }
 
 /// Why a datagram is no RTCP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Fault {
+pub enum RtcpError {
     /// It ends within a packet, or within what a packet announces.
     #[error("the report is shorter than it says")]
     Short,
@@ -64,12 +64,12 @@ const BYE: u8 = 203;
 /// Of one report on one stream.
 const BLOCK: usize = 24;
 
-impl Control {
+impl RtcpSession {
     /// A leg of this canonical name: any text that stays the same for the leg and belongs to no
     /// other (RFC 7022). What exceeds 255 bytes is cut off.
     pub fn new(cname: &str) -> Self {
         let cname = cname[..cname.floor_char_boundary(255)].into();
-        Self { cname, last_report: None, sent_before: 0, heard_by_far_end: None }
+        Self { cname, last_report: None, sent_before: 0, far_end_report: None }
     }
 
     /// Writes a report: on what we send, if we have since the last one, and on what we hear; with
@@ -78,12 +78,12 @@ impl Control {
     pub fn compose(
         &mut self,
         ntp: u64,
-        stream: &packet::Stream,
-        reception: &mut packet::Reception,
+        stream: &packet::RtpStream,
+        reception: &mut packet::ReceptionStats,
         bye: bool,
         out: &mut [u8],
     ) -> Option<usize> {
-        let mut writer = Writer { out, len: 0 };
+        let mut writer = RtcpWriter { out, len: 0 };
         let has_sent = stream.packets() != self.sent_before;
         let block = reception.report();
         writer.header(
@@ -124,39 +124,41 @@ impl Control {
     /// # Errors
     ///
     /// Its lengths do not fit, and nothing of it counts.
-    pub fn receive(&mut self, ntp: u64, ours: u32, datagram: &[u8]) -> Result<Received, Fault> {
-        let mut parts = Parts { rest: datagram, is_first: true };
+    pub fn receive(&mut self, ntp: u64, ours: u32, datagram: &[u8]) -> Result<Received, RtcpError> {
+        let mut packets = RtcpPackets { rest: datagram, is_first: true };
         let (mut received, mut last_report) = (Received::default(), self.last_report);
-        while let Some(part) = parts.next()? {
-            match part.kind {
+        while let Some(packet) = packets.next()? {
+            match packet.kind {
                 SENDER_REPORT => {
-                    let [_, high, low, ..] = part.words::<6>()?;
+                    let [_, high, low, ..] = packet.words::<6>()?;
                     last_report = Some((high << 16 | low >> 16, (ntp >> 16) as u32));
-                    received.hearing = part.hearing(24, ntp, ours)?.or(received.hearing);
+                    received.far_end_report =
+                        packet.report_on(24, ntp, ours)?.or(received.far_end_report);
                 }
                 RECEIVER_REPORT => {
-                    part.words::<1>()?;
-                    received.hearing = part.hearing(4, ntp, ours)?.or(received.hearing);
+                    packet.words::<1>()?;
+                    received.far_end_report =
+                        packet.report_on(4, ntp, ours)?.or(received.far_end_report);
                 }
-                BYE => received.bye |= part.count != 0,
+                BYE => received.bye |= packet.count != 0,
                 _ => (),
             }
         }
         self.last_report = last_report;
-        self.heard_by_far_end = received.hearing.or(self.heard_by_far_end);
+        self.far_end_report = received.far_end_report.or(self.far_end_report);
         Ok(received)
     }
 
     /// How the far end hears us. None if it has not said.
-    pub fn hearing(&self) -> Option<Hearing> {
-        self.heard_by_far_end
+    pub fn far_end_report(&self) -> Option<FarEndReport> {
+        self.far_end_report
     }
 
     fn write_block(
         &self,
-        writer: &mut Writer<'_>,
+        writer: &mut RtcpWriter<'_>,
         ntp: u64,
-        block: packet::Reported,
+        block: packet::ReportBlock,
     ) -> Option<()> {
         let (theirs, ours) = self.last_report.unwrap_or_default();
         let delay = self.last_report.map_or(0, |_| ((ntp >> 16) as u32).wrapping_sub(ours));
@@ -169,12 +171,12 @@ impl Control {
     }
 }
 
-struct Writer<'a> {
+struct RtcpWriter<'a> {
     out: &'a mut [u8],
     len: usize,
 }
 
-impl Writer<'_> {
+impl RtcpWriter<'_> {
     /// `words` is the length without the header itself.
     fn header(&mut self, kind: u8, count: u8, words: u32) -> Option<()> {
         self.word(0x8000_0000 | u32::from(count) << 24 | u32::from(kind) << 16 | words)
@@ -193,54 +195,59 @@ impl Writer<'_> {
 }
 
 /// The packets of a datagram, one by one.
-struct Parts<'a> {
+struct RtcpPackets<'a> {
     rest: &'a [u8],
     is_first: bool,
 }
 
-struct Part<'a> {
+struct RtcpPacket<'a> {
     kind: u8,
     count: u8,
     body: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
-    fn next(&mut self) -> Result<Option<Part<'a>>, Fault> {
+impl<'a> RtcpPackets<'a> {
+    fn next(&mut self) -> Result<Option<RtcpPacket<'a>>, RtcpError> {
         if self.rest.is_empty() && !self.is_first {
             return Ok(None);
         }
-        let ([flags, kind, l0, l1], _) = self.rest.split_first_chunk().ok_or(Fault::Short)?;
+        let ([flags, kind, l0, l1], _) = self.rest.split_first_chunk().ok_or(RtcpError::Short)?;
         if flags >> 6 != 2 {
-            return Err(Fault::Version);
+            return Err(RtcpError::Version);
         }
         if self.is_first && !matches!(*kind, SENDER_REPORT | RECEIVER_REPORT) {
-            return Err(Fault::NoReport);
+            return Err(RtcpError::NoReport);
         }
         self.is_first = false;
         let len = 4 + 4 * usize::from(u16::from_be_bytes([*l0, *l1]));
-        let (part, rest) = self.rest.split_at_checked(len).ok_or(Fault::Short)?;
+        let (part, rest) = self.rest.split_at_checked(len).ok_or(RtcpError::Short)?;
         self.rest = rest;
         // Padding, if any, is behind all that is looked at.
-        Ok(Some(Part { kind: *kind, count: flags & 0x1f, body: &part[4..] }))
+        Ok(Some(RtcpPacket { kind: *kind, count: flags & 0x1f, body: &part[4..] }))
     }
 }
 
-impl Part<'_> {
-    fn words<const N: usize>(&self) -> Result<[u32; N], Fault> {
-        words_of(self.body).ok_or(Fault::Short)
+impl RtcpPacket<'_> {
+    fn words<const N: usize>(&self) -> Result<[u32; N], RtcpError> {
+        words_of(self.body).ok_or(RtcpError::Short)
     }
 
     /// The report on our stream, among those that begin at this offset.
-    fn hearing(&self, offset: usize, ntp: u64, ours: u32) -> Result<Option<Hearing>, Fault> {
+    fn report_on(
+        &self,
+        offset: usize,
+        ntp: u64,
+        ours: u32,
+    ) -> Result<Option<FarEndReport>, RtcpError> {
         let end = offset + BLOCK * usize::from(self.count);
-        let blocks = self.body.get(offset..end).ok_or(Fault::Short)?;
+        let blocks = self.body.get(offset..end).ok_or(RtcpError::Short)?;
         let on_us = blocks.chunks_exact(BLOCK).filter_map(words_of::<6>).find(|it| it[0] == ours);
         Ok(on_us.map(|[_, lost, _, jitter, theirs, delay]| {
             let now = (ntp >> 16) as u32;
             let round_trip = now.wrapping_sub(theirs).wrapping_sub(delay);
             // A clock that is set in between can make it negative.
             let is_sound = theirs != 0 && round_trip < ROUND_TRIP_MAX;
-            Hearing {
+            FarEndReport {
                 fraction_lost: (lost >> 24) as u8,
                 // Its sign is its 24th bit.
                 lost: (lost << 8) as i32 >> 8,
@@ -270,14 +277,14 @@ mod tests {
     const NOW: u64 = (3_900_000_120 << 32) | 0x8000_0000;
     const SECOND: u64 = 1 << 32;
 
-    fn sent(ssrc: u32, packets: usize) -> packet::Stream {
-        let mut stream = packet::Stream::new(ssrc, 0, 1_000);
+    fn sent(ssrc: u32, packets: usize) -> packet::RtpStream {
+        let mut stream = packet::RtpStream::new(ssrc, 0, 1_000);
         (0..packets).for_each(|_| _ = stream.write(0, &[0; 160], 160, &mut [0; 172]));
         stream
     }
 
-    fn heard(ssrc: u32) -> packet::Reception {
-        let mut reception = packet::Reception::default();
+    fn heard(ssrc: u32) -> packet::ReceptionStats {
+        let mut reception = packet::ReceptionStats::default();
         for sequence in [1, 2, 4] {
             let (marker, payload_type, timestamp, payload) = (false, 0, 0, &[][..]);
             let packet =
@@ -289,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_report_is_written_as_the_recommendation_has_it() {
-        let (mut control, mut out) = (Control::new("abc"), [0xee; REPORT_MAX]);
+        let (mut control, mut out) = (RtcpSession::new("abc"), [0xee; REPORT_MAX]);
         let len = control.compose(NOW, &sent(7, 2), &mut heard(9), true, &mut out).unwrap();
         let expected: [&[u8]; 12] = [
             &[0x81, 200, 0, 12, 0, 0, 0, 7],
@@ -314,30 +321,31 @@ mod tests {
     #[test]
     fn names_of_any_length_fill_whole_words() {
         for len in (0..260).chain([1_000]) {
-            let (mut control, mut out) = (Control::new(&"ü".repeat(len)), [0; REPORT_MAX]);
-            let reception = &mut packet::Reception::default();
+            let (mut control, mut out) = (RtcpSession::new(&"ü".repeat(len)), [0; REPORT_MAX]);
+            let reception = &mut packet::ReceptionStats::default();
             let end = control.compose(NOW, &sent(7, 0), reception, true, &mut out).unwrap();
-            let received = Control::new("").receive(NOW, 1, &out[..end]).unwrap();
-            assert_eq!(received, Received { bye: true, hearing: None }, "{len}");
+            let received = RtcpSession::new("").receive(NOW, 1, &out[..end]).unwrap();
+            assert_eq!(received, Received { bye: true, far_end_report: None }, "{len}");
         }
     }
 
     #[test]
     fn two_ends_learn_how_they_hear_each_other() {
-        let (mut a, mut b, mut out) = (Control::new("a"), Control::new("b"), [0; REPORT_MAX]);
+        let (mut a, mut b, mut out) =
+            (RtcpSession::new("a"), RtcpSession::new("b"), [0; REPORT_MAX]);
         let len = a.compose(NOW, &sent(1, 5), &mut heard(2), false, &mut out).unwrap();
         // 50 ms there, half a second of rest, 50 ms back.
         let there = NOW + SECOND / 20;
         let received = b.receive(there, 2, &out[..len]).unwrap();
-        let expected = Hearing { fraction_lost: 64, lost: 1, jitter: 0, round_trip: None };
-        assert_eq!(received, Received { bye: false, hearing: Some(expected) });
+        let expected = FarEndReport { fraction_lost: 64, lost: 1, jitter: 0, round_trip: None };
+        assert_eq!(received, Received { bye: false, far_end_report: Some(expected) });
         let len = b.compose(there + SECOND / 2, &sent(2, 0), &mut heard(1), false, &mut out);
         let back = there + SECOND / 2 + SECOND / 20;
         a.receive(back, 1, &out[..len.unwrap()]).unwrap();
-        let round_trip = a.hearing().unwrap().round_trip.unwrap();
+        let round_trip = a.far_end_report().unwrap().round_trip.unwrap();
         assert!(round_trip.abs_diff(65_536 / 10) <= 2, "{round_trip}");
-        assert_eq!(b.hearing(), Some(expected));
-        assert_eq!(a.receive(back, 77, &out[..len.unwrap()]).unwrap().hearing, None);
+        assert_eq!(b.far_end_report(), Some(expected));
+        assert_eq!(a.receive(back, 77, &out[..len.unwrap()]).unwrap().far_end_report, None);
     }
 
     #[test]
@@ -345,33 +353,34 @@ mod tests {
         let mut datagram = [0; 32];
         datagram[..4].copy_from_slice(&[0x81, 201, 0, 7]);
         datagram[8..16].copy_from_slice(&[0, 0, 0, 5, 0, 0xff, 0xff, 0xfe]);
-        let hearing = Control::new("").receive(NOW, 5, &datagram).unwrap().hearing.unwrap();
+        let hearing =
+            RtcpSession::new("").receive(NOW, 5, &datagram).unwrap().far_end_report.unwrap();
         assert_eq!((hearing.lost, hearing.round_trip), (-2, None));
-        let early = Control::new("").receive(5 * SECOND, 5, &datagram).unwrap().hearing;
+        let early = RtcpSession::new("").receive(5 * SECOND, 5, &datagram).unwrap().far_end_report;
         assert_eq!(early.unwrap().round_trip, None, "it has not had a report of ours");
     }
 
     #[test]
     fn what_does_not_fit_is_refused_whole() {
         #[track_caller]
-        fn check(datagram: &[u8], expected: Fault) {
-            let mut control = Control::new("");
+        fn check(datagram: &[u8], expected: RtcpError) {
+            let mut control = RtcpSession::new("");
             assert_eq!(control.receive(NOW, 0, datagram), Err(expected));
-            assert_eq!((control.hearing(), control.last_report), (None, None));
+            assert_eq!((control.far_end_report(), control.last_report), (None, None));
         }
         let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
-        assert!(Control::new("").receive(NOW, 0, &report).is_ok());
-        check(&[], Fault::Short);
-        check(&report[..7], Fault::Short);
-        check(&[&report[..], &[0x80, 203]].concat(), Fault::Short);
-        check(&[0x80, 201, 0, 0], Fault::Short);
-        check(&[0x81, 201, 0, 1, 0, 0, 0, 1], Fault::Short);
-        check(&[0x80, 200, 0, 1, 0, 0, 0, 1], Fault::Short);
-        check(&[0x80, 201, 0xff, 0xff, 0, 0, 0, 1], Fault::Short);
-        check(&[0x40, 201, 0, 1, 0, 0, 0, 1], Fault::Version);
-        check(&[&report[..], &[0; 4]].concat(), Fault::Version);
-        check(&[0x80, 203, 0, 1, 0, 0, 0, 1], Fault::NoReport);
+        assert!(RtcpSession::new("").receive(NOW, 0, &report).is_ok());
+        check(&[], RtcpError::Short);
+        check(&report[..7], RtcpError::Short);
+        check(&[&report[..], &[0x80, 203]].concat(), RtcpError::Short);
+        check(&[0x80, 201, 0, 0], RtcpError::Short);
+        check(&[0x81, 201, 0, 1, 0, 0, 0, 1], RtcpError::Short);
+        check(&[0x80, 200, 0, 1, 0, 0, 0, 1], RtcpError::Short);
+        check(&[0x80, 201, 0xff, 0xff, 0, 0, 0, 1], RtcpError::Short);
+        check(&[0x40, 201, 0, 1, 0, 0, 0, 1], RtcpError::Version);
+        check(&[&report[..], &[0; 4]].concat(), RtcpError::Version);
+        check(&[0x80, 203, 0, 1, 0, 0, 0, 1], RtcpError::NoReport);
         let sender = [[0x80, 200, 0, 6].as_slice(), &[3; 24], &[0x80, 203, 0, 9]].concat();
-        check(&sender, Fault::Short);
+        check(&sender, RtcpError::Short);
     }
 }

@@ -16,7 +16,7 @@ use super::g711::Law;
 /// One call's exchange of offers and answers.
 #[derive(Clone, Debug)]
 pub struct Negotiation {
-    local: Local,
+    local: LocalMedia,
     version: u64,
     /// The lines of media in all descriptions of this call, and which of them is the sound.
     lines: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Negotiation {
 
 /// Where we are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Local {
+pub struct LocalMedia {
     /// As the far end can reach it.
     pub address: IpAddr,
     /// Of RTP. RTCP has the next one, unless the two are multiplexed.
@@ -57,7 +57,7 @@ pub struct Agreed {
     /// What may come in, by payload type.
     pub accepts: Vec<(u8, Payload)>,
     /// Who sends, seen from here.
-    pub direction: Direction,
+    pub direction: MediaDirection,
     /// The far end holds us.
     pub held: bool,
 }
@@ -80,7 +80,7 @@ pub enum Payload {
 
 /// Who sends (RFC 8866, 6.7).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
+pub enum MediaDirection {
     /// Both.
     SendRecv,
     /// Only the one whose description this is.
@@ -156,7 +156,7 @@ const TRANSPORT: &str = "RTP/AVP";
 
 impl Negotiation {
     /// Before the first offer.
-    pub fn new(local: Local) -> Self {
+    pub fn new(local: LocalMedia) -> Self {
         Self {
             local,
             version: 1,
@@ -179,25 +179,25 @@ impl Negotiation {
     /// None of its lines will do; what is said is the fault of the first line of sound.
     pub fn answer(&mut self, offer: &[u8]) -> Result<(String, Agreed), Refusal> {
         let session = parse(offer)?;
-        let mut fault = None;
-        let (sound, far) = session
+        let mut first_refusal = None;
+        let (sound, remote) = session
             .medias
             .iter()
             .enumerate()
-            .find_map(|(line, media)| match Far::of(&session, media, &self.local, &OFFER) {
+            .find_map(|(line, media)| match RemoteMedia::of(&session, media, &self.local, &OFFER) {
                 Ok(far) => Some((line, far?)),
                 Err(refusal) => {
-                    fault.get_or_insert(refusal);
+                    first_refusal.get_or_insert(refusal);
                     None
                 }
             })
-            .ok_or_else(|| fault.unwrap_or(Refusal::NoAudio))?;
+            .ok_or_else(|| first_refusal.unwrap_or(Refusal::NoAudio))?;
 
         let declined = |it: &Media| format!("m={} 0 {} {}\r\n", it.media, it.proto, it.fmt);
         self.lines = session.medias.iter().map(declined).collect();
         self.sound = sound;
-        self.payloads = far.payloads.clone();
-        let agreed = far.agreed(&[]);
+        self.payloads = remote.payloads.clone();
+        let agreed = remote.agreed(&[]);
         self.agreed = Some(agreed.clone());
         Ok((self.describe(agreed.direction, agreed.rtcp_mux), agreed))
     }
@@ -206,7 +206,7 @@ impl Negotiation {
     pub fn offer(&mut self) -> String {
         match &self.sent {
             Some(sent) => self.with_origin(sent),
-            None => self.describe(Direction::SendRecv, false),
+            None => self.describe(MediaDirection::SendRecv, false),
         }
     }
 
@@ -222,8 +222,8 @@ impl Negotiation {
             return Err(Refusal::Lines { offered, answered });
         }
         let media = &session.medias[self.sound];
-        let far = Far::of(&session, media, &self.local, &self.payloads)?;
-        let agreed = far.ok_or(Refusal::NoAudio)?.agreed(&self.payloads);
+        let remote = RemoteMedia::of(&session, media, &self.local, &self.payloads)?;
+        let agreed = remote.ok_or(Refusal::NoAudio)?.agreed(&self.payloads);
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
@@ -234,7 +234,7 @@ impl Negotiation {
     }
 
     /// Writes a description. Its version rises if it says something else than the one before.
-    fn describe(&mut self, direction: Direction, rtcp_mux: bool) -> String {
+    fn describe(&mut self, direction: MediaDirection, rtcp_mux: bool) -> String {
         let mut text = format!("s=-\r\nc=IN {}\r\nt=0 0\r\n", address_of(self.local.address));
         for (line, declined) in self.lines.iter().enumerate() {
             match line == self.sound {
@@ -250,7 +250,7 @@ impl Negotiation {
         description
     }
 
-    fn describe_sound(&self, text: &mut String, direction: Direction, rtcp_mux: bool) {
+    fn describe_sound(&self, text: &mut String, direction: MediaDirection, rtcp_mux: bool) {
         let _ = write!(text, "m=audio {} {TRANSPORT}", self.local.port);
         for (number, _) in &self.payloads {
             let _ = write!(text, " {number}");
@@ -272,13 +272,13 @@ impl Negotiation {
     }
 
     fn with_origin(&self, text: &str) -> String {
-        let Local { address, session, .. } = self.local;
+        let LocalMedia { address, session, .. } = self.local;
         let origin = format!("o=conflow {session} {} IN {}", self.version, address_of(address));
         format!("v=0\r\n{origin}\r\n{text}")
     }
 }
 
-impl Direction {
+impl MediaDirection {
     /// As an attribute.
     pub fn name(self) -> &'static str {
         match self {
@@ -330,7 +330,7 @@ fn parse(text: &[u8]) -> Result<Session, Refusal> {
 }
 
 /// A line of sound of the far end's that will do.
-struct Far {
+struct RemoteMedia {
     remote: Option<SocketAddr>,
     remote_rtcp: Option<SocketAddr>,
     rtcp_mux: bool,
@@ -338,15 +338,15 @@ struct Far {
     payloads: Vec<(u8, Payload)>,
     law: (u8, Law),
     /// Seen from there.
-    direction: Direction,
+    direction: MediaDirection,
 }
 
-impl Far {
+impl RemoteMedia {
     /// None: the line is not sound, or it is declined.
     fn of(
         session: &Session,
         media: &Media,
-        local: &Local,
+        local: &LocalMedia,
         known: &[(u8, Payload)],
     ) -> Result<Option<Self>, Refusal> {
         if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
@@ -391,7 +391,7 @@ impl Far {
             payload_type: self.law.0,
             events,
             accepts,
-            direction: Direction::of(
+            direction: MediaDirection::of(
                 self.direction.receives() && has_address,
                 self.direction.sends(),
             ),
@@ -437,7 +437,7 @@ fn payload_of(media: &Media, number: u8) -> Option<Payload> {
 }
 
 /// None: a hold of the old kind (RFC 3264, 8.4).
-fn ip_of(session: &Session, media: &Media, local: &Local) -> Result<Option<IpAddr>, Refusal> {
+fn ip_of(session: &Session, media: &Media, local: &LocalMedia) -> Result<Option<IpAddr>, Refusal> {
     let connection = media.connections.first().or(session.connection.as_ref());
     let text = connection.map(|it| it.connection_address.as_str()).unwrap_or_default();
     let ip: IpAddr = text.parse().map_err(|_| Refusal::Address(text.to_owned()))?;
@@ -469,9 +469,9 @@ fn ends_of(media: &Media, ip: Option<IpAddr>) -> (Option<SocketAddr>, Option<Soc
 }
 
 /// The line's own, or the session's, or both ways.
-fn direction_of(session: &Session, media: &Media) -> Direction {
-    let of = |has: &dyn Fn(&str) -> bool| Direction::ALL.into_iter().find(|it| has(it.name()));
+fn direction_of(session: &Session, media: &Media) -> MediaDirection {
+    let of = |has: &dyn Fn(&str) -> bool| MediaDirection::ALL.into_iter().find(|it| has(it.name()));
     of(&|name| media.has_attribute(name))
         .or_else(|| of(&|name| session.has_attribute(name)))
-        .unwrap_or(Direction::SendRecv)
+        .unwrap_or(MediaDirection::SendRecv)
 }

@@ -2,39 +2,39 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{leg::Leg, loader::Score};
+use super::{leg::RtpLeg, loader::LoadedProgram};
 use crate::{
     base::ids::{CallId, RoomId},
-    media::{Address, AnnouncementKind, legs::Session},
+    media::{AnnouncementAddress, AnnouncementKind, legs::LegSession},
 };
 
 /// What comes into a thread's queue.
 #[derive(Debug)]
-pub(super) enum Message<W> {
+pub(super) enum MailboxMessage<W> {
     /// A leg begins its life here.
-    Open(Box<Leg<W>>),
+    Open(Box<RtpLeg<W>>),
     /// For one leg.
-    One(CallId, Deed),
+    One(CallId, Command),
     /// For several, in one step.
-    Many(Vec<CallId>, Deed),
+    Many(Vec<CallId>, Command),
     /// A leg comes from another thread.
-    Arrived(Box<Leg<W>>),
+    MovedIn(Box<RtpLeg<W>>),
 }
 
 /// What happens to a leg. As the orders of the same name, unless it says otherwise.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
+pub(super) enum Command {
     /// It is on its way here from another thread: what is for it waits until it has come.
-    Expect,
+    ExpectLeg,
     /// It goes to another thread, when this tick is over.
-    Move(usize),
+    MoveToThread(usize),
     /// SDP has been exchanged, and sound flows.
-    Agree(Arc<Session>),
+    Agree(Arc<LegSession>),
     /// It is over: no packet from now on.
     End,
     Play {
         number: u32,
-        score: Score,
+        loaded: LoadedProgram,
     },
     Stop,
     SendDigits {
@@ -44,7 +44,7 @@ pub(super) enum Deed {
     /// `Place`: it hears the room, or what it waits with.
     Enter {
         room: RoomId,
-        hears: Hearing,
+        hears: LoadedAudio,
     },
     /// `Remove`.
     Leave {
@@ -59,16 +59,16 @@ pub(super) enum Deed {
         on: bool,
     },
     /// Something is heard over this room, or no longer.
-    Over {
+    RoomSound {
         room: RoomId,
-        sound: Over,
+        sound: RoomSound,
     },
     /// `PlayOver`.
     PlayOver {
         kind: AnnouncementKind,
         mixes: bool,
         length: Option<Duration>,
-        score: Score,
+        loaded: LoadedProgram,
     },
     /// `StopOver`.
     StopOver {
@@ -78,19 +78,19 @@ pub(super) enum Deed {
 
 /// What is heard over a room.
 #[derive(Clone, Debug)]
-pub(super) enum Over {
+pub(super) enum RoomSound {
     Announce {
-        address: Option<Arc<Address>>,
-        score: Score,
+        address: Option<Arc<AnnouncementAddress>>,
+        loaded: LoadedProgram,
     },
-    Hush(Arc<Address>),
+    Hush(Arc<AnnouncementAddress>),
     /// `RelayDigit`.
     Relay(char),
 }
 
 /// What is heard in a room: [`crate::media::Hears`], with its sound on the way.
 #[derive(Clone, Debug)]
-pub(super) enum Hearing {
+pub(super) enum LoadedAudio {
     Room,
-    Wait(Option<Score>),
+    Wait(Option<LoadedProgram>),
 }

@@ -1,4 +1,4 @@
-//! The order side of the plane: knows which thread has which call, and posts there.
+//! The order side of the engine: knows which thread has which call, and posts there.
 
 use std::{
     collections::HashMap,
@@ -12,60 +12,63 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    command::{Deed, Hearing, Message, Over},
-    leg::{Leg, Tally},
-    loader::Studio,
-    mailbox::{Concern, Mark, Post},
-    socket::Wire,
+    command::{Command, LoadedAudio, MailboxMessage, RoomSound},
+    leg::{LegCounters, RtpLeg},
+    loader::ProgramLoader,
+    mailbox::{FrameOwner, MailboxSender, WaitFor},
+    socket::RtpSocket,
 };
 use crate::{
     base::ids::{CallId, RoomId},
-    media::{Hears, Order, legs::LegSummary},
+    media::{MemberAudio, Order, legs::LegSummary},
 };
 
 /// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
 /// that is under way.
-pub(super) struct Switchboard<W> {
-    pub(super) threads: Arc<[Post<Message<W>>]>,
-    pub(super) studio: Studio,
-    calls: Box<[Mutex<HashMap<CallId, Entry>>]>,
+pub(super) struct Demultiplexer<W> {
+    pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
+    pub(super) program_loader: ProgramLoader,
+    calls: Box<[Mutex<HashMap<CallId, LegRoute>>]>,
     /// The thread of the next leg.
     next: AtomicUsize,
 }
 
 /// A call that signalling has opened and not closed.
-struct Entry {
+struct LegRoute {
     /// Where its leg is, or will be when it has come.
     thread: usize,
     has_ended: bool,
-    tally: Arc<Tally>,
+    counters: Arc<LegCounters>,
 }
 
 /// Enough that callers seldom meet.
-const SHARDS: usize = 64;
+const LOCKS: usize = 64;
 
-impl<W: Wire> Switchboard<W> {
+impl<W: RtpSocket> Demultiplexer<W> {
     /// No calls yet.
-    pub(super) fn new(threads: Arc<[Post<Message<W>>]>, studio: Studio) -> Self {
-        let calls = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { threads, studio, calls, next: AtomicUsize::new(0) }
+    pub(super) fn new(
+        threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
+        program_loader: ProgramLoader,
+    ) -> Self {
+        let calls = (0..LOCKS).map(|_| Mutex::default()).collect();
+        Self { threads, program_loader, calls, next: AtomicUsize::new(0) }
     }
 
     /// A leg begins.
-    pub(super) fn open(&self, leg: Box<Leg<W>>) {
-        let (call, tally) = (leg.call, leg.tally());
+    pub(super) fn open(&self, leg: Box<RtpLeg<W>>) {
+        let (call, counters) = (leg.call, leg.counters());
         let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
         let mut calls = self.calls_of(call);
-        let before = calls.insert(call, Entry { thread, has_ended: false, tally });
+        let before = calls.insert(call, LegRoute { thread, has_ended: false, counters });
         debug_assert!(before.is_none(), "{call} is opened once");
-        self.threads[thread].post(Message::Open(leg)).settle(Concern::Nothing);
+        self.threads[thread].post(MailboxMessage::Open(leg)).wait(WaitFor::Nothing);
     }
 
     /// It is over, and forgotten.
     pub(super) fn close(&self, call: CallId) -> LegSummary {
         self.end(call);
         let entry = self.calls_of(call).remove(&call);
-        entry.map_or_else(LegSummary::default, |entry| entry.tally.summary())
+        entry.map_or_else(LegSummary::default, |entry| entry.counters.summary())
     }
     /// Sees to it that an order is in effect.
     pub(super) fn send(&self, order: Order) {
@@ -75,70 +78,80 @@ impl<W: Wire> Switchboard<W> {
             Order::End { call, .. } => self.end(call),
             Order::Play { call, number, program } => {
                 if self.is_known(call) {
-                    let score = self.studio.score(call, &program);
-                    let concern = Concern::Only(Mark::of_call(call));
-                    self.one(call, Deed::Play { number, score }, concern);
+                    let loaded = self.program_loader.load_program(call, &program);
+                    let wait_for = WaitFor::FramesOf(FrameOwner::of_call(call));
+                    self.send_to_leg(call, Command::Play { number, loaded }, wait_for);
                 }
             }
             Order::Prepare { call, program } => {
                 if self.is_known(call) {
-                    self.studio.warm(call, &program);
+                    self.program_loader.prefetch(call, &program);
                 }
             }
             Order::Stop { call } => {
-                self.one(call, Deed::Stop, Concern::Only(Mark::of_call(call)));
+                self.send_to_leg(call, Command::Stop, WaitFor::FramesOf(FrameOwner::of_call(call)));
             }
             // Calls are made by signalling; until then there is no leg.
             Order::Dial { .. } => (),
             Order::PlayOver { call, kind, mixes, length, program } => {
                 if self.is_known(call) {
-                    let score = self.studio.score(call, &program);
-                    let deed = Deed::PlayOver { kind, mixes, length, score };
-                    self.one(call, deed, Concern::Any);
+                    let loaded = self.program_loader.load_program(call, &program);
+                    let command = Command::PlayOver { kind, mixes, length, loaded };
+                    self.send_to_leg(call, command, WaitFor::AnyFrame);
                 }
             }
             Order::StopOver { call, kind } => {
-                self.one(call, Deed::StopOver { kind }, Concern::Any);
+                self.send_to_leg(call, Command::StopOver { kind }, WaitFor::AnyFrame);
             }
             Order::SendDigits { call, number, digits } => {
-                self.one(call, Deed::SendDigits { number, digits }, Concern::Nothing);
+                self.send_to_leg(call, Command::SendDigits { number, digits }, WaitFor::Nothing);
             }
             Order::Place { room, calls, hears } => self.place(room.id, calls, &hears),
-            Order::Remove { room, calls } => self.many(room, calls, Deed::Leave { room }),
+            Order::Remove { room, calls } => {
+                self.send_to_room(room, calls, Command::Leave { room })
+            }
             Order::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.
-                let calls = self.gather(room, calls);
-                self.many(room, calls, Deed::Mute { room, on });
+                let calls = self.move_to_thread_of(room, calls);
+                self.send_to_room(room, calls, Command::Mute { room, on });
             }
             Order::Deafen { room, calls, on } => {
-                self.many(room, calls, Deed::Deafen { room, on });
+                self.send_to_room(room, calls, Command::Deafen { room, on });
             }
             Order::Announce { room, mut calls, address, program } => {
                 calls.retain(|call| self.is_known(*call));
                 if let [first, ..] = calls[..] {
-                    let score = self.studio.score(first, &program);
-                    let sound = Over::Announce { address, score };
-                    self.many(room, calls, Deed::Over { room, sound });
+                    let loaded = self.program_loader.load_program(first, &program);
+                    let sound = RoomSound::Announce { address, loaded };
+                    self.send_to_room(room, calls, Command::RoomSound { room, sound });
                 }
             }
             Order::Hush { room, calls, address } => {
-                self.many(room, calls, Deed::Over { room, sound: Over::Hush(address) });
+                self.send_to_room(
+                    room,
+                    calls,
+                    Command::RoomSound { room, sound: RoomSound::Hush(address) },
+                );
             }
             Order::RelayDigit { room, calls, digit } => {
-                self.many(room, calls, Deed::Over { room, sound: Over::Relay(digit) });
+                self.send_to_room(
+                    room,
+                    calls,
+                    Command::RoomSound { room, sound: RoomSound::Relay(digit) },
+                );
             }
         }
     }
 
     /// For one leg, wherever it is.
-    pub(super) fn one(&self, call: CallId, deed: Deed, concern: Concern) {
+    pub(super) fn send_to_leg(&self, call: CallId, command: Command, wait_for: WaitFor) {
         let posted = {
             let calls = self.calls_of(call);
             let Some(entry) = calls.get(&call).filter(|it| !it.has_ended) else { return };
             // Under the lock, so that it is not overtaken by a move to another thread.
-            self.threads[entry.thread].post(Message::One(call, deed))
+            self.threads[entry.thread].post(MailboxMessage::One(call, command))
         };
-        posted.settle(concern);
+        posted.wait(wait_for);
     }
 
     fn end(&self, call: CallId) {
@@ -146,35 +159,37 @@ impl<W: Wire> Switchboard<W> {
             let mut calls = self.calls_of(call);
             let Some(entry) = calls.get_mut(&call).filter(|it| !it.has_ended) else { return };
             entry.has_ended = true;
-            self.threads[entry.thread].post(Message::One(call, Deed::End))
+            self.threads[entry.thread].post(MailboxMessage::One(call, Command::End))
         };
-        posted.settle(Concern::Any);
+        posted.wait(WaitFor::AnyFrame);
     }
 
     /// For legs in a room. Those that are unknown have ended, or are another backend's.
-    fn many(&self, room: RoomId, calls: Vec<CallId>, deed: Deed) {
+    fn send_to_room(&self, room: RoomId, calls: Vec<CallId>, command: Command) {
         if calls.is_empty() {
             return;
         }
-        let concern = Concern::Only(Mark::of_room(room));
-        self.threads[self.thread_of(room)].post(Message::Many(calls, deed)).settle(concern);
+        let wait_for = WaitFor::FramesOf(FrameOwner::of_room(room));
+        self.threads[self.thread_of(room)]
+            .post(MailboxMessage::Many(calls, command))
+            .wait(wait_for);
     }
 
-    fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &Hears) {
-        let calls = self.gather(room, calls);
+    fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &MemberAudio) {
+        let calls = self.move_to_thread_of(room, calls);
         let [first, ..] = calls[..] else { return };
         let hears = match hears {
-            Hears::Room => Hearing::Room,
-            Hears::Wait(program) => {
-                Hearing::Wait(program.as_ref().map(|program| self.studio.score(first, program)))
-            }
+            MemberAudio::Room => LoadedAudio::Room,
+            MemberAudio::Wait(program) => LoadedAudio::Wait(
+                program.as_ref().map(|program| self.program_loader.load_program(first, program)),
+            ),
         };
-        let enter = Message::Many(calls, Deed::Enter { room, hears });
-        self.threads[self.thread_of(room)].post(enter).settle(Concern::Any);
+        let enter = MailboxMessage::Many(calls, Command::Enter { room, hears });
+        self.threads[self.thread_of(room)].post(enter).wait(WaitFor::AnyFrame);
     }
 
     /// Sends legs to the thread of a room. Answers those that are ours and up.
-    fn gather(&self, room: RoomId, mut calls: Vec<CallId>) -> Vec<CallId> {
+    fn move_to_thread_of(&self, room: RoomId, mut calls: Vec<CallId>) -> Vec<CallId> {
         let thread = self.thread_of(room);
         calls.retain(|&call| {
             let mut entries = self.calls_of(call);
@@ -182,13 +197,14 @@ impl<W: Wire> Switchboard<W> {
                 return false;
             };
             if entry.thread != thread {
-                let expect = self.threads[thread].post(Message::One(call, Deed::Expect));
+                let expect =
+                    self.threads[thread].post(MailboxMessage::One(call, Command::ExpectLeg));
                 let depart = &self.threads[entry.thread];
-                let depart = depart.post(Message::One(call, Deed::Move(thread)));
+                let depart = depart.post(MailboxMessage::One(call, Command::MoveToThread(thread)));
                 entry.thread = thread;
                 drop(entries);
-                expect.settle(Concern::Nothing);
-                depart.settle(Concern::Any);
+                expect.wait(WaitFor::Nothing);
+                depart.wait(WaitFor::AnyFrame);
             }
             true
         });
@@ -204,13 +220,13 @@ impl<W: Wire> Switchboard<W> {
         (room.0.as_u128() >> 64) as usize % self.threads.len()
     }
 
-    fn calls_of(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, Entry>> {
-        self.calls[call.0.as_u128() as usize % SHARDS].lock()
+    fn calls_of(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, LegRoute>> {
+        self.calls[call.0.as_u128() as usize % LOCKS].lock()
     }
 }
 
-impl<W> fmt::Debug for Switchboard<W> {
+impl<W> fmt::Debug for Demultiplexer<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switchboard").finish_non_exhaustive()
+        f.debug_struct("Demultiplexer").finish_non_exhaustive()
     }
 }

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-/// Figures of a plane, for metrics. All may be read at any time.
+/// Figures of a engine, for metrics. All may be read at any time.
 #[derive(Debug, Default)]
-pub struct Gauges {
+pub struct RtpGauges {
     /// Calls whose sound is open.
     pub legs: AtomicUsize,
     /// Sockets that are bound: two for each leg.
@@ -27,20 +27,20 @@ pub struct Gauges {
     /// Datagrams dropped: from strangers, of payload types not agreed on, or malformed.
     pub dropped: AtomicU64,
     /// How late ticks begin.
-    pub late: Histogram,
+    pub late: TickHistogram,
     /// How late they are over: the last packet of a tick is out.
-    pub done: Histogram,
+    pub done: TickHistogram,
 }
 
 /// How often something took how long, in steps of 100 µs.
-pub struct Histogram([AtomicU64; STEPS]);
+pub struct TickHistogram([AtomicU64; STEPS]);
 
 /// Beyond 25.5 ms it is all the same: the next tick is due.
 const STEPS: usize = 256;
 
 const STEP: Duration = Duration::from_micros(100);
 
-impl Histogram {
+impl TickHistogram {
     /// Counts one.
     pub fn count(&self, took: Duration) {
         let step = (took.as_micros() / STEP.as_micros()).min(STEPS as u128 - 1);
@@ -69,35 +69,39 @@ impl Histogram {
     }
 }
 
-impl Default for Histogram {
+impl Default for TickHistogram {
     fn default() -> Self {
         Self([const { AtomicU64::new(0) }; STEPS])
     }
 }
 
-impl fmt::Debug for Histogram {
+impl fmt::Debug for TickHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quantiles = [0.5, 0.99, 0.999].map(|it| self.quantile(it));
-        f.debug_tuple("Histogram").field(&self.total()).field(&quantiles).finish()
+        f.debug_tuple("TickHistogram").field(&self.total()).field(&quantiles).finish()
     }
 }
 
 /// Counts something for as long as it is there.
 #[derive(Debug)]
-pub(super) struct Counted {
-    gauges: Arc<Gauges>,
-    gauge: fn(&Gauges) -> &AtomicUsize,
+pub(super) struct GaugeGuard {
+    gauges: Arc<RtpGauges>,
+    gauge: fn(&RtpGauges) -> &AtomicUsize,
     n: usize,
 }
 
-impl Counted {
-    pub(super) fn new(gauges: &Arc<Gauges>, n: usize, gauge: fn(&Gauges) -> &AtomicUsize) -> Self {
+impl GaugeGuard {
+    pub(super) fn new(
+        gauges: &Arc<RtpGauges>,
+        n: usize,
+        gauge: fn(&RtpGauges) -> &AtomicUsize,
+    ) -> Self {
         gauge(gauges).fetch_add(n, Ordering::Relaxed);
         Self { gauges: Arc::clone(gauges), gauge, n }
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         (self.gauge)(&self.gauges).fetch_sub(self.n, Ordering::Relaxed);
     }
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_quantile_is_rounded_up_to_a_step() {
-        let histogram = Histogram::default();
+        let histogram = TickHistogram::default();
         assert_eq!(histogram.total(), 0);
         for us in [0, 99, 100, 250] {
             histogram.count(Duration::from_micros(us));
@@ -121,8 +125,8 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_not_counted() {
-        let gauges = Arc::new(Gauges::default());
-        let counted = Counted::new(&gauges, 2, |it| &it.sockets);
+        let gauges = Arc::new(RtpGauges::default());
+        let counted = GaugeGuard::new(&gauges, 2, |it| &it.sockets);
         assert_eq!(gauges.sockets.load(Ordering::Relaxed), 2);
         drop(counted);
         assert_eq!(gauges.sockets.load(Ordering::Relaxed), 0);

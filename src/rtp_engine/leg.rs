@@ -10,70 +10,70 @@ use std::{
 };
 
 use super::{
-    gauges::{Counted, Gauges},
-    loader::{Scores, Shelf},
-    socket::{Port, Wire},
+    gauges::{GaugeGuard, RtpGauges},
+    loader::{LegPrograms, LegSounds},
+    socket::{RtpSocket, SocketKind},
 };
 use crate::{
     audio::{
         dtmf,
         gate::Gate,
         jitter::{Jitter, Pulled},
-        mix::{Ear, Slot},
-        playout::{self, Keys, Outgoing, Playout},
+        mix::{LegMix, Slot},
+        playout::{self, DtmfMode, OutgoingAudio, Playout},
         tone::Tones,
     },
     base::ids::{CallId, RoomId},
     media::{
-        Heard,
-        legs::{LegSummary, Session},
+        LegEvent,
+        legs::{LegSession, LegSummary},
     },
     rtp::{
         g711::{self, FRAME, Law},
-        latching::{Source, Verdict},
-        packet::{self, Reception, Stream},
-        rtcp::{self, Control},
-        sdp::{Direction, Payload},
+        latching::{PacketOrigin, RtpSource},
+        packet::{self, ReceptionStats, RtpStream},
+        rtcp::{self, RtcpSession},
+        sdp::{MediaDirection, Payload},
     },
 };
 
 /// One leg. A tick thread owns it, and hands it on when its room lives elsewhere.
 #[derive(Debug)]
-pub(super) struct Leg<W> {
+pub(super) struct RtpLeg<W> {
     pub(super) call: CallId,
     pub(super) playout: Playout,
-    pub(super) scores: Scores,
+    pub(super) programs: LegPrograms,
     /// Its place in a room.
-    pub(super) seat: Option<Seat>,
+    pub(super) room_slot: Option<RoomSlot>,
     /// Muted in this room, where it is or will be.
     pub(super) muted_in: Option<RoomId>,
     /// The thread that it goes to when this tick is over.
-    pub(super) leaves_for: Option<usize>,
+    pub(super) moves_to: Option<usize>,
     /// The last tick that was played out to it.
-    pub(super) served: u64,
-    wire: W,
-    session: Option<Arc<Session>>,
-    source: Option<Source>,
-    stream: Stream,
-    reception: Reception,
+    pub(super) last_tick: u64,
+    socket: W,
+    session: Option<Arc<LegSession>>,
+    source: Option<RtpSource>,
+    stream: RtpStream,
+    reception: ReceptionStats,
     /// Of the last packet of sound: its arrival less its timestamp, in ticks' units. Packets are
     /// read once a tick, so jitter is measured in steps of 20 ms.
     transit: Option<u32>,
-    control: Control,
+    rtcp: RtcpSession,
     /// The tick of the next report.
     report_at: u64,
     jitter: Jitter,
-    keys: dtmf::Receiver,
+    dtmf: dtmf::DtmfReceiver,
     /// Tells its talking while it is in no room.
     gate: Gate,
     is_lost: bool,
-    tally: Arc<Tally>,
-    _counted: Counted,
+    counters: Arc<LegCounters>,
+    _gauge_guard: GaugeGuard,
 }
 
 /// Where a leg is in its room.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seat {
+pub(super) struct RoomSlot {
     /// Its index in the shard.
     pub(super) room: usize,
     pub(super) slot: Slot,
@@ -81,7 +81,7 @@ pub(super) struct Seat {
 
 /// A leg's figures, for those who do not own it.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct LegCounters {
     sent: AtomicU64,
     received: AtomicU64,
     lost: AtomicU64,
@@ -90,19 +90,19 @@ pub(super) struct Tally {
 
 /// What all legs of a thread share in a tick.
 #[derive(Debug)]
-pub(super) struct Bench {
+pub(super) struct TickContext {
     pub(super) now: Instant,
     /// Which tick it is.
     pub(super) tick: u64,
     /// The same moment as an NTP timestamp.
     pub(super) ntp: u64,
     pub(super) tones: Arc<Tones>,
-    pub(super) gauges: Arc<Gauges>,
+    pub(super) gauges: Arc<RtpGauges>,
     /// What the far ends did, and orders that are over.
-    pub(super) heard: Vec<Heard>,
-    over: Vec<u32>,
+    pub(super) heard: Vec<LegEvent>,
+    finished: Vec<u32>,
     samples: [i16; FRAME],
-    wire: [u8; FRAME],
+    encoded: [u8; FRAME],
     packet: [u8; PACKET_MAX],
     datagram: [u8; DATAGRAM_MAX],
 }
@@ -129,10 +129,10 @@ const REPORT_SPREAD: u64 = 100;
 /// Timestamp units of a tick.
 const UNITS: u32 = FRAME as u32;
 
-impl<W: Wire> Leg<W> {
+impl<W: RtpSocket> RtpLeg<W> {
     /// A leg that has agreed on nothing yet. `random` is any number.
-    pub(super) fn new(call: CallId, wire: W, random: u128, counted: Counted) -> Self {
-        let settings = playout::Settings { rate: g711::RATE, keys: Keys::Tones };
+    pub(super) fn new(call: CallId, socket: W, random: u128, gauge_guard: GaugeGuard) -> Self {
+        let settings = playout::Settings { rate: g711::RATE, dtmf_mode: DtmfMode::Tones };
         // RFC 7022: a name that tells nothing, and is the leg's own.
         let cname = format!("{:024x}", random >> 32);
         let (ssrc, sequence, timestamp) =
@@ -140,41 +140,41 @@ impl<W: Wire> Leg<W> {
         Self {
             call,
             playout: Playout::new(settings),
-            scores: Scores::default(),
-            seat: None,
+            programs: LegPrograms::default(),
+            room_slot: None,
             muted_in: None,
-            leaves_for: None,
-            served: 0,
-            wire,
+            moves_to: None,
+            last_tick: 0,
+            socket,
             session: None,
             source: None,
-            stream: Stream::new(ssrc, sequence, timestamp),
-            reception: Reception::default(),
+            stream: RtpStream::new(ssrc, sequence, timestamp),
+            reception: ReceptionStats::default(),
             transit: None,
-            control: Control::new(&cname),
+            rtcp: RtcpSession::new(&cname),
             report_at: 0,
             jitter: Jitter::default(),
-            keys: dtmf::Receiver::default(),
+            dtmf: dtmf::DtmfReceiver::default(),
             gate: Gate::default(),
             is_lost: false,
-            tally: Arc::default(),
-            _counted: counted,
+            counters: Arc::default(),
+            _gauge_guard: gauge_guard,
         }
     }
 
-    pub(super) fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.tally)
+    pub(super) fn counters(&self) -> Arc<LegCounters> {
+        Arc::clone(&self.counters)
     }
 
     /// SDP has been exchanged, first or anew: from the next tick on sound flows.
-    pub(super) fn agree(&mut self, now: Instant, session: Arc<Session>) {
+    pub(super) fn agree(&mut self, now: Instant, session: Arc<LegSession>) {
         let agreed = &session.agreed;
-        let keys = if agreed.events.is_some() { Keys::Events } else { Keys::Tones };
-        self.playout.set_keys(keys);
+        let keys = if agreed.events.is_some() { DtmfMode::Events } else { DtmfMode::Tones };
+        self.playout.set_dtmf_mode(keys);
         if let Some(remote) = agreed.remote {
             match &mut self.source {
                 Some(source) => source.renew(now, remote, session.source),
-                None => self.source = Some(Source::new(now, remote, session.source)),
+                None => self.source = Some(RtpSource::new(now, remote, session.source)),
             }
         }
         self.session = Some(session);
@@ -186,40 +186,41 @@ impl<W: Wire> Leg<W> {
     }
 
     /// Another room, or none, is another sound to talk into.
-    pub(super) fn move_to(&mut self, seat: Option<Seat>) {
-        self.seat = seat;
+    pub(super) fn move_to(&mut self, seat: Option<RoomSlot>) {
+        self.room_slot = seat;
         self.gate = Gate::default();
     }
 
     /// Reads what has come since the last tick.
-    pub(super) fn receive(&mut self, bench: &mut Bench) {
+    pub(super) fn receive(&mut self, context: &mut TickContext) {
         for _ in 0..DATAGRAMS_MAX {
-            let Some((len, from)) = self.wire.receive(Port::Rtp, &mut bench.datagram) else {
+            let Some((len, from)) = self.socket.receive(SocketKind::Rtp, &mut context.datagram)
+            else {
                 break;
             };
-            let is_ours = match packet::is_rtcp(&bench.datagram[..len]) {
-                true => self.receive_control(len, from, bench),
-                false => self.receive_packet(len, from, bench),
+            let is_ours = match packet::is_rtcp(&context.datagram[..len]) {
+                true => self.receive_control(len, from, context),
+                false => self.receive_packet(len, from, context),
             };
-            let gauge = if is_ours { &bench.gauges.received } else { &bench.gauges.dropped };
+            let gauge = if is_ours { &context.gauges.received } else { &context.gauges.dropped };
             gauge.fetch_add(1, Ordering::Relaxed);
         }
 
-        if (bench.tick ^ u64::from(self.stream.ssrc())).is_multiple_of(CONTROL_TICKS) {
+        if (context.tick ^ u64::from(self.stream.ssrc())).is_multiple_of(CONTROL_TICKS) {
             for _ in 0..DATAGRAMS_MAX {
-                let received = self.wire.receive(Port::Rtcp, &mut bench.datagram);
+                let received = self.socket.receive(SocketKind::Rtcp, &mut context.datagram);
                 let Some((len, from)) = received else { break };
-                if !self.receive_control(len, from, bench) {
-                    bench.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+                if !self.receive_control(len, from, context) {
+                    context.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            self.watch(bench);
+            self.check_media_lost(context);
         }
     }
 
     /// What the far end says in this tick. None: nothing. A far end that holds us says nothing to
     /// us, whatever it sends.
-    pub(super) fn listen(&mut self, bench: &mut Bench) -> Option<(Law, &[u8; FRAME])> {
+    pub(super) fn listen(&mut self, context: &mut TickContext) -> Option<(Law, &[u8; FRAME])> {
         let is_held = self.is_held();
         let frame = match self.jitter.pull() {
             Pulled::Frame(law, frame) | Pulled::Concealed(law, frame) if !is_held => {
@@ -227,9 +228,9 @@ impl<W: Wire> Leg<W> {
             }
             Pulled::Frame(..) | Pulled::Concealed(..) | Pulled::Nothing => None,
         };
-        if self.seat.is_none() {
+        if self.room_slot.is_none() {
             let level = frame.map_or(0, |(law, frame)| law.level(frame));
-            bench.heard.extend(self.gate.tick(level).map(Heard::Talk));
+            context.heard.extend(self.gate.tick(level).map(LegEvent::Talk));
         }
         frame
     }
@@ -240,103 +241,104 @@ impl<W: Wire> Leg<W> {
     }
 
     /// Sends what it hears in this tick.
-    pub(super) fn play_out(&mut self, mut ear: Option<Ear<'_>>, bench: &mut Bench) {
+    pub(super) fn play_out(&mut self, mut leg_mix: Option<LegMix<'_>>, context: &mut TickContext) {
         let (Some(session), Some(source)) = (&self.session, &self.source) else { return };
         let agreed = &session.agreed;
-        let missed = (bench.tick - self.served).saturating_sub(1);
-        self.served = bench.tick;
+        let missed = (context.tick - self.last_tick).saturating_sub(1);
+        self.last_tick = context.tick;
         if 0 < missed {
             self.stream.skip(UNITS.wrapping_mul(missed as u32));
         }
 
-        let mut shelf = Shelf { tones: &bench.tones, scores: &self.scores };
-        let samples = &mut bench.samples;
-        let outgoing = self.playout.tick(ear.as_mut(), &mut shelf, samples, &mut bench.over);
-        bench.heard.extend(bench.over.drain(..).map(Heard::Over));
-        let sends = matches!(agreed.direction, Direction::SendRecv | Direction::SendOnly);
+        let mut sounds = LegSounds { tones: &context.tones, programs: &self.programs };
+        let samples = &mut context.samples;
+        let outgoing =
+            self.playout.tick(leg_mix.as_mut(), &mut sounds, samples, &mut context.finished);
+        context.heard.extend(context.finished.drain(..).map(LegEvent::Finished));
+        let sends = matches!(agreed.direction, MediaDirection::SendRecv | MediaDirection::SendOnly);
         if !sends || agreed.remote.is_none() {
             self.stream.skip(UNITS);
             return;
         }
 
         let law = agreed.law;
-        let payload = match (outgoing, ear) {
-            (Outgoing::Event(update), _) => {
+        let payload = match (outgoing, leg_mix) {
+            (OutgoingAudio::Event(update), _) => {
                 let payload = update.event.bytes();
                 if let Some(events) = agreed.events {
-                    let (age, marker, packet) = (update.age, update.marker, &mut bench.packet);
+                    let (age, marker, packet) = (update.age, update.marker, &mut context.packet);
                     let len = self.stream.write_aged(age, marker, events, &payload, packet);
-                    send(&mut self.wire, Port::Rtp, len, source.destination(), bench);
+                    send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
                 }
                 self.stream.skip(UNITS);
                 return;
             }
-            (Outgoing::Room, Some(ear)) => ear.wire(law),
-            (Outgoing::Samples, _) => {
-                law.encode(&bench.samples, &mut bench.wire);
-                &bench.wire[..]
+            (OutgoingAudio::Room, Some(ear)) => ear.encode(law),
+            (OutgoingAudio::Samples, _) => {
+                law.encode(&context.samples, &mut context.encoded);
+                &context.encoded[..]
             }
-            (Outgoing::Silence | Outgoing::Room, _) => {
-                bench.wire.fill(law.silence());
-                &bench.wire[..]
+            (OutgoingAudio::Silence | OutgoingAudio::Room, _) => {
+                context.encoded.fill(law.silence());
+                &context.encoded[..]
             }
         };
-        let len = self.stream.write(agreed.payload_type, payload, UNITS, &mut bench.packet);
-        send(&mut self.wire, Port::Rtp, len, source.destination(), bench);
-        self.tally.publish(&self.stream, &self.reception);
+        let len = self.stream.write(agreed.payload_type, payload, UNITS, &mut context.packet);
+        send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
+        self.counters.publish(&self.stream, &self.reception);
     }
 
     /// Sends a report, if it is time.
-    pub(super) fn report(&mut self, bench: &mut Bench) {
-        if bench.tick < self.report_at {
+    pub(super) fn report(&mut self, context: &mut TickContext) {
+        if context.tick < self.report_at {
             return;
         }
         if self.report_at != 0 {
-            self.send_report(false, bench);
+            self.send_report(false, context);
         }
         // Any number will do that is another one for each leg and each time.
         let chance = u64::from(self.stream.ssrc() ^ self.stream.timestamp()) % REPORT_SPREAD;
-        self.report_at = bench.tick + REPORT_TICKS + chance;
+        self.report_at = context.tick + REPORT_TICKS + chance;
     }
 
     /// Says goodbye to the far end's receiver.
-    pub(super) fn end(&mut self, bench: &mut Bench) {
+    pub(super) fn end(&mut self, context: &mut TickContext) {
         if self.is_agreed() {
-            self.send_report(true, bench);
+            self.send_report(true, context);
         }
-        self.tally.publish(&self.stream, &self.reception);
+        self.counters.publish(&self.stream, &self.reception);
     }
 
-    fn send_report(&mut self, bye: bool, bench: &mut Bench) {
+    fn send_report(&mut self, bye: bool, context: &mut TickContext) {
         let Some((port, to)) = self.control_destination() else { return };
         let (stream, reception) = (&self.stream, &mut self.reception);
-        let len = self.control.compose(bench.ntp, stream, reception, bye, &mut bench.packet);
+        let len = self.rtcp.compose(context.ntp, stream, reception, bye, &mut context.packet);
         if let Some(len) = len {
             // Nobody waits for a report; the next one is as good.
-            self.wire.send(port, &bench.packet[..len], to);
+            self.socket.send(port, &context.packet[..len], to);
         }
     }
 
-    fn control_destination(&self) -> Option<(Port, SocketAddr)> {
+    fn control_destination(&self) -> Option<(SocketKind, SocketAddr)> {
         let agreed = &self.session.as_ref()?.agreed;
         let destination = self.source.as_ref()?.destination();
         if agreed.rtcp_mux {
-            return Some((Port::Rtp, destination));
+            return Some((SocketKind::Rtp, destination));
         }
         let beside = SocketAddr::new(destination.ip(), destination.port().checked_add(1)?);
         let is_found = agreed.remote != Some(destination);
-        Some((Port::Rtcp, if is_found { beside } else { agreed.remote_rtcp? }))
+        Some((SocketKind::Rtcp, if is_found { beside } else { agreed.remote_rtcp? }))
     }
 
-    fn receive_packet(&mut self, len: usize, from: SocketAddr, bench: &mut Bench) -> bool {
+    fn receive_packet(&mut self, len: usize, from: SocketAddr, context: &mut TickContext) -> bool {
         let (Some(session), Some(source)) = (&self.session, &mut self.source) else { return false };
-        let Ok(packet) = packet::Packet::parse(&bench.datagram[..len]) else { return false };
+        let Ok(packet) = packet::Packet::parse(&context.datagram[..len]) else { return false };
         let Some(payload) = session.agreed.payload(packet.payload_type) else { return false };
-        if source.receive(bench.now, from, packet.payload_type) == Verdict::Stranger {
+        if source.receive(context.now, from, packet.payload_type) == PacketOrigin::Stranger {
             return false;
         }
 
-        let arrival = (bench.tick as u32).wrapping_mul(UNITS);
+        let arrival = (context.tick as u32).wrapping_mul(UNITS);
         match payload {
             Payload::Sound(law) => {
                 self.transit = Some(arrival.wrapping_sub(packet.timestamp));
@@ -348,39 +350,46 @@ impl<W: Wire> Leg<W> {
                 if let Some(transit) = self.transit {
                     self.reception.count(&packet, packet.timestamp.wrapping_add(transit));
                 }
-                bench.heard.extend(self.keys.receive(&packet).map(Heard::Digit));
+                context.heard.extend(self.dtmf.receive(&packet).map(LegEvent::Digit));
             }
         }
         true
     }
 
-    fn receive_control(&mut self, len: usize, from: SocketAddr, bench: &Bench) -> bool {
+    fn receive_control(&mut self, len: usize, from: SocketAddr, context: &TickContext) -> bool {
         let Some(source) = &mut self.source else { return false };
-        let (ntp, datagram) = (bench.ntp, &bench.datagram[..len]);
+        let (ntp, datagram) = (context.ntp, &context.datagram[..len]);
         // The address first: a stranger's report is not read.
-        source.receive_rtcp(bench.now, from) != Verdict::Stranger
-            && self.control.receive(ntp, self.stream.ssrc(), datagram).is_ok()
+        source.receive_rtcp(context.now, from) != PacketOrigin::Stranger
+            && self.rtcp.receive(ntp, self.stream.ssrc(), datagram).is_ok()
     }
 
     /// Tells, once, that the far end has been silent for too long.
-    fn watch(&mut self, bench: &mut Bench) {
+    fn check_media_lost(&mut self, context: &mut TickContext) {
         let (Some(session), Some(source)) = (&self.session, &self.source) else { return };
-        let hears = matches!(session.agreed.direction, Direction::SendRecv | Direction::RecvOnly);
-        let silence = source.silence(bench.now);
+        let hears =
+            matches!(session.agreed.direction, MediaDirection::SendRecv | MediaDirection::RecvOnly);
+        let silence = source.silence(context.now);
         if hears && !session.agreed.held && LOST_AFTER <= silence && !self.is_lost {
             self.is_lost = true;
-            bench.heard.push(Heard::Lost);
+            context.heard.push(LegEvent::MediaLost);
         }
     }
 }
 
-fn send(wire: &mut impl Wire, port: Port, len: Option<usize>, to: SocketAddr, bench: &Bench) {
-    let is_sent = len.is_some_and(|len| wire.send(port, &bench.packet[..len], to));
-    let gauge = if is_sent { &bench.gauges.sent } else { &bench.gauges.unsent };
+fn send(
+    socket: &mut impl RtpSocket,
+    port: SocketKind,
+    len: Option<usize>,
+    to: SocketAddr,
+    context: &TickContext,
+) {
+    let is_sent = len.is_some_and(|len| socket.send(port, &context.packet[..len], to));
+    let gauge = if is_sent { &context.gauges.sent } else { &context.gauges.unsent };
     gauge.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Tally {
+impl LegCounters {
     /// As of now.
     pub(super) fn summary(&self) -> LegSummary {
         LegSummary {
@@ -391,7 +400,7 @@ impl Tally {
         }
     }
 
-    fn publish(&self, stream: &Stream, reception: &Reception) {
+    fn publish(&self, stream: &RtpStream, reception: &ReceptionStats) {
         let quality = reception.quality();
         let jitter_us = u64::from(quality.jitter_max) * 1_000_000 / u64::from(g711::RATE);
         self.sent.store(stream.packets().into(), Ordering::Relaxed);
@@ -401,8 +410,8 @@ impl Tally {
     }
 }
 
-impl Bench {
-    pub(super) fn new(now: Instant, tones: Arc<Tones>, gauges: Arc<Gauges>) -> Self {
+impl TickContext {
+    pub(super) fn new(now: Instant, tones: Arc<Tones>, gauges: Arc<RtpGauges>) -> Self {
         Self {
             now,
             tick: 0,
@@ -410,9 +419,9 @@ impl Bench {
             tones,
             gauges,
             heard: Vec::new(),
-            over: Vec::new(),
+            finished: Vec::new(),
             samples: [0; FRAME],
-            wire: [0; FRAME],
+            encoded: [0; FRAME],
             packet: [0; PACKET_MAX],
             datagram: [0; DATAGRAM_MAX],
         }

@@ -9,100 +9,100 @@ use std::{
 
 use crate::{
     audio::{
-        cursor::{Found, Sounds},
+        cursor::{SoundLookup, SoundState},
         playout,
         tone::Tones,
     },
     base::ids::CallId,
-    media::{AnnouncementKind, Program, What},
+    media::{AnnouncementKind, Program, SoundKind},
 };
 
 /// Where sounds come from that are not our own: files, URLs and speech.
-pub trait Loader: Send + Sync + 'static {
+pub trait SoundLoader: Send + Sync + 'static {
     /// Gets the samples of a sound at 8,000 a second, mono, for this call: whose account says
     /// what `flow:FILE` is. Returns at once; `done` is called once, now or later, on any thread.
     /// The error says what cannot be had and why.
     ///
     /// Never asked for beeps, silence, or a `sound:` of ours. The same sound is asked for again
     /// and again: what was loaded lately is to be had at once.
-    fn load(&self, call: CallId, what: &What, done: Done);
+    fn load(&self, call: CallId, what: &SoundKind, done: OnSoundLoaded);
 }
 
 /// Takes a sound, or what is wrong with it.
-pub type Done = Box<dyn FnOnce(Result<Arc<[i16]>, String>) + Send>;
+pub type OnSoundLoaded = Box<dyn FnOnce(Result<Arc<[i16]>, String>) + Send>;
 
-/// What makes scores of programs.
-pub(super) struct Studio {
-    loader: Arc<dyn Loader>,
+/// What makes programs of programs.
+pub(super) struct ProgramLoader {
+    loader: Arc<dyn SoundLoader>,
     tones: Arc<Tones>,
 }
 
 /// A program, and its sounds as far as they have come.
 #[derive(Clone, Debug)]
-pub(super) struct Score {
+pub(super) struct LoadedProgram {
     pub(super) program: Program,
     /// Those that are none of ours; most programs have one.
-    slots: Arc<[Slot]>,
+    slots: Arc<[LoadedSound]>,
 }
 
 /// A sound that comes, or has come.
 #[derive(Clone, Debug)]
-struct Slot {
-    what: What,
+struct LoadedSound {
+    what: SoundKind,
     /// None in it: it cannot be had.
     sound: Arc<OnceLock<Option<Arc<[i16]>>>>,
 }
 
-/// The scores that a leg's playout may look into.
+/// The programs that a leg's playout may look into.
 #[derive(Debug, Default)]
-pub(super) struct Scores {
-    played: Option<Score>,
-    waiting: Option<Score>,
-    announced: VecDeque<Score>,
+pub(super) struct LegPrograms {
+    played: Option<LoadedProgram>,
+    waiting: Option<LoadedProgram>,
+    announced: VecDeque<LoadedProgram>,
     /// A Play and a Speak.
-    over: [Option<Score>; 2],
+    over: [Option<LoadedProgram>; 2],
 }
 
-/// A leg's scores, and the sounds that are always there.
-pub(super) struct Shelf<'a> {
+/// A leg's programs, and the sounds that are always there.
+pub(super) struct LegSounds<'a> {
     pub(super) tones: &'a Tones,
-    pub(super) scores: &'a Scores,
+    pub(super) programs: &'a LegPrograms,
 }
 
-impl Studio {
-    pub(super) fn new(loader: Arc<dyn Loader>, tones: Arc<Tones>) -> Self {
+impl ProgramLoader {
+    pub(super) fn new(loader: Arc<dyn SoundLoader>, tones: Arc<Tones>) -> Self {
         Self { loader, tones }
     }
 
     /// Asks for all the sounds of a program, as this call hears it.
-    pub(super) fn score(&self, call: CallId, program: &Program) -> Score {
-        let mut slots: Vec<Slot> = Vec::new();
+    pub(super) fn load_program(&self, call: CallId, program: &Program) -> LoadedProgram {
+        let mut slots: Vec<LoadedSound> = Vec::new();
         for sound in program.iter() {
             let what = &sound.what;
-            if self.has(what) || slots.iter().any(|it| it.what == *what) {
+            if self.is_built_in(what) || slots.iter().any(|it| it.what == *what) {
                 continue;
             }
-            let slot = Slot { what: what.clone(), sound: Arc::default() };
-            self.load(call, &slot);
+            let slot = LoadedSound { what: what.clone(), sound: Arc::default() };
+            self.load_sound(call, &slot);
             slots.push(slot);
         }
-        Score { program: Arc::clone(program), slots: slots.into() }
+        LoadedProgram { program: Arc::clone(program), slots: slots.into() }
     }
 
     /// Has the sounds of a program loaded, so that they are at hand when it is played.
-    pub(super) fn warm(&self, call: CallId, program: &Program) {
-        for sound in program.iter().filter(|it| !self.has(&it.what)) {
+    pub(super) fn prefetch(&self, call: CallId, program: &Program) {
+        for sound in program.iter().filter(|it| !self.is_built_in(&it.what)) {
             // What cannot be had is told of when it is played.
             self.loader.load(call, &sound.what, Box::new(drop));
         }
     }
 
-    fn has(&self, what: &What) -> bool {
-        matches!(what, What::Silence(_)) || self.tones.of(what).is_some()
+    fn is_built_in(&self, what: &SoundKind) -> bool {
+        matches!(what, SoundKind::Silence(_)) || self.tones.of(what).is_some()
     }
 
-    fn load(&self, call: CallId, slot: &Slot) {
-        let Slot { what, sound } = slot.clone();
+    fn load_sound(&self, call: CallId, slot: &LoadedSound) {
+        let LoadedSound { what, sound } = slot.clone();
         let tones = Arc::clone(&self.tones);
         let done = move |loaded: Result<Arc<[i16]>, String>| {
             let loaded = match loaded {
@@ -111,8 +111,8 @@ impl Studio {
                     let sound = name_of(&what);
                     tracing::warn!(%call, sound, complaint, "a sound cannot be played");
                     // Words that nobody can read are not passed over in silence.
-                    let is_speech = matches!(what, What::Speech { .. });
-                    is_speech.then(|| tones.of(&What::Beep(1)).cloned()).flatten()
+                    let is_speech = matches!(what, SoundKind::Speech { .. });
+                    is_speech.then(|| tones.of(&SoundKind::Beep(1)).cloned()).flatten()
                 }
             };
             // A loader that calls twice is not heard twice.
@@ -122,51 +122,51 @@ impl Studio {
     }
 }
 
-impl fmt::Debug for Studio {
+impl fmt::Debug for ProgramLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Studio").finish_non_exhaustive()
+        f.debug_struct("ProgramLoader").finish_non_exhaustive()
     }
 }
 
 /// For the log: no words of a caller's flow, and no secrets of a URL. Which URL, the complaint
 /// tells.
-fn name_of(what: &What) -> &str {
+fn name_of(what: &SoundKind) -> &str {
     match what {
-        What::Beep(_) => "beep",
-        What::Silence(_) => "silence",
-        What::Url(url) => match url.split_once("://") {
+        SoundKind::Beep(_) => "beep",
+        SoundKind::Silence(_) => "silence",
+        SoundKind::Url(url) => match url.split_once("://") {
             Some((scheme, _)) => scheme,
             None => url,
         },
-        What::Speech { language, .. } => language,
+        SoundKind::Speech { language, .. } => language,
     }
 }
 
-impl Scores {
-    pub(super) fn play(&mut self, score: Score) {
-        self.played = Some(score);
+impl LegPrograms {
+    pub(super) fn play(&mut self, loaded: LoadedProgram) {
+        self.played = Some(loaded);
     }
 
     /// What was played is over, and this is heard while it waits.
-    pub(super) fn wait(&mut self, score: Option<Score>) {
-        (self.played, self.waiting) = (None, score);
+    pub(super) fn wait(&mut self, loaded: Option<LoadedProgram>) {
+        (self.played, self.waiting) = (None, loaded);
     }
 
     /// Over all else.
-    pub(super) fn play_over(&mut self, kind: AnnouncementKind, score: Score) {
+    pub(super) fn play_over(&mut self, kind: AnnouncementKind, loaded: LoadedProgram) {
         let [play, speak] = &mut self.over;
         match kind {
-            AnnouncementKind::Play => *play = Some(score),
-            AnnouncementKind::Speak => *speak = Some(score),
+            AnnouncementKind::Play => *play = Some(loaded),
+            AnnouncementKind::Speak => *speak = Some(loaded),
         }
     }
 
     /// As many are kept as can wait.
-    pub(super) fn announce(&mut self, score: Score) {
+    pub(super) fn announce(&mut self, loaded: LoadedProgram) {
         if self.announced.len() == playout::ANNOUNCEMENTS_MAX {
             self.announced.pop_front();
         }
-        self.announced.push_back(score);
+        self.announced.push_back(loaded);
     }
 
     /// Out of the room.
@@ -175,22 +175,22 @@ impl Scores {
         self.announced.clear();
     }
 
-    fn find(&self, what: &What) -> Option<&Slot> {
+    fn find(&self, what: &SoundKind) -> Option<&LoadedSound> {
         let over = self.over.iter().flatten();
-        let scores = over.chain(&self.announced).chain(&self.played).chain(&self.waiting);
-        scores.flat_map(|score| score.slots.iter()).find(|slot| slot.what == *what)
+        let programs = over.chain(&self.announced).chain(&self.played).chain(&self.waiting);
+        programs.flat_map(|loaded| loaded.slots.iter()).find(|slot| slot.what == *what)
     }
 }
 
-impl Sounds for Shelf<'_> {
-    fn find(&mut self, what: &What) -> Found {
+impl SoundLookup for LegSounds<'_> {
+    fn find(&mut self, what: &SoundKind) -> SoundState {
         if let Some(tone) = self.tones.of(what) {
-            return Found::Ready(Arc::clone(tone));
+            return SoundState::Ready(Arc::clone(tone));
         }
-        match self.scores.find(what).map(|slot| slot.sound.get()) {
-            Some(Some(Some(samples))) => Found::Ready(Arc::clone(samples)),
-            Some(None) => Found::Coming,
-            Some(Some(None)) | None => Found::Failed,
+        match self.programs.find(what).map(|slot| slot.sound.get()) {
+            Some(Some(Some(samples))) => SoundState::Ready(Arc::clone(samples)),
+            Some(None) => SoundState::Loading,
+            Some(Some(None)) | None => SoundState::Failed,
         }
     }
 
@@ -210,73 +210,78 @@ mod tests {
 
     /// Calls back when it is told to.
     #[derive(Default)]
-    struct Slow(Mutex<Vec<(What, Done)>>);
+    struct SlowLoader(Mutex<Vec<(SoundKind, OnSoundLoaded)>>);
 
-    impl Loader for Slow {
-        fn load(&self, _: CallId, what: &What, done: Done) {
+    impl SoundLoader for SlowLoader {
+        fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
             self.0.lock().unwrap().push((what.clone(), done));
         }
     }
 
-    fn url(name: &str) -> What {
-        What::Url(name.into())
+    fn url(name: &str) -> SoundKind {
+        SoundKind::Url(name.into())
     }
 
-    fn speech() -> What {
-        What::Speech { text: "hi".into(), voice: "MAN".into(), language: "xx-XX".into() }
+    fn speech() -> SoundKind {
+        SoundKind::Speech { text: "hi".into(), voice: "MAN".into(), language: "xx-XX".into() }
     }
 
-    fn studio() -> (Arc<Slow>, Arc<Tones>, Studio) {
-        let (slow, tones) = (Arc::new(Slow::default()), Arc::new(Tones::new(g711::RATE)));
-        let studio = Studio::new(slow.clone(), tones.clone());
-        (slow, tones, studio)
+    fn program_loader() -> (Arc<SlowLoader>, Arc<Tones>, ProgramLoader) {
+        let (slow, tones) = (Arc::new(SlowLoader::default()), Arc::new(Tones::new(g711::RATE)));
+        let program_loader = ProgramLoader::new(slow.clone(), tones.clone());
+        (slow, tones, program_loader)
     }
 
     #[test]
     fn sounds_are_asked_for_once_and_only_those_that_are_not_ours() {
-        let (slow, _, studio) = studio();
+        let (slow, _, program_loader) = program_loader();
         let program =
-            [url("flow:a.wav"), What::Beep(1), url("sound:hold"), url("flow:a.wav"), speech()];
+            [url("flow:a.wav"), SoundKind::Beep(1), url("sound:hold"), url("flow:a.wav"), speech()];
         let program: Program = program.map(Into::into).into();
-        let score = studio.score(CALL, &program);
+        let loaded = program_loader.load_program(CALL, &program);
         let asked: Vec<_> = slow.0.lock().unwrap().drain(..).map(|it| it.0).collect();
         assert_eq!(asked, [url("flow:a.wav"), speech()]);
-        assert_eq!(score.slots.len(), 2);
+        assert_eq!(loaded.slots.len(), 2);
     }
 
     #[test]
     fn a_sound_is_coming_until_it_is_there() {
-        let (slow, tones, studio) = studio();
+        let (slow, tones, program_loader) = program_loader();
         let whats = [url("flow:good"), url("flow:bad"), speech()];
-        let mut scores = Scores::default();
-        scores.play(studio.score(CALL, &whats.clone().map(Into::into).into()));
-        let mut shelf = Shelf { tones: &tones, scores: &scores };
-        let mut check = |expected: [Found; 3]| {
-            assert_eq!(whats.clone().map(|what| shelf.find(&what)), expected);
+        let mut programs = LegPrograms::default();
+        programs.play(program_loader.load_program(CALL, &whats.clone().map(Into::into).into()));
+        let mut sounds = LegSounds { tones: &tones, programs: &programs };
+        let mut check = |expected: [SoundState; 3]| {
+            assert_eq!(whats.clone().map(|what| sounds.find(&what)), expected);
         };
-        check([Found::Coming, Found::Coming, Found::Coming]);
+        check([SoundState::Loading, SoundState::Loading, SoundState::Loading]);
         for (what, done) in slow.0.lock().unwrap().drain(..) {
             done(if what == url("flow:good") { Ok([7].into()) } else { Err("no".to_owned()) });
         }
-        let beep = tones.of(&What::Beep(1)).unwrap();
-        check([Found::Ready([7].into()), Found::Failed, Found::Ready(Arc::clone(beep))]);
+        let beep = tones.of(&SoundKind::Beep(1)).unwrap();
+        check([
+            SoundState::Ready([7].into()),
+            SoundState::Failed,
+            SoundState::Ready(Arc::clone(beep)),
+        ]);
     }
 
     #[test]
-    fn what_is_not_in_any_score_is_not_waited_for() {
-        let (_, tones, studio) = studio();
-        let mut scores = Scores::default();
-        scores.announce(studio.score(CALL, &[url("flow:a").into()].into()));
-        scores.wait(Some(studio.score(CALL, &[url("flow:b").into()].into())));
-        let find = |scores: &Scores, name| Shelf { tones: &tones, scores }.find(&url(name));
+    fn a_sound_of_no_program_is_not_waited_for() {
+        let (_, tones, program_loader) = program_loader();
+        let mut programs = LegPrograms::default();
+        programs.announce(program_loader.load_program(CALL, &[url("flow:a").into()].into()));
+        programs.wait(Some(program_loader.load_program(CALL, &[url("flow:b").into()].into())));
+        let find =
+            |programs: &LegPrograms, name| LegSounds { tones: &tones, programs }.find(&url(name));
         assert_eq!(
-            [find(&scores, "flow:a"), find(&scores, "flow:b")],
-            [const { Found::Coming }; 2]
+            [find(&programs, "flow:a"), find(&programs, "flow:b")],
+            [const { SoundState::Loading }; 2]
         );
-        scores.leave();
+        programs.leave();
         assert_eq!(
-            [find(&scores, "flow:a"), find(&scores, "flow:b")],
-            [const { Found::Failed }; 2]
+            [find(&programs, "flow:a"), find(&programs, "flow:b")],
+            [const { SoundState::Failed }; 2]
         );
     }
 }

@@ -20,33 +20,33 @@ use crate::base::ids::{CallId, RoomId};
 
 /// Where orders are posted. Cheap to clone.
 #[derive(Debug)]
-pub(super) struct Post<T> {
+pub(super) struct MailboxSender<T> {
     queue: Sender<T>,
-    gate: Arc<Gate>,
+    state: Arc<MailboxState>,
 }
 
 /// Where a tick thread finds its orders.
 #[derive(Debug)]
-pub(super) struct Desk<T> {
+pub(super) struct Mailbox<T> {
     queue: Receiver<T>,
-    gate: Arc<Gate>,
+    state: Arc<MailboxState>,
     /// Orders up to this one have been taken.
     taken: u64,
     /// How many had been posted when it was begun to take them; none in between.
-    round: Option<u64>,
+    posted_at_start: Option<u64>,
 }
 
 /// What kind of packet is being made: with the sound of a room, or what one call alone hears.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Mark(u64);
+pub(super) struct FrameOwner(u64);
 
 /// For whose packets an order waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Concern {
+pub(super) enum WaitFor {
     /// Those with this mark.
-    Only(Mark),
+    FramesOf(FrameOwner),
     /// All.
-    Any,
+    AnyFrame,
     /// None: what it brings is heard soon enough.
     Nothing,
 }
@@ -54,37 +54,37 @@ pub(super) enum Concern {
 /// An order that has been posted, and may still be overtaken by a packet.
 #[must_use = "an order takes effect when it is awaited"]
 #[derive(Debug)]
-pub(super) struct Posted<'a> {
-    gate: &'a Gate,
+pub(super) struct PostedCommand<'a> {
+    state: &'a MailboxState,
     number: u64,
 }
 
 #[derive(Debug, Default)]
-struct Gate {
+struct MailboxState {
     /// Orders posted, ever.
     posted: AtomicU64,
     /// Of these, orders taken.
     taken: AtomicU64,
     /// The mark of the packet that is being made, or nothing.
-    making: AtomicU64,
+    frame_owner: AtomicU64,
 }
 
 /// No packet is being made.
-const NOTHING: u64 = 0;
+const NO_FRAME: u64 = 0;
 
 /// A packet is out within so many turns, unless its thread has lost its core: then ours may go
 /// to it.
 const SPINS: u32 = 200;
 
 /// A post and its desk.
-pub(super) fn desk<T>() -> (Post<T>, Desk<T>) {
+pub(super) fn mailbox<T>() -> (MailboxSender<T>, Mailbox<T>) {
     let (sender, receiver) = mpsc::channel();
-    let gate = Arc::new(Gate::default());
-    let post = Post { queue: sender, gate: Arc::clone(&gate) };
-    (post, Desk { queue: receiver, gate, taken: 0, round: None })
+    let state = Arc::new(MailboxState::default());
+    let post = MailboxSender { queue: sender, state: Arc::clone(&state) };
+    (post, Mailbox { queue: receiver, state, taken: 0, posted_at_start: None })
 }
 
-impl Mark {
+impl FrameOwner {
     /// Of what one call alone hears.
     pub(super) fn of_call(call: CallId) -> Self {
         Self(call.0.as_u128() as u64 | 1)
@@ -96,28 +96,28 @@ impl Mark {
     }
 }
 
-impl<T> Post<T> {
+impl<T> MailboxSender<T> {
     /// Posts an order: it comes behind those that were posted before. A thread that has ended
     /// makes no packets; what it is told is dropped.
-    pub(super) fn post(&self, order: T) -> Posted<'_> {
+    pub(super) fn post(&self, order: T) -> PostedCommand<'_> {
         drop(self.queue.send(order));
-        let number = self.gate.posted.fetch_add(1, Ordering::SeqCst) + 1;
-        Posted { gate: &self.gate, number }
+        let number = self.state.posted.fetch_add(1, Ordering::SeqCst) + 1;
+        PostedCommand { state: &self.state, number }
     }
 }
 
-impl<T> Clone for Post<T> {
+impl<T> Clone for MailboxSender<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), gate: Arc::clone(&self.gate) }
+        Self { queue: self.queue.clone(), state: Arc::clone(&self.state) }
     }
 }
 
-impl Posted<'_> {
+impl PostedCommand<'_> {
     /// Waits until no packet is under way that concerns it: from then on it is in effect.
-    pub(super) fn settle(self, concern: Concern) {
+    pub(super) fn wait(self, wait_for: WaitFor) {
         let mut spins = 0;
-        while concern.is_of(self.gate.making.load(Ordering::SeqCst))
-            && self.gate.taken.load(Ordering::SeqCst) < self.number
+        while wait_for.concerns(self.state.frame_owner.load(Ordering::SeqCst))
+            && self.state.taken.load(Ordering::SeqCst) < self.number
         {
             spins += 1;
             if spins < SPINS { hint::spin_loop() } else { thread::yield_now() }
@@ -125,49 +125,50 @@ impl Posted<'_> {
     }
 }
 
-impl Concern {
-    fn is_of(self, making: u64) -> bool {
+impl WaitFor {
+    fn concerns(self, frame_owner: u64) -> bool {
         match self {
-            Self::Only(mark) => making == mark.0,
-            Self::Any => making != NOTHING,
+            Self::FramesOf(mark) => frame_owner == mark.0,
+            Self::AnyFrame => frame_owner != NO_FRAME,
             Self::Nothing => false,
         }
     }
 }
 
-impl<T> Desk<T> {
+impl<T> Mailbox<T> {
     /// The next order. None: all that had been posted when this was asked first are taken.
     pub(super) fn take(&mut self) -> Option<T> {
-        let posted = *self.round.get_or_insert_with(|| self.gate.posted.load(Ordering::SeqCst));
+        let posted =
+            *self.posted_at_start.get_or_insert_with(|| self.state.posted.load(Ordering::SeqCst));
         if let Ok(order) = self.queue.try_recv() {
             return Some(order);
         }
-        (self.taken, self.round) = (posted, None);
-        self.gate.taken.store(posted, Ordering::SeqCst);
+        (self.taken, self.posted_at_start) = (posted, None);
+        self.state.taken.store(posted, Ordering::SeqCst);
         None
     }
 
     /// Begins a packet. False: orders have been posted, and come first.
     #[must_use]
-    pub(super) fn begin(&self, mark: Mark) -> bool {
-        self.gate.making.store(mark.0, Ordering::SeqCst);
-        let is_clear = self.gate.posted.load(Ordering::SeqCst) == self.taken;
+    pub(super) fn begin_frame(&self, owner: FrameOwner) -> bool {
+        self.state.frame_owner.store(owner.0, Ordering::SeqCst);
+        let is_clear = self.state.posted.load(Ordering::SeqCst) == self.taken;
         if !is_clear {
-            self.end();
+            self.end_frame();
         }
         is_clear
     }
 
     /// The packet is out.
-    pub(super) fn end(&self) {
-        self.gate.making.store(NOTHING, Ordering::SeqCst);
+    pub(super) fn end_frame(&self) {
+        self.state.frame_owner.store(NO_FRAME, Ordering::SeqCst);
     }
 }
 
-impl<T> Drop for Desk<T> {
+impl<T> Drop for Mailbox<T> {
     /// A thread that ends, by whatever fault, keeps nobody waiting.
     fn drop(&mut self) {
-        self.end();
+        self.end_frame();
     }
 }
 
@@ -177,85 +178,85 @@ mod tests {
 
     use super::*;
 
-    fn take_all(desk: &mut Desk<u32>) -> Vec<u32> {
+    fn take_all(desk: &mut Mailbox<u32>) -> Vec<u32> {
         std::iter::from_fn(|| desk.take()).collect()
     }
 
     #[test]
     fn orders_are_taken_in_the_order_of_posting() {
-        let (post, mut desk) = desk();
-        (1..4).for_each(|it| post.post(it).settle(Concern::Any));
+        let (post, mut desk) = mailbox();
+        (1..4).for_each(|it| post.post(it).wait(WaitFor::AnyFrame));
         assert_eq!(take_all(&mut desk), [1, 2, 3]);
         assert_eq!(take_all(&mut desk), [0; 0]);
     }
 
     #[test]
     fn no_packet_begins_while_an_order_waits() {
-        let (post, mut desk) = desk();
-        let mark = Mark::of_room(RoomId::of(7));
-        assert!(desk.begin(mark));
-        desk.end();
-        post.post(1).settle(Concern::Any);
-        assert!(!desk.begin(mark));
+        let (post, mut desk) = mailbox();
+        let mark = FrameOwner::of_room(RoomId::of(7));
+        assert!(desk.begin_frame(mark));
+        desk.end_frame();
+        post.post(1).wait(WaitFor::AnyFrame);
+        assert!(!desk.begin_frame(mark));
         take_all(&mut desk);
-        assert!(desk.begin(mark));
+        assert!(desk.begin_frame(mark));
     }
 
     #[test]
     fn an_order_waits_for_the_packets_that_it_concerns_and_no_other() {
-        let (room, call) = (Mark::of_room(RoomId::of(7)), Mark::of_call(CallId::of(7)));
+        let (room, call) = (FrameOwner::of_room(RoomId::of(7)), FrameOwner::of_call(CallId::of(7)));
         assert_ne!(room, call);
-        let (post, desk) = desk();
-        assert!(desk.begin(room));
-        post.post(1).settle(Concern::Only(call));
-        post.post(2).settle(Concern::Nothing);
+        let (post, desk) = mailbox();
+        assert!(desk.begin_frame(room));
+        post.post(1).wait(WaitFor::FramesOf(call));
+        post.post(2).wait(WaitFor::Nothing);
 
         let is_out = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                post.post(3).settle(Concern::Only(room));
+                post.post(3).wait(WaitFor::FramesOf(room));
                 assert!(is_out.load(Ordering::SeqCst), "it went on before the packet was out");
             });
             (0..100).for_each(|_| thread::yield_now());
             is_out.store(true, Ordering::SeqCst);
-            desk.end();
+            desk.end_frame();
         });
     }
 
     #[test]
     fn an_order_that_has_been_taken_waits_for_nothing() {
-        let room = Mark::of_room(RoomId::of(7));
-        let (post, mut desk) = desk();
+        let room = FrameOwner::of_room(RoomId::of(7));
+        let (post, mut desk) = mailbox();
         let posted = post.post(1);
         take_all(&mut desk);
-        assert!(desk.begin(room));
-        posted.settle(Concern::Only(room));
+        assert!(desk.begin_frame(room));
+        posted.wait(WaitFor::FramesOf(room));
     }
 
     #[test]
     fn nothing_is_made_behind_the_back_of_an_order() {
         const ROUNDS: u32 = 20_000;
-        let (post, mut desk) = desk::<u32>();
-        let mark = Mark::of_room(RoomId::of(7));
+        let (post, mut desk) = mailbox::<u32>();
+        let mark = FrameOwner::of_room(RoomId::of(7));
         // What the last packet said, and what the orders have settled on.
         let (said, settled) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 1..=ROUNDS {
-                    post.post(n).settle(Concern::Only(mark));
+                    post.post(n).wait(WaitFor::FramesOf(mark));
                     settled.store(n.into(), Ordering::SeqCst);
                 }
             });
             let mut word = 0;
             while word < ROUNDS {
-                while !desk.begin(mark) {
+                while !desk.begin_frame(mark) {
                     word = take_all(&mut desk).last().copied().unwrap_or(word);
                 }
                 // Here the packet is made: by an order that had settled before it was begun.
                 let before = settled.load(Ordering::SeqCst);
                 assert!(before <= u64::from(word), "{before} had settled, {word} was said");
                 said.store(word.into(), Ordering::SeqCst);
-                desk.end();
+                desk.end_frame();
             }
         });
         assert_eq!(said.into_inner(), u64::from(ROUNDS));

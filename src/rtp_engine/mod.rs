@@ -1,4 +1,4 @@
-//! The media plane: carries the sound of real calls. RTP comes in, rooms are mixed, RTP goes out.
+//! The media engine: carries the sound of real calls. RTP comes in, rooms are mixed, RTP goes out.
 //!
 //! A few threads ([`Settings::threads`]), each of which owns legs and rooms by value and ticks
 //! every 20 ms: no task, no timer and no lock for a leg. A leg lives on any thread while it is
@@ -39,30 +39,30 @@ use std::{
 use uuid::Uuid;
 
 use self::{
-    command::Deed,
-    demultiplexer::Switchboard,
-    gauges::Counted,
-    leg::Leg,
-    loader::Studio,
-    mailbox::Concern,
-    mixer_thread::{Links, Shard},
-    socket::Udp,
+    command::Command,
+    demultiplexer::Demultiplexer,
+    gauges::GaugeGuard,
+    leg::RtpLeg,
+    loader::ProgramLoader,
+    mailbox::WaitFor,
+    mixer_thread::{MixerThread, ThreadLinks},
+    socket::UdpSocketPair,
     ticker::Epoch,
 };
 pub use self::{
-    gauges::{Gauges, Histogram},
-    loader::{Done, Loader},
+    gauges::{RtpGauges, TickHistogram},
+    loader::{OnSoundLoaded, SoundLoader},
     ticker::Ticker,
 };
 use super::media::{
     Backend, Exchange, Order, Report,
-    legs::{LegSummary, Legs, NoPort, Session},
+    legs::{LegSession, LegSummary, Legs, NoPort},
 };
 use crate::audio::tone::Tones;
 use crate::base::ids::CallId;
 use crate::rtp::g711;
 
-/// How the plane is laid out.
+/// How the engine is laid out.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Threads that tick; at least 1.
@@ -80,80 +80,81 @@ impl Default for Settings {
     }
 }
 
-/// The media plane of a process.
+/// The media engine of a process.
 ///
 /// Dropping it ends its threads, and with them all sound.
-pub struct Plane {
-    core: Arc<Core>,
+pub struct RtpEngine {
+    core: Arc<EngineCore>,
     threads: Vec<JoinHandle<()>>,
     reports: Sender<Option<Report>>,
 }
 
-struct Core {
+struct EngineCore {
     settings: Settings,
-    switchboard: Switchboard<Udp>,
-    gauges: Arc<Gauges>,
+    demultiplexer: Demultiplexer<UdpSocketPair>,
+    gauges: Arc<RtpGauges>,
     exchange: OnceLock<Weak<dyn Exchange>>,
     is_closed: Arc<AtomicBool>,
 }
 
-impl Plane {
+impl RtpEngine {
     /// Starts the threads. Other sounds than our own come from `loader`.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(settings: Settings, loader: Arc<dyn Loader>) -> io::Result<Self> {
-        let (mut plane, tickers) = Self::with_tickers(settings, loader)?;
+    pub fn start(settings: Settings, loader: Arc<dyn SoundLoader>) -> io::Result<Self> {
+        let (mut engine, tickers) = Self::with_tickers(settings, loader)?;
         for (number, ticker) in tickers.into_iter().enumerate() {
-            let is_closed = Arc::clone(&plane.core.is_closed);
-            plane.spawn(format!("sound-{number}"), move || ticker.run(&is_closed))?;
+            let is_closed = Arc::clone(&engine.core.is_closed);
+            engine.spawn(format!("sound-{number}"), move || ticker.run(&is_closed))?;
         }
-        Ok(plane)
+        Ok(engine)
     }
 
-    /// A plane whose threads are the caller's affair: for tests and benches.
+    /// A engine whose threads are the caller's affair: for tests and benches.
     ///
     /// # Errors
     ///
     /// The system gives no thread for the reports.
     pub fn with_tickers(
         settings: Settings,
-        loader: Arc<dyn Loader>,
+        loader: Arc<dyn SoundLoader>,
     ) -> io::Result<(Self, Vec<Ticker>)> {
         let tones = Arc::new(Tones::new(g711::RATE));
-        let (posts, desks): (Vec<_>, Vec<_>) =
-            (0..settings.threads.max(1)).map(|_| mailbox::desk()).unzip();
-        let posts: Arc<[_]> = posts.into();
-        let studio = Studio::new(loader, Arc::clone(&tones));
-        let core = Arc::new(Core {
+        let (senders, mailboxes): (Vec<_>, Vec<_>) =
+            (0..settings.threads.max(1)).map(|_| mailbox::mailbox()).unzip();
+        let senders: Arc<[_]> = senders.into();
+        let program_loader = ProgramLoader::new(loader, Arc::clone(&tones));
+        let core = Arc::new(EngineCore {
             settings,
-            switchboard: Switchboard::new(Arc::clone(&posts), studio),
+            demultiplexer: Demultiplexer::new(Arc::clone(&senders), program_loader),
             gauges: Arc::default(),
             exchange: OnceLock::new(),
             is_closed: Arc::default(),
         });
-        let (reports, told) = mpsc::channel();
+        let (reports, received_reports) = mpsc::channel();
         let epoch = Epoch::now();
         let ticker = |desk| {
-            let links = Links { threads: Arc::clone(&posts), reports: reports.clone() };
+            let links = ThreadLinks { threads: Arc::clone(&senders), reports: reports.clone() };
             let (tones, gauges) = (Arc::clone(&tones), Arc::clone(&core.gauges));
-            Ticker::new(epoch, Shard::new(epoch.start(), desk, links, tones, gauges))
+            Ticker::new(epoch, MixerThread::new(epoch.start(), desk, links, tones, gauges))
         };
-        let tickers = desks.into_iter().map(ticker).collect();
-        let mut plane = Self { core: Arc::clone(&core), threads: Vec::new(), reports };
-        plane.spawn("sound-reports".to_owned(), move || core.tell(&told))?;
-        Ok((plane, tickers))
+        let tickers = mailboxes.into_iter().map(ticker).collect();
+        let mut engine = Self { core: Arc::clone(&core), threads: Vec::new(), reports };
+        engine
+            .spawn("sound-reports".to_owned(), move || core.forward_reports(&received_reports))?;
+        Ok((engine, tickers))
     }
 
     /// What far ends do is reported to this exchange from now on. Once.
     pub fn connect(&self, exchange: Weak<dyn Exchange>) {
         let is_first = self.core.exchange.set(exchange).is_ok();
-        debug_assert!(is_first, "a plane is connected once");
+        debug_assert!(is_first, "a engine is connected once");
     }
 
     /// What there is, and how it goes.
-    pub fn gauges(&self) -> &Arc<Gauges> {
+    pub fn gauges(&self) -> &Arc<RtpGauges> {
         &self.core.gauges
     }
 
@@ -163,14 +164,14 @@ impl Plane {
     }
 }
 
-impl Drop for Plane {
+impl Drop for RtpEngine {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Relaxed);
         // The thread that reports has ended by itself, or ends by this.
         _ = self.reports.send(None);
         let here = std_thread::current().id();
         for thread in self.threads.drain(..) {
-            // The one that reports may be the last to have held the plane.
+            // The one that reports may be the last to have held the engine.
             if thread.thread().id() != here {
                 drop(thread.join());
             }
@@ -178,45 +179,46 @@ impl Drop for Plane {
     }
 }
 
-impl fmt::Debug for Plane {
+impl fmt::Debug for RtpEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plane").field("gauges", &self.core.gauges).finish_non_exhaustive()
+        f.debug_struct("RtpEngine").field("gauges", &self.core.gauges).finish_non_exhaustive()
     }
 }
 
-impl Legs for Plane {
+impl Legs for RtpEngine {
     fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort> {
         let core = &*self.core;
         let random = || Uuid::new_v4().as_u128();
-        let (wire, address) = Udp::bind(local, &core.settings.rtp_ports, random(), &core.gauges)?;
-        let counted = Counted::new(&core.gauges, 1, |it| &it.legs);
-        core.switchboard.open(Box::new(Leg::new(call, wire, random(), counted)));
+        let (wire, address) =
+            UdpSocketPair::bind(local, &core.settings.rtp_ports, random(), &core.gauges)?;
+        let gauge_guard = GaugeGuard::new(&core.gauges, 1, |it| &it.legs);
+        core.demultiplexer.open(Box::new(RtpLeg::new(call, wire, random(), gauge_guard)));
         Ok(address)
     }
 
-    fn agree(&self, call: CallId, session: Session) {
-        let deed = Deed::Agree(Arc::new(session));
-        self.core.switchboard.one(call, deed, Concern::Nothing);
+    fn agree(&self, call: CallId, session: LegSession) {
+        let command = Command::Agree(Arc::new(session));
+        self.core.demultiplexer.send_to_leg(call, command, WaitFor::Nothing);
     }
 
     fn close(&self, call: CallId) -> LegSummary {
-        self.core.switchboard.close(call)
+        self.core.demultiplexer.close(call)
     }
 }
 
-impl Backend for Plane {
+impl Backend for RtpEngine {
     fn send(&self, order: Order) {
         // Where all calls are simulated, this costs nothing.
         if self.core.gauges.legs.load(Ordering::Relaxed) != 0 {
-            self.core.switchboard.send(order);
+            self.core.demultiplexer.send(order);
         }
     }
 }
 
-impl Core {
+impl EngineCore {
     /// Tells the exchange, until there is nothing more to tell.
-    fn tell(&self, told: &Receiver<Option<Report>>) {
-        for report in told.iter().map_while(|it| it) {
+    fn forward_reports(&self, received_reports: &Receiver<Option<Report>>) {
+        for report in received_reports.iter().map_while(|it| it) {
             if let Some(exchange) = self.exchange.get().and_then(Weak::upgrade) {
                 exchange.report(report);
             }

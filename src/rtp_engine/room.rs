@@ -1,6 +1,6 @@
 //! A room on its tick thread: its mixer, and who is where in it.
 
-use super::gauges::Counted;
+use super::gauges::GaugeGuard;
 use crate::{
     audio::mix::{Mixer, Settings, Slot},
     base::ids::RoomId,
@@ -8,18 +8,18 @@ use crate::{
 
 /// One room. It is there as long as somebody is in it.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MixerRoom {
     pub(super) id: RoomId,
     pub(super) mixer: Mixer,
     /// Where in the shard the leg of each slot is; what it says of empty slots does not count.
     members: Vec<usize>,
-    _counted: Counted,
+    _gauge_guard: GaugeGuard,
 }
 
-impl Room {
-    pub(super) fn new(id: RoomId, counted: Counted) -> Self {
+impl MixerRoom {
+    pub(super) fn new(id: RoomId, gauge_guard: GaugeGuard) -> Self {
         let mixer = Mixer::new(Settings::default());
-        Self { id, mixer, members: Vec::new(), _counted: counted }
+        Self { id, mixer, members: Vec::new(), _gauge_guard: gauge_guard }
     }
 
     /// The leg at this place of the shard comes in.
@@ -36,7 +36,7 @@ impl Room {
     /// leg any more. True: the room is empty.
     pub(super) fn leave(&mut self, slot: Slot, is_mixed: bool) -> bool {
         if is_mixed {
-            self.mixer.strike(slot);
+            self.mixer.cut_voice(slot);
         }
         self.mixer.remove(slot);
         self.mixer.is_empty()

@@ -7,21 +7,21 @@ use std::{
     sync::Arc,
 };
 
-use super::gauges::{Counted, Gauges};
+use super::gauges::{GaugeGuard, RtpGauges};
 use crate::media::legs::NoPort;
 
 /// What carries the datagrams of a leg. Nothing waits.
-pub(super) trait Wire: Send + 'static {
+pub(super) trait RtpSocket: Send + 'static {
     /// The next datagram on a port, if there is one. What is longer than the buffer is cut.
-    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;
+    fn receive(&mut self, port: SocketKind, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;
 
     /// Sends a datagram. False: the system would not.
-    fn send(&mut self, port: Port, datagram: &[u8], to: SocketAddr) -> bool;
+    fn send(&mut self, port: SocketKind, datagram: &[u8], to: SocketAddr) -> bool;
 }
 
 /// One of a leg's two ports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Port {
+pub(super) enum SocketKind {
     /// The sound.
     Rtp,
     /// The reports on it.
@@ -30,17 +30,17 @@ pub(super) enum Port {
 
 /// A pair of UDP sockets.
 #[derive(Debug)]
-pub(super) struct Udp {
+pub(super) struct UdpSocketPair {
     rtp: UdpSocket,
     rtcp: UdpSocket,
     is_ipv6: bool,
-    _counted: Counted,
+    _gauge_guard: GaugeGuard,
 }
 
 /// So many ports are tried at random before all are, one after the other.
 const TRIES: usize = 8;
 
-impl Udp {
+impl UdpSocketPair {
     /// Binds an even port of the range and the one above it. `random` is any number.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Udp {
         local: IpAddr,
         ports: &RangeInclusive<u16>,
         mut random: u128,
-        gauges: &Arc<Gauges>,
+        gauges: &Arc<RtpGauges>,
     ) -> Result<(Self, SocketAddr), NoPort> {
         let first = ports.start().div_ceil(2);
         let n_pairs = usize::from(ports.end().saturating_add(1) / 2).saturating_sub(first.into());
@@ -80,7 +80,7 @@ impl Udp {
         Err(NoPort)
     }
 
-    fn bind_at(address: SocketAddr, gauges: &Arc<Gauges>) -> io::Result<(Self, SocketAddr)> {
+    fn bind_at(address: SocketAddr, gauges: &Arc<RtpGauges>) -> io::Result<(Self, SocketAddr)> {
         let bind = |address: SocketAddr| {
             let socket = UdpSocket::bind(address)?;
             socket.set_nonblocking(true)?;
@@ -88,9 +88,9 @@ impl Udp {
         };
         let rtp = bind(address)?;
         let rtcp = bind(SocketAddr::new(address.ip(), address.port() + 1))?;
-        let counted = Counted::new(gauges, 2, |it| &it.sockets);
+        let gauge_guard = GaugeGuard::new(gauges, 2, |it| &it.sockets);
         let is_ipv6 = address.is_ipv6();
-        Ok((Self { rtp, rtcp, is_ipv6, _counted: counted }, address))
+        Ok((Self { rtp, rtcp, is_ipv6, _gauge_guard: gauge_guard }, address))
     }
 
     /// A socket of IPv6 that is bound to no address reaches IPv4 too, in clothes of its own.
@@ -103,21 +103,21 @@ impl Udp {
         }
     }
 
-    fn socket(&self, port: Port) -> &UdpSocket {
+    fn socket(&self, port: SocketKind) -> &UdpSocket {
         match port {
-            Port::Rtp => &self.rtp,
-            Port::Rtcp => &self.rtcp,
+            SocketKind::Rtp => &self.rtp,
+            SocketKind::Rtcp => &self.rtcp,
         }
     }
 }
 
-impl Wire for Udp {
-    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+impl RtpSocket for UdpSocketPair {
+    fn receive(&mut self, port: SocketKind, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         // Errors are those of packets sent before (no such host, port closed): not of this one.
         self.socket(port).recv_from(buffer).ok()
     }
 
-    fn send(&mut self, port: Port, datagram: &[u8], to: SocketAddr) -> bool {
+    fn send(&mut self, port: SocketKind, datagram: &[u8], to: SocketAddr) -> bool {
         self.socket(port).send_to(datagram, self.reachable(to)).is_ok()
     }
 }
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn all_even_ports_of_a_range_are_given_out_once_and_again_when_freed() {
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(RtpGauges::default());
         let range = free_range(4);
-        let bind = |random| Udp::bind(LOCAL, &range, random, &gauges);
+        let bind = |random| UdpSocketPair::bind(LOCAL, &range, random, &gauges);
         let bound: Vec<_> = (0..4).map(|it| bind(it << 64).unwrap()).collect();
         let mut ports: Vec<_> = bound.iter().map(|it| it.1.port()).collect();
         ports.sort_unstable();
@@ -158,43 +158,50 @@ mod tests {
 
     #[test]
     fn a_range_without_a_pair_has_no_port() {
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(RtpGauges::default());
         for range in [40_000..=40_000, 40_001..=40_002, RangeInclusive::new(40_002, 40_001)] {
-            assert_eq!(Udp::bind(LOCAL, &range, 1, &gauges).unwrap_err(), NoPort, "{range:?}");
+            assert_eq!(
+                UdpSocketPair::bind(LOCAL, &range, 1, &gauges).unwrap_err(),
+                NoPort,
+                "{range:?}"
+            );
         }
         let elsewhere = "192.0.2.77".parse().unwrap();
-        assert_eq!(Udp::bind(elsewhere, &(40_000..=40_100), 1, &gauges).unwrap_err(), NoPort);
+        assert_eq!(
+            UdpSocketPair::bind(elsewhere, &(40_000..=40_100), 1, &gauges).unwrap_err(),
+            NoPort
+        );
     }
 
     #[test]
     fn one_socket_may_serve_both_families() {
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(RtpGauges::default());
         let range = 30_000..=60_000;
         let any = "::".parse().unwrap();
-        let (mut both, _) = Udp::bind(any, &range, 7, &gauges).unwrap();
+        let (mut both, _) = UdpSocketPair::bind(any, &range, 7, &gauges).unwrap();
         for local in [LOCAL, "::1".parse().unwrap()] {
-            let (mut one, at) = Udp::bind(local, &range, 8 << 40, &gauges).unwrap();
-            assert!(both.send(Port::Rtp, b"hello", at));
+            let (mut one, at) = UdpSocketPair::bind(local, &range, 8 << 40, &gauges).unwrap();
+            assert!(both.send(SocketKind::Rtp, b"hello", at));
             let mut buffer = [0; 8];
-            let (_, from) = one.receive(Port::Rtp, &mut buffer).unwrap();
-            assert!(one.send(Port::Rtp, b"hello", from));
-            let (_, from) = both.receive(Port::Rtp, &mut buffer).unwrap();
+            let (_, from) = one.receive(SocketKind::Rtp, &mut buffer).unwrap();
+            assert!(one.send(SocketKind::Rtp, b"hello", from));
+            let (_, from) = both.receive(SocketKind::Rtp, &mut buffer).unwrap();
             assert_eq!(from.ip().to_canonical(), local);
         }
     }
 
     #[test]
     fn both_families_carry_datagrams() {
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(RtpGauges::default());
         for local in [LOCAL, "::1".parse().unwrap()] {
             let range = 30_000..=60_000;
-            let (mut a, at_a) = Udp::bind(local, &range, 7, &gauges).unwrap();
-            let (mut b, at_b) = Udp::bind(local, &range, 8 << 40, &gauges).unwrap();
+            let (mut a, at_a) = UdpSocketPair::bind(local, &range, 7, &gauges).unwrap();
+            let (mut b, at_b) = UdpSocketPair::bind(local, &range, 8 << 40, &gauges).unwrap();
             let mut buffer = [0; 8];
-            assert_eq!(b.receive(Port::Rtp, &mut buffer), None);
-            assert!(a.send(Port::Rtp, b"hello", at_b));
-            assert_eq!(b.receive(Port::Rtp, &mut buffer), Some((5, at_a)));
-            assert_eq!(b.receive(Port::Rtcp, &mut buffer), None);
+            assert_eq!(b.receive(SocketKind::Rtp, &mut buffer), None);
+            assert!(a.send(SocketKind::Rtp, b"hello", at_b));
+            assert_eq!(b.receive(SocketKind::Rtp, &mut buffer), Some((5, at_a)));
+            assert_eq!(b.receive(SocketKind::Rtcp, &mut buffer), None);
         }
     }
 }

@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{mixer_thread::Shard, socket::Udp};
+use super::{mixer_thread::MixerThread, socket::UdpSocketPair};
 use crate::media::TICK;
 
 /// The work of one thread.
 #[derive(Debug)]
 pub struct Ticker {
     epoch: Epoch,
-    shard: Shard<Udp>,
+    mixer_thread: MixerThread<UdpSocketPair>,
 }
 
 /// What ticks are counted from, the same for all threads.
@@ -28,7 +28,7 @@ pub(super) struct Epoch {
 /// When the next tick is due. A thread that comes late makes up for it without a burst: its ticks
 /// follow each other at twice the pace until it is back in time.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct TickPace {
     start: Instant,
     /// The next tick.
     tick: u64,
@@ -46,32 +46,32 @@ const NICE: i32 = -10;
 const NTP_UNIX: u64 = 2_208_988_800;
 
 impl Ticker {
-    pub(super) fn new(epoch: Epoch, shard: Shard<Udp>) -> Self {
-        Self { epoch, shard }
+    pub(super) fn new(epoch: Epoch, mixer_thread: MixerThread<UdpSocketPair>) -> Self {
+        Self { epoch, mixer_thread }
     }
 
-    /// One tick, now. They are numbered from 1 on, alike for all tickers of a plane; to the legs
+    /// One tick, now. They are numbered from 1 on, alike for all tickers of a engine; to the legs
     /// it is exactly so many times 20 ms after the beginning.
     pub fn tick(&mut self, tick: u64) {
         let now = scheduled(self.epoch.start, tick);
-        self.shard.tick(tick, now, self.epoch.ntp(now));
+        self.mixer_thread.tick(tick, now, self.epoch.ntp(now));
     }
 
     /// Ticks until it is told to end.
     pub(super) fn run(mut self, is_closed: &AtomicBool) {
-        rise();
-        let mut pace = Pace::new(self.epoch.start, now());
+        raise_priority();
+        let mut pace = TickPace::new(self.epoch.start, now());
         while !is_closed.load(Ordering::Relaxed) {
             thread::sleep(pace.due().saturating_duration_since(now()));
             let begun = now();
             pace.begin(begun);
             let ntp = self.epoch.ntp(begun);
-            let tick = AssertUnwindSafe(|| self.shard.tick(pace.tick, begun, ntp));
+            let tick = AssertUnwindSafe(|| self.mixer_thread.tick(pace.tick, begun, ntp));
             if catch_unwind(tick).is_err() {
-                tracing::error!("a fault in the media plane: all calls of a thread are lost");
-                self.shard.fail();
+                tracing::error!("a fault in the media engine: all calls of a thread are lost");
+                self.mixer_thread.fail();
             }
-            let gauges = &self.shard.bench.gauges;
+            let gauges = &self.mixer_thread.context.gauges;
             gauges.late.count(begun.saturating_duration_since(pace.scheduled()));
             gauges.done.count(now().saturating_duration_since(pace.scheduled()));
             pace.end(begun);
@@ -81,12 +81,12 @@ impl Ticker {
 
 /// Puts this thread before others that want its core: what is late here is heard. The system
 /// allows it to root, or with `CAP_SYS_NICE`; without, a busy machine is heard.
-fn rise() {
+fn raise_priority() {
     // On Linux "this process" is this thread.
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::setpriority_process(None, NICE)
     {
-        tracing::debug!(%error, "the media plane has no priority over other threads");
+        tracing::debug!(%error, "the media engine has no priority over other threads");
     }
 }
 
@@ -110,7 +110,7 @@ fn ntp_of(since: Duration) -> u64 {
     (since.as_secs() << 32) + (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
 }
 
-impl Pace {
+impl TickPace {
     fn new(start: Instant, now: Instant) -> Self {
         Self { start, tick: ticks(start, now) + 1, earliest: now }
     }
@@ -157,7 +157,7 @@ mod tests {
     fn check(took: &[u64], expected: &[(u64, u64)]) {
         let start = now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start, start);
+        let mut pace = TickPace::new(start, start);
         let mut clock = start;
         let begun = took.iter().map(|ms| {
             clock = clock.max(pace.due());

@@ -1,6 +1,6 @@
 //! A phone that is called: `sim:NAME?ring_ms=…`, and what it does about it.
 
-use crate::media::{HangupCause, NoWay};
+use crate::media::{CannotDial, HangupCause};
 
 /// The scheme of a simulated phone's address.
 const SCHEME: &str = "sim:";
@@ -16,7 +16,7 @@ const MS_MAX: u32 = 86_400_000;
 
 /// What a phone that is called does, and when: in milliseconds since the call was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Called {
+pub(super) struct AnswerPlan {
     /// None once it has rung, or if it never does.
     rings_at: Option<u32>,
     /// None once it is done.
@@ -25,7 +25,7 @@ pub(super) struct Called {
     refuses: Option<HangupCause>,
 }
 
-impl Called {
+impl AnswerPlan {
     /// Reads `sim:NAME`, with what follows a `?` if anything does:
     ///
     /// | | |
@@ -35,8 +35,8 @@ impl Called {
     /// | `busy` | it is busy, and does not ring |
     /// | `reject` | it rings, and does not want the call |
     /// | `no_answer` | it rings, and nobody is there |
-    pub(super) fn parse(to: &str) -> Result<Self, NoWay> {
-        let no_way = |hint: String| NoWay { to: to.into(), hint };
+    pub(super) fn parse(to: &str) -> Result<Self, CannotDial> {
+        let no_way = |hint: String| CannotDial { to: to.into(), hint };
         let Some(rest) = to.strip_prefix(SCHEME) else {
             let hint = "simulated phones are called sim:NAME, and there are no others".to_owned();
             return Err(no_way(hint));
@@ -82,19 +82,19 @@ impl Called {
     }
 
     /// One thing that was due now, if any; the rest is due still.
-    pub(super) fn step(&mut self, now: u32) -> Option<Step> {
+    pub(super) fn step(&mut self, now: u32) -> Option<AnswerStep> {
         if self.rings_at.is_some() {
             self.rings_at.take_if(|at| *at <= now)?;
-            return Some(Step::Ring);
+            return Some(AnswerStep::Ring);
         }
         self.ends_at.take_if(|at| *at <= now)?;
-        Some(self.refuses.map_or(Step::PickUp, Step::Refuse))
+        Some(self.refuses.map_or(AnswerStep::PickUp, AnswerStep::Refuse))
     }
 }
 
 /// One thing that a phone does that is called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Step {
+pub(super) enum AnswerStep {
     PickUp,
     Refuse(HangupCause),
     Ring,
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_phone_does_what_its_address_says() {
         let check = |to: &str, expected: &str| {
-            let mut called = Called::parse(to).unwrap();
+            let mut called = AnswerPlan::parse(to).unwrap();
             let mut lines = Vec::new();
             while let Some(due) = called.due() {
                 assert_eq!(called.step(due.saturating_sub(1)), None);
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told() {
+    fn a_bad_address_is_explained() {
         let check = |to: &str, expected: &str| {
-            let error = Called::parse(to).unwrap_err().to_string();
+            let error = AnswerPlan::parse(to).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
         check("14155550100", "sim:NAME");

@@ -18,13 +18,16 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 use uuid::Uuid;
 
-use super::{Dial, DialError, Keys, PhoneError, Phones, Record, Settings, answer_plan::Called};
+use super::{
+    Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings,
+    answer_plan::AnswerPlan,
+};
 use crate::{
     base::{
-        call_map::share,
+        call_map::partition_of,
         ids::{AccountId, CallId},
     },
-    media::{Backend, Exchange, HangupCause, Heard, NoWay, Order, Report},
+    media::{Backend, CannotDial, Exchange, HangupCause, LegEvent, Order, Report},
 };
 
 /// For so long one can ask what an ended phone has heard.
@@ -46,18 +49,18 @@ const PART_CALLS: usize = 256;
 ///
 /// Nothing here waits. An [`Exchange`] must not use a phone (press, dial, …) from within
 /// [`Exchange::report`]; it may send orders.
-pub struct Sim {
-    core: Arc<Core>,
+pub struct SimPhones {
+    core: Arc<SimCore>,
 }
 
-impl Sim {
+impl SimPhones {
     /// No phones yet, and nobody to call: [`Self::connect`] comes next.
     pub fn new(settings: Settings) -> Self {
-        let shards = (0..SHARDS).map(|_| Shard::new(settings)).collect();
-        let core = Core {
+        let shards = (0..SHARDS).map(|_| PhoneShard::new(settings)).collect();
+        let core = SimCore {
             shards,
             exchange: OnceLock::new(),
-            kept: Mutex::new(VecDeque::new()),
+            ended: Mutex::new(VecDeque::new()),
             phones: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         };
@@ -107,7 +110,7 @@ impl Sim {
     ///
     /// No such phone, it has ended, or its keys cannot be pressed.
     pub fn press(&self, account: &AccountId, call: CallId, digits: &str) -> Result<(), PhoneError> {
-        let keys: Keys = digits.parse()?;
+        let keys: PressedKeys = digits.parse()?;
         self.act(call, |phones, now| phones.press(now, account, call, &keys))
     }
 
@@ -145,120 +148,120 @@ impl Sim {
     /// # Errors
     ///
     /// No such phone.
-    pub fn record(&self, account: &AccountId, call: CallId) -> Result<Record, PhoneError> {
-        self.core.keep(now(), Vec::new());
-        self.core.shard(call).state.lock().phones.record(account, call)
+    pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
+        self.core.keep_ended(now(), Vec::new());
+        self.core.shard(call).state.lock().phones.details(account, call)
     }
 
     /// Something that a phone's owner does; the engine has heard of it when this returns.
     fn act(
         &self,
         call: CallId,
-        act: impl FnOnce(&mut Phones, Instant) -> Result<(), PhoneError>,
+        act: impl FnOnce(&mut PhoneTable, Instant) -> Result<(), PhoneError>,
     ) -> Result<(), PhoneError> {
         let now = now();
-        self.core.keep(now, Vec::new());
+        self.core.keep_ended(now, Vec::new());
         let shard = self.core.shard(call);
         let result = act(&mut shard.state.lock().phones, now);
-        self.core.tell(shard, now);
+        self.core.deliver_reports(shard, now);
         result
     }
 }
 
-impl Backend for Sim {
+impl Backend for SimPhones {
     fn send(&self, order: Order) {
         let now = now();
         if let Order::Dial { call, account, from, to, .. } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
             let is_new = self.core.shard(*call).change(|phones| {
                 if is_full {
-                    phones.report(now, *call, Heard::Failed(HangupCause::DestinationOut));
+                    phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
                     return false;
                 }
-                phones.call(now, *call, account, from, to)
+                phones.place_call(now, *call, account, from, to)
             });
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
         }
         if let [call] = order.calls() {
             let call = *call;
-            return self.core.obey(now, self.core.shard(call), &order, [call].into_iter());
+            return self.core.apply(now, self.core.shard(call), &order, [call].into_iter());
         }
-        self.core.obey_all(now, &order, order.calls());
+        self.core.apply_all(now, &order, order.calls());
     }
 
     fn send_part(&self, order: &Order, from: usize) -> usize {
         let (now, calls) = (now(), order.calls());
         let to = calls.len().min(from + PART_CALLS);
-        self.core.obey_all(now, order, &calls[from..to]);
+        self.core.apply_all(now, order, &calls[from..to]);
         to
     }
 
-    fn can_dial(&self, to: &str) -> Result<(), NoWay> {
-        Called::parse(to).map(drop)
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        AnswerPlan::parse(to).map(drop)
     }
 }
 
-impl Drop for Sim {
+impl Drop for SimPhones {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Release);
         self.core.shards.iter().for_each(|shard| shard.changed.notify_one());
     }
 }
 
-struct Core {
-    shards: Box<[Shard]>,
+struct SimCore {
+    shards: Box<[PhoneShard]>,
     exchange: OnceLock<Weak<dyn Exchange>>,
     /// Ended phones, the oldest first.
-    kept: Mutex<VecDeque<(Instant, CallId)>>,
+    ended: Mutex<VecDeque<(Instant, CallId)>>,
     /// How many there are, kept ones included.
     phones: AtomicUsize,
     is_closed: AtomicBool,
 }
 
-struct Shard {
-    state: Mutex<State>,
+struct PhoneShard {
+    state: Mutex<ShardState>,
     /// Held by whoever tells the engine, so that reports come in order.
-    telling: Mutex<()>,
+    reporting: Mutex<()>,
     /// The task is to look again.
     changed: Notify,
 }
 
-struct State {
-    phones: Phones,
+struct ShardState {
+    phones: PhoneTable,
     /// When the task wakes up by itself.
-    waking: Option<Instant>,
+    wake_at: Option<Instant>,
 }
 
-impl Core {
-    fn shard(&self, call: CallId) -> &Shard {
+impl SimCore {
+    fn shard(&self, call: CallId) -> &PhoneShard {
         &self.shards[shard_of(call)]
     }
 
     /// Some phones do what the engine says, shard by shard.
-    fn obey_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
+    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
         for (n, shard) in self.shards.iter().enumerate() {
             let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
-            self.obey(now, shard, order, calls);
+            self.apply(now, shard, order, calls);
         }
     }
 
     /// Some of a shard's phones do what the engine says.
-    fn obey(
+    fn apply(
         &self,
         now: Instant,
-        shard: &Shard,
+        shard: &PhoneShard,
         order: &Order,
         mut calls: impl Iterator<Item = CallId>,
     ) {
         let Some(first) = calls.next() else { return };
         let ended = shard.change(|phones| {
-            phones.obey(now, first, order);
-            calls.for_each(|call| phones.obey(now, call, order));
+            phones.apply(now, first, order);
+            calls.for_each(|call| phones.apply(now, call, order));
             phones.take_ended()
         });
         if !ended.is_empty() {
-            self.keep(now, ended);
+            self.keep_ended(now, ended);
         }
     }
 
@@ -266,9 +269,9 @@ impl Core {
         self.exchange.get()?.upgrade()
     }
 
-    async fn run(&self, shard: &Shard) {
+    async fn run(&self, shard: &PhoneShard) {
         loop {
-            match shard.plan_waking() {
+            match shard.plan_wake() {
                 Some(deadline) => {
                     // Either way the shard is looked at: a time-out is as good as a call.
                     let sleep = time::sleep_until(deadline.into());
@@ -279,7 +282,7 @@ impl Core {
                 }
                 None => shard.changed.notified().await,
             }
-            if self.is_closed.load(Ordering::Acquire) || !self.tell(shard, now()) {
+            if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(shard, now()) {
                 return;
             }
             // Many phones may be due at once: others get their turn.
@@ -288,11 +291,11 @@ impl Core {
     }
 
     /// Lets time go by in a shard, and tells the engine. False if that is gone.
-    fn tell(&self, shard: &Shard, now: Instant) -> bool {
+    fn deliver_reports(&self, shard: &PhoneShard, now: Instant) -> bool {
         let Some(exchange) = self.exchange() else { return false };
         let mut reports: Vec<Report> = Vec::new();
         let ended = {
-            let _telling = shard.telling.lock();
+            let _telling = shard.reporting.lock();
             let ended = shard.change(|phones| {
                 phones.tick(now, &mut reports);
                 phones.take_ended()
@@ -300,21 +303,21 @@ impl Core {
             reports.into_iter().for_each(|report| exchange.report(report));
             ended
         };
-        self.keep(now, ended);
+        self.keep_ended(now, ended);
         true
     }
 
     /// Keeps ended phones, and forgets those that have been kept for long enough.
-    fn keep(&self, now: Instant, ended: Vec<CallId>) {
+    fn keep_ended(&self, now: Instant, ended: Vec<CallId>) {
         let mut forgotten = Vec::new();
         {
-            let mut kept = self.kept.lock();
-            kept.extend(ended.into_iter().map(|call| (now, call)));
-            while let Some((since, call)) = kept.front()
-                && (kept.len() > KEPT_MAX || now.saturating_duration_since(*since) >= KEPT_FOR)
+            let mut queue = self.ended.lock();
+            queue.extend(ended.into_iter().map(|call| (now, call)));
+            while let Some((since, call)) = queue.front()
+                && (queue.len() > KEPT_MAX || now.saturating_duration_since(*since) >= KEPT_FOR)
             {
                 forgotten.push(*call);
-                kept.pop_front();
+                queue.pop_front();
             }
         }
         forgotten.into_iter().for_each(|call| self.forget(call));
@@ -328,32 +331,32 @@ impl Core {
 }
 
 fn shard_of(call: CallId) -> usize {
-    share(call, SHARDS)
+    partition_of(call, SHARDS)
 }
 
-impl Shard {
+impl PhoneShard {
     fn new(settings: Settings) -> Self {
-        let state = State { phones: Phones::new(settings), waking: None };
-        Self { state: Mutex::new(state), telling: Mutex::new(()), changed: Notify::new() }
+        let state = ShardState { phones: PhoneTable::new(settings), wake_at: None };
+        Self { state: Mutex::new(state), reporting: Mutex::new(()), changed: Notify::new() }
     }
 
     /// Changes something, and wakes the task if it would sleep for too long.
-    fn change<T>(&self, change: impl FnOnce(&mut Phones) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut PhoneTable) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.phones);
         let deadline = state.phones.deadline();
-        if deadline.is_some_and(|at| state.waking.is_none_or(|waking| at < waking)) {
-            state.waking = deadline;
+        if deadline.is_some_and(|at| state.wake_at.is_none_or(|waking| at < waking)) {
+            state.wake_at = deadline;
             drop(state);
             self.changed.notify_one();
         }
         result
     }
 
-    fn plan_waking(&self) -> Option<Instant> {
+    fn plan_wake(&self) -> Option<Instant> {
         let mut state = self.state.lock();
-        state.waking = state.phones.deadline();
-        state.waking
+        state.wake_at = state.phones.deadline();
+        state.wake_at
     }
 }
 

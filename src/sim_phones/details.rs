@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::base::ids::CallId;
 
-/// One phone's life so far. Serialized, it is the body of `GET …/Phone/{call_uuid}/`.
+/// One phone's life so far. Serialized, it is the body of `GET …/SimPhone/{call_uuid}/`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Record {
+pub struct PhoneDetails {
     /// Its call.
     pub call_uuid: CallId,
     /// Its own number.
@@ -16,7 +16,7 @@ pub struct Record {
     /// The number it called.
     pub to: Arc<str>,
     /// How far its call is.
-    pub state: State,
+    pub state: PhoneState,
     /// What ended the call; None until the engine has ended it, here and in the next two.
     pub hangup_cause_name: Option<&'static str>,
     /// The same, as a number (contract 3.14).
@@ -24,14 +24,14 @@ pub struct Record {
     /// Who ended it.
     pub hangup_source: Option<&'static str>,
     /// What it heard, without gaps from the moment on at which it could hear.
-    pub timeline: Vec<Entry>,
+    pub timeline: Vec<TimelineEntry>,
     /// So many entries are missing in the middle, because the life was too long; not serialized
     /// if none is.
     #[serde(skip_serializing_if = "is_zero")]
     pub timeline_dropped: u32,
 }
 
-impl Record {
+impl PhoneDetails {
     /// The timeline in one line, for tests and logs: `0-200 beep, 200- room weekly`.
     pub fn transcript(&self) -> String {
         transcript(&self.timeline)
@@ -41,7 +41,7 @@ impl Record {
 /// How far a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum PhoneState {
     /// Not answered.
     Ringing,
     /// Answered.
@@ -52,20 +52,20 @@ pub enum State {
 
 /// Something that was heard.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Entry {
+pub struct TimelineEntry {
     /// When it began, in milliseconds since the phone dialled in.
     pub from_ms: u32,
     /// When it ended; None while it lasts.
     pub to_ms: Option<u32>,
     /// What it was.
     #[serde(flatten)]
-    pub heard: Sounding,
+    pub heard: HeardSound,
 }
 
 /// What was heard.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "heard")]
-pub enum Sounding {
+pub enum HeardSound {
     /// A beep.
     Beep,
     /// The others in a conference.
@@ -96,27 +96,27 @@ pub enum Sounding {
     },
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for TimelineEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_ms {
             Some(to_ms) => write!(f, "{}-{to_ms} ", self.from_ms)?,
             None => write!(f, "{}- ", self.from_ms)?,
         }
         match &self.heard {
-            Sounding::Beep => f.write_str("beep"),
-            Sounding::Room { conference } => write!(f, "room {conference}"),
-            Sounding::Silence => f.write_str("silence"),
-            Sounding::Sound { url } => write!(f, "sound {url}"),
-            Sounding::Speech { text } => write!(f, "speech {text:?}"),
-            Sounding::Wait { text: Some(text), .. } => write!(f, "wait {text:?}"),
-            Sounding::Wait { url: Some(url), .. } => write!(f, "wait {url}"),
-            Sounding::Wait { text: None, url: None } => f.write_str("wait"),
+            HeardSound::Beep => f.write_str("beep"),
+            HeardSound::Room { conference } => write!(f, "room {conference}"),
+            HeardSound::Silence => f.write_str("silence"),
+            HeardSound::Sound { url } => write!(f, "sound {url}"),
+            HeardSound::Speech { text } => write!(f, "speech {text:?}"),
+            HeardSound::Wait { text: Some(text), .. } => write!(f, "wait {text:?}"),
+            HeardSound::Wait { url: Some(url), .. } => write!(f, "wait {url}"),
+            HeardSound::Wait { text: None, url: None } => f.write_str("wait"),
         }
     }
 }
 
 /// Entries in one line.
-pub(super) fn transcript(entries: &[Entry]) -> String {
+pub(super) fn transcript(entries: &[TimelineEntry]) -> String {
     entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -129,22 +129,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_keys_that_are_promised_and_no_others() {
-        let entry = |from_ms, to_ms, heard| Entry { from_ms, to_ms, heard };
-        let record = Record {
+    fn phone_details_have_the_documented_keys_and_no_others() {
+        let entry = |from_ms, to_ms, heard| TimelineEntry { from_ms, to_ms, heard };
+        let record = PhoneDetails {
             call_uuid: CallId::of(7),
             from: "15550000007".into(),
             to: "weekly".into(),
-            state: State::InProgress,
+            state: PhoneState::InProgress,
             hangup_cause_name: None,
             hangup_cause_code: None,
             hangup_source: None,
             timeline: vec![
-                entry(0, Some(60), Sounding::Speech { text: "Hi".into() }),
-                entry(60, Some(70), Sounding::Sound { url: "flow:a".into() }),
-                entry(70, Some(80), Sounding::Wait { text: None, url: Some("sound:hold".into()) }),
-                entry(80, Some(90), Sounding::Silence),
-                entry(90, None, Sounding::Room { conference: "weekly".into() }),
+                entry(0, Some(60), HeardSound::Speech { text: "Hi".into() }),
+                entry(60, Some(70), HeardSound::Sound { url: "flow:a".into() }),
+                entry(
+                    70,
+                    Some(80),
+                    HeardSound::Wait { text: None, url: Some("sound:hold".into()) },
+                ),
+                entry(80, Some(90), HeardSound::Silence),
+                entry(90, None, HeardSound::Room { conference: "weekly".into() }),
             ],
             timeline_dropped: 0,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::script::{Act, BadKeys};
+use super::script::{BadKeys, ScriptItem};
 use crate::media::NoFlow;
 
 /// No number, SIP URI or display name that is meant is longer.
@@ -13,7 +13,7 @@ pub const NUMBER_CHARS_MAX: usize = 256;
 /// A longer script is better written as several calls of the API.
 pub const SCRIPT_ACTS_MAX: usize = 256;
 
-/// A phone that dials in. Deserialized, it is the body of `POST …/Phone/`.
+/// A phone that dials in. Deserialized, it is the body of `POST …/SimPhone/`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {
@@ -30,7 +30,7 @@ pub struct Dial {
     pub user: Option<Arc<str>>,
     /// What it does by itself once it is answered.
     #[serde(default)]
-    pub script: Vec<Act>,
+    pub script: Vec<ScriptItem>,
 }
 
 impl Dial {
@@ -125,7 +125,7 @@ fn is_printable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim_phones::Deed;
+    use crate::sim_phones::PhoneAction;
 
     #[test]
     fn a_body_is_read_as_it_is_written() {
@@ -133,7 +133,7 @@ mod tests {
             r#"{"to":"weekly","from":"123","script":[{"after_ms":5,"hang_up":true}]}"#,
         )
         .unwrap();
-        let script = vec![Act { after_ms: 5, deed: Deed::HangUp }];
+        let script = vec![ScriptItem { after_ms: 5, action: PhoneAction::HangUp }];
         assert_eq!(dial, Dial { from: Some("123".into()), script, ..Dial::to("weekly") });
         let bare: Dial = serde_json::from_str(r#"{"to":"weekly"}"#).unwrap();
         assert_eq!(bare, Dial::to("weekly"));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_no_phone_can_dial_with_is_refused() {
-        let act = Act { after_ms: 0, deed: Deed::HangUp };
+        let act = ScriptItem { after_ms: 0, action: PhoneAction::HangUp };
         let script = |count| Dial { script: vec![act.clone(); count], ..Dial::to("1") };
         let from = |from: &str| Dial { from: Some(from.into()), ..Dial::to("1") };
         let named = |name: &str| Dial { caller_name: Some(name.into()), ..Dial::to("1") };

@@ -1,6 +1,6 @@
 //! Simulated phones: a backend without sound, for tests, for trying things out, and for measuring.
 //!
-//! [`Phones`] decides what phones hear and do, and reads no clock; [`Sim`] has many of them in
+//! [`Phones`] decides what phones hear and do, and reads no clock; [`SimPhones`] has many of them in
 //! shards under locks, with one task each that sleeps until the earliest deadline.
 
 mod answer_plan;
@@ -15,11 +15,11 @@ mod timeline;
 mod user;
 
 pub use self::{
-    backend::{KEPT_FOR, KEPT_MAX, PHONES_MAX, Sim},
-    details::{Entry, Record, Sounding, State},
+    backend::{KEPT_FOR, KEPT_MAX, PHONES_MAX, SimPhones},
+    details::{HeardSound, PhoneDetails, PhoneState, TimelineEntry},
     dial::{BadDial, Dial, DialError, NUMBER_CHARS_MAX, PhoneError, SCRIPT_ACTS_MAX},
-    script::{Act, BadKeys, Deed, KEYS_MAX, Keys, Whole},
-    table::Phones,
+    script::{BadKeys, KEYS_MAX, PhoneAction, PressedKeys, ScriptItem, WholeNumber},
+    table::PhoneTable,
     timeline::TIMELINE_MAX,
 };
 

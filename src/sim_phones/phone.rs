@@ -1,7 +1,7 @@
 //! One simulated phone: what it hears, and what it does.
 //!
 //! A phone hears one thing at a time: keys that the engine presses, over an announcement, over a
-//! program, over the room or its wait sound, over silence. What lies beneath runs on in time, and
+//! program, over the room or its wait sound, over silence. What lies background runs on in time, and
 //! is a new entry of the timeline when it is heard again. A phone that holds the engine hears
 //! silence. Nothing is heard before the answer or early media, nor after the end.
 //!
@@ -14,44 +14,44 @@ use std::{
 
 use super::{
     PhoneError, Settings,
-    answer_plan::Called,
-    details::{Record, State},
-    script::{Act, Deed, Keys},
-    sounds::{Layer, Piece, Score, Sounds, millis},
-    timeline::{Mark, Timeline},
-    user::{Hands, Move},
+    answer_plan::AnswerPlan,
+    details::{PhoneDetails, PhoneState},
+    script::{PhoneAction, PressedKeys, ScriptItem},
+    sounds::{Layer, PhonePiece, PieceContent, SoundStack, millis},
+    timeline::{Timeline, TimelineSound},
+    user::{SimUser, UserAction},
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
-    media::{Address, AnnouncementKind, Ending, Heard, Hears, Order, Program},
+    media::{AnnouncementAddress, AnnouncementKind, Ending, LegEvent, MemberAudio, Order, Program},
 };
 
 /// One phone, from its first ring on.
 #[derive(Debug)]
-pub(super) struct Phone {
+pub(super) struct SimPhone {
     pub(super) account: AccountId,
     from: Arc<str>,
     to: Arc<str>,
     dialled: Instant,
-    line: Line,
+    line: LineState,
     /// The engine has said so; a phone that hung up waits for it.
     ending: Option<Ending>,
     /// The engine is held.
     is_holding: bool,
-    seat: Option<Seat>,
-    sounds: Option<Box<Sounds>>,
-    hands: Option<Box<Hands>>,
+    placement: Option<Placement>,
+    sounds: Option<Box<SoundStack>>,
+    user: Option<Box<SimUser>>,
     timeline: Timeline,
-    /// Which sound is heard; 0 is none, but what lies beneath.
+    /// Which sound is heard; 0 is none, but what lies background.
     token: u32,
 }
 
 // A million of them are parked on one machine.
-const _: () = assert!(size_of::<Phone>() <= 152);
+const _: () = assert!(size_of::<SimPhone>() <= 152);
 
 /// How far the call is, to the phone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Line {
+enum LineState {
     Ringing,
     /// It rings, and is heard already.
     Early,
@@ -61,40 +61,40 @@ enum Line {
 
 /// A place in a room.
 #[derive(Debug)]
-struct Seat {
+struct Placement {
     room: Arc<Incarnation>,
     wait: Option<Box<Program>>,
     is_waiting: bool,
     is_deaf: bool,
 }
 
-impl Phone {
+impl SimPhone {
     pub(super) fn new(
         now: Instant,
         account: AccountId,
         from: Arc<str>,
         to: Arc<str>,
-        script: Vec<Act>,
+        script: Vec<ScriptItem>,
     ) -> Self {
         Self {
             account,
             from,
             to,
             dialled: now,
-            line: Line::Ringing,
+            line: LineState::Ringing,
             ending: None,
             is_holding: false,
-            seat: None,
+            placement: None,
             sounds: None,
-            hands: (!script.is_empty()).then(|| Box::new(Hands::new(script))),
+            user: (!script.is_empty()).then(|| Box::new(SimUser::new(script))),
             timeline: Timeline::default(),
             token: 0,
         }
     }
 
     /// One that is called.
-    pub(super) fn called(mut self, called: Called) -> Self {
-        self.hands().called(called);
+    pub(super) fn answering_as(mut self, called: AnswerPlan) -> Self {
+        self.user().answer_as(called);
         self
     }
 
@@ -104,7 +104,7 @@ impl Phone {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.line == Line::Over
+        self.line == LineState::Over
     }
 
     /// When it does, or hears, something new by itself.
@@ -115,19 +115,24 @@ impl Phone {
     /// The same, in its own milliseconds.
     fn due(&self) -> Option<u32> {
         let sound = self.sounds.as_ref().and_then(|sounds| sounds.due());
-        let act = self.hands.as_ref().and_then(|hands| hands.due());
+        let act = self.user.as_ref().and_then(|user| user.due());
         [sound, act].into_iter().flatten().min()
     }
 
     /// Lets time go by: all that was due up to now happens, each at its moment.
-    pub(super) fn pass(&mut self, now: u32, settings: &Settings, heard: &mut dyn FnMut(Heard)) {
+    pub(super) fn advance_to(
+        &mut self,
+        now: u32,
+        settings: &Settings,
+        heard: &mut dyn FnMut(LegEvent),
+    ) {
         while let Some(due) = self.due().filter(|due| *due <= now) {
             self.step(due, settings, heard);
         }
     }
 
     /// Does what it is told. Time has gone by up to now.
-    pub(super) fn obey(&mut self, now: u32, order: &Order, settings: &Settings) {
+    pub(super) fn apply(&mut self, now: u32, order: &Order, settings: &Settings) {
         if let Order::End { ending, .. } = order {
             self.ending.get_or_insert(*ending);
             self.stop(now);
@@ -139,7 +144,9 @@ impl Phone {
 
         match order {
             Order::Answer { .. } => self.answer(now),
-            Order::EarlyMedia { .. } if self.line == Line::Ringing => self.line = Line::Early,
+            Order::EarlyMedia { .. } if self.line == LineState::Ringing => {
+                self.line = LineState::Early
+            }
             // What others hear of this phone is not simulated; and it is called already.
             Order::EarlyMedia { .. } | Order::End { .. } => {}
             Order::Dial { .. } | Order::Mute { .. } => {}
@@ -148,19 +155,23 @@ impl Phone {
             Order::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
-                let piece = Piece::over(None, Some(address), Score::Program(Arc::clone(program)));
-                self.play(now, settings, piece.cut(length.map(millis)));
+                let piece = PhonePiece::announced(
+                    None,
+                    Some(address),
+                    PieceContent::Program(Arc::clone(program)),
+                );
+                self.play(now, settings, piece.limited_to(length.map(millis)));
             }
             Order::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
             Order::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
-                let score = Score::Program(Arc::clone(program));
-                self.play(now, settings, Piece::numbered(*number, Layer::Played, score));
+                let content = PieceContent::Program(Arc::clone(program));
+                self.play(now, settings, PhonePiece::numbered(*number, Layer::Played, content));
             }
             Order::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
             Order::SendDigits { number, digits, .. } => {
-                let score = Score::Keys(Arc::clone(digits));
-                self.play(now, settings, Piece::numbered(*number, Layer::Keys, score));
+                let content = PieceContent::Keys(Arc::clone(digits));
+                self.play(now, settings, PhonePiece::numbered(*number, Layer::Keys, content));
             }
             Order::Place { room, hears, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
@@ -174,18 +185,18 @@ impl Phone {
                 if !self.is_in(*room) => {}
             Order::Remove { room, .. } => self.leave(now, settings, *room),
             Order::Deafen { on, .. } => {
-                self.seat.iter_mut().for_each(|seat| seat.is_deaf = *on);
+                self.placement.iter_mut().for_each(|placement| placement.is_deaf = *on);
             }
             Order::Announce { room, address, program, .. } => {
-                let score = Score::Program(Arc::clone(program));
-                let piece = Piece::over(Some(*room), address.clone(), score);
+                let content = PieceContent::Program(Arc::clone(program));
+                let piece = PhonePiece::announced(Some(*room), address.clone(), content);
                 self.play(now, settings, piece);
             }
             Order::Hush { room, address, .. } => {
                 self.hush(now, settings, Some(*room), address);
             }
             Order::RelayDigit { room, digit, .. } => {
-                let piece = Piece::over(Some(*room), None, Score::Relayed(*digit));
+                let piece = PhonePiece::announced(Some(*room), None, PieceContent::Relayed(*digit));
                 self.play(now, settings, piece);
             }
         }
@@ -193,42 +204,42 @@ impl Phone {
     }
 
     /// Presses keys: the first one now, unless others wait.
-    pub(super) fn press(&mut self, now: u32, keys: &Keys) -> Result<(), PhoneError> {
-        self.hands().has_room(keys)?;
-        self.hands().press(now, keys);
+    pub(super) fn press(&mut self, now: u32, keys: &PressedKeys) -> Result<(), PhoneError> {
+        self.user().has_room(keys)?;
+        self.user().press(now, keys);
         Ok(())
     }
 
     /// Talks for so long.
-    pub(super) fn talk(&mut self, now: u32, ms: u32, heard: &mut dyn FnMut(Heard)) {
-        if self.hands().talk(now, ms) {
-            heard(Heard::Talk(true));
+    pub(super) fn talk(&mut self, now: u32, ms: u32, heard: &mut dyn FnMut(LegEvent)) {
+        if self.user().talk(now, ms) {
+            heard(LegEvent::Talk(true));
         }
     }
 
     /// Holds the engine, or is back; nothing happens if it is so already.
-    pub(super) fn hold(&mut self, now: u32, on: bool, heard: &mut dyn FnMut(Heard)) {
+    pub(super) fn hold(&mut self, now: u32, on: bool, heard: &mut dyn FnMut(LegEvent)) {
         if self.is_holding != on {
             self.is_holding = on;
-            heard(Heard::Hold(on));
+            heard(LegEvent::Hold(on));
             self.listen(now);
         }
     }
 
     /// Hangs up. To the phone the call is completed; why, the engine will say.
-    pub(super) fn hang_up(&mut self, now: u32, heard: &mut dyn FnMut(Heard)) {
+    pub(super) fn hang_up(&mut self, now: u32, heard: &mut dyn FnMut(LegEvent)) {
         self.stop(now);
-        heard(Heard::HungUp);
+        heard(LegEvent::HungUp);
     }
 
     /// What is told of it.
-    pub(super) fn record(&self, call: CallId) -> Record {
+    pub(super) fn details(&self, call: CallId) -> PhoneDetails {
         let state = match self.line {
-            Line::Ringing | Line::Early => State::Ringing,
-            Line::Answered => State::InProgress,
-            Line::Over => State::Completed,
+            LineState::Ringing | LineState::Early => PhoneState::Ringing,
+            LineState::Answered => PhoneState::InProgress,
+            LineState::Over => PhoneState::Completed,
         };
-        Record {
+        PhoneDetails {
             call_uuid: call,
             from: Arc::clone(&self.from),
             to: Arc::clone(&self.to),
@@ -242,61 +253,67 @@ impl Phone {
     }
 
     fn answer(&mut self, now: u32) {
-        if self.line != Line::Answered {
-            self.line = Line::Answered;
-            self.hands.iter_mut().for_each(|hands| hands.begin(now));
+        if self.line != LineState::Answered {
+            self.line = LineState::Answered;
+            self.user.iter_mut().for_each(|user| user.begin(now));
         }
     }
 
-    fn step(&mut self, now: u32, settings: &Settings, heard: &mut dyn FnMut(Heard)) {
+    fn step(&mut self, now: u32, settings: &Settings, heard: &mut dyn FnMut(LegEvent)) {
         if let Some(sounds) = &mut self.sounds {
-            sounds.step(now, settings, &mut |number| heard(Heard::Over(number)));
+            sounds.step(now, settings, &mut |number| heard(LegEvent::Finished(number)));
         }
-        let act = self.hands.as_mut().and_then(|hands| hands.step(now));
+        let act = self.user.as_mut().and_then(|user| user.step(now));
         match act {
             None => {}
-            Some(Move::Report(it)) => heard(it),
-            Some(Move::PickUp) => {
+            Some(UserAction::Report(it)) => heard(it),
+            Some(UserAction::PickUp) => {
                 self.answer(now);
-                heard(Heard::Answered);
+                heard(LegEvent::Answered);
             }
-            Some(Move::Refuse(cause)) => {
+            Some(UserAction::Refuse(cause)) => {
                 self.stop(now);
-                heard(Heard::Failed(cause));
+                heard(LegEvent::Failed(cause));
             }
-            Some(Move::Do(Deed::HangUp)) => self.hang_up(now, heard),
-            Some(Move::Do(Deed::Hold(on))) => self.hold(now, on, heard),
-            Some(Move::Do(Deed::Press(keys))) => self.hands().press(now, &keys),
-            Some(Move::Do(Deed::Talk { ms })) => self.talk(now, ms, heard),
+            Some(UserAction::Do(PhoneAction::HangUp)) => self.hang_up(now, heard),
+            Some(UserAction::Do(PhoneAction::Hold(on))) => self.hold(now, on, heard),
+            Some(UserAction::Do(PhoneAction::Press(keys))) => self.user().press(now, &keys),
+            Some(UserAction::Do(PhoneAction::Talk { ms })) => self.talk(now, ms, heard),
         }
-        self.hands.take_if(|hands| hands.is_idle());
+        self.user.take_if(|user| user.is_idle());
         self.listen(now);
     }
 
-    fn place(&mut self, now: u32, settings: &Settings, room: &Arc<Incarnation>, hears: &Hears) {
+    fn place(
+        &mut self,
+        now: u32,
+        settings: &Settings,
+        room: &Arc<Incarnation>,
+        hears: &MemberAudio,
+    ) {
         if let Some(before) =
-            self.seat.as_ref().map(|seat| seat.room.id).filter(|it| *it != room.id)
+            self.placement.as_ref().map(|placement| placement.room.id).filter(|it| *it != room.id)
         {
             self.leave(now, settings, before);
         }
-        let is_deaf = self.seat.as_ref().is_some_and(|seat| seat.is_deaf);
+        let is_deaf = self.placement.as_ref().is_some_and(|placement| placement.is_deaf);
         let (is_waiting, wait) = match hears {
-            Hears::Room => (false, None),
-            Hears::Wait(wait) => (true, wait.clone().map(Box::new)),
+            MemberAudio::Room => (false, None),
+            MemberAudio::Wait(wait) => (true, wait.clone().map(Box::new)),
         };
-        self.seat = Some(Seat { room: room.clone(), wait, is_waiting, is_deaf });
+        self.placement = Some(Placement { room: room.clone(), wait, is_waiting, is_deaf });
     }
 
     fn leave(&mut self, now: u32, settings: &Settings, room: RoomId) {
-        self.seat = None;
+        self.placement = None;
         self.silence(now, settings, Layer::Announced, |piece| piece.room == Some(room));
     }
 
     fn is_in(&self, room: RoomId) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.room.id == room)
+        self.placement.as_ref().is_some_and(|placement| placement.room.id == room)
     }
 
-    fn play(&mut self, now: u32, settings: &Settings, piece: Piece) {
+    fn play(&mut self, now: u32, settings: &Settings, piece: PhonePiece) {
         self.sounds.get_or_insert_default().add(now, piece, settings);
     }
 
@@ -306,7 +323,7 @@ impl Phone {
         now: u32,
         settings: &Settings,
         room: Option<RoomId>,
-        address: &Arc<Address>,
+        address: &Arc<AnnouncementAddress>,
     ) {
         self.silence(now, settings, Layer::Announced, |piece| {
             piece.room == room && piece.address.as_ref() == Some(address)
@@ -318,39 +335,39 @@ impl Phone {
         now: u32,
         settings: &Settings,
         layer: Layer,
-        is_out: impl Fn(&Piece) -> bool,
+        is_out: impl Fn(&PhonePiece) -> bool,
     ) {
         if let Some(sounds) = &mut self.sounds {
-            sounds.take_out(now, layer, settings, is_out);
+            sounds.remove(now, layer, settings, is_out);
         }
     }
 
-    fn hands(&mut self) -> &mut Hands {
-        self.hands.get_or_insert_with(|| Box::new(Hands::new(Vec::new())))
+    fn user(&mut self) -> &mut SimUser {
+        self.user.get_or_insert_with(|| Box::new(SimUser::new(Vec::new())))
     }
 
     /// Nothing is heard nor done any more.
     fn stop(&mut self, now: u32) {
         if !self.is_over() {
-            self.line = Line::Over;
+            self.line = LineState::Over;
             self.timeline.end(now);
         }
-        self.seat = None;
+        self.placement = None;
         self.sounds = None;
-        self.hands = None;
+        self.user = None;
     }
 
     /// Writes down what is heard from now on.
     fn listen(&mut self, now: u32) {
         match self.line {
-            Line::Ringing | Line::Over => return,
-            Line::Early | Line::Answered => {}
+            LineState::Ringing | LineState::Over => return,
+            LineState::Early | LineState::Answered => {}
         }
         let heard = self.sounds.as_ref().and_then(|sounds| sounds.heard());
         let (token, mark) = match heard {
-            _ if self.is_holding => (0, Mark::SILENCE),
+            _ if self.is_holding => (0, TimelineSound::SILENCE),
             Some(heard) => heard,
-            None => (0, self.beneath()),
+            None => (0, self.background()),
         };
         if token == 0 || token != self.token {
             self.timeline.hear(now, mark);
@@ -359,19 +376,19 @@ impl Phone {
         self.sounds.take_if(|sounds| sounds.is_empty());
     }
 
-    fn beneath(&self) -> Mark {
-        match &self.seat {
-            None => Mark::SILENCE,
-            Some(Seat { wait: Some(wait), is_waiting: true, .. }) => Mark::wait(wait),
-            Some(seat) if seat.is_waiting || seat.is_deaf => Mark::SILENCE,
-            Some(seat) => Mark::room(&seat.room.key.name),
+    fn background(&self) -> TimelineSound {
+        match &self.placement {
+            None => TimelineSound::SILENCE,
+            Some(Placement { wait: Some(wait), is_waiting: true, .. }) => TimelineSound::wait(wait),
+            Some(placement) if placement.is_waiting || placement.is_deaf => TimelineSound::SILENCE,
+            Some(placement) => TimelineSound::room(&placement.room.key.name),
         }
     }
 }
 
 /// What is played over whatever a call hears has the same address wherever that is.
-fn to_call(kind: AnnouncementKind) -> Arc<Address> {
-    Arc::new(Address { kind, members: None })
+fn to_call(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
+    Arc::new(AnnouncementAddress { kind, members: None })
 }
 
 #[cfg(test)]

@@ -9,24 +9,24 @@ pub const KEYS_MAX: usize = 64;
 
 /// Something a phone does by itself, some time after it was answered.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "Written")]
-pub struct Act {
+#[serde(try_from = "ScriptItemBody")]
+pub struct ScriptItem {
     /// How long after the act before it was done (its last key pressed, its talk over), or, for
     /// the first, after the answer.
     pub after_ms: u32,
     /// What.
-    pub deed: Deed,
+    pub action: PhoneAction,
 }
 
 /// What a phone does.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Deed {
+pub enum PhoneAction {
     /// `{"hang_up": true}`.
     HangUp,
     /// `{"hold": true}` holds the engine, `{"hold": false}` is back.
     Hold(bool),
     /// `{"press": "1#"}`.
-    Press(Keys),
+    Press(PressedKeys),
     /// `{"talk_ms": 500}`.
     Talk {
         /// For how long.
@@ -37,16 +37,16 @@ pub enum Deed {
 /// Keys to press, one after the other: 1 to [`KEYS_MAX`] of `0-9*#ABCD`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
-pub struct Keys(Box<str>);
+pub struct PressedKeys(Box<str>);
 
-impl Keys {
+impl PressedKeys {
     /// In the order in which they are pressed.
     pub fn iter(&self) -> impl Iterator<Item = char> {
         self.0.chars()
     }
 }
 
-impl FromStr for Keys {
+impl FromStr for PressedKeys {
     type Err = BadKeys;
 
     fn from_str(keys: &str) -> Result<Self, BadKeys> {
@@ -61,7 +61,7 @@ impl FromStr for Keys {
     }
 }
 
-impl TryFrom<String> for Keys {
+impl TryFrom<String> for PressedKeys {
     type Error = BadKeys;
 
     fn try_from(keys: String) -> Result<Self, BadKeys> {
@@ -69,7 +69,7 @@ impl TryFrom<String> for Keys {
     }
 }
 
-impl fmt::Display for Keys {
+impl fmt::Display for PressedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -78,9 +78,9 @@ impl fmt::Display for Keys {
 /// A number of milliseconds. To JSON, `5.0` is as whole as `5`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(try_from = "f64")]
-pub struct Whole(pub u32);
+pub struct WholeNumber(pub u32);
 
-impl TryFrom<f64> for Whole {
+impl TryFrom<f64> for WholeNumber {
     type Error = String;
 
     fn try_from(number: f64) -> Result<Self, String> {
@@ -118,32 +118,32 @@ pub enum BadKeys {
 /// An act as it is written down.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct ScriptItemBody {
     #[serde(default)]
-    after_ms: Whole,
+    after_ms: WholeNumber,
     hang_up: Option<bool>,
     hold: Option<bool>,
-    press: Option<Keys>,
-    talk_ms: Option<Whole>,
+    press: Option<PressedKeys>,
+    talk_ms: Option<WholeNumber>,
 }
 
-impl TryFrom<Written> for Act {
+impl TryFrom<ScriptItemBody> for ScriptItem {
     type Error = &'static str;
 
-    fn try_from(written: Written) -> Result<Self, &'static str> {
-        let Written { after_ms, hang_up, hold, press, talk_ms } = written;
-        let deed = match (hang_up, hold, press, talk_ms) {
-            (Some(true), None, None, None) => Deed::HangUp,
+    fn try_from(written: ScriptItemBody) -> Result<Self, &'static str> {
+        let ScriptItemBody { after_ms, hang_up, hold, press, talk_ms } = written;
+        let action = match (hang_up, hold, press, talk_ms) {
+            (Some(true), None, None, None) => PhoneAction::HangUp,
             (Some(false), ..) => return Err("\"hang_up\" can only be true"),
-            (None, Some(on), None, None) => Deed::Hold(on),
-            (None, None, Some(keys), None) => Deed::Press(keys),
-            (None, None, None, Some(Whole(ms))) => Deed::Talk { ms },
+            (None, Some(on), None, None) => PhoneAction::Hold(on),
+            (None, None, Some(keys), None) => PhoneAction::Press(keys),
+            (None, None, None, Some(WholeNumber(ms))) => PhoneAction::Talk { ms },
             (None, None, None, None) | (Some(_), ..) | (_, Some(_), ..) | (_, _, Some(_), _) => {
                 return Err("a script item has one of \"press\", \"talk_ms\", \"hold\" and \
                             \"hang_up\" beside \"after_ms\"");
             }
         };
-        Ok(Self { after_ms: after_ms.0, deed })
+        Ok(Self { after_ms: after_ms.0, action })
     }
 }
 
@@ -157,13 +157,13 @@ mod tests {
 
     #[test]
     fn a_script_item_is_read_as_it_is_written() {
-        check(r#"{"after_ms":5,"press":"1#"}"#, 5, Deed::Press("1#".parse().unwrap()));
-        check(r#"{"after_ms":0,"talk_ms":500}"#, 0, Deed::Talk { ms: 500 });
-        check(r#"{"after_ms":5.0,"talk_ms":4294967295.0}"#, 5, Deed::Talk { ms: u32::MAX });
-        check(r#"{"after_ms":1,"hold":true}"#, 1, Deed::Hold(true));
-        check(r#"{"after_ms":1,"hold":false}"#, 1, Deed::Hold(false));
-        check(r#"{"after_ms":9,"hang_up":true}"#, 9, Deed::HangUp);
-        check(r#"{"hang_up":true}"#, 0, Deed::HangUp);
+        check(r#"{"after_ms":5,"press":"1#"}"#, 5, PhoneAction::Press("1#".parse().unwrap()));
+        check(r#"{"after_ms":0,"talk_ms":500}"#, 0, PhoneAction::Talk { ms: 500 });
+        check(r#"{"after_ms":5.0,"talk_ms":4294967295.0}"#, 5, PhoneAction::Talk { ms: u32::MAX });
+        check(r#"{"after_ms":1,"hold":true}"#, 1, PhoneAction::Hold(true));
+        check(r#"{"after_ms":1,"hold":false}"#, 1, PhoneAction::Hold(false));
+        check(r#"{"after_ms":9,"hang_up":true}"#, 9, PhoneAction::HangUp);
+        check(r#"{"hang_up":true}"#, 0, PhoneAction::HangUp);
     }
 
     #[test]
@@ -183,13 +183,13 @@ mod tests {
         refuse(r#"{"talk_ms":4294967296}"#, "4294967296 is no whole number");
     }
 
-    fn check(json: &str, after_ms: u32, deed: Deed) {
-        let act: Act = serde_json::from_str(json).unwrap();
-        assert_eq!(act, Act { after_ms, deed });
+    fn check(json: &str, after_ms: u32, action: PhoneAction) {
+        let act: ScriptItem = serde_json::from_str(json).unwrap();
+        assert_eq!(act, ScriptItem { after_ms, action });
     }
 
     fn refuse(json: &str, expected: &str) {
-        let why = serde_json::from_str::<Act>(json).unwrap_err().to_string();
+        let why = serde_json::from_str::<ScriptItem>(json).unwrap_err().to_string();
         assert!(why.contains(expected), "{json}: {why}");
     }
 }

@@ -4,10 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Settings, timeline::Mark};
+use super::{Settings, timeline::TimelineSound};
 use crate::{
     base::ids::RoomId,
-    media::{ANNOUNCEMENTS_MAX, Address, Program, Sound, What},
+    media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, Program, Sound, SoundKind},
 };
 
 /// The tone of a key lasts this long; a phone that presses several lets as much time pass.
@@ -21,9 +21,9 @@ const LONG_PAUSE_MS: u32 = 1_000;
 
 /// All that is played to one phone.
 #[derive(Debug, Default)]
-pub(super) struct Sounds {
+pub(super) struct SoundStack {
     /// Topmost layer first, and within a layer in the order in which they came.
-    pieces: Vec<Piece>,
+    pieces: Vec<PhonePiece>,
     /// The last token that was given out.
     token_last: u32,
 }
@@ -41,9 +41,9 @@ pub(super) enum Layer {
 
 /// Something to be played.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct PhonePiece {
     layer: Layer,
-    score: Score,
+    content: PieceContent,
     /// Reported when it is over.
     number: Option<u32>,
     /// It is cut off so long after its beginning.
@@ -52,12 +52,12 @@ pub(super) struct Piece {
     /// It goes with the room.
     pub(super) room: Option<RoomId>,
     /// By this it can be taken back.
-    pub(super) address: Option<Arc<Address>>,
-    at: Position,
+    pub(super) address: Option<Arc<AnnouncementAddress>>,
+    at: PiecePosition,
 }
 
 #[derive(Debug)]
-pub(super) enum Score {
+pub(super) enum PieceContent {
     /// Keys and pauses.
     Keys(Arc<str>),
     Program(Program),
@@ -65,36 +65,40 @@ pub(super) enum Score {
     Relayed(char),
 }
 
-impl Piece {
+impl PhonePiece {
     /// Its end is reported with this number.
-    pub(super) fn numbered(number: u32, layer: Layer, score: Score) -> Self {
-        Self { number: Some(number), ..Self::new(layer, score) }
+    pub(super) fn numbered(number: u32, layer: Layer, content: PieceContent) -> Self {
+        Self { number: Some(number), ..Self::new(layer, content) }
     }
 
     /// Heard over a room, and gone with it; or over whatever the call hears.
-    pub(super) fn over(room: Option<RoomId>, address: Option<Arc<Address>>, score: Score) -> Self {
-        Self { room, address, ..Self::new(Layer::Announced, score) }
+    pub(super) fn announced(
+        room: Option<RoomId>,
+        address: Option<Arc<AnnouncementAddress>>,
+        content: PieceContent,
+    ) -> Self {
+        Self { room, address, ..Self::new(Layer::Announced, content) }
     }
 
     /// The same, but no longer than so many milliseconds.
-    pub(super) fn cut(self, length: Option<u32>) -> Self {
+    pub(super) fn limited_to(self, length: Option<u32>) -> Self {
         Self { length, ..self }
     }
 
-    fn new(layer: Layer, score: Score) -> Self {
+    fn new(layer: Layer, content: PieceContent) -> Self {
         let (length, ends_at) = (None, None);
-        let at = Position::default();
-        Self { layer, score, number: None, length, ends_at, room: None, address: None, at }
+        let at = PiecePosition::default();
+        Self { layer, content, number: None, length, ends_at, room: None, address: None, at }
     }
 }
 
-impl Sounds {
+impl SoundStack {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Adds a piece behind those of its layer; one for which too many others wait is dropped.
-    pub(super) fn add(&mut self, now: u32, piece: Piece, settings: &Settings) {
+    pub(super) fn add(&mut self, now: u32, piece: PhonePiece, settings: &Settings) {
         let layer = piece.layer;
         let is_front = self.front(layer).is_none();
         let index = self.pieces.partition_point(|it| it.layer <= layer);
@@ -111,12 +115,12 @@ impl Sounds {
     }
 
     /// Takes pieces out of a layer; the next in line begins, if it was the front's turn.
-    pub(super) fn take_out(
+    pub(super) fn remove(
         &mut self,
         now: u32,
         layer: Layer,
         settings: &Settings,
-        is_out: impl Fn(&Piece) -> bool,
+        is_out: impl Fn(&PhonePiece) -> bool,
     ) {
         let is_front_out = self.front(layer).is_some_and(|index| is_out(&self.pieces[index]));
         self.pieces.retain(|piece| piece.layer != layer || !is_out(piece));
@@ -148,13 +152,13 @@ impl Sounds {
     }
 
     /// What is heard, if anything: a token that is new for each sound that begins, and a mark.
-    pub(super) fn heard(&self) -> Option<(u32, Mark)> {
-        self.fronts().find_map(|piece| Some((piece.at.token, piece.part()?.mark())))
+    pub(super) fn heard(&self) -> Option<(u32, TimelineSound)> {
+        self.fronts().find_map(|piece| Some((piece.at.token, piece.part()?.timeline_sound())))
     }
 
     /// The first of each layer: it runs.
-    fn fronts(&self) -> impl Iterator<Item = &Piece> {
-        self.pieces.chunk_by(|one, next| one.layer == next.layer).filter_map(<[Piece]>::first)
+    fn fronts(&self) -> impl Iterator<Item = &PhonePiece> {
+        self.pieces.chunk_by(|one, next| one.layer == next.layer).filter_map(<[PhonePiece]>::first)
     }
 
     fn front(&self, layer: Layer) -> Option<usize> {
@@ -170,7 +174,7 @@ impl Sounds {
 
 /// Where a piece is.
 #[derive(Debug, Default)]
-struct Position {
+struct PiecePosition {
     sound: usize,
     /// How often the sound has been heard to its end.
     times: u32,
@@ -179,7 +183,7 @@ struct Position {
     token: u32,
 }
 
-impl Piece {
+impl PhonePiece {
     fn start(&mut self, now: u32, token: u32, settings: &Settings) {
         // Without a sound it is over as soon as somebody looks.
         let ms = self.part().map_or(Some(0), |part| part.ms(settings));
@@ -199,23 +203,23 @@ impl Piece {
         self.part().is_some()
     }
 
-    fn part(&self) -> Option<Part<'_>> {
-        match &self.score {
-            Score::Keys(keys) => keys.chars().nth(self.at.sound).map(Part::Key),
-            Score::Program(program) => program.get(self.at.sound).map(Part::Sound),
-            Score::Relayed(key) => (self.at.sound == 0).then_some(Part::Key(*key)),
+    fn part(&self) -> Option<PiecePart<'_>> {
+        match &self.content {
+            PieceContent::Keys(keys) => keys.chars().nth(self.at.sound).map(PiecePart::Key),
+            PieceContent::Program(program) => program.get(self.at.sound).map(PiecePart::Sound),
+            PieceContent::Relayed(key) => (self.at.sound == 0).then_some(PiecePart::Key(*key)),
         }
     }
 }
 
 /// One sound of a piece.
-enum Part<'a> {
+enum PiecePart<'a> {
     /// A key, or a pause between keys.
     Key(char),
     Sound(&'a Sound),
 }
 
-impl Part<'_> {
+impl PiecePart<'_> {
     /// How long it lasts; None for ever.
     fn ms(&self, settings: &Settings) -> Option<u32> {
         match self {
@@ -234,24 +238,24 @@ impl Part<'_> {
         }
     }
 
-    fn mark(&self) -> Mark {
+    fn timeline_sound(&self) -> TimelineSound {
         match self {
-            Self::Key('w' | 'W') => Mark::SILENCE,
-            Self::Key(key) => Mark::tone(*key),
-            Self::Sound(sound) => Mark::sound(&sound.what),
+            Self::Key('w' | 'W') => TimelineSound::SILENCE,
+            Self::Key(key) => TimelineSound::tone(*key),
+            Self::Sound(sound) => TimelineSound::sound(&sound.what),
         }
     }
 }
 
 impl Settings {
     /// How long a sound lasts, in milliseconds.
-    fn length(&self, what: &What) -> u32 {
+    fn length(&self, what: &SoundKind) -> u32 {
         match what {
-            What::Beep(_) => self.beep_ms,
-            What::Silence(length) => millis(*length),
-            What::Url(url) if &**url == "sound:beep" => self.beep_ms,
-            What::Url(_) => self.sound_ms,
-            What::Speech { text, .. } => {
+            SoundKind::Beep(_) => self.beep_ms,
+            SoundKind::Silence(length) => millis(*length),
+            SoundKind::Url(url) if &**url == "sound:beep" => self.beep_ms,
+            SoundKind::Url(_) => self.sound_ms,
+            SoundKind::Speech { text, .. } => {
                 let chars = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
                 chars.saturating_mul(self.speech_ms_per_char)
             }

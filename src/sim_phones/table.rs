@@ -24,14 +24,15 @@
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
-    BadDial, Dial, PhoneError, Record, Settings, answer_plan::Called, phone::Phone, script::Keys,
+    BadDial, Dial, PhoneDetails, PhoneError, Settings, answer_plan::AnswerPlan, phone::SimPhone,
+    script::PressedKeys,
 };
 use crate::{
     base::{
-        call_map::ByCall,
+        call_map::CallMap,
         ids::{AccountId, CallId, Trusted},
     },
-    media::{Arrival, HangupCause, Heard, Order, Report},
+    media::{Arrival, HangupCause, LegEvent, Order, Report},
 };
 
 /// In one tick: as much as may be done before others get their turn.
@@ -41,9 +42,9 @@ const TICK_PHONES_MAX: usize = 8;
 ///
 /// What they do is reported at the next [`Self::tick`], which is due at [`Self::deadline`].
 #[derive(Debug)]
-pub struct Phones {
+pub struct PhoneTable {
     settings: Settings,
-    phones: ByCall<Phone>,
+    phones: CallMap<SimPhone>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first of the reports was made.
@@ -53,12 +54,12 @@ pub struct Phones {
     accounts: BTreeSet<AccountId>,
 }
 
-impl Phones {
+impl PhoneTable {
     /// No phones yet.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            phones: ByCall::default(),
+            phones: CallMap::default(),
             deadlines: BTreeSet::new(),
             reports: Vec::new(),
             reports_since: None,
@@ -88,7 +89,7 @@ impl Phones {
             self.accounts.insert(account.clone());
         }
         let account = self.accounts.get(account).unwrap_or(account);
-        let phone = Phone::new(now, account.clone(), Arc::clone(&from), Arc::clone(&to), script);
+        let phone = SimPhone::new(now, account.clone(), Arc::clone(&from), Arc::clone(&to), script);
         let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
 
@@ -106,7 +107,7 @@ impl Phones {
     }
 
     /// A phone is called: it rings, and more, as its address says. False if there is none.
-    pub fn call(
+    pub fn place_call(
         &mut self,
         now: Instant,
         call: CallId,
@@ -114,15 +115,16 @@ impl Phones {
         from: &Arc<str>,
         to: &Arc<str>,
     ) -> bool {
-        let Ok(called) = Called::parse(to) else {
-            self.report(now, call, Heard::Failed(HangupCause::DestinationInvalid));
+        let Ok(plan) = AnswerPlan::parse(to) else {
+            self.report(now, call, LegEvent::Failed(HangupCause::DestinationInvalid));
             return false;
         };
         if !self.accounts.contains(account) {
             self.accounts.insert(account.clone());
         }
         let account = self.accounts.get(account).unwrap_or(account).clone();
-        let phone = Phone::new(now, account, from.clone(), to.clone(), Vec::new()).called(called);
+        let phone =
+            SimPhone::new(now, account, from.clone(), to.clone(), Vec::new()).answering_as(plan);
         let due = phone.deadline();
         let before = self.phones.insert(call, phone);
         debug_assert!(before.is_none(), "call {call} comes twice");
@@ -131,21 +133,21 @@ impl Phones {
     }
 
     /// Tells the engine something of a call whose phone is not there.
-    pub(super) fn report(&mut self, now: Instant, call: CallId, heard: Heard) {
-        self.reports.push(Report { call, heard });
+    pub(super) fn report(&mut self, now: Instant, call: CallId, heard: LegEvent) {
+        self.reports.push(Report { call, event: heard });
         self.reports_since.get_or_insert(now);
     }
 
     /// Does what the engine says, for all its calls that are known here.
     pub fn order(&mut self, now: Instant, order: &Order) {
         for call in order.calls() {
-            self.obey(now, *call, order);
+            self.apply(now, *call, order);
         }
     }
 
     /// The same for one of its calls.
-    pub fn obey(&mut self, now: Instant, call: CallId, order: &Order) {
-        self.with(now, call, |phone, ms, settings, _| phone.obey(ms, order, settings));
+    pub fn apply(&mut self, now: Instant, call: CallId, order: &Order) {
+        self.with(now, call, |phone, ms, settings, _| phone.apply(ms, order, settings));
     }
 
     /// Presses keys, 100 ms apart: the first now, unless others wait. Ringing phones may do so.
@@ -158,7 +160,7 @@ impl Phones {
         now: Instant,
         account: &AccountId,
         call: CallId,
-        keys: &Keys,
+        keys: &PressedKeys,
     ) -> Result<(), PhoneError> {
         self.find(account, call)?;
         self.with(now, call, |phone, ms, _, _| match phone.is_over() {
@@ -218,8 +220,8 @@ impl Phones {
     /// # Errors
     ///
     /// No such phone.
-    pub fn record(&self, account: &AccountId, call: CallId) -> Result<Record, PhoneError> {
-        Ok(self.find(account, call)?.record(call))
+    pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
+        Ok(self.find(account, call)?.details(call))
     }
 
     /// When [`Self::tick`] has something to do: a moment that has gone by, if at once.
@@ -265,7 +267,7 @@ impl Phones {
         self.phones.is_empty()
     }
 
-    fn find(&self, account: &AccountId, call: CallId) -> Result<&Phone, PhoneError> {
+    fn find(&self, account: &AccountId, call: CallId) -> Result<&SimPhone, PhoneError> {
         let phone = self.phones.get(call).filter(|phone| phone.account == *account);
         phone.ok_or(PhoneError::Unknown)
     }
@@ -276,7 +278,7 @@ impl Phones {
         now: Instant,
         account: &AccountId,
         call: CallId,
-        act: impl FnOnce(&mut Phone, u32, &mut dyn FnMut(Heard)),
+        act: impl FnOnce(&mut SimPhone, u32, &mut dyn FnMut(LegEvent)),
     ) -> Result<(), PhoneError> {
         self.find(account, call)?;
         self.with(now, call, |phone, ms, _, heard| match phone.is_over() {
@@ -295,16 +297,16 @@ impl Phones {
         &mut self,
         now: Instant,
         call: CallId,
-        then: impl FnOnce(&mut Phone, u32, &Settings, &mut dyn FnMut(Heard)) -> T,
+        then: impl FnOnce(&mut SimPhone, u32, &Settings, &mut dyn FnMut(LegEvent)) -> T,
     ) -> Option<T> {
         let phone = self.phones.get_mut(call)?;
         let ms = phone.ms(now);
         let was_over = phone.is_over();
         let deadline_before = phone.deadline();
         let before = self.reports.len();
-        let mut heard = |heard| self.reports.push(Report { call, heard });
+        let mut heard = |heard| self.reports.push(Report { call, event: heard });
 
-        phone.pass(ms, &self.settings, &mut heard);
+        phone.advance_to(ms, &self.settings, &mut heard);
         let result = then(phone, ms, &self.settings, &mut heard);
 
         if self.reports.len() > before {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::details::{Entry, Sounding};
+use super::details::{HeardSound, TimelineEntry};
 use crate::{
     base::ids::ConferenceName,
-    media::{Program, What},
+    media::{Program, SoundKind},
 };
 
 /// A phone that hears a beep a second for two minutes needs this many; of a longer life the
@@ -21,7 +21,7 @@ const DROPPED_AT_ONCE: usize = 64;
 /// What one phone has heard. Times are milliseconds since it dialled in.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    rows: Vec<Row>,
+    rows: Vec<TimelineRow>,
     dropped: u32,
     end: Option<u32>,
 }
@@ -31,14 +31,14 @@ impl Timeline {
     ///
     /// What lies beneath (silence, the room, the wait sound) leaves no entry if something else is
     /// heard in the same millisecond, and no second one if it goes on.
-    pub(super) fn hear(&mut self, at_ms: u32, mark: Mark) {
+    pub(super) fn hear(&mut self, at_ms: u32, sound: TimelineSound) {
         // Two threads may read the clock in one order and be heard in the other.
         let from_ms = at_ms.max(self.rows.last().map_or(0, |row| row.from_ms));
-        self.rows.pop_if(|row| row.from_ms == from_ms && row.kind.is_beneath());
+        self.rows.pop_if(|row| row.from_ms == from_ms && row.kind.is_background());
 
-        let Mark { kind, words } = mark;
-        let goes_on = self.rows.last().is_some_and(|last| last.kind == kind && last.words == words);
-        if goes_on && kind.is_beneath() {
+        let TimelineSound { kind, text } = sound;
+        let goes_on = self.rows.last().is_some_and(|last| last.kind == kind && last.text == text);
+        if goes_on && kind.is_background() {
             return;
         }
 
@@ -46,7 +46,7 @@ impl Timeline {
             // Most phones hear few things in their life.
             self.rows.reserve_exact((self.rows.len() / 2).max(2));
         }
-        self.rows.push(Row { words, kind, from_ms });
+        self.rows.push(TimelineRow { text, kind, from_ms });
         if self.rows.len() > TIMELINE_MAX {
             self.drop_some();
         }
@@ -56,18 +56,18 @@ impl Timeline {
     pub(super) fn end(&mut self, at_ms: u32) {
         let last = self.rows.last().map_or(0, |row| row.from_ms);
         let end = at_ms.max(last);
-        self.rows.pop_if(|row| row.from_ms == end && row.kind.is_beneath());
+        self.rows.pop_if(|row| row.from_ms == end && row.kind.is_background());
         self.end = Some(end);
         self.rows.shrink_to_fit();
     }
 
     /// As the record has it.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<TimelineEntry> {
         let ends = self.rows.iter().skip(1).map(|row| Some(row.from_ms)).chain([self.end]);
         let rows = self.rows.iter().zip(ends);
         rows.filter_map(|(row, to_ms)| {
-            let heard = row.kind.sounding(row.words.as_ref())?;
-            Some(Entry { from_ms: row.from_ms, to_ms, heard })
+            let heard = row.kind.sounding(row.text.as_ref())?;
+            Some(TimelineEntry { from_ms: row.from_ms, to_ms, heard })
         })
         .collect()
     }
@@ -80,14 +80,14 @@ impl Timeline {
     /// What it takes beside its own size, in bytes.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
+        self.rows.capacity() * size_of::<TimelineRow>()
     }
 
     /// Leaves a mark where entries are missing: the one before still needs its end.
     fn drop_some(&mut self) {
-        let is_first = self.rows[HEAD].kind != Kind::Dropped;
-        self.rows[HEAD].kind = Kind::Dropped;
-        self.rows[HEAD].words = None;
+        let is_first = self.rows[HEAD].kind != TimelineKind::Dropped;
+        self.rows[HEAD].kind = TimelineKind::Dropped;
+        self.rows[HEAD].text = None;
         self.rows.drain(HEAD + 1..=HEAD + DROPPED_AT_ONCE);
         self.dropped += DROPPED_AT_ONCE as u32 + u32::from(is_first);
     }
@@ -95,49 +95,51 @@ impl Timeline {
 
 /// What is heard, small: a million phones keep some of these.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Mark {
-    kind: Kind,
-    words: Option<Arc<str>>,
+pub(super) struct TimelineSound {
+    kind: TimelineKind,
+    text: Option<Arc<str>>,
 }
 
-impl Mark {
-    pub(super) const SILENCE: Self = Self { kind: Kind::Silence, words: None };
+impl TimelineSound {
+    pub(super) const SILENCE: Self = Self { kind: TimelineKind::Silence, text: None };
 
     /// A key's tone.
     pub(super) fn tone(key: char) -> Self {
-        Self { kind: Kind::Tone(key), words: None }
+        Self { kind: TimelineKind::Tone(key), text: None }
     }
 
     pub(super) fn room(name: &ConferenceName) -> Self {
-        Self { kind: Kind::Room, words: Some(name.clone().into()) }
+        Self { kind: TimelineKind::Room, text: Some(name.clone().into()) }
     }
 
     /// A sound of a program.
-    pub(super) fn sound(what: &What) -> Self {
-        let (kind, words) = match what {
-            What::Beep(_) => (Kind::Beep, None),
-            What::Silence(_) => (Kind::Silence, None),
-            What::Url(url) => (Kind::Url, Some(Arc::clone(url))),
-            What::Speech { text, .. } => (Kind::Speech, Some(Arc::clone(text))),
+    pub(super) fn sound(what: &SoundKind) -> Self {
+        let (kind, text) = match what {
+            SoundKind::Beep(_) => (TimelineKind::Beep, None),
+            SoundKind::Silence(_) => (TimelineKind::Silence, None),
+            SoundKind::Url(url) => (TimelineKind::Url, Some(Arc::clone(url))),
+            SoundKind::Speech { text, .. } => (TimelineKind::Speech, Some(Arc::clone(text))),
         };
-        Self { kind, words }
+        Self { kind, text }
     }
 
     /// A wait sound: the first thing in it that has a name stands for the whole.
     pub(super) fn wait(program: &Program) -> Self {
         let marks = program.iter().map(|sound| Self::sound(&sound.what));
-        let first = marks.into_iter().find(|mark| mark.words.is_some());
+        let first = marks.into_iter().find(|mark| mark.text.is_some());
         match first {
-            Some(Self { kind: Kind::Speech, words }) => Self { kind: Kind::WaitSpeech, words },
-            Some(Self { words, .. }) => Self { kind: Kind::WaitUrl, words },
+            Some(Self { kind: TimelineKind::Speech, text }) => {
+                Self { kind: TimelineKind::WaitSpeech, text }
+            }
+            Some(Self { text, .. }) => Self { kind: TimelineKind::WaitUrl, text },
             None if program.is_empty() => Self::SILENCE,
-            None => Self { kind: Kind::WaitTone, words: None },
+            None => Self { kind: TimelineKind::WaitTone, text: None },
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
+enum TimelineKind {
     Beep,
     /// Entries are missing here.
     Dropped,
@@ -152,36 +154,36 @@ enum Kind {
     WaitUrl,
 }
 
-impl Kind {
-    fn is_beneath(self) -> bool {
+impl TimelineKind {
+    fn is_background(self) -> bool {
         match self {
             Self::Room | Self::Silence | Self::WaitSpeech | Self::WaitTone | Self::WaitUrl => true,
             Self::Beep | Self::Dropped | Self::Speech | Self::Tone(_) | Self::Url => false,
         }
     }
 
-    fn sounding(self, words: Option<&Arc<str>>) -> Option<Sounding> {
-        let words = || words.cloned().unwrap_or_default();
+    fn sounding(self, text: Option<&Arc<str>>) -> Option<HeardSound> {
+        let text = || text.cloned().unwrap_or_default();
         Some(match self {
-            Self::Beep => Sounding::Beep,
+            Self::Beep => HeardSound::Beep,
             Self::Dropped => return None,
-            Self::Room => Sounding::Room { conference: words() },
-            Self::Silence => Sounding::Silence,
-            Self::Speech => Sounding::Speech { text: words() },
-            Self::Tone(key) => Sounding::Sound { url: format!("dtmf:{key}").into() },
-            Self::Url => Sounding::Sound { url: words() },
-            Self::WaitSpeech => Sounding::Wait { text: Some(words()), url: None },
-            Self::WaitTone => Sounding::Wait { text: None, url: None },
-            Self::WaitUrl => Sounding::Wait { text: None, url: Some(words()) },
+            Self::Room => HeardSound::Room { conference: text() },
+            Self::Silence => HeardSound::Silence,
+            Self::Speech => HeardSound::Speech { text: text() },
+            Self::Tone(key) => HeardSound::Sound { url: format!("dtmf:{key}").into() },
+            Self::Url => HeardSound::Sound { url: text() },
+            Self::WaitSpeech => HeardSound::Wait { text: Some(text()), url: None },
+            Self::WaitTone => HeardSound::Wait { text: None, url: None },
+            Self::WaitUrl => HeardSound::Wait { text: None, url: Some(text()) },
         })
     }
 }
 
-/// A [`Mark`] and its beginning, without a gap between them.
+/// A [`TimelineSound`] and its beginning, without a gap between them.
 #[derive(Debug)]
-struct Row {
-    words: Option<Arc<str>>,
-    kind: Kind,
+struct TimelineRow {
+    text: Option<Arc<str>>,
+    kind: TimelineKind,
     from_ms: u32,
 }
 
@@ -192,12 +194,12 @@ mod tests {
 
     #[test]
     fn what_lies_beneath_leaves_no_trace_within_a_millisecond() {
-        let room = || Mark::room(&"weekly".parse().unwrap());
-        check(&[(0, Mark::SILENCE), (0, room())], "0- room weekly");
+        let room = || TimelineSound::room(&"weekly".parse().unwrap());
+        check(&[(0, TimelineSound::SILENCE), (0, room())], "0- room weekly");
         check(&[(0, room()), (0, beep())], "0- beep");
         check(&[(0, room()), (1, beep())], "0-1 room weekly, 1- beep");
-        check(&[(0, room()), (5, Mark::SILENCE), (5, room())], "0- room weekly");
-        check(&[(3, Mark::SILENCE), (7, Mark::SILENCE)], "3- silence");
+        check(&[(0, room()), (5, TimelineSound::SILENCE), (5, room())], "0- room weekly");
+        check(&[(3, TimelineSound::SILENCE), (7, TimelineSound::SILENCE)], "3- silence");
         check(&[(0, beep()), (0, beep())], "0-0 beep, 0- beep");
     }
 
@@ -210,7 +212,7 @@ mod tests {
     fn the_end_ends_what_was_heard_last() {
         let mut timeline = Timeline::default();
         timeline.hear(0, beep());
-        timeline.hear(7, Mark::SILENCE);
+        timeline.hear(7, TimelineSound::SILENCE);
         timeline.end(7);
         assert_eq!(transcript(&timeline.entries()), "0-7 beep");
     }
@@ -232,14 +234,14 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Row>(), 24);
+        assert_eq!(size_of::<TimelineRow>(), 24);
     }
 
-    fn beep() -> Mark {
-        Mark::sound(&What::Beep(1))
+    fn beep() -> TimelineSound {
+        TimelineSound::sound(&SoundKind::Beep(1))
     }
 
-    fn check(marks: &[(u32, Mark)], expected: &str) {
+    fn check(marks: &[(u32, TimelineSound)], expected: &str) {
         let mut timeline = Timeline::default();
         for (at_ms, mark) in marks {
             timeline.hear(*at_ms, mark.clone());

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::check::watch::at_each_save;
 use crate::{
-    cli::simulate::Simulate,
-    simulate::{self, Schedule, Script, Shelf},
+    cli::simulate::SimulateArgs,
+    simulate::{self, Schedule, Script, SimulatedFlows},
 };
 
 /// Does what `conflow simulate` was asked for; false if it differs from what is expected.
@@ -20,19 +20,19 @@ use crate::{
 /// # Errors
 ///
 /// A file cannot be read, or is wrong; or the run does not come to its end.
-pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
-    if !wanted.watch {
-        return once(wanted, out);
+pub fn simulate(arguments: &SimulateArgs, out: &mut impl Write) -> Result<bool> {
+    if !arguments.watch {
+        return once(arguments, out);
     }
     let folder = |path: &PathBuf| match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         Some(_) | None => PathBuf::from("."),
     };
-    let mut paths = vec![folder(&wanted.flow)];
-    paths.extend(wanted.events.iter().chain(&wanted.verify).cloned());
+    let mut paths = vec![folder(&arguments.flow)];
+    paths.extend(arguments.events.iter().chain(&arguments.verify).cloned());
     let forever: io::Result<bool> = at_each_save(&paths, || {
         // What is wrong now may be right after the next save.
-        if let Err(error) = once(wanted, out) {
+        if let Err(error) = once(arguments, out) {
             writeln!(out, "conflow: {error:#}")?;
         }
         writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")
@@ -40,12 +40,12 @@ pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
     Ok(forever?)
 }
 
-fn once(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
-    let Simulate { flow, events, watch: _, json, seed, explore, verify, update } = wanted;
+fn once(arguments: &SimulateArgs, out: &mut impl Write) -> Result<bool> {
+    let SimulateArgs { flow, events, watch: _, json, seed, explore, verify, update } = arguments;
     let script = Arc::new(script(events.as_deref())?);
-    let (name, shelf) = shelf(flow, &script)?;
+    let (name, flows) = main_flow(flow, &script)?;
     if let Some(runs) = explore {
-        let explored = simulate::explore(&script, &shelf, &name, *runs)?;
+        let explored = simulate::explore(&script, &flows, &name, *runs)?;
         match json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&explored)?)?,
             false => write!(out, "{explored}")?,
@@ -54,13 +54,13 @@ fn once(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
     }
 
     let schedule = seed.map_or(Schedule::Orderly, Schedule::Seeded);
-    let told = simulate::run(&script, &shelf, &name, schedule)?;
+    let report = simulate::run(&script, &flows, &name, schedule)?;
     let text = match json {
-        true => serde_json::to_string_pretty(&told)? + "\n",
-        false => told.to_string(),
+        true => serde_json::to_string_pretty(&report)? + "\n",
+        false => report.to_string(),
     };
     match (verify, update) {
-        (Some(path), _) => verify_(path, &text, out),
+        (Some(path), _) => compare(path, &text, out),
         (None, Some(path)) => {
             fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
             Ok(true)
@@ -84,23 +84,23 @@ fn script(path: Option<&Path>) -> Result<Script> {
 }
 
 /// The folder of the flow, and its name there. It must be a flow.
-fn shelf(flow: &Path, script: &Script) -> Result<(String, Arc<Shelf>)> {
+fn main_flow(flow: &Path, script: &Script) -> Result<(String, Arc<SimulatedFlows>)> {
     read(flow)?;
     let name = flow.file_stem().and_then(|it| it.to_str());
     let Some(name) = name.filter(|_| flow.extension().is_some_and(|it| it == "xml")) else {
         bail!("{}: give a file that is called NAME.xml", flow.display());
     };
     let folder = flow.parent().filter(|it| !it.as_os_str().is_empty());
-    let shelf = Shelf::new(folder.unwrap_or_else(|| Path::new(".")));
+    let flows = SimulatedFlows::new(folder.unwrap_or_else(|| Path::new(".")));
     let names = script.callers.iter().filter_map(|it| it.flow.as_deref()).chain([name]);
     for name in names {
-        match shelf.flow(name, script.dialect) {
+        match flows.flow(name, script.dialect) {
             Some(Ok(_)) => (),
             Some(Err(missing)) => bail!("{name}.xml:{missing}"),
             None => bail!("there is no {name}.xml in {}", flow.display()),
         }
     }
-    Ok((name.to_owned(), Arc::new(shelf)))
+    Ok((name.to_owned(), Arc::new(flows)))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// Tells the first line that differs.
-fn verify_(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
+fn compare(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
     let expected = read(path)?;
     if expected == text {
         return Ok(true);

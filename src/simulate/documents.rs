@@ -5,17 +5,17 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{fields::Fields, script::AT_MAX};
+use super::{fields::ScriptFields, script::AT_MAX};
 use crate::{
     base::ids::{AccountId, Dialect},
-    documents::{Library, LocalFlow, folder::Folder},
-    flow::{Fetched, Flow, Missing, Request},
+    documents::{DocumentStore, LocalFlow, folder::FlowsFolder},
+    flow::{DocumentError, DocumentRequest, Fetched, Flow},
 };
 use toml::Value;
 
 /// What a URL brings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+pub struct ScriptDocument {
     url: String,
     /// Fields that a request must have for it: names and values.
     when: Vec<(String, String)>,
@@ -23,9 +23,9 @@ pub struct Document {
     fetched: Fetched,
 }
 
-impl Document {
+impl ScriptDocument {
     pub(super) fn read(
-        mut fields: Fields,
+        mut fields: ScriptFields,
         dialect: Dialect,
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, String> {
@@ -40,7 +40,7 @@ impl Document {
         let fetched = match (xml, file, fields.text("fails")?) {
             (Some(xml), None, None) => parse(&xml, dialect),
             (None, Some(file), None) => parse(&read(&file)?, dialect),
-            (None, None, Some(why)) => Err(Missing::Unreachable(why.into())),
+            (None, None, Some(why)) => Err(DocumentError::Unreachable(why.into())),
             _ => {
                 return Err("a document has one of: xml (the text), file (where that is), fails \
                             (why it cannot be had)"
@@ -54,7 +54,7 @@ impl Document {
 
 fn parse(xml: &str, dialect: Dialect) -> Fetched {
     let flow = Flow::parse(xml, dialect);
-    flow.map(Arc::new).map_err(|error| Missing::Invalid(Arc::new(error)))
+    flow.map(Arc::new).map_err(|error| DocumentError::Invalid(Arc::new(error)))
 }
 
 fn wanted((name, value): (String, Value)) -> Result<(String, String), String> {
@@ -69,19 +69,23 @@ fn wanted((name, value): (String, Value)) -> Result<(String, String), String> {
 
 /// The web during one run: whoever asks again may get another answer.
 #[derive(Debug, Default)]
-pub(super) struct Web {
+pub(super) struct SimulatedWeb {
     used: Vec<bool>,
 }
 
-impl Web {
+impl SimulatedWeb {
     /// What a request brings, and after how many milliseconds. Rows with a `when` that fits go
     /// before those without; of several, each is used once, and the last for ever.
-    pub(super) fn get(&mut self, documents: &[Document], request: &Request) -> (u64, Fetched) {
+    pub(super) fn get(
+        &mut self,
+        documents: &[ScriptDocument],
+        request: &DocumentRequest,
+    ) -> (u64, Fetched) {
         self.used.resize(documents.len(), false);
         let has = |(name, value): &(String, String)| {
             request.fields.iter().any(|(it, text)| it == name && text == value)
         };
-        let fits = |it: &Document| *it.url == *request.url && it.when.iter().all(has);
+        let fits = |it: &ScriptDocument| *it.url == *request.url && it.when.iter().all(has);
         let fitting = || documents.iter().enumerate().filter(|(_, it)| fits(it));
         let is_special = fitting().any(|(_, it)| !it.when.is_empty());
         let good: Vec<_> =
@@ -89,7 +93,7 @@ impl Web {
         let fresh = good.iter().find(|n| !self.used[**n]);
         let Some(&n) = fresh.or_else(|| good.last()) else {
             let why = format!("the events file has no document for {}", request.url);
-            return (0, Err(Missing::Unreachable(why.into())));
+            return (0, Err(DocumentError::Unreachable(why.into())));
         };
         self.used[n] = true;
         (documents[n].after_ms, documents[n].fetched.clone())
@@ -98,23 +102,23 @@ impl Web {
 
 /// The flows in a folder, each read once.
 #[derive(Debug)]
-pub struct Shelf {
-    folder: Folder,
+pub struct SimulatedFlows {
+    folder: FlowsFolder,
     account: AccountId,
-    read: Mutex<Known>,
+    read: Mutex<KnownFlows>,
 }
 
 /// By name and dialect; None where no file is.
-type Known = HashMap<(Arc<str>, Dialect), Option<Fetched>>;
+type KnownFlows = HashMap<(Arc<str>, Dialect), Option<Fetched>>;
 
 /// The simulated account.
 const ACCOUNT: &str = "MASIMULATED";
 
-impl Shelf {
+impl SimulatedFlows {
     /// The flows of a folder.
     pub fn new(folder: &Path) -> Self {
         let account: AccountId = ACCOUNT.parse().expect("a name");
-        let folder = Folder::new(folder.to_owned(), Some(account.clone()));
+        let folder = FlowsFolder::new(folder.to_owned(), Some(account.clone()));
         Self { folder, account, read: Mutex::default() }
     }
 
@@ -137,7 +141,7 @@ impl Shelf {
         self.flow(name, dialect).unwrap_or_else(|| {
             let names = self.folder.names(&self.account).join(", ");
             let why = format!("there is no {name}.xml beside the flow; there are: {names}");
-            Err(Missing::Unreachable(why.into()))
+            Err(DocumentError::Unreachable(why.into()))
         })
     }
 }

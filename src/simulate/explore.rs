@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Endless, Schedule, Script, Shelf, run};
+use super::{Endless, Schedule, Script, SimulatedFlows, run};
 
 /// What came of many runs.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -25,12 +25,12 @@ pub struct Endings {
     /// Who.
     pub name: Arc<str>,
     /// Each way, the most frequent first.
-    pub found: Vec<Found>,
+    pub found: Vec<FoundEnding>,
 }
 
 /// One way in which a call went.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Found {
+pub struct FoundEnding {
     /// As [`super::Told::ending`] has it.
     pub ending: String,
     /// In so many runs.
@@ -40,7 +40,7 @@ pub struct Found {
 }
 
 /// Of each caller: each ending, in how many runs, and the first seed.
-type Tally = Vec<BTreeMap<String, (u64, u64)>>;
+type EndingCounts = Vec<BTreeMap<String, (u64, u64)>>;
 
 impl Explored {
     /// Every caller has one ending only.
@@ -56,32 +56,33 @@ impl Explored {
 /// A run does not come to its end.
 pub fn explore(
     script: &Arc<Script>,
-    shelf: &Arc<Shelf>,
+    flows: &Arc<SimulatedFlows>,
     flow: &str,
     runs: u64,
 ) -> Result<Explored, Endless> {
     let threads = available_parallelism().map_or(1, |it| it.get() as u64).min(runs.max(1));
-    let tallies: Vec<Result<Tally, Endless>> = thread::scope(|scope| {
+    let parts: Vec<Result<EndingCounts, Endless>> = thread::scope(|scope| {
         let part = |first: u64| {
             let seeds = (1 + first..=runs).step_by(usize::try_from(threads).unwrap_or(1));
-            scope.spawn(move || tally(script, shelf, flow, seeds))
+            scope.spawn(move || count_endings(script, flows, flow, seeds))
         };
-        let parts: Vec<_> = (0..threads).map(part).collect();
-        let joined = parts.into_iter().map(thread::ScopedJoinHandle::join);
+        let workers: Vec<_> = (0..threads).map(part).collect();
+        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
         joined.map(|it| it.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
 
-    let mut sum: Tally = vec![BTreeMap::new(); script.callers.len()];
-    for tally in tallies {
-        for (sum, part) in sum.iter_mut().zip(tally?) {
+    let mut sum: EndingCounts = vec![BTreeMap::new(); script.callers.len()];
+    for counts in parts {
+        for (sum, part) in sum.iter_mut().zip(counts?) {
             for (ending, (runs, seed)) in part {
                 let found = sum.entry(ending).or_insert((0, seed));
                 *found = (found.0 + runs, found.1.min(seed));
             }
         }
     }
-    let endings = |(caller, endings): (&super::Caller, BTreeMap<_, _>)| {
-        let found = endings.into_iter().map(|(ending, (runs, seed))| Found { ending, runs, seed });
+    let endings = |(caller, endings): (&super::ScriptCaller, BTreeMap<_, _>)| {
+        let found =
+            endings.into_iter().map(|(ending, (runs, seed))| FoundEnding { ending, runs, seed });
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(|it| (u64::MAX - it.runs, it.seed));
         Endings { name: caller.name.clone(), found }
@@ -89,18 +90,18 @@ pub fn explore(
     Ok(Explored { runs, callers: script.callers.iter().zip(sum).map(endings).collect() })
 }
 
-fn tally(
+fn count_endings(
     script: &Arc<Script>,
-    shelf: &Arc<Shelf>,
+    flows: &Arc<SimulatedFlows>,
     flow: &str,
     seeds: impl Iterator<Item = u64>,
-) -> Result<Tally, Endless> {
-    let mut tally: Tally = vec![BTreeMap::new(); script.callers.len()];
+) -> Result<EndingCounts, Endless> {
+    let mut counts: EndingCounts = vec![BTreeMap::new(); script.callers.len()];
     for seed in seeds {
-        let told = run(script, shelf, flow, Schedule::Seeded(seed))?;
-        for (n, tally) in tally.iter_mut().enumerate().take(told.callers.len()) {
-            tally.entry(told.ending(n)).or_insert((0, seed)).0 += 1;
+        let report = run(script, flows, flow, Schedule::Seeded(seed))?;
+        for (n, counts) in counts.iter_mut().enumerate().take(report.callers.len()) {
+            counts.entry(report.ending(n)).or_insert((0, seed)).0 += 1;
         }
     }
-    Ok(tally)
+    Ok(counts)
 }

@@ -29,9 +29,9 @@ pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("transfer", &["!url"]),
 ];
 
-pub(super) struct Fields(Table);
+pub(super) struct ScriptFields(Table);
 
-impl Fields {
+impl ScriptFields {
     pub(super) fn new(row: Table) -> Self {
         Self(row)
     }

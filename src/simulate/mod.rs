@@ -17,12 +17,13 @@ mod script;
 mod world;
 
 pub use self::{
-    documents::{Document, Shelf},
-    explore::{Endings, Explored, Found, explore},
-    report::{CallerTold, Note, Told},
+    documents::{ScriptDocument, SimulatedFlows},
+    explore::{Endings, Explored, FoundEnding, explore},
+    report::{CallerReport, Note, SimulationReport},
     run::{Endless, TURNS_MAX, run},
     schedule::Schedule,
     script::{
-        AT_MAX, Act, BadScript, CALLERS_MAX, Caller, Deed, EVENTS_MAX, Event, Script, Whom, Wish,
+        AT_MAX, CALLERS_MAX, EVENTS_MAX, Script, ScriptAction, ScriptCaller, ScriptError,
+        ScriptEvent, ScriptMemberCommand, ScriptPhoneAction, ScriptTargets,
     },
 };

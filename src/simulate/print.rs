@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::{CallerTold, Endings, Explored, Told};
+use super::{CallerReport, Endings, Explored, SimulationReport};
 use crate::{
-    sim_phones::Entry,
-    trace::{Link, Step},
+    sim_phones::TimelineEntry,
+    trace::{CauseLink, TraceStep},
 };
 
-impl fmt::Display for Told {
+impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for caller in &self.callers {
             self.caller(f, caller)?;
@@ -28,14 +28,15 @@ impl fmt::Display for Told {
     }
 }
 
-impl Told {
-    fn caller(&self, f: &mut fmt::Formatter<'_>, caller: &CallerTold) -> fmt::Result {
-        let CallerTold { name, from, to, timeline, steps, .. } = caller;
+impl SimulationReport {
+    fn caller(&self, f: &mut fmt::Formatter<'_>, caller: &CallerReport) -> fmt::Result {
+        let CallerReport { name, from, to, timeline, steps, .. } = caller;
         writeln!(f, "{name} ({from}) calls {to}")?;
         writeln!(f, "  hears")?;
-        for Entry { from_ms, to_ms, heard } in timeline {
+        for TimelineEntry { from_ms, to_ms, heard } in timeline {
             // As the entry itself has it, behind its times.
-            let entry = Entry { from_ms: 0, to_ms: Some(0), heard: heard.clone() }.to_string();
+            let entry =
+                TimelineEntry { from_ms: 0, to_ms: Some(0), heard: heard.clone() }.to_string();
             let heard = entry.trim_start_matches("0-0 ");
             times(f, *from_ms, *to_ms)?;
             writeln!(f, "{heard}")?;
@@ -50,7 +51,7 @@ impl Told {
         writeln!(f, "  ends\n{:>10}  {cause}, by {source}\n", caller.ended_ms)
     }
 
-    fn step(&self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    fn step(&self, f: &mut fmt::Formatter<'_>, step: &TraceStep) -> fmt::Result {
         match &step.url {
             Some(url) => write!(f, "{url} ")?,
             None if 1 < step.document => write!(f, "document {} ", step.document)?,
@@ -71,11 +72,11 @@ impl Told {
         writeln!(f)
     }
 
-    fn link(&self, f: &mut fmt::Formatter<'_>, n: usize, link: &Link) -> fmt::Result {
+    fn link(&self, f: &mut fmt::Formatter<'_>, n: usize, link: &CauseLink) -> fmt::Result {
         if 0 < n {
             let caller = self.callers.iter().find(|it| it.call_uuid == link.call_uuid);
             let name = caller.map_or("nobody", |it| &*it.name);
-            let Link { cause, element, line, column, .. } = link;
+            let CauseLink { cause, element, line, column, .. } = link;
             write!(f, ", since {name} at {element} {line}:{column} left: {cause}")?;
         }
         match (link.command, link.api_id) {

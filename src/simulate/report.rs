@@ -5,25 +5,25 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Script, run::id, world::World};
+use super::{Script, run::id, world::SimulatedWorld};
 use crate::{
     base::ids::{AccountId, CallId},
-    sim_phones::Entry,
-    trace::Step,
+    sim_phones::TimelineEntry,
+    trace::TraceStep,
 };
 
 /// A run that is over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Told {
+pub struct SimulationReport {
     /// In the order of the events file.
-    pub callers: Vec<CallerTold>,
+    pub callers: Vec<CallerReport>,
     /// What else happened, in order.
     pub log: Vec<Note>,
 }
 
 /// What has become of one caller. All times are milliseconds of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CallerTold {
+pub struct CallerReport {
     /// By which the events file knows it.
     pub name: Arc<str>,
     /// Its call.
@@ -41,9 +41,9 @@ pub struct CallerTold {
     /// Who ended it.
     pub hangup_source: Option<&'static str>,
     /// What it heard.
-    pub timeline: Vec<Entry>,
+    pub timeline: Vec<TimelineEntry>,
     /// What it ran, and why that was over.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TraceStep>,
 }
 
 /// Something that happened.
@@ -61,12 +61,12 @@ pub struct Note {
     pub api_id: Option<Uuid>,
 }
 
-impl Told {
+impl SimulationReport {
     /// How the caller's call went: what it ran, and how it ended. Not when, nor why it left a
     /// conference, if that made no difference to what came next.
     pub fn ending(&self, caller: usize) -> String {
         let it = &self.callers[caller];
-        let step = |step: &Step| {
+        let step = |step: &TraceStep| {
             let url = step.url.as_ref().map_or_else(String::new, |url| format!("{url} "));
             format!("{url}{} {}:{}", step.element, step.line, step.column)
         };
@@ -77,13 +77,17 @@ impl Told {
     }
 }
 
-pub(super) fn told(script: &Script, world: &World, account: &AccountId) -> Told {
+pub(super) fn report(
+    script: &Script,
+    world: &SimulatedWorld,
+    account: &AccountId,
+) -> SimulationReport {
     let (phones, seen) = (world.phones.lock(), world.seen.lock());
-    let caller = |(n, caller): (usize, &super::Caller)| {
-        let record = phones.record(account, id(n)).ok()?;
+    let caller = |(n, caller): (usize, &super::ScriptCaller)| {
+        let phone = phones.details(account, id(n)).ok()?;
         let began_ms = script.began_ms(n);
         let shift = u32::try_from(began_ms).unwrap_or(u32::MAX);
-        let mut timeline = record.timeline;
+        let mut timeline = phone.timeline;
         for entry in &mut timeline {
             entry.from_ms += shift;
             entry.to_ms = entry.to_ms.map(|to| to + shift);
@@ -93,27 +97,27 @@ pub(super) fn told(script: &Script, world: &World, account: &AccountId) -> Told 
             step.from_ms += shift;
             step.to_ms = step.to_ms.map(|to| to + shift);
         }
-        Some(CallerTold {
+        Some(CallerReport {
             name: caller.name.clone(),
-            call_uuid: record.call_uuid,
-            from: record.from,
-            to: record.to,
+            call_uuid: phone.call_uuid,
+            from: phone.from,
+            to: phone.to,
             began_ms,
             ended_ms: seen.ends.get(&id(n)).copied().unwrap_or(began_ms),
-            hangup_cause_name: record.hangup_cause_name,
-            hangup_source: record.hangup_source,
+            hangup_cause_name: phone.hangup_cause_name,
+            hangup_source: phone.hangup_source,
             timeline,
             steps,
         })
     };
     let callers = script.callers.iter().enumerate().filter_map(caller).collect();
-    Told { callers, log: seen.notes.clone() }
+    SimulationReport { callers, log: seen.notes.clone() }
 }
 
 impl Script {
     /// When the nth caller calls.
     pub(super) fn began_ms(&self, n: usize) -> u64 {
-        let call = self.events.iter().find(|it| it.deed == super::Deed::Call(n));
+        let call = self.events.iter().find(|it| it.action == super::ScriptAction::Call(n));
         call.map(|it| it.at_ms).unwrap_or_default()
     }
 }

@@ -10,21 +10,22 @@ use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use uuid::Uuid;
 
 use super::{
-    Act, Deed, Schedule, Script, Shelf, Told, Whom,
+    Schedule, Script, ScriptAction, ScriptPhoneAction, ScriptTargets, SimulatedFlows,
+    SimulationReport,
     report::{self, Note},
-    schedule::Dice,
-    script::{Event, Said},
-    world::World,
+    schedule::TurnPicker,
+    script::{EventText, ScriptEvent},
+    world::SimulatedWorld,
 };
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
-    call::{Call, Direction, Party, Session},
-    conference::{Answer, Ask, Departure, Outcome, Who},
+    call::{Call, CallDirection, CallSession, Party},
+    conference::{Ask, ConferenceAnswer, Departure, MemberSelector, Outcome},
     engine::{
-        registry::{AskError, House, Transferring},
-        scheduler::Turns,
+        registry::{AskError, PendingTransfer, Registry},
+        scheduler::Scheduler,
     },
-    flow::{Cause, Method, Next, Purpose, Request},
+    flow::{Cause, DocumentRequest, Forecast, Purpose, RequestMethod},
     media::Report,
     sim_phones::Dial,
 };
@@ -45,65 +46,65 @@ pub struct Endless {
 
 /// Runs a script to its end: until every call is over.
 ///
-/// `flow` is the name of the main flow, which is on the shelf.
+/// `flow` is the name of the main flow, which is on the flows.
 ///
 /// # Errors
 ///
 /// It has none.
 pub fn run(
     script: &Arc<Script>,
-    shelf: &Arc<Shelf>,
+    flows: &Arc<SimulatedFlows>,
     flow: &str,
     schedule: Schedule,
-) -> Result<Told, Endless> {
-    let world = Arc::new(World::new(script.clone(), shelf.clone()));
-    let turns = Turns::default();
-    let house = world.house(&turns);
-    let life = Life {
+) -> Result<SimulationReport, Endless> {
+    let world = Arc::new(SimulatedWorld::new(script.clone(), flows.clone()));
+    let scheduler = Scheduler::default();
+    let registry = world.registry(&scheduler);
+    let simulation = SimulationRun {
         script,
-        shelf,
+        flows,
         flow,
-        account: shelf.account(),
+        account: flows.account(),
         world,
-        house,
-        turns,
-        dice: Dice::new(schedule),
+        registry,
+        scheduler,
+        dice: TurnPicker::new(schedule),
         events: script.events.iter().collect(),
         due: Vec::new(),
         reports: VecDeque::new(),
         asked: Vec::new(),
-        moving: Vec::new(),
+        transfers: Vec::new(),
         request_last: 0,
     };
-    life.live()
+    simulation.run_to_end()
 }
 
-struct Life<'a> {
+struct SimulationRun<'a> {
     script: &'a Arc<Script>,
-    shelf: &'a Arc<Shelf>,
+    flows: &'a Arc<SimulatedFlows>,
     flow: &'a str,
     account: &'a AccountId,
-    world: Arc<World>,
-    house: Arc<House>,
-    turns: Turns,
-    dice: Dice,
+    world: Arc<SimulatedWorld>,
+    registry: Arc<Registry>,
+    scheduler: Scheduler,
+    dice: TurnPicker,
     /// Those whose time has not come.
-    events: VecDeque<&'a Event>,
+    events: VecDeque<&'a ScriptEvent>,
     /// Those whose time has come.
-    due: Vec<&'a Event>,
+    due: Vec<&'a ScriptEvent>,
     reports: VecDeque<Report>,
     /// Requests that wait for their answer, and the notes about them.
     asked: Vec<(usize, Receiver<Outcome>)>,
-    moving: Vec<Moving>,
+    transfers: Vec<TransferInProgress>,
     request_last: u128,
 }
 
 /// A transfer that waits for its answer.
-struct Moving {
+struct TransferInProgress {
     note: usize,
     call: CallId,
-    request: Request,
-    transferring: Transferring,
+    request: DocumentRequest,
+    transferring: PendingTransfer,
 }
 
 /// Something that could happen now.
@@ -115,8 +116,8 @@ enum Choice {
     Turn(usize),
 }
 
-impl Life<'_> {
-    fn live(mut self) -> Result<Told, Endless> {
+impl SimulationRun<'_> {
+    fn run_to_end(mut self) -> Result<SimulationReport, Endless> {
         for _ in 0..TURNS_MAX {
             if self.step() {
                 continue;
@@ -124,8 +125,8 @@ impl Life<'_> {
             match self.next_moment() {
                 Some(ms) => self.go_to(ms),
                 None => {
-                    debug_assert!(self.turns.is_empty(), "somebody is left");
-                    return Ok(report::told(self.script, &self.world, self.account));
+                    debug_assert!(self.scheduler.is_empty(), "somebody is left");
+                    return Ok(report::report(self.script, &self.world, self.account));
                 }
             }
         }
@@ -138,10 +139,13 @@ impl Life<'_> {
         self.events.clear();
         self.due.clear();
         for _ in 0..TURNS_MAX {
-            self.house.calls().iter().for_each(|it| self.house.hang_up(*it, Cause::HungUpByApi));
-            self.turns.wake();
+            self.registry
+                .calls()
+                .iter()
+                .for_each(|it| self.registry.hang_up(*it, Cause::HungUpByApi));
+            self.scheduler.wake();
             while self.step() {}
-            if self.turns.is_empty() {
+            if self.scheduler.is_empty() {
                 return;
             }
         }
@@ -149,8 +153,8 @@ impl Life<'_> {
 
     /// Lets one thing happen; false if nothing can at this moment.
     fn step(&mut self) -> bool {
-        self.turns.admit();
-        self.look();
+        self.scheduler.add_new_actors();
+        self.collect_answers();
         let mut choices = self.choices();
         if choices.is_empty() {
             return false;
@@ -158,12 +162,12 @@ impl Life<'_> {
         let n = self.dice.pick(choices.len());
         match choices.swap_remove(n) {
             Choice::Turn(n) => {
-                self.turns.turn(n, self.world.clock.now(), || self.dice.slice());
+                self.scheduler.turn(n, self.world.clock.now(), || self.dice.slice());
                 return true;
             }
             Choice::Report(n) => {
                 let report = self.reports.remove(n).expect("it was there");
-                self.house.report(report);
+                self.registry.report(report);
             }
             Choice::Phones => {
                 let mut reports = Vec::new();
@@ -179,14 +183,14 @@ impl Life<'_> {
                 self.perform(event);
             }
         }
-        self.turns.wake();
+        self.scheduler.wake();
         true
     }
 
     /// What can happen at this moment: in the order in which it should, where there is order.
     fn choices(&self) -> Vec<Choice> {
         let now_ms = self.world.clock.ms();
-        let mut choices: Vec<_> = self.turns.busy().map(Choice::Turn).collect();
+        let mut choices: Vec<_> = self.scheduler.busy().map(Choice::Turn).collect();
         if self.dice.is_orderly() && !choices.is_empty() {
             return choices;
         }
@@ -204,8 +208,8 @@ impl Life<'_> {
         documents.sort_by_key(|n| due[*n].at_ms);
         choices.extend(documents.into_iter().map(Choice::Document));
         let may_be_next = |n: &usize| {
-            let who = self.due[*n].deed.caller();
-            who.is_none() || self.due[..*n].iter().all(|it| it.deed.caller() != who)
+            let who = self.due[*n].action.caller();
+            who.is_none() || self.due[..*n].iter().all(|it| it.action.caller() != who)
         };
         choices.extend((0..self.due.len()).filter(may_be_next).map(Choice::Event));
         choices
@@ -213,7 +217,7 @@ impl Life<'_> {
 
     fn next_moment(&self) -> Option<u64> {
         let clock = &self.world.clock;
-        let actors = self.turns.deadline().map(|at| clock.ms_of(at));
+        let actors = self.scheduler.deadline().map(|at| clock.ms_of(at));
         let phones = self.world.phones.lock().deadline().map(|at| clock.ms_of(at));
         let documents = self.world.due.lock().iter().map(|it| it.at_ms).min();
         let event = self.events.front().map(|it| it.at_ms);
@@ -225,30 +229,34 @@ impl Life<'_> {
         while let Some(event) = self.events.pop_front_if(|it| it.at_ms <= ms) {
             self.due.push(event);
         }
-        self.turns.wake();
+        self.scheduler.wake();
     }
 
-    fn perform(&mut self, event: &Event) {
-        let said = Said(self.script, &event.deed).to_string();
-        let (note, api_id) = self.note(said, &event.deed);
-        let done = match &event.deed {
-            Deed::Ask { room, whom, wish } => match self.whom(room.as_ref(), whom) {
-                Ok((room, who)) => self.ask(note, api_id, room, wish.ask(who)),
-                Err(why) => Err(why),
-            },
-            Deed::Call(who) => self.call(*who),
-            Deed::Cut(who) => self.cut(id(*who), api_id),
-            Deed::End(room) => self.ask(note, api_id, room.clone(), Ask::HangUp { who: Who::All }),
-            Deed::Phone(who, act) => self.phone(id(*who), act),
-            Deed::Transfer(who, url) => self.transfer(note, id(*who), api_id, url.clone()),
+    fn perform(&mut self, event: &ScriptEvent) {
+        let text = EventText(self.script, &event.action).to_string();
+        let (note, api_id) = self.note(text, &event.action);
+        let done = match &event.action {
+            ScriptAction::Ask { room, targets, command } => {
+                match self.find_targets(room.as_ref(), targets) {
+                    Ok((room, who)) => self.ask(note, api_id, room, command.ask(who)),
+                    Err(why) => Err(why),
+                }
+            }
+            ScriptAction::Call(who) => self.call(*who),
+            ScriptAction::Cut(who) => self.cut(id(*who), api_id),
+            ScriptAction::End(room) => {
+                self.ask(note, api_id, room.clone(), Ask::HangUp { who: MemberSelector::All })
+            }
+            ScriptAction::Phone(who, act) => self.phone(id(*who), act),
+            ScriptAction::Transfer(who, url) => self.transfer(note, id(*who), api_id, url.clone()),
         };
         if let Err(why) = done {
             self.answer(note, why);
         }
     }
 
-    fn note(&mut self, what: String, deed: &Deed) -> (usize, Uuid) {
-        let is_request = deed.caller().is_none();
+    fn note(&mut self, what: String, action: &ScriptAction) -> (usize, Uuid) {
+        let is_request = action.caller().is_none();
         self.request_last += u128::from(is_request);
         let api_id = Uuid::from_u128(self.request_last);
         let at_ms = self.world.clock.ms();
@@ -274,55 +282,55 @@ impl Life<'_> {
             from: arrival.from,
             to: arrival.to,
             caller_name: arrival.caller_name,
-            direction: Direction::Inbound,
+            direction: CallDirection::Inbound,
             dialect,
             trusted: arrival.trusted.map(Box::new),
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
         let flow = caller.flow.as_deref().unwrap_or(self.flow);
-        let document = self.shelf.fetched(flow, dialect);
+        let document = self.flows.fetched(flow, dialect);
         let why = document.as_ref().err().map(ToString::to_string);
         let call = Call::new(now, call, self.account.clone(), Arc::new(party), CALL_TIME_LIMIT);
-        self.house.begin(now, call, document);
+        self.registry.begin(now, call, document);
         why.map_or(Ok(()), Err)
     }
 
-    fn phone(&self, call: CallId, act: &Act) -> Result<(), String> {
+    fn phone(&self, call: CallId, act: &ScriptPhoneAction) -> Result<(), String> {
         let (now, mut phones) = (self.world.clock.now(), self.world.phones.lock());
         let done = match act {
-            Act::HangUp => phones.hang_up(now, self.account, call),
-            Act::Hold(on) => phones.hold(now, self.account, call, *on),
-            Act::Press(keys) => phones.press(now, self.account, call, keys),
-            Act::Talk(ms) => phones.talk(now, self.account, call, *ms),
+            ScriptPhoneAction::HangUp => phones.hang_up(now, self.account, call),
+            ScriptPhoneAction::Hold(on) => phones.hold(now, self.account, call, *on),
+            ScriptPhoneAction::Press(keys) => phones.press(now, self.account, call, keys),
+            ScriptPhoneAction::Talk(ms) => phones.talk(now, self.account, call, *ms),
         };
         done.map_err(|error| error.to_string())
     }
 
     /// The conference, and its members, that a request is about.
-    fn whom(
+    fn find_targets(
         &self,
         room: Option<&ConferenceName>,
-        whom: &Whom,
-    ) -> Result<(ConferenceName, Who), String> {
+        targets: &ScriptTargets,
+    ) -> Result<(ConferenceName, MemberSelector), String> {
         let seen = self.world.seen.lock();
         let place = |n: &usize| seen.members.get(&id(*n));
-        let these = match whom {
-            Whom::All => None,
-            Whom::These(these) => Some(these.iter().filter_map(place).collect::<Vec<_>>()),
+        let these = match targets {
+            ScriptTargets::All => None,
+            ScriptTargets::These(these) => Some(these.iter().filter_map(place).collect::<Vec<_>>()),
         };
         let found = match (room, &these) {
             (Some(room), _) => Some(room.clone()),
             (None, Some(places)) => places.first().map(|(room, _)| room.clone()),
-            (None, None) => match &self.house.conferences(self.account)[..] {
+            (None, None) => match &self.registry.conferences(self.account)[..] {
                 [room] => Some(room.clone()),
                 [] => None,
                 _ => return Err("there are several conferences: give room = \"…\"".to_owned()),
             },
         };
         let room = found.ok_or("no such member: nobody of them is in a conference")?;
-        let who = these.map_or(Who::All, |places| {
+        let who = these.map_or(MemberSelector::All, |places| {
             let here = places.into_iter().filter(|(it, _)| *it == room);
-            Who::These(here.map(|(_, member)| *member).collect())
+            MemberSelector::These(here.map(|(_, member)| *member).collect())
         });
         Ok((room, who))
     }
@@ -335,17 +343,17 @@ impl Life<'_> {
         ask: Ask,
     ) -> Result<(), String> {
         let key = RoomKey { account: self.account.clone(), name };
-        let asked = self.house.ask_for(Some(api_id), &key, ask);
+        let asked = self.registry.ask_for(Some(api_id), &key, ask);
         self.asked.push((note, asked.map_err(|error| error.to_string())?));
         Ok(())
     }
 
     fn cut(&self, call: CallId, api_id: Uuid) -> Result<(), String> {
-        if !self.house.is_up(call) {
+        if !self.registry.is_up(call) {
             return Err("call not found".to_owned());
         }
-        self.house.note_request(call, api_id, "HangUp");
-        self.house.hang_up(call, Cause::HungUpByApi);
+        self.registry.note_request(call, api_id, "HangUp");
+        self.registry.hang_up(call, Cause::HungUpByApi);
         Ok(())
     }
 
@@ -356,24 +364,26 @@ impl Life<'_> {
         api_id: Uuid,
         url: Arc<str>,
     ) -> Result<(), String> {
-        let (method, purpose, fields) = (Method::Post, Purpose::Transfer, Vec::new());
-        let request = Request { url, method, purpose, fields, is_private: false };
-        let asked = self.house.transfer(call, request.clone());
+        let (method, purpose, fields) = (RequestMethod::Post, Purpose::Transfer, Vec::new());
+        let request = DocumentRequest { url, method, purpose, fields, is_private: false };
+        let asked = self.registry.transfer(call, request.clone());
         let transferring = asked.map_err(|_| "call not found".to_owned())?;
-        self.house.note_request(call, api_id, "Transfer");
-        self.moving.push(Moving { note, call, request, transferring });
+        self.registry.note_request(call, api_id, "Transfer");
+        self.transfers.push(TransferInProgress { note, call, request, transferring });
         Ok(())
     }
 
     /// Takes in the answers that have come.
-    fn look(&mut self) {
+    fn collect_answers(&mut self) {
         let (mut answers, world) = (Vec::new(), &self.world);
         self.asked.retain_mut(|(note, answer)| {
             let answer = match answer.try_recv() {
-                Ok(Ok(Answer::Banned { members, unknown })) => banned(world, &members, &unknown),
-                Ok(Ok(Answer::Departures(would))) => foretold(world, &would),
-                Ok(Ok(Answer::Members(members))) => names(world, &members),
-                Ok(Ok(Answer::Roster(_))) => "done".to_owned(),
+                Ok(Ok(ConferenceAnswer::Banned { members, unknown })) => {
+                    banned(world, &members, &unknown)
+                }
+                Ok(Ok(ConferenceAnswer::Departures(would))) => would_leave(world, &would),
+                Ok(Ok(ConferenceAnswer::Members(members))) => names(world, &members),
+                Ok(Ok(ConferenceAnswer::Roster(_))) => "done".to_owned(),
                 Ok(Err(refusal)) => refusal.to_string(),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Closed) => AskError::Gone.to_string(),
@@ -381,12 +391,12 @@ impl Life<'_> {
             answers.push((*note, answer));
             false
         });
-        let house = &self.house;
-        self.moving.retain_mut(|it| {
+        let registry = &self.registry;
+        self.transfers.retain_mut(|it| {
             let answer = match &mut it.transferring {
-                Transferring::Call(answer) => answer.try_recv(),
-                Transferring::OnItsWay => Err(TryRecvError::Closed),
-                Transferring::Room(answer) => match answer.try_recv() {
+                PendingTransfer::Call(answer) => answer.try_recv(),
+                PendingTransfer::InTransit => Err(TryRecvError::Closed),
+                PendingTransfer::Room(answer) => match answer.try_recv() {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(_)) => Err(TryRecvError::Closed),
                     Err(error) => Err(error),
@@ -396,7 +406,7 @@ impl Life<'_> {
                 Ok(()) => answers.push((it.note, "done".to_owned())),
                 Err(TryRecvError::Empty) => return true,
                 // It has gone elsewhere meanwhile.
-                Err(TryRecvError::Closed) => match house.transfer(it.call, it.request.clone()) {
+                Err(TryRecvError::Closed) => match registry.transfer(it.call, it.request.clone()) {
                     Ok(again) => {
                         it.transferring = again;
                         return true;
@@ -410,7 +420,7 @@ impl Life<'_> {
     }
 }
 
-fn names(world: &World, members: &[MemberId]) -> String {
+fn names(world: &SimulatedWorld, members: &[MemberId]) -> String {
     let seen = world.seen.lock();
     let name = |member: &MemberId| {
         let call = seen.callers.get(member);
@@ -419,7 +429,7 @@ fn names(world: &World, members: &[MemberId]) -> String {
     members.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn banned(world: &World, members: &[MemberId], unknown: &[MemberId]) -> String {
+fn banned(world: &SimulatedWorld, members: &[MemberId], unknown: &[MemberId]) -> String {
     let names_ = names(world, members);
     match unknown.is_empty() {
         true => format!("{names_}; banned"),
@@ -430,13 +440,13 @@ fn banned(world: &World, members: &[MemberId], unknown: &[MemberId]) -> String {
     }
 }
 
-fn foretold(world: &World, departures: &[Departure]) -> String {
+fn would_leave(world: &SimulatedWorld, departures: &[Departure]) -> String {
     let next = |it: &Departure| {
         let name = world.name(it.call);
         let next = match &it.next {
-            Next::Element { tag, at, .. } => format!("{tag} {at}"),
-            Next::End(ending) => ending.cause.name().to_owned(),
-            Next::Fetch(url) => url.to_string(),
+            Forecast::Element { tag, at, .. } => format!("{tag} {at}"),
+            Forecast::End(ending) => ending.cause.name().to_owned(),
+            Forecast::Fetch(url) => url.to_string(),
         };
         format!("{name} ({}) to {next}", it.cause.text())
     };
@@ -444,7 +454,7 @@ fn foretold(world: &World, departures: &[Departure]) -> String {
     format!("would leave: {}", would.join(", "))
 }
 
-impl Deed {
+impl ScriptAction {
     /// Whose doing it is, and after what else that he does; None of a request.
     fn caller(&self) -> Option<usize> {
         match self {

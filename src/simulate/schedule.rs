@@ -13,12 +13,12 @@ pub enum Schedule {
 }
 
 /// A schedule under way.
-pub(super) struct Dice(Option<u64>);
+pub(super) struct TurnPicker(Option<u64>);
 
 /// So few effects in one go show what comes between them.
 const SLICE_MAX: usize = 4;
 
-impl Dice {
+impl TurnPicker {
     pub(super) fn new(schedule: Schedule) -> Self {
         match schedule {
             Schedule::Orderly => Self(None),

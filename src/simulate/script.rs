@@ -5,13 +5,13 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
-use super::{documents::Document, fields::Fields};
+use super::{documents::ScriptDocument, fields::ScriptFields};
 use crate::{
     base::ids::{ConferenceName, Dialect},
-    conference::{Ask, Course, Kick},
-    flow::{Bilingual, is_audio},
-    media::{AnnouncementKind, Sound, What},
-    sim_phones::Keys,
+    conference::{Ask, Kick, KickTarget},
+    flow::{DialectFlows, is_audio},
+    media::{AnnouncementKind, Sound, SoundKind},
+    sim_phones::PressedKeys,
 };
 
 /// Who does what, and when.
@@ -20,16 +20,16 @@ pub struct Script {
     /// Whose defaults hold.
     pub dialect: Dialect,
     /// Who calls, in the order of the file.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<ScriptCaller>,
     /// In order of time; within a moment, of the file.
-    pub events: Vec<Event>,
+    pub events: Vec<ScriptEvent>,
     /// What the web has.
-    pub documents: Vec<Document>,
+    pub documents: Vec<ScriptDocument>,
 }
 
 /// Somebody with a phone.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Caller {
+pub struct ScriptCaller {
     /// By which the file knows it.
     pub name: Arc<str>,
     /// Its number; else one is made up.
@@ -46,26 +46,26 @@ pub struct Caller {
 
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct ScriptEvent {
     /// When, in milliseconds.
     pub at_ms: u64,
     /// In the file.
     pub line: usize,
     /// What.
-    pub deed: Deed,
+    pub action: ScriptAction,
 }
 
 /// What happens. Callers are named by their place in [`Script::callers`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
+pub enum ScriptAction {
     /// A request about members.
     Ask {
         /// Of which conference; else of the one that they are in.
         room: Option<ConferenceName>,
         /// Whom.
-        whom: Whom,
+        targets: ScriptTargets,
         /// What.
-        wish: Wish,
+        command: ScriptMemberCommand,
     },
     /// Somebody calls.
     Call(usize),
@@ -74,14 +74,14 @@ pub enum Deed {
     /// A request to hang up whoever is in a conference.
     End(ConferenceName),
     /// A phone is used.
-    Phone(usize, Act),
+    Phone(usize, ScriptPhoneAction),
     /// A request to let a call run another document.
     Transfer(usize, Arc<str>),
 }
 
 /// Whom a request is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Whom {
+pub enum ScriptTargets {
     /// Whoever is in the conference.
     All,
     /// These callers.
@@ -90,20 +90,20 @@ pub enum Whom {
 
 /// What a phone does.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Act {
+pub enum ScriptPhoneAction {
     /// Hangs up.
     HangUp,
     /// Holds the engine, or is back.
     Hold(bool),
     /// Presses keys.
-    Press(Keys),
+    Press(PressedKeys),
     /// Talks for so many milliseconds.
     Talk(u32),
 }
 
 /// What a request about members wants.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum ScriptMemberCommand {
     /// `kick`, why, and what follows.
     Kick(Kick),
     /// `mute` and `unmute`.
@@ -118,9 +118,9 @@ pub enum Wish {
     Hush(AnnouncementKind),
 }
 
-impl Wish {
+impl ScriptMemberCommand {
     /// What the conference is asked.
-    pub(super) fn ask(&self, who: crate::conference::Who) -> Ask {
+    pub(super) fn ask(&self, who: crate::conference::MemberSelector) -> Ask {
         match self.clone() {
             Self::Kick(kick) => Ask::Kick { who, kick },
             Self::Mute(on) => Ask::Mute { who, on },
@@ -134,7 +134,7 @@ impl Wish {
 
 /// An events file cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum BadScript {
+pub enum ScriptError {
     /// It is no TOML, or has other tables than it may.
     #[error("{0}")]
     Toml(String),
@@ -157,7 +157,7 @@ pub const AT_MAX: Duration = Duration::from_secs(86_400);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ScriptFile {
     #[serde(default)]
     dialect: Dialect,
     #[serde(default)]
@@ -169,8 +169,8 @@ struct File {
 impl Script {
     /// One that has a single call, and nothing else.
     pub fn one_call() -> Self {
-        let caller = Caller { name: "caller".into(), ..Caller::default() };
-        let event = Event { at_ms: 0, line: 0, deed: Deed::Call(0) };
+        let caller = ScriptCaller { name: "caller".into(), ..ScriptCaller::default() };
+        let event = ScriptEvent { at_ms: 0, line: 0, action: ScriptAction::Call(0) };
         Self { callers: vec![caller], events: vec![event], ..Self::default() }
     }
 
@@ -182,20 +182,21 @@ impl Script {
     pub fn parse(
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,
-    ) -> Result<Self, BadScript> {
-        let file: File = toml::from_str(text).map_err(|it| BadScript::Toml(it.to_string()))?;
-        let File { dialect, events, documents } = file;
+    ) -> Result<Self, ScriptError> {
+        let file: ScriptFile =
+            toml::from_str(text).map_err(|it| ScriptError::Toml(it.to_string()))?;
+        let ScriptFile { dialect, events, documents } = file;
         let line = |span: Range<usize>| text[..span.start].matches('\n').count() + 1;
         let mut script = Self { dialect, ..Self::default() };
         for row in events {
             let line = line(row.span());
             let added = script.add(line, row.into_inner());
-            added.map_err(|why| BadScript::Row { line, why })?;
+            added.map_err(|why| ScriptError::Row { line, why })?;
         }
         for row in documents {
             let line = line(row.span());
-            let document = Document::read(Fields::new(row.into_inner()), dialect, read);
-            script.documents.push(document.map_err(|why| BadScript::Row { line, why })?);
+            let document = ScriptDocument::read(ScriptFields::new(row.into_inner()), dialect, read);
+            script.documents.push(document.map_err(|why| ScriptError::Row { line, why })?);
         }
         script.events.sort_by_key(|event| event.at_ms);
         Ok(script)
@@ -205,42 +206,51 @@ impl Script {
         if self.events.len() == EVENTS_MAX {
             return Err(format!("more than {EVENTS_MAX} events are too many"));
         }
-        let (verb, mut fields) = Fields::of_event(row)?;
+        let (verb, mut fields) = ScriptFields::of_event(row)?;
         let at_ms = fields.time("at", AT_MAX)?.ok_or("at: say when: 0, 1500 (ms) or \"1m 30s\"")?;
-        let deed = self.deed(verb, &mut fields)?;
+        let action = self.action(verb, &mut fields)?;
         fields.finish_event(verb)?;
-        self.events.push(Event { at_ms, line, deed });
+        self.events.push(ScriptEvent { at_ms, line, action });
         Ok(())
     }
 
-    fn deed(&mut self, verb: &str, fields: &mut Fields) -> Result<Deed, String> {
+    fn action(&mut self, verb: &str, fields: &mut ScriptFields) -> Result<ScriptAction, String> {
         Ok(match verb {
             "call" => self.call(fields)?,
             "press" => {
                 let who = self.caller(fields, verb)?;
                 let keys = fields.needed("keys")?.parse().map_err(|it| format!("keys: {it}"))?;
-                Deed::Phone(who, Act::Press(keys))
+                ScriptAction::Phone(who, ScriptPhoneAction::Press(keys))
             }
             "talk" => {
                 let who = self.caller(fields, verb)?;
                 let ms = fields.time("for", AT_MAX)?.ok_or("for: say how long: 500 or \"2s\"")?;
-                Deed::Phone(who, Act::Talk(u32::try_from(ms).unwrap_or(u32::MAX)))
+                ScriptAction::Phone(
+                    who,
+                    ScriptPhoneAction::Talk(u32::try_from(ms).unwrap_or(u32::MAX)),
+                )
             }
-            "hold" => Deed::Phone(self.caller(fields, verb)?, Act::Hold(true)),
-            "resume" => Deed::Phone(self.caller(fields, verb)?, Act::Hold(false)),
-            "hang_up" => Deed::Phone(self.caller(fields, verb)?, Act::HangUp),
-            "cut" => Deed::Cut(self.caller(fields, verb)?),
-            "transfer" => Deed::Transfer(self.caller(fields, verb)?, fields.needed("url")?.into()),
-            "end" => Deed::End(fields.room(verb)?.ok_or("end: name a conference")?),
+            "hold" => {
+                ScriptAction::Phone(self.caller(fields, verb)?, ScriptPhoneAction::Hold(true))
+            }
+            "resume" => {
+                ScriptAction::Phone(self.caller(fields, verb)?, ScriptPhoneAction::Hold(false))
+            }
+            "hang_up" => ScriptAction::Phone(self.caller(fields, verb)?, ScriptPhoneAction::HangUp),
+            "cut" => ScriptAction::Cut(self.caller(fields, verb)?),
+            "transfer" => {
+                ScriptAction::Transfer(self.caller(fields, verb)?, fields.needed("url")?.into())
+            }
+            "end" => ScriptAction::End(fields.room(verb)?.ok_or("end: name a conference")?),
             _ => {
-                let whom = self.whom(fields, verb)?;
-                let wish = wish(verb, fields)?;
-                Deed::Ask { room: fields.room("room")?, whom, wish }
+                let targets = self.targets(fields, verb)?;
+                let command = member_command(verb, fields)?;
+                ScriptAction::Ask { room: fields.room("room")?, targets, command }
             }
         })
     }
 
-    fn call(&mut self, fields: &mut Fields) -> Result<Deed, String> {
+    fn call(&mut self, fields: &mut ScriptFields) -> Result<ScriptAction, String> {
         let name = fields.needed("call")?;
         if name == "all" || self.callers.iter().any(|it| *it.name == *name) {
             return Err(format!("call: {name:?} is taken: give this caller another name"));
@@ -251,11 +261,11 @@ impl Script {
         let mut text = |name| Ok::<_, String>(fields.text(name)?.map(Arc::from));
         let (from, to, user) = (text("from")?, text("to")?, text("user")?);
         let (caller_name, flow) = (text("name")?, text("flow")?);
-        self.callers.push(Caller { name: name.into(), from, to, user, caller_name, flow });
-        Ok(Deed::Call(self.callers.len() - 1))
+        self.callers.push(ScriptCaller { name: name.into(), from, to, user, caller_name, flow });
+        Ok(ScriptAction::Call(self.callers.len() - 1))
     }
 
-    fn caller(&self, fields: &mut Fields, verb: &str) -> Result<usize, String> {
+    fn caller(&self, fields: &mut ScriptFields, verb: &str) -> Result<usize, String> {
         self.find(verb, &fields.needed(verb)?)
     }
 
@@ -268,30 +278,30 @@ impl Script {
         })
     }
 
-    fn whom(&self, fields: &mut Fields, verb: &str) -> Result<Whom, String> {
+    fn targets(&self, fields: &mut ScriptFields, verb: &str) -> Result<ScriptTargets, String> {
         match fields.take(verb) {
-            Some(Value::String(name)) if name == "all" => Ok(Whom::All),
-            Some(Value::String(name)) => Ok(Whom::These(vec![self.find(verb, &name)?])),
+            Some(Value::String(name)) if name == "all" => Ok(ScriptTargets::All),
+            Some(Value::String(name)) => Ok(ScriptTargets::These(vec![self.find(verb, &name)?])),
             Some(Value::Array(names)) => {
                 let name = |it: &Value| match it.as_str() {
                     Some(name) => self.find(verb, name),
                     None => Err(format!("{verb}: {it} is no caller's name")),
                 };
-                Ok(Whom::These(names.iter().map(name).collect::<Result<_, _>>()?))
+                Ok(ScriptTargets::These(names.iter().map(name).collect::<Result<_, _>>()?))
             }
             _ => Err(format!("{verb}: name a caller, [several], or \"all\"")),
         }
     }
 }
 
-fn wish(verb: &str, fields: &mut Fields) -> Result<Wish, String> {
+fn member_command(verb: &str, fields: &mut ScriptFields) -> Result<ScriptMemberCommand, String> {
     Ok(match verb {
-        "kick" => Wish::Kick(kick(fields)?),
-        "mute" => Wish::Mute(true),
-        "unmute" => Wish::Mute(false),
-        "deaf" => Wish::Deafen(true),
-        "undeaf" => Wish::Deafen(false),
-        "remove" => Wish::HangUp,
+        "kick" => ScriptMemberCommand::Kick(kick(fields)?),
+        "mute" => ScriptMemberCommand::Mute(true),
+        "unmute" => ScriptMemberCommand::Mute(false),
+        "deaf" => ScriptMemberCommand::Deafen(true),
+        "undeaf" => ScriptMemberCommand::Deafen(false),
+        "remove" => ScriptMemberCommand::HangUp,
         "play" => {
             let url = fields.needed("url")?;
             if !is_audio(&url) {
@@ -299,21 +309,21 @@ fn wish(verb: &str, fields: &mut Fields) -> Result<Wish, String> {
                     "url: {url:?} is no sound: give http(s)://…, flow:NAME or sound:…"
                 ));
             }
-            Wish::Announce(AnnouncementKind::Play, What::Url(url.into()).into())
+            ScriptMemberCommand::Announce(AnnouncementKind::Play, SoundKind::Url(url.into()).into())
         }
         "speak" => {
             let text = fields.needed("text")?.into();
             let (voice, language) = ("WOMAN".into(), "en-US".into());
-            let speech = What::Speech { text, voice, language };
-            Wish::Announce(AnnouncementKind::Speak, speech.into())
+            let speech = SoundKind::Speech { text, voice, language };
+            ScriptMemberCommand::Announce(AnnouncementKind::Speak, speech.into())
         }
-        "stop_play" => Wish::Hush(AnnouncementKind::Play),
-        "stop_speak" => Wish::Hush(AnnouncementKind::Speak),
+        "stop_play" => ScriptMemberCommand::Hush(AnnouncementKind::Play),
+        "stop_speak" => ScriptMemberCommand::Hush(AnnouncementKind::Speak),
         _ => return Err(format!("{verb}: nobody does that")),
     })
 }
 
-fn kick(fields: &mut Fields) -> Result<Kick, String> {
+fn kick(fields: &mut ScriptFields) -> Result<Kick, String> {
     let reason = fields.text("reason")?.map(Arc::from);
     let ban = fields.time("ban", AT_MAX)?.map(Duration::from_millis);
     let is_dry = match fields.take("dry_run") {
@@ -322,69 +332,81 @@ fn kick(fields: &mut Fields) -> Result<Kick, String> {
         Some(_) => return Err("dry_run: write true or false".to_owned()),
     };
     let course = match fields.take("then") {
-        None => Course::Flow,
-        Some(Value::String(word)) if word == "hangup" => Course::HangUp,
+        None => KickTarget::Flow,
+        Some(Value::String(word)) if word == "hangup" => KickTarget::HangUp,
         Some(Value::Table(then)) => {
-            let mut then = Fields::new(then);
+            let mut then = ScriptFields::new(then);
             let forms = (then.text("element")?, then.text("xml")?, then.text("url")?);
             then.finish("then", &["element", "xml", "url"])?;
             match forms {
-                (Some(id), None, None) => Course::Element(id.into()),
+                (Some(id), None, None) => KickTarget::Element(id.into()),
                 (None, Some(xml), None) => {
-                    let document = Bilingual::parse(&xml);
-                    Course::Document(Box::new(document.map_err(|it| format!("then: xml:{it}"))?))
+                    let document = DialectFlows::parse(&xml);
+                    KickTarget::Document(Box::new(
+                        document.map_err(|it| format!("then: xml:{it}"))?,
+                    ))
                 }
-                (None, None, Some(url)) => Course::Fetch(url.into()),
+                (None, None, Some(url)) => KickTarget::Fetch(url.into()),
                 _ => return Err(THEN.to_owned()),
             }
         }
         Some(_) => return Err(THEN.to_owned()),
     };
-    Ok(Kick { reason, course, ban, is_dry })
+    Ok(Kick { reason, target: course, ban, is_dry_run: is_dry })
 }
 
 const THEN: &str =
     "then: write \"hangup\", or { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }";
 
 /// What an event says, in one line, for a log: `kick anna, ben in weekly`.
-pub(super) struct Said<'a>(pub(super) &'a Script, pub(super) &'a Deed);
+pub(super) struct EventText<'a>(pub(super) &'a Script, pub(super) &'a ScriptAction);
 
-impl fmt::Display for Said<'_> {
+impl fmt::Display for EventText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(script, deed) = self;
+        let Self(script, action) = self;
         let name = |n: &usize| &*script.callers[*n].name;
-        match deed {
-            Deed::Ask { room, whom, wish } => {
-                f.write_str(match wish {
-                    Wish::Kick(_) => "kick",
-                    Wish::Mute(true) => "mute",
-                    Wish::Mute(false) => "unmute",
-                    Wish::Deafen(true) => "deaf",
-                    Wish::Deafen(false) => "undeaf",
-                    Wish::HangUp => "remove",
-                    Wish::Announce(AnnouncementKind::Play, _) => "play to",
-                    Wish::Announce(AnnouncementKind::Speak, _) => "speak to",
-                    Wish::Hush(AnnouncementKind::Play) => "stop_play to",
-                    Wish::Hush(AnnouncementKind::Speak) => "stop_speak to",
+        match action {
+            ScriptAction::Ask { room, targets, command } => {
+                f.write_str(match command {
+                    ScriptMemberCommand::Kick(_) => "kick",
+                    ScriptMemberCommand::Mute(true) => "mute",
+                    ScriptMemberCommand::Mute(false) => "unmute",
+                    ScriptMemberCommand::Deafen(true) => "deaf",
+                    ScriptMemberCommand::Deafen(false) => "undeaf",
+                    ScriptMemberCommand::HangUp => "remove",
+                    ScriptMemberCommand::Announce(AnnouncementKind::Play, _) => "play to",
+                    ScriptMemberCommand::Announce(AnnouncementKind::Speak, _) => "speak to",
+                    ScriptMemberCommand::Hush(AnnouncementKind::Play) => "stop_play to",
+                    ScriptMemberCommand::Hush(AnnouncementKind::Speak) => "stop_speak to",
                 })?;
-                match whom {
-                    Whom::All => f.write_str(" all")?,
-                    Whom::These(these) => {
+                match targets {
+                    ScriptTargets::All => f.write_str(" all")?,
+                    ScriptTargets::These(these) => {
                         let names: Vec<_> = these.iter().map(name).collect();
                         write!(f, " {}", names.join(", "))?;
                     }
                 }
                 room.iter().try_for_each(|room| write!(f, " in {room}"))
             }
-            Deed::Call(who) => write!(f, "{} calls", name(who)),
-            Deed::Cut(who) => write!(f, "cut {}", name(who)),
-            Deed::End(room) => write!(f, "end {room}"),
-            Deed::Phone(who, Act::HangUp) => write!(f, "{} hangs up", name(who)),
-            Deed::Phone(who, Act::Hold(true)) => write!(f, "{} holds", name(who)),
-            Deed::Phone(who, Act::Hold(false)) => write!(f, "{} resumes", name(who)),
-            Deed::Phone(who, Act::Press(keys)) => write!(f, "{} presses {keys}", name(who)),
-            Deed::Phone(who, Act::Talk(ms)) => write!(f, "{} talks for {ms} ms", name(who)),
-            Deed::Transfer(who, url) => write!(f, "transfer {} to {url}", name(who)),
+            ScriptAction::Call(who) => write!(f, "{} calls", name(who)),
+            ScriptAction::Cut(who) => write!(f, "cut {}", name(who)),
+            ScriptAction::End(room) => write!(f, "end {room}"),
+            ScriptAction::Phone(who, ScriptPhoneAction::HangUp) => {
+                write!(f, "{} hangs up", name(who))
+            }
+            ScriptAction::Phone(who, ScriptPhoneAction::Hold(true)) => {
+                write!(f, "{} holds", name(who))
+            }
+            ScriptAction::Phone(who, ScriptPhoneAction::Hold(false)) => {
+                write!(f, "{} resumes", name(who))
+            }
+            ScriptAction::Phone(who, ScriptPhoneAction::Press(keys)) => {
+                write!(f, "{} presses {keys}", name(who))
+            }
+            ScriptAction::Phone(who, ScriptPhoneAction::Talk(ms)) => {
+                write!(f, "{} talks for {ms} ms", name(who))
+            }
+            ScriptAction::Transfer(who, url) => write!(f, "transfer {} to {url}", name(who)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a simulated house reaches: phones, documents, ids, and a clock that stands still.
+//! What a simulated registry reaches: phones, documents, ids, and a clock that stands still.
 
 use std::{
     collections::BTreeMap,
@@ -11,48 +11,48 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, Shelf, documents::Web, report::Note};
+use super::{Script, SimulatedFlows, documents::SimulatedWeb, report::Note};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
-    call::News,
+    call::CallEvent,
     conference::{self, Settings},
-    documents::{Done, Fetch, Library, LocalFlow, Reader},
+    documents::{DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument},
     engine::{
-        ban_list::Doors,
-        registry::{House, Links, Trace},
-        scheduler::Turns,
+        ban_list::BanList,
+        registry::{Observed, Registry, RegistryPorts},
+        scheduler::Scheduler,
         trace_log,
     },
     flow::Fetched,
     media::{Backend, Order},
-    sim_phones::{self, Phones},
-    store::MemberIds,
+    sim_phones::{self, PhoneTable},
+    store::MemberIdSource,
     trace::Traces,
 };
 
-/// All that is outside of the house.
-pub(super) struct World {
-    pub(super) clock: Clock,
-    pub(super) phones: Mutex<Phones>,
-    pub(super) due: Mutex<Vec<Due>>,
+/// All that is outside of the registry.
+pub(super) struct SimulatedWorld {
+    pub(super) clock: VirtualClock,
+    pub(super) phones: Mutex<PhoneTable>,
+    pub(super) due: Mutex<Vec<DueDocument>>,
     pub(super) seen: Mutex<Seen>,
     script: Arc<Script>,
-    shelf: Arc<Shelf>,
-    web: Mutex<Web>,
+    flows: Arc<SimulatedFlows>,
+    web: Mutex<SimulatedWeb>,
     member_last: AtomicU64,
 }
 
 /// Virtual time.
-pub(super) struct Clock {
+pub(super) struct VirtualClock {
     start: Instant,
     ms: AtomicU64,
 }
 
 /// A document on its way.
-pub(super) struct Due {
+pub(super) struct DueDocument {
     pub(super) at_ms: u64,
-    pub(super) fetch: Fetch,
-    pub(super) done: Done,
+    pub(super) fetch: DocumentFetch,
+    pub(super) done: OnDocument,
     pub(super) fetched: Fetched,
 }
 
@@ -66,8 +66,8 @@ pub(super) struct Seen {
     pub(super) ends: BTreeMap<CallId, u64>,
 }
 
-impl World {
-    pub(super) fn new(script: Arc<Script>, shelf: Arc<Shelf>) -> Self {
+impl SimulatedWorld {
+    pub(super) fn new(script: Arc<Script>, flows: Arc<SimulatedFlows>) -> Self {
         let seen = Seen {
             traces: Traces::new(usize::MAX),
             notes: Vec::new(),
@@ -76,35 +76,35 @@ impl World {
             ends: BTreeMap::new(),
         };
         Self {
-            clock: Clock::new(),
-            phones: Mutex::new(Phones::new(sim_phones::Settings::default())),
+            clock: VirtualClock::new(),
+            phones: Mutex::new(PhoneTable::new(sim_phones::Settings::default())),
             due: Mutex::default(),
             seen: Mutex::new(seen),
             script,
-            shelf,
+            flows,
             web: Mutex::default(),
             member_last: AtomicU64::new(0),
         }
     }
 
-    /// A house in this world; its actors come to the turns.
-    pub(super) fn house(self: &Arc<Self>, turns: &Turns) -> Arc<House> {
+    /// A registry in this world; its actors come to the turns.
+    pub(super) fn registry(self: &Arc<Self>, scheduler: &Scheduler) -> Arc<Registry> {
         let room_last = AtomicU64::new(0);
-        let links = Links {
+        let links = RegistryPorts {
             media: self.clone(),
-            library: self.clone(),
-            doors: Arc::new(Doors::in_memory(self.clock.now(), SystemTime::UNIX_EPOCH)),
+            documents: self.clone(),
+            ban_list: Arc::new(BanList::in_memory(self.clock.now(), SystemTime::UNIX_EPOCH)),
             member_ids: self.clone(),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            trace: Box::new({
+            observer: Box::new({
                 let world = self.clone();
-                move |told| world.see(&told)
+                move |event| world.observe(&event)
             }),
-            stage: Box::new(turns.door()),
+            spawner: Box::new(scheduler.spawner()),
         };
-        House::new(Settings::default(), links)
+        Registry::new(Settings::default(), links)
     }
 
     pub(super) fn note(&self, what: String) {
@@ -118,52 +118,58 @@ impl World {
         n.checked_sub(1).and_then(|n| self.script.callers.get(n)).map_or("nobody", |it| &it.name)
     }
 
-    fn see(&self, told: &Trace) {
-        trace_log::note(&mut self.seen.lock().traces, self.clock.now(), told);
+    fn observe(&self, event: &Observed) {
+        trace_log::note(&mut self.seen.lock().traces, self.clock.now(), event);
         let mut note = None;
-        match told {
-            Trace::Call { call, news: News::Ended(_), .. } => {
+        match event {
+            Observed::Call { call, event: CallEvent::Ended(_), .. } => {
                 self.seen.lock().ends.insert(*call, self.clock.ms());
             }
-            Trace::PassedOn { call } => {
+            Observed::Requeued { call } => {
                 note = Some(format!(
                     "{} comes as the conference ends: on to the next",
                     self.name(*call)
                 ));
             }
-            Trace::Notice { room, notice } => note = self.hear(&room.key.name, &notice.news),
-            Trace::Began { .. } | Trace::Call { .. } | Trace::Fetching { .. } => (),
-            Trace::Left { .. } | Trace::Refused { .. } => (),
-            Trace::Remarked { .. } | Trace::Requested { .. } => (),
+            Observed::Notice { room, notice } => {
+                note = self.observe_conference(&room.key.name, &notice.event)
+            }
+            Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => (),
+            Observed::Left { .. } | Observed::Refused { .. } => (),
+            Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
         if let Some(note) = note {
             self.note(note);
         }
     }
 
-    fn hear(&self, name: &ConferenceName, news: &conference::News) -> Option<String> {
+    fn observe_conference(
+        &self,
+        name: &ConferenceName,
+        news: &conference::ConferenceEvent,
+    ) -> Option<String> {
         let mut seen = self.seen.lock();
         match news {
-            conference::News::Entered { who, .. } => {
+            conference::ConferenceEvent::Entered { who, .. } => {
                 seen.members.insert(who.call, (name.clone(), who.member));
                 seen.callers.insert(who.member, who.call);
                 Some(format!("{name}: {} enters as member {}", self.name(who.call), who.member))
             }
-            conference::News::Exited { who, cause, .. } => {
+            conference::ConferenceEvent::Exited { who, cause, .. } => {
                 seen.members.remove(&who.call);
                 Some(format!("{name}: {} leaves: {}", self.name(who.call), cause.text()))
             }
-            conference::News::DigitsMatched { who, digits } => {
+            conference::ConferenceEvent::DigitsMatched { who, digits } => {
                 Some(format!("{name}: {} has typed {digits}", self.name(who.call)))
             }
-            conference::News::FloorTaken { .. } => None,
-            conference::News::Over => Some(format!("{name}: is over")),
-            conference::News::Started => Some(format!("{name}: has started")),
+            conference::ConferenceEvent::FloorTaken { .. } => None,
+            conference::ConferenceEvent::Over => Some(format!("{name}: is over")),
+            conference::ConferenceEvent::Started => Some(format!("{name}: has started")),
         }
     }
 }
 
-impl Clock {
+impl VirtualClock {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     fn new() -> Self {
         Self { start: Instant::now(), ms: AtomicU64::new(0) }
@@ -193,25 +199,25 @@ impl Clock {
     }
 }
 
-impl Backend for World {
+impl Backend for SimulatedWorld {
     fn send(&self, order: Order) {
         let now = self.clock.now();
         let mut phones = self.phones.lock();
         if let Order::Dial { call, account, from, to, .. } = &order {
-            phones.call(now, *call, account, from, to);
+            phones.place_call(now, *call, account, from, to);
         }
         phones.order(now, &order);
     }
 }
 
-impl Library for World {
-    fn fetch(&self, fetch: Fetch, done: Done) {
+impl DocumentStore for SimulatedWorld {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
         let (name, url) = (self.name(fetch.call), &fetch.request.url);
-        if fetch.reader == Reader::Nobody {
+        if fetch.recipient == DocumentRecipient::Nobody {
             return self.note(format!("{name} tells {url}"));
         }
         let (after_ms, fetched) = match url.strip_prefix("flow:") {
-            Some(name) => (0, self.shelf.fetched(name, fetch.party.dialect)),
+            Some(name) => (0, self.flows.fetched(name, fetch.party.dialect)),
             None => self.web.lock().get(&self.script.documents, &fetch.request),
         };
         let mut note = format!("{name} asks {url}");
@@ -220,15 +226,15 @@ impl Library for World {
         }
         self.note(note);
         let at_ms = self.clock.ms() + after_ms;
-        self.due.lock().push(Due { at_ms, fetch, done, fetched });
+        self.due.lock().push(DueDocument { at_ms, fetch, done, fetched });
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
-        self.shelf.flow(&flow.name, flow.dialect)
+        self.flows.flow(&flow.name, flow.dialect)
     }
 }
 
-impl MemberIds for World {
+impl MemberIdSource for SimulatedWorld {
     fn next(&self, _: &AccountId) -> MemberId {
         MemberId(self.member_last.fetch_add(1, Ordering::Relaxed) + 1)
     }

@@ -3,10 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
-    agent::{Agent, Extra},
-    digest::{Credentials, Verdict},
-    name::Name,
-    request::{Hop, Request},
+    agent::{Agent, ExtraHeaders},
+    digest::{DigestCredentials, DigestResult},
+    name::HeaderName,
+    request::{Hop, SipRequest},
     uri::{SipUri, Uri},
     value::NameAddr,
 };
@@ -17,13 +17,13 @@ use crate::{
 
 /// As whom a caller is let in.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Caller {
+pub(super) enum SipCaller {
     /// A user of ours, by digest.
     Endpoint(Arc<str>),
     /// Through a gateway that is known by its address.
     Trunk,
     /// Anybody.
-    Stranger,
+    Anonymous,
 }
 
 /// No flow uses more; each is kept for as long as the call.
@@ -42,18 +42,18 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: &Hop,
-        request: &Request,
-    ) -> Result<Caller, Extra> {
+        request: &SipRequest,
+    ) -> Result<SipCaller, ExtraHeaders> {
         if self.settings.trunk_at(hop.remote.ip()).is_some() {
-            return Ok(Caller::Trunk);
+            return Ok(SipCaller::Trunk);
         }
-        let user = request.from.uri.sip().and_then(SipUri::user_plain);
+        let user = request.from.uri.sip().and_then(SipUri::user_unescaped);
         // Nobody speaks in the name of an endpoint without its password.
         let is_named = user.is_some_and(|user| self.settings.endpoint(&user).is_some());
         if self.settings.is_open() && !is_named && self.credentials(request).is_none() {
-            return Ok(Caller::Stranger);
+            return Ok(SipCaller::Anonymous);
         }
-        self.authenticate(now, hop, request).map(Caller::Endpoint)
+        self.authenticate(now, hop, request).map(SipCaller::Endpoint)
     }
 
     /// The user who has shown its password.
@@ -65,35 +65,36 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: &Hop,
-        request: &Request,
-    ) -> Result<Arc<str>, Extra> {
+        request: &SipRequest,
+    ) -> Result<Arc<str>, ExtraHeaders> {
         let source = hop.remote.ip();
         let mut is_stale = false;
         if let Some(credentials) = self.credentials(request) {
             let endpoint = self.settings.endpoint(&credentials.username).cloned();
             let password = endpoint.as_ref().map(|it| it.password.reveal());
             let method = request.method.as_str();
-            match (self.nonces.judge(now, source, method, &credentials, password), endpoint) {
-                (Verdict::Good, Some(endpoint)) => return Ok(endpoint.user),
-                (Verdict::Stale, _) => is_stale = true,
-                (Verdict::Good | Verdict::Bad, _) => {}
+            match (self.nonces.verify(now, source, method, &credentials, password), endpoint) {
+                (DigestResult::Good, Some(endpoint)) => return Ok(endpoint.user),
+                (DigestResult::Stale, _) => is_stale = true,
+                (DigestResult::Good | DigestResult::Bad, _) => {}
             }
         }
         Err(self.challenges(now, source, is_stale))
     }
 
-    fn challenges(&mut self, now: Instant, source: IpAddr, is_stale: bool) -> Extra {
+    fn challenges(&mut self, now: Instant, source: IpAddr, is_stale: bool) -> ExtraHeaders {
         let settings = self.settings.clone();
         let challenge = |algorithm| {
             let value = self.nonces.challenge(now, source, algorithm, is_stale);
-            (Name::WwwAuthenticate, value)
+            (HeaderName::WwwAuthenticate, value)
         };
         settings.algorithms.iter().copied().map(challenge).collect()
     }
 
     /// The credentials for our realm; others are for somebody else on the way.
-    fn credentials(&self, request: &Request) -> Option<Credentials> {
-        let mut all = request.message.all(&Name::Authorization).filter_map(Credentials::parse);
+    fn credentials(&self, request: &SipRequest) -> Option<DigestCredentials> {
+        let mut all =
+            request.message.all(&HeaderName::Authorization).filter_map(DigestCredentials::parse);
         all.find(|it| it.realm() == self.settings.realm)
     }
 
@@ -102,24 +103,24 @@ impl Agent {
         &self,
         call: CallId,
         hop: &Hop,
-        request: &Request,
-        caller: &Caller,
+        request: &SipRequest,
+        caller: &SipCaller,
     ) -> Arrival {
         let asserted = match caller {
-            Caller::Trunk => asserted(request),
-            Caller::Endpoint(_) | Caller::Stranger => None,
+            SipCaller::Trunk => asserted(request),
+            SipCaller::Endpoint(_) | SipCaller::Anonymous => None,
         };
         let from = asserted.as_ref().unwrap_or(&request.from);
         let trusted = match caller {
-            Caller::Endpoint(user) => Some(Trusted::SipUser(user.clone())),
-            Caller::Trunk => asserted.as_ref().and_then(number),
-            Caller::Stranger => None,
+            SipCaller::Endpoint(user) => Some(Trusted::SipUser(user.clone())),
+            SipCaller::Trunk => asserted.as_ref().and_then(asserted_number),
+            SipCaller::Anonymous => None,
         };
         Arrival {
             call,
             account: self.account(hop, caller),
-            from: party(&from.uri).into(),
-            to: called(&request.uri).into(),
+            from: caller_number(&from.uri).into(),
+            to: called_number(&request.uri).into(),
             caller_name: from.display.as_str().into(),
             headers: custom_headers(request),
             trusted,
@@ -127,40 +128,40 @@ impl Agent {
     }
 
     /// Whose flows a caller reaches by name; a trunk reaches those of number rows only.
-    fn account(&self, hop: &Hop, caller: &Caller) -> Option<AccountId> {
+    fn account(&self, hop: &Hop, caller: &SipCaller) -> Option<AccountId> {
         let is_loopback = hop.remote.ip().to_canonical().is_loopback();
-        let by_place = || self.settings.loopback_account.clone().filter(|_| is_loopback);
+        let loopback_account = || self.settings.loopback_account.clone().filter(|_| is_loopback);
         match caller {
-            Caller::Endpoint(user) => {
+            SipCaller::Endpoint(user) => {
                 let endpoint = self.settings.endpoint(user);
-                endpoint.and_then(|it| it.account.clone()).or_else(by_place)
+                endpoint.and_then(|it| it.account.clone()).or_else(loopback_account)
             }
-            Caller::Trunk => None,
-            Caller::Stranger => by_place(),
+            SipCaller::Trunk => None,
+            SipCaller::Anonymous => loopback_account(),
         }
     }
 }
 
 /// What a trusted peer asserts about the caller (RFC 3325).
-fn asserted(request: &Request) -> Option<NameAddr> {
-    let mut all = request.message.all(&Name::PAssertedIdentity);
+fn asserted(request: &SipRequest) -> Option<NameAddr> {
+    let mut all = request.message.all(&HeaderName::PAssertedIdentity);
     all.find_map(|text| NameAddr::parse_list(text).ok()?.into_iter().next())
 }
 
 /// Whom that vouches for; nobody, if the number is withheld (RFC 3323).
-fn number(asserted: &NameAddr) -> Option<Trusted> {
-    let user = asserted.uri.sip().and_then(SipUri::user_plain).unwrap_or_default();
+fn asserted_number(asserted: &NameAddr) -> Option<Trusted> {
+    let user = asserted.uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
     let is_withheld = WITHHELD.iter().any(|it| user.eq_ignore_ascii_case(it));
-    (!is_withheld).then(|| Trusted::Number(party(&asserted.uri).into()))
+    (!is_withheld).then(|| Trusted::Number(caller_number(&asserted.uri).into()))
 }
 
 /// What peers write for a number that they do not tell.
 const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
 
 /// A number without its `+`, or the URI without its parameters.
-fn party(uri: &Uri) -> String {
+fn caller_number(uri: &Uri) -> String {
     match uri {
-        Uri::Sip(uri) => match uri.user_plain() {
+        Uri::Sip(uri) => match uri.user_unescaped() {
             Some(user) if is_number(&user) => user.trim_start_matches('+').to_owned(),
             Some(_) | None => {
                 let user = uri.user.as_deref().map_or(String::new(), |user| format!("{user}@"));
@@ -179,8 +180,8 @@ fn party(uri: &Uri) -> String {
 }
 
 /// The called user: a number, or a name.
-fn called(uri: &Uri) -> String {
-    let user = uri.sip().and_then(SipUri::user_plain).unwrap_or_default();
+fn called_number(uri: &Uri) -> String {
+    let user = uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
     match is_number(&user) {
         true => user.trim_start_matches('+').to_owned(),
         false => user,
@@ -193,7 +194,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// `X-PH-…` and `X-VH-…`, which become callback fields.
-fn custom_headers(request: &Request) -> Vec<(Arc<str>, Arc<str>)> {
+fn custom_headers(request: &SipRequest) -> Vec<(Arc<str>, Arc<str>)> {
     let rows = request.message.headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
         let prefix = name.get(..5)?;
@@ -217,7 +218,7 @@ mod tests {
             ("sip:example.com", "sip:example.com"),
             ("mailto:anna@example.com", "mailto:anna@example.com"),
         ] {
-            assert_eq!(party(&Uri::parse(uri).unwrap()), expected, "{uri}");
+            assert_eq!(caller_number(&Uri::parse(uri).unwrap()), expected, "{uri}");
         }
     }
 
@@ -229,7 +230,7 @@ mod tests {
             ("sip:sip%3Auser%40x@x", "sip:user@x"),
             ("sip:127.0.0.1", ""),
         ] {
-            assert_eq!(called(&Uri::parse(uri).unwrap()), expected, "{uri}");
+            assert_eq!(called_number(&Uri::parse(uri).unwrap()), expected, "{uri}");
         }
     }
 }

@@ -10,18 +10,18 @@ use std::{
 };
 
 use super::{
-    call::Call,
+    call::SipCall,
     digest::Nonces,
     effect::{Command, Effect},
-    error::Fault,
-    ids::{Ids, Secret},
-    message::{Message, Start},
-    name::{Method, Name},
+    error::SipError,
+    ids::{SipIds, SipSecret},
+    message::{SipMessage, StartLine},
+    name::{HeaderName, SipMethod},
     registrar::Registrar,
-    request::{Hop, Request, Unfit, reply, reply_hop, top_via},
+    request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
     settings::Settings,
     timers::{Timer, Timers},
-    transaction::{Clients, Key, Servers},
+    transaction::{ClientTransactions, ServerTransactions, TransactionKey},
     uri::SipUri,
 };
 use crate::base::ids::CallId;
@@ -30,12 +30,12 @@ use crate::base::ids::CallId;
 #[derive(Debug)]
 pub struct Agent {
     pub(super) settings: Arc<Settings>,
-    pub(super) ids: Ids,
+    pub(super) ids: SipIds,
     pub(super) nonces: Nonces,
-    pub(super) servers: Servers,
-    pub(super) clients: Clients,
+    pub(super) servers: ServerTransactions,
+    pub(super) clients: ClientTransactions,
     pub(super) timers: Timers,
-    pub(super) calls: BTreeMap<CallId, Call>,
+    pub(super) calls: BTreeMap<CallId, SipCall>,
     /// By our tag.
     pub(super) dialogs: BTreeMap<String, CallId>,
     pub(super) registrar: Registrar,
@@ -46,7 +46,7 @@ pub struct Agent {
 
 /// How much the machine holds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Gauges {
+pub struct SipGauges {
     /// Calls, those included whose BYE is on its way.
     pub calls: usize,
     /// Transactions that still absorb what comes again.
@@ -71,15 +71,15 @@ pub(super) type Effects = VecDeque<Effect>;
 
 impl Agent {
     /// Nothing has happened. The key must be random, and new for each process.
-    pub fn new(now: Instant, settings: Arc<Settings>, key: Secret) -> Self {
-        let of_nonces = Secret(blake3::derive_key("conflow SIP nonces", &key.0));
+    pub fn new(now: Instant, settings: Arc<Settings>, key: SipSecret) -> Self {
+        let of_nonces = SipSecret(blake3::derive_key("conflow SIP nonces", &key.0));
         let nonces = Nonces::new(now, &settings.realm, of_nonces);
         Self {
             nonces,
             settings,
-            ids: Ids::new(key),
-            servers: Servers::default(),
-            clients: Clients::default(),
+            ids: SipIds::new(key),
+            servers: ServerTransactions::default(),
+            clients: ClientTransactions::default(),
             timers: Timers::default(),
             calls: BTreeMap::new(),
             dialogs: BTreeMap::new(),
@@ -112,8 +112,8 @@ impl Agent {
     }
 
     /// How much is held; all zero when everything is over.
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
+    pub fn gauges(&self) -> SipGauges {
+        SipGauges {
             calls: self.calls.len(),
             transactions: self.servers.count() + self.clients.count(),
             registered: self.registered,
@@ -138,60 +138,66 @@ impl Agent {
         }
     }
 
-    fn receive(&mut self, now: Instant, hop: Hop, message: Message, effects: &mut Effects) {
+    fn receive(&mut self, now: Instant, hop: Hop, message: SipMessage, effects: &mut Effects) {
         let method = match &message.start {
-            Start::Status { code, .. } => {
+            StartLine::Status { code, .. } => {
                 let code = *code;
                 return self.receive_reply(now, hop, code, message, effects);
             }
-            Start::Request { method, .. } => method.clone(),
+            StartLine::Request { method, .. } => method.clone(),
         };
-        match Request::read(message) {
+        match SipRequest::read(message) {
             Ok(request) => self.receive_request(now, hop, request, effects),
-            Err(_) if method == Method::Ack => {}
-            Err(Unfit { fault, message }) => {
+            Err(_) if method == SipMethod::Ack => {}
+            Err(InvalidRequest { error, message }) => {
                 // Without a Via that can be read, nobody knows where an answer goes.
                 let Ok(via) = top_via(&message) else { return };
-                let reply = reply(&message, &hop, fault.code, fault.reason, &self.ids.tag());
+                let reply = reply(&message, &hop, error.code, error.reason, &self.ids.tag());
                 send(&reply_hop(&via, &hop), &reply, effects);
             }
         }
     }
 
-    fn receive_request(&mut self, now: Instant, hop: Hop, request: Request, effects: &mut Effects) {
-        let key = Key::of(&request);
+    fn receive_request(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        request: SipRequest,
+        effects: &mut Effects,
+    ) {
+        let key = TransactionKey::of(&request);
         match request.method {
-            Method::Ack => {
+            SipMethod::Ack => {
                 if !self.servers.acknowledge(now, &key, &mut self.timers) {
                     self.acked(now, &request, effects);
                 }
                 return;
             }
-            Method::Cancel => return self.cancel(now, hop, &request, &key, effects),
-            Method::Bye | Method::Info | Method::Invite | Method::Options => {}
-            Method::Refer | Method::Register | Method::Update | Method::Other(_) => {}
+            SipMethod::Cancel => return self.cancel(now, hop, &request, &key, effects),
+            SipMethod::Bye | SipMethod::Info | SipMethod::Invite | SipMethod::Options => {}
+            SipMethod::Refer | SipMethod::Register | SipMethod::Update | SipMethod::Other(_) => {}
         }
         if self.servers.absorb(&key, effects) {
             return;
         }
-        if let Err((code, extra)) = self.judge(&request) {
+        if let Err((code, extra)) = self.check_request(&request) {
             return self.refuse(&hop, &request, code, &extra, effects);
         }
         match request.to.tag().and_then(|tag| self.dialogs.get(tag)).copied() {
             Some(call) if self.calls.get(&call).is_some_and(|it| it.dialog.owns(&request)) => {
-                self.receive_within(now, hop, call, request, key, effects);
+                self.receive_in_dialog(now, hop, call, request, key, effects);
             }
             Some(_) | None if request.to.tag().is_some() => {
                 self.refuse(&hop, &request, 481, &[], effects);
             }
-            Some(_) | None => self.receive_outside(now, hop, request, key, effects),
+            Some(_) | None => self.receive_out_of_dialog(now, hop, request, key, effects),
         }
     }
 
     /// What every request must be, whatever it asks (RFC 3261, 8.2).
-    fn judge(&self, request: &Request) -> Result<(), (u16, Extra)> {
-        if matches!(request.method, Method::Other(_)) {
-            return Err((405, vec![(Name::Allow, ALLOW.to_owned())]));
+    fn check_request(&self, request: &SipRequest) -> Result<(), (u16, ExtraHeaders)> {
+        if matches!(request.method, SipMethod::Other(_)) {
+            return Err((405, vec![(HeaderName::Allow, ALLOW.to_owned())]));
         }
         match request.hops_left() {
             Ok(Some(0)) => return Err((483, vec![])),
@@ -203,11 +209,11 @@ impl Agent {
         }
         let unknown: Vec<_> = request
             .message
-            .words(&Name::Require)
+            .words(&HeaderName::Require)
             .filter(|it| !it.eq_ignore_ascii_case("timer"))
             .collect();
         if !unknown.is_empty() {
-            return Err((420, vec![(Name::Unsupported, unknown.join(", "))]));
+            return Err((420, vec![(HeaderName::Unsupported, unknown.join(", "))]));
         }
         // Calls that are up may go on a little longer than new ones may come.
         let is_new = request.to.tag().is_none();
@@ -218,27 +224,27 @@ impl Agent {
         Ok(())
     }
 
-    fn receive_outside(
+    fn receive_out_of_dialog(
         &mut self,
         now: Instant,
         hop: Hop,
-        request: Request,
-        key: Key,
+        request: SipRequest,
+        key: TransactionKey,
         effects: &mut Effects,
     ) {
         match request.method {
-            Method::Invite => self.invite(now, hop, request, key, effects),
-            Method::Options if self.is_draining => {
+            SipMethod::Invite => self.invite(now, hop, request, key, effects),
+            SipMethod::Options if self.is_draining => {
                 self.refuse(&hop, &request, 503, &retry_after(), effects);
             }
-            Method::Options => self.refuse(&hop, &request, 200, &abilities(), effects),
-            Method::Register => self.register(now, hop, request, key, effects),
-            Method::Refer => self.refuse(&hop, &request, 603, &[], effects),
-            Method::Bye | Method::Info | Method::Update => {
+            SipMethod::Options => self.refuse(&hop, &request, 200, &capabilities(), effects),
+            SipMethod::Register => self.register(now, hop, request, key, effects),
+            SipMethod::Refer => self.refuse(&hop, &request, 603, &[], effects),
+            SipMethod::Bye | SipMethod::Info | SipMethod::Update => {
                 self.refuse(&hop, &request, 481, &[], effects);
             }
             // These three never come here.
-            Method::Ack | Method::Cancel | Method::Other(_) => {}
+            SipMethod::Ack | SipMethod::Cancel | SipMethod::Other(_) => {}
         }
     }
 
@@ -246,31 +252,32 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: Hop,
-        request: Request,
-        key: Key,
+        request: SipRequest,
+        key: TransactionKey,
         effects: &mut Effects,
     ) {
         let user = match self.authenticate(now, &hop, &request) {
             Ok(user) => user,
             Err(challenge) => return self.refuse(&hop, &request, 401, &challenge, effects),
         };
-        let is_own = request.to.uri.sip().and_then(SipUri::user_plain).as_deref() == Some(&*user);
+        let is_own =
+            request.to.uri.sip().and_then(SipUri::user_unescaped).as_deref() == Some(&*user);
         let limits = self.settings.register_for;
         let done = match is_own {
             true => self.registrar.register(now, &user, &request, &hop, limits),
-            false => Err(Fault { code: 403, reason: "Not Your Address" }),
+            false => Err(SipError { code: 403, reason: "Not Your Address" }),
         };
         let (code, mut extra) = match done {
             Ok(()) => (200, vec![]),
-            Err(fault) => (fault.code, vec![]),
+            Err(error) => (error.code, vec![]),
         };
         if code == 423 {
-            extra.push((Name::MinExpires, limits.0.as_secs().to_string()));
+            extra.push((HeaderName::MinExpires, limits.0.as_secs().to_string()));
         }
         if code == 200 {
             for it in self.registrar.bindings(now, &user) {
                 let seconds = (it.ends_at - now).as_secs();
-                extra.push((Name::Contact, format!("<{}>;expires={seconds}", it.contact)));
+                extra.push((HeaderName::Contact, format!("<{}>;expires={seconds}", it.contact)));
             }
         }
         self.watch_registrar();
@@ -291,13 +298,13 @@ impl Agent {
         now: Instant,
         server: u64,
         hop: &Hop,
-        request: &Request,
+        request: &SipRequest,
         code: u16,
-        extra: &[(Name, String)],
+        extra: &[(HeaderName, String)],
         effects: &mut Effects,
     ) {
         let reply = self.reply_to(hop, request, code, extra);
-        let kind = (code, request.method == Method::Invite);
+        let kind = (code, request.method == SipMethod::Invite);
         self.servers.reply(now, server, kind, reply.to_bytes().into(), &mut self.timers, effects);
     }
 
@@ -305,9 +312,9 @@ impl Agent {
     pub(super) fn refuse(
         &mut self,
         hop: &Hop,
-        request: &Request,
+        request: &SipRequest,
         code: u16,
-        extra: &[(Name, String)],
+        extra: &[(HeaderName, String)],
         effects: &mut Effects,
     ) {
         let reply = self.reply_to(hop, request, code, extra);
@@ -317,10 +324,10 @@ impl Agent {
     fn reply_to(
         &self,
         hop: &Hop,
-        request: &Request,
+        request: &SipRequest,
         code: u16,
-        extra: &[(Name, String)],
-    ) -> Message {
+        extra: &[(HeaderName, String)],
+    ) -> SipMessage {
         let branch = request.via.branch().unwrap_or_default();
         let mut reply = request.reply(hop, code, &self.ids.tag_of(&request.call_id, branch));
         reply.headers.extend_from_slice(extra);
@@ -329,22 +336,22 @@ impl Agent {
 }
 
 /// Headers of a reply beyond those that all have.
-pub(super) type Extra = Vec<(Name, String)>;
+pub(super) type ExtraHeaders = Vec<(HeaderName, String)>;
 
 /// When to come back.
-pub(super) fn retry_after() -> Extra {
-    vec![(Name::RetryAfter, RETRY_AFTER_SECONDS.to_owned())]
+pub(super) fn retry_after() -> ExtraHeaders {
+    vec![(HeaderName::RetryAfter, RETRY_AFTER_SECONDS.to_owned())]
 }
 
 /// What we can do, for OPTIONS.
-pub(super) fn abilities() -> Extra {
+pub(super) fn capabilities() -> ExtraHeaders {
     vec![
-        (Name::Allow, ALLOW.to_owned()),
-        (Name::Accept, "application/sdp, application/dtmf-relay".to_owned()),
-        (Name::Supported, "timer".to_owned()),
+        (HeaderName::Allow, ALLOW.to_owned()),
+        (HeaderName::Accept, "application/sdp, application/dtmf-relay".to_owned()),
+        (HeaderName::Supported, "timer".to_owned()),
     ]
 }
 
-pub(super) fn send(hop: &Hop, message: &Message, effects: &mut Effects) {
+pub(super) fn send(hop: &Hop, message: &SipMessage, effects: &mut Effects) {
     effects.push_back(Effect::Send { hop: *hop, bytes: message.to_bytes().into() });
 }

@@ -1,4 +1,4 @@
-//! One call, as signalling holds it: its dialog, its description of sound, and what it waits for.
+//! One call, as signalling holds it: its dialog, its description of media, and what it waits for.
 
 use std::{
     net::SocketAddr,
@@ -8,31 +8,31 @@ use std::{
 
 use super::{
     dialog::Dialog,
-    request::{Hop, Request},
+    request::{Hop, SipRequest},
     session_timer::{SessionTimer, Terms},
     transaction::{GIVE_UP, T1, T2},
 };
 use crate::{
     base::ids::CallId,
     media::{Arrival, Ending},
-    rtp::sdp::{Agreed, Local, Negotiation, Refusal},
+    rtp::sdp::{Agreed, LocalMedia, Negotiation, Refusal},
 };
 
 /// One call.
 #[derive(Debug)]
-pub struct Call {
+pub struct SipCall {
     /// Its id.
     pub id: CallId,
     /// What both ends call it.
     pub dialog: Dialog,
     /// How far it has come.
-    pub phase: Phase,
-    /// Its sound; None until its port is open.
-    pub sound: Option<Sound>,
+    pub phase: SipPhase,
+    /// Its media; None until its port is open.
+    pub media: Option<CallMedia>,
     /// A 200 of ours that waits for its ACK.
     pub unacked: Option<Unacked>,
     /// A request of ours that could change the session is on its way.
-    pub is_asking: bool,
+    pub has_pending_invite: bool,
     /// How long it stands without a refresh.
     pub timer: Option<SessionTimer>,
     /// Whether the far end takes UPDATE.
@@ -45,22 +45,22 @@ pub struct Call {
 
 /// How far a call has come.
 #[derive(Debug)]
-pub enum Phase {
+pub enum SipPhase {
     /// Not answered.
     Ringing(Box<Ringing>),
     /// Answered.
-    Up,
+    Established,
     /// Over for the engine before the ACK has come: the BYE must wait for it.
-    Doomed(Ending),
+    EndAfterAck(Ending),
     /// Our BYE is on its way.
-    Leaving,
+    ByeSent,
 }
 
 /// A call that is not answered.
 #[derive(Debug)]
 pub struct Ringing {
     /// Its INVITE.
-    pub invite: Request,
+    pub invite: SipRequest,
     /// Where that came from.
     pub hop: Hop,
     /// The transaction.
@@ -69,7 +69,7 @@ pub struct Ringing {
     pub offer: Option<Vec<u8>>,
     /// Session timers that were asked for.
     pub terms: Option<Terms>,
-    /// For the engine, once the port of its sound is open.
+    /// For the engine, once the port of its media is open.
     pub arrival: Option<Arrival>,
     /// What is said again each minute: 180 or 183. None before the flow is known.
     pub progress: Option<(u16, Instant)>,
@@ -96,9 +96,9 @@ pub struct Unacked {
     pub ends_at: Instant,
 }
 
-/// What both ends have said about sound.
+/// What both ends have said about media.
 #[derive(Debug)]
-pub struct Sound {
+pub struct CallMedia {
     negotiation: Negotiation,
     /// Our last description.
     pub text: String,
@@ -109,19 +109,19 @@ pub struct Sound {
 /// So often an unanswered call says that it still rings, lest a proxy give up (13.3.1.1).
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
-impl Call {
+impl SipCall {
     /// When it next wants attention.
     pub fn deadline(&self) -> Option<Instant> {
         let unacked = self.unacked.as_ref().map(|it| it.resend_at.min(it.ends_at));
         let progress = match &self.phase {
-            Phase::Ringing(ringing) => ringing.progress.map(|(_, at)| at),
-            Phase::Up | Phase::Doomed(_) | Phase::Leaving => None,
+            SipPhase::Ringing(ringing) => ringing.progress.map(|(_, at)| at),
+            SipPhase::Established | SipPhase::EndAfterAck(_) | SipPhase::ByeSent => None,
         };
         let timer = match self.phase {
-            Phase::Up => {
+            SipPhase::Established => {
                 self.timer.map(|it| it.refresh_at.map_or(it.ends_at, |at| at.min(it.ends_at)))
             }
-            Phase::Ringing(_) | Phase::Doomed(_) | Phase::Leaving => None,
+            SipPhase::Ringing(_) | SipPhase::EndAfterAck(_) | SipPhase::ByeSent => None,
         };
         [unacked, progress, timer].into_iter().flatten().min()
     }
@@ -135,16 +135,16 @@ impl Unacked {
     }
 
     /// Sent again.
-    pub fn again(&mut self, now: Instant) {
+    pub fn schedule_resend(&mut self, now: Instant) {
         self.resend = (self.resend * 2).min(T2);
         self.resend_at = now + self.resend;
     }
 }
 
-impl Sound {
-    /// Nothing has been said; `address` is where the far end sends its sound to.
+impl CallMedia {
+    /// Nothing has been said; `address` is where the far end sends its media to.
     pub fn new(address: SocketAddr, session: u64) -> Self {
-        let local = Local { address: address.ip(), port: address.port(), session };
+        let local = LocalMedia { address: address.ip(), port: address.port(), session };
         Self { negotiation: Negotiation::new(local), text: String::new(), is_held: false }
     }
 
@@ -153,7 +153,7 @@ impl Sound {
         self.negotiation.agreed()
     }
 
-    /// Answers an offer; [`Sound::text`] is the answer.
+    /// Answers an offer; [`CallMedia::text`] is the answer.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Sound {
         Ok(())
     }
 
-    /// Makes an offer; [`Sound::text`] is the offer.
+    /// Makes an offer; [`CallMedia::text`] is the offer.
     pub fn offer(&mut self) {
         self.text = self.negotiation.offer();
     }

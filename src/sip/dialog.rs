@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    message::{Message, Start},
-    name::{Method, Name},
+    message::{SipMessage, StartLine},
+    name::{HeaderName, SipMethod},
     network::is_private,
-    request::{Hop, Request, Transport},
+    request::{Hop, SipRequest, Transport},
     settings::Settings,
     uri::Uri,
     value::NameAddr,
@@ -30,25 +30,25 @@ pub struct Dialog {
     /// Our To, tag included.
     remote: String,
     target: Uri,
-    routes: Vec<Route>,
+    routes: Vec<RouteEntry>,
     local_cseq: u32,
 }
 
 /// One proxy that wants to stay on the way.
 #[derive(Debug)]
-struct Route {
+struct RouteEntry {
     text: String,
     uri: Uri,
 }
 
 impl Dialog {
     /// The dialog that this INVITE begins.
-    pub fn of(request: &Request, hop: &Hop, contact: NameAddr, local_tag: String) -> Self {
+    pub fn of(request: &SipRequest, hop: &Hop, contact: NameAddr, local_tag: String) -> Self {
         let header = |name| request.get(&name).unwrap_or_default().to_owned();
-        let routes = request.message.all(&Name::RecordRoute).flat_map(|value| {
+        let routes = request.message.all(&HeaderName::RecordRoute).flat_map(|value| {
             let parts = super::uri::split_unquoted(value, b',').unwrap_or_default();
             parts.into_iter().filter_map(|text| {
-                Some(Route { uri: NameAddr::parse(text).ok()?.uri, text: text.to_owned() })
+                Some(RouteEntry { uri: NameAddr::parse(text).ok()?.uri, text: text.to_owned() })
             })
         });
         Self {
@@ -56,8 +56,8 @@ impl Dialog {
             remote_tag: request.from.tag().unwrap_or_default().to_owned(),
             remote_cseq: request.cseq,
             hop: *hop,
-            local: format!("{};tag={local_tag}", header(Name::To)),
-            remote: header(Name::From),
+            local: format!("{};tag={local_tag}", header(HeaderName::To)),
+            remote: header(HeaderName::From),
             target: contact.uri,
             routes: routes.collect(),
             local_cseq: 0,
@@ -66,7 +66,7 @@ impl Dialog {
     }
 
     /// Whether a request, found by our tag, is of this dialog.
-    pub fn owns(&self, request: &Request) -> bool {
+    pub fn owns(&self, request: &SipRequest) -> bool {
         request.call_id == self.call_id && request.from.tag().unwrap_or_default() == self.remote_tag
     }
 
@@ -84,32 +84,37 @@ impl Dialog {
     }
 
     /// A request of ours within the dialog, and where it goes first.
-    pub fn request(&mut self, method: Method, branch: &str, settings: &Settings) -> (Message, Hop) {
-        if method != Method::Ack {
+    pub fn request(
+        &mut self,
+        method: SipMethod,
+        branch: &str,
+        settings: &Settings,
+    ) -> (SipMessage, Hop) {
+        if method != SipMethod::Ack {
             self.local_cseq += 1;
         }
         let hop = self.next_hop(settings);
         let is_strict = self.routes.first().is_some_and(|it| !is_loose(&it.uri));
         let uri = if is_strict { &self.routes[0].uri } else { &self.target };
-        let start = Start::Request { method: method.clone(), uri: uri.to_string() };
+        let start = StartLine::Request { method: method.clone(), uri: uri.to_string() };
         let mut message =
-            Message { start, headers: Vec::with_capacity(12), body: vec![], fault: None };
+            SipMessage { start, headers: Vec::with_capacity(12), body: vec![], error: None };
         let us = settings.address_for(hop.local.ip(), hop.remote.ip());
         let us = SocketAddr::new(us, hop.local.port());
         let via = format!("SIP/2.0/{} {us};branch={branch};rport", hop.transport.as_str());
-        message.push(Name::Via, via);
+        message.push(HeaderName::Via, via);
         for route in self.routes.iter().skip(usize::from(is_strict)) {
-            message.push(Name::Route, route.text.as_str());
+            message.push(HeaderName::Route, route.text.as_str());
         }
         if is_strict {
-            message.push(Name::Route, format!("<{}>", self.target));
+            message.push(HeaderName::Route, format!("<{}>", self.target));
         }
-        message.push(Name::MaxForwards, "70");
-        message.push(Name::From, self.local.as_str());
-        message.push(Name::To, self.remote.as_str());
-        message.push(Name::CallId, self.call_id.as_str());
-        message.push(Name::CSeq, format!("{} {method}", self.local_cseq));
-        message.push(Name::UserAgent, super::SERVER);
+        message.push(HeaderName::MaxForwards, "70");
+        message.push(HeaderName::From, self.local.as_str());
+        message.push(HeaderName::To, self.remote.as_str());
+        message.push(HeaderName::CallId, self.call_id.as_str());
+        message.push(HeaderName::CSeq, format!("{} {method}", self.local_cseq));
+        message.push(HeaderName::UserAgent, super::SERVER);
         (message, hop)
     }
 
@@ -165,8 +170,8 @@ mod tests {
             "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
              To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\n{record_routes}\r\n"
         );
-        let message = Message::parse(text.as_bytes()).unwrap().unwrap();
-        let request = Request::read(message).unwrap();
+        let message = SipMessage::parse(text.as_bytes()).unwrap().unwrap();
+        let request = SipRequest::read(message).unwrap();
         let local = "198.51.100.1:5060".parse().unwrap();
         let hop =
             Hop { transport: Transport::Udp, link: 0, local, remote: source.parse().unwrap() };
@@ -186,7 +191,8 @@ mod tests {
             ("<sip:a@203.0.113.2>", "203.0.113.1:40000", "203.0.113.2:5060"),
             ("<sip:a@127.0.0.1:5070>", "127.0.0.1:40000", "127.0.0.1:5070"),
         ] {
-            let (_, hop) = dialog(contact, source, "").request(Method::Bye, "z9hG4bK2", &settings);
+            let (_, hop) =
+                dialog(contact, source, "").request(SipMethod::Bye, "z9hG4bK2", &settings);
             assert_eq!(hop.remote, expected.parse().unwrap(), "{contact}");
         }
     }
@@ -195,7 +201,7 @@ mod tests {
     fn requests_go_through_the_proxies_that_asked_for_it() {
         let loose = "Record-Route: <sip:203.0.113.8;lr>, <sip:p2;lr>\r\n";
         let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", loose);
-        let (message, hop) = it.request(Method::Bye, "z9hG4bK2", &Settings::default());
+        let (message, hop) = it.request(SipMethod::Bye, "z9hG4bK2", &Settings::default());
         assert_eq!(hop.remote, "203.0.113.8:5060".parse().unwrap());
         let text = String::from_utf8(message.to_bytes()).unwrap();
         assert!(text.starts_with("BYE sip:a@203.0.113.2 SIP/2.0\r\n"), "{text}");
@@ -203,7 +209,7 @@ mod tests {
 
         let strict = "Record-Route: <sip:203.0.113.8>\r\n";
         let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", strict);
-        let (message, _) = it.request(Method::Bye, "z9hG4bK2", &Settings::default());
+        let (message, _) = it.request(SipMethod::Bye, "z9hG4bK2", &Settings::default());
         let text = String::from_utf8(message.to_bytes()).unwrap();
         assert!(text.starts_with("BYE sip:203.0.113.8 SIP/2.0\r\n"), "{text}");
         assert!(text.contains("Route: <sip:a@203.0.113.2>\r\n"), "{text}");
@@ -212,10 +218,10 @@ mod tests {
     #[test]
     fn our_requests_are_numbered_and_named_from_our_side() {
         let mut it = dialog("<sip:a@203.0.113.2>", "203.0.113.8:5060", "");
-        it.request(Method::Update, "z9hG4bK2", &Settings::default());
-        let (message, _) = it.request(Method::Bye, "z9hG4bK3", &Settings::default());
-        assert_eq!(message.get(&Name::CSeq), Some("2 BYE"));
-        assert_eq!(message.get(&Name::From), Some("<sip:a@b>;tag=me"));
-        assert_eq!(message.get(&Name::To), Some("<sip:c@d>;tag=1"));
+        it.request(SipMethod::Update, "z9hG4bK2", &Settings::default());
+        let (message, _) = it.request(SipMethod::Bye, "z9hG4bK3", &Settings::default());
+        assert_eq!(message.get(&HeaderName::CSeq), Some("2 BYE"));
+        assert_eq!(message.get(&HeaderName::From), Some("<sip:a@b>;tag=me"));
+        assert_eq!(message.get(&HeaderName::To), Some("<sip:c@d>;tag=1"));
     }
 }

@@ -16,7 +16,7 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
 use super::{
-    ids::Secret,
+    ids::SipSecret,
     uri::{split_unquoted, unquote},
 };
 
@@ -31,7 +31,7 @@ pub enum Algorithm {
 
 /// What a client sends in Authorization.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Credentials {
+pub struct DigestCredentials {
     /// Who it says it is.
     pub username: String,
     realm: String,
@@ -46,7 +46,7 @@ pub struct Credentials {
 
 /// What credentials are worth.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub enum DigestResult {
     /// The client knows the password.
     Good,
     /// It does, but the nonce has been used, is too old, or is another's: it may try again.
@@ -59,7 +59,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Nonces {
     realm: String,
-    key: Secret,
+    key: SipSecret,
     began: Instant,
     last: u64,
     used: BTreeMap<u64, Instant>,
@@ -92,7 +92,7 @@ impl Algorithm {
     }
 }
 
-impl Credentials {
+impl DigestCredentials {
     /// Reads an Authorization header; None if it is of another scheme, or lacks a part.
     pub fn parse(header: &str) -> Option<Self> {
         let (scheme, rest) = header.trim().split_once(char::is_whitespace)?;
@@ -133,7 +133,7 @@ impl Credentials {
         &self.realm
     }
 
-    fn knows(&self, method: &str, password: &str) -> bool {
+    fn matches(&self, method: &str, password: &str) -> bool {
         let Some(algorithm) = self.algorithm else { return false };
         let expected = self.expected(algorithm, method, password);
         self.qop.eq_ignore_ascii_case("auth") && is_same(&expected, &self.response)
@@ -142,7 +142,7 @@ impl Credentials {
 
 impl Nonces {
     /// A realm whose nonces nobody can forge who does not know the key.
-    pub fn new(began: Instant, realm: &str, key: Secret) -> Self {
+    pub fn new(began: Instant, realm: &str, key: SipSecret) -> Self {
         Self { realm: realm.to_owned(), key, began, last: 0, used: BTreeMap::new() }
     }
 
@@ -164,25 +164,25 @@ impl Nonces {
     }
 
     /// Judges credentials; `password` is None for an unknown user. A good nonce is used up by it.
-    pub fn judge(
+    pub fn verify(
         &mut self,
         now: Instant,
         source: IpAddr,
         method: &str,
-        credentials: &Credentials,
+        credentials: &DigestCredentials,
         password: Option<&str>,
-    ) -> Verdict {
-        let knows = credentials.knows(method, password.unwrap_or(PASSWORD_OF_NOBODY));
-        if !knows || password.is_none() || credentials.realm != self.realm {
-            return Verdict::Bad;
+    ) -> DigestResult {
+        let matches = credentials.matches(method, password.unwrap_or(PASSWORD_OF_NOBODY));
+        if !matches || password.is_none() || credentials.realm != self.realm {
+            return DigestResult::Bad;
         }
         let Some(number) = self.number(now, source, &credentials.nonce) else {
-            return Verdict::Stale;
+            return DigestResult::Stale;
         };
         self.used.retain(|_, expires| *expires > now);
         match self.used.insert(number, now + NONCE_LIFE) {
-            None => Verdict::Good,
-            Some(_) => Verdict::Stale,
+            None => DigestResult::Good,
+            Some(_) => DigestResult::Stale,
         }
     }
 
@@ -239,7 +239,7 @@ pub(super) mod tests {
                 .collect();
         let (realm, nonce) = (&params["realm"], &params["nonce"]);
         let algorithm = Algorithm::of(&params["algorithm"]).unwrap();
-        let mut it = Credentials {
+        let mut it = DigestCredentials {
             username: user.to_owned(),
             realm: realm.clone(),
             nonce: nonce.clone(),
@@ -247,7 +247,7 @@ pub(super) mod tests {
             qop: "auth".to_owned(),
             nonce_count: format!("{nonce_count:08x}"),
             client_nonce: "c".to_owned(),
-            ..Credentials::default()
+            ..DigestCredentials::default()
         };
         it.response = it.expected(algorithm, method, password);
         format!(
@@ -268,19 +268,19 @@ pub(super) mod tests {
                  nc=00000001, cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\", qop=auth, \
                  response=\"{response}\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
             );
-            Credentials::parse(&header).unwrap()
+            DigestCredentials::parse(&header).unwrap()
         };
         let md5 = rfc7616("MD5", "8ca523f5e9506fed4657c9700eebdbec");
-        assert!(md5.knows("GET", "Circle of Life"));
-        assert!(!md5.knows("GET", "circle of life"));
-        assert!(!md5.knows("PUT", "Circle of Life"));
+        assert!(md5.matches("GET", "Circle of Life"));
+        assert!(!md5.matches("GET", "circle of life"));
+        assert!(!md5.matches("PUT", "Circle of Life"));
         let sha256 = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
-        assert!(rfc7616("SHA-256", sha256).knows("GET", "Circle of Life"));
+        assert!(rfc7616("SHA-256", sha256).matches("GET", "Circle of Life"));
 
         let rfc2617 = "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", \
             nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", uri=\"/dir/index.html\", qop=auth, \
             nc=00000001, cnonce=\"0a4f113b\", response=\"6629fae49393a05397450978507c4ef1\"";
-        assert!(Credentials::parse(rfc2617).unwrap().knows("GET", "Circle Of Life"));
+        assert!(DigestCredentials::parse(rfc2617).unwrap().matches("GET", "Circle Of Life"));
     }
 
     #[test]
@@ -290,16 +290,16 @@ pub(super) mod tests {
                 let (mut nonces, now, here) = realm();
                 let challenge = nonces.challenge(now, here, algorithm, false);
                 let header = answer(&challenge, "anna", "pw", "INVITE", count);
-                let credentials = Credentials::parse(&header).unwrap();
-                let verdict = nonces.judge(now, here, "INVITE", &credentials, Some("pw"));
-                assert_eq!(verdict, Verdict::Good, "{count:x} {algorithm:?}");
+                let credentials = DigestCredentials::parse(&header).unwrap();
+                let verdict = nonces.verify(now, here, "INVITE", &credentials, Some("pw"));
+                assert_eq!(verdict, DigestResult::Good, "{count:x} {algorithm:?}");
             }
         }
     }
 
     fn realm() -> (Nonces, Instant, IpAddr) {
         let now = Instant::now();
-        (Nonces::new(now, "conflow", Secret([7; 32])), now, IpAddr::from([192, 0, 2, 1]))
+        (Nonces::new(now, "conflow", SipSecret([7; 32])), now, IpAddr::from([192, 0, 2, 1]))
     }
 
     #[test]
@@ -307,15 +307,15 @@ pub(super) mod tests {
         let (mut nonces, now, here) = realm();
         let challenge = nonces.challenge(now, here, Algorithm::Sha256, false);
         let header = answer(&challenge, "anna", "pw", "INVITE", 1);
-        let credentials = Credentials::parse(&header).unwrap();
+        let credentials = DigestCredentials::parse(&header).unwrap();
         let mut judge =
-            |now, source, method| nonces.judge(now, source, method, &credentials, Some("pw"));
+            |now, source, method| nonces.verify(now, source, method, &credentials, Some("pw"));
         let (minute, there) = (Duration::from_secs(61), IpAddr::from([192, 0, 2, 2]));
-        assert_eq!(judge(now, there, "INVITE"), Verdict::Stale);
-        assert_eq!(judge(now + minute, here, "INVITE"), Verdict::Stale);
-        assert_eq!(judge(now, here, "BYE"), Verdict::Bad);
-        assert_eq!(judge(now, here, "INVITE"), Verdict::Good);
-        assert_eq!(judge(now, here, "INVITE"), Verdict::Stale);
+        assert_eq!(judge(now, there, "INVITE"), DigestResult::Stale);
+        assert_eq!(judge(now + minute, here, "INVITE"), DigestResult::Stale);
+        assert_eq!(judge(now, here, "BYE"), DigestResult::Bad);
+        assert_eq!(judge(now, here, "INVITE"), DigestResult::Good);
+        assert_eq!(judge(now, here, "INVITE"), DigestResult::Stale);
     }
 
     #[test]
@@ -324,9 +324,9 @@ pub(super) mod tests {
         let challenge = nonces.challenge(now, here, Algorithm::Md5, false);
         for (password_sent, password) in [("guess", Some("pw")), (PASSWORD_OF_NOBODY, None)] {
             let header = answer(&challenge, "anna", password_sent, "REGISTER", 1);
-            let credentials = Credentials::parse(&header).unwrap();
-            let verdict = nonces.judge(now, here, "REGISTER", &credentials, password);
-            assert_eq!(verdict, Verdict::Bad, "{password:?}");
+            let credentials = DigestCredentials::parse(&header).unwrap();
+            let verdict = nonces.verify(now, here, "REGISTER", &credentials, password);
+            assert_eq!(verdict, DigestResult::Bad, "{password:?}");
         }
     }
 
@@ -336,14 +336,17 @@ pub(super) mod tests {
         let challenge = "Digest realm=\"conflow\", nonce=\"00000000000000000000000000000001abc\", \
             algorithm=MD5, qop=\"auth\"";
         let header = answer(challenge, "anna", "pw", "INVITE", 1);
-        let credentials = Credentials::parse(&header).unwrap();
-        assert_eq!(nonces.judge(now, here, "INVITE", &credentials, Some("pw")), Verdict::Stale);
+        let credentials = DigestCredentials::parse(&header).unwrap();
+        assert_eq!(
+            nonces.verify(now, here, "INVITE", &credentials, Some("pw")),
+            DigestResult::Stale
+        );
     }
 
     #[test]
     fn other_schemes_and_half_a_header_are_no_credentials() {
         for header in ["Basic abc", "NoOneKnowsThis opaque=1", "Digest", "Digest username=\"a\""] {
-            assert_eq!(Credentials::parse(header), None, "{header}");
+            assert_eq!(DigestCredentials::parse(header), None, "{header}");
         }
     }
 
@@ -354,8 +357,11 @@ pub(super) mod tests {
             let now = now + Duration::from_secs(second);
             let challenge = nonces.challenge(now, here, Algorithm::Md5, false);
             let header = answer(&challenge, "anna", "pw", "INVITE", 1);
-            let credentials = Credentials::parse(&header).unwrap();
-            assert_eq!(nonces.judge(now, here, "INVITE", &credentials, Some("pw")), Verdict::Good);
+            let credentials = DigestCredentials::parse(&header).unwrap();
+            assert_eq!(
+                nonces.verify(now, here, "INVITE", &credentials, Some("pw")),
+                DigestResult::Good
+            );
             nonces.challenge(now, here, Algorithm::Md5, false);
         }
         assert!(nonces.used.len() <= NONCE_LIFE.as_secs() as usize, "{}", nonces.used.len());

@@ -10,37 +10,37 @@ use tokio::{
 };
 
 use super::{
-    agent::{Agent, Gauges},
+    agent::{Agent, SipGauges},
     effect::{Command, Effect},
-    ids::Secret,
+    ids::SipSecret,
     settings::Settings,
-    wire::{Incoming, Listener, Losses, Wire},
+    sockets::{Incoming, Listener, Losses, SipSockets},
 };
 use crate::media::{Backend, Exchange, Order, legs::Legs};
 
-/// Real phones: signalling by SIP, sound by the plane within.
-pub struct Sip {
-    orders: mpsc::UnboundedSender<Word>,
-    plane: Arc<dyn Backend>,
-    wire: Arc<Wire>,
-    gauges: Arc<Mutex<Gauges>>,
+/// Real phones: signalling by SIP, sound by the rtp_engine within.
+pub struct SipBackend {
+    orders: mpsc::UnboundedSender<DriverCommand>,
+    rtp_engine: Arc<dyn Backend>,
+    sockets: Arc<SipSockets>,
+    gauges: Arc<Mutex<SipGauges>>,
     addresses: Vec<SocketAddr>,
 }
 
 /// What [`Sip`] needs to run: a future that ends by [`Sip::stop`].
-pub struct Driver {
+pub struct SipDriver {
     agent: Agent,
-    orders: mpsc::UnboundedReceiver<Word>,
+    orders: mpsc::UnboundedReceiver<DriverCommand>,
     inbox: mpsc::Receiver<Incoming>,
-    wire: Arc<Wire>,
+    sockets: Arc<SipSockets>,
     listeners: Vec<Listener>,
     legs: Arc<dyn Legs>,
-    gauges: Arc<Mutex<Gauges>>,
+    gauges: Arc<Mutex<SipGauges>>,
     effects: VecDeque<Effect>,
 }
 
 /// What a [`Sip`] tells its driver.
-enum Word {
+enum DriverCommand {
     Command(Command),
     Stop,
 }
@@ -68,8 +68,8 @@ const INBOX_MAX: usize = 8_192;
 /// So many messages are handled before the clock is looked at again.
 const BATCH_MAX: usize = 64;
 
-impl Sip {
-    /// Binds the sockets. Nothing is taken in before [`Driver::run`]. Must be called within a tokio
+impl SipBackend {
+    /// Binds the sockets. Nothing is taken in before [`SipDriver::run`]. Must be called within a tokio
     /// runtime; `key` must be random, and new for each process.
     ///
     /// # Errors
@@ -78,9 +78,9 @@ impl Sip {
     pub fn bind(
         settings: Settings,
         legs: Arc<dyn Legs>,
-        plane: Arc<dyn Backend>,
-        key: Secret,
-    ) -> Result<(Self, Driver), BindError> {
+        rtp_engine: Arc<dyn Backend>,
+        key: SipSecret,
+    ) -> Result<(Self, SipDriver), BindError> {
         let settings = Arc::new(settings);
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
@@ -95,20 +95,20 @@ impl Sip {
         }
         let (sender, orders) = mpsc::unbounded_channel();
         let (incoming, inbox) = mpsc::channel(INBOX_MAX);
-        let wire = Arc::new(Wire::new(settings.clone(), incoming, &listeners));
-        let gauges = Arc::new(Mutex::new(Gauges::default()));
+        let sockets = Arc::new(SipSockets::new(settings.clone(), incoming, &listeners));
+        let gauges = Arc::new(Mutex::new(SipGauges::default()));
         let agent = Agent::new(Clock::now().into_std(), settings, key);
-        let driver = Driver {
+        let driver = SipDriver {
             agent,
             orders,
             inbox,
-            wire: wire.clone(),
+            sockets: sockets.clone(),
             listeners,
             legs,
             gauges: gauges.clone(),
             effects: VecDeque::new(),
         };
-        Ok((Self { orders: sender, plane, wire, gauges, addresses }, driver))
+        Ok((Self { orders: sender, rtp_engine, sockets, gauges, addresses }, driver))
     }
 
     /// Where it listens, over UDP and TCP each.
@@ -122,49 +122,49 @@ impl Sip {
     }
 
     /// How much is held.
-    pub fn gauges(&self) -> Gauges {
+    pub fn gauges(&self) -> SipGauges {
         *self.gauges.lock()
     }
 
     /// Streams that are open.
     pub fn streams(&self) -> usize {
-        self.wire.streams.lock().len()
+        self.sockets.streams.lock().len()
     }
 
     /// What has been turned away.
     pub fn losses(&self) -> &Losses {
-        &self.wire.losses
+        &self.sockets.losses
     }
 
     /// Ends the driver: what was said before is still sent, and then nothing more. Calls should
     /// have ended before.
     pub fn stop(&self) {
-        self.say(Word::Stop);
+        self.send_to_driver(DriverCommand::Stop);
     }
 
     fn command(&self, command: Command) {
-        self.say(Word::Command(command));
+        self.send_to_driver(DriverCommand::Command(command));
     }
 
-    fn say(&self, word: Word) {
+    fn send_to_driver(&self, command: DriverCommand) {
         // Once the driver has ended there are no calls.
-        let _ = self.orders.send(word);
+        let _ = self.orders.send(command);
     }
 }
 
-impl Backend for Sip {
+impl Backend for SipBackend {
     fn send(&self, order: Order) {
         match order {
             Order::Answer { call } => {
-                self.plane.send(order);
+                self.rtp_engine.send(order);
                 self.command(Command::Answer(call));
             }
             Order::EarlyMedia { call } => {
-                self.plane.send(order);
+                self.rtp_engine.send(order);
                 self.command(Command::EarlyMedia(call));
             }
             Order::End { call, ending } => {
-                self.plane.send(order);
+                self.rtp_engine.send(order);
                 self.command(Command::End(call, ending));
             }
             // Nobody is called from here yet: `can_dial` says so before it comes to this.
@@ -181,16 +181,16 @@ impl Backend for Sip {
             | Order::Deafen { .. }
             | Order::Announce { .. }
             | Order::Hush { .. }
-            | Order::RelayDigit { .. } => self.plane.send(order),
+            | Order::RelayDigit { .. } => self.rtp_engine.send(order),
         }
     }
 }
 
-impl Driver {
+impl SipDriver {
     /// Takes calls in and carries them, until it is told to stop or the last [`Sip`] is
     /// dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
-        let mut readers = self.wire.listen(std::mem::take(&mut self.listeners));
+        let mut readers = self.sockets.listen(std::mem::take(&mut self.listeners));
         let far_off = std::time::Duration::from_secs(3_600);
         loop {
             let deadline = self.agent.deadline();
@@ -198,11 +198,11 @@ impl Driver {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(Word::Command(order)) => self.turn(order, &*exchange),
-                    Some(Word::Stop) | None => break,
+                    Some(DriverCommand::Command(order)) => self.handle(order, &*exchange),
+                    Some(DriverCommand::Stop) | None => break,
                 },
-                () = sleep_until(at) => self.turn(Command::Tick, &*exchange),
-                // The wire holds a sender, so this does not end before the orders do.
+                () = sleep_until(at) => self.handle(Command::Tick, &*exchange),
+                // The sockets holds a sender, so this does not end before the orders do.
                 Some(incoming) = self.inbox.recv() => self.take(incoming, &*exchange),
             }
             for _ in 1..BATCH_MAX {
@@ -212,15 +212,15 @@ impl Driver {
             *self.gauges.lock() = self.agent.gauges();
         }
         readers.shutdown().await;
-        self.wire.streams.lock().clear();
+        self.sockets.streams.lock().clear();
     }
 
     fn take(&mut self, Incoming { hop, message }: Incoming, exchange: &dyn Exchange) {
-        self.turn(Command::Received { hop, message }, exchange);
+        self.handle(Command::Received { hop, message }, exchange);
     }
 
     /// One command, and all that follows from it.
-    fn turn(&mut self, command: Command, exchange: &dyn Exchange) {
+    fn handle(&mut self, command: Command, exchange: &dyn Exchange) {
         let now = Clock::now().into_std();
         self.agent.handle(now, command, &mut self.effects);
         while let Some(effect) = self.effects.pop_front() {
@@ -232,13 +232,13 @@ impl Driver {
 
     fn perform(&self, effect: Effect, exchange: &dyn Exchange) -> Option<Command> {
         match effect {
-            Effect::Send { hop, bytes } => self.wire.send(&hop, bytes),
+            Effect::Send { hop, bytes } => self.sockets.send(&hop, bytes),
             Effect::Open { call, local } => {
                 return Some(Command::Opened { call, port: self.legs.open(call, local) });
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Close { call } => {
-                exchange.sounded(call, self.legs.close(call));
+                exchange.media_ended(call, self.legs.close(call));
             }
             Effect::Report(report) => exchange.report(report),
             Effect::Arrive(arrival) => {

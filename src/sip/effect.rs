@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{message::Message, request::Hop};
+use super::{message::SipMessage, request::Hop};
 use crate::{
     base::ids::CallId,
     media::{
         Arrival, Ending, Report,
-        legs::{NoPort, Session},
+        legs::{LegSession, NoPort},
     },
 };
 
@@ -22,7 +22,7 @@ pub enum Command {
         /// Over this.
         hop: Hop,
         /// As it was read.
-        message: Message,
+        message: SipMessage,
     },
     /// [`Effect::Open`] has been done, or not.
     Opened {
@@ -72,7 +72,7 @@ pub enum Effect {
         /// The call.
         call: CallId,
         /// What.
-        session: Session,
+        session: LegSession,
     },
     /// Ends the sound of a call.
     Close {

@@ -7,15 +7,15 @@ use std::{
 
 use super::{
     agent::{Agent, Effects},
-    call::Phase,
+    call::SipPhase,
     dialog::contact,
     effect::Effect,
     invite::write_description,
-    message::Message,
-    name::{Method, Name},
+    message::SipMessage,
+    name::{HeaderName, SipMethod},
     request::{Hop, top_via},
     session_timer::Terms,
-    transaction::Client,
+    transaction::ClientTransaction,
     value::{CSeq, NameAddr},
 };
 use crate::{
@@ -31,28 +31,28 @@ impl Agent {
     pub(super) fn end(&mut self, now: Instant, id: CallId, ending: Ending, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.phase {
-            Phase::Ringing(_) => {
+            SipPhase::Ringing(_) => {
                 let (code, cause) = refusal(ending.cause);
-                let reason = (Name::Reason, reason(cause, ending));
+                let reason = (HeaderName::Reason, reason(cause, ending));
                 effects.push_back(Effect::Close { call: id });
-                self.turn_away(now, id, code, &[reason], effects);
+                self.reject(now, id, code, &[reason], effects);
             }
             // The callee may say BYE only after the ACK (RFC 3261, 15); in a re-INVITE it may.
-            Phase::Up if call.unacked.as_ref().is_some_and(|it| it.is_first) => {
+            SipPhase::Established if call.unacked.as_ref().is_some_and(|it| it.is_first) => {
                 effects.push_back(Effect::Close { call: id });
-                call.phase = Phase::Doomed(ending);
+                call.phase = SipPhase::EndAfterAck(ending);
                 self.rearm(id);
             }
-            Phase::Up => {
+            SipPhase::Established => {
                 effects.push_back(Effect::Close { call: id });
-                self.say_bye(now, id, Some(ending), effects);
+                self.send_bye(now, id, Some(ending), effects);
             }
-            Phase::Doomed(_) | Phase::Leaving => {}
+            SipPhase::EndAfterAck(_) | SipPhase::ByeSent => {}
         }
     }
 
     /// Sends a BYE; the call is kept until its answer.
-    pub(super) fn say_bye(
+    pub(super) fn send_bye(
         &mut self,
         now: Instant,
         id: CallId,
@@ -60,16 +60,16 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.phase = Phase::Leaving;
+        call.phase = SipPhase::ByeSent;
         call.unacked = None;
         let branch = self.ids.branch();
-        let (mut message, hop) = call.dialog.request(Method::Bye, &branch, &self.settings);
+        let (mut message, hop) = call.dialog.request(SipMethod::Bye, &branch, &self.settings);
         if let Some(ending) = ending {
-            message.push(Name::Reason, reason(16, ending));
+            message.push(HeaderName::Reason, reason(16, ending));
         }
         let bytes = message.to_bytes().into();
         let (clients, timers) = (&mut self.clients, &mut self.timers);
-        clients.begin(now, id, Method::Bye, branch, hop, bytes, timers, effects);
+        clients.begin(now, id, SipMethod::Bye, branch, hop, bytes, timers, effects);
         self.rearm(id);
     }
 
@@ -79,24 +79,24 @@ impl Agent {
         call.due = None;
         if let Some(unacked) = &mut call.unacked {
             if unacked.ends_at <= now {
-                self.far_end_left(id, effects);
-                return self.say_bye(now, id, None, effects);
+                self.report_hangup(id, effects);
+                return self.send_bye(now, id, None, effects);
             }
             if unacked.resend_at <= now {
-                unacked.again(now);
+                unacked.schedule_resend(now);
                 effects.push_back(Effect::Send { hop: unacked.hop, bytes: unacked.bytes.clone() });
             }
         }
         let again = match &call.phase {
-            Phase::Ringing(it) => it.progress.filter(|(_, at)| *at <= now).map(|(code, _)| code),
-            Phase::Up | Phase::Doomed(_) | Phase::Leaving => None,
+            SipPhase::Ringing(it) => it.progress.filter(|(_, at)| *at <= now).map(|(code, _)| code),
+            SipPhase::Established | SipPhase::EndAfterAck(_) | SipPhase::ByeSent => None,
         };
-        let timer = call.timer.filter(|_| matches!(call.phase, Phase::Up));
+        let timer = call.timer.filter(|_| matches!(call.phase, SipPhase::Established));
         if let Some(code) = again {
             self.progress(now, id, code, effects);
         } else if timer.is_some_and(|it| it.ends_at <= now) {
-            self.far_end_left(id, effects);
-            return self.say_bye(now, id, None, effects);
+            self.report_hangup(id, effects);
+            return self.send_bye(now, id, None, effects);
         } else if timer.is_some_and(|it| it.refresh_at.is_some_and(|at| at <= now)) {
             self.refresh(now, id, effects);
         }
@@ -107,25 +107,25 @@ impl Agent {
     fn refresh(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let us = &self.settings;
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(timer), Some(sound)) = (&mut call.timer, &mut call.sound) else { return };
-        if call.is_asking || call.unacked.is_some() {
+        let (Some(timer), Some(media)) = (&mut call.timer, &mut call.media) else { return };
+        if call.has_pending_invite || call.unacked.is_some() {
             timer.refresh_at = Some(now + GLARE_WAIT);
             return;
         }
         timer.refresh_at = None;
-        let method = if call.has_update { Method::Update } else { Method::Invite };
+        let method = if call.has_update { SipMethod::Update } else { SipMethod::Invite };
         let branch = self.ids.branch();
         let (mut message, hop) = call.dialog.request(method.clone(), &branch, us);
-        message.push(Name::Contact, contact(us, &hop));
-        message.push(Name::Supported, "timer");
+        message.push(HeaderName::Contact, contact(us, &hop));
+        message.push(HeaderName::Supported, "timer");
         let seconds = timer.terms.interval.as_secs();
-        message.push(Name::SessionExpires, format!("{seconds};refresher=uac"));
-        if method == Method::Invite {
-            sound.offer();
+        message.push(HeaderName::SessionExpires, format!("{seconds};refresher=uac"));
+        if method == SipMethod::Invite {
+            media.offer();
             // The description as it stands: nothing changes.
-            write_description(&mut message, &sound.text);
+            write_description(&mut message, &media.text);
         }
-        call.is_asking = method == Method::Invite;
+        call.has_pending_invite = method == SipMethod::Invite;
         let bytes = message.to_bytes().into();
         let (clients, timers) = (&mut self.clients, &mut self.timers);
         clients.begin(now, id, method, branch, hop, bytes, timers, effects);
@@ -137,19 +137,19 @@ impl Agent {
         now: Instant,
         hop: Hop,
         code: u16,
-        message: Message,
+        message: SipMessage,
         effects: &mut Effects,
     ) {
         let Ok(via) = top_via(&message) else { return };
-        let Some(Ok(cseq)) = message.get(&Name::CSeq).map(CSeq::parse) else { return };
-        if message.fault.is_some() {
+        let Some(Ok(cseq)) = message.get(&HeaderName::CSeq).map(CSeq::parse) else { return };
+        if message.error.is_some() {
             return;
         }
         let branch = via.branch().unwrap_or_default();
         let client = self.clients.receive(branch, &cseq.method, code, &mut self.timers);
         match client {
             Some(client) => self.replied(now, &hop, client, code, branch, &message, effects),
-            None if cseq.method == Method::Invite => self.ack_again(code, &message, effects),
+            None if cseq.method == SipMethod::Invite => self.resend_ack(code, &message, effects),
             None => {}
         }
     }
@@ -159,33 +159,33 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: &Hop,
-        client: Client,
+        client: ClientTransaction,
         code: u16,
         branch: &str,
-        message: &Message,
+        message: &SipMessage,
         effects: &mut Effects,
     ) {
-        if client.method == Method::Bye {
+        if client.method == SipMethod::Bye {
             self.forget(client.call);
             return;
         }
         let us = self.settings.clone();
         let new_branch = self.ids.branch();
         let Some(call) = self.calls.get_mut(&client.call) else { return };
-        if client.method == Method::Invite {
-            call.is_asking = false;
+        if client.method == SipMethod::Invite {
+            call.has_pending_invite = false;
             let branch = if code < 300 { &new_branch } else { branch };
-            let (ack, ack_hop) = call.dialog.request(Method::Ack, branch, &us);
+            let (ack, ack_hop) = call.dialog.request(SipMethod::Ack, branch, &us);
             let bytes: Arc<[u8]> = ack.to_bytes().into();
             effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
             call.ack = (code < 300).then_some((ack_hop, bytes));
-            let sound = call.sound.as_mut().filter(|_| code < 300);
-            if let Some(Ok(true)) = sound.map(|it| it.accept(&message.body)) {
+            let media = call.media.as_mut().filter(|_| code < 300);
+            if let Some(Ok(true)) = media.map(|it| it.accept(&message.body)) {
                 self.agree(client.call, effects);
             }
         }
         let Some(call) = self.calls.get_mut(&client.call) else { return };
-        if !matches!(call.phase, Phase::Up) {
+        if !matches!(call.phase, SipPhase::Established) {
             return;
         }
         let Some(timer) = &mut call.timer else { return };
@@ -195,13 +195,13 @@ impl Agent {
                 call.timer = Terms::granted(message).map(|it| it.begin(now));
             }
             408 | 481 => {
-                self.far_end_left(client.call, effects);
-                return self.say_bye(now, client.call, None, effects);
+                self.report_hangup(client.call, effects);
+                return self.send_bye(now, client.call, None, effects);
             }
             // Both asked at once: again in a moment.
             491 | 500 => timer.refresh_at = Some(now + GLARE_WAIT),
             // No UPDATE after all.
-            _ if client.method == Method::Update => {
+            _ if client.method == SipMethod::Update => {
                 call.has_update = false;
                 timer.refresh_at = Some(now);
             }
@@ -212,8 +212,8 @@ impl Agent {
     }
 
     /// A 200 that comes again: our ACK was lost.
-    fn ack_again(&mut self, code: u16, message: &Message, effects: &mut Effects) {
-        let tag = message.get(&Name::From).and_then(|it| NameAddr::parse(it).ok());
+    fn resend_ack(&mut self, code: u16, message: &SipMessage, effects: &mut Effects) {
+        let tag = message.get(&HeaderName::From).and_then(|it| NameAddr::parse(it).ok());
         let id = tag.as_ref().and_then(|it| it.tag()).and_then(|tag| self.dialogs.get(tag));
         let call = id.and_then(|id| self.calls.get(id));
         if let Some((hop, bytes)) =
@@ -226,15 +226,18 @@ impl Agent {
     /// A client transaction's time has come.
     pub(super) fn client_tick(&mut self, now: Instant, id: u64, effects: &mut Effects) {
         let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
-        if client.method == Method::Bye {
+        if client.method == SipMethod::Bye {
             self.forget(client.call);
             return;
         }
         // Nobody there: a refresh that is not answered ends the call (RFC 4028, section 10).
-        let is_up = self.calls.get(&client.call).is_some_and(|it| matches!(it.phase, Phase::Up));
+        let is_up = self
+            .calls
+            .get(&client.call)
+            .is_some_and(|it| matches!(it.phase, SipPhase::Established));
         if is_up {
-            self.far_end_left(client.call, effects);
-            self.say_bye(now, client.call, None, effects);
+            self.report_hangup(client.call, effects);
+            self.send_bye(now, client.call, None, effects);
         }
     }
 }

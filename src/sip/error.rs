@@ -4,21 +4,21 @@ use std::fmt;
 
 /// Why a message is not understood: the status code and phrase that answer it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub struct Fault {
+pub struct SipError {
     /// 400, or a code that says more.
     pub code: u16,
     /// What is wrong, in the words of the reply's status line.
     pub reason: &'static str,
 }
 
-impl Fault {
+impl SipError {
     /// A plain 400.
-    pub const fn bad(reason: &'static str) -> Self {
+    pub const fn bad_request(reason: &'static str) -> Self {
         Self { code: 400, reason }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.reason)
     }

@@ -6,9 +6,9 @@ use crate::base::ids::CallId;
 
 /// Random bytes that nobody else knows, and no log shows.
 #[derive(Clone, Copy)]
-pub struct Secret(pub [u8; 32]);
+pub struct SipSecret(pub [u8; 32]);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SipSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
@@ -16,14 +16,14 @@ impl fmt::Debug for Secret {
 
 /// A source of words that nobody guesses and none of which comes twice.
 #[derive(Debug)]
-pub struct Ids {
-    key: Secret,
+pub struct SipIds {
+    key: SipSecret,
     last: u64,
 }
 
-impl Ids {
+impl SipIds {
     /// All words follow from the key, which must be random and new.
-    pub fn new(key: Secret) -> Self {
+    pub fn new(key: SipSecret) -> Self {
         Self { key, last: 0 }
     }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_word_comes_twice_and_another_key_makes_others() {
-        let (mut a, mut b) = (Ids::new(Secret([1; 32])), Ids::new(Secret([2; 32])));
+        let (mut a, mut b) = (SipIds::new(SipSecret([1; 32])), SipIds::new(SipSecret([2; 32])));
         let words = [a.tag(), a.tag(), b.tag()];
         assert!(words[0] != words[1] && words[0] != words[2]);
         assert_ne!(a.call(), a.call());

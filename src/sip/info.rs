@@ -2,7 +2,7 @@
 
 /// What an INFO says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Info {
+pub enum InfoBody {
     /// A key: one of `0-9*#ABCD`.
     Digit(char),
     /// Nothing that asks for anything: it is answered 200.
@@ -11,7 +11,7 @@ pub enum Info {
     Unknown,
 }
 
-impl Info {
+impl InfoBody {
     /// Reads the body of an INFO.
     pub fn read(content_type: Option<&str>, body: &[u8]) -> Self {
         if body.is_empty() {
@@ -57,22 +57,22 @@ mod tests {
     fn keys_are_read_however_phones_write_them() {
         const RELAY: &str = "application/dtmf-relay";
         for (kind, body, expected) in [
-            (RELAY, "Signal=5\r\nDuration=160\r\n", Info::Digit('5')),
-            (RELAY, "Signal= #\nDuration= 250\n", Info::Digit('#')),
-            (RELAY, "signal=10\r\n", Info::Digit('*')),
-            (RELAY, "Signal=11", Info::Digit('#')),
-            (RELAY, "Signal=b", Info::Digit('B')),
-            (RELAY, "Signal=16", Info::Nothing),
-            (RELAY, "Signal=x", Info::Nothing),
-            (RELAY, "Duration=160", Info::Nothing),
-            ("application/dtmf", "7", Info::Digit('7')),
-            ("Application/DTMF; x=y", "*\r\n", Info::Digit('*')),
-            ("text/plain", "5", Info::Unknown),
-            ("", "", Info::Nothing),
+            (RELAY, "Signal=5\r\nDuration=160\r\n", InfoBody::Digit('5')),
+            (RELAY, "Signal= #\nDuration= 250\n", InfoBody::Digit('#')),
+            (RELAY, "signal=10\r\n", InfoBody::Digit('*')),
+            (RELAY, "Signal=11", InfoBody::Digit('#')),
+            (RELAY, "Signal=b", InfoBody::Digit('B')),
+            (RELAY, "Signal=16", InfoBody::Nothing),
+            (RELAY, "Signal=x", InfoBody::Nothing),
+            (RELAY, "Duration=160", InfoBody::Nothing),
+            ("application/dtmf", "7", InfoBody::Digit('7')),
+            ("Application/DTMF; x=y", "*\r\n", InfoBody::Digit('*')),
+            ("text/plain", "5", InfoBody::Unknown),
+            ("", "", InfoBody::Nothing),
         ] {
-            assert_eq!(Info::read(Some(kind), body.as_bytes()), expected, "{kind} {body:?}");
+            assert_eq!(InfoBody::read(Some(kind), body.as_bytes()), expected, "{kind} {body:?}");
         }
-        assert_eq!(Info::read(None, b"5"), Info::Unknown);
-        assert_eq!(Info::read(Some(RELAY), b"\xff"), Info::Unknown);
+        assert_eq!(InfoBody::read(None, b"5"), InfoBody::Unknown);
+        assert_eq!(InfoBody::read(Some(RELAY), b"\xff"), InfoBody::Unknown);
     }
 }

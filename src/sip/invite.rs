@@ -3,23 +3,23 @@
 use std::{net::SocketAddr, time::Instant};
 
 use super::{
-    agent::{ALLOW, Agent, Effects, Extra, retry_after},
-    body::{Body, body_of},
-    call::{Call, PROGRESS_EVERY, Phase, Ringing, Sound, Unacked},
+    agent::{ALLOW, Agent, Effects, ExtraHeaders, retry_after},
+    body::{SipBody, body_of},
+    call::{CallMedia, PROGRESS_EVERY, Ringing, SipCall, SipPhase, Unacked},
     dialog::{Dialog, contact},
     effect::Effect,
-    message::Message,
-    name::{Method, Name},
-    request::{Hop, Request},
+    message::SipMessage,
+    name::{HeaderName, SipMethod},
+    request::{Hop, SipRequest},
     session_timer::Terms,
     timers::Timer,
-    transaction::Key,
+    transaction::TransactionKey,
 };
 use crate::{
     base::ids::CallId,
     media::{
-        Heard, Report,
-        legs::{NoPort, Session},
+        LegEvent, Report,
+        legs::{LegSession, NoPort},
     },
 };
 
@@ -29,11 +29,11 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: Hop,
-        request: Request,
-        key: Key,
+        request: SipRequest,
+        key: TransactionKey,
         effects: &mut Effects,
     ) {
-        let wanted = match self.judge_invite(now, &hop, &request) {
+        let wanted = match self.check_invite(now, &hop, &request) {
             Ok(wanted) => wanted,
             Err((code, extra)) => return self.refuse(&hop, &request, code, &extra, effects),
         };
@@ -44,8 +44,8 @@ impl Agent {
         self.reply(now, server, &hop, &request, 100, &[], effects);
 
         let dialog = Dialog::of(&request, &hop, wanted.contact, tag.clone());
-        let has_update = request.message.words(&Name::Allow).any(|it| it == "UPDATE");
-        let Wanted { offer, terms, .. } = wanted;
+        let has_update = request.message.words(&HeaderName::Allow).any(|it| it == "UPDATE");
+        let AcceptedInvite { offer, terms, .. } = wanted;
         let ringing = Ringing {
             invite: request,
             hop,
@@ -56,13 +56,13 @@ impl Agent {
             arrival: Some(arrival),
         };
         self.dialogs.insert(tag, call);
-        let it = Call {
+        let it = SipCall {
             id: call,
             dialog,
-            phase: Phase::Ringing(Box::new(ringing)),
-            sound: None,
+            phase: SipPhase::Ringing(Box::new(ringing)),
+            media: None,
             unacked: None,
-            is_asking: false,
+            has_pending_invite: false,
             timer: None,
             has_update,
             ack: None,
@@ -72,12 +72,12 @@ impl Agent {
         effects.push_back(Effect::Open { call, local: hop.local.ip() });
     }
 
-    fn judge_invite(
+    fn check_invite(
         &mut self,
         now: Instant,
         hop: &Hop,
-        request: &Request,
-    ) -> Result<Wanted, (u16, Extra)> {
+        request: &SipRequest,
+    ) -> Result<AcceptedInvite, (u16, ExtraHeaders)> {
         let plain = |code| (code, vec![]);
         if self.servers.is_merged(request) {
             return Err(plain(482));
@@ -91,33 +91,36 @@ impl Agent {
             return Err((503, retry_after()));
         }
         let offer = match body_of(request) {
-            Body::Nothing => None,
-            Body::Description(text) => Some(text),
-            Body::Refused(code, extra) => return Err((code, extra)),
+            SipBody::Nothing => None,
+            SipBody::Description(text) => Some(text),
+            SipBody::Refused(code, extra) => return Err((code, extra)),
         };
         let accepts = |it: &str| {
             let kind = it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             ["application/sdp", "application/*", "*/*"].contains(&kind.as_str())
         };
-        if request.get(&Name::Accept).is_some_and(|it| !it.is_empty())
-            && !request.message.words(&Name::Accept).any(accepts)
+        if request.get(&HeaderName::Accept).is_some_and(|it| !it.is_empty())
+            && !request.message.words(&HeaderName::Accept).any(accepts)
         {
             return Err(plain(406));
         }
-        let terms = self.terms_asked(request)?;
-        Ok(Wanted { contact, caller, offer, terms })
+        let terms = self.session_terms(request)?;
+        Ok(AcceptedInvite { contact, caller, offer, terms })
     }
 
     /// Session timers that a request asks for.
-    pub(super) fn terms_asked(&self, request: &Request) -> Result<Option<Terms>, (u16, Extra)> {
+    pub(super) fn session_terms(
+        &self,
+        request: &SipRequest,
+    ) -> Result<Option<Terms>, (u16, ExtraHeaders)> {
         let shortest = self.settings.session_min;
-        Terms::asked(request, shortest).map_err(|fault| match fault.code {
-            422 => (422, vec![(Name::MinSe, shortest.as_secs().to_string())]),
+        Terms::asked(request, shortest).map_err(|error| match error.code {
+            422 => (422, vec![(HeaderName::MinSe, shortest.as_secs().to_string())]),
             code => (code, vec![]),
         })
     }
 
-    /// The port of a call's sound is open: the engine may know of the call.
+    /// The port of a call's media is open: the engine may know of the call.
     pub(super) fn opened(
         &mut self,
         now: Instant,
@@ -127,24 +130,24 @@ impl Agent {
     ) {
         let session = self.ids.session();
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Phase::Ringing(ringing) = &mut call.phase else { return };
+        let SipPhase::Ringing(ringing) = &mut call.phase else { return };
         let Ok(port) = port else {
-            return self.turn_away(now, id, 503, &retry_after(), effects);
+            return self.reject(now, id, 503, &retry_after(), effects);
         };
         let us = self.settings.address_for(port.ip(), ringing.hop.remote.ip());
-        let mut sound = Sound::new(SocketAddr::new(us, port.port()), session);
-        let refusal = ringing.offer.as_ref().and_then(|offer| sound.answer(offer).err());
+        let mut media = CallMedia::new(SocketAddr::new(us, port.port()), session);
+        let refusal = ringing.offer.as_ref().and_then(|offer| media.answer(offer).err());
         let arrival = ringing.arrival.take();
-        call.sound = Some(sound);
+        call.media = Some(media);
         if let Some(refusal) = refusal {
             let us =
                 self.settings.address_for(call.dialog.hop.local.ip(), call.dialog.hop.remote.ip());
             let warning = (
-                Name::Warning,
+                HeaderName::Warning,
                 format!("{} {us} \"{}\"", refusal.warning(), quotable(&refusal.to_string())),
             );
             effects.push_back(Effect::Close { call: id });
-            return self.turn_away(now, id, 488, &[warning], effects);
+            return self.reject(now, id, 488, &[warning], effects);
         }
         effects.extend(arrival.map(Effect::Arrive));
     }
@@ -161,7 +164,7 @@ impl Agent {
             true => self.progress(now, id, 180, effects),
             false => {
                 effects.push_back(Effect::Close { call: id });
-                self.turn_away(now, id, 404, &[], effects);
+                self.reject(now, id, 404, &[], effects);
             }
         }
     }
@@ -170,11 +173,11 @@ impl Agent {
     /// to play to (an offer of ours in a 183 would need RFC 3262).
     pub(super) fn early_media(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Phase::Ringing(ringing), Some(sound)) = (&call.phase, &call.sound) else { return };
+        let (SipPhase::Ringing(ringing), Some(media)) = (&call.phase, &call.media) else { return };
         if ringing.progress.is_some_and(|(code, _)| code == 183) {
             return;
         }
-        let is_agreed = sound.agreed().is_some();
+        let is_agreed = media.agreed().is_some();
         self.progress(now, id, 183, effects);
         if is_agreed {
             self.agree(id, effects);
@@ -184,13 +187,13 @@ impl Agent {
     /// Says that it rings, and again each minute.
     pub(super) fn progress(&mut self, now: Instant, id: CallId, code: u16, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Phase::Ringing(ringing) = &mut call.phase else { return };
+        let SipPhase::Ringing(ringing) = &mut call.phase else { return };
         ringing.progress = Some((code, now + PROGRESS_EVERY));
         let (hop, server) = (ringing.hop, ringing.server);
         let mut reply = ringing.invite.reply(&hop, code, &call.dialog.local_tag);
         write_dialog(&mut reply, &ringing.invite, contact(&self.settings, &hop));
-        if let Some(sound) = call.sound.as_ref().filter(|it| code == 183 && it.agreed().is_some()) {
-            write_description(&mut reply, &sound.text);
+        if let Some(media) = call.media.as_ref().filter(|it| code == 183 && it.agreed().is_some()) {
+            write_description(&mut reply, &media.text);
         }
         let bytes = reply.to_bytes().into();
         self.servers.reply(now, server, (code, true), bytes, &mut self.timers, effects);
@@ -200,19 +203,21 @@ impl Agent {
     /// Picks up.
     pub(super) fn answer(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Phase::Ringing(ringing), Some(sound)) = (&call.phase, &mut call.sound) else { return };
+        let (SipPhase::Ringing(ringing), Some(media)) = (&call.phase, &mut call.media) else {
+            return;
+        };
         let Ringing { hop, server, terms, .. } = **ringing;
-        let has_offer = sound.agreed().is_none();
+        let has_offer = media.agreed().is_none();
         if has_offer {
-            sound.offer();
+            media.offer();
         }
         let mut reply = ringing.invite.reply(&hop, 200, &call.dialog.local_tag);
         write_dialog(&mut reply, &ringing.invite, contact(&self.settings, &hop));
-        reply.push(Name::Supported, "timer");
+        reply.push(HeaderName::Supported, "timer");
         if let Some(terms) = terms {
             terms.write(&mut reply);
         }
-        write_description(&mut reply, &sound.text);
+        write_description(&mut reply, &media.text);
         let bytes: std::sync::Arc<[u8]> = reply.to_bytes().into();
         let cseq = ringing.invite.cseq;
         let reply_hop = super::request::reply_hop(&ringing.invite.via, &hop);
@@ -220,7 +225,7 @@ impl Agent {
         let unacked = Unacked::new(now, cseq, reply_hop, bytes.clone(), has_offer);
         call.unacked = Some(Unacked { is_first: true, ..unacked });
         call.timer = terms.map(|terms| terms.begin(now));
-        call.phase = Phase::Up;
+        call.phase = SipPhase::Established;
         self.servers.reply(now, server, (200, true), bytes, &mut self.timers, effects);
         if !has_offer && !was_early {
             self.agree(id, effects);
@@ -228,31 +233,31 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// Tells the sound what has been agreed, and the engine whether the far end holds us.
+    /// Tells the media what has been agreed, and the engine whether the far end holds us.
     pub(super) fn agree(&mut self, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(sound) = &mut call.sound else { return };
-        let Some(agreed) = sound.agreed().cloned() else { return };
+        let Some(media) = &mut call.media else { return };
+        let Some(agreed) = media.agreed().cloned() else { return };
         let is_held = agreed.held;
-        let session = Session { agreed, source: call.dialog.hop.remote.ip() };
+        let session = LegSession { agreed, source: call.dialog.hop.remote.ip() };
         effects.push_back(Effect::Agree { call: id, session });
-        if is_held != sound.is_held {
-            sound.is_held = is_held;
-            effects.push_back(Effect::Report(Report { call: id, heard: Heard::Hold(is_held) }));
+        if is_held != media.is_held {
+            media.is_held = is_held;
+            effects.push_back(Effect::Report(Report { call: id, event: LegEvent::Hold(is_held) }));
         }
     }
 
     /// Refuses a call that rings, and forgets it.
-    pub(super) fn turn_away(
+    pub(super) fn reject(
         &mut self,
         now: Instant,
         id: CallId,
         code: u16,
-        extra: &[(Name, String)],
+        extra: &[(HeaderName, String)],
         effects: &mut Effects,
     ) {
         let Some(call) = self.forget(id) else { return };
-        let Phase::Ringing(ringing) = call.phase else { return };
+        let SipPhase::Ringing(ringing) = call.phase else { return };
         let mut reply = ringing.invite.reply(&ringing.hop, code, &call.dialog.local_tag);
         reply.headers.extend_from_slice(extra);
         let bytes = reply.to_bytes().into();
@@ -264,11 +269,11 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: Hop,
-        request: &Request,
-        key: &Key,
+        request: &SipRequest,
+        key: &TransactionKey,
         effects: &mut Effects,
     ) {
-        let own_key = Key::of_cancel(request);
+        let own_key = TransactionKey::of_cancel(request);
         if self.servers.absorb(&own_key, effects) {
             return;
         }
@@ -278,15 +283,15 @@ impl Agent {
         let server = self.servers.begin(request, own_key, &hop, None);
         self.reply(now, server, &hop, request, 200, &[], effects);
         let is_ringing =
-            self.calls.get(&call).is_some_and(|it| matches!(it.phase, Phase::Ringing(_)));
+            self.calls.get(&call).is_some_and(|it| matches!(it.phase, SipPhase::Ringing(_)));
         if is_ringing {
-            self.far_end_left(call, effects);
-            self.turn_away(now, call, 487, &[], effects);
+            self.report_hangup(call, effects);
+            self.reject(now, call, 487, &[], effects);
         }
     }
 
     /// An ACK that belongs to a 200.
-    pub(super) fn acked(&mut self, now: Instant, request: &Request, effects: &mut Effects) {
+    pub(super) fn acked(&mut self, now: Instant, request: &SipRequest, effects: &mut Effects) {
         let id = request.to.tag().and_then(|tag| self.dialogs.get(tag)).copied();
         let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else { return };
         if !call.dialog.owns(request) {
@@ -296,29 +301,29 @@ impl Agent {
         let Some(unacked) = call.unacked.take_if(|it| it.cseq == request.cseq) else { return };
         self.rearm(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if let Phase::Doomed(ending) = call.phase {
-            return self.say_bye(now, id, Some(ending), effects);
+        if let SipPhase::EndAfterAck(ending) = call.phase {
+            return self.send_bye(now, id, Some(ending), effects);
         }
         if !unacked.has_offer {
             return;
         }
         let answer = match body_of(request) {
-            Body::Description(text) => Some(text),
-            Body::Nothing | Body::Refused(..) => None,
+            SipBody::Description(text) => Some(text),
+            SipBody::Nothing | SipBody::Refused(..) => None,
         };
-        let sound = call.sound.as_mut();
-        match sound.zip(answer).map(|(sound, answer)| sound.accept(&answer).is_ok()) {
+        let media = call.media.as_mut();
+        match media.zip(answer).map(|(media, answer)| media.accept(&answer).is_ok()) {
             Some(true) => self.agree(id, effects),
             // An answer that is missing or worthless: there is no call to be had.
             Some(false) | None => {
-                self.far_end_left(id, effects);
-                self.say_bye(now, id, None, effects);
+                self.report_hangup(id, effects);
+                self.send_bye(now, id, None, effects);
             }
         }
     }
 
     /// Takes a call out of all tables.
-    pub(super) fn forget(&mut self, id: CallId) -> Option<Call> {
+    pub(super) fn forget(&mut self, id: CallId) -> Option<SipCall> {
         let mut call = self.calls.remove(&id)?;
         self.timers.set(Timer::Call(id), &mut call.due, None);
         self.dialogs.remove(&call.dialog.local_tag);
@@ -335,9 +340,9 @@ impl Agent {
 }
 
 /// What a good INVITE asks for.
-struct Wanted {
+struct AcceptedInvite {
     contact: super::value::NameAddr,
-    caller: super::admission::Caller,
+    caller: super::admission::SipCaller,
     offer: Option<Vec<u8>>,
     terms: Option<Terms>,
 }
@@ -348,18 +353,18 @@ fn quotable(text: &str) -> String {
 }
 
 /// What makes or keeps a dialog: Contact, Record-Route, Allow.
-pub(super) fn write_dialog(reply: &mut Message, request: &Request, contact: String) {
-    for value in request.message.all(&Name::RecordRoute) {
-        reply.push(Name::RecordRoute, value);
+pub(super) fn write_dialog(reply: &mut SipMessage, request: &SipRequest, contact: String) {
+    for value in request.message.all(&HeaderName::RecordRoute) {
+        reply.push(HeaderName::RecordRoute, value);
     }
-    reply.push(Name::Contact, contact);
-    if request.method == Method::Invite {
-        reply.push(Name::Allow, ALLOW);
+    reply.push(HeaderName::Contact, contact);
+    if request.method == SipMethod::Invite {
+        reply.push(HeaderName::Allow, ALLOW);
     }
 }
 
 /// A session description as the body.
-pub(super) fn write_description(message: &mut Message, text: &str) {
-    message.push(Name::ContentType, "application/sdp");
+pub(super) fn write_description(message: &mut SipMessage, text: &str) {
+    message.push(HeaderName::ContentType, "application/sdp");
     message.body = text.as_bytes().to_vec();
 }

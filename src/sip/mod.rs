@@ -1,7 +1,7 @@
 //! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
 //!
 //! [`Sip`] is a [`Backend`](super::media::Backend): orders of signalling are its own, those of sound it
-//! hands to the plane within. What it needs of the sound of a call is the narrow port
+//! hands to the rtp_engine within. What it needs of the sound of a call is the narrow port
 //! [`crate::media::legs`].
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! [`Agent`](agent::Agent) is a machine: no socket, no clock, no randomness of its own, so all
-//! timers of the RFCs are tested in no time. [`Driver`] is the loop around it, one task; sockets
+//! timers of the RFCs are tested in no time. [`SipDriver`] is the loop around it, one task; sockets
 //! are read, throttled and parsed by tasks of their own.
 //!
 //! # Why no SIP crate
@@ -32,7 +32,7 @@
 //! | confirmed again by each re-INVITE | one arrival | `a_phone_holds_resumes_and_moves` |
 //! | BYE before ACK | legal | `a_bye_may_come_before_the_ack_and_before_the_answer` |
 //! | messages and passwords in the log | none is logged | `a_password_is_not_shown` |
-//! | small socket buffers | 4 MiB | [`wire`] |
+//! | small socket buffers | 4 MiB | [`sockets`] |
 //! | a missing Contact fails badly | 400 | `what_an_invite_must_be` |
 //! | orders in the wrong state pretend to work | they do nothing | `a_caller_cancels` |
 //! | its maker's name in every Call-ID | we begin no dialogs | – |
@@ -63,18 +63,18 @@ pub mod registrar;
 pub mod request;
 pub mod session_timer;
 pub mod settings;
+pub mod sockets;
 pub mod stream;
 pub mod throttle;
 pub mod timers;
 pub mod transaction;
 pub mod uri;
 pub mod value;
-pub mod wire;
 pub mod within;
 
-pub use driver::{BindError, Driver, Sip};
-pub use ids::Secret;
-pub use settings::{Endpoint, Password, Settings, Trunk};
+pub use driver::{BindError, SipBackend, SipDriver};
+pub use ids::SipSecret;
+pub use settings::{Settings, SipEndpoint, SipPassword, SipTrunk};
 
 /// What we call ourselves.
 const SERVER: &str = concat!("conflow/", env!("CARGO_PKG_VERSION"));

@@ -59,7 +59,7 @@ macro_rules! methods {
     ($( $name:ident = $text:literal, )*) => {
         /// What a request asks for. Methods compare with case.
         #[derive(Clone, Debug, Eq, PartialEq)]
-        pub enum Method {
+        pub enum SipMethod {
             $(
                 #[doc = $text]
                 $name,
@@ -68,7 +68,7 @@ macro_rules! methods {
             Other(Box<str>),
         }
 
-        impl Method {
+        impl SipMethod {
             /// The method of this name, known or not.
             pub fn of(text: &str) -> Self {
                 match text {
@@ -93,7 +93,7 @@ macro_rules! names {
     ($( $name:ident = $text:literal, $short:literal, )*) => {
         /// The name of a header, long or compact. Names compare without case.
         #[derive(Clone, Debug, Eq, PartialEq)]
-        pub enum Name {
+        pub enum HeaderName {
             $(
                 #[doc = $text]
                 $name,
@@ -102,7 +102,7 @@ macro_rules! names {
             Other(Box<str>),
         }
 
-        impl Name {
+        impl HeaderName {
             /// The header of this name, known or not.
             pub fn of(text: &str) -> Self {
                 $(
@@ -127,7 +127,7 @@ macro_rules! names {
 }
 use names;
 
-impl fmt::Display for Method {
+impl fmt::Display for SipMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 /// An address and how many of its leading bits count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Network {
+pub struct IpNetwork {
     address: IpAddr,
     prefix: u8,
 }
@@ -14,7 +14,7 @@ pub struct Network {
 #[error("not a network: {0:?} (an address, or an address and a prefix length, such as 10.0.0.0/8)")]
 pub struct BadNetwork(String);
 
-impl Network {
+impl IpNetwork {
     /// Whether an address is of this network. An IPv4 address in IPv6 clothes is an IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -33,7 +33,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for IpNetwork {
     type Err = BadNetwork;
 
     fn from_str(text: &str) -> Result<Self, BadNetwork> {
@@ -52,7 +52,7 @@ impl FromStr for Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for IpNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
@@ -98,7 +98,7 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
             ("::/0", "::1", true),
         ] {
-            let network: Network = network.parse().unwrap();
+            let network: IpNetwork = network.parse().unwrap();
             assert_eq!(network.contains(address.parse().unwrap()), expected, "{network} {address}");
         }
     }
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn what_is_no_network_is_refused() {
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "host", "10.0.0.0/-1"] {
-            assert!(text.parse::<Network>().is_err(), "{text:?}");
+            assert!(text.parse::<IpNetwork>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn private_addresses_are_told_from_public_ones() {
+    fn private_and_public_addresses_differ() {
         for (address, expected) in [
             ("10.1.1.1", true),
             ("172.16.0.1", true),

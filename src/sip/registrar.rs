@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    error::Fault,
-    name::Name,
-    request::{Hop, Request, Transport},
+    error::SipError,
+    name::HeaderName,
+    request::{Hop, SipRequest, Transport},
     uri::Uri,
     value::{NameAddr, parse_number},
 };
@@ -30,13 +30,13 @@ pub struct Binding {
     /// When it is forgotten.
     pub ends_at: Instant,
     /// When its NAT must be reminded of it; None for one that needs no reminder.
-    remind_at: Option<Instant>,
+    keep_alive_at: Option<Instant>,
     call_id: String,
     cseq: u32,
 }
 
 /// NATs forget a UDP flow after 30 s at the earliest (RFC 4787: two minutes, which few keep).
-const REMIND_EVERY: Duration = Duration::from_secs(25);
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 
 /// A desk phone, a laptop, a mobile: more are stale ones, and the oldest goes.
 const BINDINGS_MAX: usize = 8;
@@ -51,13 +51,13 @@ impl Registrar {
         &mut self,
         now: Instant,
         user: &Arc<str>,
-        request: &Request,
+        request: &SipRequest,
         hop: &Hop,
         (shortest, longest): (Duration, Duration),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), SipError> {
         let contacts = contacts(request)?;
-        let expires = match request.get(&Name::Expires) {
-            Some(text) => Some(parse_number(text).ok_or(Fault::bad("bad Expires"))?),
+        let expires = match request.get(&HeaderName::Expires) {
+            Some(text) => Some(parse_number(text).ok_or(SipError::bad_request("bad Expires"))?),
             None => None,
         };
         let mut bindings = self.users.get(user).cloned().unwrap_or_default();
@@ -65,25 +65,27 @@ impl Registrar {
         let is_late = |it: &Binding| it.call_id == request.call_id && request.cseq <= it.cseq;
         match contacts {
             Contacts::All if expires == Some(0) => bindings.retain(is_late),
-            Contacts::All => return Err(Fault::bad("Contact * without Expires 0")),
+            Contacts::All => return Err(SipError::bad_request("Contact * without Expires 0")),
             Contacts::These(contacts) => {
                 for contact in contacts {
                     let asked = match contact.params.get("expires") {
-                        Some(text) => Some(parse_number(text).ok_or(Fault::bad("bad expires"))?),
+                        Some(text) => {
+                            Some(parse_number(text).ok_or(SipError::bad_request("bad expires"))?)
+                        }
                         None => expires,
                     };
                     let asked = asked.map(|it| Duration::from_secs(it.into())).unwrap_or(longest);
                     if !asked.is_zero() && asked < shortest {
-                        return Err(Fault { code: 423, reason: "Interval Too Brief" });
+                        return Err(SipError { code: 423, reason: "Interval Too Brief" });
                     }
                     if contact.uri.sip().is_none_or(|it| it.is_secure) {
-                        return Err(Fault::bad("Contact that is no sip URI"));
+                        return Err(SipError::bad_request("Contact that is no sip URI"));
                     }
-                    let place = bindings.iter().position(|it| it.contact == contact.uri);
-                    if place.is_some_and(|at| is_late(&bindings[at])) {
-                        return Err(Fault { code: 500, reason: "REGISTER out of order" });
+                    let position = bindings.iter().position(|it| it.contact == contact.uri);
+                    if position.is_some_and(|at| is_late(&bindings[at])) {
+                        return Err(SipError { code: 500, reason: "REGISTER out of order" });
                     }
-                    if let Some(at) = place {
+                    if let Some(at) = position {
                         bindings.remove(at);
                     }
                     if asked.is_zero() {
@@ -93,7 +95,7 @@ impl Registrar {
                     bindings.push(Binding {
                         contact: contact.uri,
                         hop: *hop,
-                        remind_at: is_natted.then(|| now + REMIND_EVERY),
+                        keep_alive_at: is_natted.then(|| now + KEEP_ALIVE_EVERY),
                         ends_at: now + asked.min(longest),
                         call_id: request.call_id.clone(),
                         cseq: request.cseq,
@@ -123,22 +125,23 @@ impl Registrar {
     /// When the first binding ends or wants to be reminded.
     pub fn deadline(&self) -> Option<Instant> {
         let all = self.users.values().flatten();
-        all.map(|it| it.remind_at.map_or(it.ends_at, |at| at.min(it.ends_at))).min()
+        all.map(|it| it.keep_alive_at.map_or(it.ends_at, |at| at.min(it.ends_at))).min()
     }
 
     /// Forgets what has ended. To these an empty message must be sent, which keeps the way open.
     #[must_use]
     pub fn tick(&mut self, now: Instant) -> Vec<Hop> {
-        let mut reminders = Vec::new();
+        let mut keep_alives = Vec::new();
         self.users.retain(|_, bindings| {
             bindings.retain(|it| it.ends_at > now);
-            for it in bindings.iter_mut().filter(|it| it.remind_at.is_some_and(|at| at <= now)) {
-                it.remind_at = Some(now + REMIND_EVERY);
-                reminders.push(it.hop);
+            for it in bindings.iter_mut().filter(|it| it.keep_alive_at.is_some_and(|at| at <= now))
+            {
+                it.keep_alive_at = Some(now + KEEP_ALIVE_EVERY);
+                keep_alives.push(it.hop);
             }
             !bindings.is_empty()
         });
-        reminders
+        keep_alives
     }
 }
 
@@ -153,19 +156,19 @@ enum Contacts {
     These(Vec<NameAddr>),
 }
 
-fn contacts(request: &Request) -> Result<Contacts, Fault> {
+fn contacts(request: &SipRequest) -> Result<Contacts, SipError> {
     let mut all = Vec::new();
-    for text in request.message.all(&Name::Contact) {
+    for text in request.message.all(&HeaderName::Contact) {
         if text == "*" {
-            return match request.message.all(&Name::Contact).count() {
+            return match request.message.all(&HeaderName::Contact).count() {
                 1 => Ok(Contacts::All),
-                _ => Err(Fault::bad("Contact * among others")),
+                _ => Err(SipError::bad_request("Contact * among others")),
             };
         }
         all.extend(NameAddr::parse_list(text)?);
     }
     match all.len() > BINDINGS_MAX {
-        true => Err(Fault::bad("too many Contacts")),
+        true => Err(SipError::bad_request("too many Contacts")),
         false => Ok(Contacts::These(all)),
     }
 }
@@ -173,17 +176,17 @@ fn contacts(request: &Request) -> Result<Contacts, Fault> {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
 mod tests {
-    use super::{super::message::Message, super::request::tests::hop, *};
+    use super::{super::message::SipMessage, super::request::tests::hop, *};
 
     const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
-    struct Bench {
+    struct RegistrarHarness {
         registrar: Registrar,
         now: Instant,
         cseq: u32,
     }
 
-    impl Bench {
+    impl RegistrarHarness {
         fn new() -> Self {
             Self { registrar: Registrar::default(), now: Instant::now(), cseq: 0 }
         }
@@ -199,9 +202,10 @@ mod tests {
                  From: <sip:anna@b>;tag=1\r\nTo: <sip:anna@b>\r\nCall-ID: i\r\n\
                  CSeq: {cseq} REGISTER\r\n{headers}\r\n"
             );
-            let request = Request::read(Message::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
+            let request =
+                SipRequest::read(SipMessage::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
             let done = self.registrar.register(self.now, &"anna".into(), &request, &hop(), LIMITS);
-            done.map_err(|fault| fault.code)?;
+            done.map_err(|error| error.code)?;
             let now = self.now;
             let bindings = self.registrar.bindings(now, "anna");
             Ok(bindings
@@ -212,7 +216,7 @@ mod tests {
 
     #[test]
     fn phones_come_stay_and_go() {
-        let mut bench = Bench::new();
+        let mut bench = RegistrarHarness::new();
         for (headers, expected) in [
             ("Contact: <sip:a@1.1.1.1>\r\nExpires: 600\r\n", Ok(vec!["sip:a@1.1.1.1 600"])),
             ("", Ok(vec!["sip:a@1.1.1.1 600"])),
@@ -238,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_register_that_comes_too_late_changes_nothing() {
-        let mut bench = Bench::new();
+        let mut bench = RegistrarHarness::new();
         let contact = "Contact: <sip:a@1.1.1.1>\r\n";
         assert!(bench.register_as(5, contact).is_ok());
         assert_eq!(bench.register_as(4, "Contact: <sip:a@1.1.1.1>;expires=0\r\n"), Err(500));
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_phone_that_does_not_come_back_is_forgotten() {
-        let mut bench = Bench::new();
+        let mut bench = RegistrarHarness::new();
         bench.register("Contact: <sip:a@192.0.2.9>\r\nExpires: 60\r\n").unwrap();
         assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(60)));
         bench.now += Duration::from_secs(60);
@@ -258,10 +262,10 @@ mod tests {
 
     #[test]
     fn a_phone_behind_nat_is_reminded_of() {
-        let mut bench = Bench::new();
+        let mut bench = RegistrarHarness::new();
         bench.register("Contact: <sip:a@10.0.0.1>\r\nExpires: 60\r\n").unwrap();
         for _ in 0..2 {
-            bench.now += REMIND_EVERY;
+            bench.now += KEEP_ALIVE_EVERY;
             assert_eq!(bench.registrar.deadline(), Some(bench.now));
             assert_eq!(bench.registrar.tick(bench.now), [hop()]);
         }
@@ -270,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_oldest_phone_goes_when_there_are_too_many() {
-        let mut bench = Bench::new();
+        let mut bench = RegistrarHarness::new();
         for n in 0..=BINDINGS_MAX {
             bench.register(&format!("Contact: <sip:a@1.1.1.{n}>\r\n")).unwrap();
         }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::{
-    error::Fault,
-    message::{Message, Start},
-    name::{Method, Name},
+    error::SipError,
+    message::{SipMessage, StartLine},
+    name::{HeaderName, SipMethod},
     uri::{Uri, split_unquoted},
     value::{CSeq, NameAddr, Via, parse_number},
 };
@@ -44,11 +44,11 @@ impl Transport {
 
 /// A request that can be acted upon.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Request {
+pub struct SipRequest {
     /// As it came.
-    pub message: Message,
+    pub message: SipMessage,
     /// What is asked.
-    pub method: Method,
+    pub method: SipMethod,
     /// Of whom.
     pub uri: Uri,
     /// The topmost.
@@ -63,23 +63,23 @@ pub struct Request {
     pub cseq: u32,
 }
 
-impl Request {
+impl SipRequest {
     /// Judges a request by what RFC 3261 asks of all of them.
     ///
     /// # Errors
     ///
     /// It lacks something, or has something twice.
-    pub fn read(message: Message) -> Result<Self, Unfit> {
-        match Parts::read(&message) {
-            Ok(Parts { method, uri, via, from, to, call_id, cseq }) => {
+    pub fn read(message: SipMessage) -> Result<Self, InvalidRequest> {
+        match RequestParts::read(&message) {
+            Ok(RequestParts { method, uri, via, from, to, call_id, cseq }) => {
                 Ok(Self { message, method, uri, via, from, to, call_id, cseq })
             }
-            Err(fault) => Err(Unfit { fault, message: Box::new(message) }),
+            Err(error) => Err(InvalidRequest { error, message: Box::new(message) }),
         }
     }
 
     /// A header of the request.
-    pub fn get(&self, name: &Name) -> Option<&str> {
+    pub fn get(&self, name: &HeaderName) -> Option<&str> {
         self.message.get(name)
     }
 
@@ -88,12 +88,12 @@ impl Request {
     /// # Errors
     ///
     /// There is none, or more than one, or it is none.
-    pub fn contact(&self) -> Result<NameAddr, Fault> {
-        let text = self.get(&Name::Contact).ok_or(Fault::bad("no Contact"))?;
+    pub fn contact(&self) -> Result<NameAddr, SipError> {
+        let text = self.get(&HeaderName::Contact).ok_or(SipError::bad_request("no Contact"))?;
         let mut list = NameAddr::parse_list(text)?;
         match (list.pop(), list.is_empty()) {
             (Some(contact), true) => Ok(contact),
-            _ => Err(Fault::bad("more than one Contact")),
+            _ => Err(SipError::bad_request("more than one Contact")),
         }
     }
 
@@ -102,30 +102,30 @@ impl Request {
     /// # Errors
     ///
     /// It is no number from 0 to 255.
-    pub fn hops_left(&self) -> Result<Option<u32>, Fault> {
-        let Some(text) = self.get(&Name::MaxForwards) else { return Ok(None) };
+    pub fn hops_left(&self) -> Result<Option<u32>, SipError> {
+        let Some(text) = self.get(&HeaderName::MaxForwards) else { return Ok(None) };
         let hops = parse_number(text).filter(|it| *it <= 255);
-        hops.map(Some).ok_or(Fault::bad("bad Max-Forwards"))
+        hops.map(Some).ok_or(SipError::bad_request("bad Max-Forwards"))
     }
 
     /// A reply to it; `tag` is ours, and left out if the request has one already.
-    pub fn reply(&self, hop: &Hop, code: u16, tag: &str) -> Message {
+    pub fn reply(&self, hop: &Hop, code: u16, tag: &str) -> SipMessage {
         reply(&self.message, hop, code, phrase(code), tag)
     }
 }
 
 /// A request that cannot be acted upon, only answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Unfit {
+pub struct InvalidRequest {
     /// What is wrong with it.
-    pub fault: Fault,
+    pub error: SipError,
     /// As it came.
-    pub message: Box<Message>,
+    pub message: Box<SipMessage>,
 }
 
 /// What [`Request::read`] takes out of a message.
-struct Parts {
-    method: Method,
+struct RequestParts {
+    method: SipMethod,
     uri: Uri,
     via: Via,
     from: NameAddr,
@@ -134,36 +134,38 @@ struct Parts {
     cseq: u32,
 }
 
-impl Parts {
-    fn read(message: &Message) -> Result<Self, Fault> {
-        if let Some(fault) = message.fault {
-            return Err(fault);
+impl RequestParts {
+    fn read(message: &SipMessage) -> Result<Self, SipError> {
+        if let Some(error) = message.error {
+            return Err(error);
         }
-        let Start::Request { method, uri } = &message.start else {
-            return Err(Fault::bad("a response"));
+        let StartLine::Request { method, uri } = &message.start else {
+            return Err(SipError::bad_request("a response"));
         };
         let via = top_via(message)?;
         if via.params.get("branch") == Some(super::value::COOKIE) {
-            return Err(Fault::bad("branch without a transaction"));
+            return Err(SipError::bad_request("branch without a transaction"));
         }
-        let from = NameAddr::parse(one(message, &Name::From)?)?;
-        let to = NameAddr::parse(one(message, &Name::To)?)?;
-        let call_id = one(message, &Name::CallId)?.to_owned();
+        let from = NameAddr::parse(single_header(message, &HeaderName::From)?)?;
+        let to = NameAddr::parse(single_header(message, &HeaderName::To)?)?;
+        let call_id = single_header(message, &HeaderName::CallId)?.to_owned();
         if call_id.is_empty() || call_id.contains(char::is_whitespace) {
-            return Err(Fault::bad("bad Call-ID"));
+            return Err(SipError::bad_request("bad Call-ID"));
         }
-        let cseq = CSeq::parse(one(message, &Name::CSeq)?)?;
+        let cseq = CSeq::parse(single_header(message, &HeaderName::CSeq)?)?;
         if cseq.method != *method {
-            return Err(Fault::bad("CSeq of another method"));
+            return Err(SipError::bad_request("CSeq of another method"));
         }
-        for name in [Name::MaxForwards, Name::ContentType, Name::Expires] {
+        for name in [HeaderName::MaxForwards, HeaderName::ContentType, HeaderName::Expires] {
             if message.all(&name).count() > 1 {
                 return Err(TWICE);
             }
         }
         let uri = Uri::parse(uri)?;
         match uri.sip() {
-            Some(it) if it.headers.is_some() => Err(Fault::bad("headers in the Request-URI")),
+            Some(it) if it.headers.is_some() => {
+                Err(SipError::bad_request("headers in the Request-URI"))
+            }
             Some(_) | None => {
                 Ok(Self { method: method.clone(), uri, via, from, to, call_id, cseq: cseq.number })
             }
@@ -171,14 +173,14 @@ impl Parts {
     }
 }
 
-const TWICE: Fault = Fault::bad("two values where one must be");
+const TWICE: SipError = SipError::bad_request("two values where one must be");
 
 /// The only value of a header that must be there once.
-fn one<'a>(message: &'a Message, name: &Name) -> Result<&'a str, Fault> {
+fn single_header<'a>(message: &'a SipMessage, name: &HeaderName) -> Result<&'a str, SipError> {
     let mut values = message.all(name);
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(Fault::bad("no From, To, Call-ID or CSeq")),
+        (None, _) => Err(SipError::bad_request("no From, To, Call-ID or CSeq")),
         (Some(_), Some(_)) => Err(TWICE),
     }
 }
@@ -188,28 +190,28 @@ fn one<'a>(message: &'a Message, name: &Name) -> Result<&'a str, Fault> {
 /// # Errors
 ///
 /// There is none, or it is none: such a request cannot be answered.
-pub fn top_via(message: &Message) -> Result<Via, Fault> {
-    let text = message.get(&Name::Via).ok_or(Fault::bad("no Via"))?;
+pub fn top_via(message: &SipMessage) -> Result<Via, SipError> {
+    let text = message.get(&HeaderName::Via).ok_or(SipError::bad_request("no Via"))?;
     Via::parse(split_unquoted(text, b',')?[0])
 }
 
 /// A reply to any message that has a Via (RFC 3261, 8.2.6; RFC 3581 for the Via).
-pub fn reply(request: &Message, hop: &Hop, code: u16, reason: &str, tag: &str) -> Message {
-    let mut reply = Message {
-        start: Start::Status { code, reason: reason.to_owned() },
+pub fn reply(request: &SipMessage, hop: &Hop, code: u16, reason: &str, tag: &str) -> SipMessage {
+    let mut reply = SipMessage {
+        start: StartLine::Status { code, reason: reason.to_owned() },
         headers: Vec::with_capacity(12),
         body: Vec::new(),
-        fault: None,
+        error: None,
     };
-    for (at, via) in request.all(&Name::Via).enumerate() {
+    for (at, via) in request.all(&HeaderName::Via).enumerate() {
         match at {
-            0 => reply.push(Name::Via, with_received(via, hop)),
-            _ => reply.push(Name::Via, via),
+            0 => reply.push(HeaderName::Via, with_received(via, hop)),
+            _ => reply.push(HeaderName::Via, via),
         }
     }
-    for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+    for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
         let Some(value) = request.get(&name) else { continue };
-        let needs_tag = name == Name::To
+        let needs_tag = name == HeaderName::To
             && code > 100
             && NameAddr::parse(value).is_ok_and(|to| to.tag().is_none());
         match needs_tag {
@@ -217,7 +219,7 @@ pub fn reply(request: &Message, hop: &Hop, code: u16, reason: &str, tag: &str) -
             false => reply.push(name, value),
         }
     }
-    reply.push(Name::Server, super::SERVER);
+    reply.push(HeaderName::Server, super::SERVER);
     reply
 }
 
@@ -308,19 +310,19 @@ pub(super) mod tests {
         Via: SIP/2.0/UDP z\nFrom: <sip:c@d>;tag=1\nTo: <sip:a@b>\nCall-ID: i\nCSeq: 1 INVITE\n\
         Max-Forwards: 70\n\n";
 
-    fn read(text: &str) -> Result<Request, Fault> {
-        let message = Message::parse(text.replace('\n', "\r\n").as_bytes()).unwrap().unwrap();
-        Request::read(message).map_err(|it| it.fault)
+    fn read(text: &str) -> Result<SipRequest, SipError> {
+        let message = SipMessage::parse(text.replace('\n', "\r\n").as_bytes()).unwrap().unwrap();
+        SipRequest::read(message).map_err(|it| it.error)
     }
 
     #[test]
-    fn a_reply_finds_its_way_back() {
+    fn a_reply_goes_back_to_its_sender() {
         let request = read(GOOD).unwrap();
         let reply = request.reply(&hop(), 180, "me");
-        let vias: Vec<_> = reply.all(&Name::Via).collect();
+        let vias: Vec<_> = reply.all(&HeaderName::Via).collect();
         let first = "SIP/2.0/UDP x;branch=z9hG4bK1;received=192.0.2.9;rport=40000, SIP/2.0/UDP y";
         assert_eq!(vias, [first, "SIP/2.0/UDP z"]);
-        assert_eq!(reply.get(&Name::To), Some("<sip:a@b>;tag=me"));
+        assert_eq!(reply.get(&HeaderName::To), Some("<sip:a@b>;tag=me"));
         assert_eq!(reply_hop(&request.via, &hop()), hop());
     }
 
@@ -330,7 +332,7 @@ pub(super) mod tests {
         let request = read(&GOOD.replace("x;rport", claim)).unwrap();
         let reply = request.reply(&hop(), 200, "me");
         let first = "SIP/2.0/UDP x;branch=z9hG4bK1;received=192.0.2.9;rport=40000, SIP/2.0/UDP y";
-        assert_eq!(reply.get(&Name::Via), Some(first));
+        assert_eq!(reply.get(&HeaderName::Via), Some(first));
     }
 
     #[test]

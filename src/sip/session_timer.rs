@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{error::Fault, message::Message, name::Name, request::Request, value::parse_number};
+use super::{
+    error::SipError, message::SipMessage, name::HeaderName, request::SipRequest,
+    value::parse_number,
+};
 
 /// What has been agreed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,12 +33,14 @@ impl Terms {
     /// # Errors
     ///
     /// 400 if it cannot be read; 422 if the interval is too small, to be sent with Min-SE.
-    pub fn asked(request: &Request, shortest: Duration) -> Result<Option<Self>, Fault> {
+    pub fn asked(request: &SipRequest, shortest: Duration) -> Result<Option<Self>, SipError> {
         let Some((interval, refresher)) = read(&request.message)? else { return Ok(None) };
-        let has_timer =
-            request.message.words(&Name::Supported).any(|it| it.eq_ignore_ascii_case("timer"));
+        let has_timer = request
+            .message
+            .words(&HeaderName::Supported)
+            .any(|it| it.eq_ignore_ascii_case("timer"));
         if interval < shortest && has_timer {
-            return Err(Fault { code: 422, reason: "Session Interval Too Small" });
+            return Err(SipError { code: 422, reason: "Session Interval Too Small" });
         }
         // A caller without timers cannot refresh: a proxy has asked.
         let is_ours = !has_timer || refresher == Some(Refresher::Callee);
@@ -43,20 +48,20 @@ impl Terms {
     }
 
     /// What the far end has granted us, who asked; None if it knows no timers.
-    pub fn granted(response: &Message) -> Option<Self> {
+    pub fn granted(response: &SipMessage) -> Option<Self> {
         let (interval, refresher) = read(response).ok()??;
         Some(Self { interval, is_ours: refresher != Some(Refresher::Callee) })
     }
 
     /// Writes them into our reply.
-    pub fn write(&self, reply: &mut Message) {
+    pub fn write(&self, reply: &mut SipMessage) {
         let (refresher, seconds) = match self.is_ours {
             true => ("uas", self.interval.as_secs()),
             false => ("uac", self.interval.as_secs()),
         };
-        reply.push(Name::SessionExpires, format!("{seconds};refresher={refresher}"));
+        reply.push(HeaderName::SessionExpires, format!("{seconds};refresher={refresher}"));
         if !self.is_ours {
-            reply.push(Name::Require, "timer");
+            reply.push(HeaderName::Require, "timer");
         }
     }
 
@@ -78,9 +83,9 @@ enum Refresher {
     Callee,
 }
 
-fn read(message: &Message) -> Result<Option<(Duration, Option<Refresher>)>, Fault> {
-    const BAD: Fault = Fault::bad("bad Session-Expires");
-    let Some(text) = message.get(&Name::SessionExpires) else { return Ok(None) };
+fn read(message: &SipMessage) -> Result<Option<(Duration, Option<Refresher>)>, SipError> {
+    const BAD: SipError = SipError::bad_request("bad Session-Expires");
+    let Some(text) = message.get(&HeaderName::SessionExpires) else { return Ok(None) };
     let mut parts = text.split(';').map(str::trim);
     let seconds = parts.next().filter(|it| !it.is_empty()).and_then(parse_number).ok_or(BAD)?;
     let refresher = parts.find_map(|part| {
@@ -108,8 +113,9 @@ mod tests {
             "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
              To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\n{headers}\r\n"
         );
-        let request = Request::read(Message::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
-        let terms = Terms::asked(&request, SHORTEST).map_err(|fault| fault.code)?;
+        let request =
+            SipRequest::read(SipMessage::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
+        let terms = Terms::asked(&request, SHORTEST).map_err(|error| error.code)?;
         Ok(terms.map(|it| (it.interval.as_secs(), it.is_ours)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, network::Network, throttle::Rate};
+use super::{digest::Algorithm, network::IpNetwork, throttle::Rate};
 use crate::base::ids::AccountId;
 
 /// `[sip]`, and the rows that belong to it.
@@ -14,7 +14,7 @@ pub struct Settings {
     /// in Contact and SDP for all who are not in a local network.
     pub advertise: Option<IpAddr>,
     /// Who reaches us, and is reached, without NAT. Loopback always is.
-    pub local_networks: Vec<Network>,
+    pub local_networks: Vec<IpNetwork>,
     /// Whether anybody may call who can reach us. None: only if all binds are loopback.
     pub open: Option<bool>,
     /// Whose flows a caller on loopback reaches by name when no number row matches.
@@ -25,9 +25,9 @@ pub struct Settings {
     /// give up on a challenge they do not know, even if one follows that they do.
     pub algorithms: Vec<Algorithm>,
     /// Phones that register.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<SipEndpoint>,
     /// Gateways that call us.
-    pub trunks: Vec<Trunk>,
+    pub trunks: Vec<SipTrunk>,
     /// What a stranger may send.
     pub rate: Rate,
     /// What loopback and trunks may send.
@@ -42,29 +42,29 @@ pub struct Settings {
 
 /// A phone, or several of one user, that registers and may call.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct SipEndpoint {
     /// Its name, in REGISTER and From.
     pub user: Arc<str>,
     /// By digest.
-    pub password: Password,
+    pub password: SipPassword,
     /// Whose flows it reaches by name, and whose numbers.
     pub account: Option<AccountId>,
 }
 
 /// A gateway that is known by its address.
 #[derive(Clone, Debug)]
-pub struct Trunk {
+pub struct SipTrunk {
     /// For logs.
     pub name: Arc<str>,
     /// Where its calls come from. Whom it asserts is trusted.
-    pub addresses: Vec<Network>,
+    pub addresses: Vec<IpNetwork>,
 }
 
 /// A password, which no log shows.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Password(Arc<str>);
+pub struct SipPassword(Arc<str>);
 
-impl Password {
+impl SipPassword {
     /// Keeps a password.
     pub fn new(text: &str) -> Self {
         Self(text.into())
@@ -76,7 +76,7 @@ impl Password {
     }
 }
 
-impl fmt::Debug for Password {
+impl fmt::Debug for SipPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
     }
@@ -126,12 +126,12 @@ impl Settings {
     }
 
     /// The trunk that has this address.
-    pub fn trunk_at(&self, address: IpAddr) -> Option<&Trunk> {
+    pub fn trunk_at(&self, address: IpAddr) -> Option<&SipTrunk> {
         self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
     }
 
     /// The endpoint of this name.
-    pub fn endpoint(&self, user: &str) -> Option<&Endpoint> {
+    pub fn endpoint(&self, user: &str) -> Option<&SipEndpoint> {
         self.endpoints.iter().find(|it| &*it.user == user)
     }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_told_the_advertised_address_and_neighbours_the_real_one() {
+    fn strangers_get_the_advertised_address_and_neighbours_the_real_one() {
         let settings = Settings {
             advertise: Some("203.0.113.5".parse().unwrap()),
             local_networks: vec!["10.0.0.0/8".parse().unwrap()],
@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let password = Password::new("hush");
+        let password = SipPassword::new("hush");
         assert!(!format!("{password:?}").contains("hush"));
     }
 
     #[test]
-    fn a_private_bind_without_an_advertised_address_is_remarked() {
+    fn a_private_bind_without_an_advertised_address_is_warned_about() {
         let bind = vec!["10.0.0.1:5060".parse().unwrap()];
         let settings = Settings { bind, ..Settings::default() };
         assert_eq!(settings.warnings().len(), 1);

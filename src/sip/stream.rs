@@ -20,17 +20,17 @@ use tokio::{
 };
 
 use super::{
-    error::Fault,
-    message::{Frame, Message},
-    name::Name,
+    error::SipError,
+    message::{Frame, SipMessage},
+    name::HeaderName,
     request::{Hop, Transport},
+    sockets::{Incoming, SipSockets},
     throttle::Throttle,
-    wire::{Incoming, Wire},
 };
 
 /// How a connection is written to.
 #[derive(Debug)]
-pub struct Stream {
+pub struct SipStream {
     out: mpsc::Sender<Arc<[u8]>>,
     source: IpAddr,
 }
@@ -63,41 +63,42 @@ const READ_BYTES: usize = 2_048;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Takes connections in, for as long as it is polled.
-pub async fn accept(wire: Arc<Wire>, listener: TcpListener) {
+pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
             // Out of file descriptors: the others must end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        if has_room(&wire, remote.ip()) {
-            tokio::spawn(run(wire.clone(), stream, None));
+        if has_room(&sockets, remote.ip()) {
+            tokio::spawn(run(sockets.clone(), stream, None));
         }
     }
 }
 
-fn has_room(wire: &Wire, source: IpAddr) -> bool {
-    let streams = wire.streams.lock();
-    let is_known = source.to_canonical().is_loopback() || wire.settings.trunk_at(source).is_some();
+fn has_room(sockets: &SipSockets, source: IpAddr) -> bool {
+    let streams = sockets.streams.lock();
+    let is_known =
+        source.to_canonical().is_loopback() || sockets.settings.trunk_at(source).is_some();
     let of_source = || streams.values().filter(|it| it.source == source).count();
     streams.len() < STREAMS_MAX && (is_known || of_source() < STREAMS_PER_SOURCE_MAX)
 }
 
 /// Writes to a connection that stands, or else to a new one.
-pub fn send(wire: &Arc<Wire>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
-    if let Some(stream) = wire.streams.lock().get(&hop.link) {
+pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
+    if let Some(stream) = sockets.streams.lock().get(&hop.link) {
         return stream.out.try_send(bytes).is_ok();
     }
     // Only our own requests are worth a new connection: a reply's far end has gone.
-    if bytes.starts_with(b"SIP/2.0 ") || !has_room(wire, hop.remote.ip()) {
+    if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
-    let (wire, remote) = (wire.clone(), hop.remote);
+    let (sockets, remote) = (sockets.clone(), hop.remote);
     tokio::spawn(async move {
         match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
-            Ok(Ok(stream)) => run(wire, stream, Some(bytes)).await,
+            Ok(Ok(stream)) => run(sockets, stream, Some(bytes)).await,
             Ok(Err(_)) | Err(_) => {
-                wire.losses.unsent.fetch_add(1, Ordering::Relaxed);
+                sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
             }
         }
     });
@@ -105,7 +106,7 @@ pub fn send(wire: &Arc<Wire>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
 }
 
 /// Serves one connection to its end.
-async fn run(wire: Arc<Wire>, stream: TcpStream, first: Option<Arc<[u8]>>) {
+async fn run(sockets: Arc<SipSockets>, stream: TcpStream, first: Option<Arc<[u8]>>) {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
     // Replies are small and wanted now.
     let _ = stream.set_nodelay(true);
@@ -115,40 +116,47 @@ async fn run(wire: Arc<Wire>, stream: TcpStream, first: Option<Arc<[u8]>>) {
         // A new channel has room.
         let _ = out.try_send(first);
     }
-    let link = wire.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
+    let link = sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
     let hop = Hop { transport: Transport::Tcp, link, local, remote };
-    wire.streams.lock().insert(link, Stream { out: out.clone(), source: remote.ip() });
+    sockets.streams.lock().insert(link, SipStream { out: out.clone(), source: remote.ip() });
     let writing = tokio::spawn(write(writer, outbox));
-    read(&wire, hop, reader, &out).await;
-    wire.streams.lock().remove(&link);
+    read(&sockets, hop, reader, &out).await;
+    sockets.streams.lock().remove(&link);
     drop(out);
     // What has been queued still goes out; then the connection closes.
     let _ = writing.await;
 }
 
-async fn read(wire: &Wire, hop: Hop, mut reader: OwnedReadHalf, out: &mpsc::Sender<Arc<[u8]>>) {
+async fn read(
+    sockets: &SipSockets,
+    hop: Hop,
+    mut reader: OwnedReadHalf,
+    out: &mpsc::Sender<Arc<[u8]>>,
+) {
     let (mut bytes, mut throttle) = (Vec::new(), Throttle::new(1));
     let mut is_new = true;
     loop {
         loop {
-            let message = match cut(&mut bytes) {
-                Ok(Cut::Nothing) => break,
+            let message = match take_message(&mut bytes) {
+                Ok(NextMessage::Nothing) => break,
                 // A ping wants its pong (RFC 5626, 3.5.1).
-                Ok(Cut::Blank(len)) if len >= 4 => match out.try_send(b"\r\n".as_slice().into()) {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
-                Ok(Cut::Blank(_)) => continue,
-                Ok(Cut::Message(message)) => message,
-                Err(_) => return count(&wire.losses.unreadable),
+                Ok(NextMessage::Blank(len)) if len >= 4 => {
+                    match out.try_send(b"\r\n".as_slice().into()) {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    }
+                }
+                Ok(NextMessage::Blank(_)) => continue,
+                Ok(NextMessage::Message(message)) => message,
+                Err(_) => return count(&sockets.losses.unreadable),
             };
             is_new = false;
-            let rate = wire.settings.rate_of(hop.remote.ip());
+            let rate = sockets.settings.rate_of(hop.remote.ip());
             if !throttle.admit(Instant::now().into_std(), hop.remote.ip(), rate) {
-                return count(&wire.losses.throttled);
+                return count(&sockets.losses.throttled);
             }
             // A full inbox holds this stream back, and only this one.
-            if wire.inbox.send(Incoming { hop, message: *message }).await.is_err() {
+            if sockets.inbox.send(Incoming { hop, message: *message }).await.is_err() {
                 return;
             }
         }
@@ -156,7 +164,7 @@ async fn read(wire: &Wire, hop: Hop, mut reader: OwnedReadHalf, out: &mpsc::Send
         bytes.reserve(READ_BYTES);
         let more = tokio::select! {
             more = timeout(wait, reader.read_buf(&mut bytes)) => more,
-            () = wire.inbox.closed() => return,
+            () = sockets.inbox.closed() => return,
         };
         match more {
             Ok(Ok(len)) if len > 0 => {}
@@ -166,21 +174,23 @@ async fn read(wire: &Wire, hop: Hop, mut reader: OwnedReadHalf, out: &mpsc::Send
 }
 
 /// What a stream holds at its beginning, taken out of it.
-enum Cut {
+enum NextMessage {
     Nothing,
     Blank(usize),
-    Message(Box<Message>),
+    Message(Box<SipMessage>),
 }
 
-fn cut(bytes: &mut Vec<u8>) -> Result<Cut, Fault> {
-    let (len, cut) = match Message::frame(bytes)? {
-        Frame::Partial => return Ok(Cut::Nothing),
-        Frame::Blank(len) => (len, Cut::Blank(len)),
-        Frame::Whole(len) => match Message::parse(&bytes[..len])? {
+fn take_message(bytes: &mut Vec<u8>) -> Result<NextMessage, SipError> {
+    let (len, cut) = match SipMessage::frame(bytes)? {
+        Frame::Partial => return Ok(NextMessage::Nothing),
+        Frame::Blank(len) => (len, NextMessage::Blank(len)),
+        Frame::Whole(len) => match SipMessage::parse(&bytes[..len])? {
             // What has no Via cannot be answered: this speaks something else.
-            Some(message) if message.get(&Name::Via).is_none() => return Err(Fault::bad("no Via")),
-            Some(message) => (len, Cut::Message(Box::new(message))),
-            None => (len, Cut::Blank(len)),
+            Some(message) if message.get(&HeaderName::Via).is_none() => {
+                return Err(SipError::bad_request("no Via"));
+            }
+            Some(message) => (len, NextMessage::Message(Box::new(message))),
+            None => (len, NextMessage::Blank(len)),
         },
     };
     bytes.drain(..len);

@@ -18,14 +18,14 @@ pub struct Rate {
 /// The buckets of all sources.
 #[derive(Debug)]
 pub struct Throttle {
-    buckets: BTreeMap<IpAddr, Bucket>,
+    buckets: BTreeMap<IpAddr, ThrottleBucket>,
     sources_max: usize,
     swept_at: Option<Instant>,
 }
 
 /// When the bucket will be full again says all there is to say.
 #[derive(Debug)]
-struct Bucket {
+struct ThrottleBucket {
     full_at: Instant,
 }
 
@@ -62,7 +62,7 @@ impl Throttle {
         if self.buckets.len() >= self.sources_max {
             return false;
         }
-        self.buckets.insert(source, Bucket { full_at: now + cost });
+        self.buckets.insert(source, ThrottleBucket { full_at: now + cost });
         true
     }
 }

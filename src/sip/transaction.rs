@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     effect::Effect,
-    name::Method,
-    request::{Hop, Request, Transport, reply_hop},
+    name::SipMethod,
+    request::{Hop, SipRequest, Transport, reply_hop},
     timers::{Timer, Timers},
     value::Via,
 };
@@ -27,22 +27,22 @@ pub const GIVE_UP: Duration = Duration::from_millis(64 * 500);
 
 /// What tells a server transaction from all others (RFC 3261, 17.2.3).
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Key(String);
+pub struct TransactionKey(String);
 
-impl Key {
+impl TransactionKey {
     /// The transaction of a request; for ACK and CANCEL, that of the INVITE they belong to.
-    pub fn of(request: &Request) -> Self {
+    pub fn of(request: &SipRequest) -> Self {
         Self::with(request, &request.method)
     }
 
     /// The transaction of a CANCEL itself.
-    pub fn of_cancel(request: &Request) -> Self {
-        Self::with(request, &Method::Other("CANCEL".into()))
+    pub fn of_cancel(request: &SipRequest) -> Self {
+        Self::with(request, &SipMethod::Other("CANCEL".into()))
     }
 
-    fn with(request: &Request, method: &Method) -> Self {
-        let Request { via, call_id, cseq, from, .. } = request;
-        let is_of_invite = matches!(method, Method::Ack | Method::Cancel);
+    fn with(request: &SipRequest, method: &SipMethod) -> Self {
+        let SipRequest { via, call_id, cseq, from, .. } = request;
+        let is_of_invite = matches!(method, SipMethod::Ack | SipMethod::Cancel);
         let method = if is_of_invite { "INVITE" } else { method.as_str() };
         let sent_by = |via: &Via| format!("{}:{}", via.host, via.port.unwrap_or_default());
         Self(match via.branch() {
@@ -58,22 +58,22 @@ impl Key {
 
 /// The server transactions.
 #[derive(Debug, Default)]
-pub struct Servers {
-    rows: BTreeMap<u64, Server>,
-    ids: BTreeMap<Key, u64>,
-    merges: BTreeMap<Merge, u64>,
+pub struct ServerTransactions {
+    transactions: BTreeMap<u64, ServerTransaction>,
+    ids: BTreeMap<TransactionKey, u64>,
+    merges: BTreeMap<MergeKey, u64>,
     last: u64,
 }
 
 /// An INVITE that came over several ways is one call only (RFC 3261, 8.2.2.2).
-type Merge = (String, String, u32);
+type MergeKey = (String, String, u32);
 
 #[derive(Debug)]
-struct Server {
-    key: Key,
-    merge: Option<Merge>,
+struct ServerTransaction {
+    key: TransactionKey,
+    merge: Option<MergeKey>,
     hop: Hop,
-    state: State,
+    state: ServerState,
     /// Sent again for a request that comes again.
     last: Option<Arc<[u8]>>,
     call: Option<CallId>,
@@ -81,24 +81,24 @@ struct Server {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+enum ServerState {
     /// No final reply yet.
-    Open,
+    Proceeding,
     /// A refusal of an INVITE waits for its ACK.
     Refused { resend: Duration, ends: Instant },
     /// All is said; requests that come again are absorbed until then.
-    Over { ends: Instant },
+    Finished { ends: Instant },
 }
 
-impl Servers {
+impl ServerTransactions {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.rows.len()
+        self.transactions.len()
     }
 
     /// Whether a request has been seen: if so, it is answered as before.
-    pub fn absorb(&self, key: &Key, effects: &mut VecDeque<Effect>) -> bool {
-        let Some(server) = self.ids.get(key).and_then(|id| self.rows.get(id)) else {
+    pub fn absorb(&self, key: &TransactionKey, effects: &mut VecDeque<Effect>) -> bool {
+        let Some(server) = self.ids.get(key).and_then(|id| self.transactions.get(id)) else {
             return false;
         };
         if let Some(bytes) = &server.last {
@@ -108,34 +108,48 @@ impl Servers {
     }
 
     /// Whether the same INVITE is here already, over another way.
-    pub fn is_merged(&self, request: &Request) -> bool {
+    pub fn is_merged(&self, request: &SipRequest) -> bool {
         self.merges.contains_key(&merge_of(request))
     }
 
     /// Begins a transaction.
-    pub fn begin(&mut self, request: &Request, key: Key, hop: &Hop, call: Option<CallId>) -> u64 {
+    pub fn begin(
+        &mut self,
+        request: &SipRequest,
+        key: TransactionKey,
+        hop: &Hop,
+        call: Option<CallId>,
+    ) -> u64 {
         self.last += 1;
-        let is_first = request.method == Method::Invite && request.to.tag().is_none();
+        let is_first = request.method == SipMethod::Invite && request.to.tag().is_none();
         let merge = is_first.then(|| merge_of(request));
         let hop = reply_hop(&request.via, hop);
         self.ids.insert(key.clone(), self.last);
         if let Some(merge) = merge.clone() {
             self.merges.insert(merge, self.last);
         }
-        let server = Server { key, merge, hop, state: State::Open, last: None, call, due: None };
-        self.rows.insert(self.last, server);
+        let server = ServerTransaction {
+            key,
+            merge,
+            hop,
+            state: ServerState::Proceeding,
+            last: None,
+            call,
+            due: None,
+        };
+        self.transactions.insert(self.last, server);
         self.last
     }
 
     /// The call of an INVITE.
-    pub fn call_of(&self, key: &Key) -> Option<CallId> {
-        self.rows.get(self.ids.get(key)?)?.call
+    pub fn call_of(&self, key: &TransactionKey) -> Option<CallId> {
+        self.transactions.get(self.ids.get(key)?)?.call
     }
 
     /// Trips on a row that its indexes have forgotten, or that has forgotten them.
     pub fn check(&self) {
-        debug_assert_eq!(self.ids.len(), self.rows.len(), "one key for each");
-        debug_assert!(self.merges.len() <= self.rows.len(), "no INVITE that is gone");
+        debug_assert_eq!(self.ids.len(), self.transactions.len(), "one key for each");
+        debug_assert!(self.merges.len() <= self.transactions.len(), "no INVITE that is gone");
     }
 
     /// Sends a reply. A 200 to an INVITE is sent again by the call, not from here.
@@ -148,13 +162,13 @@ impl Servers {
         timers: &mut Timers,
         effects: &mut VecDeque<Effect>,
     ) {
-        let Some(server) = self.rows.get_mut(&id) else { return };
+        let Some(server) = self.transactions.get_mut(&id) else { return };
         effects.push_back(Effect::Send { hop: server.hop, bytes: bytes.clone() });
         if code < 200 {
             server.last = Some(bytes);
             return;
         }
-        let over = State::Over { ends: now + GIVE_UP };
+        let over = ServerState::Finished { ends: now + GIVE_UP };
         server.state = match (is_invite, code) {
             (true, 200..=299) => {
                 server.last = None;
@@ -162,7 +176,7 @@ impl Servers {
             }
             (true, _) => {
                 server.last = Some(bytes);
-                State::Refused { resend: T1, ends: now + GIVE_UP }
+                ServerState::Refused { resend: T1, ends: now + GIVE_UP }
             }
             (false, _) => {
                 server.last = Some(bytes);
@@ -170,20 +184,20 @@ impl Servers {
             }
         };
         let at = match (server.state, server.hop.transport) {
-            (State::Refused { resend, .. }, Transport::Udp) => now + resend,
-            (State::Refused { ends, .. } | State::Over { ends }, _) => ends,
-            (State::Open, _) => return,
+            (ServerState::Refused { resend, .. }, Transport::Udp) => now + resend,
+            (ServerState::Refused { ends, .. } | ServerState::Finished { ends }, _) => ends,
+            (ServerState::Proceeding, _) => return,
         };
         timers.set(Timer::Server(id), &mut server.due, Some(at));
     }
 
     /// An ACK for a refusal has come: true if it belongs here.
-    pub fn acknowledge(&mut self, now: Instant, key: &Key, timers: &mut Timers) -> bool {
+    pub fn acknowledge(&mut self, now: Instant, key: &TransactionKey, timers: &mut Timers) -> bool {
         let Some(&id) = self.ids.get(key) else { return false };
-        let Some(server) = self.rows.get_mut(&id) else { return false };
-        let State::Refused { .. } = server.state else { return false };
+        let Some(server) = self.transactions.get_mut(&id) else { return false };
+        let ServerState::Refused { .. } = server.state else { return false };
         let ends = now + T4;
-        server.state = State::Over { ends };
+        server.state = ServerState::Finished { ends };
         server.last = None;
         timers.set(Timer::Server(id), &mut server.due, Some(ends));
         true
@@ -197,10 +211,10 @@ impl Servers {
         timers: &mut Timers,
         effects: &mut VecDeque<Effect>,
     ) {
-        let Some(server) = self.rows.get_mut(&id) else { return };
+        let Some(server) = self.transactions.get_mut(&id) else { return };
         server.due = None;
         match &mut server.state {
-            State::Refused { resend, ends } if now < *ends => {
+            ServerState::Refused { resend, ends } if now < *ends => {
                 *resend = (*resend * 2).min(T2);
                 let at = (now + *resend).min(*ends);
                 if let Some(bytes) = &server.last {
@@ -208,13 +222,13 @@ impl Servers {
                 }
                 timers.set(Timer::Server(id), &mut server.due, Some(at));
             }
-            State::Open => {}
-            State::Refused { .. } | State::Over { .. } => self.remove(id),
+            ServerState::Proceeding => {}
+            ServerState::Refused { .. } | ServerState::Finished { .. } => self.remove(id),
         }
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(server) = self.rows.remove(&id) else { return };
+        let Some(server) = self.transactions.remove(&id) else { return };
         self.ids.remove(&server.key);
         if let Some(merge) = server.merge {
             self.merges.remove(&merge);
@@ -222,24 +236,24 @@ impl Servers {
     }
 }
 
-fn merge_of(request: &Request) -> Merge {
+fn merge_of(request: &SipRequest) -> MergeKey {
     let tag = request.from.tag().unwrap_or_default();
     (request.call_id.clone(), tag.to_owned(), request.cseq)
 }
 
 /// The client transactions: our own requests within calls.
 #[derive(Debug, Default)]
-pub struct Clients {
-    rows: BTreeMap<u64, Client>,
+pub struct ClientTransactions {
+    transactions: BTreeMap<u64, ClientTransaction>,
     ids: BTreeMap<String, u64>,
     last: u64,
 }
 
 /// A request of ours that waits for its final reply.
 #[derive(Debug)]
-pub struct Client {
+pub struct ClientTransaction {
     /// What was asked.
-    pub method: Method,
+    pub method: SipMethod,
     /// In which call.
     pub call: CallId,
     hop: Hop,
@@ -251,10 +265,10 @@ pub struct Client {
     due: Option<Instant>,
 }
 
-impl Clients {
+impl ClientTransactions {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.rows.len()
+        self.transactions.len()
     }
 
     /// Sends a request, and again until a reply comes.
@@ -263,7 +277,7 @@ impl Clients {
         &mut self,
         now: Instant,
         call: CallId,
-        method: Method,
+        method: SipMethod,
         branch: String,
         hop: Hop,
         bytes: Arc<[u8]>,
@@ -274,7 +288,7 @@ impl Clients {
         let ends = now + GIVE_UP;
         let resend_at = (hop.transport == Transport::Udp).then(|| now + T1);
         effects.push_back(Effect::Send { hop, bytes: bytes.clone() });
-        let mut client = Client {
+        let mut client = ClientTransaction {
             method,
             call,
             hop,
@@ -287,22 +301,22 @@ impl Clients {
         };
         timers.set(Timer::Client(self.last), &mut client.due, Some(resend_at.unwrap_or(ends)));
         self.ids.insert(branch, self.last);
-        self.rows.insert(self.last, client);
+        self.transactions.insert(self.last, client);
     }
 
     /// A reply has come: the request it ends, if it is final and awaited.
     pub fn receive(
         &mut self,
         branch: &str,
-        method: &Method,
+        method: &SipMethod,
         code: u16,
         timers: &mut Timers,
-    ) -> Option<Client> {
+    ) -> Option<ClientTransaction> {
         let id = *self.ids.get(branch)?;
-        let client = self.rows.get_mut(&id).filter(|it| it.method == *method)?;
+        let client = self.transactions.get_mut(&id).filter(|it| it.method == *method)?;
         if code < 200 {
             // An INVITE that has been heard is not sent again; others are, more slowly.
-            if *method == Method::Invite {
+            if *method == SipMethod::Invite {
                 client.resend_at = None;
                 timers.set(Timer::Client(id), &mut client.due, Some(client.ends));
             }
@@ -319,8 +333,8 @@ impl Clients {
         id: u64,
         timers: &mut Timers,
         effects: &mut VecDeque<Effect>,
-    ) -> Option<Client> {
-        let client = self.rows.get_mut(&id)?;
+    ) -> Option<ClientTransaction> {
+        let client = self.transactions.get_mut(&id)?;
         client.due = None;
         if now >= client.ends {
             return self.remove(id);
@@ -328,7 +342,7 @@ impl Clients {
         if client.resend_at.is_some_and(|at| at <= now) {
             effects.push_back(Effect::Send { hop: client.hop, bytes: client.bytes.clone() });
             client.resend *= 2;
-            if client.method != Method::Invite {
+            if client.method != SipMethod::Invite {
                 client.resend = client.resend.min(T2);
             }
             client.resend_at = Some(now + client.resend);
@@ -338,8 +352,8 @@ impl Clients {
         None
     }
 
-    fn remove(&mut self, id: u64) -> Option<Client> {
-        let client = self.rows.remove(&id)?;
+    fn remove(&mut self, id: u64) -> Option<ClientTransaction> {
+        let client = self.transactions.remove(&id)?;
         self.ids.remove(&client.branch);
         Some(client)
     }

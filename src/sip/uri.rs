@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::error::Fault;
+use super::error::SipError;
 
 /// Whom a message is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +30,7 @@ pub struct SipUri {
     /// None is the transport's default.
     pub port: Option<u16>,
     /// Such as `transport=tcp`.
-    pub params: Params,
+    pub params: SipParams,
     /// What follows `?`; a URI in a request line must have none.
     pub headers: Option<String>,
 }
@@ -46,16 +46,16 @@ pub enum Host {
 
 /// `;name=value` and `;name`, in order. Names compare without case.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Params(Vec<(String, Option<String>)>);
+pub struct SipParams(Vec<(String, Option<String>)>);
 
 impl Uri {
     /// Reads one URI; nothing may surround it.
     ///
     /// # Errors
     ///
-    /// It has no scheme, or is a SIP URI with a fault.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        const NONE: Fault = Fault::bad("URI without a scheme");
+    /// It has no scheme, or is a SIP URI with a error.
+    pub fn parse(text: &str) -> Result<Self, SipError> {
+        const NONE: SipError = SipError::bad_request("URI without a scheme");
         let (scheme, rest) = text.split_once(':').ok_or(NONE)?;
         let is_scheme_char = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         if !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -64,7 +64,7 @@ impl Uri {
             return Err(NONE);
         }
         if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || "<>\"".contains(c)) {
-            return Err(Fault::bad("URI with a character that must be escaped"));
+            return Err(SipError::bad_request("URI with a character that must be escaped"));
         }
         match scheme.to_ascii_lowercase().as_str() {
             "sip" => SipUri::parse(false, rest).map(Self::Sip),
@@ -83,7 +83,7 @@ impl Uri {
 }
 
 impl SipUri {
-    fn parse(is_secure: bool, rest: &str) -> Result<Self, Fault> {
+    fn parse(is_secure: bool, rest: &str) -> Result<Self, SipError> {
         // A user part may hold `;` and `?`, so it is split off first.
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
@@ -91,22 +91,22 @@ impl SipUri {
         };
         let user = user.map(|user| user.split_once(':').map_or(user, |(user, _)| user));
         if user.is_some_and(|user| user.is_empty() || user.contains('@')) {
-            return Err(Fault::bad("URI with a bad user part"));
+            return Err(SipError::bad_request("URI with a bad user part"));
         }
         let (rest, headers) = match rest.split_once('?') {
             Some((rest, headers)) => (rest, Some(headers.to_owned())),
             None => (rest, None),
         };
         let (place, params) = match rest.split_once(';') {
-            Some((place, params)) => (place, Params::parse(params)?),
-            None => (rest, Params::default()),
+            Some((place, params)) => (place, SipParams::parse(params)?),
+            None => (rest, SipParams::default()),
         };
         let (host, port) = Host::parse_with_port(place)?;
         Ok(Self { is_secure, user: user.map(str::to_owned), host, port, params, headers })
     }
 
     /// The user part, with its escapes undone.
-    pub fn user_plain(&self) -> Option<String> {
+    pub fn user_unescaped(&self) -> Option<String> {
         self.user.as_deref().map(unescape)
     }
 }
@@ -117,8 +117,8 @@ impl Host {
     /// # Errors
     ///
     /// It is none of these.
-    pub fn parse_with_port(text: &str) -> Result<(Self, Option<u16>), Fault> {
-        const BAD: Fault = Fault::bad("bad host or port");
+    pub fn parse_with_port(text: &str) -> Result<(Self, Option<u16>), SipError> {
+        const BAD: SipError = SipError::bad_request("bad host or port");
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, rest) = rest.split_once(']').ok_or(BAD)?;
@@ -147,14 +147,14 @@ impl Host {
         Ok((host, port))
     }
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, SipError> {
         if let Ok(address) = text.parse::<std::net::Ipv4Addr>() {
             return Ok(Self::Address(address.into()));
         }
         let is_name_char = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         match !text.is_empty() && text.bytes().all(is_name_char) {
             true => Ok(Self::Name(text.to_ascii_lowercase())),
-            false => Err(Fault::bad("bad host or port")),
+            false => Err(SipError::bad_request("bad host or port")),
         }
     }
 
@@ -167,13 +167,13 @@ impl Host {
     }
 }
 
-impl Params {
+impl SipParams {
     /// Reads `a=b;c`, with no semicolon before it. Values may be quoted.
     ///
     /// # Errors
     ///
     /// A name is empty, or a quote is not closed.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
+    pub fn parse(text: &str) -> Result<Self, SipError> {
         let mut params = Vec::new();
         for part in split_unquoted(text, b';')? {
             let (name, value) = match part.split_once('=') {
@@ -181,7 +181,7 @@ impl Params {
                 None => (part, None),
             };
             if name.is_empty() || name.contains(char::is_whitespace) {
-                return Err(Fault::bad("bad parameter"));
+                return Err(SipError::bad_request("bad parameter"));
             }
             params.push((name.to_owned(), value.map(unquote)));
         }
@@ -200,7 +200,7 @@ impl Params {
 /// # Errors
 ///
 /// A quote or a bracket is not closed.
-pub fn split_unquoted(text: &str, separator: u8) -> Result<Vec<&str>, Fault> {
+pub fn split_unquoted(text: &str, separator: u8) -> Result<Vec<&str>, SipError> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped, mut is_bracketed) = (false, false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -218,7 +218,7 @@ pub fn split_unquoted(text: &str, separator: u8) -> Result<Vec<&str>, Fault> {
         }
     }
     if is_quoted || is_bracketed {
-        return Err(Fault::bad("unclosed quote or bracket"));
+        return Err(SipError::bad_request("unclosed quote or bracket"));
     }
     parts.push(text[start..].trim());
     Ok(parts)
@@ -297,7 +297,7 @@ impl fmt::Display for Host {
     }
 }
 
-impl fmt::Display for Params {
+impl fmt::Display for SipParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.0 {
             match value {
@@ -365,7 +365,7 @@ mod tests {
     fn the_parts_of_a_uri_are_found() {
         let uri = Uri::parse("sip:j%40s0n:pw@EXAMPLE.com:5062;Transport=TCP;x").unwrap();
         let uri = uri.sip().unwrap();
-        assert_eq!(uri.user_plain().as_deref(), Some("j@s0n"));
+        assert_eq!(uri.user_unescaped().as_deref(), Some("j@s0n"));
         assert_eq!(uri.host, Host::Name("example.com".to_owned()));
         assert_eq!(uri.port, Some(5062));
         assert_eq!(uri.params.get("transport"), Some("TCP"));
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn quoted_values_survive() {
-        let params = Params::parse(r#"a="x;\"y";b"#).unwrap();
+        let params = SipParams::parse(r#"a="x;\"y";b"#).unwrap();
         assert_eq!(params.get("a"), Some("x;\"y"));
         assert_eq!(params.to_string(), r#";a="x;\"y";b"#);
     }

@@ -1,9 +1,9 @@
 //! Header values that we read: names with addresses, Via, CSeq.
 
 use super::{
-    error::Fault,
-    name::{Method, is_token},
-    uri::{Host, Params, Uri, split_unquoted, unquote},
+    error::SipError,
+    name::{SipMethod, is_token},
+    uri::{Host, SipParams, Uri, split_unquoted, unquote},
 };
 
 /// From, To, Contact and their like: `"Anna" <sip:anna@example.com>;tag=1`.
@@ -14,7 +14,7 @@ pub struct NameAddr {
     /// Who it is.
     pub uri: Uri,
     /// Of the header, not of the URI.
-    pub params: Params,
+    pub params: SipParams,
 }
 
 /// Where a message comes from, and how its reply finds the way back.
@@ -27,7 +27,7 @@ pub struct Via {
     /// None is the transport's default.
     pub port: Option<u16>,
     /// `branch`, `rport`, `received`.
-    pub params: Params,
+    pub params: SipParams,
 }
 
 /// The number and the method of a request.
@@ -36,7 +36,7 @@ pub struct CSeq {
     /// Below 2³¹.
     pub number: u32,
     /// Which must be that of the request line.
-    pub method: Method,
+    pub method: SipMethod,
 }
 
 /// What every branch of our time begins with (RFC 3261, 8.1.1.7).
@@ -48,10 +48,10 @@ impl NameAddr {
     /// # Errors
     ///
     /// A quote or bracket is open, the display name is none, or the URI is none.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
+    pub fn parse(text: &str) -> Result<Self, SipError> {
         let text = text.trim();
         let after_display = match text.starts_with('"') {
-            true => quoted_len(text).ok_or(Fault::bad("unclosed quote"))?,
+            true => quoted_len(text).ok_or(SipError::bad_request("unclosed quote"))?,
             false => 0,
         };
         let Some(open) = text[after_display..].find('<').map(|at| at + after_display) else {
@@ -59,30 +59,32 @@ impl NameAddr {
         };
         let display = text[..open].trim();
         if !display.starts_with('"') && !display.split_whitespace().all(is_word) {
-            return Err(Fault::bad("display name that needs quotes"));
+            return Err(SipError::bad_request("display name that needs quotes"));
         }
         if display.starts_with('"') && display.len() != after_display {
-            return Err(Fault::bad("display name that needs quotes"));
+            return Err(SipError::bad_request("display name that needs quotes"));
         }
-        let (uri, rest) = text[open + 1..].split_once('>').ok_or(Fault::bad("unclosed bracket"))?;
+        let (uri, rest) =
+            text[open + 1..].split_once('>').ok_or(SipError::bad_request("unclosed bracket"))?;
         let params = match rest.trim() {
-            "" => Params::default(),
+            "" => SipParams::default(),
             rest => {
-                let rest = rest.strip_prefix(';').ok_or(Fault::bad("text after an address"))?;
-                Params::parse(rest)?
+                let rest =
+                    rest.strip_prefix(';').ok_or(SipError::bad_request("text after an address"))?;
+                SipParams::parse(rest)?
             }
         };
         Ok(Self { display: unquote(display), uri: Uri::parse(uri)?, params })
     }
 
     /// Without brackets, all parameters are the header's (RFC 3261, section 20).
-    fn parse_bare(text: &str) -> Result<Self, Fault> {
+    fn parse_bare(text: &str) -> Result<Self, SipError> {
         if text.contains(['?', ',']) {
-            return Err(Fault::bad("address that needs brackets"));
+            return Err(SipError::bad_request("address that needs brackets"));
         }
         let (uri, params) = match text.split_once(';') {
-            Some((uri, params)) => (uri.trim_end(), Params::parse(params)?),
-            None => (text, Params::default()),
+            Some((uri, params)) => (uri.trim_end(), SipParams::parse(params)?),
+            None => (text, SipParams::default()),
         };
         Ok(Self { display: String::new(), uri: Uri::parse(uri)?, params })
     }
@@ -92,7 +94,7 @@ impl NameAddr {
     /// # Errors
     ///
     /// As for one value.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, Fault> {
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, SipError> {
         split_unquoted(text, b',')?.into_iter().map(Self::parse).collect()
     }
 
@@ -130,8 +132,8 @@ impl Via {
     /// # Errors
     ///
     /// It is no Via.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        const BAD: Fault = Fault::bad("bad Via");
+    pub fn parse(text: &str) -> Result<Self, SipError> {
+        const BAD: SipError = SipError::bad_request("bad Via");
         let mut parts = text.splitn(3, '/').map(str::trim);
         let (name, version) = (parts.next().ok_or(BAD)?, parts.next().ok_or(BAD)?);
         let rest = parts.next().ok_or(BAD)?;
@@ -140,8 +142,8 @@ impl Via {
         }
         let (transport, rest) = rest.split_once(char::is_whitespace).ok_or(BAD)?;
         let (place, params) = match rest.split_once(';') {
-            Some((place, params)) => (place, Params::parse(params).map_err(|_| BAD)?),
-            None => (rest, Params::default()),
+            Some((place, params)) => (place, SipParams::parse(params).map_err(|_| BAD)?),
+            None => (rest, SipParams::default()),
         };
         let (host, port) = Host::parse_with_port(place.trim()).map_err(|_| BAD)?;
         if !is_token(transport) {
@@ -163,12 +165,12 @@ impl CSeq {
     /// # Errors
     ///
     /// It has no number below 2³¹, or no method.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        const BAD: Fault = Fault::bad("bad CSeq");
+    pub fn parse(text: &str) -> Result<Self, SipError> {
+        const BAD: SipError = SipError::bad_request("bad CSeq");
         let (number, method) = text.split_once(char::is_whitespace).ok_or(BAD)?;
         let number = parse_number(number).filter(|it| *it < 1 << 31).ok_or(BAD)?;
         match is_token(method.trim()) {
-            true => Ok(Self { number, method: Method::of(method.trim()) }),
+            true => Ok(Self { number, method: SipMethod::of(method.trim()) }),
             false => Err(BAD),
         }
     }
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn a_cseq_has_a_number_and_a_method() {
         let cseq = CSeq::parse("0009\t INVITE").unwrap();
-        assert_eq!(cseq, CSeq { number: 9, method: Method::Invite });
+        assert_eq!(cseq, CSeq { number: 9, method: SipMethod::Invite });
         for text in ["", "1", "x INVITE", "2147483648 INVITE", "36893488147419103232 A", "-1 BYE"] {
             assert!(CSeq::parse(text).is_err(), "{text:?}");
         }

@@ -3,20 +3,20 @@
 use std::time::Instant;
 
 use super::{
-    agent::{Agent, Effects, Extra, abilities},
-    body::{Body, body_of},
-    call::{Phase, Unacked},
+    agent::{Agent, Effects, ExtraHeaders, capabilities},
+    body::{SipBody, body_of},
+    call::{SipPhase, Unacked},
     dialog::contact,
     effect::Effect,
-    info::Info,
+    info::InfoBody,
     invite::{write_description, write_dialog},
-    name::{Method, Name},
-    request::{Hop, Request, reply_hop},
-    transaction::Key,
+    name::{HeaderName, SipMethod},
+    request::{Hop, SipRequest, reply_hop},
+    transaction::TransactionKey,
 };
 use crate::{
     base::ids::CallId,
-    media::{Heard, Report},
+    media::{LegEvent, Report},
 };
 
 /// A change that overlaps another may come again after so long at most (RFC 3261, 14.2).
@@ -24,13 +24,13 @@ const RETRY_SECONDS_MAX: u8 = 10;
 
 impl Agent {
     /// A request within a dialog that we know.
-    pub(super) fn receive_within(
+    pub(super) fn receive_in_dialog(
         &mut self,
         now: Instant,
         hop: Hop,
         id: CallId,
-        request: Request,
-        key: Key,
+        request: SipRequest,
+        key: TransactionKey,
         effects: &mut Effects,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
@@ -39,40 +39,44 @@ impl Agent {
             return self.refuse(&hop, &request, 500, &[], effects);
         }
         call.dialog.remote_cseq = request.cseq;
-        let is_leaving = matches!(call.phase, Phase::Leaving);
+        let is_leaving = matches!(call.phase, SipPhase::ByeSent);
         let server = self.servers.begin(&request, key, &hop, Some(id));
-        let say = |agent: &mut Self, code, extra: &[_], effects: &mut Effects| {
+        let reply = |agent: &mut Self, code, extra: &[_], effects: &mut Effects| {
             agent.reply(now, server, &hop, &request, code, extra, effects);
         };
         match request.method {
-            Method::Bye => {
-                say(self, 200, &[], effects);
-                self.far_end_left(id, effects);
-                self.turn_away(now, id, 487, &[], effects);
+            SipMethod::Bye => {
+                reply(self, 200, &[], effects);
+                self.report_hangup(id, effects);
+                self.reject(now, id, 487, &[], effects);
             }
-            Method::Options => say(self, 200, &abilities(), effects),
-            Method::Refer => say(self, 603, &[], effects),
-            _ if is_leaving => say(self, 481, &[], effects),
-            Method::Info => {
-                match Info::read(request.get(&Name::ContentType), &request.message.body) {
-                    Info::Digit(key) => {
-                        say(self, 200, &[], effects);
+            SipMethod::Options => reply(self, 200, &capabilities(), effects),
+            SipMethod::Refer => reply(self, 603, &[], effects),
+            _ if is_leaving => reply(self, 481, &[], effects),
+            SipMethod::Info => {
+                match InfoBody::read(request.get(&HeaderName::ContentType), &request.message.body) {
+                    InfoBody::Digit(key) => {
+                        reply(self, 200, &[], effects);
                         effects.push_back(Effect::Report(Report {
                             call: id,
-                            heard: Heard::Digit(key),
+                            event: LegEvent::Digit(key),
                         }));
                     }
-                    Info::Nothing => say(self, 200, &[], effects),
-                    Info::Unknown => {
-                        let accept =
-                            (Name::Accept, "application/dtmf-relay, application/dtmf".to_owned());
-                        say(self, 415, &[accept], effects);
+                    InfoBody::Nothing => reply(self, 200, &[], effects),
+                    InfoBody::Unknown => {
+                        let accept = (
+                            HeaderName::Accept,
+                            "application/dtmf-relay, application/dtmf".to_owned(),
+                        );
+                        reply(self, 415, &[accept], effects);
                     }
                 }
             }
-            Method::Invite | Method::Update => self.change(now, hop, id, request, server, effects),
-            Method::Register | Method::Ack | Method::Cancel | Method::Other(_) => {
-                say(self, 403, &[], effects);
+            SipMethod::Invite | SipMethod::Update => {
+                self.change(now, hop, id, request, server, effects)
+            }
+            SipMethod::Register | SipMethod::Ack | SipMethod::Cancel | SipMethod::Other(_) => {
+                reply(self, 403, &[], effects);
             }
         }
     }
@@ -83,36 +87,36 @@ impl Agent {
         now: Instant,
         hop: Hop,
         id: CallId,
-        request: Request,
+        request: SipRequest,
         server: u64,
         effects: &mut Effects,
     ) {
         let body = body_of(&request);
-        let is_invite = request.method == Method::Invite;
-        let changes_sound = is_invite || body != Body::Nothing;
-        if let Err((code, extra)) = self.judge_change(id, is_invite, &body) {
+        let is_invite = request.method == SipMethod::Invite;
+        let changes_sound = is_invite || body != SipBody::Nothing;
+        if let Err((code, extra)) = self.check_change(id, is_invite, &body) {
             return self.reply(now, server, &hop, &request, code, &extra, effects);
         }
-        let terms = self.terms_asked(&request);
+        let terms = self.session_terms(&request);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (terms, sound) = match (terms, call.sound.as_mut()) {
-            (Ok(terms), Some(sound)) => (terms, sound),
+        let (terms, media) = match (terms, call.media.as_mut()) {
+            (Ok(terms), Some(media)) => (terms, media),
             (Err((code, extra)), _) => {
                 return self.reply(now, server, &hop, &request, code, &extra, effects);
             }
             (Ok(_), None) => return self.reply(now, server, &hop, &request, 500, &[], effects),
         };
 
-        let has_offer = is_invite && body == Body::Nothing;
+        let has_offer = is_invite && body == SipBody::Nothing;
         match &body {
-            Body::Description(offer) => {
-                if sound.answer(offer).is_err() {
+            SipBody::Description(offer) => {
+                if media.answer(offer).is_err() {
                     return self.reply(now, server, &hop, &request, 488, &[], effects);
                 }
             }
-            Body::Nothing if is_invite => sound.offer(),
-            Body::Nothing => {}
-            Body::Refused(code, extra) => {
+            SipBody::Nothing if is_invite => media.offer(),
+            SipBody::Nothing => {}
+            SipBody::Refused(code, extra) => {
                 return self.reply(now, server, &hop, &request, *code, extra, effects);
             }
         }
@@ -121,12 +125,12 @@ impl Agent {
 
         let mut reply = request.reply(&hop, 200, "");
         write_dialog(&mut reply, &request, contact(&self.settings, &hop));
-        reply.push(Name::Supported, "timer");
+        reply.push(HeaderName::Supported, "timer");
         if let Some(terms) = terms {
             terms.write(&mut reply);
         }
         if changes_sound {
-            write_description(&mut reply, &sound.text);
+            write_description(&mut reply, &media.text);
         }
         let bytes: std::sync::Arc<[u8]> = reply.to_bytes().into();
         if is_invite {
@@ -141,37 +145,37 @@ impl Agent {
     }
 
     /// Whether a change may be made now (RFC 3261, 14.2; RFC 3311, 5.2).
-    fn judge_change(
+    fn check_change(
         &mut self,
         id: CallId,
         is_invite: bool,
-        body: &Body,
-    ) -> Result<(), (u16, Extra)> {
-        let retry_after = (Name::RetryAfter, self.ids.upto(RETRY_SECONDS_MAX).to_string());
+        body: &SipBody,
+    ) -> Result<(), (u16, ExtraHeaders)> {
+        let retry_after = (HeaderName::RetryAfter, self.ids.upto(RETRY_SECONDS_MAX).to_string());
         let Some(call) = self.calls.get(&id) else { return Ok(()) };
-        let changes_sound = is_invite || *body != Body::Nothing;
+        let changes_sound = is_invite || *body != SipBody::Nothing;
         // The last INVITE is over when its ACK has come, not before.
         let is_open = |it: &Unacked| is_invite || (changes_sound && it.has_offer);
-        if changes_sound && call.is_asking {
+        if changes_sound && call.has_pending_invite {
             return Err((491, vec![]));
         }
-        let is_ringing = matches!(call.phase, Phase::Ringing(_)) && changes_sound;
+        let is_ringing = matches!(call.phase, SipPhase::Ringing(_)) && changes_sound;
         match is_ringing || call.unacked.as_ref().is_some_and(is_open) {
             true => Err((500, vec![retry_after])),
             false => Ok(()),
         }
     }
 
-    /// The far end is gone: the engine is told, and the sound ends.
-    pub(super) fn far_end_left(&mut self, id: CallId, effects: &mut Effects) {
+    /// The far end is gone: the engine is told, and the media ends.
+    pub(super) fn report_hangup(&mut self, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.phase {
-            Phase::Ringing(_) | Phase::Up => {
+            SipPhase::Ringing(_) | SipPhase::Established => {
                 effects.push_back(Effect::Close { call: id });
-                effects.push_back(Effect::Report(Report { call: id, heard: Heard::HungUp }));
+                effects.push_back(Effect::Report(Report { call: id, event: LegEvent::HungUp }));
             }
             // The engine has ended it before.
-            Phase::Doomed(_) | Phase::Leaving => {}
+            SipPhase::EndAfterAck(_) | SipPhase::ByeSent => {}
         }
     }
 }

@@ -13,11 +13,11 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-pub use self::state::Share;
-use self::state::{Job, Key, Made, Proof, State, Web};
+pub use self::state::AccountShare;
+use self::state::{Freshness, MadeSound, SoundCacheState, SoundJob, SoundKey, WebDownload};
 use super::{
-    SoundError, Source,
-    download::{Ask, Download, Downloaded, Validity},
+    SoundError, SoundSource,
+    download::{Download, DownloadRequest, Downloaded, Validity},
     files,
 };
 use crate::audio::{decode::decode, resample::resample};
@@ -28,10 +28,10 @@ use crate::{
 
 /// Makes built-in sounds: the name (`hold`, `ring`, `beep`) and the rate in samples per second.
 /// None: there is no such sound.
-pub type Tones = Arc<dyn Fn(&str, u32) -> Option<Arc<[i16]>> + Send + Sync>;
+pub type ToneMaker = Arc<dyn Fn(&str, u32) -> Option<Arc<[i16]>> + Send + Sync>;
 
 /// Takes a sound, or the reason why there is none.
-pub type Done = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
+pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
 
 /// How much a cache may hold, and how many threads fill it.
 #[derive(Clone, Copy, Debug)]
@@ -43,20 +43,25 @@ pub struct Settings {
     /// How many sounds may wait for a thread. More is a flood: it is refused.
     pub waiting_max: usize,
     /// What each account may have of the web.
-    pub share: Share,
+    pub share: AccountShare,
 }
 
 impl Default for Settings {
     /// 128 MiB is two hours at 8 kHz. Four threads: some texts hold one up for ten seconds. A
     /// queue of 1,000 sentences is done in about as long.
     fn default() -> Self {
-        Self { bytes_max: 128 << 20, workers: 4, waiting_max: 1_000, share: Share::default() }
+        Self {
+            bytes_max: 128 << 20,
+            workers: 4,
+            waiting_max: 1_000,
+            share: AccountShare::default(),
+        }
     }
 }
 
 /// How full a cache is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Gauges {
+pub struct SoundCacheGauges {
     /// Sounds kept.
     pub sounds: usize,
     /// What they take, in bytes.
@@ -66,11 +71,11 @@ pub struct Gauges {
 }
 
 /// The cache. Its threads end with it.
-pub struct Cache {
-    shared: Arc<Shared>,
+pub struct SoundCache {
+    shared: Arc<SharedSoundCache>,
 }
 
-impl Cache {
+impl SoundCache {
     /// An empty cache; the threads start at once.
     ///
     /// # Errors
@@ -79,11 +84,11 @@ impl Cache {
     pub fn new(
         settings: Settings,
         speech: Arc<dyn Speech>,
-        tones: Tones,
+        tones: ToneMaker,
         web: Arc<dyn Download>,
     ) -> std::io::Result<Self> {
         let (state, work) = (Mutex::default(), Condvar::new());
-        let shared = Shared { settings, speech, tones, web, state, work };
+        let shared = SharedSoundCache { settings, speech, tones, web, state, work };
         // From here on, the threads that have started end when `cache` is dropped.
         let cache = Self { shared: Arc::new(shared) };
         for number in 0..settings.workers.max(1) {
@@ -101,15 +106,17 @@ impl Cache {
     /// made once. What fails is tried anew the next time.
     pub fn load(
         &self,
-        source: &Source,
+        source: &SoundSource,
         rate: u32,
         done: impl FnOnce(Result<Arc<[i16]>, SoundError>) + Send + 'static,
     ) {
-        let key = Key { source: source.clone(), rate };
+        let key = SoundKey { source: source.clone(), rate };
         match self.shared.kept(&key) {
             Some(samples) => done(Ok(samples)),
             None => {
-                if let Err((done, error)) = Shared::ask(&self.shared, key, Box::new(done)) {
+                if let Err((done, error)) =
+                    SharedSoundCache::request(&self.shared, key, Box::new(done))
+                {
                     done(Err(error));
                 }
             }
@@ -117,25 +124,25 @@ impl Cache {
     }
 
     /// Has a sound made that will be asked for.
-    pub fn prepare(&self, source: &Source, rate: u32) {
+    pub fn prepare(&self, source: &SoundSource, rate: u32) {
         self.load(source, rate, |_| ());
     }
 
     /// How full it is now.
-    pub fn gauges(&self) -> Gauges {
+    pub fn gauges(&self) -> SoundCacheGauges {
         let state = self.shared.state.lock();
         state.gauges()
     }
 }
 
-impl Drop for Cache {
+impl Drop for SoundCache {
     /// Whoever waits gets an error; a thread at work ends after it.
     fn drop(&mut self) {
         let asked = {
             let mut state = self.shared.state.lock();
             state.closed = true;
             state.queue.clear();
-            mem::take(&mut state.asked)
+            mem::take(&mut state.waiting)
         };
         self.shared.work.notify_all();
         for done in asked.into_values().flatten() {
@@ -151,45 +158,51 @@ const FINER_RATES: [u32; 2] = [48_000, 16_000];
 /// until then the sound is heard as it was.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-struct Shared {
+struct SharedSoundCache {
     settings: Settings,
     speech: Arc<dyn Speech>,
-    tones: Tones,
+    tones: ToneMaker,
     web: Arc<dyn Download>,
-    state: Mutex<State>,
+    state: Mutex<SoundCacheState>,
     work: Condvar,
 }
 
-impl Shared {
+impl SharedSoundCache {
     /// The sound, if it is kept and still current.
-    fn kept(&self, key: &Key) -> Option<Arc<[i16]>> {
-        let (samples, proof) = self.state.lock().touch(key)?;
+    fn kept(&self, key: &SoundKey) -> Option<Arc<[i16]>> {
+        let (samples, freshness) = self.state.lock().touch(key)?;
         // The disk is asked without the lock.
-        match &proof {
-            Proof::None => return Some(samples),
-            Proof::File(found) if found.is_current() => return Some(samples),
-            Proof::Web(validity) if Instant::now() < validity.fresh_until => return Some(samples),
+        match &freshness {
+            Freshness::None => return Some(samples),
+            Freshness::File(found) if found.is_current() => return Some(samples),
+            Freshness::Web(validity) if Instant::now() < validity.fresh_until => {
+                return Some(samples);
+            }
             // It need not come again, if it is still the same.
-            Proof::Web(_) => return None,
-            Proof::File(_) => (),
+            Freshness::Web(_) => return None,
+            Freshness::File(_) => (),
         }
-        self.state.lock().remove_if(key, &proof);
+        self.state.lock().remove_if(key, &freshness);
         None
     }
 
     /// Puts a sound on the list, or its caller among those who wait for it.
-    fn ask(self: &Arc<Self>, key: Key, done: Done) -> Result<(), (Done, SoundError)> {
+    fn request(
+        self: &Arc<Self>,
+        key: SoundKey,
+        done: OnSound,
+    ) -> Result<(), (OnSound, SoundError)> {
         let mut state = self.state.lock();
-        if let Some(waiting) = state.asked.get_mut(&key) {
+        if let Some(waiting) = state.waiting.get_mut(&key) {
             waiting.push(done);
             return Ok(());
         }
-        if let Err(error) = state.has_room(&key, &self.settings) {
+        if let Err(error) = state.check_capacity(&key, &self.settings) {
             return Err((done, error));
         }
-        state.ask(key.clone(), done);
-        let Source::Web { account, url } = &key.source else {
-            state.queue.push_back(Job { key, web: None });
+        state.add_waiting(key.clone(), done);
+        let SoundSource::Web { account, url } = &key.source else {
+            state.queue.push_back(SoundJob { key, web: None });
             self.work.notify_one();
             return Ok(());
         };
@@ -205,30 +218,30 @@ impl Shared {
         account: AccountId,
         url: Arc<str>,
         before: Option<(Arc<[i16]>, Validity)>,
-        key: Key,
+        key: SoundKey,
     ) {
         // Whoever downloads does not keep the cache from ending.
         let shared = Arc::downgrade(self);
         let known = before.as_ref().map(|(_, validity)| validity.clone());
-        let done = move |came| {
+        let done = move |outcome| {
             let Some(shared) = shared.upgrade() else { return };
             let mut state = shared.state.lock();
             if !state.closed {
-                state.queue.push_back(Job { key, web: Some(Web { came, before }) });
+                state.queue.push_back(SoundJob { key, web: Some(WebDownload { outcome, before }) });
                 shared.work.notify_one();
             }
         };
-        self.web.begin(Ask { account, url, known }, Box::new(done));
+        self.web.begin(DownloadRequest { account, url, known }, Box::new(done));
     }
 
     /// A thread's life.
     fn work(&self) {
-        while let Some(Job { key, web }) = self.next() {
+        while let Some(SoundJob { key, web }) = self.next() {
             // A panic is a bug, and one sound; it is not the thread.
             let made = catch_unwind(AssertUnwindSafe(|| self.make(&key, web)));
             let made = made.unwrap_or_else(|_| {
                 tracing::error!("a sound could not be made: a bug");
-                Err(SoundError::lasting("the sound could not be made: a bug"))
+                Err(SoundError::permanent("the sound could not be made: a bug"))
             });
             let (waiting, result) = {
                 let mut state = self.state.lock();
@@ -238,7 +251,7 @@ impl Shared {
                     Ok(made) => state.keep(key.clone(), made, &self.settings),
                     Err(_) => state.remove(&key),
                 }
-                (state.answered(&key), result)
+                (state.take_waiting(&key), result)
             };
             for done in waiting {
                 call(done, result.clone());
@@ -247,7 +260,7 @@ impl Shared {
     }
 
     /// Waits for something to do. None: the cache is closed.
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<SoundJob> {
         let mut state = self.state.lock();
         loop {
             if state.closed {
@@ -260,50 +273,51 @@ impl Shared {
         }
     }
 
-    fn make(&self, key: &Key, web: Option<Web>) -> Result<Made, SoundError> {
-        let made = |clip: &Clip, proof| {
+    fn make(&self, key: &SoundKey, web: Option<WebDownload>) -> Result<MadeSound, SoundError> {
+        let made = |clip: &Clip, freshness| {
             let samples = if clip.rate == key.rate {
                 Arc::clone(&clip.samples)
             } else {
                 resample(&clip.samples, clip.rate, key.rate).into()
             };
-            Ok(Made { samples, proof })
+            Ok(MadeSound { samples, freshness })
         };
         match &key.source {
-            Source::Speech(utterance) => match self.finer(key) {
-                Some(clip) => made(&clip, Proof::None),
-                None => made(&self.speech.speak(utterance)?, Proof::None),
+            SoundSource::Speech(utterance) => match self.finer(key) {
+                Some(clip) => made(&clip, Freshness::None),
+                None => made(&self.speech.speak(utterance)?, Freshness::None),
             },
-            Source::File { folder, name } => {
+            SoundSource::File { folder, name } => {
                 let (found, bytes) = files::read(folder, name)?;
-                made(&decode(&format!("flow:{name}"), &bytes)?, Proof::File(found))
+                made(&decode(&format!("flow:{name}"), &bytes)?, Freshness::File(found))
             }
-            Source::BuiltIn(name) => {
+            SoundSource::BuiltIn(name) => {
                 let samples = (self.tones)(name, key.rate).ok_or_else(|| {
                     let name: String = name.chars().take(40).collect();
-                    SoundError::lasting(format!("sound:{name}: there are hold, ring and beep"))
+                    SoundError::permanent(format!("sound:{name}: there are hold, ring and beep"))
                 })?;
-                Ok(Made { samples, proof: Proof::None })
+                Ok(MadeSound { samples, freshness: Freshness::None })
             }
-            Source::Web { url, .. } => {
-                let Web { came, before } = web.expect("a file of the web comes with its job");
-                match (came, before) {
+            SoundSource::Web { url, .. } => {
+                let WebDownload { outcome, before } =
+                    web.expect("a file of the web comes with its job");
+                match (outcome, before) {
                     (Ok(Downloaded::File { bytes, validity }), _) => {
-                        made(&decode(without_query(url), &bytes)?, Proof::Web(validity))
+                        made(&decode(without_query(url), &bytes)?, Freshness::Web(validity))
                     }
                     (Ok(Downloaded::Unchanged(validity)), Some((samples, _))) => {
-                        Ok(Made { samples, proof: Proof::Web(validity) })
+                        Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
                     }
                     (Err(error), Some((samples, validity))) if error.is_temporary() => {
                         tracing::info!("a sound may be out of date: {error}");
                         let fresh_until = Instant::now() + ASK_AGAIN;
                         let validity = Validity { fresh_until, ..validity };
-                        Ok(Made { samples, proof: Proof::Web(validity) })
+                        Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
                     }
                     (Err(error), _) => Err(error),
                     (Ok(Downloaded::Unchanged(_)), None) => {
-                        let complaint = format!("{}: unchanged since never", without_query(url));
-                        Err(SoundError::temporary(complaint))
+                        let message = format!("{}: unchanged since never", without_query(url));
+                        Err(SoundError::temporary(message))
                     }
                 }
             }
@@ -311,10 +325,10 @@ impl Shared {
     }
 
     /// The same text at a finer rate, if it is kept.
-    fn finer(&self, key: &Key) -> Option<Clip> {
+    fn finer(&self, key: &SoundKey) -> Option<Clip> {
         let state = self.state.lock();
         FINER_RATES.into_iter().filter(|rate| *rate > key.rate).find_map(|rate| {
-            let finer = Key { source: key.source.clone(), rate };
+            let finer = SoundKey { source: key.source.clone(), rate };
             Some(Clip { rate, samples: state.samples(&finer)? })
         })
     }
@@ -326,7 +340,7 @@ fn without_query(url: &str) -> &str {
 }
 
 /// Calls back; a panic in there is a bug, and not the thread's end.
-fn call(done: Done, result: Result<Arc<[i16]>, SoundError>) {
+fn call(done: OnSound, result: Result<Arc<[i16]>, SoundError>) {
     if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
         tracing::error!("who waited for a sound panicked: a bug");
     }

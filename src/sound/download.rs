@@ -11,15 +11,15 @@ use crate::base::ids::AccountId;
 /// Gets files of the web.
 pub trait Download: Send + Sync + 'static {
     /// Begins to get a file; waits for nothing. `done` is called once, on any thread.
-    fn begin(&self, ask: Ask, done: Done);
+    fn begin(&self, ask: DownloadRequest, done: OnDownload);
 }
 
 /// Takes a file, or the reason why there is none.
-pub type Done = Box<dyn FnOnce(Result<Downloaded, SoundError>) + Send>;
+pub type OnDownload = Box<dyn FnOnce(Result<Downloaded, SoundError>) + Send>;
 
 /// A file that somebody needs.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct DownloadRequest {
     /// On whose behalf.
     pub account: AccountId,
     /// `http(s)://…`, as its author wrote it.

@@ -20,21 +20,21 @@ const ENTRIES_MAX: usize = 10_000;
 
 /// A sound file as it was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Found {
+pub(super) struct FoundSoundFile {
     path: PathBuf,
-    stamp: Stamp,
+    stamp: SoundFileStamp,
 }
 
 /// By this a file that has been changed is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
+struct SoundFileStamp {
     inode: u64,
     length: u64,
     seconds: i64,
     nanoseconds: i64,
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for SoundFileStamp {
     fn from(metadata: &Metadata) -> Self {
         Self {
             inode: metadata.ino(),
@@ -45,10 +45,10 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-impl Found {
+impl FoundSoundFile {
     /// Whether the file is still what it was.
     pub(super) fn is_current(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|metadata| Stamp::from(&metadata) == self.stamp)
+        fs::metadata(&self.path).is_ok_and(|metadata| SoundFileStamp::from(&metadata) == self.stamp)
     }
 }
 
@@ -57,16 +57,16 @@ impl Found {
 /// # Errors
 ///
 /// There is no such file, it is too large, or it cannot be read (temporary).
-pub(super) fn read(folder: &Path, name: &str) -> Result<(Found, Vec<u8>), SoundError> {
+pub(super) fn read(folder: &Path, name: &str) -> Result<(FoundSoundFile, Vec<u8>), SoundError> {
     let unreadable = |error: io::Error| {
         if error.kind() == ErrorKind::NotFound {
-            return SoundError::lasting(format!("flow:{name}: there is no such file"));
+            return SoundError::permanent(format!("flow:{name}: there is no such file"));
         }
         SoundError::temporary(format!("flow:{name}: it cannot be read: {error}"))
     };
     if !is_sound(name) {
-        let complaint = format!("flow:{name}: a sound file ends in .wav or .mp3");
-        return Err(SoundError::lasting(complaint));
+        let message = format!("flow:{name}: a sound file ends in .wav or .mp3");
+        return Err(SoundError::permanent(message));
     }
     let path = find(folder, name).map_err(unreadable)?;
     let file = File::open(&path).map_err(unreadable)?;
@@ -74,11 +74,11 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<(Found, Vec<u8>), SoundE
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        let complaint =
+        let message =
             format!("flow:{name}: over {FILE_BYTES_MAX} bytes: shorten it, or make it an MP3");
-        return Err(SoundError::lasting(complaint));
+        return Err(SoundError::permanent(message));
     }
-    Ok((Found { path, stamp: Stamp::from(&metadata) }, bytes))
+    Ok((FoundSoundFile { path, stamp: SoundFileStamp::from(&metadata) }, bytes))
 }
 
 /// Whether it is the name of a sound, by its ending.
@@ -170,7 +170,7 @@ mod tests {
         let path = folder.join("a.wav");
         fs::write(&path, b"one").unwrap();
         let found = || read(&folder, "a.wav").unwrap().0;
-        let check = |found: &Found, expected| assert_eq!(found.is_current(), expected);
+        let check = |found: &FoundSoundFile, expected| assert_eq!(found.is_current(), expected);
         let first = found();
         check(&first, true);
         fs::write(&path, b"three").unwrap();

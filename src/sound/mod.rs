@@ -11,28 +11,28 @@ pub mod web;
 
 use std::sync::Arc;
 
-pub use cache::{Cache, Done, Gauges, Settings, Share, Tones};
-pub use source::Source;
+pub use cache::{AccountShare, OnSound, Settings, SoundCache, SoundCacheGauges, ToneMaker};
+pub use source::SoundSource;
 
 use crate::speech::SpeechError;
 
 /// A sound cannot be had. The text says what, which, and what to do about it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{complaint}")]
+#[error("{message}")]
 pub struct SoundError {
-    complaint: Arc<str>,
+    message: Arc<str>,
     temporary: bool,
 }
 
 impl SoundError {
     /// It will be the same next time.
-    pub fn lasting(complaint: impl Into<Arc<str>>) -> Self {
-        Self { complaint: complaint.into(), temporary: false }
+    pub fn permanent(message: impl Into<Arc<str>>) -> Self {
+        Self { message: message.into(), temporary: false }
     }
 
     /// It may go well next time.
-    pub fn temporary(complaint: impl Into<Arc<str>>) -> Self {
-        Self { complaint: complaint.into(), temporary: true }
+    pub fn temporary(message: impl Into<Arc<str>>) -> Self {
+        Self { message: message.into(), temporary: true }
     }
 
     /// Whether the same may go well later.
@@ -44,6 +44,6 @@ impl SoundError {
 impl From<SpeechError> for SoundError {
     fn from(error: SpeechError) -> Self {
         let temporary = error.is_temporary();
-        Self { complaint: error.to_string().into(), temporary }
+        Self { message: error.to_string().into(), temporary }
     }
 }

@@ -7,7 +7,7 @@ use crate::{base::ids::AccountId, speech::Utterance};
 
 /// A sound, by where it comes from. Equal sources sound the same, until a file is changed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Source {
+pub enum SoundSource {
     /// A text read aloud.
     Speech(Utterance),
     /// A file in a flows folder.
@@ -28,7 +28,7 @@ pub enum Source {
     },
 }
 
-impl Source {
+impl SoundSource {
     /// The source that a URL of an account names: `flow:FILE` in that folder, `sound:NAME`,
     /// `http(s)://…`.
     ///
@@ -46,7 +46,7 @@ impl Source {
             }
             Some(_) | None => {
                 let url: String = url.chars().take(200).collect();
-                Err(SoundError::lasting(format!(
+                Err(SoundError::permanent(format!(
                     "{url:?}: a sound is http(s)://…, flow:FILE.wav, flow:FILE.mp3, sound:hold, \
                      sound:ring or sound:beep"
                 )))
@@ -80,14 +80,14 @@ mod tests {
     fn urls_name_sources() {
         let flows: Arc<Path> = Path::new("flows").into();
         let account: AccountId = "MA1".parse().unwrap();
-        let check = |url: &str, expected: Option<Source>| {
-            assert_eq!(Source::from_url(url, &account, &flows).ok(), expected, "{url}");
+        let check = |url: &str, expected: Option<SoundSource>| {
+            assert_eq!(SoundSource::from_url(url, &account, &flows).ok(), expected, "{url}");
         };
-        let web = |url: &str| Source::Web { account: account.clone(), url: url.into() };
-        let file = |name: &str| Source::File { folder: Arc::clone(&flows), name: name.into() };
+        let web = |url: &str| SoundSource::Web { account: account.clone(), url: url.into() };
+        let file = |name: &str| SoundSource::File { folder: Arc::clone(&flows), name: name.into() };
         check("flow:a.wav", Some(file("a.wav")));
         check("flow:a:b.wav", Some(file("a:b.wav")));
-        check("sound:hold", Some(Source::BuiltIn("hold".into())));
+        check("sound:hold", Some(SoundSource::BuiltIn("hold".into())));
         check("https://x.example/a.mp3", Some(web("https://x.example/a.mp3")));
         check("HTTP://x.example/a.mp3", Some(web("HTTP://x.example/a.mp3")));
         for url in ["", "a.wav", "file:///etc/passwd", "ftp://x.example/a.mp3", "/etc/passwd"] {

@@ -17,21 +17,21 @@ use tokio::{
 
 use super::{
     SoundError,
-    download::{Ask, Done, Download, Downloaded, Validity},
+    download::{Download, DownloadRequest, Downloaded, OnDownload, Validity},
     files::FILE_BYTES_MAX,
 };
 use crate::{
     base::ids::{AccountId, Dialect},
-    fetch::{Budget, Client, Request, Response, RetryOn, Target},
-    flow::Method,
+    fetch::{Budget, FetchClient, OutgoingRequest, Response, RetryOn, TargetUrl},
+    flow::RequestMethod,
 };
 
 /// Gets sounds for accounts.
-pub struct Web {
-    client: Client,
+pub struct WebSounds {
+    client: FetchClient,
     runtime: Handle,
     /// What each account may have under way.
-    doors: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    in_flight: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
 /// At the least: what is loaded ahead is still good when it is played, and a hundred who join in
@@ -45,7 +45,7 @@ pub const FRESH_USUAL: Duration = Duration::from_secs(5 * 60);
 pub const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Of one account at a time, so that large files of one leave memory for those of the others.
-const UNDER_WAY_MAX: usize = 8;
+const IN_FLIGHT_MAX: usize = 8;
 
 /// Contract 3.6: whatever the URL's fragment says. All in all, a caller who has heard nothing for
 /// so long has hung up.
@@ -57,29 +57,29 @@ const BUDGET: Budget = Budget {
     retry_on: RetryOn::ALL,
 };
 
-impl Web {
+impl WebSounds {
     /// Downloads on the current runtime.
     ///
     /// # Panics
     ///
     /// Not called from within one.
-    pub fn new(client: Client) -> Self {
-        Self { client, runtime: Handle::current(), doors: Mutex::default() }
+    pub fn new(client: FetchClient) -> Self {
+        Self { client, runtime: Handle::current(), in_flight: Mutex::default() }
     }
 
-    fn door(&self, account: &AccountId) -> Arc<Semaphore> {
-        let mut doors = self.doors.lock();
-        let door = doors.entry(account.clone());
-        door.or_insert_with(|| Arc::new(Semaphore::new(UNDER_WAY_MAX))).clone()
+    fn in_flight_limit(&self, account: &AccountId) -> Arc<Semaphore> {
+        let mut in_flight = self.in_flight.lock();
+        let limit = in_flight.entry(account.clone());
+        limit.or_insert_with(|| Arc::new(Semaphore::new(IN_FLIGHT_MAX))).clone()
     }
 }
 
-impl Download for Web {
-    fn begin(&self, ask: Ask, done: Done) {
-        let (client, door) = (self.client.clone(), self.door(&ask.account));
+impl Download for WebSounds {
+    fn begin(&self, ask: DownloadRequest, done: OnDownload) {
+        let (client, limit) = (self.client.clone(), self.in_flight_limit(&ask.account));
         self.runtime.spawn(async move {
-            let place = timeout(BUDGET.total, door.acquire()).await;
-            let downloaded = match &place {
+            let permit = timeout(BUDGET.total, limit.acquire()).await;
+            let downloaded = match &permit {
                 Ok(_) => get(&client, &ask).await,
                 Err(_) => Err(SoundError::temporary("too many slow sounds are on their way")),
             };
@@ -88,11 +88,12 @@ impl Download for Web {
     }
 }
 
-async fn get(client: &Client, ask: &Ask) -> Result<Downloaded, SoundError> {
-    let target = Target::parse(&ask.url).map_err(|error| SoundError::lasting(error.to_string()))?;
-    let request = Request {
+async fn get(client: &FetchClient, ask: &DownloadRequest) -> Result<Downloaded, SoundError> {
+    let target =
+        TargetUrl::parse(&ask.url).map_err(|error| SoundError::permanent(error.to_string()))?;
+    let request = OutgoingRequest {
         target: Arc::new(target),
-        method: Method::Get,
+        method: RequestMethod::Get,
         fields: Vec::new(),
         headers: ask.known.as_ref().map(conditions).unwrap_or_default(),
         dialect: Dialect::Plivo,
@@ -103,7 +104,7 @@ async fn get(client: &Client, ask: &Ask) -> Result<Downloaded, SoundError> {
     match client.fetch(&request).await {
         Ok(answer) => Ok(downloaded(answer, ask.known.as_ref(), Instant::now())),
         Err(error) if error.is_temporary() => Err(SoundError::temporary(error.to_string())),
-        Err(error) => Err(SoundError::lasting(error.to_string())),
+        Err(error) => Err(SoundError::permanent(error.to_string())),
     }
 }
 

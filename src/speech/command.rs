@@ -10,7 +10,7 @@ use super::{
 use crate::audio::decode;
 
 /// A program that reads texts, and which languages.
-pub struct Program {
+pub struct CommandSpeech {
     settings: Settings,
 }
 
@@ -39,7 +39,7 @@ impl Settings {
     }
 }
 
-impl Program {
+impl CommandSpeech {
     /// Looks whether the program is there.
     ///
     /// # Errors
@@ -48,17 +48,17 @@ impl Program {
     pub fn new(settings: Settings) -> Result<Self, SpeechError> {
         let program = settings.argv.first().map_or("", String::as_str);
         if !is_there(program) {
-            let complaint = format!("no speech program {program:?}: install it, or give its path");
-            return Err(SpeechError::lasting(complaint));
+            let message = format!("no speech program {program:?}: install it, or give its path");
+            return Err(SpeechError::permanent(message));
         }
         for argument in &settings.argv[1..] {
             let rest = argument.replace("{language}", "").replace("{voice}", "");
             if argument != TEXT && rest.contains(['{', '}']) {
-                let complaint = format!(
+                let message = format!(
                     "{argument:?} of {program}: {{language}} and {{voice}} may stand in an \
                      argument, {{text}} alone as one"
                 );
-                return Err(SpeechError::lasting(complaint));
+                return Err(SpeechError::permanent(message));
             }
         }
         Ok(Self { settings })
@@ -113,7 +113,7 @@ impl Program {
 /// Stands for the text.
 const TEXT: &str = "{text}";
 
-impl Speech for Program {
+impl Speech for CommandSpeech {
     fn reads(&self, language: &str) -> bool {
         self.language(language).is_some()
     }
@@ -134,7 +134,7 @@ impl Speech for Program {
         let argv = self.argv(&language, voice, &text);
         let wav = process::run(&argv[0], &argv, text.into_bytes(), self.settings.time_max)?;
         let name = format!("the sound of {}", argv[0]);
-        decode::decode(&name, &wav).map_err(|error| SpeechError::lasting(error.to_string()))
+        decode::decode(&name, &wav).map_err(|error| SpeechError::permanent(error.to_string()))
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use std::path::PathBuf;
 
     /// A program that says as many beeps of 0.3 s as there are words.
-    fn beeper(name: &str, with: &str) -> Program {
+    fn beeper(name: &str, with: &str) -> CommandSpeech {
         let beep: Vec<i16> =
             (0..2_400).map(|n| if n / 10 % 2 == 0 { 4_000 } else { -4_000 }).collect();
         let beep = wav::write(&Clip { rate: 8_000, samples: beep.into() });
@@ -170,7 +170,7 @@ mod tests {
              for word in $text; do tail -c +45 {wav}; done"
         );
         let argv = ["sh", "-c", &script, "{language}", "{text}"].map(str::to_owned);
-        Program::new(Settings::new(argv.to_vec())).unwrap()
+        CommandSpeech::new(Settings::new(argv.to_vec())).unwrap()
     }
 
     #[test]
@@ -186,7 +186,8 @@ mod tests {
     fn a_program_is_looked_for_at_once() {
         fn check(argv: &[&str], expected: &str) {
             let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
-            let error = Program::new(Settings::new(argv)).err().map(|error| error.to_string());
+            let error =
+                CommandSpeech::new(Settings::new(argv)).err().map(|error| error.to_string());
             let error = error.as_deref().unwrap_or_default();
             assert!(error.contains(expected), "{error:?}");
             assert_eq!(error.is_empty(), expected.is_empty(), "{error:?}");
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn arguments_are_filled_and_no_text_is_an_option() {
         let argv = ["sh", "-v", "{language}+{voice}", "{text}"].map(str::to_owned).to_vec();
-        let program = Program::new(Settings::new(argv)).unwrap();
+        let program = CommandSpeech::new(Settings::new(argv)).unwrap();
         let check = |text: &str, expected: [&str; 4]| {
             assert_eq!(program.argv("pt-br", "MAN", text), expected);
         };
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn languages_are_met_by_the_programs_names() {
-        let mut program = Program::new(Settings::new(vec!["sh".to_owned()])).unwrap();
+        let mut program = CommandSpeech::new(Settings::new(vec!["sh".to_owned()])).unwrap();
         let names = ["cmn", "en-gb", "pt", "pt-br", "ru", "uk"];
         program.settings.languages = Some(names.map(str::to_owned).to_vec());
         for (tag, expected) in [
@@ -232,21 +233,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sound_is_told() {
+    fn what_is_no_sound_is_an_error() {
         let argv = ["sh", "-c", "echo no sound"].map(str::to_owned).to_vec();
         let mut settings = Settings::new(argv);
-        let error = Program::new(settings.clone()).unwrap().speak(&utterance("ru", "x"));
+        let error = CommandSpeech::new(settings.clone()).unwrap().speak(&utterance("ru", "x"));
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("the sound of sh: neither a WAV nor an MP3"), "{error}");
         settings.argv[2] = "sleep 30".to_owned();
         settings.time_max = Duration::from_millis(100);
-        let error = Program::new(settings).unwrap().speak(&utterance("ru", "x")).unwrap_err();
+        let error = CommandSpeech::new(settings).unwrap().speak(&utterance("ru", "x")).unwrap_err();
         assert!(error.is_temporary(), "{error}");
     }
 
     #[test]
     fn espeak_passes_the_suite_where_it_is_installed() {
-        let Ok(espeak) = Program::espeak() else {
+        let Ok(espeak) = CommandSpeech::espeak() else {
             assert!(!is_there("espeak-ng"));
             return;
         };

@@ -57,27 +57,27 @@ pub trait Speech: Send + Sync + 'static {
 
 /// A text was not read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{complaint}")]
+#[error("{message}")]
 pub struct SpeechError {
-    complaint: Arc<str>,
+    message: Arc<str>,
     temporary: bool,
 }
 
 impl SpeechError {
     /// It will be the same next time.
-    pub(crate) fn lasting(complaint: impl Into<Arc<str>>) -> Self {
-        Self { complaint: complaint.into(), temporary: false }
+    pub(crate) fn permanent(message: impl Into<Arc<str>>) -> Self {
+        Self { message: message.into(), temporary: false }
     }
 
     /// It may go well next time.
-    pub(crate) fn temporary(complaint: impl Into<Arc<str>>) -> Self {
-        Self { complaint: complaint.into(), temporary: true }
+    pub(crate) fn temporary(message: impl Into<Arc<str>>) -> Self {
+        Self { message: message.into(), temporary: true }
     }
 
     /// Nobody reads this language.
     pub(crate) fn no_voice(language: &str) -> Self {
         let language: String = language.chars().take(40).collect();
-        Self::lasting(format!("no voice reads {language:?}"))
+        Self::permanent(format!("no voice reads {language:?}"))
     }
 
     /// Whether the same may go well later.

@@ -23,9 +23,9 @@ use super::{
 /// The voices, read from a folder where their files lie as long as the process runs.
 pub struct Pico {
     folder: String,
-    apart: Option<Vec<String>>,
+    program: Option<Vec<String>>,
     time_max: Duration,
-    noted: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl Pico {
@@ -40,15 +40,14 @@ impl Pico {
     /// The folder cannot be made or written to, or its path is not UTF-8.
     pub fn open(folder: &Path) -> Result<Self, SpeechError> {
         let Some(name) = folder.to_str() else {
-            let complaint =
-                format!("the path {} is not UTF-8: no voice opens it", folder.display());
-            return Err(SpeechError::lasting(complaint));
+            let message = format!("the path {} is not UTF-8: no voice opens it", folder.display());
+            return Err(SpeechError::permanent(message));
         };
         lingware::write_all(folder).map_err(|error| {
-            SpeechError::lasting(format!("the voices cannot be written to {name}: {error}"))
+            SpeechError::permanent(format!("the voices cannot be written to {name}: {error}"))
         })?;
         let (folder, noted) = (name.to_owned(), AtomicBool::new(false));
-        Ok(Self { folder, apart: None, time_max: TIME_MAX, noted })
+        Ok(Self { folder, program: None, time_max: TIME_MAX, has_warned: noted })
     }
 
     /// Runs the engine in a process of its own for each text, within a time limit: there are
@@ -56,15 +55,15 @@ impl Pico {
     ///
     /// The program is our own, with arguments on which it calls [`read_aloud`] with the two
     /// that are added here: the folder and the language.
-    pub fn apart(mut self, argv: Vec<String>) -> Self {
-        self.apart = Some(argv);
+    pub fn in_own_process(mut self, argv: Vec<String>) -> Self {
+        self.program = Some(argv);
         self
     }
 
     /// Each voice is a woman's; a man's is made of it. Other names are nobody's: said once.
     fn timbre(&self, voice: &str) -> Timbre {
         Timbre::of(voice).unwrap_or_else(|| {
-            if !self.noted.swap(true, Ordering::Relaxed) {
+            if !self.has_warned.swap(true, Ordering::Relaxed) {
                 let voice: String = voice.chars().take(40).collect();
                 tracing::warn!(
                     voice,
@@ -77,7 +76,7 @@ impl Pico {
 
     /// Here or apart.
     fn synthesize(&self, lingware: &Lingware, text: String) -> Result<Vec<i16>, SpeechError> {
-        let Some(program) = &self.apart else {
+        let Some(program) = &self.program else {
             return engine::synthesize(&self.folder, lingware, &text);
         };
         let argv: Vec<String> = program
@@ -98,9 +97,9 @@ impl Pico {
 pub fn read_aloud(folder: &str, language: &str) -> ExitCode {
     match try_read_aloud(folder, language) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(complaint) => {
-            // If nobody reads the complaint either, the exit code is left.
-            let _unread = writeln!(std::io::stderr(), "{complaint}");
+        Err(message) => {
+            // If nobody reads the message either, the exit code is left.
+            let _unread = writeln!(std::io::stderr(), "{message}");
             ExitCode::FAILURE
         }
     }
@@ -137,7 +136,10 @@ impl Speech for Pico {
         }
 
         let known = letters::latin(&text).ok_or_else(|| {
-            SpeechError::lasting(format!("the voice for {} reads Latin letters", lingware.language))
+            SpeechError::permanent(format!(
+                "the voice for {} reads Latin letters",
+                lingware.language
+            ))
         })?;
         let mut samples = self.synthesize(lingware, format!("{tags}{known}"))?;
         let loud = samples.iter().rposition(|sample| sample.unsigned_abs() > QUIET);
@@ -290,16 +292,18 @@ mod tests {
 
     /// The voices read by processes of this test's own binary: what the harness says first is
     /// cut off.
-    fn pico_apart() -> Pico {
+    fn pico_in_own_process() -> Pico {
         let script = "\
             export CONFLOW_TEST_FOLDER=\"$1\" CONFLOW_TEST_LANGUAGE=\"$2\"; \
             \"$0\" --exact speech::pico::tests::this_is_the_process_apart --nocapture | tail -c +17";
         let program = std::env::current_exe().unwrap();
-        pico().apart(["sh", "-c", script, program.to_str().unwrap()].map(str::to_owned).to_vec())
+        pico().in_own_process(
+            ["sh", "-c", script, program.to_str().unwrap()].map(str::to_owned).to_vec(),
+        )
     }
 
     #[test]
-    fn this_is_the_process_apart() {
+    fn this_is_the_separate_process() {
         let variable = |name| std::env::var(name).ok();
         if let Some(folder) = variable("CONFLOW_TEST_FOLDER") {
             read_aloud(&folder, &variable("CONFLOW_TEST_LANGUAGE").unwrap());
@@ -309,8 +313,8 @@ mod tests {
     }
 
     #[test]
-    fn the_voices_sound_the_same_apart() {
-        let (here, apart) = (pico(), pico_apart());
+    fn the_voices_sound_the_same_in_their_own_process() {
+        let (here, apart) = (pico(), pico_in_own_process());
         for (language, text) in SENTENCES {
             let apart = speak(&apart, language, "MAN", text).unwrap();
             assert_eq!(speak(&here, language, "MAN", text).unwrap(), apart);
@@ -319,8 +323,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_end_ends_apart() {
-        let mut apart = pico_apart();
+    fn a_text_without_end_ends_in_its_own_process() {
+        let mut apart = pico_in_own_process();
         apart.time_max = Duration::from_millis(1_500);
         let error = speak(&apart, "en-US", "MAN", ENDLESS).unwrap_err();
         assert_eq!(error.to_string(), "the voice for en-US took longer than 1.5 s");

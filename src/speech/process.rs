@@ -21,7 +21,7 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(20);
 const OUTPUT_BYTES_MAX: u64 = 27_000_000;
 
 /// How much is read of what a program complains about.
-const COMPLAINT_BYTES_MAX: u64 = 300;
+const STDERR_BYTES_MAX: u64 = 300;
 
 /// A program that has said all is given so long to end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) fn run(
     time_max: Duration,
 ) -> Result<Vec<u8>, SpeechError> {
     let [program, args @ ..] = argv else {
-        return Err(SpeechError::lasting("no speech program is configured"));
+        return Err(SpeechError::permanent("no speech program is configured"));
     };
     let mut child = Command::new(program)
         .args(args)
@@ -49,16 +49,16 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| SpeechError::lasting(format!("{name} cannot be started: {error}")))?;
+        .map_err(|error| SpeechError::permanent(format!("{name} cannot be started: {error}")))?;
     let stdin = child.stdin.take();
     // One that does not read its input closes the pipe: its answer counts.
     thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let output = drain(child.stdout.take(), OUTPUT_BYTES_MAX + 1);
-    let complaint = drain(child.stderr.take(), COMPLAINT_BYTES_MAX);
+    let message = drain(child.stderr.take(), STDERR_BYTES_MAX);
 
     let output = output.recv_timeout(time_max);
     // It has ended when it can complain no more; who dawdles is killed, and has said all.
-    let complaint = output.as_ref().ok().and_then(|_| complaint.recv_timeout(GRACE).ok());
+    let message = output.as_ref().ok().and_then(|_| message.recv_timeout(GRACE).ok());
     let status = end(&mut child);
     let Ok(output) = output else {
         let seconds = time_max.as_secs_f32();
@@ -67,17 +67,17 @@ pub(super) fn run(
     let broken = |error| SpeechError::temporary(format!("{name} cannot be read: {error}"));
     let output = output.map_err(broken)?;
     if output.len() as u64 > OUTPUT_BYTES_MAX {
-        let complaint = format!("{name} gave more than {OUTPUT_BYTES_MAX} bytes");
-        return Err(SpeechError::lasting(complaint));
+        let message = format!("{name} gave more than {OUTPUT_BYTES_MAX} bytes");
+        return Err(SpeechError::permanent(message));
     }
-    let Some(complaint) = complaint else { return Ok(output) };
+    let Some(message) = message else { return Ok(output) };
     let status = status.map_err(broken)?;
     if status.success() {
         return Ok(output);
     }
-    let complaint = complaint.unwrap_or_default();
-    let complaint = String::from_utf8_lossy(&complaint);
-    Err(SpeechError::lasting(format!("{name} failed ({status}): {}", complaint.trim())))
+    let message = message.unwrap_or_default();
+    let message = String::from_utf8_lossy(&message);
+    Err(SpeechError::permanent(format!("{name} failed ({status}): {}", message.trim())))
 }
 
 /// Reads to the end, or to the limit, in a thread of its own.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_answers_or_its_failure_is_told() {
+    fn a_program_answers_or_its_failure_is_an_error() {
         let check = |script: &str, input: &str, expected: Result<&str, &str>| {
             let answer = sh(script, input, TIME_MAX);
             assert_eq!(answer.as_deref().map_err(String::as_str), expected, "{script}");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_told() {
+    fn a_missing_program_is_an_error() {
         let argv = ["no-such-program".to_owned()];
         let error = run("it", &argv, Vec::new(), TIME_MAX).unwrap_err().to_string();
         assert!(error.starts_with("it cannot be started: "), "{error}");

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::rows::RowsError;
+use super::rows::RowStoreError;
 
 /// A data folder that this process has to itself, for as long as this value lives.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub enum StoreError {
     },
     /// The rows failed.
     #[error(transparent)]
-    Rows(#[from] RowsError),
+    Rows(#[from] RowStoreError),
     /// The system said no.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {

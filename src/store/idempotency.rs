@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Repeat, Repeats, RequestKey, Stored,
-    rows::{Committed, Row, Rows, RowsError, Table, Write},
+    IdempotencyStore, KeyStatus, RequestKey, StoredResponse,
+    rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
 /// A client that tries again does so within a day (guarantee 6).
@@ -27,15 +27,15 @@ const ANSWERS_MAX: usize = 100_000;
 
 /// The requests that have been answered, and those that are being answered.
 #[derive(Debug, Default)]
-pub struct Answers {
-    sheets: Arc<Mutex<Sheets>>,
+pub struct StoredResponses {
+    state: Arc<Mutex<IdempotencyState>>,
     /// None: they last as long as the process.
-    disk: Option<Disk>,
+    disk: Option<IdempotencyDisk>,
 }
 
 #[derive(Debug, Default)]
-struct Sheets {
-    sheets: BTreeMap<RequestKey, Sheet>,
+struct IdempotencyState {
+    entries: BTreeMap<RequestKey, IdempotencyEntry>,
     /// The oldest answer first: until when it is kept, and its row.
     answered: VecDeque<(Instant, u64, RequestKey)>,
     /// Rows are numbered as they come.
@@ -43,13 +43,13 @@ struct Sheets {
 }
 
 #[derive(Debug)]
-struct Sheet {
-    asked: [u8; 32],
-    answer: Option<Arc<Stored>>,
+struct IdempotencyEntry {
+    request_hash: [u8; 32],
+    answer: Option<Arc<StoredResponse>>,
 }
 
-struct Disk {
-    rows: Arc<dyn Rows>,
+struct IdempotencyDisk {
+    rows: Arc<dyn RowStore>,
     /// One moment by both clocks. From one process to the next, only that on the wall goes on.
     opened: (Instant, SystemTime),
 }
@@ -70,32 +70,36 @@ struct AnswerRow {
     answered_at: u64,
 }
 
-impl Answers {
+impl StoredResponses {
     /// Those that outlive the process; `now` and `wall` are the same moment.
     ///
     /// # Errors
     ///
     /// The rows cannot be read, or one makes no sense.
-    pub fn open(rows: Arc<dyn Rows>, now: Instant, wall: SystemTime) -> Result<Self, RowsError> {
-        let (mut sheets, mut writes) = (Sheets::default(), Vec::new());
-        let mut found = rows.load(Table::Repeats)?;
+    pub fn open(
+        rows: Arc<dyn RowStore>,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<Self, RowStoreError> {
+        let (mut state, mut writes) = (IdempotencyState::default(), Vec::new());
+        let mut found = rows.load(Table::IdempotencyKeys)?;
         found.sort_unstable_by_key(|it| it.a);
         for row in found {
-            let (request, sheet, answered_at) = read(&row)?;
-            sheets.last = row.a;
+            let (request, entry, answered_at) = read(&row)?;
+            state.last = row.a;
             // One from the future is as old as this moment: clocks are set back.
             let age = wall.duration_since(answered_at).unwrap_or_default();
             match KEPT_FOR.checked_sub(age).filter(|left| !left.is_zero()) {
                 Some(left) => {
-                    sheets.sheets.insert(request.clone(), sheet);
-                    sheets.answered.push_back((now + left, row.a, request));
+                    state.entries.insert(request.clone(), entry);
+                    state.answered.push_back((now + left, row.a, request));
                 }
-                None => writes.push(Write::delete(Table::Repeats, &row.account, row.a)),
+                None => writes.push(RowWrite::delete(Table::IdempotencyKeys, &row.account, row.a)),
             }
         }
         rows.commit(writes, Box::new(drop));
-        let disk = Some(Disk { rows, opened: (now, wall) });
-        Ok(Self { sheets: Arc::new(Mutex::new(sheets)), disk })
+        let disk = Some(IdempotencyDisk { rows, opened: (now, wall) });
+        Ok(Self { state: Arc::new(Mutex::new(state)), disk })
     }
 }
 
@@ -104,82 +108,104 @@ impl Answers {
 /// # Errors
 ///
 /// It makes no sense.
-pub fn check(row: &Row) -> Result<(), RowsError> {
+pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     read(row).map(drop)
 }
 
-impl Repeats for Answers {
-    fn begin(&self, now: Instant, request: &RequestKey, asked: [u8; 32]) -> Repeat {
-        let sheets = &mut *self.sheets.lock();
-        let writes = sheets.let_go(now);
+impl IdempotencyStore for StoredResponses {
+    fn begin(&self, now: Instant, request: &RequestKey, request_hash: [u8; 32]) -> KeyStatus {
+        let state = &mut *self.state.lock();
+        let writes = state.expire(now);
         if let Some(disk) = &self.disk
             && !writes.is_empty()
         {
             disk.rows.commit(writes, Box::new(drop));
         }
-        match sheets.sheets.get(request) {
-            Some(sheet) if sheet.asked != asked => Repeat::Other,
-            Some(Sheet { answer: Some(answer), .. }) => Repeat::Answered(answer.clone()),
-            Some(Sheet { answer: None, .. }) => Repeat::Busy,
+        match state.entries.get(request) {
+            Some(entry) if entry.request_hash != request_hash => KeyStatus::Mismatch,
+            Some(IdempotencyEntry { answer: Some(answer), .. }) => {
+                KeyStatus::Answered(answer.clone())
+            }
+            Some(IdempotencyEntry { answer: None, .. }) => KeyStatus::Busy,
             None => {
-                sheets.sheets.insert(request.clone(), Sheet { asked, answer: None });
-                Repeat::New
+                state
+                    .entries
+                    .insert(request.clone(), IdempotencyEntry { request_hash, answer: None });
+                KeyStatus::New
             }
         }
     }
 
-    fn done(&self, now: Instant, request: &RequestKey, answer: Arc<Stored>, kept: Committed) {
-        let mut sheets = self.sheets.lock();
-        sheets.last += 1;
-        let number = sheets.last;
-        let asked = sheets.sheets.get(request).map(|it| it.asked);
-        drop(sheets);
-        let Some(asked) = asked else { return kept(Ok(())) };
+    fn done(
+        &self,
+        now: Instant,
+        request: &RequestKey,
+        answer: Arc<StoredResponse>,
+        on_stored: OnCommit,
+    ) {
+        let mut state = self.state.lock();
+        state.last += 1;
+        let number = state.last;
+        let request_hash = state.entries.get(request).map(|it| it.request_hash);
+        drop(state);
+        let Some(asked) = request_hash else { return on_stored(Ok(())) };
         let write = self.disk.as_ref().map(|disk| {
             let row = disk.row(now, request, asked, &answer);
-            Write::put(Table::Repeats, &request.account, number, &row)
+            RowWrite::put(Table::IdempotencyKeys, &request.account, number, &row)
         });
-        let (sheets, request) = (self.sheets.clone(), request.clone());
-        let told: Committed = Box::new(move |written| {
+        let (state, request) = (self.state.clone(), request.clone());
+        let on_written: OnCommit = Box::new(move |written| {
             // One that cannot be written is good for as long as the process.
-            sheets.lock().answer(now, number, request, answer);
-            kept(written);
+            state.lock().answer(now, number, request, answer);
+            on_stored(written);
         });
         match (&self.disk, write) {
-            (Some(disk), Some(write)) => disk.rows.commit(vec![write], told),
-            (None, _) | (_, None) => told(Ok(())),
+            (Some(disk), Some(write)) => disk.rows.commit(vec![write], on_written),
+            (None, _) | (_, None) => on_written(Ok(())),
         }
     }
 
     fn forget(&self, request: &RequestKey) {
-        self.sheets.lock().sheets.remove(request);
+        self.state.lock().entries.remove(request);
     }
 }
 
-impl Sheets {
-    fn answer(&mut self, now: Instant, number: u64, request: RequestKey, answer: Arc<Stored>) {
-        if let Some(sheet) = self.sheets.get_mut(&request) {
-            sheet.answer = Some(answer);
+impl IdempotencyState {
+    fn answer(
+        &mut self,
+        now: Instant,
+        number: u64,
+        request: RequestKey,
+        answer: Arc<StoredResponse>,
+    ) {
+        if let Some(entry) = self.entries.get_mut(&request) {
+            entry.answer = Some(answer);
             self.answered.push_back((now + KEPT_FOR, number, request));
         }
     }
 
     /// Lets go of what is too old, and of what is too much.
-    fn let_go(&mut self, now: Instant) -> Vec<Write> {
+    fn expire(&mut self, now: Instant) -> Vec<RowWrite> {
         let mut writes = Vec::new();
         while let Some((until, ..)) = self.answered.front()
             && (*until <= now || ANSWERS_MAX <= self.answered.len())
             && let Some((_, number, request)) = self.answered.pop_front()
         {
-            writes.push(Write::delete(Table::Repeats, &request.account, number));
-            self.sheets.remove(&request);
+            writes.push(RowWrite::delete(Table::IdempotencyKeys, &request.account, number));
+            self.entries.remove(&request);
         }
         writes
     }
 }
 
-impl Disk {
-    fn row(&self, now: Instant, request: &RequestKey, asked: [u8; 32], it: &Stored) -> AnswerRow {
+impl IdempotencyDisk {
+    fn row(
+        &self,
+        now: Instant,
+        request: &RequestKey,
+        request_hash: [u8; 32],
+        it: &StoredResponse,
+    ) -> AnswerRow {
         let (opened, wall) = self.opened;
         let wall = wall + now.saturating_duration_since(opened);
         let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -187,7 +213,7 @@ impl Disk {
             method: request.method.clone(),
             path: request.path.clone(),
             key: request.key.clone(),
-            asked: Hash::from(asked).to_hex().to_string(),
+            asked: Hash::from(request_hash).to_hex().to_string(),
             status: it.status,
             // Our answers are JSON, and that is UTF-8.
             body: String::from_utf8_lossy(&it.body).into_owned(),
@@ -197,27 +223,28 @@ impl Disk {
     }
 }
 
-impl fmt::Debug for Disk {
+impl fmt::Debug for IdempotencyDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Disk").finish_non_exhaustive()
+        f.debug_struct("IdempotencyDisk").finish_non_exhaustive()
     }
 }
 
-fn read(row: &Row) -> Result<(RequestKey, Sheet, SystemTime), RowsError> {
-    let found: AnswerRow = row.parse(Table::Repeats)?;
+fn read(row: &StoredRow) -> Result<(RequestKey, IdempotencyEntry, SystemTime), RowStoreError> {
+    let found: AnswerRow = row.parse(Table::IdempotencyKeys)?;
     let AnswerRow { method, path, key, asked, status, body, headers, answered_at } = found;
-    let asked = Hash::from_hex(asked).map_err(|error| row.fault(Table::Repeats, &error))?;
-    let answer = Some(Arc::new(Stored { status, body: body.into_bytes(), headers }));
+    let asked =
+        Hash::from_hex(asked).map_err(|error| row.invalid(Table::IdempotencyKeys, &error))?;
+    let answer = Some(Arc::new(StoredResponse { status, body: body.into_bytes(), headers }));
     let request = RequestKey { account: row.account.clone(), method, path, key };
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(answered_at));
-    let at = at.ok_or_else(|| row.fault(Table::Repeats, &"no such time"))?;
-    Ok((request, Sheet { asked: *asked.as_bytes(), answer }, at))
+    let at = at.ok_or_else(|| row.invalid(Table::IdempotencyKeys, &"no such time"))?;
+    Ok((request, IdempotencyEntry { request_hash: *asked.as_bytes(), answer }, at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows_memory::Memory;
+    use crate::store::rows_memory::MemoryRows;
 
     fn request(account: &str) -> RequestKey {
         RequestKey {
@@ -235,34 +262,35 @@ mod tests {
 
     #[test]
     fn a_request_is_answered_once_and_then_from_memory_for_a_day() {
-        let (answers, now) = (Answers::default(), now());
+        let (answers, now) = (StoredResponses::default(), now());
         let (one, two) = (request("MA1"), request("MA2"));
-        let answer = Arc::new(Stored { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
-        assert_eq!(answers.begin(now, &one, [1; 32]), Repeat::New);
-        assert_eq!(answers.begin(now, &one, [1; 32]), Repeat::Busy);
-        assert_eq!(answers.begin(now, &one, [2; 32]), Repeat::Other);
-        assert_eq!(answers.begin(now, &two, [2; 32]), Repeat::New);
+        let answer =
+            Arc::new(StoredResponse { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
+        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::New);
+        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Busy);
+        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
+        assert_eq!(answers.begin(now, &two, [2; 32]), KeyStatus::New);
         answers.done(now, &one, answer.clone(), Box::new(drop));
         answers.forget(&two);
-        assert_eq!(answers.begin(now, &one, [1; 32]), Repeat::Answered(answer));
-        assert_eq!(answers.begin(now, &one, [2; 32]), Repeat::Other);
-        assert_eq!(answers.begin(now, &two, [3; 32]), Repeat::New);
-        assert_eq!(answers.begin(now + KEPT_FOR, &one, [2; 32]), Repeat::New);
+        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Answered(answer));
+        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
+        assert_eq!(answers.begin(now, &two, [3; 32]), KeyStatus::New);
+        assert_eq!(answers.begin(now + KEPT_FOR, &one, [2; 32]), KeyStatus::New);
     }
 
     /// A store that tells how commits went when it is told to.
     #[derive(Default)]
-    struct Slow {
-        memory: Memory,
-        waiting: Mutex<Vec<Committed>>,
+    struct DelayedRows {
+        memory: MemoryRows,
+        waiting: Mutex<Vec<OnCommit>>,
     }
 
-    impl Rows for Slow {
-        fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
+    impl RowStore for DelayedRows {
+        fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
             self.memory.load(table)
         }
 
-        fn commit(&self, writes: Vec<Write>, done: Committed) {
+        fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
             self.memory.commit(writes, Box::new(drop));
             self.waiting.lock().push(done);
         }
@@ -270,24 +298,24 @@ mod tests {
 
     #[test]
     fn nobody_has_an_answer_before_it_is_durable_and_one_that_cannot_be_is_still_given() {
-        for written in [Ok(()), Err(RowsError("the disk is full".to_owned()))] {
-            let rows = Arc::new(Slow::default());
+        for written in [Ok(()), Err(RowStoreError("the disk is full".to_owned()))] {
+            let rows = Arc::new(DelayedRows::default());
             let now = now();
-            let answers = Answers::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
+            let answers = StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
             rows.waiting.lock().clear();
-            let (request, told) = (request("MA1"), Arc::new(Mutex::new(None)));
+            let (request, reported) = (request("MA1"), Arc::new(Mutex::new(None)));
             let answer =
-                Arc::new(Stored { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
-            assert_eq!(answers.begin(now, &request, [1; 32]), Repeat::New);
-            let told_ = told.clone();
-            let kept: Committed = Box::new(move |it| *told_.lock() = Some(it));
-            answers.done(now, &request, answer.clone(), kept);
-            assert_eq!(answers.begin(now, &request, [1; 32]), Repeat::Busy);
-            assert_eq!(*told.lock(), None);
+                Arc::new(StoredResponse { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
+            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
+            let reported_ = reported.clone();
+            let on_stored: OnCommit = Box::new(move |it| *reported_.lock() = Some(it));
+            answers.done(now, &request, answer.clone(), on_stored);
+            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Busy);
+            assert_eq!(*reported.lock(), None);
             let done = rows.waiting.lock().pop().unwrap();
             done(written.clone());
-            assert_eq!(*told.lock(), Some(written));
-            assert_eq!(answers.begin(now, &request, [1; 32]), Repeat::Answered(answer));
+            assert_eq!(*reported.lock(), Some(written));
+            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Answered(answer));
         }
     }
 }

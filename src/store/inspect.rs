@@ -14,8 +14,8 @@ use std::{
 use rusqlite::{Connection, Error, OpenFlags};
 
 use super::{
-    rows::{Row, RowsError, Table},
-    sqlite::{FILE_MODE, known, load, version},
+    rows::{RowStoreError, StoredRow, Table},
+    sqlite::{FILE_MODE, known_version, load, version},
 };
 
 /// A store's file, open for reading.
@@ -27,7 +27,7 @@ pub struct Inspection {
 }
 
 /// More is no news any more.
-const FAULTS_MAX: u32 = 20;
+const ERRORS_MAX: u32 = 20;
 
 impl Inspection {
     /// Opens a store, or a backup of one.
@@ -35,9 +35,9 @@ impl Inspection {
     /// # Errors
     ///
     /// There is none, or a later version of conflow has written it.
-    pub fn open(path: &Path) -> Result<Self, RowsError> {
+    pub fn open(path: &Path) -> Result<Self, RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
-            RowsError(format!("cannot use the store {}: {why}", path.display()))
+            RowStoreError(format!("cannot use the store {}: {why}", path.display()))
         };
         if !path.is_file() {
             return Err(failed(&"there is no such file; --data names the folder of an engine"));
@@ -55,7 +55,7 @@ impl Inspection {
     /// Its version, and the one that this conflow writes: older ones are brought up to it when an
     /// engine starts.
     pub fn versions(&self) -> (u32, u32) {
-        (self.version, known())
+        (self.version, known_version())
     }
 
     /// What SQLite finds wrong with the file; the first few.
@@ -63,15 +63,15 @@ impl Inspection {
     /// # Errors
     ///
     /// It cannot be read at all.
-    pub fn faults(&self) -> Result<Vec<String>, RowsError> {
-        let faults = || -> Result<Vec<String>, Error> {
+    pub fn errors(&self) -> Result<Vec<String>, RowStoreError> {
+        let errors = || -> Result<Vec<String>, Error> {
             let mut statement =
-                self.connection.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
+                self.connection.prepare(&format!("PRAGMA integrity_check({ERRORS_MAX})"))?;
             let rows = statement.query_map([], |row| row.get(0))?;
             rows.collect()
         };
-        let faults = faults().map_err(|error| self.failed("read", &error))?;
-        Ok(faults.into_iter().filter(|it| it != "ok").collect())
+        let errors = errors().map_err(|error| self.failed("read", &error))?;
+        Ok(errors.into_iter().filter(|it| it != "ok").collect())
     }
 
     /// The rows of a table; None if a store of this version has no such table yet.
@@ -79,7 +79,7 @@ impl Inspection {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn load(&self, table: Table) -> Result<Option<Vec<Row>>, RowsError> {
+    pub fn load(&self, table: Table) -> Result<Option<Vec<StoredRow>>, RowStoreError> {
         let (version, known) = self.versions();
         let has_it = self.connection.table_exists(None, table.name());
         match has_it.map_err(|error| self.failed("read", &error))? {
@@ -94,9 +94,9 @@ impl Inspection {
     /// # Errors
     ///
     /// There is a file of that name, or none can be written.
-    pub fn copy_to(&self, file: &Path) -> Result<(), RowsError> {
+    pub fn copy_to(&self, file: &Path) -> Result<(), RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
-            RowsError(format!("cannot write the backup {}: {why}", file.display()))
+            RowStoreError(format!("cannot write the backup {}: {why}", file.display()))
         };
         let create = |path: &Path| {
             let mut options = OpenOptions::new();
@@ -131,8 +131,8 @@ impl Inspection {
         self.connection.execute("VACUUM INTO ?", [path]).map(drop)
     }
 
-    fn failed(&self, what: &str, error: &Error) -> RowsError {
-        RowsError(format!("cannot {what} the store {}: {error}", self.path.display()))
+    fn failed(&self, what: &str, error: &Error) -> RowStoreError {
+        RowStoreError(format!("cannot {what} the store {}: {error}", self.path.display()))
     }
 }
 

@@ -11,24 +11,30 @@ pub mod sqlite;
 
 use std::{sync::Arc, time::Instant};
 
-use self::rows::Committed;
+use self::rows::OnCommit;
 use crate::base::ids::{AccountId, MemberId};
 
 /// Gives out member ids: decimal, rising per account, never twice for the life of the data
 /// folder. A fresh folder starts at 1.
-pub trait MemberIds: Send + Sync + 'static {
+pub trait MemberIdSource: Send + Sync + 'static {
     /// The next one of an account.
     fn next(&self, account: &AccountId) -> MemberId;
 }
 
 /// Knows which requests have been answered already (`Idempotency-Key`).
-pub trait Repeats: Send + Sync + 'static {
+pub trait IdempotencyStore: Send + Sync + 'static {
     /// A request comes, perhaps again; what it has asked for is told by a hash.
-    fn begin(&self, now: Instant, request: &RequestKey, asked: [u8; 32]) -> Repeat;
+    fn begin(&self, now: Instant, request: &RequestKey, request_hash: [u8; 32]) -> KeyStatus;
 
     /// A request that was new has been answered. `kept` is told once the answer outlives the
     /// process, if it ever does: only then may anybody have it.
-    fn done(&self, now: Instant, request: &RequestKey, answer: Arc<Stored>, kept: Committed);
+    fn done(
+        &self,
+        now: Instant,
+        request: &RequestKey,
+        answer: Arc<StoredResponse>,
+        on_stored: OnCommit,
+    );
 
     /// A request that was new has come to nothing: it may come again.
     fn forget(&self, request: &RequestKey);
@@ -49,20 +55,20 @@ pub struct RequestKey {
 
 /// Whether a request is new.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Repeat {
+pub enum KeyStatus {
     /// It is.
     New,
     /// It is being answered: ask again later.
     Busy,
     /// It has been answered.
-    Answered(Arc<Stored>),
+    Answered(Arc<StoredResponse>),
     /// The same key has asked for something else.
-    Other,
+    Mismatch,
 }
 
 /// An answer that is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stored {
+pub struct StoredResponse {
     /// The status.
     pub status: u16,
     /// JSON, or nothing.

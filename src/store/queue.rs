@@ -8,45 +8,45 @@ use std::{fmt, mem, time::Duration};
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-use super::rows::{Committed, RowsError, Write};
+use super::rows::{OnCommit, RowStoreError, RowWrite};
 
 /// What is written together.
-pub(super) struct Batch {
-    pub(super) writes: Vec<Write>,
-    pub(super) done: Committed,
+pub(super) struct WriteBatch {
+    pub(super) writes: Vec<RowWrite>,
+    pub(super) done: OnCommit,
     /// Somebody waits for it.
     pub(super) is_awaited: bool,
 }
 
 /// Batches on their way to one thread.
 #[derive(Debug)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+pub(super) struct WriteQueue {
+    waiting: Mutex<QueuedWrites>,
     /// There is something to be done about what waits.
     due: Condvar,
     linger: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    batches: Vec<Batch>,
+struct QueuedWrites {
+    batches: Vec<WriteBatch>,
     is_awaited: bool,
     is_closed: bool,
     /// The thread has seen the first, and waits for more.
-    lingers: bool,
+    is_lingering: bool,
 }
 
 /// This bounds one transaction.
 const BATCHES_MAX: usize = 4_096;
 
-impl Queue {
+impl WriteQueue {
     /// An empty queue, in which what nobody waits for stays for so long.
     pub(super) fn new(linger: Duration) -> Self {
         Self { waiting: Mutex::default(), due: Condvar::new(), linger }
     }
 
     /// Hands a batch to the thread that takes them; if none does any more, its end is told.
-    pub(super) fn push(&self, batch: Batch) {
+    pub(super) fn push(&self, batch: WriteBatch) {
         let mut waiting = self.waiting.lock();
         if waiting.is_closed {
             drop(waiting);
@@ -56,7 +56,7 @@ impl Queue {
         let is_first = waiting.batches.is_empty();
         waiting.is_awaited |= batch.is_awaited;
         waiting.batches.push(batch);
-        let wakes = is_first || (waiting.lingers && waiting.is_due());
+        let wakes = is_first || (waiting.is_lingering && waiting.is_due());
         drop(waiting);
         if wakes {
             self.due.notify_one();
@@ -64,7 +64,7 @@ impl Queue {
     }
 
     /// Waits for what is due, in order; None once the queue is closed and empty.
-    pub(super) fn take(&self) -> Option<Vec<Batch>> {
+    pub(super) fn take(&self) -> Option<Vec<WriteBatch>> {
         let mut waiting = self.waiting.lock();
         while waiting.batches.is_empty() {
             if waiting.is_closed {
@@ -73,7 +73,7 @@ impl Queue {
             self.due.wait(&mut waiting);
         }
         let begin = Instant::now();
-        waiting.lingers = true;
+        waiting.is_lingering = true;
         while !waiting.is_due() {
             let left = self.linger.saturating_sub(begin.elapsed());
             if left.is_zero() {
@@ -81,7 +81,7 @@ impl Queue {
             }
             self.due.wait_for(&mut waiting, left);
         }
-        waiting.lingers = false;
+        waiting.is_lingering = false;
         let rest = waiting.batches.len().min(BATCHES_MAX);
         let rest = waiting.batches.split_off(rest);
         waiting.is_awaited = rest.iter().any(|it| it.is_awaited);
@@ -98,25 +98,25 @@ impl Queue {
     pub(super) fn abandon(&self) {
         self.close();
         let batches = mem::take(&mut self.waiting.lock().batches);
-        batches.into_iter().for_each(Batch::fail);
+        batches.into_iter().for_each(WriteBatch::fail);
     }
 }
 
-impl Waiting {
+impl QueuedWrites {
     fn is_due(&self) -> bool {
         self.is_awaited || self.is_closed || BATCHES_MAX <= self.batches.len()
     }
 }
 
-impl Batch {
+impl WriteBatch {
     fn fail(self) {
-        (self.done)(Err(RowsError("the store's writer has ended".to_owned())));
+        (self.done)(Err(RowStoreError("the store's writer has ended".to_owned())));
     }
 }
 
-impl fmt::Debug for Batch {
+impl fmt::Debug for WriteBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("writes", &self.writes.len()).finish_non_exhaustive()
+        f.debug_struct("WriteBatch").field("writes", &self.writes.len()).finish_non_exhaustive()
     }
 }
 
@@ -131,18 +131,18 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn batch(is_awaited: bool) -> Batch {
-        Batch { writes: Vec::new(), done: Box::new(drop), is_awaited }
+    fn batch(is_awaited: bool) -> WriteBatch {
+        WriteBatch { writes: Vec::new(), done: Box::new(drop), is_awaited }
     }
 
-    fn queue(linger: Duration, batches: &[bool]) -> Arc<Queue> {
-        let queue = Queue::new(linger);
+    fn queue(linger: Duration, batches: &[bool]) -> Arc<WriteQueue> {
+        let queue = WriteQueue::new(linger);
         batches.iter().for_each(|it| queue.push(batch(*it)));
         Arc::new(queue)
     }
 
     /// How many come together at each take, long before an hour is up.
-    fn taken(queue: &Arc<Queue>) -> mpsc::Receiver<Option<usize>> {
+    fn take_counts(queue: &Arc<WriteQueue>) -> mpsc::Receiver<Option<usize>> {
         let (queue, (tell, told)) = (queue.clone(), mpsc::channel());
         thread::spawn(move || {
             loop {
@@ -162,12 +162,12 @@ mod tests {
     #[test]
     fn what_somebody_waits_for_goes_at_once_and_takes_the_others_along() {
         let queue = queue(HOUR, &[false, true, false]);
-        let told = taken(&queue);
+        let told = take_counts(&queue);
         assert_eq!(next(&told), Some(3));
         queue.push(batch(true));
         assert_eq!(next(&told), Some(1));
         queue.push(batch(false));
-        while !queue.waiting.lock().lingers {
+        while !queue.waiting.lock().is_lingering {
             thread::yield_now();
         }
         queue.push(batch(true));
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn the_end_waits_for_nothing_and_loses_nothing() {
         let queue = queue(HOUR, &[false, false]);
-        let told = taken(&queue);
+        let told = take_counts(&queue);
         queue.close();
         assert_eq!((next(&told), next(&told)), (Some(2), None));
     }
@@ -187,31 +187,31 @@ mod tests {
     fn what_nobody_waits_for_is_not_gathered_for_ever() {
         assert_eq!(queue(Duration::ZERO, &[false]).take().unwrap().len(), 1);
         let queue = queue(Duration::from_millis(1), &[false]);
-        assert_eq!(next(&taken(&queue)), Some(1));
+        assert_eq!(next(&take_counts(&queue)), Some(1));
         queue.close();
     }
 
     #[test]
     fn one_take_is_bounded_and_the_rest_is_next() {
         let queue = queue(HOUR, &vec![false; BATCHES_MAX]);
-        let told = taken(&queue);
+        let told = take_counts(&queue);
         assert_eq!(next(&told), Some(BATCHES_MAX));
         drop(told);
         let mut waits = vec![false; BATCHES_MAX + 1];
         waits[BATCHES_MAX] = true;
         let queue = self::queue(HOUR, &waits);
-        let told = taken(&queue);
+        let told = take_counts(&queue);
         assert_eq!((next(&told), next(&told)), (Some(BATCHES_MAX), Some(1)));
         queue.close();
     }
 
     #[test]
-    fn who_comes_when_nothing_is_taken_any_more_is_told() {
+    fn a_batch_pushed_after_the_writer_has_ended_fails() {
         let (tell, told) = mpsc::channel();
         let awaited = || {
             let tell = tell.clone();
-            let done = move |it: Result<(), RowsError>| tell.send(it.is_err()).unwrap();
-            Batch { writes: Vec::new(), done: Box::new(done), is_awaited: true }
+            let done = move |it: Result<(), RowStoreError>| tell.send(it.is_err()).unwrap();
+            WriteBatch { writes: Vec::new(), done: Box::new(done), is_awaited: true }
         };
         let queue = queue(HOUR, &[]);
         queue.push(awaited());

@@ -5,27 +5,27 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::base::ids::AccountId;
 
 /// Rows that outlive the process. All are read at the start; afterwards there are only writes.
-pub trait Rows: Send + Sync + 'static {
+pub trait RowStore: Send + Sync + 'static {
     /// Every row of a table, by account, then by its two numbers.
     ///
     /// # Errors
     ///
     /// They cannot be read.
-    fn load(&self, table: Table) -> Result<Vec<Row>, RowsError>;
+    fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError>;
 
     /// Writes all of these or none, after those of earlier calls; then calls `done`, from any
     /// thread. Once it has been told `Ok`, they outlive the process, however that ends.
-    fn commit(&self, writes: Vec<Write>, done: Committed);
+    fn commit(&self, writes: Vec<RowWrite>, done: OnCommit);
 
     /// The same where nobody waits: more may come together in some tens of milliseconds, and the
     /// disk syncs once for all of it.
-    fn commit_soon(&self, writes: Vec<Write>, done: Committed) {
+    fn commit_soon(&self, writes: Vec<RowWrite>, done: OnCommit) {
         self.commit(writes, done);
     }
 }
 
 /// Is told how a commit went.
-pub type Committed = Box<dyn FnOnce(Result<(), RowsError>) + Send>;
+pub type OnCommit = Box<dyn FnOnce(Result<(), RowStoreError>) + Send>;
 
 /// What rows there are.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -49,13 +49,13 @@ pub enum Table {
     /// What the whole folder has but once.
     Folder,
     /// Calls that are over, by a number that rises.
-    Records,
+    Cdrs,
     /// Calls that have been answered and are not over, by a number that rises.
     Calls,
     /// Answers to requests that may come again, by a number that rises.
-    Repeats,
+    IdempotencyKeys,
     /// One for each account.
-    Marks,
+    MemberIdBlocks,
     /// The accounts that are kept, one row each.
     Accounts,
     /// Who may not come into a conference; by ban.
@@ -64,7 +64,7 @@ pub enum Table {
 
 /// One row.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Row {
+pub struct StoredRow {
     /// Whose it is.
     pub account: AccountId,
     /// The first number of its key.
@@ -77,7 +77,7 @@ pub struct Row {
 
 /// A row as it is to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Write {
+pub struct RowWrite {
     /// Where.
     pub table: Table,
     /// Whose.
@@ -90,24 +90,27 @@ pub struct Write {
     pub body: Option<String>,
 }
 
-impl Row {
+impl StoredRow {
     /// What it says.
     ///
     /// # Errors
     ///
     /// It is no JSON, or not of this shape; `table` is for the message.
-    pub fn parse<T: DeserializeOwned>(&self, table: Table) -> Result<T, RowsError> {
-        serde_json::from_str(&self.body).map_err(|error| self.fault(table, &error))
+    pub fn parse<T: DeserializeOwned>(&self, table: Table) -> Result<T, RowStoreError> {
+        serde_json::from_str(&self.body).map_err(|error| self.invalid(table, &error))
     }
 
     /// That it makes no sense, and why.
-    pub fn fault(&self, table: Table, why: &dyn std::fmt::Display) -> RowsError {
+    pub fn invalid(&self, table: Table, why: &dyn std::fmt::Display) -> RowStoreError {
         let Self { account, a, b, .. } = self;
-        RowsError(format!("the row {account} {a} {b} of {} makes no sense: {why}", table.name()))
+        RowStoreError(format!(
+            "the row {account} {a} {b} of {} makes no sense: {why}",
+            table.name()
+        ))
     }
 }
 
-impl Write {
+impl RowWrite {
     /// A row with this number, and what it says.
     pub fn put(table: Table, account: &AccountId, a: u64, body: &impl Serialize) -> Self {
         let mut body = serde_json::to_string(body).expect("names and numbers are JSON");
@@ -125,7 +128,7 @@ impl Write {
 /// The store failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub struct RowsError(pub String);
+pub struct RowStoreError(pub String);
 
 impl Table {
     /// Every one.
@@ -139,10 +142,10 @@ impl Table {
         Self::Tokens,
         Self::Passwords,
         Self::Folder,
-        Self::Records,
+        Self::Cdrs,
         Self::Calls,
-        Self::Repeats,
-        Self::Marks,
+        Self::IdempotencyKeys,
+        Self::MemberIdBlocks,
         Self::Accounts,
         Self::RoomBans,
     ];
@@ -159,10 +162,10 @@ impl Table {
             Self::Tokens => "tokens",
             Self::Passwords => "passwords",
             Self::Folder => "folder",
-            Self::Records => "records",
+            Self::Cdrs => "records",
             Self::Calls => "calls",
-            Self::Repeats => "repeats",
-            Self::Marks => "marks",
+            Self::IdempotencyKeys => "repeats",
+            Self::MemberIdBlocks => "marks",
             Self::Accounts => "accounts",
             Self::RoomBans => "room_bans",
         }

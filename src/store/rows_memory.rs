@@ -4,33 +4,33 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::rows::{Committed, Row, Rows, RowsError, Table, Write};
+use super::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table};
 use crate::base::ids::AccountId;
 
 /// Rows in memory.
 #[derive(Debug, Default)]
-pub struct Memory {
-    rows: Mutex<BTreeMap<Key, String>>,
+pub struct MemoryRows {
+    rows: Mutex<BTreeMap<RowKey, String>>,
 }
 
-type Key = (Table, AccountId, u64, u64);
+type RowKey = (Table, AccountId, u64, u64);
 
-impl Rows for Memory {
-    fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
+impl RowStore for MemoryRows {
+    fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
         let rows = self.rows.lock();
         let of_it = rows.iter().filter(|((it, ..), _)| *it == table);
-        let record = |((_, account, a, b), body): (&Key, &String)| Row {
+        let row = |((_, account, a, b), body): (&RowKey, &String)| StoredRow {
             account: account.clone(),
             a: *a,
             b: *b,
             body: body.clone(),
         };
-        Ok(of_it.map(record).collect())
+        Ok(of_it.map(row).collect())
     }
 
-    fn commit(&self, writes: Vec<Write>, done: Committed) {
+    fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
         let mut rows = self.rows.lock();
-        for Write { table, account, a, b, body } in writes {
+        for RowWrite { table, account, a, b, body } in writes {
             let key = (table, account, a, b);
             match body {
                 Some(body) => drop(rows.insert(key, body)),

@@ -13,15 +13,15 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
 
 use super::{
-    queue::{Batch, Queue},
-    rows::{Committed, Row, Rows, RowsError, Table, Write},
+    queue::{WriteBatch, WriteQueue},
+    rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
 /// A database file.
 #[derive(Debug)]
 pub struct Sqlite {
     reader: Mutex<Connection>,
-    queue: Arc<Queue>,
+    queue: Arc<WriteQueue>,
     /// None once it closes.
     writer: Option<JoinHandle<()>>,
 }
@@ -45,9 +45,9 @@ impl Sqlite {
     /// # Errors
     ///
     /// It cannot be opened, or a later version of conflow has written it.
-    pub fn open(path: &Path) -> Result<Self, RowsError> {
+    pub fn open(path: &Path) -> Result<Self, RowStoreError> {
         let failed = |error: &dyn std::fmt::Display| {
-            RowsError(format!("cannot use the store {}: {error}", path.display()))
+            RowStoreError(format!("cannot use the store {}: {error}", path.display()))
         };
         // First, so that it is never readable by others.
         let mut options = OpenOptions::new();
@@ -64,8 +64,8 @@ impl Sqlite {
         migrate(&mut connection, version).map_err(|error| failed(&error))?;
 
         let reader = Mutex::new(open().map_err(|error| failed(&error))?);
-        let queue = Arc::new(Queue::new(LINGER));
-        let taker = Taker(queue.clone());
+        let queue = Arc::new(WriteQueue::new(LINGER));
+        let taker = QueueConsumer(queue.clone());
         let writer = thread::Builder::new().name("store".to_owned());
         let writer = writer.spawn(move || write_all(&mut connection, &taker));
         let writer = Some(writer.map_err(|error| failed(&error))?);
@@ -73,17 +73,17 @@ impl Sqlite {
     }
 }
 
-impl Rows for Sqlite {
-    fn load(&self, table: Table) -> Result<Vec<Row>, RowsError> {
+impl RowStore for Sqlite {
+    fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
         load(&self.reader.lock(), table)
     }
 
-    fn commit(&self, writes: Vec<Write>, done: Committed) {
-        self.queue.push(Batch { writes, done, is_awaited: true });
+    fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
+        self.queue.push(WriteBatch { writes, done, is_awaited: true });
     }
 
-    fn commit_soon(&self, writes: Vec<Write>, done: Committed) {
-        self.queue.push(Batch { writes, done, is_awaited: false });
+    fn commit_soon(&self, writes: Vec<RowWrite>, done: OnCommit) {
+        self.queue.push(WriteBatch { writes, done, is_awaited: false });
     }
 }
 
@@ -98,17 +98,17 @@ impl Drop for Sqlite {
 }
 
 /// The version that this conflow writes.
-pub(super) fn known() -> u32 {
+pub(super) fn known_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("they are few")
 }
 
 /// The version of a store; one that is too new is refused.
-pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowsError> {
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowStoreError> {
     let failed = |why: &dyn std::fmt::Display| {
-        RowsError(format!("cannot use the store {}: {why}", path.display()))
+        RowStoreError(format!("cannot use the store {}: {why}", path.display()))
     };
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    let (version, known) = (version.map_err(|error| failed(&error))?, known());
+    let (version, known) = (version.map_err(|error| failed(&error))?, known_version());
     match version <= known {
         true => Ok(version),
         false => Err(failed(&format!(
@@ -119,8 +119,8 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowsE
 }
 
 /// Every row of a table, in the port's order.
-pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<Row>, RowsError> {
-    let failed = |why: String| RowsError(format!("cannot read {}: {why}", table.name()));
+pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
+    let failed = |why: String| RowStoreError(format!("cannot read {}: {why}", table.name()));
     let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
         let select = format!("SELECT account, a, b, body FROM {}", table.name());
         let mut statement = connection.prepare(&format!("{select} ORDER BY account, a, b"))?;
@@ -128,12 +128,12 @@ pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<Row>, Ro
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         rows.collect()
     };
-    let record = |(account, a, b, body): (String, i64, i64, String)| {
+    let row = |(account, a, b, body): (String, i64, i64, String)| {
         let account = account.parse().map_err(|_| failed(format!("{account:?}")))?;
-        Ok(Row { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
+        Ok(StoredRow { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
     };
     let rows = rows().map_err(|error| failed(error.to_string()))?;
-    rows.into_iter().map(record).collect()
+    rows.into_iter().map(row).collect()
 }
 
 fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
@@ -147,19 +147,19 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
 }
 
 /// The writer's end of the queue: should the writer panic, whoever is in the queue is told.
-struct Taker(Arc<Queue>);
+struct QueueConsumer(Arc<WriteQueue>);
 
-impl Drop for Taker {
+impl Drop for QueueConsumer {
     fn drop(&mut self) {
         self.0.abandon();
     }
 }
 
 /// Takes whatever waits into one transaction, so that the disk syncs once for all of it.
-fn write_all(connection: &mut Connection, queue: &Taker) {
+fn write_all(connection: &mut Connection, queue: &QueueConsumer) {
     while let Some(batches) = queue.0.take() {
         let written = write(connection, &batches)
-            .map_err(|error| RowsError(format!("the store cannot write: {error}")));
+            .map_err(|error| RowStoreError(format!("the store cannot write: {error}")));
         if let Err(error) = &written {
             tracing::error!("{error}");
         }
@@ -169,7 +169,7 @@ fn write_all(connection: &mut Connection, queue: &Taker) {
     }
 }
 
-fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), Error> {
+fn write(connection: &mut Connection, batches: &[WriteBatch]) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for write in batches.iter().flat_map(|it| &it.writes) {
         put(&transaction, write)?;
@@ -177,8 +177,8 @@ fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), Error> {
     transaction.commit()
 }
 
-fn put(transaction: &Transaction<'_>, write: &Write) -> Result<(), Error> {
-    let Write { table, account, a, b, body } = write;
+fn put(transaction: &Transaction<'_>, write: &RowWrite) -> Result<(), Error> {
+    let RowWrite { table, account, a, b, body } = write;
     let (account, a, b) = (account.as_str(), a.cast_signed(), b.cast_signed());
     let table = table.name();
     match body {

@@ -15,30 +15,30 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::step::{Link, Remark, Step};
+pub use self::step::{CauseLink, TraceStep, TraceWarning};
 use crate::{
     base::{
-        call_map::ByCall,
+        call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, Place, Purpose, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
     media::Ending,
 };
 
 /// An element of a call's flow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Element {
+pub struct TraceElement {
     /// How many documents the call has run with this one.
     pub document: u32,
     /// What it is.
     pub verb: &'static VerbInfo,
     /// The place of its `<`.
-    pub at: Place,
+    pub at: TextPosition,
 }
 
 /// Who caused something, if it was not the call itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum By {
+pub enum Initiator {
     /// Another call, which has left.
     Call(CallId),
     /// A request of the API.
@@ -52,7 +52,7 @@ pub enum By {
 
 /// What is noted of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum TraceEvent {
     /// An element begins.
     Began {
         /// As [`Element`] has it.
@@ -60,7 +60,7 @@ pub enum What {
         /// As there.
         verb: &'static VerbInfo,
         /// As there.
-        at: Place,
+        at: TextPosition,
     },
     /// It is over.
     Ended(Ending),
@@ -83,18 +83,18 @@ pub enum What {
     /// It was not let into a conference.
     Refused(Cause),
     /// A request about it was good, and asked for something in vain.
-    Remarked(Box<Remarked>),
+    Warned(Box<RequestWarning>),
     /// A request is about to do something to it.
     Requested(Box<Requested>),
 }
 
 /// What a request has asked for in vain.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Remarked {
+pub struct RequestWarning {
     /// The request.
     pub api_id: Uuid,
     /// For what, and why it was in vain.
-    pub remark: Arc<str>,
+    pub warning: Arc<str>,
 }
 
 /// What a request is about to do.
@@ -106,9 +106,9 @@ pub struct Requested {
     pub command: &'static str,
 }
 
-impl From<Element> for What {
-    fn from(element: Element) -> Self {
-        let Element { document, verb, at } = element;
+impl From<TraceElement> for TraceEvent {
+    fn from(element: TraceElement) -> Self {
+        let TraceElement { document, verb, at } = element;
         Self::Began { document, verb, at }
     }
 }
@@ -121,24 +121,24 @@ pub struct Leaving {
     /// In the words of whoever caused it.
     pub reason: Option<Arc<str>>,
     /// Who, if somebody else.
-    pub by: Option<By>,
+    pub by: Option<Initiator>,
 }
 
 /// One thing that was noted, and when.
 #[derive(Clone, Debug, PartialEq)]
-struct Line {
+struct TraceLine {
     /// Milliseconds since the call began; no call lasts 49 days.
     at_ms: u32,
-    what: What,
+    what: TraceEvent,
 }
 
 // Every call has some of them.
-const _: () = assert!(size_of::<Line>() <= 32);
+const _: () = assert!(size_of::<TraceLine>() <= 32);
 
 /// The traces of many calls.
 #[derive(Debug, Default)]
 pub struct Traces {
-    calls: ByCall<Lines>,
+    calls: CallMap<CallTrace>,
     /// Calls that are over, in the order in which they ended.
     ended: VecDeque<CallId>,
     ended_max: usize,
@@ -146,23 +146,23 @@ pub struct Traces {
 
 /// Of one call.
 #[derive(Debug)]
-struct Lines {
+struct CallTrace {
     account: AccountId,
     began: Instant,
     /// The first ones.
-    head: Vec<Line>,
+    head: Vec<TraceLine>,
     /// Once those are as many as can be.
     tail: Option<Box<Tail>>,
 }
 
 // A million calls wait on one machine.
-const _: () = assert!(size_of::<Lines>() <= 64);
+const _: () = assert!(size_of::<CallTrace>() <= 64);
 
 /// The end of a long trace.
 #[derive(Debug, Default)]
 struct Tail {
     /// The last ones.
-    lines: VecDeque<Line>,
+    lines: VecDeque<TraceLine>,
     dropped: u32,
 }
 
@@ -170,10 +170,10 @@ struct Tail {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Trace {
     /// The elements that it has run.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TraceStep>,
     /// What requests about it have asked for in vain.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub remarks: Vec<Remark>,
+    #[serde(rename = "remarks", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<TraceWarning>,
     /// So many lines are missing in the middle, because the call did too much.
     pub dropped: u32,
 }
@@ -189,20 +189,20 @@ pub const ENDED_MAX: usize = 10_000;
 impl Traces {
     /// No traces yet. So many calls that are over are kept.
     pub fn new(ended_max: usize) -> Self {
-        Self { calls: ByCall::default(), ended: VecDeque::new(), ended_max }
+        Self { calls: CallMap::default(), ended: VecDeque::new(), ended_max }
     }
 
     /// A call begins.
     pub fn begin(&mut self, now: Instant, call: CallId, account: AccountId) {
-        self.calls.insert(call, Lines { account, began: now, head: Vec::new(), tail: None });
+        self.calls.insert(call, CallTrace { account, began: now, head: Vec::new(), tail: None });
     }
 
     /// Notes something of a call that has begun.
-    pub fn note(&mut self, now: Instant, call: CallId, what: What) {
-        let is_over = matches!(what, What::Ended(_));
+    pub fn note(&mut self, now: Instant, call: CallId, what: TraceEvent) {
+        let is_over = matches!(what, TraceEvent::Ended(_));
         let Some(lines) = self.calls.get_mut(call) else { return };
         let at_ms = millis(now.saturating_duration_since(lines.began));
-        lines.add(Line { at_ms, what });
+        lines.add(TraceLine { at_ms, what });
         if !is_over {
             return;
         }
@@ -222,13 +222,13 @@ impl Traces {
     /// What an account's call has done so far; None of one that is not known, or not any more.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(call).filter(|it| it.account == *account)?;
-        let remarks = lines.remarks();
-        Some(Trace { steps: self.all_steps(call, lines), remarks, dropped: lines.dropped() })
+        let warnings = lines.warnings();
+        Some(Trace { steps: self.all_steps(call, lines), warnings, dropped: lines.dropped() })
     }
 }
 
-impl Lines {
-    fn add(&mut self, line: Line) {
+impl CallTrace {
+    fn add(&mut self, line: TraceLine) {
         if self.head.len() < HEAD_MAX {
             if self.head.len() == self.head.capacity() {
                 // One that waits in a conference has two: its element, and its entry.
@@ -253,7 +253,7 @@ impl Lines {
         self.began + Duration::from_millis(at_ms.into())
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Line> {
+    fn iter(&self) -> impl Iterator<Item = &TraceLine> {
         self.head.iter().chain(self.tail.iter().flat_map(|tail| &tail.lines))
     }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{By, Leaving, Line, Lines, Requested, Traces, What};
+use super::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId},
-    flow::{Cause, Place, Purpose, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
     media::{Ending, HangupSource},
 };
 
 /// One element that a call has run, or the wait for a document.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Step {
+pub struct TraceStep {
     /// From one: how many documents the call had run by then, with this one.
     pub document: u32,
     /// Where that came from, without the query; None of the first, if it was at hand.
@@ -46,23 +46,24 @@ pub struct Step {
     pub reason: Option<Arc<str>>,
     /// What led to it: the last is where it began.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<Link>,
+    pub causes: Vec<CauseLink>,
 }
 
 /// What a request about a call has asked for in vain.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Remark {
+pub struct TraceWarning {
     /// When, in milliseconds since the call began.
     pub at_ms: u32,
     /// The request.
     pub api_id: Uuid,
     /// For what, and why it was in vain.
-    pub remark: Arc<str>,
+    #[serde(rename = "remark")]
+    pub warning: Arc<str>,
 }
 
 /// One link in the chain of what led to a step's end.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Link {
+pub struct CauseLink {
     /// Why: an exit cause, or a hang-up cause.
     pub cause: &'static str,
     /// The call that it happened to.
@@ -88,8 +89,13 @@ pub struct Link {
 const LINKS_MAX: usize = 2;
 
 impl Traces {
-    pub(super) fn steps(&self, call: CallId, lines: &Lines, links_max: usize) -> Vec<Step> {
-        let mut reader = Reader {
+    pub(super) fn steps(
+        &self,
+        call: CallId,
+        lines: &CallTrace,
+        links_max: usize,
+    ) -> Vec<TraceStep> {
+        let mut reader = StepBuilder {
             traces: self,
             call,
             lines,
@@ -102,79 +108,81 @@ impl Traces {
         reader.steps
     }
 
-    pub(super) fn all_steps(&self, call: CallId, lines: &Lines) -> Vec<Step> {
+    pub(super) fn all_steps(&self, call: CallId, lines: &CallTrace) -> Vec<TraceStep> {
         self.steps(call, lines, LINKS_MAX)
     }
 }
 
-impl Lines {
-    pub(super) fn remarks(&self) -> Vec<Remark> {
-        let remarks = self.iter().filter_map(|line| match &line.what {
-            What::Remarked(it) => {
-                Some(Remark { at_ms: line.at_ms, api_id: it.api_id, remark: it.remark.clone() })
-            }
-            What::Began { .. }
-            | What::Ended(_)
-            | What::Entered { .. }
-            | What::Fetching { .. }
-            | What::Left(_)
-            | What::Refused(_)
-            | What::Requested(_) => None,
+impl CallTrace {
+    pub(super) fn warnings(&self) -> Vec<TraceWarning> {
+        let warnings = self.iter().filter_map(|line| match &line.what {
+            TraceEvent::Warned(it) => Some(TraceWarning {
+                at_ms: line.at_ms,
+                api_id: it.api_id,
+                warning: it.warning.clone(),
+            }),
+            TraceEvent::Began { .. }
+            | TraceEvent::Ended(_)
+            | TraceEvent::Entered { .. }
+            | TraceEvent::Fetching { .. }
+            | TraceEvent::Left(_)
+            | TraceEvent::Refused(_)
+            | TraceEvent::Requested(_) => None,
         });
-        remarks.collect()
+        warnings.collect()
     }
 }
 
 /// Makes lines into steps.
-struct Reader<'a> {
+struct StepBuilder<'a> {
     traces: &'a Traces,
     call: CallId,
-    lines: &'a Lines,
+    lines: &'a CallTrace,
     links_max: usize,
-    steps: Vec<Step>,
+    steps: Vec<TraceStep>,
     /// Where the next document comes from.
     next_url: Option<Arc<str>>,
     /// The last request about the call itself.
-    request: Option<By>,
+    request: Option<Initiator>,
 }
 
-impl Reader<'_> {
-    fn read(&mut self, line: &Line) {
+impl StepBuilder<'_> {
+    fn read(&mut self, line: &TraceLine) {
         let at_ms = line.at_ms;
         match &line.what {
-            What::Remarked(_) => (),
-            What::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
-            What::Ended(ending) => self.ended(at_ms, *ending),
-            What::Entered { room, member } => {
+            TraceEvent::Warned(_) => (),
+            TraceEvent::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
+            TraceEvent::Ended(ending) => self.ended(at_ms, *ending),
+            TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
                     step.conference = Some(room.key.name.clone());
                     step.member_id = Some(*member);
                 }
             }
-            What::Fetching { url, purpose } => self.fetching(at_ms, url, *purpose),
-            What::Left(leaving) => self.left(at_ms, leaving),
-            What::Refused(cause) => self.close(at_ms, cause.text(), None),
-            What::Requested(request) => {
+            TraceEvent::Fetching { url, purpose } => self.fetching(at_ms, url, *purpose),
+            TraceEvent::Left(leaving) => self.left(at_ms, leaving),
+            TraceEvent::Refused(cause) => self.close(at_ms, cause.text(), None),
+            TraceEvent::Requested(request) => {
                 let Requested { api_id, command } = **request;
-                self.request = Some(By::Request { api_id, command });
+                self.request = Some(Initiator::Request { api_id, command });
             }
         }
     }
 
-    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: Place) {
+    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: TextPosition) {
         self.close(at_ms, "done", None);
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
             None => self.next_url.take(),
         };
-        let step = Step {
+        let step = TraceStep {
             document,
             url,
             element: verb.tag,
             line: at.line,
             column: at.column,
             from_ms: at_ms,
-            ..Step::default()
+            ..TraceStep::default()
         };
         self.steps.push(step);
     }
@@ -204,8 +212,8 @@ impl Reader<'_> {
         let Some(step) = self.steps.last_mut() else { return };
         step.reason = reason.clone();
         let link = match by {
-            Some(By::Call(other)) => self.behind(other, at_ms),
-            Some(By::Request { .. }) | None => None,
+            Some(Initiator::Call(other)) => self.cause_of_departure(other, at_ms),
+            Some(Initiator::Request { .. }) | None => None,
         };
         if let Some(step) = self.steps.last_mut() {
             step.causes.extend(link);
@@ -213,18 +221,18 @@ impl Reader<'_> {
     }
 
     /// What took the other call out, which took this one along.
-    fn behind(&self, other: CallId, at_ms: u32) -> Option<Link> {
+    fn cause_of_departure(&self, other: CallId, at_ms: u32) -> Option<CauseLink> {
         let lines = self.traces.calls.get(other).filter(|_| 1 < self.links_max)?;
         let at = self.lines.moment(at_ms);
         let mut steps = self.traces.steps(other, lines, self.links_max - 1).into_iter().rev();
-        let was_in = |it: &Step| {
+        let was_in = |it: &TraceStep| {
             it.conference.is_some() && it.to_ms.is_some_and(|to| lines.moment(to) <= at)
         };
         let step = steps.find(was_in)?;
         match step.causes.into_iter().next() {
             Some(link) => Some(link),
             // It has left by itself.
-            None => Some(Link {
+            None => Some(CauseLink {
                 cause: step.ended?,
                 call_uuid: other,
                 element: step.element,
@@ -237,21 +245,21 @@ impl Reader<'_> {
         }
     }
 
-    fn open(&mut self) -> Option<&mut Step> {
+    fn open(&mut self) -> Option<&mut TraceStep> {
         self.steps.last_mut().filter(|it| it.to_ms.is_none())
     }
 
-    fn close(&mut self, at_ms: u32, why: &'static str, by: Option<By>) {
+    fn close(&mut self, at_ms: u32, why: &'static str, by: Option<Initiator>) {
         let (call, account) = (self.call, &self.lines.account);
         let Some(step) = self.steps.last_mut().filter(|it| it.to_ms.is_none()) else { return };
         step.to_ms = Some(at_ms);
         step.ended = Some(why);
         let Some(by) = by else { return };
         let (api_id, command) = match by {
-            By::Call(_) => (None, None),
-            By::Request { api_id, command } => (Some(api_id), Some(command)),
+            Initiator::Call(_) => (None, None),
+            Initiator::Request { api_id, command } => (Some(api_id), Some(command)),
         };
-        step.causes.push(Link {
+        step.causes.push(CauseLink {
             cause: why,
             call_uuid: call,
             element: step.element,

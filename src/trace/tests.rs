@@ -8,29 +8,29 @@ use crate::{
 
 const OURS: &str = "MA1";
 
-fn place(line: u32, column: u32) -> Place {
-    Place { line, column }
+fn place(line: u32, column: u32) -> TextPosition {
+    TextPosition { line, column }
 }
 
-fn began(document: u32, name: &'static str, line: u32) -> What {
+fn began(document: u32, name: &'static str, line: u32) -> TraceEvent {
     let verb = VerbInfo::of(name).expect("a verb");
-    Element { document, verb, at: place(line, 3) }.into()
+    TraceElement { document, verb, at: place(line, 3) }.into()
 }
 
-fn left(cause: Cause, by: Option<By>) -> What {
-    What::Left(Box::new(Leaving { cause, reason: None, by }))
+fn left(cause: Cause, by: Option<Initiator>) -> TraceEvent {
+    TraceEvent::Left(Box::new(Leaving { cause, reason: None, by }))
 }
 
-fn entered(member: u64) -> What {
-    What::Entered { room: Incarnation::of(RoomId::of(1), "weekly"), member: MemberId(member) }
+fn entered(member: u64) -> TraceEvent {
+    TraceEvent::Entered { room: Incarnation::of(RoomId::of(1), "weekly"), member: MemberId(member) }
 }
 
-fn request(n: u128, command: &'static str) -> By {
-    By::Request { api_id: Uuid::from_u128(n), command }
+fn request(n: u128, command: &'static str) -> Initiator {
+    Initiator::Request { api_id: Uuid::from_u128(n), command }
 }
 
-fn requested(n: u128, command: &'static str) -> What {
-    What::Requested(Box::new(Requested { api_id: Uuid::from_u128(n), command }))
+fn requested(n: u128, command: &'static str) -> TraceEvent {
+    TraceEvent::Requested(Box::new(Requested { api_id: Uuid::from_u128(n), command }))
 }
 
 /// Traces, and the moment at which all calls begin.
@@ -42,7 +42,7 @@ fn traces() -> (Traces, Instant) {
 /// `0-50 Speak 1:3 done`, and `kicked 2:3 Kick` for each link.
 fn brief(traces: &Traces, call: u128) -> Vec<String> {
     let trace = traces.show(&OURS.parse().unwrap(), CallId::of(call)).unwrap();
-    let brief = |it: &Step| {
+    let brief = |it: &TraceStep| {
         let to = it.to_ms.map_or_else(String::new, |to| to.to_string());
         let url = it.url.as_ref().map_or_else(String::new, |url| format!("{url} "));
         let mut text = format!("{}-{to} {url}{} {}:{}", it.from_ms, it.element, it.line, it.column);
@@ -61,7 +61,7 @@ fn a_step_says_why_it_ended_and_who_did_it() {
     let (mut traces, start) = traces();
     let (host, guest) = (CallId::of(1), CallId::of(2));
     let mut note = |ms, call, what| traces.note(start + Duration::from_millis(ms), call, what);
-    note(0, guest, What::Refused(Cause::Full));
+    note(0, guest, TraceEvent::Refused(Cause::Full));
     let account: AccountId = OURS.parse().unwrap();
     traces.begin(start, host, account.clone());
     traces.begin(start, guest, account);
@@ -72,12 +72,12 @@ fn a_step_says_why_it_ended_and_who_did_it() {
         note(50, call, entered(member));
     }
     note(90, host, left(Cause::Kicked, Some(request(7, "Kick"))));
-    note(90, guest, left(Cause::Ended, Some(By::Call(host))));
+    note(90, guest, left(Cause::Ended, Some(Initiator::Call(host))));
     note(90, guest, began(1, "Redirect", 4));
-    note(90, guest, What::Fetching { url: "flow:b".into(), purpose: Purpose::Redirect });
+    note(90, guest, TraceEvent::Fetching { url: "flow:b".into(), purpose: Purpose::Redirect });
     note(95, guest, began(2, "Wait", 1));
     note(99, guest, requested(8, "Transfer"));
-    note(99, guest, What::Fetching { url: "flow:c".into(), purpose: Purpose::Transfer });
+    note(99, guest, TraceEvent::Fetching { url: "flow:c".into(), purpose: Purpose::Transfer });
     note(99, guest, began(3, "Wait", 1));
 
     let expected = ["0-50 Speak 2:3 done", "50-90 Conference 3:3 kicked, kicked 3:3 Kick"];
@@ -101,7 +101,7 @@ fn a_trace_is_the_accounts_own_and_the_oldest_go_first() {
         traces.begin(start, CallId::of(n), account.clone());
         traces.note(start, CallId::of(n), began(1, "Wait", 1));
         if n < 4 {
-            traces.note(start, CallId::of(n), What::Ended(ending));
+            traces.note(start, CallId::of(n), TraceEvent::Ended(ending));
         }
     }
     let is_there =

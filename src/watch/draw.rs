@@ -9,8 +9,8 @@ use ratatui::{
 
 use super::{
     hears,
-    layout::page,
-    model::{Caller, Link, Model, Phone, Place, Room, Standing},
+    layout::visible_rows,
+    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedPlace, WatchedRoom},
 };
 use crate::base::ids::CallId;
 
@@ -23,7 +23,7 @@ const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 
 /// Of the columns of a caller: who, and how he is there. What he hears has the rest.
 const WHO_COLUMNS: (u16, u16) = (12, 24);
-const STANDING_COLUMNS: u16 = 16;
+const STATE_COLUMNS: u16 = 16;
 /// Of the number that a member has.
 const MEMBER_DIGITS_MIN: usize = 3;
 /// Of the number of those in a room.
@@ -64,16 +64,16 @@ pub fn text(model: &Model) -> String {
 }
 
 fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let (link, style) = match &model.link {
-        Link::Connecting => ("connecting".to_owned(), PLAIN),
-        Link::Live => ("live".to_owned(), GOOD),
-        Link::Lost(why) => (format!("NO CONNECTION, trying again: {why}"), BAD),
-        Link::Once => (String::new(), PLAIN),
+    let (feed_text, style) = match &model.feed_state {
+        FeedState::Connecting => ("connecting".to_owned(), PLAIN),
+        FeedState::Live => ("live".to_owned(), GOOD),
+        FeedState::Lost(why) => (format!("NO CONNECTION, trying again: {why}"), BAD),
+        FeedState::Once => (String::new(), PLAIN),
     };
     // What is wrong counts more than where.
-    let columns = width(&link).min(area.width);
+    let columns = width(&feed_text).min(area.width);
     let (left, right) = split(area, area.width - columns);
-    put(buffer, right, &link, style);
+    put(buffer, right, &feed_text, style);
     put(buffer, Rect { width: left.width.saturating_sub(1), ..left }, &model.about, BOLD);
 }
 
@@ -81,8 +81,8 @@ fn rooms(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
     let rooms = model.rooms.keys().filter(|it| it.is_some()).count();
     let style = if model.cursor.is_in_room { DIM } else { BOLD };
     put(buffer, heading, &format!("  {rooms} {}", plural(rooms, "room")), style);
-    let at = model.place_at();
-    let seen = page(model.rooms.len(), at, area.height);
+    let at = model.selected_room_index();
+    let seen = visible_rows(model.rooms.len(), at, area.height);
     let rows = model.rooms.iter().enumerate().skip(seen.start).take(seen.len());
     for ((number, (place, room)), y) in rows.zip(area.y..) {
         let is_selected = at == Some(number);
@@ -102,28 +102,29 @@ fn rooms(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn name_of(place: &Place) -> &str {
+fn name_of(place: &WatchedPlace) -> &str {
     place.as_ref().map_or("(in no room)", |it| it.as_str())
 }
 
-fn count_of(model: &Model, place: &Place, room: &Room) -> String {
+fn count_of(model: &Model, place: &WatchedPlace, room: &WatchedRoom) -> String {
     match (place, room.is_over) {
         (None, _) => room.callers.len().to_string(),
         (Some(_), true) => "ended".to_owned(),
         (Some(_), false) => {
-            let present = model.present(room);
-            present.map_or_else(|| "…".to_owned(), |it| it.to_string())
+            let count = model.member_count(room);
+            count.map_or_else(|| "…".to_owned(), |it| it.to_string())
         }
     }
 }
 
 fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
-    let Some((place, room)) = model.place().and_then(|it| model.rooms.get_key_value(it)) else {
+    let Some((place, room)) = model.selected_room().and_then(|it| model.rooms.get_key_value(it))
+    else {
         let text = if model.is_settled() { "nobody is in a room" } else { "" };
         return put(buffer, heading, text, PLAIN);
     };
-    let calls = model.calls();
-    let at = model.call_at();
+    let calls = model.listed_calls();
+    let at = model.selected_call_index();
     let style = if model.cursor.is_in_room { BOLD } else { DIM };
     let columns = columns(heading, room);
     let headings = ["", name_of(place), "", "hears"];
@@ -132,17 +133,17 @@ fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
         let wider = if n == 1 { columns[2].width } else { 0 };
         put(buffer, Rect { width: area.width + wider, ..area }, text, style);
     }
-    let seen = page(calls.len(), at, area.height);
+    let seen = visible_rows(calls.len(), at, area.height);
     for ((number, call), y) in
         calls.iter().enumerate().skip(seen.start).take(seen.len()).zip(area.y..)
     {
         let Some(caller) = model.callers.get(call) else { continue };
         let line = Rect { y, height: 1, ..area };
         let is_selected = at == Some(number);
-        let style = match caller.standing {
+        let style = match caller.state {
             _ if is_selected && model.cursor.is_in_room => SELECTED,
-            Standing::Over { .. } => DIM,
-            Standing::Left | Standing::Outside | Standing::Present { .. } => PLAIN,
+            CallerState::Over { .. } => DIM,
+            CallerState::Left | CallerState::Outside | CallerState::InRoom { .. } => PLAIN,
         };
         fill(buffer, line, style);
         let texts = cells(room, *call, caller, is_selected);
@@ -153,17 +154,22 @@ fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What stands in a caller's columns.
-fn cells(room: &Room, call: CallId, caller: &Caller, is_selected: bool) -> [String; 4] {
+fn cells(
+    room: &WatchedRoom,
+    call: CallId,
+    caller: &WatchedCaller,
+    is_selected: bool,
+) -> [String; 4] {
     let mark = if is_selected { ">" } else { " " };
     let member = match caller.member.0 {
         0 => mark.to_owned(),
         id => format!("{mark}{id:>MEMBER_DIGITS_MIN$}"),
     };
-    let has_floor = caller.is_present() && room.floor == Some(caller.member);
-    [member, who(call, caller), standing(caller, has_floor), hears::now(caller)]
+    let has_floor = caller.is_in_room() && room.floor == Some(caller.member);
+    [member, who(call, caller), state_text(caller, has_floor), hears::current_sound(caller)]
 }
 
-fn who(call: CallId, caller: &Caller) -> String {
+fn who(call: CallId, caller: &WatchedCaller) -> String {
     match (&*caller.name, &*caller.from) {
         ("", "") => call.to_string(),
         ("", from) => from.to_owned(),
@@ -171,28 +177,28 @@ fn who(call: CallId, caller: &Caller) -> String {
     }
 }
 
-fn standing(caller: &Caller, has_floor: bool) -> String {
+fn state_text(caller: &WatchedCaller, has_floor: bool) -> String {
     let exit = caller.exit.as_deref().unwrap_or_default();
-    match caller.standing {
-        Standing::Outside => format!("calls {}", caller.to),
-        Standing::Present { muted, deaf } => {
+    match caller.state {
+        CallerState::Outside => format!("calls {}", caller.to),
+        CallerState::InRoom { muted, deaf } => {
             let words = [(muted, "muted"), (deaf, "deaf"), (has_floor, "floor")];
             let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word);
             words.collect::<Vec<_>>().join(", ")
         }
-        Standing::Left => exit.to_owned(),
-        Standing::Over { .. } if exit.is_empty() => "hung up".to_owned(),
-        Standing::Over { .. } => format!("over; {exit}"),
+        CallerState::Left => exit.to_owned(),
+        CallerState::Over { .. } if exit.is_empty() => "hung up".to_owned(),
+        CallerState::Over { .. } => format!("over; {exit}"),
     }
 }
 
 /// Numbers rise as long as the account lives: their column is as wide as the highest.
-fn columns(line: Rect, room: &Room) -> [Rect; 4] {
+fn columns(line: Rect, room: &WatchedRoom) -> [Rect; 4] {
     let digits = room.callers.last().map_or(0, |(member, _)| member.to_string().len());
     let (member, rest) = split(line, digits.max(MEMBER_DIGITS_MIN) as u16 + 2);
     let (who, rest) = split(rest, (line.width / 4).clamp(WHO_COLUMNS.0, WHO_COLUMNS.1));
-    let (standing, hears) = split(rest, STANDING_COLUMNS.min(rest.width / 2));
-    [member, who, standing, hears]
+    let (state, hears) = split(rest, STATE_COLUMNS.min(rest.width / 2));
+    [member, who, state, hears]
 }
 
 /// What whoever is selected has heard: the end of it.
@@ -204,7 +210,7 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
     fill(buffer, heading, DIM);
     put(buffer, heading, &"─".repeat(heading.width.into()), DIM);
     let Some((call, caller)) =
-        model.call().and_then(|call| model.callers.get(&call).map(|it| (call, it)))
+        model.selected_call().and_then(|call| model.callers.get(&call).map(|it| (call, it)))
     else {
         return;
     };
@@ -212,9 +218,11 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
     let line = |y| Rect { y, height: 1, ..area };
     let first = area.y + 1;
     match &caller.phone {
-        Phone::Unknown => (),
-        Phone::Real => put(buffer, line(first), "  Only simulated phones say what they hear.", DIM),
-        Phone::Simulated(phone) => {
+        CallerPhone::Unknown => (),
+        CallerPhone::Real => {
+            put(buffer, line(first), "  Only simulated phones say what they hear.", DIM)
+        }
+        CallerPhone::Simulated(phone) => {
             let hidden = phone.timeline.len().saturating_sub(rows.into());
             for (entry, y) in phone.timeline.iter().skip(hidden).zip(first..) {
                 put(buffer, line(y), &format!("  {}", hears::entry(entry)), PLAIN);
@@ -224,7 +232,7 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn foot(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let keys = if model.link == Link::Once { "" } else { KEYS };
+    let keys = if model.feed_state == FeedState::Once { "" } else { KEYS };
     let columns = width(keys);
     // On a narrow screen, what happens counts more than the keys.
     let (left, right) = match columns * 2 <= area.width {

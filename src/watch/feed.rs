@@ -9,14 +9,14 @@ const EVENT_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
     line: Vec<u8>,
-    told: Told,
+    event: ServerSentEvent,
     /// A line was ended by CR: a LF right behind it belongs to it.
     is_after_cr: bool,
 }
 
 /// One event.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Told {
+pub struct ServerSentEvent {
     /// To go on behind it: the `Last-Event-ID`.
     pub id: Option<String>,
     /// What it is called; empty if it has no name.
@@ -36,7 +36,7 @@ impl Feed {
     /// # Errors
     ///
     /// [`FeedError`].
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Told>, FeedError> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<ServerSentEvent>, FeedError> {
         let mut events = Vec::new();
         for byte in bytes {
             let is_pair = mem::replace(&mut self.is_after_cr, *byte == b'\r') && *byte == b'\n';
@@ -45,7 +45,7 @@ impl Feed {
                 b'\n' | b'\r' => events.extend(self.end_line()),
                 byte => self.line.push(*byte),
             }
-            if EVENT_BYTES_MAX < self.line.len() + self.told.data.len() {
+            if EVENT_BYTES_MAX < self.line.len() + self.event.data.len() {
                 return Err(FeedError);
             }
         }
@@ -53,24 +53,24 @@ impl Feed {
     }
 
     /// An empty line ends an event; one of comments alone is none.
-    fn end_line(&mut self) -> Option<Told> {
+    fn end_line(&mut self) -> Option<ServerSentEvent> {
         let line = mem::take(&mut self.line);
         if line.is_empty() {
-            let told = mem::take(&mut self.told);
-            return (told != Told::default()).then_some(told);
+            let event = mem::take(&mut self.event);
+            return (event != ServerSentEvent::default()).then_some(event);
         }
         let line = String::from_utf8_lossy(&line);
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "data" => {
-                if !self.told.data.is_empty() {
-                    self.told.data.push('\n');
+                if !self.event.data.is_empty() {
+                    self.event.data.push('\n');
                 }
-                self.told.data += value;
+                self.event.data += value;
             }
-            "event" => value.clone_into(&mut self.told.event),
-            "id" => self.told.id = Some(value.to_owned()),
+            "event" => value.clone_into(&mut self.event.event),
+            "id" => self.event.id = Some(value.to_owned()),
             // Comments, and fields that nobody has sent us.
             _ => (),
         }
@@ -82,9 +82,9 @@ impl Feed {
 mod tests {
     use super::*;
 
-    fn told(id: &str, event: &str, data: &str) -> Told {
+    fn event(id: &str, event: &str, data: &str) -> ServerSentEvent {
         let id = (!id.is_empty()).then(|| id.to_owned());
-        Told { id, event: event.to_owned(), data: data.to_owned() }
+        ServerSentEvent { id, event: event.to_owned(), data: data.to_owned() }
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         let stream = ": the events\n\nid: 7-1\nevent: Ring\ndata: {\"a\":\"é\"}\n\n: still here\n\n\
             data: 1\r\ndata:2\r\n\r\nevent\rid: 9\r\r";
         let expected =
-            [told("7-1", "Ring", "{\"a\":\"é\"}"), told("", "", "1\n2"), told("9", "", "")];
+            [event("7-1", "Ring", "{\"a\":\"é\"}"), event("", "", "1\n2"), event("9", "", "")];
         for size in 1..=stream.len() {
             let mut feed = Feed::default();
             let pieces = stream.as_bytes().chunks(size);

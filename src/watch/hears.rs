@@ -1,34 +1,34 @@
 //! What a caller hears, in words.
 
 use super::{
-    model::{Caller, Phone, Standing},
-    wire::Entry,
+    model::{CallerPhone, CallerState, WatchedCaller},
+    wire::HeardEntry,
 };
 use crate::base::ids::ConferenceName;
 
 /// What it is at the moment, or was last.
-pub(super) fn now(caller: &Caller) -> String {
+pub(super) fn current_sound(caller: &WatchedCaller) -> String {
     match &caller.phone {
-        Phone::Unknown => "…".to_owned(),
-        Phone::Real => match caller.standing {
-            Standing::Present { deaf: true, .. } => "(a real phone, deaf)".to_owned(),
-            Standing::Left
-            | Standing::Outside
-            | Standing::Over { .. }
-            | Standing::Present { .. } => "(a real phone)".to_owned(),
+        CallerPhone::Unknown => "…".to_owned(),
+        CallerPhone::Real => match caller.state {
+            CallerState::InRoom { deaf: true, .. } => "(a real phone, deaf)".to_owned(),
+            CallerState::Left
+            | CallerState::Outside
+            | CallerState::Over { .. }
+            | CallerState::InRoom { .. } => "(a real phone)".to_owned(),
         },
-        Phone::Simulated(phone) => match (&*phone.state, phone.timeline.last()) {
+        CallerPhone::Simulated(phone) => match (&*phone.state, phone.timeline.last()) {
             ("ringing", _) => "its ringing".to_owned(),
             (_, None) => "nothing".to_owned(),
-            ("completed", Some(last)) => format!("at last {}", sound(last)),
+            ("completed", Some(last)) => format!("at last {}", describe(last)),
             // Where he is listed, that room needs no name.
             (_, Some(last)) if is_here(caller, last) => "the room".to_owned(),
-            (_, Some(last)) => sound(last),
+            (_, Some(last)) => describe(last),
         },
     }
 }
 
-fn is_here(caller: &Caller, entry: &Entry) -> bool {
+fn is_here(caller: &WatchedCaller, entry: &HeardEntry) -> bool {
     let room = entry.conference.as_deref();
     entry.heard == "room"
         && room.is_some()
@@ -36,11 +36,11 @@ fn is_here(caller: &Caller, entry: &Entry) -> bool {
 }
 
 /// `12.0 to 14.3 s  a beep`
-pub(super) fn entry(entry: &Entry) -> String {
+pub(super) fn entry(entry: &HeardEntry) -> String {
     let from = seconds(entry.from_ms);
     match entry.to_ms {
-        Some(to) => format!("{from:>7} to {:>7} s  {}", seconds(to), sound(entry)),
-        None => format!("{from:>7}     …     s  {}", sound(entry)),
+        Some(to) => format!("{from:>7} to {:>7} s  {}", seconds(to), describe(entry)),
+        None => format!("{from:>7}     …     s  {}", describe(entry)),
     }
 }
 
@@ -48,7 +48,7 @@ fn seconds(ms: u64) -> String {
     format!("{}.{}", ms / 1_000, ms % 1_000 / 100)
 }
 
-fn sound(entry: &Entry) -> String {
+fn describe(entry: &HeardEntry) -> String {
     let named = || entry.text.as_ref().map(|it| format!("“{it}”")).or_else(|| entry.url.clone());
     match &*entry.heard {
         "beep" => "a beep".to_owned(),
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn what_is_heard_is_said_in_words() {
         let check = |entry: serde_json::Value, expected: &str| {
-            let entry: Entry = serde_json::from_value(entry).unwrap();
+            let entry: HeardEntry = serde_json::from_value(entry).unwrap();
             assert_eq!(super::entry(&entry), expected);
         };
         check(

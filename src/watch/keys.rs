@@ -1,11 +1,11 @@
 //! Where the eye is: which room, and whom in it.
 
-use super::model::{Model, Place};
+use super::model::{Model, WatchedPlace};
 use crate::base::ids::{CallId, ConferenceName};
 
 /// A key that moves the eye.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Key {
+pub enum WatchKey {
     /// To the one above.
     Up,
     /// To the one below.
@@ -28,17 +28,17 @@ pub enum Key {
 
 /// What is selected.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cursor {
+pub(super) struct WatchCursor {
     pub(super) is_in_room: bool,
     /// The room, once there is one.
-    place: Option<Place>,
+    place: Option<WatchedPlace>,
     /// Somebody in it; the first unless somebody has been selected.
     call: Option<CallId>,
     /// The room that was asked for, until it is there.
     awaited: Option<ConferenceName>,
 }
 
-impl Cursor {
+impl WatchCursor {
     pub(super) fn at(room: Option<ConferenceName>) -> Self {
         Self { awaited: room, ..Self::default() }
     }
@@ -46,65 +46,66 @@ impl Cursor {
 
 impl Model {
     /// Moves the eye.
-    pub fn press(&mut self, key: Key) {
-        let page = usize::from(self.layout().page(self.cursor.is_in_room)).max(1);
+    pub fn press(&mut self, key: WatchKey) {
+        let page = usize::from(self.layout().rows_at_once(self.cursor.is_in_room)).max(1);
         match key {
-            Key::Left => self.cursor.is_in_room = false,
-            Key::Right => self.cursor.is_in_room = true,
-            Key::Switch => self.cursor.is_in_room = !self.cursor.is_in_room,
-            Key::Up => self.go(|at| at.saturating_sub(1)),
-            Key::Down => self.go(|at| at + 1),
-            Key::PageUp => self.go(|at| at.saturating_sub(page)),
-            Key::PageDown => self.go(|at| at + page),
-            Key::First => self.go(|_| 0),
-            Key::Last => self.go(|_| usize::MAX),
+            WatchKey::Left => self.cursor.is_in_room = false,
+            WatchKey::Right => self.cursor.is_in_room = true,
+            WatchKey::Switch => self.cursor.is_in_room = !self.cursor.is_in_room,
+            WatchKey::Up => self.go(|at| at.saturating_sub(1)),
+            WatchKey::Down => self.go(|at| at + 1),
+            WatchKey::PageUp => self.go(|at| at.saturating_sub(page)),
+            WatchKey::PageDown => self.go(|at| at + page),
+            WatchKey::First => self.go(|_| 0),
+            WatchKey::Last => self.go(|_| usize::MAX),
         }
     }
 
     fn go(&mut self, to: impl FnOnce(usize) -> usize) {
         self.cursor.awaited = None;
         if self.cursor.is_in_room {
-            let calls = self.calls();
-            let to = to(self.call_at().unwrap_or(0)).min(calls.len().saturating_sub(1));
+            let calls = self.listed_calls();
+            let to = to(self.selected_call_index().unwrap_or(0)).min(calls.len().saturating_sub(1));
             self.cursor.call = calls.get(to).copied();
             return;
         }
-        let to = to(self.place_at().unwrap_or(0)).min(self.rooms.len().saturating_sub(1));
+        let to =
+            to(self.selected_room_index().unwrap_or(0)).min(self.rooms.len().saturating_sub(1));
         self.cursor.place = self.rooms.keys().nth(to).cloned();
         self.cursor.call = None;
     }
 
     /// The room that is looked into.
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(super) fn selected_room(&self) -> Option<&WatchedPlace> {
         self.cursor.place.as_ref()
     }
 
     /// Its place in the list.
-    pub(super) fn place_at(&self) -> Option<usize> {
-        let place = self.place()?;
+    pub(super) fn selected_room_index(&self) -> Option<usize> {
+        let place = self.selected_room()?;
         self.rooms.keys().position(|it| it == place)
     }
 
     /// Everybody who is listed in it.
-    pub(super) fn calls(&self) -> Vec<CallId> {
-        let room = self.place().and_then(|it| self.rooms.get(it));
+    pub(super) fn listed_calls(&self) -> Vec<CallId> {
+        let room = self.selected_room().and_then(|it| self.rooms.get(it));
         room.map(|it| it.callers.iter().map(|(_, call)| *call).collect()).unwrap_or_default()
     }
 
     /// Who is looked at.
-    pub(super) fn call(&self) -> Option<CallId> {
-        let calls = self.calls();
+    pub(super) fn selected_call(&self) -> Option<CallId> {
+        let calls = self.listed_calls();
         self.cursor.call.filter(|it| calls.contains(it)).or_else(|| calls.first().copied())
     }
 
     /// His place in the list.
-    pub(super) fn call_at(&self) -> Option<usize> {
-        let call = self.call()?;
-        self.calls().iter().position(|it| *it == call)
+    pub(super) fn selected_call_index(&self) -> Option<usize> {
+        let call = self.selected_call()?;
+        self.listed_calls().iter().position(|it| *it == call)
     }
 
     /// If what was selected is gone, the next in order is.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn reselect(&mut self) {
         if self.cursor.awaited.is_some() && self.rooms.contains_key(&self.cursor.awaited) {
             self.cursor.place = Some(self.cursor.awaited.take());
         }

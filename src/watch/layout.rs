@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// How many rows there are at once.
-    pub(super) fn page(&self, is_in_room: bool) -> u16 {
+    pub(super) fn rows_at_once(&self, is_in_room: bool) -> u16 {
         if is_in_room { self.members.height } else { self.rooms.height }
     }
 }
@@ -71,7 +71,7 @@ impl Model {
 }
 
 /// Which of so many rows are seen in so many, if this one must be.
-pub(super) fn page(count: usize, at: Option<usize>, height: u16) -> Range<usize> {
+pub(super) fn visible_rows(count: usize, at: Option<usize>, height: u16) -> Range<usize> {
     let height = usize::from(height);
     if height == 0 {
         return 0..0;
@@ -107,10 +107,10 @@ mod tests {
                     ];
                     let screen = Rect::new(0, 0, columns, rows);
                     for (at, area) in areas.iter().enumerate().filter(|(_, it)| !it.is_empty()) {
-                        let told = format!("{columns}x{rows}: {area:?}");
-                        assert_eq!(area.intersection(screen), *area, "{told}");
+                        let message = format!("{columns}x{rows}: {area:?}");
+                        assert_eq!(area.intersection(screen), *area, "{message}");
                         let others = areas[..at].iter().filter(|it| !it.is_empty());
-                        assert!(others.clone().all(|it| !it.intersects(*area)), "{told}");
+                        assert!(others.clone().all(|it| !it.intersects(*area)), "{message}");
                     }
                 }
             }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_page_has_what_is_selected() {
         let check = |count, at, height, expected: Range<usize>| {
-            assert_eq!(page(count, at, height), expected, "{at:?} of {count}");
+            assert_eq!(visible_rows(count, at, height), expected, "{at:?} of {count}");
         };
         check(0, None, 10, 0..0);
         check(3, None, 10, 0..3);

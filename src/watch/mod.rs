@@ -20,8 +20,8 @@ mod tests;
 
 pub use self::{
     draw::{draw, text},
-    feed::{Feed, FeedError, Told},
-    keys::Key,
-    model::{Caller, Link, Model, Phone, Standing},
-    queries::{Answer, Asked, Want},
+    feed::{Feed, FeedError, ServerSentEvent},
+    keys::WatchKey,
+    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller},
+    queries::{PendingQuery, Query, QueryResult},
 };

@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    keys::Cursor,
-    queries::Asks,
-    wire::{self, News, Roster},
+    keys::WatchCursor,
+    queries::QueryState,
+    wire::{self, WatchedEvent, WatchedRoster},
 };
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
@@ -24,24 +24,24 @@ const OVER_KEPT: Duration = Duration::from_secs(10);
 pub struct Model {
     /// Whose rooms, and where: the title.
     pub(super) about: String,
-    pub(super) link: Link,
+    pub(super) feed_state: FeedState,
     /// Columns and rows of the screen.
     pub(super) size: (u16, u16),
-    pub(super) rooms: BTreeMap<Place, Room>,
-    pub(super) callers: BTreeMap<CallId, Caller>,
-    pub(super) cursor: Cursor,
+    pub(super) rooms: BTreeMap<WatchedPlace, WatchedRoom>,
+    pub(super) callers: BTreeMap<CallId, WatchedCaller>,
+    pub(super) cursor: WatchCursor,
     /// What happened last, in words.
     pub(super) last: String,
     /// Why the last answer was none.
     pub(super) trouble: Option<String>,
-    pub(super) asks: Asks,
+    pub(super) queries: QueryState,
     /// How many events there have been.
     pub(super) changes: u64,
 }
 
 /// How the stream of events is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Link {
+pub enum FeedState {
     /// Not there yet.
     Connecting,
     /// What happens is seen at once.
@@ -53,11 +53,11 @@ pub enum Link {
 }
 
 /// A room, or None: in no room.
-pub(super) type Place = Option<ConferenceName>;
+pub(super) type WatchedPlace = Option<ConferenceName>;
 
 /// Who is in a room, or was last, in the order in which they came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Room {
+pub(super) struct WatchedRoom {
     pub(super) callers: BTreeSet<(MemberId, CallId)>,
     /// Who has the floor.
     pub(super) floor: Option<MemberId>,
@@ -66,12 +66,12 @@ pub(super) struct Room {
     /// The event that changed it last.
     pub(super) changed: u64,
     /// When its roster came.
-    pub(super) taken_at: Option<Duration>,
+    pub(super) roster_at: Option<Duration>,
 }
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Caller {
+pub struct WatchedCaller {
     /// Whence he calls.
     pub from: String,
     /// What he called.
@@ -81,22 +81,22 @@ pub struct Caller {
     /// His number in the room; 0 in none.
     pub member: MemberId,
     /// How he is there.
-    pub standing: Standing,
+    pub state: CallerState,
     /// By what he left his last room: `kicked`, or `kicked: too loud`.
     pub exit: Option<String>,
     /// What is known of his phone.
-    pub phone: Phone,
-    pub(super) place: Place,
+    pub phone: CallerPhone,
+    pub(super) place: WatchedPlace,
     pub(super) phone_at: Option<Duration>,
 }
 
 /// How a caller is where he is listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub enum CallerState {
     /// On the line, in no room so far.
     Outside,
     /// In the room.
-    Present {
+    InRoom {
         /// The others do not hear him.
         muted: bool,
         /// He does not hear the others.
@@ -113,28 +113,33 @@ pub enum Standing {
 
 /// What is known of a phone.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Phone {
+pub enum CallerPhone {
     /// Nothing yet.
     Unknown,
     /// It is not simulated: nobody knows what it hears.
     Real,
     /// All of it.
-    Simulated(wire::Phone),
+    Simulated(wire::WatchedPhone),
 }
 
 impl Model {
     /// Knows nothing yet. `about` is the title, `room` what is selected as soon as it is there.
-    pub fn new(about: String, link: Link, size: (u16, u16), room: Option<ConferenceName>) -> Self {
+    pub fn new(
+        about: String,
+        feed_state: FeedState,
+        size: (u16, u16),
+        room: Option<ConferenceName>,
+    ) -> Self {
         Self {
             about,
-            link,
+            feed_state,
             size,
             rooms: BTreeMap::new(),
             callers: BTreeMap::new(),
-            cursor: Cursor::at(room),
+            cursor: WatchCursor::at(room),
             last: String::new(),
             trouble: None,
-            asks: Asks::default(),
+            queries: QueryState::default(),
             changes: 0,
         }
     }
@@ -145,73 +150,79 @@ impl Model {
     }
 
     /// The stream of events is there, or is not. After a pause everything is asked again.
-    pub fn link(&mut self, link: Link) {
-        if link == Link::Live {
-            self.asks = Asks::default();
-            self.rooms.values_mut().for_each(|room| room.taken_at = None);
+    pub fn set_feed_state(&mut self, link: FeedState) {
+        if link == FeedState::Live {
+            self.queries = QueryState::default();
+            self.rooms.values_mut().for_each(|room| room.roster_at = None);
         }
-        self.link = link;
+        self.feed_state = link;
     }
 
     /// Events were missed for good: whoever is in no room may have hung up meanwhile.
-    pub fn missed(&mut self) {
+    pub fn events_missed(&mut self) {
         self.changes += 1;
-        self.asks.rooms_at = None;
-        self.rooms.values_mut().for_each(|room| room.taken_at = None);
-        let is_present = |it: &Caller| matches!(it.standing, Standing::Present { .. });
-        let gone = self.callers.iter().filter(|(_, it)| !is_present(it)).map(|(call, _)| *call);
+        self.queries.rooms_at = None;
+        self.rooms.values_mut().for_each(|room| room.roster_at = None);
+        let is_in_room = |it: &WatchedCaller| matches!(it.state, CallerState::InRoom { .. });
+        let gone = self.callers.iter().filter(|(_, it)| !is_in_room(it)).map(|(call, _)| *call);
         gone.collect::<Vec<_>>().into_iter().for_each(|call| self.forget(call));
-        self.sweep();
+        self.remove_empty_rooms();
     }
 
     /// Time passes: the rows of calls that are over go.
     pub fn tick(&mut self, now: Duration) {
-        let is_gone = |it: &Caller| match it.standing {
-            Standing::Over { at } => at + OVER_KEPT <= now,
-            Standing::Left | Standing::Outside | Standing::Present { .. } => false,
+        let is_gone = |it: &WatchedCaller| match it.state {
+            CallerState::Over { at } => at + OVER_KEPT <= now,
+            CallerState::Left | CallerState::Outside | CallerState::InRoom { .. } => false,
         };
         let gone = self.callers.iter().filter(|(_, it)| is_gone(it)).map(|(call, _)| *call);
         gone.collect::<Vec<_>>().into_iter().for_each(|call| self.forget(call));
-        self.sweep();
+        self.remove_empty_rooms();
     }
 
     /// An event.
-    pub fn hear(&mut self, news: &News, now: Duration) {
+    pub fn apply_event(&mut self, event: &WatchedEvent, now: Duration) {
         self.changes += 1;
-        if let (true, Some(words)) = (news.room.is_some() || news.call.is_some(), words(news)) {
+        if let (true, Some(words)) = (event.room.is_some() || event.call.is_some(), describe(event))
+        {
             self.last = words;
         }
-        match (&news.room, news.call) {
-            (Some(room), call) => self.hear_of_room(room, call, news),
-            (None, Some(call)) => self.hear_of_call(call, news, now),
+        match (&event.room, event.call) {
+            (Some(room), call) => self.apply_room_event(room, call, event),
+            (None, Some(call)) => self.apply_call_event(call, event, now),
             (None, None) => (),
         }
-        self.sweep();
+        self.remove_empty_rooms();
     }
 
-    fn hear_of_room(&mut self, name: &ConferenceName, call: Option<CallId>, news: &News) {
+    fn apply_room_event(
+        &mut self,
+        name: &ConferenceName,
+        call: Option<CallId>,
+        event: &WatchedEvent,
+    ) {
         let place = Some(name.clone());
         let room = self.rooms.entry(place.clone()).or_default();
         room.changed = self.changes;
-        let member = news.member.parse().unwrap_or_default();
-        match (&*news.event, call) {
+        let member = event.member.parse().unwrap_or_default();
+        match (&*event.event, call) {
             ("ConferenceEnd", _) => room.is_over = true,
             ("ConferenceStart", _) => room.is_over = false,
             ("ConferenceFloor", _) => room.floor = Some(member),
             ("ConferenceEnter", Some(call)) => {
                 room.is_over = false;
-                let caller = self.caller(call, news);
-                caller.standing = Standing::Present { muted: false, deaf: false };
+                let caller = self.caller(call, event);
+                caller.state = CallerState::InRoom { muted: false, deaf: false };
                 caller.exit = None;
                 self.put(call, place, member);
             }
             ("ConferenceExit", Some(call)) => {
                 room.floor.take_if(|it| *it == member);
-                let caller = self.caller(call, news);
-                caller.standing = Standing::Left;
-                caller.exit = Some(match &*news.exit_reason {
-                    "" => news.exit_cause.clone(),
-                    reason => format!("{}: {reason}", news.exit_cause),
+                let caller = self.caller(call, event);
+                caller.state = CallerState::Left;
+                caller.exit = Some(match &*event.exit_reason {
+                    "" => event.exit_cause.clone(),
+                    reason => format!("{}: {reason}", event.exit_cause),
                 });
                 self.put(call, place, member);
             }
@@ -220,15 +231,15 @@ impl Model {
         }
     }
 
-    fn hear_of_call(&mut self, call: CallId, news: &News, now: Duration) {
-        match &*news.event {
+    fn apply_call_event(&mut self, call: CallId, event: &WatchedEvent, now: Duration) {
+        match &*event.event {
             "Hangup" => {
                 if let Some(caller) = self.callers.get_mut(&call) {
-                    caller.standing = Standing::Over { at: now };
+                    caller.state = CallerState::Over { at: now };
                 }
             }
             "Answer" | "CallStart" | "Ring" if !self.callers.contains_key(&call) => {
-                self.caller(call, news);
+                self.caller(call, event);
                 self.put(call, None, MemberId::default());
             }
             _ => (),
@@ -236,101 +247,106 @@ impl Model {
     }
 
     /// `GET Conference/`, asked when there had been so many events.
-    pub(super) fn take_rooms(&mut self, rooms: &wire::Rooms, asked: u64) {
+    pub(super) fn take_rooms(&mut self, rooms: &wire::WatchedRooms, asked: u64) {
         let names: BTreeSet<_> = rooms.conferences.iter().collect();
         for name in &names {
             let room = self.rooms.entry(Some((*name).clone())).or_default();
             room.is_over &= asked < room.changed;
         }
-        let is_gone = |place: &Place, room: &Room| {
+        let is_gone = |place: &WatchedPlace, room: &WatchedRoom| {
             place.as_ref().is_some_and(|it| !names.contains(it)) && room.changed <= asked
         };
         let gone = self.rooms.iter().filter(|(place, room)| is_gone(place, room));
         let gone: Vec<_> = gone.map(|(place, _)| place.clone()).collect();
         gone.iter().for_each(|place| self.end(place));
-        self.sweep();
+        self.remove_empty_rooms();
     }
 
     /// `GET Conference/{name}/`; None if there is no such room.
     pub(super) fn take_roster(
         &mut self,
         name: &ConferenceName,
-        roster: Option<Roster>,
+        roster: Option<WatchedRoster>,
         asked: u64,
         now: Duration,
     ) {
         let place = Some(name.clone());
         let Some(room) = self.rooms.get_mut(&place) else { return };
         let is_current = room.changed <= asked;
-        room.taken_at = Some(now);
+        room.roster_at = Some(now);
         let Some(roster) = roster else {
             if is_current {
                 self.end(&place);
-                self.sweep();
+                self.remove_empty_rooms();
             }
             return;
         };
-        let present: BTreeSet<_> = roster.members.iter().map(|it| it.call_uuid).collect();
+        let in_roster: BTreeSet<_> = roster.members.iter().map(|it| it.call_uuid).collect();
         if is_current {
             let listed = room.callers.clone();
-            for (_, call) in listed.into_iter().filter(|(_, call)| !present.contains(call)) {
-                self.forget_if_present(call);
+            for (_, call) in listed.into_iter().filter(|(_, call)| !in_roster.contains(call)) {
+                self.forget_if_in_room(call);
             }
         }
         for member in &roster.members {
             self.take_member(&place, member);
         }
-        self.sweep();
+        self.remove_empty_rooms();
     }
 
-    fn take_member(&mut self, place: &Place, member: &wire::Member) {
+    fn take_member(&mut self, place: &WatchedPlace, member: &wire::WatchedMember) {
         let (Some(id), call) = (member.id(), member.call_uuid) else { return };
         let known = self.callers.get(&call);
         // Numbers never come twice: who has left by this one, or entered by a later, did so since.
-        let is_older = known.is_some_and(|it| match it.standing {
-            Standing::Left | Standing::Over { .. } => id <= it.member,
-            Standing::Outside | Standing::Present { .. } => id < it.member,
+        let is_older = known.is_some_and(|it| match it.state {
+            CallerState::Left | CallerState::Over { .. } => id <= it.member,
+            CallerState::Outside | CallerState::InRoom { .. } => id < it.member,
         });
         if is_older {
             return;
         }
-        let party = News {
+        let party = WatchedEvent {
             from: member.from.clone(),
             to: member.to.clone(),
             caller_name: member.caller_name.clone(),
-            ..News::default()
+            ..WatchedEvent::default()
         };
         let caller = self.caller(call, &party);
-        caller.standing = Standing::Present { muted: member.muted, deaf: member.deaf };
+        caller.state = CallerState::InRoom { muted: member.muted, deaf: member.deaf };
         caller.exit = None;
         self.put(call, place.clone(), id);
     }
 
     /// `GET Phone/{call_uuid}/`; None if that is no simulated phone.
-    pub(super) fn take_phone(&mut self, call: CallId, phone: Option<wire::Phone>, now: Duration) {
+    pub(super) fn take_phone(
+        &mut self,
+        call: CallId,
+        phone: Option<wire::WatchedPhone>,
+        now: Duration,
+    ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.phone_at = Some(now);
         let Some(phone) = phone else {
-            caller.phone = Phone::Real;
+            caller.phone = CallerPhone::Real;
             return;
         };
-        let is_over = matches!(caller.standing, Standing::Over { .. });
+        let is_over = matches!(caller.state, CallerState::Over { .. });
         if phone.state == "completed" && !is_over {
-            caller.standing = Standing::Over { at: now };
+            caller.state = CallerState::Over { at: now };
         }
-        caller.phone = Phone::Simulated(phone);
+        caller.phone = CallerPhone::Simulated(phone);
     }
 
     /// The room is no more; of those who are in no other, nothing is known.
-    fn end(&mut self, place: &Place) {
+    fn end(&mut self, place: &WatchedPlace) {
         let Some(room) = self.rooms.get_mut(place) else { return };
         room.is_over = true;
         let callers = room.callers.clone();
-        callers.into_iter().for_each(|(_, call)| self.forget_if_present(call));
+        callers.into_iter().for_each(|(_, call)| self.forget_if_in_room(call));
     }
 
-    fn forget_if_present(&mut self, call: CallId) {
-        if self.callers.get(&call).is_some_and(Caller::is_present) {
+    fn forget_if_in_room(&mut self, call: CallId) {
+        if self.callers.get(&call).is_some_and(WatchedCaller::is_in_room) {
             self.forget(call);
         }
     }
@@ -343,28 +359,28 @@ impl Model {
     }
 
     /// The caller, new or known.
-    fn caller(&mut self, call: CallId, party: &News) -> &mut Caller {
-        let caller = self.callers.entry(call).or_insert_with(|| Caller {
+    fn caller(&mut self, call: CallId, party: &WatchedEvent) -> &mut WatchedCaller {
+        let caller = self.callers.entry(call).or_insert_with(|| WatchedCaller {
             from: String::new(),
             to: String::new(),
             name: String::new(),
             member: MemberId::default(),
-            standing: Standing::Outside,
+            state: CallerState::Outside,
             exit: None,
-            phone: Phone::Unknown,
+            phone: CallerPhone::Unknown,
             place: None,
             phone_at: None,
         });
-        let told = [&party.from, &party.to, &party.caller_name];
+        let given = [&party.from, &party.to, &party.caller_name];
         let kept = [&mut caller.from, &mut caller.to, &mut caller.name];
-        for (kept, told) in kept.into_iter().zip(told).filter(|(_, told)| !told.is_empty()) {
-            told.clone_into(kept);
+        for (kept, given) in kept.into_iter().zip(given).filter(|(_, given)| !given.is_empty()) {
+            given.clone_into(kept);
         }
         caller
     }
 
     /// Lists a known caller here, and nowhere else.
-    fn put(&mut self, call: CallId, place: Place, member: MemberId) {
+    fn put(&mut self, call: CallId, place: WatchedPlace, member: MemberId) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         if let Some(room) = self.rooms.get_mut(&caller.place) {
             room.callers.remove(&(caller.member, call));
@@ -375,22 +391,22 @@ impl Model {
     }
 
     /// Takes away what nobody is listed in.
-    fn sweep(&mut self) {
+    fn remove_empty_rooms(&mut self) {
         self.rooms
             .retain(|place, room| !room.callers.is_empty() || (place.is_some() && !room.is_over));
-        self.settle();
+        self.reselect();
     }
 
     /// Those who are in the room now; None while that is not known.
-    pub(super) fn present(&self, room: &Room) -> Option<usize> {
-        let is_present = |call| self.callers.get(call).is_some_and(Caller::is_present);
-        let present = room.callers.iter().filter(|(_, call)| is_present(call)).count();
-        (room.taken_at.is_some() || 0 < room.changed && 0 < present).then_some(present)
+    pub(super) fn member_count(&self, room: &WatchedRoom) -> Option<usize> {
+        let is_in_room = |call| self.callers.get(call).is_some_and(WatchedCaller::is_in_room);
+        let count = room.callers.iter().filter(|(_, call)| is_in_room(call)).count();
+        (room.roster_at.is_some() || 0 < room.changed && 0 < count).then_some(count)
     }
 
     /// Whether nothing more will come unasked for.
     pub fn is_settled(&self) -> bool {
-        self.asks.is_idle() && self.trouble.is_none()
+        self.queries.is_idle() && self.trouble.is_none()
     }
 
     /// Why an answer was none, since the last good one.
@@ -399,39 +415,39 @@ impl Model {
     }
 }
 
-impl Caller {
-    pub(super) fn is_present(&self) -> bool {
-        match self.standing {
-            Standing::Present { .. } => true,
-            Standing::Left | Standing::Outside | Standing::Over { .. } => false,
+impl WatchedCaller {
+    pub(super) fn is_in_room(&self) -> bool {
+        match self.state {
+            CallerState::InRoom { .. } => true,
+            CallerState::Left | CallerState::Outside | CallerState::Over { .. } => false,
         }
     }
 
     /// Whether there may be more to learn from his phone.
-    pub(super) fn is_heard(&self) -> bool {
-        match (&self.phone, self.standing) {
-            (Phone::Real, _) => false,
-            (Phone::Simulated(phone), Standing::Over { .. }) => phone.state != "completed",
-            (Phone::Simulated(_) | Phone::Unknown, _) => true,
+    pub(super) fn is_phone_asked(&self) -> bool {
+        match (&self.phone, self.state) {
+            (CallerPhone::Real, _) => false,
+            (CallerPhone::Simulated(phone), CallerState::Over { .. }) => phone.state != "completed",
+            (CallerPhone::Simulated(_) | CallerPhone::Unknown, _) => true,
         }
     }
 }
 
 /// What happened, in a line.
-fn words(news: &News) -> Option<String> {
-    let who = if news.caller_name.is_empty() { &news.from } else { &news.caller_name };
-    let room = news.room.as_ref().map(ConferenceName::as_str).unwrap_or_default();
-    Some(match &*news.event {
+fn describe(event: &WatchedEvent) -> Option<String> {
+    let who = if event.caller_name.is_empty() { &event.from } else { &event.caller_name };
+    let room = event.room.as_ref().map(ConferenceName::as_str).unwrap_or_default();
+    Some(match &*event.event {
         "Answer" => return None,
-        "CallStart" => format!("{who} calls {}", news.to),
-        "Ring" => format!("{} rings", news.to),
-        "Hangup" => format!("{who} has hung up: {}", news.hangup_cause_name),
+        "CallStart" => format!("{who} calls {}", event.to),
+        "Ring" => format!("{} rings", event.to),
+        "Hangup" => format!("{who} has hung up: {}", event.hangup_cause_name),
         "ConferenceStart" => format!("{room} begins"),
         "ConferenceEnd" => format!("{room} has ended"),
         "ConferenceEnter" => format!("{who} enters {room}"),
         "ConferenceFloor" => format!("{who} has the floor in {room}"),
         "ConferenceDigitsMatch" => format!("{who} presses a key in {room}"),
-        "ConferenceExit" => format!("{who} leaves {room}: {}", news.exit_cause),
+        "ConferenceExit" => format!("{who} leaves {room}: {}", event.exit_cause),
         other => other.to_owned(),
     })
 }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    layout::page,
-    model::{Link, Model, Place},
-    wire::{Phone, Rooms, Roster},
+    layout::visible_rows,
+    model::{FeedState, Model, WatchedPlace},
+    wire::{WatchedPhone, WatchedRooms, WatchedRoster},
 };
 use crate::base::ids::{CallId, ConferenceName};
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Something that the API can tell.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Want {
+pub enum Query {
     /// `GET …/Conference/`
     Rooms,
     /// `GET …/Conference/{name}/`
@@ -35,130 +35,133 @@ pub enum Want {
 
 /// A request that is under way.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Asked {
+pub struct PendingQuery {
     /// For what.
-    pub want: Want,
+    pub query: Query,
     /// How many events there had been.
     pub changes: u64,
 }
 
 /// What has been asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asks {
-    under_way: BTreeSet<Want>,
+pub(super) struct QueryState {
+    pending: BTreeSet<Query>,
     /// When the rooms came.
     pub(super) rooms_at: Option<Duration>,
     /// Nothing is asked until then.
     quiet_until: Duration,
 }
 
-impl Asks {
+impl QueryState {
     pub(super) fn is_idle(&self) -> bool {
-        self.under_way.is_empty()
+        self.pending.is_empty()
     }
 }
 
 impl Model {
     /// What to ask now, at most so much. Each must be answered by [`Model::take`] or
     /// [`Model::fail`].
-    pub fn wants(&mut self, now: Duration, max: usize) -> Vec<Asked> {
-        let is_linked = match self.link {
-            Link::Live | Link::Once => true,
-            Link::Connecting | Link::Lost(_) => false,
+    pub fn next_queries(&mut self, now: Duration, max: usize) -> Vec<PendingQuery> {
+        let is_linked = match self.feed_state {
+            FeedState::Live | FeedState::Once => true,
+            FeedState::Connecting | FeedState::Lost(_) => false,
         };
-        if !is_linked || now < self.asks.quiet_until {
+        if !is_linked || now < self.queries.quiet_until {
             return Vec::new();
         }
-        let mut wants = Vec::new();
-        if is_due(self.asks.rooms_at, now, ROOMS_AGE_MAX) {
-            wants.push(Want::Rooms);
+        let mut queries = Vec::new();
+        if is_due(self.queries.rooms_at, now, ROOMS_AGE_MAX) {
+            queries.push(Query::Rooms);
         }
-        wants.extend(self.rosters(now));
-        wants.extend(self.phones(now));
+        queries.extend(self.rosters(now));
+        queries.extend(self.phones(now));
         let mut open = max;
-        wants.retain(|it| {
-            let is_new = 0 < open && self.asks.under_way.insert(it.clone());
+        queries.retain(|it| {
+            let is_new = 0 < open && self.queries.pending.insert(it.clone());
             open -= usize::from(is_new);
             is_new
         });
-        wants.into_iter().map(|want| Asked { want, changes: self.changes }).collect()
+        queries.into_iter().map(|query| PendingQuery { query, changes: self.changes }).collect()
     }
 
-    fn rosters(&self, now: Duration) -> Vec<Want> {
-        let age_max = |place: &Place, members: usize| match self.place() == Some(place) {
-            true => ROSTER_AGE_MAX * (1 + members / ROSTER_MEMBERS) as u32,
-            false => COUNT_AGE_MAX,
-        };
-        let seen = page(self.rooms.len(), self.place_at(), self.layout().rooms.height);
-        let looked_into = self.place().and_then(|it| self.rooms.get_key_value(it));
+    fn rosters(&self, now: Duration) -> Vec<Query> {
+        let age_max =
+            |place: &WatchedPlace, members: usize| match self.selected_room() == Some(place) {
+                true => ROSTER_AGE_MAX * (1 + members / ROSTER_MEMBERS) as u32,
+                false => COUNT_AGE_MAX,
+            };
+        let seen =
+            visible_rows(self.rooms.len(), self.selected_room_index(), self.layout().rooms.height);
+        let looked_into = self.selected_room().and_then(|it| self.rooms.get_key_value(it));
         let rooms = looked_into.into_iter().chain(
             // On a narrow screen nobody sees the others.
             self.rooms.iter().skip(seen.start).take(seen.len()),
         );
         let due = rooms.filter(|(place, room)| {
-            !room.is_over && is_due(room.taken_at, now, age_max(place, room.callers.len()))
+            !room.is_over && is_due(room.roster_at, now, age_max(place, room.callers.len()))
         });
-        due.filter_map(|(place, _)| place.clone()).map(Want::Roster).collect()
+        due.filter_map(|(place, _)| place.clone()).map(Query::Roster).collect()
     }
 
     /// Who has waited longest is first.
-    fn phones(&self, now: Duration) -> Vec<Want> {
-        let calls = self.calls();
-        let seen = page(calls.len(), self.call_at(), self.layout().members.height);
-        let looked_at = self.call();
+    fn phones(&self, now: Duration) -> Vec<Query> {
+        let calls = self.listed_calls();
+        let seen =
+            visible_rows(calls.len(), self.selected_call_index(), self.layout().members.height);
+        let looked_at = self.selected_call();
         let seen = looked_at.into_iter().chain(calls[seen].iter().copied());
         let mut due: Vec<_> = seen
             .filter_map(|call| {
                 self.callers.get(&call).map(|caller| (caller.phone_at, call, caller))
             })
-            .filter(|(at, _, caller)| caller.is_heard() && is_due(*at, now, PHONE_AGE_MAX))
+            .filter(|(at, _, caller)| caller.is_phone_asked() && is_due(*at, now, PHONE_AGE_MAX))
             .map(|(at, call, _)| (at, call))
             .collect();
         due.sort_unstable();
         due.dedup();
-        due.into_iter().map(|(_, call)| Want::Phone(call)).collect()
+        due.into_iter().map(|(_, call)| Query::Phone(call)).collect()
     }
 
     /// What came of a request.
-    pub fn take(&mut self, asked: Asked, answer: Answer, now: Duration) {
-        if !self.asks.under_way.remove(&asked.want) {
+    pub fn take(&mut self, pending_query: PendingQuery, answer: QueryResult, now: Duration) {
+        if !self.queries.pending.remove(&pending_query.query) {
             return; // Asked before the connection was lost.
         }
         self.trouble = None;
-        match (asked.want, answer) {
-            (Want::Rooms, Answer::Rooms(rooms)) => {
-                self.asks.rooms_at = Some(now);
-                self.take_rooms(&rooms, asked.changes);
+        match (pending_query.query, answer) {
+            (Query::Rooms, QueryResult::Rooms(rooms)) => {
+                self.queries.rooms_at = Some(now);
+                self.take_rooms(&rooms, pending_query.changes);
             }
-            (Want::Roster(name), Answer::Roster(roster)) => {
-                self.take_roster(&name, roster, asked.changes, now);
+            (Query::Roster(name), QueryResult::Roster(roster)) => {
+                self.take_roster(&name, roster, pending_query.changes, now);
             }
-            (Want::Phone(call), Answer::Phone(phone)) => self.take_phone(call, phone, now),
+            (Query::Phone(call), QueryResult::Phone(phone)) => self.take_phone(call, phone, now),
             // Nobody answers what was not asked.
             (
-                Want::Phone(_) | Want::Rooms | Want::Roster(_),
-                Answer::Phone(_) | Answer::Rooms(_) | Answer::Roster(_),
+                Query::Phone(_) | Query::Rooms | Query::Roster(_),
+                QueryResult::Phone(_) | QueryResult::Rooms(_) | QueryResult::Roster(_),
             ) => (),
         }
     }
 
     /// There was no good answer to it.
-    pub fn fail(&mut self, asked: &Asked, why: String, now: Duration) {
-        self.asks.under_way.remove(&asked.want);
-        self.asks.quiet_until = now + PAUSE;
+    pub fn fail(&mut self, pending_query: &PendingQuery, why: String, now: Duration) {
+        self.queries.pending.remove(&pending_query.query);
+        self.queries.quiet_until = now + PAUSE;
         self.trouble = Some(why);
     }
 }
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum QueryResult {
     /// To [`Want::Rooms`].
-    Rooms(Rooms),
+    Rooms(WatchedRooms),
     /// To [`Want::Roster`]; None if there is no such room.
-    Roster(Option<Roster>),
+    Roster(Option<WatchedRoster>),
     /// To [`Want::Phone`]; None if there is no such simulated phone.
-    Phone(Option<Phone>),
+    Phone(Option<WatchedPhone>),
 }
 
 fn is_due(at: Option<Duration>, now: Duration, age_max: Duration) -> bool {

@@ -7,21 +7,21 @@ use crate::base::ids::{CallId, ConferenceName, MemberId};
 
 /// `GET …/Conference/` (contract 2.3).
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Rooms {
+pub struct WatchedRooms {
     /// Their names.
     pub conferences: Vec<ConferenceName>,
 }
 
 /// `GET …/Conference/{name}/` (contract 2.3).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-pub struct Roster {
+pub struct WatchedRoster {
     /// Who is in it.
-    pub members: Vec<Member>,
+    pub members: Vec<WatchedMember>,
 }
 
 /// One who is in a room.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Member {
+pub struct WatchedMember {
     /// A number, as text.
     pub member_id: String,
     /// His call.
@@ -43,7 +43,7 @@ pub struct Member {
     pub deaf: bool,
 }
 
-impl Member {
+impl WatchedMember {
     /// His number; None if it is none.
     pub fn id(&self) -> Option<MemberId> {
         self.member_id.parse().ok()
@@ -53,7 +53,7 @@ impl Member {
 /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`: a simulated phone.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
-pub struct Phone {
+pub struct WatchedPhone {
     /// Whence it calls.
     pub from: String,
     /// What it called.
@@ -63,13 +63,13 @@ pub struct Phone {
     /// What ended the call.
     pub hangup_cause_name: Option<String>,
     /// What it has heard.
-    pub timeline: Vec<Entry>,
+    pub timeline: Vec<HeardEntry>,
 }
 
 /// Something that was heard.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
-pub struct Entry {
+pub struct HeardEntry {
     /// Since the phone dialled in.
     pub from_ms: u64,
     /// None while it lasts.
@@ -87,7 +87,7 @@ pub struct Entry {
 /// The `data` of an event; a room's have other fields than a call's.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, rename_all = "PascalCase")]
-pub struct News {
+pub struct WatchedEvent {
     /// What happened: `ConferenceEnter`, `Hangup` …
     pub event: String,
     /// To whom.

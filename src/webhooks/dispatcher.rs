@@ -1,7 +1,7 @@
 //! Callbacks sent: the delivery machine, with the guarded client under it, in one task.
 //!
-//! Whoever has something to tell puts it in a queue and never waits. A lane that has nothing to
-//! deliver costs nothing: there is a task per request under way, and none per lane.
+//! Whoever has something to tell puts it in a queue and never waits. A queue that has nothing to
+//! deliver costs nothing: there is a task per request under way, and none per queue.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,39 +24,40 @@ use tracing::{debug, warn};
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
     fetch::{
-        self, Budget, Client, FetchError, Request, Target,
-        signature::{Field, Signer},
+        self, Budget, FetchClient, FetchError, OutgoingRequest, TargetUrl,
+        signature::{FormField, Signer},
     },
-    flow::Method,
+    flow::RequestMethod,
     webhooks::delivery::{
-        ATTEMPTS_MAX, Command, Delivery, Effect, Lane, Limits, Outcome, Parcel, Ticket, Why,
+        ATTEMPTS_MAX, Command, Delivery, DeliveryItem, DeliveryLimits, DeliveryTicket, DropReason,
+        Effect, Outcome, QueueKey,
     },
 };
 
 /// Something that a URL is told.
 #[derive(Debug)]
-pub struct Callback {
+pub struct Webhook {
     /// What it is kept in order with.
-    pub lane: Lane,
+    pub queue: QueueKey,
     /// Its number in its conference, or among its call's events.
     pub sequence: u64,
     /// Where to. Its fragment changes the time-outs, and the tries if it names `rc`; if it names
     /// `rp`, only those failures are tried again.
-    pub target: Arc<Target>,
+    pub target: Arc<TargetUrl>,
     /// GET or POST.
-    pub method: Method,
+    pub method: RequestMethod,
     /// By whom we are known to the receiver.
     pub dialect: Dialect,
     /// The account's.
     pub signer: Option<Arc<Signer>>,
     /// What is told.
-    pub fields: Arc<dyn Fields>,
+    pub fields: Arc<dyn WebhookFields>,
 }
 
 /// What a callback tells, made when it is sent: what waits in a queue stays small.
-pub trait Fields: fmt::Debug + Send + Sync {
+pub trait WebhookFields: fmt::Debug + Send + Sync {
     /// Names and values, in order.
-    fn fields(&self) -> Vec<Field>;
+    fn fields(&self) -> Vec<FormField>;
 
     /// What it belongs to, if to anything.
     fn trace(&self) -> Option<Traceparent> {
@@ -64,44 +65,44 @@ pub trait Fields: fmt::Debug + Send + Sync {
     }
 }
 
-impl Fields for Vec<Field> {
-    fn fields(&self) -> Vec<Field> {
+impl WebhookFields for Vec<FormField> {
+    fn fields(&self) -> Vec<FormField> {
         self.clone()
     }
 }
 
 /// Where callbacks are put. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Callbacks {
-    queue: mpsc::Sender<Arc<Callback>>,
-    counters: Arc<Counters>,
+pub struct WebhookQueue {
+    queue: mpsc::Sender<Arc<Webhook>>,
+    counters: Arc<WebhookCounters>,
 }
 
-impl Callbacks {
+impl WebhookQueue {
     /// Puts a callback in the queue, and never waits. Where there is no room it is dropped, which
     /// is counted and logged.
-    pub fn send(&self, callback: Callback) {
+    pub fn send(&self, callback: Webhook) {
         let Err(error) = self.queue.try_send(Arc::new(callback)) else { return };
         let (why, callback) = match error {
-            mpsc::error::TrySendError::Closed(callback) => (Why::Closed, callback),
-            mpsc::error::TrySendError::Full(callback) => (Why::Full, callback),
+            mpsc::error::TrySendError::Closed(callback) => (DropReason::Closed, callback),
+            mpsc::error::TrySendError::Full(callback) => (DropReason::Full, callback),
         };
         self.counters.give_up(why, 0, &callback);
     }
 
     /// What has become of them.
-    pub fn counters(&self) -> &Arc<Counters> {
+    pub fn counters(&self) -> &Arc<WebhookCounters> {
         &self.counters
     }
 }
 
 /// Callbacks, counted. All totals rise.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct WebhookCounters {
     /// Now: those that wait or are on their way.
     pub queued: AtomicU64,
     /// Now: requests under way.
-    pub flying: AtomicU64,
+    pub in_flight: AtomicU64,
     /// How long the oldest one has waited, in milliseconds; looked at every few seconds.
     pub oldest_millis: AtomicU64,
     /// Total: those that have arrived.
@@ -120,45 +121,48 @@ pub struct Counters {
     pub dropped_refused: AtomicU64,
 }
 
-impl Counters {
+impl WebhookCounters {
     /// How many have been given up for that reason.
-    pub fn dropped(&self, why: Why) -> &AtomicU64 {
+    pub fn dropped(&self, why: DropReason) -> &AtomicU64 {
         match why {
-            Why::Closed => &self.dropped_closed,
-            Why::Exhausted => &self.dropped_exhausted,
-            Why::Full => &self.dropped_full,
-            Why::Refused => &self.dropped_refused,
+            DropReason::Closed => &self.dropped_closed,
+            DropReason::Exhausted => &self.dropped_exhausted,
+            DropReason::Full => &self.dropped_full,
+            DropReason::Refused => &self.dropped_refused,
         }
     }
 
-    fn give_up(&self, why: Why, attempts: u8, callback: &Callback) {
+    fn give_up(&self, why: DropReason, attempts: u8, callback: &Webhook) {
         self.dropped(why).fetch_add(1, Relaxed);
-        let Callback { lane, sequence, target, .. } = callback;
-        let (why, owner) = (why.text(), lane.owner);
+        let Webhook { queue, sequence, target, .. } = callback;
+        let (why, owner) = (why.text(), queue.owner);
         warn!(url = %target, %owner, sequence, attempts, why, "a callback is dropped");
     }
 }
 
 /// Who brings them. Nothing is sent until it runs.
 #[derive(Debug)]
-pub struct Courier {
-    delivery: Delivery<Arc<Callback>>,
-    effects: VecDeque<Effect<Arc<Callback>>>,
-    client: Client,
-    queue: mpsc::Receiver<Arc<Callback>>,
+pub struct Dispatcher {
+    delivery: Delivery<Arc<Webhook>>,
+    effects: VecDeque<Effect<Arc<Webhook>>>,
+    client: FetchClient,
+    queue: mpsc::Receiver<Arc<Webhook>>,
     requests: JoinSet<Outcome>,
-    tickets: HashMap<task::Id, Ticket>,
-    counters: Arc<Counters>,
+    tickets: HashMap<task::Id, DeliveryTicket>,
+    counters: Arc<WebhookCounters>,
     /// When the oldest one is looked at again; none while there is none.
-    look: Option<Instant>,
+    next_age_check: Option<Instant>,
     is_lagging: bool,
 }
 
 /// A queue, and who empties it.
-pub fn callbacks(client: Client, limits: Limits) -> (Callbacks, Courier) {
-    let (sender, queue) = mpsc::channel(INTAKE_MAX);
-    let counters = Arc::new(Counters::default());
-    let courier = Courier {
+pub fn webhook_dispatcher(
+    client: FetchClient,
+    limits: DeliveryLimits,
+) -> (WebhookQueue, Dispatcher) {
+    let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    let counters = Arc::new(WebhookCounters::default());
+    let dispatcher = Dispatcher {
         delivery: Delivery::new(limits),
         effects: VecDeque::new(),
         client,
@@ -166,29 +170,29 @@ pub fn callbacks(client: Client, limits: Limits) -> (Callbacks, Courier) {
         requests: JoinSet::new(),
         tickets: HashMap::new(),
         counters: Arc::clone(&counters),
-        look: None,
+        next_age_check: None,
         is_lagging: false,
     };
-    (Callbacks { queue: sender, counters }, courier)
+    (WebhookQueue { queue: sender, counters }, dispatcher)
 }
 
-/// What wakes the courier.
-enum Happened {
+/// What wakes the dispatcher.
+enum DispatcherEvent {
     /// Somebody has put something in the queue.
-    Queued(Vec<Arc<Callback>>),
+    Queued(Vec<Arc<Webhook>>),
     /// Nobody can put anything in the queue any more, and it is empty.
     Emptied,
     /// A request is over.
-    Done(Ticket, Outcome),
+    Done(DeliveryTicket, Outcome),
     /// A deadline has passed: the machine's, or for a look at the oldest.
     Due,
     /// The engine shuts down.
     Closing,
     /// It has waited for us long enough.
-    Late,
+    GraceOver,
 }
 
-impl Courier {
+impl Dispatcher {
     /// Brings callbacks until `close` is ready or the last [`Callbacks`] has gone; then those that
     /// are still to be brought have [`GRACE`].
     pub async fn run(mut self, close: impl Future<Output = ()>) {
@@ -197,20 +201,24 @@ impl Courier {
         let mut is_open = true;
         while is_open || !self.delivery.is_empty() {
             match self.next(is_open, close.as_mut(), end).await {
-                Happened::Queued(callbacks) => callbacks.into_iter().for_each(|it| self.take(it)),
-                Happened::Done(ticket, outcome) => self.handle(Command::Done { ticket, outcome }),
-                Happened::Due => self.tick(),
-                Happened::Closing => {
+                DispatcherEvent::Queued(callbacks) => {
+                    callbacks.into_iter().for_each(|it| self.enqueue(it))
+                }
+                DispatcherEvent::Done(ticket, outcome) => {
+                    self.handle(Command::Done { ticket, outcome })
+                }
+                DispatcherEvent::Due => self.tick(),
+                DispatcherEvent::Closing => {
                     self.queue.close();
                     end = Some(Instant::now() + GRACE);
                 }
-                Happened::Emptied => {
+                DispatcherEvent::Emptied => {
                     is_open = false;
                     end.get_or_insert_with(|| Instant::now() + GRACE);
                 }
-                Happened::Late => return self.give_up(),
+                DispatcherEvent::GraceOver => return self.give_up(),
             }
-            self.count();
+            self.update_counters();
         }
     }
 
@@ -220,23 +228,23 @@ impl Courier {
         is_open: bool,
         close: Pin<&mut impl Future<Output = ()>>,
         end: Option<Instant>,
-    ) -> Happened {
+    ) -> DispatcherEvent {
         let deadline = self.delivery.deadline().map(Instant::from_std);
-        let due = [deadline, self.look].into_iter().flatten().min();
+        let due = [deadline, self.next_age_check].into_iter().flatten().min();
         let mut callbacks = Vec::new();
         tokio::select! {
-            Some(done) = self.requests.join_next_with_id() => self.landed(done),
-            () = until(end) => Happened::Late,
-            () = until(due) => Happened::Due,
-            () = close, if end.is_none() => Happened::Closing,
-            count = self.queue.recv_many(&mut callbacks, TAKE_MAX), if is_open => match count {
-                0 => Happened::Emptied,
-                _ => Happened::Queued(callbacks),
+            Some(done) = self.requests.join_next_with_id() => self.request_done(done),
+            () = until(end) => DispatcherEvent::GraceOver,
+            () = until(due) => DispatcherEvent::Due,
+            () = close, if end.is_none() => DispatcherEvent::Closing,
+            count = self.queue.recv_many(&mut callbacks, RECEIVE_MAX), if is_open => match count {
+                0 => DispatcherEvent::Emptied,
+                _ => DispatcherEvent::Queued(callbacks),
             },
         }
     }
 
-    fn landed(&mut self, done: Result<(task::Id, Outcome), JoinError>) -> Happened {
+    fn request_done(&mut self, done: Result<(task::Id, Outcome), JoinError>) -> DispatcherEvent {
         let (id, outcome) = match done {
             Ok(done) => done,
             Err(error) => {
@@ -245,36 +253,36 @@ impl Courier {
             }
         };
         let ticket = self.tickets.remove(&id).expect("every request has a ticket");
-        Happened::Done(ticket, outcome)
+        DispatcherEvent::Done(ticket, outcome)
     }
 
-    fn take(&mut self, callback: Arc<Callback>) {
+    fn enqueue(&mut self, callback: Arc<Webhook>) {
         let retries = callback.target.options().retries;
-        self.handle(Command::Queue(Parcel {
-            lane: callback.lane.clone(),
+        self.handle(Command::Queue(DeliveryItem {
+            queue: callback.queue.clone(),
             receiver: Arc::clone(callback.target.origin()),
             sequence: callback.sequence,
             attempts_max: retries.map_or(ATTEMPTS_MAX, |it| it + 1),
-            load: callback,
+            payload: callback,
         }));
     }
 
     fn tick(&mut self) {
         self.handle(Command::Tick);
         let now = Instant::now();
-        if self.look.is_some_and(|at| now < at) {
+        if self.next_age_check.is_some_and(|at| now < at) {
             return;
         }
 
         let oldest = self.delivery.oldest().map(Instant::from_std);
         let age = oldest.map_or(Duration::ZERO, |since| now - since);
         self.counters.oldest_millis.store(age.as_millis() as u64, Relaxed);
-        if LAG_SAID <= age && !self.is_lagging {
+        if LAG_WARNED <= age && !self.is_lagging {
             let queued = self.delivery.len();
             warn!(queued, oldest_seconds = age.as_secs(), "callbacks lag: a receiver is down");
         }
-        self.is_lagging = LAG_SAID <= age;
-        self.look = (!self.delivery.is_empty()).then_some(now + LOOK);
+        self.is_lagging = LAG_WARNED <= age;
+        self.next_age_check = (!self.delivery.is_empty()).then_some(now + AGE_CHECK_EVERY);
     }
 
     fn give_up(mut self) {
@@ -283,33 +291,33 @@ impl Courier {
         for ticket in std::mem::take(&mut self.tickets).into_values() {
             self.handle(Command::Done { ticket, outcome: Outcome::Failed });
         }
-        self.count();
+        self.update_counters();
     }
 
-    fn handle(&mut self, command: Command<Arc<Callback>>) {
+    fn handle(&mut self, command: Command<Arc<Webhook>>) {
         self.delivery.handle(Instant::now().into_std(), command, &mut self.effects);
         while let Some(effect) = self.effects.pop_front() {
             match effect {
-                Effect::Send { ticket, attempt, load } => self.send(ticket, attempt, load),
+                Effect::Send { ticket, attempt, payload: load } => self.send(ticket, attempt, load),
                 Effect::Delivered { lag, .. } => {
                     self.counters.delivered.fetch_add(1, Relaxed);
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
-                Effect::Dropped { why, attempts, parcel } => {
-                    self.counters.give_up(why, attempts, &parcel.load);
+                Effect::Dropped { why, attempts, item: parcel } => {
+                    self.counters.give_up(why, attempts, &parcel.payload);
                 }
             }
         }
     }
 
-    fn send(&mut self, ticket: Ticket, attempt: u8, callback: Arc<Callback>) {
+    fn send(&mut self, ticket: DeliveryTicket, attempt: u8, callback: Arc<Webhook>) {
         let (client, counters) = (self.client.clone(), Arc::clone(&self.counters));
         let request = self.requests.spawn(async move {
             let Err(error) = client.fetch_once(&request(&callback)).await else {
                 return Outcome::Arrived;
             };
             counters.failed.fetch_add(1, Relaxed);
-            let (owner, sequence) = (callback.lane.owner, callback.sequence);
+            let (owner, sequence) = (callback.queue.owner, callback.sequence);
             debug!(%error, %owner, sequence, attempt, "a callback has failed");
             match is_final(&error, &callback.target) {
                 true => Outcome::Refused,
@@ -319,41 +327,41 @@ impl Courier {
         self.tickets.insert(request.id(), ticket);
     }
 
-    fn count(&mut self) {
+    fn update_counters(&mut self) {
         self.counters.queued.store(self.delivery.len() as u64, Relaxed);
-        self.counters.flying.store(self.delivery.flying() as u64, Relaxed);
-        if self.look.is_none() && !self.delivery.is_empty() {
-            self.look = Some(Instant::now() + LOOK);
+        self.counters.in_flight.store(self.delivery.in_flight() as u64, Relaxed);
+        if self.next_age_check.is_none() && !self.delivery.is_empty() {
+            self.next_age_check = Some(Instant::now() + AGE_CHECK_EVERY);
         }
     }
 }
 
-/// Between the actors and the courier. It is emptied at every turn; one that is full has met a
+/// Between the actors and the dispatcher. It is emptied at every turn; one that is full has met a
 /// process that is out of breath.
-const INTAKE_MAX: usize = 65_536;
+const QUEUE_MAX: usize = 65_536;
 
 /// Answers are looked at between so many.
-const TAKE_MAX: usize = 256;
+const RECEIVE_MAX: usize = 256;
 
 /// What a restart can wait for.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// To look at every lane takes milliseconds when there are very many.
-const LOOK: Duration = Duration::from_secs(5);
+/// To look at every queue takes milliseconds when there are very many.
+const AGE_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// A receiver that restarts is back by then.
-const LAG_SAID: Duration = Duration::from_secs(30);
+const LAG_WARNED: Duration = Duration::from_secs(30);
 
 /// How long one try may take. A receiver has only to say that it has heard: one that does its work
 /// first is asked again, and holds up its own notices.
-const READ: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn request(callback: &Callback) -> Request {
-    let Callback { target, method, dialect, signer, fields, .. } = callback;
-    let usual = Budget { read: READ, retries: 0, ..Budget::default() };
+fn request(callback: &Webhook) -> OutgoingRequest {
+    let Webhook { target, method, dialect, signer, fields, .. } = callback;
+    let usual = Budget { read: READ_TIMEOUT, retries: 0, ..Budget::default() };
     let mut budget = target.budget(usual);
     budget.total = target.options().total.unwrap_or(budget.connect + budget.read);
-    Request {
+    OutgoingRequest {
         target: Arc::clone(target),
         method: *method,
         fields: fields.fields(),
@@ -366,9 +374,9 @@ fn request(callback: &Callback) -> Request {
 }
 
 /// Whether no further try would help, or the URL's author wants none.
-fn is_final(error: &FetchError, target: &Target) -> bool {
+fn is_final(error: &FetchError, target: &TargetUrl) -> bool {
     match target.options().retry_on {
-        Some(policy) => !error.is_in(policy),
+        Some(policy) => !error.is_retried_by(policy),
         None => !error.is_temporary() && error.status().is_none(),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use conflow::{
     base::ids::Dialect,
-    flow::{Cause, Effect, Event, Exit, Flow, Missing, Place, Run},
+    flow::{Cause, DocumentError, Effect, Exit, Flow, FlowEvent, Run, TextPosition},
     media::{HangupCause, HangupSource},
 };
 
@@ -30,8 +30,8 @@ pub(crate) fn check(document: &[u8], seed: u64) {
             assert!(error.to_string().len() < 1_000, "a message is short: {error}");
         }
         Ok(flow) => {
-            flow.remarks.iter().for_each(|remark| inside(document, remark.at));
-            assert!(flow.remarks.is_sorted_by_key(|remark| remark.at));
+            flow.warnings.iter().for_each(|warning| inside(document, warning.at));
+            assert!(flow.warnings.is_sorted_by_key(|warning| warning.at));
             flow.steps.iter().for_each(|step| inside(document, step.at));
             play(Arc::new(flow), seed);
         }
@@ -39,7 +39,7 @@ pub(crate) fn check(document: &[u8], seed: u64) {
 }
 
 /// A place lies within the document, or right behind its end.
-fn inside(document: &[u8], at: Place) {
+fn inside(document: &[u8], at: TextPosition) {
     let text = String::from_utf8_lossy(document);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let line = text.split('\n').nth(at.line as usize - 1).expect("the line is there");
@@ -58,7 +58,7 @@ fn play(flow: Arc<Flow>, seed: u64) {
     let mut is_over = false;
     for n in 0..EVENTS {
         let event = match n {
-            0 => Event::Fetched(Ok(flow.clone())),
+            0 => FlowEvent::Fetched(Ok(flow.clone())),
             _ => dice.event(&flow),
         };
         now += Duration::from_millis(dice.next(3_000));
@@ -114,22 +114,22 @@ impl Dice {
         (z ^ (z >> 31)) % sides
     }
 
-    fn event(&mut self, flow: &Arc<Flow>) -> Event {
+    fn event(&mut self, flow: &Arc<Flow>) -> FlowEvent {
         match self.next(16) {
-            0..3 => Event::Tick,
-            3..7 => Event::Over,
+            0..3 => FlowEvent::Tick,
+            3..7 => FlowEvent::Over,
             7..10 => {
                 let keys = ['0', '1', '5', '9', '*', '#', 'A', 'x', 'é'];
-                Event::Digit(keys[self.next(keys.len() as u64) as usize])
+                FlowEvent::Digit(keys[self.next(keys.len() as u64) as usize])
             }
             10..13 => {
                 let cause = Cause::ALL[self.next(Cause::ALL.len() as u64) as usize];
                 let reason = (self.next(2) == 0).then(|| "so it goes".into());
-                Event::Left(Exit { reason, ..Exit::from(cause) })
+                FlowEvent::Left(Exit { reason, ..Exit::from(cause) })
             }
-            13 => Event::Talk(self.next(2) == 0),
-            14 => Event::Fetched(Ok(flow.clone())),
-            _ => Event::Fetched(Err(Missing::Unreachable("it rains".into()))),
+            13 => FlowEvent::Talk(self.next(2) == 0),
+            14 => FlowEvent::Fetched(Ok(flow.clone())),
+            _ => FlowEvent::Fetched(Err(DocumentError::Unreachable("it rains".into()))),
         }
     }
 }

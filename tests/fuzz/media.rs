@@ -1,4 +1,4 @@
-//! What comes from the network into the media plane: bodies for a fuzzer, and for the mutation
+//! What comes from the network into the media engine: bodies for a fuzzer, and for the mutation
 //! test that runs them with every build. None may panic, whatever the bytes.
 
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use conflow::{
     },
     rtp::{
         g711::Law,
-        latching::Source,
-        packet::{Packet, Reception, Stream, is_rtcp},
-        rtcp::{Control, REPORT_MAX},
-        sdp::{BYTES_MAX, Local, Negotiation},
+        latching::RtpSource,
+        packet::{Packet, ReceptionStats, RtpStream, is_rtcp},
+        rtcp::{REPORT_MAX, RtcpSession},
+        sdp::{BYTES_MAX, LocalMedia, Negotiation},
     },
 };
 
 /// An offer, and the same bytes as an answer to ours.
 pub(crate) fn sdp(bytes: &[u8]) {
-    let local = Local { address: [198, 51, 100, 1].into(), port: 20_000, session: 1 };
+    let local = LocalMedia { address: [198, 51, 100, 1].into(), port: 20_000, session: 1 };
     let mut negotiation = Negotiation::new(local);
     if let Ok((answer, agreed)) = negotiation.answer(bytes) {
         assert!(bytes.len() <= BYTES_MAX);
@@ -45,9 +45,9 @@ pub(crate) fn sdp(bytes: &[u8]) {
 /// length above 0x8000 is a tick.
 pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
     let (named, signalling) = (([192, 0, 2, 7], 4_000).into(), [192, 0, 2, 1].into());
-    let mut source = Source::new(start, named, signalling);
-    let (mut jitter, mut reception) = (Jitter::default(), Reception::default());
-    let (mut receiver, mut control) = (dtmf::Receiver::default(), Control::new("x"));
+    let mut source = RtpSource::new(start, named, signalling);
+    let (mut jitter, mut reception) = (Jitter::default(), ReceptionStats::default());
+    let (mut receiver, mut control) = (dtmf::DtmfReceiver::default(), RtcpSession::new("x"));
     let mut ticks = 0;
     while let Some(([high, low], rest)) = bytes.split_first_chunk() {
         if 0x80 <= *high {
@@ -77,18 +77,20 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
         }
     }
     let quality = reception.quality();
-    let stream = Stream::new(1, 0, 0);
+    let stream = RtpStream::new(1, 0, 0);
     let mut out = [0; REPORT_MAX];
     let len = control.compose(0, &stream, &mut reception, true, &mut out);
     assert!(len.is_some_and(|len| is_rtcp(&out[..len]) && len % 4 == 0));
     assert!(reception.quality() == quality);
 }
 
-fn rtcp(control: &mut Control, datagram: &[u8]) {
-    let before = control.hearing();
+fn rtcp(control: &mut RtcpSession, datagram: &[u8]) {
+    let before = control.far_end_report();
     match control.receive(1 << 40, 1, datagram) {
-        Ok(received) => assert!(received.hearing.is_none() || control.hearing().is_some()),
-        Err(_) => assert!(control.hearing() == before, "a broken report changes nothing"),
+        Ok(received) => {
+            assert!(received.far_end_report.is_none() || control.far_end_report().is_some())
+        }
+        Err(_) => assert!(control.far_end_report() == before, "a broken report changes nothing"),
     }
 }
 

@@ -11,11 +11,11 @@ use conflow::{
     base::ids::CallId,
     media::{Ending, HangupCause, HangupSource},
     sip::{
-        Secret, Settings,
-        agent::{Agent, Gauges},
+        Settings, SipSecret,
+        agent::{Agent, SipGauges},
         effect::{Command, Effect},
-        message::{Frame, Message, Start},
-        name::Name,
+        message::{Frame, SipMessage, StartLine},
+        name::HeaderName,
         request::{Hop, Transport},
     },
 };
@@ -28,33 +28,33 @@ pub(crate) const TAG: &[u8] = b"@TAG@";
 
 /// One message after another comes from one phone; in between, time passes and the engine speaks.
 pub(crate) fn messages(start: Instant, bytes: &[u8]) {
-    let mut world = World::new(start);
+    let mut fuzz_agent = FuzzAgent::new(start);
     for (number, text) in split(bytes, NEXT).into_iter().enumerate() {
-        let text = replace(text, TAG, world.tag.as_bytes());
-        if let Ok(Some(message)) = Message::parse(&text) {
-            let hop = world.hop;
-            world.handle(Command::Received { hop, message });
+        let text = replace(text, TAG, fuzz_agent.tag.as_bytes());
+        if let Ok(Some(message)) = SipMessage::parse(&text) {
+            let hop = fuzz_agent.hop;
+            fuzz_agent.handle(Command::Received { hop, message });
         }
-        if let Some(call) = world.calls.last().copied() {
+        if let Some(call) = fuzz_agent.calls.last().copied() {
             match number % 5 {
-                0 => world.handle(Command::Answer(call)),
-                1 => world.wait(Duration::from_millis(700)),
-                2 => world.handle(Command::EarlyMedia(call)),
-                3 => world.wait(Duration::from_secs(50)),
+                0 => fuzz_agent.handle(Command::Answer(call)),
+                1 => fuzz_agent.wait(Duration::from_millis(700)),
+                2 => fuzz_agent.handle(Command::EarlyMedia(call)),
+                3 => fuzz_agent.wait(Duration::from_secs(50)),
                 _ => {}
             }
         }
     }
-    world.end();
+    fuzz_agent.end();
 }
 
 /// A stream is cut into messages, all of it.
 pub(crate) fn stream(mut bytes: &[u8]) {
     loop {
-        match Message::frame(bytes) {
+        match SipMessage::frame(bytes) {
             Ok(Frame::Whole(len)) => {
                 assert!(len <= bytes.len() && len > 0);
-                let _ = Message::parse(&bytes[..len]);
+                let _ = SipMessage::parse(&bytes[..len]);
                 bytes = &bytes[len..];
             }
             Ok(Frame::Blank(len)) => bytes = &bytes[len..],
@@ -64,7 +64,7 @@ pub(crate) fn stream(mut bytes: &[u8]) {
 }
 
 /// A machine, and a world that does what it asks.
-struct World {
+struct FuzzAgent {
     agent: Agent,
     now: Instant,
     hop: Hop,
@@ -74,7 +74,7 @@ struct World {
     tag: String,
 }
 
-impl World {
+impl FuzzAgent {
     fn new(now: Instant) -> Self {
         let hop = Hop {
             transport: Transport::Udp,
@@ -82,7 +82,7 @@ impl World {
             local: ([127, 0, 0, 1], 5060).into(),
             remote: ([127, 0, 0, 1], 5070).into(),
         };
-        let agent = Agent::new(now, Arc::new(Settings::default()), Secret([3; 32]));
+        let agent = Agent::new(now, Arc::new(Settings::default()), SipSecret([3; 32]));
         Self { agent, now, hop, open: BTreeSet::new(), calls: vec![], tag: String::new() }
     }
 
@@ -119,11 +119,13 @@ impl World {
 
     /// What we say, we understand; and nothing that was said to us makes us say something else.
     fn check_sent(&mut self, bytes: &[u8]) {
-        let sent = Message::parse(bytes).expect("a message").expect("not empty");
-        assert_eq!(sent.fault, None, "{}", String::from_utf8_lossy(bytes));
-        assert_eq!(sent.all(&Name::ContentLength).count(), 1);
+        let sent = SipMessage::parse(bytes).expect("a message").expect("not empty");
+        assert_eq!(sent.error, None, "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(sent.all(&HeaderName::ContentLength).count(), 1);
         assert_eq!(sent.to_bytes(), bytes, "it comes back as it was");
-        if let (Start::Status { code: 180, .. }, Some(to)) = (&sent.start, sent.get(&Name::To)) {
+        if let (StartLine::Status { code: 180, .. }, Some(to)) =
+            (&sent.start, sent.get(&HeaderName::To))
+        {
             self.tag = to.rsplit_once(";tag=").map_or(String::new(), |(_, tag)| tag.to_owned());
         }
     }
@@ -145,7 +147,7 @@ impl World {
         }
         assert_eq!(self.open, BTreeSet::new(), "all is silent");
         self.wait(Duration::from_secs(120));
-        assert_eq!(self.agent.gauges(), Gauges::default());
+        assert_eq!(self.agent.gauges(), SipGauges::default());
         assert_eq!(self.agent.deadline(), None);
     }
 }

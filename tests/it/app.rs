@@ -107,7 +107,14 @@ impl Program {
     }
 
     /// As another account.
-    pub(crate) fn ask_as(&self, id: &str, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask_as(
+        &self,
+        id: &str,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         self.request([id, token], method, path, "", body)
     }
 
@@ -268,7 +275,7 @@ pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn what_cannot_be_is_told_and_ends_it() {
+fn a_start_error_is_reported_and_ends_the_process() {
     let home = home();
     let running = Program::start(home.path(), "");
     fs::write(home.path().join("bad.toml"), "http = 80\n").unwrap();

@@ -190,7 +190,7 @@ fn a_bench_that_is_interrupted_takes_along_what_it_has_brought() {
 }
 
 #[test]
-fn an_engine_that_cannot_be_measured_is_told_from_one_that_can() {
+fn an_engine_that_cannot_be_measured_is_distinguished_from_one_that_can() {
     let home = home();
     let program = Program::start(home.path(), "--sim=false");
     let check = |arguments: &str, token: Option<&str>, code: i32, expected: &str| {
@@ -209,7 +209,7 @@ fn an_engine_that_cannot_be_measured_is_told_from_one_that_can() {
 }
 
 #[test]
-fn runs_are_all_told_and_drawn_as_one() {
+fn all_runs_are_reported_and_drawn_as_one() {
     let home = home();
     let line = "bench parse --seconds 1 --runs 2 --plot pictures/all";
     let (code, table, log) = run(command(home.path(), line));

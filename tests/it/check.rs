@@ -58,14 +58,14 @@ fn documents(folder: impl AsRef<Path>) -> Vec<PathBuf> {
 fn compare(path: &Path, exit: i32) -> Vec<String> {
     let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
     let dialect = if name.starts_with("plivo") { "plivo" } else { "vobiz" };
-    let told = run(folder, &["--dialect", dialect, name]);
-    let counted = run(folder, &["--dialect", dialect, "--format", "json", name]);
-    for output in [&told, &counted] {
+    let text_output = run(folder, &["--dialect", dialect, name]);
+    let json_output = run(folder, &["--dialect", dialect, "--format", "json", name]);
+    for output in [&text_output, &json_output] {
         assert_eq!(output.status.code(), Some(exit), "{name}");
     }
 
-    let counted = text(&counted);
-    for (extension, printed) in [("txt", text(&told)), ("json", counted.clone())] {
+    let json = text(&json_output);
+    for (extension, printed) in [("txt", text(&text_output)), ("json", json.clone())] {
         let kept = path.with_extension(extension);
         if env::var_os("UPDATE").is_some() {
             fs::write(&kept, &printed).unwrap();
@@ -73,7 +73,7 @@ fn compare(path: &Path, exit: i32) -> Vec<String> {
         let expected = fs::read_to_string(&kept).unwrap_or_else(|it| panic!("{name}: {it}"));
         assert_eq!(printed, expected, "{}", kept.display());
     }
-    let rows: Vec<Value> = serde_json::from_str(&counted).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
     for row in &rows {
         let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = ["advice", "code", "column", "file", "line", "message", "severity"];
@@ -131,20 +131,25 @@ fn every_code_is_shown_by_an_example() {
 }
 
 #[test]
-fn what_the_parser_refuses_is_a_fault_at_the_same_place_in_the_same_words() {
+fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() {
     for folder in [FAULTY.to_owned(), format!("{CASES}/broken"), format!("{CASES}/odd")] {
         for document in documents(folder) {
             let bytes = fs::read(&document).unwrap();
             for dialect in [Dialect::Plivo, Dialect::Vobiz] {
                 let found = check(&bytes, dialect).findings;
                 assert!(found.is_sorted_by_key(|it| it.at), "{found:?}");
-                let told: Vec<_> =
+                let found_texts: Vec<_> =
                     found.iter().map(|it| format!("{}: {}", it.at, it.message)).collect();
                 match Flow::from_bytes(&bytes, dialect) {
-                    Err(error) => assert!(told.contains(&error.to_string()), "{told:?}"),
+                    Err(error) => {
+                        assert!(found_texts.contains(&error.to_string()), "{found_texts:?}")
+                    }
                     Ok(flow) => {
-                        for remark in flow.remarks {
-                            assert!(told.contains(&remark.to_string()), "{remark}: {told:?}");
+                        for warning in flow.warnings {
+                            assert!(
+                                found_texts.contains(&warning.to_string()),
+                                "{warning}: {found_texts:?}"
+                            );
                         }
                     }
                 }
@@ -154,7 +159,7 @@ fn what_the_parser_refuses_is_a_fault_at_the_same_place_in_the_same_words() {
 }
 
 #[test]
-fn the_flows_that_come_along_have_no_fault() {
+fn the_flows_that_come_along_have_no_error() {
     for dialect in ["plivo", "vobiz"] {
         let output = run(Path::new(ROOT), &["--dialect", dialect, "flows"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
@@ -171,7 +176,7 @@ fn nothing_in_them_is_odd_but_that_the_first_does_not_say_who_may_be_alone() {
 }
 
 #[test]
-fn remarks_count_where_they_are_denied() {
+fn warnings_count_where_they_are_denied() {
     let folder = Path::new(CASES).join("odd");
     let code = |arguments: &[&str]| run(&folder, arguments).status.code();
     assert_eq!(code(&["alone.xml"]), Some(0));
@@ -184,9 +189,9 @@ fn remarks_count_where_they_are_denied() {
 fn a_mistake_in_the_command_line_has_a_code_of_its_own() {
     let check = |arguments: &[&str], expected: &str| {
         let output = run(Path::new(CASES), arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
-        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     };
     check(&[], "FILE");
     check(&["nowhere.xml"], "nowhere.xml cannot be read");
@@ -249,7 +254,7 @@ fn a_file_that_is_saved_is_looked_at_again() {
 }
 
 #[test]
-fn a_file_that_is_saved_while_others_are_told_of_is_looked_at_again() {
+fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
     let home = tempdir().unwrap();
     // More than a pipe holds: it waits for its reader, and has read all files.
     for number in 0..1_000 {
@@ -275,12 +280,12 @@ fn what_it_prints_into_the_folder_is_no_save() {
     let mut command = command(home.path(), &["--watch", "."]);
     command.stdout(fs::File::create(&printed).unwrap()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     for body in ["<Response><Say/></Response>", "<Response><Say/><Say/></Response>"] {
-        assert!(said.next().unwrap().unwrap().contains("waiting"));
+        assert!(stderr.next().unwrap().unwrap().contains("waiting"));
         save(home.path(), "a.xml", body);
     }
-    assert!(said.next().unwrap().unwrap().contains("waiting"));
+    assert!(stderr.next().unwrap().unwrap().contains("waiting"));
     child.kill().unwrap();
     child.wait().unwrap();
     let printed = fs::read_to_string(printed).unwrap();

@@ -20,10 +20,10 @@ use axum::{
 use conflow::{
     base::ids::Dialect,
     fetch::{
-        Client, FetchError, Internet, Request, Response, Settings, Target,
-        signature::{Field, Signer},
+        FetchClient, FetchError, Internet, OutgoingRequest, Response, Settings, TargetUrl,
+        signature::{FormField, Signer},
     },
-    flow::Method,
+    flow::RequestMethod,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -32,24 +32,24 @@ use tokio::{
     time::Instant,
 };
 
-use crate::net::{Net, Wire};
+use crate::net::{Net, TestNetwork};
 
 const PUBLIC: &str = "93.184.215.14";
 
-fn client(net: &Arc<Net>, allow: &[&str]) -> Client {
+fn client(net: &Arc<Net>, allow: &[&str]) -> FetchClient {
     let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
     let settings = Settings { allow, ..Settings::default() };
-    Client::new(settings, Arc::new(Wire(Arc::clone(net)))).unwrap()
+    FetchClient::new(settings, Arc::new(TestNetwork(Arc::clone(net)))).unwrap()
 }
 
-fn request(method: Method, url: &str, fields: &[(&'static str, &str)]) -> Request {
-    let target = Target::parse(url).unwrap();
+fn request(method: RequestMethod, url: &str, fields: &[(&'static str, &str)]) -> OutgoingRequest {
+    let target = TargetUrl::parse(url).unwrap();
     let budget = target.budget(Default::default());
     let fields = fields.iter().map(|(name, value)| ((*name).into(), (*value).to_owned()));
-    Request {
+    OutgoingRequest {
         target: Arc::new(target),
         method,
-        fields: fields.collect::<Vec<Field>>(),
+        fields: fields.collect::<Vec<FormField>>(),
         headers: HeaderMap::new(),
         dialect: Dialect::Plivo,
         signer: None,
@@ -58,8 +58,8 @@ fn request(method: Method, url: &str, fields: &[(&'static str, &str)]) -> Reques
     }
 }
 
-async fn get(client: &Client, url: &str) -> Result<Response, FetchError> {
-    client.fetch(&request(Method::Get, url, &[])).await
+async fn get(client: &FetchClient, url: &str) -> Result<Response, FetchError> {
+    client.fetch(&request(RequestMethod::Get, url, &[])).await
 }
 
 /// Says what it was sent.
@@ -75,7 +75,7 @@ fn echoing() -> Router {
 
 #[tokio::test(start_paused = true)]
 async fn three_redirects_are_followed_and_a_post_keeps_its_fields_but_after_303() {
-    let check = async |status: u16, method: Method, expected: &str| {
+    let check = async |status: u16, method: RequestMethod, expected: &str| {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
         let on = move |next: &'static str| {
@@ -97,10 +97,10 @@ async fn three_redirects_are_followed_and_a_post_keeps_its_fields_but_after_303(
 
     let form = "application/x-www-form-urlencoded";
     for status in [301, 302, 307, 308] {
-        check(status, Method::Post, &format!("POST /4?z=1 example.com {form} a=b+c")).await;
-        check(status, Method::Get, "GET /4?z=1 example.com - ").await;
+        check(status, RequestMethod::Post, &format!("POST /4?z=1 example.com {form} a=b+c")).await;
+        check(status, RequestMethod::Get, "GET /4?z=1 example.com - ").await;
     }
-    check(303, Method::Post, "GET /4?z=1 example.com - ").await;
+    check(303, RequestMethod::Post, "GET /4?z=1 example.com - ").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,10 +119,11 @@ async fn fields_go_in_the_query_of_a_get_and_in_the_form_of_a_post_and_the_fragm
     let form = "application/x-www-form-urlencoded";
     let fields = "From=%2B1+415&Name=Zo%C3%AB%26%3D";
     let url = "http://example.com:8080/cb?x=1#rc=0&ct=500";
-    check(Method::Get, url, &format!("GET /cb?x=1&{fields} example.com:8080 - ")).await;
-    check(Method::Post, url, &format!("POST /cb?x=1 example.com:8080 {form} {fields}")).await;
+    check(RequestMethod::Get, url, &format!("GET /cb?x=1&{fields} example.com:8080 - ")).await;
+    check(RequestMethod::Post, url, &format!("POST /cb?x=1 example.com:8080 {form} {fields}"))
+        .await;
     let bare = "http://example.com:8080";
-    check(Method::Get, bare, &format!("GET /?{fields} example.com:8080 - ")).await;
+    check(RequestMethod::Get, bare, &format!("GET /?{fields} example.com:8080 - ")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,9 +159,9 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
             let nonce = header("X-Plivo-Signature-V3-Nonce");
             assert!(nonce.len() == 20 && nonce.bytes().all(|it| it.is_ascii_digit()), "{nonce}");
             // As a receiver does it: the URL that it was asked for, and the form that it got.
-            let (method, form): (_, &[Field]) = match *verb == Verb::POST {
-                true => (Method::Post, &request.fields),
-                false => (Method::Get, &[]),
+            let (method, form): (_, &[FormField]) = match *verb == Verb::POST {
+                true => (RequestMethod::Post, &request.fields),
+                false => (RequestMethod::Get, &[]),
             };
             let own = signer.sign(method, &format!("http://example.com{uri}"), form, nonce);
             assert_eq!(header("X-Plivo-Signature-V3"), own[0].1, "{method:?} {uri}");
@@ -170,10 +171,10 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
         assert_ne!(nonces[0], nonces[1]);
     };
 
-    check(Method::Post, "/moved?a=1#rc=1").await;
-    check(Method::Get, "/moved?a=1").await;
-    check(Method::Post, "/see?a=1").await;
-    check(Method::Get, "/see?a=1").await;
+    check(RequestMethod::Post, "/moved?a=1#rc=1").await;
+    check(RequestMethod::Get, "/moved?a=1").await;
+    check(RequestMethod::Post, "/see?a=1").await;
+    check(RequestMethod::Get, "/see?a=1").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,7 +307,7 @@ async fn where_only_the_status_counts_the_rest_is_let_be() {
             connection.write_all(head.as_bytes()).await.unwrap();
             let _ = connection.write_all(&vec![b'x'; body]).await;
         });
-        let mut request = request(Method::Post, "http://example.com/#rc=0", &[]);
+        let mut request = request(RequestMethod::Post, "http://example.com/#rc=0", &[]);
         request.answer_bytes_max = None;
         assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 200, "{head} {body}");
     };
@@ -326,7 +327,7 @@ async fn a_condition_makes_not_modified_a_good_answer() {
         false => StatusCode::OK,
     };
     net.serve("93.184.215.14:80", Router::new().fallback(any(answer)));
-    let mut request = request(Method::Get, "http://example.com/", &[]);
+    let mut request = request(RequestMethod::Get, "http://example.com/", &[]);
     request.headers.insert("if-none-match", "\"a\"".parse().unwrap());
     assert_eq!(client(&net, &[]).fetch(&request).await.unwrap().status, 304);
 }
@@ -341,7 +342,7 @@ async fn what_becomes_of_fetches_and_of_callbacks_is_counted_apart() {
     get(&client, "http://example.com/none").await.unwrap_err();
     get(&client, "http://10.0.0.1/").await.unwrap_err();
     for path in ["", "", "none"] {
-        let request = request(Method::Get, &format!("http://example.com/{path}"), &[]);
+        let request = request(RequestMethod::Get, &format!("http://example.com/{path}"), &[]);
         drop(client.fetch_once(&request).await);
     }
     let mut counted = Vec::new();
@@ -395,7 +396,7 @@ async fn a_secure_connection_is_to_a_name_that_a_trusted_authority_vouches_for()
         net.serve_tls("93.184.215.14:443", &own, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         let authorities = if trusts { own.cert.pem().into_bytes() } else { Vec::new() };
         let settings = Settings { authorities, ..Settings::default() };
-        let client = Client::new(settings, Arc::new(Wire(Arc::clone(&net)))).unwrap();
+        let client = FetchClient::new(settings, Arc::new(TestNetwork(Arc::clone(&net)))).unwrap();
 
         let found = get(&client, &format!("https://{name}/#rc=0")).await;
         match (found.map(|it| it.body), expected) {
@@ -414,7 +415,7 @@ async fn a_secure_connection_is_to_a_name_that_a_trusted_authority_vouches_for()
 fn authorities_that_cannot_be_read_are_refused_at_the_start() {
     let check = |authorities: &str| {
         let settings = Settings { authorities: authorities.into(), ..Settings::default() };
-        let error = Client::new(settings, Arc::new(Internet)).err().unwrap();
+        let error = FetchClient::new(settings, Arc::new(Internet)).err().unwrap();
         assert!(error.to_string().contains("PEM blocks of CERTIFICATE"), "{error}");
     };
 

@@ -1,4 +1,4 @@
-//! A house on the current runtime, with everything it does written down.
+//! A registry on the current runtime, with everything it does written down.
 
 use std::{
     collections::BTreeMap,
@@ -11,23 +11,23 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
-    call::{self, Call, Direction, Party, Session},
-    conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
-    documents::{Done, Fetch, Library, LocalFlow},
+    call::{self, Call, CallDirection, CallSession, Party},
+    conference::{Ask, ConferenceAnswer, ConferenceEvent, Kick, MemberSelector, Outcome, Settings},
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{
-        ban_list::Doors,
-        registry::{AskError, House, Links, Tasks, Trace},
+        ban_list::BanList,
+        registry::{AskError, Observed, Registry, RegistryPorts, TokioSpawner},
     },
-    flow::{Cause, Fetched, Flow, Missing},
-    media::{Backend, Heard, Order, Report, What},
-    store::MemberIds,
+    flow::{Cause, DocumentError, Fetched, Flow},
+    media::{Backend, LegEvent, Order, Report, SoundKind},
+    store::MemberIdSource,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A house, and what it has done.
+/// A registry, and what it has done.
 pub(crate) struct Bench {
-    pub(crate) house: Arc<House>,
+    pub(crate) registry: Arc<Registry>,
     log: Arc<Mutex<Vec<String>>>,
     started: Arc<AtomicBool>,
     call_last: u128,
@@ -40,7 +40,7 @@ pub(crate) fn settings() -> Settings {
 
 impl Bench {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self::with(settings, |log| Arc::new(Pen(log)))
+        Self::with(settings, |log| Arc::new(LoggingBackend(log)))
     }
 
     /// One whose sound is carried by somebody else, who may write in its log.
@@ -51,27 +51,31 @@ impl Bench {
         let log = Arc::new(Mutex::new(Vec::new()));
         let started = Arc::new(AtomicBool::new(false));
         let room_last = AtomicU64::new(0);
-        let links = Links {
+        let links = RegistryPorts {
             media: media(log.clone()),
-            library: Arc::new(Shelf(log.clone())),
-            doors: Arc::new(Doors::in_memory(Instant::now().into_std(), SystemTime::UNIX_EPOCH)),
+            documents: Arc::new(TestDocuments(log.clone())),
+            ban_list: Arc::new(BanList::in_memory(
+                Instant::now().into_std(),
+                SystemTime::UNIX_EPOCH,
+            )),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            trace: Box::new({
+            observer: Box::new({
                 let log = log.clone();
                 let started = started.clone();
                 move |trace| {
-                    if let Trace::Notice { notice, .. } = &trace {
-                        started.fetch_or(notice.news == News::Started, Ordering::Relaxed);
+                    if let Observed::Notice { notice, .. } = &trace {
+                        started
+                            .fetch_or(notice.event == ConferenceEvent::Started, Ordering::Relaxed);
                     }
                     log.lock().extend(brief(trace));
                 }
             }),
-            stage: Box::new(Tasks),
+            spawner: Box::new(TokioSpawner),
         };
-        Self { house: House::new(settings, links), log, started, call_last: 0 }
+        Self { registry: Registry::new(settings, links), log, started, call_last: 0 }
     }
 
     /// A call goes into a room for a minute at most, and says something when it is out.
@@ -103,21 +107,21 @@ impl Bench {
             from: "14155550100".into(),
             to: "weekly".into(),
             caller_name: "Anna".into(),
-            direction: Direction::Inbound,
+            direction: CallDirection::Inbound,
             dialect: Dialect::Plivo,
             trusted: trusted.map(Box::new),
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
         let now = Instant::now().into_std();
         let limit = Duration::from_secs(14_400);
         let call = Call::new(now, id, account(), Arc::new(party), limit);
-        self.house.begin(now, call, flow(elements));
+        self.registry.begin(now, call, flow(elements));
         id
     }
 
     /// A call's far end presses a key.
     pub(crate) fn press(&self, call: CallId, key: char) {
-        self.house.report(Report { call, heard: Heard::Digit(key) });
+        self.registry.report(Report { call, event: LegEvent::Digit(key) });
     }
 
     /// Whether a room has started since the last time.
@@ -130,12 +134,16 @@ impl Bench {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
-    pub(crate) async fn kick(&self, room: &str, who: Who) -> Result<Vec<MemberId>, AskError> {
+    pub(crate) async fn kick(
+        &self,
+        room: &str,
+        who: MemberSelector,
+    ) -> Result<Vec<MemberId>, AskError> {
         self.ask(room, Ask::Kick { who, kick: Kick::default() }).await
     }
 
     pub(crate) async fn ask(&self, room: &str, ask: Ask) -> Result<Vec<MemberId>, AskError> {
-        let answer = self.house.ask(&key(room), ask)?.await;
+        let answer = self.registry.ask(&key(room), ask)?.await;
         members(answer.map_err(|_| AskError::Gone)?)
     }
 
@@ -144,26 +152,30 @@ impl Bench {
         std::mem::take(&mut self.log.lock())
     }
 
-    /// No live call may be dropped, so a test ends as a house does.
+    /// No live call may be dropped, so a test ends as a registry does.
     pub(crate) async fn close(self) {
-        self.house.close();
+        self.registry.close();
         for _ in 0..200 {
             self.settle().await;
-            let calls = self.house.calls();
+            let calls = self.registry.calls();
             if calls.is_empty() {
                 return;
             }
-            calls.iter().for_each(|call| self.house.hang_up(*call, Cause::HungUpByApi));
+            calls.iter().for_each(|call| self.registry.hang_up(*call, Cause::HungUpByApi));
         }
-        panic!("calls are left: {:?}", self.house.calls());
+        panic!("calls are left: {:?}", self.registry.calls());
     }
 }
 
 pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
     match outcome? {
-        Answer::Departures(departures) => Ok(departures.iter().map(|it| it.member).collect()),
-        Answer::Members(members) | Answer::Banned { members, .. } => Ok(members),
-        Answer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
+        ConferenceAnswer::Departures(departures) => {
+            Ok(departures.iter().map(|it| it.member).collect())
+        }
+        ConferenceAnswer::Members(members) | ConferenceAnswer::Banned { members, .. } => {
+            Ok(members)
+        }
+        ConferenceAnswer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
     }
 }
 
@@ -180,7 +192,7 @@ fn flow(elements: &str) -> Fetched {
 #[derive(Default)]
 pub(crate) struct Counter(Mutex<BTreeMap<AccountId, u64>>);
 
-impl MemberIds for Counter {
+impl MemberIdSource for Counter {
     fn next(&self, account: &AccountId) -> MemberId {
         let mut counts = self.0.lock();
         let count = counts.entry(account.clone()).or_default();
@@ -190,15 +202,15 @@ impl MemberIds for Counter {
 }
 
 /// Has one document, and has it at once; another never comes.
-struct Shelf(Arc<Mutex<Vec<String>>>);
+struct TestDocuments(Arc<Mutex<Vec<String>>>);
 
-impl Library for Shelf {
-    fn fetch(&self, fetch: Fetch, done: Done) {
+impl DocumentStore for TestDocuments {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
         self.0.lock().push(format!("fetch {}", fetch.request.url));
         let fetched = match &*fetch.request.url {
             "flow:goodbye" => flow("<Speak>goodbye</Speak>"),
             "flow:slow" => return,
-            _ => Err(Missing::Unreachable("nobody there".into())),
+            _ => Err(DocumentError::Unreachable("nobody there".into())),
         };
         done(fetch, fetched);
     }
@@ -212,26 +224,30 @@ pub(crate) fn key(room: &str) -> RoomKey {
     RoomKey { account: account(), name: room.parse().unwrap() }
 }
 
-fn brief(trace: Trace) -> Option<String> {
+fn brief(trace: Observed) -> Option<String> {
     match trace {
-        Trace::Call { call, news: call::News::Ended(ending), .. } => {
+        Observed::Call { call, event: call::CallEvent::Ended(ending), .. } => {
             Some(format!("call {} ended {}", n(call), ending.cause.name()))
         }
-        Trace::Call { .. } => None,
-        Trace::Notice { room, notice } => {
+        Observed::Call { .. } => None,
+        Observed::Notice { room, notice } => {
             let room = room.id.0.as_u128();
-            match notice.news {
-                News::Entered { who, .. } => Some(format!("{} entered {room}", who.member)),
-                News::Exited { who, cause, .. } => {
+            match notice.event {
+                ConferenceEvent::Entered { who, .. } => {
+                    Some(format!("{} entered {room}", who.member))
+                }
+                ConferenceEvent::Exited { who, cause, .. } => {
                     Some(format!("{} exited {}", who.member, cause.text()))
                 }
-                News::Over => Some(format!("{room} over")),
-                News::DigitsMatched { .. } | News::FloorTaken { .. } | News::Started => None,
+                ConferenceEvent::Over => Some(format!("{room} over")),
+                ConferenceEvent::DigitsMatched { .. }
+                | ConferenceEvent::FloorTaken { .. }
+                | ConferenceEvent::Started => None,
             }
         }
-        Trace::Began { .. } | Trace::Left { .. } | Trace::PassedOn { .. } => None,
-        Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => None,
-        Trace::Refused { call, cause } => {
+        Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
+        Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
+        Observed::Refused { call, cause } => {
             Some(format!("call {} refused {}", n(call), cause.text()))
         }
     }
@@ -242,16 +258,18 @@ fn n(call: CallId) -> u128 {
 }
 
 /// Writes down what calls hear, and that they are out.
-struct Pen(Arc<Mutex<Vec<String>>>);
+struct LoggingBackend(Arc<Mutex<Vec<String>>>);
 
-impl Backend for Pen {
+impl Backend for LoggingBackend {
     fn send(&self, order: Order) {
         let line = match order {
             Order::Remove { calls, .. } => format!("remove {}", calls.len()),
             Order::Play { call, program, .. } => {
                 let text = program.iter().map(|sound| match &sound.what {
-                    What::Speech { text, .. } => text.to_string(),
-                    What::Beep(_) | What::Silence(_) | What::Url(_) => format!("{:?}", sound.what),
+                    SoundKind::Speech { text, .. } => text.to_string(),
+                    SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Url(_) => {
+                        format!("{:?}", sound.what)
+                    }
                 });
                 format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
             }

@@ -1,4 +1,4 @@
-//! Good input, spoilt in thousands of ways. `SEED=7 cargo test mutations` replays one run.
+//! Good input, mutated in thousands of ways. `SEED=7 cargo test mutations` replays one run.
 
 use std::env;
 
@@ -11,14 +11,14 @@ pub(crate) fn run(seeds: &[Vec<u8>], pieces: &[&str], mutations: usize, body: im
     for (number, bytes) in seeds.iter().cycle().take(mutations + seeds.len()).enumerate() {
         let mut bytes = bytes.clone();
         if seeds.len() <= number {
-            (0..random.usize(1..8)).for_each(|_| spoil(&mut random, pieces, &mut bytes));
+            (0..random.usize(1..8)).for_each(|_| mutate(&mut random, pieces, &mut bytes));
         }
         body(&bytes);
     }
 }
 
 /// Once; what is put in is one of the pieces, a piece of its own, or any byte.
-fn spoil(random: &mut Rng, pieces: &[&str], bytes: &mut Vec<u8>) {
+fn mutate(random: &mut Rng, pieces: &[&str], bytes: &mut Vec<u8>) {
     let at = random.usize(..=bytes.len());
     let until = (at + random.usize(..=64)).min(bytes.len());
     match random.u8(..8) {

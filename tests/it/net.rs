@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{Router, serve::Listener};
-use conflow::fetch::{Boxed, Network, Socket};
+use conflow::fetch::{BoxFuture, ByteStream, HttpNetwork};
 use parking_lot::Mutex;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
@@ -116,10 +116,10 @@ impl Net {
 }
 
 /// One more owner, as the client wants it.
-pub(crate) struct Wire(pub(crate) Arc<Net>);
+pub(crate) struct TestNetwork(pub(crate) Arc<Net>);
 
-impl Network for Wire {
-    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+impl HttpNetwork for TestNetwork {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         let state = &mut *self.0.state.lock();
         state.looked_up += 1;
         let answers = state.names.get_mut(host);
@@ -131,7 +131,7 @@ impl Network for Wire {
         Box::pin(async move { answer.ok_or_else(unknown) })
     }
 
-    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
         let mut state = self.0.state.lock();
         state.dialed.push(address);
         if state.silent.contains(&address) {
@@ -145,7 +145,7 @@ impl Network for Wire {
         state.links.entry(address).or_default().push(link.abort_handle());
         Box::pin(async move {
             match is_taken {
-                true => Ok(Box::new(near) as Box<dyn Socket>),
+                true => Ok(Box::new(near) as Box<dyn ByteStream>),
                 false => Err(io::ErrorKind::ConnectionRefused.into()),
             }
         })

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use conflow::simulate::{Explored, Schedule, Script, Shelf, explore, run};
+use conflow::simulate::{Explored, Schedule, Script, SimulatedFlows, explore, run};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/simulated");
 const FLOWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows");
@@ -23,11 +23,11 @@ pub(crate) fn script(events: &Path) -> Arc<Script> {
 }
 
 /// The flow that an events file is for, and the folder that it is in.
-fn flow(events: &Path) -> (String, Arc<Shelf>) {
+fn flow(events: &Path) -> (String, Arc<SimulatedFlows>) {
     let name = events.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
     let beside = Path::new(FOLDER).join(format!("{name}.xml")).exists();
     let folder = if beside { FOLDER } else { FLOWS };
-    (name.to_owned(), Arc::new(Shelf::new(Path::new(folder))))
+    (name.to_owned(), Arc::new(SimulatedFlows::new(Path::new(folder))))
 }
 
 fn events() -> Vec<PathBuf> {
@@ -40,8 +40,8 @@ fn events() -> Vec<PathBuf> {
 
 fn explored(name: &str, runs: u64) -> Explored {
     let events = Path::new(FOLDER).join(name);
-    let (flow, shelf) = flow(&events);
-    explore(&script(&events), &shelf, &flow, runs).unwrap()
+    let (flow, flows) = flow(&events);
+    explore(&script(&events), &flows, &flow, runs).unwrap()
 }
 
 #[test]
@@ -49,26 +49,27 @@ fn every_flow_goes_as_its_golden_file_says() {
     let events = events();
     assert!(4 < events.len(), "{events:?}");
     for events in events {
-        let (flow, shelf) = flow(&events);
-        let told = run(&script(&events), &shelf, &flow, Schedule::Orderly).unwrap().to_string();
+        let (flow, flows) = flow(&events);
+        let report = run(&script(&events), &flows, &flow, Schedule::Orderly).unwrap().to_string();
         let golden = events.with_extension("golden");
         if env::var_os("UPDATE").is_some() {
-            fs::write(golden, told).unwrap();
+            fs::write(golden, report).unwrap();
             continue;
         }
         let expected = fs::read_to_string(&golden).unwrap_or_default();
-        assert_eq!(told, expected, "{}", golden.display());
+        assert_eq!(report, expected, "{}", golden.display());
     }
 }
 
 #[test]
 fn a_seed_tells_the_same_story_every_time() {
     for events in events() {
-        let (flow, shelf) = flow(&events);
+        let (flow, flows) = flow(&events);
         let script = script(&events);
         for seed in 0..5 {
-            let told = || run(&script, &shelf, &flow, Schedule::Seeded(seed)).unwrap().to_string();
-            assert_eq!(told(), told(), "{events:?} {seed}");
+            let report =
+                || run(&script, &flows, &flow, Schedule::Seeded(seed)).unwrap().to_string();
+            assert_eq!(report(), report(), "{events:?} {seed}");
         }
     }
 }
@@ -93,10 +94,10 @@ fn a_race_is_found_and_its_seed_replays_it() {
     assert!(endings.contains(&kicked));
 
     let events = Path::new(FOLDER).join("race.toml");
-    let (flow, shelf) = flow(&events);
+    let (flow, flows) = flow(&events);
     for found in &ben.found {
-        let told = run(&script(&events), &shelf, &flow, Schedule::Seeded(found.seed)).unwrap();
-        assert_eq!(told.ending(0), found.ending);
+        let report = run(&script(&events), &flows, &flow, Schedule::Seeded(found.seed)).unwrap();
+        assert_eq!(report.ending(0), found.ending);
     }
 }
 

@@ -82,29 +82,29 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 #[test]
 fn the_source_is_tidy() {
-    let mut faults = Vec::new();
-    visit(Path::new(SRC), &mut |path, text| {
+    let mut violations = Vec::new();
+    walk(Path::new(SRC), &mut |path, text| {
         if path.extension().is_none_or(|it| it != "rs") {
             return;
         }
         let module = path.strip_prefix(SRC).unwrap().with_extension("");
-        judge(module.to_str().unwrap(), text, &mut faults);
+        judge(module.to_str().unwrap(), text, &mut violations);
     });
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
 }
 
 #[test]
 fn nothing_speaks_of_the_machine_it_was_made_on() {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     let mut check = |path: &Path, text: &str| {
         for word in BANNED_EVERYWHERE.iter().filter(|word| text.contains(**word)) {
-            faults.push(format!("{}: {word}", path.display()));
+            violations.push(format!("{}: {word}", path.display()));
         }
     };
     for folder in ["src", "tests", "benches", "flows", ".ci"] {
         let folder = Path::new(ROOT).join(folder);
         if folder.is_dir() {
-            visit(&folder, &mut check);
+            walk(&folder, &mut check);
         }
     }
     for entry in fs::read_dir(ROOT).unwrap() {
@@ -113,22 +113,22 @@ fn nothing_speaks_of_the_machine_it_was_made_on() {
             check(&path, &fs::read_to_string(&path).unwrap());
         }
     }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
 }
 
 #[test]
 fn a_reach_upwards_or_sideways_is_found() {
     let check = |module: &str, text: &str, expected: &str| {
-        let mut faults = Vec::new();
-        judge(module, &format!("//! A module.\n{text}"), &mut faults);
-        assert_eq!(faults.join("\n"), expected, "{module}: {text}");
+        let mut violations = Vec::new();
+        judge(module, &format!("//! A module.\n{text}"), &mut violations);
+        assert_eq!(violations.join("\n"), expected, "{module}: {text}");
     };
     check("call", "use crate::{flow::{Flow, Run}, ids::CallId};", "");
     check("flow/run", "use crate::call::Call;", "flow/run (floor 2) reaches up to call/mod");
     check(
         "call",
-        "use crate::{\n    actor::house::House,\n    ids::CallId,\n};",
-        "call (floor 4) reaches up to actor/house",
+        "use crate::{\n    actor::registry::House,\n    ids::CallId,\n};",
+        "call (floor 4) reaches up to actor/registry",
     );
     check("store/marks", "use crate::store::folder::DataFolder;", "");
     check(
@@ -142,15 +142,15 @@ fn a_reach_upwards_or_sideways_is_found() {
     check("nowhere", "", "nowhere: give it a floor in tests/it/tidy.rs");
 }
 
-fn judge(module: &str, text: &str, faults: &mut Vec<String>) {
+fn judge(module: &str, text: &str, violations: &mut Vec<String>) {
     let Some((floor, family)) = floor_of(module) else {
-        return faults.push(format!("{module}: give it a floor in tests/it/tidy.rs"));
+        return violations.push(format!("{module}: give it a floor in tests/it/tidy.rs"));
     };
     if !text.starts_with("//!") {
-        faults.push(format!("{module}: says nothing about itself"));
+        violations.push(format!("{module}: says nothing about itself"));
     }
     if FILE_LINES_MAX < text.lines().count() {
-        faults.push(format!("{module}: longer than {FILE_LINES_MAX} lines"));
+        violations.push(format!("{module}: longer than {FILE_LINES_MAX} lines"));
     }
     // Tests in a file of their own may do what those at the foot of a file may.
     let is_tests = module.ends_with("/tests");
@@ -158,20 +158,20 @@ fn judge(module: &str, text: &str, faults: &mut Vec<String>) {
     for used in uses(code) {
         let Some((its_floor, its_family)) = floor_of(&used) else { continue };
         if floor < its_floor {
-            faults.push(format!("{module} (floor {floor}) reaches up to {used}"));
+            violations.push(format!("{module} (floor {floor}) reaches up to {used}"));
         } else if (TOOLS..=ADAPTERS).contains(&floor) && floor == its_floor && family != its_family
         {
-            faults.push(format!("{module} reaches sideways to {used}"));
+            violations.push(format!("{module} reaches sideways to {used}"));
         }
     }
     for word in BANNED_BELOW.iter().filter(|word| floor <= PURE && code.contains(**word)) {
         if (module, *word) == (MAY_HASH, HASHBROWN) {
             continue;
         }
-        faults.push(format!("{module}: {word} on a pure floor"));
+        violations.push(format!("{module}: {word} on a pure floor"));
     }
     for word in ["#[allow", "#![allow"].iter().filter(|word| text.contains(**word)) {
-        faults.push(format!("{module}: {word}…]: write #[expect(…, reason = \"…\")]"));
+        violations.push(format!("{module}: {word}…]: write #[expect(…, reason = \"…\")]"));
     }
 }
 
@@ -234,13 +234,13 @@ fn module_of(path: &str) -> String {
 }
 
 /// Every file of text below a folder.
-fn visit(folder: &Path, each: &mut dyn FnMut(&Path, &str)) {
+fn walk(folder: &Path, each: &mut dyn FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             // What a package of its own has been built into.
             true if path.ends_with("target") => {}
-            true => visit(&path, each),
+            true => walk(&path, each),
             false => fs::read_to_string(&path).into_iter().for_each(|text| each(&path, &text)),
         }
     }

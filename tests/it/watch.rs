@@ -12,7 +12,7 @@ fn watch(program: &Program, home: &Path, arguments: &str) -> (Option<i32>, Strin
 }
 
 #[test]
-fn it_shows_who_is_in_which_room_and_what_he_hears() {
+fn it_shows_who_is_in_which_room_and_what_they_hear() {
     let home = home();
     // Without beeps they hear the room at once.
     let flow = FLOW.replace("<Conference>", "<Conference enterSound=\"\" exitSound=\"\">");
@@ -60,7 +60,7 @@ fn a_read_only_token_is_enough_and_a_wrong_one_is_not() {
 }
 
 #[test]
-fn what_it_lacks_is_told() {
+fn missing_arguments_are_reported() {
     let home = home();
     let check = |arguments: &str, expected: &str| {
         let (code, printed, log) = run(command(home.path(), &format!("watch {arguments}")));

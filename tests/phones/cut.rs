@@ -3,7 +3,7 @@
 
 use crate::{
     ear::loudness,
-    leg::{Came, Leg, MARKS, Sound, Ways},
+    leg::{Leg, LegOptions, MARKS, RtpItem, Sound},
     program::{Conflow, beside_others},
 };
 
@@ -56,10 +56,10 @@ struct Scene {
 impl Scene {
     fn begin(listener: &'static str, talker: &'static str) -> Self {
         let conflow = Conflow::start(&flows());
-        let ways = Ways { tone: Some(TONE), ..Ways::default() };
-        let talker = Leg::call(conflow.sip, talker, "tina", ways);
+        let options = LegOptions { tone: Some(TONE), ..LegOptions::default() };
+        let talker = Leg::call(conflow.sip, talker, "tina", options);
         let [_] = conflow.wait_members("room", ["tina"]);
-        let listener = Leg::call(conflow.sip, listener, "lena", Ways::default());
+        let listener = Leg::call(conflow.sip, listener, "lena", LegOptions::default());
         let [listener_id, talker_id] = conflow.wait_members("room", ["lena", "tina"]);
         let scene = Self { listener, talker, listener_id, talker_id, conflow };
         scene.wait_for_tone();
@@ -81,12 +81,12 @@ impl Scene {
 }
 
 /// The packets before the order, between it and the answer, and after it.
-fn by_marks(came: Vec<Came>) -> [Vec<Sound>; 3] {
+fn split_at_marks(received: Vec<RtpItem>) -> [Vec<Sound>; 3] {
     let (mut parts, mut at) = ([const { Vec::new() }; 3], 0);
-    for it in came {
+    for it in received {
         match it {
-            Came::Sound(sound) => parts[at].push(sound),
-            Came::Mark(mark) => {
+            RtpItem::Sound(sound) => parts[at].push(sound),
+            RtpItem::Mark(mark) => {
                 assert_eq!(mark, MARKS[at]);
                 at += 1;
             }
@@ -127,9 +127,9 @@ fn check_order(listener: &'static str, method: &str, path: impl Fn(&Scene) -> St
     let scene = Scene::begin(listener, "talker");
     scene.order(method, &path(&scene));
     scene.listener.wait_for("BYE");
-    let came = scene.listener.came();
+    let received = scene.listener.received();
     check_stream(&scene.listener.sounds());
-    let [before, between, after] = by_marks(came);
+    let [before, between, after] = split_at_marks(received);
     let last = before.last().unwrap().timestamp;
     for sound in &between {
         let ticks = sound.timestamp.wrapping_sub(last) / 160;

@@ -4,7 +4,7 @@ use std::{env, fs, path::Path};
 
 use crate::{
     ear,
-    leg::{Leg, Ways},
+    leg::{Leg, LegOptions},
     program::{Conflow, beside_others},
 };
 
@@ -18,9 +18,14 @@ fn what_a_kicked_caller_hears_is_written_down() {
     let folder = env::var("HEAR").expect("HEAR names a folder");
     let conflow = Conflow::start(&[("kick", KICK)]);
     let others = [("bert", 700.0), ("carl", 1_100.0)].map(|(user, tone)| {
-        Leg::call(conflow.sip, "kick", user, Ways { tone: Some(tone), ..Ways::default() })
+        Leg::call(
+            conflow.sip,
+            "kick",
+            user,
+            LegOptions { tone: Some(tone), ..LegOptions::default() },
+        )
     });
-    let anna = Leg::call(conflow.sip, "kick", "anna", Ways::default());
+    let anna = Leg::call(conflow.sip, "kick", "anna", LegOptions::default());
     let [member, ..] = conflow.wait_members("MyConference", ["anna", "bert", "carl"]);
     anna.hear(3_000);
     conflow.order("POST", "MyConference", &format!("Member/{member}/Kick/"));

@@ -5,7 +5,7 @@ use conflow::audio::tone::key_in;
 
 use crate::{
     ear::hears,
-    leg::{Leg, Ways},
+    leg::{Leg, LegOptions},
     program::{Conflow, beside_others},
 };
 
@@ -20,8 +20,8 @@ const NOWHERE: &str = "203.0.113.7";
 const ANNA: f64 = 500.0;
 const BERT: f64 = 1_100.0;
 
-fn talking(tone: f64) -> Ways {
-    Ways { tone: Some(tone), ..Ways::default() }
+fn talking(tone: f64) -> LegOptions {
+    LegOptions { tone: Some(tone), ..LegOptions::default() }
 }
 
 /// Whether the listener hears a tone, once what was under way has arrived.
@@ -61,7 +61,8 @@ fn who_holds_is_not_heard_and_hears_again_once_back() {
 fn a_phone_behind_nat_whose_description_names_another_address_hears_and_is_heard() {
     let _share = beside_others();
     let conflow = Conflow::start(&ROOM);
-    let anna = Leg::call(conflow.sip, "room", "anna", Ways { sdp: Some(NOWHERE), ..talking(ANNA) });
+    let anna =
+        Leg::call(conflow.sip, "room", "anna", LegOptions { sdp: Some(NOWHERE), ..talking(ANNA) });
     let bert = Leg::call(conflow.sip, "room", "bert", talking(BERT));
     assert!(hears_now(&anna, BERT), "it hears");
     assert!(hears_now(&bert, ANNA), "it is heard");
@@ -71,8 +72,8 @@ fn a_phone_behind_nat_whose_description_names_another_address_hears_and_is_heard
 fn a_key_is_relayed_as_a_tone_and_the_one_who_presses_it_hears_none() {
     let _share = beside_others();
     let conflow = Conflow::start(&ROOM);
-    let anna = Leg::call(conflow.sip, "room", "anna", Ways::default());
-    let bert = Leg::call(conflow.sip, "room", "bert", Ways::default());
+    let anna = Leg::call(conflow.sip, "room", "anna", LegOptions::default());
+    let bert = Leg::call(conflow.sip, "room", "bert", LegOptions::default());
     let _both = conflow.wait_members("room", ["anna", "bert"]);
     let from = [&anna, &bert].map(|it| it.sounds().len());
     anna.press('7');

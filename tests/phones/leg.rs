@@ -13,10 +13,10 @@ use std::{
 };
 
 use conflow::{
-    audio::{dtmf::Press, tone::amplitude},
+    audio::{dtmf::KeyPress, tone::amplitude},
     rtp::{
         g711::{FRAME, Law, RATE},
-        packet::{self, Packet, Stream},
+        packet::{self, Packet, RtpStream},
     },
 };
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ const READ_WAIT: Duration = Duration::from_millis(50);
 
 /// What came in on the RTP port.
 #[derive(Clone, Debug)]
-pub(crate) enum Came {
+pub(crate) enum RtpItem {
     Sound(Sound),
     /// By [`Leg::mark`].
     Mark(&'static str),
@@ -58,7 +58,7 @@ impl Sound {
 
 /// What a leg offers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ways {
+pub(crate) struct LegOptions {
     /// What it sends, in Hz.
     pub(crate) tone: Option<f64>,
     /// The address in its SDP: else its own.
@@ -73,17 +73,17 @@ pub(crate) struct Leg {
     server: SocketAddr,
     rtp: Arc<UdpSocket>,
     sdp: String,
-    line: Arc<Line>,
+    state: Arc<LegState>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What its threads share.
 #[derive(Default)]
-struct Line {
+struct LegState {
     is_over: AtomicBool,
-    came: Mutex<Vec<Came>>,
+    received: Mutex<Vec<RtpItem>>,
     /// Requests and replies, as they came.
-    told: Mutex<Vec<String>>,
+    messages: Mutex<Vec<String>>,
     /// Keys to be pressed.
     keys: Mutex<Vec<char>>,
     is_talking: AtomicBool,
@@ -96,7 +96,7 @@ impl Leg {
         server: SocketAddr,
         to: &'static str,
         user: &'static str,
-        ways: Ways,
+        options: LegOptions,
     ) -> Self {
         let sip = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
         let rtp = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -105,15 +105,15 @@ impl Leg {
         let name = format!("{user}-{}", rtp.local_addr().unwrap().port());
         let mut phone = Phone::new(&name, &address);
         (phone.to, phone.from) = (to, user);
-        let sdp = offer(ways.sdp.unwrap_or("127.0.0.1"), rtp.local_addr().unwrap().port());
-        let line = Arc::new(Line::default());
-        line.is_talking.store(true, Ordering::Relaxed);
-        let mut leg = Self { user, phone, sip, server, rtp, sdp, line, threads: Vec::new() };
-        leg.spawn(Ends::signal);
+        let sdp = offer(options.sdp.unwrap_or("127.0.0.1"), rtp.local_addr().unwrap().port());
+        let state = Arc::new(LegState::default());
+        state.is_talking.store(true, Ordering::Relaxed);
+        let mut leg = Self { user, phone, sip, server, rtp, sdp, state, threads: Vec::new() };
+        leg.spawn(LegSockets::signal);
         let answer = leg.invite("sendrecv");
-        leg.spawn(Ends::listen);
+        leg.spawn(LegSockets::listen);
         let to = media_address(&answer);
-        leg.spawn(move |it| it.talk(to, ways.tone));
+        leg.spawn(move |it| it.talk(to, options.tone));
         leg
     }
 
@@ -126,13 +126,13 @@ impl Leg {
         self.sip.send(request.as_bytes()).unwrap();
         let wanted = format!("{} INVITE", self.phone.cseq);
         let answer = eventually(&format!("the answer for {}", self.user), || {
-            let told = self.line.told.lock();
+            let messages = self.state.messages.lock();
             let is_final = |it: &&String| {
                 it.starts_with("SIP/2.0 ")
                     && !it.starts_with("SIP/2.0 1")
                     && phone::header(it, "CSeq") == Some(&wanted)
             };
-            told.iter().find(is_final).cloned()
+            messages.iter().find(is_final).cloned()
         });
         assert_eq!(phone::brief(&answer), "200", "{answer}");
         self.phone.learn(&answer);
@@ -150,21 +150,21 @@ impl Leg {
 
     /// Presses a key, as RFC 4733 has it.
     pub(crate) fn press(&self, key: char) {
-        self.line.keys.lock().push(key);
+        self.state.keys.lock().push(key);
     }
 
     /// All that has come in so far.
-    pub(crate) fn came(&self) -> Vec<Came> {
-        self.line.came.lock().clone()
+    pub(crate) fn received(&self) -> Vec<RtpItem> {
+        self.state.received.lock().clone()
     }
 
     /// The sound so far.
     pub(crate) fn sounds(&self) -> Vec<Sound> {
         let sound = |it| match it {
-            Came::Sound(sound) => Some(sound),
-            Came::Mark(_) => None,
+            RtpItem::Sound(sound) => Some(sound),
+            RtpItem::Mark(_) => None,
         };
-        self.came().into_iter().filter_map(sound).collect()
+        self.received().into_iter().filter_map(sound).collect()
     }
 
     /// Waits until it has received so many milliseconds more, and answers them.
@@ -173,7 +173,7 @@ impl Leg {
         let from = self.sounds().len();
         let to = from + ms / 20;
         eventually(&format!("{ms} ms of sound for {}", self.user), || {
-            (to <= self.line.came.lock().len() && to <= self.sounds().len()).then_some(())
+            (to <= self.state.received.lock().len() && to <= self.sounds().len()).then_some(())
         });
         self.sounds()[from..to].iter().flat_map(|it| it.samples.clone()).collect()
     }
@@ -182,14 +182,14 @@ impl Leg {
     #[track_caller]
     pub(crate) fn wait_for(&self, method: &str) -> String {
         eventually(&format!("{method} for {}", self.user), || {
-            let told = self.line.told.lock();
-            told.iter().find(|it| phone::brief(it) == method).cloned()
+            let messages = self.state.messages.lock();
+            messages.iter().find(|it| phone::brief(it) == method).cloned()
         })
     }
 
     /// Whether conflow has hung up.
     pub(crate) fn is_over(&self) -> bool {
-        self.line.told.lock().iter().any(|it| phone::brief(it) == "BYE")
+        self.state.messages.lock().iter().any(|it| phone::brief(it) == "BYE")
     }
 
     /// Hangs up, unless conflow has.
@@ -200,11 +200,11 @@ impl Leg {
         }
     }
 
-    fn spawn(&mut self, run: impl FnOnce(&Ends) + Send + 'static) {
-        let ends = Ends {
+    fn spawn(&mut self, run: impl FnOnce(&LegSockets) + Send + 'static) {
+        let ends = LegSockets {
             sip: Arc::clone(&self.sip),
             rtp: Arc::clone(&self.rtp),
-            line: Arc::clone(&self.line),
+            state: Arc::clone(&self.state),
             server: self.server,
         };
         self.threads.push(thread::spawn(move || run(&ends)));
@@ -214,22 +214,22 @@ impl Leg {
 impl Drop for Leg {
     fn drop(&mut self) {
         self.hang_up();
-        self.line.is_over.store(true, Ordering::Relaxed);
+        self.state.is_over.store(true, Ordering::Relaxed);
         self.threads.drain(..).for_each(|it| drop(it.join()));
     }
 }
 
 /// What a thread of a leg works with.
-struct Ends {
+struct LegSockets {
     sip: Arc<UdpSocket>,
     rtp: Arc<UdpSocket>,
-    line: Arc<Line>,
+    state: Arc<LegState>,
     server: SocketAddr,
 }
 
-impl Ends {
+impl LegSockets {
     fn is_over(&self) -> bool {
-        self.line.is_over.load(Ordering::Relaxed)
+        self.state.is_over.load(Ordering::Relaxed)
     }
 
     /// Keeps what it is told, and answers every request with 200.
@@ -242,7 +242,7 @@ impl Ends {
             if !message.starts_with("SIP/2.0 ") && !message.starts_with("ACK ") {
                 _ = self.sip.send(ok(&message).as_bytes());
             }
-            self.line.told.lock().push(message);
+            self.state.messages.lock().push(message);
         }
     }
 
@@ -253,31 +253,31 @@ impl Ends {
         while !self.is_over() {
             let Ok((len, from)) = self.rtp.recv_from(&mut bytes) else { continue };
             let datagram = &bytes[..len];
-            let came = match MARKS.iter().find(|it| it.as_bytes() == datagram) {
-                Some(mark) => Some(Came::Mark(mark)),
-                None => sound(datagram).map(Came::Sound),
+            let item = match MARKS.iter().find(|it| it.as_bytes() == datagram) {
+                Some(mark) => Some(RtpItem::Mark(mark)),
+                None => sound(datagram).map(RtpItem::Sound),
             };
             assert_eq!(from.ip(), self.server.ip());
-            self.line.came.lock().extend(came);
+            self.state.received.lock().extend(item);
         }
     }
 
     /// Sends a tone or silence, a packet a tick, and keys.
     fn talk(&self, to: SocketAddr, tone: Option<f64>) {
         let tone = tone.map(|it| ear::tone(it, 1));
-        let mut stream = Stream::new(u32::from(to.port()), 1, 1_000);
-        let (start, mut press) = (Instant::now(), None::<Press>);
+        let mut stream = RtpStream::new(u32::from(to.port()), 1, 1_000);
+        let (start, mut press) = (Instant::now(), None::<KeyPress>);
         for n in 0.. {
             thread::sleep((start + TICK * n).saturating_duration_since(Instant::now()));
             if self.is_over() {
                 return;
             }
             press = press.or_else(|| {
-                let key = self.line.keys.lock().pop()?;
-                Press::new(key, 5, FRAME as u16)
+                let key = self.state.keys.lock().pop()?;
+                KeyPress::new(key, 5, FRAME as u16)
             });
             let (mut payload, mut packet) = ([Law::Mu.silence(); FRAME], [0; 256]);
-            let update = press.as_mut().and_then(Press::tick);
+            let update = press.as_mut().and_then(KeyPress::tick);
             let len = match update {
                 Some(it) => {
                     let event = it.event.bytes();

@@ -48,8 +48,8 @@ impl Meeting {
     }
 
     #[track_caller]
-    fn order(&self, method: &str, phone: usize, deed: &str) {
-        let path = format!("Member/{}/{deed}/", self.ids[phone]);
+    fn order(&self, method: &str, phone: usize, action: &str) {
+        let path = format!("Member/{}/{action}/", self.ids[phone]);
         self.conflow.order(method, "meeting", &path);
     }
 }

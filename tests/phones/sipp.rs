@@ -26,7 +26,7 @@ const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/phones/sipp"
 
 /// What became of a run, by the statistics of sipp.
 #[derive(Debug, Eq, PartialEq)]
-struct Tally {
+struct SippCounts {
     successful: u64,
     failed: u64,
     retransmissions: u64,
@@ -66,15 +66,15 @@ fn free_port(ip: IpAddr) -> u16 {
 
 /// Runs sipp against conflow until it ends by itself: `-sn uac -m 3`.
 #[track_caller]
-fn sipp(server: SocketAddr, arguments: &str) -> Tally {
+fn sipp(server: SocketAddr, arguments: &str) -> SippCounts {
     let home = tempdir().unwrap();
     let (run, errors) = (0..ATTEMPTS)
         .map(|_| run(home.path(), server, arguments))
         // Somebody else may take the port between our look at it and sipp's.
         .find(|(_, errors)| !errors.contains("Address already in use"))
         .expect("a port stays free for a moment");
-    let told = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "sipp {arguments}: {}\n{errors}\n{told}", run.status);
+    let output = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "sipp {arguments}: {}\n{errors}\n{output}", run.status);
     let statistics = fs::read_to_string(home.path().join("stat.csv")).unwrap();
     let columns = statistics.lines().next().unwrap().split(';');
     let last = statistics.lines().last().unwrap().split(';').collect::<Vec<_>>();
@@ -82,7 +82,7 @@ fn sipp(server: SocketAddr, arguments: &str) -> Tally {
         let at = columns.clone().position(|it| it == name).unwrap();
         last[at].parse().unwrap()
     };
-    Tally {
+    SippCounts {
         successful: total("SuccessfulCall(C)"),
         failed: total("FailedCall(C)"),
         retransmissions: total("Retransmissions(C)"),
@@ -91,9 +91,9 @@ fn sipp(server: SocketAddr, arguments: &str) -> Tally {
 
 #[track_caller]
 fn check(conflow: &Conflow, arguments: &str, calls: u64) {
-    let tally = sipp(conflow.sip, &format!("{arguments} -m {calls}"));
-    let expected = Tally { successful: calls, failed: 0, retransmissions: 0 };
-    assert_eq!(tally, expected, "{arguments}");
+    let counts = sipp(conflow.sip, &format!("{arguments} -m {calls}"));
+    let expected = SippCounts { successful: calls, failed: 0, retransmissions: 0 };
+    assert_eq!(counts, expected, "{arguments}");
     eventually("an empty room", || conflow.members("stay").is_empty().then_some(()));
 }
 

@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::{
     ear::loudness,
-    leg::{Leg, Ways},
+    leg::{Leg, LegOptions},
     program::{Conflow, beside_others},
 };
 
@@ -21,7 +21,7 @@ fn check(language: &str, text: &str) {
     let _share = beside_others();
     let flow = format!("<Response><Speak language=\"{language}\">{text}</Speak></Response>");
     let conflow = Conflow::start(&[("speak", &flow)]);
-    let leg = Leg::call(conflow.sip, "speak", "anna", Ways::default());
+    let leg = Leg::call(conflow.sip, "speak", "anna", LegOptions::default());
     leg.wait_for("BYE");
     let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
     let spoken = spoken(language, text);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     ear::loudness,
-    leg::{Leg, Sound, Ways},
+    leg::{Leg, LegOptions, Sound},
     program::{Conflow, beside_others, eventually},
 };
 
@@ -22,7 +22,7 @@ enum Step {
     Dial(&'static str, &'static str),
     /// Waits until this is what a phone hears.
     Hears(&'static str, Word),
-    /// A request about a member: method, phone, deed, body.
+    /// A request about a member: method, phone, action, body.
     Order(&'static str, &'static str, &'static str, &'static str),
     /// A phone presses a key.
     Press(&'static str, char),
@@ -169,10 +169,10 @@ fn check<P: Phone>((name, steps, expected): (&str, &[Step], &str)) {
                     (phone.heard(&conflow).last() == Some(&word)).then_some(())
                 });
             }
-            Order(method, name, deed, body) => {
+            Order(method, name, action, body) => {
                 let members = conflow.members("room");
                 let id = &members.iter().find(|it| it.0 == name).unwrap().1;
-                let path = format!("Conference/room/Member/{id}/{deed}/");
+                let path = format!("Conference/room/Member/{id}/{action}/");
                 let (status, body) = conflow.ask(method, "api/v1", &path, body);
                 assert!((200..300).contains(&status), "{step:?}: {status} {body}");
             }
@@ -249,8 +249,8 @@ impl Phone for Simulated {
 impl Phone for Option<Leg> {
     fn dial(conflow: &Conflow, name: &'static str, flow: &'static str) -> Self {
         // So that there is something to hear in a room.
-        let ways = Ways { tone: Some(OTHERS), ..Ways::default() };
-        Some(Leg::call(conflow.sip, flow, name, ways))
+        let options = LegOptions { tone: Some(OTHERS), ..LegOptions::default() };
+        Some(Leg::call(conflow.sip, flow, name, options))
     }
 
     fn press(&self, _: &Conflow, key: char) {

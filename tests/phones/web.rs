@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ear::{self, hears},
-    leg::{Leg, Ways},
+    leg::{Leg, LegOptions},
     program::{Conflow, beside_others, eventually},
 };
 
@@ -131,7 +131,7 @@ fn a_sound_of_the_web_is_played_and_got_once_and_one_that_is_missing_is_passed_o
     );
     let conflow = Conflow::start(&[("play", &flow)]);
     for user in ["anna", "bert"] {
-        let leg = Leg::call(conflow.sip, "play", user, Ways::default());
+        let leg = Leg::call(conflow.sip, "play", user, LegOptions::default());
         leg.wait_for("BYE");
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
         let windows = heard.chunks_exact(800);
@@ -141,8 +141,12 @@ fn a_sound_of_the_web_is_played_and_got_once_and_one_that_is_missing_is_passed_o
     }
     assert_eq!(server.count("GET /500.wav?key=hush"), 1, "{:?}", server.asked());
     let log = conflow.log();
-    let told = log.lines().filter(|it| it.contains("a sound cannot be played"));
-    assert_eq!(told.filter(|it| it.contains("missing.wav: it answered 404")).count(), 4, "{log}");
+    let warnings = log.lines().filter(|it| it.contains("a sound cannot be played"));
+    assert_eq!(
+        warnings.filter(|it| it.contains("missing.wav: it answered 404")).count(),
+        4,
+        "{log}"
+    );
     assert!(!log.contains("hush"), "{log}");
 }
 
@@ -156,7 +160,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
          room</Conference></Response>"
     );
     let conflow = Conflow::start(&[("room", &flow)]);
-    let anna = Leg::call(conflow.sip, "room", "anna", Ways::default());
+    let anna = Leg::call(conflow.sip, "room", "anna", LegOptions::default());
     wait_for_tone(&anna, WAITING);
     assert_eq!(server.count("POST /wait.xml"), 1);
     // Over and over: two seconds of it, and one of silence.
@@ -165,7 +169,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
     let on = heard.chunks_exact(800).filter(on).count();
     assert!((38..=42).contains(&on), "two thirds of the time: {on} of 60");
 
-    let mut bert = Leg::call(conflow.sip, "room", "bert", Ways::default());
+    let mut bert = Leg::call(conflow.sip, "room", "bert", LegOptions::default());
     wait_for_tone(&anna, ENTERED);
     wait_for_tone(&bert, ENTERED);
     let [anna_id, _] = conflow.wait_members("room", ["anna", "bert"]);

@@ -11,16 +11,19 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AskError, Hall, MEMBERS_MAX, Request, durable, header, time::iso};
+use super::{GroupAskError, GroupsApi, GroupsRequest, MEMBERS_MAX, durable, header, time::iso};
 use crate::{
     api::reply,
     base::ids::AccountId,
     credentials::{Bearer, Holder, md5_hex},
-    group::{Ask, At, Name, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule},
+    group::{
+        Ask, GroupRef, GroupSnapshot, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis,
+        rule::Rule,
+    },
 };
 
 /// A status, a code, and what it says.
-struct Fault(u16, u16, String);
+struct CapillaryError(u16, u16, String);
 
 /// Where an identifier is registered.
 const SOURCES: [&str; 4] = ["INSTORE", "MARTJACK", "WECHAT", "ALL"];
@@ -34,43 +37,47 @@ const TOKEN_SECONDS: u64 = 86_400;
 
 /// Customers about whom something is being done: of two at once, the second is refused (521).
 #[derive(Default)]
-pub(super) struct Customers(Mutex<BTreeSet<(AccountId, Name)>>);
+pub(super) struct BusyCustomers(Mutex<BTreeSet<(AccountId, PersonName)>>);
 
 /// Somebody's turn, until it is dropped.
-struct Turn<'a>(&'a Customers, (AccountId, Name));
+struct CustomerLock<'a>(&'a BusyCustomers, (AccountId, PersonName));
 
-impl Customers {
-    fn enter(&self, account: &AccountId, name: &Name) -> Option<Turn<'_>> {
+impl BusyCustomers {
+    fn lock(&self, account: &AccountId, name: &PersonName) -> Option<CustomerLock<'_>> {
         let key = (account.clone(), name.clone());
         // The lock is free again before there is a turn, whose end takes it.
         let is_first = self.0.lock().insert(key.clone());
-        is_first.then(|| Turn(self, key))
+        is_first.then(|| CustomerLock(self, key))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CustomerLock<'_> {
     fn drop(&mut self) {
         self.0.0.lock().remove(&self.1);
     }
 }
 
-pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
-    match serve(hall, request).await {
+pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
+    match serve(api, request).await {
         Ok(body) => reply::json(StatusCode::OK, &body),
-        Err(fault) => refuse(&fault),
+        Err(error) => refuse(&error),
     }
 }
 
 pub(super) fn crash() -> Response {
-    refuse(&Fault(500, 500, "something went wrong".to_owned()))
+    refuse(&CapillaryError(500, 500, "something went wrong".to_owned()))
 }
 
 /// Too much at once, whoever asks.
 pub(super) fn throttle(wait: Duration) -> Response {
-    refuse(&Fault(429, 429, format!("too many requests: wait {} seconds", wait.as_secs() + 1)))
+    refuse(&CapillaryError(
+        429,
+        429,
+        format!("too many requests: wait {} seconds", wait.as_secs() + 1),
+    ))
 }
 
-fn refuse(Fault(status, code, message): &Fault) -> Response {
+fn refuse(CapillaryError(status, code, message): &CapillaryError) -> Response {
     let status = StatusCode::from_u16(*status).expect("it is one of ours");
     let error = json!({ "status": false, "code": code, "message": message });
     let body = json!({ "warnings": [], "errors": [error], "success": false });
@@ -82,10 +89,10 @@ fn refuse(Fault(status, code, message): &Fault) -> Response {
     response
 }
 
-async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
+async fn serve(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value, CapillaryError> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     if *path == ["v3", "oauth", "token", "generate"] {
-        return generate(hall, request).await;
+        return generate(api, request).await;
     }
     let (["v2", "userGroup2", below @ ..] | ["v2", "organization", "userGroup2", below @ ..]) =
         &*path
@@ -101,41 +108,41 @@ async fn serve(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     if !methods.contains(request.method) {
         return Err(wrong_method(request));
     }
-    let Holder { account, bearer } = sign_in(hall, request).ok_or_else(no_one)?;
+    let Holder { account, bearer } = sign_in(api, request).ok_or_else(no_one)?;
     match bearer {
         Bearer::Till(_) => (),
         Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => {
             let why = "the credentials have no access to user groups".to_owned();
-            return Err(Fault(403, 403, why));
+            return Err(CapillaryError(403, 403, why));
         }
     }
     match *below {
-        [id, "leave"] => leave(hall, &account, id, request).await,
-        ["join"] => join(hall, &account, request).await,
-        _ if *request.method == Method::POST => create(hall, &account, request).await,
+        [id, "leave"] => leave(api, &account, id, request).await,
+        ["join"] => join(api, &account, request).await,
+        _ if *request.method == Method::POST => create(api, &account, request).await,
         _ => {
             let group = selected(request)?;
-            Ok(show(&picture(hall, &account, Ask::Show(group)).await?))
+            Ok(show(&picture(api, &account, Ask::Show(group)).await?))
         }
     }
 }
 
-fn no_one() -> Fault {
-    Fault(401, 401, "authentication failed".to_owned())
+fn no_one() -> CapillaryError {
+    CapillaryError(401, 401, "authentication failed".to_owned())
 }
 
-fn wrong_method(request: &Request<'_>) -> Fault {
-    Fault(405, 405, format!("the path is not for {}", request.method))
+fn wrong_method(request: &GroupsRequest<'_>) -> CapillaryError {
+    CapillaryError(405, 405, format!("the path is not for {}", request.method))
 }
 
-fn no_route() -> Fault {
-    Fault(404, 404, "no such resource".to_owned())
+fn no_route() -> CapillaryError {
+    CapillaryError(404, 404, "no such resource".to_owned())
 }
 
 /// `POST /v3/oauth/token/generate`: the till's name is the key, its password the secret.
-async fn generate(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
+async fn generate(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value, CapillaryError> {
     #[derive(Deserialize)]
-    struct Pair {
+    struct TillLogin {
         key: String,
         secret: String,
     }
@@ -143,24 +150,24 @@ async fn generate(hall: &Hall, request: &Request<'_>) -> Result<Value, Fault> {
     if *request.method != Method::POST {
         return Err(wrong_method(request));
     }
-    let Pair { key, secret } = parse(request)?;
-    let now = hall.memberships.now();
-    let holder = hall.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
-        request.guess();
+    let TillLogin { key, secret } = parse(request)?;
+    let now = api.memberships.now();
+    let holder = api.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
+        request.note_bad_credentials();
         no_one()
     })?;
-    let broken = || Fault(500, 500, "the store failed".to_owned());
-    let (done, told) = durable();
-    let until = At(now.0 + TOKEN_SECONDS * 1_000);
-    let token = hall.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
-    told.await.map_err(|_| broken())?.map_err(|_| broken())?;
+    let broken = || CapillaryError(500, 500, "the store failed".to_owned());
+    let (done, committed) = durable();
+    let until = UnixMillis(now.0 + TOKEN_SECONDS * 1_000);
+    let token = api.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
+    committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
     let data = json!({ "accessToken": token, "ttlSeconds": TOKEN_SECONDS });
     Ok(json!({ "data": data, "errors": null }))
 }
 
-pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
+pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<Holder> {
     if let Some(token) = header(request, "x-cap-api-oauth-token") {
-        return hall.holder(request, token).ok();
+        return api.holder(request, token).ok();
     }
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -168,50 +175,51 @@ pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Holder> {
     }
     let pair = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
     let (till, digest) = pair.split_once(':')?;
-    let holder = hall.credentials.till(hall.memberships.now(), till, digest);
+    let holder = api.credentials.till(api.memberships.now(), till, digest);
     if holder.is_none() {
-        request.guess();
+        request.note_bad_credentials();
     }
     holder
 }
 
 /// `DELETE /v2/userGroup2/{groupId}/leave`
 async fn leave(
-    hall: &Hall,
+    api: &GroupsApi,
     account: &AccountId,
     id: &str,
-    request: &Request<'_>,
-) -> Result<Value, Fault> {
+    request: &GroupsRequest<'_>,
+) -> Result<Value, CapillaryError> {
     let customer = customer(request)?;
-    let unknown = || Fault(BAD, 1619, format!("group id {id} is invalid"));
-    let group = Which::Id(id.parse().map_err(|_| unknown())?);
-    let busy = || Fault(521, 521, "something is being done about this customer".to_owned());
-    let _turn = hall.customers.enter(account, &customer).ok_or_else(busy)?;
-    let warnings = selectors(hall, account, id, &group, request).await?;
-    let target = Who::Name(customer);
-    let rule = match hall.settings.is_capillary_kept_active {
+    let unknown = || CapillaryError(BAD, 1619, format!("group id {id} is invalid"));
+    let group = GroupRef::Id(id.parse().map_err(|_| unknown())?);
+    let busy =
+        || CapillaryError(521, 521, "something is being done about this customer".to_owned());
+    let _lock = api.customers.lock(account, &customer).ok_or_else(busy)?;
+    let warnings = selectors(api, account, id, &group, request).await?;
+    let target = PersonRef::Name(customer);
+    let rule = match api.settings.is_capillary_kept_active {
         true => Rule::CAPILLARY_STAYS_ACTIVE,
         false => Rule::CAPILLARY,
     };
     let ask = Ask::Remove { group, actor: None, target, rule, reason: "".into() };
-    hall.remove(request, account, ask).await.map_err(|error| told(&error))?;
+    api.remove(request, account, ask).await.map_err(|error| vendor_error(&error))?;
     Ok(json!({ "warnings": warnings, "errors": [], "success": true }))
 }
 
 /// A selector that means the same group is warned about; one that means another is refused.
 async fn selectors(
-    hall: &Hall,
+    api: &GroupsApi,
     account: &AccountId,
     id: &str,
-    group: &Which,
-    request: &Request<'_>,
-) -> Result<Vec<Value>, Fault> {
+    group: &GroupRef,
+    request: &GroupsRequest<'_>,
+) -> Result<Vec<Value>, CapillaryError> {
     let given = SELECTORS.iter().filter_map(|name| Some((*name, request.query.get(*name)?)));
     let given: Vec<_> = given.collect();
     if given.is_empty() {
         return Ok(Vec::new());
     }
-    let picture = picture(hall, account, Ask::Show(group.clone())).await?;
+    let picture = picture(api, account, Ask::Show(group.clone())).await?;
     let mut warnings = Vec::new();
     for (name, value) in given {
         let primary = |person: PersonId| {
@@ -219,12 +227,12 @@ async fn selectors(
         };
         let is_same = match name {
             "id" => value == id,
-            "externalId" => picture.group.head.external_id.as_deref() == Some(&**value),
+            "externalId" => picture.group.info.external_id.as_deref() == Some(&**value),
             _ => value.parse().is_ok_and(primary),
         };
         if !is_same {
             let why = format!("{name} {value} contradicts the group id {id} of the path");
-            return Err(Fault(BAD, 1632, why));
+            return Err(CapillaryError(BAD, 1632, why));
         }
         let message = format!("{name} is not used: the path names the group");
         warnings.push(json!({ "status": false, "code": 1632, "message": message }));
@@ -233,59 +241,63 @@ async fn selectors(
 }
 
 /// Whom the query means.
-fn customer(request: &Request<'_>) -> Result<Name, Fault> {
+fn customer(request: &GroupsRequest<'_>) -> Result<PersonName, CapillaryError> {
     let field = |name: &str| {
-        let missing = || Fault(BAD, 403, format!("{name} is mandatory"));
+        let missing = || CapillaryError(BAD, 403, format!("{name} is mandatory"));
         let value = request.query.get(name).map(|it| it.trim());
         value.filter(|it| !it.is_empty()).ok_or_else(missing)
     };
     let source = field("source")?;
     if !SOURCES.contains(&source) {
-        return Err(Fault(BAD, 8003, format!("Invalid source {source}")));
+        return Err(CapillaryError(BAD, 8003, format!("Invalid source {source}")));
     }
     let (kind, value) = (field("identifierName")?, field("identifierValue")?);
     Ok(match kind {
-        "mobile" => Name::Mobile(value.into()),
-        "email" => Name::email(value),
-        "externalId" => Name::ExternalId(value.into()),
-        "cardnumber" => Name::CardNumber(value.into()),
+        "mobile" => PersonName::Mobile(value.into()),
+        "email" => PersonName::email(value),
+        "externalId" => PersonName::ExternalId(value.into()),
+        "cardnumber" => PersonName::CardNumber(value.into()),
         // The full stop is in the published description (contract 4.1).
-        "cardExternalId" | "cardExternalId." => Name::CardExternalId(value.into()),
-        _ => return Err(Fault(BAD, 8013, format!("identifier name {kind} is wrong"))),
+        "cardExternalId" | "cardExternalId." => PersonName::CardExternalId(value.into()),
+        _ => return Err(CapillaryError(BAD, 8013, format!("identifier name {kind} is wrong"))),
     })
 }
 
-fn selected(request: &Request<'_>) -> Result<Which, Fault> {
+fn selected(request: &GroupsRequest<'_>) -> Result<GroupRef, CapillaryError> {
     if let Some(id) = request.query.get("id") {
-        let bad = |_| Fault(BAD, 1632, format!("group id {id} is not valid"));
-        return Ok(Which::Id(id.parse().map_err(bad)?));
+        let bad = |_| CapillaryError(BAD, 1632, format!("group id {id} is not valid"));
+        return Ok(GroupRef::Id(id.parse().map_err(bad)?));
     }
-    let external_id = request.query.get("externalId").map(|it| Which::ExternalId((**it).into()));
-    let none = || Fault(BAD, 1635, "one of id and externalId is needed".to_owned());
+    let external_id = request.query.get("externalId").map(|it| GroupRef::ExternalId((**it).into()));
+    let none = || CapillaryError(BAD, 1635, "one of id and externalId is needed".to_owned());
     external_id.ok_or_else(none)
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(request: &Request<'_>) -> Result<T, Fault> {
-    let bad = |why: String| Fault(BAD, 400, why);
+fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest<'_>) -> Result<T, CapillaryError> {
+    let bad = |why: String| CapillaryError(BAD, 400, why);
     let body = request.body.as_ref().map_err(|error| bad(error.to_string()))?;
     serde_json::from_slice(body).map_err(|error| bad(format!("the body: {error}")))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wish {
+struct UserGroupParams {
     external_id: Option<String>,
     group_name: String,
     max_group_size: Option<u32>,
 }
 
 /// `POST /v2/userGroup2`
-async fn create(hall: &Hall, account: &AccountId, request: &Request<'_>) -> Result<Value, Fault> {
-    let Wish { external_id, group_name, max_group_size } = parse(request)?;
-    let mut head = hall.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
+async fn create(
+    api: &GroupsApi,
+    account: &AccountId,
+    request: &GroupsRequest<'_>,
+) -> Result<Value, CapillaryError> {
+    let UserGroupParams { external_id, group_name, max_group_size } = parse(request)?;
+    let mut head = api.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
     head.external_id = external_id.map(Into::into);
-    let picture = picture(hall, account, Ask::Create(head)).await?;
-    Ok(json!({ "entity": picture.group.head.id.0, "warnings": [] }))
+    let picture = picture(api, account, Ask::Create(head)).await?;
+    Ok(json!({ "entity": picture.group.info.id.0, "warnings": [] }))
 }
 
 #[derive(Deserialize)]
@@ -297,18 +309,22 @@ struct Joiner {
 }
 
 /// `POST /v2/userGroup2/join`
-async fn join(hall: &Hall, account: &AccountId, request: &Request<'_>) -> Result<Value, Fault> {
+async fn join(
+    api: &GroupsApi,
+    account: &AccountId,
+    request: &GroupsRequest<'_>,
+) -> Result<Value, CapillaryError> {
     let group = selected(request)?;
     let mut response = Vec::new();
     for Joiner { user_id, primary_member } in parse::<Vec<Joiner>>(request)? {
-        let before = picture(hall, account, Ask::Show(group.clone())).await?;
+        let before = picture(api, account, Ask::Show(group.clone())).await?;
         if primary_member && 0 < before.group.owners() {
-            return Err(Fault(BAD, 1637, "the group has a primary member".to_owned()));
+            return Err(CapillaryError(BAD, 1637, "the group has a primary member".to_owned()));
         }
         let rank = if primary_member { Rank::Owner } else { Rank::Member };
-        let target = Who::Id(PersonId(user_id));
+        let target = PersonRef::Id(PersonId(user_id));
         let ask = Ask::Add { group: group.clone(), actor: None, target, rank };
-        let id = picture(hall, account, ask).await?.group.head.id.0;
+        let id = picture(api, account, ask).await?.group.info.id.0;
         response.push(json!({
             "entityId": { "userId": user_id, "groupId": id },
             "result": {
@@ -321,16 +337,22 @@ async fn join(hall: &Hall, account: &AccountId, request: &Request<'_>) -> Result
     Ok(json!({ "totalCount": response.len(), "failureCount": 0, "response": response }))
 }
 
-async fn picture(hall: &Hall, account: &AccountId, ask: Ask) -> Result<Picture, Fault> {
-    hall.picture(account, ask).await.map_err(|error| told(&error))
+async fn picture(
+    api: &GroupsApi,
+    account: &AccountId,
+    ask: Ask,
+) -> Result<GroupSnapshot, CapillaryError> {
+    api.picture(account, ask).await.map_err(|error| vendor_error(&error))
 }
 
 /// What the machine or the actor said, as this system has it.
-fn told(error: &AskError) -> Fault {
+fn vendor_error(error: &GroupAskError) -> CapillaryError {
     let refusal = match error {
-        AskError::Refused(refusal) => refusal,
-        AskError::Busy => return Fault(521, 521, "too much at once: try again".to_owned()),
-        AskError::Failed => return Fault(500, 500, "the store failed".to_owned()),
+        GroupAskError::Refused(refusal) => refusal,
+        GroupAskError::Busy => {
+            return CapillaryError(521, 521, "too much at once: try again".to_owned());
+        }
+        GroupAskError::Failed => return CapillaryError(500, 500, "the store failed".to_owned()),
     };
     let (code, message) = match refusal {
         Refusal::NoGroup | Refusal::Closed => (1619, "group id is invalid"),
@@ -349,11 +371,11 @@ fn told(error: &AskError) -> Fault {
         | Refusal::LastOwner
         | Refusal::SelfTarget => (403, "not permitted"),
     };
-    Fault(BAD, code, message.to_owned())
+    CapillaryError(BAD, code, message.to_owned())
 }
 
-fn show(picture: &Picture) -> Value {
-    let head = &picture.group.head;
+fn show(picture: &GroupSnapshot) -> Value {
+    let head = &picture.group.info;
     let users = picture.group.members.iter().map(|(id, it)| {
         json!({
             "userId": id.0, "groupId": head.id.0, "defaultGroup": true,

@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 
 /// So many in each window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
+pub(super) struct WindowLimit {
     pub(super) requests: u32,
     pub(super) window: Duration,
 }
 
 /// What is left of a window.
-pub(super) struct Left {
+pub(super) struct Allowance {
     /// None: this one was too many.
     pub(super) requests: Option<u32>,
     /// How long the window still lasts.
@@ -33,7 +33,7 @@ const WINDOWS_MAX: usize = 10_000;
 
 impl Windows {
     /// Counts a request; one that is refused does not make the window longer.
-    pub(super) fn take(&self, now: Instant, who: String, limit: Limit) -> Left {
+    pub(super) fn take(&self, now: Instant, who: String, limit: WindowLimit) -> Allowance {
         let mut open = self.open.lock();
         if WINDOWS_MAX <= open.len() {
             open.clear();
@@ -44,9 +44,9 @@ impl Windows {
         }
         let wait = (*since + limit.window).saturating_duration_since(now);
         if limit.requests <= *count {
-            return Left { requests: None, wait };
+            return Allowance { requests: None, wait };
         }
         *count += 1;
-        Left { requests: Some(limit.requests - *count), wait }
+        Allowance { requests: Some(limit.requests - *count), wait }
     }
 }

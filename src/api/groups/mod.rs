@@ -36,29 +36,30 @@ use self::{
     limit::Windows,
 };
 use super::{
-    after_response::After, audit::Principal, auth::is_read, body, failure::Failure,
+    after_response::AfterResponse, audit::Principal, auth::is_read, body, failure::Failure,
     limit::PerAddress, path::Path,
 };
 use crate::{
     base::ids::AccountId,
-    credentials::{BadToken, Bearer, Credentials, Holder},
-    engine::membership::{AskError, Memberships},
+    credentials::{BadToken, Bearer, GroupCredentials, Holder},
+    engine::membership::{GroupAskError, Memberships},
     group::{
-        Ask, Done, Head, Name, Person, PersonId, Picture, Removed, Which, Who,
+        Ask, GroupAnswer, GroupInfo, GroupRef, GroupSnapshot, Person, PersonId, PersonName,
+        PersonRef, Removed,
         rule::{LastOwner, Rule},
     },
-    store::rows::RowsError,
+    store::rows::RowStoreError,
 };
 
 /// What the groups' edge reaches, and how it behaves.
-pub struct Hall {
+pub struct GroupsApi {
     memberships: Arc<Memberships>,
-    credentials: Arc<Credentials>,
+    credentials: Arc<GroupCredentials>,
     settings: Settings,
     windows: Windows,
     sockets: Arc<Sockets>,
     password_checks: Semaphore,
-    customers: capillary::Customers,
+    customers: capillary::BusyCustomers,
 }
 
 /// Passwords that are checked at a time. Each takes 19 MiB and a processor for a while: more of
@@ -115,7 +116,7 @@ impl Vendor {
 }
 
 /// A request, decoded as far as all dialects agree.
-struct Request<'a> {
+struct GroupsRequest<'a> {
     method: &'a Method,
     /// What stands between the slashes, decoded.
     path: Vec<String>,
@@ -127,23 +128,23 @@ struct Request<'a> {
     /// The connection itself, when nothing more is asked on it.
     upgrade: Option<OnUpgrade>,
     /// What is to be done when the answer has left.
-    after: Mutex<Option<After>>,
+    after_response: Mutex<Option<AfterResponse>>,
     /// Wrong credentials have been shown.
-    has_guessed: AtomicBool,
+    has_bad_credentials: AtomicBool,
 }
 
-impl Request<'_> {
+impl GroupsRequest<'_> {
     /// Whoever has sent it shows credentials that are nobody's.
-    fn guess(&self) {
-        self.has_guessed.store(true, Ordering::Relaxed);
+    fn note_bad_credentials(&self) {
+        self.has_bad_credentials.store(true, Ordering::Relaxed);
     }
 }
 
-impl Hall {
+impl GroupsApi {
     /// Opens the groups' edge.
     pub fn new(
         memberships: Arc<Memberships>,
-        credentials: Arc<Credentials>,
+        credentials: Arc<GroupCredentials>,
         settings: Settings,
     ) -> Self {
         Self {
@@ -153,7 +154,7 @@ impl Hall {
             windows: Windows::default(),
             sockets: Arc::default(),
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
-            customers: capillary::Customers::default(),
+            customers: capillary::BusyCustomers::default(),
         }
     }
 
@@ -165,11 +166,13 @@ impl Hall {
     pub(super) async fn answer(
         &self,
         vendor: Vendor,
-        visit: super::Visit<'_>,
+        context: super::RequestContext<'_>,
         upgrade: Option<OnUpgrade>,
         failures: Option<&PerAddress>,
     ) -> Response {
-        let super::Visit { trail, now, peer, method, path, query, headers, body, .. } = visit;
+        let super::RequestContext {
+            principal, now, peer, method, path, query, headers, body, ..
+        } = context;
         if let Some(Err(wait)) = failures.map(|it| it.check(now, peer)) {
             return match vendor {
                 Vendor::Bungie => bungie::throttle(wait),
@@ -179,7 +182,7 @@ impl Hall {
             };
         }
         let segments = Path::split(path).map(|it| it.segments().iter().map(decode).collect());
-        let request = Request {
+        let request = GroupsRequest {
             method,
             path: segments.unwrap_or_default(),
             query: pairs(query),
@@ -188,13 +191,13 @@ impl Hall {
             peer,
             now,
             upgrade,
-            after: Mutex::default(),
-            has_guessed: AtomicBool::new(false),
+            after_response: Mutex::default(),
+            has_bad_credentials: AtomicBool::new(false),
         };
         if !is_read(method)
             && let Some(who) = self.who(vendor, &request)
         {
-            trail.set(who);
+            principal.set(who);
         }
         let answer = async {
             match vendor {
@@ -211,20 +214,20 @@ impl Hall {
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
         });
-        if let Some(failures) = failures.filter(|_| request.has_guessed.into_inner()) {
+        if let Some(failures) = failures.filter(|_| request.has_bad_credentials.into_inner()) {
             failures.failed(now, peer);
         }
-        if let Some(after) = request.after.into_inner() {
+        if let Some(after) = request.after_response.into_inner() {
             response.extensions_mut().insert(after);
         }
         response
     }
 
     /// Who shows good credentials, for the audit.
-    fn who(&self, vendor: Vendor, request: &Request<'_>) -> Option<Principal> {
-        let person = |it: Caller| (it.account, format!("person {}", it.person).into());
+    fn who(&self, vendor: Vendor, request: &GroupsRequest<'_>) -> Option<Principal> {
+        let person = |it: SignedInUser| (it.account, format!("person {}", it.person).into());
         let (account, by) = match vendor {
-            Vendor::Bungie => person(bungie::caller(self, request)?),
+            Vendor::Bungie => person(bungie::signed_in(self, request)?),
             Vendor::RocketChat => person(rocketchat::sign_in(self, request)?),
             Vendor::Kirimin => person(kirimin::auth::session(self, request)?),
             Vendor::Capillary => match capillary::sign_in(self, request)? {
@@ -240,41 +243,44 @@ impl Hall {
         Some(Principal { account, by })
     }
 
-    async fn ask(&self, account: &AccountId, ask: Ask) -> Result<Done, AskError> {
+    async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
         self.memberships.ask(account, ask).await
     }
 
     /// Asks what is answered by a group.
-    async fn picture(&self, account: &AccountId, ask: Ask) -> Result<Picture, AskError> {
+    async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
-            Done::Group(picture) => *picture,
-            Done::Removed(removed) => removed.picture,
-            Done::Person(_) | Done::People(_) | Done::Groups(_) | Done::Pending => {
+            GroupAnswer::Group(picture) => *picture,
+            GroupAnswer::Removed(removed) => removed.snapshot,
+            GroupAnswer::Person(_)
+            | GroupAnswer::People(_)
+            | GroupAnswer::Groups(_)
+            | GroupAnswer::Pending => {
                 unreachable!("the machine answers these asks with a group")
             }
         })
     }
 
-    async fn person(&self, account: &AccountId, who: Who) -> Result<Person, AskError> {
+    async fn person(&self, account: &AccountId, who: PersonRef) -> Result<Person, GroupAskError> {
         match self.ask(account, Ask::Find(who)).await? {
-            Done::Person(person) => Ok(person),
-            Done::People(_)
-            | Done::Group(_)
-            | Done::Groups(_)
-            | Done::Removed(_)
-            | Done::Pending => unreachable!("the machine answers a search with a person"),
+            GroupAnswer::Person(person) => Ok(person),
+            GroupAnswer::People(_)
+            | GroupAnswer::Group(_)
+            | GroupAnswer::Groups(_)
+            | GroupAnswer::Removed(_)
+            | GroupAnswer::Pending => unreachable!("the machine answers a search with a person"),
         }
     }
 
     /// Takes somebody out, and tells the sockets: before the answer, or when it has left.
     async fn remove(
         &self,
-        request: &Request<'_>,
+        request: &GroupsRequest<'_>,
         account: &AccountId,
         ask: Ask,
-    ) -> Result<Picture, AskError> {
+    ) -> Result<GroupSnapshot, GroupAskError> {
         let (picture, after) = self.take_out(account, ask).await?;
-        *request.after.lock() = after;
+        *request.after_response.lock() = after;
         Ok(picture)
     }
 
@@ -284,7 +290,7 @@ impl Hall {
         &self,
         account: &AccountId,
         ask: Ask,
-    ) -> Result<(Picture, Option<After>), AskError> {
+    ) -> Result<(GroupSnapshot, Option<AfterResponse>), GroupAskError> {
         let (memberships, sockets) = (self.memberships.clone(), self.sockets.clone());
         let (account, is_server) = (account.clone(), self.settings.is_kirimin_server);
         let removal = tokio::spawn(async move {
@@ -297,44 +303,44 @@ impl Hall {
                 }
                 LastOwner::Stays | LastOwner::Goes => Vec::new(),
             };
-            let Done::Removed(removed) = memberships.ask(&account, ask).await? else {
+            let GroupAnswer::Removed(removed) = memberships.ask(&account, ask).await? else {
                 unreachable!("the machine answers a removal with what was removed");
             };
             let signals = signals::of_removal(is_server, actor, &removed, &before);
-            let after = After::new(move || sockets.send_all(signals));
-            let Removed { picture, .. } = *removed;
+            let after = AfterResponse::new(move || sockets.send_all(signals));
+            let Removed { snapshot: picture, .. } = *removed;
             // Dropped is done.
             Ok((picture, (!is_server).then_some(after)))
         });
-        removal.await.unwrap_or(Err(AskError::Failed))
+        removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
     /// Whose token it is, if it is a person's, and whether he may administer with it.
-    fn bearer(&self, request: &Request<'_>, token: &str) -> Result<Caller, BadToken> {
+    fn bearer(&self, request: &GroupsRequest<'_>, token: &str) -> Result<SignedInUser, BadToken> {
         let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
             Bearer::Person { id, is_admin_scope } => {
-                Ok(Caller { account, person: PersonId(id), is_admin_scope })
+                Ok(SignedInUser { account, person: PersonId(id), is_admin_scope })
             }
             Bearer::Application | Bearer::Till(_) | Bearer::Grant { .. } => Err(BadToken::Unknown),
         }
     }
 
     /// Whose token it is.
-    fn holder(&self, request: &Request<'_>, token: &str) -> Result<Holder, BadToken> {
+    fn holder(&self, request: &GroupsRequest<'_>, token: &str) -> Result<Holder, BadToken> {
         let holder = self.credentials.holder(self.memberships.now(), token);
         if holder == Err(BadToken::Unknown) {
-            request.guess();
+            request.note_bad_credentials();
         }
         holder
     }
 
     /// The person of one of these names; nobody, if two accounts have one.
-    async fn find_anywhere(&self, names: &[Name]) -> Option<(AccountId, Person)> {
+    async fn find_anywhere(&self, names: &[PersonName]) -> Option<(AccountId, Person)> {
         let mut found = None;
         for account in self.memberships.accounts() {
             for name in names {
-                let who = Who::Name(name.clone());
+                let who = PersonRef::Name(name.clone());
                 let Ok(person) = self.person(&account, who).await else { continue };
                 match found {
                     Some(_) => return None,
@@ -350,26 +356,26 @@ impl Hall {
     /// and as long for names of nobody.
     async fn log_in(
         &self,
-        request: &Request<'_>,
-        names: &[Name],
+        request: &GroupsRequest<'_>,
+        names: &[PersonName],
         password: &str,
     ) -> Option<(AccountId, Person)> {
         let found = self.find_anywhere(names).await;
         let id = found.as_ref().map(|(_, person)| person.id.0);
-        let place = self.password_checks.acquire().await;
+        let permit = self.password_checks.acquire().await;
         let (credentials, text) = (self.credentials.clone(), password.to_owned());
         let check = tokio::task::spawn_blocking(move || credentials.is_password(id, &text));
-        let is_his = check.await.unwrap_or(false);
-        drop(place);
-        if !is_his {
-            request.guess();
+        let is_right = check.await.unwrap_or(false);
+        drop(permit);
+        if !is_right {
+            request.note_bad_credentials();
         }
-        found.filter(|_| is_his)
+        found.filter(|_| is_right)
     }
 
-    fn head(&self, name: &str, creator: Option<PersonId>, members_max: u32) -> Head {
+    fn head(&self, name: &str, creator: Option<PersonId>, members_max: u32) -> GroupInfo {
         let now = self.memberships.now();
-        Head {
+        GroupInfo {
             id: self.memberships.new_group(),
             name: name.into(),
             external_id: None,
@@ -379,7 +385,7 @@ impl Hall {
             revision: 0,
             is_closed: false,
             is_ownerless: false,
-            door: crate::group::Door::Reviewed,
+            join_policy: crate::group::JoinPolicy::Reviewed,
             link: uuid::Uuid::new_v4().simple().to_string().into(),
             members_max,
         }
@@ -387,7 +393,7 @@ impl Hall {
 }
 
 /// A person who asks.
-struct Caller {
+struct SignedInUser {
     account: AccountId,
     person: PersonId,
     is_admin_scope: bool,
@@ -397,28 +403,28 @@ struct Caller {
 const MEMBERS_MAX: u32 = 10_000;
 
 /// Something to be told when a write is durable.
-fn durable() -> (crate::store::rows::Committed, oneshot::Receiver<Result<(), RowsError>>) {
-    let (tell, told) = oneshot::channel();
-    (Box::new(move |written| drop(tell.send(written))), told)
+fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
+    let (sender, committed) = oneshot::channel();
+    (Box::new(move |written| drop(sender.send(written))), committed)
 }
 
-fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
+fn header<'a>(request: &'a GroupsRequest<'_>, name: &str) -> Option<&'a str> {
     request.headers.get(name)?.to_str().ok()
 }
 
 async fn show(
     memberships: &Memberships,
     account: &AccountId,
-    group: Which,
-) -> Result<Picture, AskError> {
-    let Done::Group(picture) = memberships.ask(account, Ask::Show(group)).await? else {
+    group: GroupRef,
+) -> Result<GroupSnapshot, GroupAskError> {
+    let GroupAnswer::Group(picture) = memberships.ask(account, Ask::Show(group)).await? else {
         unreachable!("the machine answers a look at a group with the group");
     };
     Ok(*picture)
 }
 
 /// Who takes somebody out of which group, by which rule.
-fn parts(ask: &Ask) -> (Option<PersonId>, &Which, &Rule) {
+fn parts(ask: &Ask) -> (Option<PersonId>, &GroupRef, &Rule) {
     if let Ask::Leave { actor, group, rule } = ask {
         return (Some(*actor), group, rule);
     }
@@ -443,8 +449,8 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
     pairs
 }
 
-impl fmt::Debug for Hall {
+impl fmt::Debug for GroupsApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hall").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("GroupsApi").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,9 @@
 //! Moments as the dialects write them: ISO 8601, UTC.
 
-use crate::group::At;
+use crate::group::UnixMillis;
 
 /// `2016-12-09T15:08:58.042Z`
-pub(super) fn iso(at: At) -> String {
+pub(super) fn iso(at: UnixMillis) -> String {
     let (days, ms) = (at.0 / 86_400_000, at.0 % 86_400_000);
     // Years begin in March, so that the odd day is the last one of a year; eras have 400 years.
     let days = days + 719_468;
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn moments_are_written_as_dates() {
-        let check = |ms, expected: &str| assert_eq!(iso(At(ms)), expected);
+        let check = |ms, expected: &str| assert_eq!(iso(UnixMillis(ms)), expected);
         check(0, "1970-01-01T00:00:00.000Z");
         check(951_782_399_999, "2000-02-28T23:59:59.999Z");
         check(951_782_400_000, "2000-02-29T00:00:00.000Z");

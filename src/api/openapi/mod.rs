@@ -21,19 +21,19 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 pub(super) use self::{
-    operation::{Answer, Operation, header, methods, query, uuid},
+    operation::{DocumentedAnswer, Operation, header, methods, query, uuid},
     schemas::{Schemas, one_or_many},
 };
 use super::{failure, failure::Failure, reply, voice};
 
 /// The document and its page, written out.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
+pub(super) struct OpenApiDocument {
     json: Bytes,
     page: Bytes,
 }
 
-impl Document {
+impl OpenApiDocument {
     /// What a server with these settings does.
     pub(super) fn new(voice: voice::Settings, has_phones: bool) -> Self {
         let document = document(voice, has_phones);
@@ -64,7 +64,7 @@ fn answer(body: &Bytes, media_type: &'static str) -> Response {
 }
 
 /// Every operation, with its method and path.
-type Listed = Vec<(Method, String, Operation)>;
+type OperationList = Vec<(Method, String, Operation)>;
 
 /// What there is to know of the whole.
 const ABOUT: &str = "\
@@ -78,7 +78,7 @@ conflow asks of an application by itself (answer URLs, callbacks).";
 
 fn document(voice: voice::Settings, has_phones: bool) -> Value {
     let mut schemas = Schemas::default();
-    schemas.put::<failure::Wrong<'_>>();
+    schemas.put::<failure::ErrorBody<'_>>();
     voice::openapi::schemas(&mut schemas);
     let mut listed = voice::openapi::list(voice);
     if has_phones {

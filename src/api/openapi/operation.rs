@@ -19,7 +19,7 @@ pub(in crate::api) struct Operation {
     /// The schema of a JSON body, and whether there must be one.
     pub(in crate::api) body: Option<(Value, bool)>,
     /// How it ends well.
-    pub(in crate::api) answers: Vec<Answer>,
+    pub(in crate::api) answers: Vec<DocumentedAnswer>,
     /// How it may fail: statuses out of [`REFUSALS`].
     pub(in crate::api) refusals: Vec<u16>,
     /// Nobody needs credentials for it.
@@ -63,7 +63,7 @@ impl Operation {
     }
 
     /// With a way to end well.
-    pub(in crate::api) fn answers(mut self, answer: Answer) -> Self {
+    pub(in crate::api) fn answers(mut self, answer: DocumentedAnswer) -> Self {
         self.answers.push(answer);
         self
     }
@@ -72,11 +72,11 @@ impl Operation {
     pub(in crate::api) fn spawns(mut self) -> Self {
         let spawned = json!({ "$ref": "#/components/schemas/Spawned" });
         match self.answers.iter_mut().find(|it| it.status == 202) {
-            Some(Answer { body: Some((_, schema)), .. }) => {
+            Some(DocumentedAnswer { body: Some((_, schema)), .. }) => {
                 *schema = json!({ "oneOf": [schema.clone(), spawned] });
             }
-            Some(Answer { body: None, .. }) | None => {
-                self.answers.push(Answer::json(
+            Some(DocumentedAnswer { body: None, .. }) | None => {
+                self.answers.push(DocumentedAnswer::json(
                     202,
                     "The answer is sent to `callback_url`.",
                     spawned,
@@ -132,34 +132,34 @@ impl Operation {
 
 /// How an operation ends well.
 #[derive(Clone, Debug)]
-pub(in crate::api) struct Answer {
+pub(in crate::api) struct DocumentedAnswer {
     status: u16,
     about: &'static str,
     /// Its media type, and its schema; None is no body.
     body: Option<(&'static str, Value)>,
-    has_remarks: bool,
+    has_warnings: bool,
 }
 
-impl Answer {
+impl DocumentedAnswer {
     /// With a body of JSON.
     pub(in crate::api) fn json(status: u16, about: &'static str, schema: Value) -> Self {
-        Self { status, about, body: Some(("application/json", schema)), has_remarks: false }
+        Self { status, about, body: Some(("application/json", schema)), has_warnings: false }
     }
 
     /// With a text of another type.
     pub(in crate::api) fn text(status: u16, about: &'static str, media_type: &'static str) -> Self {
         let text = json!({ "type": "string" });
-        Self { status, about, body: Some((media_type, text)), has_remarks: false }
+        Self { status, about, body: Some((media_type, text)), has_warnings: false }
     }
 
     /// 204.
     pub(in crate::api) fn nothing(about: &'static str) -> Self {
-        Self { status: 204, about, body: None, has_remarks: false }
+        Self { status: 204, about, body: None, has_warnings: false }
     }
 
     /// The same, and it may say what had no effect.
-    pub(in crate::api) fn with_remarks(self) -> Self {
-        Self { has_remarks: true, ..self }
+    pub(in crate::api) fn with_warnings(self) -> Self {
+        Self { has_warnings: true, ..self }
     }
 
     fn write(&self) -> Value {
@@ -167,7 +167,7 @@ impl Answer {
         if let Some((media_type, schema)) = &self.body {
             written["content"] = json!({ *media_type: { "schema": schema } });
         }
-        if self.has_remarks {
+        if self.has_warnings {
             let about = "A parameter that had no effect, and why; one header for each.";
             let schema = json!({ "type": "string" });
             written["headers"] =

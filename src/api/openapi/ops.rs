@@ -3,10 +3,10 @@
 use axum::http::Method;
 use serde_json::json;
 
-use super::{Answer, Listed, Operation};
+use super::{DocumentedAnswer, Operation, OperationList};
 
 /// All of them.
-pub(super) fn list() -> Listed {
+pub(super) fn list() -> OperationList {
     let open = |id: &str, summary| Operation {
         is_open: true,
         ..Operation::new(id.to_owned(), "Operations", summary)
@@ -16,22 +16,27 @@ pub(super) fn list() -> Listed {
     let rows = [
         (
             "/healthz",
-            open("healthz", "The process answers.").answers(Answer::text(200, "It does.", plain)),
+            open("healthz", "The process answers.")
+                .answers(DocumentedAnswer::text(200, "It does.", plain)),
         ),
         (
             "/readyz",
             open("readyz", "New calls are taken.")
-                .answers(Answer::text(200, "They are.", plain))
-                .answers(Answer::text(503, "They are not: the engine drains.", plain)),
+                .answers(DocumentedAnswer::text(200, "They are.", plain))
+                .answers(DocumentedAnswer::text(503, "They are not: the engine drains.", plain)),
         ),
         ("/metrics", metrics()),
         (
             "/openapi.json",
-            open("openapi", "This document.").answers(Answer::json(200, "OpenAPI 3.1.", document)),
+            open("openapi", "This document.").answers(DocumentedAnswer::json(
+                200,
+                "OpenAPI 3.1.",
+                document,
+            )),
         ),
         (
             "/docs",
-            open("docs", "This document, as a page.").answers(Answer::text(
+            open("docs", "This document, as a page.").answers(DocumentedAnswer::text(
                 200,
                 "A page.",
                 "text/html",
@@ -48,6 +53,6 @@ fn metrics() -> Operation {
             "With `Authorization: Bearer` and the token of the setting `ops_token`; without that \
              setting it is 404, but in development mode an account's credentials open it.",
         )
-        .answers(Answer::text(200, "Its text format.", "text/plain"))
+        .answers(DocumentedAnswer::text(200, "Its text format.", "text/plain"))
         .refuses(&[401, 404, 405, 429])
 }

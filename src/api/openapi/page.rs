@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 6;
 
 /// Writes the page.
 pub(super) fn write(document: &Value) -> String {
-    let mut page = Page { document, html: String::new() };
+    let mut page = HtmlPage { document, html: String::new() };
     page.head();
     let tags = document["tags"].as_array().into_iter().flatten();
     tags.filter_map(|it| it["name"].as_str()).for_each(|tag| page.section(tag));
@@ -20,12 +20,12 @@ pub(super) fn write(document: &Value) -> String {
     page.html
 }
 
-struct Page<'a> {
+struct HtmlPage<'a> {
     document: &'a Value,
     html: String,
 }
 
-impl Page<'_> {
+impl HtmlPage<'_> {
     fn put(&mut self, html: &str) {
         self.html += html;
     }
@@ -91,12 +91,12 @@ impl Page<'_> {
         let Some(parameters) = parameters else { return };
         self.put("<h3>Parameters</h3>\n<dl>\n");
         for parameter in parameters {
-            let (name, place) = (escape(&parameter["name"]), escape(&parameter["in"]));
+            let (name, location) = (escape(&parameter["name"]), escape(&parameter["in"]));
             let must = if parameter["required"] == true { ", required" } else { "" };
             let about = escape(&parameter["description"]);
             let kind = self.kind(&parameter["schema"]);
             self.put(&format!(
-                "<dt><code>{name}</code> <i>{place}{must}</i></dt><dd>{about} {kind}</dd>\n"
+                "<dt><code>{name}</code> <i>{location}{must}</i></dt><dd>{about} {kind}</dd>\n"
             ));
         }
         self.put("</dl>\n");

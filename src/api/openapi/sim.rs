@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Listed, Operation, Schemas, uuid};
+use super::{DocumentedAnswer, Operation, OperationList, Schemas, uuid};
 use crate::sim_phones::{KEYS_MAX, NUMBER_CHARS_MAX, SCRIPT_ACTS_MAX};
 
 /// Where they are.
@@ -16,12 +16,13 @@ const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 const BODY: [u16; 2] = [400, 415];
 
 /// All of them.
-pub(super) fn list() -> Listed {
+pub(super) fn list() -> OperationList {
     let operation = |id: &str, summary| {
         Operation::new(format!("sim_{id}"), "Simulated phones", summary).refuses(&ALWAYS)
     };
-    let done = || Answer::json(202, "The phone is told.", reference("PhoneDone"));
-    let deed = |id, summary| operation(id, summary).answers(done()).refuses(&BODY).refuses(&[409]);
+    let done = || DocumentedAnswer::json(202, "The phone is told.", reference("PhoneDone"));
+    let action =
+        |id, summary| operation(id, summary).answers(done()).refuses(&BODY).refuses(&[409]);
     let ms = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let on = json!({ "type": "boolean" });
     let rows = [
@@ -31,46 +32,43 @@ pub(super) fn list() -> Listed {
             operation("dial", "A phone dials in.")
                 .about("404 if nobody has the number.")
                 .reads(reference_required("Dial"))
-                .answers(Answer::json(201, "It rings.", of(&[("call_uuid", uuid())])))
+                .answers(DocumentedAnswer::json(201, "It rings.", of(&[("call_uuid", uuid())])))
                 .refuses(&BODY),
         ),
         (
             Method::GET,
             "{call_uuid}/",
-            operation("show", "Shows a phone, and what it has heard.").answers(Answer::json(
-                200,
-                "The phone.",
-                reference("Phone"),
-            )),
+            operation("show", "Shows a phone, and what it has heard.")
+                .answers(DocumentedAnswer::json(200, "The phone.", reference("Phone"))),
         ),
         (
             Method::DELETE,
             "{call_uuid}/",
             operation("hang_up", "The phone hangs up.")
-                .answers(Answer::nothing("It has hung up."))
+                .answers(DocumentedAnswer::nothing("It has hung up."))
                 .refuses(&[409]),
         ),
         (
             Method::POST,
             "{call_uuid}/Hold/",
-            deed("hold", "The phone holds the engine, or is back.").reads(of(&[("on", on)])),
+            action("hold", "The phone holds the engine, or is back.").reads(of(&[("on", on)])),
         ),
         (
             Method::POST,
             "{call_uuid}/Press/",
-            deed("press", "The phone presses keys.").reads(of(&[("digits", keys())])),
+            action("press", "The phone presses keys.").reads(of(&[("digits", keys())])),
         ),
         (
             Method::POST,
             "{call_uuid}/Talk/",
-            deed("talk", "The phone talks for a while.").reads(of(&[("ms", ms)])),
+            action("talk", "The phone talks for a while.").reads(of(&[("ms", ms)])),
         ),
     ];
-    let place = |(method, below, it): (Method, &str, Operation)| {
+    let with_path = |(method, below, it): (Method, &str, Operation)| {
         let it = if method == Method::GET { it } else { it.refuses(&[403]) };
         (method, format!("{ROOT}{below}"), it)
     };
-    rows.into_iter().map(place).collect()
+    rows.into_iter().map(with_path).collect()
 }
 
 /// What they read and write.

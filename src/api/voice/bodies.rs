@@ -8,40 +8,41 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Form;
+use super::MemberIdForm;
 use crate::{
     api::openapi::{Schemas, one_or_many},
     base::ids::{CallId, ConferenceName, MemberId},
-    conference::{Present, Roster},
+    conference::{ConferenceRoster, RosterEntry},
 };
 
 /// The schemas of these bodies.
 pub(super) fn schemas(schemas: &mut Schemas) {
-    schemas.put::<Done<'_>>();
-    schemas.put::<Rooms>();
-    schemas.put::<Room<'_>>();
+    schemas.put::<MembersDone<'_>>();
+    schemas.put::<ConferenceList>();
+    schemas.put::<ConferenceBody<'_>>();
 }
 
 /// Something was done to members (contract 2.2).
 #[derive(Serialize, ToSchema)]
 #[schema(as = MembersDone)]
-pub(super) struct Done<'a> {
+pub(super) struct MembersDone<'a> {
     pub(super) message: &'static str,
     #[schema(schema_with = one_or_many)]
-    pub(super) member_id: MemberIds<'a>,
+    pub(super) member_id: MemberIdList<'a>,
     pub(super) api_id: Uuid,
 }
 
 /// To whom something was done.
-pub(super) struct MemberIds<'a> {
-    pub(super) form: Form,
+pub(super) struct MemberIdList<'a> {
+    pub(super) form: MemberIdForm,
     /// None is `all`.
     pub(super) members: Option<&'a [MemberId]>,
 }
 
 /// The conferences of an account (contract 2.3).
 #[derive(Serialize, ToSchema)]
-pub(super) struct Rooms {
+#[schema(as = Rooms)]
+pub(super) struct ConferenceList {
     pub(super) api_id: Uuid,
     #[schema(value_type = Vec<String>)]
     pub(super) conferences: Vec<ConferenceName>,
@@ -49,22 +50,24 @@ pub(super) struct Rooms {
 
 /// One conference (contract 2.3).
 #[derive(Serialize, ToSchema)]
-pub(super) struct Room<'a> {
+#[schema(as = Room)]
+pub(super) struct ConferenceBody<'a> {
     #[schema(value_type = String)]
     conference_name: &'a ConferenceName,
     #[schema(value_type = String)]
-    conference_run_time: Text<u64>,
+    conference_run_time: AsText<u64>,
     #[schema(value_type = String)]
-    conference_member_count: Text<usize>,
-    members: Vec<Member<'a>>,
+    conference_member_count: AsText<usize>,
+    members: Vec<MemberBody<'a>>,
     api_id: Uuid,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Member<'a> {
+#[schema(as = Member)]
+struct MemberBody<'a> {
     muted: bool,
     #[schema(value_type = String)]
-    member_id: Text<MemberId>,
+    member_id: AsText<MemberId>,
     deaf: bool,
     from: &'a str,
     to: &'a str,
@@ -73,57 +76,61 @@ struct Member<'a> {
     #[schema(value_type = Uuid)]
     call_uuid: CallId,
     #[schema(value_type = String)]
-    join_time: Text<u64>,
+    join_time: AsText<u64>,
 }
 
-impl<'a> Room<'a> {
-    pub(super) fn new(name: &'a ConferenceName, roster: &'a Roster, api_id: Uuid) -> Self {
+impl<'a> ConferenceBody<'a> {
+    pub(super) fn new(
+        name: &'a ConferenceName,
+        roster: &'a ConferenceRoster,
+        api_id: Uuid,
+    ) -> Self {
         Self {
             conference_name: name,
-            conference_run_time: Text(roster.run_seconds),
-            conference_member_count: Text(roster.members.len()),
-            members: roster.members.iter().map(Member::from).collect(),
+            conference_run_time: AsText(roster.run_seconds),
+            conference_member_count: AsText(roster.members.len()),
+            members: roster.members.iter().map(MemberBody::from).collect(),
             api_id,
         }
     }
 }
 
-impl<'a> From<&'a Present> for Member<'a> {
-    fn from(present: &'a Present) -> Self {
-        let party = &present.party;
+impl<'a> From<&'a RosterEntry> for MemberBody<'a> {
+    fn from(entry: &'a RosterEntry) -> Self {
+        let party = &entry.party;
         Self {
-            muted: present.muted,
-            member_id: Text(present.member),
-            deaf: present.deaf,
+            muted: entry.muted,
+            member_id: AsText(entry.member),
+            deaf: entry.deaf,
             from: &party.from,
             to: &party.to,
             caller_name: &party.caller_name,
             direction: party.direction.text(),
-            call_uuid: present.call,
-            join_time: Text(present.join_seconds),
+            call_uuid: entry.call,
+            join_time: AsText(entry.join_seconds),
         }
     }
 }
 
-impl Serialize for MemberIds<'_> {
+impl Serialize for MemberIdList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self.form, self.members) {
-            (Form::Array, None) => ["all"].serialize(serializer),
-            (Form::Array, Some(members)) => {
+            (MemberIdForm::Array, None) => ["all"].serialize(serializer),
+            (MemberIdForm::Array, Some(members)) => {
                 let mut array = serializer.serialize_seq(Some(members.len()))?;
-                members.iter().try_for_each(|id| array.serialize_element(&Text(*id)))?;
+                members.iter().try_for_each(|id| array.serialize_element(&AsText(*id)))?;
                 array.end()
             }
-            (Form::Text, None) => serializer.serialize_str("all"),
-            (Form::Text, Some(members)) => serializer.collect_str(&List(members)),
+            (MemberIdForm::Text, None) => serializer.serialize_str("all"),
+            (MemberIdForm::Text, Some(members)) => serializer.collect_str(&CommaSeparated(members)),
         }
     }
 }
 
 /// `10,15,22`
-struct List<'a>(&'a [MemberId]);
+struct CommaSeparated<'a>(&'a [MemberId]);
 
-impl Display for List<'_> {
+impl Display for CommaSeparated<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, member) in self.0.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
@@ -134,9 +141,9 @@ impl Display for List<'_> {
 }
 
 /// A string, whatever it is to us.
-pub(super) struct Text<T>(pub(super) T);
+pub(super) struct AsText<T>(pub(super) T);
 
-impl<T: Display> Serialize for Text<T> {
+impl<T: Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }

@@ -19,10 +19,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Asker, endpoints::Place, params::Params, perform};
+use super::{ApiClient, endpoints::VoiceResource, params::RequestParams, perform};
 use crate::{
     api::{
-        ANSWER_WAIT_MAX, Desk,
+        ANSWER_WAIT_MAX, AppState,
         audit::{Deed, Principal},
         failure::Failure,
         path::Path,
@@ -34,22 +34,22 @@ use crate::{
     },
     call::Hook,
     engine::registry::AskError,
-    fetch::{Target, signature::Field},
-    store::{Repeat, RequestKey, Stored},
+    fetch::{TargetUrl, signature::FormField},
+    store::{KeyStatus, RequestKey, StoredResponse},
     webhooks::{
-        delivery::{Lane, Owner},
-        dispatcher::{Callback, Fields},
+        delivery::{QueueKey, QueueOwner},
+        dispatcher::{Webhook, WebhookFields},
     },
 };
 
 /// A request, with all that it needs.
-pub(super) struct Job {
-    pub(super) desk: Arc<Desk>,
+pub(super) struct DeferredRequest {
+    pub(super) state: Arc<AppState>,
     pub(super) dialect: Dialect,
     pub(super) api_id: Uuid,
     pub(super) trace: Traceparent,
     /// Who has asked; the line about what comes of it has it.
-    pub(super) who: Option<Principal>,
+    pub(super) principal: Option<Principal>,
     pub(super) peer: IpAddr,
     pub(super) account: AccountId,
     pub(super) method: HttpMethod,
@@ -81,7 +81,7 @@ pub(super) fn callback(
         return Ok(None);
     }
     if *method == HttpMethod::GET {
-        return Params::of_query(query).hook("callback");
+        return RequestParams::of_query(query).hook("callback");
     }
     // Most bodies have none, and need not be read for it.
     let name = b"\"callback_url\"";
@@ -89,22 +89,22 @@ pub(super) fn callback(
         return Ok(None);
     }
     match serde_json::from_slice(body) {
-        Ok(body) => Params::of(body).hook("callback"),
+        Ok(body) => RequestParams::of(body).hook("callback"),
         // What is wrong with it is told by whoever reads it.
         Err(_) => Ok(None),
     }
 }
 
-impl Job {
+impl DeferredRequest {
     /// Does it, and sends the answer to the URL; the client has another one at once.
     pub(super) fn answer_later(self, hook: Hook) -> Response {
         #[derive(Serialize)]
-        struct Spawned {
+        struct SpawnedReply {
             message: &'static str,
             api_id: Uuid,
         }
 
-        let spawned = Spawned { message: "async api spawned", api_id: self.api_id };
+        let spawned = SpawnedReply { message: "async api spawned", api_id: self.api_id };
         tokio::spawn(async move {
             let stored = self.run().await;
             self.audit(stored.status);
@@ -125,37 +125,37 @@ impl Job {
         let request = RequestKey { account, method, path, key };
         let asked = [self.query.as_bytes(), b"\n", &self.body].concat();
         let asked = *blake3::hash(&asked).as_bytes();
-        let repeats = self.desk.repeats.clone();
+        let idempotency_keys = self.state.idempotency_keys.clone();
         let look = async {
             loop {
-                let repeat = repeats.begin(Instant::now().into_std(), &request, asked);
-                if repeat != Repeat::Busy {
-                    return repeat;
+                let lookup = idempotency_keys.begin(Instant::now().into_std(), &request, asked);
+                if lookup != KeyStatus::Busy {
+                    return lookup;
                 }
                 sleep(LOOK_EVERY).await;
             }
         };
         match timeout(ANSWER_WAIT_MAX, look).await {
-            Ok(Repeat::New) => (),
-            Ok(Repeat::Answered(stored)) => return Ok(stored.as_ref().into()),
-            Ok(Repeat::Other) => return Err(Failure::OtherRepeat),
-            Ok(Repeat::Busy) | Err(_) => return Err(AskError::Late.into()),
+            Ok(KeyStatus::New) => (),
+            Ok(KeyStatus::Answered(stored)) => return Ok(stored.as_ref().into()),
+            Ok(KeyStatus::Mismatch) => return Err(Failure::OtherRepeat),
+            Ok(KeyStatus::Busy) | Err(_) => return Err(AskError::Late.into()),
         }
 
         // It is done to its end, whoever goes.
-        let repeats_ = repeats.clone();
+        let keys = idempotency_keys.clone();
         let request_ = request.clone();
         let done = tokio::spawn(async move {
             let stored = Arc::new(self.run().await);
             match stored.status {
                 // Nothing has happened.
-                429 | 503 => repeats_.forget(&request_),
+                429 | 503 => keys.forget(&request_),
                 _ => {
-                    let (tell, told) = oneshot::channel();
+                    let (tell, committed) = oneshot::channel();
                     let kept = Box::new(move |written| drop(tell.send(written)));
-                    repeats_.done(Instant::now().into_std(), &request_, stored.clone(), kept);
+                    keys.done(Instant::now().into_std(), &request_, stored.clone(), kept);
                     // What is done is done, and answered, even if that cannot be kept.
-                    drop(told.await);
+                    drop(committed.await);
                 }
             }
             stored
@@ -163,17 +163,18 @@ impl Job {
         match done.await {
             Ok(stored) => Ok(stored.as_ref().into()),
             Err(_) => {
-                repeats.forget(&request);
+                idempotency_keys.forget(&request);
                 Err(Failure::Fault)
             }
         }
     }
 
-    async fn run(&self) -> Stored {
+    async fn run(&self) -> StoredResponse {
         let below: Vec<_> = self.below.iter().map(String::as_str).collect();
-        let endpoint = Place::find(&below).and_then(|place| place.endpoint(&self.method));
-        let asker = Asker {
-            desk: &self.desk,
+        let endpoint =
+            VoiceResource::find(&below).and_then(|resource| resource.endpoint(&self.method));
+        let client = ApiClient {
+            state: &self.state,
             dialect: self.dialect,
             api_id: self.api_id,
             trace: self.trace,
@@ -183,52 +184,52 @@ impl Job {
         let response = match endpoint {
             Some(endpoint) => {
                 let (query, headers, body) = (&self.query, &self.headers, &self.body);
-                perform(&asker, endpoint, ends_nameless, query, headers, body).await
+                perform(&client, endpoint, ends_nameless, query, headers, body).await
             }
             None => Err(Failure::NoRoute),
         };
         let response = response.unwrap_or_else(|it| it.answer(self.dialect, self.api_id));
         let status = response.status().as_u16();
-        let headers = said_beside(response.headers());
+        let headers = extra_headers(response.headers());
         let body = response.into_body().collect().await;
         let body = body.map(|it| it.to_bytes().to_vec()).unwrap_or_default();
-        Stored { status, body, headers }
+        StoredResponse { status, body, headers }
     }
 
     /// The client was told that it is accepted; this is what has come of it.
     fn audit(&self, status: u16) {
         let Self { api_id, trace, peer, .. } = *self;
-        let (method, path, who) = (self.method.clone(), self.path.clone(), self.who.clone());
+        let (method, path, who) = (self.method.clone(), self.path.clone(), self.principal.clone());
         let route = routes::find(Path::split(&path).as_ref());
         let took = None;
-        let deed = Deed { api_id, trace, peer, method, path, route, status, took, who };
-        (self.desk.told)(deed);
+        let entry = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        (self.state.on_answered)(entry);
     }
 
-    fn send(&self, hook: &Hook, stored: &Stored) {
-        let Ok(target) = Target::parse(&hook.url) else { return };
+    fn send(&self, hook: &Hook, stored: &StoredResponse) {
+        let Ok(target) = TargetUrl::parse(&hook.url) else { return };
         let response = String::from_utf8_lossy(&stored.body).into_owned();
-        let fields: Vec<Field> = vec![
+        let fields: Vec<FormField> = vec![
             (Cow::Borrowed("api_id"), self.api_id.to_string()),
             (Cow::Borrowed("status_code"), stored.status.to_string()),
             (Cow::Borrowed("response"), response),
         ];
         // Nothing else is told in order with it.
-        let owner = Owner::Call(CallId(self.api_id));
-        self.desk.callbacks.send(Callback {
-            lane: Lane { owner, url: hook.url.clone(), by_call: None },
+        let owner = QueueOwner::Call(CallId(self.api_id));
+        self.state.callbacks.send(Webhook {
+            queue: QueueKey { owner, url: hook.url.clone(), by_call: None },
             sequence: 1,
             target: Arc::new(target),
             method: hook.method,
             dialect: self.dialect,
-            signer: self.desk.accounts.signer(&self.account, self.dialect),
-            fields: Arc::new(Answer { fields, trace: self.trace }),
+            signer: self.state.accounts.signer(&self.account, self.dialect),
+            fields: Arc::new(DeferredAnswer { fields, trace: self.trace }),
         });
     }
 }
 
 /// What an answer says in headers; that its body is JSON goes without saying.
-fn said_beside(headers: &HeaderMap) -> Vec<(String, String)> {
+fn extra_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let is_said = |name: &&HeaderName| *name != CONTENT_TYPE && *name != CONTENT_LENGTH;
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -238,13 +239,13 @@ fn said_beside(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// What is sent of an answer.
 #[derive(Debug)]
-struct Answer {
-    fields: Vec<Field>,
+struct DeferredAnswer {
+    fields: Vec<FormField>,
     trace: Traceparent,
 }
 
-impl Fields for Answer {
-    fn fields(&self) -> Vec<Field> {
+impl WebhookFields for DeferredAnswer {
+    fn fields(&self) -> Vec<FormField> {
         self.fields.clone()
     }
 
@@ -253,8 +254,8 @@ impl Fields for Answer {
     }
 }
 
-impl From<&Stored> for Response {
-    fn from(stored: &Stored) -> Self {
+impl From<&StoredResponse> for Response {
+    fn from(stored: &StoredResponse) -> Self {
         let mut response = Self::new(Body::from(stored.body.clone()));
         *response.status_mut() = StatusCode::from_u16(stored.status).unwrap_or_default();
         if !stored.body.is_empty() {

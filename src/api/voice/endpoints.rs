@@ -4,17 +4,17 @@ use axum::http::Method;
 
 /// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Place<'a> {
+pub(super) enum VoiceResource<'a> {
     /// `Conference/{name}/Ban/[{id}/]`
     Bans { name: &'a str, id: Option<&'a str> },
     /// `Call/{call_uuid}/…`
-    Call { id: &'a str, control: CallControl },
+    Call { id: &'a str, subresource: CallSubresource },
     /// `Call/`
     Calls,
     /// `Events/`
     Events,
     /// `Conference/{name}/Member/{members}/…`
-    Members { name: &'a str, who: &'a str, control: Control },
+    Members { name: &'a str, who: &'a str, subresource: MemberSubresource },
     /// `Conference/{name}/Record/`
     Recording,
     /// `Request/{request_uuid}/`
@@ -27,7 +27,7 @@ pub(super) enum Place<'a> {
 
 /// What follows the members in a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Control {
+pub(super) enum MemberSubresource {
     Deaf,
     /// Nothing.
     Itself,
@@ -39,7 +39,7 @@ pub(super) enum Control {
 
 /// What follows a call in a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CallControl {
+pub(super) enum CallSubresource {
     Dtmf,
     /// Nothing.
     Itself,
@@ -52,11 +52,11 @@ pub(super) enum CallControl {
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Endpoint<'a> {
+pub(super) enum VoiceEndpoint<'a> {
     /// `GET Conference/{name}/Ban/[{id}/]`
     Bans { name: &'a str, id: Option<&'a str> },
-    /// See [`CallWish`].
-    Call { id: &'a str, wish: CallWish },
+    /// See [`CallAction`].
+    Call { id: &'a str, action: CallAction },
     /// `DELETE Request/{request_uuid}/`
     Cancel { id: &'a str },
     /// `GET Events/`
@@ -73,8 +73,8 @@ pub(super) enum Endpoint<'a> {
     ListCalls,
     /// `POST Call/`
     MakeCall,
-    /// See [`Wish`].
-    Members { name: &'a str, who: &'a str, wish: Wish },
+    /// See [`MemberAction`].
+    Members { name: &'a str, who: &'a str, action: MemberAction },
     /// `POST` and `DELETE Conference/{name}/Record/`
     Record,
     /// `GET Conference/{name}/`
@@ -83,7 +83,7 @@ pub(super) enum Endpoint<'a> {
 
 /// What is to be done to a call, below `Call/{call_uuid}/`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CallWish {
+pub(super) enum CallAction {
     /// `DELETE` of the call itself
     HangUp,
     /// `POST Play/`
@@ -110,7 +110,7 @@ pub(super) enum CallWish {
 
 /// What is to be done to members, below `Conference/{name}/Member/{members}/`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Wish {
+pub(super) enum MemberAction {
     /// `POST Deaf/`
     Deafen,
     /// `DELETE` of the members themselves
@@ -134,7 +134,7 @@ pub(super) enum Wish {
 }
 
 /// Every path, with what stands for names and ids in braces. What is described is read from here;
-/// that [`Place::find`] finds these and no others is tested.
+/// that [`VoiceResource::find`] finds these and no others is tested.
 pub(super) const PATHS: [&str; 22] = [
     "Conference/",
     "Conference/{conference_name}/",
@@ -160,13 +160,15 @@ pub(super) const PATHS: [&str; 22] = [
     "Events/",
 ];
 
-impl<'a> Place<'a> {
+impl<'a> VoiceResource<'a> {
     pub(super) fn find(below: &[&'a str]) -> Option<Self> {
         Some(match *below {
             ["Call"] => Self::Calls,
-            ["Call", id] => Self::Call { id, control: CallControl::Itself },
-            ["Call", id, control] => Self::Call { id, control: CallControl::find(control)? },
-            ["Call", id, "Stream", _] => Self::Call { id, control: CallControl::Stream },
+            ["Call", id] => Self::Call { id, subresource: CallSubresource::Itself },
+            ["Call", id, subresource] => {
+                Self::Call { id, subresource: CallSubresource::find(subresource)? }
+            }
+            ["Call", id, "Stream", _] => Self::Call { id, subresource: CallSubresource::Stream },
             ["Events"] => Self::Events,
             ["Request", id] => Self::Request { id },
             ["Conference"] => Self::Rooms,
@@ -175,10 +177,10 @@ impl<'a> Place<'a> {
             ["Conference", name, "Ban", id] => Self::Bans { name, id: Some(id) },
             ["Conference", _, "Record"] => Self::Recording,
             ["Conference", name, "Member", who] => {
-                Self::Members { name, who, control: Control::Itself }
+                Self::Members { name, who, subresource: MemberSubresource::Itself }
             }
-            ["Conference", name, "Member", who, control] => {
-                Self::Members { name, who, control: Control::find(control)? }
+            ["Conference", name, "Member", who, subresource] => {
+                Self::Members { name, who, subresource: MemberSubresource::find(subresource)? }
             }
             _ => return None,
         })
@@ -189,49 +191,58 @@ impl<'a> Place<'a> {
         match self {
             Self::Bans { .. } | Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
             Self::Recording => "POST, DELETE",
-            Self::Call { control, .. } => match control {
-                CallControl::Dtmf => "POST",
-                CallControl::Itself | CallControl::Stream => "GET, HEAD, POST, DELETE",
-                CallControl::Play | CallControl::Record | CallControl::Speak => "POST, DELETE",
-                CallControl::Trace => "GET, HEAD",
+            Self::Call { subresource, .. } => match subresource {
+                CallSubresource::Dtmf => "POST",
+                CallSubresource::Itself | CallSubresource::Stream => "GET, HEAD, POST, DELETE",
+                CallSubresource::Play | CallSubresource::Record | CallSubresource::Speak => {
+                    "POST, DELETE"
+                }
+                CallSubresource::Trace => "GET, HEAD",
             },
             Self::Calls => "GET, HEAD, POST",
             Self::Events => "GET, HEAD",
             Self::Request { .. } => "DELETE",
-            Self::Members { control, .. } => match control {
-                Control::Itself => "DELETE",
-                Control::Kick => "POST",
-                Control::Deaf | Control::Mute | Control::Play | Control::Speak => "POST, DELETE",
+            Self::Members { subresource, .. } => match subresource {
+                MemberSubresource::Itself => "DELETE",
+                MemberSubresource::Kick => "POST",
+                MemberSubresource::Deaf
+                | MemberSubresource::Mute
+                | MemberSubresource::Play
+                | MemberSubresource::Speak => "POST, DELETE",
             },
         }
     }
 
     /// None if the method is not good here.
-    pub(super) fn endpoint(self, method: &Method) -> Option<Endpoint<'a>> {
+    pub(super) fn endpoint(self, method: &Method) -> Option<VoiceEndpoint<'a>> {
         let is_get = *method == Method::GET || *method == Method::HEAD;
         let (is_post, is_delete) = (*method == Method::POST, *method == Method::DELETE);
         let endpoint = match self {
-            Self::Bans { name, id } if is_get => Endpoint::Bans { name, id },
-            Self::Bans { name, id } if is_delete => Endpoint::LiftBans { name, id },
-            Self::Rooms if is_get => Endpoint::List,
-            Self::Rooms if is_delete => Endpoint::HangUpAll,
-            Self::Room { name } if is_get => Endpoint::Show { name },
-            Self::Room { name } if is_delete => Endpoint::HangUpRoom { name },
-            Self::Recording if is_post || is_delete => Endpoint::Record,
-            Self::Call { id, control } if is_get => Endpoint::Call { id, wish: control.got()? },
-            Self::Call { id, control } if is_post => Endpoint::Call { id, wish: control.posted()? },
-            Self::Call { id, control } if is_delete => {
-                Endpoint::Call { id, wish: control.deleted()? }
+            Self::Bans { name, id } if is_get => VoiceEndpoint::Bans { name, id },
+            Self::Bans { name, id } if is_delete => VoiceEndpoint::LiftBans { name, id },
+            Self::Rooms if is_get => VoiceEndpoint::List,
+            Self::Rooms if is_delete => VoiceEndpoint::HangUpAll,
+            Self::Room { name } if is_get => VoiceEndpoint::Show { name },
+            Self::Room { name } if is_delete => VoiceEndpoint::HangUpRoom { name },
+            Self::Recording if is_post || is_delete => VoiceEndpoint::Record,
+            Self::Call { id, subresource } if is_get => {
+                VoiceEndpoint::Call { id, action: subresource.got()? }
             }
-            Self::Calls if is_get => Endpoint::ListCalls,
-            Self::Calls if is_post => Endpoint::MakeCall,
-            Self::Events if is_get => Endpoint::Events,
-            Self::Request { id } if is_delete => Endpoint::Cancel { id },
-            Self::Members { name, who, control } if is_post => {
-                Endpoint::Members { name, who, wish: control.posted()? }
+            Self::Call { id, subresource } if is_post => {
+                VoiceEndpoint::Call { id, action: subresource.posted()? }
             }
-            Self::Members { name, who, control } if is_delete => {
-                Endpoint::Members { name, who, wish: control.deleted()? }
+            Self::Call { id, subresource } if is_delete => {
+                VoiceEndpoint::Call { id, action: subresource.deleted()? }
+            }
+            Self::Calls if is_get => VoiceEndpoint::ListCalls,
+            Self::Calls if is_post => VoiceEndpoint::MakeCall,
+            Self::Events if is_get => VoiceEndpoint::Events,
+            Self::Request { id } if is_delete => VoiceEndpoint::Cancel { id },
+            Self::Members { name, who, subresource } if is_post => {
+                VoiceEndpoint::Members { name, who, action: subresource.posted()? }
+            }
+            Self::Members { name, who, subresource } if is_delete => {
+                VoiceEndpoint::Members { name, who, action: subresource.deleted()? }
             }
             Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
                 return None;
@@ -243,7 +254,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl CallControl {
+impl CallSubresource {
     fn find(segment: &str) -> Option<Self> {
         Some(match segment {
             "DTMF" => Self::Dtmf,
@@ -256,40 +267,40 @@ impl CallControl {
         })
     }
 
-    fn got(self) -> Option<CallWish> {
+    fn got(self) -> Option<CallAction> {
         match self {
             Self::Dtmf | Self::Play | Self::Record | Self::Speak => None,
-            Self::Itself => Some(CallWish::Show),
-            Self::Stream => Some(CallWish::Stream),
-            Self::Trace => Some(CallWish::Trace),
+            Self::Itself => Some(CallAction::Show),
+            Self::Stream => Some(CallAction::Stream),
+            Self::Trace => Some(CallAction::Trace),
         }
     }
 
-    fn posted(self) -> Option<CallWish> {
+    fn posted(self) -> Option<CallAction> {
         match self {
-            Self::Dtmf => Some(CallWish::SendDigits),
-            Self::Itself => Some(CallWish::Transfer),
-            Self::Play => Some(CallWish::Play),
-            Self::Record => Some(CallWish::Record),
-            Self::Speak => Some(CallWish::Speak),
-            Self::Stream => Some(CallWish::Stream),
+            Self::Dtmf => Some(CallAction::SendDigits),
+            Self::Itself => Some(CallAction::Transfer),
+            Self::Play => Some(CallAction::Play),
+            Self::Record => Some(CallAction::Record),
+            Self::Speak => Some(CallAction::Speak),
+            Self::Stream => Some(CallAction::Stream),
             Self::Trace => None,
         }
     }
 
-    fn deleted(self) -> Option<CallWish> {
+    fn deleted(self) -> Option<CallAction> {
         match self {
             Self::Dtmf | Self::Trace => None,
-            Self::Itself => Some(CallWish::HangUp),
-            Self::Play => Some(CallWish::StopPlay),
-            Self::Record => Some(CallWish::Record),
-            Self::Speak => Some(CallWish::StopSpeak),
-            Self::Stream => Some(CallWish::Stream),
+            Self::Itself => Some(CallAction::HangUp),
+            Self::Play => Some(CallAction::StopPlay),
+            Self::Record => Some(CallAction::Record),
+            Self::Speak => Some(CallAction::StopSpeak),
+            Self::Stream => Some(CallAction::Stream),
         }
     }
 }
 
-impl Control {
+impl MemberSubresource {
     fn find(segment: &str) -> Option<Self> {
         Some(match segment {
             "Deaf" => Self::Deaf,
@@ -301,25 +312,25 @@ impl Control {
         })
     }
 
-    fn posted(self) -> Option<Wish> {
+    fn posted(self) -> Option<MemberAction> {
         match self {
-            Self::Deaf => Some(Wish::Deafen),
+            Self::Deaf => Some(MemberAction::Deafen),
             Self::Itself => None,
-            Self::Kick => Some(Wish::Kick),
-            Self::Mute => Some(Wish::Mute),
-            Self::Play => Some(Wish::Play),
-            Self::Speak => Some(Wish::Speak),
+            Self::Kick => Some(MemberAction::Kick),
+            Self::Mute => Some(MemberAction::Mute),
+            Self::Play => Some(MemberAction::Play),
+            Self::Speak => Some(MemberAction::Speak),
         }
     }
 
-    fn deleted(self) -> Option<Wish> {
+    fn deleted(self) -> Option<MemberAction> {
         match self {
-            Self::Deaf => Some(Wish::Undeafen),
-            Self::Itself => Some(Wish::HangUp),
+            Self::Deaf => Some(MemberAction::Undeafen),
+            Self::Itself => Some(MemberAction::HangUp),
             Self::Kick => None,
-            Self::Mute => Some(Wish::Unmute),
-            Self::Play => Some(Wish::StopPlay),
-            Self::Speak => Some(Wish::StopSpeak),
+            Self::Mute => Some(MemberAction::Unmute),
+            Self::Play => Some(MemberAction::StopPlay),
+            Self::Speak => Some(MemberAction::StopSpeak),
         }
     }
 }
@@ -347,10 +358,10 @@ mod tests {
         paths.extend(controls.map(|it| vec!["Call", "1", it]));
         paths.push(vec!["Call", "1", "Stream", "2"]);
         for path in &paths {
-            let place = Place::find(path).unwrap();
+            let resource = VoiceResource::find(path).unwrap();
             for method in &methods {
-                let is_allowed = place.allow().split(", ").any(|it| it == method.as_str());
-                let has_endpoint = place.endpoint(method).is_some();
+                let is_allowed = resource.allow().split(", ").any(|it| it == method.as_str());
+                let has_endpoint = resource.endpoint(method).is_some();
                 assert_eq!(is_allowed, has_endpoint, "{method} {path:?}");
             }
         }
@@ -358,7 +369,7 @@ mod tests {
 
     #[test]
     fn case_matters_and_nothing_is_made_up() {
-        let check = |path: &[&str]| assert_eq!(Place::find(path), None, "{path:?}");
+        let check = |path: &[&str]| assert_eq!(VoiceResource::find(path), None, "{path:?}");
         check(&[]);
         check(&["conference"]);
         check(&["Conferences"]);

@@ -18,19 +18,19 @@ use tokio::{
 };
 use url::form_urlencoded;
 
-use super::Asker;
+use super::ApiClient;
 use crate::{
-    api::{failure::Failure, streams::Open},
+    api::{failure::Failure, streams::OpenEventStream},
     base::{
         ids::{AccountId, Dialect},
         utc,
     },
     engine::journal::Journal,
     events::{
-        Happening, fields,
-        log::{Cursor, Event, EventId, Filter, Gap},
+        AccountEvent, fields,
+        log::{Event, EventCursor, EventFilter, EventId, Gap},
     },
-    fetch::signature::Field,
+    fetch::signature::FormField,
 };
 
 /// A proxy closes what has been silent for a minute, and a client that is gone is found out.
@@ -44,24 +44,33 @@ const EVENTS_MAX: usize = 64;
 /// `conference=NAME` and `call=UUID` let through what is about them. `Last-Event-ID` goes on
 /// behind that event; without it, the stream begins now.
 pub(super) fn serve(
-    asker: &Asker<'_>,
+    client: &ApiClient<'_>,
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let filter = filter(query)?;
     let cursor = match headers.get("last-event-id") {
-        None => Cursor::Now,
+        None => EventCursor::Now,
         Some(id) => {
             let id = id.to_str().unwrap_or_default().parse::<EventId>();
-            Cursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
+            EventCursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
         }
     };
-    let open = asker.desk.streams.open(asker.account).ok_or(Failure::TooManyStreams)?;
-    let (journal, account) = (asker.desk.journal.clone(), asker.account.clone());
-    let more = journal.more(&account);
-    let closing = asker.desk.closing.subscribe();
-    let beat = Instant::now() + KEEP_ALIVE;
-    let mut reader = Reader { journal, account, filter, cursor, more, closing, beat, _open: open };
+    let open = client.state.streams.open(client.account).ok_or(Failure::TooManyStreams)?;
+    let (journal, account) = (client.state.journal.clone(), client.account.clone());
+    let more = journal.subscribe(&account);
+    let closing = client.state.closing.subscribe();
+    let next_keep_alive = Instant::now() + KEEP_ALIVE;
+    let mut reader = EventReader {
+        journal,
+        account,
+        filter,
+        cursor,
+        more,
+        closing,
+        next_keep_alive,
+        _open: open,
+    };
     // At once: what happens from now on is in the stream.
     let mut first = ": the events of this account\n\n".to_owned();
     first += &reader.read().0;
@@ -80,8 +89,8 @@ pub(super) fn serve(
     Ok(response)
 }
 
-fn filter(query: &str) -> Result<Filter, Failure> {
-    let mut filter = Filter::default();
+fn filter(query: &str) -> Result<EventFilter, Failure> {
+    let mut filter = EventFilter::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "call" => {
@@ -101,19 +110,19 @@ fn filter(query: &str) -> Result<Filter, Failure> {
 }
 
 /// A subscriber, and how far it has read.
-struct Reader {
+struct EventReader {
     journal: Arc<Journal>,
     account: AccountId,
-    filter: Filter,
-    cursor: Cursor,
+    filter: EventFilter,
+    cursor: EventCursor,
     more: watch::Receiver<()>,
     closing: watch::Receiver<bool>,
     /// When something is to be said, even if there is nothing.
-    beat: Instant,
-    _open: Open,
+    next_keep_alive: Instant,
+    _open: OpenEventStream,
 }
 
-impl Reader {
+impl EventReader {
     /// The next piece; None once the engine ends.
     async fn next(&mut self) -> Option<String> {
         loop {
@@ -121,7 +130,7 @@ impl Reader {
             self.more.borrow_and_update();
             let (text, is_last) = self.read();
             if !text.is_empty() {
-                self.beat = Instant::now() + KEEP_ALIVE;
+                self.next_keep_alive = Instant::now() + KEEP_ALIVE;
                 return Some(text);
             }
             if !is_last {
@@ -134,8 +143,8 @@ impl Reader {
             tokio::select! {
                 changed = self.more.changed() => changed.ok()?,
                 changed = self.closing.changed() => changed.ok()?,
-                () = sleep_until(self.beat) => {
-                    self.beat += KEEP_ALIVE;
+                () = sleep_until(self.next_keep_alive) => {
+                    self.next_keep_alive += KEEP_ALIVE;
                     return Some(": still here\n\n".to_owned());
                 }
             }
@@ -155,20 +164,20 @@ impl Reader {
         (text, page.is_last)
     }
 
-    fn show(&self, id: EventId, event: &Event<Happening>) -> String {
+    fn show(&self, id: EventId, event: &Event<AccountEvent>) -> String {
         let mut fields = fields::of_event(&self.account, event, Dialect::Plivo);
         fields.push(("Time".into(), utc::precise(event.at)));
-        let in_call = event.what.in_call();
+        let in_call = event.what.call_sequence();
         fields.extend(in_call.map(|it| ("CallSequence".into(), it.to_string())));
-        let data = serde_json::to_string(&Fields(&fields)).expect("names and texts");
-        format!("id: {id}\nevent: {}\ndata: {data}\n\n", fields::name_of(&event.what))
+        let data = serde_json::to_string(&FieldMap(&fields)).expect("names and texts");
+        format!("id: {id}\nevent: {}\ndata: {data}\n\n", fields::event_name(&event.what))
     }
 }
 
 /// An object, in the order of the fields.
-struct Fields<'a>(&'a [Field]);
+struct FieldMap<'a>(&'a [FormField]);
 
-impl Serialize for Fields<'_> {
+impl Serialize for FieldMap<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         self.0.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;

@@ -13,20 +13,20 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Asker,
-    bodies::{Done, Text},
-    params::Params,
-    warnings::Remarks,
+    ApiClient,
+    bodies::{AsText, MembersDone},
+    params::RequestParams,
+    warnings::Warnings,
 };
 use crate::{
     api::{body, failure::Failure, reply},
     base::ids::{CallId, MemberId},
     conference::{
-        Course, Departure, Kick,
+        Departure, Kick, KickTarget,
         ban_list::{BAN_MAX, BANS_MAX},
     },
-    engine::registry::House,
-    flow::{Bilingual, Next},
+    engine::registry::Registry,
+    flow::{DialectFlows, Forecast},
 };
 
 /// A sentence or three, to be spoken and to be read in a log.
@@ -37,20 +37,21 @@ const THEN_FORMS: &str =
 
 /// Reads a kick. A body that is no JSON object is let be, as the vendors do.
 pub(super) fn read(
-    asker: &Asker<'_>,
+    client: &ApiClient<'_>,
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(Kick, Remarks), Failure> {
-    let is_dry = Params::of_query(query).flag("dry_run", false)?;
+) -> Result<(Kick, Warnings), Failure> {
+    let is_dry = RequestParams::of_query(query).flag("dry_run", false)?;
     let body = body::object(headers, body).unwrap_or_default();
-    let course = course(&asker.desk.house, body.get("then"))?;
-    let (reason, params) = (reason(&body)?, Params::of(body));
-    let mut remarks = Remarks::of(asker, &params, &["then", "reason", "ban_seconds", "dry_run"]);
+    let target = target(&client.state.registry, body.get("then"))?;
+    let (reason, params) = (reason(&body)?, RequestParams::of(body));
+    let mut warnings = Warnings::of(client, &params, &["then", "reason", "ban_seconds", "dry_run"]);
     if params.names().any(|it| it == "dry_run") {
-        remarks.idle("dry_run", "it is ignored in the body: give it in the query, ?dry_run=true");
+        warnings
+            .ignored("dry_run", "it is ignored in the body: give it in the query, ?dry_run=true");
     }
-    Ok((Kick { reason, course, ban: ban(asker, &params)?, is_dry }, remarks))
+    Ok((Kick { reason, target, ban: ban(client, &params)?, is_dry_run: is_dry }, warnings))
 }
 
 fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
@@ -70,11 +71,11 @@ fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
     }
 }
 
-fn ban(asker: &Asker<'_>, body: &Params) -> Result<Option<Duration>, Failure> {
+fn ban(client: &ApiClient<'_>, body: &RequestParams) -> Result<Option<Duration>, Failure> {
     let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
     let seconds = body.number("ban_seconds", 1..=seconds_max)?;
     let Some(seconds) = seconds else { return Ok(None) };
-    let bans = asker.desk.house.doors().count(Instant::now().into_std(), asker.account);
+    let bans = client.state.registry.ban_list().count(Instant::now().into_std(), client.account);
     if BANS_MAX <= bans {
         let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
         return Err(Failure::Over(format!("this account has {bans} bans: {advice}")));
@@ -82,11 +83,11 @@ fn ban(asker: &Asker<'_>, body: &Params) -> Result<Option<Duration>, Failure> {
     Ok(Some(Duration::from_secs(seconds.into())))
 }
 
-fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
+fn target(registry: &Registry, then: Option<&Value>) -> Result<KickTarget, Failure> {
     let bad = |why: String| Err(Failure::Bad(why));
     let (form, text) = match then {
-        None | Some(Value::Null) => return Ok(Course::Flow),
-        Some(Value::String(word)) if word == "hangup" => return Ok(Course::HangUp),
+        None | Some(Value::Null) => return Ok(KickTarget::Flow),
+        Some(Value::String(word)) if word == "hangup" => return Ok(KickTarget::HangUp),
         Some(Value::Object(then)) if then.len() == 1 => match then.iter().next() {
             Some((form, Value::String(text))) => (form.as_str(), text.as_str()),
             _ => return bad(format!("then: give {THEN_FORMS}")),
@@ -94,13 +95,13 @@ fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
         Some(_) => return bad(format!("then: give {THEN_FORMS}")),
     };
     match form {
-        "element" if !text.is_empty() => Ok(Course::Element(text.into())),
-        "xml" => match Bilingual::parse(text) {
-            Ok(document) => Ok(Course::Document(Box::new(document))),
+        "element" if !text.is_empty() => Ok(KickTarget::Element(text.into())),
+        "xml" => match DialectFlows::parse(text) {
+            Ok(document) => Ok(KickTarget::Document(Box::new(document))),
             Err(error) => bad(format!("then.xml: {error}")),
         },
-        "url" => match house.may_fetch(text) {
-            Ok(()) => Ok(Course::Fetch(text.into())),
+        "url" => match registry.may_fetch(text) {
+            Ok(()) => Ok(KickTarget::Fetch(text.into())),
             Err(error) => bad(format!("then.url: {error}")),
         },
         _ => bad(format!("then: give {THEN_FORMS}")),
@@ -110,52 +111,52 @@ fn course(house: &House, then: Option<&Value>) -> Result<Course, Failure> {
 /// What has been done, and who of them is banned.
 pub(super) fn banned(
     status: StatusCode,
-    done: Done<'_>,
+    done: MembersDone<'_>,
     members: &[MemberId],
     unknown: &[MemberId],
 ) -> Response {
     let is_known = |id: &&MemberId| !unknown.contains(id);
-    let banned = members.iter().filter(is_known).copied().map(Text).collect();
-    let not_banned = unknown.iter().copied().map(Text).collect();
-    reply::json(status, &Banned { done, banned, not_banned })
+    let banned = members.iter().filter(is_known).copied().map(AsText).collect();
+    let not_banned = unknown.iter().copied().map(AsText).collect();
+    reply::json(status, &BannedReply { done, banned, not_banned })
 }
 
 #[derive(Serialize)]
-struct Banned<'a> {
+struct BannedReply<'a> {
     #[serde(flatten)]
-    done: Done<'a>,
+    done: MembersDone<'a>,
     /// Each is the id of the ban as well.
-    banned: Vec<Text<MemberId>>,
+    banned: Vec<AsText<MemberId>>,
     /// Nobody vouches for who they are: a mere From bans nobody.
-    not_banned: Vec<Text<MemberId>>,
+    not_banned: Vec<AsText<MemberId>>,
 }
 
 /// What a kick would do.
 pub(super) fn departures(departures: &[Departure], api_id: Uuid) -> Response {
-    let would_leave = departures.iter().map(Leaves::from).collect();
-    reply::json(StatusCode::OK, &DryRun { message: "dry run", would_leave, api_id })
+    let would_leave = departures.iter().map(DepartureBody::from).collect();
+    reply::json(StatusCode::OK, &DryRunReply { message: "dry run", would_leave, api_id })
 }
 
 #[derive(Serialize)]
-struct DryRun<'a> {
+struct DryRunReply<'a> {
     message: &'static str,
-    would_leave: Vec<Leaves<'a>>,
+    would_leave: Vec<DepartureBody<'a>>,
     api_id: Uuid,
 }
 
 #[derive(Serialize)]
-struct Leaves<'a> {
-    member_id: Text<MemberId>,
+struct DepartureBody<'a> {
+    member_id: AsText<MemberId>,
     call_uuid: CallId,
     cause: &'static str,
     banned: bool,
-    next: Goes<'a>,
+    next: NextStepBody<'a>,
 }
 
 /// What a call would do next.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Goes<'a> {
+enum NextStepBody<'a> {
     Element {
         document: &'static str,
         element: &'a str,
@@ -172,23 +173,23 @@ enum Goes<'a> {
     },
 }
 
-impl<'a> From<&'a Departure> for Leaves<'a> {
+impl<'a> From<&'a Departure> for DepartureBody<'a> {
     fn from(departure: &'a Departure) -> Self {
         let Departure { member, call, cause, is_banned, next } = departure;
         let next = match next {
-            Next::Element { tag, id, at, is_own } => {
+            Forecast::Element { tag, id, at, is_own } => {
                 let document = if *is_own { "flow" } else { "then.xml" };
                 let (line, column) = (at.line, at.column);
-                Goes::Element { document, element: tag, id: id.as_deref(), line, column }
+                NextStepBody::Element { document, element: tag, id: id.as_deref(), line, column }
             }
-            Next::End(ending) => Goes::Hangup {
+            Forecast::End(ending) => NextStepBody::Hangup {
                 hangup_cause: ending.cause.name(),
                 hangup_cause_code: ending.cause.code().into(),
             },
-            Next::Fetch(url) => Goes::Url { url },
+            Forecast::Fetch(url) => NextStepBody::Url { url },
         };
         Self {
-            member_id: Text(*member),
+            member_id: AsText(*member),
             call_uuid: *call,
             cause: cause.text(),
             banned: *is_banned,

@@ -10,20 +10,20 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
-    Asker, Manner, bans,
-    bodies::{Done, MemberIds},
-    endpoints::Wish,
+    ApiClient, SuccessReply, bans,
+    bodies::{MemberIdList, MembersDone},
+    endpoints::MemberAction,
     kick,
-    params::Params,
+    params::RequestParams,
     plivo, vobiz,
-    warnings::Remarks,
+    warnings::Warnings,
 };
 use crate::{
     api::{body, failure::Failure, path, reply},
     base::ids::{Dialect, MemberId},
-    conference::{Answer, Ask, Who},
+    conference::{Ask, ConferenceAnswer, MemberSelector},
     flow::is_audio,
-    media::{AnnouncementKind, Sound, What},
+    media::{AnnouncementKind, Sound, SoundKind},
 };
 
 /// Longer than any URL that browsers and proxies let through.
@@ -34,90 +34,91 @@ const LANGUAGE_BYTES_MAX: usize = 35;
 
 /// `POST` and `DELETE Conference/{name}/Member/{members}/…`
 pub(super) async fn serve(
-    asker: &Asker<'_>,
+    client: &ApiClient<'_>,
     (name, segment): (&str, &str),
-    wish: Wish,
+    action: MemberAction,
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Failure> {
     let who = who(segment);
-    let is_all = who == Who::All;
-    let (ask, remarks) = ask(asker, who, wish, query, headers, body)?;
-    let key = asker.key(name)?;
-    let (members, unknown) = match asker.desk.ask(asker.api_id, &key, ask).await? {
-        Answer::Departures(departures) => {
-            return Ok(remarks.tell(asker, kick::departures(&departures, asker.api_id)));
+    let is_all = who == MemberSelector::All;
+    let (ask, warnings) = ask(client, who, action, query, headers, body)?;
+    let key = client.key(name)?;
+    let (members, unknown) = match client.state.ask(client.api_id, &key, ask).await? {
+        ConferenceAnswer::Departures(departures) => {
+            return Ok(warnings.add_to(client, kick::departures(&departures, client.api_id)));
         }
-        Answer::Members(members) => (members, None),
-        Answer::Banned { members, unknown } => {
-            let doors = asker.desk.house.doors();
-            bans::wait(doors.kept(Instant::now().into_std(), &key, &members)).await?;
+        ConferenceAnswer::Members(members) => (members, None),
+        ConferenceAnswer::Banned { members, unknown } => {
+            let ban_list = client.state.registry.ban_list();
+            bans::wait(ban_list.persisted(Instant::now().into_std(), &key, &members)).await?;
             (members, Some(unknown))
         }
-        Answer::Roster(_) => unreachable!("no roster was asked for"),
+        ConferenceAnswer::Roster(_) => unreachable!("no roster was asked for"),
     };
-    let response = match asker.manner(wish) {
-        Manner::Silent => reply::empty(StatusCode::NO_CONTENT),
-        Manner::Spoken { status, message, form } => {
+    let response = match client.success_reply(action) {
+        SuccessReply::NoContent => reply::empty(StatusCode::NO_CONTENT),
+        SuccessReply::Body { status, message, form } => {
             // `all` comes back as it went in.
             let all = members;
             let members = (!is_all).then_some(all.as_slice());
-            let member_id = MemberIds { form, members };
-            let done = Done { message, member_id, api_id: asker.api_id };
+            let member_id = MemberIdList { form, members };
+            let done = MembersDone { message, member_id, api_id: client.api_id };
             match unknown {
                 Some(unknown) => kick::banned(status, done, &all, &unknown),
                 None => reply::json(status, &done),
             }
         }
     };
-    Ok(remarks.tell(asker, response))
+    Ok(warnings.add_to(client, response))
 }
 
 /// What a conference is asked, and what of that is in vain. Only Kick, Play and Speak look into the
 /// body.
 fn ask(
-    asker: &Asker<'_>,
-    who: Who,
-    wish: Wish,
+    client: &ApiClient<'_>,
+    who: MemberSelector,
+    action: MemberAction,
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(Ask, Remarks), Failure> {
-    let remarks =
-        |known: &[&str]| Params::of_body(headers, body).map(|it| Remarks::of(asker, &it, known));
-    let ask = match wish {
-        Wish::Deafen => Ask::Deafen { who, on: true },
-        Wish::HangUp => Ask::HangUp { who },
-        Wish::Kick => {
-            let (kick, remarks) = kick::read(asker, query, headers, body)?;
-            return Ok((Ask::Kick { who, kick }, remarks));
-        }
-        Wish::Mute => Ask::Mute { who, on: true },
-        Wish::Play => {
-            let sound = body::parse::<Play>(headers, body)?.sound()?;
-            let ask = Ask::Announce { who, kind: AnnouncementKind::Play, sound };
-            return Ok((ask, remarks(&["url"])?));
-        }
-        Wish::Speak => {
-            let sound = body::parse::<Speak>(headers, body)?.sound(asker.dialect)?;
-            let ask = Ask::Announce { who, kind: AnnouncementKind::Speak, sound };
-            return Ok((ask, remarks(&["text", "voice", "language"])?));
-        }
-        Wish::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },
-        Wish::StopSpeak => Ask::Hush { who, kind: AnnouncementKind::Speak },
-        Wish::Undeafen => Ask::Deafen { who, on: false },
-        Wish::Unmute => Ask::Mute { who, on: false },
+) -> Result<(Ask, Warnings), Failure> {
+    let warnings = |known: &[&str]| {
+        RequestParams::of_body(headers, body).map(|it| Warnings::of(client, &it, known))
     };
-    Ok((ask, Remarks::default()))
+    let ask = match action {
+        MemberAction::Deafen => Ask::Deafen { who, on: true },
+        MemberAction::HangUp => Ask::HangUp { who },
+        MemberAction::Kick => {
+            let (kick, warnings) = kick::read(client, query, headers, body)?;
+            return Ok((Ask::Kick { who, kick }, warnings));
+        }
+        MemberAction::Mute => Ask::Mute { who, on: true },
+        MemberAction::Play => {
+            let sound = body::parse::<PlayParams>(headers, body)?.sound()?;
+            let ask = Ask::Announce { who, kind: AnnouncementKind::Play, sound };
+            return Ok((ask, warnings(&["url"])?));
+        }
+        MemberAction::Speak => {
+            let sound = body::parse::<SpeakParams>(headers, body)?.sound(client.dialect)?;
+            let ask = Ask::Announce { who, kind: AnnouncementKind::Speak, sound };
+            return Ok((ask, warnings(&["text", "voice", "language"])?));
+        }
+        MemberAction::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },
+        MemberAction::StopSpeak => Ask::Hush { who, kind: AnnouncementKind::Speak },
+        MemberAction::Undeafen => Ask::Deafen { who, on: false },
+        MemberAction::Unmute => Ask::Mute { who, on: false },
+    };
+    Ok((ask, Warnings::default()))
 }
 
 /// `10`, `10,15,22` or `all`. What is no member id is nobody's.
-fn who(segment: &str) -> Who {
+fn who(segment: &str) -> MemberSelector {
     let text = path::decode(segment).unwrap_or_default();
     match text.as_ref() {
-        "all" => Who::All,
-        list => Who::These(list.split(',').filter_map(member_id).collect()),
+        "all" => MemberSelector::All,
+        list => MemberSelector::These(list.split(',').filter_map(member_id).collect()),
     }
 }
 
@@ -130,21 +131,21 @@ pub(super) fn member_id(text: &str) -> Option<MemberId> {
 
 /// The body of `POST Play/` (contract 2.7).
 #[derive(Deserialize)]
-struct Play {
+struct PlayParams {
     url: Option<Arc<str>>,
 }
 
-impl Play {
+impl PlayParams {
     fn sound(self) -> Result<Sound, Failure> {
         let url = self.url.unwrap_or_default();
-        let fault = match () {
+        let problem = match () {
             () if url.is_empty() => "missing",
             () if URL_BYTES_MAX < url.len() => "too long",
             () if !is_audio(&url) => "not a sound",
-            () => return Ok(What::Url(url).into()),
+            () => return Ok(SoundKind::Url(url).into()),
         };
         Err(Failure::Bad(format!(
-            "url: {fault}: give http://… or https://… ({URL_BYTES_MAX} bytes at most), flow:NAME, or \
+            "url: {problem}: give http://… or https://… ({URL_BYTES_MAX} bytes at most), flow:NAME, or \
              one of sound:hold, sound:ring and sound:beep"
         )))
     }
@@ -152,19 +153,19 @@ impl Play {
 
 /// The body of `POST Speak/` (contract 2.8).
 #[derive(Deserialize)]
-pub(super) struct Speak {
+pub(super) struct SpeakParams {
     text: Option<Arc<str>>,
     voice: Option<Arc<str>>,
     language: Option<Arc<str>>,
 }
 
-impl Speak {
+impl SpeakParams {
     pub(super) fn sound(self, dialect: Dialect) -> Result<Sound, Failure> {
         let chars_max = match dialect {
             Dialect::Plivo => plivo::SPEAK_CHARS_MAX,
             Dialect::Vobiz => vobiz::SPEAK_CHARS_MAX,
         };
-        let bad = |fault: String| Err(Failure::Bad(fault));
+        let bad = |problem: String| Err(Failure::Bad(problem));
         let text = self.text.unwrap_or_default();
         if text.trim().is_empty() {
             return bad("text: missing: give the words to be spoken".to_owned());
@@ -182,7 +183,7 @@ impl Speak {
         if !is_language(&language) {
             return bad(format!("language: {language:?} is no language: give a tag such as en-US"));
         }
-        Ok(What::Speech { text, voice, language }.into())
+        Ok(SoundKind::Speech { text, voice, language }.into())
     }
 }
 
@@ -199,9 +200,10 @@ mod tests {
 
     #[test]
     fn members_are_named_by_id_by_list_or_all_together() {
-        let these = |ids: &[u64]| Who::These(ids.iter().copied().map(MemberId).collect());
+        let these =
+            |ids: &[u64]| MemberSelector::These(ids.iter().copied().map(MemberId).collect());
         let check = |segment, expected| assert_eq!(who(segment), expected, "{segment}");
-        check("all", Who::All);
+        check("all", MemberSelector::All);
         check("10", these(&[10]));
         check("10,15,22", these(&[10, 15, 22]));
         check("10%2C15", these(&[10, 15]));

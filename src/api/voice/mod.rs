@@ -26,11 +26,11 @@ use axum::{
 use uuid::Uuid;
 
 use self::{
-    deferred::Job,
-    endpoints::{CallWish, Endpoint, Place, Wish},
+    deferred::DeferredRequest,
+    endpoints::{CallAction, MemberAction, VoiceEndpoint, VoiceResource},
 };
 pub use self::{plivo::PlivoForm, vobiz::VobizForm};
-use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
+use super::{AppState, RequestContext, auth, body, failure::Failure, path, reply};
 use crate::{
     base::{
         ids::{AccountId, Dialect, RoomKey},
@@ -49,7 +49,7 @@ pub struct Settings {
 }
 
 /// Where a request of the voice API goes.
-pub(super) struct Site<'a> {
+pub(super) struct VoiceRoute<'a> {
     pub(super) dialect: Dialect,
     /// As it stands in the path.
     pub(super) auth_id: &'a str,
@@ -63,35 +63,37 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// `/v1/Account/{auth_id}/…` and `/api/v1/Account/{auth_id}/…`
 pub(super) async fn answer(
-    desk: &Arc<Desk>,
-    site: &Site<'_>,
-    visit: Visit<'_>,
+    state: &Arc<AppState>,
+    route: &VoiceRoute<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Response, Failure> {
-    let place = Place::find(site.below).ok_or(Failure::NoRoute)?;
-    if *visit.method == Method::OPTIONS {
-        return Ok(reply::options(place.allow()));
+    let resource = VoiceResource::find(route.below).ok_or(Failure::NoRoute)?;
+    if *context.method == Method::OPTIONS {
+        return Ok(reply::options(resource.allow()));
     }
-    let account = &auth::admit(desk, site.auth_id, &visit)?;
-    let limit = desk.requests.as_ref();
-    let check = limit.map_or(Ok(()), |limit| limit.take(visit.now, account));
+    let account = &auth::admit(state, route.auth_id, &context)?;
+    let limit = state.requests.as_ref();
+    let check = limit.map_or(Ok(()), |limit| limit.take(context.now, account));
     check.map_err(|wait| Failure::TooFast { wait })?;
-    let wrong_method = || Failure::WrongMethod { allow: place.allow() };
-    let endpoint = place.endpoint(visit.method).ok_or_else(wrong_method)?;
+    let wrong_method = || Failure::WrongMethod { allow: resource.allow() };
+    let endpoint = resource.endpoint(context.method).ok_or_else(wrong_method)?;
 
-    let Visit { api_id, trace, trail, peer, path, query, headers, body, method, .. } = visit;
+    let RequestContext {
+        api_id, trace, principal, peer, path, query, headers, body, method, ..
+    } = context;
     let body = body::read(body).await?;
-    let job = |site: &Site<'_>| Job {
-        desk: desk.clone(),
-        dialect: site.dialect,
+    let defer = |route: &VoiceRoute<'_>| DeferredRequest {
+        state: state.clone(),
+        dialect: route.dialect,
         api_id,
         trace,
-        who: trail.who().cloned(),
+        principal: principal.get().cloned(),
         peer,
         account: account.clone(),
         method: method.clone(),
         path: path.to_owned(),
-        below: site.below.iter().map(|it| (*it).to_owned()).collect(),
-        ends_nameless: site.ends_nameless,
+        below: route.below.iter().map(|it| (*it).to_owned()).collect(),
+        ends_nameless: route.ends_nameless,
         query: query.to_owned(),
         headers: headers.clone(),
         body: body.clone(),
@@ -99,86 +101,91 @@ pub(super) async fn answer(
     // A recording's callback is told of the recording, and a stream of events has no end.
     let answers_itself = matches!(
         endpoint,
-        Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record | Endpoint::Events
+        VoiceEndpoint::Call { action: CallAction::Record, .. }
+            | VoiceEndpoint::Record
+            | VoiceEndpoint::Events
     );
-    if !answers_itself && let Some(hook) = deferred::callback(site.dialect, method, query, &body)? {
-        return Ok(job(site).answer_later(hook));
+    if !answers_itself && let Some(hook) = deferred::callback(route.dialect, method, query, &body)?
+    {
+        return Ok(defer(route).answer_later(hook));
     }
     if (*method == Method::POST || *method == Method::DELETE)
         && let Some(key) = headers.get(&IDEMPOTENCY_KEY)
     {
         // In a box, as all that is rare: it is no part of what every request carries along.
-        return Box::pin(job(site).answer_once(key)).await;
+        return Box::pin(defer(route).answer_once(key)).await;
     }
-    let asker = Asker { desk, dialect: site.dialect, api_id, trace, account };
-    perform(&asker, endpoint, site.ends_nameless, query, headers, &body).await
+    let client = ApiClient { state, dialect: route.dialect, api_id, trace, account };
+    perform(&client, endpoint, route.ends_nameless, query, headers, &body).await
 }
 
 async fn perform(
-    asker: &Asker<'_>,
-    endpoint: Endpoint<'_>,
+    client: &ApiClient<'_>,
+    endpoint: VoiceEndpoint<'_>,
     ends_nameless: bool,
     query: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Failure> {
     match endpoint {
-        Endpoint::Bans { name, id } => bans::show(asker, name, id),
-        Endpoint::Call { id, wish } => calls::serve(asker, id, wish, query, headers, body).await,
-        Endpoint::Cancel { id } => calls::cancel(asker, id).await,
-        Endpoint::Events => events::serve(asker, query, headers),
-        // A client whose name is empty does not mean all of them.
-        Endpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
-        Endpoint::HangUpAll => rooms::hang_up_all(asker).await,
-        Endpoint::HangUpRoom { name } => rooms::hang_up(asker, name).await,
-        Endpoint::LiftBans { name, id } => bans::lift(asker, name, id).await,
-        Endpoint::List => Ok(rooms::list(asker)),
-        Endpoint::ListCalls => calls::list(asker, query),
-        Endpoint::MakeCall => calls::make::serve(asker, headers, body),
-        Endpoint::Members { name, who, wish } => {
-            members::serve(asker, (name, who), wish, query, headers, body).await
+        VoiceEndpoint::Bans { name, id } => bans::show(client, name, id),
+        VoiceEndpoint::Call { id, action } => {
+            calls::serve(client, id, action, query, headers, body).await
         }
-        Endpoint::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
-        Endpoint::Show { name } => rooms::show(asker, name).await,
+        VoiceEndpoint::Cancel { id } => calls::cancel(client, id).await,
+        VoiceEndpoint::Events => events::serve(client, query, headers),
+        // A client whose name is empty does not mean all of them.
+        VoiceEndpoint::HangUpAll if ends_nameless => Err(AskError::Gone.into()),
+        VoiceEndpoint::HangUpAll => rooms::hang_up_all(client).await,
+        VoiceEndpoint::HangUpRoom { name } => rooms::hang_up(client, name).await,
+        VoiceEndpoint::LiftBans { name, id } => bans::lift(client, name, id).await,
+        VoiceEndpoint::List => Ok(rooms::list(client)),
+        VoiceEndpoint::ListCalls => calls::list(client, query),
+        VoiceEndpoint::MakeCall => calls::make::serve(client, headers, body),
+        VoiceEndpoint::Members { name, who, action } => {
+            members::serve(client, (name, who), action, query, headers, body).await
+        }
+        VoiceEndpoint::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
+        VoiceEndpoint::Show { name } => rooms::show(client, name).await,
     }
 }
 
 /// Who asks, and how.
-struct Asker<'a> {
-    desk: &'a Desk,
+struct ApiClient<'a> {
+    state: &'a AppState,
     dialect: Dialect,
     api_id: Uuid,
     trace: Traceparent,
     account: &'a AccountId,
 }
 
-impl Asker<'_> {
+impl ApiClient<'_> {
     /// A name that no conference can have is that of none.
     fn key(&self, segment: &str) -> Result<RoomKey, AskError> {
         let name = path::decode(segment).and_then(|name| name.parse().ok());
         Ok(RoomKey { account: self.account.clone(), name: name.ok_or(AskError::Gone)? })
     }
 
-    fn manner(&self, wish: Wish) -> Manner {
-        let settings = self.desk.voice;
+    fn success_reply(&self, action: MemberAction) -> SuccessReply {
+        let settings = self.state.voice;
         match self.dialect {
-            Dialect::Plivo => plivo::manner(settings.plivo, wish),
-            Dialect::Vobiz => vobiz::manner(settings.vobiz, wish),
+            Dialect::Plivo => plivo::success_reply(settings.plivo, action),
+            Dialect::Vobiz => vobiz::success_reply(settings.vobiz, action),
         }
     }
 }
 
 /// How a success is told.
-enum Manner {
+enum SuccessReply {
     /// 204.
-    Silent,
+    NoContent,
     /// A body.
-    Spoken { status: StatusCode, message: &'static str, form: Form },
+    Body { status: StatusCode, message: &'static str, form: MemberIdForm },
 }
 
 /// How `member_id` is written.
 #[derive(Clone, Copy)]
-enum Form {
+enum MemberIdForm {
     /// `["10","15"]`
     Array,
     /// `"10,15"`

@@ -9,14 +9,14 @@ use url::form_urlencoded;
 use crate::{
     api::{body, failure::Failure},
     call::Hook,
-    fetch::Target,
-    flow::Method,
+    fetch::TargetUrl,
+    flow::RequestMethod,
 };
 
 /// Names and values, as they were sent.
-pub(super) struct Params(Map<String, Value>);
+pub(super) struct RequestParams(Map<String, Value>);
 
-impl Params {
+impl RequestParams {
     pub(super) fn of_body(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
         body::parse(headers, bytes).map(Self)
     }
@@ -115,11 +115,11 @@ impl Params {
         is_good: bool,
     ) -> Result<Option<Hook>, Failure> {
         let method = match self.choice(&format!("{name}_method"), &["POST", "GET"])? {
-            "GET" => Method::Get,
-            _ => Method::Post,
+            "GET" => RequestMethod::Get,
+            _ => RequestMethod::Post,
         };
         let Some(url) = url else { return Ok(None) };
-        if !is_good && let Err(error) = Target::parse(&url) {
+        if !is_good && let Err(error) = TargetUrl::parse(&url) {
             return Err(Failure::Bad(format!("{name}_url: {error}")));
         }
         Ok(Some(Hook { url: Arc::from(url), method }))
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_number_is_whole_however_it_is_written() {
         let check = |json: &str, expected: Option<u32>| {
-            let params = Params::of_body(&HeaderMap::new(), json.as_bytes()).unwrap();
+            let params = RequestParams::of_body(&HeaderMap::new(), json.as_bytes()).unwrap();
             assert_eq!(params.number("n", 1..=600).ok().flatten(), expected, "{json}");
         };
         check(r#"{"n":48}"#, Some(48));

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::{Form, Manner, endpoints::Wish};
+use super::{MemberIdForm, SuccessReply, endpoints::MemberAction};
 use crate::{conference::Refusal, engine::registry::AskError};
 
 /// How `member_id` is written; by Plivo's pages a string, by some of its clients an array.
@@ -21,22 +21,26 @@ pub enum PlivoForm {
 pub(super) const SPEAK_CHARS_MAX: usize = 3_000;
 
 /// Contract 2.1, column Plivo.
-pub(super) fn manner(form: PlivoForm, wish: Wish) -> Manner {
-    let message = match wish {
-        Wish::Deafen => "deaf",
-        Wish::Kick => "kicked",
-        Wish::Mute => "muted",
-        Wish::Play => "play queued into conference",
-        Wish::Speak => "speak queued into conference",
-        Wish::HangUp | Wish::StopPlay | Wish::StopSpeak | Wish::Undeafen | Wish::Unmute => {
-            return Manner::Silent;
+pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessReply {
+    let message = match action {
+        MemberAction::Deafen => "deaf",
+        MemberAction::Kick => "kicked",
+        MemberAction::Mute => "muted",
+        MemberAction::Play => "play queued into conference",
+        MemberAction::Speak => "speak queued into conference",
+        MemberAction::HangUp
+        | MemberAction::StopPlay
+        | MemberAction::StopSpeak
+        | MemberAction::Undeafen
+        | MemberAction::Unmute => {
+            return SuccessReply::NoContent;
         }
     };
     let form = match form {
-        PlivoForm::Array => Form::Array,
-        PlivoForm::String => Form::Text,
+        PlivoForm::Array => MemberIdForm::Array,
+        PlivoForm::String => MemberIdForm::Text,
     };
-    Manner::Spoken { status: StatusCode::ACCEPTED, message, form }
+    SuccessReply::Body { status: StatusCode::ACCEPTED, message, form }
 }
 
 /// Plivo publishes no texts (contract 9): those of Vobiz are as good.

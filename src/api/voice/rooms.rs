@@ -4,37 +4,43 @@ use axum::{http::StatusCode, response::Response};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Asker, bodies};
+use super::{ApiClient, bodies};
 use crate::{
     api::{ANSWER_WAIT_MAX, failure::Failure, reply},
     base::ids::{AccountId, RoomKey},
-    conference::{Answer, Ask, Refusal, Who},
-    engine::registry::{AskError, House},
+    conference::{Ask, ConferenceAnswer, MemberSelector, Refusal},
+    engine::registry::{AskError, Registry},
 };
 
 /// `GET Conference/`
-pub(super) fn list(asker: &Asker<'_>) -> Response {
-    let conferences = asker.desk.house.conferences(asker.account);
-    reply::json(StatusCode::OK, &bodies::Rooms { api_id: asker.api_id, conferences })
+pub(super) fn list(client: &ApiClient<'_>) -> Response {
+    let conferences = client.state.registry.conferences(client.account);
+    reply::json(StatusCode::OK, &bodies::ConferenceList { api_id: client.api_id, conferences })
 }
 
 /// `GET Conference/{name}/`
-pub(super) async fn show(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
-    let key = asker.key(name)?;
-    match asker.desk.ask(asker.api_id, &key, Ask::Roster).await? {
-        Answer::Roster(roster) => {
-            let body = bodies::Room::new(&key.name, &roster, asker.api_id);
+pub(super) async fn show(client: &ApiClient<'_>, name: &str) -> Result<Response, Failure> {
+    let key = client.key(name)?;
+    match client.state.ask(client.api_id, &key, Ask::Roster).await? {
+        ConferenceAnswer::Roster(roster) => {
+            let body = bodies::ConferenceBody::new(&key.name, &roster, client.api_id);
             Ok(reply::json(StatusCode::OK, &body))
         }
-        Answer::Banned { .. } | Answer::Departures(_) | Answer::Members(_) => {
+        ConferenceAnswer::Banned { .. }
+        | ConferenceAnswer::Departures(_)
+        | ConferenceAnswer::Members(_) => {
             unreachable!("a roster was asked for")
         }
     }
 }
 
 /// `DELETE Conference/{name}/`
-pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, Failure> {
-    match asker.desk.ask(asker.api_id, &asker.key(name)?, Ask::HangUp { who: Who::All }).await {
+pub(super) async fn hang_up(client: &ApiClient<'_>, name: &str) -> Result<Response, Failure> {
+    match client
+        .state
+        .ask(client.api_id, &client.key(name)?, Ask::HangUp { who: MemberSelector::All })
+        .await
+    {
         Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
         // Nobody has come in yet: there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
@@ -48,19 +54,27 @@ pub(super) async fn hang_up(asker: &Asker<'_>, name: &str) -> Result<Response, F
 /// `DELETE Conference/`
 ///
 /// Whoever asks may go: once begun, all are hung up.
-pub(super) async fn hang_up_all(asker: &Asker<'_>) -> Result<Response, Failure> {
-    let (house, account) = (asker.desk.house.clone(), asker.account.clone());
-    let api_id = asker.api_id;
-    let task = tokio::spawn(async move { hang_up_rooms(&house, &account, api_id).await });
+pub(super) async fn hang_up_all(client: &ApiClient<'_>) -> Result<Response, Failure> {
+    let (registry, account) = (client.state.registry.clone(), client.account.clone());
+    let api_id = client.api_id;
+    let task = tokio::spawn(async move { hang_up_rooms(&registry, &account, api_id).await });
     task.await.map_err(|_| Failure::Fault)??;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// All are asked before any is waited for. A room that is gone by then is as it should be.
-async fn hang_up_rooms(house: &House, account: &AccountId, api_id: Uuid) -> Result<(), AskError> {
-    let names = house.conferences(account).into_iter();
+async fn hang_up_rooms(
+    registry: &Registry,
+    account: &AccountId,
+    api_id: Uuid,
+) -> Result<(), AskError> {
+    let names = registry.conferences(account).into_iter();
     let ask = |name| {
-        house.ask_for(Some(api_id), &RoomKey { account: account.clone(), name }, hang_up_members())
+        registry.ask_for(
+            Some(api_id),
+            &RoomKey { account: account.clone(), name },
+            hang_up_members(),
+        )
     };
     let asked: Vec<_> = names.map(ask).collect();
 
@@ -86,5 +100,5 @@ async fn hang_up_rooms(house: &House, account: &AccountId, api_id: Uuid) -> Resu
 }
 
 fn hang_up_members() -> Ask {
-    Ask::HangUp { who: Who::All }
+    Ask::HangUp { who: MemberSelector::All }
 }

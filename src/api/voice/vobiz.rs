@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Form, Manner, endpoints::Wish};
+use super::{MemberIdForm, SuccessReply, endpoints::MemberAction};
 use crate::{conference::Refusal, engine::registry::AskError};
 
 /// Which of Vobiz's own ways (contract 0.2).
@@ -31,26 +31,33 @@ pub(in crate::api) struct NoRoute {
 }
 
 /// Contract 2.1, the two columns of Vobiz.
-pub(super) fn manner(form: VobizForm, wish: Wish) -> Manner {
-    let (documented, live) = match wish {
-        Wish::Deafen => ("deaf", "deaf"),
-        Wish::Kick => ("kicked", "kicked"),
-        Wish::Mute => ("muted", "muted"),
-        Wish::Play => ("play started", "play queued into conference"),
-        Wish::Speak => ("speak started", "speak queued into conference"),
-        Wish::HangUp | Wish::StopPlay | Wish::StopSpeak | Wish::Undeafen | Wish::Unmute => {
-            return Manner::Silent;
+pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessReply {
+    let (documented, live) = match action {
+        MemberAction::Deafen => ("deaf", "deaf"),
+        MemberAction::Kick => ("kicked", "kicked"),
+        MemberAction::Mute => ("muted", "muted"),
+        MemberAction::Play => ("play started", "play queued into conference"),
+        MemberAction::Speak => ("speak started", "speak queued into conference"),
+        MemberAction::HangUp
+        | MemberAction::StopPlay
+        | MemberAction::StopSpeak
+        | MemberAction::Undeafen
+        | MemberAction::Unmute => {
+            return SuccessReply::NoContent;
         }
     };
     match form {
         VobizForm::Documented => {
             // The one array among the documented answers.
-            let form = if wish == Wish::Play { Form::Array } else { Form::Text };
-            Manner::Spoken { status: StatusCode::OK, message: documented, form }
+            let form =
+                if action == MemberAction::Play { MemberIdForm::Array } else { MemberIdForm::Text };
+            SuccessReply::Body { status: StatusCode::OK, message: documented, form }
         }
-        VobizForm::Live => {
-            Manner::Spoken { status: StatusCode::ACCEPTED, message: live, form: Form::Array }
-        }
+        VobizForm::Live => SuccessReply::Body {
+            status: StatusCode::ACCEPTED,
+            message: live,
+            form: MemberIdForm::Array,
+        },
     }
 }
 

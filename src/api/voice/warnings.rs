@@ -9,14 +9,14 @@ use axum::{
     response::Response,
 };
 
-use super::{Asker, params::Params};
+use super::{ApiClient, params::RequestParams};
 use crate::base::ids::{CallId, Dialect};
 
 /// One for each remark.
 const HEADER: HeaderName = HeaderName::from_static("conflow-remark");
 
 /// Whoever sends more parameters that nobody knows has read one of them.
-const REMARKS_MAX: usize = 10;
+const WARNINGS_MAX: usize = 10;
 
 /// Of a name that nobody knows: the vendors' longest has 39.
 const NAME_CHARS_MAX: usize = 64;
@@ -30,12 +30,12 @@ const ASYNCHRONOUS: [&str; 2] = ["callback_url", "callback_method"];
 
 /// What is to be told.
 #[derive(Default)]
-pub(super) struct Remarks(Vec<String>);
+pub(super) struct Warnings(Vec<String>);
 
-impl Remarks {
+impl Warnings {
     /// Those about parameters that an endpoint does not know.
-    pub(super) fn of(asker: &Asker<'_>, params: &Params, known: &[&str]) -> Self {
-        let is_async = asker.dialect == Dialect::Plivo;
+    pub(super) fn of(client: &ApiClient<'_>, params: &RequestParams, known: &[&str]) -> Self {
+        let is_async = client.dialect == Dialect::Plivo;
         let is_known = |name: &str| {
             let is_callback = is_async && ASYNCHRONOUS.contains(&name);
             known.contains(&name) || REDUNDANT.contains(&name) || is_callback
@@ -49,26 +49,26 @@ impl Remarks {
     }
 
     /// About one that is known, and idle.
-    pub(super) fn idle(&mut self, name: &str, why: &str) {
+    pub(super) fn ignored(&mut self, name: &str, why: &str) {
         self.0.push(format!("{name}: {why}"));
     }
 
     /// Tells them in the traces of calls.
-    pub(super) fn of_calls(self, asker: &Asker<'_>, calls: &[CallId]) -> Self {
-        for remark in self.0.iter().take(REMARKS_MAX) {
-            let remark: Arc<str> = remark.as_str().into();
+    pub(super) fn note_in_traces(self, client: &ApiClient<'_>, calls: &[CallId]) -> Self {
+        for warning in self.0.iter().take(WARNINGS_MAX) {
+            let warning: Arc<str> = warning.as_str().into();
             for call in calls {
-                asker.desk.house.note_remark(*call, asker.api_id, remark.clone());
+                client.state.registry.note_warning(*call, client.api_id, warning.clone());
             }
         }
         self
     }
 
     /// Tells them with an answer.
-    pub(super) fn tell(self, asker: &Asker<'_>, mut response: Response) -> Response {
-        for remark in self.0.iter().take(REMARKS_MAX) {
-            tracing::info!(api_id = %asker.api_id, "{remark}");
-            if let Ok(value) = HeaderValue::from_str(remark) {
+    pub(super) fn add_to(self, client: &ApiClient<'_>, mut response: Response) -> Response {
+        for warning in self.0.iter().take(WARNINGS_MAX) {
+            tracing::info!(api_id = %client.api_id, "{warning}");
+            if let Ok(value) = HeaderValue::from_str(warning) {
                 response.headers_mut().append(HEADER, value);
             }
         }

@@ -4,8 +4,8 @@ use std::{mem, time::Duration};
 
 use crate::{
     audio::{
-        cursor::{Cursor, Sounds},
-        mix::add_rest,
+        cursor::{ProgramCursor, SoundLookup},
+        mix::add_fade_out,
     },
     media::{AnnouncementKind, Program},
 };
@@ -14,15 +14,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Overlays {
     rate: u32,
-    of: [Option<Overlay>; 2],
+    by_kind: [Option<Overlay>; 2],
     /// The sum of the last samples of mixed ones that were cut off: on its way to zero.
-    rest: i16,
+    fade_from: i16,
 }
 
 #[derive(Debug)]
 struct Overlay {
     serial: u32,
-    cursor: Cursor,
+    cursor: ProgramCursor,
     /// Samples that are still to be heard at the most.
     left: Option<u64>,
     /// Where it is mixed: a frame of it, and how much of that is sound.
@@ -31,12 +31,12 @@ struct Overlay {
 }
 
 /// What is heard alone: by its serial, and whether it was begun before.
-pub(super) type Alone = (u32, bool);
+pub(super) type SoleOverlay = (u32, bool);
 
 impl Overlays {
     /// None, at this rate.
     pub(super) fn new(rate: u32) -> Self {
-        Self { rate, of: [None, None], rest: 0 }
+        Self { rate, by_kind: [None, None], fade_from: 0 }
     }
 
     /// In place of the one of its kind.
@@ -56,18 +56,22 @@ impl Overlays {
         let left = length.map(samples);
         // Here, since a tick has no time for it.
         let mix = mixes.then(|| vec![0; self.rate as usize / FRAMES_PER_SECOND].into());
-        let cursor = Cursor::once(program);
-        self.of[place(kind)] = Some(Overlay { serial, cursor, left, mix, filled: 0 });
+        let cursor = ProgramCursor::once(program);
+        self.by_kind[index_of(kind)] = Some(Overlay { serial, cursor, left, mix, filled: 0 });
     }
 
     pub(super) fn stop(&mut self, kind: AnnouncementKind) {
-        let Some(overlay) = self.of[place(kind)].take() else { return };
-        self.rest = self.rest.saturating_add(overlay.last());
+        let Some(overlay) = self.by_kind[index_of(kind)].take() else { return };
+        self.fade_from = self.fade_from.saturating_add(overlay.last());
     }
 
     /// Fills a frame with what is heard alone, if there is such a thing and it has come.
-    pub(super) fn alone(&mut self, sounds: &mut impl Sounds, out: &mut [i16]) -> Option<Alone> {
-        for slot in &mut self.of {
+    pub(super) fn alone(
+        &mut self,
+        sounds: &mut impl SoundLookup,
+        out: &mut [i16],
+    ) -> Option<SoleOverlay> {
+        for slot in &mut self.by_kind {
             let Some(it) = slot.as_mut().filter(|it| it.mix.is_none()) else { continue };
             let heard = (it.serial, it.cursor.has_begun());
             let filled = it.fill(self.rate, sounds, out);
@@ -80,9 +84,9 @@ impl Overlays {
     }
 
     /// Moves on what is mixed. Answers whether there is something to be added.
-    pub(super) fn mix(&mut self, sounds: &mut impl Sounds) -> bool {
-        let mut is_heard = self.rest != 0;
-        for it in self.of.iter_mut().flatten() {
+    pub(super) fn mix(&mut self, sounds: &mut impl SoundLookup) -> bool {
+        let mut is_heard = self.fade_from != 0;
+        for it in self.by_kind.iter_mut().flatten() {
             if let Some(mut frame) = it.mix.take() {
                 it.filled = it.fill(self.rate, sounds, &mut frame);
                 it.mix = Some(frame);
@@ -94,8 +98,8 @@ impl Overlays {
 
     /// Adds what is mixed, and lets go of what is over.
     pub(super) fn add(&mut self, fade: usize, out: &mut [i16]) {
-        add_rest(mem::take(&mut self.rest), &mut out[..fade]);
-        for slot in &mut self.of {
+        add_fade_out(mem::take(&mut self.fade_from), &mut out[..fade]);
+        for slot in &mut self.by_kind {
             let Some(it) = slot else { continue };
             let Some(frame) = it.mix.as_ref().filter(|_| 0 < it.filled) else {
                 slot.take_if(|it| it.mix.is_some() && it.is_over());
@@ -103,7 +107,7 @@ impl Overlays {
             };
             out.iter_mut().zip(frame).for_each(|(out, it)| *out = out.saturating_add(*it));
             if it.is_over() {
-                self.rest = self.rest.saturating_add(it.last());
+                self.fade_from = self.fade_from.saturating_add(it.last());
                 *slot = None;
             }
         }
@@ -113,7 +117,7 @@ impl Overlays {
 /// As [`crate::media::TICK`] has it.
 const FRAMES_PER_SECOND: usize = 50;
 
-fn place(kind: AnnouncementKind) -> usize {
+fn index_of(kind: AnnouncementKind) -> usize {
     match kind {
         AnnouncementKind::Play => 0,
         AnnouncementKind::Speak => 1,
@@ -123,7 +127,7 @@ fn place(kind: AnnouncementKind) -> usize {
 impl Overlay {
     /// Fills a frame, as far as its length goes; answers how much of it is sound. What is still
     /// coming is no sound.
-    fn fill(&mut self, rate: u32, sounds: &mut impl Sounds, out: &mut [i16]) -> usize {
+    fn fill(&mut self, rate: u32, sounds: &mut impl SoundLookup, out: &mut [i16]) -> usize {
         let filled = self.cursor.fill(rate, sounds, out);
         if !self.cursor.has_begun() {
             return 0;

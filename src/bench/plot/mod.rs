@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 
 use self::chart::{Axis, Chart, Curve, nines, number, sizes, time};
-use super::report::{NINES_STEP, Report, Row};
+use super::report::{BenchReport, NINES_STEP, ReportRow};
 use crate::{base::utc, cli::bench::Scenario};
 
 /// Writes `SCENARIO-latency.svg` of each scenario whose answers were timed, and
@@ -16,7 +16,7 @@ use crate::{base::utc, cli::bench::Scenario};
 /// # Errors
 ///
 /// A file cannot be written.
-pub(super) fn draw(report: &Report, folder: &Path) -> Result<()> {
+pub(super) fn draw(report: &BenchReport, folder: &Path) -> Result<()> {
     for (name, chart) in charts(report) {
         let path = folder.join(name);
         let written = fs::write(&path, chart.svg());
@@ -25,7 +25,7 @@ pub(super) fn draw(report: &Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn charts(report: &Report) -> Vec<(String, Chart)> {
+fn charts(report: &BenchReport) -> Vec<(String, Chart)> {
     let mut scenarios: Vec<_> = report.rows.iter().filter_map(|it| it.scenario).collect();
     scenarios.dedup();
     let caption = caption(report);
@@ -40,7 +40,7 @@ fn charts(report: &Report) -> Vec<(String, Chart)> {
     scenarios.iter().flat_map(of).collect()
 }
 
-fn caption(report: &Report) -> Vec<String> {
+fn caption(report: &BenchReport) -> Vec<String> {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(report.machine.unix_time);
     let mut how = utc::seconds(at) + " UTC";
     if let Some(rate) = report.rate {
@@ -56,8 +56,8 @@ fn caption(report: &Report) -> Vec<String> {
 }
 
 /// Each row a curve: the slower the answers, the farther to the right they are spread out.
-fn latency(scenario: Scenario, rows: &[&Row], caption: Vec<String>) -> Option<Chart> {
-    let curve = |row: &&Row| {
+fn latency(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Option<Chart> {
+    let curve = |row: &&ReportRow| {
         let latency = row.latency.as_ref()?;
         let micros = latency.curve.iter().zip(0_u32..);
         let points = micros.map(|(micros, n)| (f64::from(n) * NINES_STEP, *micros));
@@ -83,9 +83,9 @@ fn latency(scenario: Scenario, rows: &[&Row], caption: Vec<String>) -> Option<Ch
 
 /// Of the rows in rooms of several sizes: operations a second, or what a member costs where all are
 /// kicked at once.
-fn scaling(scenario: Scenario, rows: &[&Row], caption: Vec<String>) -> Option<Chart> {
+fn scaling(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Option<Chart> {
     let is_per_member = scenario == Scenario::KickAll;
-    let point = |row: &&Row| {
+    let point = |row: &&ReportRow| {
         let members = row.rooms_of? as f64;
         let figure = match is_per_member {
             true => row.latency.as_ref()?.p50 / members,
@@ -130,6 +130,6 @@ fn scaling(scenario: Scenario, rows: &[&Row], caption: Vec<String>) -> Option<Ch
     })
 }
 
-fn is_ceiling(row: &Row) -> bool {
+fn is_ceiling(row: &ReportRow) -> bool {
     row.what.starts_with("ceiling")
 }

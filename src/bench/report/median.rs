@@ -1,15 +1,15 @@
 //! Of several runs the one in the middle, row by row and figure by figure.
 
-use super::{Latency, Row, Target};
+use super::{Latency, ReportRow, ReportTarget};
 
 /// The rows of all runs as one. Each has the same ones: the second of a name goes with the second.
-pub(super) fn rows(runs: &[Vec<Row>]) -> Vec<Row> {
+pub(super) fn rows(runs: &[Vec<ReportRow>]) -> Vec<ReportRow> {
     let Some((first, rest)) = runs.split_first() else { return Vec::new() };
-    let others: Vec<Vec<(&Row, usize)>> = rest.iter().map(|run| numbered(run)).collect();
+    let others: Vec<Vec<(&ReportRow, usize)>> = rest.iter().map(|run| numbered(run)).collect();
     numbered(first)
         .into_iter()
         .map(|(row, number)| {
-            let is_it = |it: &&(&Row, usize)| it.0.what == row.what && it.1 == number;
+            let is_it = |it: &&(&ReportRow, usize)| it.0.what == row.what && it.1 == number;
             let same = others.iter().filter_map(|run| run.iter().find(is_it)).map(|it| it.0);
             of_rows(&[row].into_iter().chain(same).collect::<Vec<_>>())
         })
@@ -17,19 +17,20 @@ pub(super) fn rows(runs: &[Vec<Row>]) -> Vec<Row> {
 }
 
 /// Each row, and how many of that name precede it.
-fn numbered(run: &[Row]) -> Vec<(&Row, usize)> {
+fn numbered(run: &[ReportRow]) -> Vec<(&ReportRow, usize)> {
     let before = |at: usize| run[..at].iter().filter(|it| it.what == run[at].what).count();
     run.iter().enumerate().map(|(at, row)| (row, before(at))).collect()
 }
 
 /// Texts are those of the run whose operations a second are the median.
-fn of_rows(rows: &[&Row]) -> Row {
-    let pick = |of: fn(&Row) -> Option<f64>| middle(rows.iter().filter_map(|it| of(it)).collect());
+fn of_rows(rows: &[&ReportRow]) -> ReportRow {
+    let pick =
+        |of: fn(&ReportRow) -> Option<f64>| middle(rows.iter().filter_map(|it| of(it)).collect());
     let mut by_rate = rows.to_vec();
     by_rate.sort_by(|a, b| order(a.per_second, b.per_second));
-    let typical = by_rate[place(by_rate.len())];
+    let typical = by_rate[middle_index(by_rate.len())];
     let latencies: Vec<_> = rows.iter().filter_map(|it| it.latency.as_ref()).collect();
-    Row {
+    ReportRow {
         per_second: pick(|it| it.per_second),
         latency: (!latencies.is_empty()).then(|| of_latencies(&latencies)),
         cpu_micros: pick(|it| it.cpu_micros),
@@ -57,19 +58,19 @@ fn of_latencies(all: &[&Latency]) -> Latency {
 }
 
 /// One of them as it stands: whether it is met goes with its figure.
-fn of_targets(rows: &[&Row], n: usize) -> Target {
+fn of_targets(rows: &[&ReportRow], n: usize) -> ReportTarget {
     let mut targets: Vec<_> = rows.iter().filter_map(|it| it.targets.get(n)).collect();
     targets.sort_by(|a, b| a.figure.total_cmp(&b.figure));
-    targets[place(targets.len())].clone()
+    targets[middle_index(targets.len())].clone()
 }
 
 fn middle(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
-    figures.get(place(figures.len())).copied()
+    figures.get(middle_index(figures.len())).copied()
 }
 
 /// Of an even number the lower one.
-fn place(of: usize) -> usize {
+fn middle_index(of: usize) -> usize {
     of.saturating_sub(1) / 2
 }
 
@@ -82,13 +83,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bench::load::{Taken, latencies};
+    use crate::bench::load::{Measurement, latencies};
 
-    fn row(what: &str, operations: u64, nanos: u64) -> Row {
+    fn row(what: &str, operations: u64, nanos: u64) -> ReportRow {
         let mut latency = latencies();
         latency.record(nanos).unwrap();
         let elapsed = Duration::from_secs(1);
-        let row = Row::new(what, &Taken { operations, elapsed, latency, client_share: 0.1 });
+        let row =
+            ReportRow::new(what, &Measurement { operations, elapsed, latency, client_share: 0.1 });
         row.at_most(operations as f64, "kicks", 25.0).note(format!("{operations} it was"))
     }
 

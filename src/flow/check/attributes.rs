@@ -1,7 +1,7 @@
 //! What an element's own attributes and text say together, and say elsewhere.
 
 use super::{Checked, Code, attribute};
-use crate::{base::ids::Dialect, flow::element::Element};
+use crate::{base::ids::Dialect, flow::element::XmlElement};
 
 /// The longest text that the vendors speak (contract 3.4).
 const SPEAK_CHARS_MAX: usize = 3_000;
@@ -9,33 +9,37 @@ const SPEAK_CHARS_MAX: usize = 3_000;
 const VENDOR_MEMBERS_MAX: u32 = 20;
 
 /// An attribute of `<Conference>` that one vendor does not have.
-struct Foreign {
+struct ForeignAttribute {
     name: &'static str,
     missing_in: Dialect,
     instead: &'static str,
 }
 
-const FOREIGN: &[Foreign] = &[
-    Foreign {
+const FOREIGN: &[ForeignAttribute] = &[
+    ForeignAttribute {
         name: "maxMembers",
         missing_in: Dialect::Vobiz,
         instead: "it has maxParticipants instead",
     },
-    Foreign {
+    ForeignAttribute {
         name: "maxParticipants",
         missing_in: Dialect::Plivo,
         instead: "it has maxMembers instead",
     },
-    Foreign {
+    ForeignAttribute {
         name: "beep",
         missing_in: Dialect::Plivo,
         instead: "it has enterSound=\"beep:1\" and exitSound=\"beep:2\" instead",
     },
-    Foreign { name: "floorEvent", missing_in: Dialect::Vobiz, instead: "it tells of no floor" },
+    ForeignAttribute {
+        name: "floorEvent",
+        missing_in: Dialect::Vobiz,
+        instead: "it tells of no floor",
+    },
 ];
 
 /// Looks at an element and those in it.
-pub(super) fn judge(element: &Element<'_>, dialect: Dialect, checked: &mut Checked) {
+pub(super) fn judge(element: &XmlElement<'_>, dialect: Dialect, checked: &mut Checked) {
     match element.tag {
         "Conference" => {
             judge_star(element, checked);
@@ -47,7 +51,7 @@ pub(super) fn judge(element: &Element<'_>, dialect: Dialect, checked: &mut Check
     element.children.iter().for_each(|child| judge(child, dialect, checked));
 }
 
-fn judge_star(element: &Element<'_>, checked: &mut Checked) {
+fn judge_star(element: &XmlElement<'_>, checked: &mut Checked) {
     let leaves_on_star = attribute(element, "hangupOnStar").is_some_and(|it| it.value == "true");
     let Some(patterns) = attribute(element, "digitsMatch").filter(|_| leaves_on_star) else {
         return;
@@ -57,21 +61,21 @@ fn judge_star(element: &Element<'_>, checked: &mut Checked) {
         let message = format!(
             "digitsMatch never sees {pattern:?}: with hangupOnStar, the key * takes the caller out"
         );
-        checked.find(patterns.at, Code::StarInDigitsMatch, message);
+        checked.add(patterns.at, Code::StarInDigitsMatch, message);
     }
 }
 
-fn judge_vendor(element: &Element<'_>, dialect: Dialect, checked: &mut Checked) {
+fn judge_vendor(element: &XmlElement<'_>, dialect: Dialect, checked: &mut Checked) {
     if dialect == Dialect::Vobiz && attribute(element, "stayAlone").is_none() {
         let message = "Vobiz throws out a member left alone unless stayAlone=\"true\": the first \
                        at once, where we let it wait for company";
-        checked.find(element.at, Code::AloneUnderVobiz, message.to_owned());
+        checked.add(element.at, Code::AloneUnderVobiz, message.to_owned());
     }
     for foreign in FOREIGN.iter().filter(|it| it.missing_in == dialect) {
         if let Some(attribute) = attribute(element, foreign.name) {
             let (name, instead) = (foreign.name, foreign.instead);
             let message = format!("{} has no {name}: {instead}", vendor(dialect));
-            checked.find(attribute.at, Code::ForeignAttribute, message);
+            checked.add(attribute.at, Code::ForeignAttribute, message);
         }
     }
     for name in ["maxMembers", "maxParticipants"] {
@@ -82,22 +86,22 @@ fn judge_vendor(element: &Element<'_>, dialect: Dialect, checked: &mut Checked) 
                 "{} lets {VENDOR_MEMBERS_MAX} members into a room, not {members}",
                 vendor(dialect)
             );
-            checked.find(attribute.at, Code::VendorMembersMax, message);
+            checked.add(attribute.at, Code::VendorMembersMax, message);
         }
     }
 }
 
-fn judge_speak(element: &Element<'_>, checked: &mut Checked) {
+fn judge_speak(element: &XmlElement<'_>, checked: &mut Checked) {
     let chars = chars(element);
     if SPEAK_CHARS_MAX < chars {
         let message =
             format!("this text has {chars} characters, and the vendors speak {SPEAK_CHARS_MAX}");
-        checked.find(element.at, Code::LongSpeak, message);
+        checked.add(element.at, Code::LongSpeak, message);
     }
 }
 
-fn chars(element: &Element<'_>) -> usize {
-    let own = element.words().chars().count();
+fn chars(element: &XmlElement<'_>) -> usize {
+    let own = element.normalized_text().chars().count();
     own + element.children.iter().map(chars).sum::<usize>()
 }
 

@@ -1,4 +1,4 @@
-//! What a document's author should know before a caller finds out: faults, remarks, and where the
+//! What a document's author should know before a caller finds out: errors, warnings, and where the
 //! call goes on or does not.
 //!
 //! [`check`] looks at one document, [`among`] at what the documents of a folder are to each other.
@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 pub use self::{
     code::{Code, Severity},
-    folder::among,
+    folder::check_folder,
 };
-use self::{order::Order, outline::Outline};
+use self::{order::ElementOrder, outline::Outline};
 use super::{
-    Flow, FlowError, Place, Verb,
-    attrs::Reading,
+    Flow, FlowError, TextPosition, Verb,
+    attrs::ElementReader,
     branch,
-    element::{Attribute, Element},
-    verbs::{PreAnswer, RESPONSE, VerbInfo},
+    element::{XmlAttribute, XmlElement},
+    verbs::{PreAnswerVerb, RESPONSE, VerbInfo},
     xml,
 };
 use crate::base::ids::Dialect;
@@ -30,7 +30,7 @@ use crate::base::ids::Dialect;
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Finding {
     /// Line and column.
-    pub at: Place,
+    pub at: TextPosition,
     /// What kind of thing it is; it has the severity and the advice.
     pub code: Code,
     /// What is wrong or odd, in this very case.
@@ -46,12 +46,12 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Whether there is a fault.
-    pub fn is_faulty(&self) -> bool {
-        self.findings.iter().any(|it| it.code.severity() == Severity::Fault)
+    /// Whether there is an error.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|it| it.code.severity() == Severity::Error)
     }
 
-    fn find(&mut self, at: Place, code: Code, message: String) {
+    fn add(&mut self, at: TextPosition, code: Code, message: String) {
         let finding = Finding { at, code, message };
         let place = self.findings.partition_point(|it| it.at <= at);
         if !self.findings.contains(&finding) {
@@ -59,30 +59,30 @@ impl Checked {
         }
     }
 
-    fn refuse(&mut self, error: &FlowError) {
-        self.find(error.at, Code::from(&error.fault), error.fault.to_string());
+    fn add_error(&mut self, error: &FlowError) {
+        self.add(error.at, Code::from(&error.error), error.error.to_string());
     }
 }
 
 /// An element that the flow comes to, and what it does.
-struct Item<'e, 'd> {
-    element: &'e Element<'d>,
+struct ParsedElement<'e, 'd> {
+    element: &'e XmlElement<'d>,
     /// By this it can be led to.
     id: Option<Arc<str>>,
     verb: Verb,
 }
 
-impl<'e, 'd> Item<'e, 'd> {
-    fn attribute(&self, name: &str) -> Option<&'e Attribute<'d>> {
+impl<'e, 'd> ParsedElement<'e, 'd> {
+    fn attribute(&self, name: &str) -> Option<&'e XmlAttribute<'d>> {
         attribute(self.element, name)
     }
 }
 
-fn attribute<'e, 'd>(element: &'e Element<'d>, name: &str) -> Option<&'e Attribute<'d>> {
+fn attribute<'e, 'd>(element: &'e XmlElement<'d>, name: &str) -> Option<&'e XmlAttribute<'d>> {
     element.attributes.iter().find(|it| it.name == name)
 }
 
-/// Looks at one document as it comes from a file. What is no XML has one fault, that of the
+/// Looks at one document as it comes from a file. What is no XML has one error, that of the
 /// parser; else there may be one for each element.
 pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let mut checked = Checked::default();
@@ -90,49 +90,49 @@ pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     // Empty is no document either.
     let text = str::from_utf8(document).unwrap_or_default();
     let Ok(root) = xml::read(text, RESPONSE.tag) else {
-        parsed.err().iter().for_each(|error| checked.refuse(error));
+        parsed.err().iter().for_each(|error| checked.add_error(error));
         return checked;
     };
 
     let items = read(&root, dialect, &mut checked);
     // The parser has the last word, whatever it looks at that is not looked at here.
-    parsed.err().iter().for_each(|error| checked.refuse(error));
+    parsed.err().iter().for_each(|error| checked.add_error(error));
     attributes::judge(&root, dialect, &mut checked);
     // In a document that does not run, nothing comes after anything.
-    if !checked.is_faulty() {
-        let order = Order::of(&items);
+    if !checked.has_errors() {
+        let order = ElementOrder::of(&items);
         order.judge(&mut checked);
         checked.outline = Outline::of(&root, &order);
     }
     checked
 }
 
-/// The elements that are sound, as [`Flow::parse`] has them, past the faults.
+/// The elements that are sound, as [`Flow::parse`] has them, past the errors.
 fn read<'e, 'd>(
-    root: &'e Element<'d>,
+    root: &'e XmlElement<'d>,
     dialect: Dialect,
     checked: &mut Checked,
-) -> Vec<Item<'e, 'd>> {
-    let mut remarks = Vec::new();
+) -> Vec<ParsedElement<'e, 'd>> {
+    let mut warnings = Vec::new();
     let mut items = Vec::new();
     let (info, element) = (&RESPONSE, root);
-    Reading { dialect, info, element, is_top: false, remarks: &mut remarks }.survey_self();
-    let mut take = |parent: &VerbInfo, element: &'e Element<'d>| {
+    ElementReader { dialect, info, element, is_top: false, warnings: &mut warnings }.check_self();
+    let mut take = |parent: &VerbInfo, element: &'e XmlElement<'d>| {
         let is_top = parent.tag == RESPONSE.tag;
-        let id = is_top.then(|| branch::id(element, &mut remarks)).flatten();
-        match Verb::parse(parent, element, dialect, &mut remarks) {
-            Ok(verb) => items.push(Item { element, id, verb }),
-            Err(error) => checked.refuse(&error),
+        let id = is_top.then(|| branch::id(element, &mut warnings)).flatten();
+        match Verb::parse(parent, element, dialect, &mut warnings) {
+            Ok(verb) => items.push(ParsedElement { element, id, verb }),
+            Err(error) => checked.add_error(&error),
         }
     };
     for element in &root.children {
         take(&RESPONSE, element);
-        if element.tag == PreAnswer::INFO.tag {
-            element.children.iter().for_each(|early| take(&PreAnswer::INFO, early));
+        if element.tag == PreAnswerVerb::INFO.tag {
+            element.children.iter().for_each(|early| take(&PreAnswerVerb::INFO, early));
         }
     }
-    for remark in remarks {
-        checked.find(remark.at, Code::from(&remark.oddity), remark.oddity.to_string());
+    for warning in warnings {
+        checked.add(warning.at, Code::from(&warning.warning), warning.warning.to_string());
     }
     items
 }

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checked, Code, Item};
-use crate::flow::{Action, Branch, ID, Kind, Verb, error::clip, url};
+use super::{Checked, Code, ParsedElement};
+use crate::flow::{Action, AttrKind, Branch, ID, Verb, error::clip, url};
 
 /// The elements of a sound document, in the order in which they run.
-pub(super) struct Order<'i, 'e, 'd> {
-    pub(super) items: &'i [Item<'e, 'd>],
+pub(super) struct ElementOrder<'i, 'e, 'd> {
+    pub(super) items: &'i [ParsedElement<'e, 'd>],
     /// The ids that a branch names.
     targets: BTreeSet<&'e str>,
     /// The elements that no call comes to, and behind which one.
-    dead: Vec<Dead>,
+    dead: Vec<DeadElements>,
 }
 
 /// Elements in a row that nobody comes to.
-struct Dead {
+struct DeadElements {
     first: usize,
     end: usize,
     /// The element that leads away.
@@ -23,10 +23,10 @@ struct Dead {
     why: &'static str,
 }
 
-impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
-    pub(super) fn of(items: &'i [Item<'e, 'd>]) -> Self {
-        let named = |item: &'i Item<'e, 'd>| {
-            let rows = item.verb.info().attrs.iter().filter(|attr| attr.kind == Kind::Element);
+impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
+    pub(super) fn of(items: &'i [ParsedElement<'e, 'd>]) -> Self {
+        let named = |item: &'i ParsedElement<'e, 'd>| {
+            let rows = item.verb.info().attrs.iter().filter(|attr| attr.kind == AttrKind::Element);
             rows.filter_map(move |attr| item.attribute(attr.name)).map(|it| it.value.trim())
         };
         let targets = items.iter().flat_map(named).collect();
@@ -36,7 +36,7 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
     }
 
     /// The elements that a call may come to.
-    pub(super) fn living(&self) -> impl Iterator<Item = (usize, &'i Item<'e, 'd>)> {
+    pub(super) fn reachable(&self) -> impl Iterator<Item = (usize, &'i ParsedElement<'e, 'd>)> {
         let is_dead = |i: usize| self.dead.iter().any(|it| (it.first..it.end).contains(&i));
         self.items.iter().enumerate().filter(move |(i, _)| !is_dead(*i))
     }
@@ -59,9 +59,9 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
             let (tag, other, at) = (first.element.tag, behind.element.tag, behind.element.at);
             let message =
                 format!("no call comes to this <{tag}>{more}: <{other}> of {at} {}", dead.why);
-            checked.find(first.element.at, Code::DeadElement, message);
+            checked.add(first.element.at, Code::DeadElement, message);
         }
-        for (i, item) in self.living() {
+        for (i, item) in self.reachable() {
             self.judge_kick(i, item, checked);
             judge_action(item, checked);
         }
@@ -70,23 +70,23 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
         }
     }
 
-    fn judge_kick(&self, i: usize, item: &Item<'_, '_>, checked: &mut Checked) {
+    fn judge_kick(&self, i: usize, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
         if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, Branch::Kick) {
             let message = "a kick here ends the call: no element follows".to_owned();
-            checked.find(item.element.at, Code::KickEndsCall, message);
+            checked.add(item.element.at, Code::KickEndsCall, message);
         }
     }
 
-    fn judge_id(&self, item: &Item<'_, '_>, checked: &mut Checked) {
+    fn judge_id(&self, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
         let (Some(id), Some(attribute)) = (&item.id, item.attribute(ID.name)) else { return };
         if !self.targets.contains(&**id) {
             let message = format!("no branch leads to id={id:?}: only a kick that names it does");
-            checked.find(attribute.at, Code::UnusedId, message);
+            checked.add(attribute.at, Code::UnusedId, message);
         }
     }
 
-    fn find_dead(&self) -> Vec<Dead> {
-        let mut rows: Vec<Dead> = Vec::new();
+    fn find_dead(&self) -> Vec<DeadElements> {
+        let mut rows: Vec<DeadElements> = Vec::new();
         let mut away = None;
         for (i, item) in self.items.iter().enumerate() {
             if item.id.is_some() {
@@ -99,7 +99,7 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
             };
             match rows.last_mut().filter(|it| it.behind == behind) {
                 Some(dead) => dead.end = i + 1,
-                None => rows.push(Dead { first: i, end: i + 1, behind, why }),
+                None => rows.push(DeadElements { first: i, end: i + 1, behind, why }),
             }
         }
         rows
@@ -107,7 +107,7 @@ impl<'i, 'e, 'd> Order<'i, 'e, 'd> {
 }
 
 /// Where a link that can fail leads, the call ends; a local one is looked at by itself.
-fn judge_action(item: &Item<'_, '_>, checked: &mut Checked) {
+fn judge_action(item: &ParsedElement<'_, '_>, checked: &mut Checked) {
     let Some(action) = action(&item.verb) else { return };
     let Some(attribute) = item.attribute("action") else { return };
     if action.redirects && url::is_web(&action.url) && !leads(item, Branch::Error) {
@@ -115,18 +115,18 @@ fn judge_action(item: &Item<'_, '_>, checked: &mut Checked) {
             "if {:?} cannot be had, or answers with no flow, the call ends (7012, 8012)",
             clip(&action.url)
         );
-        checked.find(attribute.at, Code::ActionWithoutOnError, message);
+        checked.add(attribute.at, Code::ActionWithoutOnError, message);
     }
 }
 
 /// Whether it says where to go on by this branch. An empty one says nothing.
-fn leads(item: &Item<'_, '_>, branch: Branch) -> bool {
+fn leads(item: &ParsedElement<'_, '_>, branch: Branch) -> bool {
     item.attribute(branch.attribute()).is_some_and(|it| !it.value.trim().is_empty())
 }
 
 fn action(verb: &Verb) -> Option<&Action> {
     match verb {
-        Verb::Conference(verb) => verb.entry.action.as_ref(),
+        Verb::Conference(verb) => verb.options.action.as_ref(),
         Verb::Gather(verb) => verb.collect.action.as_ref(),
         Verb::GetDigits(verb) => verb.collect.action.as_ref(),
         Verb::GetInput(verb) => verb.collect.action.as_ref(),
@@ -168,7 +168,7 @@ pub(super) fn takes_time(verb: &Verb) -> bool {
 }
 
 /// Whether a caller, or an API command, can lead the call elsewhere from here.
-pub(super) fn offers_a_way(verb: &Verb) -> bool {
+pub(super) fn offers_exit(verb: &Verb) -> bool {
     match verb {
         Verb::Conference(_) => true,
         Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => {

@@ -2,37 +2,37 @@
 
 use super::{
     attribute,
-    order::{self, Order},
+    order::{self, ElementOrder},
 };
 use crate::flow::{
-    Branch, Kind, Place, Verb,
-    element::Element,
-    verbs::{Text, VerbInfo},
+    AttrKind, Branch, TextPosition, Verb,
+    element::XmlElement,
+    verbs::{TextKind, VerbInfo},
 };
 
 /// A document, from outside.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outline {
-    pub(super) links: Vec<Link>,
-    pub(super) rooms: Vec<Room>,
+    pub(super) links: Vec<FlowLink>,
+    pub(super) rooms: Vec<RoomUse>,
     /// The <Redirect> that every call comes to which is led nowhere else.
-    pub(super) onward: Option<Onward>,
+    pub(super) redirect: Option<DefaultRedirect>,
     /// The elements that are passed over where the document is a conference's sound.
-    pub(super) soundless: Vec<(Place, &'static str)>,
+    pub(super) soundless: Vec<(TextPosition, &'static str)>,
 }
 
 /// A `flow:` link.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
-    pub(super) at: Place,
+pub(super) struct FlowLink {
+    pub(super) at: TextPosition,
     /// Without the scheme.
     pub(super) name: String,
-    pub(super) to: To,
+    pub(super) to: LinkTarget,
 }
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum To {
+pub(super) enum LinkTarget {
     /// A sound file.
     Audio,
     /// A document that runs.
@@ -43,35 +43,35 @@ pub(super) enum To {
 
 /// A conference.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
-    pub(super) at: Place,
+pub(super) struct RoomUse {
+    pub(super) at: TextPosition,
     pub(super) name: String,
     /// Where it says that the room ends when a member leaves.
-    pub(super) ends_at: Option<Place>,
+    pub(super) ends_at: Option<TextPosition>,
     /// Whether there is something to go on with when the room ends.
     pub(super) goes_on: bool,
 }
 
 /// Where a document leads of itself.
 #[derive(Clone, Debug)]
-pub(super) struct Onward {
-    pub(super) at: Place,
+pub(super) struct DefaultRedirect {
+    pub(super) at: TextPosition,
     /// None for a URL of the web.
     pub(super) name: Option<String>,
     /// Nothing is heard or waited for before.
     pub(super) is_silent: bool,
     /// Something before it can lead elsewhere.
-    pub(super) has_ways: bool,
+    pub(super) has_exit: bool,
 }
 
 impl Outline {
-    pub(super) fn of(root: &Element<'_>, order: &Order<'_, '_, '_>) -> Self {
-        let mut outline = Self { onward: onward(order), ..Self::default() };
+    pub(super) fn of(root: &XmlElement<'_>, order: &ElementOrder<'_, '_, '_>) -> Self {
+        let mut outline = Self { redirect: default_redirect(order), ..Self::default() };
         outline.link(root);
-        for (i, item) in order.living() {
+        for (i, item) in order.reachable() {
             if let Verb::Conference(verb) = &item.verb {
-                let ends = item.attribute("endConferenceOnExit").filter(|_| verb.entry.ends);
-                outline.rooms.push(Room {
+                let ends = item.attribute("endConferenceOnExit").filter(|_| verb.options.ends);
+                outline.rooms.push(RoomUse {
                     at: item.element.at,
                     name: verb.room.to_string(),
                     ends_at: ends.map(|it| it.at),
@@ -88,37 +88,44 @@ impl Outline {
         outline
     }
 
-    fn link(&mut self, element: &Element<'_>) {
+    fn link(&mut self, element: &XmlElement<'_>) {
         if let Some(info) = VerbInfo::of(element.tag).filter(|info| info.is_run) {
             self.link_attributes(element, info);
-            if info.text == Text::Url {
-                let to = if info.tag == "Redirect" { To::Document } else { To::Audio };
+            if info.text == TextKind::Url {
+                let to =
+                    if info.tag == "Redirect" { LinkTarget::Document } else { LinkTarget::Audio };
                 let at = element.text_at.first().copied().unwrap_or(element.at);
-                self.add(at, &element.words(), to);
+                self.add(at, &element.normalized_text(), to);
             }
         }
         element.children.iter().for_each(|child| self.link(child));
     }
 
-    fn link_attributes(&mut self, element: &Element<'_>, info: &VerbInfo) {
+    fn link_attributes(&mut self, element: &XmlElement<'_>, info: &VerbInfo) {
         for attr in info.attrs {
             let Some(attribute) = attribute(element, attr.name) else { continue };
             let to = match attr.kind {
-                Kind::Audio => To::Audio,
-                Kind::Element | Kind::Id => continue,
-                Kind::Sound(_) => To::Sound,
-                Kind::Target => To::Document,
-                Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys | Kind::Patterns => continue,
-                Kind::Milliseconds(..) | Kind::Number(..) | Kind::Seconds(..) => continue,
-                Kind::SecondsOrAuto(..) | Kind::Text | Kind::Web => continue,
+                AttrKind::Audio => LinkTarget::Audio,
+                AttrKind::Element | AttrKind::Id => continue,
+                AttrKind::Sound(_) => LinkTarget::Sound,
+                AttrKind::Target => LinkTarget::Document,
+                AttrKind::Bool
+                | AttrKind::Choice(_)
+                | AttrKind::Key
+                | AttrKind::Keys
+                | AttrKind::Patterns => continue,
+                AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Seconds(..) => {
+                    continue;
+                }
+                AttrKind::SecondsOrAuto(..) | AttrKind::Text | AttrKind::Web => continue,
             };
             self.add(attribute.at, attribute.value.trim(), to);
         }
     }
 
-    fn add(&mut self, at: Place, url: &str, to: To) {
+    fn add(&mut self, at: TextPosition, url: &str, to: LinkTarget) {
         if let Some(name) = local(url) {
-            self.links.push(Link { at, name, to });
+            self.links.push(FlowLink { at, name, to });
         }
     }
 }
@@ -128,19 +135,19 @@ fn local(url: &str) -> Option<String> {
     (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| name.to_owned())
 }
 
-fn onward(order: &Order<'_, '_, '_>) -> Option<Onward> {
-    let (mut is_silent, mut has_ways) = (true, false);
-    for (_, item) in order.living() {
+fn default_redirect(order: &ElementOrder<'_, '_, '_>) -> Option<DefaultRedirect> {
+    let (mut is_silent, mut has_exit) = (true, false);
+    for (_, item) in order.reachable() {
         if let Verb::Redirect(verb) = &item.verb {
             let (at, name) = (item.element.at, local(&verb.url));
-            return Some(Onward { at, name, is_silent, has_ways });
+            return Some(DefaultRedirect { at, name, is_silent, has_exit });
         }
         // What lives behind it is led to by a branch.
         if order::leads_away(&item.verb).is_some() {
             return None;
         }
         is_silent &= !order::takes_time(&item.verb);
-        has_ways |= order::offers_a_way(&item.verb);
+        has_exit |= order::offers_exit(&item.verb);
     }
     None
 }

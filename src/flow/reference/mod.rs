@@ -6,8 +6,8 @@ mod xsd;
 
 pub use self::{json::json, markdown::markdown, xsd::xsd};
 use super::{
-    Attr, Kind,
-    verbs::{ALL, RESPONSE, Text, Vendors, VerbInfo},
+    Attr, AttrKind,
+    verbs::{ALL, RESPONSE, TextKind, Vendors, VerbInfo},
 };
 
 /// The root, then every element.
@@ -27,47 +27,56 @@ fn line(text: &str) -> String {
 }
 
 /// What kind of thing a value is, in a word.
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: AttrKind) -> &'static str {
     match kind {
-        Kind::Audio => "audio",
-        Kind::Bool => "boolean",
-        Kind::Choice(_) => "choice",
-        Kind::Key => "key",
-        Kind::Keys => "keys",
-        Kind::Milliseconds(..) => "milliseconds",
-        Kind::Number(..) => "number",
-        Kind::Patterns => "patterns",
-        Kind::Seconds(..) => "seconds",
-        Kind::SecondsOrAuto(..) => "seconds or auto",
-        Kind::Sound(_) => "sound",
-        Kind::Target | Kind::Web => "url",
-        Kind::Element => "element",
-        Kind::Id => "id",
-        Kind::Text => "text",
+        AttrKind::Audio => "audio",
+        AttrKind::Bool => "boolean",
+        AttrKind::Choice(_) => "choice",
+        AttrKind::Key => "key",
+        AttrKind::Keys => "keys",
+        AttrKind::Milliseconds(..) => "milliseconds",
+        AttrKind::Number(..) => "number",
+        AttrKind::Patterns => "patterns",
+        AttrKind::Seconds(..) => "seconds",
+        AttrKind::SecondsOrAuto(..) => "seconds or auto",
+        AttrKind::Sound(_) => "sound",
+        AttrKind::Target | AttrKind::Web => "url",
+        AttrKind::Element => "element",
+        AttrKind::Id => "id",
+        AttrKind::Text => "text",
     }
 }
 
 /// The least and the greatest number, where there are such.
-fn bounds(kind: Kind) -> Option<(u32, Option<u32>)> {
+fn bounds(kind: AttrKind) -> Option<(u32, Option<u32>)> {
     let (min, max) = match kind {
-        Kind::Milliseconds(min, max) | Kind::Number(min, max) => (min, max),
-        Kind::Seconds(min, max) | Kind::SecondsOrAuto(min, max) => (min, max),
-        Kind::Audio | Kind::Bool | Kind::Choice(_) | Kind::Key | Kind::Keys => return None,
-        Kind::Patterns | Kind::Sound(_) | Kind::Target | Kind::Text => return None,
-        Kind::Element | Kind::Id | Kind::Web => return None,
+        AttrKind::Milliseconds(min, max) | AttrKind::Number(min, max) => (min, max),
+        AttrKind::Seconds(min, max) | AttrKind::SecondsOrAuto(min, max) => (min, max),
+        AttrKind::Audio | AttrKind::Bool | AttrKind::Choice(_) | AttrKind::Key | AttrKind::Keys => {
+            return None;
+        }
+        AttrKind::Patterns | AttrKind::Sound(_) | AttrKind::Target | AttrKind::Text => return None,
+        AttrKind::Element | AttrKind::Id | AttrKind::Web => return None,
     };
     Some((min, Some(max).filter(|max| *max != u32::MAX)))
 }
 
 /// The words that are possible, where they can be listed.
-fn words(kind: Kind) -> Option<&'static [&'static str]> {
+fn words(kind: AttrKind) -> Option<&'static [&'static str]> {
     match kind {
-        Kind::Bool => Some(&["true", "false"]),
-        Kind::Choice(words) => Some(words),
-        Kind::Audio | Kind::Key | Kind::Keys | Kind::Milliseconds(..) | Kind::Number(..) => None,
-        Kind::Patterns | Kind::Seconds(..) | Kind::SecondsOrAuto(..) | Kind::Sound(_) => None,
-        Kind::Target | Kind::Text | Kind::Web => None,
-        Kind::Element | Kind::Id => None,
+        AttrKind::Bool => Some(&["true", "false"]),
+        AttrKind::Choice(words) => Some(words),
+        AttrKind::Audio
+        | AttrKind::Key
+        | AttrKind::Keys
+        | AttrKind::Milliseconds(..)
+        | AttrKind::Number(..) => None,
+        AttrKind::Patterns
+        | AttrKind::Seconds(..)
+        | AttrKind::SecondsOrAuto(..)
+        | AttrKind::Sound(_) => None,
+        AttrKind::Target | AttrKind::Text | AttrKind::Web => None,
+        AttrKind::Element | AttrKind::Id => None,
     }
 }
 
@@ -79,13 +88,13 @@ fn vendors(vendors: Vendors) -> (&'static [&'static str], Option<&'static str>) 
     }
 }
 
-fn text_name(text: Text) -> Option<&'static str> {
+fn text_name(text: TextKind) -> Option<&'static str> {
     match text {
-        Text::Digits => Some("keys: 0123456789*#, w (half a second), W (a second)"),
-        Text::None => None,
-        Text::Room => Some("the room's name, of 1 to 256 characters"),
-        Text::Url => Some("a URL"),
-        Text::Words => Some("words"),
+        TextKind::Digits => Some("keys: 0123456789*#, w (half a second), W (a second)"),
+        TextKind::None => None,
+        TextKind::Room => Some("the room's name, of 1 to 256 characters"),
+        TextKind::Url => Some("a URL"),
+        TextKind::Words => Some("words"),
     }
 }
 

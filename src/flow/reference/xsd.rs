@@ -4,7 +4,9 @@
 //! valid. Every element has a named type; types say with whitespace facets and patterns what
 //! [`super::super::field`] reads.
 
-use super::{Attr, Kind, RESPONSE, Text, VerbInfo, bounds, doc, elements, idle, line, words};
+use super::{
+    Attr, AttrKind, RESPONSE, TextKind, VerbInfo, bounds, doc, elements, idle, line, words,
+};
 use crate::flow::{Branch, ID};
 
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -26,7 +28,7 @@ const KEY: &str = "[0-9*#A-D]";
 
 /// The reference as an XML Schema.
 pub fn xsd() -> String {
-    let mut out = Writer { text: HEAD.to_owned(), depth: 1 };
+    let mut out = XsdWriter { text: HEAD.to_owned(), depth: 1 };
     out.root();
     elements().for_each(|info| out.element(info));
     RESPONSE.children.iter().filter_map(|tag| VerbInfo::of(tag)).for_each(|info| out.step(info));
@@ -34,12 +36,12 @@ pub fn xsd() -> String {
     out.text + "</xs:schema>\n"
 }
 
-struct Writer {
+struct XsdWriter {
     text: String,
     depth: usize,
 }
 
-impl Writer {
+impl XsdWriter {
     fn line(&mut self, line: &str) {
         self.text += &"  ".repeat(self.depth);
         self.text += line;
@@ -96,7 +98,7 @@ impl Writer {
     }
 
     fn element(&mut self, info: &VerbInfo) {
-        let is_mixed = info.text != Text::None && !info.children.is_empty();
+        let is_mixed = info.text != TextKind::None && !info.children.is_empty();
         let name =
             format!("name=\"{}\"{}", info.tag, if is_mixed { " mixed=\"true\"" } else { "" });
         self.within("complexType", &name, |out| {
@@ -149,50 +151,52 @@ impl Writer {
         });
     }
 
-    fn text_of(&mut self, text: Text) {
+    fn text_of(&mut self, text: TextKind) {
         match text {
-            Text::Digits => self.pattern("string", r"\s*([0-9*#wW]\s*)+"),
+            TextKind::Digits => self.pattern("string", r"\s*([0-9*#wW]\s*)+"),
             // Blanks are nothing, too.
-            Text::None => self.restrict("token", &["<xs:maxLength value=\"0\"/>"]),
-            Text::Room => self.restrict(
+            TextKind::None => self.restrict("token", &["<xs:maxLength value=\"0\"/>"]),
+            TextKind::Room => self.restrict(
                 "token",
                 &["<xs:minLength value=\"1\"/>", "<xs:maxLength value=\"256\"/>"],
             ),
-            Text::Url => self.pattern("token", r"\S+"),
-            Text::Words => self.restrict("string", &[]),
+            TextKind::Url => self.pattern("token", r"\S+"),
+            TextKind::Words => self.restrict("string", &[]),
         }
     }
 
-    fn kind(&mut self, kind: Kind) {
+    fn kind(&mut self, kind: AttrKind) {
         if let Some(words) = words(kind) {
             let words: Vec<_> = words.iter().map(|it| enumeration(it)).collect();
             let words: Vec<_> = words.iter().map(String::as_str).collect();
             return self.restrict("string", &words);
         }
         match kind {
-            Kind::Audio => self.pattern("token", &format!("|{WEB}|{LOCAL}|{BUILT_IN}")),
-            Kind::Element => self.pattern("token", ID_PATTERN),
-            Kind::Id => self.pattern("string", ID_PATTERN),
-            Kind::Key => self.pattern("string", &format!("|none|{KEY}")),
-            Kind::Keys => self.pattern("string", &format!("{KEY}+")),
-            Kind::Milliseconds(..) | Kind::Number(..) | Kind::Seconds(..) => self.number(kind),
-            Kind::Patterns => self.pattern("token", &format!("{KEY}*( ?, ?{KEY}*)*")),
-            Kind::SecondsOrAuto(..) => self.within("union", "", |out| {
+            AttrKind::Audio => self.pattern("token", &format!("|{WEB}|{LOCAL}|{BUILT_IN}")),
+            AttrKind::Element => self.pattern("token", ID_PATTERN),
+            AttrKind::Id => self.pattern("string", ID_PATTERN),
+            AttrKind::Key => self.pattern("string", &format!("|none|{KEY}")),
+            AttrKind::Keys => self.pattern("string", &format!("{KEY}+")),
+            AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Seconds(..) => {
+                self.number(kind)
+            }
+            AttrKind::Patterns => self.pattern("token", &format!("{KEY}*( ?, ?{KEY}*)*")),
+            AttrKind::SecondsOrAuto(..) => self.within("union", "", |out| {
                 let auto = enumeration("auto");
                 out.within("simpleType", "", |out| out.restrict("string", &[&auto]));
                 out.within("simpleType", "", |out| out.number(kind));
             }),
-            Kind::Sound(beeps) => {
+            AttrKind::Sound(beeps) => {
                 let beeps = if beeps { "|beep:[12]" } else { "" };
                 self.pattern("token", &format!("|{WEB}|{LOCAL}|{BUILT_IN}{beeps}"));
             }
-            Kind::Target => self.pattern("token", &format!("|{WEB}|{LOCAL}")),
-            Kind::Bool | Kind::Choice(_) | Kind::Text => self.restrict("string", &[]),
-            Kind::Web => self.pattern("token", &format!("|{WEB}")),
+            AttrKind::Target => self.pattern("token", &format!("|{WEB}|{LOCAL}")),
+            AttrKind::Bool | AttrKind::Choice(_) | AttrKind::Text => self.restrict("string", &[]),
+            AttrKind::Web => self.pattern("token", &format!("|{WEB}")),
         }
     }
 
-    fn number(&mut self, kind: Kind) {
+    fn number(&mut self, kind: AttrKind) {
         let (min, max) = bounds(kind).unwrap_or_default();
         let mut facets = vec![
             // A sign would be good in XML.

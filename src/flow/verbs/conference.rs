@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     base::ids::{ConferenceName, Dialect},
     flow::{
-        Callback, Cue, Entry, Fault, FlowError, Guard, Kind, Method, Oddity, RecordFormat,
-        attrs::{METHOD, Reading, verb},
+        AttrKind, CallbackTarget, ConferenceSound, FlowError, FlowErrorKind, FlowWarningKind,
+        JoinOptions, RecordingFormat, RequestMethod, RoomGuard,
+        attrs::{ElementReader, METHOD, verb},
         error::clip,
-        field::{Patterns, Said},
+        field::{Patterns, Stated},
     },
     group::Rank,
 };
@@ -33,87 +34,87 @@ verb! {
     ///   <Speak>You have left the meeting.</Speak>
     /// </Response>
     /// ```
-    pub struct Conference {
+    pub struct ConferenceVerb {
         /// Which room.
         pub room: ConferenceName,
         /// On what terms.
-        pub entry: Arc<Entry>,
+        pub options: Arc<JoinOptions>,
     }
     "Conference", Vendors::Both, text Room, holds &[], answers true;
 
     /// Enters unable to speak.
-    muted: bool = "muted" [Kind::Bool] or false, like "true";
+    muted: bool = "muted" [AttrKind::Bool] or false, like "true";
     /// Heard by the room when this call enters. Empty is no sound, and no beep.
-    enter_sound: Said<Option<Cue>> = "enterSound" [Kind::Sound(true)], like "beep:1";
+    enter_sound: Stated<Option<ConferenceSound>> = "enterSound" [AttrKind::Sound(true)], like "beep:1";
     /// Heard by those who remain when this call leaves. Empty is no sound, and no beep.
-    exit_sound: Said<Option<Cue>> = "exitSound" [Kind::Sound(true)], like "beep:2";
+    exit_sound: Stated<Option<ConferenceSound>> = "exitSound" [AttrKind::Sound(true)], like "beep:2";
     /// Beeps when this call enters and leaves, where `enterSound` or `exitSound` does not say
     /// otherwise.
-    beep: bool = "beep" [Kind::Bool] or false / true, like "false";
+    beep: bool = "beep" [AttrKind::Bool] or false / true, like "false";
     /// The room starts when this call enters. Until it starts, members wait.
-    starts: bool = "startConferenceOnEnter" [Kind::Bool] or true, like "false";
+    starts: bool = "startConferenceOnEnter" [AttrKind::Bool] or true, like "false";
     /// The room ends when this call leaves.
-    ends: bool = "endConferenceOnExit" [Kind::Bool] or false, like "true";
+    ends: bool = "endConferenceOnExit" [AttrKind::Bool] or false, like "true";
     /// Stays when all others have left.
-    stays_alone: bool = "stayAlone" [Kind::Bool] or true / false, like "true";
+    stays_alone: bool = "stayAlone" [AttrKind::Bool] or true / false, like "true";
     /// Heard by this call while it waits or is alone, over and over.
-    wait_sound: Option<Cue> = "waitSound" [Kind::Sound(false)], like "sound:hold";
+    wait_sound: Option<ConferenceSound> = "waitSound" [AttrKind::Sound(false)], like "sound:hold";
     /// How many calls the room holds: the first that a member states. Plivo's name.
-    members_max: Option<u32> = "maxMembers" [Kind::Number(1, MEMBERS_MAX)], like "20";
+    members_max: Option<u32> = "maxMembers" [AttrKind::Number(1, MEMBERS_MAX)], like "20";
     /// How many calls the room holds: the first that a member states. Vobiz' name.
-    participants_max: Option<u32> = "maxParticipants" [Kind::Number(1, MEMBERS_MAX)], like "20";
+    participants_max: Option<u32> = "maxParticipants" [AttrKind::Number(1, MEMBERS_MAX)], like "20";
     /// Records the room.
-    records: bool = "record" [Kind::Bool] or false, like "true", idle "nothing is recorded";
+    records: bool = "record" [AttrKind::Bool] or false, like "true", idle "nothing is recorded";
     /// The recording's format.
-    record_format: RecordFormat = "recordFileFormat" [Kind::Choice(&["mp3", "wav"])] or "mp3",
+    recording_format: RecordingFormat = "recordFileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3",
         like "wav", idle "nothing is recorded";
     /// The room ends this long after it was made; of several, the earliest holds. 0 is never.
-    time_limit: Said<u32> = "timeLimit" [Kind::Seconds(0, TIME_LIMIT_MAX)] or 86400 / 14400,
+    time_limit: Stated<u32> = "timeLimit" [AttrKind::Seconds(0, TIME_LIMIT_MAX)] or 86400 / 14400,
         like "3600";
     /// The key `*` takes this call out of the room.
-    leaves_on_star: bool = "hangupOnStar" [Kind::Bool] or false, like "true";
+    leaves_on_star: bool = "hangupOnStar" [AttrKind::Bool] or false, like "true";
     /// Asked when this call has left.
-    action: Option<Arc<str>> = "action" [Kind::Target], like "https://example.com/left";
+    action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/left";
     /// How `action` is asked.
-    method: Method = "method" [METHOD] or "POST", like "GET";
+    method: RequestMethod = "method" [METHOD] or "POST", like "GET";
     /// The answer of `action` is the next document; else it is only told.
-    redirects: bool = "redirect" [Kind::Bool] or true, like "false";
+    redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
     /// Told of this call's entering, leaving, digits and floor.
-    callback_url: Option<Arc<str>> = "callbackUrl" [Kind::Web],
+    callback_url: Option<Arc<str>> = "callbackUrl" [AttrKind::Web],
         like "https://example.com/conference";
     /// How `callbackUrl` is told.
-    callback_method: Method = "callbackMethod" [METHOD] or "POST", like "GET";
+    callback_method: RequestMethod = "callbackMethod" [METHOD] or "POST", like "GET";
     /// In what order `callbackUrl` is told: that of the room, one at a time, or that of each call,
     /// several at a time. An extension.
-    callback_order: Arc<str> = "callbackOrder" [Kind::Choice(&["room", "call"])] or "room",
+    callback_order: Arc<str> = "callbackOrder" [AttrKind::Choice(&["room", "call"])] or "room",
         like "call";
     /// Keys that `callbackUrl` is told of, with commas between the patterns.
-    digits_match: Patterns = "digitsMatch" [Kind::Patterns], like "1,2,99#";
+    digits_match: Patterns = "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
     /// `callbackUrl` is told when this call gets the floor.
-    tells_floor: bool = "floorEvent" [Kind::Bool] or false, like "true";
+    reports_floor: bool = "floorEvent" [AttrKind::Bool] or false, like "true";
     /// The others hear the keys that this call presses.
-    relays_digits: bool = "relayDTMF" [Kind::Bool] or true / false, like "true";
+    relays_digits: bool = "relayDTMF" [AttrKind::Bool] or true / false, like "true";
     /// Only members of this group come in, as whom the engine trusts them to be; who is removed
     /// from it is taken out. The first call in a room says which group guards it, if any, and one
     /// that says otherwise is not let in. An extension.
-    group: Said<Arc<str>> = "group" [Kind::Text], like "6000001";
+    group: Stated<Arc<str>> = "group" [AttrKind::Text], like "6000001";
     /// With `group`: its members of this rank or above start the room, in place of
     /// `startConferenceOnEnter`, and the room ends when the last of them leaves. A rank is
     /// that of the moment of entering. An extension.
-    moderators: Option<Rank> = "moderators" [Kind::Choice(&Rank::NAMES)], like "admin";
+    moderators: Option<Rank> = "moderators" [AttrKind::Choice(&Rank::NAMES)], like "admin";
 
     idle {
         /// How `waitSound` is asked.
         "waitMethod" [METHOD] or "POST", like "GET": "it is asked by POST";
         /// Records on while one call is left.
-        "recordWhenAlone" [Kind::Bool] or false, like "true": "nothing is recorded";
+        "recordWhenAlone" [AttrKind::Bool] or false, like "true": "nothing is recorded";
         /// Keys to press on entering.
-        "sendDigits" [Kind::Text], like "1234": "no vendor documents it";
+        "sendDigits" [AttrKind::Text], like "1234": "no vendor documents it";
         /// How the recording is transcribed.
-        "transcriptionType" [Kind::Choice(&["auto", "hybrid", "manual"])], like "auto":
+        "transcriptionType" [AttrKind::Choice(&["auto", "hybrid", "manual"])], like "auto":
             "nothing is transcribed";
         /// Where the transcription goes.
-        "transcriptionUrl" [Kind::Web], like "https://example.com/text": "nothing is transcribed";
+        "transcriptionUrl" [AttrKind::Web], like "https://example.com/text": "nothing is transcribed";
         /// How the transcription is told.
         "transcriptionMethod" [METHOD] or "POST", like "GET": "nothing is transcribed";
     }
@@ -138,25 +139,25 @@ verb! {
     }
 }
 
-impl Conference {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
-        let text = reading.element.words();
+impl ConferenceVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
+        let text = reading.element.normalized_text();
         let room = text.parse::<ConferenceName>();
-        let room = room.map_err(|_| reading.fault(Fault::Room { text: clip(&text) }))?;
+        let room = room.map_err(|_| reading.error(FlowErrorKind::Room { text: clip(&text) }))?;
         let rows = Rows::read(reading);
-        let beep = |beep| rows.beep.then_some(Cue::Beep(beep));
+        let beep = |beep| rows.beep.then_some(ConferenceSound::Beep(beep));
         let (own, other) = match reading.dialect {
             Dialect::Plivo => (rows.members_max, rows.participants_max),
             Dialect::Vobiz => (rows.participants_max, rows.members_max),
         };
-        let entry = Entry {
+        let options = JoinOptions {
             muted: rows.muted,
             starts: rows.starts,
             ends: rows.ends,
             stays_alone: rows.stays_alone,
             leaves_on_star: rows.leaves_on_star,
             relays_digits: rows.relays_digits,
-            tells_floor: rows.tells_floor,
+            reports_floor: rows.reports_floor,
             time_limit: rows.time_limit.stated,
             time_limit_default: rows.time_limit.default,
             members_max: own.or(other),
@@ -164,7 +165,7 @@ impl Conference {
             exit_sound: rows.exit_sound.stated.unwrap_or_else(|| beep(2)),
             wait_sound: rows.wait_sound,
             digits_match: rows.digits_match.0,
-            callback: rows.callback_url.map(|url| Callback {
+            callback: rows.callback_url.map(|url| CallbackTarget {
                 url,
                 method: rows.callback_method,
                 by_call: &*rows.callback_order == "call",
@@ -172,101 +173,104 @@ impl Conference {
             action: reading.action(rows.action, rows.method, rows.redirects),
             guard: guard(reading, rows.group.stated, rows.moderators),
             records: rows.records,
-            record_format: rows.record_format,
+            recording_format: rows.recording_format,
         };
-        Ok(Self { room, entry: Arc::new(entry) })
+        Ok(Self { room, options: Arc::new(options) })
     }
 
-    pub(super) fn begin(&self) -> Start {
-        Start::Join { room: self.room.clone(), entry: self.entry.clone() }
+    pub(super) fn begin(&self) -> VerbStart {
+        VerbStart::Join { room: self.room.clone(), options: self.options.clone() }
     }
 }
 
 /// What is no group has no members: to let everybody in would be the worse mistake.
 fn guard(
-    reading: &mut Reading<'_, '_>,
+    reading: &mut ElementReader<'_, '_>,
     group: Option<Arc<str>>,
     moderators: Option<Rank>,
-) -> Option<Guard> {
+) -> Option<RoomGuard> {
     let Some(text) = group else {
         let (name, needs) = ("moderators", "group");
-        reading.remark_on(name, Oddity::AttributeAlone { name, needs });
+        reading.warn_attribute(name, FlowWarningKind::AttributeAlone { name, needs });
         return None;
     };
-    let group = text.trim().parse().ok().filter(|it| *it != Guard::NOBODY);
+    let group = text.trim().parse().ok().filter(|it| *it != RoomGuard::NOBODY);
     if group.is_none() {
-        reading.remark_on("group", Oddity::NoGroup { text: clip(&text) });
+        reading.warn_attribute("group", FlowWarningKind::NoGroup { text: clip(&text) });
     }
-    Some(Guard { group: group.unwrap_or(Guard::NOBODY), moderators })
+    Some(RoomGuard { group: group.unwrap_or(RoomGuard::NOBODY), moderators })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::Conference;
+    use super::ConferenceVerb;
     use crate::{
         base::ids::Dialect,
         flow::{
-            Action, Callback, Cue, Entry, Flow, Guard, Method, RecordFormat, Verb,
+            Action, CallbackTarget, ConferenceSound, Flow, JoinOptions, RecordingFormat,
+            RequestMethod, RoomGuard, Verb,
             verbs::{check, read},
         },
         group::{GroupId, Rank},
     };
 
-    fn parse(dialect: Dialect, attributes: &str) -> (Arc<Entry>, Vec<String>) {
+    fn parse(dialect: Dialect, attributes: &str) -> (Arc<JoinOptions>, Vec<String>) {
         let document = format!("<Response><Conference {attributes}>a</Conference></Response>");
         let flow = Flow::parse(&document, dialect).unwrap();
-        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
-        let Verb::Conference(Conference { room, entry }) = &flow.steps[0].verb else { panic!() };
+        let warnings = flow.warnings.iter().map(|it| it.warning.to_string()).collect();
+        let Verb::Conference(ConferenceVerb { room, options }) = &flow.steps[0].verb else {
+            panic!()
+        };
         assert_eq!(room.as_str(), "a");
-        (entry.clone(), remarks)
+        (options.clone(), warnings)
     }
 
     /// An attribute changes one thing, and is odd in no way.
     #[track_caller]
-    fn changes(attributes: &str, change: impl Fn(&mut Entry)) {
+    fn changes_one_option(attributes: &str, change: impl Fn(&mut JoinOptions)) {
         for dialect in [Dialect::Plivo, Dialect::Vobiz] {
             let mut expected = (*parse(dialect, "").0).clone();
             change(&mut expected);
-            let (entry, remarks) = parse(dialect, attributes);
-            assert_eq!((&*entry, remarks), (&expected, vec![]), "{dialect} {attributes}");
+            let (options, warnings) = parse(dialect, attributes);
+            assert_eq!((&*options, warnings), (&expected, vec![]), "{dialect} {attributes}");
         }
     }
 
     #[track_caller]
-    fn remarks(dialect: Dialect, attributes: &str, expected: &[&str]) {
-        let (entry, remarks) = parse(dialect, attributes);
+    fn warns(dialect: Dialect, attributes: &str, expected: &[&str]) {
+        let (options, warnings) = parse(dialect, attributes);
         assert_eq!(
-            (&*entry, remarks),
+            (&*options, warnings),
             (&*parse(dialect, "").0, expected.iter().map(|&it| it.into()).collect())
         );
     }
 
     #[test]
     fn has_the_defaults_of_its_dialect() {
-        let vobiz = Entry {
+        let vobiz = JoinOptions {
             muted: false,
             starts: true,
             ends: false,
             stays_alone: false,
             leaves_on_star: false,
             relays_digits: false,
-            tells_floor: false,
+            reports_floor: false,
             time_limit: None,
             time_limit_default: 14_400,
             members_max: None,
-            enter_sound: Some(Cue::Beep(1)),
-            exit_sound: Some(Cue::Beep(2)),
+            enter_sound: Some(ConferenceSound::Beep(1)),
+            exit_sound: Some(ConferenceSound::Beep(2)),
             wait_sound: None,
             digits_match: vec![],
             callback: None,
             action: None,
             guard: None,
             records: false,
-            record_format: RecordFormat::Mp3,
+            recording_format: RecordingFormat::Mp3,
         };
-        let plivo = Entry {
+        let plivo = JoinOptions {
             stays_alone: true,
             relays_digits: true,
             time_limit_default: 86_400,
@@ -280,24 +284,24 @@ mod tests {
 
     #[test]
     fn flags_are_read() {
-        changes("muted='true'", |it| it.muted = true);
-        changes("startConferenceOnEnter='false'", |it| it.starts = false);
-        changes("endConferenceOnExit='true'", |it| it.ends = true);
-        changes("stayAlone='true'", |it| it.stays_alone = true);
-        changes("stayAlone='false'", |it| it.stays_alone = false);
-        changes("hangupOnStar='true'", |it| it.leaves_on_star = true);
-        changes("relayDTMF='true'", |it| it.relays_digits = true);
-        changes("relayDTMF='false'", |it| it.relays_digits = false);
-        changes("floorEvent='true'", |it| it.tells_floor = true);
-        changes("muted='false' record='false'", |_| ());
+        changes_one_option("muted='true'", |it| it.muted = true);
+        changes_one_option("startConferenceOnEnter='false'", |it| it.starts = false);
+        changes_one_option("endConferenceOnExit='true'", |it| it.ends = true);
+        changes_one_option("stayAlone='true'", |it| it.stays_alone = true);
+        changes_one_option("stayAlone='false'", |it| it.stays_alone = false);
+        changes_one_option("hangupOnStar='true'", |it| it.leaves_on_star = true);
+        changes_one_option("relayDTMF='true'", |it| it.relays_digits = true);
+        changes_one_option("relayDTMF='false'", |it| it.relays_digits = false);
+        changes_one_option("floorEvent='true'", |it| it.reports_floor = true);
+        changes_one_option("muted='false' record='false'", |_| ());
     }
 
     #[test]
     fn limits_are_read() {
-        changes("timeLimit='60'", |it| it.time_limit = Some(60));
-        changes("timeLimit='0'", |it| it.time_limit = Some(0));
-        changes("maxMembers='1'", |it| it.members_max = Some(1));
-        changes("maxParticipants='10000'", |it| it.members_max = Some(10_000));
+        changes_one_option("timeLimit='60'", |it| it.time_limit = Some(60));
+        changes_one_option("timeLimit='0'", |it| it.time_limit = Some(0));
+        changes_one_option("maxMembers='1'", |it| it.members_max = Some(1));
+        changes_one_option("maxParticipants='10000'", |it| it.members_max = Some(10_000));
         let both = "maxMembers='2' maxParticipants='3'";
         assert_eq!(parse(Dialect::Plivo, both).0.members_max, Some(2));
         assert_eq!(parse(Dialect::Vobiz, both).0.members_max, Some(3));
@@ -305,22 +309,27 @@ mod tests {
 
     #[test]
     fn sounds_are_read() {
-        let built_in = || Some(Cue::BuiltIn("sound:hold".into()));
-        let document = || Some(Cue::Document("https://a/b".into()));
-        changes("waitSound='sound:hold'", |it| it.wait_sound = built_in());
-        changes("waitSound='https://a/b'", |it| it.wait_sound = document());
-        changes("waitSound=''", |_| ());
-        changes("enterSound='beep:2'", |it| it.enter_sound = Some(Cue::Beep(2)));
-        changes("exitSound='flow:b'", |it| it.exit_sound = Some(Cue::Document("flow:b".into())));
-        changes("enterSound=''", |it| it.enter_sound = None);
-        changes("beep='true'", |it| {
-            (it.enter_sound, it.exit_sound) = (Some(Cue::Beep(1)), Some(Cue::Beep(2)));
+        let built_in = || Some(ConferenceSound::BuiltIn("sound:hold".into()));
+        let document = || Some(ConferenceSound::Document("https://a/b".into()));
+        changes_one_option("waitSound='sound:hold'", |it| it.wait_sound = built_in());
+        changes_one_option("waitSound='https://a/b'", |it| it.wait_sound = document());
+        changes_one_option("waitSound=''", |_| ());
+        changes_one_option("enterSound='beep:2'", |it| {
+            it.enter_sound = Some(ConferenceSound::Beep(2))
         });
-        changes("beep='false'", |it| (it.enter_sound, it.exit_sound) = (None, None));
-        changes("beep='true' exitSound=''", |it| {
-            (it.enter_sound, it.exit_sound) = (Some(Cue::Beep(1)), None);
+        changes_one_option("exitSound='flow:b'", |it| {
+            it.exit_sound = Some(ConferenceSound::Document("flow:b".into()))
         });
-        changes("beep='false' exitSound='sound:hold'", |it| {
+        changes_one_option("enterSound=''", |it| it.enter_sound = None);
+        changes_one_option("beep='true'", |it| {
+            (it.enter_sound, it.exit_sound) =
+                (Some(ConferenceSound::Beep(1)), Some(ConferenceSound::Beep(2)));
+        });
+        changes_one_option("beep='false'", |it| (it.enter_sound, it.exit_sound) = (None, None));
+        changes_one_option("beep='true' exitSound=''", |it| {
+            (it.enter_sound, it.exit_sound) = (Some(ConferenceSound::Beep(1)), None);
+        });
+        changes_one_option("beep='false' exitSound='sound:hold'", |it| {
             (it.enter_sound, it.exit_sound) = (None, built_in());
         });
     }
@@ -328,60 +337,70 @@ mod tests {
     #[test]
     fn urls_are_read() {
         let action = |method, redirects| Some(Action { url: "flow:b".into(), method, redirects });
-        changes("action='flow:b'", |it| it.action = action(Method::Post, true));
-        changes("action='flow:b' method='GET' redirect='false'", |it| {
-            it.action = action(Method::Get, false);
+        changes_one_option("action='flow:b'", |it| it.action = action(RequestMethod::Post, true));
+        changes_one_option("action='flow:b' method='GET' redirect='false'", |it| {
+            it.action = action(RequestMethod::Get, false);
         });
-        changes("method='GET' redirect='false' action=''", |_| ());
-        let callback = |method, by_call| Some(Callback { url: "http://a".into(), method, by_call });
-        changes("callbackUrl='http://a'", |it| it.callback = callback(Method::Post, false));
-        changes("callbackUrl='http://a' callbackMethod='GET' callbackOrder='call'", |it| {
-            it.callback = callback(Method::Get, true);
+        changes_one_option("method='GET' redirect='false' action=''", |_| ());
+        let callback =
+            |method, by_call| Some(CallbackTarget { url: "http://a".into(), method, by_call });
+        changes_one_option("callbackUrl='http://a'", |it| {
+            it.callback = callback(RequestMethod::Post, false)
         });
-        changes("callbackMethod='GET'", |_| ());
+        changes_one_option(
+            "callbackUrl='http://a' callbackMethod='GET' callbackOrder='call'",
+            |it| {
+                it.callback = callback(RequestMethod::Get, true);
+            },
+        );
+        changes_one_option("callbackMethod='GET'", |_| ());
     }
 
     #[test]
     fn patterns_are_read() {
-        changes("digitsMatch='1, 22 ,*#,,A'", |it| {
+        changes_one_option("digitsMatch='1, 22 ,*#,,A'", |it| {
             it.digits_match = ["1", "22", "*#", "A"].map(Arc::from).to_vec();
         });
-        changes("digitsMatch=' , '", |_| ());
+        changes_one_option("digitsMatch=' , '", |_| ());
     }
 
     #[test]
     fn a_group_is_read_and_what_is_none_has_no_members() {
-        let guard = |id, moderators| Some(Guard { group: GroupId(id), moderators });
-        changes("group='6000001'", |it| it.guard = guard(6_000_001, None));
-        changes("group=' 7 ' moderators='admin'", |it| it.guard = guard(7, Some(Rank::Admin)));
-        changes("group='7' moderators='owner'", |it| it.guard = guard(7, Some(Rank::Owner)));
+        let guard = |id, moderators| Some(RoomGuard { group: GroupId(id), moderators });
+        changes_one_option("group='6000001'", |it| it.guard = guard(6_000_001, None));
+        changes_one_option("group=' 7 ' moderators='admin'", |it| {
+            it.guard = guard(7, Some(Rank::Admin))
+        });
+        changes_one_option("group='7' moderators='owner'", |it| {
+            it.guard = guard(7, Some(Rank::Owner))
+        });
         for (attributes, note) in [
             ("group=''", "group=\"\" names no group, and nobody is let in: write its number"),
             ("group='0'", "group=\"0\" names no group, and nobody is let in: write its number"),
             ("group='a'", "group=\"a\" names no group, and nobody is let in: write its number"),
         ] {
-            let (entry, remarks) = parse(Dialect::Vobiz, attributes);
-            assert_eq!((entry.guard, &*remarks), (guard(0, None), &[note.to_owned()][..]));
+            let (options, warnings) = parse(Dialect::Vobiz, attributes);
+            assert_eq!((options.guard, &*warnings), (guard(0, None), &[note.to_owned()][..]));
         }
-        remarks(Dialect::Vobiz, "moderators='admin'", &["moderators has no effect without group"]);
-        let (entry, remarks) = parse(Dialect::Vobiz, "group='7' moderators='boss'");
-        assert_eq!((entry.guard, remarks.len()), (guard(7, None), 1), "{remarks:?}");
+        warns(Dialect::Vobiz, "moderators='admin'", &["moderators has no effect without group"]);
+        let (options, warnings) = parse(Dialect::Vobiz, "group='7' moderators='boss'");
+        assert_eq!((options.guard, warnings.len()), (guard(7, None), 1), "{warnings:?}");
     }
 
     #[test]
-    fn a_recording_is_noted_and_not_made() {
+    fn a_recording_is_accepted_and_not_made() {
         for (attribute, format) in
-            [("", RecordFormat::Mp3), ("recordFileFormat='wav'", RecordFormat::Wav)]
+            [("", RecordingFormat::Mp3), ("recordFileFormat='wav'", RecordingFormat::Wav)]
         {
-            let (entry, remarks) = parse(Dialect::Vobiz, &format!("record='true' {attribute}"));
-            assert_eq!((entry.records, entry.record_format), (true, format));
+            let (options, warnings) = parse(Dialect::Vobiz, &format!("record='true' {attribute}"));
+            assert_eq!((options.records, options.recording_format), (true, format));
             let note = "record is accepted, and has no effect yet: nothing is recorded";
-            assert!(remarks.contains(&note.to_owned()), "{remarks:?}");
+            assert!(warnings.contains(&note.to_owned()), "{warnings:?}");
         }
     }
 
     #[test]
-    fn what_has_no_effect_is_remarked_upon_unless_it_changes_nothing() {
+    fn what_has_no_effect_is_warned_of_unless_it_changes_nothing() {
         let idle =
             |name: &str, note: &str| format!("{name} is accepted, and has no effect yet: {note}");
         for (attribute, note) in [
@@ -392,9 +411,12 @@ mod tests {
             ("transcriptionUrl='http://a'", idle("transcriptionUrl", "nothing is transcribed")),
             ("transcriptionMethod='GET'", idle("transcriptionMethod", "nothing is transcribed")),
         ] {
-            remarks(Dialect::Vobiz, attribute, &[&note]);
+            warns(Dialect::Vobiz, attribute, &[&note]);
         }
-        changes("waitMethod='POST' recordWhenAlone='false' recordFileFormat='mp3'", |_| ());
+        changes_one_option(
+            "waitMethod='POST' recordWhenAlone='false' recordFileFormat='mp3'",
+            |_| (),
+        );
     }
 
     #[test]
@@ -443,17 +465,17 @@ mod tests {
                 r#"<Conference> has no attribute "mutd" (did you mean muted?); it is ignored"#,
             ),
         ] {
-            remarks(Dialect::Vobiz, attribute, &[expected]);
+            warns(Dialect::Vobiz, attribute, &[expected]);
         }
     }
 
     #[test]
     fn an_action_that_cannot_be_asked_is_kept() {
-        let (entry, remarks) = parse(Dialect::Vobiz, "action='left.xml'");
-        assert_eq!(&*entry.action.as_ref().unwrap().url, "left.xml");
+        let (options, warnings) = parse(Dialect::Vobiz, "action='left.xml'");
+        assert_eq!(&*options.action.as_ref().unwrap().url, "left.xml");
         let expected = "\"left.xml\" cannot be asked, and the call ends where it should be: \
                         write http://, https:// or flow:NAME";
-        assert_eq!(remarks, [expected]);
+        assert_eq!(warnings, [expected]);
     }
 
     #[test]
@@ -469,7 +491,7 @@ mod tests {
         );
         let got = read(Dialect::Vobiz, "<Conference> a &amp;\n <![CDATA[<b>]]> é </Conference>");
         assert!(
-            got.starts_with(r#"Conference(Conference { room: ConferenceName("a & <b> é"),"#),
+            got.starts_with(r#"Conference(ConferenceVerb { room: ConferenceName("a & <b> é"),"#),
             "{got}"
         );
     }

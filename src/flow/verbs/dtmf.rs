@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::flow::{
-    FlowError, Kind,
-    attrs::{Reading, verb},
+    AttrKind, FlowError,
+    attrs::{ElementReader, verb},
 };
 
 verb! {
@@ -14,7 +14,7 @@ verb! {
     /// ```xml
     /// <DTMF async="false">1W23#</DTMF>
     /// ```
-    pub struct Dtmf {
+    pub struct DtmfVerb {
         /// The keys, and pauses; None where the text makes no sense.
         pub digits: Option<Arc<str>>,
         /// Waits until they are sent.
@@ -23,25 +23,27 @@ verb! {
     "DTMF", Vendors::Both, text Digits, holds &[], answers true;
 
     /// Goes on at once; else when the keys are sent.
-    is_async: bool = "async" [Kind::Bool] or true, like "false";
+    is_async: bool = "async" [AttrKind::Bool] or true, like "false";
 }
 
-impl Dtmf {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl DtmfVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { is_async } = Rows::read(reading);
         let digits: String = reading.element.text.split_whitespace().collect();
         let fits = |char| matches!(char, '0'..='9' | '*' | '#' | 'w' | 'W');
         let digits = (!digits.is_empty() && digits.chars().all(fits)).then(|| digits.into());
         if digits.is_none() {
-            reading.is_idle("write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s");
+            reading.warn_idle_element(
+                "write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s",
+            );
         }
         Ok(Self { digits, awaits: !is_async })
     }
 
-    pub(super) fn begin(&self) -> Start {
+    pub(super) fn begin(&self) -> VerbStart {
         match &self.digits {
-            Some(digits) => Start::Send { digits: digits.clone(), awaits: self.awaits },
-            None => Start::Next,
+            Some(digits) => VerbStart::Send { digits: digits.clone(), awaits: self.awaits },
+            None => VerbStart::Next,
         }
     }
 }
@@ -52,14 +54,17 @@ mod tests {
 
     #[test]
     fn reads_keys() {
-        check("<DTMF>1 2*#wW</DTMF>", r#"Dtmf(Dtmf { digits: Some("12*#wW"), awaits: false })"#);
-        let awaited = r#"Dtmf(Dtmf { digits: Some("1"), awaits: true })"#;
+        check(
+            "<DTMF>1 2*#wW</DTMF>",
+            r#"Dtmf(DtmfVerb { digits: Some("12*#wW"), awaits: false })"#,
+        );
+        let awaited = r#"Dtmf(DtmfVerb { digits: Some("1"), awaits: true })"#;
         check("<DTMF async='false'>1</DTMF>", awaited);
     }
 
     #[test]
     fn passes_over_what_is_no_key() {
-        let expected = "Dtmf(Dtmf { digits: None, awaits: false })\n1:11: <DTMF> is passed over: \
+        let expected = "Dtmf(DtmfVerb { digits: None, awaits: false })\n1:11: <DTMF> is passed over: \
                         write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s";
         check("<DTMF>1x</DTMF>", expected);
         check("<DTMF/>", expected);

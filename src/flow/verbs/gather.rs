@@ -11,5 +11,5 @@ super::get_input::input! {
     ///   <Speak>Press 1 for the weekly meeting.</Speak>
     /// </Gather>
     /// ```
-    Gather, "Gather", Vendors::Vobiz("<GetInput>")
+    GatherVerb, "Gather", Vendors::Vobiz("<GetInput>")
 }

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        FlowError, Kind, Method,
-        attrs::{METHOD, Reading, verb},
-        digits::{Collect, Fields},
-        field::{FinishKey, Keys},
+        AttrKind, FlowError, RequestMethod,
+        attrs::{ElementReader, METHOD, verb},
+        digits::{CollectSettings, InputFields},
+        field::{FinishKey, KeySet},
     },
-    media::{Sound, What},
+    media::{Sound, SoundKind},
 };
 
 /// An hour is longer than anybody waits for a key.
@@ -31,37 +31,37 @@ verb! {
     ///   <Speak>Press 1 for the weekly meeting.</Speak>
     /// </GetDigits>
     /// ```
-    pub struct GetDigits {
+    pub struct GetDigitsVerb {
         /// What is asked, and how.
-        pub(in crate::flow) collect: Arc<Collect>,
+        pub(in crate::flow) collect: Arc<CollectSettings>,
     }
     "GetDigits", Vendors::Plivo("<Gather>"), text None, holds &["Speak", "Play", "Wait"], answers true;
 
     /// Asked with the keys.
-    action: Option<Arc<str>> = "action" [Kind::Target], like "https://example.com/digits";
+    action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/digits";
     /// How `action` is asked.
-    method: Method = "method" [METHOD] or "POST", like "GET";
+    method: RequestMethod = "method" [METHOD] or "POST", like "GET";
     /// Seconds from the end of the prompts to the first key.
-    timeout: Duration = "timeout" [Kind::Seconds(1, SECONDS_MAX)] or 5, like "10";
+    timeout: Duration = "timeout" [AttrKind::Seconds(1, SECONDS_MAX)] or 5, like "10";
     /// Seconds from key to key.
-    digit_timeout: Duration = "digitTimeout" [Kind::Seconds(1, SECONDS_MAX)] or 2, like "4";
+    digit_timeout: Duration = "digitTimeout" [AttrKind::Seconds(1, SECONDS_MAX)] or 2, like "4";
     /// The key that ends the input, and is no part of it.
-    finish: FinishKey = "finishOnKey" [Kind::Key] or '#', like "*";
+    finish: FinishKey = "finishOnKey" [AttrKind::Key] or '#', like "*";
     /// So many keys end the input.
-    digits_max: u32 = "numDigits" [Kind::Number(1, DIGITS_MAX)] or 99, like "4";
+    digits_max: u32 = "numDigits" [AttrKind::Number(1, DIGITS_MAX)] or 99, like "4";
     /// How many times it is asked in all.
-    tries: u32 = "retries" [Kind::Number(1, TRIES_MAX)] or 1, like "3";
+    tries: u32 = "retries" [AttrKind::Number(1, TRIES_MAX)] or 1, like "3";
     /// The answer of `action` is the next document; else it is only told.
-    redirects: bool = "redirect" [Kind::Bool] or true, like "false";
+    redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
     /// Beeps when the prompts are over.
-    beeps: bool = "playBeep" [Kind::Bool] or false, like "true";
+    beeps: bool = "playBeep" [AttrKind::Bool] or false, like "true";
     /// The keys that may be pressed; another one ends the try.
-    valid: Keys = "validDigits" [Kind::Keys] or "1234567890*#", like "123";
+    valid: KeySet = "validDigits" [AttrKind::Keys] or "1234567890*#", like "123";
     /// Heard after a key that may not be pressed.
-    invalid_sound: Option<Arc<str>> = "invalidDigitsSound" [Kind::Audio],
+    invalid_sound: Option<Arc<str>> = "invalidDigitsSound" [AttrKind::Audio],
         like "https://example.com/wrong.mp3";
     /// False keeps the keys out of logs and traces.
-    logs: bool = "log" [Kind::Bool] or true, like "false";
+    logs: bool = "log" [AttrKind::Bool] or true, like "false";
 
     branches {
         /// Where it goes on when the document of `action` cannot be had; without it, the call ends.
@@ -69,13 +69,13 @@ verb! {
     }
 }
 
-impl GetDigits {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl GetDigitsVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let rows = Rows::read(reading);
         let mut prompts = reading.prompts()?;
-        prompts.extend(rows.beeps.then_some(Sound::from(What::Beep(1))));
-        let invalid_sound = rows.invalid_sound.map(|url| [Sound::from(What::Url(url))].into());
-        let collect = Collect {
+        prompts.extend(rows.beeps.then_some(Sound::from(SoundKind::Beep(1))));
+        let invalid_sound = rows.invalid_sound.map(|url| [Sound::from(SoundKind::Url(url))].into());
+        let collect = CollectSettings {
             prompts: (!prompts.is_empty()).then(|| prompts.into()),
             invalid_sound,
             takes_keys: true,
@@ -87,14 +87,14 @@ impl GetDigits {
             next_key_within: rows.digit_timeout,
             all_within: None,
             action: reading.action(rows.action, rows.method, rows.redirects),
-            fields: Fields::Digits,
+            fields: InputFields::Digits,
             is_private: !rows.logs,
         };
         Ok(Self { collect: Arc::new(collect) })
     }
 
-    pub(super) fn begin(&self) -> Start {
-        Start::Collect(self.collect.clone())
+    pub(super) fn begin(&self) -> VerbStart {
+        VerbStart::Collect(self.collect.clone())
     }
 }
 
@@ -105,36 +105,36 @@ mod tests {
     use crate::{
         base::ids::Dialect,
         flow::{
-            Action, Flow, Method, Verb,
-            digits::{Collect, Fields},
-            field::{Field, Keys},
+            Action, Flow, RequestMethod, Verb,
+            digits::{CollectSettings, InputFields},
+            field::{AttrValue, KeySet},
             verbs::check,
         },
-        media::What,
+        media::SoundKind,
     };
 
-    fn parse(element: &str) -> (Arc<Collect>, Vec<String>) {
+    fn parse(element: &str) -> (Arc<CollectSettings>, Vec<String>) {
         let flow = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo).unwrap();
-        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
+        let warnings = flow.warnings.iter().map(|it| it.warning.to_string()).collect();
         let Verb::GetDigits(verb) = &flow.steps[0].verb else { panic!() };
-        (verb.collect.clone(), remarks)
+        (verb.collect.clone(), warnings)
     }
 
     #[track_caller]
-    fn changes(attributes: &str, change: impl Fn(&mut Collect)) {
+    fn changes(attributes: &str, change: impl Fn(&mut CollectSettings)) {
         let mut expected = (*parse("<GetDigits/>").0).clone();
         change(&mut expected);
-        let (collect, remarks) = parse(&format!("<GetDigits {attributes}/>"));
-        assert_eq!((&*collect, remarks), (&expected, vec![]), "{attributes}");
+        let (collect, warnings) = parse(&format!("<GetDigits {attributes}/>"));
+        assert_eq!((&*collect, warnings), (&expected, vec![]), "{attributes}");
     }
 
     #[test]
     fn has_the_contract_s_defaults() {
-        let expected = Collect {
+        let expected = CollectSettings {
             prompts: None,
             invalid_sound: None,
             takes_keys: true,
-            valid: Keys::of("1234567890*#"),
+            valid: KeySet::of("1234567890*#"),
             finish: Some('#'),
             digits_max: 99,
             tries: 1,
@@ -142,7 +142,7 @@ mod tests {
             next_key_within: Duration::from_secs(2),
             all_within: None,
             action: None,
-            fields: Fields::Digits,
+            fields: InputFields::Digits,
             is_private: false,
         };
         assert_eq!(*parse("<GetDigits/>").0, expected);
@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn reads_its_attributes() {
         let action = |method, redirects| Some(Action { url: "flow:a".into(), method, redirects });
-        changes("action='flow:a'", |it| it.action = action(Method::Post, true));
+        changes("action='flow:a'", |it| it.action = action(RequestMethod::Post, true));
         changes("action='flow:a' method='GET' redirect='false'", |it| {
-            it.action = action(Method::Get, false);
+            it.action = action(RequestMethod::Get, false);
         });
         changes("timeout='7'", |it| it.first_key_within = Some(Duration::from_secs(7)));
         changes("digitTimeout='7'", |it| it.next_key_within = Duration::from_secs(7));
@@ -162,10 +162,10 @@ mod tests {
         changes("finishOnKey='none'", |it| it.finish = None);
         changes("numDigits='4'", |it| it.digits_max = 4);
         changes("retries='3'", |it| it.tries = 3);
-        changes("playBeep='true'", |it| it.prompts = Some([What::Beep(1).into()].into()));
-        changes("validDigits='12'", |it| it.valid = Keys::of("12"));
+        changes("playBeep='true'", |it| it.prompts = Some([SoundKind::Beep(1).into()].into()));
+        changes("validDigits='12'", |it| it.valid = KeySet::of("12"));
         changes("invalidDigitsSound='flow:no.mp3'", |it| {
-            it.invalid_sound = Some([What::Url("flow:no.mp3".into()).into()].into());
+            it.invalid_sound = Some([SoundKind::Url("flow:no.mp3".into()).into()].into());
         });
         changes("log='false'", |it| it.is_private = true);
     }
@@ -186,15 +186,15 @@ mod tests {
                 "the default \"1234567890*#\" holds: write keys out of 0123456789*#",
             ),
         ] {
-            let (collect, remarks) = parse(&format!("<GetDigits {attribute}/>"));
-            assert_eq!(remarks, [format!("{attribute} is ignored, and {wanted}")]);
+            let (collect, warnings) = parse(&format!("<GetDigits {attribute}/>"));
+            assert_eq!(warnings, [format!("{attribute} is ignored, and {wanted}")]);
             assert_eq!(collect, parse("<GetDigits/>").0);
         }
     }
 
     #[test]
     fn its_prompts_are_one_program() {
-        let (collect, remarks) = parse(
+        let (collect, warnings) = parse(
             "<GetDigits playBeep='true'><Speak>a</Speak><Wait length='2'/><Play>b</Play>
             <Play loop='2'>sound:ring</Play></GetDigits>",
         );
@@ -207,16 +207,16 @@ mod tests {
                 (
                     it.times,
                     match &it.what {
-                        What::Beep(n) => format!("beep {n}"),
-                        What::Silence(length) => format!("{length:?}"),
-                        What::Url(text) | What::Speech { text, .. } => text.to_string(),
+                        SoundKind::Beep(n) => format!("beep {n}"),
+                        SoundKind::Silence(length) => format!("{length:?}"),
+                        SoundKind::Url(text) | SoundKind::Speech { text, .. } => text.to_string(),
                     },
                 )
             })
             .collect();
         let expected = [(1, "a"), (1, "2s"), (2, "sound:ring"), (1, "beep 1")];
         assert_eq!(shown, expected.map(|(times, what)| (times, what.to_owned())));
-        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
 
     #[test]

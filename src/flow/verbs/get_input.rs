@@ -5,67 +5,67 @@ macro_rules! input {
     ($(#[doc = $doc:literal])+ $name:ident, $tag:literal, $vendors:expr) => {
         use std::{sync::Arc, time::Duration};
 
-        use super::{Start, Vendors};
+        use super::{VerbStart, Vendors};
         use crate::flow::{
-            FlowError, Kind, Method, Oddity,
-            attrs::{METHOD, Reading, verb},
-            digits::{Collect, DIGITS_END_AUTO, Fields},
-            field::{FinishKey, Keys, SecondsOrAuto},
+            FlowError, AttrKind, RequestMethod, FlowWarningKind,
+            attrs::{METHOD, ElementReader, verb},
+            digits::{CollectSettings, DIGITS_END_AUTO, InputFields},
+            field::{FinishKey, KeySet, SecondsOrAuto},
         };
 
         verb! {
             $(#[doc = $doc])+
             pub struct $name {
                 /// What is asked, and how.
-                pub(in crate::flow) collect: Arc<Collect>,
+                pub(in crate::flow) collect: Arc<CollectSettings>,
             }
             $tag, $vendors, text None, holds &["Speak", "Play", "Wait"], answers true;
 
             /// Asked with the input.
-            action: Option<Arc<str>> = "action" [Kind::Target], like "https://example.com/input";
+            action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/input";
             /// How `action` is asked.
-            method: Method = "method" [METHOD] or "POST", like "GET";
+            method: RequestMethod = "method" [METHOD] or "POST", like "GET";
             /// What counts as input.
             input_type: Option<Arc<str>> = "inputType"
-                [Kind::Choice(&["dtmf", "speech", "dtmf speech", "speech dtmf"])], like "dtmf";
+                [AttrKind::Choice(&["dtmf", "speech", "dtmf speech", "speech dtmf"])], like "dtmf";
             /// Seconds from the end of the prompts to the end of the try.
-            all_within: Duration = "executionTimeout" [Kind::Seconds(5, 60)] or 15, like "30";
+            all_within: Duration = "executionTimeout" [AttrKind::Seconds(5, 60)] or 15, like "30";
             /// Seconds from key to key.
-            next_key_within: SecondsOrAuto = "digitEndTimeout" [Kind::SecondsOrAuto(2, 10)]
+            next_key_within: SecondsOrAuto = "digitEndTimeout" [AttrKind::SecondsOrAuto(2, 10)]
                 or "auto", like "5";
             /// Seconds from the end of the prompts to the first key.
-            first_key_within: Option<Duration> = "startInputTimeout" [Kind::Seconds(1, 60)],
+            first_key_within: Option<Duration> = "startInputTimeout" [AttrKind::Seconds(1, 60)],
                 like "5";
             /// The key that ends the input, and is no part of it.
-            finish: FinishKey = "finishOnKey" [Kind::Key] or '#', like "*";
+            finish: FinishKey = "finishOnKey" [AttrKind::Key] or '#', like "*";
             /// So many keys end the input.
-            digits_max: u32 = "numDigits" [Kind::Number(1, 32)] or 32, like "4";
+            digits_max: u32 = "numDigits" [AttrKind::Number(1, 32)] or 32, like "4";
             /// How many times it is asked in all.
-            tries: u32 = "retries" [Kind::Number(1, 100)] or 1, like "3";
+            tries: u32 = "retries" [AttrKind::Number(1, 100)] or 1, like "3";
             /// The answer of `action` is the next document; else it is only told.
-            redirects: bool = "redirect" [Kind::Bool] or true, like "false";
+            redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
             /// False keeps the input out of logs and traces.
-            logs: bool = "log" [Kind::Bool] or true, like "false";
+            logs: bool = "log" [AttrKind::Bool] or true, like "false";
 
             idle {
                 /// Seconds of silence that end what is said.
-                "speechEndTimeout" [Kind::SecondsOrAuto(2, 10)] or "auto", like "5":
+                "speechEndTimeout" [AttrKind::SecondsOrAuto(2, 10)] or "auto", like "5":
                     "no speech is heard";
                 /// What is listened for.
-                "speechModel" [Kind::Choice(&["default", "command_and_search", "phone_call"])]
+                "speechModel" [AttrKind::Choice(&["default", "command_and_search", "phone_call"])]
                     or "default", like "phone_call": "no speech is heard";
                 /// Phrases that are likely to be said, with commas between them.
-                "hints" [Kind::Text], like "yes,no": "no speech is heard";
+                "hints" [AttrKind::Text], like "yes,no": "no speech is heard";
                 /// What is spoken.
-                "language" [Kind::Text] or "en-US", like "fr-FR": "no speech is heard";
+                "language" [AttrKind::Text] or "en-US", like "fr-FR": "no speech is heard";
                 /// Told of what is understood so far.
-                "interimSpeechResultsCallback" [Kind::Web], like "https://example.com/interim":
+                "interimSpeechResultsCallback" [AttrKind::Web], like "https://example.com/interim":
                     "no speech is heard";
                 /// How that is told.
                 "interimSpeechResultsCallbackMethod" [METHOD] or "POST", like "GET":
                     "no speech is heard";
                 /// Leaves out rude words.
-                "profanityFilter" [Kind::Bool] or false, like "true": "no speech is heard";
+                "profanityFilter" [AttrKind::Bool] or false, like "true": "no speech is heard";
             }
 
             branches {
@@ -76,21 +76,21 @@ macro_rules! input {
         }
 
         impl $name {
-            pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+            pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
                 let rows = Rows::read(reading);
-                reading.expect("action", "what is entered is told to nobody");
-                reading.expect("inputType", "keys are taken, as with inputType=\"dtmf\"");
+                reading.warn_if_missing("action", "what is entered is told to nobody");
+                reading.warn_if_missing("inputType", "keys are taken, as with inputType=\"dtmf\"");
                 let input_type = rows.input_type.as_deref().unwrap_or("dtmf");
                 if input_type.contains("speech") {
                     let note = "no speech is heard";
-                    reading.remark_on("inputType", Oddity::AttributeIdle { name: "speech", note });
+                    reading.warn_attribute("inputType", FlowWarningKind::AttributeIdle { name: "speech", note });
                 }
                 let prompts = reading.prompts()?;
-                let collect = Collect {
+                let collect = CollectSettings {
                     prompts: (!prompts.is_empty()).then(|| prompts.into()),
                     invalid_sound: None,
                     takes_keys: input_type.contains("dtmf"),
-                    valid: Keys::ALL,
+                    valid: KeySet::ALL,
                     finish: rows.finish.0,
                     digits_max: rows.digits_max,
                     tries: rows.tries,
@@ -98,14 +98,14 @@ macro_rules! input {
                     next_key_within: rows.next_key_within.0.unwrap_or(DIGITS_END_AUTO),
                     all_within: Some(rows.all_within),
                     action: reading.action(rows.action, rows.method, rows.redirects),
-                    fields: Fields::Input,
+                    fields: InputFields::Input,
                     is_private: !rows.logs,
                 };
                 Ok(Self { collect: Arc::new(collect) })
             }
 
-            pub(super) fn begin(&self) -> Start {
-                Start::Collect(self.collect.clone())
+            pub(super) fn begin(&self) -> VerbStart {
+                VerbStart::Collect(self.collect.clone())
             }
         }
     };
@@ -123,7 +123,7 @@ input! {
     ///   <Speak>Press 1 for the weekly meeting.</Speak>
     /// </GetInput>
     /// ```
-    GetInput, "GetInput", Vendors::Plivo("<Gather>")
+    GetInputVerb, "GetInput", Vendors::Plivo("<Gather>")
 }
 
 #[cfg(test)]
@@ -134,40 +134,40 @@ mod tests {
         base::ids::Dialect,
         flow::{
             Flow, Verb,
-            digits::{Collect, Fields},
-            field::Keys,
+            digits::{CollectSettings, InputFields},
+            field::KeySet,
         },
     };
 
-    fn parse(dialect: Dialect, element: &str) -> (Arc<Collect>, Vec<String>) {
+    fn parse(dialect: Dialect, element: &str) -> (Arc<CollectSettings>, Vec<String>) {
         let flow = Flow::parse(&format!("<Response>{element}</Response>"), dialect).unwrap();
-        let remarks = flow.remarks.iter().map(|it| it.oddity.to_string()).collect();
+        let warnings = flow.warnings.iter().map(|it| it.warning.to_string()).collect();
         let verb = &flow.steps[0].verb;
         if let Verb::GetInput(verb) = verb {
-            return (verb.collect.clone(), remarks);
+            return (verb.collect.clone(), warnings);
         }
         let Verb::Gather(verb) = verb else { panic!() };
-        (verb.collect.clone(), remarks)
+        (verb.collect.clone(), warnings)
     }
 
     /// Under both names, each in its own dialect.
     #[track_caller]
-    fn check(attributes: &str, expected: &[&str]) -> Arc<Collect> {
+    fn check(attributes: &str, expected: &[&str]) -> Arc<CollectSettings> {
         let attributes = format!("action='' {attributes}");
-        let (input, remarks) = parse(Dialect::Plivo, &format!("<GetInput {attributes}/>"));
-        assert_eq!(remarks, expected, "{attributes}");
-        let (gather, remarks) = parse(Dialect::Vobiz, &format!("<Gather {attributes}/>"));
-        assert_eq!((&gather, remarks), (&input, expected.iter().map(|&it| it.into()).collect()));
+        let (input, warnings) = parse(Dialect::Plivo, &format!("<GetInput {attributes}/>"));
+        assert_eq!(warnings, expected, "{attributes}");
+        let (gather, warnings) = parse(Dialect::Vobiz, &format!("<Gather {attributes}/>"));
+        assert_eq!((&gather, warnings), (&input, expected.iter().map(|&it| it.into()).collect()));
         input
     }
 
     #[test]
     fn has_the_contract_s_defaults() {
-        let expected = Collect {
+        let expected = CollectSettings {
             prompts: None,
             invalid_sound: None,
             takes_keys: true,
-            valid: Keys::ALL,
+            valid: KeySet::ALL,
             finish: Some('#'),
             digits_max: 32,
             tries: 1,
@@ -175,7 +175,7 @@ mod tests {
             next_key_within: Duration::from_secs(3),
             all_within: Some(Duration::from_secs(15)),
             action: None,
-            fields: Fields::Input,
+            fields: InputFields::Input,
             is_private: false,
         };
         assert_eq!(*check("inputType='dtmf'", &[]), expected);
@@ -188,7 +188,7 @@ mod tests {
             finishOnKey='none' numDigits='1' retries='2' log='false'",
             &[],
         );
-        let expected = Collect {
+        let expected = CollectSettings {
             finish: None,
             digits_max: 1,
             tries: 2,
@@ -216,11 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn remarks_on_what_is_missing() {
-        let (collect, remarks) = parse(Dialect::Vobiz, "<Gather/>");
+    fn warns_of_what_is_missing() {
+        let (collect, warnings) = parse(Dialect::Vobiz, "<Gather/>");
         assert!(collect.takes_keys && collect.action.is_none());
         assert_eq!(
-            remarks,
+            warnings,
             [
                 "<Gather> has no action: what is entered is told to nobody",
                 "<Gather> has no inputType: keys are taken, as with inputType=\"dtmf\"",
@@ -229,11 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn works_in_the_other_dialect_with_a_remark() {
+    fn works_in_the_other_dialect_with_a_warning() {
         let attributes = "action='' inputType='dtmf'";
-        let (_, remarks) = parse(Dialect::Vobiz, &format!("<GetInput {attributes}/>"));
-        assert_eq!(remarks, ["<GetInput> works, but a vobiz flow has <Gather>"]);
-        let (_, remarks) = parse(Dialect::Plivo, &format!("<Gather {attributes}/>"));
-        assert_eq!(remarks, ["<Gather> works, but a plivo flow has <GetInput>"]);
+        let (_, warnings) = parse(Dialect::Vobiz, &format!("<GetInput {attributes}/>"));
+        assert_eq!(warnings, ["<GetInput> works, but a vobiz flow has <Gather>"]);
+        let (_, warnings) = parse(Dialect::Plivo, &format!("<Gather {attributes}/>"));
+        assert_eq!(warnings, ["<Gather> works, but a plivo flow has <GetInput>"]);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        FlowError, Kind,
-        attrs::{Reading, verb},
+        AttrKind, FlowError,
+        attrs::{ElementReader, verb},
     },
     media::HangupCause,
 };
@@ -23,7 +23,7 @@ verb! {
     ///   <Speak loop="0">You have one minute.</Speak>
     /// </Response>
     /// ```
-    pub struct Hangup {
+    pub struct HangupVerb {
         /// How a call ends that is not answered.
         pub unanswered: HangupCause,
         /// So long from here, instead of at once.
@@ -32,13 +32,13 @@ verb! {
     "Hangup", Vendors::Both, text None, holds &[], answers false;
 
     /// What the caller is told, if the call is not answered.
-    reason: Option<Arc<str>> = "reason" [Kind::Choice(&["busy", "rejected"])], like "busy";
+    reason: Option<Arc<str>> = "reason" [AttrKind::Choice(&["busy", "rejected"])], like "busy";
     /// Seconds until the call ends, while the flow goes on.
-    schedule: Option<Duration> = "schedule" [Kind::Seconds(1, SCHEDULE_SECONDS_MAX)], like "60";
+    schedule: Option<Duration> = "schedule" [AttrKind::Seconds(1, SCHEDULE_SECONDS_MAX)], like "60";
 }
 
-impl Hangup {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl HangupVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { reason, schedule } = Rows::read(reading);
         let unanswered = match reason.as_deref() {
             Some("busy") => HangupCause::Busy,
@@ -48,10 +48,10 @@ impl Hangup {
         Ok(Self { unanswered, schedule })
     }
 
-    pub(super) fn begin(&self) -> Start {
+    pub(super) fn begin(&self) -> VerbStart {
         match self.schedule {
-            Some(after) => Start::Schedule(after),
-            None => Start::HangUp(self.unanswered),
+            Some(after) => VerbStart::Schedule(after),
+            None => VerbStart::HangUp(self.unanswered),
         }
     }
 }
@@ -62,15 +62,15 @@ mod tests {
 
     #[test]
     fn reads_its_attributes() {
-        check("<Hangup/>", "Hangup(Hangup { unanswered: Normal, schedule: None })");
+        check("<Hangup/>", "Hangup(HangupVerb { unanswered: Normal, schedule: None })");
         check(
             "<Hangup reason='rejected' schedule='60'/>",
-            "Hangup(Hangup { unanswered: Rejected, schedule: Some(60s) })",
+            "Hangup(HangupVerb { unanswered: Rejected, schedule: Some(60s) })",
         );
-        check("<Hangup reason='busy'/>", "Hangup(Hangup { unanswered: Busy, schedule: None })");
+        check("<Hangup reason='busy'/>", "Hangup(HangupVerb { unanswered: Busy, schedule: None })");
         check(
             "<Hangup reason='late' schedule='0'/>",
-            "Hangup(Hangup { unanswered: Normal, schedule: None })\n\
+            "Hangup(HangupVerb { unanswered: Normal, schedule: None })\n\
              1:19: reason=\"late\" is ignored: write busy or rejected\n\
              1:33: schedule=\"0\" is ignored: write whole seconds from 1 to 86400",
         );

@@ -16,10 +16,10 @@ mod wait;
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Entry, Fault, FlowError, Oddity, Remark, Request,
-    attrs::{Attr, Reading},
-    digits::Collect,
-    element::Element,
+    DocumentRequest, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, JoinOptions,
+    attrs::{Attr, ElementReader},
+    digits::CollectSettings,
+    element::XmlElement,
     error::{clip, nearest},
 };
 use crate::{
@@ -28,22 +28,22 @@ use crate::{
 };
 
 verbs! {
-    conference::Conference,
-    skipped::Dial,
-    dtmf::Dtmf,
-    gather::Gather,
-    get_digits::GetDigits,
-    get_input::GetInput,
-    hangup::Hangup,
-    skipped::Message,
-    skipped::MultiPartyCall,
-    play::Play,
-    pre_answer::PreAnswer,
-    skipped::Record,
-    redirect::Redirect,
-    speak::Speak,
-    skipped::Stream,
-    wait::Wait,
+    Conference: conference::ConferenceVerb,
+    Dial: skipped::DialVerb,
+    Dtmf: dtmf::DtmfVerb,
+    Gather: gather::GatherVerb,
+    GetDigits: get_digits::GetDigitsVerb,
+    GetInput: get_input::GetInputVerb,
+    Hangup: hangup::HangupVerb,
+    Message: skipped::MessageVerb,
+    MultiPartyCall: skipped::MultiPartyCallVerb,
+    Play: play::PlayVerb,
+    PreAnswer: pre_answer::PreAnswerVerb,
+    Record: skipped::RecordVerb,
+    Redirect: redirect::RedirectVerb,
+    Speak: speak::SpeakVerb,
+    Stream: skipped::StreamVerb,
+    Wait: wait::WaitVerb,
 }
 
 /// What the reference says of a verb; the parser goes by it, too.
@@ -56,7 +56,7 @@ pub struct VerbInfo {
     /// Whose it is. It works in documents of both.
     pub vendors: Vendors,
     /// What its text is.
-    pub text: Text,
+    pub text: TextKind,
     /// The elements that it may hold.
     pub children: &'static [&'static str],
     /// An unanswered call is answered by it, unless it stands in `<PreAnswer>`.
@@ -80,7 +80,7 @@ pub enum Vendors {
 
 /// What a verb's text is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Text {
+pub enum TextKind {
     /// Keys to press: `0-9*#`, `w` (half a second) and `W` (a second).
     Digits,
     /// Nothing.
@@ -95,15 +95,15 @@ pub enum Text {
 
 /// What an element does when it begins.
 #[derive(Debug)]
-pub(super) enum Start {
-    Collect(Arc<Collect>),
+pub(super) enum VerbStart {
+    Collect(Arc<CollectSettings>),
     EarlyMedia,
-    Fetch(Request),
+    Fetch(DocumentRequest),
     /// The cause is that of a call which is not answered.
     HangUp(HangupCause),
     Join {
         room: ConferenceName,
-        entry: Arc<Entry>,
+        options: Arc<JoinOptions>,
     },
     /// Nothing, and the next element is its.
     Next,
@@ -124,7 +124,7 @@ pub const RESPONSE: VerbInfo = VerbInfo {
     tag: "Response",
     doc: " Holds the elements, which run one after the other.",
     vendors: Vendors::Both,
-    text: Text::None,
+    text: TextKind::None,
     children: Verb::TAGS,
     answers: false,
     is_run: true,
@@ -172,7 +172,7 @@ impl Verb {
     }
 
     /// What it plays, if playing is all it does.
-    pub(super) fn words(&self) -> Option<&Program> {
+    pub(super) fn program(&self) -> Option<&Program> {
         match self {
             Self::Play(verb) => verb.program.as_ref(),
             Self::Speak(verb) => verb.program.as_ref(),
@@ -198,64 +198,66 @@ impl Verb {
 }
 
 /// Refuses an element where it has no place.
-pub(super) fn check_place(parent: &VerbInfo, child: &Element<'_>) -> Result<(), FlowError> {
+pub(super) fn check_allowed_in(parent: &VerbInfo, child: &XmlElement<'_>) -> Result<(), FlowError> {
     if parent.children.contains(&child.tag) {
         return Ok(());
     }
 
-    let fault = match (parent.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
+    let error = match (parent.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
         (false, _) => {
             let tag = clip(child.tag);
-            Fault::Child { parent: parent.tag, tag, allowed: parent.children }
+            FlowErrorKind::Child { parent: parent.tag, tag, allowed: parent.children }
         }
-        (true, Some(info)) => Fault::Nested { tag: info.tag, parents: info.parents().collect() },
+        (true, Some(info)) => {
+            FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
+        }
         (true, None) => {
             let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
-            Fault::Unknown { tag: clip(child.tag), near }
+            FlowErrorKind::Unknown { tag: clip(child.tag), near }
         }
     };
-    Err(FlowError { at: child.at, fault })
+    Err(FlowError { at: child.at, error })
 }
 
-impl Reading<'_, '_> {
+impl ElementReader<'_, '_> {
     /// What holds for every element: its attributes, children and text are as its table says, or
-    /// there is a remark or a fault.
-    pub(super) fn survey(&mut self) -> Result<(), FlowError> {
+    /// there is a warning or an error.
+    pub(super) fn check_element(&mut self) -> Result<(), FlowError> {
         for child in self.children() {
-            check_place(self.info, child)?;
+            check_allowed_in(self.info, child)?;
         }
-        self.survey_self();
+        self.check_self();
         Ok(())
     }
 
     /// The part of it that is odd at worst.
-    pub(super) fn survey_self(&mut self) {
-        self.remark_unknown();
-        if self.info.text == Text::None {
+    pub(super) fn check_self(&mut self) {
+        self.warn_unknown_attributes();
+        if self.info.text == TextKind::None {
             for &at in &self.element.text_at {
-                self.remark(at, Oddity::StrayText { tag: self.info.tag });
+                self.warn(at, FlowWarningKind::StrayText { tag: self.info.tag });
             }
         }
     }
 
-    fn remark_verb(&mut self) {
+    fn warn_verb(&mut self) {
         let (tag, dialect) = (self.info.tag, self.dialect);
-        let oddity = match (self.info.is_run, self.info.vendors, dialect) {
-            (false, _, _) => Oddity::Skipped { tag },
+        let warning = match (self.info.is_run, self.info.vendors, dialect) {
+            (false, _, _) => FlowWarningKind::Skipped { tag },
             (true, Vendors::Plivo(instead), Dialect::Vobiz)
             | (true, Vendors::Vobiz(instead), Dialect::Plivo) => {
-                Oddity::Foreign { tag, dialect, instead }
+                FlowWarningKind::Foreign { tag, dialect, instead }
             }
             (true, Vendors::Both | Vendors::Plivo(_) | Vendors::Vobiz(_), _) => return,
         };
-        self.remark(self.element.at, oddity);
+        self.warn(self.element.at, warning);
     }
 
     /// The sounds of the Play, Speak and Wait in an element.
     fn prompts(&mut self) -> Result<Vec<Sound>, FlowError> {
         let mut sounds = Vec::new();
         for child in self.children() {
-            sounds.extend(Verb::parse(self.info, child, self.dialect, self.remarks)?.sound());
+            sounds.extend(Verb::parse(self.info, child, self.dialect, self.warnings)?.sound());
         }
         Ok(sounds)
     }
@@ -264,21 +266,21 @@ impl Reading<'_, '_> {
     fn check_parts(&mut self) -> Result<(), FlowError> {
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
-            let (dialect, remarks) = (self.dialect, &mut *self.remarks);
-            Reading { dialect, info, element, is_top: false, remarks }.survey()?;
+            let (dialect, warnings) = (self.dialect, &mut *self.warnings);
+            ElementReader { dialect, info, element, is_top: false, warnings }.check_element()?;
         }
         Ok(())
     }
 }
 
 macro_rules! verbs {
-    ($($module:ident::$verb:ident),* $(,)?) => {
+    ($($name:ident: $module:ident::$verb:ident),* $(,)?) => {
         $( pub use self::$module::$verb; )*
 
         /// What an element does.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Verb {
-            $( #[doc = concat!("See [`", stringify!($verb), "`].")] $verb($verb), )*
+            $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name($verb), )*
         }
 
         impl Verb {
@@ -288,34 +290,34 @@ macro_rules! verbs {
             /// Reads one element, and what is in it.
             pub(super) fn parse(
                 parent: &VerbInfo,
-                element: &Element<'_>,
+                element: &XmlElement<'_>,
                 dialect: Dialect,
-                remarks: &mut Vec<Remark>,
+                warnings: &mut Vec<FlowWarning>,
             ) -> Result<Self, FlowError> {
-                check_place(parent, element)?;
+                check_allowed_in(parent, element)?;
                 $(
                     if element.tag == $verb::INFO.tag {
                         let info = const { &$verb::INFO };
                         let is_top = parent.tag == RESPONSE.tag;
-                        let mut reading = Reading { dialect, info, element, is_top, remarks };
-                        reading.remark_verb();
-                        reading.survey()?;
-                        return $verb::parse(&mut reading).map(Self::$verb);
+                        let mut reading = ElementReader { dialect, info, element, is_top, warnings };
+                        reading.warn_verb();
+                        reading.check_element()?;
+                        return $verb::parse(&mut reading).map(Self::$name);
                     }
                 )*
                 // Allowed in its parent, and no verb: a part of one, which its parent reads.
                 let (tag, near) = (clip(element.tag), None);
-                Err(FlowError { at: element.at, fault: Fault::Unknown { tag, near } })
+                Err(FlowError { at: element.at, error: FlowErrorKind::Unknown { tag, near } })
             }
 
             /// What the reference says of it.
             pub fn info(&self) -> &'static VerbInfo {
-                match self { $( Self::$verb(_) => const { &$verb::INFO }, )* }
+                match self { $( Self::$name(_) => const { &$verb::INFO }, )* }
             }
 
             /// What it does when the flow comes to it.
-            pub(super) fn begin(&self) -> Start {
-                match self { $( Self::$verb(verb) => verb.begin(), )* }
+            pub(super) fn begin(&self) -> VerbStart {
+                match self { $( Self::$name(verb) => verb.begin(), )* }
             }
         }
     };
@@ -330,8 +332,8 @@ fn read(dialect: Dialect, element: &str) -> String {
         Err(error) => return error.to_string(),
     };
     let steps = flow.steps.iter().map(|step| format!("{:?}", step.verb));
-    let remarks = flow.remarks.iter().map(ToString::to_string);
-    steps.chain(remarks).collect::<Vec<_>>().join("\n")
+    let warnings = flow.warnings.iter().map(ToString::to_string);
+    steps.chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads one element of a Vobiz document.

@@ -1,13 +1,13 @@
 //! `<Play>`: plays a sound to the call.
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        FlowError, Kind,
-        attrs::{Reading, verb},
+        AttrKind, FlowError,
+        attrs::{ElementReader, verb},
         url,
     },
-    media::{Program, Sound, What},
+    media::{Program, Sound, SoundKind},
 };
 
 verb! {
@@ -19,31 +19,33 @@ verb! {
     /// ```xml
     /// <Play loop="2">https://example.com/welcome.mp3</Play>
     /// ```
-    pub struct Play {
+    pub struct PlayVerb {
         /// The sound; None where the text names none.
         pub program: Option<Program>,
     }
     "Play", Vendors::Both, text Url, holds &[], answers true;
 
     /// How many times; 0 is for as long as the call is up.
-    times: u32 = "loop" [Kind::Number(0, u32::MAX)] or 1, like "3";
+    times: u32 = "loop" [AttrKind::Number(0, u32::MAX)] or 1, like "3";
 }
 
-impl Play {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl PlayVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { times } = Rows::read(reading);
-        let text = reading.element.words();
+        let text = reading.element.normalized_text();
         if !url::is_audio(&text) {
-            reading.is_idle("its text is no http://, https://, flow:FILE or sound:hold|ring|beep");
+            reading.warn_idle_element(
+                "its text is no http://, https://, flow:FILE or sound:hold|ring|beep",
+            );
             return Ok(Self { program: None });
         }
-        reading.remark_variables(&text);
-        let what = What::Url(text.as_ref().into());
+        reading.warn_unknown_variables(&text);
+        let what = SoundKind::Url(text.as_ref().into());
         Ok(Self { program: Some([Sound { what, times }].into()) })
     }
 
-    pub(super) fn begin(&self) -> Start {
-        self.program.clone().map_or(Start::Next, Start::Play)
+    pub(super) fn begin(&self) -> VerbStart {
+        self.program.clone().map_or(VerbStart::Next, VerbStart::Play)
     }
 }
 
@@ -55,14 +57,14 @@ mod tests {
     fn reads_its_sound() {
         for url in ["http://a/b.mp3", "flow:b.wav", "sound:ring"] {
             let sound = format!("Sound {{ what: Url({url:?}), times: 0 }}");
-            let expected = format!("Play(Play {{ program: Some([{sound}]) }})");
+            let expected = format!("Play(PlayVerb {{ program: Some([{sound}]) }})");
             check(&format!("<Play loop='0'>\n{url} </Play>"), &expected);
         }
     }
 
     #[test]
     fn passes_over_what_is_no_sound() {
-        let expected = "Play(Play { program: None })\n1:11: <Play> is passed over: \
+        let expected = "Play(PlayVerb { program: None })\n1:11: <Play> is passed over: \
                         its text is no http://, https://, flow:FILE or sound:hold|ring|beep";
         check("<Play/>", expected);
         check("<Play>a.mp3</Play>", expected);

@@ -1,15 +1,15 @@
 //! `<PreAnswer>`: something to hear before the call is answered.
 
-use super::{Start, Text, Vendors, VerbInfo};
-use crate::flow::{FlowError, attrs::Reading};
+use super::{TextKind, Vendors, VerbInfo, VerbStart};
+use crate::flow::{FlowError, attrs::ElementReader};
 
 /// Runs what is in it as early media: the call is not answered yet. What follows answers it.
 ///
 /// What is in it follows it as steps of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PreAnswer {}
+pub struct PreAnswerVerb {}
 
-impl PreAnswer {
+impl PreAnswerVerb {
     /// What the reference says of it.
     pub const INFO: VerbInfo = VerbInfo {
         tag: "PreAnswer",
@@ -23,19 +23,19 @@ impl PreAnswer {
  ```
 "#,
         vendors: Vendors::Both,
-        text: Text::None,
+        text: TextKind::None,
         children: &["Speak", "Play", "Wait", "GetDigits", "Redirect", "Message", "DTMF"],
         answers: false,
         is_run: true,
         attrs: &[],
     };
 
-    pub(super) fn parse(_reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+    pub(super) fn parse(_reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         Ok(Self {})
     }
 
-    pub(super) fn begin(&self) -> Start {
-        Start::EarlyMedia
+    pub(super) fn begin(&self) -> VerbStart {
+        VerbStart::EarlyMedia
     }
 }
 
@@ -58,9 +58,9 @@ mod tests {
     fn what_is_in_it_follows_it() {
         check(
             "<PreAnswer><DTMF>1</DTMF></PreAnswer><Hangup/>",
-            "PreAnswer(PreAnswer)\n\
-             Dtmf(Dtmf { digits: Some(\"1\"), awaits: false })\n\
-             Hangup(Hangup { unanswered: Normal, schedule: None })",
+            "PreAnswer(PreAnswerVerb)\n\
+             Dtmf(DtmfVerb { digits: Some(\"1\"), awaits: false })\n\
+             Hangup(HangupVerb { unanswered: Normal, schedule: None })",
         );
     }
 }

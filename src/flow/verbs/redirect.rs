@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::flow::{
-    FlowError, Method, Oddity, Purpose, Request,
-    attrs::{METHOD, Reading, verb},
+    DocumentRequest, FlowError, FlowWarningKind, Purpose, RequestMethod,
+    attrs::{ElementReader, METHOD, verb},
     error::clip,
     url,
 };
@@ -18,16 +18,16 @@ verb! {
     /// ```xml
     /// <Redirect method="GET">https://example.com/next</Redirect>
     /// ```
-    pub struct Redirect {
+    pub struct RedirectVerb {
         /// As written.
         pub url: Arc<str>,
         /// How it is asked.
-        pub method: Method,
+        pub method: RequestMethod,
     }
     "Redirect", Vendors::Both, text Url, holds &[], answers true;
 
     /// How the document is asked for.
-    method: Method = "method" [METHOD] or "POST", like "GET";
+    method: RequestMethod = "method" [METHOD] or "POST", like "GET";
 
     branches {
         /// Where it goes on when the document cannot be had; without it, the call ends.
@@ -35,21 +35,21 @@ verb! {
     }
 }
 
-impl Redirect {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl RedirectVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { method } = Rows::read(reading);
-        let url = reading.element.words();
+        let url = reading.element.normalized_text();
         if !url::is_target(&url) {
             let at = reading.element.text_at.first().copied().unwrap_or(reading.element.at);
-            reading.remark(at, Oddity::Url { url: clip(&url) });
+            reading.warn(at, FlowWarningKind::Url { url: clip(&url) });
         }
         Ok(Self { url: url.as_ref().into(), method })
     }
 
-    pub(super) fn begin(&self) -> Start {
+    pub(super) fn begin(&self) -> VerbStart {
         let (url, method) = (self.url.clone(), self.method);
         let (purpose, fields) = (Purpose::Redirect, Vec::new());
-        Start::Fetch(Request { url, method, purpose, fields, is_private: false })
+        VerbStart::Fetch(DocumentRequest { url, method, purpose, fields, is_private: false })
     }
 }
 
@@ -59,15 +59,15 @@ mod tests {
 
     #[test]
     fn reads_its_url() {
-        let expected = r#"Redirect(Redirect { url: "http://a?b&c", method: Get })"#;
+        let expected = r#"Redirect(RedirectVerb { url: "http://a?b&c", method: Get })"#;
         check("<Redirect method='GET'> http://a?b&amp;c\n</Redirect>", expected);
     }
 
     #[test]
-    fn remarks_on_a_url_that_cannot_be_asked() {
+    fn warns_of_a_url_that_cannot_be_asked() {
         let expected = |url: &str, at: &str| {
             format!(
-                "Redirect(Redirect {{ url: {url:?}, method: Post }})\n{at}: {url:?} cannot be asked, \
+                "Redirect(RedirectVerb {{ url: {url:?}, method: Post }})\n{at}: {url:?} cannot be asked, \
                  and the call ends where it should be: write http://, https:// or flow:NAME"
             )
         };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        FlowError, Kind,
-        attrs::{Reading, verb},
-        element::{Element, collapse},
+        AttrKind, FlowError,
+        attrs::{ElementReader, verb},
+        element::{XmlElement, collapse_whitespace},
     },
-    media::{Program, Sound, What},
+    media::{Program, Sound, SoundKind},
 };
 
 /// Elements of SSML that the vendors take (contract 3.2).
@@ -27,53 +27,53 @@ verb! {
     /// ```xml
     /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are <emphasis>early</emphasis>.</Speak>
     /// ```
-    pub struct Speak {
+    pub struct SpeakVerb {
         /// The words; None where there are none.
         pub program: Option<Program>,
     }
     "Speak", Vendors::Both, text Words, holds SSML, answers true;
 
     /// `WOMAN`, `MAN`, or a name that the speech backend knows, such as `Polly.Joanna`.
-    voice: Arc<str> = "voice" [Kind::Text] or "WOMAN", like "MAN";
+    voice: Arc<str> = "voice" [AttrKind::Text] or "WOMAN", like "MAN";
     /// The language of the text.
-    language: Arc<str> = "language" [Kind::Text] or "en-US", like "fr-FR";
+    language: Arc<str> = "language" [AttrKind::Text] or "en-US", like "fr-FR";
     /// How many times; 0 is for as long as the call is up.
-    times: u32 = "loop" [Kind::Number(0, u32::MAX)] or 1, like "3";
+    times: u32 = "loop" [AttrKind::Number(0, u32::MAX)] or 1, like "3";
 }
 
-impl Speak {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl SpeakVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { voice, language, times } = Rows::read(reading);
         let element = reading.element;
         let text: Arc<str> = match element.children.is_empty() {
-            true => element.words().into(),
+            true => element.normalized_text().into(),
             false => {
                 let mut text = String::new();
                 append(element, &mut text)?;
-                collapse(&text).into()
+                collapse_whitespace(&text).into()
             }
         };
-        reading.remark_variables(&text);
+        reading.warn_unknown_variables(&text);
         if text.is_empty() {
-            reading.is_idle("it has no text");
+            reading.warn_idle_element("it has no text");
             return Ok(Self { program: None });
         }
-        let what = What::Speech { text, voice, language };
+        let what = SoundKind::Speech { text, voice, language };
         Ok(Self { program: Some([Sound { what, times }].into()) })
     }
 
-    pub(super) fn begin(&self) -> Start {
-        self.program.clone().map_or(Start::Next, Start::Play)
+    pub(super) fn begin(&self) -> VerbStart {
+        self.program.clone().map_or(VerbStart::Next, VerbStart::Play)
     }
 }
 
 /// An element's text with that of the elements in it, each in its place.
-fn append(element: &Element<'_>, text: &mut String) -> Result<(), FlowError> {
+fn append(element: &XmlElement<'_>, text: &mut String) -> Result<(), FlowError> {
     let mut from = 0;
     for child in &element.children {
         text.push_str(&element.text[from..child.text_before]);
         from = child.text_before;
-        super::check_place(&Speak::INFO, child)?;
+        super::check_allowed_in(&SpeakVerb::INFO, child)?;
         let between = if BETWEEN.contains(&child.tag) { " " } else { "" };
         text.push_str(between);
         append(child, text)?;
@@ -91,7 +91,7 @@ mod tests {
     fn says(element: &str, expected: &str) {
         let speech = format!("text: {expected:?}, voice: \"WOMAN\", language: \"en-US\"");
         let sound = format!("Sound {{ what: Speech {{ {speech} }}, times: 1 }}");
-        check(element, &format!("Speak(Speak {{ program: Some([{sound}]) }})"));
+        check(element, &format!("Speak(SpeakVerb {{ program: Some([{sound}]) }})"));
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
             r#"Sound { what: Speech { text: "a", voice: "MAN", language: "fr-FR" }, times: 0 }"#;
         check(
             "<Speak voice='MAN' language='fr-FR' loop='0'>a</Speak>",
-            &format!("Speak(Speak {{ program: Some([{sound}]) }})"),
+            &format!("Speak(SpeakVerb {{ program: Some([{sound}]) }})"),
         );
     }
 
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn passes_over_silence() {
         let expected =
-            "Speak(Speak { program: None })\n1:11: <Speak> is passed over: it has no text";
+            "Speak(SpeakVerb { program: None })\n1:11: <Speak> is passed over: it has no text";
         check("<Speak/>", expected);
         check("<Speak> <break/> </Speak>", expected);
     }

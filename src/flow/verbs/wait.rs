@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Start, Vendors};
+use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        FlowError, Kind,
-        attrs::{Reading, verb},
+        AttrKind, FlowError,
+        attrs::{ElementReader, verb},
     },
-    media::{Sound, What},
+    media::{Sound, SoundKind},
 };
 
 /// No call lasts longer (contract 7: 24 hours).
@@ -20,7 +20,7 @@ verb! {
     /// ```xml
     /// <Wait length="30" silence="true" minSilence="2000"/>
     /// ```
-    pub struct Wait {
+    pub struct WaitVerb {
         /// For so long.
         pub length: Duration,
         /// Or until the far end has been silent for so long.
@@ -29,33 +29,33 @@ verb! {
     "Wait", Vendors::Both, text None, holds &[], answers false;
 
     /// Seconds.
-    length: Duration = "length" [Kind::Seconds(1, SECONDS_MAX)] or 1, like "30";
+    length: Duration = "length" [AttrKind::Seconds(1, SECONDS_MAX)] or 1, like "30";
     /// Ends as soon as the far end has been silent for `minSilence`.
-    silence: bool = "silence" [Kind::Bool] or false, like "true";
+    silence: bool = "silence" [AttrKind::Bool] or false, like "true";
     /// How long the silence must last; without it, `silence` changes nothing.
-    min_silence: Option<u32> = "minSilence" [Kind::Milliseconds(1, SECONDS_MAX * 1_000)]
+    min_silence: Option<u32> = "minSilence" [AttrKind::Milliseconds(1, SECONDS_MAX * 1_000)]
         or none / 2000, like "3000";
 
     idle {
         /// Ends when a voicemail's beep is heard.
-        "beep" [Kind::Text] or false, like "true": "no beep is listened for";
+        "beep" [AttrKind::Text] or false, like "true": "no beep is listened for";
     }
 }
 
-impl Wait {
-    pub(super) fn parse(reading: &mut Reading<'_, '_>) -> Result<Self, FlowError> {
+impl WaitVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { length, silence, min_silence } = Rows::read(reading);
         let min_silence = min_silence.map(|it| Duration::from_millis(it.into()));
         Ok(Self { length, silence: min_silence.filter(|_| silence) })
     }
 
-    pub(super) fn begin(&self) -> Start {
-        Start::Pause { length: self.length, silence: self.silence }
+    pub(super) fn begin(&self) -> VerbStart {
+        VerbStart::Pause { length: self.length, silence: self.silence }
     }
 
     /// As a part of a sound document, or of a prompt.
     pub(super) fn sound(&self) -> Sound {
-        What::Silence(self.length).into()
+        SoundKind::Silence(self.length).into()
     }
 }
 
@@ -68,14 +68,14 @@ mod tests {
 
     #[test]
     fn reads_its_attributes() {
-        check("<Wait/>", "Wait(Wait { length: 1s, silence: None })");
-        check("<Wait length='86400'/>", "Wait(Wait { length: 86400s, silence: None })");
+        check("<Wait/>", "Wait(WaitVerb { length: 1s, silence: None })");
+        check("<Wait length='86400'/>", "Wait(WaitVerb { length: 86400s, silence: None })");
         let element = "<Wait length='9' silence='true' minSilence='300'/>";
-        check(element, "Wait(Wait { length: 9s, silence: Some(300ms) })");
-        check("<Wait minSilence='300'/>", "Wait(Wait { length: 1s, silence: None })");
+        check(element, "Wait(WaitVerb { length: 9s, silence: Some(300ms) })");
+        check("<Wait minSilence='300'/>", "Wait(WaitVerb { length: 1s, silence: None })");
         check(
             "<Wait length='1.5' beep='true'/>",
-            "Wait(Wait { length: 1s, silence: None })\n\
+            "Wait(WaitVerb { length: 1s, silence: None })\n\
              1:17: length=\"1.5\" is ignored, and the default \"1\" holds: write whole seconds \
              from 1 to 86400\n\
              1:30: beep is accepted, and has no effect yet: no beep is listened for",
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn silence_is_that_of_the_dialect() {
         let element = "<Wait silence='true'/>";
-        let vobiz = "Wait(Wait { length: 1s, silence: Some(2s) })";
+        let vobiz = "Wait(WaitVerb { length: 1s, silence: Some(2s) })";
         assert_eq!(read(Dialect::Vobiz, element), vobiz);
-        assert_eq!(read(Dialect::Plivo, element), "Wait(Wait { length: 1s, silence: None })");
+        assert_eq!(read(Dialect::Plivo, element), "Wait(WaitVerb { length: 1s, silence: None })");
     }
 }

@@ -7,13 +7,13 @@ use fastrand::Rng;
 use super::*;
 use crate::{
     base::ids::{Dialect, Incarnation, RoomId},
-    media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What},
-    sim_phones::State,
+    media::{Ending, HangupCause, HangupSource, MemberAudio, Program, Sound, SoundKind},
+    sim_phones::PhoneState,
 };
 
 #[test]
 fn one_account_knows_nothing_of_the_phones_of_another() {
-    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (mut phones, now, mine) = (PhoneTable::new(Settings::default()), now(), account("MA1"));
     let (call, keys) = (CallId::of(1), "1".parse().unwrap());
     phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
 
@@ -23,7 +23,7 @@ fn one_account_knows_nothing_of_the_phones_of_another() {
         assert_eq!(phones.talk(now, &account, call, 1), unknown);
         assert_eq!(phones.hold(now, &account, call, true), unknown);
         assert_eq!(phones.hang_up(now, &account, call), unknown);
-        assert_eq!(phones.record(&account, call), Err(PhoneError::Unknown));
+        assert_eq!(phones.details(&account, call), Err(PhoneError::Unknown));
     }
     let mut reports = Vec::new();
     phones.tick(now, &mut reports);
@@ -32,7 +32,7 @@ fn one_account_knows_nothing_of_the_phones_of_another() {
 
 #[test]
 fn a_phone_that_has_ended_does_nothing_more() {
-    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (mut phones, now, mine) = (PhoneTable::new(Settings::default()), now(), account("MA1"));
     let (call, keys) = (CallId::of(1), "1".parse().unwrap());
     phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
     assert_eq!(phones.hang_up(now, &mine, call), Ok(()));
@@ -42,15 +42,15 @@ fn a_phone_that_has_ended_does_nothing_more() {
     assert_eq!(phones.talk(now, &mine, call, 1), ended);
     assert_eq!(phones.hold(now, &mine, call, true), ended);
     assert_eq!(phones.hang_up(now, &mine, call), ended);
-    assert_eq!(phones.record(&mine, call).unwrap().state, State::Completed);
+    assert_eq!(phones.details(&mine, call).unwrap().state, PhoneState::Completed);
     assert_eq!((phones.take_ended(), phones.take_ended()), (vec![call], vec![]));
     assert!(phones.forget(call) && !phones.forget(call));
-    assert_eq!(phones.record(&mine, call), Err(PhoneError::Unknown));
+    assert_eq!(phones.details(&mine, call), Err(PhoneError::Unknown));
 }
 
 #[test]
 fn what_a_phone_does_not_say_is_made_up() {
-    let mut phones = Phones::new(Settings::default());
+    let mut phones = PhoneTable::new(Settings::default());
     let mut dial = |call, dial| phones.dial(now(), CallId::of(call), &account("MA1"), dial);
 
     let made_up = dial(12_345, Dial::to("weekly")).unwrap();
@@ -64,7 +64,7 @@ fn what_a_phone_does_not_say_is_made_up() {
 
 #[test]
 fn keys_that_find_no_room_are_refused() {
-    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (mut phones, now, mine) = (PhoneTable::new(Settings::default()), now(), account("MA1"));
     let (call, keys) = (CallId::of(1), "1".repeat(64).parse().unwrap());
     phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
 
@@ -89,8 +89,8 @@ fn whoever_looks_late_sees_the_same_life() {
 const CALLS: u128 = 3;
 
 /// A random life: each phone's reports, and what it has heard.
-fn live(seed: u64, is_exact: bool) -> Vec<(Vec<Heard>, Record)> {
-    let (mut rng, mut phones) = (Rng::with_seed(seed), Phones::new(Settings::default()));
+fn live(seed: u64, is_exact: bool) -> Vec<(Vec<LegEvent>, PhoneDetails)> {
+    let (mut rng, mut phones) = (Rng::with_seed(seed), PhoneTable::new(Settings::default()));
     let (mut looks, mut reports) = (Rng::with_seed(seed), Vec::new());
     let (start, mine) = (now(), account("MA1"));
     for call in 0..CALLS {
@@ -118,15 +118,15 @@ fn live(seed: u64, is_exact: bool) -> Vec<(Vec<Heard>, Record)> {
     let heard = |call| reports.iter().filter(move |it: &&Report| it.call == call);
     calls
         .map(|call| {
-            let record = phones.record(&mine, call).unwrap();
+            let record = phones.details(&mine, call).unwrap();
             let gaps = record.timeline.windows(2).filter(|it| it[0].to_ms != Some(it[1].from_ms));
             assert_eq!(gaps.count(), 0, "seed {seed}: {}", record.transcript());
-            (heard(call).map(|report| report.heard).collect(), record)
+            (heard(call).map(|report| report.event).collect(), record)
         })
         .collect()
 }
 
-fn happen(rng: &mut Rng, phones: &mut Phones, now: Instant, mine: &AccountId) {
+fn happen(rng: &mut Rng, phones: &mut PhoneTable, now: Instant, mine: &AccountId) {
     let call = CallId::of(rng.u128(0..CALLS));
     // An ended phone says so, which is no news here.
     let _ = match rng.u8(0..32) {
@@ -161,7 +161,8 @@ fn order(rng: &mut Rng, call: CallId) -> Order {
         8 => Order::RelayDigit { room, calls, digit: '5' },
         9 => Order::Announce { room, calls, address: None, program },
         _ => {
-            let hears = if rng.bool() { Hears::Room } else { Hears::Wait(Some(program)) };
+            let hears =
+                if rng.bool() { MemberAudio::Room } else { MemberAudio::Wait(Some(program)) };
             Order::Place { room: Incarnation::of(room, "weekly"), calls, hears }
         }
     }
@@ -169,8 +170,8 @@ fn order(rng: &mut Rng, call: CallId) -> Order {
 
 fn sound(rng: &mut Rng) -> Sound {
     let what = match rng.bool() {
-        true => What::Beep(1),
-        false => What::Silence(Duration::from_millis(rng.u64(0..700))),
+        true => SoundKind::Beep(1),
+        false => SoundKind::Silence(Duration::from_millis(rng.u64(0..700))),
     };
     Sound { what, times: rng.u32(0..4) }
 }
@@ -183,7 +184,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl Phones {
+impl PhoneTable {
     /// Each deadline has its row, and no row is left over.
     fn check(&self) {
         let calls = self.phones.calls().into_iter();

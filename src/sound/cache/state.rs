@@ -10,13 +10,13 @@ use super::{
         download::{Downloaded, Validity},
         files,
     },
-    Done, Gauges, Settings, SoundError, Source,
+    OnSound, Settings, SoundCacheGauges, SoundError, SoundSource,
 };
 use crate::base::ids::AccountId;
 
 /// What one account may have of the web: so that no account fills the cache of all.
 #[derive(Clone, Copy, Debug)]
-pub struct Share {
+pub struct AccountShare {
     /// Samples and names, in bytes.
     pub bytes_max: usize,
     /// Sounds kept.
@@ -25,7 +25,7 @@ pub struct Share {
     pub waiting_max: usize,
 }
 
-impl Default for Share {
+impl Default for AccountShare {
     /// 32 MiB is half an hour at 8 kHz. A thousand sounds are an announcement service. Who waits
     /// for a hundred has a server that does not answer.
     fn default() -> Self {
@@ -35,12 +35,12 @@ impl Default for Share {
 
 /// What is kept under one name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Key {
-    pub(super) source: Source,
+pub(super) struct SoundKey {
+    pub(super) source: SoundSource,
     pub(super) rate: u32,
 }
 
-impl Key {
+impl SoundKey {
     fn weight(&self, samples: &[i16]) -> usize {
         size_of_val(samples) + self.source.weight() + KEY_BYTES
     }
@@ -50,137 +50,141 @@ impl Key {
 pub(super) const KEY_BYTES: usize = 300;
 
 /// Something for a thread to make.
-pub(super) struct Job {
-    pub(super) key: Key,
+pub(super) struct SoundJob {
+    pub(super) key: SoundKey,
     /// Of a sound of the web: what has come.
-    pub(super) web: Option<Web>,
+    pub(super) web: Option<WebDownload>,
 }
 
 /// What has come from the web.
-pub(super) struct Web {
-    pub(super) came: Result<Downloaded, SoundError>,
+pub(super) struct WebDownload {
+    pub(super) outcome: Result<Downloaded, SoundError>,
     /// What was kept when it was asked for.
     pub(super) before: Option<(Arc<[i16]>, Validity)>,
 }
 
 /// A sound, fresh from the making.
-pub(super) struct Made {
+pub(super) struct MadeSound {
     pub(super) samples: Arc<[i16]>,
-    pub(super) proof: Proof,
+    pub(super) freshness: Freshness,
 }
 
 /// By what it is known that a sound is still what it was.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Proof {
+pub(super) enum Freshness {
     /// It cannot change.
     None,
     /// A file, as it was when it was read.
-    File(files::Found),
+    File(files::FoundSoundFile),
     /// A file of the web.
     Web(Validity),
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    kept: HashMap<Key, Kept>,
+pub(super) struct SoundCacheState {
+    kept: HashMap<SoundKey, CachedSound>,
     /// The keys of `kept` in the order of their use.
-    by_use: BTreeMap<u64, Key>,
+    by_use: BTreeMap<u64, SoundKey>,
     uses: u64,
     /// The sum of the weights of `kept`.
     bytes: usize,
     /// Of what is of the web: whose it is.
-    parts: HashMap<AccountId, Part>,
+    usage: HashMap<AccountId, AccountUsage>,
     /// Who waits for which sound that is on its way, in the queue, or at a thread.
-    pub(super) asked: HashMap<Key, Vec<Done>>,
-    pub(super) queue: VecDeque<Job>,
+    pub(super) waiting: HashMap<SoundKey, Vec<OnSound>>,
+    pub(super) queue: VecDeque<SoundJob>,
     pub(super) closed: bool,
 }
 
-struct Kept {
+struct CachedSound {
     samples: Arc<[i16]>,
     used: u64,
-    proof: Proof,
+    freshness: Freshness,
 }
 
 /// What an account has.
 #[derive(Debug, Default)]
-struct Part {
+struct AccountUsage {
     /// The uses of its sounds, as in the order of all.
     uses: BTreeSet<u64>,
     bytes: usize,
-    asked: usize,
+    waiting: usize,
 }
 
-impl State {
-    pub(super) fn gauges(&self) -> Gauges {
-        Gauges { sounds: self.kept.len(), bytes: self.bytes, making: self.asked.len() }
+impl SoundCacheState {
+    pub(super) fn gauges(&self) -> SoundCacheGauges {
+        SoundCacheGauges { sounds: self.kept.len(), bytes: self.bytes, making: self.waiting.len() }
     }
 
     /// The samples of a key, which is the last used from now on.
-    pub(super) fn touch(&mut self, key: &Key) -> Option<(Arc<[i16]>, Proof)> {
+    pub(super) fn touch(&mut self, key: &SoundKey) -> Option<(Arc<[i16]>, Freshness)> {
         let kept = self.kept.get_mut(key)?;
         self.uses += 1;
         let before = std::mem::replace(&mut kept.used, self.uses);
-        let found = (Arc::clone(&kept.samples), kept.proof.clone());
+        let found = (Arc::clone(&kept.samples), kept.freshness.clone());
         let key = self.by_use.remove(&before).expect("each kept key has its place in the order");
-        if let Some(part) = key.source.account().and_then(|it| self.parts.get_mut(it)) {
-            part.uses.remove(&before);
-            part.uses.insert(self.uses);
+        if let Some(usage) = key.source.account().and_then(|it| self.usage.get_mut(it)) {
+            usage.uses.remove(&before);
+            usage.uses.insert(self.uses);
         }
         self.by_use.insert(self.uses, key);
         Some(found)
     }
 
     /// The samples of a key, just to look.
-    pub(super) fn samples(&self, key: &Key) -> Option<Arc<[i16]>> {
+    pub(super) fn samples(&self, key: &SoundKey) -> Option<Arc<[i16]>> {
         Some(Arc::clone(&self.kept.get(key)?.samples))
     }
 
     /// What is kept of the web under a key.
-    pub(super) fn validity(&self, key: &Key) -> Option<(Arc<[i16]>, Validity)> {
+    pub(super) fn validity(&self, key: &SoundKey) -> Option<(Arc<[i16]>, Validity)> {
         let kept = self.kept.get(key)?;
-        match &kept.proof {
-            Proof::Web(validity) => Some((Arc::clone(&kept.samples), validity.clone())),
-            Proof::None | Proof::File(_) => None,
+        match &kept.freshness {
+            Freshness::Web(validity) => Some((Arc::clone(&kept.samples), validity.clone())),
+            Freshness::None | Freshness::File(_) => None,
         }
     }
 
     /// Whether one more may be asked for.
-    pub(super) fn has_room(&self, key: &Key, settings: &Settings) -> Result<(), SoundError> {
+    pub(super) fn check_capacity(
+        &self,
+        key: &SoundKey,
+        settings: &Settings,
+    ) -> Result<(), SoundError> {
         let waiting = match key.source.account() {
             Some(account) => {
-                let asked = self.parts.get(account).map_or(0, |it| it.asked);
+                let asked = self.usage.get(account).map_or(0, |it| it.waiting);
                 Some(asked).filter(|it| settings.share.waiting_max <= *it)
             }
             None => Some(self.queue.len()).filter(|it| settings.waiting_max <= *it),
         };
         match waiting {
             Some(waiting) => {
-                let complaint = format!("{waiting} sounds wait to be made: later");
-                Err(SoundError::temporary(complaint))
+                let message = format!("{waiting} sounds wait to be made: later");
+                Err(SoundError::temporary(message))
             }
             None => Ok(()),
         }
     }
 
     /// Somebody waits for a sound that nobody has waited for.
-    pub(super) fn ask(&mut self, key: Key, done: Done) {
+    pub(super) fn add_waiting(&mut self, key: SoundKey, done: OnSound) {
         if let Some(account) = key.source.account() {
-            self.parts.entry(account.clone()).or_default().asked += 1;
+            self.usage.entry(account.clone()).or_default().waiting += 1;
         }
-        self.asked.insert(key, vec![done]);
+        self.waiting.insert(key, vec![done]);
     }
 
     /// Nobody waits for it any more: those who did.
-    pub(super) fn answered(&mut self, key: &Key) -> Vec<Done> {
-        let Some(waiting) = self.asked.remove(key) else { return Vec::new() };
-        self.change_part(key, |part| part.asked -= 1);
+    pub(super) fn take_waiting(&mut self, key: &SoundKey) -> Vec<OnSound> {
+        let Some(waiting) = self.waiting.remove(key) else { return Vec::new() };
+        self.change_usage(key, |usage| usage.waiting -= 1);
         waiting
     }
 
     /// Keeps a sound, in place of those that were not used longest. One that would take all the
     /// room by itself is not kept.
-    pub(super) fn keep(&mut self, key: Key, made: Made, settings: &Settings) {
+    pub(super) fn keep(&mut self, key: SoundKey, made: MadeSound, settings: &Settings) {
         self.remove(&key);
         let (weight, share) = (key.weight(&made.samples), settings.share);
         let account = key.source.account().cloned();
@@ -200,47 +204,56 @@ impl State {
         self.uses += 1;
         self.bytes += weight;
         if let Some(account) = account {
-            let part = self.parts.entry(account).or_default();
-            part.bytes += weight;
-            part.uses.insert(self.uses);
+            let usage = self.usage.entry(account).or_default();
+            usage.bytes += weight;
+            usage.uses.insert(self.uses);
         }
         self.by_use.insert(self.uses, key.clone());
-        self.kept.insert(key, Kept { samples: made.samples, used: self.uses, proof: made.proof });
+        self.kept.insert(
+            key,
+            CachedSound { samples: made.samples, used: self.uses, freshness: made.freshness },
+        );
     }
 
     /// What an account has not used longest, if one more sound would be too much.
-    fn oldest_over(&self, account: &AccountId, weight: usize, share: Share) -> Option<Key> {
-        let part = self.parts.get(account)?;
-        let is_over = share.sounds_max <= part.uses.len() || share.bytes_max < part.bytes + weight;
-        let oldest = part.uses.first().filter(|_| is_over)?;
+    fn oldest_over(
+        &self,
+        account: &AccountId,
+        weight: usize,
+        share: AccountShare,
+    ) -> Option<SoundKey> {
+        let usage = self.usage.get(account)?;
+        let is_over =
+            share.sounds_max <= usage.uses.len() || share.bytes_max < usage.bytes + weight;
+        let oldest = usage.uses.first().filter(|_| is_over)?;
         self.by_use.get(oldest).cloned()
     }
 
-    pub(super) fn remove(&mut self, key: &Key) {
+    pub(super) fn remove(&mut self, key: &SoundKey) {
         let Some(kept) = self.kept.remove(key) else { return };
         self.by_use.remove(&kept.used);
         let weight = key.weight(&kept.samples);
         self.bytes -= weight;
-        self.change_part(key, |part| {
-            part.bytes -= weight;
-            part.uses.remove(&kept.used);
+        self.change_usage(key, |usage| {
+            usage.bytes -= weight;
+            usage.uses.remove(&kept.used);
         });
     }
 
     /// Removes what is no longer current, unless it has been made anew meanwhile.
-    pub(super) fn remove_if(&mut self, key: &Key, proof: &Proof) {
-        if self.kept.get(key).is_some_and(|kept| kept.proof == *proof) {
+    pub(super) fn remove_if(&mut self, key: &SoundKey, freshness: &Freshness) {
+        if self.kept.get(key).is_some_and(|kept| kept.freshness == *freshness) {
             self.remove(key);
         }
     }
 
     /// An account that has nothing takes no room.
-    fn change_part(&mut self, key: &Key, change: impl FnOnce(&mut Part)) {
+    fn change_usage(&mut self, key: &SoundKey, change: impl FnOnce(&mut AccountUsage)) {
         let Some(account) = key.source.account() else { return };
-        let Some(part) = self.parts.get_mut(account) else { return };
-        change(part);
-        if part.asked == 0 && part.uses.is_empty() {
-            self.parts.remove(account);
+        let Some(usage) = self.usage.get_mut(account) else { return };
+        change(usage);
+        if usage.waiting == 0 && usage.uses.is_empty() {
+            self.usage.remove(account);
         }
     }
 }

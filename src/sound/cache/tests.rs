@@ -42,18 +42,18 @@ impl Speech for Reader {
 
 /// Keeps what it is asked for; the test answers.
 #[derive(Default)]
-struct Far(Mutex<Vec<(Ask, download::Done)>>);
+struct FakeDownload(Mutex<Vec<(DownloadRequest, download::OnDownload)>>);
 
-impl Download for Far {
-    fn begin(&self, ask: Ask, done: download::Done) {
+impl Download for FakeDownload {
+    fn begin(&self, ask: DownloadRequest, done: download::OnDownload) {
         self.0.lock().push((ask, done));
     }
 }
 
 struct World {
-    cache: Cache,
+    cache: SoundCache,
     reader: Arc<Reader>,
-    far: Arc<Far>,
+    download: Arc<FakeDownload>,
     /// Lets one text through; dropped, all.
     gate: Option<mpsc::Sender<()>>,
 }
@@ -61,13 +61,13 @@ struct World {
 fn world(bytes_max: usize, workers: usize) -> World {
     let (gate, closed) = mpsc::channel();
     let reader = Arc::new(Reader { read: AtomicUsize::new(0), gate: Mutex::new(closed) });
-    let tones: Tones =
+    let tones: ToneMaker =
         Arc::new(|name, rate| (name == "beep").then(|| vec![9; rate as usize].into()));
-    let share = Share { bytes_max: bytes_max / 2, sounds_max: 3, waiting_max: 4 };
+    let share = AccountShare { bytes_max: bytes_max / 2, sounds_max: 3, waiting_max: 4 };
     let settings = Settings { bytes_max, workers, waiting_max: 3, share };
-    let (speech, far) = (Arc::clone(&reader) as _, Arc::<Far>::default());
-    let cache = Cache::new(settings, speech, tones, far.clone()).unwrap();
-    World { cache, reader, far, gate: Some(gate) }
+    let (speech, far) = (Arc::clone(&reader) as _, Arc::<FakeDownload>::default());
+    let cache = SoundCache::new(settings, speech, tones, far.clone()).unwrap();
+    World { cache, reader, download: far, gate: Some(gate) }
 }
 
 fn open(bytes_max: usize) -> World {
@@ -78,39 +78,43 @@ fn open(bytes_max: usize) -> World {
 
 impl World {
     /// Asks, and gives the place where the answer will be.
-    fn ask(&self, source: &Source, rate: u32) -> mpsc::Receiver<Result<Arc<[i16]>, SoundError>> {
+    fn ask(
+        &self,
+        source: &SoundSource,
+        rate: u32,
+    ) -> mpsc::Receiver<Result<Arc<[i16]>, SoundError>> {
         let (sender, receiver) = mpsc::channel();
         self.cache.load(source, rate, move |result| sender.send(result).unwrap());
         receiver
     }
 
-    fn load(&self, source: &Source, rate: u32) -> Result<Arc<[i16]>, String> {
+    fn load(&self, source: &SoundSource, rate: u32) -> Result<Arc<[i16]>, String> {
         self.ask(source, rate).recv().unwrap().map_err(|error| error.to_string())
     }
 
     /// Answers the first ask that is open; answers whose it was, and what was known.
     fn answer(
         &self,
-        came: impl FnOnce() -> Result<Downloaded, SoundError>,
+        outcome: impl FnOnce() -> Result<Downloaded, SoundError>,
     ) -> (AccountId, Arc<str>, Option<Validity>) {
-        let (ask, done) = self.far.0.lock().remove(0);
-        done(came());
+        let (ask, done) = self.download.0.lock().remove(0);
+        done(outcome());
         (ask.account, ask.url, ask.known)
     }
 
     /// Has a file of the web got that has so many samples.
-    fn get(&self, source: &Source, samples: usize, fresh_for: u64) -> Arc<[i16]> {
+    fn get(&self, source: &SoundSource, samples: usize, fresh_for: u64) -> Arc<[i16]> {
         let answer = self.ask(source, 8_000);
         self.answer(|| Ok(file(samples, fresh_for)));
         answer.recv().unwrap().unwrap()
     }
 
     /// Whether it is there without a question.
-    fn keeps(&self, source: &Source) -> bool {
+    fn keeps(&self, source: &SoundSource) -> bool {
         let is_here = self.ask(source, 8_000).try_recv().is_ok();
         if !is_here {
             // What was begun is ended.
-            self.answer(|| Err(SoundError::lasting("only a look")));
+            self.answer(|| Err(SoundError::permanent("only a look")));
         }
         is_here
     }
@@ -120,9 +124,9 @@ impl World {
     }
 }
 
-fn speech(text: &str) -> Source {
+fn speech(text: &str) -> SoundSource {
     let (text, voice, language) = (text.into(), "WOMAN".into(), "en-US".into());
-    Source::Speech(Utterance { text, voice, language })
+    SoundSource::Speech(Utterance { text, voice, language })
 }
 
 fn account(name: &str) -> AccountId {
@@ -130,9 +134,9 @@ fn account(name: &str) -> AccountId {
 }
 
 /// A sound of the web.
-fn web(owner: &str, name: &str) -> Source {
+fn web(owner: &str, name: &str) -> SoundSource {
     let url = format!("https://x.example/{name}?key=secret").into();
-    Source::Web { account: account(owner), url }
+    SoundSource::Web { account: account(owner), url }
 }
 
 /// A WAV that is good for so many seconds.
@@ -149,7 +153,7 @@ fn valid(fresh_for: u64, etag: &str) -> Validity {
 #[test]
 fn a_text_is_read_once_for_each_voice_language_and_rate() {
     let world = open(1 << 20);
-    let check = |source: &Source, rate, length, read| {
+    let check = |source: &SoundSource, rate, length, read| {
         assert_eq!(world.load(source, rate).unwrap().len(), length);
         assert_eq!(world.texts_read(), read, "{source:?} at {rate}");
     };
@@ -158,11 +162,11 @@ fn a_text_is_read_once_for_each_voice_language_and_rate() {
     check(&speech(&text), 8_000, 500, 1);
     check(&speech(&text), 16_000, 1_000, 2);
     check(&speech("y"), 8_000, 1, 3);
-    let Source::Speech(mut other) = speech(&text) else { unreachable!() };
+    let SoundSource::Speech(mut other) = speech(&text) else { unreachable!() };
     other.language = "en-GB".into();
-    check(&Source::Speech(other.clone()), 8_000, 500, 4);
+    check(&SoundSource::Speech(other.clone()), 8_000, 500, 4);
     other.voice = "MAN".into();
-    check(&Source::Speech(other), 8_000, 500, 5);
+    check(&SoundSource::Speech(other), 8_000, 500, 5);
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn what_was_not_used_longest_goes_first() {
     for letter in ["a", "b", "c", "a", "d"] {
         world.load(&text(letter), 16_000).unwrap();
     }
-    assert_eq!(world.cache.gauges(), Gauges { sounds: 3, bytes: 3 * one, making: 0 });
+    assert_eq!(world.cache.gauges(), SoundCacheGauges { sounds: 3, bytes: 3 * one, making: 0 });
     assert_eq!(world.texts_read(), 4);
     for letter in ["a", "c", "d"] {
         world.load(&text(letter), 16_000).unwrap();
@@ -210,14 +214,14 @@ fn what_was_not_used_longest_goes_first() {
     // Larger than all the room: heard, but not kept, and nothing goes for it.
     let huge = speech(&"h".repeat(3 * one));
     assert_eq!(world.load(&huge, 16_000).unwrap().len(), 3 * one);
-    assert_eq!(world.cache.gauges(), Gauges { sounds: 3, bytes: 3 * one, making: 0 });
+    assert_eq!(world.cache.gauges(), SoundCacheGauges { sounds: 3, bytes: 3 * one, making: 0 });
 }
 
 #[test]
-fn a_failure_is_told_and_tried_anew() {
+fn a_failure_is_reported_and_tried_again() {
     let world = open(1 << 20);
     assert_eq!(world.load(&speech("fail once"), 8_000), Err("not now".to_owned()));
-    assert_eq!(world.cache.gauges(), Gauges::default());
+    assert_eq!(world.cache.gauges(), SoundCacheGauges::default());
     assert!(world.load(&speech("fail once"), 8_000).is_ok());
 }
 
@@ -256,7 +260,7 @@ fn a_flood_is_refused_and_what_was_asked_is_made() {
 }
 
 #[test]
-fn who_waits_when_the_cache_goes_is_told() {
+fn whoever_waits_when_the_cache_closes_gets_an_error() {
     let mut world = world(1 << 20, 1);
     let answers = ["one", "two"].map(|text| world.ask(&speech(text), 8_000));
     drop(world.cache);
@@ -273,7 +277,7 @@ fn files_are_read_and_read_again_when_they_have_changed() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("tones.mp3"), TONES).unwrap();
     let flows: Arc<Path> = folder.as_path().into();
-    let source = |url: &str| Source::from_url(url, &account("MA1"), &flows).unwrap();
+    let source = |url: &str| SoundSource::from_url(url, &account("MA1"), &flows).unwrap();
     let load = |url: &str, rate| world.load(&source(url), rate);
 
     let tones = load("flow:tones.mp3", 8_000).unwrap();
@@ -296,7 +300,7 @@ fn files_are_read_and_read_again_when_they_have_changed() {
 fn built_in_sounds_come_from_the_hook_and_others_are_named() {
     let world = open(1 << 20);
     let check = |name: &str, expected: Result<usize, &str>| {
-        let loaded = world.load(&Source::BuiltIn(name.into()), 8_000);
+        let loaded = world.load(&SoundSource::BuiltIn(name.into()), 8_000);
         let loaded = loaded.map(|samples| samples.len());
         assert_eq!(loaded.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
     };
@@ -350,7 +354,7 @@ fn a_server_that_fails_leaves_what_it_had_said_and_one_that_says_no_does_not() {
     let other = web("MA1", "b");
     world.get(&other, 80, 0);
     let gone = world.ask(&other, 8_000);
-    world.answer(|| Err(SoundError::lasting("it answered 404")));
+    world.answer(|| Err(SoundError::permanent("it answered 404")));
     assert_eq!(gone.recv().unwrap().unwrap_err().to_string(), "it answered 404");
     assert_eq!(world.cache.gauges().sounds, 1);
 
@@ -394,7 +398,7 @@ fn an_account_whose_servers_do_not_answer_keeps_nobody_else_waiting() {
         world.answer(|| Ok(file(80, 60)));
     }
     assert!(waiting.into_iter().chain([theirs]).all(|it| it.recv().unwrap().is_ok()));
-    assert!(world.cache.shared.state.lock().asked.is_empty());
+    assert!(world.cache.shared.state.lock().waiting.is_empty());
     world.get(&web("MA1", "more"), 80, 60);
 }
 
@@ -402,7 +406,7 @@ fn an_account_whose_servers_do_not_answer_keeps_nobody_else_waiting() {
 fn what_comes_after_the_cache_has_gone_is_nobodys() {
     let world = open(1 << 20);
     let answer = world.ask(&web("MA1", "a"), 8_000);
-    let World { cache, far, .. } = world;
+    let World { cache, download: far, .. } = world;
     drop(cache);
     assert_eq!(answer.recv().unwrap().unwrap_err().to_string(), "the server is closing");
     let (_, done) = far.0.lock().remove(0);

@@ -48,17 +48,17 @@ fn main() {
 /// The folder of the voices. Cargo is asked without the network first: a build for one target
 /// may not have fetched every package of the lock file, and only then is the network needed.
 fn find() -> PathBuf {
-    let mut complaint = String::new();
+    let mut message = String::new();
     for offline in [true, false] {
         match metadata(offline) {
             Ok(metadata) => match folder_in(&metadata) {
                 Some(folder) => return folder,
-                None => complaint = format!("cargo knows no package {PACKAGE} with {FOLDER}"),
+                None => message = format!("cargo knows no package {PACKAGE} with {FOLDER}"),
             },
-            Err(error) => complaint = error,
+            Err(error) => message = error,
         }
     }
-    panic!("{complaint}\nSet CONFLOW_LINGWARE to the folder {FOLDER} of the package {PACKAGE}.");
+    panic!("{message}\nSet CONFLOW_LINGWARE to the folder {FOLDER} of the package {PACKAGE}.");
 }
 
 /// What cargo says about the packages of this build, as JSON.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use ttspico::{Engine, EngineStatus, PicoError, System};
 
-use super::lingware::{File, Lingware};
+use super::lingware::{Lingware, LingwareFile};
 use crate::speech::{SECONDS_MAX, SpeechError};
 
 /// What the engine makes, in samples per second.
@@ -30,7 +30,7 @@ pub(super) fn synthesize(
     text: &str,
 ) -> Result<Vec<i16>, SpeechError> {
     let failed = |error: PicoError| {
-        SpeechError::lasting(format!("the voice for {} failed: {error}", lingware.language))
+        SpeechError::permanent(format!("the voice for {} failed: {error}", lingware.language))
     };
     let mut engine = engine(folder, lingware).map_err(failed)?;
     let mut samples = Vec::new();
@@ -40,16 +40,16 @@ pub(super) fn synthesize(
     while !rest.is_empty() {
         let taken = engine.put_text(&rest).map_err(failed)?;
         if taken == 0 {
-            let complaint = format!("the voice for {} takes no text", lingware.language);
-            return Err(SpeechError::lasting(complaint));
+            let message = format!("the voice for {} takes no text", lingware.language);
+            return Err(SpeechError::permanent(message));
         }
         rest.drain(..taken);
         loop {
             let (count, status) = engine.get_data(&mut chunk[..]).map_err(failed)?;
             samples.extend_from_slice(&chunk[..count]);
             if samples.len() > (SECONDS_MAX * RATE) as usize {
-                let complaint = format!("the text takes over {SECONDS_MAX} s to read: shorten it");
-                return Err(SpeechError::lasting(complaint));
+                let message = format!("the text takes over {SECONDS_MAX} s to read: shorten it");
+                return Err(SpeechError::permanent(message));
             }
             if status == EngineStatus::Idle {
                 break;
@@ -63,7 +63,7 @@ pub(super) fn synthesize(
 #[expect(unsafe_code, reason = "the crate cannot tell that a voice has both of its resources")]
 fn engine(folder: &str, lingware: &Lingware) -> Result<Engine, PicoError> {
     let system = System::new(ENGINE_BYTES)?;
-    let path = |file: &File| format!("{folder}/{}", file.name);
+    let path = |file: &LingwareFile| format!("{folder}/{}", file.name);
     let analysis = System::load_resource(Rc::clone(&system), path(&lingware.analysis))?;
     let sound = System::load_resource(Rc::clone(&system), path(&lingware.sound))?;
     let voice = System::create_voice(system, lingware.language)?;

@@ -14,18 +14,18 @@ pub(super) struct Lingware {
     pub(super) language: &'static str,
     /// Which regions' forms of the language it reads rather than an earlier voice does.
     also: &'static [&'static str],
-    pub(super) analysis: File,
-    pub(super) sound: File,
+    pub(super) analysis: LingwareFile,
+    pub(super) sound: LingwareFile,
 }
 
-pub(super) struct File {
+pub(super) struct LingwareFile {
     pub(super) name: &'static str,
     bytes: &'static [u8],
 }
 
 macro_rules! file {
     ($name:literal) => {
-        File { name: $name, bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)) }
+        LingwareFile { name: $name, bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)) }
     };
 }
 

@@ -18,8 +18,8 @@ use url::Url;
 
 use crate::{
     base::ids::AccountId,
-    fetch::{Cidr, Connector, Guard, Internet},
-    watch::{Answer, Want, wire},
+    fetch::{AddressGuard, Cidr, Connector, Internet},
+    watch::{Query, QueryResult, wire},
 };
 
 /// A server that takes longer has other troubles.
@@ -33,7 +33,7 @@ const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub(crate) struct WatchClient {
     pool: legacy::Client<Connector, Empty<Bytes>>,
     /// Without a slash at its end.
     base: Arc<str>,
@@ -44,9 +44,9 @@ pub(crate) struct Client {
 /// The server does not let us in: to ask again would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unwelcome(String);
+pub(super) struct AccessDenied(String);
 
-impl Client {
+impl WatchClient {
     pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
@@ -56,7 +56,8 @@ impl Client {
         let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
         token.set_sensitive(true);
         let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
-        let connector = Connector::new(Arc::new(Internet), Arc::new(Guard::new(allow)), &[])?;
+        let connector =
+            Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), &[])?;
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .build(connector);
@@ -65,28 +66,28 @@ impl Client {
     }
 
     /// Asks for one thing.
-    pub(super) async fn ask(&self, want: &Want) -> Result<Answer> {
+    pub(super) async fn ask(&self, query: &Query) -> Result<QueryResult> {
         let account = &self.account;
         let voice = format!("/api/v1/Account/{account}/Conference/");
-        Ok(match want {
-            Want::Rooms => {
+        Ok(match query {
+            Query::Rooms => {
                 let rooms = self.get(&voice).await?;
-                Answer::Rooms(rooms.context("the server knows no such API: is it a conflow?")?)
+                QueryResult::Rooms(rooms.context("the server knows no such API: is it a conflow?")?)
             }
-            Want::Roster(name) => {
+            Query::Roster(name) => {
                 let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
-                Answer::Roster(self.get(&format!("{voice}{name}/")).await?)
+                QueryResult::Roster(self.get(&format!("{voice}{name}/")).await?)
             }
-            Want::Phone(call) => {
+            Query::Phone(call) => {
                 let path = format!("/sim/v1/Account/{account}/Phone/{call}/");
-                Answer::Phone(self.get::<wire::Phone>(&path).await?)
+                QueryResult::Phone(self.get::<wire::WatchedPhone>(&path).await?)
             }
         })
     }
 
     /// None if there is no such thing.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let got = timeout(ANSWER_WAIT_MAX, async {
+        let fetched = timeout(ANSWER_WAIT_MAX, async {
             let response = self.send(path, None).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
@@ -94,13 +95,15 @@ impl Client {
             match status {
                 StatusCode::NOT_FOUND => Ok(None),
                 status => {
-                    admitted(status, &body)?;
+                    check_status(status, &body)?;
                     let body = serde_json::from_slice(&body);
                     Ok(Some(body.context("an answer cannot be understood")?))
                 }
             }
         });
-        got.await.with_context(|| format!("no answer within {} s", ANSWER_WAIT_MAX.as_secs()))?
+        fetched
+            .await
+            .with_context(|| format!("no answer within {} s", ANSWER_WAIT_MAX.as_secs()))?
     }
 
     /// The stream of events, from now on or behind this one.
@@ -114,8 +117,8 @@ impl Client {
         }
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
         let body = timeout(ANSWER_WAIT_MAX, body).await.context("no answer")?;
-        let said = body.map(Collected::to_bytes).unwrap_or_default();
-        admitted(status, &said)?;
+        let message = body.map(Collected::to_bytes).unwrap_or_default();
+        check_status(status, &message)?;
         bail!("no events: {status}")
     }
 
@@ -130,26 +133,26 @@ impl Client {
             request = request.header("last-event-id", last);
         }
         let request = request.body(Empty::new())?;
-        self.pool.request(request).await.map_err(|error| anyhow::anyhow!(root(&error)))
+        self.pool.request(request).await.map_err(|error| anyhow::anyhow!(root_cause(&error)))
     }
 }
 
-fn admitted(status: StatusCode, body: &[u8]) -> Result<()> {
-    let said = || wire::error(body).unwrap_or_else(|| status.to_string());
+fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
+    let message = || wire::error(body).unwrap_or_else(|| status.to_string());
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unwelcome(format!(
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(AccessDenied(format!(
             "the server does not let this account in ({}): see --account, --token-file and \
             CONFLOW_AUTH_TOKEN",
-            said()
+            message()
         ))
         .into()),
         status if status.is_success() => Ok(()),
-        _ => bail!(said()),
+        _ => bail!(message()),
     }
 }
 
 /// The innermost reason: those around it only say that there is one.
-fn root(error: &legacy::Error) -> String {
+fn root_cause(error: &legacy::Error) -> String {
     let mut error: &dyn Error = error;
     while let Some(source) = error.source() {
         error = source;

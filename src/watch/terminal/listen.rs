@@ -9,11 +9,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::client::{Client, SILENCE_MAX, Unwelcome};
-use crate::watch::{Feed, Link, wire::News};
+use super::client::{AccessDenied, SILENCE_MAX, WatchClient};
+use crate::watch::{Feed, FeedState, wire::WatchedEvent};
 
 /// Events wait here while a screen is drawn; a server that is faster waits for us.
-const TOLD_MAX: usize = 1_024;
+const MESSAGES_MAX: usize = 1_024;
 /// To the first try after the stream breaks, and one more with each that fails.
 const PAUSE: Duration = Duration::from_secs(1);
 /// No pause is longer.
@@ -21,50 +21,50 @@ const PAUSES_MAX: u32 = 5;
 
 /// What comes of the stream.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum StreamMessage {
     /// It is there, or is not.
-    Link(Link),
+    FeedState(FeedState),
     /// Events were lost.
     Missed,
     /// An event.
-    News(Box<News>),
+    Event(Box<WatchedEvent>),
     /// It will not be there, whatever is tried.
-    Unwelcome(Unwelcome),
+    Denied(AccessDenied),
 }
 
 /// Listens until nobody takes what it hears.
-pub(super) fn listen(client: Client) -> mpsc::Receiver<Told> {
-    let (tell, told) = mpsc::channel(TOLD_MAX);
+pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
+    let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     drop(tokio::spawn(async move {
-        let mut stream = Stream { client, tell, last: None, failures: 0 };
-        while !stream.tell.is_closed() {
-            let Err(why) = stream.hear().await else { return };
-            let told = match why.downcast::<Unwelcome>() {
-                Ok(why) => Told::Unwelcome(why),
-                Err(why) => Told::Link(Link::Lost(format!("{why:#}"))),
+        let mut stream = EventListener { client, sender, last: None, failures: 0 };
+        while !stream.sender.is_closed() {
+            let Err(why) = stream.receive().await else { return };
+            let message = match why.downcast::<AccessDenied>() {
+                Ok(why) => StreamMessage::Denied(why),
+                Err(why) => StreamMessage::FeedState(FeedState::Lost(format!("{why:#}"))),
             };
-            if stream.tell.send(told).await.is_err() {
+            if stream.sender.send(message).await.is_err() {
                 return;
             }
             stream.failures = (stream.failures + 1).min(PAUSES_MAX);
             sleep(PAUSE * stream.failures).await;
         }
     }));
-    told
+    messages
 }
 
-struct Stream {
-    client: Client,
-    tell: mpsc::Sender<Told>,
+struct EventListener {
+    client: WatchClient,
+    sender: mpsc::Sender<StreamMessage>,
     /// The id of the last event.
     last: Option<String>,
     /// Since it was there the last time.
     failures: u32,
 }
 
-impl Stream {
+impl EventListener {
     /// Ok if nobody listens any more.
-    async fn hear(&mut self) -> Result<()> {
+    async fn receive(&mut self) -> Result<()> {
         let mut body = self.client.events(self.last.as_deref()).await?;
         let mut feed = Feed::default();
         // The server speaks at once; by then no event is missed.
@@ -76,15 +76,15 @@ impl Stream {
             if !is_live {
                 is_live = true;
                 self.failures = 0;
-                if self.tell.send(Told::Link(Link::Live)).await.is_err() {
+                if self.sender.send(StreamMessage::FeedState(FeedState::Live)).await.is_err() {
                     return Ok(());
                 }
             }
             let Ok(bytes) = frame.into_data() else { continue };
             for event in feed.push(&bytes)? {
-                let told = match &*event.event {
-                    "gap" => Told::Missed,
-                    _ => Told::News(Box::new(
+                let message = match &*event.event {
+                    "gap" => StreamMessage::Missed,
+                    _ => StreamMessage::Event(Box::new(
                         serde_json::from_str(&event.data)
                             .context("an event cannot be understood")?,
                     )),
@@ -92,7 +92,7 @@ impl Stream {
                 if event.id.is_some() {
                     self.last = event.id;
                 }
-                if self.tell.send(told).await.is_err() {
+                if self.sender.send(message).await.is_err() {
                     return Ok(());
                 }
             }

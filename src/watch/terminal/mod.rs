@@ -18,14 +18,14 @@ use tokio::{
 };
 
 use self::{
-    client::{Client, Unwelcome},
-    listen::Told,
-    screen::{Pressed, Screen},
+    client::{AccessDenied, WatchClient},
+    listen::StreamMessage,
+    screen::{Screen, TerminalInput},
 };
-use crate::app::{login::login, signals::Ends};
+use crate::app::{login::login, signals::EndSignals};
 use crate::{
-    cli::watch::Watch,
-    watch::{self, Answer, Asked, Link, Model},
+    cli::watch::WatchArgs,
+    watch::{self, FeedState, Model, PendingQuery, QueryResult},
 };
 
 /// A screen is drawn so often at most, and requests go out.
@@ -45,73 +45,73 @@ const SCREEN: (u16, u16) = (100, 30);
 ///
 /// There is no token or no terminal, or the server does not let us in; for one screen, also that
 /// the server does not answer.
-pub async fn watch(flags: Watch, token: Option<String>) -> Result<()> {
+pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
     let (account, token) = login(flags.login, token)?;
-    let client = Client::new(&flags.url, account.clone(), &token)?;
+    let client = WatchClient::new(&flags.url, account.clone(), &token)?;
     let about = format!("conflow  {account} at {}", flags.url);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
-        let mut model = Model::new(about, Link::Once, size, flags.room);
+        let mut model = Model::new(about, FeedState::Once, size, flags.room);
         return once(&mut model, &client).await;
     }
     if !io::stdout().is_terminal() {
         bail!("there is no terminal to draw on: --once prints one screen without");
     }
     let mut screen = Screen::open().context("the terminal cannot be drawn on")?;
-    let model = Model::new(about, Link::Connecting, screen.size()?, flags.room);
-    let done = Live { model, client, asking: JoinSet::new(), began: Instant::now() };
+    let model = Model::new(about, FeedState::Connecting, screen.size()?, flags.room);
+    let done = LiveWatch { model, client, requests: JoinSet::new(), began: Instant::now() };
     done.run(&mut screen).await
 }
 
 /// Asks until all is known that is seen, and prints it.
-async fn once(model: &mut Model, client: &Client) -> Result<()> {
+async fn once(model: &mut Model, client: &WatchClient) -> Result<()> {
     let now = Duration::ZERO;
-    let mut asking = JoinSet::new();
+    let mut requests = JoinSet::new();
     loop {
-        for asked in model.wants(now, REQUESTS_AT_ONCE_MAX) {
-            asking.spawn(ask(client.clone(), asked));
+        for asked in model.next_queries(now, REQUESTS_AT_ONCE_MAX) {
+            requests.spawn(ask(client.clone(), asked));
         }
-        let Some(answered) = asking.join_next().await else { break };
+        let Some(answered) = requests.join_next().await else { break };
         let (asked, answer) = answered?;
         model.take(asked, answer.context("the server does not answer")?, now);
     }
     Ok(io::stdout().write_all(watch::text(model).as_bytes())?)
 }
 
-async fn ask(client: Client, asked: Asked) -> (Asked, Result<Answer>) {
-    let answer = client.ask(&asked.want).await;
+async fn ask(client: WatchClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
+    let answer = client.ask(&asked.query).await;
     (asked, answer)
 }
 
 /// A watch that goes on.
-struct Live {
+struct LiveWatch {
     model: Model,
-    client: Client,
-    asking: JoinSet<(Asked, Result<Answer>)>,
+    client: WatchClient,
+    requests: JoinSet<(PendingQuery, Result<QueryResult>)>,
     began: Instant,
 }
 
-impl Live {
+impl LiveWatch {
     async fn run(mut self, screen: &mut Screen) -> Result<()> {
-        let mut ends = Ends::listen()?;
-        let mut keys = screen::pressed();
+        let mut signals = EndSignals::listen()?;
+        let mut keys = screen::read_input();
         let mut stream = listen::listen(self.client.clone());
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         screen.draw(&self.model)?;
         loop {
             select! {
-                () = ends.next() => return Ok(()),
+                () = signals.next() => return Ok(()),
                 pressed = keys.recv() => match pressed {
-                    Some(Pressed::Key(key)) => self.model.press(key),
-                    Some(Pressed::Size(columns, rows)) => self.model.resize(columns, rows),
+                    Some(TerminalInput::Key(key)) => self.model.press(key),
+                    Some(TerminalInput::Size(columns, rows)) => self.model.resize(columns, rows),
                     // Nobody can quit without keys.
-                    Some(Pressed::Quit) | None => return Ok(()),
+                    Some(TerminalInput::Quit) | None => return Ok(()),
                 },
                 _ = ticks.tick() => {
                     for _ in 0..EVENTS_PER_TICK_MAX {
-                        let Ok(told) = stream.try_recv() else { break };
-                        self.hear(told)?;
+                        let Ok(message) = stream.try_recv() else { break };
+                        self.take_message(message)?;
                     }
                     self.ask()?;
                 }
@@ -120,13 +120,13 @@ impl Live {
         }
     }
 
-    fn hear(&mut self, told: Told) -> Result<()> {
+    fn take_message(&mut self, message: StreamMessage) -> Result<()> {
         let now = self.began.elapsed();
-        match told {
-            Told::Link(link) => self.model.link(link),
-            Told::Missed => self.model.missed(),
-            Told::News(news) => self.model.hear(&news, now),
-            Told::Unwelcome(why) => return Err(why.into()),
+        match message {
+            StreamMessage::FeedState(link) => self.model.set_feed_state(link),
+            StreamMessage::Missed => self.model.events_missed(),
+            StreamMessage::Event(event) => self.model.apply_event(&event, now),
+            StreamMessage::Denied(why) => return Err(why.into()),
         }
         Ok(())
     }
@@ -134,17 +134,17 @@ impl Live {
     /// Takes what has been answered, and asks for more.
     fn ask(&mut self) -> Result<()> {
         let now = self.began.elapsed();
-        while let Some(answered) = self.asking.try_join_next() {
+        while let Some(answered) = self.requests.try_join_next() {
             let (asked, answer) = answered?;
             match answer {
                 Ok(answer) => self.model.take(asked, answer, now),
-                Err(why) if why.is::<Unwelcome>() => return Err(why),
+                Err(why) if why.is::<AccessDenied>() => return Err(why),
                 Err(why) => self.model.fail(&asked, format!("{why:#}"), now),
             }
         }
         self.model.tick(now);
-        for asked in self.model.wants(now, REQUESTS_PER_TICK_MAX) {
-            self.asking.spawn(ask(self.client.clone(), asked));
+        for asked in self.model.next_queries(now, REQUESTS_PER_TICK_MAX) {
+            self.requests.spawn(ask(self.client.clone(), asked));
         }
         Ok(())
     }

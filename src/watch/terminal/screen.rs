@@ -8,18 +8,18 @@ use ratatui::{
 };
 use tokio::sync::mpsc;
 
-use crate::watch::{self, Key, Model};
+use crate::watch::{self, Model, WatchKey};
 
 /// So many keys may wait while a screen is drawn.
-const PRESSED_MAX: usize = 64;
+const INPUTS_MAX: usize = 64;
 
 /// The whole terminal. Dropped, or in a panic, it is as it was before.
 pub(super) struct Screen(DefaultTerminal);
 
 /// What somebody does at it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Pressed {
-    Key(Key),
+pub(super) enum TerminalInput {
+    Key(WatchKey),
     Quit,
     /// It has another size: so many columns and rows.
     Size(u16, u16),
@@ -49,24 +49,24 @@ impl Drop for Screen {
 }
 
 /// Reads keys on a thread of its own, which ends with the process: to read is to wait.
-pub(super) fn pressed() -> mpsc::Receiver<Pressed> {
-    let (tell, told) = mpsc::channel(PRESSED_MAX);
+pub(super) fn read_input() -> mpsc::Receiver<TerminalInput> {
+    let (sender, inputs) = mpsc::channel(INPUTS_MAX);
     thread::spawn(move || {
         while let Ok(event) = event::read() {
-            if let Some(pressed) = understand(&event)
-                && tell.blocking_send(pressed).is_err()
+            if let Some(pressed) = to_input(&event)
+                && sender.blocking_send(pressed).is_err()
             {
                 return;
             }
         }
     });
-    told
+    inputs
 }
 
-fn understand(event: &Event) -> Option<Pressed> {
+fn to_input(event: &Event) -> Option<TerminalInput> {
     let key = match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => key,
-        Event::Resize(columns, rows) => return Some(Pressed::Size(*columns, *rows)),
+        Event::Resize(columns, rows) => return Some(TerminalInput::Size(*columns, *rows)),
         Event::FocusGained
         | Event::FocusLost
         | Event::Key(_)
@@ -74,31 +74,31 @@ fn understand(event: &Event) -> Option<Pressed> {
         | Event::Paste(_) => return None,
     };
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == KeyCode::Char('c')).then_some(Pressed::Quit);
+        return (key.code == KeyCode::Char('c')).then_some(TerminalInput::Quit);
     }
     KEYS.iter().find(|(code, _)| *code == key.code).map(|(_, pressed)| *pressed)
 }
 
-const KEYS: [(KeyCode, Pressed); 19] = [
-    (KeyCode::Char('q'), Pressed::Quit),
-    (KeyCode::Esc, Pressed::Quit),
-    (KeyCode::Up, Pressed::Key(Key::Up)),
-    (KeyCode::Char('k'), Pressed::Key(Key::Up)),
-    (KeyCode::Down, Pressed::Key(Key::Down)),
-    (KeyCode::Char('j'), Pressed::Key(Key::Down)),
-    (KeyCode::Left, Pressed::Key(Key::Left)),
-    (KeyCode::Char('h'), Pressed::Key(Key::Left)),
-    (KeyCode::Right, Pressed::Key(Key::Right)),
-    (KeyCode::Char('l'), Pressed::Key(Key::Right)),
-    (KeyCode::Tab, Pressed::Key(Key::Switch)),
-    (KeyCode::BackTab, Pressed::Key(Key::Switch)),
-    (KeyCode::PageUp, Pressed::Key(Key::PageUp)),
-    (KeyCode::PageDown, Pressed::Key(Key::PageDown)),
-    (KeyCode::Home, Pressed::Key(Key::First)),
-    (KeyCode::Char('g'), Pressed::Key(Key::First)),
-    (KeyCode::End, Pressed::Key(Key::Last)),
-    (KeyCode::Char('G'), Pressed::Key(Key::Last)),
-    (KeyCode::Enter, Pressed::Key(Key::Right)),
+const KEYS: [(KeyCode, TerminalInput); 19] = [
+    (KeyCode::Char('q'), TerminalInput::Quit),
+    (KeyCode::Esc, TerminalInput::Quit),
+    (KeyCode::Up, TerminalInput::Key(WatchKey::Up)),
+    (KeyCode::Char('k'), TerminalInput::Key(WatchKey::Up)),
+    (KeyCode::Down, TerminalInput::Key(WatchKey::Down)),
+    (KeyCode::Char('j'), TerminalInput::Key(WatchKey::Down)),
+    (KeyCode::Left, TerminalInput::Key(WatchKey::Left)),
+    (KeyCode::Char('h'), TerminalInput::Key(WatchKey::Left)),
+    (KeyCode::Right, TerminalInput::Key(WatchKey::Right)),
+    (KeyCode::Char('l'), TerminalInput::Key(WatchKey::Right)),
+    (KeyCode::Tab, TerminalInput::Key(WatchKey::Switch)),
+    (KeyCode::BackTab, TerminalInput::Key(WatchKey::Switch)),
+    (KeyCode::PageUp, TerminalInput::Key(WatchKey::PageUp)),
+    (KeyCode::PageDown, TerminalInput::Key(WatchKey::PageDown)),
+    (KeyCode::Home, TerminalInput::Key(WatchKey::First)),
+    (KeyCode::Char('g'), TerminalInput::Key(WatchKey::First)),
+    (KeyCode::End, TerminalInput::Key(WatchKey::Last)),
+    (KeyCode::Char('G'), TerminalInput::Key(WatchKey::Last)),
+    (KeyCode::Enter, TerminalInput::Key(WatchKey::Right)),
 ];
 
 #[cfg(test)]
@@ -111,16 +111,16 @@ mod tests {
     fn keys_move_and_end_and_change_nothing_else() {
         let check = |code, modifiers, expected| {
             let event = Event::Key(KeyEvent::new(code, modifiers));
-            assert_eq!(understand(&event), expected, "{code:?}");
+            assert_eq!(to_input(&event), expected, "{code:?}");
         };
         let none = KeyModifiers::NONE;
-        check(KeyCode::Char('q'), none, Some(Pressed::Quit));
-        check(KeyCode::Esc, none, Some(Pressed::Quit));
-        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Pressed::Quit));
+        check(KeyCode::Char('q'), none, Some(TerminalInput::Quit));
+        check(KeyCode::Esc, none, Some(TerminalInput::Quit));
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(TerminalInput::Quit));
         check(KeyCode::Char('c'), none, None);
-        check(KeyCode::Char('k'), none, Some(Pressed::Key(Key::Up)));
-        check(KeyCode::Char('G'), KeyModifiers::SHIFT, Some(Pressed::Key(Key::Last)));
+        check(KeyCode::Char('k'), none, Some(TerminalInput::Key(WatchKey::Up)));
+        check(KeyCode::Char('G'), KeyModifiers::SHIFT, Some(TerminalInput::Key(WatchKey::Last)));
         check(KeyCode::Char('K'), KeyModifiers::SHIFT, None);
-        assert_eq!(understand(&Event::Resize(3, 4)), Some(Pressed::Size(3, 4)));
+        assert_eq!(to_input(&Event::Resize(3, 4)), Some(TerminalInput::Size(3, 4)));
     }
 }

@@ -1,4 +1,4 @@
-//! Callbacks on their way: in order, one at a time per lane, again and again until they arrive or
+//! Callbacks on their way: in order, one at a time per queue, again and again until they arrive or
 //! their time is up.
 //!
 //! ```text
@@ -9,11 +9,11 @@
 //! ```
 //!
 //! A [`Lane`] is what is kept in order: the notices of a conference to one URL, or those of one
-//! call. A lane that waits for its receiver holds up no other: every receiver has so many
+//! call. A queue that waits for its receiver holds up no other: every receiver has so many
 //! requests at a time and no more, and those that fail share a few turns among themselves, so
 //! that a thousand dead ones leave the living theirs.
 //!
-//! The machine is pure. It knows neither HTTP nor what is in a parcel.
+//! The machine is pure. It knows neither HTTP nor what is in a item.
 
 mod round_robin;
 mod state;
@@ -27,11 +27,11 @@ use crate::base::ids::{CallId, RoomId};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<P> {
     /// Something is to be delivered.
-    Queue(Parcel<P>),
+    Queue(DeliveryItem<P>),
     /// A request is over.
     Done {
         /// Of [`Effect::Send`].
-        ticket: Ticket,
+        ticket: DeliveryTicket,
         /// How.
         outcome: Outcome,
     },
@@ -47,11 +47,11 @@ pub enum Effect<P> {
     /// Makes a request; one [`Command::Done`] answers.
     Send {
         /// Comes back with the answer.
-        ticket: Ticket,
+        ticket: DeliveryTicket,
         /// Which try it is, from 1.
         attempt: u8,
         /// What is sent.
-        load: P,
+        payload: P,
     },
     /// It has arrived.
     Delivered {
@@ -63,19 +63,19 @@ pub enum Effect<P> {
     /// It is given up.
     Dropped {
         /// Why.
-        why: Why,
+        why: DropReason,
         /// Tries, from 0.
         attempts: u8,
         /// What.
-        parcel: Parcel<P>,
+        item: DeliveryItem<P>,
     },
 }
 
 /// Something to be delivered.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parcel<P> {
+pub struct DeliveryItem<P> {
     /// What it is kept in order with.
-    pub lane: Lane,
+    pub queue: QueueKey,
     /// Who is asked (scheme, host and port): how much is asked of it at a time.
     pub receiver: Arc<str>,
     /// Its number in its conference, or among its call's events; for those who read of its loss.
@@ -83,14 +83,14 @@ pub struct Parcel<P> {
     /// How often it is tried: [`ATTEMPTS_MAX`], or what its URL names.
     pub attempts_max: u8,
     /// What is sent. Cloned for each try.
-    pub load: P,
+    pub payload: P,
 }
 
 /// What is kept in order.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Lane {
+pub struct QueueKey {
     /// Whose notices.
-    pub owner: Owner,
+    pub owner: QueueOwner,
     /// Where to, as its author wrote it.
     pub url: Arc<str>,
     /// `callbackOrder="call"`: only those of one call are kept in order, and
@@ -98,16 +98,16 @@ pub struct Lane {
     pub by_call: Option<CallId>,
 }
 
-/// Whose notices a lane carries.
+/// Whose notices a queue carries.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Owner {
+pub enum QueueOwner {
     /// A call's (`ring_url`, `hangup_url`, …).
     Call(CallId),
     /// A conference's.
     Room(RoomId),
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for QueueOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(call) => write!(f, "call {call}"),
@@ -118,7 +118,7 @@ impl fmt::Display for Owner {
 
 /// A request under way.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Ticket(u64);
+pub struct DeliveryTicket(u64);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -133,7 +133,7 @@ pub enum Outcome {
 
 /// Why something is given up.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Why {
+pub enum DropReason {
     /// The engine has shut down.
     Closed,
     /// All tries have failed, or the last one after [`LIFE`].
@@ -144,7 +144,7 @@ pub enum Why {
     Refused,
 }
 
-impl Why {
+impl DropReason {
     /// For logs and metrics.
     pub fn text(self) -> &'static str {
         match self {
@@ -158,30 +158,30 @@ impl Why {
 
 /// How much a delivery holds, and does at a time. Each field's default is the constant of its name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
+pub struct DeliveryLimits {
     /// Requests at a time, to receivers that answer.
-    pub flying_max: usize,
+    pub in_flight_max: usize,
     /// Of those, to one receiver.
-    pub flying_per_receiver_max: usize,
+    pub in_flight_per_receiver_max: usize,
     /// Requests at a time, to receivers whose last answer was a failure.
-    pub ailing_max: usize,
+    pub failing_in_flight_max: usize,
     /// Of those, to one receiver.
-    pub ailing_per_receiver_max: usize,
-    /// Parcels in one lane; at least 2.
-    pub lane_parcels_max: usize,
-    /// Parcels in all lanes.
-    pub parcels_max: usize,
+    pub failing_in_flight_per_receiver_max: usize,
+    /// Items in one queue; at least 2.
+    pub queue_items_max: usize,
+    /// Items in all queues.
+    pub items_max: usize,
 }
 
-impl Default for Limits {
+impl Default for DeliveryLimits {
     fn default() -> Self {
         Self {
-            flying_max: FLYING_MAX,
-            flying_per_receiver_max: FLYING_PER_RECEIVER_MAX,
-            ailing_max: AILING_MAX,
-            ailing_per_receiver_max: AILING_PER_RECEIVER_MAX,
-            lane_parcels_max: LANE_PARCELS_MAX,
-            parcels_max: PARCELS_MAX,
+            in_flight_max: IN_FLIGHT_MAX,
+            in_flight_per_receiver_max: IN_FLIGHT_PER_RECEIVER_MAX,
+            failing_in_flight_max: FAILING_IN_FLIGHT_MAX,
+            failing_in_flight_per_receiver_max: FAILING_IN_FLIGHT_PER_RECEIVER_MAX,
+            queue_items_max: QUEUE_ITEMS_MAX,
+            items_max: ITEMS_MAX,
         }
     }
 }
@@ -190,32 +190,33 @@ impl Default for Limits {
 pub const ATTEMPTS_MAX: u8 = 12;
 
 /// Guarantee 4: what fails at this age, counted from its queueing, is not tried again.
-pub const LIFE: Duration = Duration::from_secs(600);
+pub const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// When each try is due, in seconds from the first one. A receiver that restarts is found within
 /// seconds, one that is moved within minutes.
-pub const DUE: [u64; ATTEMPTS_MAX as usize] = [0, 1, 3, 8, 20, 45, 90, 150, 240, 360, 480, 600];
+pub const ATTEMPTS_DUE: [u64; ATTEMPTS_MAX as usize] =
+    [0, 1, 3, 8, 20, 45, 90, 150, 240, 360, 480, 600];
 
-/// After a failure a lane rests at least so long, also when a late try's next is overdue.
-pub const REST_MIN: Duration = Duration::from_secs(1);
+/// After a failure a queue rests at least so long, also when a late try's next is overdue.
+pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// Of `callbackOrder="call"` (guarantee 4), per conference and URL.
-pub const BY_CALL_FLYING_MAX: usize = 16;
+pub const BY_CALL_IN_FLIGHT_MAX: usize = 16;
 
 /// Sockets and memory for 10 ms answers at 50,000 a second.
-pub const FLYING_MAX: usize = 512;
+pub const IN_FLIGHT_MAX: usize = 512;
 
 /// What a small receiver's server can bear at a time.
-pub const FLYING_PER_RECEIVER_MAX: usize = 64;
+pub const IN_FLIGHT_PER_RECEIVER_MAX: usize = 64;
 
 /// Half as many again for those that fail: they wait for each other, and for nobody else.
-pub const AILING_MAX: usize = 256;
+pub const FAILING_IN_FLIGHT_MAX: usize = 256;
 
 /// Enough to find out that a receiver is back.
-pub const AILING_PER_RECEIVER_MAX: usize = 16;
+pub const FAILING_IN_FLIGHT_PER_RECEIVER_MAX: usize = 16;
 
 /// A busy room's notices of some minutes; whoever is away for longer has to ask anyway.
-pub const LANE_PARCELS_MAX: usize = 10_000;
+pub const QUEUE_ITEMS_MAX: usize = 10_000;
 
-/// Some 100 MB of parcels.
-pub const PARCELS_MAX: usize = 200_000;
+/// Some 100 MB of items.
+pub const ITEMS_MAX: usize = 200_000;

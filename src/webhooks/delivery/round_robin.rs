@@ -5,113 +5,121 @@ use std::{
     sync::Arc,
 };
 
-use super::state::LaneId;
+use super::state::QueueId;
 
 /// Who may make a request next.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct RoundRobin {
     max: usize,
     per_receiver_max: usize,
-    flying: usize,
-    seats: BTreeMap<Arc<str>, Seat>,
-    /// Receivers with a lane that may go, each once.
-    line: VecDeque<Arc<str>>,
+    in_flight: usize,
+    receivers: BTreeMap<Arc<str>, ReceiverSlot>,
+    /// Receivers with a queue that may go, each once.
+    rotation: VecDeque<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
-struct Seat {
-    flying: usize,
-    lanes: VecDeque<LaneId>,
-    is_in_line: bool,
+struct ReceiverSlot {
+    in_flight: usize,
+    queues: VecDeque<QueueId>,
+    is_in_rotation: bool,
 }
 
-impl Turns {
+impl RoundRobin {
     pub(super) fn new(max: usize, per_receiver_max: usize) -> Self {
         let (max, per_receiver_max) = (max.max(1), per_receiver_max.max(1));
-        Self { max, per_receiver_max, flying: 0, seats: BTreeMap::new(), line: VecDeque::new() }
+        Self {
+            max,
+            per_receiver_max,
+            in_flight: 0,
+            receivers: BTreeMap::new(),
+            rotation: VecDeque::new(),
+        }
     }
 
-    /// A lane wants its turn.
-    pub(super) fn wait(&mut self, receiver: Arc<str>, lane: LaneId) {
-        self.seats.entry(Arc::clone(&receiver)).or_default().lanes.push_back(lane);
-        self.line_up(receiver);
+    /// A queue wants its turn.
+    pub(super) fn wait(&mut self, receiver: Arc<str>, queue: QueueId) {
+        self.receivers.entry(Arc::clone(&receiver)).or_default().queues.push_back(queue);
+        self.enter_rotation(receiver);
     }
 
     /// Whose turn it is: until [`Self::done`], it counts.
-    pub(super) fn next(&mut self) -> Option<LaneId> {
-        if self.max <= self.flying {
+    pub(super) fn next(&mut self) -> Option<QueueId> {
+        if self.max <= self.in_flight {
             return None;
         }
 
-        let receiver = self.line.pop_front()?;
-        let seat = self.seats.get_mut(&receiver).expect("who is in line has a seat");
-        seat.is_in_line = false;
-        let lane = seat.lanes.pop_front().expect("who is in line has a lane");
-        seat.flying += 1;
-        self.flying += 1;
-        self.line_up(receiver);
-        Some(lane)
+        let receiver = self.rotation.pop_front()?;
+        let slot = self.receivers.get_mut(&receiver).expect("who is in line has a slot");
+        slot.is_in_rotation = false;
+        let queue = slot.queues.pop_front().expect("who is in line has a queue");
+        slot.in_flight += 1;
+        self.in_flight += 1;
+        self.enter_rotation(receiver);
+        Some(queue)
     }
 
     /// A turn is over.
-    pub(super) fn done(&mut self, receiver: &Arc<str>) {
-        let seat = self.seats.get_mut(receiver).expect("who had a turn has a seat");
-        seat.flying -= 1;
-        self.flying -= 1;
-        if seat.flying == 0 && seat.lanes.is_empty() {
-            self.seats.remove(receiver);
+    pub(super) fn release(&mut self, receiver: &Arc<str>) {
+        let slot = self.receivers.get_mut(receiver).expect("who had a turn has a slot");
+        slot.in_flight -= 1;
+        self.in_flight -= 1;
+        if slot.in_flight == 0 && slot.queues.is_empty() {
+            self.receivers.remove(receiver);
             return;
         }
-        self.line_up(Arc::clone(receiver));
+        self.enter_rotation(Arc::clone(receiver));
     }
 
-    /// A receiver's lanes wait elsewhere from now on, where none of them waits yet.
-    pub(super) fn hand_over(&mut self, receiver: Arc<str>, to: &mut Self) {
-        let Some(seat) = self.seats.get_mut(&receiver) else { return };
-        let lanes = std::mem::take(&mut seat.lanes);
-        if std::mem::take(&mut seat.is_in_line) {
-            self.line.retain(|it| *it != receiver);
+    /// A receiver's queues wait elsewhere from now on, where none of them waits yet.
+    pub(super) fn move_receiver(&mut self, receiver: Arc<str>, to: &mut Self) {
+        let Some(slot) = self.receivers.get_mut(&receiver) else { return };
+        let queues = std::mem::take(&mut slot.queues);
+        if std::mem::take(&mut slot.is_in_rotation) {
+            self.rotation.retain(|it| *it != receiver);
         }
-        if seat.flying == 0 {
-            self.seats.remove(&receiver);
+        if slot.in_flight == 0 {
+            self.receivers.remove(&receiver);
         }
-        if !lanes.is_empty() {
-            to.seats.entry(Arc::clone(&receiver)).or_default().lanes = lanes;
-            to.line_up(receiver);
+        if !queues.is_empty() {
+            to.receivers.entry(Arc::clone(&receiver)).or_default().queues = queues;
+            to.enter_rotation(receiver);
         }
     }
 
     /// How many turns are taken.
-    pub(super) fn flying(&self) -> usize {
-        self.flying
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
-    /// How many lanes wait.
+    /// How many queues wait.
     pub(super) fn waiting(&self) -> usize {
-        self.seats.values().map(|seat| seat.lanes.len()).sum()
+        self.receivers.values().map(|slot| slot.queues.len()).sum()
     }
 
-    /// The receivers whose lanes wait.
-    pub(super) fn queuers(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.seats.iter().filter(|(_, seat)| !seat.lanes.is_empty()).map(|(it, _)| it)
+    /// The receivers whose queues wait.
+    pub(super) fn waiting_receivers(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.receivers.iter().filter(|(_, slot)| !slot.queues.is_empty()).map(|(it, _)| it)
     }
 
     /// Nobody waits any more. The turns that are taken last until they are done.
     pub(super) fn clear(&mut self) {
-        self.line.clear();
-        self.seats.retain(|_, seat| {
-            seat.lanes.clear();
-            seat.is_in_line = false;
-            seat.flying != 0
+        self.rotation.clear();
+        self.receivers.retain(|_, slot| {
+            slot.queues.clear();
+            slot.is_in_rotation = false;
+            slot.in_flight != 0
         });
     }
 
-    fn line_up(&mut self, receiver: Arc<str>) {
-        let Some(seat) = self.seats.get_mut(&receiver) else { return };
-        let may = !seat.is_in_line && !seat.lanes.is_empty() && seat.flying < self.per_receiver_max;
-        if may {
-            seat.is_in_line = true;
-            self.line.push_back(receiver);
+    fn enter_rotation(&mut self, receiver: Arc<str>) {
+        let Some(slot) = self.receivers.get_mut(&receiver) else { return };
+        let is_ready = !slot.is_in_rotation
+            && !slot.queues.is_empty()
+            && slot.in_flight < self.per_receiver_max;
+        if is_ready {
+            slot.is_in_rotation = true;
+            self.rotation.push_back(receiver);
         }
     }
 }
@@ -120,25 +128,29 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// Lanes 10, 11, … wait at receiver 1, lanes 20, 21, … at receiver 2, and so on.
-    fn turns(max: usize, per_receiver_max: usize, lanes: &[u64]) -> Turns {
-        let mut turns = Turns::new(max, per_receiver_max);
-        lanes.iter().for_each(|lane| turns.wait(receiver(*lane), LaneId(*lane)));
-        turns
+    /// Queues 10, 11, … wait at receiver 1, queues 20, 21, … at receiver 2, and so on.
+    fn round_robin(max: usize, per_receiver_max: usize, queues: &[u64]) -> RoundRobin {
+        let mut round_robin = RoundRobin::new(max, per_receiver_max);
+        queues.iter().for_each(|queue| round_robin.wait(receiver(*queue), QueueId(*queue)));
+        round_robin
     }
 
-    fn receiver(lane: u64) -> Arc<str> {
-        (lane / 10).to_string().into()
+    fn receiver(queue: u64) -> Arc<str> {
+        (queue / 10).to_string().into()
     }
 
-    fn all(turns: &mut Turns) -> Vec<u64> {
-        std::iter::from_fn(|| turns.next()).map(|it| it.0).collect()
+    fn all(round_robin: &mut RoundRobin) -> Vec<u64> {
+        std::iter::from_fn(|| round_robin.next()).map(|it| it.0).collect()
     }
 
     #[test]
-    fn receivers_take_turns_however_many_lanes_each_has() {
-        let check = |max, per_receiver_max, lanes: &[u64], expected: &[u64]| {
-            assert_eq!(all(&mut turns(max, per_receiver_max, lanes)), expected, "{lanes:?}");
+    fn receivers_are_served_in_turn_however_many_queues_each_has() {
+        let check = |max, per_receiver_max, queues: &[u64], expected: &[u64]| {
+            assert_eq!(
+                all(&mut round_robin(max, per_receiver_max, queues)),
+                expected,
+                "{queues:?}"
+            );
         };
 
         check(9, 9, &[10, 11, 12, 20, 30], &[10, 20, 30, 11, 12]);
@@ -150,39 +162,42 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_over_is_anothers() {
-        let mut turns = turns(2, 1, &[10, 11, 20, 30]);
-        assert_eq!(all(&mut turns), [10, 20]);
-        turns.done(&receiver(10));
-        assert_eq!(all(&mut turns), [30]);
-        turns.done(&receiver(30));
-        assert_eq!(all(&mut turns), [11]);
-        turns.done(&receiver(11));
-        turns.done(&receiver(20));
-        assert_eq!((all(&mut turns), turns.seats.len(), turns.flying), (vec![], 0, 0));
+    fn a_released_slot_goes_to_the_next_receiver() {
+        let mut round_robin = round_robin(2, 1, &[10, 11, 20, 30]);
+        assert_eq!(all(&mut round_robin), [10, 20]);
+        round_robin.release(&receiver(10));
+        assert_eq!(all(&mut round_robin), [30]);
+        round_robin.release(&receiver(30));
+        assert_eq!(all(&mut round_robin), [11]);
+        round_robin.release(&receiver(11));
+        round_robin.release(&receiver(20));
+        assert_eq!(
+            (all(&mut round_robin), round_robin.receivers.len(), round_robin.in_flight),
+            (vec![], 0, 0)
+        );
     }
 
     #[test]
-    fn who_is_handed_over_waits_there_and_ends_here_what_it_has_begun() {
-        let mut from = turns(1, 1, &[10, 11, 12, 20]);
-        let mut to = turns(9, 9, &[30, 31]);
+    fn a_moved_receiver_waits_there_and_ends_its_requests_here() {
+        let mut from = round_robin(1, 1, &[10, 11, 12, 20]);
+        let mut to = round_robin(9, 9, &[30, 31]);
         assert_eq!(all(&mut from), [10]);
-        from.hand_over(receiver(10), &mut to);
-        from.hand_over(receiver(90), &mut to);
+        from.move_receiver(receiver(10), &mut to);
+        from.move_receiver(receiver(90), &mut to);
         assert_eq!(all(&mut to), [30, 11, 31, 12]);
-        assert_eq!((from.waiting(), from.flying()), (1, 1));
-        from.done(&receiver(10));
+        assert_eq!((from.waiting(), from.in_flight()), (1, 1));
+        from.release(&receiver(10));
         assert_eq!(all(&mut from), [20]);
-        assert_eq!(from.seats.len(), 1);
+        assert_eq!(from.receivers.len(), 1);
     }
 
     #[test]
-    fn after_a_clearing_those_at_it_end_and_nobody_follows() {
-        let mut turns = turns(2, 1, &[10, 11, 20, 30]);
-        assert_eq!(all(&mut turns), [10, 20]);
-        turns.clear();
-        turns.done(&receiver(10));
-        turns.done(&receiver(20));
-        assert_eq!((all(&mut turns), turns.seats.len()), (vec![], 0));
+    fn after_a_clear_requests_in_flight_end_and_none_follows() {
+        let mut round_robin = round_robin(2, 1, &[10, 11, 20, 30]);
+        assert_eq!(all(&mut round_robin), [10, 20]);
+        round_robin.clear();
+        round_robin.release(&receiver(10));
+        round_robin.release(&receiver(20));
+        assert_eq!((all(&mut round_robin), round_robin.receivers.len()), (vec![], 0));
     }
 }

@@ -1,4 +1,4 @@
-//! The machine of a delivery: lanes, rests and turns.
+//! The machine of a delivery: queues, rests and turns.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -7,95 +7,99 @@ use std::{
 };
 
 use super::{
-    BY_CALL_FLYING_MAX, Command, DUE, Effect, LIFE, Lane, Limits, Outcome, Owner, Parcel, REST_MIN,
-    Ticket, Why, round_robin::Turns,
+    AGE_MAX, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem,
+    DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner,
+    round_robin::RoundRobin,
 };
 
 /// What is on its way, and what waits. See the [module](super).
 #[derive(Debug)]
 pub struct Delivery<P> {
-    limits: Limits,
-    lanes: BTreeMap<LaneId, LaneState<P>>,
-    ids: BTreeMap<Lane, LaneId>,
-    next_lane: u64,
+    limits: DeliveryLimits,
+    queues: BTreeMap<QueueId, DeliveryQueue<P>>,
+    queue_ids: BTreeMap<QueueKey, QueueId>,
+    next_queue: u64,
     next_ticket: u64,
-    flying: BTreeMap<Ticket, LaneId>,
-    resting: BTreeSet<(Instant, LaneId)>,
-    /// Lanes by call, by conference and URL.
-    crowds: BTreeMap<(Owner, Arc<str>), Crowd>,
-    receivers: BTreeMap<Arc<str>, Receiver>,
+    in_flight: BTreeMap<DeliveryTicket, QueueId>,
+    backing_off: BTreeSet<(Instant, QueueId)>,
+    /// Queues by call, by conference and URL.
+    call_limits: BTreeMap<(QueueOwner, Arc<str>), CallLimit>,
+    receivers: BTreeMap<Arc<str>, ReceiverHealth>,
     /// For receivers that answer, and for those that fail.
-    well: Turns,
-    ailing: Turns,
+    healthy: RoundRobin,
+    failing: RoundRobin,
     /// The longest queue is the last.
-    lengths: BTreeSet<(usize, LaneId)>,
-    parcels: usize,
+    lengths: BTreeSet<(usize, QueueId)>,
+    item_count: usize,
     is_closed: bool,
 }
 
 #[derive(Debug)]
-struct LaneState<P> {
-    lane: Lane,
+struct DeliveryQueue<P> {
+    key: QueueKey,
     receiver: Arc<str>,
     /// Never empty.
-    queue: VecDeque<Waiting<P>>,
-    phase: Phase,
+    items: VecDeque<QueuedItem<P>>,
+    phase: QueuePhase,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    /// Too many of its crowd are at it.
-    Crowded,
+enum QueuePhase {
+    /// Too many of its limit are at it.
+    AtCallLimit,
     /// Its turn comes.
     Ready,
     /// A request is under way.
-    Flying { is_ailing: bool },
+    InFlight { is_failing: bool },
     /// Its next try comes at that time.
-    Resting(Instant),
+    BackingOff(Instant),
 }
 
 #[derive(Debug)]
-struct Waiting<P> {
-    parcel: Parcel<P>,
-    since: Instant,
+struct QueuedItem<P> {
+    item: DeliveryItem<P>,
+    queued_at: Instant,
     first_try: Option<Instant>,
     attempts: u8,
 }
 
-/// The lanes by call of one conference and URL.
+/// The queues by call of one conference and URL.
 #[derive(Debug, Default)]
-struct Crowd {
+struct CallLimit {
     /// Ready or flying.
-    at_it: usize,
-    waiting: VecDeque<LaneId>,
+    active: usize,
+    waiting: VecDeque<QueueId>,
 }
 
 #[derive(Debug, Default)]
-struct Receiver {
-    lanes: usize,
+struct ReceiverHealth {
+    queues: usize,
     /// The last answer was a failure.
-    is_ailing: bool,
+    is_failing: bool,
 }
 
 impl<P: Clone> Delivery<P> {
     /// With nothing to do.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: DeliveryLimits) -> Self {
         // Of two, one may be on its way, and the other can give way.
-        let lane_parcels_max = limits.lane_parcels_max.max(2);
+        let queue_items_max = limits.queue_items_max.max(2);
         Self {
-            limits: Limits { lane_parcels_max, ..limits },
-            lanes: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            next_lane: 0,
+            limits: DeliveryLimits { queue_items_max, ..limits },
+            queues: BTreeMap::new(),
+            queue_ids: BTreeMap::new(),
+            next_queue: 0,
             next_ticket: 0,
-            flying: BTreeMap::new(),
-            resting: BTreeSet::new(),
-            crowds: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            backing_off: BTreeSet::new(),
+            call_limits: BTreeMap::new(),
             receivers: BTreeMap::new(),
-            well: Turns::new(limits.flying_max, limits.flying_per_receiver_max),
-            ailing: Turns::new(limits.ailing_max, limits.ailing_per_receiver_max),
+            healthy: RoundRobin::new(limits.in_flight_max, limits.in_flight_per_receiver_max),
+            failing: RoundRobin::new(
+                limits.failing_in_flight_max,
+                limits.failing_in_flight_per_receiver_max,
+            ),
             lengths: BTreeSet::new(),
-            parcels: 0,
+            item_count: 0,
             is_closed: false,
         }
     }
@@ -103,84 +107,94 @@ impl<P: Clone> Delivery<P> {
     /// Takes a command; what it asks for is put at the end of `effects`, in order.
     pub fn handle(&mut self, now: Instant, command: Command<P>, effects: &mut VecDeque<Effect<P>>) {
         match command {
-            Command::Queue(parcel) => self.queue(now, parcel, effects),
+            Command::Queue(item) => self.enqueue(now, item, effects),
             Command::Done { ticket, outcome } => self.done(now, ticket, outcome, effects),
-            Command::Tick => self.wake(now),
+            Command::Tick => self.end_backoffs(now),
             Command::Close => self.close(effects),
         }
-        self.take_turns(now, effects);
+        self.start_requests(now, effects);
     }
 
     /// When [`Command::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.resting.first().map(|(at, _)| *at)
+        self.backing_off.first().map(|(at, _)| *at)
     }
 
-    /// How many parcels there are, those under way included.
+    /// How many items there are, those under way included.
     pub fn len(&self) -> usize {
-        self.parcels
+        self.item_count
     }
 
     /// Whether there is nothing to do, now or later.
     pub fn is_empty(&self) -> bool {
-        self.parcels == 0
+        self.item_count == 0
     }
 
     /// How many requests are under way.
-    pub fn flying(&self) -> usize {
-        self.flying.len()
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
-    /// Since when the parcel that waits longest has waited. Looks at every lane.
+    /// Since when the item that waits longest has waited. Looks at every queue.
     pub fn oldest(&self) -> Option<Instant> {
-        self.lanes.values().filter_map(|lane| lane.queue.front()).map(|it| it.since).min()
+        self.queues.values().filter_map(|queue| queue.items.front()).map(|it| it.queued_at).min()
     }
 
     /// Panics if what must always hold does not. For tests: it looks at everything.
     pub fn check(&self) {
-        let count =
-            |is: &dyn Fn(Phase) -> bool| self.lanes.values().filter(|lane| is(lane.phase)).count();
-        let parcels: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
-        assert_eq!(parcels, self.parcels);
-        assert!(self.lanes.values().all(|lane| !lane.queue.is_empty()), "an empty lane stays");
-        assert_eq!(self.lanes.len(), self.ids.len());
-        assert_eq!(self.lanes.len(), self.lengths.len());
-        let lanes: usize = self.receivers.values().map(|it| it.lanes).sum();
-        assert_eq!(self.lanes.len(), lanes);
-        assert_eq!(self.flying.len(), count(&|it| matches!(it, Phase::Flying { .. })));
-        assert_eq!(self.resting.len(), count(&|it| matches!(it, Phase::Resting(_))));
-        let crowded: usize = self.crowds.values().map(|it| it.waiting.len()).sum();
-        assert_eq!(crowded, count(&|it| it == Phase::Crowded));
-        assert!(self.crowds.values().all(|it| it.at_it <= BY_CALL_FLYING_MAX));
-        assert_eq!(self.well.waiting() + self.ailing.waiting(), count(&|it| it == Phase::Ready));
-        assert_eq!(self.well.flying() + self.ailing.flying(), self.flying.len());
-        let is_ailing = |it: &Arc<str>| self.receivers[it].is_ailing;
-        assert!(self.well.queuers().all(|it| !is_ailing(it)), "an ailing one waits with the well");
-        assert!(self.ailing.queuers().all(is_ailing), "a well one waits with the ailing");
+        let count = |is: &dyn Fn(QueuePhase) -> bool| {
+            self.queues.values().filter(|queue| is(queue.phase)).count()
+        };
+        let items: usize = self.queues.values().map(|queue| queue.items.len()).sum();
+        assert_eq!(items, self.item_count);
+        assert!(self.queues.values().all(|queue| !queue.items.is_empty()), "an empty queue stays");
+        assert_eq!(self.queues.len(), self.queue_ids.len());
+        assert_eq!(self.queues.len(), self.lengths.len());
+        let queues: usize = self.receivers.values().map(|it| it.queues).sum();
+        assert_eq!(self.queues.len(), queues);
+        assert_eq!(self.in_flight.len(), count(&|it| matches!(it, QueuePhase::InFlight { .. })));
+        assert_eq!(self.backing_off.len(), count(&|it| matches!(it, QueuePhase::BackingOff(_))));
+        let at_limit: usize = self.call_limits.values().map(|it| it.waiting.len()).sum();
+        assert_eq!(at_limit, count(&|it| it == QueuePhase::AtCallLimit));
+        assert!(self.call_limits.values().all(|it| it.active <= BY_CALL_IN_FLIGHT_MAX));
+        assert_eq!(
+            self.healthy.waiting() + self.failing.waiting(),
+            count(&|it| it == QueuePhase::Ready)
+        );
+        assert_eq!(self.healthy.in_flight() + self.failing.in_flight(), self.in_flight.len());
+        let is_failing = |it: &Arc<str>| self.receivers[it].is_failing;
+        assert!(
+            self.healthy.waiting_receivers().all(|it| !is_failing(it)),
+            "an failing one waits with the well"
+        );
+        assert!(
+            self.failing.waiting_receivers().all(is_failing),
+            "a well one waits with the failing"
+        );
     }
 
-    fn queue(&mut self, now: Instant, parcel: Parcel<P>, effects: &mut VecDeque<Effect<P>>) {
+    fn enqueue(&mut self, now: Instant, item: DeliveryItem<P>, effects: &mut VecDeque<Effect<P>>) {
         if self.is_closed {
-            effects.push_back(Effect::Dropped { why: Why::Closed, attempts: 0, parcel });
+            effects.push_back(Effect::Dropped { why: DropReason::Closed, attempts: 0, item });
             return;
         }
-        if self.limits.parcels_max <= self.parcels && !self.make_room(effects) {
-            effects.push_back(Effect::Dropped { why: Why::Full, attempts: 0, parcel });
+        if self.limits.items_max <= self.item_count && !self.make_room(effects) {
+            effects.push_back(Effect::Dropped { why: DropReason::Full, attempts: 0, item });
             return;
         }
 
-        let waiting = |parcel| Waiting { parcel, since: now, first_try: None, attempts: 0 };
-        match self.ids.get(&parcel.lane).copied() {
+        let queued = |item| QueuedItem { item, queued_at: now, first_try: None, attempts: 0 };
+        match self.queue_ids.get(&item.queue).copied() {
             Some(id) => {
-                if self.limits.lane_parcels_max <= self.lane(id).queue.len() {
+                if self.limits.queue_items_max <= self.queue_state(id).items.len() {
                     self.drop_oldest(id, effects);
                 }
-                self.resize(id, |queue| queue.push_back(waiting(parcel)));
+                self.edit_items(id, |queue| queue.push_back(queued(item)));
             }
             None => {
-                let id = self.open(&parcel);
-                self.resize(id, |queue| queue.push_back(waiting(parcel)));
-                self.admit(id);
+                let id = self.open_queue(&item);
+                self.edit_items(id, |queue| queue.push_back(queued(item)));
+                self.try_ready(id);
             }
         }
     }
@@ -188,187 +202,187 @@ impl<P: Clone> Delivery<P> {
     fn done(
         &mut self,
         now: Instant,
-        ticket: Ticket,
+        ticket: DeliveryTicket,
         outcome: Outcome,
         effects: &mut VecDeque<Effect<P>>,
     ) {
-        let Some(id) = self.flying.remove(&ticket) else { return };
-        self.land(id);
+        let Some(id) = self.in_flight.remove(&ticket) else { return };
+        self.release_request(id);
         self.note_health(id, outcome != Outcome::Arrived);
 
-        let head = self.lane(id).queue.front().expect("what flies is in its queue");
+        let head = self.queue_state(id).items.front().expect("what flies is in its queue");
         let attempts = head.attempts;
-        let is_last = head.parcel.attempts_max <= attempts || LIFE <= now - head.since;
+        let is_last = head.item.attempts_max <= attempts || AGE_MAX <= now - head.queued_at;
         match outcome {
             Outcome::Arrived => {
                 let head = self.pop(id, 0);
-                effects.push_back(Effect::Delivered { lag: now - head.since, attempts });
-                self.go_on(id, None);
+                effects.push_back(Effect::Delivered { lag: now - head.queued_at, attempts });
+                self.continue_queue(id, None);
             }
             Outcome::Refused => {
-                self.give_up(id, Why::Refused, effects);
-                self.go_on(id, None);
+                self.give_up(id, DropReason::Refused, effects);
+                self.continue_queue(id, None);
             }
             Outcome::Failed if self.is_closed => {
-                self.give_up(id, Why::Closed, effects);
-                self.go_on(id, None);
+                self.give_up(id, DropReason::Closed, effects);
+                self.continue_queue(id, None);
             }
             Outcome::Failed if is_last => {
-                self.give_up(id, Why::Exhausted, effects);
-                self.go_on(id, Some(now + REST_MIN));
+                self.give_up(id, DropReason::Exhausted, effects);
+                self.continue_queue(id, Some(now + BACKOFF_MIN));
             }
             Outcome::Failed => {
                 let due = head.first_try.unwrap_or(now) + due(attempts);
-                self.go_on(id, Some(due.max(now + REST_MIN)));
+                self.continue_queue(id, Some(due.max(now + BACKOFF_MIN)));
             }
         }
     }
 
-    fn wake(&mut self, now: Instant) {
-        while let Some((at, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
-            self.resting.remove(&(at, id));
-            self.admit(id);
+    fn end_backoffs(&mut self, now: Instant) {
+        while let Some((at, id)) = self.backing_off.first().copied().filter(|(at, _)| *at <= now) {
+            self.backing_off.remove(&(at, id));
+            self.try_ready(id);
         }
     }
 
     fn close(&mut self, effects: &mut VecDeque<Effect<P>>) {
         self.is_closed = true;
-        for id in self.lanes.keys().copied().collect::<Vec<_>>() {
-            let kept = self.unsendable_first(id);
-            while kept < self.lane(id).queue.len() {
-                let Waiting { parcel, attempts, .. } = self.pop(id, kept);
-                effects.push_back(Effect::Dropped { why: Why::Closed, attempts, parcel });
+        for id in self.queues.keys().copied().collect::<Vec<_>>() {
+            let first = self.in_flight_at_head(id);
+            while first < self.queue_state(id).items.len() {
+                let QueuedItem { item, attempts, .. } = self.pop(id, first);
+                effects.push_back(Effect::Dropped { why: DropReason::Closed, attempts, item });
             }
-            if kept == 0 {
-                self.forget(id);
+            if first == 0 {
+                self.remove_queue(id);
             }
         }
-        self.resting.clear();
-        self.crowds.values_mut().for_each(|crowd| crowd.waiting.clear());
-        self.well.clear();
-        self.ailing.clear();
+        self.backing_off.clear();
+        self.call_limits.values_mut().for_each(|limit| limit.waiting.clear());
+        self.healthy.clear();
+        self.failing.clear();
     }
 
     /// Begins every request whose turn it is.
-    fn take_turns(&mut self, now: Instant, effects: &mut VecDeque<Effect<P>>) {
-        while let Some(id) = self.well.next() {
-            self.fly(now, id, false, effects);
+    fn start_requests(&mut self, now: Instant, effects: &mut VecDeque<Effect<P>>) {
+        while let Some(id) = self.healthy.next() {
+            self.start_request(now, id, false, effects);
         }
-        while let Some(id) = self.ailing.next() {
-            self.fly(now, id, true, effects);
+        while let Some(id) = self.failing.next() {
+            self.start_request(now, id, true, effects);
         }
     }
 
-    fn fly(
+    fn start_request(
         &mut self,
         now: Instant,
-        id: LaneId,
-        is_ailing: bool,
+        id: QueueId,
+        is_failing: bool,
         effects: &mut VecDeque<Effect<P>>,
     ) {
         self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
-        self.flying.insert(ticket, id);
+        let ticket = DeliveryTicket(self.next_ticket);
+        self.in_flight.insert(ticket, id);
 
-        let state = self.lane_mut(id);
-        state.phase = Phase::Flying { is_ailing };
-        let head = state.queue.front_mut().expect("a lane is never empty");
+        let state = self.queue_state_mut(id);
+        state.phase = QueuePhase::InFlight { is_failing };
+        let head = state.items.front_mut().expect("a queue is never empty");
         head.attempts += 1;
         head.first_try.get_or_insert(now);
-        let (attempt, load) = (head.attempts, head.parcel.load.clone());
-        effects.push_back(Effect::Send { ticket, attempt, load });
+        let (attempt, load) = (head.attempts, head.item.payload.clone());
+        effects.push_back(Effect::Send { ticket, attempt, payload: load });
     }
 
-    /// How a receiver does decides among whom its lanes wait.
-    fn note_health(&mut self, id: LaneId, is_ailing: bool) {
-        let receiver = Arc::clone(&self.lane(id).receiver);
-        let health = self.receivers.get_mut(&receiver).expect("a lane's receiver is known");
-        if health.is_ailing == is_ailing {
+    /// How a receiver does decides among whom its queues wait.
+    fn note_health(&mut self, id: QueueId, is_failing: bool) {
+        let receiver = Arc::clone(&self.queue_state(id).receiver);
+        let health = self.receivers.get_mut(&receiver).expect("a queue's receiver is known");
+        if health.is_failing == is_failing {
             return;
         }
-        health.is_ailing = is_ailing;
-        match is_ailing {
-            true => self.well.hand_over(receiver, &mut self.ailing),
-            false => self.ailing.hand_over(receiver, &mut self.well),
+        health.is_failing = is_failing;
+        match is_failing {
+            true => self.healthy.move_receiver(receiver, &mut self.failing),
+            false => self.failing.move_receiver(receiver, &mut self.healthy),
         }
     }
 
     /// A request is over: its turn is another's.
-    fn land(&mut self, id: LaneId) {
-        let state = self.lane(id);
+    fn release_request(&mut self, id: QueueId) {
+        let state = self.queue_state(id);
         let (receiver, phase) = (Arc::clone(&state.receiver), state.phase);
         match phase {
-            Phase::Flying { is_ailing: true } => self.ailing.done(&receiver),
-            Phase::Flying { is_ailing: false } => self.well.done(&receiver),
-            Phase::Crowded | Phase::Ready | Phase::Resting(_) => (),
+            QueuePhase::InFlight { is_failing: true } => self.failing.release(&receiver),
+            QueuePhase::InFlight { is_failing: false } => self.healthy.release(&receiver),
+            QueuePhase::AtCallLimit | QueuePhase::Ready | QueuePhase::BackingOff(_) => (),
         }
-        self.leave_crowd(id);
+        self.release_call_limit(id);
     }
 
-    /// A lane that has landed goes on with what it has: at once, or after a rest.
-    fn go_on(&mut self, id: LaneId, rest: Option<Instant>) {
-        if self.lane(id).queue.is_empty() {
-            return self.forget(id);
+    /// A queue that has landed goes on with what it has: at once, or after a rest.
+    fn continue_queue(&mut self, id: QueueId, backoff: Option<Instant>) {
+        if self.queue_state(id).items.is_empty() {
+            return self.remove_queue(id);
         }
-        match rest {
-            None => self.admit(id),
+        match backoff {
+            None => self.try_ready(id),
             Some(at) => {
-                self.lane_mut(id).phase = Phase::Resting(at);
-                self.resting.insert((at, id));
+                self.queue_state_mut(id).phase = QueuePhase::BackingOff(at);
+                self.backing_off.insert((at, id));
             }
         }
     }
 
-    /// A lane that is not at it wants its turn.
-    fn admit(&mut self, id: LaneId) {
-        let state = self.lane(id);
-        if state.lane.by_call.is_some() {
-            let key = (state.lane.owner, Arc::clone(&state.lane.url));
-            let crowd = self.crowds.entry(key).or_default();
-            if BY_CALL_FLYING_MAX <= crowd.at_it {
-                crowd.waiting.push_back(id);
-                self.lane_mut(id).phase = Phase::Crowded;
+    /// A queue that is not at it wants its turn.
+    fn try_ready(&mut self, id: QueueId) {
+        let state = self.queue_state(id);
+        if state.key.by_call.is_some() {
+            let key = (state.key.owner, Arc::clone(&state.key.url));
+            let limit = self.call_limits.entry(key).or_default();
+            if BY_CALL_IN_FLIGHT_MAX <= limit.active {
+                limit.waiting.push_back(id);
+                self.queue_state_mut(id).phase = QueuePhase::AtCallLimit;
                 return;
             }
-            crowd.at_it += 1;
+            limit.active += 1;
         }
-        self.ready(id);
+        self.make_ready(id);
     }
 
-    fn ready(&mut self, id: LaneId) {
-        self.lane_mut(id).phase = Phase::Ready;
-        let receiver = Arc::clone(&self.lane(id).receiver);
-        match self.receivers[&receiver].is_ailing {
-            true => self.ailing.wait(receiver, id),
-            false => self.well.wait(receiver, id),
+    fn make_ready(&mut self, id: QueueId) {
+        self.queue_state_mut(id).phase = QueuePhase::Ready;
+        let receiver = Arc::clone(&self.queue_state(id).receiver);
+        match self.receivers[&receiver].is_failing {
+            true => self.failing.wait(receiver, id),
+            false => self.healthy.wait(receiver, id),
         }
     }
 
-    fn leave_crowd(&mut self, id: LaneId) {
-        let lane = &self.lane(id).lane;
-        if lane.by_call.is_none() {
+    fn release_call_limit(&mut self, id: QueueId) {
+        let queue = &self.queue_state(id).key;
+        if queue.by_call.is_none() {
             return;
         }
-        let key = (lane.owner, Arc::clone(&lane.url));
-        let crowd = self.crowds.get_mut(&key).expect("who is at it is of a crowd");
-        match crowd.waiting.pop_front() {
-            Some(next) => self.ready(next),
+        let key = (queue.owner, Arc::clone(&queue.url));
+        let limit = self.call_limits.get_mut(&key).expect("who is at it is of a limit");
+        match limit.waiting.pop_front() {
+            Some(next) => self.make_ready(next),
             None => {
-                crowd.at_it -= 1;
-                if crowd.at_it == 0 {
-                    self.crowds.remove(&key);
+                limit.active -= 1;
+                if limit.active == 0 {
+                    self.call_limits.remove(&key);
                 }
             }
         }
     }
 
-    /// Gives up the head of a lane.
-    fn give_up(&mut self, id: LaneId, why: Why, effects: &mut VecDeque<Effect<P>>) {
-        let Waiting { parcel, attempts, .. } = self.pop(id, 0);
-        effects.push_back(Effect::Dropped { why, attempts, parcel });
+    /// Gives up the head of a queue.
+    fn give_up(&mut self, id: QueueId, why: DropReason, effects: &mut VecDeque<Effect<P>>) {
+        let QueuedItem { item, attempts, .. } = self.pop(id, 0);
+        effects.push_back(Effect::Dropped { why, attempts, item });
     }
 
-    /// Gives up the oldest parcel of the longest lane; false if that would take its only one.
+    /// Gives up the oldest item of the longest queue; false if that would take its only one.
     fn make_room(&mut self, effects: &mut VecDeque<Effect<P>>) -> bool {
         match self.lengths.last().copied() {
             Some((length, id)) if 2 <= length => {
@@ -379,77 +393,83 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// Gives up the oldest parcel of a lane of two or more that is not on its way.
-    fn drop_oldest(&mut self, id: LaneId, effects: &mut VecDeque<Effect<P>>) {
-        let index = self.unsendable_first(id);
-        let Waiting { parcel, attempts, .. } = self.pop(id, index);
-        effects.push_back(Effect::Dropped { why: Why::Full, attempts, parcel });
+    /// Gives up the oldest item of a queue of two or more that is not on its way.
+    fn drop_oldest(&mut self, id: QueueId, effects: &mut VecDeque<Effect<P>>) {
+        let index = self.in_flight_at_head(id);
+        let QueuedItem { item, attempts, .. } = self.pop(id, index);
+        effects.push_back(Effect::Dropped { why: DropReason::Full, attempts, item });
     }
 
-    /// How many parcels at the head of a lane are on their way: 0 or 1.
-    fn unsendable_first(&self, id: LaneId) -> usize {
-        match self.lane(id).phase {
-            Phase::Flying { .. } => 1,
-            Phase::Crowded | Phase::Ready | Phase::Resting(_) => 0,
+    /// How many items at the head of a queue are on their way: 0 or 1.
+    fn in_flight_at_head(&self, id: QueueId) -> usize {
+        match self.queue_state(id).phase {
+            QueuePhase::InFlight { .. } => 1,
+            QueuePhase::AtCallLimit | QueuePhase::Ready | QueuePhase::BackingOff(_) => 0,
         }
     }
 
-    fn open(&mut self, parcel: &Parcel<P>) -> LaneId {
-        self.next_lane += 1;
-        let id = LaneId(self.next_lane);
-        let (lane, receiver) = (parcel.lane.clone(), Arc::clone(&parcel.receiver));
-        self.ids.insert(lane.clone(), id);
-        self.receivers.entry(Arc::clone(&receiver)).or_default().lanes += 1;
+    fn open_queue(&mut self, item: &DeliveryItem<P>) -> QueueId {
+        self.next_queue += 1;
+        let id = QueueId(self.next_queue);
+        let (key, receiver) = (item.queue.clone(), Arc::clone(&item.receiver));
+        self.queue_ids.insert(key.clone(), id);
+        self.receivers.entry(Arc::clone(&receiver)).or_default().queues += 1;
         self.lengths.insert((0, id));
-        let queue = VecDeque::new();
-        self.lanes.insert(id, LaneState { lane, receiver, queue, phase: Phase::Ready });
+        let items = VecDeque::new();
+        self.queues.insert(id, DeliveryQueue { key, receiver, items, phase: QueuePhase::Ready });
         id
     }
 
-    /// A lane is empty: nothing of it stays.
-    fn forget(&mut self, id: LaneId) {
-        let Some(state) = self.lanes.remove(&id) else { return };
-        self.ids.remove(&state.lane);
+    /// A queue is empty: nothing of it stays.
+    fn remove_queue(&mut self, id: QueueId) {
+        let Some(state) = self.queues.remove(&id) else { return };
+        self.queue_ids.remove(&state.key);
         self.lengths.remove(&(0, id));
         let receiver = self.receivers.get_mut(&state.receiver);
-        let receiver = receiver.expect("a lane's receiver is known");
-        receiver.lanes -= 1;
-        if receiver.lanes == 0 {
+        let receiver = receiver.expect("a queue's receiver is known");
+        receiver.queues -= 1;
+        if receiver.queues == 0 {
             self.receivers.remove(&state.receiver);
         }
     }
 
-    fn pop(&mut self, id: LaneId, index: usize) -> Waiting<P> {
-        let parcel = self.resize(id, |queue| queue.remove(index));
-        parcel.expect("the caller has seen it there")
+    fn pop(&mut self, id: QueueId, index: usize) -> QueuedItem<P> {
+        let item = self.edit_items(id, |queue| queue.remove(index));
+        item.expect("the caller has seen it there")
     }
 
-    /// Changes a lane's queue, and keeps the counts.
-    fn resize<T>(&mut self, id: LaneId, change: impl FnOnce(&mut VecDeque<Waiting<P>>) -> T) -> T {
-        let queue = &mut self.lanes.get_mut(&id).expect("an id is of a lane").queue;
-        let before = queue.len();
-        let result = change(queue);
-        let after = queue.len();
+    /// Changes a queue's queue, and keeps the counts.
+    fn edit_items<T>(
+        &mut self,
+        id: QueueId,
+        change: impl FnOnce(&mut VecDeque<QueuedItem<P>>) -> T,
+    ) -> T {
+        let items = &mut self.queues.get_mut(&id).expect("an id is of a queue").items;
+        let before = items.len();
+        let result = change(items);
+        let after = items.len();
         self.lengths.remove(&(before, id));
         self.lengths.insert((after, id));
-        self.parcels = self.parcels + after - before;
+        self.item_count = self.item_count + after - before;
         result
     }
 
-    fn lane(&self, id: LaneId) -> &LaneState<P> {
-        &self.lanes[&id]
+    fn queue_state(&self, id: QueueId) -> &DeliveryQueue<P> {
+        &self.queues[&id]
     }
 
-    fn lane_mut(&mut self, id: LaneId) -> &mut LaneState<P> {
-        self.lanes.get_mut(&id).expect("an id is of a lane")
+    fn queue_state_mut(&mut self, id: QueueId) -> &mut DeliveryQueue<P> {
+        self.queues.get_mut(&id).expect("an id is of a queue")
     }
 }
 
-/// A lane, as long as it has something to deliver.
+/// A queue, as long as it has something to deliver.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct LaneId(pub(super) u64);
+pub(super) struct QueueId(pub(super) u64);
 
 /// When the try after so many is due, from the first one.
 fn due(attempts: u8) -> Duration {
-    Duration::from_secs(DUE.get(usize::from(attempts)).copied().unwrap_or(LIFE.as_secs()))
+    Duration::from_secs(
+        ATTEMPTS_DUE.get(usize::from(attempts)).copied().unwrap_or(AGE_MAX.as_secs()),
+    )
 }

@@ -1,6 +1,6 @@
 //! Exit branches over the API: each way out of a conference leads to its element.
 
-use super::engine::{Office, Plan, check, check_in};
+use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 
 /// Every branch leads to words of its own; `more` has the attributes that make a call leave.
 fn answer(more: &str) -> String {
@@ -83,9 +83,9 @@ async fn an_action_that_fails_leads_to_its_element() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_the_engine_leads_to_the_element_for_the_end() {
-    let mut office = Office::new(Plan::default());
-    office.line(&answer("")).await;
-    office.dial("web").await;
-    office.house().close();
-    check_in(office, "\nwait 1000\nheard 1 => 0-1 beep, 1-181 speech \"End\"\n").await;
+    let mut engine = TestEngine::new(TestEngineOptions::default());
+    engine.line(&answer("")).await;
+    engine.dial("web").await;
+    engine.registry().close();
+    check_in(engine, "\nwait 1000\nheard 1 => 0-1 beep, 1-181 speech \"End\"\n").await;
 }

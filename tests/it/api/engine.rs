@@ -20,29 +20,29 @@ use axum::{
 };
 use conflow::{
     accounts::Accounts,
-    api::{Api, Links, Ops, Settings},
+    api::{Api, ApiDependencies, Ops, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{
-        Answer, Hook,
-        numbers::{Numbers, Row, Source},
+        AnswerUrls, Hook,
+        numbers::{FlowSource, NumberRoute, Numbers},
     },
-    cdr::{Records, store::Ledger},
+    cdr::{CdrStore, store::CachedCdrStore},
     conference,
-    documents::{Done, Fetch, Library, LocalFlow, web::Web},
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument, web::WebDocuments},
     engine::{
         self,
-        ban_list::Doors,
+        ban_list::BanList,
         call_worker,
-        inbound::{self, Reception},
+        inbound::{self, Inbound},
         journal::Journal,
-        registry::{self, House, Stage, Tasks},
+        registry::{self, Registry, Spawner, TokioSpawner},
     },
-    fetch::{self, Boxed, Client, Internet, Network, Socket},
-    flow::{Cause, Fetched, Flow, Method},
+    fetch::{self, BoxFuture, ByteStream, FetchClient, HttpNetwork, Internet},
+    flow::{Cause, Fetched, Flow, RequestMethod},
     media::Exchange,
-    sim_phones::{self, Dial, Sim},
-    store::{idempotency::Answers, rows::Rows, rows_memory::Memory},
-    webhooks::{delivery::Limits, dispatcher::callbacks},
+    sim_phones::{self, Dial, SimPhones},
+    store::{idempotency::StoredResponses, rows::RowStore, rows_memory::MemoryRows},
+    webhooks::{delivery::DeliveryLimits, dispatcher::webhook_dispatcher},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -50,21 +50,21 @@ use serde_json::Value;
 use super::receiver::Receiver;
 use crate::{
     harness::Counter,
-    net::{Net, Wire},
+    net::{Net, TestNetwork},
 };
 
 /// An engine with the accounts `MA1` and `MA2`, whose tokens are `one` and `two`.
-pub(crate) struct Office {
+pub(crate) struct TestEngine {
     pub(crate) api: Api,
-    pub(crate) reception: Arc<Reception>,
+    pub(crate) inbound: Arc<Inbound>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) receiver: Receiver,
-    sim: Arc<Sim>,
+    sim: Arc<SimPhones>,
     pub(crate) calls: Vec<CallId>,
 }
 
-/// What an office is like.
-pub(crate) struct Plan {
+/// What an engine is like.
+pub(crate) struct TestEngineOptions {
     pub(crate) settings: Settings,
     pub(crate) rooms: conference::Settings,
     pub(crate) has_phones: bool,
@@ -73,83 +73,92 @@ pub(crate) struct Plan {
     /// 127.0.0.0/8 may be asked, over real sockets.
     pub(crate) has_loopback: bool,
     /// Where bans are kept.
-    pub(crate) bans: Arc<dyn Rows>,
+    pub(crate) bans: Arc<dyn RowStore>,
 }
 
-impl Default for Plan {
+impl Default for TestEngineOptions {
     fn default() -> Self {
         let (settings, rooms) = (Settings::default(), conference::Settings::default());
-        let bans = Arc::new(Memory::default());
+        let bans = Arc::new(MemoryRows::default());
         Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, bans }
     }
 }
 
-impl Office {
-    pub(crate) fn new(plan: Plan) -> Self {
+impl TestEngine {
+    pub(crate) fn new(options: TestEngineOptions) -> Self {
         let (sim, room_last) =
-            (Arc::new(Sim::new(sim_phones::Settings::default())), AtomicU64::new(0));
+            (Arc::new(SimPhones::new(sim_phones::Settings::default())), AtomicU64::new(0));
         let mut accounts = Accounts::new([7; 32]);
         for (account, token) in [("MA1", "one"), ("MA2", "two")] {
             accounts.add(&account.parse().unwrap(), token).unwrap();
         }
         let (accounts, net) = (Arc::new(accounts), Net::new());
         let receiver = Receiver::open(&net);
-        let loopback = plan.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
+        let loopback = options.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
         let requests =
             fetch::Settings { allow: loopback.into_iter().collect(), ..Default::default() };
-        let client = Client::new(requests, Arc::new(Streets(Wire(net)))).unwrap();
+        let client = FetchClient::new(requests, Arc::new(MixedNetwork(TestNetwork(net)))).unwrap();
         let results = client.results().clone();
-        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
-        tokio::spawn(courier.run(std::future::pending()));
-        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let (callbacks, dispatcher) = webhook_dispatcher(client.clone(), DeliveryLimits::default());
+        tokio::spawn(dispatcher.run(std::future::pending()));
+        let records: Arc<dyn CdrStore> = Arc::new(CachedCdrStore::default());
         let journal =
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let now = tokio::time::Instant::now().into_std();
-        let doors = Doors::open(plan.bans, now, UNIX_EPOCH).unwrap();
-        let links = registry::Links {
+        let ban_list = BanList::open(options.bans, now, UNIX_EPOCH).unwrap();
+        let links = registry::RegistryPorts {
             media: sim.clone(),
-            library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
-            doors: Arc::new(doors),
+            documents: Arc::new(WebDocuments::new(
+                Arc::new(ConferenceFlows),
+                client,
+                accounts.clone(),
+            )),
+            ban_list: Arc::new(ban_list),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            trace: Box::new({
+            observer: Box::new({
                 let journal = journal.clone();
                 move |trace| journal.note(&trace)
             }),
-            stage: if plan.is_stalled { Box::new(Stalled) } else { Box::new(Tasks) },
+            spawner: if options.is_stalled { Box::new(Stalled) } else { Box::new(TokioSpawner) },
         };
-        let house = House::new(plan.rooms, links);
-        let people = inbound::Settings {
+        let registry = Registry::new(options.rooms, links);
+        let inbound_settings = inbound::Settings {
             numbers: numbers(),
             accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
-        let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
-        let exchange: Arc<dyn Exchange> = reception.clone();
+        let inbound = Arc::new(Inbound::new(
+            registry.clone(),
+            Arc::new(ConferenceFlows),
+            records,
+            inbound_settings,
+        ));
+        let exchange: Arc<dyn Exchange> = inbound.clone();
         sim.connect(Arc::downgrade(&exchange));
 
-        let phones = plan.has_phones.then(|| sim.clone());
-        let (reception_, journal_) = (reception.clone(), journal.clone());
-        let repeats = Arc::new(Answers::default());
-        let links = Links {
-            house,
-            reception: reception_,
+        let phones = options.has_phones.then(|| sim.clone());
+        let (inbound_, journal_) = (inbound.clone(), journal.clone());
+        let idempotency_keys = Arc::new(StoredResponses::default());
+        let dependencies = ApiDependencies {
+            registry,
+            inbound: inbound_,
             journal: journal_,
             accounts,
             callbacks,
-            repeats,
-            told: Box::new(|deed| deed.tell()),
+            idempotency_keys,
+            told: Box::new(|entry| entry.tell()),
             phones,
         };
-        let api = Api::new(links, plan.settings).with_ops(ops(results));
-        Self { api, reception, journal, receiver, sim, calls: Vec::new() }
+        let api = Api::new(dependencies, options.settings).with_ops(ops(results));
+        Self { api, inbound, journal, receiver, sim, calls: Vec::new() }
     }
 
-    pub(crate) fn house(&self) -> &Arc<House> {
-        &self.api.desk().house
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.api.state().registry
     }
 
     /// A phone of `MA1` dials in, and is where its flow has it.
@@ -164,13 +173,13 @@ impl Office {
         self.api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await
     }
 
-    /// No live call may be dropped, so a test ends as a house does.
+    /// No live call may be dropped, so a test ends as a registry does.
     pub(crate) async fn close(self) {
-        self.house().close();
-        while !self.house().calls().is_empty() {
+        self.registry().close();
+        while !self.registry().calls().is_empty() {
             settle().await;
-            let calls = self.house().calls();
-            calls.iter().for_each(|call| self.house().hang_up(*call, Cause::HungUpByApi));
+            let calls = self.registry().calls();
+            calls.iter().for_each(|call| self.registry().hang_up(*call, Cause::HungUpByApi));
         }
     }
 
@@ -202,8 +211,8 @@ impl Office {
             "told" => {
                 settle().await;
                 let (path, names) = rest.split_once(' ').unwrap();
-                let told = self.receiver.told(path, &names.split(',').collect::<Vec<_>>());
-                format!("{asked} => {}", self.number(&told))
+                let received = self.receiver.received(path, &names.split(',').collect::<Vec<_>>());
+                format!("{asked} => {}", self.number(&received))
             }
             "dial" => {
                 self.dial(rest).await;
@@ -211,7 +220,7 @@ impl Office {
             }
             "heard" => {
                 let call = self.calls[rest.parse::<usize>().unwrap() - 1];
-                let heard = self.sim.record(&account(), call).unwrap().transcript();
+                let heard = self.sim.details(&account(), call).unwrap().transcript();
                 format!("{asked} => {heard}")
             }
             "wait" => {
@@ -227,12 +236,12 @@ impl Office {
     }
 }
 
-/// Runs a script in a new office, and closes it.
+/// Runs a script in a new engine, and closes it.
 pub(crate) async fn check(script: &str) {
-    check_in(Office::new(Plan::default()), script).await;
+    check_in(TestEngine::new(TestEngineOptions::default()), script).await;
 }
 
-/// Runs a script in an office, and closes it.
+/// Runs a script in an engine, and closes it.
 ///
 /// | line | what it does |
 /// |---|---|
@@ -246,23 +255,23 @@ pub(crate) async fn check(script: &str) {
 /// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
 /// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials.
 /// Ids are answered as `*`, times as `T`.
-pub(crate) async fn check_in(mut office: Office, script: &str) {
-    let mut brought = String::new();
+pub(crate) async fn check_in(mut engine: TestEngine, script: &str) {
+    let mut actual = String::new();
     let script: Vec<_> = script.lines().map(str::trim).collect();
     for line in &script {
-        writeln!(brought, "{}", office.line(line).await).unwrap();
+        writeln!(actual, "{}", engine.line(line).await).unwrap();
     }
-    office.close().await;
+    engine.close().await;
     let expected = script.join("\n") + "\n";
-    assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
+    assert!(actual == expected, "expected:\n{expected}\nbrought:\n{actual}");
 }
 
 /// Whoever has an account's credentials sees the figures.
-fn ops(results: Arc<fetch::Results>) -> Ops {
+fn ops(results: Arc<fetch::ResultCounters>) -> Ops {
     Ops {
         token: None,
         is_open_to_accounts: true,
-        tally: Arc::default(),
+        counters: Arc::default(),
         results,
         phones: None,
         began_at: UNIX_EPOCH,
@@ -270,14 +279,14 @@ fn ops(results: Arc<fetch::Results>) -> Ops {
 }
 
 /// The net in memory; real sockets for this machine.
-struct Streets(Wire);
+struct MixedNetwork(TestNetwork);
 
-impl Network for Streets {
-    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+impl HttpNetwork for MixedNetwork {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         self.0.resolve(host)
     }
 
-    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
         match address.ip().is_loopback() {
             true => Internet.connect(address),
             false => self.0.connect(address),
@@ -291,7 +300,7 @@ fn numbers() -> Numbers {
     let mut numbers = Numbers::default();
     let hook = |path: &str| Hook {
         url: format!("http://app.example/{path}").into(),
-        method: Method::Post,
+        method: RequestMethod::Post,
     };
     let rows = [
         ("web", "answer", Some(hook("spare"))),
@@ -299,9 +308,9 @@ fn numbers() -> Numbers {
         ("second", "second", None),
     ];
     for (called, path, fallback) in rows {
-        let source = Source::Web(Answer { hook: hook(path), fallback });
+        let source = FlowSource::Web(AnswerUrls { hook: hook(path), fallback });
         let hangup = Some(hook("hangup"));
-        numbers.insert(called, Row { account: account(), source, hangup, dialect: None });
+        numbers.insert(called, NumberRoute { account: account(), source, hangup, dialect: None });
     }
     numbers
 }
@@ -395,21 +404,21 @@ fn blank(text: &str) -> String {
 /// Takes rooms on, and lets them be.
 struct Stalled;
 
-impl Stage for Stalled {
-    fn room(&self, actor: engine::conference::Actor) {
+impl Spawner for Stalled {
+    fn spawn_room(&self, actor: engine::conference::RoomActor) {
         mem::forget(actor);
     }
 
-    fn ward(&self, actor: call_worker::Actor) {
-        Tasks.ward(actor);
+    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
+        TokioSpawner.spawn_call_worker(actor);
     }
 }
 
 /// Whatever is called, `nobody` excepted, is the name of a conference.
-struct Shelf;
+struct ConferenceFlows;
 
-impl Library for Shelf {
-    fn fetch(&self, _: Fetch, _: Done) {
+impl DocumentStore for ConferenceFlows {
+    fn fetch(&self, _: DocumentFetch, _: OnDocument) {
         unreachable!("no flow here asks for another");
     }
 

@@ -7,7 +7,7 @@ use conflow::{
     conference::{self, Ask},
 };
 
-use super::engine::{Office, Plan, check, check_in};
+use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 use crate::harness::key;
 
 fn limited(requests: u32, seconds: u64) -> RateLimit {
@@ -190,7 +190,7 @@ async fn a_body_has_a_largest_size() {
 async fn an_account_asks_no_more_often_than_it_may() {
     let settings = Settings { rate_limit: Some(limited(2, 4)), ..Settings::default() };
     check_in(
-        Office::new(Plan { settings, ..Plan::default() }),
+        TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
         r##"
         GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
         GET V/Conference/ => 200 {"api_id":"*","conferences":[]}
@@ -213,7 +213,7 @@ async fn an_account_asks_no_more_often_than_it_may() {
 async fn an_address_guesses_no_more_often_than_it_may() {
     let settings = Settings { failure_limit: Some(limited(2, 2)), ..Settings::default() };
     check_in(
-        Office::new(Plan { settings, ..Plan::default() }),
+        TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
         r##"
         GET P/Conference/ [none] => 401 [www-authenticate: Basic realm="conflow"] {"api_id":"*","error":"credentials are missing: send them by HTTP Basic, or as X-Auth-ID and X-Auth-Token headers"}
         GET V/Conference/ [X-Auth-ID: MA1] => 401 {"api_id":"*","error":"wrong credentials"}
@@ -231,13 +231,13 @@ async fn an_address_guesses_no_more_often_than_it_may() {
 #[tokio::test(start_paused = true)]
 async fn a_conference_that_is_too_busy_says_so() {
     let rooms = conference::Settings { asks_max: 2, ..conference::Settings::default() };
-    let mut office = Office::new(Plan { rooms, ..Plan::default() });
-    office.dial("weekly").await;
+    let mut engine = TestEngine::new(TestEngineOptions { rooms, ..TestEngineOptions::default() });
+    engine.dial("weekly").await;
     // No room gets a turn before the request is answered.
-    let ask = || office.house().ask(&key("weekly"), Ask::Roster).unwrap();
+    let ask = || engine.registry().ask(&key("weekly"), Ask::Roster).unwrap();
     let asked = [ask(), ask()];
     check_in(
-        office,
+        engine,
         r##"
         GET P/Conference/weekly/ => 503 [retry-after: 1] {"api_id":"*","error":"the conference is too busy: try again"}
         wait 1
@@ -248,22 +248,27 @@ async fn a_conference_that_is_too_busy_says_so() {
     drop(asked);
 
     let rooms = conference::Settings { asks_max: 2, ..conference::Settings::default() };
-    let mut office = Office::new(Plan { rooms, is_stalled: true, ..Plan::default() });
-    office.dial("weekly").await;
-    let ask = || office.house().ask(&key("weekly"), Ask::Roster).unwrap();
+    let mut engine = TestEngine::new(TestEngineOptions {
+        rooms,
+        is_stalled: true,
+        ..TestEngineOptions::default()
+    });
+    engine.dial("weekly").await;
+    let ask = || engine.registry().ask(&key("weekly"), Ask::Roster).unwrap();
     let asked = [ask(), ask()];
     let line = r#"POST P/Conference/weekly/Member/1/Mute/ [Idempotency-Key: a] => 503 [retry-after: 1] {"api_id":"*","error":"the conference is too busy: try again"}"#;
-    assert_eq!(office.line(line).await, line);
+    assert_eq!(engine.line(line).await, line);
     drop(asked);
-    mem::forget(office);
+    mem::forget(engine);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conference_that_meets_a_fault_says_so_and_its_phones_go_on() {
+async fn a_conference_that_has_an_internal_error_says_so_and_its_phones_go_on() {
     // Those before have been come by on the way in.
-    let rooms = conference::Settings { fuse: Some(5), ..conference::Settings::default() };
+    let rooms =
+        conference::Settings { inject_fault_after: Some(5), ..conference::Settings::default() };
     check_in(
-        Office::new(Plan { rooms, ..Plan::default() }),
+        TestEngine::new(TestEngineOptions { rooms, ..TestEngineOptions::default() }),
         r##"
         dial weekly
         POST V/Conference/weekly/Member/1/Kick/ => 500 {"api_id":"*","error":"the conference has met a fault, and its members have gone on"}
@@ -275,15 +280,16 @@ async fn a_conference_that_meets_a_fault_says_so_and_its_phones_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_does_not_come_is_not_awaited_for_ever() {
-    let mut office = Office::new(Plan { is_stalled: true, ..Plan::default() });
+    let mut engine =
+        TestEngine::new(TestEngineOptions { is_stalled: true, ..TestEngineOptions::default() });
     let error = "no answer in time: outcome unknown";
     let expected = format!(r#"504 {{"api_id":"*","error":"{error}"}}"#);
     for line in ["POST P/Conference/weekly/Member/1/Kick/", "DELETE V/Conference/"] {
-        office.dial("weekly").await;
-        assert_eq!(office.line(line).await, format!("{line} => {expected}"));
+        engine.dial("weekly").await;
+        assert_eq!(engine.line(line).await, format!("{line} => {expected}"));
     }
     // Its calls are nowhere to be ended.
-    mem::forget(office);
+    mem::forget(engine);
 }
 
 #[tokio::test(start_paused = true)]

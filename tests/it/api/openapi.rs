@@ -13,7 +13,7 @@ use conflow::api::{
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::engine::{Office, Plan};
+use super::engine::{TestEngine, TestEngineOptions};
 
 /// Where paths are told apart at the top, and of the simulated phones.
 const SOURCES: [&str; 2] =
@@ -22,15 +22,15 @@ const SOURCES: [&str; 2] =
 /// No path outside of the voice API's is longer; those are looked at beside their table.
 const SEGMENTS_MAX: usize = 7;
 
-async fn send(office: &Office, method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
+async fn send(engine: &TestEngine, method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let (head, body) = office.send(request).await.into_parts();
+    let (head, body) = engine.send(request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-async fn document(office: &Office) -> Value {
-    let (status, headers, body) = send(office, "GET", "/openapi.json").await;
+async fn document(engine: &TestEngine) -> Value {
+    let (status, headers, body) = send(engine, "GET", "/openapi.json").await;
     assert_eq!(
         (status, &headers["content-type"]),
         (StatusCode::OK, &"application/json".parse().unwrap())
@@ -58,15 +58,15 @@ fn fill(path: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_documented_is_there_with_these_methods_and_no_others() {
-    let office = Office::new(Plan::default());
-    for (path, methods) in listed(&document(&office).await) {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    for (path, methods) in listed(&document(&engine).await) {
         let path = fill(&path);
         for method in &methods {
             // With the account's credentials, as scripts have it.
             let line = path.replace("/v1/Account/1", "/v1/Account/MA1");
             let request = Request::builder().method(method.as_str()).uri(line);
             let request = request.header("x-auth-id", "MA1").header("x-auth-token", "one");
-            let (head, body) = office.send(request.body(Body::empty()).unwrap()).await.into_parts();
+            let (head, body) = engine.send(request.body(Body::empty()).unwrap()).await.into_parts();
             let is_there = match head.status {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNAUTHORIZED => false,
                 StatusCode::NOT_FOUND => {
@@ -80,19 +80,19 @@ async fn what_is_documented_is_there_with_these_methods_and_no_others() {
             assert!(is_there, "{method} {path}: {}", head.status);
         }
 
-        let (_, headers, _) = send(&office, "OPTIONS", &path).await;
+        let (_, headers, _) = send(&engine, "OPTIONS", &path).await;
         let allow = headers["allow"].to_str().unwrap().split(", ").map(str::to_owned);
         let allowed: BTreeSet<_> = allow.filter(|it| it != "HEAD").collect();
         assert_eq!(allowed, methods, "{path}");
     }
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_there_is_documented() {
-    let office = Office::new(Plan::default());
+    let engine = TestEngine::new(TestEngineOptions::default());
     let documented: Vec<_> =
-        listed(&document(&office).await).into_keys().map(|it| shape(&it)).collect();
+        listed(&document(&engine).await).into_keys().map(|it| shape(&it)).collect();
     let is_word = |it: &&str| {
         !it.is_empty() && it.chars().all(|it| it.is_ascii_alphanumeric() || ".-_".contains(it))
     };
@@ -108,7 +108,7 @@ async fn what_is_there_is_documented() {
         for word in &words {
             let longer = [path.as_slice(), &[*word]].concat();
             let text = format!("/{}", longer.join("/"));
-            let (status, ..) = send(&office, "OPTIONS", &text).await;
+            let (status, ..) = send(&engine, "OPTIONS", &text).await;
             let is_listed = documented.iter().any(|it| fits(it, &longer, true));
             if status != StatusCode::NOT_FOUND {
                 assert!(is_listed, "{text} is there, and nobody is told");
@@ -121,7 +121,7 @@ async fn what_is_there_is_documented() {
         }
     }
     assert!(10 < found, "{found}");
-    office.close().await;
+    engine.close().await;
 }
 
 fn shape(path: &str) -> Vec<String> {
@@ -137,8 +137,8 @@ fn fits(shape: &[String], path: &[&str], is_whole: bool) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn the_document_holds_together() {
-    let office = Office::new(Plan::default());
-    let document = document(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let document = document(&engine).await;
     assert_eq!(document["openapi"], "3.1.0");
     let mut ids = BTreeSet::new();
     for operation in operations(&document) {
@@ -151,7 +151,7 @@ async fn the_document_holds_together() {
     let mut references = 0;
     check_references(&document, &document, &mut references);
     assert!(100 < references, "{references}");
-    office.close().await;
+    engine.close().await;
 }
 
 fn check_references(document: &Value, value: &Value, count: &mut usize) {
@@ -169,10 +169,10 @@ fn check_references(document: &Value, value: &Value, count: &mut usize) {
 
 #[tokio::test(start_paused = true)]
 async fn the_page_has_every_operation_and_asks_no_other_host() {
-    let office = Office::new(Plan::default());
-    let document = document(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let document = document(&engine).await;
     for path in ["/docs", "/docs/"] {
-        let (status, headers, page) = send(&office, "GET", path).await;
+        let (status, headers, page) = send(&engine, "GET", path).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");
         assert_eq!(
@@ -187,21 +187,21 @@ async fn the_page_has_every_operation_and_asks_no_other_host() {
             assert!(!page.contains(word), "{word}");
         }
     }
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_document_is_about_this_server() {
-    let check = async |plan: Plan, path: &str, pointer: &str, expected: Value| {
-        let office = Office::new(plan);
-        let document = document(&office).await;
+    let check = async |plan: TestEngineOptions, path: &str, pointer: &str, expected: Value| {
+        let engine = TestEngine::new(plan);
+        let document = document(&engine).await;
         let found = document["paths"].get(path).and_then(|it| it.pointer(pointer));
         assert_eq!(found.cloned().unwrap_or_default(), expected, "{path} {pointer}");
-        office.close().await;
+        engine.close().await;
     };
-    let of = |plivo, vobiz| Plan {
+    let of = |plivo, vobiz| TestEngineOptions {
         settings: Settings { voice: voice::Settings { plivo, vobiz }, ..Settings::default() },
-        ..Plan::default()
+        ..TestEngineOptions::default()
     };
     let kick = |root: &str| {
         format!(
@@ -214,12 +214,18 @@ async fn the_document_is_about_this_server() {
             "/post/responses/{status}/content/application~1json/schema{rest}/properties/member_id/type"
         )
     };
-    check(Plan::default(), &plivo, &kind(202, "/oneOf/0"), "string".into()).await;
+    check(TestEngineOptions::default(), &plivo, &kind(202, "/oneOf/0"), "string".into()).await;
     check(of(PlivoForm::Array, VobizForm::Live), &plivo, &kind(202, "/oneOf/0"), "array".into())
         .await;
-    check(Plan::default(), &vobiz, &kind(200, "/anyOf/0"), "string".into()).await;
+    check(TestEngineOptions::default(), &vobiz, &kind(200, "/anyOf/0"), "string".into()).await;
     check(of(PlivoForm::Array, VobizForm::Live), &vobiz, &kind(202, ""), "array".into()).await;
     let phones = "/sim/v1/Account/{auth_id}/Phone/";
-    check(Plan::default(), phones, "/post/operationId", "sim_dial".into()).await;
-    check(Plan { has_phones: false, ..Plan::default() }, phones, "", Value::Null).await;
+    check(TestEngineOptions::default(), phones, "/post/operationId", "sim_dial".into()).await;
+    check(
+        TestEngineOptions { has_phones: false, ..TestEngineOptions::default() },
+        phones,
+        "",
+        Value::Null,
+    )
+    .await;
 }

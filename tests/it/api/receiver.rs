@@ -13,8 +13,8 @@ use axum::{
 };
 use conflow::{
     base::ids::Dialect,
-    fetch::signature::{Field, Signer},
-    flow::Method,
+    fetch::signature::{FormField, Signer},
+    flow::RequestMethod,
 };
 use parking_lot::Mutex;
 use url::form_urlencoded;
@@ -24,11 +24,11 @@ use crate::net::Net;
 /// `http://app.example`, for anybody who asks.
 #[derive(Clone, Default)]
 pub(crate) struct Receiver {
-    told: Arc<Mutex<Vec<Told>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
     documents: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
-struct Told {
+struct ReceivedRequest {
     path: String,
     fields: Vec<(String, String)>,
 }
@@ -51,13 +51,13 @@ impl Receiver {
     }
 
     /// What a path has been told since this was asked last: these fields of each request.
-    pub(crate) fn told(&self, path: &str, names: &[&str]) -> String {
-        let mut told = self.told.lock();
-        let value = |it: &Told, name: &str| {
+    pub(crate) fn received(&self, path: &str, names: &[&str]) -> String {
+        let mut received = self.received.lock();
+        let value = |it: &ReceivedRequest, name: &str| {
             let found = it.fields.iter().find(|(it, _)| it == name);
             found.map_or_else(|| "-".to_owned(), |(_, value)| value.clone())
         };
-        let line = |it: &Told| match names {
+        let line = |it: &ReceivedRequest| match names {
             ["*"] => it
                 .fields
                 .iter()
@@ -69,8 +69,8 @@ impl Receiver {
                 .join(" "),
             names => names.iter().map(|name| value(it, name)).collect::<Vec<_>>().join(" "),
         };
-        let lines: Vec<_> = told.iter().filter(|it| it.path == path).map(line).collect();
-        told.retain(|it| it.path != path);
+        let lines: Vec<_> = received.iter().filter(|it| it.path == path).map(line).collect();
+        received.retain(|it| it.path != path);
         match lines.is_empty() {
             true => "nothing".to_owned(),
             false => lines.join(" | "),
@@ -95,7 +95,7 @@ async fn answer(
     let trace = parent.split('-').nth(1).unwrap_or_default();
     fields.push(("trace".to_owned(), trace.to_owned()));
     let path = uri.path().to_owned();
-    receiver.told.lock().push(Told { path: path.clone(), fields });
+    receiver.received.lock().push(ReceivedRequest { path: path.clone(), fields });
     let document = receiver.documents.lock().get(&path).cloned().unwrap_or_default();
     match document.parse::<u16>() {
         Ok(status) => (StatusCode::from_u16(status).unwrap(), String::new()),
@@ -106,10 +106,10 @@ async fn answer(
 /// As whom: by the headers that are there, with the token of `MA1`.
 fn is_signed(method: &HttpMethod, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> &'static str {
     let url = format!("http://{HOST}{uri}");
-    let form: Vec<Field> = form_urlencoded::parse(body)
+    let form: Vec<FormField> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned().into(), value.into_owned()))
         .collect();
-    let method = if method == HttpMethod::GET { Method::Get } else { Method::Post };
+    let method = if method == HttpMethod::GET { RequestMethod::Get } else { RequestMethod::Post };
     for (dialect, name) in [(Dialect::Plivo, "plivo"), (Dialect::Vobiz, "vobiz")] {
         let nonce = headers.get(format!("x-{name}-signature-v3-nonce"));
         let Some(nonce) = nonce.and_then(|it| it.to_str().ok()) else { continue };

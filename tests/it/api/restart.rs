@@ -27,7 +27,7 @@ use tokio::{
 };
 use url::form_urlencoded;
 
-use super::engine::{Office, Plan};
+use super::engine::{TestEngine, TestEngineOptions};
 
 /// Members of each conference, beside the one that stays; each comes and goes.
 const MEMBERS: usize = 500;
@@ -49,7 +49,7 @@ type Notice = (u64, String, String);
 struct Receiver {
     address: SocketAddr,
     runtime: Option<Runtime>,
-    told: Arc<Mutex<Vec<Notice>>>,
+    received: Arc<Mutex<Vec<Notice>>>,
 }
 
 impl Receiver {
@@ -57,7 +57,7 @@ impl Receiver {
     fn open(host: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut receiver = Self { address, runtime: None, told: Arc::default() };
+        let mut receiver = Self { address, runtime: None, received: Arc::default() };
         receiver.serve(listener, None);
         receiver
     }
@@ -65,12 +65,14 @@ impl Receiver {
     /// Tells by `dying` when it has been told so many notices, and answers no more from then on.
     fn serve(&mut self, listener: TcpListener, dies: Option<(usize, mpsc::UnboundedSender<()>)>) {
         listener.set_nonblocking(true).unwrap();
-        let told = Arc::clone(&self.told);
+        let received = Arc::clone(&self.received);
         let answer = move |body: Bytes| {
             let is_dying = {
-                let mut told = told.lock();
-                told.push(notice(&body));
-                dies.as_ref().filter(|(at, _)| *at <= told.len()).map(|(_, dying)| dying.clone())
+                let mut received = received.lock();
+                received.push(notice(&body));
+                dies.as_ref()
+                    .filter(|(at, _)| *at <= received.len())
+                    .map(|(_, dying)| dying.clone())
             };
             async move {
                 if let Some(dying) = is_dying {
@@ -107,17 +109,17 @@ impl Receiver {
         self.serve(listener, dies);
     }
 
-    fn told(&self) -> Vec<Notice> {
-        self.told.lock().clone()
+    fn received(&self) -> Vec<Notice> {
+        self.received.lock().clone()
     }
 
     async fn wait_for(&self, what: &str, is_there: impl Fn(&[Notice]) -> bool) {
         let there = async {
-            while !is_there(&self.told.lock()) {
+            while !is_there(&self.received.lock()) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(timeout(WAIT_MAX, there).await.is_ok(), "{what}: {:?}", self.told().last());
+        assert!(timeout(WAIT_MAX, there).await.is_ok(), "{what}: {:?}", self.received().last());
     }
 }
 
@@ -148,9 +150,9 @@ async fn reader(api: Api, conference: &'static str) -> JoinHandle<(usize, Vec<No
 /// often, and all comings and goings.
 async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize, Vec<Notice>) {
     let mut begun = Some(begun);
-    let (mut last, mut visits, mut notices) = (None::<String>, 0, Vec::new());
+    let (mut last, mut connections, mut notices) = (None::<String>, 0, Vec::new());
     while notices.len() < NOTICES {
-        visits += 1;
+        connections += 1;
         let mut request = Request::get(format!("/v1/Account/MA1/Events/?conference={conference}"))
             .header("Authorization", "Basic TUExOm9uZQ==");
         if let Some(id) = &last {
@@ -177,7 +179,7 @@ async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize,
             }
         }
     }
-    (visits, notices)
+    (connections, notices)
 }
 
 fn coming_or_going(data: &str) -> Option<Notice> {
@@ -190,8 +192,8 @@ fn coming_or_going(data: &str) -> Option<Notice> {
 }
 
 /// Who is in a conference.
-async fn members(office: &mut Office, conference: &str) -> Vec<u64> {
-    let shown = office.line(&format!("GET P/Conference/{conference}/")).await;
+async fn members(engine: &mut TestEngine, conference: &str) -> Vec<u64> {
+    let shown = engine.line(&format!("GET P/Conference/{conference}/")).await;
     let Some((_, body)) = shown.split_once(" => 200 ") else { return Vec::new() };
     let body: Value = serde_json::from_str(body).unwrap();
     let id = |it: &Value| it["member_id"].as_str().unwrap().parse().unwrap();
@@ -199,14 +201,14 @@ async fn members(office: &mut Office, conference: &str) -> Vec<u64> {
 }
 
 /// Calls the number until so many are in.
-async fn fill(office: &mut Office, number: &str, conference: &str, count: usize) -> Vec<u64> {
-    let mut there = members(office, conference).await;
+async fn fill(engine: &mut TestEngine, number: &str, conference: &str, count: usize) -> Vec<u64> {
+    let mut there = members(engine, conference).await;
     for _ in there.len()..count {
-        office.line(&format!("dial {number}")).await;
+        engine.line(&format!("dial {number}")).await;
     }
     while there.len() < count {
         sleep(Duration::from_millis(1)).await;
-        there = members(office, conference).await;
+        there = members(engine, conference).await;
     }
     there
 }
@@ -218,20 +220,21 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
     let (dying, mut death) = mpsc::unbounded_channel();
     first.restart(Some((DEATH, dying))).await;
 
-    let mut office = Office::new(Plan { has_loopback: true, ..Plan::default() });
+    let mut engine =
+        TestEngine::new(TestEngineOptions { has_loopback: true, ..TestEngineOptions::default() });
     let rooms = [("web", "weekly", &first), ("second", "daily", &second)];
     for ((_, name, receiver), path) in rooms.iter().zip(["/answer", "/second"]) {
         let url = format!("http://{}/", receiver.address);
         let document = format!(
             "<Response><Conference callbackUrl=\"{url}\" stayAlone=\"true\">{name}</Conference></Response>"
         );
-        office.receiver.has(path, &document);
+        engine.receiver.has(path, &document);
     }
     let rooms = rooms.map(|(number, name, _)| (number, name));
-    let reader = reader(office.api.clone(), "weekly").await;
+    let reader = reader(engine.api.clone(), "weekly").await;
     let mut hosts = Vec::new();
     for (number, name) in rooms {
-        hosts.extend(fill(&mut office, number, name, 1).await);
+        hosts.extend(fill(&mut engine, number, name, 1).await);
     }
     let killed = tokio::spawn(async move {
         death.recv().await.unwrap();
@@ -240,41 +243,45 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
     });
     for _ in 0..MEMBERS / ROUND {
         for (number, name) in rooms {
-            let mut guests = fill(&mut office, number, name, ROUND + 1).await;
+            let mut guests = fill(&mut engine, number, name, ROUND + 1).await;
             guests.retain(|it| !hosts.contains(it));
             let list = guests.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-            office.line(&format!("POST P/Conference/{name}/Member/{list}/Kick/")).await;
+            engine.line(&format!("POST P/Conference/{name}/Member/{list}/Kick/")).await;
         }
     }
 
     // The first lies dead until the second has got all of its own.
-    second.wait_for("the second", |told| told.len() == NOTICES).await;
+    second.wait_for("the second", |received| received.len() == NOTICES).await;
     let mut first = timeout(WAIT_MAX, killed).await.unwrap().unwrap();
-    let before = first.told();
+    let before = first.received();
     assert_eq!(before.len(), DEATH, "who is dead is told nothing");
     first.restart(None).await;
-    let (visits, read) = timeout(WAIT_MAX, reader).await.unwrap().unwrap();
+    let (connections, read) = timeout(WAIT_MAX, reader).await.unwrap().unwrap();
     let last = read.last().unwrap().clone();
-    first.wait_for("the first", |told| told.last() == Some(&last)).await;
+    first.wait_for("the first", |received| received.last() == Some(&last)).await;
 
-    let mut told = first.told();
-    let again = told.len() - NOTICES;
-    assert_eq!(told[DEATH], told[DEATH - 1], "what was not answered comes again, first of all");
-    told.dedup();
-    assert_eq!(told.len(), NOTICES);
-    assert!(told.is_sorted_by(|one, next| one.0 < next.0), "in order");
-    assert_eq!(told, read, "the receiver and the reader of the stream were told the same");
-    let comings = told.iter().filter(|it| it.1 == "ConferenceEnter").count();
+    let mut received = first.received();
+    let again = received.len() - NOTICES;
+    assert_eq!(
+        received[DEATH],
+        received[DEATH - 1],
+        "what was not answered comes again, first of all"
+    );
+    received.dedup();
+    assert_eq!(received.len(), NOTICES);
+    assert!(received.is_sorted_by(|one, next| one.0 < next.0), "in order");
+    assert_eq!(received, read, "the receiver and the reader of the stream were told the same");
+    let comings = received.iter().filter(|it| it.1 == "ConferenceEnter").count();
     assert_eq!(comings, MEMBERS + 1);
-    assert!(second.told().is_sorted_by(|one, next| one.0 < next.0));
+    assert!(second.received().is_sorted_by(|one, next| one.0 < next.0));
     writeln!(
         std::io::stdout(),
         "killed after {DEATH} of {NOTICES} notices, restarted when the other receiver had its \
          {NOTICES}: got {} different ones in order, {again} of them twice; the stream's reader came \
-         {visits} times and missed {}",
-        told.len(),
+         {connections} times and missed {}",
+        received.len(),
         NOTICES - read.len()
     )
     .unwrap();
-    office.close().await;
+    engine.close().await;
 }

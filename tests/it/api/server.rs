@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::engine::{Office, Plan};
+use super::engine::{TestEngine, TestEngineOptions};
 
 const CREDENTIALS: &str = "host: a\r\nx-auth-id: MA1\r\nx-auth-token: one\r\n";
 
@@ -26,12 +26,12 @@ struct Server {
 }
 
 impl Server {
-    async fn start(office: &Office) -> Self {
+    async fn start(engine: &TestEngine) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, office.api.clone(), stopped));
+        let serving = tokio::spawn(serve(listener, engine.api.clone(), stopped));
         Self { address, stop, serving }
     }
 
@@ -80,8 +80,8 @@ fn starts(text: &str, expected: &str) {
 
 #[tokio::test]
 async fn a_connection_is_good_for_many_requests_even_when_nobody_reads_their_bodies() {
-    let office = Office::new(Plan::default());
-    let server = Server::start(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start(&engine).await;
     let mut client = server.connect().await;
     for _ in 0..3 {
         client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Kick/ HTTP/1.1\r\n").await;
@@ -97,26 +97,26 @@ async fn a_connection_is_good_for_many_requests_even_when_nobody_reads_their_bod
     let head = client.rest().await;
     assert!(head.contains("content-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     server.stop().await;
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
-    let office = Office::new(Plan::default());
-    let server = Server::start(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start(&engine).await;
     let mut client = server.connect().await;
     client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
     client.send(CREDENTIALS).await;
     client.send(&format!("content-length: {}\r\n\r\n", BODY_BYTES_MAX + 1)).await;
     starts(&client.receive().await, "413 {\"api_id\":");
     server.stop().await;
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_say_its_length_is_cut_off_where_it_is_too_large() {
-    let office = Office::new(Plan::default());
-    let server = Server::start(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start(&engine).await;
     let mut client = server.connect().await;
     client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
     client.send(CREDENTIALS).await;
@@ -124,13 +124,13 @@ async fn a_body_that_does_not_say_its_length_is_cut_off_where_it_is_too_large() 
     client.send(&format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{chunk}", chunk.len())).await;
     starts(&client.receive().await, "413 {\"api_id\":");
     server.stop().await;
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_too_slow_is_not_awaited_for_ever() {
-    let office = Office::new(Plan::default());
-    let server = Server::start(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start(&engine).await;
     let mut client = server.connect().await;
     client.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Play/ HTTP/1.1\r\n").await;
     client.send(CREDENTIALS).await;
@@ -144,35 +144,36 @@ async fn a_client_that_is_too_slow_is_not_awaited_for_ever() {
         after(HEAD_WAIT_MAX, client.rest()).await;
     }
     server.stop().await;
-    office.close().await;
+    engine.close().await;
 }
 
 /// The paused clock goes to the next deadline, and no further.
 async fn after<T>(wait: Duration, what: impl Future<Output = T>) -> T {
     let start = Instant::now();
-    let brought = what.await;
+    let actual = what.await;
     let (waited, grace) = (start.elapsed(), Duration::from_millis(10));
     assert!(wait <= waited + grace && waited <= wait + grace, "{waited:?}, not {wait:?}");
-    brought
+    actual
 }
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
-    let office = Office::new(Plan::default());
-    let server = Server::start(&office).await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start(&engine).await;
     let mut client = server.connect().await;
     let name = "x".repeat(3 * HEAD_BYTES_MAX);
     client.send(&format!("GET /v1/Account/{name}/Conference/ HTTP/1.1\r\nhost: a\r\n\r\n")).await;
     starts(&client.receive().await, "431 ");
     server.stop().await;
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
-    let mut office = Office::new(Plan { is_stalled: true, ..Plan::default() });
-    office.dial("weekly").await;
-    let server = Server::start(&office).await;
+    let mut engine =
+        TestEngine::new(TestEngineOptions { is_stalled: true, ..TestEngineOptions::default() });
+    engine.dial("weekly").await;
+    let server = Server::start(&engine).await;
     let idle = server.connect().await;
     let mut busy = server.connect().await;
     busy.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Kick/ HTTP/1.1\r\n").await;
@@ -186,5 +187,5 @@ async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
     starts(&busy.receive().await, "504 {\"api_id\":");
     assert_eq!(busy.rest().await, "");
     assert!(TcpStream::connect(address).await.is_err());
-    mem::forget(office);
+    mem::forget(engine);
 }

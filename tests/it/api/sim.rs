@@ -1,6 +1,6 @@
 //! Simulated phones over the API.
 
-use super::engine::{Office, Plan, check, check_in};
+use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 
 #[tokio::test(start_paused = true)]
 async fn a_phone_dials_and_is_looked_at() {
@@ -30,7 +30,7 @@ async fn a_phone_dials_and_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_phone_cannot_do_is_refused_with_the_field_at_fault() {
+async fn what_a_phone_cannot_do_is_refused_with_the_field_that_is_wrong() {
     check(
         r##"
         dial weekly
@@ -61,7 +61,7 @@ async fn what_a_phone_cannot_do_is_refused_with_the_field_at_fault() {
 #[tokio::test(start_paused = true)]
 async fn there_are_no_phones_where_they_are_off() {
     check_in(
-        Office::new(Plan { has_phones: false, ..Plan::default() }),
+        TestEngine::new(TestEngineOptions { has_phones: false, ..TestEngineOptions::default() }),
         r##"
         dial weekly
         POST S/Phone/ {"to":"weekly"} => 404 {"api_id":"*","error":"not found"}
@@ -82,11 +82,11 @@ async fn an_engine_that_drains_is_healthy_and_not_ready_and_takes_no_calls() {
     )
     .await;
 
-    let mut office = Office::new(Plan::default());
-    office.dial("weekly").await;
-    office.reception.close();
+    let mut engine = TestEngine::new(TestEngineOptions::default());
+    engine.dial("weekly").await;
+    engine.inbound.close();
     check_in(
-        office,
+        engine,
         r##"
         GET /healthz [none] => 200 ok
         GET /readyz [none] => 503 draining

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{Office, Plan, check};
+use super::engine::{TestEngine, TestEngineOptions, check};
 
 #[tokio::test(start_paused = true)]
 async fn what_a_request_has_made_belongs_to_its_trace_and_what_is_no_traceparent_is_ignored() {
@@ -25,22 +25,22 @@ async fn what_a_request_has_made_belongs_to_its_trace_and_what_is_no_traceparent
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_comes_in_has_a_trace_of_its_own_and_every_request_a_span() {
-    let mut office = Office::new(Plan::default());
+    let mut engine = TestEngine::new(TestEngineOptions::default());
     for line in [
         r#"has /answer <Response><Redirect>http://app.example/next</Redirect></Response>"#,
         "has /next <Response><Wait length=\"60\"/></Response>",
         "dial web",
     ] {
-        office.line(line).await;
+        engine.line(line).await;
     }
     let mut spans = BTreeSet::new();
     for path in ["/answer", "/next"] {
-        let told = office.line(&format!("told {path} traceparent")).await;
-        let header = told.rsplit(' ').next().unwrap();
+        let received = engine.line(&format!("told {path} traceparent")).await;
+        let header = received.rsplit(' ').next().unwrap();
         let parts: Vec<_> = header.split('-').collect();
-        let [version, trace, span, flags] = parts[..] else { panic!("{told}") };
-        assert_eq!((version, trace, flags), ("00", &*office.calls[0].0.simple().to_string(), "01"));
-        assert!(spans.insert(span.to_owned()), "{told}");
+        let [version, trace, span, flags] = parts[..] else { panic!("{received}") };
+        assert_eq!((version, trace, flags), ("00", &*engine.calls[0].0.simple().to_string(), "01"));
+        assert!(spans.insert(span.to_owned()), "{received}");
     }
-    office.close().await;
+    engine.close().await;
 }

@@ -23,23 +23,23 @@ fn join(program: &mut Program, token: &str) -> String {
     phone["call_uuid"].as_str().unwrap().to_owned()
 }
 
-/// The record of a call, but for the number of the request; it may come moments after its end.
-fn record(program: &Program, token: &str, call: &str) -> Value {
+/// The cdr of a call, but for the number of the request; it may come moments after its end.
+fn cdr(program: &Program, token: &str, call: &str) -> Value {
     for _ in 0..500 {
         let path = format!("/api/v1/Account/{ID}/Call/{call}/");
         let (status, body) = program.ask(token, "GET", &path, "");
-        let mut record: Value = serde_json::from_str(&body).unwrap_or_default();
-        if status == 200 && !record["end_time"].is_null() {
-            record["api_id"] = Value::Null;
-            return record;
+        let mut cdr: Value = serde_json::from_str(&body).unwrap_or_default();
+        if status == 200 && !cdr["end_time"].is_null() {
+            cdr["api_id"] = Value::Null;
+            return cdr;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("{call} has no record")
+    panic!("{call} has no cdr")
 }
 
 #[test]
-fn a_kill_loses_no_record_and_no_answer() {
+fn a_kill_loses_no_cdr_and_no_answer() {
     let home = home();
     let (mut program, token, first) = with_a_call(home.path());
     let second = join(&mut program, &token);
@@ -51,7 +51,7 @@ fn a_kill_loses_no_record_and_no_answer() {
     };
     let end = format!("{calls}{first}/");
     assert_eq!(ask(&program, "DELETE", &end, "a").0, 204);
-    let before = record(&program, &token, &first);
+    let before = cdr(&program, &token, &first);
     // Whoever has this answer knows that it is durable, and with it all that came before.
     let kick = format!("/api/v1/Account/{ID}/Conference/weekly/Member/2/Kick/");
     let (status, kicked) = ask(&program, "POST", &kick, "b");
@@ -60,11 +60,11 @@ fn a_kill_loses_no_record_and_no_answer() {
     program.end();
 
     let program = Program::start(home.path(), "");
-    assert_eq!(record(&program, &token, &first), before);
+    assert_eq!(cdr(&program, &token, &first), before);
     assert_eq!(ask(&program, "DELETE", &end, "a").0, 204);
     assert_eq!(ask(&program, "POST", &kick, "b"), (200, kicked));
     assert_eq!(ask(&program, "POST", &kick, "c").0, 404);
-    let crashed = record(&program, &token, &second);
+    let crashed = cdr(&program, &token, &second);
     assert_eq!(crashed["hangup_cause_code"], 5_010, "{crashed}");
     assert_eq!(crashed["hangup_cause_name"], "Internal Error", "{crashed}");
     assert!(!crashed["answer_time"].is_null(), "{crashed}");
@@ -77,7 +77,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
     let path = format!("/api/v1/Account/{ID}/Call/{call}/");
     let ended = program.ask_with(&token, "DELETE", &path, "Idempotency-Key: a\r\n", "");
     assert_eq!(ended.0, 204);
-    let before = record(&program, &token, &call);
+    let before = cdr(&program, &token, &call);
     program.ask_with(&token, "DELETE", &path, "Idempotency-Key: b\r\n", "");
     let check = |arguments: &str, code: i32, expected: &str| {
         let (found, out, log) = run(command(home.path(), arguments));
@@ -98,7 +98,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
     fs::copy(home.path().join("b.db"), home.path().join("other/conflow.db")).unwrap();
     fs::copy(home.path().join("data/dev-token"), home.path().join("other/dev-token")).unwrap();
     let program = Program::start(home.path(), "--data other");
-    assert_eq!(record(&program, &token, &call), before);
+    assert_eq!(cdr(&program, &token, &call), before);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A jitter buffer under the networks that there are.
 
 use conflow::{
-    audio::jitter::{Counts, Jitter, Pulled, Pushed, TARGET_MAX},
+    audio::jitter::{Jitter, JitterCounts, Pulled, Pushed, TARGET_MAX},
     rtp::{
         g711::{FRAME, Law},
         packet,
@@ -10,7 +10,7 @@ use conflow::{
 
 /// Packets of (arrival in ms, number, units each); ticks are at 10, 30, 50 … ms. What is
 /// played, by letters: `a` is the first packet, `~` is made up, `.` is silence.
-fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, Counts) {
+fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, JitterCounts) {
     let (mut jitter, mut played, mut packets) = (Jitter::default(), String::new(), packets);
     for tick in 0..ticks {
         while let [(ms, number, units), rest @ ..] = packets
@@ -20,7 +20,7 @@ fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, Counts) {
             packets = rest;
         }
         played.push(match jitter.pull() {
-            Pulled::Frame(_, frame) => letter(frame[0]),
+            Pulled::Frame(_, frame) => frame_char(frame[0]),
             Pulled::Concealed(..) => '~',
             Pulled::Nothing => '.',
         });
@@ -44,7 +44,7 @@ fn push(jitter: &mut Jitter, ssrc: u32, number: usize, units: usize) -> Pushed {
     jitter.push(&packet, Law::Mu)
 }
 
-fn letter(byte: u8) -> char {
+fn frame_char(byte: u8) -> char {
     char::from(byte - 0x10 + b'a')
 }
 
@@ -58,7 +58,7 @@ fn sent(letters: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usiz
 }
 
 #[track_caller]
-fn check(packets: &[(usize, usize, usize)], expected: &str) -> Counts {
+fn check(packets: &[(usize, usize, usize)], expected: &str) -> JitterCounts {
     let (played, counts) = played(packets, expected.len());
     assert_eq!(played, expected);
     counts
@@ -67,7 +67,7 @@ fn check(packets: &[(usize, usize, usize)], expected: &str) -> Counts {
 #[test]
 fn frames_are_played_in_order_50_ms_after_they_come() {
     let counts = check(&sent("abcdefgh", |_| 0), "..abcdefgh");
-    assert_eq!(counts, Counts { begun: 1, ..Counts::default() });
+    assert_eq!(counts, JitterCounts { restarts: 1, ..JitterCounts::default() });
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn doubled_packets_change_nothing() {
     packets.extend(sent("abcdef", |_| 90));
     packets.sort();
     let counts = check(&packets, "..abcdef~~");
-    assert_eq!((counts.doubled, counts.late), (12, 0));
+    assert_eq!((counts.duplicates, counts.late), (12, 0));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_late_packet_is_dropped_and_the_delay_grows_by_a_frame() {
 }
 
 #[test]
-fn a_network_that_stands_still_delays_but_loses_nothing() {
+fn a_stalled_network_delays_but_loses_nothing() {
     // Nothing between 60 and 150 ms, then all of it.
     let stand = |n: usize| if (3..8).contains(&n) { 150 - n * 20 } else { 0 };
     check(&sent("abcdefghijklm", stand), "..abc~~defghijklm");
@@ -121,7 +121,7 @@ fn after_too_much_at_once_the_newest_is_played() {
 fn a_stand_of_100_ms_loses_nothing() {
     let stand = |n: usize| if (3..10).contains(&n) { 190 - n * 20 } else { 0 };
     let counts = check(&sent("abcdefghijklmnop", stand), "..abc~~~.defghijklmnop");
-    assert_eq!((counts.late, counts.begun), (0, 1));
+    assert_eq!((counts.late, counts.restarts), (0, 1));
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn packets_of_other_lengths_fall_into_place() {
     check(&of(480, 4), "..abcdefghi");
     check(&of(640, 3), "..abcdefghi");
     let mut jitter = Jitter::default();
-    assert_eq!(push(&mut jitter, 1, 0, 641), Pushed::Unfit);
-    assert_eq!(push(&mut jitter, 1, 0, 0), Pushed::Unfit);
+    assert_eq!(push(&mut jitter, 1, 0, 641), Pushed::BadLength);
+    assert_eq!(push(&mut jitter, 1, 0, 0), Pushed::BadLength);
     assert_eq!(jitter.pull(), Pulled::Nothing);
 }
 
@@ -152,13 +152,13 @@ fn a_new_stream_begins_with_its_second_packet() {
     for number in 0..4 {
         assert_eq!(push(&mut jitter, 1, number, FRAME), Pushed::Kept);
     }
-    assert_eq!(push(&mut jitter, 2, 700, FRAME), Pushed::Astray);
+    assert_eq!(push(&mut jitter, 2, 700, FRAME), Pushed::OtherStream);
     assert_eq!(push(&mut jitter, 1, 4, FRAME), Pushed::Kept);
-    assert_eq!(push(&mut jitter, 2, 701, FRAME), Pushed::Astray, "one at a time");
+    assert_eq!(push(&mut jitter, 2, 701, FRAME), Pushed::OtherStream, "one at a time");
     assert_eq!(push(&mut jitter, 2, 702, FRAME), Pushed::Kept);
     let heard: Vec<_> = (0..3).map(|_| matches!(jitter.pull(), Pulled::Frame(..))).collect();
     assert_eq!(heard, [false, false, true]);
-    assert_eq!(jitter.counts().begun, 2);
+    assert_eq!(jitter.counts().restarts, 2);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn another_law_is_another_stream() {
         payload: &[0x22; FRAME],
     };
     assert_eq!(jitter.push(&packet(1), Law::Mu), Pushed::Kept);
-    assert_eq!(jitter.push(&packet(2), Law::A), Pushed::Astray);
+    assert_eq!(jitter.push(&packet(2), Law::A), Pushed::OtherStream);
     assert_eq!(jitter.push(&packet(3), Law::A), Pushed::Kept);
     let heard: Vec<_> = (0..3).map(|_| jitter.pull() == Pulled::Nothing).collect();
     assert_eq!(heard, [true, true, false]);
@@ -189,7 +189,7 @@ fn a_clock_that_leaps_or_a_count_that_leaps_begins_anew() {
             push(&mut jitter, 1, number, FRAME);
             jitter.pull();
         }
-        assert_eq!(push(&mut jitter, 1, leap, FRAME), Pushed::Astray, "{leap}");
+        assert_eq!(push(&mut jitter, 1, leap, FRAME), Pushed::OtherStream, "{leap}");
         assert_eq!(push(&mut jitter, 1, leap + 1, FRAME), Pushed::Kept, "{leap}");
     }
 }

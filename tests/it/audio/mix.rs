@@ -4,7 +4,7 @@ use std::mem;
 
 use conflow::{
     audio::{
-        mix::{Flags, Mixer, Settings, Slot, Talk},
+        mix::{Flags, Mixer, Settings, Slot, TalkChange},
         tone,
     },
     rtp::g711::{FRAME, Law},
@@ -16,7 +16,7 @@ struct Room {
     /// None: gone.
     slots: Vec<Option<Slot>>,
     tick: usize,
-    talks: Vec<Talk>,
+    talks: Vec<TalkChange>,
     /// What each slot has heard since the last look.
     heard: Vec<Vec<i16>>,
 }
@@ -48,9 +48,9 @@ impl Room {
             self.tick += 1;
             for (slot, heard) in self.slots.iter().zip(&mut self.heard) {
                 if let Some(slot) = *slot {
-                    let mut ear = self.mixer.ear(slot);
-                    heard.extend_from_slice(ear.samples());
-                    assert_eq!(Some(&ear.last()), heard.last());
+                    let mut leg_mix = self.mixer.leg_mix(slot);
+                    heard.extend_from_slice(leg_mix.samples());
+                    assert_eq!(Some(&leg_mix.last()), heard.last());
                 }
             }
         }
@@ -110,7 +110,7 @@ fn flags_rule_who_hears_and_who_is_heard() {
 fn one_who_is_alone_hears_silence() {
     let mut room = Room::of(1);
     room.run(10, &[(0, 0.5)]);
-    assert!(room.mixer.ear(room.slot(0)).is_silent());
+    assert!(room.mixer.leg_mix(room.slot(0)).is_silent());
     assert!(room.heard[0].iter().all(|it| *it == 0));
 }
 
@@ -127,8 +127,8 @@ fn what_is_heard_is_the_sum_and_the_bytes_are_its_samples() {
         for slot in room.slots.clone().into_iter().flatten() {
             for law in [Law::A, Law::Mu, Law::A] {
                 let mut expected = [0; FRAME];
-                law.encode(room.mixer.ear(slot).samples(), &mut expected);
-                assert_eq!(room.mixer.ear(slot).wire(law), expected);
+                law.encode(room.mixer.leg_mix(slot).samples(), &mut expected);
+                assert_eq!(room.mixer.leg_mix(slot).encode(law), expected);
             }
         }
     }
@@ -142,16 +142,16 @@ fn both_laws_and_plain_samples_may_be_put_even_in_frames_of_odd_length() {
     mixer.put(slots[1], Law::Mu, &[Law::Mu.byte(-1_980); 80]);
     mixer.put_samples(slots[2], &[1_000; 80]);
     mixer.mix(&mut talks);
-    let mut ear = mixer.ear(slots[3]);
-    let heard = ear.samples();
+    let mut leg_mix = mixer.leg_mix(slots[3]);
+    let heard = leg_mix.samples();
     assert_eq!((heard[60], heard[159]), (-4_032 - 1_980 + 1_000, -4_032));
     mixer.put(slots[0], Law::A, &[]);
     mixer.mix(&mut talks);
-    assert_eq!(mixer.ear(slots[3]).samples()[159], 8, "A-law knows no zero");
+    assert_eq!(mixer.leg_mix(slots[3]).samples()[159], 8, "A-law knows no zero");
 }
 
 #[test]
-fn a_leg_that_goes_leaves_no_sound_but_the_way_to_zero() {
+fn a_leg_that_leaves_fades_to_zero() {
     let mut room = Room::of(3);
     // 350 Hz has no whole periods in a frame: the last sample is far from zero.
     room.run(5, &[(1, 0.5)]);
@@ -265,12 +265,12 @@ fn loud_rooms_are_turned_down_and_not_cut_off() {
 }
 
 #[test]
-fn talking_is_told_even_of_the_muted_and_the_waiting() {
+fn talking_is_reported_even_for_the_muted_and_the_waiting() {
     let mut room = Room::of(3);
     room.flags(0).muted = true;
     room.flags(1).waiting = true;
     room.run(5, &[(0, 0.1), (1, 0.1)]);
     room.run(40, &[(0, 0.1)]);
-    let talk = |leg, on| Talk { slot: room.slot(leg), on };
+    let talk = |leg, on| TalkChange { slot: room.slot(leg), on };
     assert_eq!(room.talks, [talk(0, true), talk(1, true), talk(1, false)]);
 }

@@ -13,13 +13,14 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
-    call::{Call, Direction, Party, Session},
+    call::{Call, CallDirection, CallSession, Party},
     conference::{
-        Answer, Ask, Being, Command, Conference, Effect, Kick, News, Notice, Settings, Ticket, Who,
+        Ask, AskTicket, Command, Conference, ConferenceAnswer, ConferenceEvent, Effect, Kick,
+        MemberInfo, MemberSelector, Notice, Settings,
     },
-    flow::{Cause, Cue, Entry, Guard, RecordFormat},
-    group::{Expulsion, GroupId, Pass, PersonId, Rank},
-    media::{AnnouncementKind, Heard, Hears, Order, Program, What},
+    flow::{Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
+    group::{Admission, Expulsion, GroupId, PersonId, Rank},
+    media::{AnnouncementKind, LegEvent, MemberAudio, Order, Program, SoundKind},
 };
 
 struct Bench {
@@ -38,20 +39,20 @@ impl Bench {
         Self { room, start: now, now, member_last: 0 }
     }
 
-    fn with(entries: &[Entry]) -> Self {
+    fn with(entries: &[JoinOptions]) -> Self {
         let mut bench = Self::new();
         entries.iter().for_each(|entry| drop(bench.enter(entry)));
         bench
     }
 
-    fn enter(&mut self, entry: &Entry) -> Vec<String> {
+    fn enter(&mut self, entry: &JoinOptions) -> Vec<String> {
         self.enter_limited(entry, Duration::from_secs(14_400))
     }
 
     /// Somebody comes in whom the room's group lets in.
-    fn enter_with(&mut self, entry: &Entry, person: u64, revision: u64) -> Vec<String> {
-        let pass = Pass { person: PersonId(person), rank: Rank::Member, revision };
-        self.enter_as(entry, Duration::from_secs(14_400), Some(Box::new(pass)))
+    fn enter_with(&mut self, entry: &JoinOptions, person: u64, revision: u64) -> Vec<String> {
+        let admission = Admission { person: PersonId(person), rank: Rank::Member, revision };
+        self.enter_as(entry, Duration::from_secs(14_400), Some(Box::new(admission)))
     }
 
     fn expel(&mut self, people: &[u64], revision: u64) -> Vec<String> {
@@ -60,46 +61,51 @@ impl Bench {
         self.ask(Ask::Expel(Expulsion { group: GroupId(6), revision, people, reason }))
     }
 
-    fn enter_limited(&mut self, entry: &Entry, limit: Duration) -> Vec<String> {
+    fn enter_limited(&mut self, entry: &JoinOptions, limit: Duration) -> Vec<String> {
         self.enter_as(entry, limit, None)
     }
 
-    fn enter_as(&mut self, entry: &Entry, limit: Duration, pass: Option<Box<Pass>>) -> Vec<String> {
+    fn enter_as(
+        &mut self,
+        entry: &JoinOptions,
+        limit: Duration,
+        admission: Option<Box<Admission>>,
+    ) -> Vec<String> {
         self.member_last += 1;
         let id = CallId::of(self.member_last.into());
         let party = Party {
             from: "14155550100".into(),
             to: "weekly".into(),
             caller_name: "Anna".into(),
-            direction: Direction::Inbound,
+            direction: CallDirection::Inbound,
             dialect: Dialect::Plivo,
             trusted: None,
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
         let mut call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
-        call.pass = pass;
+        call.admission = admission;
         let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));
         self.handle(Command::Enter { member, call, entry })
     }
 
     fn ask(&mut self, ask: Ask) -> Vec<String> {
-        self.handle(Command::Ask { ticket: Ticket(1), ask })
+        self.handle(Command::Ask { ticket: AskTicket(1), ask })
     }
 
-    fn kick(&mut self, who: Who) -> Vec<String> {
+    fn kick(&mut self, who: MemberSelector) -> Vec<String> {
         self.ask(Ask::Kick { who, kick: Kick::default() })
     }
 
-    fn heard(&mut self, member: u64, heard: Heard) -> Vec<String> {
+    fn heard(&mut self, member: u64, heard: LegEvent) -> Vec<String> {
         self.handle(Command::Report { member: MemberId(member), heard })
     }
 
     /// Presses keys, one after the other; what comes out of it all.
     fn press(&mut self, member: u64, keys: &str) -> Vec<String> {
-        keys.chars().flat_map(|key| self.heard(member, Heard::Digit(key))).collect()
+        keys.chars().flat_map(|key| self.heard(member, LegEvent::Digit(key))).collect()
     }
 
-    fn pass(&mut self, seconds: u64) -> Vec<String> {
+    fn advance(&mut self, seconds: u64) -> Vec<String> {
         self.now += Duration::from_secs(seconds);
         match self.room.deadline().is_some_and(|at| at <= self.now) {
             true => self.handle(Command::Tick),
@@ -117,7 +123,11 @@ impl Bench {
         });
         let mut exits = BTreeMap::new();
         let check = |effect: &Effect| {
-            if let Effect::Publish(Notice { sequence, news: News::Exited { who, .. } }) = effect {
+            if let Effect::Publish(Notice {
+                sequence,
+                event: ConferenceEvent::Exited { who, .. },
+            }) = effect
+            {
                 exits.insert(who.member, *sequence);
             }
             if let Effect::Release { member, sequence, .. } = effect {
@@ -147,41 +157,41 @@ fn brief(effect: Effect) -> String {
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
         Effect::Leave(_) => unreachable!("it is taken apart"),
         Effect::Media(order) => brief_order(order),
-        Effect::Publish(Notice { sequence, news, .. }) => match news {
-            News::Entered { who, is_first } => {
+        Effect::Publish(Notice { sequence, event: news, .. }) => match news {
+            ConferenceEvent::Entered { who, is_first } => {
                 let first = if is_first { " first" } else { "" };
                 format!("#{sequence} entered {}{first}", who.member)
             }
-            News::Exited { who: Being { member, .. }, cause, reason, is_last } => {
+            ConferenceEvent::Exited { who: MemberInfo { member, .. }, cause, reason, is_last } => {
                 let last = if is_last { " last" } else { "" };
                 let reason = reason.map_or_else(String::new, |it| format!(" ({it})"));
                 format!("#{sequence} exited {member} {}{reason}{last}", cause.text())
             }
-            News::DigitsMatched { who: Being { member, .. }, digits } => {
+            ConferenceEvent::DigitsMatched { who: MemberInfo { member, .. }, digits } => {
                 format!("#{sequence} digits {member} {digits}")
             }
-            News::FloorTaken { who } => format!("#{sequence} floor {}", who.member),
-            News::Over => format!("#{sequence} over"),
-            News::Started => format!("#{sequence} started"),
+            ConferenceEvent::FloorTaken { who } => format!("#{sequence} floor {}", who.member),
+            ConferenceEvent::Over => format!("#{sequence} over"),
+            ConferenceEvent::Started => format!("#{sequence} started"),
         },
         Effect::Release { call, exit, .. } => {
             let brief = format!("release {} {}", n(call.id), exit.cause.text());
             call.end();
             brief
         }
-        Effect::Reply { outcome: Ok(Answer::Members(members)), .. } => {
+        Effect::Reply { outcome: Ok(ConferenceAnswer::Members(members)), .. } => {
             format!("reply {}", list(members.iter().map(|it| it.0)))
         }
-        Effect::Reply { outcome: Ok(Answer::Banned { members, unknown }), .. } => {
+        Effect::Reply { outcome: Ok(ConferenceAnswer::Banned { members, unknown }), .. } => {
             let [members, unknown] = [members, unknown].map(|it| list(it.iter().map(|it| it.0)));
             format!("reply {members}, not banned {unknown}")
         }
-        Effect::Reply { outcome: Ok(Answer::Departures(departures)), .. } => {
+        Effect::Reply { outcome: Ok(ConferenceAnswer::Departures(departures)), .. } => {
             let leaves = departures.iter().map(|it| format!("{} {}", it.member, it.cause.text()));
             format!("would leave: {}", leaves.collect::<Vec<_>>().join(", "))
         }
-        Effect::Reply { outcome: Ok(Answer::Roster(roster)), .. } => {
-            let member = |it: &conflow::conference::Present| {
+        Effect::Reply { outcome: Ok(ConferenceAnswer::Roster(roster)), .. } => {
+            let member = |it: &conflow::conference::RosterEntry| {
                 let flags = [(it.muted, " muted"), (it.deaf, " deaf")];
                 let flags: String = flags.iter().filter(|it| it.0).map(|it| it.1).collect();
                 format!("{} {}s{flags}", it.member, it.join_seconds)
@@ -211,8 +221,10 @@ fn brief_order(order: Order) -> String {
             }
         },
         Order::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
-        Order::Place { calls: whom, hears: Hears::Room, .. } => format!("room {}", calls(whom)),
-        Order::Place { calls: whom, hears: Hears::Wait(sound), .. } => {
+        Order::Place { calls: whom, hears: MemberAudio::Room, .. } => {
+            format!("room {}", calls(whom))
+        }
+        Order::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
         }
@@ -233,10 +245,10 @@ fn brief_order(order: Order) -> String {
 
 fn sounds(program: &Program) -> String {
     let sound = |it: &conflow::media::Sound| match &it.what {
-        What::Beep(number) => format!("beep:{number}"),
-        What::Silence(length) => format!("silence {length:?}"),
-        What::Speech { text, .. } => format!("{text:?}"),
-        What::Url(url) => url.to_string(),
+        SoundKind::Beep(number) => format!("beep:{number}"),
+        SoundKind::Silence(length) => format!("silence {length:?}"),
+        SoundKind::Speech { text, .. } => format!("{text:?}"),
+        SoundKind::Url(url) => url.to_string(),
     };
     program.iter().map(sound).collect::<Vec<_>>().join("+")
 }
@@ -249,18 +261,18 @@ fn list(items: impl Iterator<Item = impl ToString>) -> String {
     items.map(|it| it.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn these(ids: &[u64]) -> Who {
-    Who::These(ids.iter().copied().map(MemberId).collect())
+fn these(ids: &[u64]) -> MemberSelector {
+    MemberSelector::These(ids.iter().copied().map(MemberId).collect())
 }
 
-fn announce(bench: &mut Bench, who: Who, url: &str) -> Vec<String> {
-    let sound = What::Url(url.into()).into();
+fn announce(bench: &mut Bench, who: MemberSelector, url: &str) -> Vec<String> {
+    let sound = SoundKind::Url(url.into()).into();
     bench.ask(Ask::Announce { who, kind: AnnouncementKind::Play, sound })
 }
 
 /// A member as Plivo's defaults make it.
-fn plain() -> Entry {
-    Entry {
+fn plain() -> JoinOptions {
+    JoinOptions {
         guard: None,
         muted: false,
         starts: true,
@@ -268,7 +280,7 @@ fn plain() -> Entry {
         stays_alone: true,
         leaves_on_star: false,
         relays_digits: false,
-        tells_floor: false,
+        reports_floor: false,
         time_limit: None,
         time_limit_default: 86_400,
         members_max: None,
@@ -279,28 +291,28 @@ fn plain() -> Entry {
         callback: None,
         action: None,
         records: false,
-        record_format: RecordFormat::Mp3,
+        recording_format: RecordingFormat::Mp3,
     }
 }
 
-fn ender() -> Entry {
-    Entry { ends: true, ..plain() }
+fn ender() -> JoinOptions {
+    JoinOptions { ends: true, ..plain() }
 }
 
-fn shy() -> Entry {
-    Entry { stays_alone: false, ..plain() }
+fn shy() -> JoinOptions {
+    JoinOptions { stays_alone: false, ..plain() }
 }
 
-fn guest() -> Entry {
-    Entry { starts: false, ..plain() }
+fn guest() -> JoinOptions {
+    JoinOptions { starts: false, ..plain() }
 }
 
-fn limited(seconds: u32) -> Entry {
-    Entry { time_limit: Some(seconds), ..plain() }
+fn limited(seconds: u32) -> JoinOptions {
+    JoinOptions { time_limit: Some(seconds), ..plain() }
 }
 
-fn typing(patterns: &[&str]) -> Entry {
-    Entry { digits_match: patterns.iter().map(|&it| it.into()).collect(), ..plain() }
+fn typing(patterns: &[&str]) -> JoinOptions {
+    JoinOptions { digits_match: patterns.iter().map(|&it| it.into()).collect(), ..plain() }
 }
 
 #[track_caller]
@@ -358,7 +370,7 @@ fn a_bulk_has_phases_and_its_targets_come_first() {
 #[test]
 fn kick_all_resumes_all_even_when_one_of_them_ends_the_room() {
     let mut bench = Bench::with(&[plain(), ender(), shy(), plain()]);
-    let effects = bench.kick(Who::All);
+    let effects = bench.kick(MemberSelector::All);
     for member in 1..=4 {
         has(&effects, &format!("release {member} kicked"));
     }
@@ -376,10 +388,10 @@ fn kick_against_kick_is_a_refusal_that_changes_nothing() {
 #[test]
 fn kick_against_hang_up_ends_the_call_once() {
     let mut bench = Bench::with(&[plain(), plain()]);
-    has(&bench.heard(1, Heard::HungUp), "release 1 caller-left");
+    has(&bench.heard(1, LegEvent::HungUp), "release 1 caller-left");
     assert_eq!(bench.kick(these(&[1])), ["reply: member not found"]);
     has(&bench.kick(these(&[2])), "release 2 kicked");
-    assert!(bench.heard(2, Heard::HungUp).is_empty(), "it is gone");
+    assert!(bench.heard(2, LegEvent::HungUp).is_empty(), "it is gone");
 }
 
 #[test]
@@ -394,10 +406,10 @@ fn kick_of_a_waiting_member_lets_it_go_on() {
 #[test]
 fn kick_against_hold_takes_the_held_member_out() {
     let mut bench = Bench::with(&[shy(), plain()]);
-    assert!(bench.heard(1, Heard::Hold(true)).is_empty(), "no cause fires");
-    assert!(bench.heard(2, Heard::Hold(true)).is_empty(), "the held are company");
+    assert!(bench.heard(1, LegEvent::Hold(true)).is_empty(), "no cause fires");
+    assert!(bench.heard(2, LegEvent::Hold(true)).is_empty(), "the held are company");
     has(&bench.kick(these(&[2])), "release 2 kicked");
-    assert!(bench.heard(2, Heard::Hold(false)).is_empty(), "it is gone");
+    assert!(bench.heard(2, LegEvent::Hold(false)).is_empty(), "it is gone");
 }
 
 #[test]
@@ -411,7 +423,7 @@ fn kick_while_a_sound_plays_takes_the_sound_along() {
 
 #[test]
 fn the_star_takes_out_who_asked_for_it() {
-    let star = Entry { leaves_on_star: true, ..plain() };
+    let star = JoinOptions { leaves_on_star: true, ..plain() };
     let mut bench = Bench::with(&[star.clone(), plain()]);
     assert!(bench.press(2, "*").is_empty());
     has(&bench.press(1, "*"), "release 1 starred");
@@ -419,7 +431,7 @@ fn the_star_takes_out_who_asked_for_it() {
 
 #[test]
 fn the_first_ender_that_leaves_ends_the_room() {
-    for heard in [Heard::HungUp, Heard::Lost] {
+    for heard in [LegEvent::HungUp, LegEvent::MediaLost] {
         let mut bench = Bench::with(&[ender(), plain(), ender()]);
         let effects = bench.heard(1, heard);
         has(&effects, "release 2 ended");
@@ -461,11 +473,11 @@ fn who_finds_the_room_full_was_never_a_member() {
 
 #[test]
 fn the_first_member_that_states_it_settles_how_many_there_may_be() {
-    let two = Entry { members_max: Some(2), ..plain() };
-    let mut bench = Bench::with(&[plain(), two, Entry { members_max: Some(9), ..plain() }]);
+    let two = JoinOptions { members_max: Some(2), ..plain() };
+    let mut bench = Bench::with(&[plain(), two, JoinOptions { members_max: Some(9), ..plain() }]);
     // Three were in question when two were the limit.
     assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s, 2 0s"]);
-    let over_the_cap = Entry { members_max: Some(99), ..plain() };
+    let over_the_cap = JoinOptions { members_max: Some(99), ..plain() };
     let mut bench = Bench::with(&[over_the_cap, plain(), plain(), plain()]);
     assert_eq!(bench.enter(&plain()), ["release 5 full"]);
 }
@@ -507,15 +519,15 @@ fn an_expulsion_spares_who_has_come_back_and_keeps_out_who_was_let_in_before() {
 
 #[test]
 fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
-    let guard = |moderators| Some(Guard { group: GroupId(6), moderators });
-    let ranked = Entry { guard: guard(Some(Rank::Member)), ..plain() };
+    let guard = |moderators| Some(RoomGuard { group: GroupId(6), moderators });
+    let ranked = JoinOptions { guard: guard(Some(Rank::Member)), ..plain() };
     // To start it is not for him.
-    let other = Entry { guard: guard(Some(Rank::Owner)), ..plain() };
+    let other = JoinOptions { guard: guard(Some(Rank::Owner)), ..plain() };
     let mut bench = Bench::new();
     has_not(&bench.enter_with(&other, 1, 5), "started");
-    has(&bench.enter_with(&Entry { starts: false, ..ranked.clone() }, 2, 5), "#3 started");
+    has(&bench.enter_with(&JoinOptions { starts: false, ..ranked.clone() }, 2, 5), "#3 started");
     bench.enter_with(&ranked, 3, 5);
-    has_not(&bench.heard(2, Heard::HungUp), "ended");
+    has_not(&bench.heard(2, LegEvent::HungUp), "ended");
     let effects = bench.expel(&[3], 6);
     has(&effects, "release 3 group-kicked");
     has(&effects, "release 1 ended");
@@ -524,18 +536,18 @@ fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
 #[test]
 fn media_that_are_lost_and_calls_that_are_hung_up_go_nowhere() {
     let mut bench = Bench::with(&[plain(), plain(), plain()]);
-    has(&bench.heard(1, Heard::Lost), "release 1 media-lost");
+    has(&bench.heard(1, LegEvent::MediaLost), "release 1 media-lost");
     let effects = bench.handle(Command::HangUp { member: MemberId(2), cause: Cause::HungUpByApi });
     has(&effects, "release 2 hung-up-by-api");
-    has(&bench.ask(Ask::HangUp { who: Who::All }), "release 3 hung-up-by-api");
+    has(&bench.ask(Ask::HangUp { who: MemberSelector::All }), "release 3 hung-up-by-api");
 }
 
 #[test]
 fn a_calls_own_limit_ends_it_in_the_room() {
     let mut bench = Bench::with(&[plain()]);
     bench.enter_limited(&plain(), Duration::from_secs(30));
-    assert!(bench.pass(29).is_empty());
-    has(&bench.pass(1), "release 2 call-time-up");
+    assert!(bench.advance(29).is_empty());
+    has(&bench.advance(1), "release 2 call-time-up");
 }
 
 #[test]
@@ -552,7 +564,9 @@ fn a_planned_shutdown_drains() {
 fn reports_on_who_has_left_change_nothing() {
     let mut bench = Bench::with(&[plain(), plain()]);
     bench.kick(these(&[1]));
-    for heard in [Heard::Digit('1'), Heard::Talk(true), Heard::Hold(true), Heard::Over(1)] {
+    for heard in
+        [LegEvent::Digit('1'), LegEvent::Talk(true), LegEvent::Hold(true), LegEvent::Finished(1)]
+    {
         assert!(bench.heard(1, heard).is_empty(), "{heard:?}");
     }
 }

@@ -8,12 +8,12 @@ use super::*;
 fn the_earliest_limit_that_is_stated_holds() {
     let mut bench = Bench::with(&[limited(30), limited(50), plain()]);
     assert_eq!(bench.deadline_seconds(), Some(30));
-    bench.pass(10);
+    bench.advance(10);
     // From the room's creation, not from the entry.
     bench.enter(&limited(25));
     assert_eq!(bench.deadline_seconds(), Some(25));
-    assert!(bench.pass(14).is_empty());
-    let effects = bench.pass(1);
+    assert!(bench.advance(14).is_empty());
+    let effects = bench.advance(1);
     has(&effects, "release 2 time-up");
     has(&effects, "stop");
     assert_eq!(bench.deadline_seconds(), None);
@@ -22,9 +22,9 @@ fn the_earliest_limit_that_is_stated_holds() {
 #[test]
 fn time_limit_against_a_new_joiner_is_never_extended() {
     let mut bench = Bench::with(&[limited(30)]);
-    bench.pass(29);
+    bench.advance(29);
     bench.enter(&limited(30));
-    has(&bench.pass(1), "release 2 time-up");
+    has(&bench.advance(1), "release 2 time-up");
 }
 
 #[test]
@@ -50,7 +50,8 @@ fn a_default_is_no_statement() {
 
 #[test]
 fn who_waits_is_a_member_and_hears_its_wait_sound() {
-    let hold = Entry { wait_sound: Some(Cue::BuiltIn("sound:hold".into())), ..guest() };
+    let hold =
+        JoinOptions { wait_sound: Some(ConferenceSound::BuiltIn("sound:hold".into())), ..guest() };
     let mut bench = Bench::new();
     assert_eq!(bench.enter(&hold), ["#1 entered 1 first", "wait 1 sound:hold"]);
     assert_eq!(bench.enter(&guest()), ["#2 entered 2", "wait 2 silence"]);
@@ -74,7 +75,8 @@ fn flags_that_are_set_while_waiting_apply_at_the_start() {
 
 #[test]
 fn who_is_alone_hears_the_wait_sound_until_somebody_comes() {
-    let hold = Entry { wait_sound: Some(Cue::BuiltIn("sound:hold".into())), ..plain() };
+    let hold =
+        JoinOptions { wait_sound: Some(ConferenceSound::BuiltIn("sound:hold".into())), ..plain() };
     let mut bench = Bench::new();
     let effects = bench.enter(&hold);
     assert_eq!(effects, ["#1 entered 1 first", "#2 started", "wait 1 sound:hold", "#3 floor 1"]);
@@ -88,13 +90,14 @@ fn who_is_alone_hears_the_wait_sound_until_somebody_comes() {
 
 #[test]
 fn a_wait_sound_that_is_a_document_is_fetched_once_and_heard_when_it_comes() {
-    let music = Entry { wait_sound: Some(Cue::Document("flow:music".into())), ..plain() };
+    let music =
+        JoinOptions { wait_sound: Some(ConferenceSound::Document("flow:music".into())), ..plain() };
     let mut bench = Bench::new();
     let effects = bench.enter(&music);
     assert_eq!(effects[2..4], ["wait 1 silence", "fetch 1 flow:music for 1"]);
     // However late.
-    bench.pass(60);
-    let program: Program = [What::Url("https://example.com/a.mp3".into()).into()].into();
+    bench.advance(60);
+    let program: Program = [SoundKind::Url("https://example.com/a.mp3".into()).into()].into();
     let came = Command::Sounds { number: 1, program };
     assert_eq!(bench.handle(came), ["wait 1 https://example.com/a.mp3"]);
     bench.enter(&plain());
@@ -105,8 +108,11 @@ fn a_wait_sound_that_is_a_document_is_fetched_once_and_heard_when_it_comes() {
 
 #[test]
 fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
-    let beeping =
-        Entry { enter_sound: Some(Cue::Beep(1)), exit_sound: Some(Cue::Beep(2)), ..plain() };
+    let beeping = JoinOptions {
+        enter_sound: Some(ConferenceSound::Beep(1)),
+        exit_sound: Some(ConferenceSound::Beep(2)),
+        ..plain()
+    };
     let mut bench = Bench::with(&[plain(), plain()]);
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3");
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3,4");
@@ -118,8 +124,11 @@ fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
 
 #[test]
 fn nobody_hears_beeps_before_the_start_or_in_an_empty_room() {
-    let beeping =
-        |entry| Entry { enter_sound: Some(Cue::Beep(1)), exit_sound: Some(Cue::Beep(2)), ..entry };
+    let beeping = |entry| JoinOptions {
+        enter_sound: Some(ConferenceSound::Beep(1)),
+        exit_sound: Some(ConferenceSound::Beep(2)),
+        ..entry
+    };
     let mut bench = Bench::with(&[guest()]);
     has_not(&bench.enter(&beeping(guest())), "announce");
     has_not(&bench.kick(these(&[2])), "announce");
@@ -128,17 +137,20 @@ fn nobody_hears_beeps_before_the_start_or_in_an_empty_room() {
 
 #[test]
 fn a_sound_document_for_the_room_is_dropped_when_it_is_late() {
-    let jingle = Entry { enter_sound: Some(Cue::Document("flow:jingle".into())), ..plain() };
+    let jingle = JoinOptions {
+        enter_sound: Some(ConferenceSound::Document("flow:jingle".into())),
+        ..plain()
+    };
     let came = |number| {
-        let program = [What::Beep(1).into()].into();
+        let program = [SoundKind::Beep(1).into()].into();
         Command::Sounds { number, program }
     };
     let mut bench = Bench::new();
     has(&bench.enter(&jingle), "fetch 1 flow:jingle for 1");
-    bench.pass(4);
+    bench.advance(4);
     assert_eq!(bench.handle(came(1)), ["announce beep:1 to 1"]);
     has(&bench.enter(&jingle), "fetch 2 flow:jingle for 2");
-    bench.pass(5);
+    bench.advance(5);
     assert!(bench.handle(came(2)).is_empty(), "five seconds are too late");
     has(&bench.enter(&jingle), "fetch 3 flow:jingle for 3");
     let nothing = Command::Sounds { number: 3, program: [].into() };
@@ -147,14 +159,14 @@ fn a_sound_document_for_the_room_is_dropped_when_it_is_late() {
 
 // Mute, deaf, announcements.
 
-fn mute(who: Who, on: bool) -> Ask {
+fn mute(who: MemberSelector, on: bool) -> Ask {
     Ask::Mute { who, on }
 }
 
 #[test]
 fn mute_and_deaf_are_told_once_and_answered_always() {
-    let mut bench = Bench::with(&[Entry { muted: true, ..plain() }, plain()]);
-    assert_eq!(bench.ask(mute(Who::All, true)), ["mute 2 true", "reply 1,2"]);
+    let mut bench = Bench::with(&[JoinOptions { muted: true, ..plain() }, plain()]);
+    assert_eq!(bench.ask(mute(MemberSelector::All, true)), ["mute 2 true", "reply 1,2"]);
     assert_eq!(bench.ask(mute(these(&[2]), true)), ["reply 2"]);
     assert_eq!(bench.ask(mute(these(&[1]), false)), ["mute 1 false", "reply 1"]);
     let deafen = |on| Ask::Deafen { who: these(&[2, 7]), on };
@@ -167,7 +179,7 @@ fn mute_and_deaf_are_told_once_and_answered_always() {
 fn an_announcement_to_an_id_reaches_the_deaf_and_one_to_all_does_not() {
     let mut bench = Bench::with(&[plain(), plain(), guest()]);
     bench.ask(Ask::Deafen { who: these(&[2]), on: true });
-    let effects = announce(&mut bench, Who::All, "a");
+    let effects = announce(&mut bench, MemberSelector::All, "a");
     assert_eq!(effects, ["announce Play a to 1,3", "reply 1,2,3"]);
     let effects = announce(&mut bench, these(&[2, 1]), "b");
     assert_eq!(effects, ["announce Play b to 2,1", "reply 2,1"]);
@@ -180,7 +192,7 @@ fn a_stop_has_the_words_of_the_start() {
     // Who has left in between belongs to the set all the same.
     let effects = bench.ask(hush(these(&[2, 9, 1, 2])));
     assert_eq!(effects, ["hush Play of 1,2,9 at 2,1", "reply 2,1"]);
-    assert_eq!(bench.ask(hush(Who::All)), ["hush Play of all at 1,2", "reply 1,2"]);
+    assert_eq!(bench.ask(hush(MemberSelector::All)), ["hush Play of all at 1,2", "reply 1,2"]);
     assert_eq!(bench.ask(hush(these(&[9]))), ["reply: member not found"]);
 }
 
@@ -192,24 +204,24 @@ fn the_longest_pattern_that_ends_the_input_fires_and_clears_it() {
     assert_eq!(bench.press(1, "91"), ["#5 digits 1 1"]);
     assert_eq!(bench.press(1, "321"), ["#6 digits 1 321"]);
     assert_eq!(bench.press(1, "2"), [""; 0]);
-    bench.pass(2);
+    bench.advance(2);
     assert_eq!(bench.press(1, "1"), ["#7 digits 1 21"]);
     // Three seconds of nothing clear it.
     bench.press(1, "2");
-    bench.pass(3);
+    bench.advance(3);
     assert_eq!(bench.press(1, "1"), ["#8 digits 1 1"]);
 }
 
 #[test]
 fn the_digits_of_the_muted_and_waiting_count() {
-    let waiting = Entry { starts: false, muted: true, ..typing(&["55"]) };
+    let waiting = JoinOptions { starts: false, muted: true, ..typing(&["55"]) };
     let mut bench = Bench::with(&[waiting]);
     assert_eq!(bench.press(1, "55"), ["#2 digits 1 55"]);
 }
 
 #[test]
 fn the_star_wins_over_a_pattern_that_begins_with_it() {
-    let both = Entry { leaves_on_star: true, ..typing(&["*9", "1*"]) };
+    let both = JoinOptions { leaves_on_star: true, ..typing(&["*9", "1*"]) };
     let mut bench = Bench::with(&[plain(), both.clone(), both]);
     has(&bench.press(2, "*"), "release 2 starred");
     // One that has been begun is finished.
@@ -218,7 +230,7 @@ fn the_star_wins_over_a_pattern_that_begins_with_it() {
 
 #[test]
 fn a_relayed_key_is_heard_by_the_others() {
-    let relaying = Entry { relays_digits: true, ..plain() };
+    let relaying = JoinOptions { relays_digits: true, ..plain() };
     let mut bench = Bench::with(&[relaying, plain(), plain()]);
     assert_eq!(bench.press(1, "5"), ["relay 5 to 2,3"]);
     assert!(bench.press(2, "5").is_empty());
@@ -234,14 +246,14 @@ fn the_floor_goes_to_whoever_talks_while_its_holder_is_silent() {
     has(&bench.enter(&plain()), "#3 floor 1");
     bench.enter(&plain());
     bench.enter(&plain());
-    assert!(bench.heard(1, Heard::Talk(true)).is_empty(), "it has the floor already");
-    assert!(bench.heard(2, Heard::Talk(true)).is_empty(), "the holder talks");
-    assert!(bench.heard(3, Heard::Talk(true)).is_empty());
-    assert_eq!(bench.heard(1, Heard::Talk(false)), ["#6 floor 2"]);
+    assert!(bench.heard(1, LegEvent::Talk(true)).is_empty(), "it has the floor already");
+    assert!(bench.heard(2, LegEvent::Talk(true)).is_empty(), "the holder talks");
+    assert!(bench.heard(3, LegEvent::Talk(true)).is_empty());
+    assert_eq!(bench.heard(1, LegEvent::Talk(false)), ["#6 floor 2"]);
     bench.ask(mute(these(&[2]), true));
     // Who is muted or held has no floor.
-    assert!(bench.heard(1, Heard::Talk(true)).is_empty());
-    assert_eq!(bench.heard(3, Heard::Hold(true)), ["#8 floor 1"]);
+    assert!(bench.heard(1, LegEvent::Talk(true)).is_empty());
+    assert_eq!(bench.heard(3, LegEvent::Hold(true)), ["#8 floor 1"]);
     has_not(&bench.kick(these(&[1])), "floor");
     assert_eq!(bench.ask(mute(these(&[2]), false)), ["mute 2 false", "#10 floor 2", "reply 2"]);
 }

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use conflow::{
-    engine::registry::House,
-    media::{Backend, Heard, Order, Report, What},
+    engine::registry::Registry,
+    media::{Backend, LegEvent, Order, Report, SoundKind},
 };
 
 use crate::harness::{Bench, settings};
 
-/// More than there are wards.
+/// More than there are workers.
 const CALLS: usize = 40;
 
 #[tokio::test(start_paused = true)]
@@ -19,7 +19,7 @@ async fn what_is_reported_before_an_order_returns_is_not_lost() {
         bench.run("<Speak>one</Speak><Speak>two</Speak>");
     }
     bench.settle().await;
-    assert_eq!(bench.house.calls(), [], "nobody waits for what is over");
+    assert_eq!(bench.registry.calls(), [], "nobody waits for what is over");
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,28 +31,29 @@ async fn a_panic_costs_one_call_its_life_and_no_other() {
         bench.run(&format!("<Speak>one</Speak>{second}"));
     }
     bench.settle().await;
-    assert_eq!(bench.house.calls().len(), CALLS - CALLS / 10, "the others wait");
+    assert_eq!(bench.registry.calls().len(), CALLS - CALLS / 10, "the others wait");
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    assert_eq!(bench.house.calls(), [], "and go on");
+    assert_eq!(bench.registry.calls(), [], "and go on");
 }
 
-/// What is played is over at once; and who is to hear "boom" brings the house down.
+/// What is played is over at once; and who is to hear "boom" brings the registry down.
 #[derive(Default)]
-struct Hasty(OnceLock<Weak<House>>);
+struct InstantBackend(OnceLock<Weak<Registry>>);
 
-impl Backend for Hasty {
+impl Backend for InstantBackend {
     fn send(&self, order: Order) {
         let Order::Play { call, number, program } = order else { return };
-        let is_boom = |what: &What| matches!(what, What::Speech { text, .. } if &**text == "boom");
+        let is_boom =
+            |what: &SoundKind| matches!(what, SoundKind::Speech { text, .. } if &**text == "boom");
         assert!(!program.iter().any(|it| is_boom(&it.what)), "as it was told to");
-        let house = self.0.get().and_then(Weak::upgrade).expect("a house");
-        house.report(Report { call, heard: Heard::Over(number) });
+        let registry = self.0.get().and_then(Weak::upgrade).expect("a registry");
+        registry.report(Report { call, event: LegEvent::Finished(number) });
     }
 }
 
 fn bench() -> Bench {
-    let hasty = Arc::new(Hasty::default());
-    let bench = Bench::with(settings(), |_| hasty.clone());
-    drop(hasty.0.set(Arc::downgrade(&bench.house)));
+    let backend = Arc::new(InstantBackend::default());
+    let bench = Bench::with(settings(), |_| backend.clone());
+    drop(backend.0.set(Arc::downgrade(&bench.registry)));
     bench
 }

@@ -8,13 +8,15 @@ use std::sync::{
 use conflow::{
     base::ids::Trusted,
     conference::Ask as RoomAsk,
-    engine::membership::{AskError, Memberships},
-    group::{Ask, At, Done, Name, Person, PersonId, Rank, Refusal, rule::Rule},
-    store::rows_memory::Memory,
+    engine::membership::{GroupAskError, Memberships},
+    group::{
+        Ask, GroupAnswer, Person, PersonId, PersonName, Rank, Refusal, UnixMillis, rule::Rule,
+    },
+    store::rows_memory::MemoryRows,
 };
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::group::{NOW, head, which, who};
+use crate::group::{NOW, group_info, group_ref, person_ref};
 use crate::harness::{Bench, account, key, settings};
 
 const ROOM: &str = "<Conference group='6000001'>club</Conference><Speak>bye</Speak>";
@@ -22,16 +24,16 @@ const ROOM: &str = "<Conference group='6000001'>club</Conference><Speak>bye</Spe
 /// [`crate::group::GROUP`] with its owner 1, admin 2 and member 3; 4 is outside.
 async fn club(settings: conflow::conference::Settings) -> (Bench, Memberships) {
     let bench = Bench::new(settings);
-    let memberships = Memberships::open(Arc::new(Memory::default()), Box::new(|| NOW)).unwrap();
-    let memberships = memberships.guarding(bench.house.clone());
+    let memberships = Memberships::open(Arc::new(MemoryRows::default()), Box::new(|| NOW)).unwrap();
+    let memberships = memberships.guarding(bench.registry.clone());
     for n in 1..=4 {
         let mut person = Person::new(PersonId(n), &format!("user{n}"));
-        person.names.insert(Name::SipUser(format!("phone{n}").into()));
-        person.names.insert(Name::caller(&format!("+1555{n}")));
+        person.names.insert(PersonName::SipUser(format!("phone{n}").into()));
+        person.names.insert(PersonName::caller(&format!("+1555{n}")));
         memberships.ask(&account(), Ask::AddPerson(person)).await.unwrap();
     }
     memberships
-        .ask(&account(), Ask::Create(head(crate::group::GROUP, "club", Some(1))))
+        .ask(&account(), Ask::Create(group_info(crate::group::GROUP, "club", Some(1))))
         .await
         .unwrap();
     for (n, rank) in [(2, Rank::Admin), (3, Rank::Member)] {
@@ -41,7 +43,7 @@ async fn club(settings: conflow::conference::Settings) -> (Bench, Memberships) {
 }
 
 async fn add(memberships: &Memberships, n: u64, rank: Rank) {
-    let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
+    let ask = Ask::Add { group: group_ref(), actor: None, target: person_ref(n), rank };
     memberships.ask(&account(), ask).await.unwrap();
 }
 
@@ -54,7 +56,7 @@ fn user(n: u64) -> Option<Trusted> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_whom_somebody_vouches_for_comes_in() {
+async fn only_a_caller_whose_identity_is_trusted_comes_in() {
     let (mut bench, _memberships) = club(settings()).await;
     for (trusted, comes_in) in [
         (user(1), true),
@@ -110,10 +112,10 @@ async fn a_room_is_guarded_as_its_first_call_says() {
 #[tokio::test(start_paused = true)]
 async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
     let ban = |until| {
-        let (group, actor, target, rule) = (which(), None, who(3), Rule::BUNGIE);
+        let (group, actor, target, rule) = (group_ref(), None, person_ref(3), Rule::BUNGIE);
         Ask::Ban { group, actor, target, rule, reason: "".into(), until }
     };
-    let (group, actor, rule) = (which(), PersonId(3), Rule::KIRIMIN);
+    let (group, actor, rule) = (group_ref(), PersonId(3), Rule::KIRIMIN);
     let leave = Ask::Leave { group: group.clone(), actor, rule };
     let close = Ask::Leave { group, actor: PersonId(1), rule: Rule::KIRIMIN_LEAVE };
     for (ask, out) in [
@@ -122,7 +124,7 @@ async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
         (removal(3, Rule::KIRIMIN), 1),
         (removal(3, Rule::CAPILLARY), 1),
         (ban(None), 1),
-        (ban(Some(At(NOW.0 + 5))), 1),
+        (ban(Some(UnixMillis(NOW.0 + 5))), 1),
         (leave, 1),
         // The group is over.
         (close, 3),
@@ -137,7 +139,7 @@ async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
         let done = memberships.ask(&account(), ask.clone()).await;
         // The moment of the answer.
         let log = bench.log();
-        assert!(matches!(done, Ok(Done::Removed(_))), "{ask:?}: {done:?}");
+        assert!(matches!(done, Ok(GroupAnswer::Removed(_))), "{ask:?}: {done:?}");
         let count = |what: &str| log.iter().filter(|it| it.ends_with(what)).count();
         assert_eq!(count("exited group-kicked"), out, "{ask:?}: {log:?}");
         assert_eq!(count("hears bye"), out, "{ask:?}: {log:?}");
@@ -146,9 +148,9 @@ async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_his_calls_leave_all_rooms_of_the_group_and_of_no_other() {
+async fn all_calls_of_a_removed_person_leave_all_rooms_of_the_group_and_of_no_other() {
     let (mut bench, memberships) = club(settings()).await;
-    let mut other = head(conflow::group::GroupId(7), "other", Some(3));
+    let mut other = group_info(conflow::group::GroupId(7), "other", Some(3));
     other.link = "other".into();
     memberships.ask(&account(), Ask::Create(other)).await.unwrap();
     for (n, room) in [
@@ -175,29 +177,30 @@ async fn all_his_calls_leave_all_rooms_of_the_group_and_of_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ban_that_is_over_lets_him_come_back() {
+async fn a_person_whose_ban_is_over_may_come_back() {
     let bench = Bench::new(settings());
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(NOW.0));
     let time = clock.clone();
-    let now = Box::new(move || At(time.load(Ordering::Relaxed)));
-    let memberships = Memberships::open(Arc::new(Memory::default()), now).unwrap();
-    let memberships = memberships.guarding(bench.house.clone());
+    let now = Box::new(move || UnixMillis(time.load(Ordering::Relaxed)));
+    let memberships = Memberships::open(Arc::new(MemoryRows::default()), now).unwrap();
+    let memberships = memberships.guarding(bench.registry.clone());
     let mut bench = bench;
     for n in 1..=2 {
         let person = Person::new(PersonId(n), &format!("user{n}"));
         memberships.ask(&account(), Ask::AddPerson(person)).await.unwrap();
     }
     memberships
-        .ask(&account(), Ask::Create(head(crate::group::GROUP, "club", Some(1))))
+        .ask(&account(), Ask::Create(group_info(crate::group::GROUP, "club", Some(1))))
         .await
         .unwrap();
     add(&memberships, 2, Rank::Member).await;
-    let until = Some(At(NOW.0 + 1_000));
-    let (group, target, rule) = (which(), who(2), Rule::BUNGIE);
+    let until = Some(UnixMillis(NOW.0 + 1_000));
+    let (group, target, rule) = (group_ref(), person_ref(2), Rule::BUNGIE);
     let ban = Ask::Ban { group, actor: None, target, rule, reason: "".into(), until };
     memberships.ask(&account(), ban).await.unwrap();
-    let again = || Ask::Add { group: which(), actor: None, target: who(2), rank: Rank::Member };
-    let banned = Err(AskError::Refused(Refusal::Banned));
+    let again =
+        || Ask::Add { group: group_ref(), actor: None, target: person_ref(2), rank: Rank::Member };
+    let banned = Err(GroupAskError::Refused(Refusal::Banned));
     assert_eq!(memberships.ask(&account(), again()).await, banned);
     bench.run_as(user(2), ROOM);
     clock.store(NOW.0 + 1_000, Ordering::Relaxed);
@@ -277,12 +280,13 @@ async fn the_last_moderator_who_is_kicked_from_the_group_takes_all_along() {
 /// The rank is that of the moment of entering: no room ends under its people because a member has
 /// another rank now. Who is not to have it any more is kicked.
 #[tokio::test(start_paused = true)]
-async fn who_has_come_in_as_a_moderator_is_one_until_he_leaves() {
+async fn a_person_who_came_in_as_a_moderator_is_one_until_they_leave() {
     let (mut bench, memberships) = club(settings()).await;
     let room = "<Conference group='6000001' moderators='admin'>club</Conference><Speak>bye</Speak>";
     bench.run_as(user(3), room);
     bench.settle().await;
-    let rank = |n, rank| Ask::SetRank { group: which(), actor: None, target: who(n), rank };
+    let rank =
+        |n, rank| Ask::SetRank { group: group_ref(), actor: None, target: person_ref(n), rank };
     memberships.ask(&account(), rank(3, Rank::Admin)).await.unwrap();
     bench.settle().await;
     assert!(!bench.is_started(), "he has come in as a member");
@@ -307,7 +311,7 @@ async fn a_room_that_is_busy_is_told_all_the_same_and_the_answer_waits_for_it() 
     bench.settle().await;
     bench.log();
     // Nobody has a turn before this waits: the room's queue is full.
-    let full = bench.house.ask(&key("club"), RoomAsk::Roster).unwrap();
+    let full = bench.registry.ask(&key("club"), RoomAsk::Roster).unwrap();
     memberships.ask(&account(), removal(3, Rule::BUNGIE)).await.unwrap();
     let log = bench.log();
     assert!(log.contains(&"call 1 hears bye".to_owned()), "{log:?}");
@@ -316,7 +320,7 @@ async fn a_room_that_is_busy_is_told_all_the_same_and_the_answer_waits_for_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_told_that_he_is_no_member_is_told_so_when_the_rooms_have_let_go() {
+async fn a_refusal_as_no_member_is_answered_when_the_rooms_have_let_go() {
     let (mut bench, memberships) = club(settings()).await;
     bench.run_as(user(3), ROOM);
     bench.settle().await;
@@ -329,7 +333,7 @@ async fn who_is_told_that_he_is_no_member_is_told_so_when_the_rooms_have_let_go(
     };
     let (first, (second, log)) = tokio::join!(kick(), second);
     assert!(first.is_ok());
-    assert_eq!(second, Err(AskError::Refused(Refusal::TargetNotMember)));
+    assert_eq!(second, Err(GroupAskError::Refused(Refusal::TargetNotMember)));
     assert!(log.contains(&"call 1 hears bye".to_owned()), "{log:?}");
     bench.close().await;
 }
@@ -337,7 +341,7 @@ async fn who_is_told_that_he_is_no_member_is_told_so_when_the_rooms_have_let_go(
 /// What the simulation cannot see: the locks. Somebody dials in again and again, on another
 /// thread, while he is removed and taken back again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_removed_is_in_no_room_when_that_is_answered_however_he_races() {
+async fn a_removed_person_is_in_no_room_when_that_is_answered_however_they_race() {
     let (bench, memberships) = club(settings()).await;
     let (is_over, bench) = (Arc::new(AtomicBool::new(false)), Arc::new(bench));
     let (caller, flag) = (bench.clone(), is_over.clone());
@@ -350,7 +354,7 @@ async fn whoever_is_removed_is_in_no_room_when_that_is_answered_however_he_races
                 n += 1;
                 caller.run_nth(n, user(3), "<Conference group='6000001'>club</Conference>");
                 // As many as the room holds, and no more than it can let go of.
-                while 60 < caller.house.call_count() && !flag.load(Ordering::Relaxed) {
+                while 60 < caller.registry.call_count() && !flag.load(Ordering::Relaxed) {
                     std::thread::yield_now();
                 }
             }
@@ -359,7 +363,7 @@ async fn whoever_is_removed_is_in_no_room_when_that_is_answered_however_he_races
     let mut removed = 0;
     for _ in 0..300 {
         memberships.ask(&account(), removal(3, Rule::BUNGIE)).await.unwrap();
-        if let Ok(mut answer) = bench.house.ask(&key("club"), RoomAsk::Roster) {
+        if let Ok(mut answer) = bench.registry.ask(&key("club"), RoomAsk::Roster) {
             let answer = loop {
                 match answer.try_recv() {
                     Err(TryRecvError::Empty) => tokio::task::yield_now().await,

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use conflow::{
     base::ids::{CallId, MemberId},
-    conference::{Ask, Kick, Refusal, Who},
+    conference::{Ask, Kick, MemberSelector, Refusal},
     engine::registry::AskError,
-    media::{Heard, Report},
+    media::{LegEvent, Report},
 };
 
 use crate::harness::{Bench, key, members, settings};
 
 const NOBODY: AskError = AskError::Refused(Refusal::NoMember);
 
-fn kick(who: Who) -> Ask {
+fn kick(who: MemberSelector) -> Ask {
     Ask::Kick { who, kick: Kick::default() }
 }
 
-fn these(ids: &[u64]) -> Who {
-    Who::These(ids.iter().copied().map(MemberId).collect())
+fn these(ids: &[u64]) -> MemberSelector {
+    MemberSelector::These(ids.iter().copied().map(MemberId).collect())
 }
 
-/// A house with a call for each of these flows, and its log read.
+/// A registry with a call for each of these flows, and its log read.
 async fn bench(flows: &[&str]) -> Bench {
     let mut bench = Bench::new(settings());
     for flow in flows {
@@ -44,14 +44,14 @@ async fn kick_against_hang_up() {
     let bench = bench(&[PLAIN, PLAIN]).await;
     let call = CallId::of(1);
     // The caller is gone when the kick's turn comes.
-    bench.house.report(Report { call, heard: Heard::HungUp });
+    bench.registry.report(Report { call, event: LegEvent::HungUp });
     assert_eq!(bench.kick("a", these(&[1])).await, Err(NOBODY));
     bench.settle().await;
     assert_eq!(bench.log(), ["remove 1", "1 exited caller-left", "call 1 ended Normal Hangup"]);
     // The other way round: it goes on, and ends as what it is, a caller that hung up.
-    let kicked = bench.house.ask(&key("a"), kick(these(&[2]))).unwrap();
+    let kicked = bench.registry.ask(&key("a"), kick(these(&[2]))).unwrap();
     let call = CallId::of(2);
-    bench.house.report(Report { call, heard: Heard::HungUp });
+    bench.registry.report(Report { call, event: LegEvent::HungUp });
     assert_eq!(members(kicked.await.unwrap()), Ok(vec![MemberId(2)]));
     bench.settle().await;
     let log = bench.log();
@@ -73,8 +73,8 @@ async fn kick_against_join() {
 #[tokio::test(start_paused = true)]
 async fn kick_against_kick() {
     let bench = bench(&[PLAIN, PLAIN]).await;
-    let first = bench.house.ask(&key("a"), kick(these(&[1]))).unwrap();
-    let second = bench.house.ask(&key("a"), kick(these(&[1, 2]))).unwrap();
+    let first = bench.registry.ask(&key("a"), kick(these(&[1]))).unwrap();
+    let second = bench.registry.ask(&key("a"), kick(these(&[1, 2]))).unwrap();
     assert_eq!(members(first.await.unwrap()), Ok(vec![MemberId(1)]));
     assert_eq!(members(second.await.unwrap()), Ok(vec![MemberId(2)]));
     let log = bench.log();
@@ -85,7 +85,7 @@ async fn kick_against_kick() {
 #[tokio::test(start_paused = true)]
 async fn kick_all_against_end_on_exit_and_a_minimum_of_two() {
     let bench = bench(&[PLAIN, ENDER, SHY, ENDER, SHY]).await;
-    assert_eq!(bench.kick("a", Who::All).await.unwrap().len(), 5);
+    assert_eq!(bench.kick("a", MemberSelector::All).await.unwrap().len(), 5);
     let log = bench.log();
     for n in 1..=5 {
         assert!(log.contains(&format!("{n} exited kicked")), "{log:?}");
@@ -98,25 +98,25 @@ async fn kick_all_against_end_on_exit_and_a_minimum_of_two() {
 async fn kick_against_playback() {
     let bench = bench(&["<Speak>hello</Speak><Conference>a</Conference><Speak>bye</Speak>"]).await;
     let call = CallId::of(1);
-    let over = |number| Report { call, heard: Heard::Over(number) };
-    bench.house.report(over(1));
+    let over = |number| Report { call, event: LegEvent::Finished(number) };
+    bench.registry.report(over(1));
     bench.settle().await;
-    assert_eq!(bench.kick("a", Who::All).await, Ok(vec![MemberId(1)]));
+    assert_eq!(bench.kick("a", MemberSelector::All).await, Ok(vec![MemberId(1)]));
     // What was still on its way from the sound before the room ends nothing.
-    bench.house.report(over(1));
+    bench.registry.report(over(1));
     bench.settle().await;
-    assert!(bench.house.is_up(call), "it is still speaking");
-    bench.house.report(over(2));
+    assert!(bench.registry.is_up(call), "it is still speaking");
+    bench.registry.report(over(2));
     bench.settle().await;
-    assert!(!bench.house.is_up(call));
+    assert!(!bench.registry.is_up(call));
     bench.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn kick_against_hold() {
     let bench = bench(&[SHY, PLAIN]).await;
-    for call in bench.house.calls() {
-        bench.house.report(Report { call, heard: Heard::Hold(true) });
+    for call in bench.registry.calls() {
+        bench.registry.report(Report { call, event: LegEvent::Hold(true) });
     }
     bench.settle().await;
     assert_eq!(bench.log(), [""; 0], "who holds us is still company");
@@ -139,7 +139,7 @@ async fn time_limit_against_a_new_joiner() {
 #[tokio::test(start_paused = true)]
 async fn join_against_the_end_of_the_same_name() {
     let mut bench = bench(&[PLAIN]).await;
-    let kicked = bench.house.ask(&key("a"), kick(Who::All)).unwrap();
+    let kicked = bench.registry.ask(&key("a"), kick(MemberSelector::All)).unwrap();
     bench.run(PLAIN);
     assert_eq!(members(kicked.await.unwrap()), Ok(vec![MemberId(1)]));
     bench.settle().await;
@@ -154,7 +154,7 @@ async fn join_against_the_end_of_the_same_name() {
 async fn redirect_of_two_members_into_the_same_room() {
     const AGAIN: &str = "<Conference>a</Conference><Conference>b</Conference>";
     let bench = bench(&[AGAIN, AGAIN]).await;
-    bench.kick("a", Who::All).await.unwrap();
+    bench.kick("a", MemberSelector::All).await.unwrap();
     bench.settle().await;
     let there = bench.ask("b", Ask::Roster).await.unwrap();
     assert_eq!(there, [MemberId(3), MemberId(4)]);
@@ -165,7 +165,7 @@ async fn redirect_of_two_members_into_the_same_room() {
 async fn a_kicked_member_rejoins_the_same_room() {
     const AGAIN: &str = "<Conference>a</Conference><Conference>a</Conference>";
     let bench = bench(&[AGAIN, AGAIN]).await;
-    bench.kick("a", Who::All).await.unwrap();
+    bench.kick("a", MemberSelector::All).await.unwrap();
     bench.settle().await;
     // With ids of their own: a late hang-up of the old ones is not for them.
     assert_eq!(bench.ask("a", Ask::HangUp { who: these(&[1, 2]) }).await, Err(NOBODY));
@@ -176,7 +176,7 @@ async fn a_kicked_member_rejoins_the_same_room() {
 #[tokio::test(start_paused = true)]
 async fn exit_against_the_next_elements_request() {
     let bench = bench(&["<Conference>a</Conference><Redirect>flow:goodbye</Redirect>"]).await;
-    bench.kick("a", Who::All).await.unwrap();
+    bench.kick("a", MemberSelector::All).await.unwrap();
     bench.settle().await;
     let log = bench.log();
     assert_eq!(
@@ -193,10 +193,10 @@ async fn kick_while_a_document_is_fetched() {
     assert_eq!(bench.kick("a", these(&[1])).await, Ok(vec![MemberId(1)]));
     // It is out already: nobody can take it out twice.
     assert_eq!(bench.kick("a", these(&[1])).await, Err(NOBODY));
-    assert!(bench.house.is_up(call), "it waits for its document");
-    bench.house.report(Report { call, heard: Heard::HungUp });
+    assert!(bench.registry.is_up(call), "it waits for its document");
+    bench.registry.report(Report { call, event: LegEvent::HungUp });
     bench.settle().await;
-    assert!(!bench.house.is_up(call));
+    assert!(!bench.registry.is_up(call));
     bench.close().await;
 }
 

@@ -81,7 +81,7 @@ async fn no_notation_of_an_address_gets_past_the_guard() {
         assert!(error.refused().is_some(), "{host}: {error}");
         assert!(error.to_string().contains("fetch.allow"), "{host}: {error}");
         assert!(!error.is_temporary(), "{host}");
-        let target = Target::parse(&format!("http://{host}/")).unwrap();
+        let target = TargetUrl::parse(&format!("http://{host}/")).unwrap();
         assert_eq!(client.check(&target).err(), error.refused(), "{host}");
     }
     assert_eq!((net.dialed(), net.looked_up()), (vec![], 0));
@@ -95,7 +95,8 @@ async fn a_name_is_judged_by_what_it_means_at_that_moment_and_by_all_of_it() {
         // One that connects to nothing dials anew each time.
         let client = client(&net, allow);
         for _ in answers {
-            let error = client.fetch_once(&request(Method::Get, "http://example.com/", &[])).await;
+            let error =
+                client.fetch_once(&request(RequestMethod::Get, "http://example.com/", &[])).await;
             let _ = error.unwrap_err();
         }
         assert_eq!(net.dialed(), expected, "{allow:?} {answers:?}");
@@ -178,7 +179,7 @@ async fn the_real_net_is_guarded_in_the_same_way() {
     let client = |allow: &[&str]| {
         let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
         let settings = Settings { allow, ..Settings::default() };
-        Client::new(settings, Arc::new(Internet)).unwrap()
+        FetchClient::new(settings, Arc::new(Internet)).unwrap()
     };
 
     let error = get(&client(&[]), &url).await.unwrap_err();

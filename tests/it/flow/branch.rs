@@ -43,11 +43,15 @@ fn each_cause_has_its_branch_or_the_next_element() {
 }
 
 #[test]
-fn a_branch_comes_before_an_action_which_is_told_if_that_is_all_it_wants() {
+fn a_branch_comes_before_an_action_which_is_notified_if_it_does_not_redirect() {
     let kick = number(Branch::Kick);
     goes_on(Cause::Kicked, "action='flow:b'", &format!("begin {kick}"));
-    let told = "notify flow:b action ConferenceName=a ConferenceExitCause=kicked";
-    goes_on(Cause::Kicked, "action='flow:b' redirect='false'", &format!("{told}\nbegin {kick}"));
+    let notified = "notify flow:b action ConferenceName=a ConferenceExitCause=kicked";
+    goes_on(
+        Cause::Kicked,
+        "action='flow:b' redirect='false'",
+        &format!("{notified}\nbegin {kick}"),
+    );
     let asked = "fetch flow:b action ConferenceName=a ConferenceExitCause=fault";
     goes_on(Cause::Fault, "action='flow:b'", asked);
 }

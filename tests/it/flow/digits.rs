@@ -157,7 +157,7 @@ fn private_digits_are_marked() {
 }
 
 #[test]
-fn an_input_is_told_as_the_contract_has_it() {
+fn an_input_is_sent_as_the_contract_says() {
     let fetch = "fetch flow:a action InputType=dtmf Digits=12 Speech= SpeechConfidenceScore=";
     takes("", &format!("> over\n> key 1\n> key 2\n> key #\n{fetch}"));
     takes("numDigits='2'", &format!("> over\n> key 1\n> key 2\n{fetch}"));
@@ -191,7 +191,7 @@ fn speech_yields_none() {
 
 #[test]
 fn what_is_entered_is_not_shown() {
-    use conflow::flow::{Event, Flow, Run};
+    use conflow::flow::{Flow, FlowEvent, Run};
     use std::{sync::Arc, time::Instant};
 
     #[expect(clippy::disallowed_methods, reason = "any time will do")]
@@ -199,8 +199,8 @@ fn what_is_entered_is_not_shown() {
     let document = "<Response><GetDigits action='flow:a' log='false'/></Response>";
     let flow = Arc::new(Flow::parse(document, V).unwrap());
     let (mut run, mut effects) = (Run::new(V), Vec::new());
-    let keys = "974974#".chars().map(Event::Digit);
-    for event in [Event::Fetched(Ok(flow))].into_iter().chain(keys) {
+    let keys = "974974#".chars().map(FlowEvent::Digit);
+    for event in [FlowEvent::Fetched(Ok(flow))].into_iter().chain(keys) {
         run.handle(now, event, &mut effects);
         assert!(!format!("{run:?} {effects:?}").contains("974974"), "{run:?} {effects:?}");
     }

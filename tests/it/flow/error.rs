@@ -7,14 +7,14 @@ use crate::flow::run::V;
 #[track_caller]
 fn check(document: &str, expected: &str) {
     let got = match Flow::parse(document, V) {
-        Ok(flow) => flow.remarks.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Ok(flow) => flow.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Err(error) => error.to_string(),
     };
     assert_eq!(got, expected, "{document}");
 }
 
 #[test]
-fn says_where_a_tag_is_amiss() {
+fn says_where_a_tag_is_wrong() {
     check(
         "<Response>\n <Speak>a</Response>",
         "2:10: </Response> closes nothing here: <Speak> of 2:2 is still open",
@@ -47,7 +47,7 @@ fn says_where_a_tag_is_amiss() {
 }
 
 #[test]
-fn says_where_an_attribute_is_amiss() {
+fn says_where_an_attribute_is_wrong() {
     let twice = "voice is stated already: leave one of them out";
     check(
         "<Response>\n<Speak voice='a'\n  voice='b'>c</Speak></Response>",
@@ -74,7 +74,7 @@ fn says_where_an_attribute_is_amiss() {
 }
 
 #[test]
-fn says_where_a_text_is_amiss() {
+fn says_where_a_text_is_wrong() {
     check(
         "<Response>\n <Play>http://a?b&c</Play></Response>",
         "2:18: this & begins an entity, and its ; is missing: write &amp; for a plain &",
@@ -146,7 +146,7 @@ fn refuses_what_could_grow() {
 }
 
 #[test]
-fn remarks_on_stray_text_where_it_begins() {
+fn warns_about_stray_text_where_it_begins() {
     check(
         "<Response>\n  é <Hangup>now</Hangup>\n <!-- x -->&amp;c<![CDATA[ \n d]]> e</Response>",
         "2:3: text that <Response> has no use for is ignored\n\

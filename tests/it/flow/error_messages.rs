@@ -9,7 +9,7 @@ use conflow::{base::ids::Dialect, flow::Flow};
 const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/faulty");
 
 #[test]
-fn every_faulty_document_is_explained() {
+fn every_wrong_or_odd_document_is_explained() {
     let mut read = 0;
     for entry in fs::read_dir(FAULTY).unwrap() {
         let path = entry.unwrap().path();
@@ -22,16 +22,16 @@ fn every_faulty_document_is_explained() {
 }
 
 fn check(document: &Path) {
-    let told = match Flow::from_bytes(&fs::read(document).unwrap(), Dialect::Vobiz) {
-        Ok(flow) => flow.remarks.iter().map(|remark| format!("{remark}\n")).collect(),
+    let explained = match Flow::from_bytes(&fs::read(document).unwrap(), Dialect::Vobiz) {
+        Ok(flow) => flow.warnings.iter().map(|warning| format!("{warning}\n")).collect(),
         Err(error) => format!("{error}\n"),
     };
-    assert!(!told.is_empty(), "{}: nothing is wrong with it", document.display());
+    assert!(!explained.is_empty(), "{}: nothing is wrong with it", document.display());
     let expected = document.with_extension("txt");
     if env::var_os("UPDATE").is_some() {
-        return fs::write(expected, told).unwrap();
+        return fs::write(expected, explained).unwrap();
     }
     let expected = fs::read_to_string(&expected)
         .unwrap_or_else(|error| panic!("{}: {error}", expected.display()));
-    assert_eq!(told, expected, "{}", document.display());
+    assert_eq!(explained, expected, "{}", document.display());
 }

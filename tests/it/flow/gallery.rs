@@ -13,9 +13,12 @@ use std::{
 
 use conflow::{
     base::ids::Dialect,
-    conference::Course,
+    conference::KickTarget,
     flow::Flow,
-    simulate::{Deed, Schedule, Script, Shelf, Told, Wish, explore, run},
+    simulate::{
+        Schedule, Script, ScriptAction, ScriptMemberCommand, SimulatedFlows, SimulationReport,
+        explore, run,
+    },
 };
 
 use crate::simulate::script;
@@ -46,12 +49,12 @@ fn scripts() -> Vec<(String, Arc<Script>, PathBuf)> {
     all.map(|(name, path)| (name, script(&path), path.with_extension("golden"))).collect()
 }
 
-fn shelf() -> Arc<Shelf> {
-    Arc::new(Shelf::new(Path::new(FLOWS)))
+fn simulated_flows() -> Arc<SimulatedFlows> {
+    Arc::new(SimulatedFlows::new(Path::new(FLOWS)))
 }
 
-fn told(name: &str, script: &Arc<Script>) -> Told {
-    run(script, &shelf(), name, Schedule::Orderly).unwrap()
+fn report(name: &str, script: &Arc<Script>) -> SimulationReport {
+    run(script, &simulated_flows(), name, Schedule::Orderly).unwrap()
 }
 
 #[test]
@@ -60,8 +63,8 @@ fn they_are_flows_and_nothing_in_them_is_odd() {
     assert!(6 < flows.len());
     for (name, text) in &flows {
         let flow = Flow::parse(text, Dialect::Vobiz).unwrap_or_else(|it| panic!("{name}: {it}"));
-        let remarks: Vec<_> = flow.remarks.iter().map(ToString::to_string).collect();
-        assert!(remarks.is_empty(), "{name}: {remarks:?}");
+        let warnings: Vec<_> = flow.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.is_empty(), "{name}: {warnings:?}");
         Flow::parse(text, Dialect::Plivo).unwrap_or_else(|it| panic!("{name}: {it}"));
     }
 }
@@ -81,7 +84,7 @@ fn they_teach_and_lead_to_each_other() {
 }
 
 #[test]
-fn the_first_is_that_of_the_documents() {
+fn the_kick_flow_is_the_one_of_the_documents() {
     let (_, text) = flows().into_iter().find(|(name, _)| name == "kick").unwrap();
     let seed = r#"<Response>
     <Conference enterSound="beep:1">MyConference</Conference>
@@ -94,12 +97,12 @@ fn the_first_is_that_of_the_documents() {
 #[test]
 fn they_go_as_their_golden_files_say() {
     for (name, script, golden) in scripts() {
-        let told = told(&name, &script).to_string();
+        let report = report(&name, &script).to_string();
         match env::var_os("UPDATE") {
-            Some(_) => fs::write(&golden, told).unwrap(),
+            Some(_) => fs::write(&golden, report).unwrap(),
             None => {
                 let expected = fs::read_to_string(&golden).unwrap_or_default();
-                assert_eq!(told, expected, "{}: UPDATE=1 writes it anew", golden.display());
+                assert_eq!(report, expected, "{}: UPDATE=1 writes it anew", golden.display());
             }
         }
     }
@@ -110,8 +113,8 @@ fn every_element_of_each_is_run_by_some_script() {
     let mut ran = BTreeSet::new();
     let mut heard = BTreeSet::new();
     for (main, script, _) in scripts() {
-        let told = told(&main, &script);
-        for (caller, it) in script.callers.iter().zip(&told.callers) {
+        let report = report(&main, &script);
+        for (caller, it) in script.callers.iter().zip(&report.callers) {
             for step in &it.steps {
                 let flow = match &step.url {
                     None if step.document == 1 => caller.flow.as_deref().unwrap_or(&main),
@@ -124,7 +127,7 @@ fn every_element_of_each_is_run_by_some_script() {
                 ran.insert(format!("{flow} {}:{} {}", step.line, step.column, step.element));
             }
         }
-        for note in &told.log {
+        for note in &report.log {
             heard.extend(note.what.split_once(" asks flow:").map(|(_, name)| name.to_owned()));
         }
     }
@@ -145,7 +148,7 @@ fn every_element_of_each_is_run_by_some_script() {
 #[test]
 fn none_depends_on_who_is_quicker() {
     for (name, script, _) in scripts() {
-        let explored = explore(&script, &shelf(), &name, 20).unwrap();
+        let explored = explore(&script, &simulated_flows(), &name, 20).unwrap();
         assert!(explored.is_settled(), "{name}: {explored}");
     }
 }
@@ -153,8 +156,8 @@ fn none_depends_on_who_is_quicker() {
 #[test]
 fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
     let (name, script, _) = scripts().into_iter().find(|(name, ..)| name == "branches").unwrap();
-    let told = told(&name, &script);
-    let steps = told.callers.iter().flat_map(|it| &it.steps);
+    let report = report(&name, &script);
+    let steps = report.callers.iter().flat_map(|it| &it.steps);
     let rooms = steps.filter(|it| it.element == "Conference").filter_map(|it| it.ended);
     let causes: BTreeSet<_> = rooms.collect();
     for cause in ["kicked", "ended", "time-up", "alone", "starred", "full", "banned"] {
@@ -162,13 +165,15 @@ fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
     }
 
     let kicks = script.events.iter().filter_map(|it| {
-        let Deed::Ask { wish: Wish::Kick(kick), .. } = &it.deed else { return None };
-        Some(match kick.course {
-            Course::Flow => "nothing",
-            Course::Element(_) => "element",
-            Course::Document(_) => "xml",
-            Course::Fetch(_) => "url",
-            Course::HangUp => "hangup",
+        let ScriptAction::Ask { command: ScriptMemberCommand::Kick(kick), .. } = &it.action else {
+            return None;
+        };
+        Some(match kick.target {
+            KickTarget::Flow => "nothing",
+            KickTarget::Element(_) => "element",
+            KickTarget::Document(_) => "xml",
+            KickTarget::Fetch(_) => "url",
+            KickTarget::HangUp => "hangup",
         })
     });
     let forms: BTreeSet<_> = kicks.collect();

@@ -7,8 +7,11 @@ use std::{
 
 use conflow::{
     base::ids::Dialect,
-    flow::{Cause, Effect, Event, Exit, Flow, Method, Missing, Purpose, Request, Run, Then},
-    media::{Ending, Sound, What},
+    flow::{
+        AfterExit, Cause, DocumentError, DocumentRequest, Effect, Exit, Flow, FlowEvent, Purpose,
+        RequestMethod, Run,
+    },
+    media::{Ending, Sound, SoundKind},
 };
 
 pub(crate) const V: Dialect = Dialect::Vobiz;
@@ -17,65 +20,65 @@ pub(crate) const V: Dialect = Dialect::Vobiz;
 /// then whatever [`Stage::event`] knows; below it, a line for each effect.
 #[track_caller]
 pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
-    let mut stage = Stage::new(dialect);
+    let mut runner = FlowRunner::new(dialect);
     let mut transcript = String::new();
     let script = script.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
     for line in script.lines().filter_map(|line| line.strip_prefix("> ")) {
         transcript += &format!("> {line}\n");
         let event = match line {
             "start" => fetched(dialect, elements),
-            _ => stage.event(line),
+            _ => runner.event(line),
         };
-        stage.happens(event).iter().for_each(|effect| transcript += &format!("{effect}\n"));
+        runner.happens(event).iter().for_each(|effect| transcript += &format!("{effect}\n"));
     }
     assert_eq!(transcript.trim(), script, "{elements}");
 }
 
-pub(crate) fn fetched(dialect: Dialect, elements: &str) -> Event {
+pub(crate) fn fetched(dialect: Dialect, elements: &str) -> FlowEvent {
     let flow = Flow::parse(&format!("<Response>{elements}</Response>"), dialect).unwrap();
-    Event::Fetched(Ok(Arc::new(flow)))
+    FlowEvent::Fetched(Ok(Arc::new(flow)))
 }
 
 /// A run, and a clock in our hands.
-pub(crate) struct Stage {
+pub(crate) struct FlowRunner {
     dialect: Dialect,
     pub(crate) run: Run,
     pub(crate) now: Instant,
 }
 
-impl Stage {
+impl FlowRunner {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     pub(crate) fn new(dialect: Dialect) -> Self {
         Self { dialect, run: Run::new(dialect), now: Instant::now() }
     }
 
-    pub(crate) fn event(&mut self, line: &str) -> Event {
+    pub(crate) fn event(&mut self, line: &str) -> FlowEvent {
         if let Some(seconds) = line.strip_prefix('+') {
             self.now += Duration::from_secs_f64(seconds.parse().unwrap());
-            return Event::Tick;
+            return FlowEvent::Tick;
         }
         match line.split_once(' ').unwrap_or((line, "")) {
             ("document", elements) => fetched(self.dialect, elements),
             ("invalid", _) => {
                 let error = Flow::parse("", V).unwrap_err();
-                Event::Fetched(Err(Missing::Invalid(Arc::new(error))))
+                FlowEvent::Fetched(Err(DocumentError::Invalid(Arc::new(error))))
             }
-            ("key", key) => Event::Digit(key.parse().unwrap()),
+            ("key", key) => FlowEvent::Digit(key.parse().unwrap()),
             ("left", words) => {
                 let (cause, reason) = words.split_once(' ').unwrap_or((words, ""));
                 let cause = *Cause::ALL.iter().find(|it| it.text() == cause).unwrap();
                 let reason = (!reason.is_empty()).then(|| reason.into());
-                Event::Left(Exit { reason, ..Exit::from(cause) })
+                FlowEvent::Left(Exit { reason, ..Exit::from(cause) })
             }
-            ("over", _) => Event::Over,
-            ("silence", _) => Event::Talk(false),
-            ("talk", _) => Event::Talk(true),
-            ("unreachable", _) => Event::Fetched(Err(Missing::Unreachable("no".into()))),
+            ("over", _) => FlowEvent::Over,
+            ("silence", _) => FlowEvent::Talk(false),
+            ("talk", _) => FlowEvent::Talk(true),
+            ("unreachable", _) => FlowEvent::Fetched(Err(DocumentError::Unreachable("no".into()))),
             _ => panic!("not a happening: {line:?}"),
         }
     }
 
-    pub(crate) fn happens(&mut self, event: Event) -> Vec<String> {
+    pub(crate) fn happens(&mut self, event: FlowEvent) -> Vec<String> {
         let mut effects = Vec::new();
         self.run.handle(self.now, event, &mut effects);
         // For texts only: what was entered is in the request.
@@ -94,7 +97,7 @@ fn show(effect: &Effect) -> String {
         Effect::Stop => "stop".to_owned(),
         Effect::Entered(digits) => format!("entered {digits}"),
         Effect::SendDigits { digits, awaits } => format!("send {digits}, awaits {awaits}"),
-        Effect::Join { room, entry } => format!("join {room}, muted {}", entry.muted),
+        Effect::Join { room, options: entry } => format!("join {room}, muted {}", entry.muted),
         Effect::Fetch(request) => format!("fetch {}", show_request(request)),
         Effect::Notify(request) => format!("notify {}", show_request(request)),
         Effect::Schedule(after) => format!("schedule {after:?}"),
@@ -108,10 +111,10 @@ fn show_program(program: &[Sound]) -> String {
 
 fn show_sound(sound: &Sound) -> String {
     let what = match &sound.what {
-        What::Beep(beep) => format!("beep {beep}"),
-        What::Silence(length) => format!("silence {length:?}"),
-        What::Url(url) => url.to_string(),
-        What::Speech { text, voice, language } => format!("{text:?} {voice} {language}"),
+        SoundKind::Beep(beep) => format!("beep {beep}"),
+        SoundKind::Silence(length) => format!("silence {length:?}"),
+        SoundKind::Url(url) => url.to_string(),
+        SoundKind::Speech { text, voice, language } => format!("{text:?} {voice} {language}"),
     };
     match sound.times {
         1 => what,
@@ -119,11 +122,11 @@ fn show_sound(sound: &Sound) -> String {
     }
 }
 
-fn show_request(request: &Request) -> String {
-    let Request { url, method, purpose, fields, is_private } = request;
+fn show_request(request: &DocumentRequest) -> String {
+    let DocumentRequest { url, method, purpose, fields, is_private } = request;
     let method = match method {
-        Method::Get => "GET ",
-        Method::Post => "",
+        RequestMethod::Get => "GET ",
+        RequestMethod::Post => "",
     };
     let purpose = match purpose {
         Purpose::Action => "action",
@@ -318,8 +321,8 @@ fn early_elements_do_not_answer() {
 #[test]
 fn every_verb_answers_but_four() {
     for verb in ["<Wait/>", "<Hangup/>", "<PreAnswer/>", "<Dial>1</Dial>"] {
-        let mut stage = Stage::new(V);
-        assert!(!stage.happens(fetched(V, verb)).contains(&"answer".to_owned()), "{verb}");
+        let mut runner = FlowRunner::new(V);
+        assert!(!runner.happens(fetched(V, verb)).contains(&"answer".to_owned()), "{verb}");
     }
     for verb in [
         "<Conference>a</Conference>",
@@ -335,8 +338,8 @@ fn every_verb_answers_but_four() {
         "<Speak/>",
         "<Stream/>",
     ] {
-        let mut stage = Stage::new(V);
-        assert_eq!(stage.happens(fetched(V, verb))[..2], ["begin 0", "answer"], "{verb}");
+        let mut runner = FlowRunner::new(V);
+        assert_eq!(runner.happens(fetched(V, verb))[..2], ["begin 0", "answer"], "{verb}");
     }
 }
 
@@ -396,15 +399,15 @@ fn verbs_that_are_not_run_are_passed_over() {
 
 #[test]
 fn a_redirect_goes_on_with_another_document() {
-    let mut stage = Stage::new(V);
+    let mut runner = FlowRunner::new(V);
     let redirect = r#"<Redirect method="GET">flow:b</Redirect>"#;
-    assert_eq!(stage.run.documents(), 0);
-    let effects = stage.happens(fetched(V, redirect));
+    assert_eq!(runner.run.documents(), 0);
+    let effects = runner.happens(fetched(V, redirect));
     assert_eq!(effects, ["begin 0", "answer", "fetch GET flow:b redirect"]);
-    assert_eq!((stage.run.documents(), stage.run.step()), (1, 0));
-    assert_eq!(stage.happens(fetched(V, "<DTMF>1</DTMF><Wait/>"))[2..], ["begin 1"]);
-    assert_eq!((stage.run.documents(), stage.run.step()), (2, 1));
-    assert_eq!(stage.run.current().unwrap().at.to_string(), "1:25");
+    assert_eq!((runner.run.documents(), runner.run.step()), (1, 0));
+    assert_eq!(runner.happens(fetched(V, "<DTMF>1</DTMF><Wait/>"))[2..], ["begin 1"]);
+    assert_eq!((runner.run.documents(), runner.run.step()), (2, 1));
+    assert_eq!(runner.run.current().unwrap().at.to_string(), "1:25");
 }
 
 #[test]
@@ -413,22 +416,22 @@ fn a_missing_document_ends_the_call() {
         [("unreachable", [7011, 7012, 7013, 7014]), ("invalid", [8011, 8012, 8013, 8014])]
     {
         let [answer, action, transfer, redirect] = codes.map(|code| format!("end {code} Error"));
-        let mut stage = Stage::new(V);
-        let event = stage.event(line);
-        assert_eq!(stage.happens(event.clone()), [answer]);
-        let mut stage = Stage::new(V);
-        stage.happens(fetched(V, r#"<GetDigits action="flow:a"/>"#));
-        stage.happens(Event::Digit('1'));
-        stage.happens(Event::Digit('#'));
-        assert_eq!(stage.happens(event.clone()), [action]);
-        let mut stage = Stage::new(V);
-        stage.happens(fetched(V, "<Conference>a</Conference>"));
-        stage.run.transfer();
-        assert_eq!(stage.happens(Event::Left(Cause::Kicked.into())), [""; 0]);
-        assert_eq!(stage.happens(event.clone()), [transfer]);
-        let mut stage = Stage::new(V);
-        stage.happens(fetched(V, "<Redirect>flow:a</Redirect>"));
-        assert_eq!(stage.happens(event), [redirect]);
+        let mut runner = FlowRunner::new(V);
+        let event = runner.event(line);
+        assert_eq!(runner.happens(event.clone()), [answer]);
+        let mut runner = FlowRunner::new(V);
+        runner.happens(fetched(V, r#"<GetDigits action="flow:a"/>"#));
+        runner.happens(FlowEvent::Digit('1'));
+        runner.happens(FlowEvent::Digit('#'));
+        assert_eq!(runner.happens(event.clone()), [action]);
+        let mut runner = FlowRunner::new(V);
+        runner.happens(fetched(V, "<Conference>a</Conference>"));
+        runner.run.transfer();
+        assert_eq!(runner.happens(FlowEvent::Left(Cause::Kicked.into())), [""; 0]);
+        assert_eq!(runner.happens(event.clone()), [transfer]);
+        let mut runner = FlowRunner::new(V);
+        runner.happens(fetched(V, "<Redirect>flow:a</Redirect>"));
+        assert_eq!(runner.happens(event), [redirect]);
     }
 }
 
@@ -439,11 +442,11 @@ fn a_url_that_is_none_is_not_asked() {
     let conference = |more| format!("<Conference action=\"a b\" {more}>a</Conference>");
     check(V, &conference(""), &format!("{begin}\nend 7022 Error"));
     check(V, &conference("redirect='false'"), &format!("{begin}\nend 4010 Vobiz"));
-    let not_url = |url: &str| Event::Fetched(Err(Missing::NotUrl(url.into())));
-    assert_eq!(Stage::new(V).happens(not_url("a")), ["end 7011 Error"]);
-    let mut stage = Stage::new(V);
-    stage.run.transfer();
-    assert_eq!(stage.happens(not_url("a")), ["end 7023 Error"]);
+    let not_url = |url: &str| FlowEvent::Fetched(Err(DocumentError::NotUrl(url.into())));
+    assert_eq!(FlowRunner::new(V).happens(not_url("a")), ["end 7011 Error"]);
+    let mut runner = FlowRunner::new(V);
+    runner.run.transfer();
+    assert_eq!(runner.happens(not_url("a")), ["end 7023 Error"]);
 }
 
 #[test]
@@ -460,18 +463,18 @@ fn only_what_waits_for_time_has_a_deadline() {
         ("<Redirect>flow:a</Redirect>", None),
         ("<Hangup/>", None),
     ] {
-        let mut stage = Stage::new(V);
-        stage.happens(fetched(V, elements));
-        let expected = seconds.map(|seconds| stage.now + Duration::from_secs(seconds));
-        assert_eq!(stage.run.deadline(), expected, "{elements}");
+        let mut runner = FlowRunner::new(V);
+        runner.happens(fetched(V, elements));
+        let expected = seconds.map(|seconds| runner.now + Duration::from_secs(seconds));
+        assert_eq!(runner.run.deadline(), expected, "{elements}");
     }
 }
 
 #[test]
 fn who_hangs_up_is_not_run() {
-    let mut stage = Stage::new(V);
-    stage.happens(fetched(V, "<Conference>a</Conference><Speak>b</Speak>"));
-    let exit = Exit { cause: Cause::Kicked, reason: None, then: Then::HangUp };
-    assert_eq!(stage.happens(Event::Left(exit)), [""; 0]);
-    assert_eq!(stage.run.step(), 0);
+    let mut runner = FlowRunner::new(V);
+    runner.happens(fetched(V, "<Conference>a</Conference><Speak>b</Speak>"));
+    let exit = Exit { cause: Cause::Kicked, reason: None, then: AfterExit::HangUp };
+    assert_eq!(runner.happens(FlowEvent::Left(exit)), [""; 0]);
+    assert_eq!(runner.run.step(), 0);
 }

@@ -1,32 +1,32 @@
-//! The verbs' tables, from which the parser, the remarks and the reference are made.
+//! The verbs' tables, from which the parser, the warnings and the reference are made.
 
 use conflow::{
     base::ids::Dialect,
     flow::{
-        Flow, Kind, Oddity, Verb,
-        verbs::{ALL, RESPONSE, Text, VerbInfo},
+        AttrKind, Flow, FlowWarningKind, Verb,
+        verbs::{ALL, RESPONSE, TextKind, VerbInfo},
     },
 };
 
 const DIALECTS: [Dialect; 2] = [Dialect::Plivo, Dialect::Vobiz];
 
 /// What is odd about a verb with one attribute stated.
-fn oddities(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<Oddity> {
+fn warnings(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<FlowWarningKind> {
     let text = match verb.text {
-        Text::Digits => "1",
-        Text::None => "",
-        Text::Room | Text::Words => "weekly",
-        Text::Url => "flow:a",
+        TextKind::Digits => "1",
+        TextKind::None => "",
+        TextKind::Room | TextKind::Words => "weekly",
+        TextKind::Url => "flow:a",
     };
     let tag = verb.tag;
     // What a branch leads to must be there.
     let is_branch =
-        verb.attrs.iter().any(|it| it.kind == Kind::Element && attribute.starts_with(it.name));
+        verb.attrs.iter().any(|it| it.kind == AttrKind::Element && attribute.starts_with(it.name));
     let id = attribute.split('"').nth(1).filter(|_| is_branch);
     let target = id.map_or_else(String::new, |id| format!("<Hangup id='{id}'/>"));
     let document = format!("<Response><{tag} {attribute}>{text}</{tag}>{target}</Response>");
     let flow = Flow::parse(&document, dialect).unwrap_or_else(|error| panic!("{tag}: {error}"));
-    flow.remarks.into_iter().map(|remark| remark.oddity).collect()
+    flow.warnings.into_iter().map(|warning| warning.warning).collect()
 }
 
 fn verbs() -> impl Iterator<Item = &'static VerbInfo> {
@@ -40,14 +40,15 @@ fn every_example_and_default_is_understood() {
         for attr in verb.attrs {
             for value in [Some(attr.example), attr.default(dialect)].into_iter().flatten() {
                 let attribute = format!("{}=\"{value}\"", attr.name);
-                let is_bad = |oddity: &Oddity| {
+                let is_bad = |warning: &FlowWarningKind| {
                     matches!(
-                        oddity,
-                        Oddity::AttributeUnknown { .. } | Oddity::AttributeValue { .. }
+                        warning,
+                        FlowWarningKind::AttributeUnknown { .. }
+                            | FlowWarningKind::AttributeValue { .. }
                     )
                 };
                 let bad: Vec<_> =
-                    oddities(dialect, verb, &attribute).into_iter().filter(is_bad).collect();
+                    warnings(dialect, verb, &attribute).into_iter().filter(is_bad).collect();
                 assert_eq!(bad, [], "<{} {attribute}>", verb.tag);
                 rows += 1;
             }
@@ -62,12 +63,12 @@ fn what_holds_anyway_changes_nothing() {
         for attr in verb.attrs {
             let Some(default) = attr.default(dialect) else { continue };
             let attribute = format!("{}=\"{default}\"", attr.name);
-            let mut expected = oddities(dialect, verb, "");
-            // To state what is expected is what the remark asks for.
+            let mut expected = warnings(dialect, verb, "");
+            // To state what is expected is what the warning asks for.
             expected.retain(
-                |it| !matches!(it, Oddity::AttributeMissing { name, .. } if *name == attr.name),
+                |it| !matches!(it, FlowWarningKind::AttributeMissing { name, .. } if *name == attr.name),
             );
-            assert_eq!(oddities(dialect, verb, &attribute), expected, "<{} {attribute}>", verb.tag);
+            assert_eq!(warnings(dialect, verb, &attribute), expected, "<{} {attribute}>", verb.tag);
         }
     }
 }

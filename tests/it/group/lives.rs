@@ -8,11 +8,11 @@ use std::{
 };
 
 use conflow::group::{
-    Ask, At, Change, Deed, Done, GroupId, Name, Permission, Person, PersonId, Rank, Refusal, Which,
-    Who, rule::Rule, state::Groups,
+    Ask, Change, GroupAction, GroupAnswer, GroupId, GroupRef, Permission, Person, PersonId,
+    PersonName, PersonRef, Rank, Refusal, UnixMillis, rule::Rule, state::AccountGroups,
 };
 
-use super::{NOW, World, head};
+use super::{GroupFixture, NOW, group_info};
 
 const PEOPLE: u64 = 8;
 const GROUPS: u64 = 3;
@@ -24,26 +24,26 @@ fn promises_hold_in_every_life() {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..300).collect::<Vec<u64>>(),
     };
-    let (mut deeds, mut refusals) = (BTreeSet::new(), BTreeSet::new());
+    let (mut actions, mut refusals) = (BTreeSet::new(), BTreeSet::new());
     for seed in seeds {
         let life = Life::live(seed);
         life.check_audit(seed);
         life.check_rows(seed);
-        deeds.extend(life.world.changes.iter().filter_map(deed));
+        actions.extend(life.world.changes.iter().filter_map(action_of));
         refusals.extend(life.refusals);
     }
     if env::var("SEED").is_err() {
         // What has never happened has not been tested.
-        assert_eq!(deeds.len(), 11, "{deeds:?}");
+        assert_eq!(actions.len(), 11, "{actions:?}");
         assert_eq!(refusals.len(), Refusal::ALL.len(), "{refusals:?}");
     }
 }
 
-fn deed(change: &Change) -> Option<Deed> {
+fn action_of(change: &Change) -> Option<GroupAction> {
     match change {
-        Change::Audit(audit) => Some(audit.deed),
+        Change::Audit(audit) => Some(audit.action),
         Change::Person(_)
-        | Change::Head(_)
+        | Change::Info(_)
         | Change::Member(..)
         | Change::Ban(..)
         | Change::Application(..) => None,
@@ -51,17 +51,17 @@ fn deed(change: &Change) -> Option<Deed> {
 }
 
 struct Life {
-    world: World,
+    world: GroupFixture,
     refusals: BTreeSet<Refusal>,
 }
 
 impl Life {
     fn live(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut life = Self { world: World::default(), refusals: BTreeSet::new() };
+        let mut life = Self { world: GroupFixture::default(), refusals: BTreeSet::new() };
         for n in 1..=PEOPLE {
             let mut person = Person::new(PersonId(n), &format!("user{n}"));
-            person.names.insert(Name::Mobile(format!("{n}").into()));
+            person.names.insert(PersonName::Mobile(format!("{n}").into()));
             match n {
                 7 => drop(person.permissions.insert(Permission::RemoveUser)),
                 8 => drop(person.permissions.insert(Permission::KickFromAny)),
@@ -70,9 +70,9 @@ impl Life {
             life.world.ask(Ask::AddPerson(person)).unwrap();
         }
         for n in 1..=GROUPS {
-            let mut head = head(GroupId(n), &format!("group{n}"), Some(n));
-            head.members_max = 5;
-            life.world.ask(Ask::Create(head)).unwrap();
+            let mut info = group_info(GroupId(n), &format!("group{n}"), Some(n));
+            info.members_max = 5;
+            life.world.ask(Ask::Create(info)).unwrap();
         }
         let mut at = NOW;
         for _ in 0..STEPS {
@@ -92,7 +92,7 @@ impl Life {
     fn check_rows(&self, seed: u64) {
         let key = |change: &Change| match change {
             Change::Person(it) => (0, it.id.0, 0),
-            Change::Head(it) => (1, it.id.0, 0),
+            Change::Info(it) => (1, it.id.0, 0),
             Change::Member(group, person, _) => (2, group.0, person.0),
             Change::Ban(group, person, _) => (3, group.0, person.0),
             Change::Application(group, person, _) => (4, group.0, person.0),
@@ -100,7 +100,7 @@ impl Life {
         };
         let rows = self.world.changes.iter().map(|it| (key(it), it.clone()));
         let rows: BTreeMap<(u8, u64, u64), Change> = rows.collect();
-        let mut restored = Groups::default();
+        let mut restored = AccountGroups::default();
         rows.into_values().for_each(|it| restored.restore(it));
         assert!(restored == self.world.groups, "seed {seed}: it is another after a restart");
     }
@@ -115,17 +115,17 @@ impl Life {
                 let Change::Audit(audit) = change else { unreachable!("they are audits") };
                 assert_eq!(audit.sequence, expected, "seed {seed}");
                 let target = audit.target.or(audit.actor);
-                match audit.deed {
-                    Deed::Created | Deed::Joined => members.extend(target),
-                    Deed::Removed | Deed::Left | Deed::Banned => {
+                match audit.action {
+                    GroupAction::Created | GroupAction::Joined => members.extend(target),
+                    GroupAction::Removed | GroupAction::Left | GroupAction::Banned => {
                         target.map(|it| members.remove(&it));
                     }
-                    Deed::Closed => members.clear(),
-                    Deed::Unbanned
-                    | Deed::Applied
-                    | Deed::Denied
-                    | Deed::Ranked
-                    | Deed::LinkReset => (),
+                    GroupAction::Closed => members.clear(),
+                    GroupAction::Unbanned
+                    | GroupAction::Applied
+                    | GroupAction::Denied
+                    | GroupAction::Ranked
+                    | GroupAction::LinkReset => (),
                 }
             }
             let found = show(&self.world.groups, GroupId(n));
@@ -135,7 +135,7 @@ impl Life {
 }
 
 /// What must be so after a removal.
-struct Promise(Option<(Which, Who)>);
+struct Promise(Option<(GroupRef, PersonRef)>);
 
 impl Promise {
     fn of(ask: &Ask) -> Self {
@@ -143,29 +143,29 @@ impl Promise {
             return Self(Some((group.clone(), target.clone())));
         }
         if let Ask::Leave { group, actor, .. } = ask {
-            return Self(Some((group.clone(), Who::Id(*actor))));
+            return Self(Some((group.clone(), PersonRef::Id(*actor))));
         }
         Self(None)
     }
 
-    fn check(self, before: &Groups, after: &Groups, done: &Done, seed: u64) {
-        let Some((Which::Id(group), Who::Id(person))) = self.0 else { return };
-        let Done::Removed(removed) = done else { panic!("seed {seed}: {done:?}") };
+    fn check(self, before: &AccountGroups, after: &AccountGroups, done: &GroupAnswer, seed: u64) {
+        let Some((GroupRef::Id(group), PersonRef::Id(person))) = self.0 else { return };
+        let GroupAnswer::Removed(removed) = done else { panic!("seed {seed}: {done:?}") };
         assert_eq!(removed.was_member, show(before, group).contains(&person), "seed {seed}");
         assert!(!show(after, group).contains(&person), "seed {seed}: {person} is in still");
     }
 }
 
-fn show(groups: &Groups, id: GroupId) -> BTreeSet<PersonId> {
-    let shown = groups.clone().handle(NOW, Ask::Show(Which::Id(id)), &mut Vec::new());
-    let Ok(Done::Group(picture)) = shown else { panic!("no {id}") };
-    picture.group.members.keys().copied().collect()
+fn show(groups: &AccountGroups, id: GroupId) -> BTreeSet<PersonId> {
+    let shown = groups.clone().handle(NOW, Ask::Show(GroupRef::Id(id)), &mut Vec::new());
+    let Ok(GroupAnswer::Group(snapshot)) = shown else { panic!("no {id}") };
+    snapshot.group.members.keys().copied().collect()
 }
 
-fn ask(rng: &mut fastrand::Rng, at: At) -> Ask {
-    let group = Which::Id(GroupId(rng.u64(1..GROUPS + 2)));
+fn ask(rng: &mut fastrand::Rng, at: UnixMillis) -> Ask {
+    let group = GroupRef::Id(GroupId(rng.u64(1..GROUPS + 2)));
     let actor = PersonId(rng.u64(1..=PEOPLE));
-    let target = Who::Id(PersonId(rng.u64(1..PEOPLE + 2)));
+    let target = PersonRef::Id(PersonId(rng.u64(1..PEOPLE + 2)));
     // Closing is rare: little can happen afterwards.
     let rule = match rng.u32(0..40) {
         0 => Rule::CAPILLARY,
@@ -184,7 +184,7 @@ fn ask(rng: &mut fastrand::Rng, at: At) -> Ask {
             Ask::Remove { group, actor, target, rule, reason }
         }
         3 => {
-            let until = rng.bool().then(|| At(at.0 + rng.u64(0..2_000)));
+            let until = rng.bool().then(|| UnixMillis(at.0 + rng.u64(0..2_000)));
             Ask::Ban { group, actor: Some(actor), target, rule: Rule::BUNGIE, reason, until }
         }
         4 => Ask::Unban { group, actor: maybe, target },

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use conflow::group::{
-    Ask, At, Done, GroupId, Name, Person, PersonId, Rank,
+    Ask, GroupAnswer, GroupId, GroupRef, Person, PersonId, PersonName, PersonRef, Rank,
     Refusal::{self, *},
-    Which, Who,
+    UnixMillis,
     rule::{LastOwner, Rule},
-    state::Groups,
+    state::AccountGroups,
 };
 
-use super::{GROUP, NOW, World, head, removal, which, who};
+use super::{GROUP, GroupFixture, NOW, group_info, group_ref, person_ref, removal};
 
 const OUTSIDER: u64 = 7;
 const REMOVER: u64 = 9;
@@ -19,7 +19,7 @@ const STRANGER: u64 = 99;
 
 /// A removal in a fresh world, and who is in the group if it has happened.
 fn check(rule: Rule, actor: Option<u64>, target: u64, expected: Result<(), Refusal>) {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     let done = world.ask(removal(actor, target, rule)).map(drop);
     assert_eq!(done, expected, "{actor:?} removes {target} by {rule:?}");
     let is_in = world.members().contains(&target);
@@ -68,8 +68,8 @@ fn rocket_chats_moderators_remove_anybody_but_the_last_owner() {
 
 #[test]
 fn a_permission_counts_for_a_plain_member() {
-    let mut world = World::new();
-    let (group, target) = (which(), who(REMOVER));
+    let mut world = GroupFixture::new();
+    let (group, target) = (group_ref(), person_ref(REMOVER));
     world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
     let done = world.ask(removal(Some(REMOVER), 5, Rule::BUNGIE)).map(drop);
     assert_eq!(done, Err(RankTooLow));
@@ -100,7 +100,7 @@ fn capillarys_machines_remove_anybody() {
 #[test]
 fn what_becomes_of_a_group_whose_last_owner_goes_is_the_rules() {
     let check = |last_owner, expected: &[u64], is_closed| {
-        let mut world = World::new();
+        let mut world = GroupFixture::new();
         let rule = Rule { last_owner, ..Rule::CAPILLARY };
         let done = world.ask(removal(None, 1, rule)).map(drop);
         assert_eq!(done.is_err(), last_owner == LastOwner::Stays);
@@ -115,22 +115,23 @@ fn what_becomes_of_a_group_whose_last_owner_goes_is_the_rules() {
 
 #[test]
 fn of_two_owners_each_may_go_but_not_both() {
-    let mut world = World::new();
-    let (group, target, actor) = (which(), who(5), Some(PersonId(1)));
+    let mut world = GroupFixture::new();
+    let (group, target, actor) = (group_ref(), person_ref(5), Some(PersonId(1)));
     world.ask(Ask::SetRank { group, actor, target, rank: Rank::Owner }).unwrap();
     world.ask(removal(Some(3), 1, Rule::ROCKET_CHAT)).unwrap();
     let last = world.ask(removal(Some(3), 5, Rule::ROCKET_CHAT)).map(drop);
     assert_eq!(last, Err(LastOwner));
-    let leave = Ask::Leave { group: which(), actor: PersonId(5), rule: Rule::ROCKET_CHAT };
+    let leave = Ask::Leave { group: group_ref(), actor: PersonId(5), rule: Rule::ROCKET_CHAT };
     assert_eq!(world.ask(leave).map(drop), Err(LastOwner));
-    let demote = Ask::SetRank { group: which(), actor: None, target: who(5), rank: Rank::Member };
+    let demote =
+        Ask::SetRank { group: group_ref(), actor: None, target: person_ref(5), rank: Rank::Member };
     assert_eq!(world.ask(demote).map(drop), Err(LastOwner));
 }
 
 #[test]
 fn the_second_of_two_removals_finds_nobody() {
     for rule in [Rule::BUNGIE, Rule::ROCKET_CHAT, Rule::KIRIMIN] {
-        let mut world = World::new();
+        let mut world = GroupFixture::new();
         world.ask(removal(Some(1), 5, rule)).unwrap();
         let again = world.ask(removal(Some(1), 5, rule)).map(drop);
         assert_eq!(again, Err(TargetNotMember));
@@ -139,21 +140,21 @@ fn the_second_of_two_removals_finds_nobody() {
 
 #[test]
 fn bungies_kicked_apply_and_are_let_in_or_not() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
-    let apply = Ask::Apply { group: which(), actor: PersonId(5) };
+    let apply = Ask::Apply { group: group_ref(), actor: PersonId(5) };
     let decide = |actor: u64, is_approved| {
-        let (group, actor, target) = (which(), Some(PersonId(actor)), who(5));
+        let (group, actor, target) = (group_ref(), Some(PersonId(actor)), person_ref(5));
         Ask::Decide { group, actor, target, is_approved }
     };
     assert_eq!(world.ask(decide(3, true)).map(drop), Err(NoApplication));
-    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
-    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
+    assert_eq!(world.ask(apply.clone()), Ok(GroupAnswer::Pending));
+    assert_eq!(world.ask(apply.clone()), Ok(GroupAnswer::Pending));
     assert_eq!(world.ask(decide(6, true)).map(drop), Err(RankTooLow));
     world.ask(decide(3, false)).unwrap();
     assert!(!world.members().contains(&5));
     assert_eq!(world.ask(decide(3, true)).map(drop), Err(NoApplication));
-    assert_eq!(world.ask(apply.clone()), Ok(Done::Pending));
+    assert_eq!(world.ask(apply.clone()), Ok(GroupAnswer::Pending));
     world.ask(decide(3, true)).unwrap();
     assert!(world.members().contains(&5));
     assert_eq!(world.ask(apply).map(drop), Err(AlreadyMember));
@@ -161,10 +162,10 @@ fn bungies_kicked_apply_and_are_let_in_or_not() {
 
 #[test]
 fn rocket_chats_kicked_need_a_new_invitation() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     world.ask(removal(Some(3), 5, Rule::ROCKET_CHAT)).unwrap();
     let invite = |actor| {
-        let (group, actor, target) = (which(), Some(PersonId(actor)), who(5));
+        let (group, actor, target) = (group_ref(), Some(PersonId(actor)), person_ref(5));
         Ask::Add { group, actor, target, rank: Rank::Member }
     };
     assert_eq!(world.ask(invite(6)).map(drop), Err(RankTooLow));
@@ -175,15 +176,15 @@ fn rocket_chats_kicked_need_a_new_invitation() {
 
 #[test]
 fn kirimins_kicked_come_back_with_the_link_until_it_is_reset() {
-    let mut world = World::new();
-    let join = |link: &str| Ask::Join { group: which(), actor: PersonId(5), link: link.into() };
+    let mut world = GroupFixture::new();
+    let join = |link: &str| Ask::Join { group: group_ref(), actor: PersonId(5), link: link.into() };
     world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
     assert_eq!(world.ask(join("guess")).map(drop), Err(NotInvited));
     world.ask(join("open-sesame")).unwrap();
     world.ask(join("open-sesame")).unwrap();
     world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
     let reset =
-        |actor| Ask::ResetLink { group: which(), actor: PersonId(actor), link: "new".into() };
+        |actor| Ask::ResetLink { group: group_ref(), actor: PersonId(actor), link: "new".into() };
     assert_eq!(world.ask(reset(3)).map(drop), Err(RankTooLow));
     world.ask(reset(1)).unwrap();
     assert_eq!(world.ask(join("open-sesame")).map(drop), Err(NotInvited));
@@ -192,46 +193,46 @@ fn kirimins_kicked_come_back_with_the_link_until_it_is_reset() {
 
 #[test]
 fn capillarys_removed_join_again() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     world.ask(removal(None, 5, Rule::CAPILLARY)).unwrap();
-    let (group, target) = (which(), Who::Name(Name::Mobile("5".into())));
+    let (group, target) = (group_ref(), PersonRef::Name(PersonName::Mobile("5".into())));
     world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
     assert!(world.members().contains(&5));
 }
 
 #[test]
 fn a_ban_keeps_out_until_it_is_lifted_or_over() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     let ban = |actor, target, until| Ask::Ban {
-        group: which(),
+        group: group_ref(),
         actor: Some(PersonId(actor)),
-        target: who(target),
+        target: person_ref(target),
         rule: Rule::BUNGIE,
         reason: "bye".into(),
         until,
     };
-    let apply = |n| Ask::Apply { group: which(), actor: PersonId(n) };
+    let apply = |n| Ask::Apply { group: group_ref(), actor: PersonId(n) };
     assert_eq!(world.ask(ban(3, OUTSIDER, None)).map(drop), Err(TargetNotMember));
     assert_eq!(world.ask(ban(3, 2, None)).map(drop), Err(RankTooLow));
     world.ask(ban(3, 5, None)).unwrap();
-    world.ask(ban(3, 6, Some(At(NOW.0 + 1_000)))).unwrap();
+    world.ask(ban(3, 6, Some(UnixMillis(NOW.0 + 1_000)))).unwrap();
     assert_eq!(world.members(), [1, 2, 3, 4]);
     assert_eq!(world.ask(apply(5)).map(drop), Err(Banned));
-    let (group, target) = (which(), who(5));
+    let (group, target) = (group_ref(), person_ref(5));
     let add = Ask::Add { group, actor: Some(PersonId(1)), target, rank: Rank::Member };
     assert_eq!(world.ask(add).map(drop), Err(Banned));
-    assert_eq!(world.ask_at(At(NOW.0 + 999), apply(6)).map(drop), Err(Banned));
-    assert_eq!(world.ask_at(At(NOW.0 + 1_000), apply(6)), Ok(Done::Pending));
-    let (group, actor, target) = (which(), Some(PersonId(3)), who(5));
+    assert_eq!(world.ask_at(UnixMillis(NOW.0 + 999), apply(6)).map(drop), Err(Banned));
+    assert_eq!(world.ask_at(UnixMillis(NOW.0 + 1_000), apply(6)), Ok(GroupAnswer::Pending));
+    let (group, actor, target) = (group_ref(), Some(PersonId(3)), person_ref(5));
     world.ask(Ask::Unban { group, actor, target }).unwrap();
-    assert_eq!(world.ask(apply(5)), Ok(Done::Pending));
+    assert_eq!(world.ask(apply(5)), Ok(GroupAnswer::Pending));
 }
 
 #[test]
 fn ranks_are_given_downwards_only() {
     let check = |actor: u64, target, rank, expected| {
-        let (group, actor, target) = (which(), Some(PersonId(actor)), who(target));
-        let done = World::new().ask(Ask::SetRank { group, actor, target, rank }).map(drop);
+        let (group, actor, target) = (group_ref(), Some(PersonId(actor)), person_ref(target));
+        let done = GroupFixture::new().ask(Ask::SetRank { group, actor, target, rank }).map(drop);
         assert_eq!(done, expected, "{actor:?} makes a {rank:?}");
     };
     check(1, 5, Rank::Owner, Ok(()));
@@ -246,66 +247,69 @@ fn ranks_are_given_downwards_only() {
 
 #[test]
 fn a_name_is_one_persons_alone() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     let mut person = Person::new(PersonId(11), "USER1");
     assert_eq!(world.ask(Ask::AddPerson(person.clone())).map(drop), Err(NameTaken));
-    person.names = [Name::Mobile("5".into())].into();
+    person.names = [PersonName::Mobile("5".into())].into();
     assert_eq!(world.ask(Ask::AddPerson(person.clone())).map(drop), Err(NameTaken));
-    person.names = [Name::email("A@b.example")].into();
+    person.names = [PersonName::email("A@b.example")].into();
     world.ask(Ask::AddPerson(person.clone())).unwrap();
-    let found = world.ask(Ask::Find(Who::Name(Name::email("a@B.example"))));
-    assert_eq!(found, Ok(Done::Person(person)));
-    let other = head(GroupId(6_000_002), "weekly", Some(1));
+    let found = world.ask(Ask::Find(PersonRef::Name(PersonName::email("a@B.example"))));
+    assert_eq!(found, Ok(GroupAnswer::Person(person)));
+    let other = group_info(GroupId(6_000_002), "weekly", Some(1));
     assert_eq!(world.ask(Ask::Create(other)).map(drop), Err(NameTaken));
 }
 
 #[test]
-fn a_group_that_is_not_there_is_told() {
-    for group in [Which::Id(GroupId(5)), Which::Name("no".into()), Which::Link("".into())] {
+fn an_unknown_group_is_refused() {
+    for group in [GroupRef::Id(GroupId(5)), GroupRef::Name("no".into()), GroupRef::Link("".into())]
+    {
         let ask = Ask::Leave { group, actor: PersonId(1), rule: Rule::KIRIMIN };
-        assert_eq!(World::new().ask(ask).map(drop), Err(NoGroup));
+        assert_eq!(GroupFixture::new().ask(ask).map(drop), Err(NoGroup));
     }
 }
 
 #[test]
 fn a_full_group_takes_nobody() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     let id = GroupId(6_000_002);
-    let mut small = head(id, "small", Some(1));
+    let mut small = group_info(id, "small", Some(1));
     small.members_max = 1;
     world.ask(Ask::Create(small)).unwrap();
-    let (group, target) = (Which::Id(id), who(2));
+    let (group, target) = (GroupRef::Id(id), person_ref(2));
     let add = Ask::Add { group, actor: None, target, rank: Rank::Member };
     assert_eq!(world.ask(add).map(drop), Err(Full));
 }
 
 #[test]
 fn the_changes_bring_back_all_there_was() {
-    let mut world = World::new();
+    let mut world = GroupFixture::new();
     world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
-    world.ask(Ask::Apply { group: which(), actor: PersonId(OUTSIDER) }).unwrap();
-    let mut other = Groups::default();
+    world.ask(Ask::Apply { group: group_ref(), actor: PersonId(OUTSIDER) }).unwrap();
+    let mut other = AccountGroups::default();
     // A group's head comes last in a batch, but first from a store.
-    let is_head = |it: &conflow::group::Change| matches!(it, conflow::group::Change::Head(_));
-    let (heads, rest): (Vec<_>, Vec<_>) = world.changes.iter().cloned().partition(is_head);
-    heads.into_iter().chain(rest).for_each(|it| other.restore(it));
+    let is_info = |it: &conflow::group::Change| matches!(it, conflow::group::Change::Info(_));
+    let (infos, rest): (Vec<_>, Vec<_>) = world.changes.iter().cloned().partition(is_info);
+    infos.into_iter().chain(rest).for_each(|it| other.restore(it));
     assert!(other == world.groups);
     assert_eq!(other.last_ids(), (10, GROUP.0));
 }
 
 #[test]
-fn a_picture_is_shared_with_the_machine_and_stays_as_it_was() {
-    let mut world = World::new();
-    let mut picture = || {
-        let Ok(Done::Group(picture)) = world.ask(Ask::Show(which())) else { panic!("no group") };
-        *picture
+fn a_snapshot_is_shared_with_the_machine_and_stays_as_it_was() {
+    let mut world = GroupFixture::new();
+    let mut snapshot = || {
+        let Ok(GroupAnswer::Group(snapshot)) = world.ask(Ask::Show(group_ref())) else {
+            panic!("no group")
+        };
+        *snapshot
     };
-    let (first, second) = (picture(), picture());
+    let (first, second) = (snapshot(), snapshot());
     assert!(Arc::ptr_eq(&first.group, &second.group) && Arc::ptr_eq(&first.people, &second.people));
-    let Ok(Done::Removed(removed)) = world.ask(removal(Some(1), 5, Rule::BUNGIE)) else {
+    let Ok(GroupAnswer::Removed(removed)) = world.ask(removal(Some(1), 5, Rule::BUNGIE)) else {
         panic!("nobody was removed")
     };
     assert!(first.group.members.contains_key(&PersonId(5)), "as it was");
-    assert!(!removed.picture.group.members.contains_key(&PersonId(5)), "as it is");
-    assert!(Arc::ptr_eq(&first.people, &removed.picture.people), "nobody is copied for a kick");
+    assert!(!removed.snapshot.group.members.contains_key(&PersonId(5)), "as it is");
+    assert!(Arc::ptr_eq(&first.people, &removed.snapshot.people), "nobody is copied for a kick");
 }

@@ -2,7 +2,7 @@
 
 use conflow::rtp::{
     g711::Law,
-    sdp::{BYTES_MAX, Direction, LINES_MAX, Local, Negotiation, Payload, Refusal},
+    sdp::{BYTES_MAX, LINES_MAX, LocalMedia, MediaDirection, Negotiation, Payload, Refusal},
 };
 
 const ORIGIN: &str = "v=0\no=- 1 1 IN IP4 192.0.2.7\ns=-\n";
@@ -13,7 +13,7 @@ fn negotiation() -> Negotiation {
 }
 
 fn at(address: &str) -> Negotiation {
-    Negotiation::new(Local { address: address.parse().unwrap(), port: 20_000, session: 77 })
+    Negotiation::new(LocalMedia { address: address.parse().unwrap(), port: 20_000, session: 77 })
 }
 
 /// What is answered to these lines after a usual session, without what is always so.
@@ -81,7 +81,7 @@ fn what_is_agreed_is_what_the_leg_needs() {
     assert_eq!(agreed.remote.unwrap().to_string(), "192.0.2.7:4000");
     assert_eq!(agreed.remote_rtcp.unwrap().to_string(), "192.0.2.7:4001");
     assert_eq!((agreed.law, agreed.payload_type, agreed.events), (Law::A, 8, Some(101)));
-    assert_eq!((agreed.direction, agreed.held), (Direction::SendRecv, false));
+    assert_eq!((agreed.direction, agreed.held), (MediaDirection::SendRecv, false));
     let payloads = [0, 8, 101, 9].map(|it| agreed.payload(it));
     let sound = |law| Some(Payload::Sound(law));
     assert_eq!(payloads, [sound(Law::Mu), sound(Law::A), Some(Payload::Events), None]);
@@ -89,7 +89,7 @@ fn what_is_agreed_is_what_the_leg_needs() {
 
 /// Lines after `m=audio 4000 RTP/AVP 0`, then: our direction, held, where to, reports to.
 #[track_caller]
-fn check_line(lines: &str, direction: Direction, held: bool, rtp: &str, rtcp: &str) {
+fn check_line(lines: &str, direction: MediaDirection, held: bool, rtp: &str, rtcp: &str) {
     let offer = format!("{ORIGIN}{lines}");
     let (answer, agreed) = negotiation().answer(offer.as_bytes()).unwrap();
     assert!(answer.contains(&format!("a={}\r\n", direction.name())), "{answer}");
@@ -102,7 +102,7 @@ fn check_line(lines: &str, direction: Direction, held: bool, rtp: &str, rtcp: &s
 
 #[test]
 fn directions_are_turned_round_and_holds_known() {
-    use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    use MediaDirection::{Inactive, RecvOnly, SendOnly, SendRecv};
     let audio = "c=IN IP4 192.0.2.7\nm=audio 4000 RTP/AVP 0\n";
     let (rtp, rtcp) = ("192.0.2.7:4000", "192.0.2.7:4001");
     for (attribute, direction, held) in [
@@ -125,7 +125,7 @@ fn directions_are_turned_round_and_holds_known() {
 
 #[test]
 fn addresses_and_ports_are_found_where_they_are() {
-    use Direction::SendRecv;
+    use MediaDirection::SendRecv;
     let of_line = "c=IN IP4 192.0.2.9\nm=audio 4000 RTP/AVP 0\nc=IN IP4 192.0.2.7\n";
     check_line(of_line, SendRecv, false, "192.0.2.7:4000", "192.0.2.7:4001");
     for (attribute, rtcp) in [
@@ -221,7 +221,7 @@ fn we_offer_when_the_caller_does_not() {
     );
     let agreed = it.accept(answer.as_bytes()).unwrap();
     assert_eq!((agreed.law, agreed.payload_type, agreed.events), (Law::A, 8, Some(96)));
-    assert_eq!((agreed.direction, agreed.held), (Direction::RecvOnly, true));
+    assert_eq!((agreed.direction, agreed.held), (MediaDirection::RecvOnly, true));
     let payloads = [8, 96, 101, 0].map(|it| agreed.payload(it));
     let (sound, events) = (Some(Payload::Sound(Law::A)), Some(Payload::Events));
     assert_eq!(payloads, [sound, events, events, None], "ours and theirs");
@@ -254,7 +254,7 @@ fn offers_of_ours_and_of_theirs_take_turns() {
     let (answer, _) = it.answer(theirs.as_bytes()).unwrap();
     assert_eq!(it.offer(), answer, "a refresh of ours says what we said");
     let agreed = it.accept(theirs.replace("4002", "0").as_bytes()).unwrap();
-    assert_eq!((agreed.law, agreed.direction), (Law::A, Direction::SendRecv));
+    assert_eq!((agreed.law, agreed.direction), (Law::A, MediaDirection::SendRecv));
     let answer = theirs.replace("AVP 8", "AVP 0");
     assert_eq!(it.accept(answer.as_bytes()), Err(Refusal::Codec), "not what was offered");
 }

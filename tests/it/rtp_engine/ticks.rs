@@ -9,18 +9,18 @@ use std::{
 
 use conflow::{
     audio::{
-        cursor::{Found, Sounds},
+        cursor::{SoundLookup, SoundState},
         dtmf,
         jitter::{Jitter, Pulled},
-        mix::{self, Mixer, Slot, Talk},
-        playout::{self, Keys, Outgoing, Playout},
+        mix::{self, Mixer, Slot, TalkChange},
+        playout::{self, DtmfMode, OutgoingAudio, Playout},
         tone::{Tones, amplitude, key_in},
     },
-    media::{Hears, Sound, TICK, What},
+    media::{MemberAudio, Sound, SoundKind, TICK},
     rtp::{
         g711::{self, FRAME, Law},
-        latching::{Source, Verdict},
-        packet::{HEADER, Packet, Reception, Stream},
+        latching::{PacketOrigin, RtpSource},
+        packet::{HEADER, Packet, ReceptionStats, RtpStream},
     },
 };
 
@@ -30,26 +30,26 @@ const LEGS: usize = 30;
 const EVENTS: u8 = 101;
 
 /// One leg as a tick thread has it.
-struct Leg {
-    source: Source,
+struct TickLeg {
+    source: RtpSource,
     jitter: Jitter,
-    reception: Reception,
-    keys: dtmf::Receiver,
+    reception: ReceptionStats,
+    keys: dtmf::DtmfReceiver,
     slot: Slot,
     playout: Playout,
-    stream: Stream,
+    stream: RtpStream,
     /// What the far end sends with.
-    far: Stream,
+    far: RtpStream,
     address: SocketAddr,
     pressed: Vec<char>,
     sent: [u8; HEADER + FRAME],
 }
 
-struct Built(Tones);
+struct BuiltInSounds(Tones);
 
-impl Sounds for Built {
-    fn find(&mut self, what: &What) -> Found {
-        self.0.of(what).map_or(Found::Failed, |it| Found::Ready(it.clone()))
+impl SoundLookup for BuiltInSounds {
+    fn find(&mut self, what: &SoundKind) -> SoundState {
+        self.0.of(what).map_or(SoundState::Failed, |it| SoundState::Ready(it.clone()))
     }
 
     fn key(&mut self, key: char) -> Option<Arc<[i16]>> {
@@ -57,25 +57,25 @@ impl Sounds for Built {
     }
 }
 
-struct Shard {
-    legs: Vec<Leg>,
+struct TickRoom {
+    legs: Vec<TickLeg>,
     mixer: Mixer,
-    sounds: Built,
-    talks: Vec<Talk>,
+    sounds: BuiltInSounds,
+    talks: Vec<TalkChange>,
     over: Vec<u32>,
     start: Instant,
     ticks: u32,
 }
 
-impl Shard {
+impl TickRoom {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the ticks count")]
     fn new() -> Self {
         let (start, mut mixer) = (Instant::now(), Mixer::new(mix::Settings::default()));
-        let legs = (0..LEGS).map(|number| Leg::new(start, &mut mixer, number)).collect();
+        let legs = (0..LEGS).map(|number| TickLeg::new(start, &mut mixer, number)).collect();
         Self {
             legs,
             mixer,
-            sounds: Built(Tones::new(g711::RATE)),
+            sounds: BuiltInSounds(Tones::new(g711::RATE)),
             talks: Vec::with_capacity(LEGS),
             over: Vec::with_capacity(LEGS),
             start,
@@ -105,28 +105,28 @@ impl Shard {
     }
 }
 
-impl Leg {
+impl TickLeg {
     fn new(start: Instant, mixer: &mut Mixer, number: usize) -> Self {
         let address = SocketAddr::from(([192, 0, 2, 7], 4_000 + number as u16));
-        let settings = playout::Settings { rate: g711::RATE, keys: Keys::Events };
+        let settings = playout::Settings { rate: g711::RATE, dtmf_mode: DtmfMode::Events };
         let mut leg = Self {
-            source: Source::new(start, address, address.ip()),
+            source: RtpSource::new(start, address, address.ip()),
             jitter: Jitter::default(),
-            reception: Reception::default(),
-            keys: dtmf::Receiver::default(),
+            reception: ReceptionStats::default(),
+            keys: dtmf::DtmfReceiver::default(),
             slot: mixer.add(),
             playout: Playout::new(settings),
-            stream: Stream::new(1, 0, 0),
-            far: Stream::new(2, u16::MAX - 20, u32::MAX - 3_000),
+            stream: RtpStream::new(1, 0, 0),
+            far: RtpStream::new(2, u16::MAX - 20, u32::MAX - 3_000),
             address,
             pressed: Vec::with_capacity(8),
             sent: [0; HEADER + FRAME],
         };
-        let wait = Sound { what: What::Url("sound:hold".into()), times: 1 };
+        let wait = Sound { what: SoundKind::Url("sound:hold".into()), times: 1 };
         // The last one waits; all others are in the room.
         leg.playout.place(match number == LEGS - 1 {
-            true => Hears::Wait(Some([wait].into())),
-            false => Hears::Room,
+            true => MemberAudio::Wait(Some([wait].into())),
+            false => MemberAudio::Room,
         });
         mixer.flags(leg.slot).waiting = number == LEGS - 1;
         leg
@@ -139,7 +139,8 @@ impl Leg {
         let press = tick.wrapping_sub(500);
         if number == 3 && press < 5 {
             let (code, end) = (7, press == 4);
-            let event = dtmf::Event { code, end, volume: 10, duration: (press as u16 + 1) * 160 };
+            let event =
+                dtmf::DtmfEvent { code, end, volume: 10, duration: (press as u16 + 1) * 160 };
             let age = press * 160;
             let len = self.far.write_aged(age, press == 0, EVENTS, &event.bytes(), &mut datagram);
             self.far.skip(160);
@@ -161,7 +162,7 @@ impl Leg {
     fn receive(&mut self, now: Instant, tick: u32, datagram: &[u8]) {
         let packet = Packet::parse(datagram).unwrap();
         let verdict = self.source.receive(now, self.address, packet.payload_type);
-        assert_eq!(verdict, Verdict::Ours);
+        assert_eq!(verdict, PacketOrigin::Known);
         self.reception.count(&packet, tick * 160);
         match packet.payload_type {
             EVENTS => self.pressed.extend(self.keys.receive(&packet)),
@@ -170,17 +171,17 @@ impl Leg {
     }
 
     /// Everybody hears A-law.
-    fn listen(&mut self, mixer: &mut Mixer, sounds: &mut Built, over: &mut Vec<u32>) {
+    fn listen(&mut self, mixer: &mut Mixer, sounds: &mut BuiltInSounds, over: &mut Vec<u32>) {
         let (mut samples, mut wire) = ([0; FRAME], [Law::A.silence(); FRAME]);
-        let mut ear = mixer.ear(self.slot);
-        let payload = match self.playout.tick(Some(&mut ear), sounds, &mut samples, over) {
-            Outgoing::Room => ear.wire(Law::A),
-            Outgoing::Samples => {
+        let mut leg_mix = mixer.leg_mix(self.slot);
+        let payload = match self.playout.tick(Some(&mut leg_mix), sounds, &mut samples, over) {
+            OutgoingAudio::Room => leg_mix.encode(Law::A),
+            OutgoingAudio::Samples => {
                 Law::A.encode(&samples, &mut wire);
                 &wire
             }
-            Outgoing::Silence => &wire,
-            Outgoing::Event(update) => {
+            OutgoingAudio::Silence => &wire,
+            OutgoingAudio::Event(update) => {
                 let payload = update.event.bytes();
                 let sent = &mut self.sent;
                 self.stream.write_aged(update.age, update.marker, EVENTS, &payload, sent).unwrap();
@@ -204,29 +205,29 @@ fn hertz(number: usize) -> f64 {
 
 #[test]
 fn a_room_in_its_stride_takes_no_memory() {
-    let mut shard = Shard::new();
+    let mut room = TickRoom::new();
     // The longest sounds have been around once.
-    shard.run(Duration::from_secs(12));
-    let taken = shard.run(Duration::from_secs(12));
+    room.run(Duration::from_secs(12));
+    let taken = room.run(Duration::from_secs(12));
     assert_eq!(taken, Allocations::default());
-    assert!(shard.over.is_empty());
+    assert!(room.over.is_empty());
 }
 
 #[test]
 fn everybody_hears_the_loudest_and_the_one_who_waits_hears_music() {
-    let mut shard = Shard::new();
-    shard.run(Duration::from_millis(500));
-    let hears = |leg: &Leg| -> Vec<usize> {
+    let mut room = TickRoom::new();
+    room.run(Duration::from_millis(500));
+    let hears = |leg: &TickLeg| -> Vec<usize> {
         let heard = leg.heard();
         (0..LEGS).filter(|it| 0.02 < amplitude(&heard, 8_000, hertz(*it))).collect()
     };
-    let voices = hears(&shard.legs[2]);
+    let voices = hears(&room.legs[2]);
     assert_eq!(voices.len(), 8, "of twelve who talk: {voices:?}");
     assert!(voices.iter().all(|it| it % 5 < 2), "{voices:?}");
     let others: Vec<_> = voices[1..].to_vec();
-    assert_eq!(hears(&shard.legs[voices[0]]), others, "and nobody hears himself");
-    let heard = shard.legs[2].heard();
-    let music = shard.legs[LEGS - 1].heard();
+    assert_eq!(hears(&room.legs[voices[0]]), others, "and nobody hears himself");
+    let heard = room.legs[2].heard();
+    let music = room.legs[LEGS - 1].heard();
     assert_ne!(music, heard);
     assert!(g711::level(&music) < g711::level(&heard));
     assert_eq!(key_in(&music, 8_000), None);
@@ -234,13 +235,13 @@ fn everybody_hears_the_loudest_and_the_one_who_waits_hears_music() {
 
 #[test]
 fn a_key_is_heard_once_and_its_leg_goes_on() {
-    let mut shard = Shard::new();
-    shard.run(Duration::from_secs(15));
+    let mut room = TickRoom::new();
+    room.run(Duration::from_secs(15));
     let pressed: Vec<_> =
-        shard.legs.iter().map(|it| it.pressed.iter().collect::<String>()).collect();
+        room.legs.iter().map(|it| it.pressed.iter().collect::<String>()).collect();
     assert_eq!(pressed.concat(), "7");
     assert_eq!(pressed[3], "7");
-    let quality = shard.legs[3].reception.quality();
+    let quality = room.legs[3].reception.quality();
     assert_eq!((quality.received, quality.lost), (750 - 25, 25), "packets in 31 are lost");
-    assert_eq!(shard.legs[3].stream.packets(), 750);
+    assert_eq!(room.legs[3].stream.packets(), 750);
 }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use conflow::{
     base::ids::Dialect,
-    conference::{Course, Kick},
-    flow::{Bilingual, Branch, Fetched, Flow, Missing},
+    conference::{Kick, KickTarget},
+    flow::{Branch, DialectFlows, DocumentError, Fetched, Flow},
 };
 use fastrand::Rng;
 
@@ -35,18 +35,18 @@ fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
 
 /// A kick, with anything that can be said of it.
 pub(super) fn kick(rng: &mut Rng) -> Kick {
-    let course = match rng.u8(0..8) {
-        0 => Course::HangUp,
-        1 => Course::Fetch(url(rng).into()),
+    let target = match rng.u8(0..8) {
+        0 => KickTarget::HangUp,
+        1 => KickTarget::Fetch(url(rng).into()),
         2 => {
             let document = "<Response><Speak>words</Speak><Wait length='3'/></Response>";
-            Course::Document(Box::new(Bilingual::parse(document).unwrap()))
+            KickTarget::Document(Box::new(DialectFlows::parse(document).unwrap()))
         }
-        3 => Course::Element(format!("e{}", rng.usize(0..ELEMENTS)).into()),
-        _ => Course::Flow,
+        3 => KickTarget::Element(format!("e{}", rng.usize(0..ELEMENTS)).into()),
+        _ => KickTarget::Flow,
     };
     let ban = (rng.u8(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..30)));
-    Kick { reason: Some("so it goes".into()), course, ban, is_dry: rng.u8(0..8) == 0 }
+    Kick { reason: Some("so it goes".into()), target, ban, is_dry_run: rng.u8(0..8) == 0 }
 }
 
 /// What a URL brings. None of them leads back, so every life has an end.
@@ -58,7 +58,7 @@ pub(super) fn document(url: &str) -> Fetched {
              <Redirect>flow:goodbye</Redirect></Response>"
         }
         "flow:empty" => "<Response/>",
-        _ => return Err(Missing::Unreachable("nobody there".into())),
+        _ => return Err(DocumentError::Unreachable("nobody there".into())),
     };
     Ok(Arc::new(parse(document)))
 }

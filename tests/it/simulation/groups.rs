@@ -8,13 +8,14 @@ use std::{
 
 use conflow::{
     engine::{
-        group_writer::{Batch, Owed, Published, Reply, Writer},
-        membership::AskError,
-        registry::House,
+        group_writer::{AskBatch, GroupReply, GroupWriter, PendingReply, PublishedBatch},
+        membership::GroupAskError,
+        registry::Registry,
     },
     group::{
-        Ask, At, Audit, Change, Deed, Done, Door, GroupId, Head, Person, PersonId, Rank, Which,
-        Who, rule::Rule, state::Groups,
+        Ask, Change, GroupAction, GroupAnswer, GroupAuditEntry, GroupId, GroupInfo, GroupRef,
+        JoinPolicy, Person, PersonId, PersonRef, Rank, UnixMillis, rule::Rule,
+        state::AccountGroups,
     },
 };
 use fastrand::Rng;
@@ -28,15 +29,15 @@ const RULES: [Rule; 4] =
     [Rule::BUNGIE, Rule::ROCKET_CHAT, Rule::KIRIMIN, Rule::CAPILLARY_STAYS_ACTIVE];
 
 /// The writer of the groups, and what it is about.
-pub(super) struct Office {
-    writer: Writer,
-    at: At,
-    asks: Vec<(At, Ask, Reply)>,
-    under_way: UnderWay,
-    owed: VecDeque<Owed>,
+pub(super) struct GroupWriterDriver {
+    writer: GroupWriter,
+    at: UnixMillis,
+    asks: Vec<(UnixMillis, Ask, GroupReply)>,
+    under_way: BatchState,
+    pending: VecDeque<PendingReply>,
     asked: VecDeque<(Out, Answer)>,
     /// What is durable.
-    stored: Groups,
+    stored: AccountGroups,
     members: BTreeSet<(GroupId, PersonId)>,
     closed: BTreeSet<GroupId>,
     audits: [u64; GROUPS as usize],
@@ -49,30 +50,30 @@ pub(super) struct Office {
 /// Who is to be out of which group, if that is what is asked for.
 type Out = Option<(GroupId, PersonId)>;
 
-type Answer = Receiver<Result<Done, AskError>>;
+type Answer = Receiver<Result<GroupAnswer, GroupAskError>>;
 
 /// One batch at a time.
-enum UnderWay {
+enum BatchState {
     Nothing,
-    Decided(Batch),
-    Published(Published),
+    Decided(AskBatch),
+    Published(PublishedBatch),
 }
 
-impl Office {
+impl GroupWriterDriver {
     /// Everybody is in both groups, the first as their owner.
-    pub(super) fn new(house: Arc<House>) -> Self {
-        let writer = Writer::new(account(), Groups::default(), Some(house));
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        let writer = GroupWriter::new(account(), AccountGroups::default(), Some(registry));
         let (asks, owed, asked) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        let (stored, members) = (Groups::default(), BTreeSet::new());
-        let (under_way, audits) = (UnderWay::Nothing, [0; GROUPS as usize]);
-        let (at, audited, out) = (At(1), BTreeSet::new(), BTreeMap::new());
+        let (stored, members) = (AccountGroups::default(), BTreeSet::new());
+        let (under_way, audits) = (BatchState::Nothing, [0; GROUPS as usize]);
+        let (at, audited, out) = (UnixMillis(1), BTreeSet::new(), BTreeMap::new());
         let closed = BTreeSet::new();
-        let mut office = Self {
+        let mut driver = Self {
             writer,
             at,
             asks,
             under_way,
-            owed,
+            pending: owed,
             asked,
             stored,
             members,
@@ -82,29 +83,29 @@ impl Office {
             out,
         };
         for n in 1..=PEOPLE {
-            office.ask(Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))), None);
+            driver.ask(Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))), None);
         }
         for n in 1..=GROUPS {
-            office.ask(Ask::Create(head(n)), None);
+            driver.ask(Ask::Create(head(n)), None);
             for (person, rank) in (2..).zip([Rank::Owner, Rank::Admin, Rank::Member]) {
-                let (group, target) = (Which::Id(GroupId(n)), Who::Id(PersonId(person)));
-                office.ask(Ask::Add { group, actor: None, target, rank }, None);
+                let (group, target) = (GroupRef::Id(GroupId(n)), PersonRef::Id(PersonId(person)));
+                driver.ask(Ask::Add { group, actor: None, target, rank }, None);
             }
         }
         for _ in 0..3 {
-            office.step(&mut Rng::with_seed(0), false);
+            driver.step(&mut Rng::with_seed(0), false);
         }
-        assert_eq!(office.members.len() as u64, PEOPLE * GROUPS);
-        office
+        assert_eq!(driver.members.len() as u64, PEOPLE * GROUPS);
+        driver
     }
 
     /// Somebody asks, in a dialect.
     pub(super) fn somebody_asks(&mut self, rng: &mut Rng) {
         self.at.0 += rng.u64(0..50);
         let id = GroupId(rng.u64(1..=GROUPS));
-        let group = Which::Id(id);
+        let group = GroupRef::Id(id);
         let (actor, person) = (PersonId(rng.u64(1..=PEOPLE)), PersonId(rng.u64(1..=PEOPLE)));
-        let (target, rule) = (Who::Id(person), RULES[rng.usize(0..RULES.len())]);
+        let (target, rule) = (PersonRef::Id(person), RULES[rng.usize(0..RULES.len())]);
         // A machine asks by the last two; a group that is over with its owner ends the game.
         let is_machine = rule.is_self_leave && !rule.has_permissions;
         let is_over = is_machine && rng.u8(0..8) == 0;
@@ -114,7 +115,7 @@ impl Office {
         let (ask, out) = match rng.u8(0..12) {
             0..4 => (Ask::Remove { group, actor: by, target, rule, reason }, Some((id, person))),
             4 => {
-                let until = rng.bool().then(|| At(self.at.0 + rng.u64(0..200)));
+                let until = rng.bool().then(|| UnixMillis(self.at.0 + rng.u64(0..200)));
                 let ask = Ask::Ban { group, actor: by, target, rule, reason, until };
                 (ask, Some((id, person)))
             }
@@ -124,7 +125,7 @@ impl Office {
             _ => (Ask::Add { group, actor: None, target, rank }, None),
         };
         // Who is out may be in again before the rooms are told.
-        let (group, target) = (Which::Id(id), Who::Id(person));
+        let (group, target) = (GroupRef::Id(id), PersonRef::Id(person));
         let again =
             (out.is_some() && rng.bool()).then_some(Ask::Add { group, actor: None, target, rank });
         self.ask(ask, out);
@@ -139,45 +140,52 @@ impl Office {
 
     /// The next step of what is under way: decide, write, tell the rooms.
     pub(super) fn step(&mut self, rng: &mut Rng, may_fail: bool) -> Option<&'static str> {
-        self.under_way = match std::mem::replace(&mut self.under_way, UnderWay::Nothing) {
-            UnderWay::Nothing if self.asks.is_empty() => UnderWay::Nothing,
-            UnderWay::Nothing => {
-                UnderWay::Decided(self.writer.decide(std::mem::take(&mut self.asks).into_iter()))
+        self.under_way = match std::mem::replace(&mut self.under_way, BatchState::Nothing) {
+            BatchState::Nothing if self.asks.is_empty() => BatchState::Nothing,
+            BatchState::Nothing => {
+                BatchState::Decided(self.writer.decide(std::mem::take(&mut self.asks).into_iter()))
             }
-            UnderWay::Decided(batch) if may_fail && rng.u8(0..12) == 0 => {
-                self.owed.extend(self.writer.take_back(batch, self.stored.clone()));
+            BatchState::Decided(batch) if may_fail && rng.u8(0..12) == 0 => {
+                self.pending.extend(self.writer.take_back(batch, self.stored.clone()));
                 return Some("unwritten");
             }
-            UnderWay::Decided(batch) => {
+            BatchState::Decided(batch) => {
                 self.durable(&batch.changes);
-                UnderWay::Published(self.writer.publish(batch))
+                BatchState::Published(self.writer.publish(batch))
             }
-            UnderWay::Published(published) => {
-                self.owed.extend(self.writer.expel(published));
-                UnderWay::Nothing
+            BatchState::Published(published) => {
+                self.pending.extend(self.writer.expel(published));
+                BatchState::Nothing
             }
         };
         None
     }
 
     /// What the audit says is what is, and whoever is out is owed one answer.
-    fn audit(&mut self, audit: &Audit) {
+    fn audit(&mut self, audit: &GroupAuditEntry) {
         let group = audit.group;
-        let Audit { deed, target, actor, .. } = *audit;
+        let GroupAuditEntry { action: deed, target, actor, .. } = *audit;
         match (deed, target.or(actor)) {
-            (Deed::Created | Deed::Joined, Some(person)) => {
+            (GroupAction::Created | GroupAction::Joined, Some(person)) => {
                 assert!(self.audited.insert((group, person)), "{person} comes in twice");
             }
-            (Deed::Removed | Deed::Left | Deed::Banned, Some(person)) => {
+            (GroupAction::Removed | GroupAction::Left | GroupAction::Banned, Some(person)) => {
                 // A machine may remove who is not in.
                 if self.audited.remove(&(group, person)) {
                     *self.out.entry((group, person)).or_default() += 1;
                 }
             }
-            (Deed::Closed, _) => self.audited.retain(|(it, _)| *it != group),
-            (Deed::Ranked | Deed::Unbanned | Deed::Applied, _) => (),
-            (Deed::Denied | Deed::LinkReset, _) => (),
-            (Deed::Created | Deed::Joined | Deed::Removed | Deed::Left | Deed::Banned, None) => {
+            (GroupAction::Closed, _) => self.audited.retain(|(it, _)| *it != group),
+            (GroupAction::Ranked | GroupAction::Unbanned | GroupAction::Applied, _) => (),
+            (GroupAction::Denied | GroupAction::LinkReset, _) => (),
+            (
+                GroupAction::Created
+                | GroupAction::Joined
+                | GroupAction::Removed
+                | GroupAction::Left
+                | GroupAction::Banned,
+                None,
+            ) => {
                 panic!("nobody is meant: {audit:?}")
             }
         }
@@ -189,7 +197,7 @@ impl Office {
 
     fn durable(&mut self, changes: &[Change]) {
         // A head is there before its people, as in a store.
-        let heads = changes.iter().filter(|it| matches!(it, Change::Head(_)));
+        let heads = changes.iter().filter(|it| matches!(it, Change::Info(_)));
         heads.chain(changes).for_each(|it| self.stored.restore(it.clone()));
         self.stored.check();
         for change in changes {
@@ -207,23 +215,23 @@ impl Office {
                     self.audit(audit);
                 }
                 Change::Application(..) | Change::Ban(..) => (),
-                Change::Head(head) if head.is_closed => drop(self.closed.insert(head.id)),
-                Change::Head(_) | Change::Person(_) => (),
+                Change::Info(head) if head.is_closed => drop(self.closed.insert(head.id)),
+                Change::Info(_) | Change::Person(_) => (),
             }
         }
     }
 
     /// Gives the answers that are due, in order, and looks at what each says.
     pub(super) fn answer(&mut self, world: &mut World) {
-        while let Some(owed) = self.owed.front_mut() {
-            if !owed.is_due() {
+        while let Some(owed) = self.pending.front_mut() {
+            if !owed.is_ready() {
                 break;
             }
-            self.owed.pop_front().unwrap().pay();
+            self.pending.pop_front().unwrap().send();
             let (out, mut answer) = self.asked.pop_front().unwrap();
             let outcome = answer.try_recv().expect("one answer for each, in order");
             world.lived.insert(if outcome.is_ok() { "done" } else { "not done" });
-            let Ok(Done::Removed(removed)) = outcome else { continue };
+            let Ok(GroupAnswer::Removed(removed)) = outcome else { continue };
             let (group, person) = out.expect("who asked for it is told");
             assert_eq!(removed.person, person);
             if removed.was_member {
@@ -243,7 +251,7 @@ impl Office {
                 (true, true) => drop(world.lived.insert("back in the room")),
             }
         }
-        let is_quiet = self.owed.is_empty() && matches!(self.under_way, UnderWay::Nothing);
+        let is_quiet = self.pending.is_empty() && matches!(self.under_way, BatchState::Nothing);
         for (group, person) in world.guarded().filter(|_| is_quiet) {
             assert!(self.members.contains(&(group, person)), "{person} in a room of {group}");
         }
@@ -258,18 +266,18 @@ impl Office {
     }
 }
 
-fn head(n: u64) -> Head {
-    Head {
+fn head(n: u64) -> GroupInfo {
+    GroupInfo {
         id: GroupId(n),
         name: format!("group{n}").into(),
         external_id: None,
-        created: At(0),
-        modified: At(0),
+        created: UnixMillis(0),
+        modified: UnixMillis(0),
         creator: Some(PersonId(1)),
         revision: 0,
         is_closed: false,
         is_ownerless: false,
-        door: Door::Closed,
+        join_policy: JoinPolicy::Closed,
         link: "".into(),
         members_max: 9,
     }

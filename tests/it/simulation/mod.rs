@@ -1,4 +1,4 @@
-//! Thousands of seeded lives of a house, checked against what must hold in every one.
+//! Thousands of seeded lives of a registry, checked against what must hold in every one.
 //!
 //! Rooms and calls are the real actors on the real queues, without a runtime: the seed picks
 //! who gets the next turn, what phones do, what is asked, and when documents come. A failure
@@ -21,23 +21,23 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
-    call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
-    conference::{Ask, FUSE, Outcome, Settings, Who},
-    documents::{Done, Fetch},
+    call::{AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party},
+    conference::{Ask, INJECTED_FAULT, MemberSelector, Outcome, Settings},
+    documents::{DocumentFetch, OnDocument},
     engine::{
-        ban_list::Doors,
-        registry::{AskError, House, Links, Transferring},
-        scheduler::Turns,
+        ban_list::BanList,
+        registry::{AskError, PendingTransfer, Registry, RegistryPorts},
+        scheduler::Scheduler,
     },
-    flow::{Cause, Fetched, Method, Purpose, Request},
+    flow::{Cause, DocumentRequest, Fetched, Purpose, RequestMethod},
     group::PersonId,
-    media::{AnnouncementKind, HangupCause, Heard, Report, What},
+    media::{AnnouncementKind, HangupCause, LegEvent, Report, SoundKind},
 };
 use fastrand::Rng;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
-use self::world::{Eyes, World};
+use self::world::{Observer, World};
 use crate::harness::Counter;
 
 const LIVES: u64 = 6_000;
@@ -48,16 +48,16 @@ const ROOMS: usize = 3;
 
 #[test]
 fn every_life_keeps_the_promises() {
-    mute_fuses();
+    silence_injected_faults();
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..lives()).collect(),
     };
-    let mut tally = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for seed in seeds {
         let outcome = panic::catch_unwind(|| Life::new(seed).play());
         let Ok(lived) = outcome else { panic!("a promise was broken; replay with SEED={seed}") };
-        lived.into_iter().for_each(|what| *tally.entry(what).or_insert(0) += 1);
+        lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
     }
     // A world in which nothing happens keeps every promise.
     if std::env::var("SEED").is_err() {
@@ -79,7 +79,7 @@ fn every_life_keeps_the_promises() {
             "back in the room",
         ];
         let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
-        causes.for_each(|it| assert!(tally.get(it).is_some_and(|n| 20 < *n), "{it}: {tally:?}"));
+        causes.for_each(|it| assert!(counts.get(it).is_some_and(|n| 20 < *n), "{it}: {counts:?}"));
     }
 }
 
@@ -88,28 +88,28 @@ fn lives() -> u64 {
     std::env::var("LIVES").map_or(LIVES, |lives| lives.parse().unwrap())
 }
 
-/// Fuses blow by the thousand; other panics are still heard of.
-fn mute_fuses() {
+/// Fuses blow by the thousand; other panics are still event of.
+fn silence_injected_faults() {
     let loud = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let payload = panic.payload();
-        if payload.downcast_ref::<String>().is_none_or(|text| text != FUSE) {
+        if payload.downcast_ref::<String>().is_none_or(|text| text != INJECTED_FAULT) {
             loud(panic);
         }
     }));
 }
 
-/// One life: the house, who may act in it, and what has been seen.
+/// One life: the registry, who may act in it, and what has been seen.
 struct Life {
     rng: Rng,
     now: Instant,
-    house: Arc<House>,
+    registry: Arc<Registry>,
     document: Fetched,
-    turns: Turns,
+    scheduler: Scheduler,
     asked: Vec<(Ask, Receiver<Outcome>)>,
-    transferring: Vec<(CallId, Transferring)>,
+    transferring: Vec<(CallId, PendingTransfer)>,
     call_last: u128,
-    groups: groups::Office,
+    groups: groups::GroupWriterDriver,
     world: Arc<Mutex<World>>,
 }
 
@@ -118,33 +118,44 @@ impl Life {
     fn new(seed: u64) -> Self {
         let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
         let world = Arc::new(Mutex::new(World::default()));
-        let (turns, room_last) = (Turns::default(), AtomicU64::new(0));
-        let links = Links {
-            media: Arc::new(Eyes(world.clone())),
-            library: Arc::new(Eyes(world.clone())),
-            doors: Arc::new(Doors::in_memory(now, SystemTime::UNIX_EPOCH)),
+        let (scheduler, room_last) = (Scheduler::default(), AtomicU64::new(0));
+        let links = RegistryPorts {
+            media: Arc::new(Observer(world.clone())),
+            documents: Arc::new(Observer(world.clone())),
+            ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
             member_ids: Arc::new(Counter::default()),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            trace: Box::new({
+            observer: Box::new({
                 let world = world.clone();
-                move |trace| world.lock().see(trace)
+                move |observer| world.lock().see(observer)
             }),
-            stage: Box::new(turns.door()),
+            spawner: Box::new(scheduler.spawner()),
         };
         let settings = Settings {
             members_max: rng.usize(1..6),
             asks_max: rng.usize(1..5),
-            fuse: rng.bool().then(|| rng.u32(0..60)),
+            inject_fault_after: rng.bool().then(|| rng.u32(0..60)),
         };
-        world.lock().has_fuse = settings.fuse.is_some();
-        let house = House::new(settings, links);
+        world.lock().may_inject_faults = settings.inject_fault_after.is_some();
+        let registry = Registry::new(settings, links);
         let document = Ok(Arc::new(flows::flow(&mut rng)));
         let asked = Vec::new();
         let transferring = Vec::new();
-        let groups = groups::Office::new(house.clone());
-        Self { rng, groups, now, house, document, turns, asked, transferring, call_last: 0, world }
+        let groups = groups::GroupWriterDriver::new(registry.clone());
+        Self {
+            rng,
+            groups,
+            now,
+            registry,
+            document,
+            scheduler,
+            asked,
+            transferring,
+            call_last: 0,
+            world,
+        }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
@@ -165,9 +176,9 @@ impl Life {
             }
             self.look();
         }
-        self.house.close();
+        self.registry.close();
         for _ in 0..LAST_STEPS_MAX {
-            if self.turns.is_empty() && self.groups.is_idle() {
+            if self.scheduler.is_empty() && self.groups.is_idle() {
                 return self.finish();
             }
             self.turn();
@@ -181,7 +192,7 @@ impl Life {
             }
             self.look();
         }
-        panic!("the house does not come to rest")
+        panic!("the registry does not come to rest")
     }
 
     fn step_groups(&mut self) {
@@ -199,7 +210,7 @@ impl Life {
         };
         let trusted = (0 < person).then(|| Trusted::User(format!("user{person}").into()));
         let is_out = self.rng.u8(0..4) == 0;
-        let direction = if is_out { Direction::Outbound } else { Direction::Inbound };
+        let direction = if is_out { CallDirection::Outbound } else { CallDirection::Inbound };
         let party = Party {
             from: "100".into(),
             to: "200".into(),
@@ -207,7 +218,7 @@ impl Life {
             direction,
             dialect: Dialect::Vobiz,
             trusted: trusted.map(Box::new),
-            session: Session::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::at(SystemTime::UNIX_EPOCH),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
         let limit = Duration::from_secs(seconds);
@@ -222,32 +233,33 @@ impl Life {
         match is_out {
             true => {
                 let out = self.outgoing();
-                self.house.dial(self.now, call, out);
+                self.registry.dial(self.now, call, out);
             }
-            false => self.house.begin(self.now, call, self.document.clone()),
+            false => self.registry.begin(self.now, call, self.document.clone()),
         }
     }
 
-    fn outgoing(&mut self) -> Outgoing {
-        let mut hook = || Hook { url: flows::url(&mut self.rng).into(), method: Method::Post };
-        let answer = Answer { hook: hook(), fallback: Some(hook()) };
+    fn outgoing(&mut self) -> OutgoingCall {
+        let mut hook =
+            || Hook { url: flows::url(&mut self.rng).into(), method: RequestMethod::Post };
+        let answer = AnswerUrls { hook: hook(), fallback: Some(hook()) };
         let ring_timeout = Duration::from_secs(self.rng.u64(1..120));
-        Outgoing { answer, ring_timeout, ring_max: None, digits: None }
+        OutgoingCall { answer, ring_timeout, ring_max: None, digits: None }
     }
 
     /// Far ends ring, pick up or do not want to, in no particular order, and more than once.
     fn far_end(&mut self) {
         for _ in 0..3 {
             let call = CallId::of(self.rng.u128(0..=self.call_last));
-            let heard = match self.rng.u8(0..8) {
-                0..2 => Heard::Ringing,
-                2 => Heard::Failed(HangupCause::Busy),
-                _ => Heard::Answered,
+            let event = match self.rng.u8(0..8) {
+                0..2 => LegEvent::Ringing,
+                2 => LegEvent::Failed(HangupCause::Busy),
+                _ => LegEvent::Answered,
             };
             if let Some(seen) = self.world.lock().calls.get_mut(&call) {
-                seen.picked_up |= heard == Heard::Answered;
+                seen.picked_up |= event == LegEvent::Answered;
             }
-            self.house.report(Report { call, heard });
+            self.registry.report(Report { call, event });
         }
     }
 
@@ -257,14 +269,14 @@ impl Life {
         if is_out {
             return;
         }
-        let request = Request {
+        let request = DocumentRequest {
             url: flows::url(&mut self.rng).into(),
-            method: Method::Post,
+            method: RequestMethod::Post,
             purpose: Purpose::Transfer,
             fields: Vec::new(),
             is_private: false,
         };
-        match self.house.transfer(call, request) {
+        match self.registry.transfer(call, request) {
             Ok(transferring) => self.transferring.push((call, transferring)),
             Err(AskError::Busy | AskError::Gone) => (),
             Err(error) => panic!("not at once: {error}"),
@@ -274,8 +286,10 @@ impl Life {
     fn ask(&mut self) {
         let member_last = self.world.lock().members.last_key_value().map_or(1, |(id, _)| id.0);
         let who = match self.rng.u8(0..4) {
-            0 => Who::All,
-            n => Who::These((0..n).map(|_| MemberId(self.rng.u64(0..=member_last))).collect()),
+            0 => MemberSelector::All,
+            n => MemberSelector::These(
+                (0..n).map(|_| MemberId(self.rng.u64(0..=member_last))).collect(),
+            ),
         };
         let on = self.rng.bool();
         let kind = AnnouncementKind::Play;
@@ -283,13 +297,13 @@ impl Life {
             0..3 => Ask::Kick { who, kick: flows::kick(&mut self.rng) },
             3..5 => Ask::Mute { who, on },
             5 => Ask::Deafen { who, on },
-            6 => Ask::Announce { who, kind, sound: What::Beep(1).into() },
+            6 => Ask::Announce { who, kind, sound: SoundKind::Beep(1).into() },
             7 => Ask::Hush { who, kind },
             8 => Ask::Roster,
             _ => Ask::HangUp { who },
         };
         let name = format!("room-{}", self.rng.usize(0..ROOMS)).parse().unwrap();
-        match self.house.ask(&RoomKey { account: account(), name }, ask.clone()) {
+        match self.registry.ask(&RoomKey { account: account(), name }, ask.clone()) {
             Ok(answer) => self.asked.push((ask, answer)),
             Err(AskError::Busy) => drop(self.world.lock().lived.insert("busy")),
             Err(AskError::Gone) => (),
@@ -303,9 +317,9 @@ impl Life {
             self.world.lock().hung_up.insert(call);
         }
         match self.rng.u8(0..4) {
-            0 => self.house.hang_up(call, Cause::HungUpByApi),
-            1 => self.house.report(Report { call, heard: Heard::Lost }),
-            _ => self.house.report(Report { call, heard: Heard::HungUp }),
+            0 => self.registry.hang_up(call, Cause::HungUpByApi),
+            1 => self.registry.report(Report { call, event: LegEvent::MediaLost }),
+            _ => self.registry.report(Report { call, event: LegEvent::HungUp }),
         }
     }
 
@@ -313,15 +327,15 @@ impl Life {
     fn phone(&mut self) {
         let call = CallId::of(self.rng.u128(0..=self.call_last));
         let on = self.rng.bool();
-        let heard = match self.rng.u8(0..6) {
-            0..3 => Heard::Digit(self.rng.choice(['1', '2', '*', '#']).unwrap()),
-            3..5 => Heard::Talk(on),
-            _ => Heard::Hold(on),
+        let event = match self.rng.u8(0..6) {
+            0..3 => LegEvent::Digit(self.rng.choice(['1', '2', '*', '#']).unwrap()),
+            3..5 => LegEvent::Talk(on),
+            _ => LegEvent::Hold(on),
         };
-        self.house.report(Report { call, heard });
+        self.registry.report(Report { call, event });
     }
 
-    /// What was played to its end is reported; what is stale, and what never was, too.
+    /// SoundKind was played to its end is reported; what is stale, and what never was, too.
     fn over(&mut self) {
         let playing = self.rng.choice(self.world.lock().playing.clone());
         if let Some((call, number)) = playing {
@@ -329,33 +343,34 @@ impl Life {
             let twice = self.rng.bool().then_some(number);
             self.world.lock().played.insert((call, number));
             for number in stale.into_iter().chain([number]).chain(twice) {
-                self.house.report(Report { call, heard: Heard::Over(number) });
+                self.registry.report(Report { call, event: LegEvent::Finished(number) });
             }
         }
     }
 
     /// A document comes, in no particular order; some come twice, as answers do.
     fn fetched(&mut self) {
-        let mut shelf = std::mem::take(&mut self.world.lock().shelf);
-        if !shelf.is_empty() {
-            let (fetch, done): (Fetch, Done) = shelf.swap_remove(self.rng.usize(0..shelf.len()));
+        let mut pending_fetches = std::mem::take(&mut self.world.lock().pending_fetches);
+        if !pending_fetches.is_empty() {
+            let (fetch, done): (DocumentFetch, OnDocument) =
+                pending_fetches.swap_remove(self.rng.usize(0..pending_fetches.len()));
             let document = flows::document(&fetch.request.url);
             self.world.lock().fetched(&fetch, &document);
             done(fetch, document);
         }
-        self.world.lock().shelf.append(&mut shelf);
+        self.world.lock().pending_fetches.append(&mut pending_fetches);
     }
 
     fn turn(&mut self) {
-        if !self.turns.is_empty() {
-            let n = self.rng.usize(0..self.turns.len());
-            self.turns.turn(n, self.now, || self.rng.usize(1..4));
+        if !self.scheduler.is_empty() {
+            let n = self.rng.usize(0..self.scheduler.len());
+            self.scheduler.turn(n, self.now, || self.rng.usize(1..4));
         }
     }
 
     /// Takes in the newborn, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
-        self.turns.admit();
+        self.scheduler.add_new_actors();
         let mut world = self.world.lock();
         self.groups.answer(&mut world);
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
@@ -368,9 +383,9 @@ impl Life {
         });
         self.transferring.retain_mut(|(call, transferring)| {
             let answer = match transferring {
-                Transferring::Call(answer) => answer.try_recv().map(|()| true),
-                Transferring::OnItsWay => return false,
-                Transferring::Room(answer) => answer.try_recv().map(|it| it.is_ok()),
+                PendingTransfer::Call(answer) => answer.try_recv().map(|()| true),
+                PendingTransfer::InTransit => return false,
+                PendingTransfer::Room(answer) => answer.try_recv().map(|it| it.is_ok()),
             };
             if let Ok(true) = answer {
                 world.check_transferred(*call);
@@ -382,8 +397,8 @@ impl Life {
     fn finish(self) -> BTreeSet<&'static str> {
         assert!(self.asked.is_empty(), "no ask is left without an answer: {:?}", self.asked);
         assert!(self.transferring.is_empty(), "no transfer is left: {:?}", self.transferring);
-        assert!(self.house.calls().is_empty(), "no call is left: {:?}", self.house.calls());
-        assert!(self.house.conferences(&account()).is_empty(), "no name is left");
+        assert!(self.registry.calls().is_empty(), "no call is left: {:?}", self.registry.calls());
+        assert!(self.registry.conferences(&account()).is_empty(), "no name is left");
         let world = self.world.lock();
         assert_eq!(world.calls.len() as u128, self.call_last);
         world.check_end();

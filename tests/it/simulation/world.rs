@@ -1,4 +1,4 @@
-//! What can be seen of a house from outside, and what must hold of it.
+//! What can be seen of a registry from outside, and what must hold of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,21 +7,24 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, MemberId, RoomId},
-    call::News,
-    conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
-    documents::{Done, Fetch, Library, LocalFlow, Reader},
-    engine::registry::Trace,
-    flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
+    call::CallEvent,
+    conference::{
+        Ask, ConferenceAnswer, ConferenceEvent as RoomNews, MemberInfo, MemberSelector, Notice,
+        Outcome,
+    },
+    documents::{DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument},
+    engine::registry::Observed,
+    flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
     group::{GroupId, PersonId},
-    media::{Backend, Order, Program, What},
-    trace::By,
+    media::{Backend, Order, Program, SoundKind},
+    trace::Initiator,
 };
 use parking_lot::Mutex;
 
 /// All that has been seen.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) calls: BTreeMap<CallId, Seen>,
+    pub(super) calls: BTreeMap<CallId, CallSeen>,
     pub(super) members: BTreeMap<MemberId, (RoomId, CallId)>,
     exits: BTreeSet<MemberId>,
     rooms: BTreeMap<RoomId, RoomSeen>,
@@ -32,28 +35,28 @@ pub(super) struct World {
     pub(super) played: BTreeSet<(CallId, u32)>,
     pub(super) hung_up: BTreeSet<CallId>,
     /// Documents that have been asked for.
-    pub(super) shelf: Vec<(Fetch, Done)>,
+    pub(super) pending_fetches: Vec<(DocumentFetch, OnDocument)>,
     pub(super) lived: BTreeSet<&'static str>,
     /// A room may meet a fault in this life.
-    pub(super) has_fuse: bool,
+    pub(super) may_inject_faults: bool,
 }
 
 /// What has been seen of a call.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct CallSeen {
     /// How many elements of its document have begun.
     begun: u32,
     /// The exit is told, and the call is not yet out.
     exits: bool,
     /// Out of a room alive, and has not gone on.
-    owed: bool,
+    must_go_on: bool,
     /// It had hung up before it was let out: nothing may begin.
     doomed: bool,
     ended: bool,
     /// The number of the words that it waits for.
     awaits: Option<u32>,
     /// The document that it waits for.
-    reads: Option<Reads>,
+    reads: Option<AwaitedDocument>,
     /// What it runs.
     pub(super) flow: Option<Arc<Flow>>,
     /// By what it has left its conference, and not gone on yet.
@@ -72,7 +75,7 @@ pub(super) struct Seen {
 
 /// A document that is on its way, or has come.
 #[derive(Debug)]
-struct Reads {
+struct AwaitedDocument {
     number: u32,
     purpose: Purpose,
     came: Option<Fetched>,
@@ -83,61 +86,64 @@ struct RoomSeen {
     sequence: u64,
     exits: usize,
     is_over: bool,
-    present: BTreeSet<MemberId>,
+    in_room: BTreeSet<MemberId>,
     group: Option<GroupId>,
 }
 
 impl World {
-    pub(super) fn see(&mut self, trace: Trace) {
+    pub(super) fn see(&mut self, trace: Observed) {
         match trace {
-            Trace::Began { call, step, .. } => self.began(call, step),
-            Trace::Left { call, member, exit, by } => {
+            Observed::Began { call, step, .. } => self.began(call, step),
+            Observed::Left { call, member, exit, by } => {
                 let cause = exit.cause;
                 let announced = self.members.contains_key(&member);
                 assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
                 let doomed = self.hung_up.contains(&call);
                 let seen = self.calls.get_mut(&call).unwrap();
-                assert!(!seen.owed, "{call} leaves once");
+                assert!(!seen.must_go_on, "{call} leaves once");
                 assert_eq!(seen.exits, announced, "the exit of {call} goes first");
                 assert!(!(announced && cause == Cause::Full), "{call} never was in");
                 let may_be_new = [Cause::Full, Cause::Fault].contains(&cause);
                 assert!(announced || may_be_new, "{call} is told of before it leaves");
-                let goes_on = exit.then != Then::HangUp;
-                (seen.exits, seen.owed, seen.doomed) = (false, goes_on, doomed);
+                let goes_on = exit.then != AfterExit::HangUp;
+                (seen.exits, seen.must_go_on, seen.doomed) = (false, goes_on, doomed);
                 seen.left = Some(exit);
                 self.lived.insert(cause.text());
                 // What asks here are nobody's, but who takes others along is always known.
                 let is_taken = [Cause::Alone, Cause::Ended].contains(&cause);
-                let is_named = matches!(by, Some(By::Call(other)) if other != call);
-                assert!(is_taken == is_named || self.has_fuse, "{call} left by {by:?}: {cause:?}");
+                let is_named = matches!(by, Some(Initiator::Call(other)) if other != call);
+                assert!(
+                    is_taken == is_named || self.may_inject_faults,
+                    "{call} left by {by:?}: {cause:?}"
+                );
             }
-            Trace::Fetching { .. } | Trace::Remarked { .. } | Trace::Requested { .. } => (),
-            Trace::Call { call, news: News::Begun | News::Rang, .. } => {
+            Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
+            Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
                 assert!(!self.calls[&call].ended && !self.calls[&call].answered, "{call} is young");
             }
-            Trace::Call { call, news: News::Answered, .. } => {
+            Observed::Call { call, event: CallEvent::Answered, .. } => {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.answered && !seen.ended, "{call} is answered once");
                 assert!(!seen.is_out || seen.picked_up, "nobody has picked up {call}");
                 seen.answered = true;
                 self.lived.insert("answered");
             }
-            Trace::Call { call, news: News::Ended(_), .. } => {
+            Observed::Call { call, event: CallEvent::Ended(_), .. } => {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.ended, "{call} ends once");
-                (seen.ended, seen.owed) = (true, false);
+                (seen.ended, seen.must_go_on) = (true, false);
                 assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
                 self.playing.retain(|(it, _)| *it != call);
             }
-            Trace::Notice { room, notice } => self.hear(room.id, notice),
-            Trace::Refused { call, cause } => {
+            Observed::Notice { room, notice } => self.hear(room.id, notice),
+            Observed::Refused { call, cause } => {
                 assert!(cause != Cause::Fault, "{call} has met a dead room");
                 self.lived.insert(cause.text());
-                let goes_on = Exit::from(cause).then == Then::Onward;
+                let goes_on = Exit::from(cause).then == AfterExit::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
-                (seen.owed, seen.left) = (goes_on, Some(cause.into()));
+                (seen.must_go_on, seen.left) = (goes_on, Some(cause.into()));
             }
-            Trace::PassedOn { .. } => drop(self.lived.insert("passed on")),
+            Observed::Requeued { .. } => drop(self.lived.insert("passed on")),
         }
     }
 
@@ -154,26 +160,26 @@ impl World {
         if let Some(number) = seen.awaits.take() {
             assert!(self.played.contains(&(call, number)), "{call} was still speaking");
         }
-        seen.owed = false;
+        seen.must_go_on = false;
         seen.begun = step + 1;
     }
 
-    fn hear(&mut self, id: RoomId, Notice { sequence, news }: Notice) {
+    fn hear(&mut self, id: RoomId, Notice { sequence, event: news }: Notice) {
         let room = self.rooms.entry(id).or_default();
         room.sequence += 1;
         assert_eq!(sequence, room.sequence, "the sequence has no holes");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
-            RoomNews::Entered { who: Being { member, call, entry, .. }, is_first } => {
+            RoomNews::Entered { who: MemberInfo { member, call, entry, .. }, is_first } => {
                 if is_first && room.exits == 0 {
                     room.group = entry.guard.map(|it| it.group);
                 }
                 assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
-                assert_eq!(is_first, room.present.is_empty());
-                room.present.insert(member);
+                assert_eq!(is_first, room.in_room.is_empty());
+                room.in_room.insert(member);
             }
-            RoomNews::Exited { who: Being { member, call, .. }, cause, reason, is_last } => {
-                assert!(room.present.remove(&member), "{member} exits once");
+            RoomNews::Exited { who: MemberInfo { member, call, .. }, cause, reason, is_last } => {
+                assert!(room.in_room.remove(&member), "{member} exits once");
                 assert!(cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
                 assert_eq!(self.members[&member], (id, call));
                 room.exits += 1;
@@ -182,19 +188,19 @@ impl World {
                 let may_say_why = [Cause::Kicked, Cause::GroupKicked].contains(&cause);
                 assert!(reason.is_some() == may_say_why || cause == Cause::GroupKicked);
                 assert!(cause != Cause::GroupKicked || room.group.is_some());
-                assert!(!is_last || room.present.is_empty(), "{member} is not the last");
+                assert!(!is_last || room.in_room.is_empty(), "{member} is not the last");
             }
-            RoomNews::DigitsMatched { who: Being { member, .. }, .. } => {
-                assert!(room.present.contains(&member), "{member} types from outside");
+            RoomNews::DigitsMatched { who: MemberInfo { member, .. }, .. } => {
+                assert!(room.in_room.contains(&member), "{member} types from outside");
                 self.lived.insert("digits");
             }
-            RoomNews::FloorTaken { who: Being { member, call, .. } } => {
-                assert!(room.present.contains(&member), "{member} has the floor from outside");
+            RoomNews::FloorTaken { who: MemberInfo { member, call, .. } } => {
+                assert!(room.in_room.contains(&member), "{member} has the floor from outside");
                 assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
                 self.lived.insert("floor");
             }
             RoomNews::Over => {
-                assert!(room.present.is_empty(), "left behind: {:?}", room.present);
+                assert!(room.in_room.is_empty(), "left behind: {:?}", room.in_room);
                 room.is_over = true;
             }
             RoomNews::Started => (),
@@ -213,7 +219,7 @@ impl World {
                 for call in calls {
                     // A fault can strike between the news of an entry and the seat.
                     let before = self.inside.remove(&call);
-                    let is_new = before.is_none() && self.has_fuse;
+                    let is_new = before.is_none() && self.may_inject_faults;
                     assert!(is_new || before == Some(room), "{call} is in the room");
                     self.muted.remove(&call);
                     self.deaf.remove(&call);
@@ -251,8 +257,8 @@ impl World {
         assert!(!self.inside.contains_key(&call), "{call} is in a room, and alone");
         // A prompt may be interrupted; words are waited for.
         let is_prompt = program.iter().any(|sound| match &sound.what {
-            What::Speech { text, .. } => &**text == "prompt",
-            What::Beep(_) | What::Silence(_) | What::Url(_) => false,
+            SoundKind::Speech { text, .. } => &**text == "prompt",
+            SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Url(_) => false,
         });
         seen.awaits = (!is_prompt).then_some(number);
         self.playing.retain(|(it, _)| *it != call);
@@ -267,7 +273,7 @@ impl World {
     /// Who is in the rooms that groups guard. Nobody is who is not known.
     pub(super) fn guarded(&self) -> impl Iterator<Item = (GroupId, PersonId)> {
         let of_room = move |(room, group): (&RoomSeen, GroupId)| {
-            let calls: Vec<_> = room.present.iter().map(|it| self.members[it].1).collect();
+            let calls: Vec<_> = room.in_room.iter().map(|it| self.members[it].1).collect();
             calls.into_iter().map(move |it| {
                 let person = self.calls[&it].person;
                 (group, person.expect("a stranger has been let in"))
@@ -282,29 +288,30 @@ impl World {
         }
     }
 
-    fn asked(&mut self, fetch: Fetch, done: Done) {
-        let Fetch { call, reader, .. } = &fetch;
-        if let Reader::Call { number } = reader {
+    fn asked(&mut self, fetch: DocumentFetch, done: OnDocument) {
+        let DocumentFetch { call, recipient: reader, .. } = &fetch;
+        if let DocumentRecipient::Call { number } = reader {
             let seen = self.calls.get_mut(call).unwrap();
             assert!(!seen.doomed, "{call} has hung up, and reads on");
             assert!(!seen.ended, "{call} reads after its end");
             let (number, purpose) = (*number, fetch.request.purpose);
-            (seen.owed, seen.reads) = (false, Some(Reads { number, purpose, came: None }));
+            (seen.must_go_on, seen.reads) =
+                (false, Some(AwaitedDocument { number, purpose, came: None }));
             seen.check_may_ask(purpose);
             seen.left = None;
             assert!(!self.inside.contains_key(call), "{call} reads, and is in a room");
             seen.transfers += u32::from(fetch.request.purpose == Purpose::Transfer);
         }
-        self.shelf.push((fetch, done));
+        self.pending_fetches.push((fetch, done));
     }
 
     /// A document is about to come.
-    pub(super) fn fetched(&mut self, fetch: &Fetch, document: &Fetched) {
+    pub(super) fn fetched(&mut self, fetch: &DocumentFetch, document: &Fetched) {
         self.lived.insert(if document.is_ok() { "fetched" } else { "missing" });
         if document.is_err() && fetch.request.purpose == Purpose::Answer {
             self.lived.insert("spared");
         }
-        let Reader::Call { number } = fetch.reader else { return };
+        let DocumentRecipient::Call { number } = fetch.recipient else { return };
         let Some(seen) = self.calls.get_mut(&fetch.call) else { return };
         if let Some(reads) = &mut seen.reads
             && reads.number == number
@@ -316,41 +323,46 @@ impl World {
     /// What an answer says has happened, to everyone, and its consequences too.
     pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
         let members = match outcome {
-            Ok(Answer::Members(members) | Answer::Banned { members, .. }) => members,
-            Ok(Answer::Departures(departures)) => {
+            Ok(ConferenceAnswer::Members(members) | ConferenceAnswer::Banned { members, .. }) => {
+                members
+            }
+            Ok(ConferenceAnswer::Departures(departures)) => {
                 let room = self.members[&departures[0].member].0;
-                let present = &self.rooms[&room].present;
-                assert!(departures.iter().all(|it| present.contains(&it.member)), "a dry run");
+                let in_room = &self.rooms[&room].in_room;
+                assert!(departures.iter().all(|it| in_room.contains(&it.member)), "a dry run");
                 return;
             }
-            Ok(Answer::Roster(roster)) => {
+            Ok(ConferenceAnswer::Roster(roster)) => {
                 let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
                 let room = self.members[listed.first().unwrap()].0;
-                assert_eq!(listed, self.rooms[&room].present, "the roster is who is there");
+                assert_eq!(listed, self.rooms[&room].in_room, "the roster is who is there");
                 return;
             }
             Err(_) => return,
         };
         let rooms: BTreeSet<RoomId> = members.iter().map(|it| self.members[it].0).collect();
         assert_eq!(rooms.len(), 1, "an ask is about one room");
-        let present = &self.rooms[rooms.first().unwrap()].present;
+        let in_room = &self.rooms[rooms.first().unwrap()].in_room;
         match ask {
             Ask::Kick { who, .. } | Ask::HangUp { who } => {
                 for member in members {
                     assert!(self.exits.contains(member), "{member} is still in");
                 }
-                assert!(*who != Who::All || present.is_empty(), "forgotten: {present:?}");
+                assert!(
+                    *who != MemberSelector::All || in_room.is_empty(),
+                    "forgotten: {in_room:?}"
+                );
                 self.check_gone_on(&rooms);
             }
-            Ask::Mute { who, on } => self.check_flags(members, present, who, &self.muted, *on),
-            Ask::Deafen { who, on } => self.check_flags(members, present, who, &self.deaf, *on),
+            Ask::Mute { who, on } => self.check_flags(members, in_room, who, &self.muted, *on),
+            Ask::Deafen { who, on } => self.check_flags(members, in_room, who, &self.deaf, *on),
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
             // Looked at with those of calls on their own.
             Ask::Transfer { .. } => (),
             // The rooms answer the groups' writer.
             Ask::Expel(_) => unreachable!("nobody asks for it here"),
         }
-        if let Ask::Kick { who: Who::These(ids), .. } = ask {
+        if let Ask::Kick { who: MemberSelector::These(ids), .. } = ask {
             let mut order = ids.iter();
             assert!(members.iter().all(|it| order.any(|id| id == it)), "{ids:?} → {members:?}");
         }
@@ -367,7 +379,7 @@ impl World {
     }
 
     fn check_gone_on(&self, rooms: &BTreeSet<RoomId>) {
-        let owed = self.calls.iter().filter(|(_, seen)| seen.exits || seen.owed);
+        let owed = self.calls.iter().filter(|(_, seen)| seen.exits || seen.must_go_on);
         let owed: Vec<_> = owed.map(|(call, _)| call).collect();
         // A call may have been in many rooms; the last counts.
         let theirs = |call: &&CallId| {
@@ -380,8 +392,8 @@ impl World {
     fn check_flags(
         &self,
         members: &[MemberId],
-        present: &BTreeSet<MemberId>,
-        who: &Who,
+        in_room: &BTreeSet<MemberId>,
+        who: &MemberSelector,
         flags: &BTreeMap<CallId, bool>,
         on: bool,
     ) {
@@ -389,22 +401,22 @@ impl World {
             let flag = flags.get(&self.members[member].1).copied();
             assert_eq!(flag.unwrap_or(false), on, "{member}");
         }
-        assert!(*who != Who::All || members.len() == present.len(), "forgotten");
+        assert!(*who != MemberSelector::All || members.len() == in_room.len(), "forgotten");
     }
 
     pub(super) fn check_end(&self) {
         for (call, seen) in &self.calls {
             assert!(seen.ended, "{call} has ended: {seen:?}");
         }
-        assert!(self.rooms.values().all(|room| room.is_over && room.present.is_empty()));
+        assert!(self.rooms.values().all(|room| room.is_over && room.in_room.is_empty()));
         assert!(self.inside.is_empty(), "the mix is empty: {:?}", self.inside);
     }
 }
 
-impl Seen {
+impl CallSeen {
     /// Where its flow must go on now.
     fn next(&mut self) -> u32 {
-        if let Some(Reads { number, purpose, came }) = self.reads.take() {
+        if let Some(AwaitedDocument { number, purpose, came }) = self.reads.take() {
             let came = came.unwrap_or_else(|| panic!("document {number} is not there yet"));
             if let Ok(flow) = came {
                 self.flow = Some(flow);
@@ -418,16 +430,16 @@ impl Seen {
         }
         let Some(exit) = self.left.take() else { return self.begun };
         match exit.then {
-            Then::Document(flow) => {
+            AfterExit::Document(flow) => {
                 self.flow = Some(flow);
                 0
             }
-            Then::Element(step) => {
+            AfterExit::Element(step) => {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            Then::Fetch(_) | Then::HangUp => panic!("{:?} is no way on", exit.then),
-            Then::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
+            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("{:?} is no way on", exit.then),
+            AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }
 
@@ -435,9 +447,9 @@ impl Seen {
     fn check_may_ask(&self, purpose: Purpose) {
         let Some(exit) = &self.left else { return };
         match purpose {
-            Purpose::Kick => assert!(matches!(exit.then, Then::Fetch(_)), "{:?}", exit.then),
+            Purpose::Kick => assert!(matches!(exit.then, AfterExit::Fetch(_)), "{:?}", exit.then),
             Purpose::Action => {
-                assert_eq!(exit.then, Then::Onward);
+                assert_eq!(exit.then, AfterExit::Onward);
                 assert_eq!(self.branch_by(exit.cause), None, "a branch comes first");
             }
             Purpose::Answer | Purpose::Redirect | Purpose::Sound | Purpose::Transfer => (),
@@ -462,16 +474,16 @@ fn set(flags: &mut BTreeMap<CallId, bool>, calls: &[CallId], on: bool) {
 }
 
 /// Sees all that goes out.
-pub(super) struct Eyes(pub(super) Arc<Mutex<World>>);
+pub(super) struct Observer(pub(super) Arc<Mutex<World>>);
 
-impl Backend for Eyes {
+impl Backend for Observer {
     fn send(&self, order: Order) {
         self.0.lock().order(order);
     }
 }
 
-impl Library for Eyes {
-    fn fetch(&self, fetch: Fetch, done: Done) {
+impl DocumentStore for Observer {
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
         self.0.lock().asked(fetch, done);
     }
 

@@ -14,11 +14,11 @@ use std::{
 use conflow::{
     base::ids::CallId,
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
+        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
         Report,
-        legs::{LegSummary, Legs, NoPort, Session},
+        legs::{LegSession, LegSummary, Legs, NoPort},
     },
-    sip::{BindError, Secret, Settings, Sip, agent::Gauges, throttle::Rate},
+    sip::{BindError, Settings, SipBackend, SipSecret, agent::SipGauges, throttle::Rate},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -34,25 +34,25 @@ use crate::phone::{OFFER, Phone, SDP, body, brief, header};
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// An engine that answers who calls `weekly`, and sounds that note what they are told.
-struct Bench {
-    sip: Arc<Sip>,
+struct SipHarness {
+    sip: Arc<SipBackend>,
     events: mpsc::UnboundedReceiver<String>,
     open: Arc<Mutex<BTreeSet<CallId>>>,
 }
 
 struct Engine {
-    sip: OnceLock<Arc<Sip>>,
+    sip: OnceLock<Arc<SipBackend>>,
     events: mpsc::UnboundedSender<String>,
 }
 
-struct Sounds {
+struct RecordingLegs {
     open: Arc<Mutex<BTreeSet<CallId>>>,
     events: mpsc::UnboundedSender<String>,
 }
 
-struct Plane(mpsc::UnboundedSender<String>);
+struct RecordingBackend(mpsc::UnboundedSender<String>);
 
-impl Bench {
+impl SipHarness {
     fn new() -> Self {
         Self::with(Settings {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
@@ -63,9 +63,10 @@ impl Bench {
     fn with(settings: Settings) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let open = Arc::new(Mutex::default());
-        let legs = Arc::new(Sounds { open: Arc::clone(&open), events: sender.clone() });
-        let plane = Arc::new(Plane(sender.clone()));
-        let (sip, driver) = Sip::bind(settings, legs, plane, Secret([9; 32])).unwrap();
+        let legs = Arc::new(RecordingLegs { open: Arc::clone(&open), events: sender.clone() });
+        let rtp_engine = Arc::new(RecordingBackend(sender.clone()));
+        let (sip, driver) =
+            SipBackend::bind(settings, legs, rtp_engine, SipSecret([9; 32])).unwrap();
         let sip = Arc::new(sip);
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
         tokio::spawn(driver.run(Arc::new(engine)));
@@ -87,13 +88,13 @@ impl Bench {
     }
 }
 
-impl Legs for Sounds {
+impl Legs for RecordingLegs {
     fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort> {
         assert!(self.open.lock().insert(call), "opened once");
         Ok(SocketAddr::new(local, 20_000))
     }
 
-    fn agree(&self, call: CallId, session: Session) {
+    fn agree(&self, call: CallId, session: LegSession) {
         assert!(self.open.lock().contains(&call), "not after the end");
         let remote = session.agreed.remote.unwrap();
         self.events.send(format!("agree {remote} from {}", session.source)).unwrap();
@@ -106,7 +107,7 @@ impl Legs for Sounds {
     }
 }
 
-impl Backend for Plane {
+impl Backend for RecordingBackend {
     fn send(&self, order: Order) {
         // They let the sound begin; what signalling makes of them is seen on the wire.
         if matches!(order, Order::Answer { .. } | Order::EarlyMedia { .. }) {
@@ -139,25 +140,29 @@ impl Exchange for Engine {
     }
 
     fn report(&self, report: Report) {
-        self.events.send(format!("{:?}", report.heard)).unwrap();
-        match report.heard {
-            Heard::HungUp => self.sip.get().unwrap().send(end(report.call, HangupCause::Normal)),
-            Heard::Digit('#') => {
+        self.events.send(format!("{:?}", report.event)).unwrap();
+        match report.event {
+            LegEvent::HungUp => self.sip.get().unwrap().send(end(report.call, HangupCause::Normal)),
+            LegEvent::Digit('#') => {
                 self.sip.get().unwrap().send(end(report.call, HangupCause::EndOfXml));
             }
-            Heard::Digit(_) | Heard::Hold(_) | Heard::Lost | Heard::Over(_) | Heard::Talk(_) => {}
-            Heard::Answered | Heard::Failed(_) | Heard::Ringing => {}
+            LegEvent::Digit(_)
+            | LegEvent::Hold(_)
+            | LegEvent::MediaLost
+            | LegEvent::Finished(_)
+            | LegEvent::Talk(_) => {}
+            LegEvent::Answered | LegEvent::Failed(_) | LegEvent::Ringing => {}
         }
     }
 }
 
 /// The phone's end of the line.
-enum Line {
+enum Connection {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
 }
 
-impl Line {
+impl Connection {
     async fn udp(to: SocketAddr) -> (Self, Phone) {
         let socket = UdpSocket::bind((to.ip(), 0)).await.unwrap();
         socket.connect(to).await.unwrap();
@@ -223,15 +228,15 @@ impl Line {
     }
 }
 
-async fn lines(bench: &Bench) -> [(Line, Phone); 2] {
-    [Line::udp(bench.address()).await, Line::tcp(bench.address()).await]
+async fn lines(harness: &SipHarness) -> [(Connection, Phone); 2] {
+    [Connection::udp(harness.address()).await, Connection::tcp(harness.address()).await]
 }
 
 #[tokio::test]
 async fn a_call_is_taken_and_ended_by_either_side_over_udp_and_tcp() {
     for ip in ["127.0.0.1", "::1"] {
         let bind = vec![SocketAddr::new(ip.parse().unwrap(), 0)];
-        let mut bench = Bench::with(Settings { bind, ..Settings::default() });
+        let mut harness = SipHarness::with(Settings { bind, ..Settings::default() });
         let description = OFFER.replace(
             "IN IP4 127.0.0.1",
             &match ip {
@@ -239,7 +244,7 @@ async fn a_call_is_taken_and_ended_by_either_side_over_udp_and_tcp() {
                 ip => format!("IN IP4 {ip}"),
             },
         );
-        for (mut line, mut phone) in lines(&bench).await {
+        for (mut line, mut phone) in lines(&harness).await {
             let agree = format!("agree {} from {ip}", SocketAddr::new(ip.parse().unwrap(), 40_000));
             for who in ["caller", "engine"] {
                 phone.to_tag = None;
@@ -248,29 +253,29 @@ async fn a_call_is_taken_and_ended_by_either_side_over_udp_and_tcp() {
                 assert_eq!(brief(&ok), "200", "{ok}");
                 phone.learn(&ok);
                 line.send(&phone.ack()).await;
-                bench.expect(&["arrive sip:anna@127.0.0.1 weekly", &agree]).await;
+                harness.expect(&["arrive sip:anna@127.0.0.1 weekly", &agree]).await;
                 if who == "caller" {
                     assert_eq!(brief(&line.ask(&phone.request("BYE", "", "")).await), "200");
-                    bench.expect(&["close", "HungUp", "End"]).await;
+                    harness.expect(&["close", "HungUp", "End"]).await;
                     continue;
                 }
                 let relay = "Content-Type: application/dtmf-relay\r\n";
                 line.send(&phone.request("INFO", relay, "Signal=#")).await;
-                bench.expect(&["Digit('#')", "End", "close"]).await;
+                harness.expect(&["Digit('#')", "End", "close"]).await;
                 assert_eq!(brief(&line.receive().await.unwrap()), "200");
                 let bye = line.receive().await.unwrap();
                 assert_eq!(brief(&bye), "BYE");
                 line.send(&bye.replace("BYE sip:", "SIP/2.0 200 OK\r\nX: ")).await;
             }
         }
-        assert_eq!(bench.open.lock().len(), 0);
+        assert_eq!(harness.open.lock().len(), 0);
     }
 }
 
 #[tokio::test]
 async fn a_caller_cancels_and_a_flow_refuses() {
-    let mut bench = Bench::new();
-    for (mut line, mut phone) in lines(&bench).await {
+    let mut harness = SipHarness::new();
+    for (mut line, mut phone) in lines(&harness).await {
         phone.to = "ring";
         line.send(&phone.invite()).await;
         for code in ["100", "180"] {
@@ -282,7 +287,7 @@ async fn a_caller_cancels_and_a_flow_refuses() {
         assert_eq!((&*brief(&refused), header(&refused, "CSeq")), ("487", Some("1 INVITE")));
         phone.learn(&refused);
         line.send(&phone.same_branch("ACK")).await;
-        bench.expect(&["arrive sip:anna@127.0.0.1 ring", "close", "HungUp", "End"]).await;
+        harness.expect(&["arrive sip:anna@127.0.0.1 ring", "close", "HungUp", "End"]).await;
 
         for (to, code) in [("busy", "486"), ("nobody", "404")] {
             phone.to = to;
@@ -291,16 +296,16 @@ async fn a_caller_cancels_and_a_flow_refuses() {
             assert_eq!(brief(&refused), code);
             phone.learn(&refused);
             line.send(&phone.same_branch("ACK")).await;
-            bench.event().await;
-            while bench.event().await != "close" {}
+            harness.event().await;
+            while harness.event().await != "close" {}
         }
     }
 }
 
 #[tokio::test]
 async fn early_media_and_a_late_offer() {
-    let mut bench = Bench::new();
-    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    let mut harness = SipHarness::new();
+    let (mut line, mut phone) = Connection::udp(harness.address()).await;
     phone.to = "early";
     line.send(&phone.invite()).await;
     let mut said = Vec::new();
@@ -312,41 +317,41 @@ async fn early_media_and_a_late_offer() {
     phone.learn(&said[3]);
     line.send(&phone.ack()).await;
     let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
-    bench.expect(&["arrive sip:anna@127.0.0.1 early", "Stop", agree]).await;
+    harness.expect(&["arrive sip:anna@127.0.0.1 early", "Stop", agree]).await;
 
-    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    let (mut line, mut phone) = Connection::udp(harness.address()).await;
     let contact = phone.contact.clone();
     let ok = line.ask(&phone.request("INVITE", &contact, "")).await;
     assert!(body(&ok).contains("m=audio 20000 RTP/AVP 0 8 101"), "{ok}");
     phone.learn(&ok);
     line.send(&phone.ack_with(SDP, OFFER)).await;
-    bench.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
+    harness.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
 }
 
 #[tokio::test]
 async fn a_phone_holds_and_resumes() {
-    let mut bench = Bench::new();
-    for (mut line, mut phone) in lines(&bench).await {
+    let mut harness = SipHarness::new();
+    for (mut line, mut phone) in lines(&harness).await {
         let ok = line.ask(&phone.invite()).await;
         phone.learn(&ok);
         line.send(&phone.ack()).await;
         let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
-        bench.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
+        harness.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
         let headers = format!("{}{SDP}", phone.contact.clone());
         for (direction, report) in [("sendonly", "Hold(true)"), ("sendrecv", "Hold(false)")] {
             let offer = OFFER.replace("sendrecv", direction);
             let ok = line.ask(&phone.request("INVITE", &headers, &offer)).await;
             assert_eq!(brief(&ok), "200");
             line.send(&phone.ack()).await;
-            bench.expect(&[agree, report]).await;
+            harness.expect(&[agree, report]).await;
         }
     }
 }
 
 #[tokio::test]
 async fn the_200_comes_again_until_its_ack() {
-    let bench = Bench::new();
-    for (mut line, mut phone) in lines(&bench).await {
+    let harness = SipHarness::new();
+    for (mut line, mut phone) in lines(&harness).await {
         let first = line.ask(&phone.invite()).await;
         assert_eq!(line.receive().await.unwrap(), first);
         phone.learn(&first);
@@ -358,24 +363,24 @@ async fn the_200_comes_again_until_its_ack() {
 
 #[tokio::test]
 async fn what_is_no_sip_disturbs_nobody() {
-    let bench = Bench::new();
-    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    let harness = SipHarness::new();
+    let (mut line, mut phone) = Connection::udp(harness.address()).await;
     for noise in ["", "\r\n\r\n", "hello", "INVITE\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "\0\0\0"] {
         line.send(noise).await;
     }
     assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
     for noise in ["INVITE\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "x y SIP/2.0\r\nl: -1\r\n\r\n"] {
-        let (mut line, _) = Line::tcp(bench.address()).await;
+        let (mut line, _) = Connection::tcp(harness.address()).await;
         line.send(noise).await;
         assert!(line.receive().await.is_none_or(|it| brief(&it) == "400"), "{noise:?}");
     }
-    assert_eq!(bench.sip.gauges(), Gauges::default());
+    assert_eq!(harness.sip.gauges(), SipGauges::default());
 }
 
 #[tokio::test]
 async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
-    let bench = Bench::new();
-    let (mut line, mut phone) = Line::tcp(bench.address()).await;
+    let harness = SipHarness::new();
+    let (mut line, mut phone) = Connection::tcp(harness.address()).await;
     let text = phone.request("OPTIONS", "", "") + &phone.request("OPTIONS", "", "");
     for piece in text.as_bytes().chunks(7) {
         line.send(std::str::from_utf8(piece).unwrap()).await;
@@ -384,7 +389,7 @@ async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
         assert_eq!(brief(&line.receive().await.unwrap()), "200");
     }
     line.send("\r\n\r\n").await;
-    let Line::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
+    let Connection::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
     let mut pong = [0; 2];
     timeout(WAIT_MAX, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"\r\n");
@@ -393,10 +398,10 @@ async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
 #[tokio::test]
 async fn bound_to_all_addresses_it_names_the_one_that_was_called() {
     let bind = vec![SocketAddr::from(([0, 0, 0, 0], 0))];
-    let bench = Bench::with(Settings { bind, open: Some(true), ..Settings::default() });
-    let port = bench.address().port();
+    let harness = SipHarness::with(Settings { bind, open: Some(true), ..Settings::default() });
+    let port = harness.address().port();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    for (mut line, mut phone) in [Line::udp(address).await, Line::tcp(address).await] {
+    for (mut line, mut phone) in [Connection::udp(address).await, Connection::tcp(address).await] {
         let ok = line.ask(&phone.invite()).await;
         let contact = header(&ok, "Contact").unwrap();
         assert!(contact.starts_with(&format!("<sip:conflow@127.0.0.1:{port}")), "{contact}");
@@ -408,15 +413,15 @@ async fn bound_to_all_addresses_it_names_the_one_that_was_called() {
 async fn a_flood_is_cut_off_before_it_is_read() {
     let rate_trusted = Rate { per_second: 1, burst: 5 };
     let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let bench = Bench::with(Settings { bind, rate_trusted, ..Settings::default() });
-    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    let harness = SipHarness::with(Settings { bind, rate_trusted, ..Settings::default() });
+    let (mut line, mut phone) = Connection::udp(harness.address()).await;
     for _ in 0..5 {
         assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
     }
     for _ in 0..100 {
         line.send(&phone.request("OPTIONS", "", "")).await;
     }
-    let throttled = || bench.sip.losses().throttled.load(std::sync::atomic::Ordering::Relaxed);
+    let throttled = || harness.sip.losses().throttled.load(std::sync::atomic::Ordering::Relaxed);
     timeout(WAIT_MAX, async {
         while throttled() < 90 {
             tokio::task::yield_now().await;
@@ -427,33 +432,39 @@ async fn a_flood_is_cut_off_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_busy_port_is_told_from_other_faults() {
-    let bench = Bench::new();
+async fn a_busy_port_is_distinguished_from_other_errors() {
+    let harness = SipHarness::new();
     let bind = |address| {
         let (events, _) = mpsc::unbounded_channel();
-        let legs = Sounds { open: Arc::default(), events: events.clone() };
+        let legs = RecordingLegs { open: Arc::default(), events: events.clone() };
         let settings = Settings { bind: vec![address], ..Settings::default() };
-        Sip::bind(settings, Arc::new(legs), Arc::new(Plane(events)), Secret([1; 32])).err()
+        SipBackend::bind(
+            settings,
+            Arc::new(legs),
+            Arc::new(RecordingBackend(events)),
+            SipSecret([1; 32]),
+        )
+        .err()
     };
-    assert!(bind(bench.address()).as_ref().is_some_and(BindError::is_busy));
+    assert!(bind(harness.address()).as_ref().is_some_and(BindError::is_busy));
     let foreign = bind("192.0.2.77:5060".parse().unwrap()).unwrap();
     assert!(!foreign.is_busy());
     assert!(foreign.to_string().contains("192.0.2.77:5060"), "{foreign}");
 }
 
 #[tokio::test]
-async fn it_ends_when_it_is_told_to_and_leaves_its_port() {
-    let mut bench = Bench::new();
-    let address = bench.address();
-    let (mut line, mut phone) = Line::tcp(address).await;
+async fn it_stops_on_request_and_frees_its_port() {
+    let mut harness = SipHarness::new();
+    let address = harness.address();
+    let (mut line, mut phone) = Connection::tcp(address).await;
     assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
-    assert_eq!(bench.sip.streams(), 1);
-    bench.sip.drain();
+    assert_eq!(harness.sip.streams(), 1);
+    harness.sip.drain();
     assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "503");
-    bench.sip.stop();
-    drop(bench.sip);
+    harness.sip.stop();
+    drop(harness.sip);
     // The engine and the sounds are dropped with it.
-    assert_eq!(timeout(WAIT_MAX, bench.events.recv()).await.unwrap(), None);
+    assert_eq!(timeout(WAIT_MAX, harness.events.recv()).await.unwrap(), None);
     assert_eq!(line.receive().await, None);
     assert!(UdpSocket::bind(address).await.is_ok());
 }

@@ -13,19 +13,19 @@ use crate::{
 const MUTATIONS: usize = 10_000;
 
 #[test]
-fn spoilt_messages_are_answered_or_dropped() {
+fn mutated_messages_are_answered_or_dropped() {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the body counts")]
     let start = Instant::now();
     mutate::run(&calls(), PIECES, MUTATIONS, |bytes| fuzz_sip::messages(start, bytes));
 }
 
 #[test]
-fn spoilt_streams_are_cut_or_given_up() {
-    let seeds: Vec<_> = calls().into_iter().map(|it| without_marks(&it)).collect();
+fn mutated_streams_are_cut_or_given_up() {
+    let seeds: Vec<_> = calls().into_iter().map(|it| without_separators(&it)).collect();
     mutate::run(&seeds, PIECES, MUTATIONS, fuzz_sip::stream);
 }
 
-fn without_marks(bytes: &[u8]) -> Vec<u8> {
+fn without_separators(bytes: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bytes).replace("=====", "").into_bytes()
 }
 

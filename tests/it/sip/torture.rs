@@ -1,11 +1,11 @@
 //! Strange messages, one for each case of RFC 4475, named by its section: what must be taken is
 //! taken, what must be refused is refused, and nothing else happens. The messages are our own.
 
-use conflow::sip::{agent::Gauges, message::Message};
+use conflow::sip::{agent::SipGauges, message::SipMessage};
 
 use crate::{
     phone::{brief, header},
-    sip::agent::{Bench, closed},
+    sip::agent::{AgentHarness, closed},
 };
 
 /// What becomes of a message.
@@ -23,9 +23,9 @@ enum Fate {
 
 use Fate::{Answered, Call, Dropped, Reply};
 
-/// Whether the house is open to all, or challenges.
+/// Whether the registry is open to all, or challenges.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum House {
+enum Access {
     Open,
     Closed,
 }
@@ -56,23 +56,23 @@ fn with_offer(rest: &str, body: &str) -> String {
     message("INVITE sip:weekly@example.org SIP/2.0", &rest, body)
 }
 
-fn check(section: &str, text: &str, house: House, expected: Fate) {
-    let mut bench = match house {
-        House::Open => Bench::new(),
-        House::Closed => Bench::with(closed()),
+fn check(section: &str, text: &str, access: Access, expected: Fate) {
+    let mut bench = match access {
+        Access::Open => AgentHarness::new(),
+        Access::Closed => AgentHarness::with(closed()),
     };
-    let Ok(message) = Message::parse(text.as_bytes()) else {
+    let Ok(message) = SipMessage::parse(text.as_bytes()) else {
         assert_eq!(Dropped, expected, "{section}\n{text}");
         return;
     };
     let is_reply = message.is_some_and(|it| matches!(it.to_bytes().get(..4), Some(b"SIP/")));
-    let said = bench.receive(text);
-    let fate = match said.as_slice() {
+    let replies = bench.receive(text);
+    let fate = match replies.as_slice() {
         [] if is_reply => Reply,
         [] => Dropped,
         [one] => Answered(one.parse().unwrap()),
         [first, ..] if first == "100" => Call,
-        _ => panic!("{section}: {said:?}"),
+        _ => panic!("{section}: {replies:?}"),
     };
     assert_eq!(fate, expected, "{section}\n{text}");
     if let Answered(code) = expected {
@@ -80,7 +80,11 @@ fn check(section: &str, text: &str, house: House, expected: Fate) {
         assert_eq!(brief(&reply), code.to_string(), "{section}");
         assert!(header(&reply, "Via").is_some(), "{section}\n{reply}");
         if code != 200 {
-            assert_eq!(bench.agent.gauges(), Gauges::default(), "{section}: it leaves something");
+            assert_eq!(
+                bench.agent.gauges(),
+                SipGauges::default(),
+                "{section}: it leaves something"
+            );
         }
     }
 }
@@ -209,7 +213,7 @@ fn valid_messages_are_understood() {
         ),
     ];
     for (section, text, fate) in cases {
-        check(section, &text, House::Open, fate);
+        check(section, &text, Access::Open, fate);
     }
 }
 
@@ -329,7 +333,7 @@ fn invalid_messages_are_refused() {
         ),
     ];
     for (section, text, fate) in cases {
-        check(section, &text, House::Open, fate);
+        check(section, &text, Access::Open, fate);
     }
 }
 
@@ -405,7 +409,7 @@ fn messages_are_judged_by_transaction_and_application() {
         ),
     ];
     for (section, text, fate) in cases {
-        check(section, &text, House::Open, fate);
+        check(section, &text, Access::Open, fate);
     }
 }
 
@@ -432,6 +436,6 @@ fn registrations_are_challenged_whatever_they_hold() {
         ),
         ("3.1.2.13 a Contact without brackets", register("", "Contact: sip:a@b?Route=%3Csip:c%3E")),
     ] {
-        check(section, &text, House::Closed, Answered(401));
+        check(section, &text, Access::Closed, Answered(401));
     }
 }

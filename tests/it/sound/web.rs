@@ -17,14 +17,14 @@ use axum::{
 };
 use conflow::{
     audio::wav,
-    fetch::{self, Client},
-    sound::{Cache, Settings, Source, web::Web},
+    fetch::{self, FetchClient},
+    sound::{Settings, SoundCache, SoundSource, web::WebSounds},
     speech::{Clip, Speech, SpeechError, Utterance},
 };
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time};
 
-use crate::net::{Net, Wire};
+use crate::net::{Net, TestNetwork};
 
 const SERVER: &str = "93.184.215.14:80";
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ impl Speech for Mute {
 /// A cache before a net, and what the servers were asked.
 struct World {
     net: Arc<Net>,
-    cache: Cache,
+    cache: SoundCache,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -65,16 +65,18 @@ impl World {
         net.serve(SERVER, Router::new().fallback(server));
         net.name("x.example", &[&["93.184.215.14"]]);
         net.name("inside.example", &[&["10.0.0.1"]]);
-        let client = Client::new(fetch::Settings::default(), Arc::new(Wire(net.clone()))).unwrap();
+        let client =
+            FetchClient::new(fetch::Settings::default(), Arc::new(TestNetwork(net.clone())))
+                .unwrap();
         let tones = Arc::new(|_: &str, _| None);
-        let web = Arc::new(Web::new(client));
-        let cache = Cache::new(Settings::default(), Arc::new(Mute), tones, web).unwrap();
+        let web = Arc::new(WebSounds::new(client));
+        let cache = SoundCache::new(Settings::default(), Arc::new(Mute), tones, web).unwrap();
         Self { net, cache, asked }
     }
 
     fn ask(&self, account: &str, url: &str) -> oneshot::Receiver<Result<usize, String>> {
         let (sender, receiver) = oneshot::channel();
-        let source = Source::Web { account: account.parse().unwrap(), url: url.into() };
+        let source = SoundSource::Web { account: account.parse().unwrap(), url: url.into() };
         self.cache.load(&source, 8_000, move |sound| {
             let sound = sound.map(|it| it.len()).map_err(|error| error.to_string());
             drop(sender.send(sound));

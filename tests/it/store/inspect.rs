@@ -27,7 +27,7 @@ fn a_backup_that_is_made_while_others_write_has_whole_commits_and_all_that_was_a
     assert!(names.into_iter().all(|it| !it.to_string_lossy().contains("partial")));
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = Inspection::open(&backup).unwrap();
-    assert_eq!(copy.faults().unwrap(), [""; 0]);
+    assert_eq!(copy.errors().unwrap(), [""; 0]);
     assert_eq!(copy.versions().0, copy.versions().1);
     drop(copy);
     let restored = sqlite(&backup);

@@ -28,8 +28,8 @@ fn victim_of_a_kill() {
         ];
         waiting.push((n, commit(&store, writes)));
         if waiting.len() == 64 {
-            for (n, told) in waiting.drain(..) {
-                told.recv().unwrap().unwrap();
+            for (n, written) in waiting.drain(..) {
+                written.recv().unwrap().unwrap();
                 writeln!(stdout(), "acknowledged {n}").unwrap();
             }
         }

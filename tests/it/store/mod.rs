@@ -15,43 +15,43 @@ use std::{
 };
 
 use conflow::store::{
-    rows::{Row, Rows, RowsError, Table, Write},
-    rows_memory::Memory,
+    rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    rows_memory::MemoryRows,
     sqlite::Sqlite,
 };
 use tempfile::tempdir;
 
 /// Opens one and the same store, again and again.
-type Open<'a> = &'a dyn Fn() -> Arc<dyn Rows>;
+type Open<'a> = &'a dyn Fn() -> Arc<dyn RowStore>;
 
 /// A suite, with each store there is, empty.
 fn each_store(suite: impl Fn(Open<'_>)) {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(MemoryRows::default());
     suite(&|| memory.clone());
     let temp = tempdir().unwrap();
     suite(&|| sqlite(&temp.path().join("s.db")));
 }
 
-fn sqlite(path: &Path) -> Arc<dyn Rows> {
+fn sqlite(path: &Path) -> Arc<dyn RowStore> {
     Arc::new(Sqlite::open(path).unwrap())
 }
 
-fn write(table: Table, account: &str, (a, b): (u64, u64), body: Option<&str>) -> Write {
-    Write { table, account: account.parse().unwrap(), a, b, body: body.map(str::to_owned) }
+fn write(table: Table, account: &str, (a, b): (u64, u64), body: Option<&str>) -> RowWrite {
+    RowWrite { table, account: account.parse().unwrap(), a, b, body: body.map(str::to_owned) }
 }
 
-fn commit(store: &dyn Rows, writes: Vec<Write>) -> Receiver<Result<(), RowsError>> {
-    let (tell, told) = channel();
+fn commit(store: &dyn RowStore, writes: Vec<RowWrite>) -> Receiver<Result<(), RowStoreError>> {
+    let (tell, written) = channel();
     store.commit(writes, Box::new(move |written| drop(tell.send(written))));
-    told
+    written
 }
 
 /// Returns when all that was asked for before is durable.
-fn settle(store: &dyn Rows) {
+fn settle(store: &dyn RowStore) {
     commit(store, Vec::new()).recv().unwrap().unwrap();
 }
 
-fn rows(store: &dyn Rows, table: Table) -> Vec<String> {
-    let show = |it: Row| format!("{} {} {} {}", it.account, it.a, it.b, it.body);
+fn rows(store: &dyn RowStore, table: Table) -> Vec<String> {
+    let show = |it: StoredRow| format!("{} {} {} {}", it.account, it.a, it.b, it.body);
     store.load(table).unwrap().into_iter().map(show).collect()
 }

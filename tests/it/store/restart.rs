@@ -7,15 +7,15 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId},
-    call::{CallStatus, Details, Direction, Party, Session},
-    cdr::{Filter, Record, Records, store::Ledger},
+    call::{CallDirection, CallSession, CallStatus, Party, SessionDetails},
+    cdr::{Cdr, CdrFilter, CdrStore, store::CachedCdrStore},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
     store::{
-        MemberIds, Repeat, Repeats, RequestKey, Stored,
+        IdempotencyStore, KeyStatus, MemberIdSource, RequestKey, StoredResponse,
         folder::DataFolder,
-        idempotency::{Answers, KEPT_FOR},
-        member_ids::Marks,
-        rows::{Table, Write},
+        idempotency::{KEPT_FOR, StoredResponses},
+        member_ids::MemberIdBlocks,
+        rows::{RowWrite, Table},
     },
 };
 use tempfile::tempdir;
@@ -30,7 +30,7 @@ fn account() -> AccountId {
     "MA1".parse().unwrap()
 }
 
-fn party(direction: Direction, parent: Option<CallId>) -> Arc<Party> {
+fn party(direction: CallDirection, parent: Option<CallId>) -> Arc<Party> {
     Arc::new(Party {
         from: "sip:a@b".into(),
         to: "49301234".into(),
@@ -38,69 +38,70 @@ fn party(direction: Direction, parent: Option<CallId>) -> Arc<Party> {
         direction,
         dialect: Dialect::Plivo,
         trusted: None,
-        session: Session::new(at(100), Details { parent, ..Details::default() }),
+        session: CallSession::new(at(100), SessionDetails { parent, ..SessionDetails::default() }),
     })
 }
 
-fn record(n: u128, cause: HangupCause, source: HangupSource) -> Record {
-    let direction = if n.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound };
-    Record {
+fn cdr(n: u128, cause: HangupCause, source: HangupSource) -> Cdr {
+    let direction =
+        if n.is_multiple_of(2) { CallDirection::Inbound } else { CallDirection::Outbound };
+    Cdr {
         account: account(),
         call: CallId::of(n),
         party: party(direction, n.is_multiple_of(3).then_some(CallId::of(77))),
         answered_at: n.is_multiple_of(2).then_some(at(110)),
         ended_at: at(120),
         ending: Ending { cause, source },
-        sound: OnceLock::new(),
+        leg_summary: OnceLock::new(),
     }
 }
 
-fn all(ledger: &Ledger) -> Vec<Record> {
-    let page = ledger.list(&account(), &Filter::default(), 0, 100);
-    page.records.iter().map(|it| Record::clone(it)).collect()
+fn all(cdrs: &CachedCdrStore) -> Vec<Cdr> {
+    let page = cdrs.list(&account(), &CdrFilter::default(), 0, 100);
+    page.cdrs.iter().map(|it| Cdr::clone(it)).collect()
 }
 
 #[test]
-fn records_of_calls_are_the_same_after_a_restart() {
+fn cdrs_are_the_same_after_a_restart() {
     let causes = [HangupCause::Canceled, HangupCause::Normal, HangupCause::RedirectXmlInvalid];
     each_store(|open| {
         let store = open();
-        let ledger = Ledger::open(store.clone(), at(0)).unwrap();
+        let cdrs = CachedCdrStore::open(store.clone(), at(0)).unwrap();
         let sources = causes.iter().cycle().zip(HangupSource::ALL);
         for (n, (cause, source)) in (1..).zip(sources) {
-            ledger.add(Arc::new(record(n, *cause, source)), None);
+            cdrs.add(Arc::new(cdr(n, *cause, source)), None);
         }
         let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
-        ledger.sounded(CallId::of(2), sound);
-        let before = all(&ledger);
+        cdrs.add_leg_summary(CallId::of(2), sound);
+        let before = all(&cdrs);
         settle(&*store);
-        drop((ledger, store));
+        drop((cdrs, store));
 
-        let again = Ledger::open(open(), at(130)).unwrap();
+        let again = CachedCdrStore::open(open(), at(130)).unwrap();
         assert_eq!(all(&again), before);
         assert_eq!(before.len(), HangupSource::ALL.len());
-        let sounded = again.find(&account(), CallId::of(2)).unwrap();
-        assert_eq!(sounded.sound.get(), Some(&sound));
+        let cdr = again.find(&account(), CallId::of(2)).unwrap();
+        assert_eq!(cdr.leg_summary.get(), Some(&sound));
     });
 }
 
 #[test]
-fn a_call_that_was_up_when_the_process_died_gets_its_record_at_the_next_start_and_once() {
+fn a_call_that_was_up_when_the_process_died_gets_its_cdr_at_the_next_start_and_once() {
     each_store(|open| {
         let store = open();
-        let ledger = Ledger::open(store.clone(), at(0)).unwrap();
-        let inbound = party(Direction::Inbound, None);
-        let drafts = [(1, 110), (2, 115), (4, 112)].map(|(n, answered_at)| {
-            ledger.answered(&account(), CallId::of(n), &inbound, at(answered_at))
+        let cdrs = CachedCdrStore::open(store.clone(), at(0)).unwrap();
+        let inbound = party(CallDirection::Inbound, None);
+        let open_cdrs = [(1, 110), (2, 115), (4, 112)].map(|(n, answered_at)| {
+            cdrs.answered(&account(), CallId::of(n), &inbound, at(answered_at))
         });
-        let over = record(4, HangupCause::Normal, HangupSource::Caller);
-        ledger.add(Arc::new(over), drafts[2]);
+        let over = cdr(4, HangupCause::Normal, HangupSource::Caller);
+        cdrs.add(Arc::new(over), open_cdrs[2]);
         settle(&*store);
-        drop((ledger, store));
+        drop((cdrs, store));
 
         for _ in 0..2 {
             let store = open();
-            let again = Ledger::open(store.clone(), at(500)).unwrap();
+            let again = CachedCdrStore::open(store.clone(), at(500)).unwrap();
             settle(&*store);
             let latest: Vec<_> = all(&again).into_iter().map(|it| it.call).collect();
             assert_eq!(latest, [2, 1, 4].map(CallId::of));
@@ -117,22 +118,19 @@ fn a_call_that_was_up_when_the_process_died_gets_its_record_at_the_next_start_an
 
 /// As the first version wrote it: rows of today's engines must be readable to all later ones.
 #[test]
-fn the_form_of_a_record_is_that_of_the_first_version() {
+fn the_form_of_a_cdr_row_is_that_of_the_first_version() {
     const ROW: &str = r#"{"call":{"call":"00000000-0000-0000-0000-000000000006","from":"sip:a@b","to":"49301234","caller_name":"Ä \"B\"","direction":"inbound","dialect":"plivo","began_at":100123456,"answered_at":110123456,"parent":"00000000-0000-0000-0000-00000000004d"},"ended_at":120123456,"cause":4000,"source":"Caller","sound":null}"#;
     each_store(|open| {
         let store = open();
-        let mut put = Write::put(Table::Records, &account(), 1, &());
+        let mut put = RowWrite::put(Table::Cdrs, &account(), 1, &());
         put.body = Some(ROW.to_owned());
         commit(&*store, vec![put]).recv().unwrap().unwrap();
-        let ledger = Ledger::open(store.clone(), at(130)).unwrap();
-        let expected = record(6, HangupCause::Normal, HangupSource::Caller);
-        assert_eq!(all(&ledger), std::slice::from_ref(&expected));
-        ledger.add(Arc::new(Record { call: CallId::of(8), ..expected }), None);
+        let cdrs = CachedCdrStore::open(store.clone(), at(130)).unwrap();
+        let expected = cdr(6, HangupCause::Normal, HangupSource::Caller);
+        assert_eq!(all(&cdrs), std::slice::from_ref(&expected));
+        cdrs.add(Arc::new(Cdr { call: CallId::of(8), ..expected }), None);
         settle(&*store);
-        assert_eq!(
-            rows(&*store, Table::Records)[1],
-            format!("MA1 2 0 {}", ROW.replace("006", "008"))
-        );
+        assert_eq!(rows(&*store, Table::Cdrs)[1], format!("MA1 2 0 {}", ROW.replace("006", "008")));
     });
 }
 
@@ -149,16 +147,18 @@ fn now() -> Instant {
 #[test]
 fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clock_on_the_wall() {
     let now = now();
-    let remarks = vec![("conflow-remark".to_owned(), "x: in vain".to_owned())];
-    let answer = Arc::new(Stored { status: 202, body: "{\"ü\":1}".into(), headers: remarks });
-    let none = Arc::new(Stored { status: 204, body: Vec::new(), headers: Vec::new() });
-    let begin = |answers: &Answers, key, asked| answers.begin(now, &request(key), [asked; 32]);
+    let warnings = vec![("conflow-remark".to_owned(), "x: in vain".to_owned())];
+    let answer =
+        Arc::new(StoredResponse { status: 202, body: "{\"ü\":1}".into(), headers: warnings });
+    let none = Arc::new(StoredResponse { status: 204, body: Vec::new(), headers: Vec::new() });
+    let begin =
+        |answers: &StoredResponses, key, asked| answers.begin(now, &request(key), [asked; 32]);
     each_store(|open| {
         let store = open();
-        let answers = Answers::open(store.clone(), now, at(0)).unwrap();
-        assert_eq!(begin(&answers, "a", 1), Repeat::New);
-        assert_eq!(begin(&answers, "b", 2), Repeat::New);
-        assert_eq!(begin(&answers, "c", 3), Repeat::New);
+        let answers = StoredResponses::open(store.clone(), now, at(0)).unwrap();
+        assert_eq!(begin(&answers, "a", 1), KeyStatus::New);
+        assert_eq!(begin(&answers, "b", 2), KeyStatus::New);
+        assert_eq!(begin(&answers, "c", 3), KeyStatus::New);
         answers.done(now, &request("a"), answer.clone(), Box::new(drop));
         let hour = Duration::from_secs(3_600);
         answers.done(now + hour, &request("b"), none.clone(), Box::new(drop));
@@ -166,22 +166,23 @@ fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clo
         drop((answers, store));
 
         let day = KEPT_FOR.as_secs();
-        let check = |seconds, expected: [Repeat; 3]| {
+        let check = |seconds, expected: [KeyStatus; 3]| {
             let store = open();
-            let answers = Answers::open(store.clone(), now, at(seconds)).unwrap();
+            let answers = StoredResponses::open(store.clone(), now, at(seconds)).unwrap();
             settle(&*store);
-            let kept = rows(&*store, Table::Repeats).len();
+            let kept = rows(&*store, Table::IdempotencyKeys).len();
             let found = [("a", 1), ("b", 2), ("c", 3)].map(|(key, it)| begin(&answers, key, it));
             assert_eq!(found, expected, "after {seconds} s");
-            let answered = found.iter().filter(|it| **it != Repeat::New).count();
+            let answered = found.iter().filter(|it| **it != KeyStatus::New).count();
             assert_eq!(kept, answered, "rows after {seconds} s");
         };
-        let (answered, empty) = (Repeat::Answered(answer.clone()), Repeat::Answered(none.clone()));
+        let (answered, empty) =
+            (KeyStatus::Answered(answer.clone()), KeyStatus::Answered(none.clone()));
         // A clock that was set back makes nothing old.
-        check(0, [answered.clone(), empty.clone(), Repeat::New]);
-        check(day - 1, [answered, empty.clone(), Repeat::New]);
-        check(day, [Repeat::New, empty, Repeat::New]);
-        check(day + 3_600, [Repeat::New, Repeat::New, Repeat::New]);
+        check(0, [answered.clone(), empty.clone(), KeyStatus::New]);
+        check(day - 1, [answered, empty.clone(), KeyStatus::New]);
+        check(day, [KeyStatus::New, empty, KeyStatus::New]);
+        check(day + 3_600, [KeyStatus::New, KeyStatus::New, KeyStatus::New]);
     });
 }
 
@@ -189,20 +190,21 @@ fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clo
 fn after_a_restart_the_same_key_with_another_question_is_refused_and_a_day_ends_while_it_runs() {
     let now = now();
     each_store(|open| {
-        let answers = Answers::open(open(), now, at(0)).unwrap();
+        let answers = StoredResponses::open(open(), now, at(0)).unwrap();
         answers.begin(now, &request("a"), [1; 32]);
-        let answer = Arc::new(Stored { status: 202, body: Vec::new(), headers: Vec::new() });
+        let answer =
+            Arc::new(StoredResponse { status: 202, body: Vec::new(), headers: Vec::new() });
         answers.done(now, &request("a"), answer, Box::new(drop));
         settle(&*open());
         drop(answers);
 
         let store = open();
         let half = KEPT_FOR / 2;
-        let answers = Answers::open(store.clone(), now, at(0) + half).unwrap();
-        assert_eq!(answers.begin(now, &request("a"), [2; 32]), Repeat::Other);
-        assert_eq!(answers.begin(now + half, &request("a"), [2; 32]), Repeat::New);
+        let answers = StoredResponses::open(store.clone(), now, at(0) + half).unwrap();
+        assert_eq!(answers.begin(now, &request("a"), [2; 32]), KeyStatus::Mismatch);
+        assert_eq!(answers.begin(now + half, &request("a"), [2; 32]), KeyStatus::New);
         settle(&*store);
-        assert!(rows(&*store, Table::Repeats).is_empty());
+        assert!(rows(&*store, Table::IdempotencyKeys).is_empty());
     });
 }
 
@@ -213,12 +215,12 @@ fn no_member_id_comes_twice_in_any_store() {
         let folder = DataFolder::hold(temp.path()).unwrap();
         let mut last = MemberId(0);
         for is_planned in [true, false, true, false] {
-            let marks = Marks::open(&folder, open()).unwrap();
-            let next = marks.next(&account());
+            let ids = MemberIdBlocks::open(&folder, open()).unwrap();
+            let next = ids.next(&account());
             assert!(last < next, "{next} after {last}");
             last = next;
             if is_planned {
-                marks.close().unwrap();
+                ids.close().unwrap();
             }
         }
     });

@@ -36,8 +36,8 @@ fn suite(open: Open<'_>) {
         assert_eq!(rows(store, table), ["MA1 3 9 z", "MA2 1 0 last"], "{table:?}");
     }
     let many = (0..2_000).map(|n| commit(store, vec![write(Table::Audit, "M", (1, n), Some("x"))]));
-    for told in many.collect::<Vec<_>>() {
-        told.recv().unwrap().unwrap();
+    for written in many.collect::<Vec<_>>() {
+        written.recv().unwrap().unwrap();
     }
     assert_eq!(rows(store, Table::Audit).len(), 2_002);
 

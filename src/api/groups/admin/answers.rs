@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Door, Person, PersonId, Picture, Rank};
+use crate::group::{GroupSnapshot, JoinPolicy, Person, PersonId, Rank};
 
 #[derive(Serialize)]
-pub(super) struct Token {
+pub(super) struct IssuedToken {
     pub(super) token: String,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct GroupCard<'a> {
     external_id: Option<&'a str>,
     revision: u64,
     is_closed: bool,
-    door: DoorWord,
+    door: JoinPolicyText,
     link: &'a str,
     members: Vec<MemberCard<'a>>,
 }
@@ -34,13 +34,13 @@ pub(super) struct GroupCard<'a> {
 struct MemberCard<'a> {
     person: u64,
     username: &'a str,
-    rank: RankWord,
+    rank: RankText,
 }
 
 /// A rank, as it is written.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum RankWord {
+pub(super) enum RankText {
     Beginner,
     Member,
     Admin,
@@ -51,7 +51,7 @@ pub(super) enum RankWord {
 /// A door, as it is written.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum DoorWord {
+pub(super) enum JoinPolicyText {
     Reviewed,
     Open,
     Closed,
@@ -65,8 +65,8 @@ impl<'a> PersonCard<'a> {
 }
 
 impl<'a> GroupCard<'a> {
-    pub(super) fn of(picture: &'a Picture) -> Self {
-        let head = &picture.group.head;
+    pub(super) fn of(picture: &'a GroupSnapshot) -> Self {
+        let head = &picture.group.info;
         let members = picture.group.members.iter().map(|(id, member)| MemberCard {
             person: id.0,
             username: picture.people.get(id).map_or("", |it| &it.username),
@@ -78,14 +78,14 @@ impl<'a> GroupCard<'a> {
             external_id: head.external_id.as_deref(),
             revision: head.revision,
             is_closed: head.is_closed,
-            door: head.door.into(),
+            door: head.join_policy.into(),
             link: &head.link,
             members: members.collect(),
         }
     }
 }
 
-impl From<Rank> for RankWord {
+impl From<Rank> for RankText {
     fn from(rank: Rank) -> Self {
         match rank {
             Rank::Beginner => Self::Beginner,
@@ -97,34 +97,34 @@ impl From<Rank> for RankWord {
     }
 }
 
-impl From<RankWord> for Rank {
-    fn from(word: RankWord) -> Self {
-        match word {
-            RankWord::Beginner => Self::Beginner,
-            RankWord::Member => Self::Member,
-            RankWord::Admin => Self::Admin,
-            RankWord::Acting => Self::Acting,
-            RankWord::Owner => Self::Owner,
+impl From<RankText> for Rank {
+    fn from(text: RankText) -> Self {
+        match text {
+            RankText::Beginner => Self::Beginner,
+            RankText::Member => Self::Member,
+            RankText::Admin => Self::Admin,
+            RankText::Acting => Self::Acting,
+            RankText::Owner => Self::Owner,
         }
     }
 }
 
-impl From<Door> for DoorWord {
-    fn from(door: Door) -> Self {
+impl From<JoinPolicy> for JoinPolicyText {
+    fn from(door: JoinPolicy) -> Self {
         match door {
-            Door::Reviewed => Self::Reviewed,
-            Door::Open => Self::Open,
-            Door::Closed => Self::Closed,
+            JoinPolicy::Reviewed => Self::Reviewed,
+            JoinPolicy::Open => Self::Open,
+            JoinPolicy::Closed => Self::Closed,
         }
     }
 }
 
-impl From<DoorWord> for Door {
-    fn from(word: DoorWord) -> Self {
-        match word {
-            DoorWord::Reviewed => Self::Reviewed,
-            DoorWord::Open => Self::Open,
-            DoorWord::Closed => Self::Closed,
+impl From<JoinPolicyText> for JoinPolicy {
+    fn from(text: JoinPolicyText) -> Self {
+        match text {
+            JoinPolicyText::Reviewed => Self::Reviewed,
+            JoinPolicyText::Open => Self::Open,
+            JoinPolicyText::Closed => Self::Closed,
         }
     }
 }

@@ -14,17 +14,17 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub use self::people::NewPerson;
-use super::{AskError, Hall, durable};
+use super::{GroupAskError, GroupsApi, durable};
 use crate::{
-    api::{Desk, Visit, auth, body, failure::Failure, path::Path, reply},
+    api::{AppState, RequestContext, auth, body, failure::Failure, path::Path, reply},
     base::ids::AccountId,
     credentials::{Bearer, Holder},
-    group::{At, Refusal},
+    group::{Refusal, UnixMillis},
 };
 
 /// A request with all that has been found out about it.
-struct Request<'a> {
-    hall: &'a Hall,
+struct AdminRequest<'a> {
+    api: &'a GroupsApi,
     account: &'a AccountId,
     api_id: Uuid,
     headers: &'a HeaderMap,
@@ -32,7 +32,7 @@ struct Request<'a> {
 }
 
 /// What is below the account in a path; None if this is none of ours.
-pub(in crate::api) fn site<'a>(path: &'a Path<'_>) -> Option<(&'a str, &'a [&'a str])> {
+pub(in crate::api) fn match_path<'a>(path: &'a Path<'_>) -> Option<(&'a str, &'a [&'a str])> {
     match path.segments() {
         ["groups", "v1", "Account", auth_id, below @ ..] => Some((auth_id, below)),
         _ => None,
@@ -40,23 +40,23 @@ pub(in crate::api) fn site<'a>(path: &'a Path<'_>) -> Option<(&'a str, &'a [&'a 
 }
 
 pub(in crate::api) async fn answer(
-    desk: &Desk,
-    hall: &Hall,
+    state: &AppState,
+    api: &GroupsApi,
     (auth_id, below): (&str, &[&str]),
-    visit: Visit<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Response, Failure> {
     let allow = allow(below).ok_or(Failure::NoRoute)?;
-    if *visit.method == Method::OPTIONS {
+    if *context.method == Method::OPTIONS {
         return Ok(reply::options(allow));
     }
-    let account = auth::admit(desk, auth_id, &visit)?;
-    if !allow.split(", ").any(|method| method == visit.method.as_str()) {
+    let account = auth::admit(state, auth_id, &context)?;
+    if !allow.split(", ").any(|method| method == context.method.as_str()) {
         return Err(Failure::WrongMethod { allow });
     }
 
-    let Visit { api_id, headers, body, method, .. } = visit;
+    let RequestContext { api_id, headers, body, method, .. } = context;
     let body = body::read(body).await?;
-    let request = Request { hall, account: &account, api_id, headers, body };
+    let request = AdminRequest { api, account: &account, api_id, headers, body };
     let is_post = *method == Method::POST;
     match *below {
         ["Person"] if is_post => people::add(&request).await,
@@ -97,55 +97,55 @@ fn number(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| Failure::NoRoute)
 }
 
-impl Request<'_> {
+impl AdminRequest<'_> {
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         body::parse(self.headers, &self.body)
     }
 
     fn reply(&self, status: StatusCode, answer: impl Serialize) -> Response {
-        reply::json(status, &Reply { api_id: self.api_id, answer })
+        reply::json(status, &AdminReply { api_id: self.api_id, answer })
     }
 
     /// Makes a token, which is shown this once.
-    async fn issue(&self, bearer: Bearer, until: Option<At>) -> Result<Response, Failure> {
+    async fn issue(&self, bearer: Bearer, until: Option<UnixMillis>) -> Result<Response, Failure> {
         let token = self.token(bearer, until).await?;
-        Ok(self.reply(StatusCode::CREATED, answers::Token { token }))
+        Ok(self.reply(StatusCode::CREATED, answers::IssuedToken { token }))
     }
 
-    async fn token(&self, bearer: Bearer, until: Option<At>) -> Result<String, Failure> {
-        let (done, told) = durable();
+    async fn token(&self, bearer: Bearer, until: Option<UnixMillis>) -> Result<String, Failure> {
+        let (done, committed) = durable();
         let holder = Holder { account: self.account.clone(), bearer };
-        let credentials = &self.hall.credentials;
+        let credentials = &self.api.credentials;
         let issued = match until {
             Some(until) => credentials.issue_until(until, holder, done),
             None => credentials.issue(holder, done),
         };
         let token = issued.map_err(|_| Failure::Fault)?;
-        told.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
+        committed.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
         Ok(token)
     }
 }
 
 #[derive(Serialize)]
-struct Reply<T> {
+struct AdminReply<T> {
     api_id: Uuid,
     #[serde(flatten)]
     answer: T,
 }
 
 /// What the machine or the actor said, in our own words.
-impl From<AskError> for Failure {
-    fn from(error: AskError) -> Self {
+impl From<GroupAskError> for Failure {
+    fn from(error: GroupAskError) -> Self {
         let refusal = match error {
-            AskError::Refused(refusal) => refusal,
-            AskError::Busy => return Self::Unavailable(error.to_string()),
-            AskError::Failed => return Self::Fault,
+            GroupAskError::Refused(refusal) => refusal,
+            GroupAskError::Busy => return Self::Unavailable(error.to_string()),
+            GroupAskError::Failed => return Self::Fault,
         };
         match refusal {
             Refusal::NoGroup
             | Refusal::TargetUnknown
             | Refusal::TargetNotMember
-            | Refusal::NoApplication => Self::Missing(refusal.to_string().into()),
+            | Refusal::NoApplication => Self::NotFound(refusal.to_string().into()),
             Refusal::Closed
             | Refusal::ActorNotMember
             | Refusal::NoAccess

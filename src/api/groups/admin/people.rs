@@ -3,11 +3,11 @@
 use axum::{http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Request, answers::PersonCard};
+use super::{AdminRequest, answers::PersonCard};
 use crate::{
     api::{failure::Failure, groups::durable},
     credentials::Bearer,
-    group::{Ask, At, Done, Name, Permission, Person, PersonId, Who},
+    group::{Ask, GroupAnswer, Permission, Person, PersonId, PersonName, PersonRef, UnixMillis},
 };
 
 /// Somebody who is to be added, with all of his names.
@@ -73,16 +73,19 @@ impl NewPerson {
         }
         let mut person = Person::new(id, &self.username);
         let text = |it: &Option<String>| it.as_deref().map(|it| Box::from(it.trim()));
-        person.names.extend(text(&self.mobile).map(Name::Mobile));
-        person.names.extend(self.email.as_deref().map(Name::email));
-        person.names.extend(text(&self.external_id).map(Name::ExternalId));
-        person.names.extend(text(&self.card_number).map(Name::CardNumber));
-        person.names.extend(text(&self.card_external_id).map(Name::CardExternalId));
-        person.names.extend(text(&self.sip_user).map(Name::SipUser));
-        person.names.extend(self.caller.as_deref().map(Name::caller));
+        person.names.extend(text(&self.mobile).map(PersonName::Mobile));
+        person.names.extend(self.email.as_deref().map(PersonName::email));
+        person.names.extend(text(&self.external_id).map(PersonName::ExternalId));
+        person.names.extend(text(&self.card_number).map(PersonName::CardNumber));
+        person.names.extend(text(&self.card_external_id).map(PersonName::CardExternalId));
+        person.names.extend(text(&self.sip_user).map(PersonName::SipUser));
+        person.names.extend(self.caller.as_deref().map(PersonName::caller));
         if let Some(membership) = &self.membership {
             let numbers = membership.split_once(':').and_then(|(platform, id)| {
-                Some(Name::Membership { platform: platform.parse().ok()?, id: id.parse().ok()? })
+                Some(PersonName::Membership {
+                    platform: platform.parse().ok()?,
+                    id: id.parse().ok()?,
+                })
             });
             let why = "membership: write PLATFORM:ID, such as 3:4611686018446405498";
             person.names.insert(numbers.ok_or(why)?);
@@ -94,12 +97,12 @@ impl NewPerson {
 }
 
 /// `POST Person/`
-pub(super) async fn add(request: &Request<'_>) -> Result<Response, Failure> {
+pub(super) async fn add(request: &AdminRequest<'_>) -> Result<Response, Failure> {
     let new: NewPerson = request.parse()?;
-    let hall = request.hall;
-    let person = new.person(hall.memberships.new_person()).map_err(Failure::Bad)?;
+    let api = request.api;
+    let person = new.person(api.memberships.new_person()).map_err(Failure::Bad)?;
     let id = person.id;
-    hall.ask(request.account, Ask::AddPerson(person.clone())).await?;
+    api.ask(request.account, Ask::AddPerson(person.clone())).await?;
     if let Some(password) = new.password {
         keep_password(request, id, &password).await?;
     }
@@ -107,35 +110,35 @@ pub(super) async fn add(request: &Request<'_>) -> Result<Response, Failure> {
 }
 
 /// `GET Person/`
-pub(super) async fn list(request: &Request<'_>) -> Result<Response, Failure> {
+pub(super) async fn list(request: &AdminRequest<'_>) -> Result<Response, Failure> {
     #[derive(Serialize)]
-    struct People<'a> {
+    struct PersonList<'a> {
         people: Vec<PersonCard<'a>>,
     }
 
-    let Done::People(people) = request.hall.ask(request.account, Ask::List).await? else {
+    let GroupAnswer::People(people) = request.api.ask(request.account, Ask::List).await? else {
         return Err(Failure::Fault);
     };
     let people = people.iter().map(PersonCard::of).collect();
-    Ok(request.reply(StatusCode::OK, People { people }))
+    Ok(request.reply(StatusCode::OK, PersonList { people }))
 }
 
 /// `GET Person/{id}/`
-pub(super) async fn show(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn show(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
     let person = find(request, id).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
 /// `POST Person/{id}/Password/`
-pub(super) async fn set_password(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn set_password(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wish {
+    struct SetPasswordParams {
         password: String,
     }
 
     let person = find(request, id).await?;
-    let Wish { password } = request.parse()?;
+    let SetPasswordParams { password } = request.parse()?;
     if !(1..=TEXT_CHARS_MAX).contains(&password.chars().count()) {
         return Err(Failure::Bad(format!("password: write 1 to {TEXT_CHARS_MAX} characters")));
     }
@@ -143,49 +146,53 @@ pub(super) async fn set_password(request: &Request<'_>, id: u64) -> Result<Respo
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
-async fn keep_password(request: &Request<'_>, id: PersonId, text: &str) -> Result<(), Failure> {
-    let (done, told) = durable();
-    let (credentials, account) = (request.hall.credentials.clone(), request.account.clone());
+async fn keep_password(
+    request: &AdminRequest<'_>,
+    id: PersonId,
+    text: &str,
+) -> Result<(), Failure> {
+    let (done, committed) = durable();
+    let (credentials, account) = (request.api.credentials.clone(), request.account.clone());
     let text = text.to_owned();
-    let place = request.hall.password_checks.acquire().await;
+    let permit = request.api.password_checks.acquire().await;
     let set =
         tokio::task::spawn_blocking(move || credentials.set_password(&account, id.0, &text, done));
     set.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
-    drop(place);
-    told.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
+    drop(permit);
+    committed.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Scope {
+struct TokenScope {
     #[serde(default)]
     admin_groups: bool,
 }
 
 /// `POST Person/{id}/Token/`
-pub(super) async fn issue_token(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn issue_token(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
     find(request, id).await?;
-    let Scope { admin_groups: is_admin_scope } = request.parse()?;
+    let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
     request.issue(Bearer::Person { id, is_admin_scope }, None).await
 }
 
 /// `POST Person/{id}/Code/`: what a browser brings from Bungie's page to sign in at.
-pub(super) async fn issue_code(request: &Request<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn issue_code(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
     find(request, id).await?;
-    let Scope { admin_groups: is_admin_scope } = request.parse()?;
-    let until = At(request.hall.memberships.now().0 + CODE_MS);
+    let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
+    let until = UnixMillis(request.api.memberships.now().0 + CODE_MS);
     request.issue(Bearer::Grant { id, is_admin_scope }, Some(until)).await
 }
 
 /// `POST Till/`: the token is its password.
-pub(super) async fn issue_till(request: &Request<'_>) -> Result<Response, Failure> {
+pub(super) async fn issue_till(request: &AdminRequest<'_>) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wish {
+    struct IssueTillParams {
         name: String,
     }
 
-    let Wish { name } = request.parse()?;
+    let IssueTillParams { name } = request.parse()?;
     let name = name.trim();
     if !(1..=TEXT_CHARS_MAX).contains(&name.chars().count()) || name.contains(':') {
         let why = format!("name: write 1 to {TEXT_CHARS_MAX} characters, and no colon");
@@ -194,8 +201,8 @@ pub(super) async fn issue_till(request: &Request<'_>) -> Result<Response, Failur
     request.issue(Bearer::Till(name.into()), None).await
 }
 
-async fn find(request: &Request<'_>, id: u64) -> Result<Person, Failure> {
-    Ok(request.hall.person(request.account, Who::Id(PersonId(id))).await?)
+async fn find(request: &AdminRequest<'_>, id: u64) -> Result<Person, Failure> {
+    Ok(request.api.person(request.account, PersonRef::Id(PersonId(id))).await?)
 }
 
 #[cfg(test)]
@@ -208,6 +215,6 @@ mod tests {
         let new = NewPerson { username, caller, ..NewPerson::default() };
         let person = new.person(PersonId(1)).unwrap();
         let number = crate::base::ids::Trusted::Number("14155550100".into());
-        assert!(person.names.contains(&Name::trusted(&number)), "{:?}", person.names);
+        assert!(person.names.contains(&PersonName::trusted(&number)), "{:?}", person.names);
     }
 }

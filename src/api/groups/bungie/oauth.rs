@@ -13,12 +13,12 @@ use serde_json::json;
 
 use crate::{
     api::{
-        groups::{Hall, Request, durable, header, pairs},
+        groups::{GroupsApi, GroupsRequest, durable, header, pairs},
         reply,
     },
     credentials::{Bearer, Holder},
-    group::At,
-    store::rows::RowsError,
+    group::UnixMillis,
+    store::rows::RowStoreError,
 };
 
 /// How long an access token is good: as the real service's, an hour.
@@ -28,7 +28,7 @@ const REFRESH_SECONDS: u64 = 90 * 86_400;
 
 /// What clients index (contract 1.1).
 #[derive(Serialize)]
-struct Tokens {
+struct OauthTokens {
     access_token: String,
     token_type: &'static str,
     expires_in: u64,
@@ -37,7 +37,7 @@ struct Tokens {
     membership_id: String,
 }
 
-pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
+pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
     if *request.method != Method::POST {
         return refuse("invalid_request", "use POST");
     }
@@ -48,7 +48,7 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
         .remove("client_secret")
         .or_else(|| basic(request))
         .or_else(|| header(request, "x-api-key").map(str::to_owned));
-    let application = hall.holder(request, &secret.unwrap_or_default()).ok();
+    let application = api.holder(request, &secret.unwrap_or_default()).ok();
     let Some(Holder { account, bearer: Bearer::Application }) = application else {
         return refuse("invalid_client", "client_secret is the API key of an application");
     };
@@ -63,22 +63,23 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
         }
     };
     let grant = form.remove(name).unwrap_or_default();
-    let now = hall.memberships.now();
-    let holder = hall.holder(request, &grant).ok().filter(|it| it.account == account);
+    let now = api.memberships.now();
+    let holder = api.holder(request, &grant).ok().filter(|it| it.account == account);
     let Some(Holder { bearer: Bearer::Grant { id, is_admin_scope }, .. }) = holder else {
         return refuse("invalid_grant", &format!("{name} is none, or has been used"));
     };
     // Of two who use it at once, one has it.
     let (done, used) = durable();
-    if hall.credentials.revoke(&grant, done).is_none() {
+    if api.credentials.revoke(&grant, done).is_none() {
         return refuse("invalid_grant", &format!("{name} is none, or has been used"));
     }
     let issue = async |seconds: u64, bearer| {
-        let (done, told) = durable();
+        let (done, committed) = durable();
         let holder = Holder { account: account.clone(), bearer };
-        let token = hall.credentials.issue_until(At(now.0 + seconds * 1_000), holder, done)?;
-        told.await.map_err(|error| RowsError(error.to_string()))??;
-        Ok::<_, RowsError>(token)
+        let token =
+            api.credentials.issue_until(UnixMillis(now.0 + seconds * 1_000), holder, done)?;
+        committed.await.map_err(|error| RowStoreError(error.to_string()))??;
+        Ok::<_, RowStoreError>(token)
     };
     let access = issue(ACCESS_SECONDS, Bearer::Person { id, is_admin_scope }).await;
     let refresh = issue(REFRESH_SECONDS, Bearer::Grant { id, is_admin_scope }).await;
@@ -88,7 +89,7 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
     };
     reply::json(
         StatusCode::OK,
-        &Tokens {
+        &OauthTokens {
             access_token,
             token_type: "Bearer",
             expires_in: ACCESS_SECONDS,
@@ -99,7 +100,7 @@ pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
     )
 }
 
-fn basic(request: &Request<'_>) -> Option<String> {
+fn basic(request: &GroupsRequest<'_>) -> Option<String> {
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     let bytes =
         scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(rest.trim()))?;

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::{BUNGIE_NEXT, Fault, PAGE, PARSE, number_of};
+use super::{BUNGIE_NEXT, BungieError, PAGE, PARSE, number_of};
 use crate::{
-    api::groups::{Hall, Request, time::iso},
-    group::{Door, Group, GroupId, Member, Name, Person, PersonId, Picture, Rank, Who},
+    api::groups::{GroupsApi, GroupsRequest, time::iso},
+    group::{
+        Group, GroupId, GroupMember, GroupSnapshot, JoinPolicy, Person, PersonId, PersonName,
+        PersonRef, Rank,
+    },
 };
 
-pub(super) fn kicked(hall: &Hall, picture: &Picture) -> Value {
+pub(super) fn kicked(api: &GroupsApi, picture: &GroupSnapshot) -> Value {
     let group = group(picture);
-    let mut result = json!({ "group": group, "groupDeleted": picture.group.head.is_closed });
-    if hall.settings.is_bungie_superset {
+    let mut result = json!({ "group": group, "groupDeleted": picture.group.info.is_closed });
+    if api.settings.is_bungie_superset {
         result["detail"] = result["group"].clone();
         result["founder"] = founder(picture);
     }
@@ -19,10 +22,10 @@ pub(super) fn kicked(hall: &Hall, picture: &Picture) -> Value {
 }
 
 pub(super) fn show(
-    picture: &Picture,
+    picture: &GroupSnapshot,
     below: &[&str],
-    request: &Request<'_>,
-) -> Result<Value, Fault> {
+    request: &GroupsRequest<'_>,
+) -> Result<Value, BungieError> {
     let number = |name| request.query.get(name).map_or(Ok(0), |it| it.parse::<usize>());
     let (page, kind) = (number("currentpage").map_err(|_| PARSE)?, number("memberType"));
     let name = request.query.get("nameSearch").map(|it| it.to_lowercase()).unwrap_or_default();
@@ -39,7 +42,7 @@ pub(super) fn show(
         }));
     }
     let kind = kind.map_err(|_| PARSE)?;
-    let is_meant = |(id, it): &(&PersonId, &Member)| {
+    let is_meant = |(id, it): &(&PersonId, &GroupMember)| {
         let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
         rank_min <= it.rank
             && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
@@ -58,16 +61,16 @@ pub(super) fn show(
 }
 
 pub(super) async fn banned(
-    hall: &Hall,
+    api: &GroupsApi,
     account: &crate::base::ids::AccountId,
     group: &Group,
 ) -> Value {
     let mut results = Vec::new();
     for (id, ban) in group.bans.iter() {
-        let Ok(person) = hall.person(account, Who::Id(*id)).await else { continue };
+        let Ok(person) = api.person(account, PersonRef::Id(*id)).await else { continue };
         let by = ban.by.map(|it| it.to_string());
         results.push(json!({
-            "groupId": group.head.id.to_string(), "lastModifiedBy": by, "createdBy": by,
+            "groupId": group.info.id.to_string(), "lastModifiedBy": by, "createdBy": by,
             "dateBanned": iso(ban.from), "dateExpires": ban.until.map(iso),
             "comment": ban.reason, "bungieNetUserInfo": next_card(&person),
             "destinyUserInfo": user_card(&person),
@@ -80,19 +83,19 @@ pub(super) async fn banned(
     })
 }
 
-fn founder(picture: &Picture) -> Value {
-    let is_owner = |(_, it): &(&PersonId, &Member)| it.rank == Rank::Owner;
+fn founder(picture: &GroupSnapshot) -> Value {
+    let is_owner = |(_, it): &(&PersonId, &GroupMember)| it.rank == Rank::Owner;
     let founder = picture.group.members.iter().find(is_owner);
     founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
 }
 
 /// `GroupMember`.
-fn card(picture: &Picture, id: PersonId, member: &Member) -> Value {
+fn card(picture: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
     let person = &picture.people[&id];
     json!({
         "memberType": number_of(member.rank), "isOnline": false,
         "lastOnlineStatusChange": (member.joined.0 / 1_000).to_string(),
-        "groupId": picture.group.head.id.to_string(), "joinDate": iso(member.joined),
+        "groupId": picture.group.info.id.to_string(), "joinDate": iso(member.joined),
         "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
     })
 }
@@ -100,15 +103,15 @@ fn card(picture: &Picture, id: PersonId, member: &Member) -> Value {
 /// On the platform that is his first one, else on Bungie's own.
 fn user_card(person: &Person) -> Value {
     let platform = person.names.iter().find_map(|name| match name {
-        Name::Membership { platform, id } => Some((*platform, id.to_string())),
-        Name::Username(_)
-        | Name::Mobile(_)
-        | Name::Email(_)
-        | Name::ExternalId(_)
-        | Name::CardNumber(_)
-        | Name::CardExternalId(_)
-        | Name::SipUser(_)
-        | Name::Caller(_) => None,
+        PersonName::Membership { platform, id } => Some((*platform, id.to_string())),
+        PersonName::Username(_)
+        | PersonName::Mobile(_)
+        | PersonName::Email(_)
+        | PersonName::ExternalId(_)
+        | PersonName::CardNumber(_)
+        | PersonName::CardExternalId(_)
+        | PersonName::SipUser(_)
+        | PersonName::Caller(_) => None,
     });
     let (platform, id) = platform.unwrap_or_else(|| (BUNGIE_NEXT, person.id.to_string()));
     json!({
@@ -129,8 +132,8 @@ fn next_card(person: &Person) -> Value {
 }
 
 /// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
-fn group(picture: &Picture) -> Value {
-    let Group { head, members, .. } = &*picture.group;
+fn group(picture: &GroupSnapshot) -> Value {
+    let Group { info: head, members, .. } = &*picture.group;
     let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
     let GroupId(id) = head.id;
     json!({
@@ -140,7 +143,7 @@ fn group(picture: &Picture) -> Value {
         "memberCount": members.len(), "isPublic": true, "isPublicTopicAdminOnly": false,
         "primaryAlliedGroupId": "0", "motto": "", "allowChat": true, "isDefaultPostPublic": false, "chatSecurity": 0,
         "locale": "en", "avatarImageIndex": 0, "homepage": 0,
-        "membershipOption": match head.door { Door::Reviewed => 0, Door::Open => 1, Door::Closed => 2 },
+        "membershipOption": match head.join_policy { JoinPolicy::Reviewed => 0, JoinPolicy::Open => 1, JoinPolicy::Closed => 2 },
         "defaultPublicity": 2, "theme": "", "bannerPath": "", "avatarPath": "",
         "isAllianceOwner": false, "conversationId": "0", "enableInvitationMessagingForAdmins": false,
         "banExpireDate": null, "remoteGroupId": null,

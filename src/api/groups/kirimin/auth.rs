@@ -6,11 +6,11 @@
 use axum::http::HeaderValue;
 use serde_json::{Value, json};
 
-use super::{BUSY, Data, Fault, UNAUTHORIZED, signals};
+use super::{BUSY, Data, KiriminError, UNAUTHORIZED, signals};
 use crate::{
-    api::groups::{Caller, Hall, Request, durable, header},
+    api::groups::{GroupsApi, GroupsRequest, SignedInUser, durable, header},
     credentials::{Bearer, Holder},
-    group::{Ask, At, Done, Name, Who},
+    group::{Ask, GroupAnswer, PersonName, PersonRef, UnixMillis},
 };
 
 /// What the session's cookie is called.
@@ -18,15 +18,18 @@ const COOKIE: &str = "connect.sid";
 /// How long a session is good: 30 days (contract 3.1).
 const SESSION_SECONDS: u64 = 30 * 86_400;
 /// No address and no number, or nobody's, or not his password.
-const WRONG: Fault = Fault(400, "AUTH_ERR_02");
-const CRASH: Fault = Fault(500, "ERROR");
+const WRONG: KiriminError = KiriminError(400, "AUTH_ERR_02");
+const CRASH: KiriminError = KiriminError(500, "ERROR");
 
 /// Whose session a request is in.
-pub(in crate::api::groups) fn session(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
-    hall.bearer(request, token(request)?).ok()
+pub(in crate::api::groups) fn session(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+) -> Option<SignedInUser> {
+    api.bearer(request, token(request)?).ok()
 }
 
-fn token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
+fn token<'a>(request: &'a GroupsRequest<'_>) -> Option<&'a str> {
     let cookies = header(request, "cookie")?;
     let mut pairs = cookies.split(';').filter_map(|it| it.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
@@ -34,17 +37,17 @@ fn token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
 
 /// `POST /x/auth/sign-in` and `POST /x/auth/verify`
 pub(super) async fn sign_in(
-    hall: &Hall,
-    request: &Request<'_>,
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
     body: &Value,
-) -> Result<(Data, Option<HeaderValue>), Fault> {
+) -> Result<(Data, Option<HeaderValue>), KiriminError> {
     let text = |name: &str| {
         // The documents have the code as a number.
         let number = body[name].as_u64().map(|it| it.to_string());
         body[name].as_str().map(|it| it.trim().to_owned()).or(number)
     };
-    let email = text("email").map(|it| Name::email(&it));
-    let mobile = text("mobile").map(|it| Name::Mobile(it.into()));
+    let email = text("email").map(|it| PersonName::email(&it));
+    let mobile = text("mobile").map(|it| PersonName::Mobile(it.into()));
     let name = email.or(mobile).ok_or(WRONG)?;
     let Some(password) = text("code").or_else(|| text("password")) else {
         // Whether anybody has the address is not told.
@@ -53,36 +56,42 @@ pub(super) async fn sign_in(
             false => Err(WRONG),
         };
     };
-    let (account, person) = hall.log_in(request, &[name], &password).await.ok_or(WRONG)?;
+    let (account, person) = api.log_in(request, &[name], &password).await.ok_or(WRONG)?;
 
-    let until = At(hall.memberships.now().0 + SESSION_SECONDS * 1_000);
+    let until = UnixMillis(api.memberships.now().0 + SESSION_SECONDS * 1_000);
     let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
-    let (done, told) = durable();
-    let issued = hall.credentials.issue_until(until, Holder { account, bearer }, done);
+    let (done, committed) = durable();
+    let issued = api.credentials.issue_until(until, Holder { account, bearer }, done);
     let token = issued.map_err(|_| CRASH)?;
-    told.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+    committed.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
     let user = json!({ "id": person.id.to_string(), "username": person.username });
     Ok((Some(json!({ "user": user })), Some(cookie(&token, SESSION_SECONDS))))
 }
 
 /// `GET /x/auth/logout`
-pub(super) async fn log_out(hall: &Hall, request: &Request<'_>) -> Result<HeaderValue, Fault> {
-    let (done, told) = durable();
-    hall.credentials.revoke(token(request).unwrap_or_default(), done);
-    told.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+pub(super) async fn log_out(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+) -> Result<HeaderValue, KiriminError> {
+    let (done, committed) = durable();
+    api.credentials.revoke(token(request).unwrap_or_default(), done);
+    committed.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
     Ok(cookie("", 0))
 }
 
 /// `GET /x/auth/isUser`: each time with a new id for the socket.
-pub(super) async fn is_user(hall: &Hall, request: &Request<'_>) -> Result<Data, Fault> {
-    let caller = session(hall, request).ok_or(UNAUTHORIZED)?;
-    let person = hall.person(&caller.account, Who::Id(caller.person)).await;
+pub(super) async fn is_user(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+) -> Result<Data, KiriminError> {
+    let user = session(api, request).ok_or(UNAUTHORIZED)?;
+    let person = api.person(&user.account, PersonRef::Id(user.person)).await;
     let person = person.map_err(|_| UNAUTHORIZED)?;
-    let groups = match hall.ask(&caller.account, Ask::ShowOf(caller.person)).await {
-        Ok(Done::Groups(groups)) => groups.iter().map(super::room).collect(),
+    let groups = match api.ask(&user.account, Ask::ShowOf(user.person)).await {
+        Ok(GroupAnswer::Groups(groups)) => groups.iter().map(super::room).collect(),
         Ok(_) | Err(_) => Vec::new(),
     };
-    let id = hall.sockets.mint(caller.person).map_err(|_| BUSY)?;
+    let id = api.sockets.mint(user.person).map_err(|_| BUSY)?;
     Ok(Some(json!({
         "me": signals::card(&person),
         "socket": { "id": id, "host": header(request, "host") },

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::group::{GroupId, Person, PersonId, Picture, Rank, Removed};
+use crate::group::{GroupId, GroupSnapshot, Person, PersonId, Rank, Removed};
 
 /// A text for somebody's socket.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,7 +13,7 @@ pub(in crate::api::groups) struct Signal {
 }
 
 #[derive(Serialize)]
-struct Words<'a> {
+struct SignalBody<'a> {
     key: &'a str,
     from: String,
     #[serde(rename = "type")]
@@ -33,36 +33,36 @@ pub(in crate::api::groups) fn of_removal(
     removed: &Removed,
     before: &[PersonId],
 ) -> Vec<Signal> {
-    let Removed { person, was_member, picture } = removed;
+    let Removed { person, was_member, snapshot: picture } = removed;
     if !was_member {
         return Vec::new();
     }
     let person = *person;
     let members = &picture.group.members;
     let owner = || members.iter().find(|(_, it)| it.rank == Rank::Owner).map(|(id, _)| *id);
-    if picture.group.head.is_closed {
+    if picture.group.info.is_closed {
         let others = before.iter().filter(|it| **it != person);
         return others.map(|it| signal(picture, *it, person, "memberkick")).collect();
     }
 
-    let told = members.iter().filter(|(_, it)| !is_server || it.rank != Rank::Owner);
+    let recipients = members.iter().filter(|(_, it)| !is_server || it.rank != Rank::Owner);
     let mut signals: Vec<_> =
-        told.map(|(id, _)| signal(picture, *id, person, "memberleave")).collect();
+        recipients.map(|(id, _)| signal(picture, *id, person, "memberleave")).collect();
     if actor != Some(person) {
         // A machine has no number; the group has somebody who answers for it.
         let by = actor.or_else(owner).unwrap_or(PersonId(0));
         let kick = signal(picture, person, by, "memberkick");
-        let place = if is_server { 0 } else { signals.len() };
-        signals.insert(place, kick);
+        let index = if is_server { 0 } else { signals.len() };
+        signals.insert(index, kick);
     }
     signals
 }
 
 /// That somebody has come, to all the others.
-pub(super) fn of_join(picture: &Picture, person: PersonId) -> Vec<Signal> {
+pub(super) fn of_join(picture: &GroupSnapshot, person: PersonId) -> Vec<Signal> {
     let others = picture.group.members.keys().filter(|it| **it != person);
     let user = picture.people.get(&person).map(|it| card(it));
-    let text = words(picture, person, "memberjoin", user);
+    let text = signal_text(picture, person, "memberjoin", user);
     others.map(|to| Signal { to: *to, text: text.clone() }).collect()
 }
 
@@ -74,15 +74,15 @@ pub(super) fn card(person: &Person) -> Value {
     })
 }
 
-fn signal(picture: &Picture, to: PersonId, from: PersonId, kind: &str) -> Signal {
-    Signal { to, text: words(picture, from, kind, None) }
+fn signal(picture: &GroupSnapshot, to: PersonId, from: PersonId, kind: &str) -> Signal {
+    Signal { to, text: signal_text(picture, from, kind, None) }
 }
 
-fn words(picture: &Picture, from: PersonId, kind: &str, user: Option<Value>) -> String {
-    let head = &picture.group.head;
+fn signal_text(picture: &GroupSnapshot, from: PersonId, kind: &str, user: Option<Value>) -> String {
+    let head = &picture.group.info;
     let (key, groupid) = (key(head.id, head.revision), head.id.to_string());
-    let words = Words { key: &key, from: from.to_string(), kind, groupid, user };
-    serde_json::to_string(&words).expect("names and numbers are JSON")
+    let body = SignalBody { key: &key, from: from.to_string(), kind, groupid, user };
+    serde_json::to_string(&body).expect("names and numbers are JSON")
 }
 
 /// 32 hexadecimal digits, as documented: the group, and the sequence number of what has happened
@@ -95,45 +95,48 @@ fn key(GroupId(group): GroupId, sequence: u64) -> String {
 mod tests {
     use super::*;
     use crate::group::{
-        Ask, At, Done, Door, Head, Which, Who,
+        Ask, GroupAnswer, GroupInfo, GroupRef, JoinPolicy, PersonRef, UnixMillis,
         rule::{LastOwner, Rule},
-        state::Groups,
+        state::AccountGroups,
     };
 
     /// Of 1, the owner, and the members 2 to 4, one is removed; who hears what?
     fn heard(is_server: bool, actor: Option<u64>, target: u64, rule: Rule) -> String {
-        let mut groups = Groups::default();
-        let mut ask = |ask| groups.handle(At(0), ask, &mut Vec::new()).unwrap();
+        let mut groups = AccountGroups::default();
+        let mut ask = |ask| groups.handle(UnixMillis(0), ask, &mut Vec::new()).unwrap();
         let id = GroupId(9);
         for n in 1..=4 {
             ask(Ask::AddPerson(Person::new(PersonId(n), &format!("user{n}"))));
         }
-        ask(Ask::Create(Head {
+        ask(Ask::Create(GroupInfo {
             id,
             name: "weekly".into(),
             external_id: None,
-            created: At(0),
-            modified: At(0),
+            created: UnixMillis(0),
+            modified: UnixMillis(0),
             creator: Some(PersonId(1)),
             revision: 0,
             is_closed: false,
             is_ownerless: false,
-            door: Door::Reviewed,
+            join_policy: JoinPolicy::Reviewed,
             link: "".into(),
             members_max: 10,
         }));
         for n in 2..=4 {
-            let (group, target, rank) = (Which::Id(id), Who::Id(PersonId(n)), Rank::Member);
+            let (group, target, rank) =
+                (GroupRef::Id(id), PersonRef::Id(PersonId(n)), Rank::Member);
             ask(Ask::Add { group, actor: None, target, rank });
         }
         let actor = actor.map(PersonId);
-        let (group, target, reason) = (Which::Id(id), Who::Id(PersonId(target)), "".into());
-        let Done::Removed(removed) = ask(Ask::Remove { group, actor, target, rule, reason }) else {
+        let (group, target, reason) =
+            (GroupRef::Id(id), PersonRef::Id(PersonId(target)), "".into());
+        let GroupAnswer::Removed(removed) = ask(Ask::Remove { group, actor, target, rule, reason })
+        else {
             panic!("nobody was removed");
         };
         let before: Vec<_> = (1..=4).map(PersonId).collect();
-        let told = of_removal(is_server, actor, &removed, &before);
-        let short = told.iter().map(|Signal { to, text }| {
+        let signals = of_removal(is_server, actor, &removed, &before);
+        let short = signals.iter().map(|Signal { to, text }| {
             let words: Value = serde_json::from_str(text).unwrap();
             let (kind, from) = (words["type"].as_str().unwrap(), words["from"].as_str().unwrap());
             format!("{to}:{}<{from}", kind.trim_start_matches("member"))

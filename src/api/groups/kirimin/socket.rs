@@ -25,11 +25,11 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Fault, UNAUTHORIZED, auth,
-    sockets::{Line, NoLine, Sockets},
+    KiriminError, UNAUTHORIZED, auth,
+    sockets::{SignalQueue, SocketRefused, Sockets},
 };
 use crate::api::{
-    groups::{Hall, Request, header},
+    groups::{GroupsApi, GroupsRequest, header},
     reply,
 };
 
@@ -43,37 +43,40 @@ const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
 /// `GET /socket?id=` with the session's cookie, or `GET /?id=` as documented, where the id alone
 /// is enough: it is as hard to guess as a session.
-pub(super) fn answer(hall: &Hall, request: &Request<'_>) -> Result<Response, Fault> {
+pub(super) fn answer(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+) -> Result<Response, KiriminError> {
     let id = request.query.get("id").map(String::as_str).unwrap_or_default();
-    let owner = hall.sockets.owner(id).ok_or_else(|| {
-        request.guess();
+    let owner = api.sockets.owner(id).ok_or_else(|| {
+        request.note_bad_credentials();
         UNAUTHORIZED
     })?;
-    let session = auth::session(hall, request);
+    let session = auth::session(api, request);
     let is_bare = request.path.is_empty();
     if session.map_or(!is_bare, |it| it.person != owner) {
         return Err(UNAUTHORIZED);
     }
     let accept = accept(request).ok_or(NO_HANDSHAKE)?;
     let upgrade = request.upgrade.clone().ok_or(NO_HANDSHAKE)?;
-    let line = hall.sockets.open(id).map_err(|it| match it {
-        NoLine::Unknown => UNAUTHORIZED,
-        NoLine::Full => super::BUSY,
+    let queue = api.sockets.open(id).map_err(|it| match it {
+        SocketRefused::Unknown => UNAUTHORIZED,
+        SocketRefused::Full => super::BUSY,
     })?;
-    tokio::spawn(serve(upgrade, line, hall.sockets.clone()));
+    tokio::spawn(serve(upgrade, queue, api.sockets.clone()));
 
     let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
-    let mut say = |name: HeaderName, value| drop(response.headers_mut().insert(name, value));
-    say(CONNECTION, HeaderValue::from_static("Upgrade"));
-    say(UPGRADE, HeaderValue::from_static("websocket"));
-    say(SEC_WEBSOCKET_ACCEPT, accept);
+    let mut set = |name: HeaderName, value| drop(response.headers_mut().insert(name, value));
+    set(CONNECTION, HeaderValue::from_static("Upgrade"));
+    set(UPGRADE, HeaderValue::from_static("websocket"));
+    set(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
 }
 
-const NO_HANDSHAKE: Fault = Fault(400, "ERROR");
+const NO_HANDSHAKE: KiriminError = KiriminError(400, "ERROR");
 
 /// RFC 6455, 4.2.1.
-fn accept(request: &Request<'_>) -> Option<HeaderValue> {
+fn accept(request: &GroupsRequest<'_>) -> Option<HeaderValue> {
     let has = |name: &HeaderName, word: &str| {
         let value = header(request, name.as_str()).unwrap_or_default();
         value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word))
@@ -86,8 +89,8 @@ fn accept(request: &Request<'_>) -> Option<HeaderValue> {
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
-async fn serve(upgrade: OnUpgrade, line: Line, sockets: Arc<Sockets>) {
-    let (person, number) = (line.person, line.number);
+async fn serve(upgrade: OnUpgrade, queue: SignalQueue, sockets: Arc<Sockets>) {
+    let (person, number) = (queue.person, queue.number);
     match upgrade.await {
         Ok(stream) => {
             let config = WebSocketConfig::default()
@@ -98,7 +101,7 @@ async fn serve(upgrade: OnUpgrade, line: Line, sockets: Arc<Sockets>) {
             let stream = TokioIo::new(stream);
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
             tracing::debug!(%person, "a socket is open");
-            run(socket.await, line).await;
+            run(socket.await, queue).await;
         }
         Err(error) => tracing::debug!(%person, %error, "a socket has not come to be"),
     }
@@ -106,10 +109,10 @@ async fn serve(upgrade: OnUpgrade, line: Line, sockets: Arc<Sockets>) {
     tracing::debug!(%person, "a socket has ended");
 }
 
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+type KiriminSocket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-async fn run(mut socket: Socket, line: Line) {
-    let Line { mut signals, mut closing, .. } = line;
+async fn run(mut socket: KiriminSocket, queue: SignalQueue) {
+    let SignalQueue { mut signals, mut closing, .. } = queue;
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_there = true;
@@ -128,7 +131,7 @@ async fn run(mut socket: Socket, line: Line) {
                 // Another socket has its place, or it was too slow.
                 None => break CloseCode::Policy,
             },
-            said = socket.next() => match said {
+            received = socket.next() => match received {
                 Some(Ok(Message::Pong(_))) => {
                     is_there = true;
                     continue;
@@ -139,14 +142,14 @@ async fn run(mut socket: Socket, line: Line) {
             },
             _ = closing.wait_for(|it| *it) => break CloseCode::Away,
         };
-        if !sent(&mut socket, message).await {
+        if !send(&mut socket, message).await {
             return;
         }
     };
     let close = CloseFrame { code, reason: "".into() };
-    sent(&mut socket, Message::Close(Some(close))).await;
+    send(&mut socket, Message::Close(Some(close))).await;
 }
 
-async fn sent(socket: &mut Socket, message: Message) -> bool {
+async fn send(socket: &mut KiriminSocket, message: Message) -> bool {
     matches!(timeout(SEND_WAIT_MAX, socket.send(message)).await, Ok(Ok(())))
 }

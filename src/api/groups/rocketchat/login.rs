@@ -4,45 +4,45 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Fault, broken, rooms::me, signed_out};
+use super::{RocketChatError, broken, rooms::me, signed_out};
 use crate::{
-    api::groups::{Hall, Request, durable},
+    api::groups::{GroupsApi, GroupsRequest, durable},
     credentials::{Bearer, Holder},
-    group::{At, Name, PersonId, Who},
+    group::{PersonId, PersonName, PersonRef, UnixMillis},
 };
 
 /// How long a login is good: 90 days, as the server has it by default.
 const LOGIN_MS: u64 = 90 * 86_400_000;
 
 pub(super) async fn login(
-    hall: &Hall,
-    request: &Request<'_>,
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
     fields: &BTreeMap<String, Value>,
-) -> Result<Value, Fault> {
+) -> Result<Value, RocketChatError> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let wrong = || signed_out("Unauthorized");
     let holder = match text("resume") {
-        Some(token) => hall.holder(request, token).map_err(|_| wrong())?,
+        Some(token) => api.holder(request, token).map_err(|_| wrong())?,
         None => {
             let name = ["user", "username", "email"].iter().find_map(|it| text(it));
             let (name, password) = name.zip(text("password")).ok_or_else(wrong)?;
-            let names = [Name::username(name), Name::email(name)];
+            let names = [PersonName::username(name), PersonName::email(name)];
             let (account, person) =
-                hall.log_in(request, &names, password).await.ok_or_else(wrong)?;
+                api.log_in(request, &names, password).await.ok_or_else(wrong)?;
             let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
             Holder { account, bearer }
         }
     };
     let Bearer::Person { id, .. } = holder.bearer else { return Err(wrong()) };
-    let person = hall.person(&holder.account, Who::Id(PersonId(id))).await;
+    let person = api.person(&holder.account, PersonRef::Id(PersonId(id))).await;
     let person = person.map_err(|_| wrong())?;
     let token = match text("resume") {
         Some(token) => token.to_owned(),
         None => {
-            let (done, told) = durable();
-            let until = At(hall.memberships.now().0 + LOGIN_MS);
-            let token = hall.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
-            told.await.map_err(|_| broken())?.map_err(|_| broken())?;
+            let (done, committed) = durable();
+            let until = UnixMillis(api.memberships.now().0 + LOGIN_MS);
+            let token = api.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
+            committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
             token
         }
     };

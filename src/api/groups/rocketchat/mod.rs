@@ -12,18 +12,19 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use self::rooms::{Desk, describe};
-use super::{AskError, Caller, Hall, Request, header, limit};
+use self::rooms::{RocketChatHandler, describe};
+use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit};
 use crate::{
     api::reply,
     group::{Rank, Refusal},
 };
 
 /// A failure: its status, its type (empty is none), its text, and the method that it names.
-struct Fault(u16, &'static str, String, Option<&'static str>);
+struct RocketChatError(u16, &'static str, String, Option<&'static str>);
 
 /// Calls of one address to one endpoint (contract 2.2).
-const LIMIT: limit::Limit = limit::Limit { requests: 10, window: Duration::from_millis(60_000) };
+const LIMIT: limit::WindowLimit =
+    limit::WindowLimit { requests: 10, window: Duration::from_millis(60_000) };
 /// A page, where none is asked for (contract 2.4).
 const PAGE: usize = 50;
 const LOGIN: &str = "You must be logged in to do this.";
@@ -31,15 +32,15 @@ const LOGIN: &str = "You must be logged in to do this.";
 /// Answered with or without a login.
 const OPEN: [&str; 2] = ["info", "login"];
 
-pub(super) async fn answer(hall: &Hall, request: &Request<'_>) -> Response {
+pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
     let mut limits = Vec::new();
-    let mut response = match serve(hall, request, &mut limits).await {
+    let mut response = match serve(api, request, &mut limits).await {
         Ok(Value::Object(mut body)) => {
             body.insert("success".to_owned(), true.into());
             reply::json(StatusCode::OK, &body)
         }
         Ok(body) => reply::json(StatusCode::OK, &body),
-        Err(fault) => refuse(&fault),
+        Err(error) => refuse(&error),
     };
     let fixed = [("cache-control", "no-store".into()), ("pragma", "no-cache".into())];
     for (name, value) in limits.into_iter().chain(fixed) {
@@ -54,11 +55,11 @@ pub(super) fn crash() -> Response {
     refuse(&broken())
 }
 
-fn broken() -> Fault {
-    Fault(500, "", "Internal server error".to_owned(), None)
+fn broken() -> RocketChatError {
+    RocketChatError(500, "", "Internal server error".to_owned(), None)
 }
 
-fn refuse(Fault(status, kind, text, method): &Fault) -> Response {
+fn refuse(RocketChatError(status, kind, text, method): &RocketChatError) -> Response {
     let status = StatusCode::from_u16(*status).expect("it is one of ours");
     let mut body = Map::new();
     body.insert("success".to_owned(), false.into());
@@ -80,11 +81,15 @@ fn refuse(Fault(status, kind, text, method): &Fault) -> Response {
     reply::json(status, &body)
 }
 
-type Limits = Vec<(&'static str, String)>;
+type RateLimitHeaders = Vec<(&'static str, String)>;
 
-async fn serve(hall: &Hall, request: &Request<'_>, limits: &mut Limits) -> Result<Value, Fault> {
+async fn serve(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+    limits: &mut RateLimitHeaders,
+) -> Result<Value, RocketChatError> {
     let name = request.path.last().map_or("", |it| it);
-    let no_route = || Fault(404, "", "404 Not Found".to_owned(), None);
+    let no_route = || RocketChatError(404, "", "404 Not Found".to_owned(), None);
     let method = match name {
         "info" | "me" | "groups.info" | "groups.members" | "groups.list" => Method::GET,
         "login"
@@ -100,59 +105,64 @@ async fn serve(hall: &Hall, request: &Request<'_>, limits: &mut Limits) -> Resul
         _ => return Err(no_route()),
     };
     if *request.method != method {
-        return Err(Fault(405, "", "Method Not Allowed".to_owned(), None));
+        return Err(RocketChatError(405, "", "Method Not Allowed".to_owned(), None));
     }
-    let caller = match OPEN.contains(&name) {
+    let user = match OPEN.contains(&name) {
         true => None,
-        false => Some(sign_in(hall, request).ok_or_else(|| signed_out(LOGIN))?),
+        false => Some(sign_in(api, request).ok_or_else(|| signed_out(LOGIN))?),
     };
     let fields = fields(request);
     if name == "groups.kick" {
         check_schema(&fields)?;
     }
-    count(hall, request, name, limits)?;
-    let Some(caller) = caller else {
+    count(api, request, name, limits)?;
+    let Some(user) = user else {
         return match name {
-            "login" => login::login(hall, request, &fields).await,
+            "login" => login::login(api, request, &fields).await,
             _ => Ok(json!({ "version": "8.0", "info": { "version": "8.0.0" } })),
         };
     };
-    let desk = Desk { hall, caller, fields };
+    let handler = RocketChatHandler { api, user, fields };
     match name {
-        "me" => desk.me().await,
-        "logout" => desk.logout(request).await,
-        "groups.list" => desk.list().await,
-        "groups.create" => desk.create().await,
-        "groups.info" => Ok(json!({ "group": describe(&desk.room().await?, false) })),
-        "groups.members" => desk.members().await,
-        "groups.invite" => desk.invite().await,
-        "groups.kick" => desk.kick(request).await,
-        "groups.leave" => desk.leave(request).await,
-        "groups.addOwner" => desk.set_rank(Rank::Owner).await,
-        "groups.addModerator" => desk.set_rank(Rank::Admin).await,
-        _ => desk.set_rank(Rank::Member).await,
+        "me" => handler.me().await,
+        "logout" => handler.logout(request).await,
+        "groups.list" => handler.list().await,
+        "groups.create" => handler.create().await,
+        "groups.info" => Ok(json!({ "group": describe(&handler.room().await?, false) })),
+        "groups.members" => handler.members().await,
+        "groups.invite" => handler.invite().await,
+        "groups.kick" => handler.kick(request).await,
+        "groups.leave" => handler.leave(request).await,
+        "groups.addOwner" => handler.set_rank(Rank::Owner).await,
+        "groups.addModerator" => handler.set_rank(Rank::Admin).await,
+        _ => handler.set_rank(Rank::Member).await,
     }
 }
 
-fn signed_out(text: &str) -> Fault {
-    Fault(401, "", text.to_owned(), None)
+fn signed_out(text: &str) -> RocketChatError {
+    RocketChatError(401, "", text.to_owned(), None)
 }
 
-pub(super) fn sign_in(hall: &Hall, request: &Request<'_>) -> Option<Caller> {
+pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<SignedInUser> {
     let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
-    hall.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
+    api.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
 }
 
-fn count(hall: &Hall, request: &Request<'_>, name: &str, limits: &mut Limits) -> Result<(), Fault> {
-    if hall.settings.is_unlimited {
+fn count(
+    api: &GroupsApi,
+    request: &GroupsRequest<'_>,
+    name: &str,
+    limits: &mut RateLimitHeaders,
+) -> Result<(), RocketChatError> {
+    if api.settings.is_unlimited {
         return Ok(());
     }
     let who = format!("rocketchat {name} {}", request.peer);
-    let left = hall.windows.take(request.now, who, LIMIT);
+    let left = api.windows.take(request.now, who, LIMIT);
     let wait = u64::try_from(left.wait.as_millis()).unwrap_or(u64::MAX);
     limits.push(("x-ratelimit-limit", LIMIT.requests.to_string()));
     limits.push(("x-ratelimit-remaining", left.requests.unwrap_or(0).to_string()));
-    limits.push(("x-ratelimit-reset", (hall.memberships.now().0 + wait).to_string()));
+    limits.push(("x-ratelimit-reset", (api.memberships.now().0 + wait).to_string()));
     left.requests.map(drop).ok_or_else(|| too_many(left.wait))
 }
 
@@ -161,17 +171,17 @@ pub(super) fn throttle(wait: Duration) -> Response {
     refuse(&too_many(wait))
 }
 
-fn too_many(wait: Duration) -> Fault {
+fn too_many(wait: Duration) -> RocketChatError {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let text = format!(
         "Error, too many requests. Please slow down. You must wait {seconds} seconds before \
          trying this endpoint again."
     );
-    Fault(429, "error-too-many-requests", text, None)
+    RocketChatError(429, "error-too-many-requests", text, None)
 }
 
 /// From the query, a form, or JSON; what is none of these is nothing (contract 2.1).
-fn fields(request: &Request<'_>) -> BTreeMap<String, Value> {
+fn fields(request: &GroupsRequest<'_>) -> BTreeMap<String, Value> {
     let pairs = |it: BTreeMap<String, String>| it.into_iter().map(|(k, v)| (k, v.into())).collect();
     if *request.method == Method::GET {
         return pairs(request.query.clone());
@@ -185,8 +195,8 @@ fn fields(request: &Request<'_>) -> BTreeMap<String, Value> {
 }
 
 /// As the latest server checks the body of a kick (contract 2.1).
-fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), Fault> {
-    let bad = |text: &str| Err(Fault(400, "error-invalid-params", text.to_owned(), None));
+fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), RocketChatError> {
+    let bad = |text: &str| Err(RocketChatError(400, "error-invalid-params", text.to_owned(), None));
     for (name, value) in fields {
         if !["roomId", "roomName", "userId", "username", "user"].contains(&&**name) {
             return bad("must NOT have additional properties");
@@ -203,16 +213,16 @@ fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), Fault> {
     }
 }
 
-fn no_room() -> Fault {
+fn no_room() -> RocketChatError {
     let text = "The required \"roomId\" or \"roomName\" param provided does not match any group";
-    Fault(400, "error-room-not-found", text.to_owned(), None)
+    RocketChatError(400, "error-room-not-found", text.to_owned(), None)
 }
 
 /// What the machine or the actor said, as this system has it.
-fn told(error: &AskError, method: &'static str) -> Fault {
+fn vendor_error(error: &GroupAskError, method: &'static str) -> RocketChatError {
     let refusal = match error {
-        AskError::Refused(refusal) => refusal,
-        AskError::Busy | AskError::Failed => return broken(),
+        GroupAskError::Refused(refusal) => refusal,
+        GroupAskError::Busy | GroupAskError::Failed => return broken(),
     };
     let (kind, text) = match refusal {
         Refusal::NoGroup | Refusal::NoAccess => return no_room(),
@@ -223,7 +233,7 @@ fn told(error: &AskError, method: &'static str) -> Fault {
         Refusal::TargetUnknown => {
             let text =
                 "The required \"userId\" or \"username\" param provided does not match any users";
-            return Fault(400, "error-invalid-user", text.to_owned(), None);
+            return RocketChatError(400, "error-invalid-user", text.to_owned(), None);
         }
         Refusal::TargetNotMember | Refusal::NoApplication => {
             ("error-user-not-in-room", "User is not in this room")
@@ -238,5 +248,5 @@ fn told(error: &AskError, method: &'static str) -> Fault {
         Refusal::Full => ("error-max-rooms-per-guest-reached", "The room is full"),
         Refusal::NameTaken => ("error-duplicate-channel-name", "A group of this name exists"),
     };
-    Fault(400, kind, text.to_owned(), Some(method).filter(|it| !it.is_empty()))
+    RocketChatError(400, kind, text.to_owned(), Some(method).filter(|it| !it.is_empty()))
 }

@@ -4,118 +4,131 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Fault, PAGE, broken, no_room, told};
+use super::{PAGE, RocketChatError, broken, no_room, vendor_error};
 use crate::{
-    api::groups::{AskError, Caller, Hall, MEMBERS_MAX, Request, durable, header, time::iso},
+    api::groups::{
+        GroupAskError, GroupsApi, GroupsRequest, MEMBERS_MAX, SignedInUser, durable, header,
+        time::iso,
+    },
     base::ids::AccountId,
-    group::{Ask, Name, Permission, Person, Picture, Rank, Refusal, Which, Who, rule::Rule},
+    group::{
+        Ask, GroupRef, GroupSnapshot, Permission, Person, PersonName, PersonRef, Rank, Refusal,
+        rule::Rule,
+    },
 };
 
 /// One request of a person.
-pub(super) struct Desk<'a> {
-    pub(super) hall: &'a Hall,
-    pub(super) caller: Caller,
+pub(super) struct RocketChatHandler<'a> {
+    pub(super) api: &'a GroupsApi,
+    pub(super) user: SignedInUser,
     pub(super) fields: BTreeMap<String, Value>,
 }
 
-impl Desk<'_> {
+impl RocketChatHandler<'_> {
     fn text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str().map(str::trim).filter(|it| !it.is_empty())
     }
 
     fn account(&self) -> &AccountId {
-        &self.caller.account
+        &self.user.account
     }
 
-    fn which(&self) -> Result<Which, Fault> {
+    fn which(&self) -> Result<GroupRef, RocketChatError> {
         if let Some(id) = self.text("roomId") {
-            return Ok(Which::Id(id.parse().map_err(|_| no_room())?));
+            return Ok(GroupRef::Id(id.parse().map_err(|_| no_room())?));
         }
         let missing = || {
             let text = "The parameter \"roomId\" or \"roomName\" is required".to_owned();
-            Fault(400, "error-room-param-not-provided", text, None)
+            RocketChatError(400, "error-room-param-not-provided", text, None)
         };
-        Ok(Which::Name(self.text("roomName").ok_or_else(missing)?.into()))
+        Ok(GroupRef::Name(self.text("roomName").ok_or_else(missing)?.into()))
     }
 
-    fn target(&self) -> Result<Who, Fault> {
+    fn target(&self) -> Result<PersonRef, RocketChatError> {
         if let Some(id) = self.text("userId") {
-            return Ok(id.parse().map_or(Who::Nobody, Who::Id));
+            return Ok(id.parse().map_or(PersonRef::Nobody, PersonRef::Id));
         }
         let missing = || {
             let text = "The required \"userId\" or \"username\" param was not provided".to_owned();
-            Fault(400, "error-user-param-not-provided", text, None)
+            RocketChatError(400, "error-user-param-not-provided", text, None)
         };
         let name = self.text("username").or_else(|| self.text("user")).ok_or_else(missing)?;
-        Ok(Who::Name(Name::username(name)))
+        Ok(PersonRef::Name(PersonName::username(name)))
     }
 
-    async fn picture(&self, ask: Ask, method: &'static str) -> Result<Picture, Fault> {
-        let picture = self.hall.picture(self.account(), ask).await;
-        picture.map_err(|error| told(&error, method))
+    async fn picture(
+        &self,
+        ask: Ask,
+        method: &'static str,
+    ) -> Result<GroupSnapshot, RocketChatError> {
+        let picture = self.api.picture(self.account(), ask).await;
+        picture.map_err(|error| vendor_error(&error, method))
     }
 
-    /// A room that the caller sees.
-    pub(super) async fn room(&self) -> Result<Picture, Fault> {
+    /// A room that the user sees.
+    pub(super) async fn room(&self) -> Result<GroupSnapshot, RocketChatError> {
         let picture = self.picture(Ask::Show(self.which()?), "").await?;
-        let is_his = picture.group.members.contains_key(&self.caller.person);
-        match is_his && !picture.group.head.is_closed {
+        let is_member = picture.group.members.contains_key(&self.user.person);
+        match is_member && !picture.group.info.is_closed {
             true => Ok(picture),
             false => Err(no_room()),
         }
     }
 
     /// Whether there is a room that is in use.
-    async fn look(&self, group: &Which) -> Result<(), Fault> {
+    async fn check_open(&self, group: &GroupRef) -> Result<(), RocketChatError> {
         let picture = self.picture(Ask::Show(group.clone()), "").await?;
-        let head = &picture.group.head;
+        let head = &picture.group.info;
         let text = format!("The private group, {}, is archived", head.name);
         match head.is_closed {
-            true => Err(Fault(400, "error-room-archived", text, None)),
+            true => Err(RocketChatError(400, "error-room-archived", text, None)),
             false => Ok(()),
         }
     }
 
     /// `POST groups.kick`
-    pub(super) async fn kick(&self, request: &Request<'_>) -> Result<Value, Fault> {
+    pub(super) async fn kick(&self, request: &GroupsRequest<'_>) -> Result<Value, RocketChatError> {
         let group = self.which()?;
         let target = match self.target() {
             Ok(target) => target,
             // The room comes before the user (contract 2.2).
-            Err(fault) => {
-                self.look(&group).await?;
-                return Err(fault);
+            Err(error) => {
+                self.check_open(&group).await?;
+                return Err(error);
             }
         };
-        let (actor, rule, reason) = (Some(self.caller.person), Rule::ROCKET_CHAT, "".into());
+        let (actor, rule, reason) = (Some(self.user.person), Rule::ROCKET_CHAT, "".into());
         let ask = Ask::Remove { group: group.clone(), actor, target, rule, reason };
-        let removed = self.hall.remove(request, self.account(), ask).await;
-        if removed == Err(AskError::Refused(Refusal::Closed)) {
-            self.look(&group).await?;
+        let removed = self.api.remove(request, self.account(), ask).await;
+        if removed == Err(GroupAskError::Refused(Refusal::Closed)) {
+            self.check_open(&group).await?;
         }
-        let picture = removed.map_err(|error| told(&error, "removeUserFromRoom"))?;
-        Ok(match self.hall.settings.is_rocketchat_bare {
+        let picture = removed.map_err(|error| vendor_error(&error, "removeUserFromRoom"))?;
+        Ok(match self.api.settings.is_rocketchat_bare {
             true => json!({}),
             false => json!({ "group": describe(&picture, true) }),
         })
     }
 
-    pub(super) async fn leave(&self, request: &Request<'_>) -> Result<Value, Fault> {
-        let (group, actor, rule) = (self.which()?, self.caller.person, Rule::ROCKET_CHAT);
+    pub(super) async fn leave(
+        &self,
+        request: &GroupsRequest<'_>,
+    ) -> Result<Value, RocketChatError> {
+        let (group, actor, rule) = (self.which()?, self.user.person, Rule::ROCKET_CHAT);
         let ask = Ask::Leave { group, actor, rule };
-        let left = self.hall.remove(request, self.account(), ask).await;
+        let left = self.api.remove(request, self.account(), ask).await;
         match left {
             Ok(_) => Ok(json!({})),
-            Err(AskError::Refused(Refusal::ActorNotMember)) => {
+            Err(GroupAskError::Refused(Refusal::ActorNotMember)) => {
                 let text = "You are not in this room".to_owned();
-                Err(Fault(400, "error-user-not-in-room", text, Some("leaveRoom")))
+                Err(RocketChatError(400, "error-user-not-in-room", text, Some("leaveRoom")))
             }
-            Err(error) => Err(told(&error, "leaveRoom")),
+            Err(error) => Err(vendor_error(&error, "leaveRoom")),
         }
     }
 
-    pub(super) async fn set_rank(&self, rank: Rank) -> Result<Value, Fault> {
-        let (group, actor, target) = (self.which()?, Some(self.caller.person), self.target()?);
+    pub(super) async fn set_rank(&self, rank: Rank) -> Result<Value, RocketChatError> {
+        let (group, actor, target) = (self.which()?, Some(self.user.person), self.target()?);
         let method = match rank {
             Rank::Owner => "addRoomOwner",
             Rank::Admin => "addRoomModerator",
@@ -125,65 +138,68 @@ impl Desk<'_> {
         Ok(json!({}))
     }
 
-    pub(super) async fn invite(&self) -> Result<Value, Fault> {
+    pub(super) async fn invite(&self) -> Result<Value, RocketChatError> {
         let group = self.which()?;
-        let mut targets: Vec<Who> = Vec::new();
+        let mut targets: Vec<PersonRef> = Vec::new();
         for (name, is_id) in [("userIds", true), ("usernames", false)] {
             let list = self.fields.get(name).and_then(Value::as_array).into_iter().flatten();
             targets.extend(list.filter_map(Value::as_str).map(|it| match is_id {
-                true => it.parse().map_or(Who::Nobody, Who::Id),
-                false => Who::Name(Name::username(it)),
+                true => it.parse().map_or(PersonRef::Nobody, PersonRef::Id),
+                false => PersonRef::Name(PersonName::username(it)),
             }));
         }
         if targets.is_empty() {
             targets.push(self.target()?);
         }
         for target in targets {
-            let (group, actor) = (group.clone(), Some(self.caller.person));
+            let (group, actor) = (group.clone(), Some(self.user.person));
             let ask = Ask::Add { group, actor, target, rank: Rank::Member };
-            match self.hall.ask(self.account(), ask).await {
-                // Inviting a member changes nothing, and is no fault there.
-                Ok(_) | Err(AskError::Refused(Refusal::AlreadyMember)) => (),
-                Err(error) => return Err(told(&error, "addUsersToRoom")),
+            match self.api.ask(self.account(), ask).await {
+                // Inviting a member changes nothing, and is no error there.
+                Ok(_) | Err(GroupAskError::Refused(Refusal::AlreadyMember)) => (),
+                Err(error) => return Err(vendor_error(&error, "addUsersToRoom")),
             }
         }
         Ok(json!({ "group": describe(&self.room().await?, false) }))
     }
 
-    pub(super) async fn create(&self) -> Result<Value, Fault> {
-        let missing = || Fault(400, "", "Body param \"name\" is required".to_owned(), None);
+    pub(super) async fn create(&self) -> Result<Value, RocketChatError> {
+        let missing =
+            || RocketChatError(400, "", "Body param \"name\" is required".to_owned(), None);
         let name = self.text("name").ok_or_else(missing)?;
-        let head = self.hall.head(name, Some(self.caller.person), MEMBERS_MAX);
-        let group = Which::Id(head.id);
+        let head = self.api.head(name, Some(self.user.person), MEMBERS_MAX);
+        let group = GroupRef::Id(head.id);
         let mut picture = self.picture(Ask::Create(head), "createPrivateGroup").await?;
         let names = self.fields.get("members").and_then(Value::as_array).into_iter().flatten();
         for name in names.filter_map(Value::as_str) {
-            let (group, actor) = (group.clone(), Some(self.caller.person));
-            let target = Who::Name(Name::username(name));
+            let (group, actor) = (group.clone(), Some(self.user.person));
+            let target = PersonRef::Name(PersonName::username(name));
             let ask = Ask::Add { group, actor, target, rank: Rank::Member };
             // Names of nobody are passed over there.
-            if let Ok(now) = self.hall.picture(self.account(), ask).await {
+            if let Ok(now) = self.api.picture(self.account(), ask).await {
                 picture = now;
             }
         }
         Ok(json!({ "group": describe(&picture, false) }))
     }
 
-    pub(super) async fn list(&self) -> Result<Value, Fault> {
-        let asked = self.hall.ask(self.account(), Ask::ShowOf(self.caller.person)).await;
-        let crate::group::Done::Groups(groups) = asked.map_err(|it| told(&it, ""))? else {
+    pub(super) async fn list(&self) -> Result<Value, RocketChatError> {
+        let asked = self.api.ask(self.account(), Ask::ShowOf(self.user.person)).await;
+        let crate::group::GroupAnswer::Groups(groups) =
+            asked.map_err(|it| vendor_error(&it, ""))?
+        else {
             return Err(broken());
         };
         let groups = groups.iter().map(|it| describe(it, false)).collect();
         Ok(self.page("groups", groups))
     }
 
-    pub(super) async fn members(&self) -> Result<Value, Fault> {
+    pub(super) async fn members(&self) -> Result<Value, RocketChatError> {
         let picture = self.room().await?;
         let filter = self.text("filter").unwrap_or_default().to_lowercase();
         let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
         let named = people.filter(|it| it.username.to_lowercase().contains(&filter));
-        let updated = iso(picture.group.head.modified);
+        let updated = iso(picture.group.info.modified);
         let card = |person: &Person| {
             let mut card = me(person);
             card["status"] = "offline".into();
@@ -202,20 +218,23 @@ impl Desk<'_> {
         json!({ name: page, "count": page.len(), "offset": offset, "total": total })
     }
 
-    pub(super) async fn me(&self) -> Result<Value, Fault> {
-        let person = self.hall.person(self.account(), Who::Id(self.caller.person)).await;
-        let person = person.map_err(|it| told(&it, ""))?;
+    pub(super) async fn me(&self) -> Result<Value, RocketChatError> {
+        let person = self.api.person(self.account(), PersonRef::Id(self.user.person)).await;
+        let person = person.map_err(|it| vendor_error(&it, ""))?;
         let mut card = me(&person);
         let is_admin = person.may(Permission::RemoveUser);
         card["roles"] = if is_admin { json!(["admin"]) } else { json!(["user"]) };
         Ok(card)
     }
 
-    pub(super) async fn logout(&self, request: &Request<'_>) -> Result<Value, Fault> {
-        let (done, told) = durable();
+    pub(super) async fn logout(
+        &self,
+        request: &GroupsRequest<'_>,
+    ) -> Result<Value, RocketChatError> {
+        let (done, committed) = durable();
         let token = header(request, "x-auth-token").unwrap_or_default();
-        self.hall.credentials.revoke(token, done);
-        told.await.map_err(|_| broken())?.map_err(|_| broken())?;
+        self.api.credentials.revoke(token, done);
+        committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
         let data = json!({ "message": "You've been logged out!" });
         Ok(json!({ "status": "success", "data": data }))
     }
@@ -226,8 +245,8 @@ pub(super) fn me(person: &Person) -> Value {
 }
 
 /// A group, as its document has it for a kick, or as the server has it elsewhere.
-pub(super) fn describe(picture: &Picture, is_kick: bool) -> Value {
-    let head = &picture.group.head;
+pub(super) fn describe(picture: &GroupSnapshot, is_kick: bool) -> Value {
+    let head = &picture.group.info;
     let creator = head.creator.and_then(|it| picture.people.get(&it));
     let mut group = json!({ "_id": head.id.to_string(), "name": head.name });
     if !is_kick {

@@ -10,9 +10,9 @@ use crate::{
         ids::{AccountId, CallId, Dialect},
         utc,
     },
-    call::{CallStatus, Direction},
-    cdr::Record,
-    engine::journal::Live,
+    call::{CallDirection, CallStatus},
+    cdr::Cdr,
+    engine::journal::ActiveCall,
     media::legs::LegSummary,
     trace::Trace,
 };
@@ -22,18 +22,18 @@ const NO_MONEY: &str = "0.00000";
 
 /// The schemas of these bodies.
 pub(in crate::api::voice) fn schemas(schemas: &mut Schemas) {
-    schemas.put::<CallRecord>();
-    schemas.put::<Done>();
+    schemas.put::<CdrBody>();
+    schemas.put::<CallDone>();
     schemas.put::<Fired>();
-    schemas.put::<Ids>();
+    schemas.put::<CallIds>();
     schemas.put::<LiveCall<'_>>();
-    schemas.put::<Records>();
+    schemas.put::<CdrListBody>();
     schemas.put::<Transferred>();
 }
 
 /// `GET Call/{call_uuid}/Trace/`
 #[derive(Serialize)]
-pub(super) struct Traced {
+pub(super) struct CallTraceBody {
     pub(super) api_id: Uuid,
     pub(super) call_uuid: CallId,
     #[serde(flatten)]
@@ -43,7 +43,7 @@ pub(super) struct Traced {
 /// Something was done.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallDone)]
-pub(super) struct Done {
+pub(super) struct CallDone {
     pub(super) message: &'static str,
     pub(super) api_id: Uuid,
 }
@@ -89,7 +89,7 @@ impl Transferred {
 /// Calls that are up.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallIds)]
-pub(super) struct Ids {
+pub(super) struct CallIds {
     pub(super) api_id: Uuid,
     #[schema(value_type = Vec<Uuid>)]
     pub(super) calls: Vec<CallId>,
@@ -112,8 +112,8 @@ pub(super) struct LiveCall<'a> {
 }
 
 impl<'a> LiveCall<'a> {
-    pub(super) fn new(call: CallId, live: &'a Live, api_id: Uuid) -> Self {
-        let Live { party, status, .. } = live;
+    pub(super) fn new(call: CallId, live: &'a ActiveCall, api_id: Uuid) -> Self {
+        let ActiveCall { party, status, .. } = live;
         Self {
             api_id,
             call_status: status.text(),
@@ -121,7 +121,7 @@ impl<'a> LiveCall<'a> {
             caller_name: &party.caller_name,
             direction: party.direction.text(),
             from: &party.from,
-            request_uuid: (party.direction == Direction::Outbound).then_some(call),
+            request_uuid: (party.direction == CallDirection::Outbound).then_some(call),
             session_start: utc::precise(party.session.began_at),
             to: &party.to,
         }
@@ -130,10 +130,11 @@ impl<'a> LiveCall<'a> {
 
 /// Calls that are over.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Records {
+#[schema(as = Records)]
+pub(super) struct CdrListBody {
     pub(super) api_id: Uuid,
     pub(super) meta: Meta,
-    pub(super) objects: Vec<CallRecord>,
+    pub(super) objects: Vec<CdrBody>,
 }
 
 /// Where in the list (contract 1).
@@ -150,7 +151,8 @@ pub(super) struct Meta {
 
 /// A call that is over.
 #[derive(Serialize, ToSchema)]
-pub(super) struct CallRecord {
+#[schema(as = CallRecord)]
+pub(super) struct CdrBody {
     #[schema(required = true)]
     answer_time: Option<String>,
     #[schema(nullable = false)]
@@ -176,39 +178,39 @@ pub(super) struct CallRecord {
     resource_uri: String,
     /// Ours, and of calls with sound only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sound: Option<Sound>,
+    sound: Option<SoundQuality>,
     to_number: String,
     total_amount: &'static str,
     total_rate: &'static str,
 }
 
-impl CallRecord {
+impl CdrBody {
     pub(super) fn new(
-        record: &Record,
+        cdr: &Cdr,
         dialect: Dialect,
         account: &AccountId,
         api_id: Option<Uuid>,
     ) -> Self {
-        let (party, ending, talked) = (&record.party, record.ending, record.talked().as_secs());
+        let (party, ending, talked) = (&cdr.party, cdr.ending, cdr.talked().as_secs());
         Self {
-            answer_time: record.answered_at.map(utc::seconds),
+            answer_time: cdr.answered_at.map(utc::seconds),
             api_id,
             bill_duration: talked,
             billed_duration: talked.div_ceil(60) * 60,
             call_direction: party.direction.text(),
             call_duration: talked,
-            call_state: state(record.status()),
-            call_uuid: record.call,
+            call_state: state(cdr.status()),
+            call_uuid: cdr.call,
             conference_uuid: None,
-            end_time: utc::seconds(record.ended_at),
+            end_time: utc::seconds(cdr.ended_at),
             from_number: party.from.to_string(),
             hangup_cause_code: ending.cause.code(),
             hangup_cause_name: ending.cause.name(),
             hangup_source: ending.source.text(),
             initiation_time: utc::seconds(party.session.began_at),
             parent_call_uuid: party.session.parent(),
-            resource_uri: format!("{}{}/", calls_uri(dialect, account), record.call),
-            sound: record.sound.get().map(Sound::from),
+            resource_uri: format!("{}{}/", calls_uri(dialect, account), cdr.call),
+            sound: cdr.leg_summary.get().map(SoundQuality::from),
             to_number: party.to.to_string(),
             total_amount: NO_MONEY,
             total_rate: NO_MONEY,
@@ -218,14 +220,15 @@ impl CallRecord {
 
 /// How a call sounded.
 #[derive(Serialize, ToSchema)]
-struct Sound {
+#[schema(as = Sound)]
+struct SoundQuality {
     packets_sent: u64,
     packets_received: u64,
     packets_lost: u64,
     jitter_ms: f64,
 }
 
-impl From<&LegSummary> for Sound {
+impl From<&LegSummary> for SoundQuality {
     fn from(sound: &LegSummary) -> Self {
         let LegSummary { sent, received, lost, jitter_us } = *sound;
         Self {

@@ -6,19 +6,19 @@ use axum::{http::StatusCode, response::Response};
 use url::form_urlencoded;
 
 use super::{
-    bodies::{CallRecord, Ids, LiveCall, Meta, Records, calls_uri},
+    bodies::{CallIds, CdrBody, CdrListBody, LiveCall, Meta, calls_uri},
     find, not_found,
 };
 use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params, warnings::Remarks},
+        voice::{ApiClient, params::RequestParams, warnings::Warnings},
     },
     base::{ids::CallId, utc},
-    call::{CallStatus, Direction},
-    cdr::Filter,
-    engine::journal::Live,
+    call::{CallDirection, CallStatus},
+    cdr::CdrFilter,
+    engine::journal::ActiveCall,
 };
 
 /// Contract 1: so many at a time.
@@ -27,11 +27,11 @@ const LIMIT_MAX: u32 = 20;
 /// More live calls than this are not listed at once.
 const LIVE_MAX: u32 = 100_000;
 
-/// What a list may be asked for; of calls that are over, [`OVER`] as well.
+/// What a list may be asked for; of calls that are over, [`ENDED_ONLY`] as well.
 const LIVE: [&str; 6] = ["status", "call_direction", "from_number", "to_number", "limit", "offset"];
 
 /// What only calls that are over have (contract 5.1).
-pub(in crate::api::voice) const OVER: [&str; 13] = [
+pub(in crate::api::voice) const ENDED_ONLY: [&str; 13] = [
     "parent_call_uuid",
     "hangup_cause_code",
     "hangup_source",
@@ -48,59 +48,71 @@ pub(in crate::api::voice) const OVER: [&str; 13] = [
 ];
 
 /// `GET Call/`
-pub(in crate::api::voice) fn list(asker: &Asker<'_>, query: &str) -> Result<Response, Failure> {
-    let params = Params::of_query(query);
+pub(in crate::api::voice) fn list(
+    client: &ApiClient<'_>,
+    query: &str,
+) -> Result<Response, Failure> {
+    let params = RequestParams::of_query(query);
     match status(&params)? {
-        Some(is_wanted) => list_live(asker, &params, is_wanted),
-        None => list_over(asker, &params, query),
+        Some(is_wanted) => list_live(client, &params, is_wanted),
+        None => list_ended(client, &params, query),
     }
 }
 
 /// `GET Call/{call_uuid}/`
 pub(in crate::api::voice) fn show(
-    asker: &Asker<'_>,
+    client: &ApiClient<'_>,
     call: CallId,
     query: &str,
 ) -> Result<Response, Failure> {
-    if let Some(is_wanted) = status(&Params::of_query(query))? {
-        let live = find(asker, call, |it| is_wanted(it.status))?;
-        return Ok(reply::json(StatusCode::OK, &LiveCall::new(call, &live, asker.api_id)));
+    if let Some(is_wanted) = status(&RequestParams::of_query(query))? {
+        let live = find(client, call, |it| is_wanted(it.status))?;
+        return Ok(reply::json(StatusCode::OK, &LiveCall::new(call, &live, client.api_id)));
     }
-    let record = asker.desk.journal.records().find(asker.account, call);
-    let record = record.ok_or_else(not_found)?;
-    let api_id = Some(asker.api_id);
-    let body = CallRecord::new(&record, asker.dialect, asker.account, api_id);
+    let cdr = client.state.journal.cdrs().find(client.account, call);
+    let cdr = cdr.ok_or_else(not_found)?;
+    let api_id = Some(client.api_id);
+    let body = CdrBody::new(&cdr, client.dialect, client.account, api_id);
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-fn list_live(asker: &Asker<'_>, params: &Params, is_wanted: IsWanted) -> Result<Response, Failure> {
+fn list_live(
+    client: &ApiClient<'_>,
+    params: &RequestParams,
+    is_wanted: StatusFilter,
+) -> Result<Response, Failure> {
     let (from, to) = (params.text("from_number")?, params.text("to_number")?);
     let direction = direction(params)?;
     let limit = params.number("limit", 1..=LIVE_MAX)?.unwrap_or(LIVE_MAX) as usize;
     let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
-    let fits = |(_, live): &(CallId, Live)| {
+    let fits = |(_, live): &(CallId, ActiveCall)| {
         is_wanted(live.status)
             && direction.is_none_or(|it| it == live.party.direction)
             && from.as_ref().is_none_or(|it| **it == *live.party.from)
             && to.as_ref().is_none_or(|it| **it == *live.party.to)
     };
-    let calls = asker.desk.journal.live_calls(asker.account).into_iter().filter(fits);
+    let calls = client.state.journal.live_calls(client.account).into_iter().filter(fits);
     let calls = calls.skip(offset).take(limit).map(|(call, _)| call).collect();
-    let mut remarks = Remarks::of(asker, params, &[&LIVE[..], &OVER].concat());
-    for name in params.names().filter(|it| OVER.contains(it)) {
-        remarks.idle(name, "only calls that are over have this, so it is ignored");
+    let mut warnings = Warnings::of(client, params, &[&LIVE[..], &ENDED_ONLY].concat());
+    for name in params.names().filter(|it| ENDED_ONLY.contains(it)) {
+        warnings.ignored(name, "only calls that are over have this, so it is ignored");
     }
-    Ok(remarks.tell(asker, reply::json(StatusCode::OK, &Ids { api_id: asker.api_id, calls })))
+    Ok(warnings
+        .add_to(client, reply::json(StatusCode::OK, &CallIds { api_id: client.api_id, calls })))
 }
 
-fn list_over(asker: &Asker<'_>, params: &Params, query: &str) -> Result<Response, Failure> {
-    let Asker { desk, dialect, api_id, account, .. } = asker;
+fn list_ended(
+    client: &ApiClient<'_>,
+    params: &RequestParams,
+    query: &str,
+) -> Result<Response, Failure> {
+    let ApiClient { state, dialect, api_id, account, .. } = client;
     let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
     let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
-    let page = desk.journal.records().list(account, &filter(params)?, offset, limit);
+    let page = state.journal.cdrs().list(account, &filter(params)?, offset, limit);
 
     let uri = |offset: usize| {
-        format!("{}?{}", calls_uri(*dialect, account), turned(query, limit, offset))
+        format!("{}?{}", calls_uri(*dialect, account), page_query(query, limit, offset))
     };
     let meta = Meta {
         limit,
@@ -109,28 +121,30 @@ fn list_over(asker: &Asker<'_>, params: &Params, query: &str) -> Result<Response
         previous: (0 < offset).then(|| uri(offset.saturating_sub(limit))),
         total_count: page.total,
     };
-    let record = |it: &_| CallRecord::new(it, *dialect, account, None);
-    let objects = page.records.iter().map(|it| record(it)).collect();
-    let records = Records { api_id: *api_id, meta, objects };
-    let known = [&LIVE[..], &OVER].concat();
-    let remarks = Remarks::of(asker, params, &known);
-    Ok(remarks.tell(asker, reply::json(StatusCode::OK, &records)))
+    let body = |it: &_| CdrBody::new(it, *dialect, account, None);
+    let objects = page.cdrs.iter().map(|it| body(it)).collect();
+    let list = CdrListBody { api_id: *api_id, meta, objects };
+    let known = [&LIVE[..], &ENDED_ONLY].concat();
+    let warnings = Warnings::of(client, params, &known);
+    Ok(warnings.add_to(client, reply::json(StatusCode::OK, &list)))
 }
 
 /// Another page of the same list: its filters stay.
-fn turned(query: &str, limit: usize, offset: usize) -> String {
-    let mut turned = form_urlencoded::Serializer::new(String::new());
-    turned.append_pair("limit", &limit.to_string()).append_pair("offset", &offset.to_string());
+fn page_query(query: &str, limit: usize, offset: usize) -> String {
+    let mut query_of_page = form_urlencoded::Serializer::new(String::new());
+    query_of_page
+        .append_pair("limit", &limit.to_string())
+        .append_pair("offset", &offset.to_string());
     let filters = form_urlencoded::parse(query.as_bytes());
-    turned.extend_pairs(filters.filter(|(name, _)| *name != "limit" && *name != "offset"));
-    turned.finish()
+    query_of_page.extend_pairs(filters.filter(|(name, _)| *name != "limit" && *name != "offset"));
+    query_of_page.finish()
 }
 
 /// Whether a call is wanted, by how far it has come.
-type IsWanted = fn(CallStatus) -> bool;
+type StatusFilter = fn(CallStatus) -> bool;
 
 /// Which of the calls that are up are wanted, if any.
-fn status(params: &Params) -> Result<Option<IsWanted>, Failure> {
+fn status(params: &RequestParams) -> Result<Option<StatusFilter>, Failure> {
     match params.text("status")?.as_deref() {
         None => Ok(None),
         Some("live") => Ok(Some(|it| it != CallStatus::Queued)),
@@ -139,7 +153,7 @@ fn status(params: &Params) -> Result<Option<IsWanted>, Failure> {
     }
 }
 
-fn filter(params: &Params) -> Result<Filter, Failure> {
+fn filter(params: &RequestParams) -> Result<CdrFilter, Failure> {
     let parent = match params.text("parent_call_uuid")? {
         None => None,
         Some(id) => {
@@ -156,7 +170,7 @@ fn filter(params: &Params) -> Result<Filter, Failure> {
     let whole = |at: SystemTime| at + Duration::from_micros(999_999);
     let after = after.map(|at| whole(at) + Duration::from_micros(1));
     let before = before.map(|at| at - Duration::from_micros(1));
-    Ok(Filter {
+    Ok(CdrFilter {
         from: params.text("from_number")?,
         to: params.text("to_number")?,
         direction: direction(params)?,
@@ -171,7 +185,7 @@ fn filter(params: &Params) -> Result<Filter, Failure> {
 }
 
 /// From so many seconds to fewer than these.
-fn talked(params: &Params) -> Result<(Option<u64>, Option<u64>), Failure> {
+fn talked(params: &RequestParams) -> Result<(Option<u64>, Option<u64>), Failure> {
     let seconds = |name| params.number(name, 0..=u32::MAX).map(|it| it.map(u64::from));
     let exactly = seconds("bill_duration")?;
     let (from, above) = (seconds("bill_duration__gte")?, seconds("bill_duration__gt")?);
@@ -182,17 +196,17 @@ fn talked(params: &Params) -> Result<(Option<u64>, Option<u64>), Failure> {
     Ok((from, below))
 }
 
-fn time(params: &Params, name: &str) -> Result<Option<SystemTime>, Failure> {
+fn time(params: &RequestParams, name: &str) -> Result<Option<SystemTime>, Failure> {
     let Some(text) = params.text(name)? else { return Ok(None) };
     let bad = || Failure::Bad(format!("{name}: give a time in UTC such as 2026-08-31 20:08:21"));
     utc::parse(&text).map(Some).ok_or_else(bad)
 }
 
-fn direction(params: &Params) -> Result<Option<Direction>, Failure> {
+fn direction(params: &RequestParams) -> Result<Option<CallDirection>, Failure> {
     match params.text("call_direction")?.as_deref() {
         None => Ok(None),
-        Some("inbound") => Ok(Some(Direction::Inbound)),
-        Some("outbound") => Ok(Some(Direction::Outbound)),
+        Some("inbound") => Ok(Some(CallDirection::Inbound)),
+        Some("outbound") => Ok(Some(CallDirection::Outbound)),
         Some(_) => Err(Failure::Bad("call_direction: give inbound or outbound".to_owned())),
     }
 }

@@ -17,10 +17,10 @@ use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params, warnings::Remarks},
+        voice::{ApiClient, params::RequestParams, warnings::Warnings},
     },
     base::ids::{CallId, Trusted},
-    call::{Answer, Details, Direction, Headers, Outgoing, Party, Session},
+    call::{AnswerUrls, CallDirection, CallSession, Headers, OutgoingCall, Party, SessionDetails},
     engine::inbound,
 };
 
@@ -85,45 +85,45 @@ pub(in crate::api::voice) const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusiv
 
 /// `POST Call/`
 pub(in crate::api::voice) fn serve(
-    asker: &Asker<'_>,
+    client: &ApiClient<'_>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Failure> {
-    let params = Params::of_body(headers, body)?;
-    let calls = plan(asker, &params)?;
-    let remarks = remarks(asker, &params)?;
-    if !asker.desk.reception.is_open() {
+    let params = RequestParams::of_body(headers, body)?;
+    let calls = plan(client, &params)?;
+    let warnings = warnings(client, &params)?;
+    if !client.state.inbound.is_open() {
         let text = "the engine is shutting down, and makes no new calls";
         return Err(Failure::Unavailable(text.to_owned()));
     }
 
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
-    let (now, desk) = (Instant::now().into_std(), asker.desk);
-    let _admitted = desk.calling.admit(now, &desk.journal, asker.account, calls.len())?;
+    let (now, state) = (Instant::now().into_std(), client.state);
+    let _admitted = state.call_caps.admit(now, &state.journal, client.account, calls.len())?;
     let mut ids = Vec::with_capacity(calls.len());
     for (party, out) in calls {
         let call = CallId(Uuid::new_v4());
-        asker.desk.reception.call_out(call, asker.account.clone(), party, out, limit);
+        client.state.inbound.call_out(call, client.account.clone(), party, out, limit);
         ids.push(call);
     }
-    let remarks = remarks.of_calls(asker, &ids);
-    let status = by_dialect(asker.dialect, StatusCode::CREATED, StatusCode::OK);
+    let warnings = warnings.note_in_traces(client, &ids);
+    let status = by_dialect(client.dialect, StatusCode::CREATED, StatusCode::OK);
     let (message, request_uuid) = match ids[..] {
-        [id] => (by_dialect(asker.dialect, "call fired", "Call fired"), RequestIds::One(id)),
-        _ => (by_dialect(asker.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
+        [id] => (by_dialect(client.dialect, "call fired", "Call fired"), RequestIds::One(id)),
+        _ => (by_dialect(client.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
     };
-    let fired = Fired { message, request_uuid, api_id: asker.api_id };
-    Ok(remarks.tell(asker, reply::json(status, &fired)))
+    let fired = Fired { message, request_uuid, api_id: client.api_id };
+    Ok(warnings.add_to(client, reply::json(status, &fired)))
 }
 
 /// What is asked for in vain. Bad values are refused all the same.
-fn remarks(asker: &Asker<'_>, params: &Params) -> Result<Remarks, Failure> {
+fn warnings(client: &ApiClient<'_>, params: &RequestParams) -> Result<Warnings, Failure> {
     let numbers = MACHINE_DETECTION_NUMBERS;
     let urls = ["machine_detection_url", "machine_detection_method"];
     let known: Vec<_> =
         KNOWN.into_iter().chain(urls).chain(numbers.iter().map(|it| it.0)).collect();
-    let mut remarks = Remarks::of(asker, params, &known);
+    let mut warnings = Warnings::of(client, params, &known);
 
     for (name, range) in numbers {
         params.number(name, range)?;
@@ -135,34 +135,39 @@ fn remarks(asker: &Asker<'_>, params: &Params) -> Result<Remarks, Failure> {
         params.flag(MACHINE_DETECTION, false).map_err(bad)?
     };
     if detects {
-        remarks
-            .idle(MACHINE_DETECTION, "not supported yet, so people and machines are called alike");
+        warnings.ignored(
+            MACHINE_DETECTION,
+            "not supported yet, so people and machines are called alike",
+        );
     }
     if params.flag("send_on_preanswer", false)? {
-        remarks.idle("send_on_preanswer", "not supported yet, so keys are sent on the answer");
+        warnings.ignored("send_on_preanswer", "not supported yet, so keys are sent on the answer");
     }
-    Ok(remarks)
+    Ok(warnings)
 }
 
 /// Who is called, and how. All is looked at before anybody is.
-fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Failure> {
+fn plan(
+    client: &ApiClient<'_>,
+    params: &RequestParams,
+) -> Result<Vec<(Party, OutgoingCall)>, Failure> {
     let from = address("from", &params.required("from")?)?;
     let to = params.required("to")?;
     let hook = params.document("answer")?;
     let hook = hook.ok_or_else(|| Failure::Bad("answer_url: missing".to_owned()))?;
-    let answer = Answer { hook, fallback: params.document("fallback")? };
+    let answer = AnswerUrls { hook, fallback: params.document("fallback")? };
     let caller_name: Arc<str> = params.text("caller_name")?.unwrap_or_default().into();
     if NAME_CHARS_MAX < caller_name.chars().count() {
         return Err(Failure::Bad(format!("caller_name: {NAME_CHARS_MAX} characters at most")));
     }
-    let details = Details {
-        trace: Some(asker.trace),
+    let details = SessionDetails {
+        trace: Some(client.trace),
         headers: sip_headers(params)?,
         ring: params.hook("ring")?,
         hangup: params.hook("hangup")?,
-        parent: parent(asker, params)?,
+        parent: parent(client, params)?,
     };
-    let session = Session::new(inbound::wall(), details);
+    let session = CallSession::new(inbound::wall_clock(), details);
     let seconds = |it: u32| Duration::from_secs(it.into());
     let ring_timeout = params.number("ring_timeout", 1..=RING_TIMEOUT_MAX)?;
     let ring_max = params.number("hangup_on_ring", 0..=RING_TIMEOUT_MAX)?;
@@ -178,17 +183,21 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
     let keys: Vec<_> = keys.split('<').map(str::trim).collect();
     let call = |(n, to): (usize, &&str)| {
         let to = address("to", to)?;
-        asker.desk.house.can_dial(&to).map_err(|no_way| Failure::Bad(format!("to: {no_way}")))?;
+        client
+            .state
+            .registry
+            .can_dial(&to)
+            .map_err(|no_way| Failure::Bad(format!("to: {no_way}")))?;
         let own = keys.get(n).or_else(|| keys.first().filter(|_| keys.len() == 1));
         let own = own.filter(|it| !it.is_empty());
-        let out = Outgoing {
+        let out = OutgoingCall {
             answer: answer.clone(),
             ring_timeout: seconds(ring_timeout.unwrap_or(RING_TIMEOUT)),
             ring_max,
             digits: own.map(|it| digits("send_digits", it)).transpose()?,
         };
         let (from, caller_name, session) = (from.clone(), caller_name.clone(), session.clone());
-        let (direction, dialect) = (Direction::Outbound, asker.dialect);
+        let (direction, dialect) = (CallDirection::Outbound, client.dialect);
         let trusted = users[n].clone().map(Box::new);
         Ok((Party { from, to, caller_name, direction, dialect, trusted, session }, out))
     };
@@ -196,7 +205,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
 }
 
 /// `user`: who each of those called is, for the account to know. An extension.
-fn users(params: &Params, destinations: usize) -> Result<Vec<Option<Trusted>>, Failure> {
+fn users(params: &RequestParams, destinations: usize) -> Result<Vec<Option<Trusted>>, Failure> {
     let Some(text) = params.text("user")? else { return Ok(vec![None; destinations]) };
     let users: Vec<_> = text.split('<').map(str::trim).collect();
     let is_good = |it: &&str| {
@@ -229,7 +238,7 @@ fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
 }
 
 /// `k=v,k=v`; names have letters, digits and hyphens.
-fn sip_headers(params: &Params) -> Result<Headers, Failure> {
+fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
     let text = params.text("sip_headers")?.unwrap_or_default();
     let bad =
         || Failure::Bad(format!("sip_headers: give up to {HEADERS_MAX} as name=value,name=value"));
@@ -251,13 +260,13 @@ fn sip_headers(params: &Params) -> Result<Headers, Failure> {
     }
 }
 
-fn parent(asker: &Asker<'_>, params: &Params) -> Result<Option<CallId>, Failure> {
+fn parent(client: &ApiClient<'_>, params: &RequestParams) -> Result<Option<CallId>, Failure> {
     let Some(text) = params.text("parent_call_uuid")? else { return Ok(None) };
     let bad = |_| Failure::Bad("parent_call_uuid: give a call_uuid".to_owned());
     let parent = text.parse().map_err(bad)?;
     if params.flag("error_if_parent_not_found", false)? {
-        let missing = |_| Failure::Missing("parent call not found".into());
-        find(asker, parent, |_| true).map_err(missing)?;
+        let missing = |_| Failure::NotFound("parent call not found".into());
+        find(client, parent, |_| true).map_err(missing)?;
     }
     Ok(Some(parent))
 }

@@ -3,9 +3,9 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Speaker, Tag, empty, parameters, reference, says, terms};
+use super::{DialectDescriber, Tag, empty, parameters, reference, says, terms};
 use crate::api::{
-    openapi::{Answer, Operation, query, uuid},
+    openapi::{DocumentedAnswer, Operation, query, uuid},
     voice::{
         calls::{
             DIGITS_MAX, LENGTH_MAX, SOUNDS_MAX,
@@ -14,7 +14,7 @@ use crate::api::{
                 TIME_LIMIT_MAX,
             },
         },
-        endpoints::CallWish,
+        endpoints::CallAction,
         plivo, vobiz,
     },
 };
@@ -22,38 +22,38 @@ use crate::api::{
 /// What may go wrong with a body.
 const BODY: [u16; 2] = [400, 415];
 
-impl Speaker {
-    pub(super) fn call(self, wish: CallWish, method: &Method, path: &str) -> Operation {
+impl DialectDescriber {
+    pub(super) fn call(self, action: CallAction, method: &Method, path: &str) -> Operation {
         let is_post = *method == Method::POST;
-        match wish {
-            CallWish::HangUp => {
+        match action {
+            CallAction::HangUp => {
                 self.operation("hang_up_call", Tag::Calls, "Hangs up a call.").answers(empty())
             }
-            CallWish::Play => self.play(),
-            CallWish::Record => {
+            CallAction::Play => self.play(),
+            CallAction::Record => {
                 let id = if is_post { "record_call" } else { "stop_recording_call" };
                 let summary = "Recording is not implemented yet.";
                 self.operation(id, Tag::Calls, summary).refuses(&[501])
             }
-            CallWish::SendDigits => self.send_digits(),
-            CallWish::Show => self.show_call(),
-            CallWish::Speak => self.speak(),
-            CallWish::StopPlay => {
+            CallAction::SendDigits => self.send_digits(),
+            CallAction::Show => self.show_call(),
+            CallAction::Speak => self.speak(),
+            CallAction::StopPlay => {
                 let summary = "Stops what is played over a call.";
                 self.operation("stop_play_to_call", Tag::Calls, summary).answers(empty())
             }
-            CallWish::StopSpeak => {
+            CallAction::StopSpeak => {
                 let summary = "Stops what is spoken over a call.";
                 self.operation("stop_speak_to_call", Tag::Calls, summary).answers(empty())
             }
-            CallWish::Stream => {
+            CallAction::Stream => {
                 let by_id = if path.contains("{stream_id}") { "_by_id" } else { "" };
                 let id = format!("{}_stream{by_id}", method.as_str().to_ascii_lowercase());
                 let summary = "Streams are not implemented yet.";
                 self.operation(&id, Tag::Calls, summary).refuses(&[501])
             }
-            CallWish::Trace => self.trace(),
-            CallWish::Transfer => self.transfer(),
+            CallAction::Trace => self.trace(),
+            CallAction::Transfer => self.transfer(),
         }
     }
 
@@ -88,12 +88,12 @@ impl Speaker {
         .takes(times.map(|name| query(name, terms::time(), ended)))
         .takes(lengths.map(|name| query(&name, terms::number(0, u32::MAX, ""), talked)))
         .answers(
-            Answer::json(
+            DocumentedAnswer::json(
                 200,
                 "Ids of live or queued calls; records of those that are over.",
                 json!({ "oneOf": [reference("Records"), reference("CallIds")] }),
             )
-            .with_remarks(),
+            .with_warnings(),
         )
         .refuses(&[400])
     }
@@ -102,19 +102,19 @@ impl Speaker {
         let body = json!({ "oneOf": [reference("CallRecord"), reference("LiveCall")] });
         self.operation("show_call", Tag::Calls, "Shows a call: live, queued, or one that is over.")
             .takes([status()])
-            .answers(Answer::json(200, "The call.", body))
+            .answers(DocumentedAnswer::json(200, "The call.", body))
             .refuses(&[400])
     }
 
     pub(super) fn make_call(self) -> Operation {
-        let code = self.by(201, 200);
-        let said = self.by(["call fired", "calls fired"], ["Call fired", "Calls fired"]);
+        let code = self.by_dialect(201, 200);
+        let said = self.by_dialect(["call fired", "calls fired"], ["Call fired", "Calls fired"]);
         let mut fired = reference("Fired");
         fired["properties"] = json!({ "message": { "enum": said } });
         self.operation("make_call", Tag::Calls, "Makes a call, or one to each of a list.")
             .about("All is looked at before anybody is called.")
             .reads(make_call())
-            .answers(Answer::json(code, "They are queued.", fired).with_remarks())
+            .answers(DocumentedAnswer::json(code, "They are queued.", fired).with_warnings())
             .refuses(&BODY)
     }
 
@@ -129,8 +129,8 @@ impl Speaker {
             .about("A member of a conference leaves it.")
             .reads(body)
             .answers(
-                Answer::json(202, "It does.", says("Transferred", "call transferred"))
-                    .with_remarks(),
+                DocumentedAnswer::json(202, "It does.", says("Transferred", "call transferred"))
+                    .with_warnings(),
             )
             .refuses(&BODY)
     }
@@ -157,13 +157,14 @@ impl Speaker {
         self.operation("play_to_call", Tag::Calls, "Plays sounds over a call.")
             .reads(body)
             .answers(
-                Answer::json(202, "It plays.", says("CallDone", "play started")).with_remarks(),
+                DocumentedAnswer::json(202, "It plays.", says("CallDone", "play started"))
+                    .with_warnings(),
             )
             .refuses(&BODY)
     }
 
     fn speak(self) -> Operation {
-        let chars_max = self.by(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
+        let chars_max = self.by_dialect(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
         let mut keys = terms::speak(chars_max).to_vec();
         let kind = json!({
             "enum": ["text", "ssml"],
@@ -181,7 +182,8 @@ impl Speaker {
         self.operation("speak_to_call", Tag::Calls, "Speaks over a call.")
             .reads(body)
             .answers(
-                Answer::json(202, "It speaks.", says("CallDone", "speak started")).with_remarks(),
+                DocumentedAnswer::json(202, "It speaks.", says("CallDone", "speak started"))
+                    .with_warnings(),
             )
             .refuses(&BODY)
     }
@@ -197,7 +199,8 @@ impl Speaker {
         self.operation("send_digits", Tag::Calls, "Sends tones of keys to a call's far end.")
             .reads(body)
             .answers(
-                Answer::json(202, "They are sent.", says("CallDone", "digits sent")).with_remarks(),
+                DocumentedAnswer::json(202, "They are sent.", says("CallDone", "digits sent"))
+                    .with_warnings(),
             )
             .refuses(&BODY)
     }

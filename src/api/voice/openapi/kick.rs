@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Speaker, Tag, empty, object, parameters, terms};
+use super::{DialectDescriber, Tag, empty, object, parameters, terms};
 use crate::{
     api::{
-        openapi::{Answer, Operation, query, uuid},
-        voice::{Form, Manner, endpoints::Wish, kick::REASON_CHARS_MAX},
+        openapi::{DocumentedAnswer, Operation, query, uuid},
+        voice::{MemberIdForm, SuccessReply, endpoints::MemberAction, kick::REASON_CHARS_MAX},
     },
     conference::ban_list::BAN_MAX,
 };
 
-impl Speaker {
+impl DialectDescriber {
     /// The parameters and the answers of a kick.
     pub(super) fn kick(self, operation: Operation) -> Operation {
         let dry = terms::flag(false, "Tells who would leave, and changes nothing.");
@@ -28,19 +28,20 @@ impl Speaker {
             ("would_leave", json!({ "type": "array", "items": { "type": "object" } })),
             ("api_id", uuid()),
         ]);
-        match self.wishes(Wish::Kick) {
-            Manner::Silent => operation.answers(empty()),
-            Manner::Spoken { status, message, form } => {
+        match self.success_reply(MemberAction::Kick) {
+            SuccessReply::NoContent => operation.answers(empty()),
+            SuccessReply::Body { status, message, form } => {
                 let done = kicked(message, form);
                 let (about, status) = ("Those of them who are there are out.", status.as_u16());
                 match status {
                     200 => {
                         let either = json!({ "anyOf": [done, dry] });
-                        operation.answers(Answer::json(200, about, either).with_remarks())
+                        operation
+                            .answers(DocumentedAnswer::json(200, about, either).with_warnings())
                     }
                     _ => operation
-                        .answers(Answer::json(200, "A dry run.", dry).with_remarks())
-                        .answers(Answer::json(status, about, done).with_remarks()),
+                        .answers(DocumentedAnswer::json(200, "A dry run.", dry).with_warnings())
+                        .answers(DocumentedAnswer::json(status, about, done).with_warnings()),
                 }
             }
         }
@@ -56,7 +57,7 @@ impl Speaker {
             ]),
         };
         self.operation(id, Tag::Members, "Shows who may not come into a conference.")
-            .answers(Answer::json(200, "Those that hold.", schema))
+            .answers(DocumentedAnswer::json(200, "Those that hold.", schema))
     }
 
     pub(super) fn lift_bans(self, is_one: bool) -> Operation {
@@ -88,11 +89,11 @@ fn body() -> Value {
     parameters(&[("reason", reason), ("then", then), ("ban_seconds", ban)])
 }
 
-fn kicked(message: &str, form: Form) -> Value {
+fn kicked(message: &str, form: MemberIdForm) -> Value {
     let ids = json!({ "type": "array", "items": { "type": "string" } });
     let member_id = match form {
-        Form::Array => ids.clone(),
-        Form::Text => json!({ "type": "string" }),
+        MemberIdForm::Array => ids.clone(),
+        MemberIdForm::Text => json!({ "type": "string" }),
     };
     let mut kicked = parameters(&[
         ("message", json!({ "const": message })),

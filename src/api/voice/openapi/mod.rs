@@ -1,6 +1,6 @@
 //! The voice API in the document: an operation for every endpoint, in both dialects.
 //!
-//! [`endpoints::PATHS`] and [`Place::allow`] say which there are; [`describe`] has no way to leave one
+//! [`endpoints::PATHS`] and [`VoiceResource::allow`] say which there are; [`describe`] has no way to leave one
 //! out.
 
 mod calls;
@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use super::{
     Settings, bodies, calls as calls_served,
-    endpoints::{self, CallWish, Endpoint, Place},
+    endpoints::{self, CallAction, VoiceEndpoint, VoiceResource},
 };
 use crate::{
-    api::openapi::{Answer, Operation, Schemas, header, methods, query, uuid},
+    api::openapi::{DocumentedAnswer, Operation, Schemas, header, methods, query, uuid},
     base::ids::Dialect,
 };
 
 /// How one dialect speaks.
 #[derive(Clone, Copy)]
-struct Speaker {
+struct DialectDescriber {
     dialect: Dialect,
     settings: Settings,
 }
@@ -35,14 +35,15 @@ const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 pub(in crate::api) fn list(settings: Settings) -> Vec<(Method, String, Operation)> {
     let mut listed = Vec::new();
     for dialect in [Dialect::Plivo, Dialect::Vobiz] {
-        let speaker = Speaker { dialect, settings };
-        let root = speaker.by("/v1/Account/{auth_id}/", "/api/v1/Account/{auth_id}/");
+        let describer = DialectDescriber { dialect, settings };
+        let root = describer.by_dialect("/v1/Account/{auth_id}/", "/api/v1/Account/{auth_id}/");
         for path in endpoints::PATHS {
             let segments: Vec<_> = path.split_terminator('/').collect();
-            let place = Place::find(&segments).expect("the paths of the table are found");
-            for method in methods(place.allow()) {
-                let endpoint = place.endpoint(&method).expect("it is allowed");
-                let operation = speaker.describe(endpoint, &method, path);
+            let resource =
+                VoiceResource::find(&segments).expect("the paths of the table are found");
+            for method in methods(resource.allow()) {
+                let endpoint = resource.endpoint(&method).expect("it is allowed");
+                let operation = describer.describe(endpoint, &method, path);
                 listed.push((method, format!("{root}{path}"), operation));
             }
         }
@@ -60,29 +61,29 @@ pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     );
 }
 
-impl Speaker {
-    fn by<T>(self, plivo: T, vobiz: T) -> T {
+impl DialectDescriber {
+    fn by_dialect<T>(self, plivo: T, vobiz: T) -> T {
         match self.dialect {
             Dialect::Plivo => plivo,
             Dialect::Vobiz => vobiz,
         }
     }
 
-    fn describe(self, endpoint: Endpoint<'_>, method: &Method, path: &str) -> Operation {
+    fn describe(self, endpoint: VoiceEndpoint<'_>, method: &Method, path: &str) -> Operation {
         let described = match endpoint {
-            Endpoint::Bans { id, .. } => self.bans(id.is_some()),
-            Endpoint::Call { wish, .. } => self.call(wish, method, path),
-            Endpoint::Cancel { .. } => self.cancel(),
-            Endpoint::Events => self.events(),
-            Endpoint::HangUpAll => self.hang_up_all(),
-            Endpoint::HangUpRoom { .. } => self.hang_up_room(),
-            Endpoint::LiftBans { id, .. } => self.lift_bans(id.is_some()),
-            Endpoint::List => self.list_rooms(),
-            Endpoint::ListCalls => self.list_calls(),
-            Endpoint::MakeCall => self.make_call(),
-            Endpoint::Members { wish, .. } => self.members(wish),
-            Endpoint::Record => self.record_room(method),
-            Endpoint::Show { .. } => self.show_room(),
+            VoiceEndpoint::Bans { id, .. } => self.bans(id.is_some()),
+            VoiceEndpoint::Call { action, .. } => self.call(action, method, path),
+            VoiceEndpoint::Cancel { .. } => self.cancel(),
+            VoiceEndpoint::Events => self.events(),
+            VoiceEndpoint::HangUpAll => self.hang_up_all(),
+            VoiceEndpoint::HangUpRoom { .. } => self.hang_up_room(),
+            VoiceEndpoint::LiftBans { id, .. } => self.lift_bans(id.is_some()),
+            VoiceEndpoint::List => self.list_rooms(),
+            VoiceEndpoint::ListCalls => self.list_calls(),
+            VoiceEndpoint::MakeCall => self.make_call(),
+            VoiceEndpoint::Members { action, .. } => self.members(action),
+            VoiceEndpoint::Record => self.record_room(method),
+            VoiceEndpoint::Show { .. } => self.show_room(),
         };
         let described = described.refuses(&ALWAYS);
         let described = match *method == Method::GET {
@@ -91,20 +92,20 @@ impl Speaker {
         };
         // As the handlers have it: these answer for themselves.
         match endpoint {
-            Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Events | Endpoint::Record => {
-                described
-            }
-            Endpoint::Bans { .. }
-            | Endpoint::Call { .. }
-            | Endpoint::Cancel { .. }
-            | Endpoint::HangUpAll
-            | Endpoint::HangUpRoom { .. }
-            | Endpoint::LiftBans { .. }
-            | Endpoint::List
-            | Endpoint::ListCalls
-            | Endpoint::MakeCall
-            | Endpoint::Members { .. }
-            | Endpoint::Show { .. } => self.may_answer_later(described, method),
+            VoiceEndpoint::Call { action: CallAction::Record, .. }
+            | VoiceEndpoint::Events
+            | VoiceEndpoint::Record => described,
+            VoiceEndpoint::Bans { .. }
+            | VoiceEndpoint::Call { .. }
+            | VoiceEndpoint::Cancel { .. }
+            | VoiceEndpoint::HangUpAll
+            | VoiceEndpoint::HangUpRoom { .. }
+            | VoiceEndpoint::LiftBans { .. }
+            | VoiceEndpoint::List
+            | VoiceEndpoint::ListCalls
+            | VoiceEndpoint::MakeCall
+            | VoiceEndpoint::Members { .. }
+            | VoiceEndpoint::Show { .. } => self.may_answer_later(described, method),
         }
     }
 
@@ -144,7 +145,7 @@ impl Speaker {
             Tag::Members => ("Plivo: members", "Vobiz: members"),
             Tag::Rooms => ("Plivo: conferences", "Vobiz: conferences"),
         };
-        Operation::new(format!("{}_{id}", self.dialect), self.by(plivo, vobiz), summary)
+        Operation::new(format!("{}_{id}", self.dialect), self.by_dialect(plivo, vobiz), summary)
     }
 }
 
@@ -189,8 +190,8 @@ fn says(name: &str, message: &str) -> Value {
     schema
 }
 
-fn empty() -> Answer {
-    Answer::nothing("Done.")
+fn empty() -> DocumentedAnswer {
+    DocumentedAnswer::nothing("Done.")
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
                     *segment = words[n % words.len()];
                     n /= words.len();
                 }
-                if Place::find(below).is_some() {
+                if VoiceResource::find(below).is_some() {
                     assert!(endpoints::PATHS.iter().any(|path| fits(path, below)), "{below:?}");
                     found += 1;
                 }

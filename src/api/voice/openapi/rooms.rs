@@ -3,23 +3,23 @@
 use axum::http::Method;
 use serde_json::json;
 
-use super::{Speaker, Tag, empty, parameters, reference, says, terms};
+use super::{DialectDescriber, Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
-        openapi::{Answer, Operation, header, query, uuid},
-        voice::{Form, Manner, endpoints::Wish, plivo, vobiz},
+        openapi::{DocumentedAnswer, Operation, header, query, uuid},
+        voice::{MemberIdForm, SuccessReply, endpoints::MemberAction, plivo, vobiz},
     },
     base::ids::Dialect,
 };
 
-impl Speaker {
+impl DialectDescriber {
     pub(super) fn list_rooms(self) -> Operation {
-        let answer = Answer::json(200, "Their names.", reference("Rooms"));
+        let answer = DocumentedAnswer::json(200, "Their names.", reference("Rooms"));
         self.operation("list_conferences", Tag::Rooms, "Lists the conferences.").answers(answer)
     }
 
     pub(super) fn show_room(self) -> Operation {
-        let answer = Answer::json(200, "The conference.", reference("Room"));
+        let answer = DocumentedAnswer::json(200, "The conference.", reference("Room"));
         self.operation("show_conference", Tag::Rooms, "Shows a conference and its members.")
             .answers(answer)
             .refuses(&[504])
@@ -46,70 +46,78 @@ impl Speaker {
         self.operation(id, Tag::Rooms, summary).refuses(&[501])
     }
 
-    pub(super) fn members(self, wish: Wish) -> Operation {
-        let (id, summary) = match wish {
-            Wish::Deafen => ("deaf", "The members hear nothing from the conference."),
-            Wish::HangUp => ("hang_up_member", "Hangs up the members."),
-            Wish::Kick => {
+    pub(super) fn members(self, action: MemberAction) -> Operation {
+        let (id, summary) = match action {
+            MemberAction::Deafen => ("deaf", "The members hear nothing from the conference."),
+            MemberAction::HangUp => ("hang_up_member", "Hangs up the members."),
+            MemberAction::Kick => {
                 ("kick", "The members leave, and their calls go on with the next element.")
             }
-            Wish::Mute => ("mute", "The others do not hear the members."),
-            Wish::Play => ("play_to_member", "Plays a sound to the members."),
-            Wish::Speak => ("speak_to_member", "Speaks to the members."),
-            Wish::StopPlay => ("stop_play_to_member", "Stops what is played to the members."),
-            Wish::StopSpeak => ("stop_speak_to_member", "Stops what is spoken to the members."),
-            Wish::Undeafen => ("undeaf", "The members hear the conference again."),
-            Wish::Unmute => ("unmute", "The others hear the members again."),
+            MemberAction::Mute => ("mute", "The others do not hear the members."),
+            MemberAction::Play => ("play_to_member", "Plays a sound to the members."),
+            MemberAction::Speak => ("speak_to_member", "Speaks to the members."),
+            MemberAction::StopPlay => {
+                ("stop_play_to_member", "Stops what is played to the members.")
+            }
+            MemberAction::StopSpeak => {
+                ("stop_speak_to_member", "Stops what is spoken to the members.")
+            }
+            MemberAction::Undeafen => ("undeaf", "The members hear the conference again."),
+            MemberAction::Unmute => ("unmute", "The others hear the members again."),
         };
         let operation = self.operation(id, Tag::Members, summary);
         let operation = operation.about("404 if none of the members is in the conference.");
-        let operation = match wish {
-            Wish::Play => {
+        let operation = match action {
+            MemberAction::Play => {
                 let sound = terms::sound("[!\"$-.0-9;->A-~]", "[!-~]");
                 let url = json!({ "type": "string", "maxLength": 2_048, "pattern": format!("^{sound}$") });
                 let mut body = parameters(&[("url", url)]);
                 body["required"] = json!(["url"]);
                 operation.reads(body).refuses(&[400, 415])
             }
-            Wish::Speak => {
-                let chars_max = self.by(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
+            MemberAction::Speak => {
+                let chars_max = self.by_dialect(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
                 let mut body = parameters(&terms::speak(chars_max));
                 body["required"] = json!(["text"]);
                 operation.reads(body).refuses(&[400, 415])
             }
-            Wish::Kick => return self.kick(operation),
-            Wish::Deafen
-            | Wish::HangUp
-            | Wish::Mute
-            | Wish::StopPlay
-            | Wish::StopSpeak
-            | Wish::Undeafen
-            | Wish::Unmute => operation,
+            MemberAction::Kick => return self.kick(operation),
+            MemberAction::Deafen
+            | MemberAction::HangUp
+            | MemberAction::Mute
+            | MemberAction::StopPlay
+            | MemberAction::StopSpeak
+            | MemberAction::Undeafen
+            | MemberAction::Unmute => operation,
         };
-        operation.answers(self.manner(wish))
+        operation.answers(self.success_answer(action))
     }
 
     /// How a success is told, as the dialect has it.
-    fn manner(self, wish: Wish) -> Answer {
-        match self.wishes(wish) {
-            Manner::Silent => empty(),
-            Manner::Spoken { status, message, form } => {
+    fn success_answer(self, action: MemberAction) -> DocumentedAnswer {
+        match self.success_reply(action) {
+            SuccessReply::NoContent => empty(),
+            SuccessReply::Body { status, message, form } => {
                 let mut schema = says("MembersDone", message);
                 let kind = match form {
-                    Form::Array => "array",
-                    Form::Text => "string",
+                    MemberIdForm::Array => "array",
+                    MemberIdForm::Text => "string",
                 };
                 schema["properties"]["member_id"] = json!({ "type": kind });
-                Answer::json(status.as_u16(), "Done, to those of them who are there.", schema)
-                    .with_remarks()
+                DocumentedAnswer::json(
+                    status.as_u16(),
+                    "Done, to those of them who are there.",
+                    schema,
+                )
+                .with_warnings()
             }
         }
     }
 
-    pub(super) fn wishes(self, wish: Wish) -> Manner {
+    pub(super) fn success_reply(self, action: MemberAction) -> SuccessReply {
         match self.dialect {
-            Dialect::Plivo => plivo::manner(self.settings.plivo, wish),
-            Dialect::Vobiz => vobiz::manner(self.settings.vobiz, wish),
+            Dialect::Plivo => plivo::success_reply(self.settings.plivo, action),
+            Dialect::Vobiz => vobiz::success_reply(self.settings.vobiz, action),
         }
     }
 
@@ -127,7 +135,7 @@ impl Speaker {
                 query("call", uuid(), "Only what is about this call."),
                 header("Last-Event-ID", last, about),
             ])
-            .answers(Answer::text(200, "The stream.", "text/event-stream"))
+            .answers(DocumentedAnswer::text(200, "The stream.", "text/event-stream"))
             .refuses(&[400])
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Speaker, Tag, object};
-use crate::api::openapi::{Answer, Operation, uuid};
+use super::{DialectDescriber, Tag, object};
+use crate::api::openapi::{DocumentedAnswer, Operation, uuid};
 
-impl Speaker {
+impl DialectDescriber {
     pub(super) fn trace(self) -> Operation {
         let mut body = object(&[
             ("api_id", uuid()),
@@ -13,9 +13,9 @@ impl Speaker {
             ("steps", list(step())),
             ("dropped", count()),
         ]);
-        may_have(&mut body, "remarks", list(remark()));
+        may_have(&mut body, "remarks", list(warning()));
         let summary = "Tells what a call did, element by element, and why each was over.";
-        self.operation("trace_call", Tag::Calls, summary).answers(Answer::json(
+        self.operation("trace_call", Tag::Calls, summary).answers(DocumentedAnswer::json(
             200,
             "Its steps so far.",
             body,
@@ -42,7 +42,7 @@ fn step() -> Value {
     step
 }
 
-fn remark() -> Value {
+fn warning() -> Value {
     object(&[("at_ms", count()), ("api_id", uuid()), ("remark", text())])
 }
 

@@ -1,4 +1,4 @@
-//! A plane without threads: shards that tick when the test says so, and phones in memory.
+//! A engine without threads: shards that tick when the test says so, and phones in memory.
 
 use std::{
     collections::VecDeque,
@@ -13,17 +13,17 @@ use std::{
 
 use super::{super::super::mailbox, *};
 use crate::{
-    audio::dtmf::{self, Press},
+    audio::dtmf::{self, KeyPress},
     base::ids::Incarnation,
-    media::{Ending, HangupCause, HangupSource, TICK, legs::Session},
+    media::{Ending, HangupCause, HangupSource, TICK, legs::LegSession},
     rtp::{
         g711::{FRAME, Law},
         packet, rtcp,
         sdp::{Agreed, Payload},
     },
     rtp_engine::{
-        loader::{Done, Loader, Studio},
-        socket::Port,
+        loader::{OnSoundLoaded, ProgramLoader, SoundLoader},
+        socket::SocketKind,
     },
 };
 
@@ -32,40 +32,40 @@ pub(super) const ROOM: RoomId = RoomId::of(5 << 64);
 const FAR: &str = "192.0.2.1:4000";
 const EVENTS: u8 = 101;
 
-pub(super) struct World {
-    pub(super) shards: Vec<Shard<Line>>,
-    pub(super) posts: Arc<[Post<Message<Line>>]>,
-    pub(super) switchboard: Switchboard<Line>,
-    pub(super) gauges: Arc<Gauges>,
+pub(super) struct EngineHarness {
+    pub(super) mixer_threads: Vec<MixerThread<FakeSocket>>,
+    pub(super) senders: Arc<[MailboxSender<MailboxMessage<FakeSocket>>]>,
+    pub(super) demultiplexer: Demultiplexer<FakeSocket>,
+    pub(super) gauges: Arc<RtpGauges>,
     pub(super) start: Instant,
     pub(super) tick: u64,
-    loader: Arc<Shelves>,
+    loader: Arc<HeldLoader>,
     phones: Vec<Phone>,
-    told: Receiver<Option<Report>>,
+    received_reports: Receiver<Option<Report>>,
     reports: Mutex<Vec<Report>>,
 }
 
 struct Phone {
     call: CallId,
-    line: Line,
+    line: FakeSocket,
     /// A tone, or silence.
     voice: Option<f64>,
     /// It sends nothing at all.
-    is_hushed: bool,
-    stream: packet::Stream,
+    is_silent: bool,
+    stream: packet::RtpStream,
     at: u32,
     keys: VecDeque<char>,
-    press: Option<(Press, u32)>,
+    press: Option<(KeyPress, u32)>,
 }
 
 /// The wire of a leg, and both its ends.
 #[derive(Clone, Default)]
-pub(super) struct Line(Arc<Mutex<Ends>>);
+pub(super) struct FakeSocket(Arc<Mutex<FakeSocketState>>);
 
 #[derive(Default)]
-struct Ends {
-    incoming: VecDeque<(Port, Vec<u8>, SocketAddr)>,
-    sent: Vec<(Port, Vec<u8>)>,
+struct FakeSocketState {
+    incoming: VecDeque<(SocketKind, Vec<u8>, SocketAddr)>,
+    sent: Vec<(SocketKind, Vec<u8>)>,
     on_send: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -78,8 +78,8 @@ pub(super) struct Packet {
     payload: Vec<u8>,
 }
 
-impl Wire for Line {
-    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+impl RtpSocket for FakeSocket {
+    fn receive(&mut self, port: SocketKind, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let incoming = &mut self.0.lock().unwrap().incoming;
         let at = incoming.iter().position(|it| it.0 == port)?;
         let (_, datagram, from) = incoming.remove(at)?;
@@ -87,7 +87,7 @@ impl Wire for Line {
         Some((datagram.len(), from))
     }
 
-    fn send(&mut self, port: Port, datagram: &[u8], _: SocketAddr) -> bool {
+    fn send(&mut self, port: SocketKind, datagram: &[u8], _: SocketAddr) -> bool {
         let mut ends = self.0.lock().unwrap();
         ends.sent.push((port, datagram.to_vec()));
         let act = ends.on_send.take();
@@ -97,7 +97,7 @@ impl Wire for Line {
     }
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for FakeSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Line")
     }
@@ -105,44 +105,45 @@ impl fmt::Debug for Line {
 
 /// Loads what the test hands over.
 #[derive(Default)]
-struct Shelves(Mutex<Vec<(String, Done)>>);
+struct HeldLoader(Mutex<Vec<(String, OnSoundLoaded)>>);
 
-impl Loader for Shelves {
-    fn load(&self, _: CallId, what: &What, done: Done) {
+impl SoundLoader for HeldLoader {
+    fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
         let name = match what {
-            What::Url(url) => url,
-            What::Speech { language, .. } => language,
-            What::Beep(_) | What::Silence(_) => panic!("{what:?} is ours"),
+            SoundKind::Url(url) => url,
+            SoundKind::Speech { language, .. } => language,
+            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!("{what:?} is ours"),
         };
         self.0.lock().unwrap().push((name.to_string(), done));
     }
 }
 
-impl World {
+impl EngineHarness {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
     pub(super) fn new(threads: usize) -> Self {
-        let (tones, gauges) = (Arc::new(Tones::new(8_000)), Arc::new(Gauges::default()));
-        let (posts, desks): (Vec<_>, Vec<_>) = (0..threads).map(|_| mailbox::desk()).unzip();
-        let (posts, start): (Arc<[_]>, _) = (posts.into(), Instant::now());
-        let (sender, told) = mpsc::channel();
+        let (tones, gauges) = (Arc::new(Tones::new(8_000)), Arc::new(RtpGauges::default()));
+        let (senders, mailboxes): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| mailbox::mailbox()).unzip();
+        let (senders, start): (Arc<[_]>, _) = (senders.into(), Instant::now());
+        let (sender, received_reports) = mpsc::channel();
         let shard = |desk| {
-            let links = Links { threads: Arc::clone(&posts), reports: sender.clone() };
-            Shard::new(start, desk, links, Arc::clone(&tones), Arc::clone(&gauges))
+            let links = ThreadLinks { threads: Arc::clone(&senders), reports: sender.clone() };
+            MixerThread::new(start, desk, links, Arc::clone(&tones), Arc::clone(&gauges))
         };
-        let loader = Arc::new(Shelves::default());
+        let loader = Arc::new(HeldLoader::default());
         Self {
-            shards: desks.into_iter().map(shard).collect(),
-            switchboard: Switchboard::new(
-                Arc::clone(&posts),
-                Studio::new(loader.clone(), Arc::clone(&tones)),
+            mixer_threads: mailboxes.into_iter().map(shard).collect(),
+            demultiplexer: Demultiplexer::new(
+                Arc::clone(&senders),
+                ProgramLoader::new(loader.clone(), Arc::clone(&tones)),
             ),
-            posts,
+            senders,
             gauges,
             start,
             tick: 0,
             loader,
             phones: Vec::new(),
-            told,
+            received_reports,
             reports: Mutex::default(),
         }
     }
@@ -157,29 +158,29 @@ impl World {
             self.tick += 1;
             self.phones.iter_mut().for_each(Phone::tick);
             let now = self.now();
-            for shard in &mut self.shards {
+            for shard in &mut self.mixer_threads {
                 shard.tick(self.tick, now, self.tick << 32);
             }
         }
     }
 
     pub(super) fn send(&self, order: Order) {
-        self.switchboard.send(order);
+        self.demultiplexer.send(order);
     }
 
     /// A phone that has not agreed on anything yet.
     pub(super) fn ring(&mut self) -> CallId {
         let call = CallId::of(self.phones.len() as u128 + 1);
-        let line = Line::default();
-        let counted = Counted::new(&self.gauges, 1, |it| &it.legs);
+        let line = FakeSocket::default();
+        let gauge_guard = GaugeGuard::new(&self.gauges, 1, |it| &it.legs);
         let random = 0x9e37_79b9_7f4a_7c15_u128 * call.0.as_u128();
-        self.switchboard.open(Box::new(Leg::new(call, line.clone(), random, counted)));
-        let stream = packet::Stream::new(random as u32 ^ 7, 65_530, u32::MAX - 800);
+        self.demultiplexer.open(Box::new(RtpLeg::new(call, line.clone(), random, gauge_guard)));
+        let stream = packet::RtpStream::new(random as u32 ^ 7, 65_530, u32::MAX - 800);
         self.phones.push(Phone {
             call,
             line,
             voice: None,
-            is_hushed: false,
+            is_silent: false,
             stream,
             at: 0,
             keys: VecDeque::new(),
@@ -192,14 +193,14 @@ impl World {
     pub(super) fn dial(&mut self, voice: Option<f64>) -> CallId {
         let call = self.ring();
         self.voice(call, voice);
-        self.agree(call, Direction::SendRecv, false);
+        self.agree(call, MediaDirection::SendRecv, false);
         // Its first packet goes out in the next tick.
         let (now, tick) = (self.now(), self.tick);
-        self.shards.iter_mut().for_each(|it| it.tick(tick, now, tick << 32));
+        self.mixer_threads.iter_mut().for_each(|it| it.tick(tick, now, tick << 32));
         call
     }
 
-    pub(super) fn agree(&self, call: CallId, direction: Direction, held: bool) {
+    pub(super) fn agree(&self, call: CallId, direction: MediaDirection, held: bool) {
         self.agree_on(call, Agreed { direction, held, ..agreed() });
     }
 
@@ -208,8 +209,8 @@ impl World {
     }
 
     fn agree_on(&self, call: CallId, agreed: Agreed) {
-        let session = Session { agreed, source: far().ip() };
-        self.switchboard.one(call, Deed::Agree(Arc::new(session)), Concern::Nothing);
+        let session = LegSession { agreed, source: far().ip() };
+        self.demultiplexer.send_to_leg(call, Command::Agree(Arc::new(session)), WaitFor::Nothing);
     }
 
     pub(super) fn voice(&mut self, call: CallId, voice: Option<f64>) {
@@ -217,8 +218,8 @@ impl World {
     }
 
     /// From now on the phone sends nothing.
-    pub(super) fn hush(&mut self, call: CallId) {
-        self.phone_mut(call).is_hushed = true;
+    pub(super) fn silence(&mut self, call: CallId) {
+        self.phone_mut(call).is_silent = true;
     }
 
     pub(super) fn press(&mut self, call: CallId, key: char) {
@@ -238,21 +239,21 @@ impl World {
         };
         let mut out = [0; 200];
         let len = packet.write(&mut out).unwrap();
-        self.phone(call).line.put(Port::Rtp, &out[..len], from.parse().unwrap());
+        self.phone(call).line.put(SocketKind::Rtp, &out[..len], from.parse().unwrap());
     }
 
     /// A datagram of the far end's that is no packet.
-    pub(super) fn scrap(&self, call: CallId, datagram: &[u8]) {
-        self.phone(call).line.put(Port::Rtp, datagram, far());
+    pub(super) fn receive_raw(&self, call: CallId, datagram: &[u8]) {
+        self.phone(call).line.put(SocketKind::Rtp, datagram, far());
     }
 
     pub(super) fn report_from(&self, call: CallId) {
-        let (mut out, stream) = ([0; rtcp::REPORT_MAX], packet::Stream::new(1, 2, 3));
-        let mut reception = packet::Reception::default();
-        let mut control = rtcp::Control::new("phone");
+        let (mut out, stream) = ([0; rtcp::REPORT_MAX], packet::RtpStream::new(1, 2, 3));
+        let mut reception = packet::ReceptionStats::default();
+        let mut control = rtcp::RtcpSession::new("phone");
         let len = control.compose(1, &stream, &mut reception, false, &mut out).unwrap();
         let from = SocketAddr::new(far().ip(), far().port() + 1);
-        self.phone(call).line.put(Port::Rtcp, &out[..len], from);
+        self.phone(call).line.put(SocketKind::Rtcp, &out[..len], from);
     }
 
     /// When this call's next packet is sent, and before any other is.
@@ -270,13 +271,13 @@ impl World {
     /// All packets that a phone was sent.
     pub(super) fn sent(&self, call: CallId) -> Vec<Packet> {
         let ends = self.phone(call).line.0.lock().unwrap();
-        let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
+        let packets = ends.sent.iter().filter(|it| it.0 == SocketKind::Rtp);
         packets.map(|it| Packet::from(packet::Packet::parse(&it.1).unwrap())).collect()
     }
 
     pub(super) fn reports_sent(&self, call: CallId) -> Vec<Vec<u8>> {
         let ends = self.phone(call).line.0.lock().unwrap();
-        ends.sent.iter().filter(|it| it.0 == Port::Rtcp).map(|it| it.1.clone()).collect()
+        ends.sent.iter().filter(|it| it.0 == SocketKind::Rtcp).map(|it| it.1.clone()).collect()
     }
 
     /// The sound of the last so many packets that a phone was sent.
@@ -290,9 +291,9 @@ impl World {
     }
 
     pub(super) fn keys_sent(&self, call: CallId) -> String {
-        let mut receiver = dtmf::Receiver::default();
+        let mut receiver = dtmf::DtmfReceiver::default();
         let ends = self.phone(call).line.0.lock().unwrap();
-        let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
+        let packets = ends.sent.iter().filter(|it| it.0 == SocketKind::Rtp);
         let packets = packets.map(|it| packet::Packet::parse(&it.1).unwrap());
         packets
             .filter(|it| it.payload_type == EVENTS)
@@ -301,10 +302,10 @@ impl World {
     }
 
     /// What was reported of a call since this was asked last.
-    pub(super) fn reports(&self, call: CallId) -> Vec<Heard> {
+    pub(super) fn reports(&self, call: CallId) -> Vec<LegEvent> {
         let mut reports = self.reports.lock().unwrap();
-        reports.extend(self.told.try_iter().flatten());
-        reports.extract_if(.., |it| it.call == call).map(|it| it.heard).collect()
+        reports.extend(self.received_reports.try_iter().flatten());
+        reports.extract_if(.., |it| it.call == call).map(|it| it.event).collect()
     }
 
     /// Legs and rooms.
@@ -338,19 +339,19 @@ impl World {
 
 impl Phone {
     fn tick(&mut self) {
-        if self.is_hushed {
+        if self.is_silent {
             return;
         }
         let mut out = [0; 200];
         if self.press.is_none() {
             let key = self.keys.pop_front();
-            self.press = key.and_then(|key| Some((Press::new(key, 3, 160)?, 8)));
+            self.press = key.and_then(|key| Some((KeyPress::new(key, 3, 160)?, 8)));
         }
         if let Some((press, ticks)) = &mut self.press {
             if let Some(it) = press.tick() {
                 let payload = it.event.bytes();
                 let len = self.stream.write_aged(it.age, it.marker, EVENTS, &payload, &mut out);
-                self.line.put(Port::Rtp, &out[..len.unwrap()], far());
+                self.line.put(SocketKind::Rtp, &out[..len.unwrap()], far());
             }
             self.stream.skip(160);
             *ticks -= 1;
@@ -360,12 +361,12 @@ impl Phone {
         let payload = sound(self.voice, self.at);
         self.at += 160;
         let len = self.stream.write(0, &payload, 160, &mut out).unwrap();
-        self.line.put(Port::Rtp, &out[..len], far());
+        self.line.put(SocketKind::Rtp, &out[..len], far());
     }
 }
 
-impl Line {
-    fn put(&self, port: Port, datagram: &[u8], from: SocketAddr) {
+impl FakeSocket {
+    fn put(&self, port: SocketKind, datagram: &[u8], from: SocketAddr) {
         self.0.lock().unwrap().incoming.push_back((port, datagram.to_vec(), from));
     }
 }
@@ -403,12 +404,12 @@ fn agreed() -> Agreed {
         payload_type: 0,
         events: Some(EVENTS),
         accepts: vec![(0, Payload::Sound(Law::Mu)), (EVENTS, Payload::Events)],
-        direction: Direction::SendRecv,
+        direction: MediaDirection::SendRecv,
         held: false,
     }
 }
 
-pub(super) fn place(room: RoomId, calls: &[CallId], hears: Hears) -> Order {
+pub(super) fn place(room: RoomId, calls: &[CallId], hears: MemberAudio) -> Order {
     let room = Incarnation::of(room, "weekly");
     Order::Place { room, calls: calls.to_vec(), hears }
 }
@@ -422,11 +423,11 @@ pub(super) fn end(call: CallId) -> Order {
     Order::End { call, ending }
 }
 
-pub(super) fn wait() -> Hears {
-    Hears::Wait(None)
+pub(super) fn wait() -> MemberAudio {
+    MemberAudio::Wait(None)
 }
 
 /// 180 ms at 880 Hz.
 pub(super) fn beep() -> Program {
-    [What::Beep(1).into()].into()
+    [SoundKind::Beep(1).into()].into()
 }

@@ -4,30 +4,30 @@ use super::*;
 
 #[test]
 fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
-    let mut world = World::new(2);
-    let calls: Vec<_> = (0..1_000).map(|_| world.dial(None)).collect();
+    let mut harness = EngineHarness::new(2);
+    let calls: Vec<_> = (0..1_000).map(|_| harness.dial(None)).collect();
     for (n, some) in calls.chunks(100).enumerate() {
-        world.send(place(RoomId::of((n as u128) << 64), some, Hears::Room));
+        harness.send(place(RoomId::of((n as u128) << 64), some, MemberAudio::Room));
     }
-    world.ticks(3);
-    assert_eq!(world.counts(), [1_000, 10]);
+    harness.ticks(3);
+    assert_eq!(harness.counts(), [1_000, 10]);
     for (n, call) in calls.iter().enumerate() {
         if n % 2 == 0 {
-            world.send(end(*call));
+            harness.send(end(*call));
         }
-        world.switchboard.close(*call);
+        harness.demultiplexer.close(*call);
     }
-    world.ticks(3);
-    assert_eq!(world.counts(), [0, 0]);
-    assert!(world.shards.iter().all(|it| it.calls.is_empty() && it.room_ids.is_empty()));
-    let slots: usize = world.shards.iter().map(|it| it.legs.len()).sum();
+    harness.ticks(3);
+    assert_eq!(harness.counts(), [0, 0]);
+    assert!(harness.mixer_threads.iter().all(|it| it.calls.is_empty() && it.room_ids.is_empty()));
+    let slots: usize = harness.mixer_threads.iter().map(|it| it.legs.len()).sum();
     assert!(slots <= 2_000, "{slots}");
 }
 
 #[test]
 fn orders_for_calls_that_are_gone_change_nothing() {
-    let (mut world, [a, b, c]) = three(2);
-    world.send(end(a));
+    let (mut harness, [a, b, c]) = three(2);
+    harness.send(end(a));
     let room = RoomId::of(7 << 64);
     for order in [
         place(room, &[a], wait()),
@@ -36,42 +36,42 @@ fn orders_for_calls_that_are_gone_change_nothing() {
         remove(ROOM, &[a]),
         end(a),
     ] {
-        world.send(order);
+        harness.send(order);
     }
-    world.ticks(20);
-    assert_eq!(world.counts(), [2, 1]);
-    assert_eq!(hears(&world, b, 19), [false, false, true]);
-    assert_eq!(hears(&world, c, 19), [false, true, false]);
+    harness.ticks(20);
+    assert_eq!(harness.counts(), [2, 1]);
+    assert_eq!(hears(&harness, b, 19), [false, false, true]);
+    assert_eq!(hears(&harness, c, 19), [false, true, false]);
 }
 
 #[test]
 fn a_tick_that_was_slept_over_is_a_gap_in_time_and_not_a_burst() {
-    let mut world = World::new(1);
-    let call = world.dial(None);
-    world.ticks(3);
-    world.tick += 60;
-    world.ticks(3);
-    let sent = world.sent(call);
+    let mut harness = EngineHarness::new(1);
+    let call = harness.dial(None);
+    harness.ticks(3);
+    harness.tick += 60;
+    harness.ticks(3);
+    let sent = harness.sent(call);
     assert_eq!(sent.len(), 6);
     assert_eq!(sent[3].timestamp.wrapping_sub(sent[2].timestamp), 61 * 160);
     assert_eq!(sent[3].sequence.wrapping_sub(sent[2].sequence), 1);
-    assert_eq!(world.now() - world.start, Duration::from_millis(66 * 20));
+    assert_eq!(harness.now() - harness.start, Duration::from_millis(66 * 20));
 }
 
 #[test]
-fn after_a_fault_all_calls_of_the_thread_are_lost_and_others_can_come() {
-    let (mut world, [a, b, c]) = three(1);
-    [a, b, c].into_iter().for_each(|it| _ = world.reports(it));
-    world.on_send(b, || panic!("a fault, for the test"));
-    let tick = std::panic::AssertUnwindSafe(|| world.ticks(1));
+fn after_a_panic_all_calls_of_the_thread_are_lost_and_new_ones_work() {
+    let (mut harness, [a, b, c]) = three(1);
+    [a, b, c].into_iter().for_each(|it| _ = harness.reports(it));
+    harness.on_send(b, || panic!("a fault, for the test"));
+    let tick = std::panic::AssertUnwindSafe(|| harness.ticks(1));
     assert!(std::panic::catch_unwind(tick).is_err());
-    world.shards[0].fail();
+    harness.mixer_threads[0].fail();
     for call in [a, b, c] {
-        assert_eq!(world.reports(call), [Heard::Lost]);
-        world.send(end(call));
+        assert_eq!(harness.reports(call), [LegEvent::MediaLost]);
+        harness.send(end(call));
     }
-    assert_eq!(world.counts(), [0, 0]);
-    let d = world.dial(Some(700.0));
-    world.ticks(10);
-    assert_eq!(world.sent(d).len(), 10);
+    assert_eq!(harness.counts(), [0, 0]);
+    let d = harness.dial(Some(700.0));
+    harness.ticks(10);
+    assert_eq!(harness.sent(d).len(), 10);
 }

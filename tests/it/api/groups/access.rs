@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use conflow::api::groups::Settings;
 use serde_json::Value;
 
-use super::dialects::{Hotel, UNLIMITED, check};
+use super::dialects::{TestGroups, UNLIMITED, check};
 
-async fn json(hotel: &Hotel, line: &str) -> Value {
-    let (status, body) = hotel.send(line).await;
+async fn json(groups: &TestGroups, line: &str) -> Value {
+    let (status, body) = groups.send(line).await;
     assert!((200..300).contains(&status), "{line}\n{status} {body}");
     serde_json::from_str(&body).unwrap()
 }
@@ -56,19 +56,19 @@ async fn whoever_runs_the_account_makes_people_credentials_and_groups() {
 
 #[tokio::test(start_paused = true)]
 async fn a_code_is_good_once_for_tokens_that_end_and_are_refreshed() {
-    let hotel = Hotel::open(UNLIMITED).await;
+    let groups = TestGroups::open(UNLIMITED).await;
     let code = r#"POST /groups/v1/Account/MA1/Person/3/Code/ [admin] {"admin_groups":true}"#;
-    let code = json(&hotel, code).await["token"].as_str().unwrap().to_owned();
+    let code = json(&groups, code).await["token"].as_str().unwrap().to_owned();
     let ask =
         |rest: &str| format!("POST /Platform/App/OAuth/Token/ grant_type={rest}&client_secret=KEY");
     let with_code = ask(&format!("authorization_code&code={code}"));
-    let (status, body) = hotel.send(&with_code.replace("KEY", "no")).await;
+    let (status, body) = groups.send(&with_code.replace("KEY", "no")).await;
     assert!(status == 400 && body.contains("invalid_client"), "{status} {body}");
-    let (status, body) = hotel.send(&ask("password")).await;
+    let (status, body) = groups.send(&ask("password")).await;
     assert!(status == 400 && body.contains("unsupported_grant_type"), "{status} {body}");
-    let tokens = json(&hotel, &with_code).await;
+    let tokens = json(&groups, &with_code).await;
     assert_eq!((&tokens["token_type"], &tokens["membership_id"]), (&"Bearer".into(), &"3".into()));
-    let (status, body) = hotel.send(&with_code).await;
+    let (status, body) = groups.send(&with_code).await;
     assert!(status == 400 && body.contains("invalid_grant"), "{status} {body}");
 
     let kick = |person: u64, tokens: &Value| {
@@ -78,29 +78,29 @@ async fn a_code_is_good_once_for_tokens_that_end_and_are_refreshed() {
              [Authorization: Bearer {token}]"
         )
     };
-    assert_eq!(hotel.send(&kick(5, &tokens)).await.0, 200);
-    hotel.clock.fetch_add(3_600_000, Ordering::Relaxed);
-    let (status, body) = hotel.send(&kick(6, &tokens)).await;
+    assert_eq!(groups.send(&kick(5, &tokens)).await.0, 200);
+    groups.clock.fetch_add(3_600_000, Ordering::Relaxed);
+    let (status, body) = groups.send(&kick(6, &tokens)).await;
     assert!(status == 401 && body.contains(r#""ErrorCode":2115"#), "{status} {body}");
     let refresh = |tokens: &Value| {
         ask(&format!("refresh_token&refresh_token={}", tokens["refresh_token"].as_str().unwrap()))
     };
-    let next = json(&hotel, &refresh(&tokens)).await;
-    assert_eq!(hotel.send(&kick(6, &next)).await.0, 200);
-    assert_eq!(hotel.send(&refresh(&tokens)).await.0, 400, "it has been used");
-    hotel.office.close().await;
+    let next = json(&groups, &refresh(&tokens)).await;
+    assert_eq!(groups.send(&kick(6, &next)).await.0, 200);
+    assert_eq!(groups.send(&refresh(&tokens)).await.0, 400, "it has been used");
+    groups.engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_till_gets_a_token_with_its_password() {
-    let hotel = Hotel::open(UNLIMITED).await;
+    let groups = TestGroups::open(UNLIMITED).await;
     let made = r#"POST /groups/v1/Account/MA1/Till/ [admin] {"name":"t9"}"#;
-    let secret = json(&hotel, made).await["token"].as_str().unwrap().to_owned();
+    let secret = json(&groups, made).await["token"].as_str().unwrap().to_owned();
     let ask = |secret: &str| {
         format!(r#"POST /v3/oauth/token/generate {{"key":"t9","secret":"{secret}"}}"#)
     };
-    assert_eq!(hotel.send(&ask("guess")).await.0, 401);
-    let tokens = json(&hotel, &ask(&secret)).await;
+    assert_eq!(groups.send(&ask("guess")).await.0, 401);
+    let tokens = json(&groups, &ask(&secret)).await;
     assert_eq!((&tokens["data"]["ttlSeconds"], &tokens["errors"]), (&86_400.into(), &Value::Null));
     let leave = |token: &str| {
         format!(
@@ -108,17 +108,17 @@ async fn a_till_gets_a_token_with_its_password() {
              &identifierValue=885 [X-CAP-API-OAUTH-TOKEN: {token}]"
         )
     };
-    assert_eq!(hotel.send(&leave("guess")).await.0, 401);
+    assert_eq!(groups.send(&leave("guess")).await.0, 401);
     let token = tokens["data"]["accessToken"].as_str().unwrap();
-    assert_eq!(hotel.send(&leave(token)).await.0, 200);
-    hotel.clock.fetch_add(86_400_000, Ordering::Relaxed);
-    assert_eq!(hotel.send(&leave(token)).await.0, 401);
-    hotel.office.close().await;
+    assert_eq!(groups.send(&leave(token)).await.0, 200);
+    groups.clock.fetch_add(86_400_000, Ordering::Relaxed);
+    assert_eq!(groups.send(&leave(token)).await.0, 401);
+    groups.engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_guesses_too_often_waits_whatever_he_speaks() {
-    let hotel = Hotel::open(Settings { is_bungie_realistic: true, ..UNLIMITED }).await;
+async fn a_client_that_guesses_too_often_waits_in_every_dialect() {
+    let groups = TestGroups::open(Settings { is_bungie_realistic: true, ..UNLIMITED }).await;
     let guesses = [
         "GET /x/auth/isUser [Cookie: connect.sid=no]",
         "GET /Platform/GroupV2/6000001 [X-API-Key: no]",
@@ -127,16 +127,16 @@ async fn who_guesses_too_often_waits_whatever_he_speaks() {
     ];
     for n in 0..600 {
         // Without credentials it is no guess.
-        assert_eq!(hotel.send("GET /x/auth/isUser").await.0, 401);
-        let (status, body) = hotel.send(guesses[n % 4]).await;
+        assert_eq!(groups.send("GET /x/auth/isUser").await.0, 401);
+        let (status, body) = groups.send(guesses[n % 4]).await;
         assert!(status == 401 || status == 500, "{n} {status} {body}");
     }
     for line in guesses.into_iter().chain(["GET /x/auth/isUser [as 1]"]) {
-        assert_eq!(hotel.send(line).await.0, 429, "{line}");
+        assert_eq!(groups.send(line).await.0, 429, "{line}");
     }
     let voice = "GET /v1/Account/MA1/Conference/ [X-Auth-ID: MA1] [X-Auth-Token: one]";
-    assert_eq!(hotel.send(voice).await.0, 429, "one bucket for all");
-    hotel.office.close().await;
+    assert_eq!(groups.send(voice).await.0, 429, "one bucket for all");
+    groups.engine.close().await;
 }
 
 const RETURNS: [(&str, &str); 4] = [

@@ -14,33 +14,33 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use conflow::{
-    api::groups::{Hall, Settings},
+    api::groups::{GroupsApi, Settings},
     base::ids::AccountId,
-    credentials::{Bearer, Credentials, Holder, md5_hex},
+    credentials::{Bearer, GroupCredentials, Holder, md5_hex},
     engine::membership::Memberships,
-    group::{Ask, At, Name, Permission, Person, PersonId, Rank},
-    store::rows::Committed,
+    group::{Ask, Permission, Person, PersonId, PersonName, Rank, UnixMillis},
+    store::rows::OnCommit,
 };
 use http_body_util::BodyExt;
 
-use crate::api::engine::{Office, Plan};
+use crate::api::engine::{TestEngine, TestEngineOptions};
 use crate::{
-    engine::membership::Frail,
-    group::{GROUP, NOW, head, which, who},
+    engine::membership::FailingRows,
+    group::{GROUP, NOW, group_info, group_ref, person_ref},
 };
 
 /// Group 6000001 with its owner 1, admins 3 and 4, member 5 and beginner 6; 7 is outside, 9 may
 /// remove from his groups, 10 from any. 6000002 is closed.
-pub(super) struct Hotel {
-    pub(super) office: Office,
+pub(super) struct TestGroups {
+    pub(super) engine: TestEngine,
     /// What stands for a credential in a script.
-    pub(super) words: Vec<(String, String)>,
-    pub(super) records: Arc<Frail>,
+    pub(super) placeholders: Vec<(String, String)>,
+    pub(super) rows: Arc<FailingRows>,
     /// The time of day, in milliseconds.
     pub(super) clock: Arc<AtomicU64>,
 }
 
-fn done() -> Committed {
+fn done() -> OnCommit {
     Box::new(|written| written.unwrap())
 }
 
@@ -49,45 +49,45 @@ fn basic(till: &str) -> String {
 }
 
 /// The two groups, and who is in them.
-async fn found(memberships: &Memberships, account: &AccountId) {
+async fn create_groups(memberships: &Memberships, account: &AccountId) {
     for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
         assert_eq!(memberships.new_group().0, id);
-        let head = head(conflow::group::GroupId(id), name, Some(1));
+        let head = group_info(conflow::group::GroupId(id), name, Some(1));
         memberships.ask(account, Ask::Create(head)).await.unwrap();
     }
     let ranks = [(3, Rank::Admin), (4, Rank::Admin), (5, Rank::Member), (6, Rank::Beginner)];
     for (n, rank) in ranks {
-        let ask = Ask::Add { group: which(), actor: None, target: who(n), rank };
+        let ask = Ask::Add { group: group_ref(), actor: None, target: person_ref(n), rank };
         memberships.ask(account, ask).await.unwrap();
     }
     let rule = conflow::group::rule::Rule::KIRIMIN_LEAVE;
-    let group = conflow::group::Which::Id(conflow::group::GroupId(GROUP.0 + 1));
+    let group = conflow::group::GroupRef::Id(conflow::group::GroupId(GROUP.0 + 1));
     memberships.ask(account, Ask::Leave { group, actor: PersonId(1), rule }).await.unwrap();
 }
 
-impl Hotel {
+impl TestGroups {
     pub(super) async fn open(settings: Settings) -> Self {
-        Self::open_in(Office::new(Plan::default()), settings).await
+        Self::open_in(TestEngine::new(TestEngineOptions::default()), settings).await
     }
 
-    pub(super) async fn open_in(mut office: Office, settings: Settings) -> Self {
-        let records = Arc::new(Frail::default());
+    pub(super) async fn open_in(mut engine: TestEngine, settings: Settings) -> Self {
+        let rows = Arc::new(FailingRows::default());
         let clock = Arc::new(AtomicU64::new(NOW.0));
         let time = clock.clone();
-        let now = move || At(time.load(Ordering::Relaxed));
-        let memberships = Memberships::open(records.clone(), Box::new(now)).unwrap();
-        let memberships = memberships.guarding(office.house().clone());
-        let credentials = Credentials::open(records.clone()).unwrap();
+        let now = move || UnixMillis(time.load(Ordering::Relaxed));
+        let memberships = Memberships::open(rows.clone(), Box::new(now)).unwrap();
+        let memberships = memberships.guarding(engine.registry().clone());
+        let credentials = GroupCredentials::open(rows.clone()).unwrap();
         let account: AccountId = "MA1".parse().unwrap();
-        let mut words = Vec::new();
+        let mut placeholders = Vec::new();
         let issue = |bearer| {
             let holder = Holder { account: account.clone(), bearer };
             credentials.issue(holder, done()).unwrap()
         };
         for id in 1..=10 {
             let mut person = Person::new(PersonId(id), &format!("User{id}"));
-            person.names.insert(Name::Mobile(format!("88{id}").into()));
-            person.names.insert(Name::Membership { platform: 3, id: 500 + id.cast_signed() });
+            person.names.insert(PersonName::Mobile(format!("88{id}").into()));
+            person.names.insert(PersonName::Membership { platform: 3, id: 500 + id.cast_signed() });
             match id {
                 9 => drop(person.permissions.insert(Permission::RemoveUser)),
                 10 => drop(person.permissions.insert(Permission::KickFromAny)),
@@ -95,28 +95,28 @@ impl Hotel {
             }
             memberships.ask(&account, Ask::AddPerson(person)).await.unwrap();
             let token = issue(Bearer::Person { id, is_admin_scope: id != 4 });
-            words.push((format!("[as {id}]"), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: {id}] [Cookie: a=b; connect.sid={token}]")));
+            placeholders.push((format!("[as {id}]"), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: {id}] [Cookie: a=b; connect.sid={token}]")));
         }
         let admin = "[X-Auth-ID: MA1] [X-Auth-Token: one]".to_owned();
-        words.push(("[admin]".to_owned(), admin));
+        placeholders.push(("[admin]".to_owned(), admin));
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
-        words.push(("[till]".to_owned(), basic(&till)));
+        placeholders.push(("[till]".to_owned(), basic(&till)));
         // Somebody, and a till, of another account.
         let other = |bearer| {
             let holder = Holder { account: "MA2".parse().unwrap(), bearer };
             credentials.issue(holder, done()).unwrap()
         };
         let token = other(Bearer::Person { id: 1, is_admin_scope: true });
-        words.push(("[as other]".to_owned(), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: 1] [Cookie: connect.sid={token}]")));
+        placeholders.push(("[as other]".to_owned(), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: 1] [Cookie: connect.sid={token}]")));
         let till = format!("t2:{}", md5_hex(&other(Bearer::Till("t2".into()))));
-        words.push(("[till of other]".to_owned(), basic(&till)));
-        words.push(("KEY".to_owned(), issue(Bearer::Application)));
+        placeholders.push(("[till of other]".to_owned(), basic(&till)));
+        placeholders.push(("KEY".to_owned(), issue(Bearer::Application)));
         credentials.set_password(&account, 1, "pw", done()).unwrap();
 
-        found(&memberships, &account).await;
-        let hall = Hall::new(Arc::new(memberships), Arc::new(credentials), settings);
-        office.api = office.api.clone().with_groups(hall);
-        Self { office, words, records, clock }
+        create_groups(&memberships, &account).await;
+        let groups_api = GroupsApi::new(Arc::new(memberships), Arc::new(credentials), settings);
+        engine.api = engine.api.clone().with_groups(groups_api);
+        Self { engine, placeholders, rows, clock }
     }
 
     pub(super) async fn send(&self, line: &str) -> (u16, String) {
@@ -127,7 +127,8 @@ impl Hotel {
     }
 
     pub(super) async fn answer(&self, line: &str) -> Response<Body> {
-        let line = self.words.iter().fold(line.to_owned(), |it, (from, to)| it.replace(from, to));
+        let line =
+            self.placeholders.iter().fold(line.to_owned(), |it, (from, to)| it.replace(from, to));
         let (method, rest) = line.split_once(' ').unwrap();
         let (path, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let mut request = Request::builder().method(method).uri(path);
@@ -139,7 +140,7 @@ impl Hotel {
         }
         let request = request.body(Body::from(rest.to_owned())).unwrap();
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        self.office.api.answer(peer, request).await
+        self.engine.api.answer(peer, request).await
     }
 }
 
@@ -155,10 +156,10 @@ pub(super) const UNLIMITED: Settings = Settings {
 
 /// Sends each line, and wants its status, and everything between bars in its body.
 pub(super) async fn check(settings: Settings, script: &str) {
-    let hotel = Hotel::open(settings).await;
+    let groups = TestGroups::open(settings).await;
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
         let (asked, expected) = line.split_once(" => ").unwrap();
-        let (status, body) = hotel.send(asked).await;
+        let (status, body) = groups.send(asked).await;
         let mut expected = expected.split(" | ");
         let wanted: u16 = expected.next().unwrap().parse().unwrap();
         assert_eq!(status, wanted, "{line}\n{body}");
@@ -166,7 +167,7 @@ pub(super) async fn check(settings: Settings, script: &str) {
             assert!(body.contains(part), "{line}\n{body}");
         }
     }
-    hotel.office.close().await;
+    groups.engine.close().await;
 }
 
 const BUNGIE: &str = r#"
@@ -262,9 +263,9 @@ async fn rocket_chats_kick_answers_as_its_server() {
     check(UNLIMITED, ROCKET_CHAT).await;
     let kick = r#"POST /api/v1/groups.kick [as 1] {"roomId":"6000001","userId":"5"}"#;
     let bare = Settings { is_rocketchat_bare: true, ..UNLIMITED };
-    let hotel = Hotel::open(bare).await;
-    assert_eq!(hotel.send(kick).await, (200, r#"{"success":true}"#.to_owned()));
-    hotel.office.close().await;
+    let groups = TestGroups::open(bare).await;
+    assert_eq!(groups.send(kick).await, (200, r#"{"success":true}"#.to_owned()));
+    groups.engine.close().await;
     let mut script = format!("{kick} => 200\n");
     (0..9).for_each(|_| script += &format!("{kick} => 400\n"));
     script +=

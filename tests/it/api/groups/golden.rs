@@ -8,7 +8,7 @@ use axum::{body::Body, http::Response};
 use conflow::api::groups::Settings;
 use http_body_util::BodyExt;
 
-use super::dialects::{Hotel, UNLIMITED};
+use super::dialects::{TestGroups, UNLIMITED};
 
 /// What can come of a kick.
 #[derive(Clone, Copy, Debug)]
@@ -172,31 +172,31 @@ async fn check(name: &str, dialect: fn(Outcome) -> Cell, settings: Settings) {
     let mut text = String::new();
     for outcome in Outcome::ALL {
         let is_unlimited = !matches!(outcome, Outcome::RateLimited);
-        let hotel = Hotel::open(Settings { is_unlimited, ..settings }).await;
-        hotel.records.fails.store(matches!(outcome, Outcome::Crash), Ordering::Relaxed);
+        let groups = TestGroups::open(Settings { is_unlimited, ..settings }).await;
+        groups.rows.fails.store(matches!(outcome, Outcome::Crash), Ordering::Relaxed);
         let (line, response) = match dialect(outcome) {
             Never => {
                 text += &format!("== {outcome:?}\nnever\n\n");
-                hotel.office.close().await;
+                groups.engine.close().await;
                 continue;
             }
-            Line(line) => (line.clone(), hotel.answer(&line).await),
+            Line(line) => (line.clone(), groups.answer(&line).await),
             After(count, line) => {
                 for _ in 0..count {
-                    drop(hotel.answer(&line).await);
+                    drop(groups.answer(&line).await);
                 }
-                (line.clone(), hotel.answer(&line).await)
+                (line.clone(), groups.answer(&line).await)
             }
             Twice(line) => {
-                let (_, second) = tokio::join!(hotel.answer(&line), hotel.answer(&line));
+                let (_, second) = tokio::join!(groups.answer(&line), groups.answer(&line));
                 (line, second)
             }
         };
         text += &format!("== {outcome:?}\n{line}\n{}\n\n", whole(response).await);
-        hotel.office.close().await;
+        groups.engine.close().await;
     }
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/groups/golden");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/api/groups/golden");
     let path = path.join(format!("{name}.txt"));
     if env::var_os("GOLDEN").is_some_and(|it| it == "write") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

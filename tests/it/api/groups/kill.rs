@@ -23,7 +23,7 @@ struct Person {
 }
 
 /// What the admin API answers.
-fn made(program: &Program, token: &str, path: &str, body: &str) -> Value {
+fn admin_ask(program: &Program, token: &str, path: &str, body: &str) -> Value {
     let path = format!("/groups/v1/Account/{ID}/{path}");
     let method = if body.is_empty() { "GET" } else { "POST" };
     let (status, body) = program.ask(token, method, &path, body);
@@ -42,7 +42,7 @@ struct Club {
 
 impl Club {
     fn of(program: &Program, account: &str) -> Self {
-        let make = |path: &str, body: &str| made(program, account, path, body);
+        let make = |path: &str, body: &str| admin_ask(program, account, path, body);
         let id = |it: Value| it["id"].as_u64().unwrap();
         let owner = id(make("Person/", r#"{"username":"owner"}"#));
         let group = id(make("Group/", &format!(r#"{{"name":"club","owner":{owner}}}"#)));
@@ -86,7 +86,7 @@ impl Club {
     }
 
     /// Kicks the people of one dialect, and notes who is acknowledged, to the end of the program.
-    fn kick_all(&self, program: &Program, dialect: usize, told: &Mutex<Vec<u64>>) {
+    fn kick_all(&self, program: &Program, dialect: usize, acknowledged: &Mutex<Vec<u64>>) {
         let people = self.people.chunks(PEOPLE as usize).nth(dialect).unwrap();
         for person in people {
             let (method, path, body) = self.kick(dialect, person);
@@ -94,7 +94,7 @@ impl Club {
                 Ok((status, body)) => assert_eq!(status, 200, "{path}: {body}"),
                 Err(_) => return,
             }
-            told.lock().push(person.id);
+            acknowledged.lock().push(person.id);
         }
     }
 }
@@ -107,9 +107,9 @@ fn what_any_dialect_has_acknowledged_is_there_after_a_kill() {
     let club = Club::of(&program, &account);
     let acknowledged = [(); DIALECTS].map(|()| Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for (dialect, told) in acknowledged.iter().enumerate() {
+        for (dialect, of_dialect) in acknowledged.iter().enumerate() {
             let (club, program) = (&club, &program);
-            scope.spawn(move || club.kick_all(program, dialect, told));
+            scope.spawn(move || club.kick_all(program, dialect, of_dialect));
         }
         while acknowledged.iter().any(|it| it.lock().len() < ACKNOWLEDGED) {
             thread::sleep(Duration::from_millis(1));
@@ -119,14 +119,14 @@ fn what_any_dialect_has_acknowledged_is_there_after_a_kill() {
     program.end();
 
     let program = Program::start(home.path(), "");
-    let shown = made(&program, &account, &format!("Group/{}/", club.group), "");
+    let shown = admin_ask(&program, &account, &format!("Group/{}/", club.group), "");
     let members = shown["members"].as_array().unwrap().iter();
     let members: Vec<_> = members.map(|it| it["person"].as_u64().unwrap()).collect();
-    let told: Vec<_> = acknowledged.iter().flat_map(|it| it.lock().clone()).collect();
-    let lost: Vec<_> = told.iter().filter(|it| members.contains(it)).collect();
+    let all_acknowledged: Vec<_> = acknowledged.iter().flat_map(|it| it.lock().clone()).collect();
+    let lost: Vec<_> = all_acknowledged.iter().filter(|it| members.contains(it)).collect();
     assert!(lost.is_empty(), "acknowledged, and members still: {lost:?}");
     let all = club.people.len();
-    assert!(told.len() < all, "it was not killed in the middle");
+    assert!(all_acknowledged.len() < all, "it was not killed in the middle");
     // One change for each: its making, who came in, and who went out.
     let out = all + 1 - members.len();
     assert_eq!(shown["revision"].as_u64(), Some((1 + all + out) as u64), "{out} are out");

@@ -17,11 +17,11 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest},
 };
 
-use super::dialects::{Hotel, UNLIMITED};
+use super::dialects::{TestGroups, UNLIMITED};
 
-/// A hotel with a street.
-struct Town {
-    hotel: Hotel,
+/// A groups with a street.
+struct SocketServer {
+    groups: TestGroups,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -29,20 +29,20 @@ struct Town {
 
 type Socket = WebSocketStream<TcpStream>;
 
-impl Town {
+impl SocketServer {
     async fn open(settings: Settings) -> Self {
-        let hotel = Hotel::open(settings).await;
+        let groups = TestGroups::open(settings).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, hotel.office.api.clone(), stopped));
-        Self { hotel, address, stop, serving }
+        let serving = tokio::spawn(serve(listener, groups.engine.api.clone(), stopped));
+        Self { groups, address, stop, serving }
     }
 
     /// A new id for somebody's socket.
     async fn mint(&self, person: u64) -> String {
-        let response = self.hotel.answer(&format!("GET /x/auth/isUser [as {person}]")).await;
+        let response = self.groups.answer(&format!("GET /x/auth/isUser [as {person}]")).await;
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
         body["data"]["socket"]["id"].as_str().unwrap().to_owned()
@@ -50,7 +50,7 @@ impl Town {
 
     fn cookie(&self, person: u64) -> String {
         let (_, words) =
-            self.hotel.words.iter().find(|it| it.0 == format!("[as {person}]")).unwrap();
+            self.groups.placeholders.iter().find(|it| it.0 == format!("[as {person}]")).unwrap();
         words.split("Cookie: ").nth(1).unwrap().trim_end_matches(']').to_owned()
     }
 
@@ -88,7 +88,7 @@ impl Town {
     async fn close(self) {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap();
-        self.hotel.office.close().await;
+        self.groups.engine.close().await;
     }
 }
 
@@ -121,77 +121,81 @@ fn signal(sequence: u64, from: &str, kind: &str) -> Value {
 
 #[tokio::test]
 async fn all_members_and_the_owner_hear_of_a_kick_and_so_does_its_target() {
-    let town = Town::open(UNLIMITED).await;
-    let [mut owner, mut admin, mut target, mut stranger] =
-        [town.socket(1).await, town.socket(3).await, town.socket(5).await, town.socket(7).await];
-    assert_eq!(town.send(1, "POST /x/group/kick/6000001/5").await, 200);
+    let server = SocketServer::open(UNLIMITED).await;
+    let [mut owner, mut admin, mut target, mut stranger] = [
+        server.socket(1).await,
+        server.socket(3).await,
+        server.socket(5).await,
+        server.socket(7).await,
+    ];
+    assert_eq!(server.send(1, "POST /x/group/kick/6000001/5").await, 200);
     assert_eq!(hear(&mut owner).await, signal(6, "5", "memberleave"));
     assert_eq!(hear(&mut admin).await, signal(6, "5", "memberleave"));
     assert_eq!(hear(&mut target).await, signal(6, "1", "memberkick"));
 
     // Another dialect's kick is heard as well, and who is out hears no more.
     let kick = r#"POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"6"}"#;
-    assert_eq!(town.hotel.answer(kick).await.status(), 200);
+    assert_eq!(server.groups.answer(kick).await.status(), 200);
     assert_eq!(hear(&mut owner).await, signal(7, "6", "memberleave"));
     let join = r#"POST /x/group/join/6000001 [as 7] {"link":"open-sesame"}"#;
-    assert_eq!(town.hotel.answer(join).await.status(), 200);
+    assert_eq!(server.groups.answer(join).await.status(), 200);
     assert_eq!(hear(&mut admin).await, signal(7, "6", "memberleave"));
     let come = hear(&mut admin).await;
     assert_eq!((&come["type"], &come["user"]["id"]), (&json!("memberjoin"), &json!("7")));
     // The owner goes: it is over for all of them.
-    assert_eq!(town.send(1, "POST /x/group/leave/6000001").await, 200);
+    assert_eq!(server.send(1, "POST /x/group/leave/6000001").await, 200);
     assert_eq!(hear(&mut stranger).await["type"], "memberkick");
     assert_eq!(hear(&mut admin).await["type"], "memberkick");
-    town.close().await;
+    server.close().await;
     // The server has gone: every socket is told so, and the target has heard nothing more.
     assert!(is_closed(&mut target).await);
 }
 
 #[tokio::test]
 async fn signals_wait_for_the_answer_and_for_nobody_elses() {
-    let town = Town::open(UNLIMITED).await;
-    let mut owner = town.socket(1).await;
-    let held = town.hotel.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
+    let server = SocketServer::open(UNLIMITED).await;
+    let mut owner = server.socket(1).await;
+    let held = server.groups.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
     assert_eq!(held.status(), 200);
-    drop(town.hotel.answer("POST /x/group/kick/6000001/6 [as 1] {}").await);
+    drop(server.groups.answer("POST /x/group/kick/6000001/6 [as 1] {}").await);
     assert_eq!(hear(&mut owner).await, signal(7, "6", "memberleave"));
     drop(held);
     assert_eq!(hear(&mut owner).await, signal(6, "5", "memberleave"));
-    town.close().await;
+    server.close().await;
 }
 
 #[tokio::test]
 async fn as_the_server_has_it_signals_come_first_and_none_to_the_owner() {
-    let town = Town::open(Settings { is_kirimin_server: true, ..UNLIMITED }).await;
+    let server = SocketServer::open(Settings { is_kirimin_server: true, ..UNLIMITED }).await;
     let [mut owner, mut admin, mut target] =
-        [town.socket(1).await, town.socket(3).await, town.socket(5).await];
-    let held = town.hotel.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
+        [server.socket(1).await, server.socket(3).await, server.socket(5).await];
+    let held = server.groups.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
     assert_eq!(hear(&mut target).await, signal(6, "1", "memberkick"));
     assert_eq!(hear(&mut admin).await, signal(6, "5", "memberleave"));
     drop(held);
     let join = r#"POST /x/group/join/6000001 [as 7] {"link":"open-sesame"}"#;
-    drop(town.hotel.answer(join).await);
+    drop(server.groups.answer(join).await);
     assert_eq!(hear(&mut owner).await["type"], "memberjoin");
-    town.close().await;
+    server.close().await;
 }
 
 #[tokio::test]
 async fn answer_and_signals_come_when_the_call_has_left() {
     for is_kirimin_server in [false, true] {
-        let mut town = Town::open(Settings { is_kirimin_server, ..UNLIMITED }).await;
+        let mut server = SocketServer::open(Settings { is_kirimin_server, ..UNLIMITED }).await;
         let room = r#"has /answer <Response><Conference group="6000001" stayAlone="true">weekly</Conference></Response>"#;
         let phone = r#"POST S/Phone/ {"to":"web","user":"user5"} => 201 {"call_uuid":"*"}"#;
-        town.hotel.play(&[room, phone]).await;
+        server.groups.play(&[room, phone]).await;
         let status = async || {
-            let request = town.hotel.office.request("GET V/Conference/weekly/");
-            town.hotel.office.send(request).await.status().as_u16()
+            let request = server.groups.engine.request("GET V/Conference/weekly/");
+            server.groups.engine.send(request).await.status().as_u16()
         };
         while status().await != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        let [mut admin, mut target] = [town.socket(3).await, town.socket(5).await];
+        let [mut admin, mut target] = [server.socket(3).await, server.socket(5).await];
         let answered = async {
-            let kicked = town.send(1, "POST /x/group/kick/6000001/5").await;
+            let kicked = server.send(1, "POST /x/group/kick/6000001/5").await;
             (kicked, status().await)
         };
         let heard = async {
@@ -203,39 +207,40 @@ async fn answer_and_signals_come_when_the_call_has_left() {
         };
         let (answered, ()) = tokio::join!(answered, heard);
         assert_eq!(answered, (200, 404), "nobody is in it");
-        town.close().await;
+        server.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_socket_needs_its_id_and_its_session() {
-    let town = Town::open(UNLIMITED).await;
-    let id = town.mint(5).await;
-    let status = async |path: String, cookie| town.connect(&path, cookie).await.err();
-    assert_eq!(status("/socket?id=guess".to_owned(), Some(town.cookie(5))).await, Some(401));
-    assert_eq!(status("/socket".to_owned(), Some(town.cookie(5))).await, Some(401));
+    let server = SocketServer::open(UNLIMITED).await;
+    let id = server.mint(5).await;
+    let status = async |path: String, cookie| server.connect(&path, cookie).await.err();
+    assert_eq!(status("/socket?id=guess".to_owned(), Some(server.cookie(5))).await, Some(401));
+    assert_eq!(status("/socket".to_owned(), Some(server.cookie(5))).await, Some(401));
     assert_eq!(status(format!("/socket?id={id}"), None).await, Some(401));
-    assert_eq!(status(format!("/socket?id={id}"), Some(town.cookie(6))).await, Some(401));
-    assert_eq!(status(format!("/?id={id}"), Some(town.cookie(6))).await, Some(401));
+    assert_eq!(status(format!("/socket?id={id}"), Some(server.cookie(6))).await, Some(401));
+    assert_eq!(status(format!("/?id={id}"), Some(server.cookie(6))).await, Some(401));
     assert_eq!(status("/?id=".to_owned(), None).await, Some(401));
     // The bare form, as documented.
-    let mut first = town.connect(&format!("/?id={id}"), None).await.unwrap();
-    let mut second = town.socket(5).await;
+    let mut first = server.connect(&format!("/?id={id}"), None).await.unwrap();
+    let mut second = server.socket(5).await;
     assert_eq!(hear(&mut first).await, json!({ "type": "newLoggedIn", "uid": "5" }));
     assert!(is_closed(&mut first).await);
-    assert_eq!(status(format!("/socket?id={id}"), Some(town.cookie(5))).await, Some(401));
-    assert_eq!(town.send(1, "POST /x/group/kick/6000001/5").await, 200);
+    assert_eq!(status(format!("/socket?id={id}"), Some(server.cookie(5))).await, Some(401));
+    assert_eq!(server.send(1, "POST /x/group/kick/6000001/5").await, 200);
     assert_eq!(hear(&mut second).await["type"], "memberkick");
-    let plain = town.hotel.answer(&format!("GET /socket?id={} [as 5]", town.mint(5).await)).await;
+    let plain =
+        server.groups.answer(&format!("GET /socket?id={} [as 5]", server.mint(5).await)).await;
     assert_eq!(plain.status(), 400, "no handshake");
-    town.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_answers_no_ping_ends_and_one_that_says_too_much_too() {
-    let town = Town::open(UNLIMITED).await;
-    let id = town.mint(5).await;
-    let mut dumb = TcpStream::connect(town.address).await.unwrap();
+    let server = SocketServer::open(UNLIMITED).await;
+    let id = server.mint(5).await;
+    let mut dumb = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
         "GET /?id={id} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -248,7 +253,7 @@ async fn a_socket_that_answers_no_ping_ends_and_one_that_says_too_much_too() {
     assert!(text.contains("sec-websocket-accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI="), "{text}");
     assert!(all.ends_with(&[0x89, 0]), "one ping, and then the end: {all:?}");
 
-    let mut loud = town.socket(3).await;
+    let mut loud = server.socket(3).await;
     loud.send(Message::text("x".repeat(5_000))).await.unwrap();
     let end = loop {
         match loud.next().await {
@@ -257,5 +262,5 @@ async fn a_socket_that_answers_no_ping_ends_and_one_that_says_too_much_too() {
         }
     };
     assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
-    town.close().await;
+    server.close().await;
 }

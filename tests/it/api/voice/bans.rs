@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::api::engine::{Office, Plan, check};
-use crate::engine::membership::Frail;
+use crate::api::engine::{TestEngine, TestEngineOptions, check};
+use crate::engine::membership::FailingRows;
 
 const ANSWER: &str = r#"has /answer <Response><Conference stayAlone="true" onBan="sorry" action="http://app.example/action" redirect="false">weekly</Conference><Hangup/><Speak id="sorry">sorry</Speak></Response>"#;
 
@@ -102,19 +102,19 @@ async fn a_ban_holds_before_the_next_element_begins() {
 /// What cannot be kept is not promised.
 #[tokio::test(start_paused = true)]
 async fn a_kick_that_bans_and_a_lift_are_answered_when_the_disk_has_it() {
-    let disk = Arc::new(Frail::default());
-    let plan = Plan { bans: disk.clone(), ..Plan::default() };
-    let mut office = Office::new(plan);
+    let disk = Arc::new(FailingRows::default());
+    let plan = TestEngineOptions { bans: disk.clone(), ..TestEngineOptions::default() };
+    let mut engine = TestEngine::new(plan);
     let phone = r#"POST S/Phone/ {"to":"web","user":"anna"} => 201 {"call_uuid":"*"}"#;
     let kick = r#"POST V/Conference/weekly/Member/1/Kick/ {"ban_seconds":60} => "#;
     let lift = "DELETE V/Conference/weekly/Ban/1/ => ";
     let list = "GET V/Conference/weekly/Ban/ => ";
     for line in [ANSWER, phone, "wait 10"] {
-        assert_eq!(office.line(line).await, line);
+        assert_eq!(engine.line(line).await, line);
     }
     disk.fails.store(true, Ordering::Relaxed);
-    assert!(office.line(kick).await.contains("=> 500 "));
-    assert!(office.line(list).await.contains("user:anna"), "it holds all the same");
-    assert!(office.line(lift).await.contains("=> 500 "));
-    office.close().await;
+    assert!(engine.line(kick).await.contains("=> 500 "));
+    assert!(engine.line(list).await.contains("user:anna"), "it holds all the same");
+    assert!(engine.line(lift).await.contains("=> 500 "));
+    engine.close().await;
 }

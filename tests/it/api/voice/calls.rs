@@ -6,7 +6,7 @@ use conflow::api::{Caps, RateLimit, Settings};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::api::engine::{Office, Plan, check, check_in};
+use crate::api::engine::{TestEngine, TestEngineOptions, check, check_in};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_made_rings_is_answered_and_runs_its_flow() {
@@ -80,7 +80,7 @@ async fn what_makes_no_call_is_said_before_anybody_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_request_asks_for_in_vain_is_remarked_and_bad_values_are_refused() {
+async fn parameters_that_are_ignored_get_a_warning_and_bad_values_are_refused() {
     let make = async |more: &str, answer: &str| {
         check(&format!(
             r##"POST P/Call/ {{"from":"1","to":"sim:a?busy","answer_url":"flow:a",{more}}} => {answer}
@@ -89,9 +89,10 @@ async fn what_a_request_asks_for_in_vain_is_remarked_and_bad_values_are_refused(
         .await;
     };
     let fired = r#"{"message":"call fired","request_uuid":"*","api_id":"*"}"#;
-    let made = async |more: &str, remarks: &[&str]| {
-        let remarks: String = remarks.iter().map(|it| format!("[conflow-remark: {it}] ")).collect();
-        make(more, &format!("201 {remarks}{fired}")).await;
+    let made = async |more: &str, warnings: &[&str]| {
+        let warnings: String =
+            warnings.iter().map(|it| format!("[conflow-remark: {it}] ")).collect();
+        make(more, &format!("201 {warnings}{fired}")).await;
     };
     let refused = async |more: &str, error: &str| {
         make(more, &format!(r#"400 {{"api_id":"*","error":"{error}"}}"#)).await;
@@ -298,7 +299,7 @@ async fn a_request_with_a_key_is_done_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_and_lists_are_told_what_was_in_vain_and_a_repeat_is_told_the_same() {
+async fn requests_about_members_and_lists_get_warnings_and_a_repeated_request_gets_the_same() {
     check(
         r##"
         has /next <Response><Wait length="60"/></Response>
@@ -319,16 +320,16 @@ async fn members_and_lists_are_told_what_was_in_vain_and_a_repeat_is_told_the_sa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_turned_with_its_filters_and_calls_are_found_by_how_long_they_were() {
-    let mut office = Office::new(Plan::default());
+async fn a_list_is_paged_with_its_filters_and_calls_are_found_by_how_long_they_were() {
+    let mut engine = TestEngine::new(TestEngineOptions::default());
     for seconds in [1_u64, 2, 3] {
-        office.dial("weekly").await;
+        engine.dial("weekly").await;
         // A millisecond of it goes by before the call is over.
-        office.line(&format!("wait {}", seconds * 1_000)).await;
-        office.line(&format!("DELETE P/Call/{{{seconds}}}/")).await;
+        engine.line(&format!("wait {}", seconds * 1_000)).await;
+        engine.line(&format!("DELETE P/Call/{{{seconds}}}/")).await;
     }
     let list = async |query: &str, expected: &str| {
-        let response = office.send(office.request(&format!("GET P/Call/?{query}"))).await;
+        let response = engine.send(engine.request(&format!("GET P/Call/?{query}"))).await;
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
         let lengths: Vec<_> = body["objects"]
@@ -338,8 +339,8 @@ async fn a_list_is_turned_with_its_filters_and_calls_are_found_by_how_long_they_
             .map(|it| it["bill_duration"].to_string())
             .collect();
         let meta = |name: &str| body["meta"][name].as_str().unwrap_or("-").to_owned();
-        let brought = format!("{} {} {}", lengths.join(","), meta("previous"), meta("next"));
-        assert_eq!(brought, expected, "{query}");
+        let actual = format!("{} {} {}", lengths.join(","), meta("previous"), meta("next"));
+        assert_eq!(actual, expected, "{query}");
     };
     list("bill_duration=2", "2 - -").await;
     list("bill_duration__gt=2", "3 - -").await;
@@ -361,7 +362,7 @@ async fn a_list_is_turned_with_its_filters_and_calls_are_found_by_how_long_they_
         &format!("2 {} {}", both(0), both(2)),
     )
     .await;
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -378,7 +379,7 @@ async fn an_account_makes_so_many_calls_a_second_and_has_so_many_at_a_time_and_n
     let keyed = call("sim:a").replace("Call/ ", "Call/ [Idempotency-Key: a] ");
     let (one, three, four) = ("sim:a", "sim:a<sim:b<sim:c", "sim:a<sim:b<sim:c<sim:d");
     check_in(
-        Office::new(Plan { settings, ..Plan::default() }),
+        TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
         &format!(
             r##"has /a <Response><Wait length="60"/></Response>
             {} => 400 {{"api_id":"*","error":"to: give 3 at most (calls_per_second)"}}

@@ -5,7 +5,7 @@ use conflow::api::STREAMS_MAX;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::api::engine::{Office, Plan, account};
+use crate::api::engine::{TestEngine, TestEngineOptions, account};
 
 /// A stream that is read.
 struct Stream {
@@ -14,8 +14,8 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(office: &Office, line: &str) -> Self {
-        let response = office.send(office.request(&format!("GET {line}"))).await;
+    async fn open(engine: &TestEngine, line: &str) -> Self {
+        let response = engine.send(engine.request(&format!("GET {line}"))).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { body: response.into_body(), id_last: String::new() }
@@ -56,11 +56,11 @@ impl Stream {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it_returns() {
-    let mut office = Office::new(Plan::default());
-    office.dial("daily").await;
-    let mut all = Stream::open(&office, "P/Events/").await;
-    let mut weekly = Stream::open(&office, "V/Events/?conference=weekly").await;
-    office.dial("weekly").await;
+    let mut engine = TestEngine::new(TestEngineOptions::default());
+    engine.dial("daily").await;
+    let mut all = Stream::open(&engine, "P/Events/").await;
+    let mut weekly = Stream::open(&engine, "V/Events/?conference=weekly").await;
+    engine.dial("weekly").await;
     let fields = ["ConferenceName", "ConferenceSequence", "ConferenceMemberID"];
     assert_eq!(
         all.read(&fields).await,
@@ -71,52 +71,52 @@ async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it
         "ConferenceEnter weekly 1 2 | ConferenceStart weekly 2 null | ConferenceFloor weekly 3 2";
     assert_eq!(weekly.read(&fields).await, expected);
 
-    let (id, call) = (weekly.id_last.clone(), office.request("GET P/Call/{2}/").uri().to_string());
+    let (id, call) = (weekly.id_last.clone(), engine.request("GET P/Call/{2}/").uri().to_string());
     drop(weekly);
-    office.line("POST P/Conference/weekly/Member/2/Kick/").await;
-    office.line("wait 5000").await;
+    engine.line("POST P/Conference/weekly/Member/2/Kick/").await;
+    engine.line("wait 5000").await;
     let again = format!("P/Events/?conference=weekly [Last-Event-ID: {id}]");
-    let mut weekly = Stream::open(&office, &again).await;
+    let mut weekly = Stream::open(&engine, &again).await;
     assert_eq!(
         weekly.read(&["ConferenceExitCause", "From", "ConferenceSequence"]).await,
         "ConferenceExit kicked 14155550100 4 | ConferenceEnd null null 5"
     );
     let call = call.rsplit('/').nth(1).unwrap();
     let mut of_call =
-        Stream::open(&office, &format!("P/Events/?call={call} [Last-Event-ID: {id}]")).await;
+        Stream::open(&engine, &format!("P/Events/?call={call} [Last-Event-ID: {id}]")).await;
     assert_eq!(
         of_call.read(&["CallSequence", "HangupCauseCode"]).await,
         "ConferenceExit 5 null | Hangup 6 4010"
     );
 
-    office.api.close();
+    engine.api.close();
     assert!(all.read(&[]).await.ends_with("end"));
     assert_eq!(weekly.read(&[]).await, "end");
-    office.close().await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_events_is_woken_by_the_next() {
-    let mut office = Office::new(Plan::default());
-    let mut more = office.journal.more(&account());
+    let mut engine = TestEngine::new(TestEngineOptions::default());
+    let mut more = engine.journal.subscribe(&account());
     assert!(!more.has_changed().unwrap());
-    office.dial("weekly").await;
+    engine.dial("weekly").await;
     assert!(more.has_changed().unwrap());
     more.mark_unchanged();
-    office.dial("weekly").await;
+    engine.dial("weekly").await;
     assert!(more.has_changed().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
-    let office = Office::new(Plan::default());
+    let engine = TestEngine::new(TestEngineOptions::default());
     let mut open = Vec::new();
     for _ in 0..STREAMS_MAX {
-        open.push(Stream::open(&office, "V/Events/").await);
+        open.push(Stream::open(&engine, "V/Events/").await);
     }
     // A stream that is open has no end to wait for.
-    let refused = async |office: &Office| {
-        let response = office.send(office.request("GET P/Events/")).await;
+    let refused = async |engine: &TestEngine| {
+        let response = engine.send(engine.request("GET P/Events/")).await;
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),
             (429, &"1".parse().unwrap())
@@ -125,28 +125,28 @@ async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
         let why = format!("the account has {STREAMS_MAX} event streams open: close one");
         assert!(String::from_utf8_lossy(&body).contains(&why), "{body:?}");
     };
-    refused(&office).await;
+    refused(&engine).await;
     let other = "/v1/Account/MA2/Events/ [X-Auth-ID: MA2] [X-Auth-Token: two]";
-    drop(Stream::open(&office, other).await);
-    refused(&office).await;
+    drop(Stream::open(&engine, other).await);
+    refused(&engine).await;
     drop(open.pop());
-    open.push(Stream::open(&office, "P/Events/").await);
-    refused(&office).await;
-    office.close().await;
+    open.push(Stream::open(&engine, "P/Events/").await);
+    refused(&engine).await;
+    engine.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_is_said_and_nonsense_is_refused() {
-    let office = Office::new(Plan::default());
-    let mut lost = Stream::open(&office, "P/Events/ [Last-Event-ID: 1-99]").await;
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let mut lost = Stream::open(&engine, "P/Events/ [Last-Event-ID: 1-99]").await;
     assert_eq!(lost.read(&["missed"]).await, "gap null");
-    let mut office = office;
-    let line = office.line("GET P/Events/ [Last-Event-ID: x]").await;
+    let mut engine = engine;
+    let line = engine.line("GET P/Events/ [Last-Event-ID: x]").await;
     assert!(line.contains("400") && line.contains("Last-Event-ID: not the id"), "{line}");
-    let line = office.line("GET P/Events/?room=x").await;
+    let line = engine.line("GET P/Events/?room=x").await;
     assert!(line.ends_with(r#"{"api_id":"*","error":"room: there are conference and call"}"#));
-    let line = office.line("GET /v1/Account/MA2/Events/").await;
+    let line = engine.line("GET /v1/Account/MA2/Events/").await;
     assert!(line.contains("404"), "{line}");
-    assert!(office.journal.live_calls(&account()).is_empty());
-    office.close().await;
+    assert!(engine.journal.live_calls(&account()).is_empty());
+    engine.close().await;
 }

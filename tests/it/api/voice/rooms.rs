@@ -6,12 +6,12 @@ use conflow::api::{
 };
 use futures_util::FutureExt;
 
-use crate::api::engine::{Office, Plan, check, check_in};
+use crate::api::engine::{TestEngine, TestEngineOptions, check, check_in};
 
-fn live() -> Office {
+fn live() -> TestEngine {
     let voice = voice::Settings { plivo: PlivoForm::Array, vobiz: VobizForm::Live };
     let settings = Settings { voice, ..Settings::default() };
-    Office::new(Plan { settings, ..Plan::default() })
+    TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,14 +223,14 @@ async fn all_rooms_are_hung_up_but_not_those_of_others_nor_by_an_empty_name() {
 
 #[tokio::test(start_paused = true)]
 async fn all_rooms_are_hung_up_even_when_whoever_asked_has_gone() {
-    let mut office = Office::new(Plan::default());
+    let mut engine = TestEngine::new(TestEngineOptions::default());
     for room in ["weekly", "daily"] {
-        office.dial(room).await;
+        engine.dial(room).await;
     }
-    let asked = office.send(office.request("DELETE P/Conference/"));
+    let asked = engine.send(engine.request("DELETE P/Conference/"));
     assert!(asked.now_or_never().is_none(), "nothing has had a turn");
     check_in(
-        office,
+        engine,
         r##"
         wait 1
         GET P/Conference/ => 200 {"api_id":"*","conferences":[]}

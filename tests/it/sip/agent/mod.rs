@@ -14,15 +14,15 @@ use std::{
 use conflow::{
     base::ids::CallId,
     media::{
-        Arrival, Ending, HangupCause, HangupSource, Heard,
-        legs::{NoPort, Session},
+        Arrival, Ending, HangupCause, HangupSource, LegEvent,
+        legs::{LegSession, NoPort},
     },
     sip::{
-        Endpoint, Password, Secret, Settings, Trunk,
-        agent::{Agent, Gauges},
+        Settings, SipEndpoint, SipPassword, SipSecret, SipTrunk,
+        agent::{Agent, SipGauges},
         digest::Algorithm,
         effect::{Command, Effect},
-        message::Message,
+        message::SipMessage,
         request::{Hop, Transport},
     },
 };
@@ -30,7 +30,7 @@ use conflow::{
 use crate::phone::{OFFER, Phone, SDP, body, brief, header, headers};
 
 /// A machine, and what has come out of it.
-pub(crate) struct Bench {
+pub(crate) struct AgentHarness {
     pub(crate) agent: Agent,
     pub(crate) now: Instant,
     pub(crate) remote: SocketAddr,
@@ -39,12 +39,12 @@ pub(crate) struct Bench {
     pub(crate) has_port: bool,
     pub(crate) sent: Vec<(SocketAddr, String)>,
     pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) agreed: Vec<Session>,
+    pub(crate) agreed: Vec<LegSession>,
 }
 
 pub(crate) const HERE: &str = "127.0.0.1:5070";
 
-impl Bench {
+impl AgentHarness {
     pub(crate) fn new() -> Self {
         Self::with(Settings::default())
     }
@@ -53,7 +53,7 @@ impl Bench {
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
         Self {
-            agent: Agent::new(now, Arc::new(settings), Secret([7; 32])),
+            agent: Agent::new(now, Arc::new(settings), SipSecret([7; 32])),
             now,
             remote: HERE.parse().unwrap(),
             transport: Transport::Udp,
@@ -67,7 +67,7 @@ impl Bench {
 
     /// A message comes in; what follows, in brief.
     pub(crate) fn receive(&mut self, text: &str) -> Vec<String> {
-        let Some(message) = Message::parse(text.as_bytes()).unwrap() else { return vec![] };
+        let Some(message) = SipMessage::parse(text.as_bytes()).unwrap() else { return vec![] };
         let (transport, remote) = (self.transport, self.remote);
         let local = "127.0.0.1:5060".parse().unwrap();
         let hop = Hop { transport, link: 0, local, remote };
@@ -112,7 +112,7 @@ impl Bench {
                 let command = Command::Arrived { call, has_flow: self.has_flow };
                 ("arrive".to_owned(), Some(command))
             }
-            Effect::Report(report) => (format!("{:?}", report.heard), None),
+            Effect::Report(report) => (format!("{:?}", report.event), None),
         }
     }
 
@@ -162,7 +162,7 @@ impl Bench {
     /// Everything is over, and nothing is left of it.
     pub(crate) fn ends_empty(mut self) {
         self.wait(Duration::from_secs(64));
-        assert_eq!(self.agent.gauges(), Gauges::default());
+        assert_eq!(self.agent.gauges(), SipGauges::default());
         assert_eq!(self.agent.deadline(), None);
     }
 }
@@ -184,9 +184,9 @@ pub(crate) fn closed() -> Settings {
     Settings {
         open: Some(false),
         loopback_account: Some("MA1".parse().unwrap()),
-        endpoints: vec![Endpoint {
+        endpoints: vec![SipEndpoint {
             user: "anna".into(),
-            password: Password::new("secret"),
+            password: SipPassword::new("secret"),
             account: None,
         }],
         ..Settings::default()

@@ -3,7 +3,7 @@
 use super::*;
 
 const LIVES: u64 = 600;
-const PARCELS: u64 = 150;
+const ITEMS: u64 = 150;
 const RECEIVERS: u128 = 6;
 /// All of one life happens in so long, and then the receivers are well for good.
 const SPAN: Duration = Duration::from_secs(2_000);
@@ -13,20 +13,20 @@ const QUICK: Duration = Duration::from_millis(10);
 const HANG: Duration = Duration::from_secs(10);
 
 #[test]
-fn in_every_life_order_is_kept_nothing_is_lost_in_time_and_no_lane_blocks_another() {
+fn in_every_life_order_is_kept_nothing_is_lost_in_time_and_no_queue_blocks_another() {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..LIVES).collect(),
     };
-    let mut tally = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for seed in seeds {
         let lived = std::panic::catch_unwind(|| Life::new(seed).live());
         let Ok(lived) = lived else { panic!("a promise was broken; replay with SEED={seed}") };
-        lived.into_iter().for_each(|(what, count)| *tally.entry(what).or_insert(0) += count);
+        lived.into_iter().for_each(|(what, count)| *counts.entry(what).or_insert(0) += count);
     }
     if std::env::var("SEED").is_err() {
         let cases = ["delivered", "exhausted", "full", "refused", "retried", "hung", "crowded"];
-        cases.iter().for_each(|it| assert!(tally.get(it).is_some_and(|n| 100 < *n), "{tally:?}"));
+        cases.iter().for_each(|it| assert!(counts.get(it).is_some_and(|n| 100 < *n), "{counts:?}"));
     }
 }
 
@@ -40,25 +40,25 @@ enum Health {
 /// A delivery, and the world around it on a virtual clock.
 struct Life {
     rng: Rng,
-    delivery: Delivery<Load>,
-    limits: Limits,
+    delivery: Delivery<Payload>,
+    limits: DeliveryLimits,
     start: Instant,
     now: Instant,
     /// Of receiver 0, which is always well, and of those that are not.
     healths: Vec<Health>,
-    requests: Vec<Flight>,
-    /// What has become of each parcel, by lane: number, and when it was queued.
-    queued: BTreeMap<Lane, VecDeque<(u64, Instant)>>,
-    /// When a lane to the receiver that is always well was last free.
-    free_since: BTreeMap<Lane, Instant>,
+    requests: Vec<RequestInFlight>,
+    /// What has become of each item, by queue: number, and when it was queued.
+    queued: BTreeMap<QueueKey, VecDeque<(u64, Instant)>>,
+    /// When a queue to the receiver that is always well was last free.
+    free_since: BTreeMap<QueueKey, Instant>,
     next: u64,
-    tally: BTreeMap<&'static str, usize>,
+    counts: BTreeMap<&'static str, usize>,
 }
 
-struct Flight {
+struct RequestInFlight {
     ends: Instant,
-    ticket: Ticket,
-    load: Load,
+    ticket: DeliveryTicket,
+    load: Payload,
     health: Health,
 }
 
@@ -66,14 +66,14 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let start = Clock::now().into_std();
-        let limits = Limits {
+        let limits = DeliveryLimits {
             // Just enough for all receivers to find out at once that they are dead.
-            flying_max: 4 * RECEIVERS as usize,
-            flying_per_receiver_max: 4,
-            ailing_max: 3,
-            ailing_per_receiver_max: 2,
-            lane_parcels_max: rng.usize(3..30),
-            parcels_max: rng.usize(20..200),
+            in_flight_max: 4 * RECEIVERS as usize,
+            in_flight_per_receiver_max: 4,
+            failing_in_flight_max: 3,
+            failing_in_flight_per_receiver_max: 2,
+            queue_items_max: rng.usize(3..30),
+            items_max: rng.usize(20..200),
         };
         Self {
             rng,
@@ -86,13 +86,13 @@ impl Life {
             queued: BTreeMap::new(),
             free_since: BTreeMap::new(),
             next: 0,
-            tally: BTreeMap::new(),
+            counts: BTreeMap::new(),
         }
     }
 
     fn live(mut self) -> BTreeMap<&'static str, usize> {
         let end = self.start + SPAN;
-        while self.now < end && self.next < PARCELS {
+        while self.now < end && self.next < ITEMS {
             for _ in 0..self.rng.u8(0..4) {
                 self.queue();
             }
@@ -111,12 +111,12 @@ impl Life {
         // All is well again: what has not been given up by now arrives.
         self.healths.fill(Health::Well);
         self.run_until(self.now + HANG);
-        let given_up = self.tally.get("exhausted").copied();
-        self.run_until(self.now + LIFE + LIFE);
+        let given_up = self.counts.get("exhausted").copied();
+        self.run_until(self.now + AGE_MAX + AGE_MAX);
         assert!(self.delivery.is_empty() && self.delivery.deadline().is_none());
-        assert_eq!(self.tally.get("exhausted").copied(), given_up, "lost though all was well");
+        assert_eq!(self.counts.get("exhausted").copied(), given_up, "lost though all was well");
         assert!(self.queued.values().all(VecDeque::is_empty), "neither delivered nor given up");
-        self.tally
+        self.counts
     }
 
     fn queue(&mut self) {
@@ -127,30 +127,30 @@ impl Life {
             _ => (self.rng.u128(1..RECEIVERS), 0),
         };
         self.next += 1;
-        let lane = lane(room, receiver, call);
+        let key = queue_key(room, receiver, call);
         let attempts_max = if self.rng.u8(0..5) == 0 { self.rng.u8(1..7) } else { ATTEMPTS_MAX };
-        self.queued.entry(lane.clone()).or_default().push_back((self.next, self.now));
-        self.free_since.entry(lane.clone()).or_insert(self.start);
-        let parcel = Parcel { attempts_max, ..parcel(&lane, self.next) };
-        self.handle(Command::Queue(parcel));
+        self.queued.entry(key.clone()).or_default().push_back((self.next, self.now));
+        self.free_since.entry(key.clone()).or_insert(self.start);
+        let item = DeliveryItem { attempts_max, ..item(&key, self.next) };
+        self.handle(Command::Queue(item));
     }
 
     fn run_until(&mut self, end: Instant) {
         loop {
-            let landing = self.requests.iter().map(|it| it.ends).min();
-            let next = [landing, self.delivery.deadline()].into_iter().flatten().min();
+            let next_end = self.requests.iter().map(|it| it.ends).min();
+            let next = [next_end, self.delivery.deadline()].into_iter().flatten().min();
             let Some(next) = next.filter(|it| *it <= end) else { break };
             self.now = self.now.max(next);
             match self.requests.iter().position(|it| it.ends <= self.now) {
-                Some(index) => self.land(index),
+                Some(index) => self.end_request(index),
                 None => self.handle(Command::Tick),
             }
         }
         self.now = end;
     }
 
-    fn land(&mut self, index: usize) {
-        let Flight { ticket, load, health, .. } = self.requests.swap_remove(index);
+    fn end_request(&mut self, index: usize) {
+        let RequestInFlight { ticket, load, health, .. } = self.requests.swap_remove(index);
         self.free_since.insert(load.0.clone(), self.now);
         let is_well = health == Health::Well;
         let outcome = match (is_well, self.rng.u8(0..50)) {
@@ -165,24 +165,26 @@ impl Life {
         self.handle(Command::Done { ticket, outcome });
     }
 
-    fn handle(&mut self, command: Command<Load>) {
+    fn handle(&mut self, command: Command<Payload>) {
         let mut effects = VecDeque::new();
         self.delivery.handle(self.now, command, &mut effects);
         self.delivery.check();
         for effect in effects {
             match effect {
-                Effect::Send { ticket, attempt, load } => self.send(ticket, attempt, load),
+                Effect::Send { ticket, attempt, payload: load } => self.send(ticket, attempt, load),
                 Effect::Delivered { .. } => self.note("delivered"),
-                Effect::Dropped { why, attempts, parcel } => self.give_up(why, attempts, &parcel),
+                Effect::Dropped { why, attempts, item } => self.give_up(why, attempts, &item),
             }
         }
-        assert!(self.requests.len() <= self.limits.flying_max + self.limits.ailing_max);
-        assert!(self.delivery.len() <= self.limits.parcels_max);
-        self.check_crowds();
+        assert!(
+            self.requests.len() <= self.limits.in_flight_max + self.limits.failing_in_flight_max
+        );
+        assert!(self.delivery.len() <= self.limits.items_max);
+        self.check_call_limits();
     }
 
-    fn send(&mut self, ticket: Ticket, attempt: u8, load: Load) {
-        assert!(self.requests.iter().all(|it| it.load.0 != load.0), "two of one lane at a time");
+    fn send(&mut self, ticket: DeliveryTicket, attempt: u8, load: Payload) {
+        assert!(self.requests.iter().all(|it| it.load.0 != load.0), "two of one queue at a time");
         let (first, since) = *self.queued[&load.0].front().unwrap();
         assert_eq!(first, load.1, "out of order");
         if is_steady(&load.0) {
@@ -201,51 +203,51 @@ impl Life {
         if health == Health::Hanging {
             self.note("hung");
         }
-        self.requests.push(Flight { ends: self.now + takes, ticket, load, health });
+        self.requests.push(RequestInFlight { ends: self.now + takes, ticket, load, health });
     }
 
-    fn give_up(&mut self, why: Why, attempts: u8, parcel: &Parcel<Load>) {
-        let queue = self.queued.get_mut(&parcel.lane).unwrap();
-        let index = queue.iter().position(|(it, _)| *it == parcel.sequence);
+    fn give_up(&mut self, why: DropReason, attempts: u8, item: &DeliveryItem<Payload>) {
+        let queue = self.queued.get_mut(&item.queue).unwrap();
+        let index = queue.iter().position(|(it, _)| *it == item.sequence);
         let (_, since) = queue.remove(index.expect("given up twice, or delivered")).unwrap();
         match why {
-            Why::Exhausted => {
-                let is_in_time = self.now - since < LIFE && attempts < parcel.attempts_max;
+            DropReason::Exhausted => {
+                let is_in_time = self.now - since < AGE_MAX && attempts < item.attempts_max;
                 assert!(!is_in_time && 0 < attempts, "given up too early");
-                assert_ne!(receiver(&parcel.lane), 0);
+                assert_ne!(receiver(&item.queue), 0);
                 self.note("exhausted");
             }
-            Why::Full => self.note("full"),
-            Why::Refused => self.note("refused"),
-            Why::Closed => panic!("nobody has closed"),
+            DropReason::Full => self.note("full"),
+            DropReason::Refused => self.note("refused"),
+            DropReason::Closed => panic!("nobody has closed"),
         }
     }
 
-    fn check_crowds(&mut self) {
-        let mut crowds = BTreeMap::<_, BTreeSet<_>>::new();
-        for Lane { owner, url, by_call } in self.requests.iter().map(|it| &it.load.0) {
+    fn check_call_limits(&mut self) {
+        let mut by_limit = BTreeMap::<_, BTreeSet<_>>::new();
+        for QueueKey { owner, url, by_call } in self.requests.iter().map(|it| &it.load.0) {
             if let Some(call) = by_call {
-                crowds.entry((owner, url)).or_default().insert(call);
+                by_limit.entry((owner, url)).or_default().insert(call);
             }
         }
-        let sizes: Vec<_> = crowds.values().map(BTreeSet::len).collect();
-        assert!(sizes.iter().all(|it| *it <= BY_CALL_FLYING_MAX));
+        let sizes: Vec<_> = by_limit.values().map(BTreeSet::len).collect();
+        assert!(sizes.iter().all(|it| *it <= BY_CALL_IN_FLIGHT_MAX));
         if sizes.iter().any(|it| 2 <= *it) {
             self.note("crowded");
         }
     }
 
     fn note(&mut self, what: &'static str) {
-        *self.tally.entry(what).or_default() += 1;
+        *self.counts.entry(what).or_default() += 1;
     }
 }
 
-fn receiver(lane: &Lane) -> usize {
-    let digit = lane.url.trim_start_matches("http://receiver").chars().next();
+fn receiver(key: &QueueKey) -> usize {
+    let digit = key.url.trim_start_matches("http://receiver").chars().next();
     digit.and_then(|it| it.to_digit(10)).unwrap() as usize
 }
 
 /// To the receiver that is always well.
-fn is_steady(lane: &Lane) -> bool {
-    receiver(lane) == 0
+fn is_steady(key: &QueueKey) -> bool {
+    receiver(key) == 0
 }

@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    message::Message,
+    message::SipMessage,
     request::{Hop, Transport},
     settings::Settings,
-    stream::{self, Stream},
+    stream::{self, SipStream},
     throttle::{SOURCES_MAX, Throttle},
 };
 
@@ -32,7 +32,7 @@ pub struct Incoming {
     /// The way.
     pub hop: Hop,
     /// The message.
-    pub message: Message,
+    pub message: SipMessage,
 }
 
 /// What has been turned away before it reached the machine.
@@ -49,11 +49,11 @@ pub struct Losses {
 }
 
 /// All sockets of ours.
-pub struct Wire {
+pub struct SipSockets {
     pub(super) settings: Arc<Settings>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) losses: Losses,
-    pub(super) streams: Mutex<BTreeMap<u64, Stream>>,
+    pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
     pub(super) stream_last: AtomicU64,
     datagrams: Vec<Arc<UdpSocket>>,
     routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
@@ -108,8 +108,8 @@ impl Listener {
     }
 }
 
-impl Wire {
-    /// All sockets, which listen when [`Wire::listen`] is called.
+impl SipSockets {
+    /// All sockets, which listen when [`SipSockets::listen`] is called.
     pub fn new(
         settings: Arc<Settings>,
         inbox: mpsc::Sender<Incoming>,
@@ -164,7 +164,7 @@ impl Wire {
             }
             let local = SocketAddr::new(self.local_for(bound.ip(), remote), bound.port());
             let hop = Hop { transport: Transport::Udp, link, local, remote };
-            match Message::parse(&buffer[..len]) {
+            match SipMessage::parse(&buffer[..len]) {
                 Ok(Some(message)) => self.take_in(Incoming { hop, message }),
                 Ok(None) => {}
                 Err(_) => {
