@@ -3,30 +3,28 @@
 //!
 //! # The one idea
 //!
-//! A [`call::Call`] is a value that lives in exactly one place: in a worker's actor, with others,
-//! while it speaks or waits; in a conference's while it is a member. It is moved, never shared; so
-//! "kicked but still in the room", "resumed twice" and "script lost" cannot be written down.
+//! A [`call::Call`] is a value that lives in exactly one place: in a call worker while it plays,
+//! speaks, waits or fetches; in a conference actor while it is a member. It is moved, never shared.
+//! So "kicked but still in the room", "resumed twice" and "flow lost" cannot be written down.
 //!
-//! # The floors
+//! # Floors
 //!
-//! A module uses its own floor and those below it; `tests/it/tidy.rs` keeps it so.
+//! A module uses its own floor and those below it; `tests/it/tidy.rs` checks it.
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 0 words | [`by_call`], [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
-//! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
-//! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], [`watch`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
-//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`documents::folder`], [`documents::web`], [`store::member_ids`], [`cdr::store`], [`store::idempotency`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
-//! | 4 actors | [`actor`] | wait, and run machines |
-//! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to callers |
-//! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
+//! | 0 base | [`base`] | serve every floor |
+//! | 1 ports | [`media`], [`store`], [`documents`], [`speech`] | say what the world must do |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`events`], [`trace`], [`audio`], [`rtp`] | decide: time is an argument; no IO |
+//! | 3 adapters | [`accounts`], [`credentials`], [`fetch`], [`sound`], [`cdr`], [`webhooks`], [`sip`], [`rtp_engine`], [`sim_phones`] | do IO |
+//! | 4 engine | [`engine`] | waits, runs machines |
+//! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to people and programs |
+//! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], [`watch`] | build it all, drain it on a signal |
 //!
 //! # Where to start
 //!
-//! [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::House`], which
-//! has every move of a call between places. Machines take commands and give ordered effects;
-//! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
-//! of the real shells in an order that a seed picks, and checks what must always hold.
+//! [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::Registry`],
+//! which has every move of a call between places.
 
 pub mod accounts;
 pub mod api;

@@ -103,7 +103,7 @@ impl LoadedEngine {
             accounts,
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),
-            told: Box::new(move |deed| {
+            on_answered: Box::new(move |deed| {
                 if let Some(notes) = &notes {
                     notes.audit(deed);
                 }

@@ -157,7 +157,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn add(
         &self,
         id: &AccountId,
@@ -177,7 +177,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn add_read_only(
         &self,
         id: &AccountId,
@@ -198,7 +198,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn rotate(
         &self,
         id: &AccountId,
@@ -228,7 +228,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn finish(&self, id: &AccountId, role: Role) -> Result<Arc<str>, AccountStoreError> {
         let mut stored = self.find(id)?;
         if stored.of(role).count() < TOKENS_MAX {
@@ -245,7 +245,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn remove(&self, id: &AccountId) -> Result<(), AccountStoreError> {
         self.find(id)?;
         Ok(self.write(id, None)?)
@@ -255,7 +255,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`BookError`]: nothing has changed.
+    /// [`AccountStoreError`]: nothing has changed.
     pub fn remove_token(&self, id: &AccountId, label: &str) -> Result<(), AccountStoreError> {
         let mut stored = self.find(id)?;
         let failed = |why: String| AccountStoreError::Tokens { account: id.clone(), why };

@@ -2,7 +2,7 @@
 //! hashes; what we ask of others is signed with the tokens themselves, which nothing prints.
 //!
 //! Those of the configuration file are added at the start, and stay. Those that are kept in the
-//! store ([`kept`]) may change while the engine runs.
+//! store ([`mod@file`]) may change while the engine runs.
 
 pub mod file;
 

@@ -33,7 +33,7 @@ pub(super) struct Principal {
 
 /// A request that has been answered.
 #[derive(Debug)]
-pub struct Deed {
+pub struct AuditEntry {
     pub(super) api_id: Uuid,
     pub(super) trace: Traceparent,
     pub(super) peer: IpAddr,
@@ -43,7 +43,7 @@ pub struct Deed {
     pub(super) status: u16,
     /// None of one whose client has had its answer before.
     pub(super) took: Option<Duration>,
-    pub(super) who: Option<Principal>,
+    pub(super) principal: Option<Principal>,
 }
 
 impl PrincipalCell {
@@ -65,9 +65,9 @@ impl From<&AuthenticatedAccount> for Principal {
     }
 }
 
-impl Deed {
+impl AuditEntry {
     /// Writes its lines into the log.
-    pub fn tell(&self) {
+    pub fn log(&self) {
         if let Some(took) = self.took {
             self.log_answer(took.as_micros());
         }
@@ -92,7 +92,8 @@ impl Deed {
     fn log_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
         let route = routes::route(self.route);
-        let (account, by) = self.who.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
+        let (account, by) =
+            self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(
             target: "conflow::audit",
             account,

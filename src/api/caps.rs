@@ -21,17 +21,17 @@ pub struct Caps {
 }
 
 /// The caps, and what each account has left of them.
-pub(super) struct Calling {
+pub(super) struct CallCaps {
     calls: Option<NonZeroU32>,
     rate: Option<PerAccount>,
     /// Two requests at a time would each see room for their own calls.
-    one_at_a_time: Mutex<()>,
+    lock: Mutex<()>,
 }
 
-impl Calling {
+impl CallCaps {
     pub(super) fn new(caps: Caps) -> Self {
         let rate = caps.rate.map(PerAccount::new);
-        Self { calls: caps.calls, rate, one_at_a_time: Mutex::default() }
+        Self { calls: caps.calls, rate, lock: Mutex::default() }
     }
 
     /// Lets so many calls be made, before the guard is dropped, or none of them.
@@ -42,7 +42,7 @@ impl Calling {
         account: &AccountId,
         count: usize,
     ) -> Result<MutexGuard<'_, ()>, Failure> {
-        let guard = self.one_at_a_time.lock();
+        let guard = self.lock.lock();
         if let Some(max) = self.calls.map(NonZeroU32::get)
             && (max as usize) < journal.live_count(account) + count
         {

@@ -32,7 +32,7 @@ pub(super) enum Failure {
     Bad(String),
     /// A bug of ours.
     #[error("internal error: the request may have had its effect or not")]
-    Fault,
+    Internal,
     /// It belongs to nobody who has these credentials.
     #[error("account not found")]
     NoAccount,
@@ -52,10 +52,10 @@ pub(super) enum Failure {
     NotImplemented(&'static str),
     /// The same key, and another request.
     #[error("this Idempotency-Key has been used for another request: make up a new one")]
-    OtherRepeat,
+    KeyReused,
     /// What is named is no longer in a state for this.
     #[error("{0}")]
-    Over(String),
+    Conflict(String),
     /// What is named is not there.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
@@ -148,14 +148,14 @@ impl Failure {
             Self::WrongMethod { allow } => Some((ALLOW, HeaderValue::from_static(allow))),
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
             | Self::Bad(_)
-            | Self::Fault
+            | Self::Internal
             | Self::NotFound(_)
             | Self::NoAccount
             | Self::NoRoute
             | Self::NotImplemented(_)
             | Self::NotJson
-            | Self::OtherRepeat
-            | Self::Over(_)
+            | Self::KeyReused
+            | Self::Conflict(_)
             | Self::ReadOnly
             | Self::TooLarge
             | Self::TooSlow => None,
@@ -167,12 +167,12 @@ impl Failure {
         match self {
             Self::Ask(error) => plivo::refused(error).0,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
-            Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::OtherRepeat | Self::Over(_) => StatusCode::CONFLICT,
+            Self::KeyReused | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }

@@ -41,7 +41,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub use self::{
-    audit::Deed,
+    audit::AuditEntry,
     body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
     caps::Caps,
     limit::RateLimit,
@@ -50,7 +50,7 @@ pub use self::{
 };
 use self::{
     audit::PrincipalCell,
-    caps::Calling,
+    caps::CallCaps,
     failure::Failure,
     limit::{PerAccount, PerAddress},
     openapi::OpenApiDocument,
@@ -90,7 +90,7 @@ pub struct ApiDependencies {
     /// Knows requests that come again.
     pub idempotency_keys: Arc<dyn IdempotencyStore>,
     /// Is told of each request that has been answered.
-    pub told: Box<dyn Fn(Deed) + Send + Sync>,
+    pub on_answered: Box<dyn Fn(AuditEntry) + Send + Sync>,
     /// The simulated phones; None, and their paths name nothing.
     pub phones: Option<Arc<SimPhones>>,
 }
@@ -194,14 +194,15 @@ impl Api {
             None => AssertUnwindSafe(self.serve(split.as_ref(), context)).catch_unwind().await,
         };
         let response = answer
-            .unwrap_or(Err(Failure::Fault))
+            .unwrap_or(Err(Failure::Internal))
             .unwrap_or_else(|failure| failure.answer(dialect_of(path), api_id));
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.traffic.count(route, method, status, took);
         let (is_head, path, method) = (*method == Method::HEAD, path.to_owned(), head.method);
         let (took, who) = (Some(took), principal.get().cloned());
-        let entry = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        let entry =
+            AuditEntry { api_id, trace, peer, method, path, route, status, took, principal: who };
         (self.state.on_answered)(entry);
         match is_head {
             true => without_body(response),
@@ -234,11 +235,11 @@ pub struct AppState {
     phones: Option<Arc<SimPhones>>,
     callbacks: WebhookQueue,
     idempotency_keys: Arc<dyn IdempotencyStore>,
-    on_answered: Box<dyn Fn(Deed) + Send + Sync>,
+    on_answered: Box<dyn Fn(AuditEntry) + Send + Sync>,
     closing: watch::Sender<bool>,
     streams: Streams,
     voice: voice::Settings,
-    call_caps: Calling,
+    call_caps: CallCaps,
     document: OpenApiDocument,
     requests: Option<PerAccount>,
     failures: Option<PerAddress>,
@@ -253,7 +254,7 @@ impl AppState {
             accounts,
             callbacks,
             idempotency_keys,
-            told: on_answered,
+            on_answered,
             phones,
         } = dependencies;
         let Settings { voice, rate_limit, failure_limit, caps } = settings;
@@ -273,7 +274,7 @@ impl AppState {
             closing,
             streams: Streams::default(),
             voice,
-            call_caps: Calling::new(caps),
+            call_caps: CallCaps::new(caps),
             document,
             requests,
             failures,

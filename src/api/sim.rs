@@ -191,7 +191,7 @@ fn refused(error: PhoneError) -> Failure {
     let text = error.to_string();
     match error {
         PhoneError::BadKeys(_) => Failure::Bad(text),
-        PhoneError::Ended => Failure::Over(text),
+        PhoneError::Ended => Failure::Conflict(text),
         PhoneError::TooManyKeys { .. } => Failure::Unavailable(text),
         PhoneError::Unknown => Failure::NotFound(text.into()),
     }

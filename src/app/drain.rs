@@ -16,7 +16,7 @@ const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nobody minds being done so much later.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Takes no more calls, and returns when there are none left. `patience` is how long calls may go
+/// Takes no more calls, and returns when there are none left. `drain_time` is how long calls may go
 /// on as if nothing were.
 pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Duration) {
     inbound.close();

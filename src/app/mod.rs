@@ -288,7 +288,7 @@ impl Engine {
             accounts,
             callbacks,
             idempotency_keys,
-            told: Box::new(move |entry| log.audit(entry)),
+            on_answered: Box::new(move |entry| log.audit(entry)),
             phones: simulated,
         };
         let ops = ops(config, http, counters, results, phones.as_ref());

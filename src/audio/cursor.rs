@@ -10,7 +10,7 @@ use crate::media::{Program, Sound, SoundKind};
 /// Where sounds are to be had, at the legs' rate. A tick thread keeps them; what is not there yet
 /// it has ordered, or orders now.
 pub trait SoundLookup {
-    /// The samples of a sound. Never asked for [`What::Silence`].
+    /// The samples of a sound. Never asked for [`SoundKind::Silence`].
     fn find(&mut self, what: &SoundKind) -> SoundState;
 
     /// The tone of a key ([`super::tone::Tones::key`]). None if there is no such key.

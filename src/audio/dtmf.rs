@@ -1,7 +1,7 @@
 //! Telephone events: key presses as RTP packets of their own (RFC 4733).
 //!
 //! A tick thread hands each packet with the negotiated payload type to [`DtmfReceiver::receive`], and
-//! sends what a leg's playout asks for with [`crate::rtp::packet::Stream::write_aged`].
+//! sends what a leg's playout asks for with [`crate::rtp::packet::RtpStream::write_aged`].
 
 use crate::rtp::packet;
 

@@ -5,7 +5,7 @@
 //! 1. orders first: [`Mixer::add`], [`Mixer::remove`], [`Mixer::flags`];
 //! 2. for each leg that sent something, [`Mixer::put`] (or [`Mixer::put_samples`]);
 //! 3. [`Mixer::mix`], once;
-//! 4. for each leg, an [`LegMix`] from [`Mixer::ear`], which its playout asks when it hears the room.
+//! 4. for each leg, an [`LegMix`] from [`Mixer::leg_mix`], which its playout asks when it hears the room.
 //!
 //! Nothing is decoded but what is mixed, all who have nothing of their own in the mix share one
 //! frame (encoded once per law), and no memory is taken once the room has had its largest size.
@@ -29,7 +29,7 @@ pub struct Mixer {
     legs: Vec<MixerLeg>,
     /// Places in `legs` that are empty.
     free: Vec<u32>,
-    /// What each leg sent, side by side; by the leg's `sent` one or the other.
+    /// What each leg sent, side by side; by the leg's `input` one or the other.
     encoded: Vec<u8>,
     samples: Vec<i16>,
     /// Who is mixed in this tick, and the rest of those who no longer are.

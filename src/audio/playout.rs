@@ -62,7 +62,7 @@ pub enum DtmfMode {
 /// What goes out in a tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OutgoingAudio {
-    /// The room's frame as it is: [`Ear::wire`].
+    /// The room's frame as it is: [`crate::audio::mix::LegMix::encode`].
     Room,
     /// What is in the buffer.
     Samples,
@@ -175,7 +175,7 @@ impl Playout {
         }
     }
 
-    /// [`crate::media::Order::PlayingProgram`]: ends the one before, silently.
+    /// [`crate::media::Order::Play`]: ends the one before, silently.
     pub fn play(&mut self, number: u32, program: Program) {
         self.play = Some(PlayingProgram {
             serial: self.serial(),
@@ -206,7 +206,7 @@ impl Playout {
         self.overlays.stop(kind);
     }
 
-    /// [`crate::media::Order::Background`]: ends what was played. A leg that is in the room already keeps its
+    /// [`crate::media::Order::Place`]: ends what was played. A leg that is in the room already keeps its
     /// announcements.
     pub fn place(&mut self, hears: MemberAudio) {
         self.play = None;
@@ -297,8 +297,8 @@ impl Playout {
         self.settings.dtmf_mode = mode;
     }
 
-    /// What goes out in this tick; `ear` is the leg's, if it is in a room, and `out` takes a
-    /// frame. Numbers of orders that have come to their end are added to `over`.
+    /// What goes out in this tick; `leg_mix` is the leg's, if it is in a room, and `outgoing` takes a
+    /// frame. Numbers of orders that have come to their end are added to `finished`.
     pub fn tick(
         &mut self,
         leg_mix: Option<&mut LegMix<'_>>,

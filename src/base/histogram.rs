@@ -52,7 +52,7 @@ pub enum MetricKind {
     Counter,
     /// As it is now.
     Gauge,
-    /// See [`Histogram`].
+    /// See [`DurationHistogram`].
     Histogram,
 }
 

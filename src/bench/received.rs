@@ -93,7 +93,7 @@ impl ReceivedNotices {
     }
 
     /// Whether each room's notices have come one after the other, from the first on, and none is
-    /// missing but those that are `untold`. The last may be on its way.
+    /// missing but those that are `unsent`. The last may be on its way.
     ///
     /// # Errors
     ///

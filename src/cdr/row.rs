@@ -101,7 +101,7 @@ impl From<&Cdr> for CdrRow {
     }
 }
 
-/// The record that a row of [`Table::Records`] holds.
+/// The record that a row of [`Table::CdrStore`] holds.
 pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
     let invalid = |why: String| row.invalid(Table::Cdrs, &why);
     let CdrRow { call, ended_at, cause, source, sound } = row.parse(Table::Cdrs)?;

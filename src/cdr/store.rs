@@ -135,7 +135,7 @@ impl CachedCdrStore {
     }
 }
 
-/// Whether a row of [`Table::Records`] or [`Table::Calls`] can be read.
+/// Whether a row of [`Table::Cdrs`] or [`Table::Calls`] can be read.
 ///
 /// # Errors
 ///

@@ -434,7 +434,7 @@ impl<'de> Deserialize<'de> for AccountTokens {
     }
 }
 
-/// By hand: as [`Tokens`].
+/// By hand: as [`AccountTokens`].
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a string");

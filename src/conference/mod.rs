@@ -279,7 +279,7 @@ pub type Outcome = Result<ConferenceAnswer, Refusal>;
 pub enum ConferenceAnswer {
     /// The members who were kicked and banned; never none.
     Banned {
-        /// Those who were kicked, as in [`Answer::Members`].
+        /// Those who were kicked, as in [`ConferenceAnswer::Members`].
         members: Vec<MemberId>,
         /// Those of them who are not banned: nobody vouches for who they are.
         unknown: Vec<MemberId>,

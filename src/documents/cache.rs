@@ -17,7 +17,7 @@ use crate::{
 
 /// What has been parsed of late, by its content; what is no flow is kept as well.
 ///
-/// `T` stands for the content: the [`Text`] itself, or, of a file that is not to be held, a
+/// `T` stands for the content: the [`HashedText`] itself, or, of a file that is not to be held, a
 /// cryptographic hash of it.
 ///
 /// Two halves: what is asked for moves into the young one, and when that is full the old one is

@@ -1,7 +1,7 @@
 //! The one writer of an account's groups, a step at a time: it decides, it hears that what it has
 //! decided is durable, it has the rooms let go of whoever is out, and then it answers.
 //!
-//! Nothing here waits but [`Owed::wait`], which is for the task that gives the answers.
+//! Nothing here waits but [`PendingReply::wait`], which is for the task that gives the answers.
 
 use std::{mem, sync::Arc};
 

@@ -134,7 +134,7 @@ impl Memberships {
     ///
     /// # Errors
     ///
-    /// As [`AskError`] has it.
+    /// As [`GroupAskError`] has it.
     pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
         let (reply, answer) = oneshot::channel();
         let item = QueuedAsk { at: self.now(), ask, reply };

@@ -1,6 +1,6 @@
 //! Actors: the shells around the machines.
 //!
-//! Each actor takes [`Turn`]s: one thing at a time, at a time that is an argument, without
+//! Each actor takes [`TurnOutcome`]s: one thing at a time, at a time that is an argument, without
 //! waiting. Its `run` waits between turns, on tokio; the simulation takes the turns of many
 //! actors itself, in an order that a seed picks.
 

@@ -227,7 +227,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`House::ask`].
+    /// As [`Registry::ask`].
     pub fn ask_for(
         &self,
         api_id: Option<Uuid>,

@@ -13,7 +13,7 @@ pub struct Scheduler {
     new_actors: SchedulerSpawner,
 }
 
-/// Where new actors wait until [`Turns::admit`] lets them in; it is a registry's stage.
+/// Where new actors wait until [`Scheduler::add_new_actors`] lets them in; it is a registry's stage.
 #[derive(Clone, Default)]
 pub struct SchedulerSpawner(Arc<Mutex<Vec<AnyActor>>>);
 

@@ -1,6 +1,6 @@
 //! One account's events, in the order in which they happened: what subscribers read from.
 //!
-//! The log is bounded and in memory. A subscriber keeps a [`Cursor`] and reads page by page; one
+//! The log is bounded and in memory. A subscriber keeps a [`EventCursor`] and reads page by page; one
 //! that has been away for too long is told that there is a gap, never silently brought past it.
 //! What an event says is the log's user's business: the log knows only whom it is about.
 

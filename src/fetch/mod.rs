@@ -3,7 +3,7 @@
 //! It is hyper's pooled client on a connector of our own, not `reqwest`: there, an IP literal
 //! never meets the resolver, redirects and proxies from the environment have to be switched off,
 //! and the time to connect is one for the whole client, where contract 4.7 has one per URL. Here
-//! a connection is made in one place ([`Network`] below, [`Guard`] before it), and what is not
+//! a connection is made in one place ([`HttpNetwork`] below, [`AddressGuard`] before it), and what is not
 //! switched on is not there. TLS is rustls on ring with the roots of Mozilla's programme, so that
 //! it works in an image without certificates; an operator can add authorities.
 
@@ -67,7 +67,7 @@ pub struct OutgoingRequest {
     pub dialect: Dialect,
     /// Signs it, hop by hop; None for a file that is nobody's callback.
     pub signer: Option<Arc<Signer>>,
-    /// Times and tries; [`Target::budget`] heeds the URL's own.
+    /// Times and tries; [`TargetUrl::budget`] heeds the URL's own.
     pub budget: Budget,
     /// A longer answer is a failure. None: its status says all, and the rest is let be.
     pub answer_bytes_max: Option<usize>,

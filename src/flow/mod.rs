@@ -97,7 +97,7 @@ pub enum Effect {
     Answer,
     /// Opens early media, unless the call is answered.
     EarlyMedia,
-    /// Plays a program; [`Event::Over`] says that it is over.
+    /// Plays a program; [`FlowEvent::Over`] says that it is over.
     Play(Program),
     /// Says what will be played, if nothing comes between.
     Prepare(Program),
@@ -107,19 +107,19 @@ pub enum Effect {
     SendDigits {
         /// Of `0-9*#`, `w` and `W`.
         digits: Arc<str>,
-        /// Whether [`Event::Over`] is awaited.
+        /// Whether [`FlowEvent::Over`] is awaited.
         awaits: bool,
     },
     /// These keys have been entered; none, if they belong into no log.
     Entered(Arc<str>),
-    /// Moves the call into a conference; [`Event::Left`] says that it is out again.
+    /// Moves the call into a conference; [`FlowEvent::Left`] says that it is out again.
     Join {
         /// Which.
         room: ConferenceName,
         /// On what terms.
         options: Arc<JoinOptions>,
     },
-    /// Asks for a document; [`Event::Fetched`] brings it.
+    /// Asks for a document; [`FlowEvent::Fetched`] brings it.
     Fetch(DocumentRequest),
     /// Tells a URL, and lets the answer be.
     Notify(DocumentRequest),
@@ -248,7 +248,7 @@ pub struct JoinOptions {
 /// A group that guards a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RoomGuard {
-    /// `group`: only its members come in. [`Guard::NOBODY`] has none.
+    /// `group`: only its members come in. [`RoomGuard::NOBODY`] has none.
     pub group: GroupId,
     /// `moderators`: those of this rank or above start the room, and the last of them ends it.
     pub moderators: Option<Rank>,

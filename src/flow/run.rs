@@ -89,7 +89,7 @@ struct SilentDocuments {
 }
 
 impl Run {
-    /// A call whose first document is still to come: as [`Event::Fetched`], for
+    /// A call whose first document is still to come: as [`FlowEvent::Fetched`], for
     /// [`Purpose::Answer`].
     pub fn new(dialect: Dialect) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Run {
     }
 
     /// Drops the current element, whatever it waits for: a document that a REST transfer names is
-    /// to come, as [`Event::Fetched`]. Changes nothing once the run is over.
+    /// to come, as [`FlowEvent::Fetched`]. Changes nothing once the run is over.
     pub fn transfer(&mut self) {
         if self.wait != WaitingFor::Ended {
             self.wait = WaitingFor::Document(Purpose::Transfer);
@@ -158,7 +158,7 @@ impl Run {
         }
     }
 
-    /// When [`Event::Tick`] is next due.
+    /// When [`FlowEvent::Tick`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.wait {
             WaitingFor::Keys(collector) => collector.deadline(),

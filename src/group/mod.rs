@@ -1,6 +1,6 @@
 //! Groups: who belongs to them, with which rank, and who may change that.
 //!
-//! [`state::Groups`] is the machine. Four systems' calls are the same few asks with another
+//! [`state::AccountGroups`] is the machine. Four systems' calls are the same few asks with another
 //! [`rule::Rule`]; nothing here knows whose call it was.
 
 pub mod access_list;

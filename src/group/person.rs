@@ -23,7 +23,7 @@ pub struct Person {
 /// A name that is one person's alone in an account.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum PersonName {
-    /// What he goes by, in lower case: `Name::username` makes it so.
+    /// What he goes by, in lower case: `PersonName::username` makes it so.
     Username(Box<str>),
     /// A platform, and the number it has for him.
     Membership {

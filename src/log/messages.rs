@@ -3,7 +3,7 @@
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    api::Deed,
+    api::AuditEntry,
     base::ids::{AccountId, CallId, Incarnation, RoomKey},
     call::{self, CallDirection, Party},
     conference::{ConferenceEvent, MemberInfo, Notice},
@@ -15,7 +15,7 @@ use crate::{
 /// What is told, before there are words for it.
 #[derive(Debug)]
 pub(super) enum DeferredEvent {
-    Audit(Deed),
+    Audit(AuditEntry),
     Trace(Observed),
 }
 
@@ -23,7 +23,7 @@ impl DeferredEvent {
     /// In an event, or more.
     pub(super) fn emit(self) {
         match self {
-            Self::Audit(entry) => entry.tell(),
+            Self::Audit(entry) => entry.log(),
             Self::Trace(trace) => emit_trace(trace),
         }
     }

@@ -32,7 +32,7 @@ use self::{
     queue::{LogEntry, LogQueue},
 };
 use crate::{
-    api::Deed,
+    api::AuditEntry,
     cli::settings::{LogFormat, LogLevel},
     config,
     engine::{inbound::wall_clock, registry::Observed},
@@ -102,7 +102,7 @@ impl LogSender {
     }
 
     /// A request that has been answered.
-    pub fn audit(&self, entry: Deed) {
+    pub fn audit(&self, entry: AuditEntry) {
         self.queue.push_deferred(wall_clock(), DeferredEvent::Audit(entry));
     }
 }

@@ -45,7 +45,7 @@ struct WaitingEntries {
     is_over: bool,
 }
 
-/// What [`Queue::take`] has not taken.
+/// What [`LogQueue::take`] has not taken.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct TakeOutcome {
     /// Entries for which there was no room.

@@ -1,6 +1,6 @@
 //! The media port: what the engine asks of a backend, and what a backend reports.
 //!
-//! A backend carries the sound of calls: the simulated phones of [`sim`], or real ones. It gets
+//! A backend carries the sound of calls: the simulated phones of [`crate::sim_phones`], or real ones. It gets
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
@@ -30,8 +30,8 @@ pub enum Order {
         /// The call.
         call: CallId,
     },
-    /// Calls somebody. What comes of it is [`Heard::Ringing`], then [`Heard::Answered`] or
-    /// [`Heard::Failed`]. It goes on until then, or until [`Order::End`].
+    /// Calls somebody. What comes of it is [`LegEvent::Ringing`], then [`LegEvent::Answered`] or
+    /// [`LegEvent::Failed`]. It goes on until then, or until [`Order::End`].
     Dial {
         /// The call.
         call: CallId,
@@ -60,7 +60,7 @@ pub enum Order {
     },
     /// Plays a program to one call that is in no room; ends the one before, silently.
     ///
-    /// At its end comes [`Heard::Over`] with this number. None comes for one that was stopped.
+    /// At its end comes [`LegEvent::Finished`] with this number. None comes for one that was stopped.
     Play {
         /// The call.
         call: CallId,
@@ -104,7 +104,7 @@ pub enum Order {
         /// Play or Speak.
         kind: AnnouncementKind,
     },
-    /// Sends key presses to the far end. At the end comes [`Heard::Over`] with this number.
+    /// Sends key presses to the far end. At the end comes [`LegEvent::Finished`] with this number.
     SendDigits {
         /// The call.
         call: CallId,

@@ -89,7 +89,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Writes it, without contributors, extension or padding. Answers the bytes used; None if
-    /// `out` is too short.
+    /// `outgoing` is too short.
     pub fn write(&self, out: &mut [u8]) -> Option<usize> {
         let len = HEADER + self.payload.len();
         let (header, payload) = out.get_mut(..len)?.split_at_mut(HEADER);
@@ -122,7 +122,7 @@ impl RtpStream {
     }
 
     /// Writes a packet of sound that lasts `units`, and goes on by as many. Answers the bytes
-    /// used; None, and nothing has changed, if `out` is too short.
+    /// used; None, and nothing has changed, if `outgoing` is too short.
     pub fn write(
         &mut self,
         payload_type: u8,

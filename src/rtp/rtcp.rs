@@ -1,7 +1,7 @@
 //! RTCP: what a leg's two ends tell each other of what they hear (RFC 3550, 6).
 //!
 //! Every five seconds or so, and once more with a BYE at the end, a tick thread sends what
-//! [`Control::compose`] writes; what comes from the far end goes to [`Control::receive`]. Time is
+//! [`RtcpSession::compose`] writes; what comes from the far end goes to [`RtcpSession::receive`]. Time is
 //! an NTP timestamp: seconds since 1900 in the upper 32 bits, fractions in the lower.
 
 use super::packet;
@@ -73,7 +73,7 @@ impl RtcpSession {
     }
 
     /// Writes a report: on what we send, if we have since the last one, and on what we hear; with
-    /// `bye`, that it is over. Answers the bytes used; None if `out` is too short
+    /// `bye`, that it is over. Answers the bytes used; None if `outgoing` is too short
     /// ([`REPORT_MAX`] is not).
     pub fn compose(
         &mut self,

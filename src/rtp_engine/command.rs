@@ -41,12 +41,12 @@ pub(super) enum Command {
         number: u32,
         digits: Arc<str>,
     },
-    /// `Place`: it hears the room, or what it waits with.
+    /// `LegLocation`: it hears the room, or what it waits with.
     Enter {
         room: RoomId,
         hears: LoadedAudio,
     },
-    /// `Remove`.
+    /// `RemoveAccount`.
     Leave {
         room: RoomId,
     },
@@ -88,7 +88,7 @@ pub(super) enum RoomSound {
     Relay(char),
 }
 
-/// What is heard in a room: [`crate::media::Hears`], with its sound on the way.
+/// What is heard in a room: [`crate::media::MemberAudio`], with its sound on the way.
 #[derive(Clone, Debug)]
 pub(super) enum LoadedAudio {
     Room,

@@ -4,10 +4,10 @@
 //! every 20 ms: no task, no timer and no lock for a leg. A leg lives on any thread while it is
 //! alone, and on the thread of its room while it is in one: it is moved there by value.
 //!
-//! [`Plane`] takes the sound orders of the [`Backend`] port, and is the sound of calls to the
+//! [`RtpEngine`] takes the sound orders of the [`Backend`] port, and is the sound of calls to the
 //! signalling ([`Legs`]). An order is in effect when [`Backend::send`] returns: a packet that was
 //! being made is out by then, and each that is begun later obeys it, even in the midst of a tick
-//! (see `desk`). Who is removed hears no more of the room; who is removed, muted, or made to wait
+//! (see `mailbox`). Who is removed hears no more of the room; who is removed, muted, or made to wait
 //! is in no more packets to the others, but for the 5 ms that lead from a sample to zero.
 //!
 //! The part that decides is a shard (`shard`): it has no clock and no socket of its own.

@@ -1,7 +1,7 @@
 //! The simulated phones of a running engine: shards under locks, and a task for each.
 //!
-//! Locks, in the order in which they are taken: a shard's `telling`, then its `state`; `kept` is
-//! taken alone. Only `telling` is held while the engine is told something, so that one phone's
+//! Locks, in the order in which they are taken: a shard's `reporting`, then its `state`; `ended` is
+//! taken alone. Only `reporting` is held while the engine is told something, so that one phone's
 //! reports come in order; the engine's orders need `state` alone, and may come at any time, from
 //! within [`Exchange::arrive`] and [`Exchange::report`] too.
 

@@ -1,6 +1,6 @@
 //! Simulated phones: a backend without sound, for tests, for trying things out, and for measuring.
 //!
-//! [`Phones`] decides what phones hear and do, and reads no clock; [`SimPhones`] has many of them in
+//! [`PhoneTable`] decides what phones hear and do, and reads no clock; [`SimPhones`] has many of them in
 //! shards under locks, with one task each that sleeps until the earliest deadline.
 
 mod answer_plan;

@@ -135,7 +135,7 @@ impl SoundStack {
     }
 
     /// What was due now: each layer moves by one sound at most, so that what lasts no time is
-    /// heard too. The numbers of pieces that are over go into `over`.
+    /// heard too. The numbers of pieces that are over go into `announced`.
     pub(super) fn step(&mut self, now: u32, settings: &Settings, over: &mut dyn FnMut(u32)) {
         for layer in [Layer::Keys, Layer::Announced, Layer::Played] {
             let Some(index) = self.front(layer) else { continue };

@@ -31,7 +31,7 @@ pub struct Endings {
 /// One way in which a call went.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct FoundEnding {
-    /// As [`super::Told::ending`] has it.
+    /// As [`super::SimulationReport::ending`] has it.
     pub ending: String,
     /// In so many runs.
     pub runs: u64,

@@ -27,7 +27,7 @@ pub struct SipBackend {
     addresses: Vec<SocketAddr>,
 }
 
-/// What [`Sip`] needs to run: a future that ends by [`Sip::stop`].
+/// What [`SipBackend`] needs to run: a future that ends by [`SipBackend::stop`].
 pub struct SipDriver {
     agent: Agent,
     orders: mpsc::UnboundedReceiver<DriverCommand>,
@@ -39,7 +39,7 @@ pub struct SipDriver {
     effects: VecDeque<Effect>,
 }
 
-/// What a [`Sip`] tells its driver.
+/// What a [`SipBackend`] tells its driver.
 enum DriverCommand {
     Command(Command),
     Stop,
@@ -187,7 +187,7 @@ impl Backend for SipBackend {
 }
 
 impl SipDriver {
-    /// Takes calls in and carries them, until it is told to stop or the last [`Sip`] is
+    /// Takes calls in and carries them, until it is told to stop or the last [`SipBackend`] is
     /// dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers = self.sockets.listen(std::mem::take(&mut self.listeners));

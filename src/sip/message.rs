@@ -1,7 +1,7 @@
 //! Messages as they stand on the wire: parsed with tolerance, judged later, written back.
 //!
 //! A error that leaves the sender's Via, From, To, Call-ID and CSeq readable is kept in the message
-//! ([`Message::error`]), so that it can be answered; else the message is no message.
+//! ([`SipMessage::error`]), so that it can be answered; else the message is no message.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
 //!
-//! [`Sip`] is a [`Backend`](super::media::Backend): orders of signalling are its own, those of sound it
+//! [`SipBackend`] is a [`Backend`](super::media::Backend): orders of signalling are its own, those of sound it
 //! hands to the rtp_engine within. What it needs of the sound of a call is the narrow port
 //! [`crate::media::legs`].
 //!

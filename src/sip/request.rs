@@ -123,7 +123,7 @@ pub struct InvalidRequest {
     pub message: Box<SipMessage>,
 }
 
-/// What [`Request::read`] takes out of a message.
+/// What [`SipRequest::read`] takes out of a message.
 struct RequestParts {
     method: SipMethod,
     uri: Uri,

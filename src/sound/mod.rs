@@ -1,6 +1,6 @@
 //! Sound in memory: files and texts become samples at the rate of a leg, once.
 //!
-//! [`Cache`] is the way in. Below it: [`decode`] (WAV and MP3), [`resample`], [`files`] (what
+//! [`SoundCache`] is the way in. Below it: [`crate::audio::decode`] (WAV and MP3), [`crate::audio::resample`], [`files`] (what
 //! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
 
 mod cache;

@@ -33,7 +33,7 @@ impl Pico {
     /// read, unless they are there.
     ///
     /// The engine runs on the thread that calls [`speak`](Speech::speak), and a text that it
-    /// never comes to the end of costs that thread: see [`Pico::apart`].
+    /// never comes to the end of costs that thread: see [`Pico::in_own_process`].
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Pico {
     }
 }
 
-/// What the process does that [`Pico::apart`] starts: a text from standard input becomes samples
+/// What the process does that [`Pico::in_own_process`] starts: a text from standard input becomes samples
 /// of 16 bits on standard output. It is done when this returns; no more must be written.
 pub fn read_aloud(folder: &str, language: &str) -> ExitCode {
     match try_read_aloud(folder, language) {

@@ -103,7 +103,7 @@ impl StoredResponses {
     }
 }
 
-/// Whether a row of [`Table::Repeats`] can be read.
+/// Whether a row of [`Table::IdempotencyKeys`] can be read.
 ///
 /// # Errors
 ///

@@ -124,7 +124,7 @@ impl MemberIdBlocks {
     }
 }
 
-/// Whether a row of [`Table::Marks`] can be read.
+/// Whether a row of [`Table::MemberIdBlocks`] can be read.
 ///
 /// # Errors
 ///

@@ -26,7 +26,7 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// A request comes, perhaps again; what it has asked for is told by a hash.
     fn begin(&self, now: Instant, request: &RequestKey, request_hash: [u8; 32]) -> KeyStatus;
 
-    /// A request that was new has been answered. `kept` is told once the answer outlives the
+    /// A request that was new has been answered. `on_stored` is told once the answer outlives the
     /// process, if it ever does: only then may anybody have it.
     fn done(
         &self,

@@ -1,6 +1,6 @@
 //! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
 //!
-//! Lines are noted as they happen, a few for each element, and made into [`Step`]s when somebody
+//! Lines are noted as they happen, a few for each element, and made into [`TraceStep`]s when somebody
 //! asks. A call that waits in a conference has two or three of them: 150 bytes with all that is
 //! around them, and a microsecond or two of work. So traces are always kept.
 
@@ -55,7 +55,7 @@ pub enum Initiator {
 pub enum TraceEvent {
     /// An element begins.
     Began {
-        /// As [`Element`] has it.
+        /// As [`TraceElement`] has it.
         document: u32,
         /// As there.
         verb: &'static VerbInfo,

@@ -20,7 +20,7 @@ pub struct TraceStep {
     /// Where that came from, without the query; None of the first, if it was at hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Arc<str>>,
-    /// `Speak`, `Conference` …
+    /// `SpeakParams`, `Conference` …
     pub element: &'static str,
     /// Of its `<`, from one.
     pub line: u32,

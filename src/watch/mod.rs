@@ -2,7 +2,7 @@
 //! callers and what each hears, and the picture becomes a screen.
 //!
 //! [`Model`] takes answers, events and keys, and says what should be asked next
-//! ([`Model::wants`]); [`draw()`] puts it into a buffer of cells. Time is an argument: the age of
+//! ([`Model::next_queries`]); [`draw()`] puts it into a buffer of cells. Time is an argument: the age of
 //! the watch.
 
 mod draw;

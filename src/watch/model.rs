@@ -1,7 +1,7 @@
 //! What is known of an account's rooms and callers, from answers and events.
 //!
 //! An answer may be older than an event that has come before it: each request carries how many
-//! events there had been ([`super::Asked`]), and an answer takes nothing away that has changed
+//! events there had been ([`super::PendingQuery`]), and an answer takes nothing away that has changed
 //! since.
 
 use std::{

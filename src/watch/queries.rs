@@ -156,11 +156,11 @@ impl Model {
 /// What was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryResult {
-    /// To [`Want::Rooms`].
+    /// To [`Query::Rooms`].
     Rooms(WatchedRooms),
-    /// To [`Want::Roster`]; None if there is no such room.
+    /// To [`Query::Roster`]; None if there is no such room.
     Roster(Option<WatchedRoster>),
-    /// To [`Want::Phone`]; None if there is no such simulated phone.
+    /// To [`Query::Phone`]; None if there is no such simulated phone.
     Phone(Option<WatchedPhone>),
 }
 

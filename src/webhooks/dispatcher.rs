@@ -193,7 +193,7 @@ enum DispatcherEvent {
 }
 
 impl Dispatcher {
-    /// Brings callbacks until `close` is ready or the last [`Callbacks`] has gone; then those that
+    /// Brings callbacks until `close` is ready or the last [`WebhookQueue`] has gone; then those that
     /// are still to be brought have [`GRACE`].
     pub async fn run(mut self, close: impl Future<Output = ()>) {
         let mut close = pin!(close);

@@ -57,7 +57,7 @@ pub(super) async fn lift(
 
 /// Until it is on disk: nobody is told before.
 pub(super) async fn wait(written: BanCommit) -> Result<(), Failure> {
-    written.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
+    written.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)
 }
 
 fn no_ban() -> Failure {

@@ -23,7 +23,7 @@ use super::{ApiClient, endpoints::VoiceResource, params::RequestParams, perform}
 use crate::{
     api::{
         ANSWER_WAIT_MAX, AppState,
-        audit::{Deed, Principal},
+        audit::{AuditEntry, Principal},
         failure::Failure,
         path::Path,
         reply, routes,
@@ -138,7 +138,7 @@ impl DeferredRequest {
         match timeout(ANSWER_WAIT_MAX, look).await {
             Ok(KeyStatus::New) => (),
             Ok(KeyStatus::Answered(stored)) => return Ok(stored.as_ref().into()),
-            Ok(KeyStatus::Mismatch) => return Err(Failure::OtherRepeat),
+            Ok(KeyStatus::Mismatch) => return Err(Failure::KeyReused),
             Ok(KeyStatus::Busy) | Err(_) => return Err(AskError::Late.into()),
         }
 
@@ -164,7 +164,7 @@ impl DeferredRequest {
             Ok(stored) => Ok(stored.as_ref().into()),
             Err(_) => {
                 idempotency_keys.forget(&request);
-                Err(Failure::Fault)
+                Err(Failure::Internal)
             }
         }
     }
@@ -202,7 +202,8 @@ impl DeferredRequest {
         let (method, path, who) = (self.method.clone(), self.path.clone(), self.principal.clone());
         let route = routes::find(Path::split(&path).as_ref());
         let took = None;
-        let entry = Deed { api_id, trace, peer, method, path, route, status, took, who };
+        let entry =
+            AuditEntry { api_id, trace, peer, method, path, route, status, took, principal: who };
         (self.state.on_answered)(entry);
     }
 

@@ -78,7 +78,7 @@ fn ban(client: &ApiClient<'_>, body: &RequestParams) -> Result<Option<Duration>,
     let bans = client.state.registry.ban_list().count(Instant::now().into_std(), client.account);
     if BANS_MAX <= bans {
         let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
-        return Err(Failure::Over(format!("this account has {bans} bans: {advice}")));
+        return Err(Failure::Conflict(format!("this account has {bans} bans: {advice}")));
     }
     Ok(Some(Duration::from_secs(seconds.into())))
 }

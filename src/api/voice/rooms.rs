@@ -58,7 +58,7 @@ pub(super) async fn hang_up_all(client: &ApiClient<'_>) -> Result<Response, Fail
     let (registry, account) = (client.state.registry.clone(), client.account.clone());
     let api_id = client.api_id;
     let task = tokio::spawn(async move { hang_up_rooms(&registry, &account, api_id).await });
-    task.await.map_err(|_| Failure::Fault)??;
+    task.await.map_err(|_| Failure::Internal)??;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -1,7 +1,7 @@
 //! What a document's author should know before a caller finds out: errors, warnings, and where the
 //! call goes on or does not.
 //!
-//! [`check`] looks at one document, [`among`] at what the documents of a folder are to each other.
+//! [`check`] looks at one document, [`check_folder`] at what the documents of a folder are to each other.
 
 mod attributes;
 mod code;

@@ -8,7 +8,7 @@
 //!    '---------- Resting <--------'  it has failed, and is tried again
 //! ```
 //!
-//! A [`Lane`] is what is kept in order: the notices of a conference to one URL, or those of one
+//! A [`QueueKey`] is what is kept in order: the notices of a conference to one URL, or those of one
 //! call. A queue that waits for its receiver holds up no other: every receiver has so many
 //! requests at a time and no more, and those that fail share a few turns among themselves, so
 //! that a thousand dead ones leave the living theirs.
@@ -94,7 +94,7 @@ pub struct QueueKey {
     /// Where to, as its author wrote it.
     pub url: Arc<str>,
     /// `callbackOrder="call"`: only those of one call are kept in order, and
-    /// [`BY_CALL_FLYING_MAX`] are on their way at a time.
+    /// [`BY_CALL_IN_FLIGHT_MAX`] are on their way at a time.
     pub by_call: Option<CallId>,
 }
 
@@ -136,7 +136,7 @@ pub enum Outcome {
 pub enum DropReason {
     /// The engine has shut down.
     Closed,
-    /// All tries have failed, or the last one after [`LIFE`].
+    /// All tries have failed, or the last one after [`AGE_MAX`].
     Exhausted,
     /// Its queue, or all of them together, had no more room; the oldest goes.
     Full,

@@ -43,7 +43,7 @@ impl RoundRobin {
         self.enter_rotation(receiver);
     }
 
-    /// Whose turn it is: until [`Self::done`], it counts.
+    /// Whose turn it is: until [`Self::release`], it counts.
     pub(super) fn next(&mut self) -> Option<QueueId> {
         if self.max <= self.in_flight {
             return None;

@@ -150,7 +150,7 @@ impl TestEngine {
             accounts,
             callbacks,
             idempotency_keys,
-            told: Box::new(|entry| entry.tell()),
+            on_answered: Box::new(|entry| entry.log()),
             phones,
         };
         let api = Api::new(dependencies, options.settings).with_ops(ops(results));

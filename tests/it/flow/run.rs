@@ -17,7 +17,7 @@ use conflow::{
 pub(crate) const V: Dialect = Dialect::Vobiz;
 
 /// Plays a document's elements. A script has a line `> …` for each thing that happens: the start,
-/// then whatever [`Stage::event`] knows; below it, a line for each effect.
+/// then whatever [`FlowRunner::event`] knows; below it, a line for each effect.
 #[track_caller]
 pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
     let mut runner = FlowRunner::new(dialect);

@@ -120,8 +120,8 @@ impl AdminRequest<'_> {
             Some(until) => credentials.issue_until(until, holder, done),
             None => credentials.issue(holder, done),
         };
-        let token = issued.map_err(|_| Failure::Fault)?;
-        committed.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
+        let token = issued.map_err(|_| Failure::Internal)?;
+        committed.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)?;
         Ok(token)
     }
 }
@@ -139,7 +139,7 @@ impl From<GroupAskError> for Failure {
         let refusal = match error {
             GroupAskError::Refused(refusal) => refusal,
             GroupAskError::Busy => return Self::Unavailable(error.to_string()),
-            GroupAskError::Failed => return Self::Fault,
+            GroupAskError::Failed => return Self::Internal,
         };
         match refusal {
             Refusal::NoGroup
@@ -156,7 +156,7 @@ impl From<GroupAskError> for Failure {
             | Refusal::Banned
             | Refusal::NotInvited
             | Refusal::Full
-            | Refusal::NameTaken => Self::Over(refusal.to_string()),
+            | Refusal::NameTaken => Self::Conflict(refusal.to_string()),
         }
     }
 }

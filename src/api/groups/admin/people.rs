@@ -117,7 +117,7 @@ pub(super) async fn list(request: &AdminRequest<'_>) -> Result<Response, Failure
     }
 
     let GroupAnswer::People(people) = request.api.ask(request.account, Ask::List).await? else {
-        return Err(Failure::Fault);
+        return Err(Failure::Internal);
     };
     let people = people.iter().map(PersonCard::of).collect();
     Ok(request.reply(StatusCode::OK, PersonList { people }))
@@ -157,9 +157,9 @@ async fn keep_password(
     let permit = request.api.password_checks.acquire().await;
     let set =
         tokio::task::spawn_blocking(move || credentials.set_password(&account, id.0, &text, done));
-    set.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)?;
+    set.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)?;
     drop(permit);
-    committed.await.map_err(|_| Failure::Fault)?.map_err(|_| Failure::Fault)
+    committed.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)
 }
 
 #[derive(Default, Deserialize)]
