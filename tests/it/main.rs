@@ -23,6 +23,7 @@ mod fuzz_sip;
 mod groups;
 mod harness;
 mod kick;
+mod lives;
 mod loops;
 mod media_jitter;
 mod media_mix;
