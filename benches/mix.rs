@@ -7,9 +7,9 @@ mod measure;
 
 use std::hint::black_box;
 
-use conflow::media::{
-    g711::{FRAME, Law},
-    mix::{Mixer, Settings, Slot},
+use conflow::{
+    audio::mix::{Mixer, Settings, Slot},
+    rtp::g711::{FRAME, Law},
 };
 use measure::{median, now, say, verdict};
 

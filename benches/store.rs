@@ -19,13 +19,13 @@ use std::{
 };
 
 use conflow::{
-    actor::group::{Memberships, system_clock},
+    base::ids::{AccountId, CallId, Dialect},
     call::{Direction, Party, Session},
+    cdr::{Record, Records, store::Ledger},
+    engine::membership::{Memberships, system_clock},
     group::{Ask, At, Door, GroupId, Head, Person, PersonId, Rank, Which, Who, rule::Rule},
-    ids::{AccountId, CallId, Dialect},
     media::{Ending, HangupCause, HangupSource},
-    records::{Record, Records},
-    store::{memory::Ledger, rows::Rows, rows_memory::Memory, sqlite::Sqlite},
+    store::{rows::Rows, rows_memory::Memory, sqlite::Sqlite},
 };
 use tokio::runtime::Builder;
 

@@ -9,8 +9,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    base::ids::AccountId,
     group::At,
-    ids::AccountId,
     store::rows::{Committed, Row, Rows, RowsError, Table, Write},
 };
 

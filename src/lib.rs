@@ -16,49 +16,47 @@
 //! | 0 words | [`by_call`], [`ids`], [`meter`], [`traceparent`], [`utc`] | are used by all |
 //! | 1 ports | [`media`], [`media::legs`], [`store`], [`library`], [`records`], [`speech`] | say what the world must do |
 //! | 2 machines | [`group`] < [`flow`] < [`call`] < [`conference`] < [`news`]; [`bans`], [`directory`], [`numbers`], [`events`], [`delivery`], [`signature`], [`trace`], [`watch`], and of [`media`] the mixer, RTP and SDP, beside | decide: time is an argument, there is no IO, no clock, no tokio |
-//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`library::folder`], [`library::web`], [`store::marks`], [`store::memory`], [`store::repeats`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`media::sim`], [`media::sip`], [`media::plane`] | do IO |
+//! | 3 tools and adapters | [`accounts`], [`fetch`], [`sound`], [`sound::web`], [`callback`], [`documents::folder`], [`documents::web`], [`store::member_ids`], [`cdr::store`], [`store::idempotency`], [`store::sqlite`], [`store::inspect`], [`credentials`], [`speech::pico`], [`sim_phones`], [`sip`], [`rtp_engine`] | do IO |
 //! | 4 actors | [`actor`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to callers |
 //! | 6 program | [`app`], [`config`], `main.rs` | build it all, and drain it on a signal |
 //!
 //! # Where to start
 //!
-//! [`call::Call`], then [`conference::Conference::handle`], then [`actor::house::House`], which
+//! [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::House`], which
 //! has every move of a call between places. Machines take commands and give ordered effects;
 //! shells ([`actor`]) perform them in turns. The simulation in `tests/it/simulation` takes turns
 //! of the real shells in an order that a seed picks, and checks what must always hold.
 
 pub mod accounts;
-pub mod actor;
 pub mod api;
 pub mod app;
-pub mod bans;
-pub mod by_call;
+pub mod audio;
+pub mod base;
+pub mod bench;
 pub mod call;
-pub mod callback;
+pub mod cdr;
+pub mod check;
 pub mod cli;
 pub mod conference;
 pub mod config;
 pub mod credentials;
-pub mod delivery;
-pub mod directory;
+pub mod documents;
+pub mod engine;
 pub mod events;
 pub mod fetch;
 pub mod flow;
 pub mod group;
-pub mod ids;
-pub mod library;
+pub mod log;
 pub mod media;
-pub mod meter;
-pub mod news;
-pub mod numbers;
-pub mod records;
-pub mod signature;
+pub mod rtp;
+pub mod rtp_engine;
+pub mod sim_phones;
 pub mod simulate;
+pub mod sip;
 pub mod sound;
 pub mod speech;
 pub mod store;
 pub mod trace;
-pub mod traceparent;
-pub mod utc;
 pub mod watch;
+pub mod webhooks;

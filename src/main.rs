@@ -10,13 +10,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use conflow::{
-    app::{self, log::Log},
+    app,
     cli::{
         self, Command, bench::Bench, reference::Format, serve::Serve, trace::Trace, user::User,
         watch::Watch,
     },
     config::Config,
     flow::reference,
+    log::Log,
     speech::pico,
 };
 use rustix::thread::disable_transparent_huge_pages;
@@ -35,16 +36,16 @@ fn main() -> ExitCode {
         Command::ReadAloud { folder, language } => return pico::read_aloud(&folder, &language),
         Command::Bench(flags) => bench(*flags),
         Command::Engine(flags) => {
-            app::bench::process::end_with_bench();
+            conflow::bench::process::end_with_bench();
             serve(*flags)
         }
-        Command::Ceiling => app::bench::ceiling::serve(),
-        Command::Check(flags) => return app::check::check(&flags),
+        Command::Ceiling => conflow::bench::ceiling::serve(),
+        Command::Check(flags) => return conflow::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::Simulate(wanted) => {
-            match app::simulate::simulate(&wanted, &mut io::stdout().lock()) {
+            match conflow::simulate::command::simulate(&wanted, &mut io::stdout().lock()) {
                 Ok(true) => return ExitCode::SUCCESS,
                 Ok(false) => return ExitCode::FAILURE,
                 Err(error) => Err(error),
@@ -113,11 +114,11 @@ fn people(user: User) -> Result<()> {
 }
 
 fn watch(flags: Watch) -> Result<()> {
-    block_on(app::watch::watch(flags, auth_token()))
+    block_on(conflow::watch::terminal::watch(flags, auth_token()))
 }
 
 fn bench(flags: Bench) -> Result<()> {
-    app::bench::bench(flags, auth_token(), &mut io::stdout().lock())
+    conflow::bench::bench(flags, auth_token(), &mut io::stdout().lock())
 }
 
 fn auth_token() -> Option<String> {

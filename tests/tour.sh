@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Pastes the README's tour into a shell, against a server of its own, and compares what is printed
-# with what the README says. "…" in the README stands for anything. The last of it needs baresip.
+# The tours of the documentation as a test: pastes their steps into a shell, against a server of its
+# own, and compares the output with the documents. "…" in a document matches any text. A reader pastes
+# the steps in the order of the documents below, so all of them run in one shell. Needs baresip.
 #
-# usage: tests/tour.sh PROGRAM [SHELL…]     the program conflow, and the shells (bash) to try it in
+# usage: tests/tour.sh PROGRAM [SHELL…]     the conflow binary, and the shells to try (default: bash)
 set -euo pipefail
+
+documents=(README.md docs/tour.md docs/real-phones.md docs/groups.md)
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 program=$(realpath "$1")
@@ -17,24 +20,28 @@ cleanup() {
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
   fi
-  # Phones that a step has left behind.
+  # End the phones that a step started and did not end.
   cat "$work"/*/phones/*/pid 2>/dev/null | xargs -r kill 2>/dev/null || true
   rm -rf "$work"
 }
 trap cleanup EXIT
 command -v baresip >/dev/null || {
-  echo "the tour: there is no baresip: install baresip-core" >&2
+  echo "tour: baresip is missing: install baresip-core" >&2
   exit 1
 }
 
 fail() {
-  echo "the tour: $*" >&2
+  echo "tour: $*" >&2
   exit 1
 }
 
-# Splits the tour into files: 01.sh, 01.out (if something is expected), 02.sh …
+# Split the tours into files: 01.sh, 01.out (if the step prints something), 02.sh …
 mkdir "$work/steps"
-awk -v folder="$work/steps" '
+(cd "$root" && awk -v folder="$work/steps" '
+  FNR == 1 {
+    if (touring) { print previous ": the tour has no end" > "/dev/stderr"; exit failed = 1 }
+    previous = FILENAME
+  }
   /^<!-- tour: end/ { touring = 0 }
   touring && /^```/ {
     if (file != "") { close(file); file = ""; next }
@@ -44,12 +51,18 @@ awk -v folder="$work/steps" '
     next
   }
   file != "" { print > file }
-  /^<!-- tour: tests/ { touring = 1 }
-' "$root/README.md"
+  /^<!-- tour: tests/ { touring = 1; tours[FILENAME]++ }
+  END {
+    if (touring && !failed) { print previous ": the tour has no end" > "/dev/stderr"; failed = 1 }
+    for (i = 1; i < ARGC && !failed; i++) {
+      if (!tours[ARGV[i]]) { print ARGV[i] ": there is no tour" > "/dev/stderr"; failed = 1 }
+    }
+    exit failed
+  }
+' "${documents[@]}") || fail "the documents are not as expected"
 steps=("$work"/steps/*.sh)
-[ -e "${steps[0]}" ] || fail "there are no steps in README.md"
 
-# Starts a server in a folder of its own, as a reader does in a clone.
+# Starts a server in a new folder, as a reader does in a clone.
 start() {
   local home=$1 address=
   mkdir "$home"
@@ -60,16 +73,16 @@ start() {
   for _ in $(seq 100); do
     address=$(sed -n 's/.* serves .*http=\([0-9.:]*\).*/\1/p' "$home/log")
     [ -z "$address" ] || break
-    kill -0 "$server" 2>/dev/null || fail "the server does not start: $(cat "$home/log")"
+    kill -0 "$server" 2>/dev/null || fail "the server did not start: $(cat "$home/log")"
     sleep 0.1
   done
-  [ -n "$address" ] || fail "the server does not say where it serves: $(cat "$home/log")"
+  [ -n "$address" ] || fail "the log has no HTTP address: $(cat "$home/log")"
   url=http://$address
   sip=$(sed -n 's/.* SIP on \(127[0-9.:]*\).*/\1/p' "$home/log")
-  [ -n "$sip" ] || fail "the server does not say where SIP is: $(cat "$home/log")"
+  [ -n "$sip" ] || fail "the log has no SIP address: $(cat "$home/log")"
 }
 
-# A pattern for [[ … == … ]] that fits what the README expects.
+# Turns the expected output of a document into a pattern for [[ … == … ]].
 pattern() {
   local text=$1
   text=${text//\\/\\\\}
@@ -84,35 +97,35 @@ for shell in "$@"; do
   home=$work/$(basename "$shell")
   start "$home"
 
-  # All steps in one shell, as they are pasted; each writes into a file of its own.
+  # Run all steps in one shell; each writes its output to a file of its own.
   script=$home/script
   for step in "${steps[@]}"; do
     echo "exec >'$home/$(basename "$step" .sh).printed'"
     sed "s|http://127.0.0.1:8080|$url|g; s|@127.0.0.1'|@$sip'|g
       s|cargo run --release --|'$program'|" "$step"
   done >"$script"
-  (cd "$home" && "$shell" "$script" 2>"$home/errors") || fail "$shell stops: $(cat "$home/errors")"
-  [ ! -s "$home/errors" ] || fail "$shell complains: $(cat "$home/errors")"
+  (cd "$home" && "$shell" "$script" 2>"$home/errors") || fail "$shell stopped: $(cat "$home/errors")"
+  [ ! -s "$home/errors" ] || fail "$shell printed errors: $(cat "$home/errors")"
 
   for step in "${steps[@]}"; do
     name=$(basename "$step" .sh)
     expected=
     [ ! -e "$work/steps/$name.out" ] || expected=$(cat "$work/steps/$name.out")
     printed=$(tr -d '\r' <"$home/$name.printed")
-    # shellcheck disable=SC2053 # it is meant as a pattern
+    # shellcheck disable=SC2053 # the right side is a pattern
     if [[ $printed != $(pattern "$expected") ]]; then
       fail "step $name in $shell
 $(cat "$step")
-prints
+printed
 $printed
-where the README has
+but the document has
 $expected"
     fi
   done
 
   kill "$server"
-  wait "$server" || fail "the server does not end well: $(tail -5 "$home/log")"
+  wait "$server" || fail "the server did not exit cleanly: $(tail -5 "$home/log")"
   server=
-  ! grep -q "$(cat "$home/data/dev-token")" "$home/log" "$home/banner" || fail "the token is in the log"
+  ! grep -q "$(cat "$home/data/dev-token")" "$home/log" "$home/banner" || fail "the token is in the log or the banner"
 done
-echo "the tour: ${#steps[@]} steps print what the README says, in: $*"
+echo "tour: ${#steps[@]} steps of ${documents[*]} passed, in: $*"

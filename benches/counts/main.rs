@@ -5,31 +5,31 @@
 //! what hash tables and ids make of random numbers is spread over many rounds.
 
 #[expect(dead_code, reason = "benches/parts has a use for the rest")]
-#[path = "../parts/crowd.rs"]
-mod crowd;
-#[path = "../parts/house.rs"]
-mod house;
+#[path = "../parts/loaded_engine.rs"]
+mod loaded_engine;
 #[expect(dead_code, reason = "benches/parts has a use for the rest")]
 #[path = "../measure/mod.rs"]
 mod measure;
+#[path = "../parts/registry.rs"]
+mod registry;
 
 use std::{env, hint::black_box, process::ExitCode};
 
 use axum::body::Bytes;
 use conflow::{
-    app::log::Log,
+    base::ids::Dialect,
     cli::settings::{LogFormat, LogLevel},
     config,
+    documents::cache::{Documents, Text},
     flow::Flow,
-    ids::Dialect,
-    library::documents::{Documents, Text},
+    log::Log,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use self::{
-    crowd::Crowd,
-    house::{full_house, key, mute, wait_in},
+    loaded_engine::Crowd,
     measure::say,
+    registry::{full_house, key, mute, wait_in},
 };
 
 /// As the program has it.
@@ -43,7 +43,7 @@ const PATHS: [Row; 4] =
     [("kick", kick), ("mute", mute_one), ("parse", parse), ("parse-again", parse_again)];
 const ROUNDS: u64 = 500;
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("../../src/app/bench/parse.xml");
+const FLOW: &str = include_str!("../../src/bench/parse.xml");
 
 fn main() -> ExitCode {
     let asked = env::args().nth(1).unwrap_or_default();

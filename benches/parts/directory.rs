@@ -3,12 +3,12 @@
 use std::hint::black_box;
 
 use conflow::{
-    directory::{Names, Places},
-    ids::{CallId, RoomId},
+    base::ids::{CallId, RoomId},
+    engine::directory::{Names, Places},
 };
 use criterion::Criterion;
 
-use crate::house::key;
+use crate::registry::key;
 
 const CALLS: u64 = 1_000_000;
 const ROOMS: u64 = 100_000;

@@ -7,16 +7,16 @@ use std::{
 };
 
 use conflow::{
+    base::ids::{Dialect, Incarnation, MemberId, RoomId},
     call::Spot,
     conference::{Ask, Command, Conference, Effect, Kick, Settings, Ticket, Who},
     flow::{Effect as FlowEffect, Event, Run},
-    ids::{Dialect, Incarnation, MemberId, RoomId},
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use crate::{
-    house::{flow, new_call},
     measure::{now, say, verdict},
+    registry::{flow, new_call},
     took::Took,
 };
 

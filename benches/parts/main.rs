@@ -2,13 +2,13 @@
 //!
 //! `cargo bench --bench parts -- room` is those whose name has `room` in it.
 
-mod crowd;
 mod directory;
-mod house;
+mod loaded_engine;
 mod machine;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod parse;
+mod registry;
 mod request;
 mod room;
 mod roster;

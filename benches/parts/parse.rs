@@ -4,9 +4,9 @@ use std::{hint::black_box, time::Duration};
 
 use axum::body::Bytes;
 use conflow::{
+    base::ids::Dialect,
+    documents::cache::{Documents, Text},
     flow::Flow,
-    ids::Dialect,
-    library::documents::{Documents, Text},
 };
 use criterion::{Criterion, Throughput};
 use quick_xml::{Reader, XmlVersion, events::Event};
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// About 1 KB: a menu, a conference with many attributes, and what follows it.
-const FLOW: &str = include_str!("../../src/app/bench/parse.xml");
+const FLOW: &str = include_str!("../../src/bench/parse.xml");
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse a flow of 1 KB");

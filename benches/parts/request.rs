@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use crate::{
-    crowd::Crowd,
+    loaded_engine::Crowd,
     measure::{now, say},
     runtime,
     took::Took,

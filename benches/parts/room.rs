@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use conflow::{
-    actor::house::House,
+    base::ids::{CallId, MemberId, RoomKey},
     conference::{Ask, Kick, Who},
+    engine::registry::House,
     flow::Cause,
-    ids::{CallId, MemberId, RoomKey},
 };
 use criterion::Criterion;
 use tokio::{
@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    house::{flow, full_house, key, mute, new_call, wait_in},
     measure::{now, say, verdict},
+    registry::{flow, full_house, key, mute, new_call, wait_in},
     runtime,
     took::Took,
 };

@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-use crate::{crowd::Crowd, measure::now, runtime};
+use crate::{loaded_engine::Crowd, measure::now, runtime};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("roster, as JSON");

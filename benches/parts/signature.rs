@@ -3,9 +3,9 @@
 use std::hint::black_box;
 
 use conflow::{
+    base::ids::Dialect,
+    fetch::signature::{Field, Signer},
     flow::Method,
-    ids::Dialect,
-    signature::{Field, Signer},
 };
 use criterion::Criterion;
 

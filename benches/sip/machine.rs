@@ -15,23 +15,24 @@ use std::{
 
 use conflow::{
     accounts::Accounts,
-    actor::{
-        doors::Doors,
-        house::{self, House, Tasks},
-        reception::{self, Reception},
-    },
+    base::ids::{CallId, Dialect, RoomId},
+    call::numbers::Numbers,
+    cdr::store::Ledger,
     conference,
+    documents::{Done, Fetch, Library, LocalFlow},
+    engine::{
+        ban_list::Doors,
+        inbound::{self, Reception},
+        registry::{self, House, Tasks},
+    },
     flow::{Fetched, Flow, Missing},
-    ids::{CallId, Dialect, RoomId},
-    library::{Done, Fetch, Library, LocalFlow},
     media::{
         Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
         Report,
         legs::{LegSummary, Legs, NoPort, Session},
-        sip::{Driver, Secret, Settings, Sip, throttle::Rate},
     },
-    numbers::Numbers,
-    store::{marks::Volatile, memory::Ledger},
+    sip::{Driver, Secret, Settings, Sip, throttle::Rate},
+    store::member_ids::Volatile,
 };
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};
@@ -137,7 +138,7 @@ pub(crate) async fn signalling(ready: Ready) {
 pub(crate) async fn engine(ready: Ready) {
     let (sip, driver) = bind();
     let room_last = AtomicU64::new(0);
-    let links = house::Links {
+    let links = registry::Links {
         media: sip.clone(),
         library: Arc::new(Shelf::new()),
         doors: Arc::new(Doors::in_memory(
@@ -150,7 +151,7 @@ pub(crate) async fn engine(ready: Ready) {
         stage: Box::new(Tasks),
     };
     let house = House::new(conference::Settings::default(), links);
-    let settings = reception::Settings {
+    let settings = inbound::Settings {
         numbers: Numbers::default(),
         accounts: Arc::new(Accounts::new([7; 32])),
         call_time_limit: Duration::from_secs(14_400),

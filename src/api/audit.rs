@@ -13,8 +13,11 @@ use std::{
 use axum::http::Method;
 use uuid::Uuid;
 
-use super::{auth::is_read, is_probe, route};
-use crate::{accounts::Pass, ids::AccountId, traceparent::Traceparent};
+use super::{auth::is_read, is_probe, routes};
+use crate::{
+    accounts::Pass,
+    base::{ids::AccountId, traceparent::Traceparent},
+};
 
 /// Principal has asked, once that is known.
 #[derive(Debug, Default)]
@@ -68,14 +71,14 @@ impl Deed {
         if let Some(took) = self.took {
             self.tell_answer(took.as_micros());
         }
-        if !is_read(&self.method) && self.route != route::UNKNOWN {
+        if !is_read(&self.method) && self.route != routes::UNKNOWN {
             self.tell_audit();
         }
     }
 
     fn tell_answer(&self, micros: u128) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let shown = &*route::shown(self.route, path);
+        let shown = &*routes::shown(self.route, path);
         match is_probe(path) {
             true => {
                 tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
@@ -88,7 +91,7 @@ impl Deed {
 
     fn tell_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let route = route::route(self.route);
+        let route = routes::route(self.route);
         let (account, by) = self.who.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(
             target: "conflow::audit",
@@ -97,7 +100,7 @@ impl Deed {
             %peer,
             %method,
             route = route.pattern,
-            names = %route::names(self.route, path),
+            names = %routes::names(self.route, path),
             status,
             %api_id,
             %trace,

@@ -14,7 +14,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{Desk, Visit, failure::Failure, path};
 use crate::{
     accounts::{Pass, Role},
-    ids::AccountId,
+    base::ids::AccountId,
 };
 
 /// Lets in whoever has the credentials of the account that the path names.

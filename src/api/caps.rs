@@ -9,7 +9,7 @@ use super::{
     failure::Failure,
     limit::{PerAccount, RateLimit},
 };
-use crate::{actor::journal::Journal, ids::AccountId};
+use crate::{base::ids::AccountId, engine::journal::Journal};
 
 /// What an account may do by making calls.
 #[derive(Clone, Copy, Debug, Default)]

@@ -19,7 +19,7 @@ use super::{
     streams::STREAMS_MAX,
     voice::{plivo, vobiz},
 };
-use crate::{actor::house::AskError, ids::Dialect};
+use crate::{base::ids::Dialect, engine::registry::AskError};
 
 /// Why a request is not answered as it was meant.
 #[derive(Debug, thiserror::Error)]

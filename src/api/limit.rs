@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// So many at once, and as many again over each period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -19,14 +19,14 @@ use uuid::Uuid;
 
 use super::{Desk, Visit, auth, failure::Failure, reply, traffic::Traffic};
 use crate::{
-    actor::tally::Tally,
+    base::histogram::{Kind, Page},
     call::Direction,
-    callback,
-    delivery::Why,
+    engine::counters::Tally,
     fetch::Results,
     flow::Cause,
-    media::{plane, sip::Sip},
-    meter::{Kind, Page},
+    rtp_engine,
+    sip::Sip,
+    webhooks::{delivery::Why, dispatcher},
 };
 
 /// What `/metrics` tells, and whom.
@@ -40,7 +40,7 @@ pub struct Ops {
     /// What has become of requests that went out.
     pub results: Arc<Results>,
     /// Real phones, if there are any.
-    pub phones: Option<(Arc<Sip>, Arc<plane::Gauges>)>,
+    pub phones: Option<(Arc<Sip>, Arc<rtp_engine::Gauges>)>,
     /// When the process began.
     pub began_at: SystemTime,
 }
@@ -153,7 +153,7 @@ impl fmt::Debug for Ops {
     }
 }
 
-fn callbacks(page: &mut Page, counters: &callback::Counters) {
+fn callbacks(page: &mut Page, counters: &dispatcher::Counters) {
     page.family("conflow_callbacks_queued", Kind::Gauge, "Callbacks that wait, or are under way.")
         .figure(&[], counters.queued.load(Relaxed));
     page.family("conflow_callbacks_flying", Kind::Gauge, "Callbacks that are under way.")
@@ -179,7 +179,7 @@ fn callbacks(page: &mut Page, counters: &callback::Counters) {
     }
 }
 
-fn phones(page: &mut Page, sip: &Sip, plane: &plane::Gauges) {
+fn phones(page: &mut Page, sip: &Sip, plane: &rtp_engine::Gauges) {
     let signalling = sip.gauges();
     page.family("conflow_sip_calls", Kind::Gauge, "Calls that SIP knows.")
         .figure(&[], signalling.calls);

@@ -6,7 +6,7 @@
 //! the account ask once more (429); is the method good for the path (405); can the body be read
 //! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
 
-mod after;
+mod after_response;
 mod audit;
 mod auth;
 mod body;
@@ -19,7 +19,7 @@ mod openapi;
 mod ops;
 mod path;
 mod reply;
-mod route;
+mod routes;
 pub mod server;
 mod sim;
 mod streams;
@@ -60,17 +60,19 @@ use self::{
 };
 use crate::{
     accounts::Accounts,
-    actor::{
-        house::{AskError, House},
-        journal::Journal,
-        reception::Reception,
+    base::{
+        ids::{Dialect, RoomKey},
+        traceparent::Traceparent,
     },
-    callback::Callbacks,
     conference::{Answer, Ask},
-    ids::{Dialect, RoomKey},
-    media::sim::Sim,
+    engine::{
+        inbound::Reception,
+        journal::Journal,
+        registry::{AskError, House},
+    },
+    sim_phones::Sim,
     store::Repeats,
-    traceparent::Traceparent,
+    webhooks::dispatcher::Callbacks,
 };
 
 /// What the edge reaches.
@@ -163,7 +165,7 @@ impl Api {
         let (method, path) = (&head.method, head.uri.path());
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         let split = Path::split(path);
-        let (route, trail) = (route::find(split.as_ref()), Trail::default());
+        let (route, trail) = (routes::find(split.as_ref()), Trail::default());
         let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
         let visit = Visit {

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Api,
-    after::{After, Afters, Watched},
+    after_response::{After, Afters, Watched},
 };
 
 /// How long a client may take for the head of a request, or stay connected without one. Clients

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
-    ids::{AccountId, CallId},
-    media::sim::{Dial, DialError, Keys, PhoneError, Sim, Whole},
+    base::ids::{AccountId, CallId},
+    sim_phones::{Dial, DialError, Keys, PhoneError, Sim, Whole},
 };
 
 /// `/sim/v1/Account/{auth_id}/Phone/…`

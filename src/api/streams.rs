@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// Streams of one account. Each holds one of the server's 4,096 connections for as long as its
 /// client likes, so that no account takes more than a sixty-fourth of them.

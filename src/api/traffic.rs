@@ -4,8 +4,8 @@ use std::{fmt, sync::OnceLock, time::Duration};
 
 use axum::http::Method;
 
-use super::route;
-use crate::meter::{Histogram, Page};
+use super::routes;
+use crate::base::histogram::{Histogram, Page};
 
 /// A histogram for each that has been met; their number is bounded by the routes'.
 pub(super) struct Traffic(Vec<OnceLock<Box<Histogram>>>);
@@ -17,7 +17,7 @@ const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "1xx"];
 
 impl Traffic {
     pub(super) fn new() -> Self {
-        let cells = route::count() * METHODS.len() * CLASSES.len();
+        let cells = routes::count() * METHODS.len() * CLASSES.len();
         Self((0..cells).map(|_| OnceLock::new()).collect())
     }
 
@@ -40,7 +40,7 @@ impl Traffic {
             let Some(histogram) = histogram.get() else { continue };
             let (cell, class) = (cell / CLASSES.len(), CLASSES[cell % CLASSES.len()]);
             let (route, method) =
-                (route::route(cell / METHODS.len()), METHODS[cell % METHODS.len()]);
+                (routes::route(cell / METHODS.len()), METHODS[cell % METHODS.len()]);
             let labels = [
                 ("api", route.api),
                 ("route", route.pattern),

@@ -10,11 +10,11 @@ use super::{random, store::STORE};
 use crate::{
     accounts::{
         Accounts, Role,
-        kept::{Book, Kept},
+        file::{Book, Kept},
     },
-    actor::reception::wall,
     cli::{account::Account, settings::Secret},
     config::Config,
+    engine::inbound::wall,
     store::{
         folder::{DataFolder, StoreError},
         rows::Rows,

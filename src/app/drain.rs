@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    actor::{house::House, reception::Reception},
+    engine::{inbound::Reception, registry::House},
     flow::Cause,
 };
 
@@ -67,11 +67,12 @@ mod tests {
     use super::*;
     use crate::{
         app::{
-            Engine, accounts, library, log,
+            Engine, accounts, library,
             store::{Stores, rows},
         },
         cli::serve::Serve,
         config::{Config, DEVELOPMENT_ACCOUNT},
+        log,
         store::folder::DataFolder,
     };
 

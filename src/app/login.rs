@@ -4,14 +4,14 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::{cli::login::Login, config::DEVELOPMENT_ACCOUNT, ids::AccountId};
+use crate::{base::ids::AccountId, cli::login::Login, config::DEVELOPMENT_ACCOUNT};
 
 /// The account and its token: the one that the environment has, else that of the file.
 ///
 /// # Errors
 ///
 /// There is no token.
-pub(super) fn login(login: Login, token: Option<String>) -> Result<(AccountId, String)> {
+pub(crate) fn login(login: Login, token: Option<String>) -> Result<(AccountId, String)> {
     let account = match login.account {
         Some(account) => account,
         None => DEVELOPMENT_ACCOUNT.parse().context("a name")?,

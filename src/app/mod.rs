@@ -2,18 +2,13 @@
 
 pub mod accounts;
 mod banner;
-pub mod bench;
-pub mod check;
 mod drain;
-mod ends;
-pub mod log;
-mod login;
+pub(crate) mod login;
 pub mod people;
 mod phones;
-pub mod simulate;
+pub(crate) mod signals;
 pub mod store;
 pub mod trace;
-pub mod watch;
 
 use std::{
     env,
@@ -35,41 +30,43 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    log::Notes,
     phones::{Backends, Phones},
     store::Stores,
 };
+use super::log::Notes;
 use crate::{
     accounts::Accounts,
-    actor::{
-        house::{self, House, Tasks, Trace},
-        journal::Journal,
-        reception::{self, Reception},
-        tally::Tally,
-    },
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
-    call::{Answer, Hook},
-    callback::{Courier, callbacks},
+    base::ids::RoomId,
+    call::{
+        Answer, Hook,
+        numbers::{Numbers, Row, Source},
+    },
+    cdr::Records,
     cli::{
         self,
         settings::{HttpMethod, Network, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
-    delivery::Limits,
+    documents::{Library, LocalFlow, folder::Folder, web::Web},
+    engine::{
+        counters::Tally,
+        inbound::{self, Reception},
+        journal::Journal,
+        registry::{self, House, Tasks, Trace},
+    },
     fetch::{self, Cidr, Client, Internet},
     flow::Method,
-    ids::RoomId,
-    library::{Library, LocalFlow, folder::Folder, web::Web},
-    media::{
-        Backend, Exchange,
-        sim::{self, Sim},
-    },
-    numbers::{Numbers, Row, Source},
-    records::Records,
+    media::{Backend, Exchange},
+    sim_phones::{self, Sim},
     store::{
         folder::{DataFolder, StoreError},
-        marks::Marks,
+        member_ids::Marks,
+    },
+    webhooks::{
+        delivery::Limits,
+        dispatcher::{Courier, callbacks},
     },
 };
 
@@ -241,7 +238,7 @@ impl Engine {
             Arc::new(Web::new(folder, client.clone(), accounts.clone()));
         let records: Arc<dyn Records> = records;
         let journal = Arc::new(Journal::new(
-            reception::wall(),
+            inbound::wall(),
             accounts.clone(),
             callbacks.clone(),
             records.clone(),
@@ -253,7 +250,7 @@ impl Engine {
             Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
             None => sim.clone(),
         };
-        let links = house::Links {
+        let links = registry::Links {
             media,
             library: library.clone(),
             doors,
@@ -308,7 +305,7 @@ fn ops(
         tally,
         results,
         phones: phones.map(phones::Open::figures),
-        began_at: reception::wall(),
+        began_at: inbound::wall(),
     }
 }
 
@@ -326,20 +323,20 @@ fn told(
 }
 
 fn simulated_phones(config: &Config) -> Sim {
-    Sim::new(sim::Settings {
+    Sim::new(sim_phones::Settings {
         speech_ms_per_char: config.sim.speech_ms_per_char.get(),
         beep_ms: config.sim.beep_ms.get(),
         sound_ms: config.sim.sound_ms.get(),
     })
 }
 
-fn calls(config: &Config, accounts: Arc<Accounts>) -> reception::Settings {
+fn calls(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {
     let mut numbers = Numbers::default();
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
     }
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
-    reception::Settings { numbers, accounts, call_time_limit }
+    inbound::Settings { numbers, accounts, call_time_limit }
 }
 
 fn row(number: &config::Number) -> Row {

@@ -6,10 +6,6 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::{
-        group::{Memberships, system_clock},
-        house::House,
-    },
     api::groups::{Hall, NewPerson, Settings},
     cli::{
         groups::{BungieStatus, Manner},
@@ -17,6 +13,10 @@ use crate::{
     },
     config::Config,
     credentials::{Bearer, Credentials, Holder},
+    engine::{
+        membership::{Memberships, system_clock},
+        registry::House,
+    },
     group::{Ask, Done, Name, Person, Who},
     store::{
         folder::DataFolder,

@@ -11,16 +11,14 @@ use anyhow::{Context, Result};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    actor::journal::Journal,
+    base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
+    engine::journal::Journal,
     fetch::Client,
-    ids::{AccountId, CallId},
-    media::{
-        Backend, Exchange, NoWay, Order, What,
-        plane::{self, Loader, Plane},
-        sip::{self, Sip, settings::Trunk},
-    },
+    media::{Backend, Exchange, NoWay, Order, What},
+    rtp_engine::{self, Loader, Plane},
+    sip::{self, Sip, settings::Trunk},
     sound::{self, Cache, SoundError, Source, web::Web},
     speech::{self, Speech, Utterance, Voices, command::Program, pico::Pico},
 };
@@ -80,7 +78,7 @@ impl Phones {
         let sounds = Arc::new(Sounds::new(config, client, journal)?);
         let ports = config.sip.rtp_ports;
         let settings =
-            plane::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
+            rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let plane = Arc::new(Plane::start(settings, sounds)?);
         match Sip::bind(sip_settings(config), plane.clone(), plane.clone(), sip::ids::Secret(key)) {
             Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), plane, driver })),
@@ -105,7 +103,7 @@ const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Open {
     /// What counts them.
-    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<plane::Gauges>) {
+    pub(super) fn figures(&self) -> (Arc<Sip>, Arc<rtp_engine::Gauges>) {
         (self.sip.clone(), self.plane.gauges().clone())
     }
 
@@ -156,7 +154,7 @@ struct Sounds {
 impl Sounds {
     fn new(config: &Config, client: Client, journal: Arc<Journal>) -> Result<Self> {
         let tones = |name: &str, rate| {
-            let tones = crate::media::tone::Tones::new(rate);
+            let tones = crate::audio::tone::Tones::new(rate);
             tones.of(&What::Url(format!("sound:{name}").into())).cloned()
         };
         let (settings, web) = (sound::Settings::default(), Arc::new(Web::new(client)));
@@ -190,9 +188,9 @@ impl Sounds {
 }
 
 impl Loader for Sounds {
-    fn load(&self, call: CallId, what: &What, done: plane::Done) {
+    fn load(&self, call: CallId, what: &What, done: rtp_engine::Done) {
         match self.source(call, what) {
-            Ok(source) => self.cache.load(&source, crate::media::g711::RATE, |loaded| {
+            Ok(source) => self.cache.load(&source, crate::rtp::g711::RATE, |loaded| {
                 done(loaded.map_err(|error| error.to_string()));
             }),
             Err(error) => done(Err(error.to_string())),

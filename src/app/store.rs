@@ -6,20 +6,20 @@ use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
 use crate::{
-    accounts::kept,
-    actor::{
-        doors::{self, Doors},
-        group,
-        reception::wall,
-    },
+    accounts::file,
+    cdr::store::{self, Ledger},
     cli::store::{Backup, Check, Store},
     credentials,
+    engine::{
+        ban_list::{self, Doors},
+        inbound::wall,
+        membership,
+    },
     store::{
         folder::DataFolder,
+        idempotency::{self, Answers},
         inspect::Inspection,
-        marks::{self, Marks},
-        memory::{self, Ledger},
-        repeats::{self, Answers},
+        member_ids::{self, Marks},
         rows::{Row, Rows, RowsError, Table},
         sqlite::Sqlite,
     },
@@ -114,12 +114,12 @@ fn makes_sense(table: Table, row: &Row) -> Result<(), RowsError> {
         | Table::Members
         | Table::Bans
         | Table::Applications
-        | Table::Audit => group::check(table, row),
+        | Table::Audit => membership::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
-        Table::Records | Table::Calls => memory::check(table, row),
-        Table::Repeats => repeats::check(row),
-        Table::Marks => marks::check(row),
-        Table::Accounts => kept::check(row),
-        Table::RoomBans => doors::check(row),
+        Table::Records | Table::Calls => store::check(table, row),
+        Table::Repeats => idempotency::check(row),
+        Table::Marks => member_ids::check(row),
+        Table::Accounts => file::check(row),
+        Table::RoomBans => ban_list::check(row),
     }
 }

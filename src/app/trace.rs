@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::TOKEN_FILE;
 use crate::{
+    base::ids::Dialect,
     cli::{AUTH_TOKEN, trace::Trace},
     config::DEVELOPMENT_ACCOUNT,
     fetch::{self, Budget, Client, Internet, Request, Target},
     flow::Method,
-    ids::Dialect,
 };
 
 /// Two hundred lines, of a few hundred bytes each.

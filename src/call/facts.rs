@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::{
+    base::ids::ConferenceName,
     flow::{Cause, Exit, Next, Then, Values},
-    ids::ConferenceName,
 };
 
 /// What has come of the last conference, and of the last question.

@@ -6,6 +6,7 @@
 
 mod element;
 mod facts;
+pub mod numbers;
 mod party;
 
 use std::{
@@ -18,9 +19,9 @@ pub use self::party::{
     Answer, CallStatus, Details, Direction, Headers, Hook, Outgoing, Party, Session,
 };
 use crate::{
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     flow::{self, Cause, Entry, Event, Exit, Fetched, Purpose, Request, Run, Then, has_variables},
     group::Pass,
-    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     media::{Ending, HangupCause, HangupSource, Heard, Order},
 };
 

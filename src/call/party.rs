@@ -6,10 +6,12 @@ use std::{
 };
 
 use crate::{
+    base::{
+        ids::{CallId, Dialect, Trusted},
+        traceparent::Traceparent,
+    },
     flow::Method,
-    ids::{CallId, Dialect, Trusted},
     media::{Ending, HangupCause},
-    traceparent::Traceparent,
 };
 
 /// What does not change about a call.

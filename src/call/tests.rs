@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::*;
+use crate::base::ids::Dialect;
 use crate::flow::{Cause, Flow};
-use crate::ids::Dialect;
 
 struct Bench {
     call: Option<Box<Call>>,

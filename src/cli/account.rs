@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use crate::ids::{AccountId, Dialect};
+use crate::base::ids::{AccountId, Dialect};
 
 /// What can be done about accounts.
 #[derive(Clone, Debug, PartialEq, Subcommand)]

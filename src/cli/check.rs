@@ -7,7 +7,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// What is to be looked at, and how it is told.
 #[derive(Args, Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// An account. Its token comes from CONFLOW_AUTH_TOKEN or a file: a typed one would be seen by
 /// others.

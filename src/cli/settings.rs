@@ -13,8 +13,8 @@ use super::{
     phones::{Endpoint, Sip, Speech, Trunk},
 };
 use crate::{
+    base::ids::Dialect,
     fetch::{BadCidr, Cidr},
-    ids::Dialect,
 };
 
 /// One layer of settings.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::ids::{AccountId, CallId};
+use crate::base::ids::{AccountId, CallId};
 
 /// Which call, and whom to ask.
 #[derive(Args, Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// What can be done about people.
 #[derive(Clone, Debug, PartialEq, Subcommand)]

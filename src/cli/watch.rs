@@ -3,7 +3,7 @@
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 use super::login::Login;
-use crate::ids::ConferenceName;
+use crate::base::ids::ConferenceName;
 
 /// What is watched, and how.
 #[derive(Args, Clone, Debug, PartialEq)]

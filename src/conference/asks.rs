@@ -11,8 +11,8 @@ use super::{
     Answer, Ask, Conference, Effect, Outcome, Present, Refusal, Roster, Who, member::Member,
 };
 use crate::{
+    base::ids::{CallId, MemberId},
     flow::{Cause, Exit, Request},
-    ids::{CallId, MemberId},
     media::{Address, AnnouncementKind, Order, Sound},
 };
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Conference, Effect, News, member::Member, state::Due};
-use crate::{flow::Cause, ids::MemberId, media::Order};
+use crate::{base::ids::MemberId, flow::Cause, media::Order};
 
 /// What a member has typed, and no pattern has taken yet.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Conference, Effect, News, member::Member};
-use crate::ids::MemberId;
+use crate::base::ids::MemberId;
 
 /// Who talks, and whose turn it is.
 #[derive(Clone, Debug, Default)]

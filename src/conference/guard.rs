@@ -2,9 +2,9 @@
 
 use super::{Answer, Conference, Outcome, Refusal, member::Member};
 use crate::{
+    base::ids::MemberId,
     flow::{Cause, Exit},
     group::Expulsion,
-    ids::MemberId,
 };
 
 impl Conference {

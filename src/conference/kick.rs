@@ -4,8 +4,8 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{Answer, Conference, Effect, Outcome, Refusal, Who, member::Leaver};
 use crate::{
+    base::ids::{CallId, MemberId},
     flow::{Bilingual, Cause, Exit, Next, Then},
-    ids::{CallId, MemberId},
 };
 
 /// What whoever kicks says of it.

@@ -11,8 +11,8 @@ use super::{
     state::{Due, Phase},
 };
 use crate::{
+    base::ids::{CallId, MemberId},
     flow::{Cause, Cue, Exit},
-    ids::{CallId, MemberId},
     media::Order,
 };
 

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::Being;
 use crate::{
+    base::ids::MemberId,
     call::Call,
     flow::{Entry, Exit},
-    ids::MemberId,
     media::Program,
 };
 

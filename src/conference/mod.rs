@@ -14,6 +14,7 @@
 //! no other way out, and no copy stays behind.
 
 mod asks;
+pub mod ban_list;
 mod digits;
 mod floor;
 mod guard;
@@ -33,10 +34,10 @@ pub use self::{
     state::{Conference, FUSE, Settings},
 };
 use crate::{
+    base::ids::{CallId, MemberId, Trusted},
     call::{Call, Party},
     flow::{Cause, Entry, Exit, Request},
     group::Expulsion,
-    ids::{CallId, MemberId, Trusted},
     media::{AnnouncementKind, Heard, Order, Program, Sound},
 };
 

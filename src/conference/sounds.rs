@@ -11,9 +11,9 @@ use std::{
 
 use super::{Conference, Effect, Moment, state::Due};
 use crate::{
+    base::ids::{CallId, MemberId},
     call::{Call, Party},
     flow::Cue,
-    ids::{CallId, MemberId},
     media::{Hears, Order, Program, What},
 };
 

@@ -15,8 +15,8 @@ use super::{
     sounds::{Sounds, Stater},
 };
 use crate::{
+    base::ids::{CallId, Incarnation, MemberId, RoomId},
     flow::{Cause, Entry},
-    ids::{CallId, Incarnation, MemberId, RoomId},
     media::{Heard, Hears, Order},
 };
 

@@ -6,13 +6,13 @@ use toml::Spanned;
 
 use super::{Account, ConfigError, Number, Stranger};
 use crate::{
+    base::ids::AccountId,
+    call::numbers::bare,
     cli::{
         account::{ACCOUNT_CHARS_MAX, is_id},
         settings::{self, Secret, Settings},
     },
     fetch::Target,
-    ids::AccountId,
-    numbers::bare,
 };
 
 /// A file that has been read, to name the lines in it that make no sense.

@@ -20,11 +20,11 @@ pub use self::{
     phones::{Endpoint, Sip, Speech, Trunk},
 };
 use crate::{
+    base::ids::{AccountId, Dialect},
     cli::{
         serve::Serve,
         settings::{self, Address, Count, Secret, Settings},
     },
-    ids::{AccountId, Dialect},
 };
 
 /// Everything that can be set, as it is.

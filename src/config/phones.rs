@@ -10,12 +10,12 @@ use toml::Spanned;
 
 use super::{Account, ConfigError, file::Source};
 use crate::{
+    base::ids::AccountId,
     cli::{
         phones::{self, Binds, Ports},
         settings::Secret,
     },
-    ids::AccountId,
-    media::sip::network::Network,
+    sip::network::Network,
 };
 
 /// `[sip]`.

@@ -11,6 +11,7 @@ mod connect;
 mod error;
 mod guard;
 mod results;
+pub mod signature;
 mod target;
 
 use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
@@ -35,10 +36,9 @@ pub use self::{
     target::{BadUrl, Budget, Options, Region, RetryOn, Target, URL_BYTES_MAX},
 };
 use crate::{
+    base::{ids::Dialect, traceparent::Traceparent},
+    fetch::signature::{Field, NONCE_DIGITS, Signer},
     flow::Method,
-    ids::Dialect,
-    signature::{Field, NONCE_DIGITS, Signer},
-    traceparent::Traceparent,
 };
 
 /// What an operator decides.

@@ -88,7 +88,7 @@ impl Target {
     }
 
     /// With more in the query.
-    pub(super) fn with_query(mut self, fields: &[crate::signature::Field]) -> Self {
+    pub(super) fn with_query(mut self, fields: &[crate::fetch::signature::Field]) -> Self {
         if !fields.is_empty() {
             self.url.query_pairs_mut().extend_pairs(fields);
         }

@@ -8,12 +8,12 @@ use std::{fmt, slice, sync::Arc};
 use super::{
     Action, Fault, FlowError, Method, Oddity, Place, Remark, branch,
     element::{Attribute, Element},
-    fault::{clip, nearest},
+    error::{clip, nearest},
     field::Field,
     url,
     verbs::VerbInfo,
 };
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// One row of a verb's table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -357,8 +357,8 @@ macro_rules! default {
     };
     ($plivo:tt / $vobiz:tt) => {
         |dialect| match dialect {
-            $crate::ids::Dialect::Plivo => $crate::flow::attrs::default!($plivo)(dialect),
-            $crate::ids::Dialect::Vobiz => $crate::flow::attrs::default!($vobiz)(dialect),
+            $crate::base::ids::Dialect::Plivo => $crate::flow::attrs::default!($plivo)(dialect),
+            $crate::base::ids::Dialect::Vobiz => $crate::flow::attrs::default!($vobiz)(dialect),
         }
     };
 }

@@ -6,7 +6,7 @@ use super::{
     Cause, Fault, FlowError, Kind, Oddity, Remark, Step,
     attrs::Attr,
     element::{Attribute, Element},
-    fault::{clip, nearest},
+    error::{clip, nearest},
     field::Field,
     verbs::VerbInfo,
 };
@@ -173,7 +173,7 @@ fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{flow::Flow, ids::Dialect};
+    use crate::{base::ids::Dialect, flow::Flow};
 
     /// What a document's branches are, an element a line, or what is wrong; then the remarks.
     #[track_caller]

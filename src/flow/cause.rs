@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Flow;
 use crate::{
-    ids::Dialect,
+    base::ids::Dialect,
     media::{Ending, HangupCause, HangupSource},
 };
 

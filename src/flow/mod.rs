@@ -7,39 +7,38 @@ mod attrs;
 mod branch;
 mod cause;
 pub mod check;
+mod continuation;
 mod digits;
 mod element;
-mod fault;
+mod error;
 mod field;
-mod place;
+mod position;
 pub mod reference;
 mod run;
 mod url;
 mod variable;
 pub mod verbs;
-mod way;
 mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub(crate) use self::variable::has_variables;
-use self::{attrs::Reading, element::Element, place::Ruler, verbs::RESPONSE};
+use self::{attrs::Reading, element::Element, position::Ruler, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, Kind},
     branch::{Branch, Branches, ID},
     cause::{Cause, Exit, Then},
-    fault::{Fault, FlowError, Oddity, Remark},
-    place::Place,
+    continuation::{Bilingual, Next},
+    error::{Fault, FlowError, Oddity, Remark},
+    position::Place,
     run::Run,
-    url::is_audio,
-    url::is_target,
+    url::{is_audio, is_target},
     variable::{Values, Variable},
     verbs::Verb,
-    way::{Bilingual, Next},
 };
 use crate::{
+    base::ids::{ConferenceName, Dialect},
     group::{GroupId, Rank},
-    ids::{ConferenceName, Dialect},
     media::{Ending, Program, Sound},
 };
 

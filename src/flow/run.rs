@@ -8,14 +8,14 @@ use std::{
 use super::{
     Action, Branch, Cause, Effect, Entry, Event, Exit, Flow, Method, Missing, Purpose, Request,
     Step, Then,
+    continuation::Way,
     digits::{Collector, Progress},
     url,
     verbs::Start,
-    way::Way,
     xml::ELEMENTS_MAX,
 };
 use crate::{
-    ids::{ConferenceName, Dialect},
+    base::ids::{ConferenceName, Dialect},
     media::{Ending, HangupCause, HangupSource, Program},
 };
 

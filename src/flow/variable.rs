@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     Oddity,
     attrs::Reading,
-    fault::{clip, nearest},
+    error::{clip, nearest},
 };
 use crate::media::{Program, Sound, What};
 
@@ -192,7 +192,7 @@ const NAME_BYTES_MAX: usize = 40;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{flow::Flow, ids::Dialect};
+    use crate::{base::ids::Dialect, flow::Flow};
 
     const VALUES: Values<'_> = Values {
         call_from: "14155550100",

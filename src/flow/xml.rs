@@ -15,8 +15,8 @@ use quick_xml::{
 use super::{
     Fault, FlowError, Place,
     element::{Attribute, Element},
-    fault::clip,
-    place::Ruler,
+    error::clip,
+    position::Ruler,
 };
 
 /// What the vendors allow (contract 3.1).

@@ -3,11 +3,11 @@
 //! [`state::Groups`] is the machine. Four systems' calls are the same few asks with another
 //! [`rule::Rule`]; nothing here knows whose call it was.
 
-mod by_person;
+pub mod access_list;
 mod entry;
 pub mod person;
+mod person_map;
 mod removal;
-pub mod roll;
 pub mod rule;
 pub mod state;
 
@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use self::rule::Rule;
 pub use self::{
-    by_person::ByPerson,
+    access_list::{Expulsion, Pass},
     person::{Name, Permission, Person},
-    roll::{Expulsion, Pass},
+    person_map::ByPerson,
 };
 
 /// Names a group, in the whole of a data folder: decimal.

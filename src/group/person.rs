@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::PersonId;
-use crate::ids::Trusted;
+use crate::base::ids::Trusted;
 
 /// Somebody, in an account.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,6 +1,6 @@
 //! How calls end: causes and sources, by the vendors' words (contract 3.14).
 
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// How a call came to its end, as its record and the `hangup_url` have it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

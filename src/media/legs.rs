@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{ids::CallId, media::sdp::Agreed};
+use crate::{base::ids::CallId, rtp::sdp::Agreed};
 
 /// The sound of calls, as signalling sees it.
 ///

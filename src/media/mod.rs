@@ -4,30 +4,14 @@
 //! [`Order`]s, which take effect before [`Backend::send`] returns and never wait for a far end;
 //! what they bring, and whatever else a caller does, comes back through an [`Exchange`].
 
-pub mod cursor;
-pub mod dtmf;
 mod ending;
-pub mod g711;
-pub mod gate;
-pub mod jitter;
 pub mod legs;
-pub mod limit;
-pub mod mix;
-pub mod plane;
-pub mod playout;
-pub mod rtcp;
-pub mod rtp;
-pub mod sdp;
-pub mod sim;
-pub mod sip;
-pub mod source;
-pub mod tone;
 
 use std::{slice, sync::Arc, time::Duration};
 
 pub use self::ending::{Ending, HangupCause, HangupSource};
 use self::legs::LegSummary;
-use crate::ids::{AccountId, CallId, Incarnation, MemberId, RoomId, Trusted};
+use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId, Trusted};
 
 /// Samples and timestamp units are counted in frames of this length: what one tick carries.
 pub const TICK: Duration = Duration::from_millis(20);

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use super::{fields::Fields, script::AT_MAX};
 use crate::{
+    base::ids::{AccountId, Dialect},
+    documents::{Library, LocalFlow, folder::Folder},
     flow::{Fetched, Flow, Missing, Request},
-    ids::{AccountId, Dialect},
-    library::{Library, LocalFlow, folder::Folder},
 };
 use toml::Value;
 

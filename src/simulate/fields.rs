@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::ids::ConferenceName;
+use crate::base::ids::ConferenceName;
 
 /// What an event can be, and the fields it can have beside `at`: `!` marks those it needs.
 pub(super) const VERBS: &[(&str, &[&str])] = &[

@@ -5,23 +5,24 @@
 //! is taken in the same order, so the same events tell the same story, line by line; unless a seed
 //! shuffles who comes first within a moment, which is how [`explore()`] finds races.
 
+pub mod command;
 mod documents;
 mod explore;
 mod fields;
-mod life;
 mod print;
+mod report;
+mod run;
 mod schedule;
 mod script;
-mod told;
 mod world;
 
 pub use self::{
     documents::{Document, Shelf},
     explore::{Endings, Explored, Found, explore},
-    life::{Endless, TURNS_MAX, run},
+    report::{CallerTold, Note, Told},
+    run::{Endless, TURNS_MAX, run},
     schedule::Schedule,
     script::{
         AT_MAX, Act, BadScript, CALLERS_MAX, Caller, Deed, EVENTS_MAX, Event, Script, Whom, Wish,
     },
-    told::{CallerTold, Note, Told},
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{CallerTold, Endings, Explored, Told};
 use crate::{
-    media::sim::Entry,
+    sim_phones::Entry,
     trace::{Link, Step},
 };
 

@@ -1,6 +1,6 @@
 //! Who comes first, of those who could within a moment.
 
-use crate::actor::conference::EFFECTS_PER_SLICE;
+use crate::engine::conference::EFFECTS_PER_SLICE;
 
 /// An order of turns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

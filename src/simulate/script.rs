@@ -7,10 +7,11 @@ use toml::{Spanned, Table, Value};
 
 use super::{documents::Document, fields::Fields};
 use crate::{
+    base::ids::{ConferenceName, Dialect},
     conference::{Ask, Course, Kick},
     flow::{Bilingual, is_audio},
-    ids::{ConferenceName, Dialect},
-    media::{AnnouncementKind, Sound, What, sim::Keys},
+    media::{AnnouncementKind, Sound, What},
+    sim_phones::Keys,
 };
 
 /// Who does what, and when.

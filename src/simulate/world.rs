@@ -11,23 +11,21 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, Shelf, documents::Web, told::Note};
+use super::{Script, Shelf, documents::Web, report::Note};
 use crate::{
-    actor::{
-        doors::Doors,
-        house::{House, Links, Trace},
-        tracer,
-        turns::Turns,
-    },
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::News,
     conference::{self, Settings},
-    flow::Fetched,
-    ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
-    library::{Done, Fetch, Library, LocalFlow, Reader},
-    media::{
-        Backend, Order,
-        sim::{self, Phones},
+    documents::{Done, Fetch, Library, LocalFlow, Reader},
+    engine::{
+        ban_list::Doors,
+        registry::{House, Links, Trace},
+        scheduler::Turns,
+        trace_log,
     },
+    flow::Fetched,
+    media::{Backend, Order},
+    sim_phones::{self, Phones},
     store::MemberIds,
     trace::Traces,
 };
@@ -79,7 +77,7 @@ impl World {
         };
         Self {
             clock: Clock::new(),
-            phones: Mutex::new(Phones::new(sim::Settings::default())),
+            phones: Mutex::new(Phones::new(sim_phones::Settings::default())),
             due: Mutex::default(),
             seen: Mutex::new(seen),
             script,
@@ -121,7 +119,7 @@ impl World {
     }
 
     fn see(&self, told: &Trace) {
-        tracer::note(&mut self.seen.lock().traces, self.clock.now(), told);
+        trace_log::note(&mut self.seen.lock().traces, self.clock.now(), told);
         let mut note = None;
         match told {
             Trace::Call { call, news: News::Ended(_), .. } => {

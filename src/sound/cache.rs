@@ -17,13 +17,12 @@ pub use self::state::Share;
 use self::state::{Job, Key, Made, Proof, State, Web};
 use super::{
     SoundError, Source,
-    decode::decode,
     download::{Ask, Download, Downloaded, Validity},
     files,
-    resample::resample,
 };
+use crate::audio::{decode::decode, resample::resample};
 use crate::{
-    ids::AccountId,
+    base::ids::AccountId,
     speech::{Clip, Speech},
 };
 

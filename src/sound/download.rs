@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::SoundError;
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// Gets files of the web.
 pub trait Download: Send + Sync + 'static {

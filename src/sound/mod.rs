@@ -4,12 +4,9 @@
 //! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
 
 mod cache;
-pub mod decode;
 pub mod download;
 pub mod files;
-pub mod resample;
 mod source;
-pub mod wav;
 pub mod web;
 
 use std::sync::Arc;

@@ -21,9 +21,9 @@ use super::{
     files::FILE_BYTES_MAX,
 };
 use crate::{
+    base::ids::{AccountId, Dialect},
     fetch::{Budget, Client, Request, Response, RetryOn, Target},
     flow::Method,
-    ids::{AccountId, Dialect},
 };
 
 /// Gets sounds for accounts.

@@ -7,7 +7,7 @@ use super::{
     process::{self, TIME_MAX},
     words::{self, Timbre},
 };
-use crate::sound::decode;
+use crate::audio::decode;
 
 /// A program that reads texts, and which languages.
 pub struct Program {
@@ -151,7 +151,7 @@ fn is_there(program: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        sound::wav,
+        audio::wav,
         speech::suite::{self, utterance},
     };
     use std::path::PathBuf;

@@ -1,12 +1,10 @@
 //! The store port: what must outlive the process.
 
 pub mod folder;
+pub mod idempotency;
 pub mod inspect;
-pub mod marks;
-pub mod memory;
+pub mod member_ids;
 mod queue;
-mod record_row;
-pub mod repeats;
 pub mod rows;
 pub mod rows_memory;
 pub mod sqlite;
@@ -14,7 +12,7 @@ pub mod sqlite;
 use std::{sync::Arc, time::Instant};
 
 use self::rows::Committed;
-use crate::ids::{AccountId, MemberId};
+use crate::base::ids::{AccountId, MemberId};
 
 /// Gives out member ids: decimal, rising per account, never twice for the life of the data
 /// folder. A fresh folder starts at 1.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// Rows that outlive the process. All are read at the start; afterwards there are only writes.
 pub trait Rows: Send + Sync + 'static {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::rows::{Committed, Row, Rows, RowsError, Table, Write};
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// Rows in memory.
 #[derive(Debug, Default)]

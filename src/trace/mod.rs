@@ -17,9 +17,11 @@ use uuid::Uuid;
 
 pub use self::step::{Link, Remark, Step};
 use crate::{
-    by_call::ByCall,
+    base::{
+        call_map::ByCall,
+        ids::{AccountId, CallId, Incarnation, MemberId},
+    },
     flow::{Cause, Place, Purpose, verbs::VerbInfo},
-    ids::{AccountId, CallId, Incarnation, MemberId},
     media::Ending,
 };
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{By, Leaving, Line, Lines, Requested, Traces, What};
 use crate::{
+    base::ids::{AccountId, CallId, ConferenceName, MemberId},
     flow::{Cause, Place, Purpose, verbs::VerbInfo},
-    ids::{AccountId, CallId, ConferenceName, MemberId},
     media::{Ending, HangupSource},
 };
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    ids::RoomId,
+    base::ids::RoomId,
     media::{HangupCause, HangupSource},
 };
 

@@ -12,7 +12,7 @@ use super::{
     layout::page,
     model::{Caller, Link, Model, Phone, Place, Room, Standing},
 };
-use crate::ids::CallId;
+use crate::base::ids::CallId;
 
 const PLAIN: Style = Style::new();
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);

@@ -4,7 +4,7 @@ use super::{
     model::{Caller, Phone, Standing},
     wire::Entry,
 };
-use crate::ids::ConferenceName;
+use crate::base::ids::ConferenceName;
 
 /// What it is at the moment, or was last.
 pub(super) fn now(caller: &Caller) -> String {

@@ -1,7 +1,7 @@
 //! Where the eye is: which room, and whom in it.
 
 use super::model::{Model, Place};
-use crate::ids::{CallId, ConferenceName};
+use crate::base::ids::{CallId, ConferenceName};
 
 /// A key that moves the eye.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

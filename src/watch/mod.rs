@@ -11,7 +11,8 @@ mod hears;
 mod keys;
 mod layout;
 mod model;
-mod wants;
+mod queries;
+pub mod terminal;
 pub mod wire;
 
 #[cfg(test)]
@@ -22,5 +23,5 @@ pub use self::{
     feed::{Feed, FeedError, Told},
     keys::Key,
     model::{Caller, Link, Model, Phone, Standing},
-    wants::{Answer, Asked, Want},
+    queries::{Answer, Asked, Want},
 };

@@ -11,10 +11,10 @@ use std::{
 
 use super::{
     keys::Cursor,
-    wants::Asks,
+    queries::Asks,
     wire::{self, News, Roster},
 };
-use crate::ids::{CallId, ConferenceName, MemberId};
+use crate::base::ids::{CallId, ConferenceName, MemberId};
 
 /// Long enough to be read; then the row goes.
 const OVER_KEPT: Duration = Duration::from_secs(10);

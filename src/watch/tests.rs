@@ -6,10 +6,10 @@ use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
 use super::{
-    wants::{Answer, Want},
+    queries::{Answer, Want},
     *,
 };
-use crate::ids::{CallId, ConferenceName};
+use crate::base::ids::{CallId, ConferenceName};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ids::{CallId, ConferenceName, MemberId};
+use crate::base::ids::{CallId, ConferenceName, MemberId};
 
 /// `GET …/Conference/` (contract 2.3).
 #[derive(Clone, Debug, Deserialize, PartialEq)]

@@ -7,8 +7,8 @@ use std::{
 };
 
 use conflow::{
+    base::ids::Dialect,
     flow::{Cause, Effect, Event, Exit, Flow, Missing, Place, Run},
-    ids::Dialect,
     media::{HangupCause, HangupSource},
 };
 

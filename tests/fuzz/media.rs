@@ -3,14 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use conflow::media::{
-    dtmf,
-    g711::Law,
-    jitter::{Jitter, PACKET_MAX, Pulled, Pushed},
-    rtcp::{Control, REPORT_MAX},
-    rtp::{Packet, Reception, Stream, is_rtcp},
-    sdp::{BYTES_MAX, Local, Negotiation},
-    source::Source,
+use conflow::{
+    audio::{
+        dtmf,
+        jitter::{Jitter, PACKET_MAX, Pulled, Pushed},
+    },
+    rtp::{
+        g711::Law,
+        latching::Source,
+        packet::{Packet, Reception, Stream, is_rtcp},
+        rtcp::{Control, REPORT_MAX},
+        sdp::{BYTES_MAX, Local, Negotiation},
+    },
 };
 
 /// An offer, and the same bytes as an answer to ours.

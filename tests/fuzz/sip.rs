@@ -8,17 +8,15 @@ use std::{
 };
 
 use conflow::{
-    ids::CallId,
-    media::{
-        Ending, HangupCause, HangupSource,
-        sip::{
-            Secret, Settings,
-            agent::{Agent, Gauges},
-            effect::{Command, Effect},
-            message::{Frame, Message, Start},
-            name::Name,
-            request::{Hop, Transport},
-        },
+    base::ids::CallId,
+    media::{Ending, HangupCause, HangupSource},
+    sip::{
+        Secret, Settings,
+        agent::{Agent, Gauges},
+        effect::{Command, Effect},
+        message::{Frame, Message, Start},
+        name::Name,
+        request::{Hop, Transport},
     },
 };
 

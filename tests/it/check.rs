@@ -12,11 +12,11 @@ use std::{
 };
 
 use conflow::{
+    base::ids::Dialect,
     flow::{
         Flow,
         check::{Code, check},
     },
-    ids::Dialect,
 };
 use serde_json::Value;
 use tempfile::tempdir;

@@ -18,10 +18,12 @@ use axum::{
     routing::any,
 };
 use conflow::{
-    fetch::{Client, FetchError, Internet, Request, Response, Settings, Target},
+    base::ids::Dialect,
+    fetch::{
+        Client, FetchError, Internet, Request, Response, Settings, Target,
+        signature::{Field, Signer},
+    },
     flow::Method,
-    ids::Dialect,
-    signature::{Field, Signer},
 };
 use parking_lot::Mutex;
 use tokio::{

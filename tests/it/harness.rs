@@ -10,15 +10,15 @@ use std::{
 };
 
 use conflow::{
-    actor::{
-        doors::Doors,
-        house::{AskError, House, Links, Tasks, Trace},
-    },
+    base::ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{self, Call, Direction, Party, Session},
     conference::{Answer, Ask, Kick, News, Outcome, Settings, Who},
+    documents::{Done, Fetch, Library, LocalFlow},
+    engine::{
+        ban_list::Doors,
+        registry::{AskError, House, Links, Tasks, Trace},
+    },
     flow::{Cause, Fetched, Flow, Missing},
-    ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
-    library::{Done, Fetch, Library, LocalFlow},
     media::{Backend, Heard, Order, Report, What},
     store::MemberIds,
 };

@@ -2,54 +2,35 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
-mod actor;
 mod allocations;
 mod api;
-mod branches;
-mod callback;
+mod app;
+mod audio;
+mod bench;
 mod check;
 mod conference;
-mod delivery;
-mod digits;
-mod faulty;
+mod engine;
 mod fetch;
-mod flows;
+mod flow;
 #[path = "../fuzz/flow.rs"]
 mod fuzz_flow;
 #[path = "../fuzz/media.rs"]
 mod fuzz_media;
 #[path = "../fuzz/sip.rs"]
 mod fuzz_sip;
-mod groups;
+mod group;
 mod harness;
-mod kick;
 mod lives;
-mod loops;
-mod media_jitter;
-mod media_mix;
-mod media_mutations;
-mod media_playout;
-mod media_sdp;
-mod media_ticks;
-mod mutations;
+mod mutate;
 mod net;
 mod phone;
-mod places;
-mod plane;
-mod program;
-mod races;
-mod reference;
-mod restarts;
-mod run;
+mod rtp;
+mod rtp_engine;
 mod simulate;
 mod simulation;
 mod sip;
-mod sip_agent;
-mod sip_mutations;
-mod sounds;
-mod spoil;
+mod sound;
 mod store;
 mod tidy;
-mod torture;
-mod verbs;
-mod wards;
+mod watch;
+mod webhooks;

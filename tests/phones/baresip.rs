@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use conflow::media::g711::RATE;
+use conflow::rtp::g711::RATE;
 use parking_lot::Mutex;
 use tempfile::{TempDir, tempdir};
 

@@ -3,8 +3,8 @@
 use std::{f64::consts::TAU, sync::Arc};
 
 use conflow::{
-    media::{g711::RATE, tone::amplitude},
-    sound::wav,
+    audio::{tone::amplitude, wav},
+    rtp::g711::RATE,
     speech::Clip,
 };
 

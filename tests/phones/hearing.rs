@@ -1,7 +1,7 @@
 //! Who is heard when the way there is not straight: hold and resume, an address that leads
 //! nowhere, keys that are relayed.
 
-use conflow::media::tone::key_in;
+use conflow::audio::tone::key_in;
 
 use crate::{
     ear::hears,

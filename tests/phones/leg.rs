@@ -12,11 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conflow::media::{
-    dtmf::Press,
-    g711::{FRAME, Law, RATE},
-    rtp::{self, Packet, Stream},
-    tone::amplitude,
+use conflow::{
+    audio::{dtmf::Press, tone::amplitude},
+    rtp::{
+        g711::{FRAME, Law, RATE},
+        packet::{self, Packet, Stream},
+    },
 };
 use parking_lot::Mutex;
 
@@ -304,7 +305,7 @@ impl Ends {
 pub(crate) const MARKS: [&str; 2] = ["ordered", "answered"];
 
 fn sound(datagram: &[u8]) -> Option<Sound> {
-    if rtp::is_rtcp(datagram) {
+    if packet::is_rtcp(datagram) {
         return None;
     }
     let packet = Packet::parse(datagram).unwrap();

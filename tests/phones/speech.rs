@@ -1,8 +1,8 @@
 //! What is spoken is what the engine makes of the text: as long, as loud, and wave for wave.
 
 use conflow::{
-    media::g711::RATE,
-    sound::resample::resample,
+    audio::resample::resample,
+    rtp::g711::RATE,
     speech::{Speech, Utterance, pico::Pico},
 };
 use tempfile::tempdir;

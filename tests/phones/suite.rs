@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use conflow::media::{g711::RATE, tone::amplitude};
+use conflow::{audio::tone::amplitude, rtp::g711::RATE};
 use serde_json::Value;
 
 use crate::{

@@ -110,7 +110,7 @@ fn wait_for_tone(leg: &Leg, tone: f64) {
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
         let mut seconds = heard
             .chunks_exact(800)
-            .map(|it| 0.5 * ear::TONE < conflow::media::tone::amplitude(it, 8_000, tone));
+            .map(|it| 0.5 * ear::TONE < conflow::audio::tone::amplitude(it, 8_000, tone));
         let mut row = 0;
         seconds
             .any(|is_on| {
@@ -135,7 +135,7 @@ fn a_sound_of_the_web_is_played_and_got_once_and_one_that_is_missing_is_passed_o
         leg.wait_for("BYE");
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
         let windows = heard.chunks_exact(800);
-        let on = |it: &[i16]| 0.5 * ear::TONE < conflow::media::tone::amplitude(it, 8_000, PLAYED);
+        let on = |it: &[i16]| 0.5 * ear::TONE < conflow::audio::tone::amplitude(it, 8_000, PLAYED);
         let on = windows.filter(|it| on(it)).count();
         assert!((18..=21).contains(&on), "{user} hears two seconds of it: {on}");
     }
@@ -161,7 +161,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
     assert_eq!(server.count("POST /wait.xml"), 1);
     // Over and over: two seconds of it, and one of silence.
     let heard = anna.hear(6_000);
-    let on = |it: &&[i16]| 0.5 * ear::TONE < conflow::media::tone::amplitude(it, 8_000, WAITING);
+    let on = |it: &&[i16]| 0.5 * ear::TONE < conflow::audio::tone::amplitude(it, 8_000, WAITING);
     let on = heard.chunks_exact(800).filter(on).count();
     assert!((38..=42).contains(&on), "two thirds of the time: {on} of 60");
 

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::{AskError, Hall, MEMBERS_MAX, Request, durable, header, time::iso};
 use crate::{
     api::reply,
+    base::ids::AccountId,
     credentials::{Bearer, Holder, md5_hex},
     group::{Ask, At, Name, PersonId, Picture, Rank, Refusal, Which, Who, rule::Rule},
-    ids::AccountId,
 };
 
 /// A status, a code, and what it says.

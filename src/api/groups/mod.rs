@@ -36,17 +36,17 @@ use self::{
     limit::Windows,
 };
 use super::{
-    after::After, audit::Principal, auth::is_read, body, failure::Failure, limit::PerAddress,
-    path::Path,
+    after_response::After, audit::Principal, auth::is_read, body, failure::Failure,
+    limit::PerAddress, path::Path,
 };
 use crate::{
-    actor::group::{AskError, Memberships},
+    base::ids::AccountId,
     credentials::{BadToken, Bearer, Credentials, Holder},
+    engine::membership::{AskError, Memberships},
     group::{
         Ask, Done, Head, Name, Person, PersonId, Picture, Removed, Which, Who,
         rule::{LastOwner, Rule},
     },
-    ids::AccountId,
     store::rows::RowsError,
 };
 

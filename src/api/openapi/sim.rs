@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{Answer, Listed, Operation, Schemas, uuid};
-use crate::media::sim::{KEYS_MAX, NUMBER_CHARS_MAX, SCRIPT_ACTS_MAX};
+use crate::sim_phones::{KEYS_MAX, NUMBER_CHARS_MAX, SCRIPT_ACTS_MAX};
 
 /// Where they are.
 pub(super) const ROOT: &str = "/sim/v1/Account/{auth_id}/Phone/";

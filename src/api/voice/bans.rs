@@ -7,11 +7,10 @@ use uuid::Uuid;
 
 use super::{Asker, bodies::Text, members::member_id};
 use crate::{
-    actor::doors::Kept,
     api::{failure::Failure, reply},
-    bans::Ban,
-    ids::MemberId,
-    utc,
+    base::{ids::MemberId, utc},
+    conference::ban_list::Ban,
+    engine::ban_list::Kept,
 };
 
 /// `GET Ban/` and `GET Ban/{id}/`

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::Form;
 use crate::{
     api::openapi::{Schemas, one_or_many},
+    base::ids::{CallId, ConferenceName, MemberId},
     conference::{Present, Roster},
-    ids::{CallId, ConferenceName, MemberId},
 };
 
 /// The schemas of these bodies.

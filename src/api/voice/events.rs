@@ -20,13 +20,17 @@ use url::form_urlencoded;
 
 use super::Asker;
 use crate::{
-    actor::journal::Journal,
     api::{failure::Failure, streams::Open},
-    events::{Cursor, Event, EventId, Filter, Gap},
-    ids::{AccountId, Dialect},
-    news::{Happening, fields},
-    signature::Field,
-    utc,
+    base::{
+        ids::{AccountId, Dialect},
+        utc,
+    },
+    engine::journal::Journal,
+    events::{
+        Happening, fields,
+        log::{Cursor, Event, EventId, Filter, Gap},
+    },
+    fetch::signature::Field,
 };
 
 /// A proxy closes what has been silent for a minute, and a client that is gone is found out.

@@ -16,15 +16,17 @@ use super::{
     Asker,
     bodies::{Done, Text},
     params::Params,
-    remarks::Remarks,
+    warnings::Remarks,
 };
 use crate::{
-    actor::house::House,
     api::{body, failure::Failure, reply},
-    bans::{BAN_MAX, BANS_MAX},
-    conference::{Course, Departure, Kick},
+    base::ids::{CallId, MemberId},
+    conference::{
+        Course, Departure, Kick,
+        ban_list::{BAN_MAX, BANS_MAX},
+    },
+    engine::registry::House,
     flow::{Bilingual, Next},
-    ids::{CallId, MemberId},
 };
 
 /// A sentence or three, to be spoken and to be read in a log.

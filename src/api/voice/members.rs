@@ -12,18 +12,17 @@ use tokio::time::Instant;
 use super::{
     Asker, Manner, bans,
     bodies::{Done, MemberIds},
+    endpoints::Wish,
     kick,
     params::Params,
-    place::Wish,
-    plivo,
-    remarks::Remarks,
-    vobiz,
+    plivo, vobiz,
+    warnings::Remarks,
 };
 use crate::{
     api::{body, failure::Failure, path, reply},
+    base::ids::{Dialect, MemberId},
     conference::{Answer, Ask, Who},
     flow::is_audio,
-    ids::{Dialect, MemberId},
     media::{AnnouncementKind, Sound, What},
 };
 

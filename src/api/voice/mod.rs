@@ -5,17 +5,17 @@
 mod bans;
 mod bodies;
 mod calls;
+mod deferred;
+mod endpoints;
 mod events;
-mod job;
 mod kick;
 mod members;
 pub(super) mod openapi;
 mod params;
-mod place;
 pub(super) mod plivo;
-mod remarks;
 mod rooms;
 pub(super) mod vobiz;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -26,15 +26,17 @@ use axum::{
 use uuid::Uuid;
 
 use self::{
-    job::Job,
-    place::{CallWish, Endpoint, Place, Wish},
+    deferred::Job,
+    endpoints::{CallWish, Endpoint, Place, Wish},
 };
 pub use self::{plivo::PlivoForm, vobiz::VobizForm};
 use super::{Desk, Visit, auth, body, failure::Failure, path, reply};
 use crate::{
-    actor::house::AskError,
-    ids::{AccountId, Dialect, RoomKey},
-    traceparent::Traceparent,
+    base::{
+        ids::{AccountId, Dialect, RoomKey},
+        traceparent::Traceparent,
+    },
+    engine::registry::AskError,
 };
 
 /// The forms of answers, where a vendor has more than one.
@@ -99,7 +101,7 @@ pub(super) async fn answer(
         endpoint,
         Endpoint::Call { wish: CallWish::Record, .. } | Endpoint::Record | Endpoint::Events
     );
-    if !answers_itself && let Some(hook) = job::callback(site.dialect, method, query, &body)? {
+    if !answers_itself && let Some(hook) = deferred::callback(site.dialect, method, query, &body)? {
         return Ok(job(site).answer_later(hook));
     }
     if (*method == Method::POST || *method == Method::DELETE)

@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::{Form, Manner, place::Wish};
-use crate::{actor::house::AskError, conference::Refusal};
+use super::{Form, Manner, endpoints::Wish};
+use crate::{conference::Refusal, engine::registry::AskError};
 
 /// How `member_id` is written; by Plivo's pages a string, by some of its clients an array.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]

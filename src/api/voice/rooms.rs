@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{Asker, bodies};
 use crate::{
-    actor::house::{AskError, House},
     api::{ANSWER_WAIT_MAX, failure::Failure, reply},
+    base::ids::{AccountId, RoomKey},
     conference::{Answer, Ask, Refusal, Who},
-    ids::{AccountId, RoomKey},
+    engine::registry::{AskError, House},
 };
 
 /// `GET Conference/`

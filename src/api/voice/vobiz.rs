@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Form, Manner, place::Wish};
-use crate::{actor::house::AskError, conference::Refusal};
+use super::{Form, Manner, endpoints::Wish};
+use crate::{conference::Refusal, engine::registry::AskError};
 
 /// Which of Vobiz's own ways (contract 0.2).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]

@@ -6,7 +6,7 @@ use super::{
     Checked, Code,
     outline::{Onward, To},
 };
-use crate::flow::{Place, fault::nearest};
+use crate::flow::{Place, error::nearest};
 
 /// The ending of a document's file name; `flow:NAME` leaves it out.
 const EXTENSION: &str = ".xml";

@@ -3,11 +3,11 @@
 //!
 //! [`check`] looks at one document, [`among`] at what the documents of a folder are to each other.
 
+mod attributes;
 mod code;
 mod folder;
 mod order;
 mod outline;
-mod terms;
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::{
     verbs::{PreAnswer, RESPONSE, VerbInfo},
     xml,
 };
-use crate::ids::Dialect;
+use crate::base::ids::Dialect;
 
 /// Something about a document that its author should know.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -97,7 +97,7 @@ pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let items = read(&root, dialect, &mut checked);
     // The parser has the last word, whatever it looks at that is not looked at here.
     parsed.err().iter().for_each(|error| checked.refuse(error));
-    terms::judge(&root, dialect, &mut checked);
+    attributes::judge(&root, dialect, &mut checked);
     // In a document that does not run, nothing comes after anything.
     if !checked.is_faulty() {
         let order = Order::of(&items);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Checked, Code, Item};
-use crate::flow::{Action, Branch, ID, Kind, Verb, fault::clip, url};
+use crate::flow::{Action, Branch, ID, Kind, Verb, error::clip, url};
 
 /// The elements of a sound document, in the order in which they run.
 pub(super) struct Order<'i, 'e, 'd> {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{Start, Vendors};
 use crate::{
+    base::ids::{ConferenceName, Dialect},
     flow::{
         Callback, Cue, Entry, Fault, FlowError, Guard, Kind, Method, Oddity, RecordFormat,
         attrs::{METHOD, Reading, verb},
-        fault::clip,
+        error::clip,
         field::{Patterns, Said},
     },
     group::Rank,
-    ids::{ConferenceName, Dialect},
 };
 
 /// More calls than this are in no room, whatever its members say.
@@ -206,12 +206,12 @@ mod tests {
 
     use super::Conference;
     use crate::{
+        base::ids::Dialect,
         flow::{
             Action, Callback, Cue, Entry, Flow, Guard, Method, RecordFormat, Verb,
             verbs::{check, read},
         },
         group::{GroupId, Rank},
-        ids::Dialect,
     };
 
     fn parse(dialect: Dialect, attributes: &str) -> (Arc<Entry>, Vec<String>) {

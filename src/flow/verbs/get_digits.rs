@@ -103,13 +103,13 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use crate::{
+        base::ids::Dialect,
         flow::{
             Action, Flow, Method, Verb,
             digits::{Collect, Fields},
             field::{Field, Keys},
             verbs::check,
         },
-        ids::Dialect,
         media::What,
     };
 

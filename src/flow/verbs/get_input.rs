@@ -131,12 +131,12 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use crate::{
+        base::ids::Dialect,
         flow::{
             Flow, Verb,
             digits::{Collect, Fields},
             field::Keys,
         },
-        ids::Dialect,
     };
 
     fn parse(dialect: Dialect, element: &str) -> (Arc<Collect>, Vec<String>) {

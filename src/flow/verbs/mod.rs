@@ -20,10 +20,10 @@ use super::{
     attrs::{Attr, Reading},
     digits::Collect,
     element::Element,
-    fault::{clip, nearest},
+    error::{clip, nearest},
 };
 use crate::{
-    ids::{ConferenceName, Dialect},
+    base::ids::{ConferenceName, Dialect},
     media::{HangupCause, Program, Sound},
 };
 

@@ -6,7 +6,7 @@ use super::{Start, Vendors};
 use crate::flow::{
     FlowError, Method, Oddity, Purpose, Request,
     attrs::{METHOD, Reading, verb},
-    fault::clip,
+    error::clip,
     url,
 };
 

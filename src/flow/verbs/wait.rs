@@ -62,8 +62,8 @@ impl Wait {
 #[cfg(test)]
 mod tests {
     use crate::{
+        base::ids::Dialect,
         flow::verbs::{check, read},
-        ids::Dialect,
     };
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     },
     Done, Gauges, Settings, SoundError, Source,
 };
-use crate::ids::AccountId;
+use crate::base::ids::AccountId;
 
 /// What one account may have of the web: so that no account fills the cache of all.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,8 @@ use std::{
 
 use super::{state::KEY_BYTES, *};
 use crate::{
-    sound::{decode::tests::TONES, download, wav},
+    audio::{decode::tests::TONES, wav},
+    sound::download,
     speech::{SpeechError, Utterance},
 };
 

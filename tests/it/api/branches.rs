@@ -1,6 +1,6 @@
 //! Exit branches over the API: each way out of a conference leads to its element.
 
-use super::office::{Office, Plan, check, check_in};
+use super::engine::{Office, Plan, check, check_in};
 
 /// Every branch leads to words of its own; `more` has the attributes that make a call leave.
 fn answer(more: &str) -> String {

@@ -1,6 +1,6 @@
 //! What receivers are asked and told: documents over HTTP, sounds, callbacks, in order and signed.
 
-use super::office::check;
+use super::engine::check;
 
 #[tokio::test(start_paused = true)]
 async fn a_number_asks_its_url_and_is_told_of_the_end() {

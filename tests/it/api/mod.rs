@@ -1,19 +1,17 @@
 //! The REST API, over the real router and without a socket: a line for each request.
 
-mod bans;
+mod audit;
 mod branches;
 mod callbacks;
-mod calls;
-mod conferences;
-mod errors;
-mod events;
-mod kick;
-pub(crate) mod office;
+pub(crate) mod engine;
+mod failure;
+mod groups;
+mod metrics;
 mod openapi;
-mod phones;
 mod receiver;
 mod restart;
 mod server;
-mod trace;
-mod traces;
+mod sim;
+mod traceparent;
 mod variables;
+mod voice;

@@ -13,7 +13,7 @@ use conflow::api::{
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::office::{Office, Plan};
+use super::engine::{Office, Plan};
 
 /// Where paths are told apart at the top, and of the simulated phones.
 const SOURCES: [&str; 2] =

@@ -12,9 +12,9 @@ use axum::{
     http::{HeaderMap, Method as HttpMethod, StatusCode, Uri},
 };
 use conflow::{
+    base::ids::Dialect,
+    fetch::signature::{Field, Signer},
     flow::Method,
-    ids::Dialect,
-    signature::{Field, Signer},
 };
 use parking_lot::Mutex;
 use url::form_urlencoded;

@@ -27,7 +27,7 @@ use tokio::{
 };
 use url::form_urlencoded;
 
-use super::office::{Office, Plan};
+use super::engine::{Office, Plan};
 
 /// Members of each conference, beside the one that stays; each comes and goes.
 const MEMBERS: usize = 500;

@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::office::{Office, Plan};
+use super::engine::{Office, Plan};
 
 const CREDENTIALS: &str = "host: a\r\nx-auth-id: MA1\r\nx-auth-token: one\r\n";
 

@@ -1,6 +1,6 @@
 //! Variables in what calls hear.
 
-use super::office::check;
+use super::engine::check;
 
 #[tokio::test(start_paused = true)]
 async fn a_call_hears_why_it_was_kicked_and_from_where() {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use conflow::{
-    actor::{
-        group::AskError,
-        house::House,
-        writer::{Batch, Owed, Published, Reply, Writer},
+    engine::{
+        group_writer::{Batch, Owed, Published, Reply, Writer},
+        membership::AskError,
+        registry::House,
     },
     group::{
         Ask, At, Audit, Change, Deed, Done, Door, GroupId, Head, Person, PersonId, Rank, Which,

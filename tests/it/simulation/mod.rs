@@ -5,8 +5,8 @@
 //! prints its seed; `SEED=7 cargo test simulation` plays that life again, and
 //! `LIVES=100000` plays more of them.
 
+mod flows;
 mod groups;
-mod script;
 mod world;
 
 use std::{
@@ -21,17 +21,17 @@ use std::{
 };
 
 use conflow::{
-    actor::{
-        doors::Doors,
-        house::{AskError, House, Links, Transferring},
-        turns::Turns,
-    },
+    base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
     call::{Answer, Call, Direction, Hook, Outgoing, Party, Session},
     conference::{Ask, FUSE, Outcome, Settings, Who},
+    documents::{Done, Fetch},
+    engine::{
+        ban_list::Doors,
+        registry::{AskError, House, Links, Transferring},
+        scheduler::Turns,
+    },
     flow::{Cause, Fetched, Method, Purpose, Request},
     group::PersonId,
-    ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
-    library::{Done, Fetch},
     media::{AnnouncementKind, HangupCause, Heard, Report, What},
 };
 use fastrand::Rng;
@@ -131,7 +131,7 @@ impl Life {
         };
         world.lock().has_fuse = settings.fuse.is_some();
         let house = House::new(settings, links);
-        let document = Ok(Arc::new(script::flow(&mut rng)));
+        let document = Ok(Arc::new(flows::flow(&mut rng)));
         let asked = Vec::new();
         let transferring = Vec::new();
         let groups = groups::Office::new(house.clone());
@@ -220,7 +220,7 @@ impl Life {
     }
 
     fn outgoing(&mut self) -> Outgoing {
-        let mut hook = || Hook { url: script::url(&mut self.rng).into(), method: Method::Post };
+        let mut hook = || Hook { url: flows::url(&mut self.rng).into(), method: Method::Post };
         let answer = Answer { hook: hook(), fallback: Some(hook()) };
         let ring_timeout = Duration::from_secs(self.rng.u64(1..120));
         Outgoing { answer, ring_timeout, ring_max: None, digits: None }
@@ -249,7 +249,7 @@ impl Life {
             return;
         }
         let request = Request {
-            url: script::url(&mut self.rng).into(),
+            url: flows::url(&mut self.rng).into(),
             method: Method::Post,
             purpose: Purpose::Transfer,
             fields: Vec::new(),
@@ -271,7 +271,7 @@ impl Life {
         let on = self.rng.bool();
         let kind = AnnouncementKind::Play;
         let ask = match self.rng.u8(0..10) {
-            0..3 => Ask::Kick { who, kick: script::kick(&mut self.rng) },
+            0..3 => Ask::Kick { who, kick: flows::kick(&mut self.rng) },
             3..5 => Ask::Mute { who, on },
             5 => Ask::Deafen { who, on },
             6 => Ask::Announce { who, kind, sound: What::Beep(1).into() },
@@ -330,7 +330,7 @@ impl Life {
         let mut shelf = std::mem::take(&mut self.world.lock().shelf);
         if !shelf.is_empty() {
             let (fetch, done): (Fetch, Done) = shelf.swap_remove(self.rng.usize(0..shelf.len()));
-            let document = script::document(&fetch.request.url);
+            let document = flows::document(&fetch.request.url);
             self.world.lock().fetched(&fetch, &document);
             done(fetch, document);
         }
@@ -382,6 +382,6 @@ impl Life {
     }
 }
 
-fn account() -> conflow::ids::AccountId {
+fn account() -> conflow::base::ids::AccountId {
     "MA1".parse().unwrap()
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use conflow::{
-    actor::house::Trace,
+    base::ids::{CallId, MemberId, RoomId},
     call::News,
     conference::{Answer, Ask, Being, News as RoomNews, Notice, Outcome, Who},
+    documents::{Done, Fetch, Library, LocalFlow, Reader},
+    engine::registry::Trace,
     flow::{Branch, Cause, Exit, Fetched, Flow, Purpose, Then},
     group::{GroupId, PersonId},
-    ids::{CallId, MemberId, RoomId},
-    library::{Done, Fetch, Library, LocalFlow, Reader},
     media::{Backend, Order, Program, What},
     trace::By,
 };

@@ -2,8 +2,8 @@
 //! [`each_store`].
 
 mod inspect;
-mod kept;
 mod kill;
+mod restart;
 mod rows;
 
 use std::{

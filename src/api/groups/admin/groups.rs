@@ -8,7 +8,7 @@ use super::{
     answers::{DoorWord, GroupCard, RankWord},
 };
 use crate::{
-    api::{after::After, failure::Failure, groups::MEMBERS_MAX},
+    api::{after_response::After, failure::Failure, groups::MEMBERS_MAX},
     group::{Ask, GroupId, PersonId, Picture, Rank, Which, Who, rule::Rule},
 };
 

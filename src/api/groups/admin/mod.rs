@@ -17,9 +17,9 @@ pub use self::people::NewPerson;
 use super::{AskError, Hall, durable};
 use crate::{
     api::{Desk, Visit, auth, body, failure::Failure, path::Path, reply},
+    base::ids::AccountId,
     credentials::{Bearer, Holder},
     group::{At, Refusal},
-    ids::AccountId,
 };
 
 /// A request with all that has been found out about it.

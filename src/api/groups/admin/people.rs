@@ -207,7 +207,7 @@ mod tests {
         let (username, caller) = ("anna".to_owned(), Some(" +14155550100 ".to_owned()));
         let new = NewPerson { username, caller, ..NewPerson::default() };
         let person = new.person(PersonId(1)).unwrap();
-        let number = crate::ids::Trusted::Number("14155550100".into());
+        let number = crate::base::ids::Trusted::Number("14155550100".into());
         assert!(person.names.contains(&Name::trusted(&number)), "{:?}", person.names);
     }
 }

@@ -57,7 +57,11 @@ pub(super) fn show(
     }))
 }
 
-pub(super) async fn banned(hall: &Hall, account: &crate::ids::AccountId, group: &Group) -> Value {
+pub(super) async fn banned(
+    hall: &Hall,
+    account: &crate::base::ids::AccountId,
+    group: &Group,
+) -> Value {
     let mut results = Vec::new();
     for (id, ban) in group.bans.iter() {
         let Ok(person) = hall.person(account, Who::Id(*id)).await else { continue };

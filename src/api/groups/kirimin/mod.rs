@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{AskError, Caller, Hall, Request, limit::Limit};
 use crate::{
-    api::{after::After, failure::Failure, reply},
+    api::{after_response::After, failure::Failure, reply},
     group::{Ask, Picture, Rank, Refusal, Which, Who, rule::Rule},
 };
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Fault, PAGE, broken, no_room, told};
 use crate::{
     api::groups::{AskError, Caller, Hall, MEMBERS_MAX, Request, durable, header, time::iso},
+    base::ids::AccountId,
     group::{Ask, Name, Permission, Person, Picture, Rank, Refusal, Which, Who, rule::Rule},
-    ids::AccountId,
 };
 
 /// One request of a person.

@@ -5,14 +5,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    actor::journal::Live,
     api::openapi::{Schemas, one_or_many},
+    base::{
+        ids::{AccountId, CallId, Dialect},
+        utc,
+    },
     call::{CallStatus, Direction},
-    ids::{AccountId, CallId, Dialect},
+    cdr::Record,
+    engine::journal::Live,
     media::legs::LegSummary,
-    records::Record,
     trace::Trace,
-    utc,
 };
 
 /// Calls cost nothing here.

@@ -14,14 +14,14 @@ use super::{
     by_dialect, digits, find,
 };
 use crate::{
-    actor::reception,
     api::{
         failure::Failure,
         reply,
-        voice::{Asker, params::Params, remarks::Remarks},
+        voice::{Asker, params::Params, warnings::Remarks},
     },
+    base::ids::{CallId, Trusted},
     call::{Answer, Details, Direction, Headers, Outgoing, Party, Session},
-    ids::{CallId, Trusted},
+    engine::inbound,
 };
 
 /// Contract 7: destinations of one request.
@@ -162,7 +162,7 @@ fn plan(asker: &Asker<'_>, params: &Params) -> Result<Vec<(Party, Outgoing)>, Fa
         hangup: params.hook("hangup")?,
         parent: parent(asker, params)?,
     };
-    let session = Session::new(reception::wall(), details);
+    let session = Session::new(inbound::wall(), details);
     let seconds = |it: u32| Duration::from_secs(it.into());
     let ring_timeout = params.number("ring_timeout", 1..=RING_TIMEOUT_MAX)?;
     let ring_max = params.number("hangup_on_ring", 0..=RING_TIMEOUT_MAX)?;

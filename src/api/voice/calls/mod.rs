@@ -1,8 +1,8 @@
 //! Calls (contract 5.1): those that are up, those that are over, and what can be done to them.
 
 mod bodies;
+mod cdr;
 pub(super) mod make;
-mod records;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,19 +15,19 @@ use tokio::time::{sleep, timeout};
 use self::bodies::{Done, Transferred};
 pub(super) use self::{
     bodies::schemas,
-    records::{list, show},
+    cdr::{list, show},
 };
-use super::{Asker, members, params::Params, place::CallWish, remarks::Remarks};
+use super::{Asker, endpoints::CallWish, members, params::Params, warnings::Remarks};
 use crate::{
-    actor::{
-        house::{AskError, House, Transferring},
-        journal::Live,
-    },
     api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
+    base::ids::{CallId, Dialect},
     call::{CallStatus, Direction, Hook},
     conference::Refusal,
+    engine::{
+        journal::Live,
+        registry::{AskError, House, Transferring},
+    },
     flow::{Cause, Purpose, Request, is_audio},
-    ids::{CallId, Dialect},
     media::{AnnouncementKind, Order, Sound, What},
 };
 

@@ -14,7 +14,7 @@ use crate::api::{
                 TIME_LIMIT_MAX,
             },
         },
-        place::CallWish,
+        endpoints::CallWish,
         plivo, vobiz,
     },
 };

@@ -6,9 +6,9 @@ use super::{Speaker, Tag, empty, object, parameters, terms};
 use crate::{
     api::{
         openapi::{Answer, Operation, query, uuid},
-        voice::{Form, Manner, kick::REASON_CHARS_MAX, place::Wish},
+        voice::{Form, Manner, endpoints::Wish, kick::REASON_CHARS_MAX},
     },
-    bans::BAN_MAX,
+    conference::ban_list::BAN_MAX,
 };
 
 impl Speaker {

@@ -1,6 +1,6 @@
 //! The voice API in the document: an operation for every endpoint, in both dialects.
 //!
-//! [`place::PATHS`] and [`Place::allow`] say which there are; [`describe`] has no way to leave one
+//! [`endpoints::PATHS`] and [`Place::allow`] say which there are; [`describe`] has no way to leave one
 //! out.
 
 mod calls;
@@ -13,12 +13,12 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Settings, bodies, calls as calls_served, place,
-    place::{CallWish, Endpoint, Place},
+    Settings, bodies, calls as calls_served,
+    endpoints::{self, CallWish, Endpoint, Place},
 };
 use crate::{
     api::openapi::{Answer, Operation, Schemas, header, methods, query, uuid},
-    ids::Dialect,
+    base::ids::Dialect,
 };
 
 /// How one dialect speaks.
@@ -37,7 +37,7 @@ pub(in crate::api) fn list(settings: Settings) -> Vec<(Method, String, Operation
     for dialect in [Dialect::Plivo, Dialect::Vobiz] {
         let speaker = Speaker { dialect, settings };
         let root = speaker.by("/v1/Account/{auth_id}/", "/api/v1/Account/{auth_id}/");
-        for path in place::PATHS {
+        for path in endpoints::PATHS {
             let segments: Vec<_> = path.split_terminator('/').collect();
             let place = Place::find(&segments).expect("the paths of the table are found");
             for method in methods(place.allow()) {
@@ -199,7 +199,7 @@ mod tests {
 
     /// What a path can be made of: every word in the source that tells paths apart, and an id.
     fn words() -> Vec<&'static str> {
-        let source = include_str!("../place.rs").split("#[cfg(test)]").next().unwrap();
+        let source = include_str!("../endpoints.rs").split("#[cfg(test)]").next().unwrap();
         let literals = source.split('"').skip(1).step_by(2);
         let is_word = |it: &&str| it.chars().all(|it| it.is_ascii_alphanumeric());
         let mut words: Vec<_> = literals.filter(is_word).chain(["1"]).collect();
@@ -230,12 +230,12 @@ mod tests {
                     n /= words.len();
                 }
                 if Place::find(below).is_some() {
-                    assert!(place::PATHS.iter().any(|path| fits(path, below)), "{below:?}");
+                    assert!(endpoints::PATHS.iter().any(|path| fits(path, below)), "{below:?}");
                     found += 1;
                 }
             }
         }
-        assert!(place::PATHS.len() <= found, "{found}");
+        assert!(endpoints::PATHS.len() <= found, "{found}");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::{Speaker, Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
         openapi::{Answer, Operation, header, query, uuid},
-        voice::{Form, Manner, place::Wish, plivo, vobiz},
+        voice::{Form, Manner, endpoints::Wish, plivo, vobiz},
     },
-    ids::Dialect,
+    base::ids::Dialect,
 };
 
 impl Speaker {

@@ -1,0 +1,451 @@
+//! A leg in a conference, packet in to packet out, beside the plainest that could do it on the
+//! same sockets (P8); how late the packets of a running plane are (P8); how soon a kick is heard
+//! (P11), and a word (P12).
+//!
+//! `raw` receives, decodes, sums, subtracts, encodes and sends, and nothing else; `plane` is a tick
+//! of the media plane, in rooms of ten where all talk.
+
+mod measure;
+
+use std::{
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    base::ids::{CallId, Incarnation, RoomId},
+    media::{
+        Backend, Hears, Order, TICK, What,
+        legs::{Legs, Session},
+    },
+    rtp::{
+        g711::{FRAME, Law},
+        packet::{HEADER, Stream},
+        sdp::{Agreed, Direction, Payload},
+    },
+    rtp_engine::{Done, Histogram, Loader, Plane, Settings, Ticker},
+};
+use measure::{median, now, say, verdict};
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ROOM: usize = 10;
+const PACKET: usize = HEADER + FRAME;
+const LEGS: [usize; 2] = [100, 1_000];
+/// What one core is to carry (P8).
+const LEGS_LATE: [usize; 3] = [100, 1_000, 2_000];
+const RUN: Duration = Duration::from_secs(5);
+/// As long as P8 has it.
+const RUN_MOST: Duration = Duration::from_secs(60);
+
+fn main() {
+    memory();
+    say("\none leg and tick, in ns         raw     plane     ratio");
+    LEGS.into_iter().for_each(tick);
+    say("");
+    // The longest part: `cargo bench --bench plane -- short` goes without.
+    if std::env::args().all(|it| it != "short") {
+        LEGS_LATE.into_iter().for_each(lateness);
+    }
+    kicks();
+    through();
+}
+
+/// Both in turn.
+fn tick(n_legs: usize) {
+    const ROUNDS: usize = 20;
+    const TICKS: u32 = 20;
+    let (mut raw, mut bench) = (Raw::new(n_legs), Bench::new(n_legs));
+    let nanos = |took: Duration| took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64;
+    let (mut raws, mut planes) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        raws.push(nanos((0..TICKS).map(|_| raw.tick()).sum()));
+        planes.push(nanos((0..TICKS).map(|_| bench.tick()).sum()));
+    }
+    let (raw, plane) = (median(raws), median(planes));
+    let ratio = plane / raw;
+    let met = verdict(ratio <= 2.0);
+    say(&format!(
+        "{n_legs:5} legs               {raw:9.0} {plane:9.0}    {ratio:6.2} ×   P8, at most 2 ×: {met}"
+    ));
+}
+
+/// The far end of a leg: it says noise, and takes what it is sent.
+struct Phone {
+    socket: UdpSocket,
+    stream: Stream,
+    to: SocketAddr,
+    noise: u32,
+    received: u64,
+}
+
+impl Phone {
+    fn new(n: usize) -> Self {
+        let socket = socket();
+        let to = socket.local_addr().expect("it is bound");
+        Self { socket, stream: Stream::new(n as u32, 0, 0), to, noise: n as u32 | 1, received: 0 }
+    }
+
+    fn connect(&mut self, plane: &Plane, call: CallId) {
+        let agreed = Agreed {
+            remote: Some(self.to),
+            remote_rtcp: None,
+            rtcp_mux: true,
+            law: Law::Mu,
+            payload_type: 0,
+            events: None,
+            accepts: vec![(0, Payload::Sound(Law::Mu))],
+            direction: Direction::SendRecv,
+            held: false,
+        };
+        self.to = plane.open(call, LOCAL).expect("a port is free");
+        plane.agree(call, Session { agreed, source: LOCAL });
+    }
+
+    /// Says 20 ms of this byte.
+    fn utter(&mut self, byte: u8) {
+        let mut out = [0; HEADER + FRAME];
+        self.stream.write(0, &[byte; FRAME], FRAME as u32, &mut out).expect("there is room");
+        self.socket.send_to(&out, self.to).expect("loopback takes it");
+    }
+
+    /// The level of the next packet, and when it came; the end of its frame counts, which no fade
+    /// touches.
+    fn next(&self) -> (u8, Instant) {
+        let mut buffer = [0; 400];
+        loop {
+            // Reports come here too, and are shorter or longer.
+            if let Ok(len @ PACKET) = self.socket.recv(&mut buffer) {
+                return (Law::Mu.level(&buffer[HEADER + FRAME / 2..len]), now());
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn say(&mut self) {
+        let (mut payload, mut out) = ([0; FRAME], [0; HEADER + FRAME]);
+        for byte in &mut payload {
+            self.noise ^= self.noise << 13;
+            self.noise ^= self.noise >> 17;
+            self.noise ^= self.noise << 5;
+            *byte = Law::Mu.byte((self.noise % 8_192) as i16 - 4_096);
+        }
+        self.stream.write(0, &payload, FRAME as u32, &mut out).expect("there is room");
+        self.socket.send_to(&out, self.to).expect("loopback takes it");
+    }
+
+    fn hear(&mut self) {
+        let mut buffer = [0; 400];
+        while self.socket.recv(&mut buffer).is_ok() {
+            self.received += 1;
+        }
+    }
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind((LOCAL, 0)).expect("a port is free");
+    socket.set_nonblocking(true).expect("it is a socket");
+    socket
+}
+
+/// The ceiling: no jitter buffer, no source rules, no gate, no orders.
+struct Raw {
+    phones: Vec<Phone>,
+    sockets: Vec<UdpSocket>,
+    streams: Vec<Stream>,
+    voices: Vec<[i16; FRAME]>,
+}
+
+impl Raw {
+    fn new(n_legs: usize) -> Self {
+        let mut phones: Vec<_> = (0..n_legs).map(Phone::new).collect();
+        let sockets: Vec<_> = (0..n_legs).map(|_| socket()).collect();
+        for (phone, socket) in phones.iter_mut().zip(&sockets) {
+            phone.to = socket.local_addr().expect("it is bound");
+        }
+        let streams = (0..n_legs).map(|n| Stream::new(n as u32, 0, 0)).collect();
+        Self { phones, sockets, streams, voices: vec![[0; FRAME]; n_legs] }
+    }
+
+    fn tick(&mut self) -> Duration {
+        self.phones.iter_mut().for_each(Phone::say);
+        let begun = now();
+        for (room, sockets) in self.sockets.chunks(ROOM).enumerate() {
+            let (mut sums, mut froms) = ([0_i32; FRAME], [None; ROOM]);
+            let voices = &mut self.voices[room * ROOM..][..sockets.len()];
+            for ((socket, voice), from) in sockets.iter().zip(&mut *voices).zip(&mut froms) {
+                let mut datagram = [0; 1_500];
+                let (len, it) = socket.recv_from(&mut datagram).expect("it was said");
+                *from = Some(it);
+                Law::Mu.decode(&datagram[HEADER..len], voice);
+                sums.iter_mut().zip(&*voice).for_each(|(sum, it)| *sum += i32::from(*it));
+            }
+            let streams = &mut self.streams[room * ROOM..];
+            for (((socket, voice), from), stream) in
+                sockets.iter().zip(voices).zip(froms).zip(streams)
+            {
+                let mut ear = [0_i16; FRAME];
+                for ((ear, sum), own) in ear.iter_mut().zip(&sums).zip(&*voice) {
+                    let rest = sum - i32::from(*own);
+                    *ear = rest.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+                }
+                let (mut payload, mut out) = ([0; FRAME], [0; HEADER + FRAME]);
+                Law::Mu.encode(&ear, &mut payload);
+                stream.write(0, &payload, FRAME as u32, &mut out).expect("there is room");
+                let to = from.expect("it was heard");
+                socket.send_to(black_box(&out), to).expect("loopback takes it");
+            }
+        }
+        let took = begun.elapsed();
+        self.phones.iter_mut().for_each(Phone::hear);
+        took
+    }
+}
+
+/// Knows no sound.
+struct Mute;
+
+impl Loader for Mute {
+    fn load(&self, _: CallId, what: &What, done: Done) {
+        done(Err(format!("{what:?} is not to be had")));
+    }
+}
+
+/// A plane whose ticks are timed.
+struct Bench {
+    phones: Vec<Phone>,
+    ticker: Ticker,
+    tick: u64,
+    _plane: Plane,
+}
+
+impl Bench {
+    fn new(n_legs: usize) -> Self {
+        let settings = Settings { threads: 1, ..Settings::default() };
+        let (plane, tickers) = Plane::with_tickers(settings, Arc::new(Mute)).expect("it starts");
+        let ticker = tickers.into_iter().next().expect("there is one thread");
+        let phones = dial(&plane, n_legs);
+        let mut bench = Self { phones, ticker, tick: 0, _plane: plane };
+        // Until the streams run and all have faded in.
+        (0..20).for_each(|_| _ = bench.tick());
+        bench
+    }
+
+    fn tick(&mut self) -> Duration {
+        self.phones.iter_mut().for_each(Phone::say);
+        self.tick += 1;
+        let begun = now();
+        self.ticker.tick(self.tick);
+        let took = begun.elapsed();
+        self.phones.iter_mut().for_each(Phone::hear);
+        took
+    }
+}
+
+/// Phones in rooms of ten.
+fn dial(plane: &Plane, n_legs: usize) -> Vec<Phone> {
+    let mut phones: Vec<_> = (0..n_legs).map(Phone::new).collect();
+    for (room, phones) in phones.chunks_mut(ROOM).enumerate() {
+        let mut calls = Vec::new();
+        for (n, phone) in phones.iter_mut().enumerate() {
+            let call = CallId::of((room * ROOM + n + 1) as u128);
+            phone.connect(plane, call);
+            calls.push(call);
+        }
+        plane.send(place(room, calls));
+    }
+    phones
+}
+
+fn place(room: usize, calls: Vec<CallId>) -> Order {
+    let room = Incarnation::of(RoomId::of(room as u128), "weekly");
+    Order::Place { room, calls, hears: Hears::Room }
+}
+
+/// Phones that talk, on a thread of their own.
+struct Talking {
+    is_over: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Talking {
+    fn begin(mut phones: Vec<Phone>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let talk = move || {
+            let mut due = now();
+            while !until.load(Ordering::Relaxed) {
+                phones.iter_mut().for_each(Phone::say);
+                phones.iter_mut().for_each(Phone::hear);
+                due += TICK;
+                thread::sleep(due.saturating_duration_since(now()));
+            }
+        };
+        Self { is_over, thread: thread::spawn(talk) }
+    }
+
+    fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("phones do not fail");
+    }
+}
+
+/// What the process has in memory, in KiB.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+/// A plane in real time, with all its phones on a thread of their own.
+fn lateness(n_legs: usize) {
+    let is_most = n_legs == LEGS_LATE[LEGS_LATE.len() - 1];
+    let run = if is_most { RUN_MOST } else { RUN };
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let phones = dial(&plane, n_legs);
+    let talking = Talking::begin(phones);
+    // The first ticks open the legs.
+    thread::sleep(Duration::from_millis(500));
+    let gauges = plane.gauges();
+    [&gauges.late, &gauges.done].into_iter().for_each(Histogram::clear);
+    let sent = gauges.sent.load(Ordering::Relaxed);
+    let begun = now();
+    thread::sleep(run);
+    let due = begun.elapsed().as_secs_f64() / TICK.as_secs_f64() * n_legs as f64;
+    let share = (gauges.sent.load(Ordering::Relaxed) - sent) as f64 / due * 100.0;
+    talking.end();
+    say(&format!("{n_legs} legs on one thread for {run:?}: {share:.2} % of the packets sent"));
+    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+        let [late, done] =
+            [&gauges.late, &gauges.done].map(|it| it.quantile(share).as_secs_f64() * 1_000.0);
+        say(&format!(
+            "  {name:5}: tick begun after {late:.1} ms, last packet out after {done:.1} ms"
+        ));
+    }
+    if is_most {
+        let late = gauges.late.quantile(0.999);
+        let is_met = 99.95 <= share && late <= Duration::from_millis(5);
+        let met = verdict(is_met);
+        say(&format!("  P8, at least 99.95 % of the packets, p99.9 at most 5 ms late: {met}\n"));
+    }
+}
+
+/// One of a thousand is kicked and hears a beep, again and again (P11).
+fn kicks() {
+    const N_LEGS: usize = 1_000;
+    const ROUNDS: u32 = 200;
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let talking = Talking::begin(dial(&plane, N_LEGS));
+    let (call, room) = (CallId::of(1 << 64), RoomId::of(0));
+    let mut phone = Phone::new(N_LEGS);
+    phone.connect(&plane, call);
+    let (mut ordered, mut first, mut leaks) = (Vec::new(), Vec::new(), 0);
+    for round in 0..ROUNDS {
+        plane.send(place(0, vec![call]));
+        while phone.next().0 < LOUD {}
+        thread::sleep(Duration::from_micros(u64::from(round) * 997 % 20_000));
+        let begun = now();
+        plane.send(Order::Remove { room, calls: vec![call] });
+        ordered.push(begun.elapsed());
+        phone.hear();
+        let program = [What::Silence(TICK * 3).into(), What::Beep(1).into()].into();
+        plane.send(Order::Play { call, number: round, program });
+        // Three frames of silence first: so a frame of the room would be seen.
+        let mut n_silent = 0;
+        let came = loop {
+            let (level, at) = phone.next();
+            if LOUD <= level {
+                break at;
+            }
+            n_silent += 1;
+        };
+        leaks += u32::from(n_silent < 3);
+        first.push(came.duration_since(begun).saturating_sub(TICK * 3));
+        plane.send(Order::Stop { call });
+    }
+    talking.end();
+    let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);
+    let [_, p99, _] = print("  from order to first frame of what is next", &mut first);
+    say(&format!("  kicks after which a frame of the room was heard: {leaks} of {ROUNDS}"));
+    let met = verdict(leaks == 0 && most <= 20.0);
+    say(&format!("  P11, last frame of the room within 20 ms, none after the answer: {met}"));
+    say(&format!(
+        "  P11, next element's first frame p99 at most 40 ms: {}\n",
+        verdict(p99 <= 40.0)
+    ));
+}
+
+/// From a packet that comes in to the packet with its sound (P12).
+fn through() {
+    const ROUNDS: u32 = 40;
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let plane = Plane::start(settings, Arc::new(Mute)).expect("it starts");
+    let mut took = Vec::new();
+    for round in 0..ROUNDS {
+        let calls = [2, 3].map(|it| CallId::of(u128::from(it + 2 * round)));
+        let [mut talker, mut listener] = [0, 1].map(Phone::new);
+        talker.connect(&plane, calls[0]);
+        listener.connect(&plane, calls[1]);
+        plane.send(place(0, calls.to_vec()));
+        // Anywhere between two ticks.
+        let mut due = now() + Duration::from_micros(u64::from(round) * 7_001 % 20_000);
+        for _ in 0..15 {
+            thread::sleep(due.saturating_duration_since(now()));
+            talker.utter(Law::Mu.silence());
+            due += TICK;
+        }
+        listener.hear();
+        thread::sleep(due.saturating_duration_since(now()));
+        let begun = now();
+        let mut n_said = 0;
+        let came = loop {
+            if due <= now() {
+                talker.utter(Law::Mu.byte(if n_said % 2 == 0 { 8_000 } else { -8_000 }));
+                n_said += 1;
+                due += TICK;
+            }
+            let mut buffer = [0; 400];
+            if let Ok(len @ PACKET) = listener.socket.recv(&mut buffer)
+                && LOUD <= Law::Mu.level(&buffer[HEADER + FRAME / 2..len])
+            {
+                break now();
+            }
+            thread::yield_now();
+        };
+        took.push(came.duration_since(begun));
+        calls.into_iter().for_each(|call| _ = plane.close(call));
+    }
+    let [p50, p99, _] = print("packet in to packet out", &mut took);
+    let met = verdict(p50 <= 50.0 && p99 <= 80.0);
+    say(&format!("  P12, p50 at most 50 ms, p99 at most 80 ms: {met}"));
+}
+
+/// Noise and beeps are louder than this, silence is not.
+const LOUD: u8 = 40;
+
+/// The middle one, the 99th of 100, and the longest, in milliseconds.
+fn print(what: &str, took: &mut [Duration]) -> [f64; 3] {
+    took.sort_unstable();
+    let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
+    let figures = [at(50), at(99), at(100)];
+    let [p50, p99, most] = figures;
+    say(&format!("{what}: p50 {p50:.3} ms, p99 {p99:.3} ms, most {most:.3} ms"));
+    figures
+}
+
+/// A thousand legs that hear and are heard (P3).
+fn memory() {
+    const N_LEGS: usize = 1_000;
+    let before = resident();
+    let bench = Bench::new(N_LEGS);
+    let kib = resident().saturating_sub(before) / N_LEGS;
+    say(&format!("memory of a leg, its room and its phone: {kib} KiB"));
+    drop(bench);
+}

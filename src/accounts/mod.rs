@@ -1,0 +1,278 @@
+//! Who may use the API: accounts and their tokens. What is asked of us is compared with keyed
+//! hashes; what we ask of others is signed with the tokens themselves, which nothing prints.
+//!
+//! Those of the configuration file are added at the start, and stay. Those that are kept in the
+//! store ([`kept`]) may change while the engine runs.
+
+pub mod file;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use blake3::Hash;
+use parking_lot::RwLock;
+
+use self::file::Kept;
+use crate::{
+    base::ids::{AccountId, Dialect},
+    fetch::signature::Signer,
+};
+
+/// The accounts there are.
+pub struct Accounts {
+    key: [u8; 32],
+    rows: RwLock<HashMap<Box<str>, Row>>,
+}
+
+struct Row {
+    id: AccountId,
+    dialect: Dialect,
+    origin: Origin,
+    tokens: Vec<Token>,
+    /// With the newest token first.
+    plivo: Arc<Signer>,
+    vobiz: Arc<Signer>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    /// Taken out while the engine runs: nobody gets in, and its last calls are still signed.
+    Gone,
+    Kept,
+    Settings,
+}
+
+struct Token {
+    label: Arc<str>,
+    role: Role,
+    hash: Hash,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Role {
+    /// Everything in its account; signs what its receivers get.
+    #[default]
+    Full,
+    /// To look at everything in its account, and to change nothing.
+    ReadOnly,
+}
+
+/// Who has shown a good token, and which.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pass {
+    /// Whose it is.
+    pub account: AccountId,
+    /// What the token is called in logs: `t2`, or `config-1` for one of the configuration.
+    pub token: Arc<str>,
+    /// What it is good for.
+    pub role: Role,
+}
+
+impl Row {
+    fn new(id: AccountId, origin: Origin) -> Self {
+        let signer = |dialect| Arc::new(Signer { dialect, tokens: Vec::new(), parent_token: None });
+        let (plivo, vobiz) = (signer(Dialect::Plivo), signer(Dialect::Vobiz));
+        let dialect = Dialect::default();
+        Self { id, dialect, origin, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
+    }
+
+    /// The older ones first.
+    fn sign_with(&mut self, token: &str) {
+        for signer in [&mut self.plivo, &mut self.vobiz] {
+            Arc::make_mut(signer).tokens.insert(0, token.to_owned());
+        }
+    }
+}
+
+/// One in use, and one that takes its place: a token is changed without a gap.
+pub const TOKENS_MAX: usize = 2;
+
+/// A token that no account can have.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TokenError {
+    /// It is empty, or has characters that no header can carry.
+    #[error("the token of {account} must be 1 or more visible ASCII characters")]
+    Unprintable {
+        /// Whose.
+        account: AccountId,
+    },
+    /// The account has [`TOKENS_MAX`] already.
+    #[error("{account} has {TOKENS_MAX} tokens already: take one out first")]
+    TooMany {
+        /// Whose.
+        account: AccountId,
+    },
+}
+
+impl Accounts {
+    /// No accounts yet. The key is random, and as secret as a token; kept accounts are known by
+    /// the key that they were made with.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key, rows: RwLock::default() }
+    }
+
+    /// Gives an account of the configuration a token, beside the one that it may have.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]: nothing has changed.
+    pub fn add(&mut self, account: &AccountId, token: &str) -> Result<(), TokenError> {
+        let account = account.clone();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Unprintable { account });
+        }
+        let hash = self.hash(token);
+        let new = || Row::new(account.clone(), Origin::Settings);
+        let row = self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new);
+        if row.tokens.len() == TOKENS_MAX {
+            return Err(TokenError::TooMany { account });
+        }
+
+        let label = format!("config-{}", row.tokens.len() + 1).into();
+        row.tokens.push(Token { label, role: Role::Full, hash });
+        row.sign_with(token);
+        Ok(())
+    }
+
+    /// Says which dialect the inbound calls of an account of the configuration have.
+    pub fn speaks(&mut self, account: &AccountId, dialect: Dialect) {
+        let new = || Row::new(account.clone(), Origin::Settings);
+        self.rows.get_mut().entry(account.as_str().into()).or_insert_with(new).dialect = dialect;
+    }
+
+    /// Has these for the kept accounts, instead of those before. One whose id an account of the
+    /// configuration has is passed over, and told.
+    pub fn keep(&self, kept: &[Kept]) -> Vec<AccountId> {
+        let mut rows = self.rows.write();
+        for row in rows.values_mut().filter(|it| it.origin == Origin::Kept) {
+            row.origin = Origin::Gone;
+            row.tokens.clear();
+        }
+        let mut clashes = Vec::new();
+        for account in kept {
+            let new = || Row::new(account.id.clone(), Origin::Kept);
+            if rows.get(account.id.as_str()).is_some_and(|it| it.origin == Origin::Settings) {
+                clashes.push(account.id.clone());
+                continue;
+            }
+            let mut row = new();
+            row.dialect = account.dialect;
+            for token in &account.tokens {
+                let (label, role, hash) = (token.label(), token.role, token.hash);
+                row.tokens.push(Token { label, role, hash });
+                if let Some(text) = &token.text {
+                    row.sign_with(text);
+                }
+            }
+            rows.insert(account.id.as_str().into(), row);
+        }
+        clashes
+    }
+
+    /// Who it is, if the token is one of the account's own. Takes equally long whatever is wrong.
+    pub fn verify(&self, id: &str, token: &str) -> Option<Pass> {
+        // First, so that an unknown account costs as much as a known one.
+        let hash = self.hash(token);
+        let rows = self.rows.read();
+        let row = rows.get(id)?;
+        // All of them, each in constant time: `Hash` compares so.
+        let found = row
+            .tokens
+            .iter()
+            .fold(None, |found, token| if token.hash == hash { Some(token) } else { found });
+        found.map(|it| Pass { account: row.id.clone(), token: it.label.clone(), role: it.role })
+    }
+
+    /// What signs an account's requests.
+    pub fn signer(&self, account: &AccountId, dialect: Dialect) -> Option<Arc<Signer>> {
+        let rows = self.rows.read();
+        let row = rows.get(account.as_str())?;
+        Some(match dialect {
+            Dialect::Plivo => row.plivo.clone(),
+            Dialect::Vobiz => row.vobiz.clone(),
+        })
+    }
+
+    /// Of an account's inbound calls.
+    pub fn dialect(&self, account: &AccountId) -> Dialect {
+        self.rows.read().get(account.as_str()).map_or_else(Dialect::default, |it| it.dialect)
+    }
+
+    /// Whether there is such an account.
+    pub fn has(&self, account: &AccountId) -> bool {
+        self.rows.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Gone)
+    }
+
+    /// Every account, by id.
+    pub fn ids(&self) -> Vec<AccountId> {
+        let rows = self.rows.read();
+        let there = rows.values().filter(|it| it.origin != Origin::Gone);
+        let mut ids: Vec<_> = there.map(|row| row.id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn hash(&self, token: &str) -> Hash {
+        blake3::keyed_hash(&self.key, token.as_bytes())
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.ids().iter().map(AccountId::as_str)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(id: &str) -> AccountId {
+        id.parse().unwrap()
+    }
+
+    fn accounts() -> Accounts {
+        let mut accounts = Accounts::new([7; 32]);
+        for (id, token) in [("MA1", "old-token"), ("MA1", "new-token"), ("MA2", "other")] {
+            accounts.add(&account(id), token).unwrap();
+        }
+        accounts
+    }
+
+    #[test]
+    fn both_tokens_of_an_account_are_good_and_no_others() {
+        let accounts = accounts();
+        let check = |id, token, expected: Option<&str>| {
+            let found = accounts.verify(id, token).map(|it| it.account);
+            assert_eq!(found.as_ref().map(AccountId::as_str), expected, "{id} {token}");
+        };
+        check("MA1", "old-token", Some("MA1"));
+        check("MA1", "new-token", Some("MA1"));
+        check("MA1", "other", None);
+        check("MA1", "", None);
+        check("MA2", "other", Some("MA2"));
+        check("MA3", "other", None);
+        check("ma2", "other", None);
+    }
+
+    #[test]
+    fn a_third_token_and_one_that_no_header_carries_are_refused() {
+        let mut accounts = accounts();
+        let (first, second) = (account("MA1"), account("MA2"));
+        let too_many = TokenError::TooMany { account: first.clone() };
+        assert_eq!(accounts.add(&first, "third"), Err(too_many));
+        for token in ["", "a b", "tökn", "a\n"] {
+            let unprintable = TokenError::Unprintable { account: second.clone() };
+            assert_eq!(accounts.add(&second, token), Err(unprintable), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_hashes_and_the_key_are_never_printed() {
+        let mut accounts = Accounts::new([7; 32]);
+        accounts.add(&account("MA1"), "s3cret").unwrap();
+        assert_eq!(format!("{accounts:?}"), r#"{"MA1"}"#);
+        let signer = accounts.signer(&account("MA1"), Dialect::Plivo);
+        assert!(!format!("{signer:?}").contains("s3cret"));
+    }
+}

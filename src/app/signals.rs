@@ -1,0 +1,24 @@
+//! The signals by which somebody ends a program that he looks at.
+
+use std::{future::poll_fn, io, task::Poll};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGINT (a Ctrl-C), SIGTERM and SIGHUP; from now on none of them ends the process by itself.
+pub(crate) struct Ends(Vec<Signal>);
+
+impl Ends {
+    pub(crate) fn listen() -> io::Result<Self> {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        Ok(Self(kinds.map(signal).into_iter().collect::<io::Result<_>>()?))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        poll_fn(|context| {
+            let is_ended = self.0.iter_mut().any(|it| it.poll_recv(context).is_ready());
+            if is_ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}

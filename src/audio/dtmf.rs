@@ -1,0 +1,306 @@
+//! Telephone events: key presses as RTP packets of their own (RFC 4733).
+//!
+//! A tick thread hands each packet with the negotiated payload type to [`Receiver::receive`], and
+//! sends what a leg's playout asks for with [`crate::rtp::packet::Stream::write_aged`].
+
+use crate::rtp::packet;
+
+/// Bytes of an event's payload.
+pub const PAYLOAD: usize = 4;
+
+/// What one packet says (RFC 4733, 2.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Event {
+    /// 0 to 15 are the keys; other numbers are other events.
+    pub code: u8,
+    /// The key is up, and the duration final.
+    pub end: bool,
+    /// 0 to 63, as so many dB below 0 dBm0.
+    pub volume: u8,
+    /// Since it began, in timestamp units.
+    pub duration: u16,
+}
+
+/// The keys by their codes.
+const KEYS: &[u8; 16] = b"0123456789*#ABCD";
+
+/// The key with this event code.
+pub fn key_of(code: u8) -> Option<char> {
+    KEYS.get(usize::from(code)).map(|key| char::from(*key))
+}
+
+/// The event code of a key; letters may be small.
+pub fn code_of(key: char) -> Option<u8> {
+    let same = |it: &u8| char::from(*it) == key.to_ascii_uppercase();
+    KEYS.iter().position(same).map(|code| code as u8)
+}
+
+impl Event {
+    /// Reads a payload; what follows the first event is passed over. None if it is too short.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let [code, second, d0, d1] = *payload.first_chunk()?;
+        let duration = u16::from_be_bytes([d0, d1]);
+        Some(Self { code, end: second & 0x80 != 0, volume: second & 0x3f, duration })
+    }
+
+    /// Its payload.
+    pub fn bytes(self) -> [u8; PAYLOAD] {
+        let [d0, d1] = self.duration.to_be_bytes();
+        [self.code, u8::from(self.end) << 7 | self.volume & 0x3f, d0, d1]
+    }
+}
+
+/// Makes one key press of each event, out of its many packets.
+///
+/// An event is known by its timestamp. It counts with the first packet of it that comes, be that
+/// only its end; packets that say it again, and those that an overtaking event made old, do not.
+#[derive(Clone, Debug, Default)]
+pub struct Receiver {
+    last: Option<Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    ssrc: u32,
+    timestamp: u32,
+    code: u8,
+    duration: u16,
+    ended: bool,
+}
+
+/// An event this much older than the last one is no straggler: the sender's clock was set back.
+const STRAGGLER_UNITS_MAX: i32 = 40_000;
+
+impl Receiver {
+    /// Takes a packet of the telephone-event payload type; answers a key press it has not told of.
+    pub fn receive(&mut self, packet: &packet::Packet<'_>) -> Option<char> {
+        let event = Event::parse(packet.payload)?;
+        let key = key_of(event.code)?;
+        let now = Last {
+            ssrc: packet.ssrc,
+            timestamp: packet.timestamp,
+            code: event.code,
+            duration: event.duration,
+            ended: event.end,
+        };
+        match &mut self.last {
+            Some(last) if last.is_straggler(&now) => None,
+            Some(last) if last.is_continued_by(&now, packet.marker) => {
+                *last = Last { ended: last.ended || now.ended, ..now };
+                None
+            }
+            Some(_) | None => {
+                self.last = Some(now);
+                Some(key)
+            }
+        }
+    }
+}
+
+impl Last {
+    fn is_straggler(&self, now: &Self) -> bool {
+        let after = packet::timestamp_after(now.timestamp, self.timestamp);
+        self.ssrc == now.ssrc && (-STRAGGLER_UNITS_MAX..0).contains(&after)
+    }
+
+    /// The same key is still down: another packet of the event, a further segment of a long one
+    /// (2.5.1.3), or a sender that moves the timestamp on with every update.
+    fn is_continued_by(&self, now: &Self, marker: bool) -> bool {
+        let after = packet::timestamp_after(now.timestamp, self.timestamp);
+        let overlaps = !self.ended && !marker && after <= i32::from(self.duration);
+        self.ssrc == now.ssrc
+            && self.code == now.code
+            && (after == 0 || 0 < after && (overlaps || self.is_segment(after)))
+    }
+
+    /// A segment ends where its duration is full.
+    fn is_segment(&self, after: i32) -> bool {
+        !self.ended && after == i32::from(u16::MAX)
+    }
+}
+
+/// One key press that is sent: a packet each tick, the last one three times (2.5.1.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Press {
+    code: u8,
+    /// Ticks gone by.
+    tick: u32,
+    ticks: u32,
+    /// Timestamp units of a tick.
+    units: u16,
+}
+
+/// A packet of a key press, to be sent this tick.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Update {
+    /// Its payload, unparsed.
+    pub event: Event,
+    /// Only the first packet has the marker.
+    pub marker: bool,
+    /// How long before this tick the event began, in timestamp units.
+    pub age: u32,
+}
+
+/// How often the end is said.
+const ENDS: u32 = 3;
+
+/// As loud as keys commonly are: −10 dBm0.
+const VOLUME: u8 = 10;
+
+impl Press {
+    /// A press of so many ticks (one to 400, at 160 units). None if there is no such key.
+    pub fn new(key: char, ticks: u32, units: u16) -> Option<Self> {
+        // A longer one would have to be cut into segments.
+        let ticks = ticks.clamp(1, u32::from(u16::MAX) / u32::from(units.max(1)));
+        Some(Self { code: code_of(key)?, tick: 0, ticks, units })
+    }
+
+    /// What to send this tick. None once it has been said to the end.
+    pub fn tick(&mut self) -> Option<Update> {
+        let tick = self.tick;
+        if self.ticks + ENDS - 1 <= tick {
+            return None;
+        }
+
+        self.tick += 1;
+        let units = u32::from(self.units);
+        let duration = (self.tick.min(self.ticks) * units) as u16;
+        let end = self.ticks <= self.tick;
+        let event = Event { code: self.code, end, volume: VOLUME, duration };
+        Some(Update { event, marker: tick == 0, age: tick * units })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet: timestamp, marker, code, end, duration.
+    type Told = (u32, bool, u8, bool, u16);
+
+    #[track_caller]
+    fn check(packets: &[Told], expected: &str) {
+        let mut receiver = Receiver::default();
+        let keys = packets.iter().filter_map(|&(timestamp, marker, code, end, duration)| {
+            let payload = Event { code, end, volume: 10, duration }.bytes();
+            let payload = &payload[..];
+            let (ssrc, sequence) = (1, 0);
+            let packet =
+                packet::Packet { marker, payload_type: 101, sequence, timestamp, ssrc, payload };
+            receiver.receive(&packet)
+        });
+        assert_eq!(keys.collect::<String>(), expected);
+    }
+
+    #[test]
+    fn payloads_are_read_and_written() {
+        let event = Event { code: 11, end: true, volume: 10, duration: 800 };
+        assert_eq!(event.bytes(), [11, 0x8a, 3, 0x20]);
+        assert_eq!(Event::parse(&[11, 0xca, 3, 0x20, 9]), Some(event), "the reserved bit is none");
+        assert_eq!(Event::parse(&[11, 0x8a, 3]), None);
+    }
+
+    #[test]
+    fn keys_have_codes() {
+        for (key, code) in [('0', Some(0)), ('9', Some(9)), ('*', Some(10)), ('d', Some(15))] {
+            assert_eq!(code_of(key), code);
+        }
+        assert_eq!((code_of('w'), key_of(11), key_of(16)), (None, Some('#'), None));
+    }
+
+    #[test]
+    fn an_event_is_told_once() {
+        let whole = [
+            (0, true, 5, false, 160),
+            (0, false, 5, false, 320),
+            (0, false, 5, true, 480),
+            (0, false, 5, true, 480),
+            (0, false, 5, true, 480),
+        ];
+        check(&whole, "5");
+        check(&whole[4..], "5");
+        check(&whole[1..2], "5");
+        check(&[&whole[..], &whole[..]].concat(), "5");
+    }
+
+    #[test]
+    fn the_same_key_twice_is_two_events() {
+        let presses = [(0, true, 5, false, 160), (0, false, 5, true, 480)];
+        let again = [(1_600, true, 5, false, 160), (1_600, false, 5, true, 480)];
+        check(&[presses, again].concat(), "55");
+        check(&[presses[0], again[0]], "55");
+        check(&[presses[0], again[1]], "55");
+        check(&[presses[1], again[1]], "55");
+        // The first one has ended, whatever overtaken packets say; the second's marker is lost.
+        check(&[presses[1], (400, false, 5, false, 160)], "55");
+        check(&[presses[1], (0, false, 5, false, 160), (160, false, 5, false, 160)], "55");
+    }
+
+    #[test]
+    fn stragglers_are_not_told_again() {
+        let overtaken =
+            [(0, true, 5, false, 160), (1_600, true, 6, false, 160), (0, false, 5, true, 480)];
+        check(&overtaken, "56");
+        check(&[(0, true, 5, false, 160), (u32::MAX - 99_999, true, 6, false, 160)], "56");
+        check(&[(u32::MAX, true, 5, true, 160), (900, true, 6, false, 160)], "56");
+    }
+
+    #[test]
+    fn a_key_held_for_long_is_one_press() {
+        let long = [(0, true, 5, false, u16::MAX), (65_535, false, 5, false, 160)];
+        check(&long, "5");
+        let moving: Vec<Told> = (0..5).map(|n| (n * 160, n == 0, 5, false, 160)).collect();
+        check(&moving, "5");
+    }
+
+    #[test]
+    fn other_events_and_scraps_are_no_keys() {
+        check(&[(0, true, 16, true, 160), (0, true, 255, true, 160)], "");
+    }
+
+    #[test]
+    fn a_press_is_sent_from_marker_to_the_third_end() {
+        let mut press = Press::new('#', 3, 160).unwrap();
+        let sent: Vec<_> = std::iter::from_fn(|| press.tick())
+            .map(|it| (it.marker, it.event.end, it.event.duration, it.age))
+            .collect();
+        let expected = [
+            (true, false, 160, 0),
+            (false, false, 320, 160),
+            (false, true, 480, 320),
+            (false, true, 480, 480),
+            (false, true, 480, 640),
+        ];
+        assert_eq!(sent, expected);
+        assert_eq!(press.tick(), None);
+        assert_eq!(Press::new('x', 3, 160), None);
+    }
+
+    #[test]
+    fn a_press_never_outgrows_its_duration() {
+        let mut press = Press::new('1', 100_000, 160).unwrap();
+        let durations: Vec<u16> =
+            std::iter::from_fn(|| press.tick()).map(|it| it.event.duration).collect();
+        assert!(durations.is_sorted());
+        assert_eq!((durations.len(), durations.last()), (411, Some(&65_440)));
+    }
+
+    #[test]
+    fn what_is_sent_is_heard() {
+        let (mut receiver, mut heard) = (Receiver::default(), String::new());
+        let (mut stream, mut out) = (packet::Stream::new(9, 0, 0), [0; 32]);
+        for key in "1123#".chars() {
+            let mut press = Press::new(key, 5, 160).unwrap();
+            for _ in 0..10 {
+                if let Some(update) = press.tick() {
+                    let (age, payload) = (update.age, update.event.bytes());
+                    let len = stream.write_aged(age, update.marker, 101, &payload, &mut out);
+                    let len = len.unwrap();
+                    heard.extend(receiver.receive(&packet::Packet::parse(&out[..len]).unwrap()));
+                }
+                stream.skip(160);
+            }
+        }
+        assert_eq!(heard, "1123#");
+    }
+}

@@ -1,0 +1,13 @@
+//! Audio: decoding, mixing, playout and what else is done to samples. Pure: no clock, no IO.
+
+pub mod cursor;
+pub mod decode;
+pub mod dtmf;
+pub mod gate;
+pub mod jitter;
+pub mod limit;
+pub mod mix;
+pub mod playout;
+pub mod resample;
+pub mod tone;
+pub mod wav;

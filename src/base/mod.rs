@@ -1,0 +1,7 @@
+//! Base: types that every floor uses: ids, the call map, histograms, trace context, dates.
+
+pub mod call_map;
+pub mod histogram;
+pub mod ids;
+pub mod traceparent;
+pub mod utc;

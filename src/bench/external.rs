@@ -1,0 +1,348 @@
+//! An engine that somebody else runs: a bench is a guest in it. How it is asked, where it gets the
+//! flows from, and that it is left as it was.
+
+use std::{
+    mem,
+    net::{IpAddr, SocketAddr},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use axum::body::Bytes;
+use parking_lot::MutexGuard;
+use serde::Deserialize;
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use url::{Url, form_urlencoded};
+
+use super::{
+    link::{Answer, Link},
+    load::{Pace, Work, drive, now},
+    receiver::{Ear, Receiver},
+    target::{self, Fittings},
+};
+use crate::{base::ids::AccountId, cli::bench::Scenario};
+
+/// As whom the bench is there, and what it has brought.
+pub(super) struct Guest {
+    pub(super) url: String,
+    pub(super) http: SocketAddr,
+    /// As HTTP has it.
+    pub(super) host: String,
+    pub(super) account: AccountId,
+    pub(super) token: String,
+    /// The engine's.
+    pub(super) version: String,
+    has_phones: bool,
+    /// Has the flows.
+    receiver: Receiver<Brought>,
+}
+
+/// A process measures one engine: its own, or this.
+static GUEST: OnceLock<Guest> = OnceLock::new();
+
+/// What rooms' names begin with there: no other room's does.
+pub(super) const PREFIX: &str = "conflow-bench-";
+/// Calls end by themselves if the bench cannot end them: longer than any measurement.
+pub(super) const CALL_SECONDS_MAX: u32 = 2 * 60 * 60;
+/// An engine that takes longer has other troubles.
+const ENTRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Calls that were asked for have asked for their flows within this, or have failed.
+const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Rooms whose calls were hung up are gone within this.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(20);
+/// Connections that hang up, if none are told.
+const CONNECTIONS: usize = 8;
+
+#[derive(Default)]
+struct Brought {
+    /// Calls that were asked for.
+    dialled: u64,
+    /// Those that have asked for their flows.
+    arrived: u64,
+    /// The calls of these, but those that were hung up.
+    calls: Vec<String>,
+    fittings: Fittings,
+    /// Whoever comes now is sent away.
+    is_over: bool,
+}
+
+/// If there is one.
+pub(super) fn guest() -> Option<&'static Guest> {
+    GUEST.get()
+}
+
+impl Guest {
+    /// Looks whether a bench may be run on an engine, and gets ready for it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such engine, it does not let us in, or there is a bench already.
+    pub(super) async fn enter(
+        url: &str,
+        account: AccountId,
+        token: String,
+    ) -> Result<&'static Self> {
+        let entered = timeout(ENTRY_WAIT_MAX, Self::find(url, account, token)).await;
+        let entered = entered.with_context(|| format!("--url {url}: no answer"))??;
+        let guest = GUEST.get_or_init(|| entered);
+        let rooms = guest.rooms().await?;
+        ensure!(
+            rooms.is_empty(),
+            "another bench is running there, or was killed: there is a room {:?}; its calls end \
+             within {CALL_SECONDS_MAX} s",
+            rooms[0]
+        );
+        Ok(guest)
+    }
+
+    async fn find(url: &str, account: AccountId, token: String) -> Result<Self> {
+        let (host, port) = address(url)?;
+        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
+        let stream = stream.with_context(|| format!("--url {url}: nobody answers there"))?;
+        let (http, own) = (stream.peer_addr()?, stream.local_addr()?);
+        let host = format!("{host}:{port}");
+        let request = format!("GET /openapi.json HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let mut link = Link::open(http).await?;
+        let document = Document::read(link.ask(request.as_bytes()).await?);
+        let document = document.with_context(|| format!("--url {url}: that is no conflow"))?;
+
+        Ok(Self {
+            url: url.to_owned(),
+            http,
+            host,
+            account,
+            token,
+            version: document.info.version,
+            has_phones: document.paths.keys().any(|it| it.starts_with("/sim/v1/")),
+            receiver: Receiver::at(own.ip(), Brought::default()).await?,
+        })
+    }
+
+    /// This machine, as the engine reaches it.
+    pub(super) fn own(&self) -> IpAddr {
+        self.receiver.http.ip()
+    }
+
+    /// What there is not for a scenario.
+    pub(super) fn lacks(&self, scenario: Scenario) -> Option<&'static str> {
+        let phones = "the engine has no simulated phones (--sim)";
+        match scenario {
+            Scenario::Idle => Some("an engine's memory and processor time are seen of one's own"),
+            Scenario::Start => Some("an engine that runs is not started"),
+            Scenario::Fetch => Some("a number is configured for it"),
+            Scenario::Soak => Some("an engine's memory and figures are seen of one's own"),
+            Scenario::Parse => None,
+            Scenario::Callbacks
+            | Scenario::Events
+            | Scenario::Get
+            | Scenario::Join
+            | Scenario::KickAll
+            | Scenario::KickList
+            | Scenario::KickOne
+            | Scenario::List
+            | Scenario::Mixed
+            | Scenario::Mute => (!self.has_phones).then_some(phones),
+        }
+    }
+
+    /// What the body of a request for a call has, so that it comes into a room.
+    pub(super) fn dial(&self, room: u32) -> String {
+        self.brought().dialled += 1;
+        format!(
+            "{{\"from\":\"conflow-bench\",\"to\":\"sim:bench?ring_ms=0\",\"answer_method\":\"GET\",\
+             \"answer_url\":\"http://{}/{room}\",\"time_limit\":{CALL_SECONDS_MAX}}}",
+            self.receiver.http
+        )
+    }
+
+    /// What may be wrong if nobody comes into a room.
+    pub(super) fn hint(&self) -> String {
+        match self.brought().arrived {
+            0 => format!(
+                "; the engine has not asked for a flow at {}: see its --fetch-allow, \
+                 --calls-max and --calls-per-second",
+                self.receiver.http
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Brought> {
+        self.receiver.ear.lock()
+    }
+
+    /// Hangs all calls up that the bench has brought; then there are no rooms of its either.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not answer, or the rooms are still there.
+    pub(super) async fn clear(&self) -> Result<()> {
+        let begin = now();
+        let is_late = |it: &Brought| it.arrived < it.dialled && begin.elapsed() < ARRIVAL_WAIT_MAX;
+        while is_late(&self.brought()) {
+            sleep(LOOK).await;
+        }
+        let begin = now();
+        loop {
+            let calls = mem::take(&mut self.brought().calls);
+            let pace = Pace { connections: CONNECTIONS, time_max: None, rate: None };
+            drive(self.http, pace, &mut HangUps { calls }).await?;
+            let rooms = self.rooms().await?;
+            if rooms.is_empty() && self.brought().calls.is_empty() {
+                let mut brought = self.brought();
+                brought.arrived = brought.dialled;
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < LEAVE_WAIT_MAX, "rooms are still there: {rooms:?}");
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Then whoever comes has these.
+    pub(super) async fn furnish(&self, fittings: &Fittings) -> Result<()> {
+        self.clear().await?;
+        self.brought().fittings = fittings.clone();
+        Ok(())
+    }
+
+    /// As above, for good.
+    pub(super) async fn leave(&self) -> Result<()> {
+        self.brought().is_over = true;
+        self.clear().await
+    }
+
+    /// The bench's rooms that are there.
+    async fn rooms(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Rooms {
+            conferences: Vec<String>,
+        }
+
+        let (mut link, mut request) = (Link::open(self.http).await?, Vec::new());
+        target::get(&mut request, 0, format_args!(""));
+        let Answer { status, body } = link.ask(&request).await?;
+        let said = String::from_utf8_lossy(body);
+        match status {
+            200 => (),
+            401 | 403 => bail!(
+                "the engine does not let this account in ({said}): see --account, --token-file \
+                 and CONFLOW_AUTH_TOKEN"
+            ),
+            _ => bail!("the engine does not list its rooms: {status} {said}"),
+        }
+        let mut rooms = serde_json::from_slice::<Rooms>(body)?.conferences;
+        rooms.retain(|it| it.starts_with(PREFIX));
+        Ok(rooms)
+    }
+}
+
+/// Host and port.
+fn address(url: &str) -> Result<(String, u16)> {
+    let wanted = "give the engine's own address, such as http://127.0.0.1:8080";
+    let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
+    if parsed.scheme() != "http" || parsed.path() != "/" || parsed.query().is_some() {
+        // What stands before an engine would be measured with it.
+        bail!("--url {url}: {wanted}");
+    }
+    let host = parsed.host_str().with_context(|| format!("--url {url}: {wanted}"))?;
+    Ok((host.to_owned(), parsed.port().unwrap_or(80)))
+}
+
+/// What the engine says about itself.
+#[derive(Deserialize)]
+struct Document {
+    info: Info,
+    paths: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    title: String,
+    version: String,
+}
+
+impl Document {
+    fn read(answer: Answer<'_>) -> Result<Self> {
+        ensure!(answer.status == 200, "it has no /openapi.json: {}", answer.status);
+        let document: Self = serde_json::from_slice(answer.body)?;
+        ensure!(document.info.title == "conflow", "it is {:?}", document.info.title);
+        Ok(document)
+    }
+}
+
+/// The path is the number of a room.
+impl Ear for Brought {
+    fn hear(&mut self, _: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes {
+        let Some(room) = path.strip_prefix('/').and_then(|it| it.parse().ok()) else {
+            return Bytes::new();
+        };
+        for (_, call) in fields.filter(|(name, _)| name == "CallUUID") {
+            self.arrived += 1;
+            self.calls.push(call.into_owned());
+        }
+        match self.is_over {
+            true => Bytes::from_static(b"<Response><Hangup/></Response>"),
+            false => self.fittings.flow(room).into(),
+        }
+    }
+}
+
+/// Calls that are hung up.
+struct HangUps {
+    calls: Vec<String>,
+}
+
+impl Work for HangUps {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        target::hang_up(request, 0, &self.calls.pop()?);
+        Some(0)
+    }
+
+    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+        // It may be over already.
+        match answer.status {
+            204 | 404 | 409 => Ok(()),
+            _ => Err("a call is not hung up".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_has_an_address_and_nothing_before_it() {
+        let check = |url: &str, expected: Option<(&str, u16)>| {
+            let found = address(url).ok();
+            assert_eq!(found, expected.map(|(host, port)| (host.to_owned(), port)), "{url}");
+        };
+        check("http://127.0.0.1:8080", Some(("127.0.0.1", 8080)));
+        check("http://[::1]:8080/", Some(("[::1]", 8080)));
+        check("http://here", Some(("here", 80)));
+        check("https://here", None);
+        check("http://here/conflow", None);
+        check("here:8080", None);
+    }
+
+    #[test]
+    fn a_call_that_comes_when_all_is_over_is_sent_away() {
+        let mut brought = Brought::default();
+        let mut hear = |path: &str, is_over: bool| {
+            brought.is_over = is_over;
+            let fields = form_urlencoded::parse(b"From=x&CallUUID=a");
+            let flow = brought.hear(now(), path, fields);
+            (String::from_utf8(flow.to_vec()).unwrap(), brought.arrived, brought.calls.len())
+        };
+        let (flow, arrived, calls) = hear("/7", false);
+        assert!(flow.contains(">room-7</Conference>"), "{flow}");
+        assert_eq!((arrived, calls), (1, 1));
+        assert_eq!(hear("/7", true), ("<Response><Hangup/></Response>".to_owned(), 2, 2));
+        assert_eq!(hear("/x", true), (String::new(), 2, 2));
+    }
+}

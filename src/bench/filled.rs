@@ -1,0 +1,231 @@
+//! Rooms full of simulated phones, and who is in them.
+
+use std::{collections::VecDeque, time::Duration};
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::{
+    external::{Guest, guest},
+    link::{Answer, Link, has},
+    load::{Pace, Taken, Work, drive, now},
+    target::{self, SPOKEN, Site},
+};
+
+/// An engine whose rooms are full.
+pub(super) struct Crowd {
+    pub(super) site: Site,
+    /// Room by room; in a room in order of entry.
+    pub(super) rooms: Vec<Vec<Member>>,
+    /// How the phones came in.
+    pub(super) joins: Taken,
+}
+
+/// Somebody in a room.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Member {
+    pub(super) member_id: String,
+    pub(super) call_uuid: String,
+}
+
+/// How many rooms, of how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) rooms: u32,
+    pub(super) members: u32,
+}
+
+/// Phones that have dialled are answered and in their rooms within this, or something is wrong.
+const ENTRY_WAIT_MAX: Duration = Duration::from_secs(20);
+
+impl Crowd {
+    /// Fills an engine's rooms.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, or does not take them all in.
+    pub(super) async fn gather(site: Site, shape: Shape, connections: usize) -> Result<Self> {
+        let pace = Pace { connections, time_max: None, rate: None };
+        let crowd = Self::gather_at(site, shape, pace).await?;
+        // What joins leave behind, a row in the store each, is on its way still.
+        crowd.site.engine.rests().await;
+        Ok(crowd)
+    }
+
+    /// The same, at a pace.
+    pub(super) async fn gather_at(site: Site, shape: Shape, pace: Pace) -> Result<Self> {
+        let mut dials = Dials { shape, begun: 0 };
+        let joins = drive(site.engine.http, pace, &mut dials).await?;
+        let begin = now();
+        let members = joins.operations;
+        let pace = Pace { time_max: None, rate: None, ..pace };
+        loop {
+            let mut rolls = Rolls { found: vec![Vec::new(); shape.rooms as usize], next: 0 };
+            drive(site.engine.http, pace, &mut rolls).await?;
+            let found: usize = rolls.found.iter().map(Vec::len).sum();
+            if found as u64 == members {
+                return Ok(Self { site, rooms: rolls.found, joins });
+            }
+            let hint = guest().map(Guest::hint).unwrap_or_default();
+            let is_late = ENTRY_WAIT_MAX <= begin.elapsed();
+            ensure!(!is_late, "{found} of {members} phones are in rooms{hint}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kicks the first members, so many `at_once`; looks at once whether they are out, and hear
+    /// what comes next. They are gone from the lists then.
+    pub(super) async fn prove(&mut self, kicks: usize, at_once: usize) -> Result<()> {
+        let mut link = Link::open(self.site.engine.http).await?;
+        let mut request = Vec::new();
+        for n in 0..kicks {
+            let room = n % self.rooms.len();
+            if self.rooms[room].len() <= at_once {
+                continue;
+            }
+            let kicked: Vec<_> = self.rooms[room].drain(..at_once).collect();
+            let (names, room) = (names(&kicked), room as u32);
+            kick(&mut request, room, &names);
+            let answer = link.ask(&request).await?;
+            ensure!(is_done(answer, "kicked", &names), "{names}: {answer:?}");
+
+            request.clear();
+            target::get(&mut request, room, format_args!("room-{room}/"));
+            let answer = link.ask(&request).await?;
+            ensure!(answer.status == 200, "room-{room}: {}", answer.status);
+            for member in &kicked {
+                let is_there = has(answer.body, member.call_uuid.as_bytes());
+                ensure!(!is_there, "member {} is kicked, and in room-{room}", member.member_id);
+            }
+            let kicked: Vec<_> = kicked.into_iter().map(|member| (room, member)).collect();
+            self.heard(&mut link, &kicked).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether members that were kicked hear what comes next.
+    pub(super) async fn heard(&self, link: &mut Link, kicked: &[(u32, Member)]) -> Result<()> {
+        let mut request = Vec::new();
+        for (room, member) in kicked {
+            request.clear();
+            target::phone(&mut request, *room, &member.call_uuid);
+            let answer = link.ask(&request).await?;
+            let room = find(answer.body, b"\"room\"");
+            let spoken = find(answer.body, format!("\"{SPOKEN}\"").as_bytes());
+            let is_right = answer.status == 200 && room.is_some() && room < spoken;
+            let body = String::from_utf8_lossy(answer.body);
+            ensure!(is_right, "member {} hears {body}", member.member_id);
+        }
+        Ok(())
+    }
+}
+
+/// Where some bytes have others in them.
+pub(super) fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
+    bytes.windows(sought.len()).position(|it| it == sought)
+}
+
+/// Members as a request names them.
+pub(super) fn names(members: &[Member]) -> String {
+    let names: Vec<_> = members.iter().map(|it| &*it.member_id).collect();
+    names.join(",")
+}
+
+/// Appends the request that kicks a member, or some, or `all`.
+pub(super) fn kick(request: &mut Vec<u8>, room: u32, member: &str) {
+    request.clear();
+    target::post(request, room, format_args!("room-{room}/Member/{member}/Kick/"));
+}
+
+/// Whether this is what a kick of that member is answered with.
+pub(super) fn is_kicked(answer: Answer<'_>, member: &Member) -> bool {
+    is_done(answer, "kicked", &member.member_id)
+}
+
+/// Whether something has been done to a member.
+pub(super) fn is_done(answer: Answer<'_>, message: &str, member: &str) -> bool {
+    let expected = format!("{{\"message\":\"{message}\",\"member_id\":\"{member}\"");
+    matches!(answer.status, 200 | 202) && answer.body.starts_with(expected.as_bytes())
+}
+
+/// Phones that dial in, room by room.
+struct Dials {
+    shape: Shape,
+    begun: u32,
+}
+
+impl Work for Dials {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        let Shape { rooms, members } = self.shape;
+        let number = self.begun;
+        if rooms * members <= number {
+            return None;
+        }
+        self.begun += 1;
+        target::dial(request, number / members);
+        Some(number as usize)
+    }
+
+    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+        match answer.status == 201 && has(answer.body, b"_uuid\":\"") {
+            true => Ok(()),
+            false => Err("a phone cannot dial in".to_owned()),
+        }
+    }
+}
+
+/// Looks into every room.
+struct Rolls {
+    found: Vec<Vec<Member>>,
+    next: u32,
+}
+
+impl Work for Rolls {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        let room = self.next;
+        if self.found.len() as u32 <= room {
+            return None;
+        }
+        self.next += 1;
+        target::get(request, room, format_args!("room-{room}/"));
+        Some(room as usize)
+    }
+
+    fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
+        self.found[room] = roll(answer)?;
+        Ok(())
+    }
+}
+
+/// Who is in a room that was looked at; one that is not there is empty.
+pub(super) fn roll(answer: Answer<'_>) -> Result<Vec<Member>, String> {
+    #[derive(Deserialize)]
+    struct Room {
+        members: Vec<Member>,
+    }
+
+    if answer.status == 404 {
+        return Ok(Vec::new());
+    }
+    let read = serde_json::from_slice::<Room>(answer.body);
+    Ok(read.map_err(|error| error.to_string())?.members)
+}
+
+/// Who is still in any room.
+pub(super) async fn remaining(site: &Site, rooms: usize, connections: usize) -> Result<usize> {
+    let mut rolls = Rolls { found: vec![Vec::new(); rooms], next: 0 };
+    let pace = Pace { connections, time_max: None, rate: None };
+    drive(site.engine.http, pace, &mut rolls).await?;
+    Ok(rolls.found.iter().map(Vec::len).sum())
+}
+
+/// In one room after the other, as a queue: the first of each, then the second of each.
+pub(super) fn in_turn(rooms: &[Vec<Member>]) -> VecDeque<(u32, Member)> {
+    let longest = rooms.iter().map(Vec::len).max().unwrap_or_default();
+    let place = |n: usize| {
+        let members = rooms.iter().zip(0..);
+        members.filter_map(move |(members, room)| Some((room, members.get(n)?.clone())))
+    };
+    (0..longest).flat_map(place).collect()
+}

@@ -1,0 +1,254 @@
+//! Kicks: one member at a time, lists of them, and whole rooms.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use tokio::time::sleep;
+
+use super::{
+    Bench,
+    filled::{Crowd, Member, Shape, in_turn, is_done, kick, names, remaining},
+    link::{Answer, Link},
+    load::{Pace, Taken, Work, drive, latencies, now},
+    report::Row,
+    requests::Toggles,
+    target::{self, Site},
+};
+
+/// Members of a room, where they are kicked one by one.
+const ROOMS_OF: [u32; 3] = [10, 100, 1_000];
+/// In all, so that a run takes about a second.
+const MEMBERS: u32 = 40_000;
+/// Kicks that are looked at closely before the clock runs.
+const PROOFS: usize = 100;
+/// Phones that are asked afterwards what they hear.
+const PHONES_ASKED: usize = 500;
+
+/// P1.
+pub(super) async fn one(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    let mut first = None;
+    let all = bench.flags.members.unwrap_or(MEMBERS);
+    for of in ROOMS_OF {
+        if all < of {
+            continue;
+        }
+        let shape = Shape { rooms: all / of, members: of };
+        bench.say(&format!("kick-one: {} rooms of {}", shape.rooms, shape.members));
+        let site = Site::open(shape.rooms).await?;
+        let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
+        crowd.prove(PROOFS, 1).await?;
+
+        // In small rooms each of them in turn; of large ones one after the other is emptied.
+        let order: VecDeque<_> = match of {
+            1_000.. => crowd.rooms.iter().zip(0..).flat_map(of_room).collect(),
+            _ => in_turn(&crowd.rooms),
+        };
+        let order = order.into_iter().map(|(room, member)| (room, vec![member])).collect();
+        let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
+        let name = format!("kick one, rooms of {of}");
+        let mut row = Row::new(&name, &taken).cpu(cpu).ceiling(&bare, 0.5).p99();
+        row = row.rooms_of(of as usize);
+        match first {
+            Some(first) if of == 1_000 => row = row.beside(first, "rooms of 10", 0.8),
+            Some(_) => (),
+            None => first = Some(taken.per_second()),
+        }
+        bench.report.add(row);
+    }
+    Ok(())
+}
+
+/// Members of a room, where they are kicked list by list, and of a list.
+const LISTS_IN: u32 = 100;
+const LIST_OF: usize = 10;
+
+/// Lists of members are kicked.
+pub(super) async fn list(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    let all = bench.flags.members.unwrap_or(MEMBERS);
+    let shape = Shape { rooms: (all / LISTS_IN).max(1), members: LISTS_IN.min(all) };
+    bench.say(&format!("kick-list: {} rooms of {}", shape.rooms, shape.members));
+    let site = Site::open(shape.rooms).await?;
+    let mut crowd = Crowd::gather(site, shape, bench.connections()).await?;
+    crowd.prove(PROOFS, LIST_OF).await?;
+
+    let lists = crowd.rooms.iter().zip(0..).flat_map(|(members, room)| {
+        let lists = members.chunks(LIST_OF).map(<[Member]>::to_vec);
+        lists.enumerate().map(move |(turn, list)| (turn, (room, list)))
+    });
+    // In one room after the other.
+    let mut lists: Vec<_> = lists.collect();
+    lists.sort_by_key(|(turn, (room, _))| (*turn, *room));
+    let order = lists.into_iter().map(|(_, list)| list).collect();
+    let (taken, cpu) = kick_all_of(bench, &crowd, order).await?;
+
+    let kicked: usize = crowd.rooms.iter().map(Vec::len).sum();
+    let each = cpu.as_secs_f64() * 1e6 / kicked.max(1) as f64;
+    let row = Row::new("kick lists of 10, rooms of 100", &taken).cpu(cpu).beside_bare(&bare);
+    bench.report.add(match cpu.is_zero() {
+        true => row,
+        false => row.note(format!("{each:.1} µs CPU per member")),
+    });
+    Ok(())
+}
+
+/// Kicks everybody who is there, so many with each request as the order has it; afterwards nobody
+/// is in a room, and phones have heard what comes next. Tells the processor time as well.
+async fn kick_all_of(
+    bench: &Bench,
+    crowd: &Crowd,
+    order: VecDeque<(u32, Vec<Member>)>,
+) -> Result<(Taken, Duration)> {
+    let mut kicks = Kicks::new(order);
+    let cpu = crowd.site.engine.cpu();
+    let taken = drive(crowd.site.engine.http, bench.pace(None), &mut kicks).await?;
+    let cpu = crowd.site.engine.cpu() - cpu;
+    are_out(bench, crowd).await?;
+    Ok((taken, cpu))
+}
+
+/// Everybody was kicked: nobody is in a room, and phones have heard what comes next.
+async fn are_out(bench: &Bench, crowd: &Crowd) -> Result<()> {
+    let left = remaining(&crowd.site, crowd.rooms.len(), bench.connections()).await?;
+    ensure!(left == 0, "{left} members were kicked, and are in rooms");
+    let mut link = Link::open(crowd.site.engine.http).await?;
+    let asked: Vec<_> = crowd.rooms.iter().zip(0..).flat_map(of_room).collect();
+    let step = asked.len().div_ceil(PHONES_ASKED).max(1);
+    let asked: Vec<_> = asked.into_iter().step_by(step).collect();
+    crowd.heard(&mut link, &asked).await
+}
+
+fn of_room((members, room): (&Vec<Member>, u32)) -> impl Iterator<Item = (u32, Member)> {
+    members.iter().map(move |member| (room, member.clone()))
+}
+
+/// Kicks one after the other.
+pub(super) struct Kicks {
+    order: VecDeque<(u32, Vec<Member>)>,
+    pub(super) sent: Vec<Sent>,
+}
+
+/// A kick that was asked for.
+pub(super) struct Sent {
+    pub(super) names: String,
+    /// None until its time counts.
+    pub(super) begun: Option<Instant>,
+}
+
+impl Kicks {
+    /// Of each room those whom one request names.
+    pub(super) fn new(order: VecDeque<(u32, Vec<Member>)>) -> Self {
+        Self { order, sent: Vec::new() }
+    }
+}
+
+impl Work for Kicks {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        let (room, members) = self.order.pop_front()?;
+        let names = names(&members);
+        kick(request, room, &names);
+        self.sent.push(Sent { names, begun: None });
+        Some(self.sent.len() - 1)
+    }
+
+    fn begins(&mut self, number: usize, at: Instant) {
+        self.sent[number].begun = Some(at);
+    }
+
+    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+        match is_done(answer, "kicked", &self.sent[number].names) {
+            true => Ok(()),
+            false => Err("not kicked".to_owned()),
+        }
+    }
+}
+
+/// Members of a room of which all are kicked, and how many such rooms.
+const ALL_OF: [(u32, u32); 4] = [(10, 200), (100, 200), (1_000, 10), (10_000, 5)];
+/// What those hear who were kicked is over by then: it is not the next kick's cost.
+const PAUSE: Duration = Duration::from_millis(700);
+
+/// P2.
+pub(super) async fn all(bench: &mut Bench) -> Result<()> {
+    let members_max = bench.flags.members.unwrap_or(u32::MAX);
+    let mut per_member = None;
+    for (members, rooms) in ALL_OF {
+        if members_max < members {
+            continue;
+        }
+        let shape = Shape { rooms: rooms.min(members_max / members), members };
+        bench.say(&format!("kick-all: {} rooms of {members}", shape.rooms));
+        let crowd =
+            Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+        sleep(PAUSE).await;
+        let cpu = crowd.site.engine.cpu();
+        let taken = empty(&crowd, crowd.rooms.iter().zip(0..).map(|(_, room)| room)).await?;
+        let cpu = crowd.site.engine.cpu() - cpu;
+        are_out(bench, &crowd).await?;
+        let cost = taken.latency.value_at_quantile(0.5) as f64 / f64::from(members);
+        let mut row = Row::new(&format!("kick all of {members}"), &taken).cpu(cpu);
+        row = row.rooms_of(members as usize).note(format!("{cost:.0} ns per member"));
+        match per_member {
+            Some(before) if members == 10_000 => {
+                row = row.at_most(cost / before, "of the cost per member of 100", 1.5);
+            }
+            Some(_) | None if members == 100 => per_member = Some(cost),
+            Some(_) | None => (),
+        }
+        bench.report.add(row);
+    }
+    if 10_000 <= members_max { meanwhile(bench).await } else { Ok(()) }
+}
+
+/// Empties rooms, one after the other.
+async fn empty(crowd: &Crowd, rooms: impl Iterator<Item = u32>) -> Result<Taken> {
+    let mut link = Link::open(crowd.site.engine.http).await?;
+    let (mut latency, mut request) = (latencies(), Vec::new());
+    let mut elapsed = Duration::ZERO;
+    for room in rooms {
+        kick(&mut request, room, "all");
+        let begin = now();
+        let answer = link.ask(&request).await?;
+        let took = begin.elapsed();
+        ensure!(is_done(answer, "kicked", "all"), "room-{room}: {answer:?}");
+        latency.saturating_record(u64::try_from(took.as_nanos())?);
+        elapsed += took;
+        if 1_000 <= crowd.rooms[room as usize].len() {
+            sleep(PAUSE).await;
+        }
+    }
+    Ok(Taken { operations: latency.len(), elapsed, latency, client_share: 0.0 })
+}
+
+/// What a member of another room waits for while rooms of 10,000 are emptied.
+async fn meanwhile(bench: &mut Bench) -> Result<()> {
+    bench.say("kick-all: a mute in another room meanwhile");
+    let shape = Shape { rooms: 4, members: 10_000 };
+    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    sleep(PAUSE).await;
+    let is_over = Cell::new(false);
+    let mut mutes = Toggles::new(vec![(3, crowd.rooms[3][0].clone())]).until(&is_over);
+    // Often enough to meet the kicks, seldom enough not to be the load itself.
+    let pace = Pace { connections: 1, time_max: None, rate: Some(1_000) };
+    let emptied = async {
+        let done = empty(&crowd, 0..3).await;
+        is_over.set(true);
+        done
+    };
+    let (taken, emptied) = tokio::join!(drive(crowd.site.engine.http, pace, &mut mutes), emptied);
+    emptied?;
+    let taken = taken?;
+    let p99 = taken.latency.value_at_quantile(0.99) as f64 / 1e6;
+    let row = Row::new("mute meanwhile, 1,000 a second", &taken);
+    bench.report.add(row.at_most(p99, "ms p99", 5.0));
+    let mut request = Vec::new();
+    target::get(&mut request, 3, format_args!("room-3/"));
+    let mut link = Link::open(crowd.site.engine.http).await?;
+    ensure!(link.ask(&request).await?.status == 200, "room-3 is there still");
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! `conflow bench`: what the engine costs on this machine, beside what the machine can do at all.
+//!
+//! The engine is a second process with one worker, asked over HTTP by simulated phones' owners;
+//! every answer is checked, and afterwards whether it was true.
+
+pub mod ceiling;
+mod churn;
+mod external;
+mod fetch;
+mod filled;
+mod idle;
+mod kick;
+mod link;
+mod load;
+mod notices;
+mod parse;
+mod plot;
+pub mod process;
+mod progress;
+mod received;
+mod receiver;
+mod report;
+mod requests;
+mod soak;
+mod stream;
+mod target;
+
+use std::{
+    fs,
+    io::Write,
+    process::Command,
+    thread::available_parallelism,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::select;
+
+use self::{
+    external::{Guest, guest},
+    load::{Pace, Taken},
+    progress::Progress,
+    report::{Engine, Machine, Report, Row},
+};
+use super::app::{login::login, signals::Ends};
+use crate::{
+    cli::bench::{Bench as Flags, SECONDS, Scenario},
+    engine::inbound::wall,
+};
+
+/// What is to be measured, and what has been.
+struct Bench {
+    flags: Flags,
+    report: Report,
+    progress: Progress,
+}
+
+/// Measures, and writes what has come of it. `token` is what the environment has for the account.
+///
+/// # Errors
+///
+/// A second process that does not start, an answer that is wrong, or a signal.
+pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the system has no threads for it")?;
+    if let Some(folder) = &flags.plot {
+        fs::create_dir_all(folder).with_context(|| format!("--plot {}", folder.display()))?;
+    }
+    let scenarios = match flags.scenarios.is_empty() {
+        true => Scenario::usual(),
+        false => flags.scenarios.clone(),
+    };
+    let report = Report::new(machine(), flags.connections.into(), flags.rate);
+    let progress = Progress::new(scenarios.len() as u64 * u64::from(flags.runs))?;
+    let mut bench = Bench { flags, report, progress };
+    let measured = runtime.block_on(bench.run(&scenarios, token));
+    bench.progress.end();
+    measured?;
+
+    if let Some(folder) = &bench.flags.plot {
+        plot::draw(&bench.report, folder)?;
+    }
+    match bench.flags.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&bench.report)?)?,
+        false => out.write_all(bench.report.table().as_bytes())?,
+    }
+    Ok(())
+}
+
+impl Bench {
+    /// Measures until all is done or a signal comes. Then nothing is left of what was started, and
+    /// nothing in an engine of others; a second signal ends that as well.
+    async fn run(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
+        let mut ends = Ends::listen()?;
+        let measured = select! {
+            biased;
+            () = ends.next() => bail_out(),
+            measured = self.measure_all(scenarios, token) => measured,
+        };
+        let Some(guest) = guest() else { return measured };
+        self.progress.say("what was brought into the engine leaves it");
+        let left = select! {
+            biased;
+            () = ends.next() => bail_out(),
+            left = guest.leave() => left,
+        };
+        if let (Err(left), Err(_)) = (&left, &measured) {
+            self.progress.tell(&format!("{}: {left:#}", guest.url));
+        }
+        measured.and(left)
+    }
+
+    async fn measure_all(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
+        if let Some(url) = self.flags.url.clone() {
+            let (account, token) = login(self.flags.login.clone(), token)?;
+            let guest = Guest::enter(&url, account, token).await?;
+            self.report.engine = Some(Engine { url, version: guest.version.clone() });
+        } else if self.flags.login.account.is_some() {
+            self.progress.tell("--account is for --url: an engine of the bench's own is measured");
+        }
+        for _ in 0..self.flags.runs {
+            for scenario in scenarios {
+                let measured = self.measure_or_leave_out(*scenario).await;
+                measured.with_context(|| scenario.to_string())?;
+                self.progress.step();
+            }
+            self.report.end_run();
+        }
+        self.report.end();
+        Ok(())
+    }
+
+    async fn measure_or_leave_out(&mut self, scenario: Scenario) -> Result<()> {
+        if let Some(why) = guest().and_then(|it| it.lacks(scenario)) {
+            self.progress.tell(&format!("{scenario} is left out, since {why}"));
+            self.report.leave_out(scenario, why);
+            return Ok(());
+        }
+        self.report.begin(scenario);
+        self.measure(scenario).await
+    }
+
+    async fn measure(&mut self, scenario: Scenario) -> Result<()> {
+        match scenario {
+            Scenario::Callbacks => notices::callbacks(self).await,
+            Scenario::Events => notices::events(self).await,
+            Scenario::Fetch => fetch::fetch(self).await,
+            Scenario::Get => requests::get(self).await,
+            Scenario::Idle => idle::idle(self).await,
+            Scenario::Join => idle::join(self).await,
+            Scenario::KickAll => kick::all(self).await,
+            Scenario::KickList => kick::list(self).await,
+            Scenario::KickOne => kick::one(self).await,
+            Scenario::List => requests::list(self).await,
+            Scenario::Mixed => requests::mixed(self).await,
+            Scenario::Mute => requests::mute(self).await,
+            Scenario::Parse => parse::parse(self).await,
+            Scenario::Soak => soak::soak(self).await,
+            Scenario::Start => idle::start(self).await,
+        }
+    }
+
+    /// What a bare route answers now, by the same client: a machine is never quiet for long.
+    async fn ceiling(&mut self) -> Result<Taken> {
+        self.say("the ceiling: a bare axum route");
+        let pace = Pace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
+        let (taken, cpu) = ceiling::measure(pace).await?;
+        self.report.add(Row::new("ceiling: bare axum JSON POST", &taken).cpu(cpu));
+        Ok(taken)
+    }
+
+    fn pace(&self, time_max: Option<Duration>) -> Pace {
+        Pace { connections: self.connections(), time_max, rate: self.flags.rate }
+    }
+
+    fn connections(&self) -> usize {
+        self.flags.connections.into()
+    }
+
+    fn seconds(&self) -> Duration {
+        Duration::from_secs(self.flags.seconds.unwrap_or(SECONDS).into())
+    }
+
+    /// What is going on, for whoever waits.
+    fn say(&self, what: &str) {
+        self.progress.say(what);
+    }
+}
+
+fn bail_out() -> Result<()> {
+    bail!("a signal has ended it")
+}
+
+fn machine() -> Machine {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = processors.lines().find(|it| it.starts_with("model name"));
+    let name = name.and_then(|it| it.split(':').nth(1)).unwrap_or("unknown").trim();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let now = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Machine {
+        processor: name.to_owned(),
+        cores: available_parallelism().map_or(1, Into::into),
+        kernel: format!("Linux {}", kernel.trim()),
+        conflow: env!("CARGO_PKG_VERSION"),
+        commit: commit(),
+        unix_time: now.as_secs(),
+        is_optimized: !cfg!(debug_assertions),
+    }
+}
+
+/// As whoever has built it says, else that of the folder that it was built in.
+fn commit() -> String {
+    if let Some(commit) = option_env!("CONFLOW_COMMIT") {
+        return commit.to_owned();
+    }
+    let asked = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+        .output();
+    let told = asked.ok().filter(|it| it.status.success());
+    let text = told.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    text.filter(|it| !it.is_empty()).unwrap_or_else(|| "unknown commit".to_owned())
+}

@@ -1,0 +1,89 @@
+//! Reading a flow, beside what quick-xml alone needs for the same document.
+
+use std::{hint::black_box, time::Duration};
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use quick_xml::{Reader, XmlVersion, events::Event};
+use tokio::task::yield_now;
+
+use super::{
+    Bench,
+    load::{Taken, latencies, now},
+    report::Row,
+};
+use crate::{
+    base::ids::Dialect,
+    documents::cache::{Documents, Text},
+    flow::Flow,
+};
+
+/// About 1 KB: a menu, a conference with many attributes, and what follows it.
+pub(super) const FLOW: &str = include_str!("parse.xml");
+/// Each measurement is of so many, since one is too short for a clock.
+const AT_ONCE: u32 = 100;
+
+/// P5.
+pub(super) async fn parse(bench: &mut Bench) -> Result<()> {
+    bench.say("parse: a flow of 1 KB");
+    let time = bench.seconds() / 3;
+    let bare = measure(time, || {
+        black_box(raw(black_box(FLOW))?);
+        Ok(())
+    })
+    .await?;
+    let parsed = measure(time, || {
+        black_box(Flow::parse(black_box(FLOW), Dialect::Plivo)?);
+        Ok(())
+    })
+    .await?;
+    let documents = Documents::default();
+    let again = measure(time, || {
+        let body = black_box(Bytes::from_static(FLOW.as_bytes()));
+        let (found, _) = documents.read(Text::from(body.clone()), &body, Dialect::Plivo);
+        ensure!(found.is_ok(), "the flow is good");
+        Ok(())
+    })
+    .await?;
+    let micros = again.latency.value_at_quantile(0.5) as f64 / 1e3;
+    bench.report.add(Row::new("ceiling: quick-xml with attributes", &bare));
+    bench.report.add(Row::new("parse a flow of 1 KB", &parsed).ceiling(&bare, 0.2));
+    bench.report.add(Row::new("the same flow again", &again).at_most(micros, "µs p50", 1.0));
+    Ok(())
+}
+
+async fn measure(time: Duration, mut once: impl FnMut() -> Result<()>) -> Result<Taken> {
+    let (mut latency, start) = (latencies(), now());
+    let mut operations = 0;
+    while start.elapsed() < time {
+        let begin = now();
+        for _ in 0..AT_ONCE {
+            once()?;
+        }
+        let took = begin.elapsed() / AT_ONCE;
+        latency.saturating_record(u64::try_from(took.as_nanos())?);
+        operations += u64::from(AT_ONCE);
+        // A Ctrl-C is heard in between.
+        yield_now().await;
+    }
+    Ok(Taken { operations, elapsed: start.elapsed(), latency, client_share: 0.0 })
+}
+
+/// Every event, and every attribute of every element with its value.
+fn raw(document: &str) -> Result<usize> {
+    let mut reader = Reader::from_str(document);
+    let mut seen = 0;
+    loop {
+        match reader.read_event()? {
+            Event::Eof => return Ok(seen),
+            Event::Empty(start) | Event::Start(start) => {
+                for attribute in start.attributes() {
+                    seen += attribute?.normalized_value(XmlVersion::Explicit1_0)?.len();
+                }
+            }
+            Event::Text(text) => seen += text.len(),
+            Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::DocType(_) => seen += 1,
+            Event::End(_) | Event::GeneralRef(_) | Event::PI(_) => seen += 1,
+        }
+    }
+}

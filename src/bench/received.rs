@@ -1,0 +1,164 @@
+//! Notices of conferences, as a receiver has them: which, of which room, when; and whether there
+//! is one missing.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    time::{Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::target;
+use crate::{base::utc, engine::inbound::wall};
+
+/// A notice of a conference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Told {
+    /// `ConferenceEnter` …
+    pub(super) event: String,
+    /// `ConferenceUUID`: a room that ends and begins again is another.
+    room: String,
+    /// `ConferenceMemberID`; empty if it is about nobody.
+    pub(super) member: String,
+    /// `ConferenceSequence`.
+    sequence: u64,
+    /// Its own `Time`, if it has one.
+    pub(super) time: Option<SystemTime>,
+    /// When it has come.
+    pub(super) come: SystemTime,
+}
+
+impl Told {
+    /// None if it is of no conference of the bench's.
+    ///
+    /// # Errors
+    ///
+    /// It has no number.
+    pub(super) fn read<'a>(
+        fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+    ) -> Result<Option<Self>> {
+        let come = wall();
+        let [event, room, member] = [const { String::new() }; 3];
+        let mut told = Self { event, room, member, sequence: 0, time: None, come };
+        let mut sequence = None;
+        for (name, value) in fields {
+            match &*name {
+                "ConferenceName" if !value.starts_with(target::prefix()) => return Ok(None),
+                "ConferenceMemberID" => told.member = value.into_owned(),
+                "ConferenceSequence" => sequence = Some(value.into_owned()),
+                "ConferenceUUID" => told.room = value.into_owned(),
+                "Event" => told.event = value.into_owned(),
+                "Time" => {
+                    let time = utc::parse(&value).with_context(|| format!("Time: {value:?}"))?;
+                    told.time = Some(time);
+                }
+                _ => (),
+            }
+        }
+        if told.room.is_empty() {
+            return Ok(None);
+        }
+        let sequence = sequence.with_context(|| format!("{told:?} has no ConferenceSequence"))?;
+        told.sequence = sequence.parse()?;
+        Ok(Some(told))
+    }
+
+    /// No other notice has the same.
+    pub(super) fn place(&self) -> (&str, u64) {
+        (&self.room, self.sequence)
+    }
+}
+
+/// All that has come, in the order in which it came.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) told: Vec<(Instant, Told)>,
+    /// What could not be read; it ends the measurement.
+    pub(super) wrong: Option<anyhow::Error>,
+}
+
+impl Heard {
+    /// Takes a notice in.
+    pub(super) fn take(&mut self, at: Instant, told: Result<Option<Told>>) {
+        match told {
+            Ok(told) => self.told.extend(told.map(|it| (at, it))),
+            Err(error) => self.wrong = self.wrong.take().or(Some(error)),
+        }
+    }
+
+    /// How many there are of an event.
+    pub(super) fn count(&self, event: &str) -> usize {
+        self.told.iter().filter(|(_, it)| it.event == event).count()
+    }
+
+    /// Whether each room's notices have come one after the other, from the first on, and none is
+    /// missing but those that are `untold`. The last may be on its way.
+    ///
+    /// # Errors
+    ///
+    /// Which has come in the place of which.
+    pub(super) fn check_order(&self, untold: &[u64]) -> Result<()> {
+        let mut next: HashMap<&str, u64> = HashMap::new();
+        for (_, Told { room, sequence, event, .. }) in &self.told {
+            let due = next.entry(room).or_insert(1);
+            while untold.contains(due) {
+                *due += 1;
+            }
+            ensure!(
+                sequence == due,
+                "notice {sequence} of the conference {room}, {event}, has come in the place of {due}"
+            );
+            *due += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bench::load::now;
+
+    fn told(text: &str) -> Result<Option<Told>> {
+        Told::read(url::form_urlencoded::parse(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_notice_is_read_and_what_is_no_notice_is_none() {
+        let line = "Event=ConferenceExit&ConferenceUUID=a&ConferenceMemberID=7&X=y";
+        let found = told(&format!("{line}&ConferenceSequence=3")).unwrap().unwrap();
+        assert_eq!((&*found.event, &*found.room, &*found.member), ("ConferenceExit", "a", "7"));
+        assert_eq!((found.place(), found.time), (("a", 3), None));
+        let timed = told(&format!("{line}&ConferenceSequence=3&Time=1970-01-01 00:00:01.000001"));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_000_001);
+        assert_eq!(timed.unwrap().unwrap().time, Some(time));
+        assert_eq!(told("Event=Hangup&CallUUID=b").unwrap(), None);
+        assert!(told(line).is_err(), "without a number");
+        assert!(told(&format!("{line}&ConferenceSequence=x")).is_err());
+        assert!(told(&format!("{line}&ConferenceSequence=3&Time=noon")).is_err());
+    }
+
+    #[test]
+    fn a_notice_that_is_missing_or_late_is_found() {
+        let check = |notices: &[(&str, u64)], expected: Result<(), &str>| {
+            let mut heard = Heard::default();
+            for (room, sequence) in notices {
+                let text = format!("ConferenceUUID={room}&ConferenceSequence={sequence}");
+                heard.take(now(), told(&text));
+            }
+            let found = heard.check_order(&[2]).map_err(|error| error.to_string());
+            match expected {
+                Ok(()) => assert!(found.is_ok(), "{found:?}"),
+                Err(part) => assert!(found.unwrap_err().contains(part), "{notices:?}"),
+            }
+        };
+        check(&[("a", 1), ("b", 1), ("a", 3), ("b", 3), ("c", 1)], Ok(()));
+        check(&[("a", 1), ("a", 4)], Err("notice 4 of the conference a, "));
+        check(&[("a", 1), ("a", 3), ("a", 3)], Err("in the place of 4"));
+        check(&[("a", 3), ("a", 1)], Err("in the place of 1"));
+        check(&[("a", 1), ("a", 2)], Err("in the place of 3"));
+    }
+}

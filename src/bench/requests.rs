@@ -1,0 +1,258 @@
+//! What is asked of rooms that stay full: mutes, looks, lists; and everything at once.
+
+use std::cell::Cell;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+use super::{
+    Bench,
+    filled::{Crowd, Member, Shape, in_turn, is_done, is_kicked, kick},
+    link::{Answer, Link},
+    load::{Work, drive},
+    report::Row,
+    target::{self, Site},
+};
+
+/// Rooms of ten, where nothing else is said.
+const ROOMS: u32 = 100;
+const MEMBERS: u32 = 10;
+
+/// Members are muted in turn, and then no longer.
+pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    bench.say("mute: rooms of 10");
+    let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: MEMBERS };
+    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    let mut mutes = Toggles::new(in_turn(&crowd.rooms).into());
+    let cpu = crowd.site.engine.cpu();
+    let pace = bench.pace(Some(bench.seconds()));
+    let taken = drive(crowd.site.engine.http, pace, &mut mutes).await?;
+    let cpu = crowd.site.engine.cpu() - cpu;
+    mutes.prove(&crowd).await?;
+    bench.report.add(Row::new("mute and unmute, rooms of 10", &taken).cpu(cpu).beside_bare(&bare));
+    Ok(())
+}
+
+/// Members that are muted, and no longer, each in turn.
+pub(super) struct Toggles<'a> {
+    members: Vec<(u32, Member)>,
+    is_muted: Vec<bool>,
+    next: usize,
+    is_over: Option<&'a Cell<bool>>,
+}
+
+impl<'a> Toggles<'a> {
+    pub(super) fn new(members: Vec<(u32, Member)>) -> Self {
+        Self { is_muted: vec![false; members.len()], members, next: 0, is_over: None }
+    }
+
+    /// Until somebody says that it is over.
+    pub(super) fn until(self, is_over: &'a Cell<bool>) -> Self {
+        Self { is_over: Some(is_over), ..self }
+    }
+
+    /// Everybody is as was last asked for.
+    async fn prove(&self, crowd: &Crowd) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Present {
+            muted: bool,
+            call_uuid: String,
+        }
+        #[derive(Deserialize)]
+        struct Room {
+            members: Vec<Present>,
+        }
+
+        let (mut link, mut request) = (Link::open(crowd.site.engine.http).await?, Vec::new());
+        for number in 0..crowd.rooms.len() as u32 {
+            request.clear();
+            target::get(&mut request, number, format_args!("room-{number}/"));
+            let room: Room = serde_json::from_slice(link.ask(&request).await?.body)?;
+            for ((_, member), is_muted) in
+                self.members.iter().zip(&self.is_muted).filter(|((it, _), _)| *it == number)
+            {
+                let present = room.members.iter().find(|it| it.call_uuid == member.call_uuid);
+                let is_so = present.is_some_and(|it| it.muted == *is_muted);
+                ensure!(is_so, "member {} should be muted: {is_muted}", member.member_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Work for Toggles<'_> {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        if self.is_over.is_some_and(Cell::get) {
+            return None;
+        }
+        let place = self.next % self.members.len();
+        self.next += 1;
+        let ((room, member), is_muted) = (&self.members[place], &mut self.is_muted[place]);
+        *is_muted = !*is_muted;
+        let what = format_args!("room-{room}/Member/{}/Mute/", member.member_id);
+        match *is_muted {
+            true => target::post(request, *room, what),
+            false => target::delete(request, *room, what),
+        }
+        Some(place * 2 + usize::from(*is_muted))
+    }
+
+    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+        let (place, is_mute) = (number / 2, number % 2 == 1);
+        let is_right = match is_mute {
+            true => is_done(answer, "muted", &self.members[place].1.member_id),
+            false => answer.status == 204,
+        };
+        if is_right { Ok(()) } else { Err("not done".to_owned()) }
+    }
+}
+
+/// Rooms that are looked at.
+const SHOWN: [u32; 3] = [10, 100, 1_000];
+
+/// A room is shown.
+pub(super) async fn get(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    let members_max = bench.flags.members.unwrap_or(u32::MAX);
+    for members in SHOWN.into_iter().filter(|it| *it <= members_max) {
+        bench.say(&format!("get: a room of {members}"));
+        let shape = Shape { rooms: 4, members };
+        let crowd =
+            Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+        let last = |it: &Vec<Member>| it.last().expect("it is full").call_uuid.clone();
+        let calls = crowd.rooms.iter().map(last).collect();
+        let mut looks = Looks { calls, members, next: 0 };
+        look(bench, &crowd, &format!("get, a room of {members}"), &mut looks, &bare).await?;
+    }
+    Ok(())
+}
+
+/// The names of rooms are listed.
+pub(super) async fn list(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    bench.say("list: 100 rooms");
+    let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS).min(10_000), members: 1 };
+    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    let name = format!("list of {} rooms", shape.rooms);
+    let mut lists = Lists { rooms: shape.rooms };
+    look(bench, &crowd, &name, &mut lists, &bare).await
+}
+
+async fn look(
+    bench: &mut Bench,
+    crowd: &Crowd,
+    name: &str,
+    work: &mut impl Work,
+    bare: &super::load::Taken,
+) -> Result<()> {
+    let cpu = crowd.site.engine.cpu();
+    let pace = bench.pace(Some(bench.seconds()));
+    let taken = drive(crowd.site.engine.http, pace, work).await?;
+    let cpu = crowd.site.engine.cpu() - cpu;
+    let row = Row::new(name, &taken).cpu(cpu).beside_bare(bare);
+    bench.report.add(row.rooms_of(crowd.rooms[0].len()));
+    Ok(())
+}
+
+struct Looks {
+    /// The last in each room.
+    calls: Vec<String>,
+    members: u32,
+    next: usize,
+}
+
+impl Work for Looks {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        let room = self.next % self.calls.len();
+        self.next += 1;
+        target::get(request, room as u32, format_args!("room-{room}/"));
+        Some(room)
+    }
+
+    fn check(&mut self, room: usize, answer: Answer<'_>) -> Result<(), String> {
+        // Of a long body the beginning and the end, or reading it is what is measured.
+        let name = target::name(room as u32);
+        let begin = format!("{{\"conference_name\":\"{name}\",\"conference_run_time\":\"");
+        let count = format!("\"conference_member_count\":\"{}\"", self.members);
+        let (call, body) = (self.calls[room].as_bytes(), answer.body);
+        let (head, tail) = (&body[..body.len().min(200)], &body[body.len().saturating_sub(200)..]);
+        let is_right = answer.status == 200
+            && body.starts_with(begin.as_bytes())
+            && super::link::has(head, count.as_bytes())
+            && super::link::has(tail, call);
+        if is_right { Ok(()) } else { Err("not the room".to_owned()) }
+    }
+}
+
+struct Lists {
+    rooms: u32,
+}
+
+impl Work for Lists {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        target::get(request, 0, format_args!(""));
+        Some(0)
+    }
+
+    fn check(&mut self, _: usize, answer: Answer<'_>) -> Result<(), String> {
+        let sought = format!("\"{}room-", target::prefix());
+        let names = answer.body.windows(sought.len()).filter(|it| *it == sought.as_bytes()).count();
+        match answer.status == 200 && names == self.rooms as usize {
+            true => Ok(()),
+            false => Err(format!("{names} rooms of {}", self.rooms)),
+        }
+    }
+}
+
+/// Joins, kicks, mutes and looks, one after the other.
+pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
+    let bare = bench.ceiling().await?;
+    bench.say("mixed: rooms of 100");
+    let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: 100 };
+    let crowd = Crowd::gather(Site::open(shape.rooms).await?, shape, bench.connections()).await?;
+    let members: Vec<_> = in_turn(&crowd.rooms).into();
+    // The one half is kicked, the other stays.
+    let (kicked, stay) = members.split_at(members.len() / 2);
+    let mut mixed = Mixed { kicked: kicked.to_vec(), stay: stay.to_vec(), next: 0 };
+    look(bench, &crowd, "join, kick, mute, get; rooms of 100", &mut mixed, &bare).await
+}
+
+struct Mixed {
+    kicked: Vec<(u32, Member)>,
+    stay: Vec<(u32, Member)>,
+    next: usize,
+}
+
+impl Work for Mixed {
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
+        let (turn, kind) = (self.next / 4, self.next % 4);
+        let (room, member) = &self.stay[turn % self.stay.len()];
+        match kind {
+            0 => target::dial(request, *room),
+            1 => {
+                let (room, member) = self.kicked.get(turn)?;
+                kick(request, *room, &member.member_id);
+            }
+            2 => {
+                let what = format_args!("room-{room}/Member/{}/Mute/", member.member_id);
+                target::post(request, *room, what);
+            }
+            _ => target::get(request, *room, format_args!("room-{room}/")),
+        }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+
+    fn check(&mut self, number: usize, answer: Answer<'_>) -> Result<(), String> {
+        let (turn, kind) = (number / 4, number % 4);
+        let (_, member) = &self.stay[turn % self.stay.len()];
+        let is_right = match kind {
+            0 => answer.status == 201,
+            1 => is_kicked(answer, &self.kicked[turn].1),
+            2 => is_done(answer, "muted", &member.member_id),
+            _ => answer.status == 200,
+        };
+        if is_right { Ok(()) } else { Err("not done".to_owned()) }
+    }
+}

@@ -1,0 +1,174 @@
+//! Bans: who may not come into a conference, until when.
+//!
+//! A ban is of a name, not of a room: it outlives the room. It is of somebody whom the engine knows
+//! beyond doubt; what a caller merely says of itself bans nobody.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted};
+
+/// Somebody may not come in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ban {
+    /// Its name: the place of the member whose kick it came with.
+    pub id: MemberId,
+    /// Of which conference.
+    pub key: RoomKey,
+    /// Who.
+    pub who: Trusted,
+    /// In the words of whoever has banned.
+    pub reason: Option<Arc<str>>,
+    /// Since when.
+    pub made_at: SystemTime,
+    /// Until when.
+    pub ends_at: SystemTime,
+}
+
+/// So many for each account: a list of them is still read, and a lookup takes microseconds.
+pub const BANS_MAX: usize = 10_000;
+
+/// The longest ban: a year. Beyond that it is a matter for a group.
+pub const BAN_MAX: Duration = Duration::from_secs(31_536_000);
+
+/// The bans of all accounts.
+#[derive(Clone, Debug, Default)]
+pub struct Bans {
+    accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, Door>>,
+}
+
+/// The bans of one conference.
+#[derive(Clone, Debug, Default)]
+struct Door {
+    bans: BTreeMap<MemberId, Ban>,
+    /// Until when each of them is banned, by whichever ban.
+    until: BTreeMap<Trusted, SystemTime>,
+}
+
+impl Bans {
+    /// Takes a ban in.
+    pub fn add(&mut self, ban: Ban) {
+        let rooms = self.accounts.entry(ban.key.account.clone()).or_default();
+        let door = rooms.entry(ban.key.name.clone()).or_default();
+        let until = door.until.entry(ban.who.clone()).or_insert(ban.ends_at);
+        *until = ban.ends_at.max(*until);
+        door.bans.insert(ban.id, ban);
+    }
+
+    /// Whether somebody may not come in now.
+    pub fn is_banned(&self, now: SystemTime, key: &RoomKey, who: &Trusted) -> bool {
+        let until = self.door(key).and_then(|door| door.until.get(who));
+        until.is_some_and(|until| now < *until)
+    }
+
+    /// The bans of a conference that hold now, the oldest first.
+    pub fn list(&self, now: SystemTime, key: &RoomKey) -> Vec<Ban> {
+        let bans = self.door(key).into_iter().flat_map(|door| door.bans.values());
+        bans.filter(|ban| now < ban.ends_at).cloned().collect()
+    }
+
+    /// Takes one back; None if there is none that holds.
+    pub fn lift(&mut self, now: SystemTime, key: &RoomKey, id: MemberId) -> Option<Ban> {
+        let door = self.accounts.get_mut(&key.account)?.get_mut(&key.name)?;
+        let ban = door.bans.remove(&id)?;
+        door.renew();
+        Some(ban).filter(|ban| now < ban.ends_at)
+    }
+
+    /// Lets go of those that are over; how many an account has left, and which are gone.
+    pub fn expire(&mut self, now: SystemTime, account: &AccountId) -> (usize, Vec<Ban>) {
+        let Some(rooms) = self.accounts.get_mut(account) else { return (0, Vec::new()) };
+        let (mut left, mut gone) = (0, Vec::new());
+        rooms.retain(|_, door| {
+            let before = door.bans.len();
+            gone.extend(door.bans.extract_if(.., |_, ban| ban.ends_at <= now).map(|(_, it)| it));
+            if door.bans.len() < before {
+                door.renew();
+            }
+            left += door.bans.len();
+            !door.bans.is_empty()
+        });
+        (left, gone)
+    }
+
+    fn door(&self, key: &RoomKey) -> Option<&Door> {
+        self.accounts.get(&key.account)?.get(&key.name)
+    }
+}
+
+impl Door {
+    fn renew(&mut self) {
+        self.until.clear();
+        for ban in self.bans.values() {
+            let until = self.until.entry(ban.who.clone()).or_insert(ban.ends_at);
+            *until = ban.ends_at.max(*until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn key(account: &str, name: &str) -> RoomKey {
+        RoomKey { account: account.parse().unwrap(), name: name.parse().unwrap() }
+    }
+
+    fn ban(id: u64, who: &str, ends_at: u64) -> Ban {
+        let (key, who) = (key("MA1", "weekly"), Trusted::user(who).unwrap());
+        Ban { id: MemberId(id), key, who, reason: None, made_at: at(0), ends_at: at(ends_at) }
+    }
+
+    #[test]
+    fn a_ban_holds_for_its_time_its_room_and_its_caller() {
+        let mut bans = Bans::default();
+        bans.add(ban(1, "anna", 60));
+        let anna = Trusted::user("anna").unwrap();
+        let weekly = key("MA1", "weekly");
+        let check = |now, key: &RoomKey, who: &Trusted, expected| {
+            assert_eq!(bans.is_banned(at(now), key, who), expected, "{now} {key:?} {who}");
+        };
+        check(59, &weekly, &anna, true);
+        check(60, &weekly, &anna, false);
+        check(1, &key("MA1", "daily"), &anna, false);
+        check(1, &key("MA2", "weekly"), &anna, false);
+        check(1, &weekly, &Trusted::user("ben").unwrap(), false);
+        check(1, &weekly, &Trusted::SipUser("anna".into()), false);
+    }
+
+    #[test]
+    fn the_longest_ban_holds_until_it_is_lifted() {
+        let (mut bans, weekly) = (Bans::default(), key("MA1", "weekly"));
+        let anna = Trusted::user("anna").unwrap();
+        [ban(1, "anna", 60), ban(2, "anna", 30), ban(3, "ben", 30)]
+            .into_iter()
+            .for_each(|it| bans.add(it));
+        let ids = |bans: &Bans, now| {
+            bans.list(at(now), &weekly).iter().map(|it| it.id.0).collect::<Vec<_>>()
+        };
+        assert!(bans.is_banned(at(45), &weekly, &anna));
+        assert_eq!((ids(&bans, 0), ids(&bans, 30)), (vec![1, 2, 3], vec![1]));
+        assert_eq!(bans.lift(at(0), &weekly, MemberId(1)), Some(ban(1, "anna", 60)));
+        assert_eq!(bans.lift(at(0), &weekly, MemberId(1)), None);
+        assert!(bans.is_banned(at(29), &weekly, &anna) && !bans.is_banned(at(45), &weekly, &anna));
+        assert_eq!(bans.lift(at(30), &weekly, MemberId(2)), None, "it is over");
+    }
+
+    #[test]
+    fn what_is_over_is_let_go() {
+        let mut bans = Bans::default();
+        [ban(1, "anna", 60), ban(2, "ben", 30)].into_iter().for_each(|it| bans.add(it));
+        let account = "MA1".parse().unwrap();
+        assert_eq!(bans.expire(at(29), &account), (2, vec![]));
+        assert_eq!(bans.expire(at(30), &account), (1, vec![ban(2, "ben", 30)]));
+        assert_eq!(bans.expire(at(60), &account), (0, vec![ban(1, "anna", 60)]));
+        assert!(bans.accounts.values().all(BTreeMap::is_empty));
+    }
+}

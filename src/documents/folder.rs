@@ -1,0 +1,398 @@
+//! The library of local flows: files in the flows folder.
+//!
+//! A file is found by listing a folder and comparing names; no path is ever built from a name
+//! that a caller gave. One account, that of development mode, has the files of the flows folder
+//! itself; every other account has those of the folder in it that is called as the account is.
+//!
+//! A symbolic link counts as what it leads to, unless that lies outside of the flows folder:
+//! such a link is passed over. (Whoever may write into the folder is trusted; the rule keeps a
+//! link that was left by accident from opening a door.)
+//!
+//! A change of a file or a folder is seen by the next call. (But a file that is known, and moves out
+//! of the flows folder with a link to it in its place, or in that of its folder, is what it was: it
+//! is passed over from the next change in the flows folder on.)
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use blake3::Hash;
+
+use super::{
+    Done, Fetch, Library, LocalFlow,
+    cache::Documents,
+    folder_index::{EXTENSION, FILE_BYTES_MAX, File, Shelf, YOUTH},
+};
+use crate::{
+    base::ids::{AccountId, Dialect},
+    flow::{Fault, Fetched, FlowError, Missing, Place},
+};
+
+/// The flows folder.
+#[derive(Debug)]
+pub struct Folder {
+    root: Arc<Shelf>,
+    /// Whose flows are in the folder itself.
+    owner: Option<AccountId>,
+    documents: Documents<Hash>,
+}
+
+/// A message that lists more names is not read.
+const NAMES_SHOWN_MAX: usize = 20;
+
+/// The scheme of a local flow's URL.
+const FLOW: &str = "flow";
+
+impl Folder {
+    /// A flows folder, which need not be there yet. The files in it are the owner's.
+    pub fn new(path: PathBuf, owner: Option<AccountId>) -> Self {
+        Self { root: Arc::new(Shelf::new(path, YOUTH)), owner, documents: Documents::default() }
+    }
+
+    /// The names of an account's flows, in order.
+    pub fn names(&self, account: &AccountId) -> Vec<String> {
+        self.shelf(account).map(|shelf| shelf.names()).unwrap_or_default()
+    }
+
+    fn shelf(&self, account: &AccountId) -> Option<Arc<Shelf>> {
+        match self.owner.as_ref() == Some(account) {
+            true => Some(self.root.clone()),
+            false => self.root.folder(account.as_str()),
+        }
+    }
+
+    /// A file that is found by its path, and is as it was, is the same file: one look in place of
+    /// three.
+    fn unchanged(&self, flow: &LocalFlow) -> Option<Fetched> {
+        let shelf = match self.owner.as_ref() == Some(&flow.account) {
+            true => self.root.clone(),
+            false => self.root.listed_folder(flow.account.as_str())?,
+        };
+        let hash = shelf.listed_file(&flow.name)?.known().ok()??;
+        self.documents.find(hash, flow.dialect)
+    }
+
+    fn read(&self, name: &str, file: &File, dialect: Dialect) -> io::Result<Fetched> {
+        let Some((hash, bytes)) = file.read()? else { return Ok(Err(too_long())) };
+        let (fetched, is_new) = self.documents.read(hash, &bytes, dialect);
+        if is_new {
+            say(name, &fetched);
+        }
+        Ok(fetched)
+    }
+
+    fn missing(&self, account: &AccountId, name: &str) -> Missing {
+        let names = self.names(account);
+        let mut hint = match names.len() {
+            0 => format!("no flow {name:?}: the account's flows folder is empty, or not there"),
+            _ => format!("no flow {name:?} in the account's flows folder; there are: "),
+        };
+        hint += &names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
+        if NAMES_SHOWN_MAX < names.len() {
+            hint += &format!(" and {} more", names.len() - NAMES_SHOWN_MAX);
+        }
+        Missing::Unreachable(hint.into())
+    }
+}
+
+impl Library for Folder {
+    fn fetch(&self, fetch: Fetch, done: Done) {
+        let Fetch { account, party, request, .. } = &fetch;
+        let fetched = match request.url.split_once(':') {
+            Some((FLOW, name)) => {
+                let flow = LocalFlow {
+                    account: account.clone(),
+                    name: name.into(),
+                    dialect: party.dialect,
+                };
+                self.local(&flow).unwrap_or_else(|| Err(self.missing(account, name)))
+            }
+            Some(("http" | "https", _)) => Err(Missing::Unreachable(NO_HTTP.into())),
+            Some(_) | None => Err(Missing::NotUrl(request.url.clone())),
+        };
+        if let Err(missing) = &fetched {
+            // The URL itself may hold a secret.
+            let why = match missing {
+                Missing::NotUrl(_) => "its URL is none".to_owned(),
+                Missing::Invalid(_) | Missing::Unreachable(_) => missing.to_string(),
+            };
+            let purpose = request.purpose;
+            tracing::info!(call = %fetch.call, ?purpose, "there is no document: {why}");
+        }
+        done(fetch, fetched);
+    }
+
+    fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
+        if let Some(found) = self.unchanged(flow) {
+            return Some(found);
+        }
+        let shelf = self.shelf(&flow.account)?;
+        let file = shelf.file(&flow.name)?;
+        match self.read(&flow.name, &file, flow.dialect) {
+            Ok(fetched) => Some(fetched),
+            // Gone since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let text = format!("the file of the flow {:?} cannot be read: {error}", flow.name);
+                Some(Err(Missing::Unreachable(text.into())))
+            }
+        }
+    }
+}
+
+const NO_HTTP: &str = "the flows folder has no documents of the web";
+
+fn too_long() -> Missing {
+    let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB are few");
+    let advice = "split it, and let one part lead to the next by <Redirect>";
+    let fault = Fault::Limit { what: "bytes", max, advice };
+    Missing::Invalid(Arc::new(FlowError { at: Place::default(), fault }))
+}
+
+/// Tells the operator, who may be its author, what is wrong or odd with a file that is new.
+fn say(name: &str, fetched: &Fetched) {
+    match fetched {
+        Ok(flow) => flow.remarks.iter().for_each(|it| tracing::warn!("{name}.{EXTENSION}:{it}")),
+        Err(missing) => tracing::warn!("{name}.{EXTENSION}:{missing}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::symlink,
+        path::Path,
+        time::{Duration, SystemTime},
+    };
+
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+    use crate::{
+        base::ids::CallId,
+        call::{CallStatus, Direction, Party, Session},
+        documents::Reader,
+        flow::{Flow, Method, Purpose, Request},
+    };
+
+    const DEV: &str = "MADEV";
+    const OTHER: &str = "MAOTHER";
+
+    fn folder(youth: Duration) -> (TempDir, Folder) {
+        let temp = tempdir().unwrap();
+        let owner = Some(DEV.parse().unwrap());
+        let root = Arc::new(Shelf::new(temp.path().join("flows"), youth));
+        fs::create_dir(temp.path().join("flows")).unwrap();
+        (temp, Folder { root, owner, documents: Documents::default() })
+    }
+
+    /// A flow that waits for so many seconds.
+    fn wait(seconds: u32) -> String {
+        format!("<Response><Wait length=\"{seconds}\"/></Response>")
+    }
+
+    fn write(temp: &TempDir, file: &str, text: &str) {
+        fs::write(temp.path().join("flows").join(file), text).unwrap();
+    }
+
+    fn local(folder: &Folder, account: &str, name: &str) -> Option<Fetched> {
+        let account = account.parse().unwrap();
+        folder.local(&LocalFlow { account, name: name.into(), dialect: Dialect::Vobiz })
+    }
+
+    fn check(folder: &Folder, account: &str, name: &str, expected: Option<&str>) {
+        let bytes = expected.map(|text| Flow::parse(text, Dialect::Vobiz).unwrap());
+        let found = local(folder, account, name).map(|it| (*it.unwrap()).clone());
+        assert_eq!(found, bytes, "{account} {name}");
+    }
+
+    #[test]
+    fn each_account_has_its_own_files() {
+        let (temp, folder) = folder(YOUTH);
+        fs::create_dir(temp.path().join("flows").join(OTHER)).unwrap();
+        write(&temp, "weekly.xml", &wait(1));
+        write(&temp, "MAOTHER/weekly.xml", &wait(2));
+        write(&temp, "MAOTHER/theirs.xml", &wait(3));
+        check(&folder, DEV, "weekly", Some(&wait(1)));
+        check(&folder, OTHER, "weekly", Some(&wait(2)));
+        check(&folder, OTHER, "theirs", Some(&wait(3)));
+        check(&folder, DEV, "theirs", None);
+        check(&folder, "MATHIRD", "weekly", None);
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let (temp, folder) = folder(YOUTH);
+        fs::write(temp.path().join("secret.xml"), wait(1)).unwrap();
+        fs::create_dir(temp.path().join("flows").join(OTHER)).unwrap();
+        write(&temp, "weekly.xml", &wait(1));
+        write(&temp, "notes.txt", "not a flow");
+        let secret = temp.path().join("secret");
+        for name in ["../secret", secret.to_str().unwrap(), "MAOTHER/../weekly", "./weekly"] {
+            check(&folder, DEV, name, None);
+        }
+        for name in ["weekly.xml", "notes", "notes.txt", "", ".", "..", "WEEKLY"] {
+            check(&folder, DEV, name, None);
+        }
+        for account in ["..", ".", "MAOTHER/..", "/"] {
+            check(&folder, account, "weekly", None);
+            check(&folder, account, "secret", None);
+        }
+    }
+
+    #[test]
+    fn a_link_counts_unless_it_leads_out_of_the_folder() {
+        let (temp, folder) = folder(YOUTH);
+        fs::write(temp.path().join("secret.xml"), wait(1)).unwrap();
+        fs::create_dir(temp.path().join("flows").join("..data")).unwrap();
+        write(&temp, "..data/weekly.xml", &wait(2));
+        let link = |target: &str, name: &str| {
+            symlink(target, temp.path().join("flows").join(name)).unwrap();
+        };
+        link("..data/weekly.xml", "weekly.xml");
+        link("../secret.xml", "secret.xml");
+        link("..", "MAOTHER");
+        link("nowhere.xml", "nowhere.xml");
+        check(&folder, DEV, "weekly", Some(&wait(2)));
+        check(&folder, DEV, "secret", None);
+        check(&folder, OTHER, "secret", None);
+        check(&folder, DEV, "nowhere", None);
+    }
+
+    #[test]
+    fn a_change_is_seen_by_the_next_call_however_soon_it_comes() {
+        let (temp, folder) = folder(YOUTH);
+        for n in 100..400 {
+            // As long as before, and often within the same tick of the file system's clock.
+            write(&temp, "weekly.xml", &wait(n));
+            check(&folder, DEV, "weekly", Some(&wait(n)));
+            let file = folder.root.file("weekly").unwrap();
+            assert_eq!(file.known().unwrap(), None, "it is too young to be known");
+            let name = format!("new-{n}");
+            check(&folder, DEV, &name, None);
+            write(&temp, &format!("{name}.xml"), &wait(n));
+            check(&folder, DEV, &name, Some(&wait(n)));
+        }
+        fs::remove_file(temp.path().join("flows").join("weekly.xml")).unwrap();
+        check(&folder, DEV, "weekly", None);
+    }
+
+    #[test]
+    fn what_has_settled_is_read_again_only_when_it_changes() {
+        let (temp, folder) = folder(Duration::ZERO);
+        write(&temp, "weekly.xml", &wait(1));
+        let first = local(&folder, DEV, "weekly").unwrap().unwrap();
+        let file = folder.root.file("weekly").unwrap();
+        assert!(file.known().unwrap().is_some());
+        assert!(Arc::ptr_eq(&local(&folder, DEV, "weekly").unwrap().unwrap(), &first));
+        assert!(Arc::ptr_eq(&folder.root.file("weekly").unwrap(), &file));
+
+        // In the place of the file, another of the same length and age.
+        let path = temp.path().join("flows").join("weekly.xml");
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        write(&temp, "weekly.new", &wait(2));
+        let new = temp.path().join("flows").join("weekly.new");
+        fs::File::options().write(true).open(&new).unwrap().set_modified(modified).unwrap();
+        fs::rename(new, path).unwrap();
+        check(&folder, DEV, "weekly", Some(&wait(2)));
+    }
+
+    #[test]
+    fn what_is_known_goes_with_its_folder() {
+        let (temp, folder) = folder(Duration::ZERO);
+        let flows = temp.path().join("flows");
+        let fill = |folder: &Path| {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("weekly.xml"), wait(1)).unwrap();
+        };
+        let known = || local(&folder, OTHER, "weekly").map(|it| it.unwrap());
+        fill(&flows.join(OTHER));
+        let first = known().unwrap();
+        assert!(Arc::ptr_eq(&known().unwrap(), &first));
+        fs::rename(flows.join(OTHER), flows.join("away")).unwrap();
+        check(&folder, OTHER, "weekly", None);
+        symlink("away", flows.join(OTHER)).unwrap();
+        assert!(known().is_some() && known().is_some());
+        fill(&temp.path().join("outside"));
+        fs::remove_file(flows.join(OTHER)).unwrap();
+        symlink("../outside", flows.join(OTHER)).unwrap();
+        check(&folder, OTHER, "weekly", None);
+    }
+
+    #[test]
+    fn what_is_not_a_flow_says_so() {
+        let (temp, folder) = folder(YOUTH);
+        let long = format!("{}{}", wait(1), " ".repeat(100 * 1024));
+        for (file, text) in [("broken.xml", "<Response>"), ("long.xml", &long)] {
+            write(&temp, file, text);
+            let found = local(&folder, DEV, file.trim_end_matches(".xml")).unwrap();
+            assert!(matches!(found, Err(Missing::Invalid(_))), "{file}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_place_has_no_flows_until_they_come() {
+        let temp = tempdir().unwrap();
+        let path = temp.path().join("flows");
+        let folder = Folder::new(path.clone(), Some(DEV.parse().unwrap()));
+        check(&folder, DEV, "weekly", None);
+        fs::create_dir(path).unwrap();
+        write(&temp, "weekly.xml", &wait(1));
+        check(&folder, DEV, "weekly", Some(&wait(1)));
+    }
+
+    fn fetch(folder: &Folder, url: &str) -> Fetched {
+        let (sender, answer) = std::sync::mpsc::channel();
+        let request = Request {
+            url: url.into(),
+            method: Method::Post,
+            purpose: Purpose::Redirect,
+            fields: vec![],
+            is_private: false,
+        };
+        let party = Party {
+            from: "100".into(),
+            to: "200".into(),
+            caller_name: "".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Vobiz,
+            trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
+        };
+        let fetch = Fetch {
+            account: DEV.parse().unwrap(),
+            call: CallId::of(1),
+            party: Arc::new(party),
+            status: CallStatus::InProgress,
+            reader: Reader::Call { number: 7 },
+            request,
+        };
+        folder.fetch(
+            fetch.clone(),
+            Box::new(move |it, fetched| {
+                assert_eq!(it, fetch);
+                sender.send(fetched).unwrap();
+            }),
+        );
+        answer.recv().unwrap()
+    }
+
+    #[test]
+    fn a_url_leads_to_a_flow_or_says_why_not() {
+        let (temp, folder) = folder(YOUTH);
+        write(&temp, "weekly.xml", &wait(1));
+        write(&temp, "daily.xml", &wait(2));
+        assert!(fetch(&folder, "flow:weekly").is_ok());
+        let say = |url| fetch(&folder, url).unwrap_err().to_string();
+        let expected =
+            "no flow \"monthly\" in the account's flows folder; there are: daily, weekly";
+        assert_eq!(say("flow:monthly"), expected);
+        assert_eq!(say("https://example.com/a.xml"), NO_HTTP);
+        for url in ["ftp://example.com", "weekly", "", "sound:hold"] {
+            assert!(matches!(fetch(&folder, url), Err(Missing::NotUrl(it)) if *it == *url));
+        }
+        for n in 0..30 {
+            write(&temp, &format!("f{n:02}.xml"), &wait(1));
+        }
+        assert!(say("flow:monthly").ends_with("f18 and 12 more"), "{}", say("flow:monthly"));
+    }
+}

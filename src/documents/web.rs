@@ -1,0 +1,126 @@
+//! The library of the web: documents over HTTP, signed by the account that asks; and what is
+//! nobody's URL from the flows folder.
+
+use std::sync::Arc;
+
+use super::{
+    Done, Fetch, Library, LocalFlow, Reader,
+    cache::{Documents, Text},
+};
+use crate::{
+    accounts::Accounts,
+    base::ids::Dialect,
+    events::fields,
+    fetch::{self, Budget, Client, Request, Target},
+    flow::{Fetched, Missing, Purpose},
+};
+
+/// Fetches documents; each is parsed once, and shared by all calls that run it.
+pub struct Web {
+    folder: Arc<dyn Library>,
+    client: Client,
+    accounts: Arc<Accounts>,
+    documents: Arc<Documents<Text>>,
+}
+
+/// Contract 7; a byte more, and it is refused.
+pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
+
+impl Web {
+    /// Fetches on behalf of these accounts, on the current runtime; `folder` has the rest.
+    pub fn new(folder: Arc<dyn Library>, client: Client, accounts: Arc<Accounts>) -> Self {
+        Self { folder, client, accounts, documents: Arc::default() }
+    }
+
+    /// The request that a fetch comes to.
+    fn request(&self, fetch: &Fetch) -> Result<Request, Missing> {
+        let target = Target::parse(&fetch.request.url);
+        let target = target.map_err(|error| Missing::Unreachable(error.to_string().into()))?;
+        let is_heard = fetch.reader != Reader::Nobody;
+        let dialect = fetch.party.dialect;
+        Ok(Request {
+            budget: target.budget(Budget::default()),
+            target: Arc::new(target),
+            method: fetch.request.method,
+            fields: fields::of_fetch(fetch),
+            headers: fetch::trace_headers(Some(fetch.party.session.trace(fetch.call))),
+            dialect,
+            signer: self.accounts.signer(&fetch.account, dialect),
+            answer_bytes_max: is_heard.then_some(DOCUMENT_BYTES_MAX),
+        })
+    }
+}
+
+impl Library for Web {
+    fn fetch(&self, fetch: Fetch, done: Done) {
+        if !is_web(&fetch.request.url) {
+            return self.folder.fetch(fetch, done);
+        }
+        let request = match self.request(&fetch) {
+            Ok(request) => request,
+            Err(missing) => {
+                note(&fetch, &missing);
+                return done(fetch, Err(missing));
+            }
+        };
+        let (client, documents) = (self.client.clone(), self.documents.clone());
+        tokio::spawn(async move {
+            let fetched = read(&client, &documents, &request).await;
+            if let Err(missing) = &fetched
+                && fetch.reader != Reader::Nobody
+            {
+                note(&fetch, missing);
+            }
+            done(fetch, fetched);
+        });
+    }
+
+    fn check(&self, url: &str) -> Result<(), String> {
+        if !is_web(url) {
+            return self.folder.check(url);
+        }
+        let target = Target::parse(url).map_err(|error| error.to_string())?;
+        self.client.check(&target).map_err(|error| error.to_string())
+    }
+
+    fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
+        self.folder.local(flow)
+    }
+}
+
+/// The status first, then the body (contract 3.14).
+async fn read(client: &Client, documents: &Documents<Text>, request: &Request) -> Fetched {
+    let dialect: Dialect = request.dialect;
+    match client.fetch(request).await {
+        Ok(_) if request.answer_bytes_max.is_none() => Err(Missing::Unreachable("".into())),
+        Ok(response) => {
+            let body = response.body;
+            let (fetched, is_new) = documents.read(Text::from(body.clone()), &body, dialect);
+            if let (Ok(flow), true) = (&fetched, is_new) {
+                let target = &request.target;
+                flow.remarks.iter().for_each(|it| tracing::info!("{target}:{it}"));
+            }
+            fetched
+        }
+        Err(error) => Err(Missing::Unreachable(error.to_string().into())),
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default();
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+fn note(fetch: &Fetch, missing: &Missing) {
+    let (call, purpose) = (fetch.call, fetch.request.purpose);
+    match purpose {
+        Purpose::Sound => tracing::info!(%call, "no sound: {missing}"),
+        Purpose::Action
+        | Purpose::Answer
+        | Purpose::Kick
+        | Purpose::Redirect
+        | Purpose::Transfer => {
+            tracing::info!(%call, ?purpose, "no document: {missing}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The way of a call into a room: under the locks of the house, or back.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use super::{
+    conference,
+    registry::{House, Place, Trace},
+};
+use crate::{
+    base::ids::{ConferenceName, RoomKey},
+    call::{Act, Call, Effect},
+    flow::{Cause, Entry, Exit},
+};
+
+impl House {
+    /// Finds a call another room, when the one that it has queued for is over.
+    pub(super) fn pass_on(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Box<Call>,
+        name: ConferenceName,
+        entry: Arc<Entry>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.trace(Trace::PassedOn { call: call.id });
+        if let Err((mut call, exit)) = self.enter(now, call, name, entry) {
+            let act = self.refused(now, &mut call, &exit, effects);
+            self.go_on(now, call, act, effects);
+        }
+    }
+
+    pub(super) fn refused(
+        &self,
+        now: Instant,
+        call: &mut Call,
+        exit: &Exit,
+        effects: &mut Vec<Effect>,
+    ) -> Act {
+        self.trace(Trace::Refused { call: call.id, cause: exit.cause });
+        call.left(now, exit, None, effects)
+    }
+
+    /// Moves a call into the room of that name, or hands it back.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        now: Instant,
+        mut call: Box<Call>,
+        name: ConferenceName,
+        entry: Arc<Entry>,
+    ) -> Result<(), (Box<Call>, Exit)> {
+        let key = RoomKey { account: call.account.clone(), name };
+        let who = call.party.trusted.as_deref();
+        if who.is_some_and(|who| self.links.doors.is_banned(now, &key, who)) {
+            return Err((call, Cause::Banned.into()));
+        }
+        let member = self.links.member_ids.next(&key.account);
+        let mut names = self.names.of(&key);
+        if self.is_closing.load(Ordering::SeqCst) {
+            return Err((call, Cause::Drained.into()));
+        }
+
+        let found = names.find(&key).cloned();
+        let group = match found {
+            Some(_) => names.group_of(&key),
+            None => entry.guard.map(|it| it.group),
+        };
+        call.pass = match self.pass_for(&key, group, &call, &entry) {
+            Ok(pass) => pass,
+            Err(cause) => return Err((call, cause.into())),
+        };
+        let (room, opened) = match found {
+            Some(room) => (room, None),
+            None => {
+                let id = (self.links.room_id)();
+                let (room, actor) =
+                    conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
+                (room, Some((id, actor)))
+            }
+        };
+        let mut places = self.places.of_call(call.id);
+        // A call that has hung up meanwhile opens no room: nobody would ever leave it.
+        if let Err(cause) = places.settle(call.id, Place::Room { room: room.clone(), member }) {
+            return Err((call, cause.into()));
+        }
+        if let Some((id, actor)) = opened {
+            names.open(key, id, group, room.clone());
+            self.links.stage.room(actor);
+        }
+        room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
+    }
+}

@@ -1,0 +1,109 @@
+//! What an element's own attributes and text say together, and say elsewhere.
+
+use super::{Checked, Code, attribute};
+use crate::{base::ids::Dialect, flow::element::Element};
+
+/// The longest text that the vendors speak (contract 3.4).
+const SPEAK_CHARS_MAX: usize = 3_000;
+/// The most members that the vendors let into a room (contract 3.3).
+const VENDOR_MEMBERS_MAX: u32 = 20;
+
+/// An attribute of `<Conference>` that one vendor does not have.
+struct Foreign {
+    name: &'static str,
+    missing_in: Dialect,
+    instead: &'static str,
+}
+
+const FOREIGN: &[Foreign] = &[
+    Foreign {
+        name: "maxMembers",
+        missing_in: Dialect::Vobiz,
+        instead: "it has maxParticipants instead",
+    },
+    Foreign {
+        name: "maxParticipants",
+        missing_in: Dialect::Plivo,
+        instead: "it has maxMembers instead",
+    },
+    Foreign {
+        name: "beep",
+        missing_in: Dialect::Plivo,
+        instead: "it has enterSound=\"beep:1\" and exitSound=\"beep:2\" instead",
+    },
+    Foreign { name: "floorEvent", missing_in: Dialect::Vobiz, instead: "it tells of no floor" },
+];
+
+/// Looks at an element and those in it.
+pub(super) fn judge(element: &Element<'_>, dialect: Dialect, checked: &mut Checked) {
+    match element.tag {
+        "Conference" => {
+            judge_star(element, checked);
+            judge_vendor(element, dialect, checked);
+        }
+        "Speak" => return judge_speak(element, checked),
+        _ => (),
+    }
+    element.children.iter().for_each(|child| judge(child, dialect, checked));
+}
+
+fn judge_star(element: &Element<'_>, checked: &mut Checked) {
+    let leaves_on_star = attribute(element, "hangupOnStar").is_some_and(|it| it.value == "true");
+    let Some(patterns) = attribute(element, "digitsMatch").filter(|_| leaves_on_star) else {
+        return;
+    };
+    let starred = patterns.value.split(',').map(str::trim).find(|it| it.starts_with('*'));
+    if let Some(pattern) = starred {
+        let message = format!(
+            "digitsMatch never sees {pattern:?}: with hangupOnStar, the key * takes the caller out"
+        );
+        checked.find(patterns.at, Code::StarInDigitsMatch, message);
+    }
+}
+
+fn judge_vendor(element: &Element<'_>, dialect: Dialect, checked: &mut Checked) {
+    if dialect == Dialect::Vobiz && attribute(element, "stayAlone").is_none() {
+        let message = "Vobiz throws out a member left alone unless stayAlone=\"true\": the first \
+                       at once, where we let it wait for company";
+        checked.find(element.at, Code::AloneUnderVobiz, message.to_owned());
+    }
+    for foreign in FOREIGN.iter().filter(|it| it.missing_in == dialect) {
+        if let Some(attribute) = attribute(element, foreign.name) {
+            let (name, instead) = (foreign.name, foreign.instead);
+            let message = format!("{} has no {name}: {instead}", vendor(dialect));
+            checked.find(attribute.at, Code::ForeignAttribute, message);
+        }
+    }
+    for name in ["maxMembers", "maxParticipants"] {
+        let Some(attribute) = attribute(element, name) else { continue };
+        let members = attribute.value.trim().parse().unwrap_or(0);
+        if VENDOR_MEMBERS_MAX < members {
+            let message = format!(
+                "{} lets {VENDOR_MEMBERS_MAX} members into a room, not {members}",
+                vendor(dialect)
+            );
+            checked.find(attribute.at, Code::VendorMembersMax, message);
+        }
+    }
+}
+
+fn judge_speak(element: &Element<'_>, checked: &mut Checked) {
+    let chars = chars(element);
+    if SPEAK_CHARS_MAX < chars {
+        let message =
+            format!("this text has {chars} characters, and the vendors speak {SPEAK_CHARS_MAX}");
+        checked.find(element.at, Code::LongSpeak, message);
+    }
+}
+
+fn chars(element: &Element<'_>) -> usize {
+    let own = element.words().chars().count();
+    own + element.children.iter().map(chars).sum::<usize>()
+}
+
+fn vendor(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Plivo => "Plivo",
+        Dialect::Vobiz => "Vobiz",
+    }
+}

@@ -1,0 +1,7 @@
+//! RTP: packets, RTCP, SDP, G.711, and learning the far end's address. Pure: no clock, no IO.
+
+pub mod g711;
+pub mod latching;
+pub mod packet;
+pub mod rtcp;
+pub mod sdp;

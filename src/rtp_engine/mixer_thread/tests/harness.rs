@@ -1,0 +1,432 @@
+//! A plane without threads: shards that tick when the test says so, and phones in memory.
+
+use std::{
+    collections::VecDeque,
+    f64::consts::TAU,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver},
+    },
+};
+
+use super::{super::super::mailbox, *};
+use crate::{
+    audio::dtmf::{self, Press},
+    base::ids::Incarnation,
+    media::{Ending, HangupCause, HangupSource, TICK, legs::Session},
+    rtp::{
+        g711::{FRAME, Law},
+        packet, rtcp,
+        sdp::{Agreed, Payload},
+    },
+    rtp_engine::{
+        loader::{Done, Loader, Studio},
+        socket::Port,
+    },
+};
+
+pub(super) const ROOM: RoomId = RoomId::of(5 << 64);
+
+const FAR: &str = "192.0.2.1:4000";
+const EVENTS: u8 = 101;
+
+pub(super) struct World {
+    pub(super) shards: Vec<Shard<Line>>,
+    pub(super) posts: Arc<[Post<Message<Line>>]>,
+    pub(super) switchboard: Switchboard<Line>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) start: Instant,
+    pub(super) tick: u64,
+    loader: Arc<Shelves>,
+    phones: Vec<Phone>,
+    told: Receiver<Option<Report>>,
+    reports: Mutex<Vec<Report>>,
+}
+
+struct Phone {
+    call: CallId,
+    line: Line,
+    /// A tone, or silence.
+    voice: Option<f64>,
+    /// It sends nothing at all.
+    is_hushed: bool,
+    stream: packet::Stream,
+    at: u32,
+    keys: VecDeque<char>,
+    press: Option<(Press, u32)>,
+}
+
+/// The wire of a leg, and both its ends.
+#[derive(Clone, Default)]
+pub(super) struct Line(Arc<Mutex<Ends>>);
+
+#[derive(Default)]
+struct Ends {
+    incoming: VecDeque<(Port, Vec<u8>, SocketAddr)>,
+    sent: Vec<(Port, Vec<u8>)>,
+    on_send: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// A packet that a phone was sent.
+pub(super) struct Packet {
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) ssrc: u32,
+    payload_type: u8,
+    payload: Vec<u8>,
+}
+
+impl Wire for Line {
+    fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        let incoming = &mut self.0.lock().unwrap().incoming;
+        let at = incoming.iter().position(|it| it.0 == port)?;
+        let (_, datagram, from) = incoming.remove(at)?;
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        Some((datagram.len(), from))
+    }
+
+    fn send(&mut self, port: Port, datagram: &[u8], _: SocketAddr) -> bool {
+        let mut ends = self.0.lock().unwrap();
+        ends.sent.push((port, datagram.to_vec()));
+        let act = ends.on_send.take();
+        drop(ends);
+        act.into_iter().for_each(|act| act());
+        true
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+/// Loads what the test hands over.
+#[derive(Default)]
+struct Shelves(Mutex<Vec<(String, Done)>>);
+
+impl Loader for Shelves {
+    fn load(&self, _: CallId, what: &What, done: Done) {
+        let name = match what {
+            What::Url(url) => url,
+            What::Speech { language, .. } => language,
+            What::Beep(_) | What::Silence(_) => panic!("{what:?} is ours"),
+        };
+        self.0.lock().unwrap().push((name.to_string(), done));
+    }
+}
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
+    pub(super) fn new(threads: usize) -> Self {
+        let (tones, gauges) = (Arc::new(Tones::new(8_000)), Arc::new(Gauges::default()));
+        let (posts, desks): (Vec<_>, Vec<_>) = (0..threads).map(|_| mailbox::desk()).unzip();
+        let (posts, start): (Arc<[_]>, _) = (posts.into(), Instant::now());
+        let (sender, told) = mpsc::channel();
+        let shard = |desk| {
+            let links = Links { threads: Arc::clone(&posts), reports: sender.clone() };
+            Shard::new(start, desk, links, Arc::clone(&tones), Arc::clone(&gauges))
+        };
+        let loader = Arc::new(Shelves::default());
+        Self {
+            shards: desks.into_iter().map(shard).collect(),
+            switchboard: Switchboard::new(
+                Arc::clone(&posts),
+                Studio::new(loader.clone(), Arc::clone(&tones)),
+            ),
+            posts,
+            gauges,
+            start,
+            tick: 0,
+            loader,
+            phones: Vec::new(),
+            told,
+            reports: Mutex::default(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.start + TICK * u32::try_from(self.tick).unwrap()
+    }
+
+    /// Lets so many ticks go by, on all threads.
+    pub(super) fn ticks(&mut self, n: usize) {
+        for _ in 0..n {
+            self.tick += 1;
+            self.phones.iter_mut().for_each(Phone::tick);
+            let now = self.now();
+            for shard in &mut self.shards {
+                shard.tick(self.tick, now, self.tick << 32);
+            }
+        }
+    }
+
+    pub(super) fn send(&self, order: Order) {
+        self.switchboard.send(order);
+    }
+
+    /// A phone that has not agreed on anything yet.
+    pub(super) fn ring(&mut self) -> CallId {
+        let call = CallId::of(self.phones.len() as u128 + 1);
+        let line = Line::default();
+        let counted = Counted::new(&self.gauges, 1, |it| &it.legs);
+        let random = 0x9e37_79b9_7f4a_7c15_u128 * call.0.as_u128();
+        self.switchboard.open(Box::new(Leg::new(call, line.clone(), random, counted)));
+        let stream = packet::Stream::new(random as u32 ^ 7, 65_530, u32::MAX - 800);
+        self.phones.push(Phone {
+            call,
+            line,
+            voice: None,
+            is_hushed: false,
+            stream,
+            at: 0,
+            keys: VecDeque::new(),
+            press: None,
+        });
+        call
+    }
+
+    /// A phone that is answered.
+    pub(super) fn dial(&mut self, voice: Option<f64>) -> CallId {
+        let call = self.ring();
+        self.voice(call, voice);
+        self.agree(call, Direction::SendRecv, false);
+        // Its first packet goes out in the next tick.
+        let (now, tick) = (self.now(), self.tick);
+        self.shards.iter_mut().for_each(|it| it.tick(tick, now, tick << 32));
+        call
+    }
+
+    pub(super) fn agree(&self, call: CallId, direction: Direction, held: bool) {
+        self.agree_on(call, Agreed { direction, held, ..agreed() });
+    }
+
+    pub(super) fn agree_without_events(&self, call: CallId) {
+        self.agree_on(call, Agreed { events: None, ..agreed() });
+    }
+
+    fn agree_on(&self, call: CallId, agreed: Agreed) {
+        let session = Session { agreed, source: far().ip() };
+        self.switchboard.one(call, Deed::Agree(Arc::new(session)), Concern::Nothing);
+    }
+
+    pub(super) fn voice(&mut self, call: CallId, voice: Option<f64>) {
+        self.phone_mut(call).voice = voice;
+    }
+
+    /// From now on the phone sends nothing.
+    pub(super) fn hush(&mut self, call: CallId) {
+        self.phone_mut(call).is_hushed = true;
+    }
+
+    pub(super) fn press(&mut self, call: CallId, key: char) {
+        self.phone_mut(call).keys.push_back(key);
+    }
+
+    /// A stranger's packet.
+    pub(super) fn say_from(&self, from: &str, call: CallId, tone: f64) {
+        let payload = sound(Some(tone), 0);
+        let packet = packet::Packet {
+            marker: false,
+            payload_type: 0,
+            sequence: self.tick as u16,
+            timestamp: self.tick as u32 * 160,
+            ssrc: 666,
+            payload: &payload,
+        };
+        let mut out = [0; 200];
+        let len = packet.write(&mut out).unwrap();
+        self.phone(call).line.put(Port::Rtp, &out[..len], from.parse().unwrap());
+    }
+
+    /// A datagram of the far end's that is no packet.
+    pub(super) fn scrap(&self, call: CallId, datagram: &[u8]) {
+        self.phone(call).line.put(Port::Rtp, datagram, far());
+    }
+
+    pub(super) fn report_from(&self, call: CallId) {
+        let (mut out, stream) = ([0; rtcp::REPORT_MAX], packet::Stream::new(1, 2, 3));
+        let mut reception = packet::Reception::default();
+        let mut control = rtcp::Control::new("phone");
+        let len = control.compose(1, &stream, &mut reception, false, &mut out).unwrap();
+        let from = SocketAddr::new(far().ip(), far().port() + 1);
+        self.phone(call).line.put(Port::Rtcp, &out[..len], from);
+    }
+
+    /// When this call's next packet is sent, and before any other is.
+    pub(super) fn on_send(&self, call: CallId, act: impl FnOnce() + Send + 'static) {
+        self.phone(call).line.0.lock().unwrap().on_send = Some(Box::new(act));
+    }
+
+    /// What was being loaded is there, or cannot be had.
+    pub(super) fn load(&self, name: &str, loaded: Result<Arc<[i16]>, String>) {
+        let mut loading = self.loader.0.lock().unwrap();
+        let at = loading.iter().position(|it| it.0 == name).expect("it was asked for");
+        (loading.remove(at).1)(loaded);
+    }
+
+    /// All packets that a phone was sent.
+    pub(super) fn sent(&self, call: CallId) -> Vec<Packet> {
+        let ends = self.phone(call).line.0.lock().unwrap();
+        let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
+        packets.map(|it| Packet::from(packet::Packet::parse(&it.1).unwrap())).collect()
+    }
+
+    pub(super) fn reports_sent(&self, call: CallId) -> Vec<Vec<u8>> {
+        let ends = self.phone(call).line.0.lock().unwrap();
+        ends.sent.iter().filter(|it| it.0 == Port::Rtcp).map(|it| it.1.clone()).collect()
+    }
+
+    /// The sound of the last so many packets that a phone was sent.
+    pub(super) fn heard(&self, call: CallId, ticks: usize) -> Vec<i16> {
+        let sent = self.sent(call);
+        let sound = sent[sent.len() - ticks..].iter().flat_map(|packet| {
+            assert_eq!(packet.payload.len(), FRAME);
+            packet.payload.iter().map(|it| Law::Mu.sample(*it))
+        });
+        sound.collect()
+    }
+
+    pub(super) fn keys_sent(&self, call: CallId) -> String {
+        let mut receiver = dtmf::Receiver::default();
+        let ends = self.phone(call).line.0.lock().unwrap();
+        let packets = ends.sent.iter().filter(|it| it.0 == Port::Rtp);
+        let packets = packets.map(|it| packet::Packet::parse(&it.1).unwrap());
+        packets
+            .filter(|it| it.payload_type == EVENTS)
+            .filter_map(|it| receiver.receive(&it))
+            .collect()
+    }
+
+    /// What was reported of a call since this was asked last.
+    pub(super) fn reports(&self, call: CallId) -> Vec<Heard> {
+        let mut reports = self.reports.lock().unwrap();
+        reports.extend(self.told.try_iter().flatten());
+        reports.extract_if(.., |it| it.call == call).map(|it| it.heard).collect()
+    }
+
+    /// Legs and rooms.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        [&self.gauges.legs, &self.gauges.rooms].map(|it| it.load(Ordering::Relaxed))
+    }
+
+    /// No phone was sent a packet out of order or time.
+    #[track_caller]
+    pub(super) fn check_streams(&self) {
+        for phone in &self.phones {
+            let sent = self.sent(phone.call);
+            for (one, next) in sent.iter().zip(&sent[1..]) {
+                assert_eq!(one.ssrc, next.ssrc);
+                assert_eq!(one.sequence.wrapping_add(1), next.sequence);
+                let units = next.timestamp.wrapping_sub(one.timestamp);
+                let is_sound = one.payload_type == 0 && next.payload_type == 0;
+                assert!(!is_sound || units % 160 == 0 && units != 0, "{units}");
+            }
+        }
+    }
+
+    fn phone(&self, call: CallId) -> &Phone {
+        self.phones.iter().find(|it| it.call == call).unwrap()
+    }
+
+    fn phone_mut(&mut self, call: CallId) -> &mut Phone {
+        self.phones.iter_mut().find(|it| it.call == call).unwrap()
+    }
+}
+
+impl Phone {
+    fn tick(&mut self) {
+        if self.is_hushed {
+            return;
+        }
+        let mut out = [0; 200];
+        if self.press.is_none() {
+            let key = self.keys.pop_front();
+            self.press = key.and_then(|key| Some((Press::new(key, 3, 160)?, 8)));
+        }
+        if let Some((press, ticks)) = &mut self.press {
+            if let Some(it) = press.tick() {
+                let payload = it.event.bytes();
+                let len = self.stream.write_aged(it.age, it.marker, EVENTS, &payload, &mut out);
+                self.line.put(Port::Rtp, &out[..len.unwrap()], far());
+            }
+            self.stream.skip(160);
+            *ticks -= 1;
+            self.press.take_if(|it| it.1 == 0);
+            return;
+        }
+        let payload = sound(self.voice, self.at);
+        self.at += 160;
+        let len = self.stream.write(0, &payload, 160, &mut out).unwrap();
+        self.line.put(Port::Rtp, &out[..len], far());
+    }
+}
+
+impl Line {
+    fn put(&self, port: Port, datagram: &[u8], from: SocketAddr) {
+        self.0.lock().unwrap().incoming.push_back((port, datagram.to_vec(), from));
+    }
+}
+
+impl From<packet::Packet<'_>> for Packet {
+    fn from(it: packet::Packet<'_>) -> Self {
+        Self {
+            sequence: it.sequence,
+            timestamp: it.timestamp,
+            ssrc: it.ssrc,
+            payload_type: it.payload_type,
+            payload: it.payload.to_vec(),
+        }
+    }
+}
+
+fn sound(tone: Option<f64>, at: u32) -> [u8; FRAME] {
+    let amplitude = tone.map_or(0.0, |_| 6_000.0);
+    std::array::from_fn(|n| {
+        let time = f64::from(at + n as u32) / 8_000.0;
+        Law::Mu.byte((amplitude * (TAU * tone.unwrap_or(0.0) * time).sin()) as i16)
+    })
+}
+
+fn far() -> SocketAddr {
+    FAR.parse().unwrap()
+}
+
+fn agreed() -> Agreed {
+    Agreed {
+        remote: Some(far()),
+        remote_rtcp: Some(SocketAddr::new(far().ip(), far().port() + 1)),
+        rtcp_mux: false,
+        law: Law::Mu,
+        payload_type: 0,
+        events: Some(EVENTS),
+        accepts: vec![(0, Payload::Sound(Law::Mu)), (EVENTS, Payload::Events)],
+        direction: Direction::SendRecv,
+        held: false,
+    }
+}
+
+pub(super) fn place(room: RoomId, calls: &[CallId], hears: Hears) -> Order {
+    let room = Incarnation::of(room, "weekly");
+    Order::Place { room, calls: calls.to_vec(), hears }
+}
+
+pub(super) fn remove(room: RoomId, calls: &[CallId]) -> Order {
+    Order::Remove { room, calls: calls.to_vec() }
+}
+
+pub(super) fn end(call: CallId) -> Order {
+    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
+    Order::End { call, ending }
+}
+
+pub(super) fn wait() -> Hears {
+    Hears::Wait(None)
+}
+
+/// 180 ms at 880 Hz.
+pub(super) fn beep() -> Program {
+    [What::Beep(1).into()].into()
+}

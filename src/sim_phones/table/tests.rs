@@ -1,0 +1,193 @@
+//! Many phones: accounts, limits, deadlines, and random lives.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::*;
+use crate::{
+    base::ids::{Dialect, Incarnation, RoomId},
+    media::{Ending, HangupCause, HangupSource, Hears, Program, Sound, What},
+    sim_phones::State,
+};
+
+#[test]
+fn one_account_knows_nothing_of_the_phones_of_another() {
+    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (call, keys) = (CallId::of(1), "1".parse().unwrap());
+    phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
+
+    for (account, call) in [(account("MA2"), call), (mine, CallId::of(2))] {
+        let unknown = Err(PhoneError::Unknown);
+        assert_eq!(phones.press(now, &account, call, &keys), unknown);
+        assert_eq!(phones.talk(now, &account, call, 1), unknown);
+        assert_eq!(phones.hold(now, &account, call, true), unknown);
+        assert_eq!(phones.hang_up(now, &account, call), unknown);
+        assert_eq!(phones.record(&account, call), Err(PhoneError::Unknown));
+    }
+    let mut reports = Vec::new();
+    phones.tick(now, &mut reports);
+    assert_eq!(reports, []);
+}
+
+#[test]
+fn a_phone_that_has_ended_does_nothing_more() {
+    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (call, keys) = (CallId::of(1), "1".parse().unwrap());
+    phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
+    assert_eq!(phones.hang_up(now, &mine, call), Ok(()));
+
+    let ended = Err(PhoneError::Ended);
+    assert_eq!(phones.press(now, &mine, call, &keys), ended);
+    assert_eq!(phones.talk(now, &mine, call, 1), ended);
+    assert_eq!(phones.hold(now, &mine, call, true), ended);
+    assert_eq!(phones.hang_up(now, &mine, call), ended);
+    assert_eq!(phones.record(&mine, call).unwrap().state, State::Completed);
+    assert_eq!((phones.take_ended(), phones.take_ended()), (vec![call], vec![]));
+    assert!(phones.forget(call) && !phones.forget(call));
+    assert_eq!(phones.record(&mine, call), Err(PhoneError::Unknown));
+}
+
+#[test]
+fn what_a_phone_does_not_say_is_made_up() {
+    let mut phones = Phones::new(Settings::default());
+    let mut dial = |call, dial| phones.dial(now(), CallId::of(call), &account("MA1"), dial);
+
+    let made_up = dial(12_345, Dial::to("weekly")).unwrap();
+    assert_eq!((&*made_up.from, &*made_up.caller_name), ("15550012345", ""));
+    let (from, caller_name) = (Some("1".into()), Some("Ann".into()));
+    let told = dial(2, Dial { from, caller_name, ..Dial::to("weekly") }).unwrap();
+    assert_eq!((&*told.from, &*told.caller_name), ("1", "Ann"));
+    assert_eq!(dial(3, Dial::to("")), Err(BadDial::Empty));
+    assert_eq!(phones.len(), 2);
+}
+
+#[test]
+fn keys_that_find_no_room_are_refused() {
+    let (mut phones, now, mine) = (Phones::new(Settings::default()), now(), account("MA1"));
+    let (call, keys) = (CallId::of(1), "1".repeat(64).parse().unwrap());
+    phones.dial(now, call, &mine, Dial::to("weekly")).unwrap();
+
+    for _ in 0..4 {
+        assert_eq!(phones.press(now, &mine, call, &keys), Ok(()));
+    }
+    let refused = Err(PhoneError::TooManyKeys { max: 256 });
+    assert_eq!(phones.press(now, &mine, call, &keys), refused);
+    assert!(phones.forget(call));
+    phones.check();
+}
+
+/// Two worlds get the same; one looks at every deadline, the other now and then.
+#[test]
+fn whoever_looks_late_sees_the_same_life() {
+    for seed in 0..300 {
+        let (exact, late) = (live(seed, true), live(seed, false));
+        assert_eq!(exact, late, "seed {seed}");
+    }
+}
+
+const CALLS: u128 = 3;
+
+/// A random life: each phone's reports, and what it has heard.
+fn live(seed: u64, is_exact: bool) -> Vec<(Vec<Heard>, Record)> {
+    let (mut rng, mut phones) = (Rng::with_seed(seed), Phones::new(Settings::default()));
+    let (mut looks, mut reports) = (Rng::with_seed(seed), Vec::new());
+    let (start, mine) = (now(), account("MA1"));
+    for call in 0..CALLS {
+        phones.dial(start, CallId::of(call), &mine, Dial::to("weekly")).unwrap();
+    }
+
+    let mut now = start;
+    for _ in 0..60 {
+        now += Duration::from_micros(rng.u64(0..400_000));
+        while let Some(due) = phones.deadline().filter(|due| is_exact && *due <= now) {
+            phones.tick(due, &mut reports);
+        }
+        if !is_exact && looks.u8(0..8) == 0 {
+            phones.tick(now, &mut reports);
+        }
+        happen(&mut rng, &mut phones, now, &mine);
+        phones.check();
+    }
+    now += Duration::from_secs(600);
+    while phones.deadline().is_some_and(|due| due <= now) {
+        phones.tick(now, &mut reports);
+    }
+
+    let calls = (0..CALLS).map(CallId::of);
+    let heard = |call| reports.iter().filter(move |it: &&Report| it.call == call);
+    calls
+        .map(|call| {
+            let record = phones.record(&mine, call).unwrap();
+            let gaps = record.timeline.windows(2).filter(|it| it[0].to_ms != Some(it[1].from_ms));
+            assert_eq!(gaps.count(), 0, "seed {seed}: {}", record.transcript());
+            (heard(call).map(|report| report.heard).collect(), record)
+        })
+        .collect()
+}
+
+fn happen(rng: &mut Rng, phones: &mut Phones, now: Instant, mine: &AccountId) {
+    let call = CallId::of(rng.u128(0..CALLS));
+    // An ended phone says so, which is no news here.
+    let _ = match rng.u8(0..32) {
+        0 | 1 => phones.press(now, mine, call, &"12#".parse().unwrap()),
+        2 | 3 => phones.talk(now, mine, call, rng.u32(0..2_000)),
+        4 | 5 => phones.hold(now, mine, call, rng.bool()),
+        6 => phones.hang_up(now, mine, call),
+        _ => {
+            phones.order(now, &order(rng, call));
+            Ok(())
+        }
+    };
+}
+
+fn order(rng: &mut Rng, call: CallId) -> Order {
+    let calls: Vec<_> = (0..CALLS).map(CallId::of).filter(|_| rng.bool()).collect();
+    let room = RoomId::of(rng.u128(1..=2));
+    let number = rng.u32(..);
+    let program: Program = (0..rng.usize(0..3)).map(|_| sound(rng)).collect();
+    match rng.u8(0..12) {
+        0 if rng.u8(0..8) == 0 => {
+            let source = HangupSource::Platform(Dialect::Vobiz);
+            Order::End { call, ending: Ending { cause: HangupCause::EndOfXml, source } }
+        }
+        0 | 1 => Order::Answer { call },
+        2 => Order::EarlyMedia { call },
+        3 => Order::Play { call, number, program },
+        4 => Order::Stop { call },
+        5 => Order::SendDigits { call, number, digits: "1w2".into() },
+        6 => Order::Remove { room, calls },
+        7 => Order::Deafen { room, calls, on: rng.bool() },
+        8 => Order::RelayDigit { room, calls, digit: '5' },
+        9 => Order::Announce { room, calls, address: None, program },
+        _ => {
+            let hears = if rng.bool() { Hears::Room } else { Hears::Wait(Some(program)) };
+            Order::Place { room: Incarnation::of(room, "weekly"), calls, hears }
+        }
+    }
+}
+
+fn sound(rng: &mut Rng) -> Sound {
+    let what = match rng.bool() {
+        true => What::Beep(1),
+        false => What::Silence(Duration::from_millis(rng.u64(0..700))),
+    };
+    Sound { what, times: rng.u32(0..4) }
+}
+
+fn account(name: &str) -> AccountId {
+    name.parse().unwrap()
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Phones {
+    /// Each deadline has its row, and no row is left over.
+    fn check(&self) {
+        let calls = self.phones.calls().into_iter();
+        let rows = calls.filter_map(|call| Some((self.phones.get(call)?.deadline()?, call)));
+        assert!(rows.collect::<BTreeSet<_>>() == self.deadlines);
+    }
+}

@@ -1,0 +1,128 @@
+//! `conflow simulate`: reads the files, runs them, and tells what came of it.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::check::watch::at_each_save;
+use crate::{
+    cli::simulate::Simulate,
+    simulate::{self, Schedule, Script, Shelf},
+};
+
+/// Does what `conflow simulate` was asked for; false if it differs from what is expected.
+///
+/// # Errors
+///
+/// A file cannot be read, or is wrong; or the run does not come to its end.
+pub fn simulate(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
+    if !wanted.watch {
+        return once(wanted, out);
+    }
+    let folder = |path: &PathBuf| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    };
+    let mut paths = vec![folder(&wanted.flow)];
+    paths.extend(wanted.events.iter().chain(&wanted.verify).cloned());
+    let forever: io::Result<bool> = at_each_save(&paths, || {
+        // What is wrong now may be right after the next save.
+        if let Err(error) = once(wanted, out) {
+            writeln!(out, "conflow: {error:#}")?;
+        }
+        writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")
+    });
+    Ok(forever?)
+}
+
+fn once(wanted: &Simulate, out: &mut impl Write) -> Result<bool> {
+    let Simulate { flow, events, watch: _, json, seed, explore, verify, update } = wanted;
+    let script = Arc::new(script(events.as_deref())?);
+    let (name, shelf) = shelf(flow, &script)?;
+    if let Some(runs) = explore {
+        let explored = simulate::explore(&script, &shelf, &name, *runs)?;
+        match json {
+            true => writeln!(out, "{}", serde_json::to_string_pretty(&explored)?)?,
+            false => write!(out, "{explored}")?,
+        }
+        return Ok(explored.is_settled());
+    }
+
+    let schedule = seed.map_or(Schedule::Orderly, Schedule::Seeded);
+    let told = simulate::run(&script, &shelf, &name, schedule)?;
+    let text = match json {
+        true => serde_json::to_string_pretty(&told)? + "\n",
+        false => told.to_string(),
+    };
+    match (verify, update) {
+        (Some(path), _) => verify_(path, &text, out),
+        (None, Some(path)) => {
+            fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(true)
+        }
+        (None, None) => {
+            out.write_all(text.as_bytes())?;
+            Ok(true)
+        }
+    }
+}
+
+fn script(path: Option<&Path>) -> Result<Script> {
+    let Some(path) = path else { return Ok(Script::one_call()) };
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let beside = move |name: &str| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let text = read(path)?;
+    Script::parse(&text, &beside).with_context(|| path.display().to_string())
+}
+
+/// The folder of the flow, and its name there. It must be a flow.
+fn shelf(flow: &Path, script: &Script) -> Result<(String, Arc<Shelf>)> {
+    read(flow)?;
+    let name = flow.file_stem().and_then(|it| it.to_str());
+    let Some(name) = name.filter(|_| flow.extension().is_some_and(|it| it == "xml")) else {
+        bail!("{}: give a file that is called NAME.xml", flow.display());
+    };
+    let folder = flow.parent().filter(|it| !it.as_os_str().is_empty());
+    let shelf = Shelf::new(folder.unwrap_or_else(|| Path::new(".")));
+    let names = script.callers.iter().filter_map(|it| it.flow.as_deref()).chain([name]);
+    for name in names {
+        match shelf.flow(name, script.dialect) {
+            Some(Ok(_)) => (),
+            Some(Err(missing)) => bail!("{name}.xml:{missing}"),
+            None => bail!("there is no {name}.xml in {}", flow.display()),
+        }
+    }
+    Ok((name.to_owned(), Arc::new(shelf)))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Tells the first line that differs.
+fn verify_(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
+    let expected = read(path)?;
+    if expected == text {
+        return Ok(true);
+    }
+    let (mut old, mut new) = (expected.lines(), text.lines());
+    for line in 1.. {
+        let (old, new) = (old.next(), new.next());
+        if old == new && old.is_some() {
+            continue;
+        }
+        writeln!(out, "{}:{line} differs (--update writes it anew)", path.display())?;
+        writeln!(out, "- {}", old.unwrap_or("(the end)"))?;
+        writeln!(out, "+ {}", new.unwrap_or("(the end)"))?;
+        break;
+    }
+    Ok(false)
+}

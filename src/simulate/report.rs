@@ -1,0 +1,119 @@
+//! What a run has come to: what each caller heard and ran, and what else happened.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Script, run::id, world::World};
+use crate::{
+    base::ids::{AccountId, CallId},
+    sim_phones::Entry,
+    trace::Step,
+};
+
+/// A run that is over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Told {
+    /// In the order of the events file.
+    pub callers: Vec<CallerTold>,
+    /// What else happened, in order.
+    pub log: Vec<Note>,
+}
+
+/// What has become of one caller. All times are milliseconds of the run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CallerTold {
+    /// By which the events file knows it.
+    pub name: Arc<str>,
+    /// Its call.
+    pub call_uuid: CallId,
+    /// Its number.
+    pub from: Arc<str>,
+    /// The called number.
+    pub to: Arc<str>,
+    /// When it called.
+    pub began_ms: u64,
+    /// When its call was over.
+    pub ended_ms: u64,
+    /// What ended it.
+    pub hangup_cause_name: Option<&'static str>,
+    /// Who ended it.
+    pub hangup_source: Option<&'static str>,
+    /// What it heard.
+    pub timeline: Vec<Entry>,
+    /// What it ran, and why that was over.
+    pub steps: Vec<Step>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Note {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub what: String,
+    /// What came of it, if that is to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Its id, if it was a request; they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_id: Option<Uuid>,
+}
+
+impl Told {
+    /// How the caller's call went: what it ran, and how it ended. Not when, nor why it left a
+    /// conference, if that made no difference to what came next.
+    pub fn ending(&self, caller: usize) -> String {
+        let it = &self.callers[caller];
+        let step = |step: &Step| {
+            let url = step.url.as_ref().map_or_else(String::new, |url| format!("{url} "));
+            format!("{url}{} {}:{}", step.element, step.line, step.column)
+        };
+        let mut path: Vec<_> = it.steps.iter().map(step).collect();
+        let (cause, source) = (it.hangup_cause_name, it.hangup_source);
+        path.push(format!("{} ({})", cause.unwrap_or("no call"), source.unwrap_or("nobody")));
+        path.join(" → ")
+    }
+}
+
+pub(super) fn told(script: &Script, world: &World, account: &AccountId) -> Told {
+    let (phones, seen) = (world.phones.lock(), world.seen.lock());
+    let caller = |(n, caller): (usize, &super::Caller)| {
+        let record = phones.record(account, id(n)).ok()?;
+        let began_ms = script.began_ms(n);
+        let shift = u32::try_from(began_ms).unwrap_or(u32::MAX);
+        let mut timeline = record.timeline;
+        for entry in &mut timeline {
+            entry.from_ms += shift;
+            entry.to_ms = entry.to_ms.map(|to| to + shift);
+        }
+        let mut steps = seen.traces.show(account, id(n)).map_or_else(Vec::new, |it| it.steps);
+        for step in &mut steps {
+            step.from_ms += shift;
+            step.to_ms = step.to_ms.map(|to| to + shift);
+        }
+        Some(CallerTold {
+            name: caller.name.clone(),
+            call_uuid: record.call_uuid,
+            from: record.from,
+            to: record.to,
+            began_ms,
+            ended_ms: seen.ends.get(&id(n)).copied().unwrap_or(began_ms),
+            hangup_cause_name: record.hangup_cause_name,
+            hangup_source: record.hangup_source,
+            timeline,
+            steps,
+        })
+    };
+    let callers = script.callers.iter().enumerate().filter_map(caller).collect();
+    Told { callers, log: seen.notes.clone() }
+}
+
+impl Script {
+    /// When the nth caller calls.
+    pub(super) fn began_ms(&self, n: usize) -> u64 {
+        let call = self.events.iter().find(|it| it.deed == super::Deed::Call(n));
+        call.map(|it| it.at_ms).unwrap_or_default()
+    }
+}

@@ -1,0 +1,281 @@
+//! Where registered phones are (RFC 3261, section 10; for phones behind NAT, at their source).
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    error::Fault,
+    name::Name,
+    request::{Hop, Request, Transport},
+    uri::Uri,
+    value::{NameAddr, parse_number},
+};
+
+/// All phones.
+#[derive(Debug, Default)]
+pub struct Registrar {
+    users: BTreeMap<Arc<str>, Vec<Binding>>,
+}
+
+/// One phone of a user.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// As the phone calls itself.
+    pub contact: Uri,
+    /// How its REGISTER came: behind NAT, it is reached this way only.
+    pub hop: Hop,
+    /// When it is forgotten.
+    pub ends_at: Instant,
+    /// When its NAT must be reminded of it; None for one that needs no reminder.
+    remind_at: Option<Instant>,
+    call_id: String,
+    cseq: u32,
+}
+
+/// NATs forget a UDP flow after 30 s at the earliest (RFC 4787: two minutes, which few keep).
+const REMIND_EVERY: Duration = Duration::from_secs(25);
+
+/// A desk phone, a laptop, a mobile: more are stale ones, and the oldest goes.
+const BINDINGS_MAX: usize = 8;
+
+impl Registrar {
+    /// Does what a user's REGISTER asks, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// 400 or 423, the latter to be sent with Min-Expires; 500 for one that comes too late.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        user: &Arc<str>,
+        request: &Request,
+        hop: &Hop,
+        (shortest, longest): (Duration, Duration),
+    ) -> Result<(), Fault> {
+        let contacts = contacts(request)?;
+        let expires = match request.get(&Name::Expires) {
+            Some(text) => Some(parse_number(text).ok_or(Fault::bad("bad Expires"))?),
+            None => None,
+        };
+        let mut bindings = self.users.get(user).cloned().unwrap_or_default();
+        bindings.retain(|it| it.ends_at > now);
+        let is_late = |it: &Binding| it.call_id == request.call_id && request.cseq <= it.cseq;
+        match contacts {
+            Contacts::All if expires == Some(0) => bindings.retain(is_late),
+            Contacts::All => return Err(Fault::bad("Contact * without Expires 0")),
+            Contacts::These(contacts) => {
+                for contact in contacts {
+                    let asked = match contact.params.get("expires") {
+                        Some(text) => Some(parse_number(text).ok_or(Fault::bad("bad expires"))?),
+                        None => expires,
+                    };
+                    let asked = asked.map(|it| Duration::from_secs(it.into())).unwrap_or(longest);
+                    if !asked.is_zero() && asked < shortest {
+                        return Err(Fault { code: 423, reason: "Interval Too Brief" });
+                    }
+                    if contact.uri.sip().is_none_or(|it| it.is_secure) {
+                        return Err(Fault::bad("Contact that is no sip URI"));
+                    }
+                    let place = bindings.iter().position(|it| it.contact == contact.uri);
+                    if place.is_some_and(|at| is_late(&bindings[at])) {
+                        return Err(Fault { code: 500, reason: "REGISTER out of order" });
+                    }
+                    if let Some(at) = place {
+                        bindings.remove(at);
+                    }
+                    if asked.is_zero() {
+                        continue;
+                    }
+                    let is_natted = is_natted(&contact.uri, hop);
+                    bindings.push(Binding {
+                        contact: contact.uri,
+                        hop: *hop,
+                        remind_at: is_natted.then(|| now + REMIND_EVERY),
+                        ends_at: now + asked.min(longest),
+                        call_id: request.call_id.clone(),
+                        cseq: request.cseq,
+                    });
+                }
+            }
+        }
+        let excess = bindings.len().saturating_sub(BINDINGS_MAX);
+        bindings.drain(..excess);
+        match bindings.is_empty() {
+            true => self.users.remove(user),
+            false => self.users.insert(user.clone(), bindings),
+        };
+        Ok(())
+    }
+
+    /// A user's phones, the latest last.
+    pub fn bindings(&self, now: Instant, user: &str) -> impl Iterator<Item = &Binding> {
+        self.users.get(user).into_iter().flatten().filter(move |it| it.ends_at > now)
+    }
+
+    /// How many phones are registered.
+    pub fn count(&self) -> usize {
+        self.users.values().map(Vec::len).sum()
+    }
+
+    /// When the first binding ends or wants to be reminded.
+    pub fn deadline(&self) -> Option<Instant> {
+        let all = self.users.values().flatten();
+        all.map(|it| it.remind_at.map_or(it.ends_at, |at| at.min(it.ends_at))).min()
+    }
+
+    /// Forgets what has ended. To these an empty message must be sent, which keeps the way open.
+    #[must_use]
+    pub fn tick(&mut self, now: Instant) -> Vec<Hop> {
+        let mut reminders = Vec::new();
+        self.users.retain(|_, bindings| {
+            bindings.retain(|it| it.ends_at > now);
+            for it in bindings.iter_mut().filter(|it| it.remind_at.is_some_and(|at| at <= now)) {
+                it.remind_at = Some(now + REMIND_EVERY);
+                reminders.push(it.hop);
+            }
+            !bindings.is_empty()
+        });
+        reminders
+    }
+}
+
+/// Over UDP, and at another address than it names.
+fn is_natted(contact: &Uri, hop: &Hop) -> bool {
+    let address = contact.sip().and_then(|uri| uri.host.address());
+    hop.transport == Transport::Udp && address.is_some_and(|it| it != hop.remote.ip())
+}
+
+enum Contacts {
+    All,
+    These(Vec<NameAddr>),
+}
+
+fn contacts(request: &Request) -> Result<Contacts, Fault> {
+    let mut all = Vec::new();
+    for text in request.message.all(&Name::Contact) {
+        if text == "*" {
+            return match request.message.all(&Name::Contact).count() {
+                1 => Ok(Contacts::All),
+                _ => Err(Fault::bad("Contact * among others")),
+            };
+        }
+        all.extend(NameAddr::parse_list(text)?);
+    }
+    match all.len() > BINDINGS_MAX {
+        true => Err(Fault::bad("too many Contacts")),
+        false => Ok(Contacts::These(all)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
+mod tests {
+    use super::{super::message::Message, super::request::tests::hop, *};
+
+    const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+
+    struct Bench {
+        registrar: Registrar,
+        now: Instant,
+        cseq: u32,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { registrar: Registrar::default(), now: Instant::now(), cseq: 0 }
+        }
+
+        fn register(&mut self, headers: &str) -> Result<Vec<String>, u16> {
+            self.cseq += 1;
+            self.register_as(self.cseq, headers)
+        }
+
+        fn register_as(&mut self, cseq: u32, headers: &str) -> Result<Vec<String>, u16> {
+            let text = format!(
+                "REGISTER sip:b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\n\
+                 From: <sip:anna@b>;tag=1\r\nTo: <sip:anna@b>\r\nCall-ID: i\r\n\
+                 CSeq: {cseq} REGISTER\r\n{headers}\r\n"
+            );
+            let request = Request::read(Message::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
+            let done = self.registrar.register(self.now, &"anna".into(), &request, &hop(), LIMITS);
+            done.map_err(|fault| fault.code)?;
+            let now = self.now;
+            let bindings = self.registrar.bindings(now, "anna");
+            Ok(bindings
+                .map(|it| format!("{} {}", it.contact, (it.ends_at - now).as_secs()))
+                .collect())
+        }
+    }
+
+    #[test]
+    fn phones_come_stay_and_go() {
+        let mut bench = Bench::new();
+        for (headers, expected) in [
+            ("Contact: <sip:a@1.1.1.1>\r\nExpires: 600\r\n", Ok(vec!["sip:a@1.1.1.1 600"])),
+            ("", Ok(vec!["sip:a@1.1.1.1 600"])),
+            (
+                "Contact: <sip:a@2.2.2.2>;expires=99999\r\n",
+                Ok(vec!["sip:a@1.1.1.1 600", "sip:a@2.2.2.2 3600"]),
+            ),
+            ("Contact: <sip:a@1.1.1.1>;expires=0\r\n", Ok(vec!["sip:a@2.2.2.2 3600"])),
+            ("Contact: <sip:a@3.3.3.3>;expires=30\r\n", Err(423)),
+            ("Contact: *\r\n", Err(400)),
+            ("Contact: *\r\nExpires: 1\r\n", Err(400)),
+            ("Contact: *\r\nContact: <sip:a@1.1.1.1>\r\nExpires: 0\r\n", Err(400)),
+            ("Contact: <tel:+1>\r\n", Err(400)),
+            ("Contact: sip:a@1.1.1.1?Route=x\r\n", Err(400)),
+            ("Contact: <sip:a@1.1.1.1>\r\nExpires: soon\r\n", Err(400)),
+            ("Contact: *\r\nExpires: 0\r\n", Ok(vec![])),
+        ] {
+            let expected = expected.map(|it| it.iter().map(|it| (*it).to_owned()).collect());
+            assert_eq!(bench.register(headers), expected, "{headers:?}");
+        }
+        assert_eq!(bench.registrar.count(), 0);
+    }
+
+    #[test]
+    fn a_register_that_comes_too_late_changes_nothing() {
+        let mut bench = Bench::new();
+        let contact = "Contact: <sip:a@1.1.1.1>\r\n";
+        assert!(bench.register_as(5, contact).is_ok());
+        assert_eq!(bench.register_as(4, "Contact: <sip:a@1.1.1.1>;expires=0\r\n"), Err(500));
+        assert_eq!(bench.registrar.count(), 1);
+    }
+
+    #[test]
+    fn a_phone_that_does_not_come_back_is_forgotten() {
+        let mut bench = Bench::new();
+        bench.register("Contact: <sip:a@192.0.2.9>\r\nExpires: 60\r\n").unwrap();
+        assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(60)));
+        bench.now += Duration::from_secs(60);
+        assert_eq!(bench.registrar.bindings(bench.now, "anna").count(), 0);
+        assert_eq!(bench.registrar.tick(bench.now), []);
+        assert_eq!((bench.registrar.count(), bench.registrar.deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_phone_behind_nat_is_reminded_of() {
+        let mut bench = Bench::new();
+        bench.register("Contact: <sip:a@10.0.0.1>\r\nExpires: 60\r\n").unwrap();
+        for _ in 0..2 {
+            bench.now += REMIND_EVERY;
+            assert_eq!(bench.registrar.deadline(), Some(bench.now));
+            assert_eq!(bench.registrar.tick(bench.now), [hop()]);
+        }
+        assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_oldest_phone_goes_when_there_are_too_many() {
+        let mut bench = Bench::new();
+        for n in 0..=BINDINGS_MAX {
+            bench.register(&format!("Contact: <sip:a@1.1.1.{n}>\r\n")).unwrap();
+        }
+        let first = bench.registrar.bindings(bench.now, "anna").next().unwrap();
+        assert_eq!(first.contact.to_string(), "sip:a@1.1.1.1");
+        assert_eq!(bench.registrar.count(), BINDINGS_MAX);
+    }
+}

@@ -1,0 +1,150 @@
+//! Session timers: how long a call stands without a sign of life (RFC 4028).
+
+use std::time::{Duration, Instant};
+
+use super::{error::Fault, message::Message, name::Name, request::Request, value::parse_number};
+
+/// What has been agreed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Terms {
+    /// From one refresh to the end.
+    pub interval: Duration,
+    /// Whether we are the one who refreshes.
+    pub is_ours: bool,
+}
+
+/// Terms, and when they run out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SessionTimer {
+    /// As agreed.
+    pub terms: Terms,
+    /// When we refresh, if we do, and have not begun to.
+    pub refresh_at: Option<Instant>,
+    /// When the call is over.
+    pub ends_at: Instant,
+}
+
+impl Terms {
+    /// What a caller's INVITE or UPDATE asks for, in the callee's role; None is no timer.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it cannot be read; 422 if the interval is too small, to be sent with Min-SE.
+    pub fn asked(request: &Request, shortest: Duration) -> Result<Option<Self>, Fault> {
+        let Some((interval, refresher)) = read(&request.message)? else { return Ok(None) };
+        let has_timer =
+            request.message.words(&Name::Supported).any(|it| it.eq_ignore_ascii_case("timer"));
+        if interval < shortest && has_timer {
+            return Err(Fault { code: 422, reason: "Session Interval Too Small" });
+        }
+        // A caller without timers cannot refresh: a proxy has asked.
+        let is_ours = !has_timer || refresher == Some(Refresher::Callee);
+        Ok(Some(Self { interval: interval.max(shortest), is_ours }))
+    }
+
+    /// What the far end has granted us, who asked; None if it knows no timers.
+    pub fn granted(response: &Message) -> Option<Self> {
+        let (interval, refresher) = read(response).ok()??;
+        Some(Self { interval, is_ours: refresher != Some(Refresher::Callee) })
+    }
+
+    /// Writes them into our reply.
+    pub fn write(&self, reply: &mut Message) {
+        let (refresher, seconds) = match self.is_ours {
+            true => ("uas", self.interval.as_secs()),
+            false => ("uac", self.interval.as_secs()),
+        };
+        reply.push(Name::SessionExpires, format!("{seconds};refresher={refresher}"));
+        if !self.is_ours {
+            reply.push(Name::Require, "timer");
+        }
+    }
+
+    /// The timer that begins with a refresh, now.
+    pub fn begin(self, now: Instant) -> SessionTimer {
+        let early = (self.interval / 3).min(MARGIN_MAX);
+        let ends_at = now + self.interval - early;
+        let refresh_at = self.is_ours.then(|| now + self.interval / 2);
+        SessionTimer { terms: self, refresh_at, ends_at }
+    }
+}
+
+/// So much earlier than the interval the BYE goes out (RFC 4028, section 10).
+const MARGIN_MAX: Duration = Duration::from_secs(32);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Refresher {
+    Caller,
+    Callee,
+}
+
+fn read(message: &Message) -> Result<Option<(Duration, Option<Refresher>)>, Fault> {
+    const BAD: Fault = Fault::bad("bad Session-Expires");
+    let Some(text) = message.get(&Name::SessionExpires) else { return Ok(None) };
+    let mut parts = text.split(';').map(str::trim);
+    let seconds = parts.next().filter(|it| !it.is_empty()).and_then(parse_number).ok_or(BAD)?;
+    let refresher = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("refresher").then(|| value.trim().to_ascii_lowercase())
+    });
+    let refresher = match refresher.as_deref() {
+        Some("uac") => Some(Refresher::Caller),
+        Some("uas") => Some(Refresher::Callee),
+        Some(_) => return Err(BAD),
+        None => None,
+    };
+    Ok(Some((Duration::from_secs(seconds.into()), refresher)))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
+mod tests {
+    use super::*;
+
+    const SHORTEST: Duration = Duration::from_secs(90);
+
+    fn asked(headers: &str) -> Result<Option<(u64, bool)>, u16> {
+        let text = format!(
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\n{headers}\r\n"
+        );
+        let request = Request::read(Message::parse(text.as_bytes()).unwrap().unwrap()).unwrap();
+        let terms = Terms::asked(&request, SHORTEST).map_err(|fault| fault.code)?;
+        Ok(terms.map(|it| (it.interval.as_secs(), it.is_ours)))
+    }
+
+    #[test]
+    fn who_refreshes_is_settled_as_the_rfc_says() {
+        for (headers, expected) in [
+            ("", Ok(None)),
+            ("Supported: timer\r\n", Ok(None)),
+            ("k: path, timer\r\nx: 1800\r\n", Ok(Some((1800, false)))),
+            (
+                "Supported: timer\r\nSession-Expires: 1800;refresher=uac\r\n",
+                Ok(Some((1800, false))),
+            ),
+            (
+                "Supported: timer\r\nSession-Expires: 1800 ; Refresher=UAS\r\n",
+                Ok(Some((1800, true))),
+            ),
+            ("Session-Expires: 1800\r\n", Ok(Some((1800, true)))),
+            ("Session-Expires: 30\r\n", Ok(Some((90, true)))),
+            ("Supported: timer\r\nSession-Expires: 89\r\n", Err(422)),
+            ("Supported: timer\r\nSession-Expires: soon\r\n", Err(400)),
+            ("Supported: timer\r\nSession-Expires: 1800;refresher=me\r\n", Err(400)),
+        ] {
+            assert_eq!(asked(headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_comes_at_half_time_and_the_end_a_little_before_the_interval() {
+        let now = Instant::now();
+        let terms = Terms { interval: Duration::from_secs(1800), is_ours: true };
+        let timer = terms.begin(now);
+        assert_eq!(timer.refresh_at, Some(now + Duration::from_secs(900)));
+        assert_eq!(timer.ends_at, now + Duration::from_secs(1768));
+        let timer = Terms { interval: SHORTEST, is_ours: false }.begin(now);
+        assert_eq!((timer.refresh_at, timer.ends_at), (None, now + Duration::from_secs(60)));
+    }
+}

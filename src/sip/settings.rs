@@ -1,0 +1,213 @@
+//! What the configuration says about signalling: `[sip]`, `[[endpoint]]` and `[[trunk]]`.
+
+use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{digest::Algorithm, network::Network, throttle::Rate};
+use crate::base::ids::AccountId;
+
+/// `[sip]`, and the rows that belong to it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen, each over UDP and TCP. Port 0 takes any, the same for both.
+    pub bind: Vec<SocketAddr>,
+    /// How the world outside reaches us, if it does not by the bound address: this address stands
+    /// in Contact and SDP for all who are not in a local network.
+    pub advertise: Option<IpAddr>,
+    /// Who reaches us, and is reached, without NAT. Loopback always is.
+    pub local_networks: Vec<Network>,
+    /// Whether anybody may call who can reach us. None: only if all binds are loopback.
+    pub open: Option<bool>,
+    /// Whose flows a caller on loopback reaches by name when no number row matches.
+    pub loopback_account: Option<AccountId>,
+    /// In challenges; passwords are for this realm.
+    pub realm: String,
+    /// Which challenges are sent, the best first. MD5 alone by default: baresip 1.0 and sipp 3.6
+    /// give up on a challenge they do not know, even if one follows that they do.
+    pub algorithms: Vec<Algorithm>,
+    /// Phones that register.
+    pub endpoints: Vec<Endpoint>,
+    /// Gateways that call us.
+    pub trunks: Vec<Trunk>,
+    /// What a stranger may send.
+    pub rate: Rate,
+    /// What loopback and trunks may send.
+    pub rate_trusted: Rate,
+    /// Calls at once; beyond, 503.
+    pub calls_max: usize,
+    /// Shortest and longest time between a phone's registrations; what it asks for is kept within.
+    pub register_for: (Duration, Duration),
+    /// The shortest session interval that we take (RFC 4028: at least 90 s).
+    pub session_min: Duration,
+}
+
+/// A phone, or several of one user, that registers and may call.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its name, in REGISTER and From.
+    pub user: Arc<str>,
+    /// By digest.
+    pub password: Password,
+    /// Whose flows it reaches by name, and whose numbers.
+    pub account: Option<AccountId>,
+}
+
+/// A gateway that is known by its address.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// For logs.
+    pub name: Arc<str>,
+    /// Where its calls come from. Whom it asserts is trusted.
+    pub addresses: Vec<Network>,
+}
+
+/// A password, which no log shows.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Password(Arc<str>);
+
+impl Password {
+    /// Keeps a password.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// For the one who must compare it.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Default for Settings {
+    /// A softphone on this machine, and nobody else.
+    fn default() -> Self {
+        Self {
+            bind: vec![SocketAddr::from(([127, 0, 0, 1], super::PORT_DEFAULT))],
+            advertise: None,
+            local_networks: Vec::new(),
+            open: None,
+            loopback_account: None,
+            realm: "conflow".to_owned(),
+            algorithms: vec![Algorithm::Md5],
+            endpoints: Vec::new(),
+            trunks: Vec::new(),
+            rate: Rate { per_second: 200, burst: 1_000 },
+            rate_trusted: Rate { per_second: 50_000, burst: 100_000 },
+            calls_max: 10_000,
+            register_for: (Duration::from_secs(60), Duration::from_secs(3_600)),
+            session_min: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether anybody may call.
+    pub fn is_open(&self) -> bool {
+        let is_loopback = || self.bind.iter().all(|it| it.ip().is_loopback());
+        self.open.unwrap_or_else(is_loopback)
+    }
+
+    /// Whether an address is reached without NAT.
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        address.to_canonical().is_loopback()
+            || self.local_networks.iter().any(|it| it.contains(address))
+    }
+
+    /// How the far end at `remote` reaches us, whom it reached at `local`.
+    pub fn address_for(&self, local: IpAddr, remote: IpAddr) -> IpAddr {
+        match self.advertise {
+            Some(advertise) if !self.is_local(remote) => advertise,
+            Some(_) | None => local,
+        }
+    }
+
+    /// The trunk that has this address.
+    pub fn trunk_at(&self, address: IpAddr) -> Option<&Trunk> {
+        self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
+    }
+
+    /// The endpoint of this name.
+    pub fn endpoint(&self, user: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|it| &*it.user == user)
+    }
+
+    /// What a source may send.
+    pub fn rate_of(&self, source: IpAddr) -> Rate {
+        match source.to_canonical().is_loopback() || self.trunk_at(source).is_some() {
+            true => self.rate_trusted,
+            false => self.rate,
+        }
+    }
+
+    /// What is odd about these settings, for the log at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for bind in self.bind.iter().filter(|it| !it.ip().is_loopback()) {
+            if self.advertise.is_none() && super::network::is_private(bind.ip()) {
+                warnings.push(format!(
+                    "[sip] listens on {bind} and advertises nothing: phones behind another router \
+                     cannot reach it; set `advertise` to the public address"
+                ));
+            }
+        }
+        if self.open == Some(true) && self.bind.iter().any(|it| !it.ip().is_loopback()) {
+            warnings.push("[sip] open = true: anybody who reaches this port can call".to_owned());
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_bind_is_open_by_itself() {
+        for (bind, open, expected) in [
+            ("127.0.0.1:5060", None, true),
+            ("[::1]:5060", None, true),
+            ("0.0.0.0:5060", None, false),
+            ("192.0.2.1:5060", None, false),
+            ("192.0.2.1:5060", Some(true), true),
+            ("127.0.0.1:5060", Some(false), false),
+        ] {
+            let bind = vec![bind.parse().unwrap()];
+            let settings = Settings { bind, open, ..Settings::default() };
+            assert_eq!(settings.is_open(), expected, "{:?} {open:?}", settings.bind);
+        }
+    }
+
+    #[test]
+    fn strangers_are_told_the_advertised_address_and_neighbours_the_real_one() {
+        let settings = Settings {
+            advertise: Some("203.0.113.5".parse().unwrap()),
+            local_networks: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Settings::default()
+        };
+        for (remote, expected) in
+            [("198.51.100.1", "203.0.113.5"), ("10.9.9.9", "10.0.0.1"), ("127.0.0.1", "10.0.0.1")]
+        {
+            let local = "10.0.0.1".parse().unwrap();
+            let address = settings.address_for(local, remote.parse().unwrap());
+            assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let password = Password::new("hush");
+        assert!(!format!("{password:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_private_bind_without_an_advertised_address_is_remarked() {
+        let bind = vec!["10.0.0.1:5060".parse().unwrap()];
+        let settings = Settings { bind, ..Settings::default() };
+        assert_eq!(settings.warnings().len(), 1);
+        assert_eq!(Settings::default().warnings(), Vec::<String>::new());
+    }
+}

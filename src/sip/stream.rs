@@ -1,0 +1,201 @@
+//! Streams: each connection is read by one task and written by another.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+use super::{
+    error::Fault,
+    message::{Frame, Message},
+    name::Name,
+    request::{Hop, Transport},
+    throttle::Throttle,
+    wire::{Incoming, Wire},
+};
+
+/// How a connection is written to.
+#[derive(Debug)]
+pub struct Stream {
+    out: mpsc::Sender<Arc<[u8]>>,
+    source: IpAddr,
+}
+
+/// Connections that the kernel holds for us until we take them.
+pub const BACKLOG: i32 = 1_024;
+
+/// Each costs two tasks and its buffers, some 20 kB.
+const STREAMS_MAX: usize = 4_096;
+
+/// An office behind one address; trunks and loopback have no such limit.
+const STREAMS_PER_SOURCE_MAX: usize = 64;
+
+/// Messages that wait for a slow reader; with more, the connection ends.
+const OUT_MAX: usize = 512;
+
+/// From the connection to the first whole message, and from one byte of a message to its end.
+const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Phones send a keep-alive every minute or two (RFC 5626).
+const IDLE_MAX: Duration = Duration::from_secs(900);
+
+/// A peer that takes nothing for so long is gone.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Room for one message of a usual size, at each read.
+const READ_BYTES: usize = 2_048;
+
+/// For a connection that we begin, so that a request may still arrive in time.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Takes connections in, for as long as it is polled.
+pub async fn accept(wire: Arc<Wire>, listener: TcpListener) {
+    loop {
+        let Ok((stream, remote)) = listener.accept().await else {
+            // Out of file descriptors: the others must end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if has_room(&wire, remote.ip()) {
+            tokio::spawn(run(wire.clone(), stream, None));
+        }
+    }
+}
+
+fn has_room(wire: &Wire, source: IpAddr) -> bool {
+    let streams = wire.streams.lock();
+    let is_known = source.to_canonical().is_loopback() || wire.settings.trunk_at(source).is_some();
+    let of_source = || streams.values().filter(|it| it.source == source).count();
+    streams.len() < STREAMS_MAX && (is_known || of_source() < STREAMS_PER_SOURCE_MAX)
+}
+
+/// Writes to a connection that stands, or else to a new one.
+pub fn send(wire: &Arc<Wire>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
+    if let Some(stream) = wire.streams.lock().get(&hop.link) {
+        return stream.out.try_send(bytes).is_ok();
+    }
+    // Only our own requests are worth a new connection: a reply's far end has gone.
+    if bytes.starts_with(b"SIP/2.0 ") || !has_room(wire, hop.remote.ip()) {
+        return false;
+    }
+    let (wire, remote) = (wire.clone(), hop.remote);
+    tokio::spawn(async move {
+        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
+            Ok(Ok(stream)) => run(wire, stream, Some(bytes)).await,
+            Ok(Err(_)) | Err(_) => {
+                wire.losses.unsent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    true
+}
+
+/// Serves one connection to its end.
+async fn run(wire: Arc<Wire>, stream: TcpStream, first: Option<Arc<[u8]>>) {
+    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    // Replies are small and wanted now.
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    let (out, outbox) = mpsc::channel(OUT_MAX);
+    if let Some(first) = first {
+        // A new channel has room.
+        let _ = out.try_send(first);
+    }
+    let link = wire.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
+    let hop = Hop { transport: Transport::Tcp, link, local, remote };
+    wire.streams.lock().insert(link, Stream { out: out.clone(), source: remote.ip() });
+    let writing = tokio::spawn(write(writer, outbox));
+    read(&wire, hop, reader, &out).await;
+    wire.streams.lock().remove(&link);
+    drop(out);
+    // What has been queued still goes out; then the connection closes.
+    let _ = writing.await;
+}
+
+async fn read(wire: &Wire, hop: Hop, mut reader: OwnedReadHalf, out: &mpsc::Sender<Arc<[u8]>>) {
+    let (mut bytes, mut throttle) = (Vec::new(), Throttle::new(1));
+    let mut is_new = true;
+    loop {
+        loop {
+            let message = match cut(&mut bytes) {
+                Ok(Cut::Nothing) => break,
+                // A ping wants its pong (RFC 5626, 3.5.1).
+                Ok(Cut::Blank(len)) if len >= 4 => match out.try_send(b"\r\n".as_slice().into()) {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                Ok(Cut::Blank(_)) => continue,
+                Ok(Cut::Message(message)) => message,
+                Err(_) => return count(&wire.losses.unreadable),
+            };
+            is_new = false;
+            let rate = wire.settings.rate_of(hop.remote.ip());
+            if !throttle.admit(Instant::now().into_std(), hop.remote.ip(), rate) {
+                return count(&wire.losses.throttled);
+            }
+            // A full inbox holds this stream back, and only this one.
+            if wire.inbox.send(Incoming { hop, message: *message }).await.is_err() {
+                return;
+            }
+        }
+        let wait = if is_new || !bytes.is_empty() { MESSAGE_WAIT_MAX } else { IDLE_MAX };
+        bytes.reserve(READ_BYTES);
+        let more = tokio::select! {
+            more = timeout(wait, reader.read_buf(&mut bytes)) => more,
+            () = wire.inbox.closed() => return,
+        };
+        match more {
+            Ok(Ok(len)) if len > 0 => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// What a stream holds at its beginning, taken out of it.
+enum Cut {
+    Nothing,
+    Blank(usize),
+    Message(Box<Message>),
+}
+
+fn cut(bytes: &mut Vec<u8>) -> Result<Cut, Fault> {
+    let (len, cut) = match Message::frame(bytes)? {
+        Frame::Partial => return Ok(Cut::Nothing),
+        Frame::Blank(len) => (len, Cut::Blank(len)),
+        Frame::Whole(len) => match Message::parse(&bytes[..len])? {
+            // What has no Via cannot be answered: this speaks something else.
+            Some(message) if message.get(&Name::Via).is_none() => return Err(Fault::bad("no Via")),
+            Some(message) => (len, Cut::Message(Box::new(message))),
+            None => (len, Cut::Blank(len)),
+        },
+    };
+    bytes.drain(..len);
+    Ok(cut)
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<Arc<[u8]>>) {
+    while let Some(bytes) = outbox.recv().await {
+        match timeout(WRITE_WAIT_MAX, writer.write_all(&bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}

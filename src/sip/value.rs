@@ -1,0 +1,242 @@
+//! Header values that we read: names with addresses, Via, CSeq.
+
+use super::{
+    error::Fault,
+    name::{Method, is_token},
+    uri::{Host, Params, Uri, split_unquoted, unquote},
+};
+
+/// From, To, Contact and their like: `"Anna" <sip:anna@example.com>;tag=1`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NameAddr {
+    /// The display name without quotes, or nothing.
+    pub display: String,
+    /// Who it is.
+    pub uri: Uri,
+    /// Of the header, not of the URI.
+    pub params: Params,
+}
+
+/// Where a message comes from, and how its reply finds the way back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Via {
+    /// In upper case: `UDP`, `TCP`, or anything.
+    pub transport: String,
+    /// Who sent it, by its own account.
+    pub host: Host,
+    /// None is the transport's default.
+    pub port: Option<u16>,
+    /// `branch`, `rport`, `received`.
+    pub params: Params,
+}
+
+/// The number and the method of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CSeq {
+    /// Below 2³¹.
+    pub number: u32,
+    /// Which must be that of the request line.
+    pub method: Method,
+}
+
+/// What every branch of our time begins with (RFC 3261, 8.1.1.7).
+pub const COOKIE: &str = "z9hG4bK";
+
+impl NameAddr {
+    /// Reads one value.
+    ///
+    /// # Errors
+    ///
+    /// A quote or bracket is open, the display name is none, or the URI is none.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let text = text.trim();
+        let after_display = match text.starts_with('"') {
+            true => quoted_len(text).ok_or(Fault::bad("unclosed quote"))?,
+            false => 0,
+        };
+        let Some(open) = text[after_display..].find('<').map(|at| at + after_display) else {
+            return Self::parse_bare(text);
+        };
+        let display = text[..open].trim();
+        if !display.starts_with('"') && !display.split_whitespace().all(is_word) {
+            return Err(Fault::bad("display name that needs quotes"));
+        }
+        if display.starts_with('"') && display.len() != after_display {
+            return Err(Fault::bad("display name that needs quotes"));
+        }
+        let (uri, rest) = text[open + 1..].split_once('>').ok_or(Fault::bad("unclosed bracket"))?;
+        let params = match rest.trim() {
+            "" => Params::default(),
+            rest => {
+                let rest = rest.strip_prefix(';').ok_or(Fault::bad("text after an address"))?;
+                Params::parse(rest)?
+            }
+        };
+        Ok(Self { display: unquote(display), uri: Uri::parse(uri)?, params })
+    }
+
+    /// Without brackets, all parameters are the header's (RFC 3261, section 20).
+    fn parse_bare(text: &str) -> Result<Self, Fault> {
+        if text.contains(['?', ',']) {
+            return Err(Fault::bad("address that needs brackets"));
+        }
+        let (uri, params) = match text.split_once(';') {
+            Some((uri, params)) => (uri.trim_end(), Params::parse(params)?),
+            None => (text, Params::default()),
+        };
+        Ok(Self { display: String::new(), uri: Uri::parse(uri)?, params })
+    }
+
+    /// Reads a value that may be a list.
+    ///
+    /// # Errors
+    ///
+    /// As for one value.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, Fault> {
+        split_unquoted(text, b',')?.into_iter().map(Self::parse).collect()
+    }
+
+    /// The tag, unless it is empty.
+    pub fn tag(&self) -> Option<&str> {
+        self.params.get("tag").filter(|tag| !tag.is_empty())
+    }
+}
+
+/// A word of a display name without quotes. Bytes beyond ASCII are tolerated there.
+fn is_word(word: &str) -> bool {
+    is_token(&word.replace(|c: char| !c.is_ascii(), "x"))
+}
+
+/// How long the quoted text is that begins here, quotes included.
+fn quoted_len(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| match byte {
+        _ if is_escaped => {
+            is_escaped = false;
+            false
+        }
+        b'\\' => {
+            is_escaped = true;
+            false
+        }
+        byte => byte == b'"',
+    });
+    end.map(|end| end + 2)
+}
+
+impl Via {
+    /// Reads one value, not a list.
+    ///
+    /// # Errors
+    ///
+    /// It is no Via.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        const BAD: Fault = Fault::bad("bad Via");
+        let mut parts = text.splitn(3, '/').map(str::trim);
+        let (name, version) = (parts.next().ok_or(BAD)?, parts.next().ok_or(BAD)?);
+        let rest = parts.next().ok_or(BAD)?;
+        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+            return Err(BAD);
+        }
+        let (transport, rest) = rest.split_once(char::is_whitespace).ok_or(BAD)?;
+        let (place, params) = match rest.split_once(';') {
+            Some((place, params)) => (place, Params::parse(params).map_err(|_| BAD)?),
+            None => (rest, Params::default()),
+        };
+        let (host, port) = Host::parse_with_port(place.trim()).map_err(|_| BAD)?;
+        if !is_token(transport) {
+            return Err(BAD);
+        }
+        Ok(Self { transport: transport.to_ascii_uppercase(), host, port, params })
+    }
+
+    /// What names the transaction, if it is of our time.
+    pub fn branch(&self) -> Option<&str> {
+        let is_new = |it: &&str| it.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(COOKIE));
+        self.params.get("branch").filter(is_new).filter(|it| it.len() > COOKIE.len())
+    }
+}
+
+impl CSeq {
+    /// Reads the value.
+    ///
+    /// # Errors
+    ///
+    /// It has no number below 2³¹, or no method.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        const BAD: Fault = Fault::bad("bad CSeq");
+        let (number, method) = text.split_once(char::is_whitespace).ok_or(BAD)?;
+        let number = parse_number(number).filter(|it| *it < 1 << 31).ok_or(BAD)?;
+        match is_token(method.trim()) {
+            true => Ok(Self { number, method: Method::of(method.trim()) }),
+            false => Err(BAD),
+        }
+    }
+}
+
+/// A number of digits alone, without a sign.
+pub fn parse_number(text: &str) -> Option<u32> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_are_read() {
+        for (text, display, uri, tag) in [
+            (r#""A. \"G\" <B>" <sip:a@b>;tag=1"#, r#"A. "G" <B>"#, "sip:a@b", Some("1")),
+            ("Anna Blum <sip:a@b;x=y>;tag=2;z", "Anna Blum", "sip:a@b;x=y", Some("2")),
+            ("caller<sip:a@b>", "caller", "sip:a@b", None),
+            ("sip:a@b;tag=3", "", "sip:a@b", Some("3")),
+            ("<tel:+1415>", "", "tel:+1415", None),
+            ("<sip:a@b>;tag=", "", "sip:a@b", None),
+            ("Ånna <sip:a@b>", "Ånna", "sip:a@b", None),
+        ] {
+            let it = NameAddr::parse(text).unwrap();
+            assert_eq!(
+                (it.display.as_str(), it.uri.to_string().as_str(), it.tag()),
+                (display, uri, tag)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            r#""open <sip:a@b>"#,
+            "Bell, A <sip:a@b>",
+            "<sip:a@b",
+            "<sip:a@b> x",
+            "< sip:a@b>",
+            "sip:a@b?Route=x",
+            r#""a" b <sip:a@b>"#,
+            "",
+            "anna",
+        ] {
+            assert!(NameAddr::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_via_is_read_however_it_is_spaced() {
+        let via = Via::parse("SIP  / 2.0  / UDP  192.0.2.2:5061 ; branch=z9hG4bK390skdjuw;rport");
+        let via = via.unwrap();
+        assert_eq!((via.transport.as_str(), via.port), ("UDP", Some(5061)));
+        assert_eq!((via.branch(), via.params.get("rport")), (Some("z9hG4bK390skdjuw"), Some("")));
+        assert_eq!(Via::parse("SIP/2.0/UDP a;branch=z9hG4bK").unwrap().branch(), None);
+        for text in ["", "SIP/2.0/UDP", "HTTP/2.0/UDP a", "SIP/3.0/UDP a", "SIP/2.0/UDP a b"] {
+            assert!(Via::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cseq_has_a_number_and_a_method() {
+        let cseq = CSeq::parse("0009\t INVITE").unwrap();
+        assert_eq!(cseq, CSeq { number: 9, method: Method::Invite });
+        for text in ["", "1", "x INVITE", "2147483648 INVITE", "36893488147419103232 A", "-1 BYE"] {
+            assert!(CSeq::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

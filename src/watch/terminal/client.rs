@@ -1,0 +1,158 @@
+//! The server as the watch sees it: its public API, over HTTP, and nothing but GET.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Empty, Limited};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::{
+    base::ids::AccountId,
+    fetch::{Cidr, Connector, Guard, Internet},
+    watch::{Answer, Want, wire},
+};
+
+/// A server that takes longer has other troubles.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A room of 10,000 takes some 2.5 MB.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The server says something every 15 seconds; a connection that is silent for so long is none.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// A URL that somebody types may lead anywhere.
+const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
+/// One account of one server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pool: legacy::Client<Connector, Empty<Bytes>>,
+    /// Without a slash at its end.
+    base: Arc<str>,
+    account: AccountId,
+    token: HeaderValue,
+}
+
+/// The server does not let us in: to ask again would not help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unwelcome(String);
+
+impl Client {
+    pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
+        let wanted = "give one such as http://127.0.0.1:8080";
+        let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
+        if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
+            bail!("--url {url}: {wanted}");
+        }
+        let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
+        token.set_sensitive(true);
+        let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
+        let connector = Connector::new(Arc::new(Internet), Arc::new(Guard::new(allow)), &[])?;
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        let base = parsed.as_str().trim_end_matches('/').into();
+        Ok(Self { pool, base, account, token })
+    }
+
+    /// Asks for one thing.
+    pub(super) async fn ask(&self, want: &Want) -> Result<Answer> {
+        let account = &self.account;
+        let voice = format!("/api/v1/Account/{account}/Conference/");
+        Ok(match want {
+            Want::Rooms => {
+                let rooms = self.get(&voice).await?;
+                Answer::Rooms(rooms.context("the server knows no such API: is it a conflow?")?)
+            }
+            Want::Roster(name) => {
+                let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
+                Answer::Roster(self.get(&format!("{voice}{name}/")).await?)
+            }
+            Want::Phone(call) => {
+                let path = format!("/sim/v1/Account/{account}/Phone/{call}/");
+                Answer::Phone(self.get::<wire::Phone>(&path).await?)
+            }
+        })
+    }
+
+    /// None if there is no such thing.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let got = timeout(ANSWER_WAIT_MAX, async {
+            let response = self.send(path, None).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+            match status {
+                StatusCode::NOT_FOUND => Ok(None),
+                status => {
+                    admitted(status, &body)?;
+                    let body = serde_json::from_slice(&body);
+                    Ok(Some(body.context("an answer cannot be understood")?))
+                }
+            }
+        });
+        got.await.with_context(|| format!("no answer within {} s", ANSWER_WAIT_MAX.as_secs()))?
+    }
+
+    /// The stream of events, from now on or behind this one.
+    pub(crate) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
+        let path = format!("/api/v1/Account/{}/Events/", self.account);
+        let sent = timeout(ANSWER_WAIT_MAX, self.send(&path, last)).await;
+        let response = sent.context("no answer")??;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = timeout(ANSWER_WAIT_MAX, body).await.context("no answer")?;
+        let said = body.map(Collected::to_bytes).unwrap_or_default();
+        admitted(status, &said)?;
+        bail!("no events: {status}")
+    }
+
+    async fn send(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>> {
+        let mut request = Request::builder()
+            .method(Method::GET)
+            .uri(format!("{}{path}", self.base))
+            .header(header::USER_AGENT, concat!("conflow-watch/", env!("CARGO_PKG_VERSION")))
+            .header("x-auth-id", self.account.as_str())
+            .header("x-auth-token", self.token.clone());
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Empty::new())?;
+        self.pool.request(request).await.map_err(|error| anyhow::anyhow!(root(&error)))
+    }
+}
+
+fn admitted(status: StatusCode, body: &[u8]) -> Result<()> {
+    let said = || wire::error(body).unwrap_or_else(|| status.to_string());
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unwelcome(format!(
+            "the server does not let this account in ({}): see --account, --token-file and \
+            CONFLOW_AUTH_TOKEN",
+            said()
+        ))
+        .into()),
+        status if status.is_success() => Ok(()),
+        _ => bail!(said()),
+    }
+}
+
+/// The innermost reason: those around it only say that there is one.
+fn root(error: &legacy::Error) -> String {
+    let mut error: &dyn Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,4 @@
+//! Webhooks: callbacks that conflow sends, and their delivery.
+
+pub mod delivery;
+pub mod dispatcher;

@@ -1,0 +1,430 @@
+//! A whole engine behind its API, and scripts that talk to it.
+//!
+//! A script has a line for each request, as it is sent and as it is answered. What is answered is
+//! filled in anew and the whole compared, so that a failure shows all of it.
+
+use std::{
+    fmt::Write,
+    io, mem,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    http::{Request, Response, request},
+};
+use conflow::{
+    accounts::Accounts,
+    api::{Api, Links, Ops, Settings},
+    base::ids::{AccountId, CallId, Dialect, RoomId},
+    call::{
+        Answer, Hook,
+        numbers::{Numbers, Row, Source},
+    },
+    cdr::{Records, store::Ledger},
+    conference,
+    documents::{Done, Fetch, Library, LocalFlow, web::Web},
+    engine::{
+        self,
+        ban_list::Doors,
+        call_worker,
+        inbound::{self, Reception},
+        journal::Journal,
+        registry::{self, House, Stage, Tasks},
+    },
+    fetch::{self, Boxed, Client, Internet, Network, Socket},
+    flow::{Cause, Fetched, Flow, Method},
+    media::Exchange,
+    sim_phones::{self, Dial, Sim},
+    store::{idempotency::Answers, rows::Rows, rows_memory::Memory},
+    webhooks::{delivery::Limits, dispatcher::callbacks},
+};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::receiver::Receiver;
+use crate::{
+    harness::Counter,
+    net::{Net, Wire},
+};
+
+/// An engine with the accounts `MA1` and `MA2`, whose tokens are `one` and `two`.
+pub(crate) struct Office {
+    pub(crate) api: Api,
+    pub(crate) reception: Arc<Reception>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) receiver: Receiver,
+    sim: Arc<Sim>,
+    pub(crate) calls: Vec<CallId>,
+}
+
+/// What an office is like.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) rooms: conference::Settings,
+    pub(crate) has_phones: bool,
+    /// No room ever gets a turn.
+    pub(crate) is_stalled: bool,
+    /// 127.0.0.0/8 may be asked, over real sockets.
+    pub(crate) has_loopback: bool,
+    /// Where bans are kept.
+    pub(crate) bans: Arc<dyn Rows>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (settings, rooms) = (Settings::default(), conference::Settings::default());
+        let bans = Arc::new(Memory::default());
+        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, bans }
+    }
+}
+
+impl Office {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let (sim, room_last) =
+            (Arc::new(Sim::new(sim_phones::Settings::default())), AtomicU64::new(0));
+        let mut accounts = Accounts::new([7; 32]);
+        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
+            accounts.add(&account.parse().unwrap(), token).unwrap();
+        }
+        let (accounts, net) = (Arc::new(accounts), Net::new());
+        let receiver = Receiver::open(&net);
+        let loopback = plan.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
+        let requests =
+            fetch::Settings { allow: loopback.into_iter().collect(), ..Default::default() };
+        let client = Client::new(requests, Arc::new(Streets(Wire(net)))).unwrap();
+        let results = client.results().clone();
+        let (callbacks, courier) = callbacks(client.clone(), Limits::default());
+        tokio::spawn(courier.run(std::future::pending()));
+        let records: Arc<dyn Records> = Arc::new(Ledger::default());
+        let journal =
+            Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
+        let journal = Arc::new(journal);
+        let now = tokio::time::Instant::now().into_std();
+        let doors = Doors::open(plan.bans, now, UNIX_EPOCH).unwrap();
+        let links = registry::Links {
+            media: sim.clone(),
+            library: Arc::new(Web::new(Arc::new(Shelf), client, accounts.clone())),
+            doors: Arc::new(doors),
+            member_ids: Arc::new(Counter::default()),
+            room_id: Box::new(move || {
+                RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            trace: Box::new({
+                let journal = journal.clone();
+                move |trace| journal.note(&trace)
+            }),
+            stage: if plan.is_stalled { Box::new(Stalled) } else { Box::new(Tasks) },
+        };
+        let house = House::new(plan.rooms, links);
+        let people = inbound::Settings {
+            numbers: numbers(),
+            accounts: accounts.clone(),
+            call_time_limit: Duration::from_secs(14_400),
+        };
+        let reception = Arc::new(Reception::new(house.clone(), Arc::new(Shelf), records, people));
+        let exchange: Arc<dyn Exchange> = reception.clone();
+        sim.connect(Arc::downgrade(&exchange));
+
+        let phones = plan.has_phones.then(|| sim.clone());
+        let (reception_, journal_) = (reception.clone(), journal.clone());
+        let repeats = Arc::new(Answers::default());
+        let links = Links {
+            house,
+            reception: reception_,
+            journal: journal_,
+            accounts,
+            callbacks,
+            repeats,
+            told: Box::new(|deed| deed.tell()),
+            phones,
+        };
+        let api = Api::new(links, plan.settings).with_ops(ops(results));
+        Self { api, reception, journal, receiver, sim, calls: Vec::new() }
+    }
+
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.api.desk().house
+    }
+
+    /// A phone of `MA1` dials in, and is where its flow has it.
+    pub(crate) async fn dial(&mut self, to: &str) {
+        let dial = Dial { from: Some("14155550100".into()), ..Dial::to(to) };
+        let call = self.sim.dial(&account(), dial).unwrap();
+        self.calls.push(call);
+        settle().await;
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await
+    }
+
+    /// No live call may be dropped, so a test ends as a house does.
+    pub(crate) async fn close(self) {
+        self.house().close();
+        while !self.house().calls().is_empty() {
+            settle().await;
+            let calls = self.house().calls();
+            calls.iter().for_each(|call| self.house().hang_up(*call, Cause::HungUpByApi));
+        }
+    }
+
+    /// Calls by their numbers.
+    fn number(&self, text: &str) -> String {
+        let calls = self.calls.iter().enumerate();
+        calls.fold(text.to_owned(), |text, (n, call)| {
+            text.replace(&call.to_string(), &format!("{{{}}}", n + 1))
+        })
+    }
+
+    /// A line of a script that is a request.
+    pub(crate) fn request(&self, line: &str) -> Request<Body> {
+        let (method, rest) = line.split_once(' ').unwrap();
+        read(method, rest, &self.calls)
+    }
+
+    /// What a line of a script brings.
+    pub(crate) async fn line(&mut self, line: &str) -> String {
+        let asked = line.split(" => ").next().unwrap().trim_end();
+        let (word, rest) = asked.split_once(' ').unwrap_or((asked, ""));
+        match word {
+            "" | "#" => asked.to_owned(),
+            "has" => {
+                let (path, document) = rest.split_once(' ').unwrap_or((rest, ""));
+                self.receiver.has(path, document);
+                asked.to_owned()
+            }
+            "told" => {
+                settle().await;
+                let (path, names) = rest.split_once(' ').unwrap();
+                let told = self.receiver.told(path, &names.split(',').collect::<Vec<_>>());
+                format!("{asked} => {}", self.number(&told))
+            }
+            "dial" => {
+                self.dial(rest).await;
+                asked.to_owned()
+            }
+            "heard" => {
+                let call = self.calls[rest.parse::<usize>().unwrap() - 1];
+                let heard = self.sim.record(&account(), call).unwrap().transcript();
+                format!("{asked} => {heard}")
+            }
+            "wait" => {
+                tokio::time::sleep(Duration::from_millis(rest.parse().unwrap())).await;
+                asked.to_owned()
+            }
+            _ => {
+                let response = self.send(self.request(asked)).await;
+                let answer = show(response, &mut self.calls).await;
+                format!("{asked} => {answer}")
+            }
+        }
+    }
+}
+
+/// Runs a script in a new office, and closes it.
+pub(crate) async fn check(script: &str) {
+    check_in(Office::new(Plan::default()), script).await;
+}
+
+/// Runs a script in an office, and closes it.
+///
+/// | line | what it does |
+/// |---|---|
+/// | `dial NAME` | a phone dials in, and comes to the conference of that name |
+/// | `wait MS` | time passes |
+/// | `has PATH DOCUMENT` | what `http://app.example/PATH` brings from now on |
+/// | `told PATH FIELD,FIELD => …` | what it has been told there since; `*` is the fields' names |
+/// | `heard N => …` | what the phone that dialled as the Nth has heard |
+/// | `METHOD PATH [Header: value] BODY => STATUS [Header: value] BODY` | a request of `MA1` |
+///
+/// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
+/// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials.
+/// Ids are answered as `*`, times as `T`.
+pub(crate) async fn check_in(mut office: Office, script: &str) {
+    let mut brought = String::new();
+    let script: Vec<_> = script.lines().map(str::trim).collect();
+    for line in &script {
+        writeln!(brought, "{}", office.line(line).await).unwrap();
+    }
+    office.close().await;
+    let expected = script.join("\n") + "\n";
+    assert!(brought == expected, "expected:\n{expected}\nbrought:\n{brought}");
+}
+
+/// Whoever has an account's credentials sees the figures.
+fn ops(results: Arc<fetch::Results>) -> Ops {
+    Ops {
+        token: None,
+        is_open_to_accounts: true,
+        tally: Arc::default(),
+        results,
+        phones: None,
+        began_at: UNIX_EPOCH,
+    }
+}
+
+/// The net in memory; real sockets for this machine.
+struct Streets(Wire);
+
+impl Network for Streets {
+    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+        self.0.resolve(host)
+    }
+
+    fn connect(&self, address: SocketAddr) -> Boxed<'static, io::Result<Box<dyn Socket>>> {
+        match address.ip().is_loopback() {
+            true => Internet.connect(address),
+            false => self.0.connect(address),
+        }
+    }
+}
+
+/// `web` asks `http://app.example/answer`, and a spare one; `gone` has none; `second` asks
+/// another.
+fn numbers() -> Numbers {
+    let mut numbers = Numbers::default();
+    let hook = |path: &str| Hook {
+        url: format!("http://app.example/{path}").into(),
+        method: Method::Post,
+    };
+    let rows = [
+        ("web", "answer", Some(hook("spare"))),
+        ("gone", "answer", None),
+        ("second", "second", None),
+    ];
+    for (called, path, fallback) in rows {
+        let source = Source::Web(Answer { hook: hook(path), fallback });
+        let hangup = Some(hook("hangup"));
+        numbers.insert(called, Row { account: account(), source, hangup, dialect: None });
+    }
+    numbers
+}
+
+pub(crate) fn account() -> AccountId {
+    "MA1".parse().unwrap()
+}
+
+/// Lets all others do what they can.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+const BASIC: &str = "Basic TUExOm9uZQ==";
+
+fn read(method: &str, line: &str, calls: &[CallId]) -> Request<Body> {
+    let (path, mut rest) = line.split_once(' ').unwrap_or((line, ""));
+    let mut request = Request::builder().method(method).uri(uri(path, calls));
+    let mut has_credentials = false;
+    while let Some((header, after)) = rest.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        rest = after.trim_start();
+        has_credentials |= header == "none" || header.contains("Auth");
+        if let Some((name, value)) = header.split_once(": ") {
+            request = request.header(name, value);
+        }
+    }
+    if !has_credentials {
+        request = credentials(request, path);
+    }
+    request.body(rest.to_owned().into()).unwrap()
+}
+
+/// As the clients of each dialect do it.
+fn credentials(request: request::Builder, path: &str) -> request::Builder {
+    match path.starts_with('V') {
+        true => request.header("X-Auth-ID", "MA1").header("X-Auth-Token", "one"),
+        false => request.header("Authorization", BASIC),
+    }
+}
+
+fn uri(path: &str, calls: &[CallId]) -> String {
+    let roots = [("P", "/v1/"), ("V", "/api/v1/"), ("S", "/sim/v1/")];
+    let found = roots.iter().find_map(|(name, root)| Some((root, path.strip_prefix(name)?)));
+    let mut uri =
+        found.map_or_else(|| path.to_owned(), |(root, rest)| format!("{root}Account/MA1{rest}"));
+    for (n, call) in calls.iter().enumerate() {
+        uri = uri.replace(&format!("{{{}}}", n + 1), &call.to_string());
+    }
+    uri
+}
+
+const HEADERS_SHOWN: &[&str] = &["allow", "conflow-remark", "retry-after", "www-authenticate"];
+
+/// A call that has been made has the next number.
+async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
+    let mut text = response.status().as_u16().to_string();
+    for name in HEADERS_SHOWN {
+        for value in response.headers().get_all(*name) {
+            write!(text, " [{name}: {}]", value.to_str().unwrap()).unwrap();
+        }
+    }
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body);
+    if let Ok(Value::Object(made)) = serde_json::from_str(&body) {
+        let ids = match made.get("request_uuid").filter(|_| made.contains_key("message")) {
+            Some(Value::Array(ids)) => ids.clone(),
+            Some(id) => vec![id.clone()],
+            None => vec![],
+        };
+        calls.extend(ids.iter().map(|id| id.as_str().unwrap().parse::<CallId>().unwrap()));
+    }
+    let body = blank(&body);
+    write!(text, " {}", body.trim_end()).unwrap();
+    text.trim_end().to_owned()
+}
+
+/// Puts a star for each id: 36 hexadecimal digits and hyphens.
+fn blank(text: &str) -> String {
+    let is_id = |it: &str| it.len() == 36 && it.parse::<CallId>().is_ok();
+    let is_time = |it: &str| it.len() == 19 && it.as_bytes()[10] == b' ' && it.contains(':');
+    let whole = |it: &str| match it {
+        it if is_id(it) => "*".to_owned(),
+        it if is_time(it) => "T".to_owned(),
+        it => {
+            it.split('/').map(|it| if is_id(it) { "*" } else { it }).collect::<Vec<_>>().join("/")
+        }
+    };
+    text.split('"').map(whole).collect::<Vec<_>>().join("\"")
+}
+
+/// Takes rooms on, and lets them be.
+struct Stalled;
+
+impl Stage for Stalled {
+    fn room(&self, actor: engine::conference::Actor) {
+        mem::forget(actor);
+    }
+
+    fn ward(&self, actor: call_worker::Actor) {
+        Tasks.ward(actor);
+    }
+}
+
+/// Whatever is called, `nobody` excepted, is the name of a conference.
+struct Shelf;
+
+impl Library for Shelf {
+    fn fetch(&self, _: Fetch, _: Done) {
+        unreachable!("no flow here asks for another");
+    }
+
+    fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
+        let name = match &*flow.name {
+            "nobody" | "default" => return None,
+            "panic" => panic!("as it was told to"),
+            name => name,
+        };
+        let document = format!(
+            "<Response>\
+             <Conference>{name}</Conference>\
+             <Speak>You have been disconnected from the conference</Speak>\
+             </Response>"
+        );
+        Some(Ok(Arc::new(Flow::parse(&document, Dialect::Plivo).unwrap())))
+    }
+}

@@ -1,0 +1,194 @@
+//! Ways in: the admin API, tokens by OAuth, guesses, and what a kicked person needs to return.
+
+use std::sync::atomic::Ordering;
+
+use conflow::api::groups::Settings;
+use serde_json::Value;
+
+use super::dialects::{Hotel, UNLIMITED, check};
+
+async fn json(hotel: &Hotel, line: &str) -> Value {
+    let (status, body) = hotel.send(line).await;
+    assert!((200..300).contains(&status), "{line}\n{status} {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+const ADMIN: &str = r#"
+    POST /groups/v1/Account/MA1/Person/ {"username":"zoe"} => 401
+    POST /groups/v1/Account/MA1/Person/ [X-Auth-ID: MA1] [X-Auth-Token: no] {"username":"zoe"} => 401
+    POST /groups/v1/Account/MA2/Person/ [admin] {"username":"zoe"} => 404 | account not found
+    POST /groups/v1/Account/MA1/Person/ [admin] {} => 400 | missing field `username`
+    POST /groups/v1/Account/MA1/Person/ [admin] {"username":"zoe","shoe":1} => 400 | shoe: unknown field
+    POST /groups/v1/Account/MA1/Person/ [admin] {"username":"zoe","mobile":" "} => 400 | mobile: write 1 to 256 characters
+    POST /groups/v1/Account/MA1/Person/ [admin] {"username":"zoe","membership":"3"} => 400 | membership: write PLATFORM:ID
+    POST /groups/v1/Account/MA1/Person/ [admin] {"username":"Zoe","password":"pw","email":"Z@example.com"} => 201 | "id":70000 | "username":"Zoe"
+    POST /groups/v1/Account/MA1/Person/ [admin] {"username":"zoe"} => 409 | the name is taken
+    GET /groups/v1/Account/MA1/Person/ [admin] => 200 | {"id":1,"username":"User1"}
+    GET /groups/v1/Account/MA1/Person/5/ [admin] => 200 | "username":"User5"
+    GET /groups/v1/Account/MA1/Person/99/ [admin] => 404 | no such person
+    PUT /groups/v1/Account/MA1/Person/ [admin] => 405
+    GET /groups/v1/Account/MA1/Nothing/ [admin] => 404
+    POST /groups/v1/Account/MA1/Person/5/Password/ [admin] {"password":""} => 400
+    POST /groups/v1/Account/MA1/Person/5/Password/ [admin] {"password":"new"} => 200
+    POST /x/auth/sign-in {"mobile":"885","password":"new"} => 200
+    POST /api/v1/login {"user":"z@example.com","password":"pw"} => 200
+    POST /groups/v1/Account/MA1/Till/ [admin] {"name":"a:b"} => 400 | no colon
+    POST /groups/v1/Account/MA1/Till/ [admin] {"name":"t2"} => 201 | "token":"
+    POST /groups/v1/Account/MA1/Application/ [admin] => 201 | "token":"
+    POST /groups/v1/Account/MA1/Person/99/Token/ [admin] => 404
+    POST /groups/v1/Account/MA1/Group/ [admin] {"name":"new","owner":5,"door":"open","members_max":3} => 201 | "id":6000003 | "door":"open" | "members":[{"person":5,"username":"User5","rank":"owner"}]
+    POST /groups/v1/Account/MA1/Group/ [admin] {"name":"new"} => 409
+    POST /groups/v1/Account/MA1/Group/ [admin] {"name":"x","members_max":0} => 400
+    POST /groups/v1/Account/MA1/Group/6000003/Member/ [admin] {"person":6,"rank":"king"} => 400 | rank: unknown variant
+    POST /groups/v1/Account/MA1/Group/6000003/Member/ [admin] {"person":6} => 201 | "person":6,"username":"User6","rank":"member"
+    POST /groups/v1/Account/MA1/Group/6000003/Member/6/ [admin] {"rank":"admin"} => 200 | "rank":"admin"
+    DELETE /groups/v1/Account/MA1/Group/6000003/Member/5/ [admin] => 409 | the last owner
+    DELETE /groups/v1/Account/MA1/Group/6000003/Member/6/ [admin] => 200 | "revision":4
+    DELETE /groups/v1/Account/MA1/Group/6000003/Member/6/ [admin] => 404 | not a member
+    GET /groups/v1/Account/MA1/Group/6000003/ [admin] => 200 | "is_closed":false
+    GET /groups/v1/Account/MA1/Group/5/ [admin] => 404 | no such group
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn whoever_runs_the_account_makes_people_credentials_and_groups() {
+    check(UNLIMITED, ADMIN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_good_once_for_tokens_that_end_and_are_refreshed() {
+    let hotel = Hotel::open(UNLIMITED).await;
+    let code = r#"POST /groups/v1/Account/MA1/Person/3/Code/ [admin] {"admin_groups":true}"#;
+    let code = json(&hotel, code).await["token"].as_str().unwrap().to_owned();
+    let ask =
+        |rest: &str| format!("POST /Platform/App/OAuth/Token/ grant_type={rest}&client_secret=KEY");
+    let with_code = ask(&format!("authorization_code&code={code}"));
+    let (status, body) = hotel.send(&with_code.replace("KEY", "no")).await;
+    assert!(status == 400 && body.contains("invalid_client"), "{status} {body}");
+    let (status, body) = hotel.send(&ask("password")).await;
+    assert!(status == 400 && body.contains("unsupported_grant_type"), "{status} {body}");
+    let tokens = json(&hotel, &with_code).await;
+    assert_eq!((&tokens["token_type"], &tokens["membership_id"]), (&"Bearer".into(), &"3".into()));
+    let (status, body) = hotel.send(&with_code).await;
+    assert!(status == 400 && body.contains("invalid_grant"), "{status} {body}");
+
+    let kick = |person: u64, tokens: &Value| {
+        let token = tokens["access_token"].as_str().unwrap();
+        format!(
+            "POST /Platform/GroupV2/6000001/Members/254/{person}/Kick/ [X-API-Key: KEY] \
+             [Authorization: Bearer {token}]"
+        )
+    };
+    assert_eq!(hotel.send(&kick(5, &tokens)).await.0, 200);
+    hotel.clock.fetch_add(3_600_000, Ordering::Relaxed);
+    let (status, body) = hotel.send(&kick(6, &tokens)).await;
+    assert!(status == 401 && body.contains(r#""ErrorCode":2115"#), "{status} {body}");
+    let refresh = |tokens: &Value| {
+        ask(&format!("refresh_token&refresh_token={}", tokens["refresh_token"].as_str().unwrap()))
+    };
+    let next = json(&hotel, &refresh(&tokens)).await;
+    assert_eq!(hotel.send(&kick(6, &next)).await.0, 200);
+    assert_eq!(hotel.send(&refresh(&tokens)).await.0, 400, "it has been used");
+    hotel.office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_till_gets_a_token_with_its_password() {
+    let hotel = Hotel::open(UNLIMITED).await;
+    let made = r#"POST /groups/v1/Account/MA1/Till/ [admin] {"name":"t9"}"#;
+    let secret = json(&hotel, made).await["token"].as_str().unwrap().to_owned();
+    let ask = |secret: &str| {
+        format!(r#"POST /v3/oauth/token/generate {{"key":"t9","secret":"{secret}"}}"#)
+    };
+    assert_eq!(hotel.send(&ask("guess")).await.0, 401);
+    let tokens = json(&hotel, &ask(&secret)).await;
+    assert_eq!((&tokens["data"]["ttlSeconds"], &tokens["errors"]), (&86_400.into(), &Value::Null));
+    let leave = |token: &str| {
+        format!(
+            "DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile\
+             &identifierValue=885 [X-CAP-API-OAUTH-TOKEN: {token}]"
+        )
+    };
+    assert_eq!(hotel.send(&leave("guess")).await.0, 401);
+    let token = tokens["data"]["accessToken"].as_str().unwrap();
+    assert_eq!(hotel.send(&leave(token)).await.0, 200);
+    hotel.clock.fetch_add(86_400_000, Ordering::Relaxed);
+    assert_eq!(hotel.send(&leave(token)).await.0, 401);
+    hotel.office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_too_often_waits_whatever_he_speaks() {
+    let hotel = Hotel::open(Settings { is_bungie_realistic: true, ..UNLIMITED }).await;
+    let guesses = [
+        "GET /x/auth/isUser [Cookie: connect.sid=no]",
+        "GET /Platform/GroupV2/6000001 [X-API-Key: no]",
+        "GET /api/v1/me [X-Auth-Token: no] [X-User-Id: 1]",
+        "GET /v2/userGroup2?id=6000001 [Authorization: Basic dDE6bm8=]",
+    ];
+    for n in 0..600 {
+        // Without credentials it is no guess.
+        assert_eq!(hotel.send("GET /x/auth/isUser").await.0, 401);
+        let (status, body) = hotel.send(guesses[n % 4]).await;
+        assert!(status == 401 || status == 500, "{n} {status} {body}");
+    }
+    for line in guesses.into_iter().chain(["GET /x/auth/isUser [as 1]"]) {
+        assert_eq!(hotel.send(line).await.0, 429, "{line}");
+    }
+    let voice = "GET /v1/Account/MA1/Conference/ [X-Auth-ID: MA1] [X-Auth-Token: one]";
+    assert_eq!(hotel.send(voice).await.0, 429, "one bucket for all");
+    hotel.office.close().await;
+}
+
+const RETURNS: [(&str, &str); 4] = [
+    (
+        "Bungie: he applies, and an admin decides",
+        r#"
+            POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as 3] => 200
+            POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 5] => 200
+            GET /Platform/GroupV2/6000001/Members/ [as 3] => 200 | "totalResults":4
+            POST /Platform/GroupV2/6000001/Members/Approve/3/505/ [as 6] => 403
+            POST /Platform/GroupV2/6000001/Members/DenyList/ [as 3] {"memberships":[{"membershipType":3,"membershipId":"505"}]} => 200
+            POST /Platform/GroupV2/6000001/Members/Approve/3/505/ [as 3] => 404
+            POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 5] => 200
+            POST /Platform/GroupV2/6000001/Members/Approve/3/505/ [as 3] => 200
+            GET /Platform/GroupV2/6000001/Members/ [as 3] => 200 | "totalResults":5
+        "#,
+    ),
+    (
+        "Rocket.Chat: a new invitation",
+        r#"
+            POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"5"} => 200
+            GET /api/v1/groups.info?roomId=6000001 [as 5] => 400 | error-room-not-found
+            POST /api/v1/groups.invite [as 5] {"roomId":"6000001","userId":"5"} => 400 | error-not-allowed
+            POST /api/v1/groups.invite [as 3] {"roomId":"6000001","userId":"5"} => 200
+            GET /api/v1/groups.info?roomId=6000001 [as 5] => 200 | "usersCount":5
+        "#,
+    ),
+    (
+        "Kirimin: the link, until it is reset",
+        r#"
+            POST /x/group/kick/6000001/5 [as 1] {} => 200
+            POST /x/group/join/6000001 [as 5] {"link":"open-sesame"} => 200
+            POST /x/group/kick/6000001/5 [as 1] {} => 200
+            POST /x/group/reset-link [as 1] {"id":"6000001"} => 200
+            POST /x/group/join/6000001 [as 5] {"link":"open-sesame"} => 404 | INV_NOT_FOUND_DESC
+            GET /invite/open-sesame [as 5] => 404
+        "#,
+    ),
+    (
+        "Capillary: a new join",
+        r#"
+            DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=885 [till] => 200
+            DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=885 [till] => 400 | 1620
+            POST /v2/userGroup2/join?id=6000001 [till] [{"userId":5}] => 200
+            DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=885 [till] => 200
+        "#,
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_kicked_person_returns_as_the_dialect_has_it() {
+    for (_, script) in RETURNS {
+        check(UNLIMITED, script).await;
+    }
+}

@@ -1,0 +1,261 @@
+//! Kirimin's sockets over a real server: who hears what, in which order, and when they end.
+
+use std::net::SocketAddr;
+
+use conflow::api::{groups::Settings, server::serve};
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
+
+use super::dialects::{Hotel, UNLIMITED};
+
+/// A hotel with a street.
+struct Town {
+    hotel: Hotel,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+impl Town {
+    async fn open(settings: Settings) -> Self {
+        let hotel = Hotel::open(settings).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let serving = tokio::spawn(serve(listener, hotel.office.api.clone(), stopped));
+        Self { hotel, address, stop, serving }
+    }
+
+    /// A new id for somebody's socket.
+    async fn mint(&self, person: u64) -> String {
+        let response = self.hotel.answer(&format!("GET /x/auth/isUser [as {person}]")).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["data"]["socket"]["id"].as_str().unwrap().to_owned()
+    }
+
+    fn cookie(&self, person: u64) -> String {
+        let (_, words) =
+            self.hotel.words.iter().find(|it| it.0 == format!("[as {person}]")).unwrap();
+        words.split("Cookie: ").nth(1).unwrap().trim_end_matches(']').to_owned()
+    }
+
+    async fn connect(&self, path: &str, cookie: Option<String>) -> Result<Socket, u16> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        if let Some(cookie) = cookie {
+            request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn socket(&self, person: u64) -> Socket {
+        let path = format!("/socket?id={}", self.mint(person).await);
+        self.connect(&path, Some(self.cookie(person))).await.unwrap()
+    }
+
+    /// Sends a line through the server, and gives the status.
+    async fn send(&self, person: u64, line: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let cookie = self.cookie(person);
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn close(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+        self.hotel.office.close().await;
+    }
+}
+
+/// The next text.
+async fn hear(socket: &mut Socket) -> Value {
+    loop {
+        let message = socket.next().await.unwrap().unwrap();
+        match message.to_text() {
+            Ok(text) if message.is_text() => return serde_json::from_str(text).unwrap(),
+            _ => assert!(message.is_ping(), "{message:?}"),
+        }
+    }
+}
+
+/// Whether it hears nothing more, but for pings on a slow machine, until it is told of the end.
+async fn is_closed(socket: &mut Socket) -> bool {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_))) => (),
+            end => return matches!(end, Some(Ok(Message::Close(Some(_))))),
+        }
+    }
+}
+
+/// Group 6000001, and what has happened in it so far: it was made, and four came in.
+fn signal(sequence: u64, from: &str, kind: &str) -> Value {
+    let key = format!("{:016x}{sequence:016x}", 6_000_001);
+    json!({ "key": key, "from": from, "type": kind, "groupid": "6000001" })
+}
+
+#[tokio::test]
+async fn all_members_and_the_owner_hear_of_a_kick_and_so_does_its_target() {
+    let town = Town::open(UNLIMITED).await;
+    let [mut owner, mut admin, mut target, mut stranger] =
+        [town.socket(1).await, town.socket(3).await, town.socket(5).await, town.socket(7).await];
+    assert_eq!(town.send(1, "POST /x/group/kick/6000001/5").await, 200);
+    assert_eq!(hear(&mut owner).await, signal(6, "5", "memberleave"));
+    assert_eq!(hear(&mut admin).await, signal(6, "5", "memberleave"));
+    assert_eq!(hear(&mut target).await, signal(6, "1", "memberkick"));
+
+    // Another dialect's kick is heard as well, and who is out hears no more.
+    let kick = r#"POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"6"}"#;
+    assert_eq!(town.hotel.answer(kick).await.status(), 200);
+    assert_eq!(hear(&mut owner).await, signal(7, "6", "memberleave"));
+    let join = r#"POST /x/group/join/6000001 [as 7] {"link":"open-sesame"}"#;
+    assert_eq!(town.hotel.answer(join).await.status(), 200);
+    assert_eq!(hear(&mut admin).await, signal(7, "6", "memberleave"));
+    let come = hear(&mut admin).await;
+    assert_eq!((&come["type"], &come["user"]["id"]), (&json!("memberjoin"), &json!("7")));
+    // The owner goes: it is over for all of them.
+    assert_eq!(town.send(1, "POST /x/group/leave/6000001").await, 200);
+    assert_eq!(hear(&mut stranger).await["type"], "memberkick");
+    assert_eq!(hear(&mut admin).await["type"], "memberkick");
+    town.close().await;
+    // The server has gone: every socket is told so, and the target has heard nothing more.
+    assert!(is_closed(&mut target).await);
+}
+
+#[tokio::test]
+async fn signals_wait_for_the_answer_and_for_nobody_elses() {
+    let town = Town::open(UNLIMITED).await;
+    let mut owner = town.socket(1).await;
+    let held = town.hotel.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
+    assert_eq!(held.status(), 200);
+    drop(town.hotel.answer("POST /x/group/kick/6000001/6 [as 1] {}").await);
+    assert_eq!(hear(&mut owner).await, signal(7, "6", "memberleave"));
+    drop(held);
+    assert_eq!(hear(&mut owner).await, signal(6, "5", "memberleave"));
+    town.close().await;
+}
+
+#[tokio::test]
+async fn as_the_server_has_it_signals_come_first_and_none_to_the_owner() {
+    let town = Town::open(Settings { is_kirimin_server: true, ..UNLIMITED }).await;
+    let [mut owner, mut admin, mut target] =
+        [town.socket(1).await, town.socket(3).await, town.socket(5).await];
+    let held = town.hotel.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
+    assert_eq!(hear(&mut target).await, signal(6, "1", "memberkick"));
+    assert_eq!(hear(&mut admin).await, signal(6, "5", "memberleave"));
+    drop(held);
+    let join = r#"POST /x/group/join/6000001 [as 7] {"link":"open-sesame"}"#;
+    drop(town.hotel.answer(join).await);
+    assert_eq!(hear(&mut owner).await["type"], "memberjoin");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn answer_and_signals_come_when_the_call_has_left() {
+    for is_kirimin_server in [false, true] {
+        let mut town = Town::open(Settings { is_kirimin_server, ..UNLIMITED }).await;
+        let room = r#"has /answer <Response><Conference group="6000001" stayAlone="true">weekly</Conference></Response>"#;
+        let phone = r#"POST S/Phone/ {"to":"web","user":"user5"} => 201 {"call_uuid":"*"}"#;
+        town.hotel.play(&[room, phone]).await;
+        let status = async || {
+            let request = town.hotel.office.request("GET V/Conference/weekly/");
+            town.hotel.office.send(request).await.status().as_u16()
+        };
+        while status().await != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let [mut admin, mut target] = [town.socket(3).await, town.socket(5).await];
+        let answered = async {
+            let kicked = town.send(1, "POST /x/group/kick/6000001/5").await;
+            (kicked, status().await)
+        };
+        let heard = async {
+            let signals = tokio::join!(
+                async { (hear(&mut admin).await["type"].clone(), status().await) },
+                async { (hear(&mut target).await["type"].clone(), status().await) },
+            );
+            assert_eq!(signals, ((json!("memberleave"), 404), (json!("memberkick"), 404)));
+        };
+        let (answered, ()) = tokio::join!(answered, heard);
+        assert_eq!(answered, (200, 404), "nobody is in it");
+        town.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_needs_its_id_and_its_session() {
+    let town = Town::open(UNLIMITED).await;
+    let id = town.mint(5).await;
+    let status = async |path: String, cookie| town.connect(&path, cookie).await.err();
+    assert_eq!(status("/socket?id=guess".to_owned(), Some(town.cookie(5))).await, Some(401));
+    assert_eq!(status("/socket".to_owned(), Some(town.cookie(5))).await, Some(401));
+    assert_eq!(status(format!("/socket?id={id}"), None).await, Some(401));
+    assert_eq!(status(format!("/socket?id={id}"), Some(town.cookie(6))).await, Some(401));
+    assert_eq!(status(format!("/?id={id}"), Some(town.cookie(6))).await, Some(401));
+    assert_eq!(status("/?id=".to_owned(), None).await, Some(401));
+    // The bare form, as documented.
+    let mut first = town.connect(&format!("/?id={id}"), None).await.unwrap();
+    let mut second = town.socket(5).await;
+    assert_eq!(hear(&mut first).await, json!({ "type": "newLoggedIn", "uid": "5" }));
+    assert!(is_closed(&mut first).await);
+    assert_eq!(status(format!("/socket?id={id}"), Some(town.cookie(5))).await, Some(401));
+    assert_eq!(town.send(1, "POST /x/group/kick/6000001/5").await, 200);
+    assert_eq!(hear(&mut second).await["type"], "memberkick");
+    let plain = town.hotel.answer(&format!("GET /socket?id={} [as 5]", town.mint(5).await)).await;
+    assert_eq!(plain.status(), 400, "no handshake");
+    town.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_answers_no_ping_ends_and_one_that_says_too_much_too() {
+    let town = Town::open(UNLIMITED).await;
+    let id = town.mint(5).await;
+    let mut dumb = TcpStream::connect(town.address).await.unwrap();
+    let head = format!(
+        "GET /?id={id} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    dumb.write_all(head.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    dumb.read_to_end(&mut all).await.unwrap();
+    let text = String::from_utf8_lossy(&all);
+    assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
+    assert!(text.contains("sec-websocket-accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI="), "{text}");
+    assert!(all.ends_with(&[0x89, 0]), "one ping, and then the end: {all:?}");
+
+    let mut loud = town.socket(3).await;
+    loud.send(Message::text("x".repeat(5_000))).await.unwrap();
+    let end = loop {
+        match loud.next().await {
+            Some(Ok(Message::Ping(_))) => (),
+            end => break end,
+        }
+    };
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
+    town.close().await;
+}

@@ -1,0 +1,8 @@
+//! TODO first line.
+
+mod bans;
+mod calls;
+mod events;
+mod kick;
+mod rooms;
+mod trace;

@@ -1,0 +1,252 @@
+//! The 16 endpoints of a conference, in both dialects.
+
+use conflow::api::{
+    Settings,
+    voice::{self, PlivoForm, VobizForm},
+};
+use futures_util::FutureExt;
+
+use crate::api::engine::{Office, Plan, check, check_in};
+
+fn live() -> Office {
+    let voice = voice::Settings { plivo: PlivoForm::Array, vobiz: VobizForm::Live };
+    let settings = Settings { voice, ..Settings::default() };
+    Office::new(Plan { settings, ..Plan::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn plivo_answers_as_its_pages_say() {
+    check(
+        r##"
+        dial weekly
+        dial weekly
+        POST P/Conference/weekly/Member/1/Mute/ {} => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        DELETE P/Conference/weekly/Member/1/Mute/ => 204
+        POST P/Conference/weekly/Member/1,2/Deaf/ => 202 {"message":"deaf","member_id":"1,2","api_id":"*"}
+        DELETE P/Conference/weekly/Member/1,2/Deaf/ => 204
+        POST P/Conference/weekly/Member/2/Play/ {"url":"http://a.example/b.mp3"} => 202 {"message":"play queued into conference","member_id":"2","api_id":"*"}
+        DELETE P/Conference/weekly/Member/2/Play/ => 204
+        POST P/Conference/weekly/Member/all/Speak/ {"text":"Hi"} => 202 {"message":"speak queued into conference","member_id":"all","api_id":"*"}
+        DELETE P/Conference/weekly/Member/all/Speak/ => 204
+        POST P/Conference/weekly/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        DELETE P/Conference/weekly/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        GET P/Conference/ => 200 {"api_id":"*","conferences":["weekly"]}
+        POST P/Conference/weekly/Member/1/Kick/ => 202 {"message":"kicked","member_id":"1","api_id":"*"}
+        DELETE P/Conference/weekly/Member/2/ => 204
+        GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
+        dial weekly
+        DELETE P/Conference/weekly/ => 204
+        DELETE P/Conference/ => 204
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn vobiz_answers_as_its_pages_say() {
+    check(
+        r##"
+        dial weekly
+        dial weekly
+        POST V/Conference/weekly/Member/1/Mute/ {} => 200 {"message":"muted","member_id":"1","api_id":"*"}
+        DELETE V/Conference/weekly/Member/1/Mute/ => 204
+        POST V/Conference/weekly/Member/1,2/Deaf/ => 200 {"message":"deaf","member_id":"1,2","api_id":"*"}
+        DELETE V/Conference/weekly/Member/1,2/Deaf/ => 204
+        POST V/Conference/weekly/Member/2/Play/ {"url":"http://a.example/b.mp3"} => 200 {"message":"play started","member_id":["2"],"api_id":"*"}
+        DELETE V/Conference/weekly/Member/2/Play/ => 204
+        POST V/Conference/weekly/Member/all/Speak/ {"text":"Hi"} => 200 {"message":"speak started","member_id":"all","api_id":"*"}
+        DELETE V/Conference/weekly/Member/all/Speak/ => 204
+        POST V/Conference/weekly/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        DELETE V/Conference/weekly/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        GET V/Conference/ => 200 {"api_id":"*","conferences":["weekly"]}
+        POST V/Conference/weekly/Member/1/Kick/ => 200 {"message":"kicked","member_id":"1","api_id":"*"}
+        DELETE V/Conference/weekly/Member/2/ => 204
+        GET V/Conference/ => 200 {"api_id":"*","conferences":[]}
+        dial weekly
+        DELETE V/Conference/weekly/ => 204
+        DELETE V/Conference/ => 204
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_answer_with_arrays_where_they_are_told_to() {
+    check_in(
+        live(),
+        r##"
+        dial weekly
+        dial weekly
+        POST P/Conference/weekly/Member/1,9,2/Mute/ => 202 {"message":"muted","member_id":["1","2"],"api_id":"*"}
+        POST P/Conference/weekly/Member/all/Deaf/ => 202 {"message":"deaf","member_id":["all"],"api_id":"*"}
+        POST V/Conference/weekly/Member/1,2/Mute/ => 202 {"message":"muted","member_id":["1","2"],"api_id":"*"}
+        POST V/Conference/weekly/Member/1/Play/ {"url":"sound:beep"} => 202 {"message":"play queued into conference","member_id":["1"],"api_id":"*"}
+        POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi"} => 202 {"message":"speak queued into conference","member_id":["1"],"api_id":"*"}
+        DELETE V/Conference/weekly/Member/1/Mute/ => 204
+        POST V/Conference/weekly/Member/all/Kick/ => 202 {"message":"kicked","member_id":["all"],"api_id":"*"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kicked_phone_hears_what_follows_in_its_flow_and_the_others_stay() {
+    check(
+        r##"
+        dial weekly
+        dial weekly
+        dial weekly
+        wait 97
+        POST V/Conference/weekly/Member/2/Kick/ {} => 200 {"message":"kicked","member_id":"2","api_id":"*"}
+        heard 2 => 0-99 room weekly, 99- speech "You have been disconnected from the conference"
+        heard 3 => 0- room weekly
+        wait 2000
+        POST V/Conference/weekly/Member/3,1,3/Kick/ {} => 200 {"message":"kicked","member_id":"3,1","api_id":"*"}
+        GET V/Conference/weekly/ => 404 {"api_id":"*","error":"conference not found"}
+        wait 3000
+        GET S/Phone/{1}/ => 200 {"call_uuid":"*","from":"14155550100","to":"weekly","state":"completed","hangup_cause_name":"End Of XML Instructions","hangup_cause_code":4010,"hangup_source":"Vobiz","timeline":[{"from_ms":0,"to_ms":2100,"heard":"room","conference":"weekly"},{"from_ms":2100,"to_ms":4860,"heard":"speech","text":"You have been disconnected from the conference"}]}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conference_is_shown_key_by_key_and_in_strings() {
+    check(
+        r##"
+        dial weekly
+        wait 61000
+        POST P/Conference/weekly/Member/1/Mute/ => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        GET P/Conference/weekly/ => 200 {"conference_name":"weekly","conference_run_time":"61","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"61"}],"api_id":"*"}
+        GET V/Conference/weekly/?conference_name=weekly => 200 {"conference_name":"weekly","conference_run_time":"61","conference_member_count":"1","members":[{"muted":true,"member_id":"1","deaf":false,"from":"14155550100","to":"weekly","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"61"}],"api_id":"*"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_and_lists_come_in_every_spelling() {
+    check(
+        r##"
+        dial weekly
+        dial My Conf / Room ü,x
+        GET P/Conference/ => 200 {"api_id":"*","conferences":["My Conf / Room ü,x","weekly"]}
+        GET P/Conference/My%20Conf%20%2F%20Room%20%C3%BC,x/Member/ => 404 {"api_id":"*","error":"not found"}
+        POST P/Conference/My%20Conf%20%2F%20Room%20%C3%BC,x/Member/2/Mute/ => 202 {"message":"muted","member_id":"2","api_id":"*"}
+        POST P/Conference/%20My%20Conf%20%2f%20Room%20%c3%bc%2Cx%20/Member/2/Deaf/ => 202 {"message":"deaf","member_id":"2","api_id":"*"}
+        dial weekly
+        POST V/Conference/weekly/Member/1%2C3/Mute/ => 200 {"message":"muted","member_id":"1,3","api_id":"*"}
+        POST V/Conference/weekly/Member/3,1,3/Mute => 200 {"message":"muted","member_id":"3,1","api_id":"*"}
+        POST V/Conference/weekly/Member/1,,x,9,3/Mute/ => 200 {"message":"muted","member_id":"1,3","api_id":"*"}
+        POST //v1//Account/MA1///Conference/weekly//Member/1//Mute// => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        GET P/Conference => 200 {"api_id":"*","conferences":["My Conf / Room ü,x","weekly"]}
+        POST P/Conference/WEEKLY/Member/1/Mute/ => 404 {"api_id":"*","error":"conference not found"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_nobody_reads_are_let_be() {
+    check(
+        r##"
+        dial weekly
+        POST P/Conference/weekly/Member/1/Mute/ {"conference_name":"weekly","member_id":1} => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Mute/ {"member_id":"9"} => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Mute/ [Content-Type: application/json] => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Mute/ [Content-Type: application/x-www-form-urlencoded] a=b => 202 {"message":"muted","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Deaf/ [Content-Type: application/json] {no json => 202 {"message":"deaf","member_id":"1","api_id":"*"}
+        DELETE P/Conference/weekly/Member/1/Mute/ {"conference_name":"weekly","member_id":"1"} => 204
+        DELETE P/Conference/weekly/Member/1/Play/ {} => 204
+        POST P/Conference/weekly/Member/1/Play/ {"member_id":[1],"conference_name":3,"url":"flow:news","loop":true} => 202 [conflow-remark: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN","voice":"","language":null} => 202 [conflow-remark: length: no such parameter, so it is ignored] {"message":"speak queued into conference","member_id":"1","api_id":"*"}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_is_heard_and_stopped_in_the_form_it_was_started() {
+    check(
+        r##"
+        dial weekly
+        dial weekly
+        wait 98
+        POST V/Conference/weekly/Member/1/Speak/ {"text":"Hello"} => 200 {"message":"speak started","member_id":"1","api_id":"*"}
+        POST V/Conference/weekly/Member/1/Play/ {"url":"sound:hold"} => 200 {"message":"play started","member_id":["1"],"api_id":"*"}
+        wait 100
+        DELETE V/Conference/weekly/Member/all/Speak/ => 204
+        wait 100
+        DELETE V/Conference/weekly/Member/1/Speak/ => 204
+        wait 100
+        DELETE V/Conference/weekly/Member/1/Play/ => 204
+        heard 1 => 0-100 room weekly, 100-300 speech "Hello", 300-400 sound sound:hold, 400- room weekly
+        heard 2 => 0- room weekly
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_mute_twice_or_to_unmute_the_unmuted_is_no_mistake() {
+    check(
+        r##"
+        dial weekly
+        DELETE V/Conference/weekly/Member/1/Mute/ => 204
+        POST V/Conference/weekly/Member/1/Mute/ => 200 {"message":"muted","member_id":"1","api_id":"*"}
+        POST V/Conference/weekly/Member/1/Mute/ => 200 {"message":"muted","member_id":"1","api_id":"*"}
+        DELETE V/Conference/weekly/Member/1/Deaf/ => 204
+        DELETE V/Conference/weekly/Member/1/Play/ => 204
+        DELETE V/Conference/weekly/Member/1/Speak/ => 204
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_rooms_are_hung_up_but_not_those_of_others_nor_by_an_empty_name() {
+    check(
+        r##"
+        dial weekly
+        dial daily
+        DELETE P/Conference// => 404 {"api_id":"*","error":"conference not found"}
+        DELETE /v1/Account/MA2/Conference/ [X-Auth-ID: MA2] [X-Auth-Token: two] => 204
+        GET P/Conference// => 200 {"api_id":"*","conferences":["daily","weekly"]}
+        DELETE P/Conference/ => 204
+        GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
+        heard 1 => 0-2 room weekly
+        DELETE V/Conference/ => 204
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_rooms_are_hung_up_even_when_whoever_asked_has_gone() {
+    let mut office = Office::new(Plan::default());
+    for room in ["weekly", "daily"] {
+        office.dial(room).await;
+    }
+    let asked = office.send(office.request("DELETE P/Conference/"));
+    assert!(asked.now_or_never().is_none(), "nothing has had a turn");
+    check_in(
+        office,
+        r##"
+        wait 1
+        GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_a_get_without_its_body() {
+    check(
+        r##"
+        dial weekly
+        HEAD P/Conference/ => 200
+        HEAD V/Conference/daily/ => 404
+        "##,
+    )
+    .await;
+}

@@ -1,0 +1,270 @@
+//! A jitter buffer under the networks that there are.
+
+use conflow::{
+    audio::jitter::{Counts, Jitter, Pulled, Pushed, TARGET_MAX},
+    rtp::{
+        g711::{FRAME, Law},
+        packet,
+    },
+};
+
+/// Packets of (arrival in ms, number, units each); ticks are at 10, 30, 50 … ms. What is
+/// played, by letters: `a` is the first packet, `~` is made up, `.` is silence.
+fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, Counts) {
+    let (mut jitter, mut played, mut packets) = (Jitter::default(), String::new(), packets);
+    for tick in 0..ticks {
+        while let [(ms, number, units), rest @ ..] = packets
+            && *ms <= tick * 20 + 10
+        {
+            push(&mut jitter, 1, *number, *units);
+            packets = rest;
+        }
+        played.push(match jitter.pull() {
+            Pulled::Frame(_, frame) => letter(frame[0]),
+            Pulled::Concealed(..) => '~',
+            Pulled::Nothing => '.',
+        });
+    }
+    (played, jitter.counts())
+}
+
+/// Sequence numbers and timestamps wrap after five packets, so that every test sees it.
+fn push(jitter: &mut Jitter, ssrc: u32, number: usize, units: usize) -> Pushed {
+    let first = (number * units) as u32;
+    let payload: Vec<u8> =
+        (0..units).map(|at| ((number * units + at) / FRAME % 26) as u8 + 0x10).collect();
+    let packet = packet::Packet {
+        marker: false,
+        payload_type: 0,
+        sequence: (number as u16).wrapping_sub(5),
+        timestamp: first.wrapping_sub(5 * units as u32),
+        ssrc,
+        payload: &payload,
+    };
+    jitter.push(&packet, Law::Mu)
+}
+
+fn letter(byte: u8) -> char {
+    char::from(byte - 0x10 + b'a')
+}
+
+/// Packets of 20 ms by letters, at the times that `late` makes of the due ones.
+fn sent(letters: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
+    let at = |it: char| (it as usize) - ('a' as usize);
+    let mut sent: Vec<_> =
+        letters.chars().map(|it| (at(it) * 20 + late(at(it)), at(it), FRAME)).collect();
+    sent.sort();
+    sent
+}
+
+#[track_caller]
+fn check(packets: &[(usize, usize, usize)], expected: &str) -> Counts {
+    let (played, counts) = played(packets, expected.len());
+    assert_eq!(played, expected);
+    counts
+}
+
+#[test]
+fn frames_are_played_in_order_50_ms_after_they_come() {
+    let counts = check(&sent("abcdefgh", |_| 0), "..abcdefgh");
+    assert_eq!(counts, Counts { begun: 1, ..Counts::default() });
+}
+
+#[test]
+fn up_to_40_ms_of_jitter_pass_unnoticed() {
+    check(&sent("abcdefgh", |n| if n % 3 == 1 { 39 } else { 0 }), "..abcdefgh");
+    check(&sent("abcdefgh", |n| if n == 4 { 25 } else { 0 }), "..abcdefgh");
+}
+
+#[test]
+fn what_is_lost_is_made_up_and_then_it_is_silent() {
+    let counts = check(&sent("abdefgh", |_| 0), "..ab~defgh");
+    assert_eq!(counts.concealed, 1);
+    check(&sent("abgh", |_| 0), "..ab~~~.gh");
+    check(&sent("ab", |_| 0), "..ab~~~....");
+    // Long after the ring has been around: what it held is not heard again.
+    let lossy: Vec<_> = sent("abcdefghijklmnopqrstuvwxyz", |_| 0);
+    let lossy: Vec<_> = lossy.into_iter().filter(|it| it.1 != 20).collect();
+    check(&lossy, "..abcdefghijklmnopqrst~vwxyz");
+}
+
+#[test]
+fn doubled_packets_change_nothing() {
+    let mut packets = [sent("abcdef", |_| 0), sent("abcdef", |_| 15)].concat();
+    packets.extend(sent("abcdef", |_| 90));
+    packets.sort();
+    let counts = check(&packets, "..abcdef~~");
+    assert_eq!((counts.doubled, counts.late), (12, 0));
+}
+
+#[test]
+fn a_late_packet_is_dropped_and_the_delay_grows_by_a_frame() {
+    let counts = check(&sent("abcdefgh", |n| if n == 2 { 55 } else { 0 }), "..ab~~defgh");
+    assert_eq!((counts.late, counts.concealed), (1, 2));
+}
+
+#[test]
+fn a_network_that_stands_still_delays_but_loses_nothing() {
+    // Nothing between 60 and 150 ms, then all of it.
+    let stand = |n: usize| if (3..8).contains(&n) { 150 - n * 20 } else { 0 };
+    check(&sent("abcdefghijklm", stand), "..abc~~defghijklm");
+}
+
+#[test]
+fn after_too_much_at_once_the_newest_is_played() {
+    let stand = |n: usize| if (3..14).contains(&n) { 280 - n * 20 } else { 0 };
+    let counts = check(&sent("abcdefghijklmnopqrst", stand), "..abc~~~........nopqrst");
+    assert_eq!(counts.late, 0);
+}
+
+#[test]
+fn a_stand_of_100_ms_loses_nothing() {
+    let stand = |n: usize| if (3..10).contains(&n) { 190 - n * 20 } else { 0 };
+    let counts = check(&sent("abcdefghijklmnop", stand), "..abc~~~.defghijklmnop");
+    assert_eq!((counts.late, counts.begun), (0, 1));
+}
+
+#[test]
+fn a_sender_that_pauses_has_the_same_delay_afterwards() {
+    check(&sent("abcdefmnopq", |_| 0), "..abcdef~~~...mnopq");
+    // The buffer ran dry for two ticks; what comes is as far behind as before.
+    check(&sent("abcghij", |_| 0), "..abc~~~ghij");
+}
+
+#[test]
+fn packets_of_other_lengths_fall_into_place() {
+    let of = |units: usize, n: usize| -> Vec<_> {
+        (0..n).map(|it| (it * units / 8, it, units)).collect()
+    };
+    check(&of(80, 16), "..abcdefg");
+    check(&of(240, 6), "..abcdefg");
+    check(&of(480, 4), "..abcdefghi");
+    check(&of(640, 3), "..abcdefghi");
+    let mut jitter = Jitter::default();
+    assert_eq!(push(&mut jitter, 1, 0, 641), Pushed::Unfit);
+    assert_eq!(push(&mut jitter, 1, 0, 0), Pushed::Unfit);
+    assert_eq!(jitter.pull(), Pulled::Nothing);
+}
+
+#[test]
+fn a_new_stream_begins_with_its_second_packet() {
+    let mut jitter = Jitter::default();
+    for number in 0..4 {
+        assert_eq!(push(&mut jitter, 1, number, FRAME), Pushed::Kept);
+    }
+    assert_eq!(push(&mut jitter, 2, 700, FRAME), Pushed::Astray);
+    assert_eq!(push(&mut jitter, 1, 4, FRAME), Pushed::Kept);
+    assert_eq!(push(&mut jitter, 2, 701, FRAME), Pushed::Astray, "one at a time");
+    assert_eq!(push(&mut jitter, 2, 702, FRAME), Pushed::Kept);
+    let heard: Vec<_> = (0..3).map(|_| matches!(jitter.pull(), Pulled::Frame(..))).collect();
+    assert_eq!(heard, [false, false, true]);
+    assert_eq!(jitter.counts().begun, 2);
+}
+
+#[test]
+fn another_law_is_another_stream() {
+    let mut jitter = Jitter::default();
+    let packet = |sequence: u16| packet::Packet {
+        marker: false,
+        payload_type: 0,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 1,
+        payload: &[0x22; FRAME],
+    };
+    assert_eq!(jitter.push(&packet(1), Law::Mu), Pushed::Kept);
+    assert_eq!(jitter.push(&packet(2), Law::A), Pushed::Astray);
+    assert_eq!(jitter.push(&packet(3), Law::A), Pushed::Kept);
+    let heard: Vec<_> = (0..3).map(|_| jitter.pull() == Pulled::Nothing).collect();
+    assert_eq!(heard, [true, true, false]);
+    assert_eq!(jitter.push(&packet(4), Law::A), Pushed::Kept);
+    assert_eq!(jitter.pull(), Pulled::Frame(Law::A, &[0x22; FRAME]));
+}
+
+#[test]
+fn a_clock_that_leaps_or_a_count_that_leaps_begins_anew() {
+    for leap in [60, 1_100, 30_000, 200_000_000] {
+        let mut jitter = Jitter::default();
+        for number in 0..4 {
+            push(&mut jitter, 1, number, FRAME);
+            jitter.pull();
+        }
+        assert_eq!(push(&mut jitter, 1, leap, FRAME), Pushed::Astray, "{leap}");
+        assert_eq!(push(&mut jitter, 1, leap + 1, FRAME), Pushed::Kept, "{leap}");
+    }
+}
+
+#[test]
+fn the_delay_shrinks_when_the_network_is_quiet_again() {
+    let mut jitter = Jitter::default();
+    let (mut number, mut delays) = (0, Vec::new());
+    for tick in 0..2_000 {
+        // One packet in ten of the first 40 is 50 ms late.
+        let is_late = |it: usize| it % 10 == 9 && it < 40;
+        if is_late(number.max(3) - 3) {
+            push(&mut jitter, 1, number - 3, FRAME);
+        }
+        if !is_late(number) {
+            push(&mut jitter, 1, number, FRAME);
+        }
+        number += 1;
+        if let Pulled::Frame(_, frame) = jitter.pull() {
+            let behind = (number - 1) % 26 + 26 - usize::from(frame[0] - 0x10);
+            delays.push((tick, behind % 26));
+        }
+    }
+    assert_eq!(delays[0].1, 2);
+    let most = delays.iter().map(|it| it.1).max().unwrap();
+    assert!((3..=5).contains(&most), "{most}");
+    assert_eq!(delays.last().unwrap().1, 2);
+}
+
+#[test]
+fn a_fast_sender_does_not_pile_up() {
+    let mut jitter = Jitter::default();
+    let (mut sent, mut played) = (0, 0);
+    for tick in 0..5_000_usize {
+        // 1 % too fast.
+        while sent <= tick + tick / 100 {
+            push(&mut jitter, 1, sent, FRAME);
+            sent += 1;
+        }
+        if let Pulled::Frame(_, frame) = jitter.pull() {
+            played += 1;
+            let behind = (sent - 1) % 26 + 26 - usize::from(frame[0] - 0x10);
+            assert!(behind % 26 <= usize::from(TARGET_MAX) + 2, "tick {tick}: {behind}");
+        }
+    }
+    assert!(4_990 <= played, "{played}");
+}
+
+#[test]
+fn what_is_made_up_follows_on_and_dies_away() {
+    let mut jitter = Jitter::default();
+    let tone: Vec<u8> = (0..FRAME)
+        .map(|at| (at as f64 * 0.3).sin() * 8_000.0)
+        .map(|it| Law::A.byte(it as i16))
+        .collect();
+    let packet = packet::Packet {
+        marker: true,
+        payload_type: 8,
+        sequence: 0,
+        timestamp: 0,
+        ssrc: 1,
+        payload: &tone,
+    };
+    jitter.push(&packet, Law::A);
+    let mut heard = Vec::new();
+    for _ in 0..6 {
+        if let Pulled::Frame(law, wire) | Pulled::Concealed(law, wire) = jitter.pull() {
+            heard.extend(wire.iter().map(|it| law.sample(*it)));
+        }
+    }
+    assert_eq!(heard.len(), 4 * FRAME);
+    let step = heard.windows(2).map(|it| it[0].abs_diff(it[1])).max().unwrap();
+    assert!(step < 3_000, "no click: {step}");
+    let peaks: Vec<_> =
+        heard.chunks(FRAME).map(|it| it.iter().map(|it| it.unsigned_abs()).max()).collect();
+    assert!(peaks.is_sorted_by(|a, b| b <= a), "{peaks:?}");
+    assert!(heard[4 * FRAME - 1].unsigned_abs() < 100);
+}

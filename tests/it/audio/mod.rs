@@ -1,0 +1,5 @@
+//! TODO first line.
+
+mod jitter;
+mod mix;
+mod playout;

@@ -1,0 +1,437 @@
+//! What one leg hears under orders of every kind.
+
+use std::{sync::Arc, time::Duration};
+
+use conflow::{
+    audio::{
+        cursor::{Found, Sounds},
+        mix::{self, Mixer, Slot},
+        playout::{self, ANNOUNCEMENTS_MAX, Keys, Outgoing, Playout, RELAYS_MAX, SENDS_MAX},
+        tone::{Tones, key_in},
+    },
+    media::{Address, AnnouncementKind, Hears, Program, Sound, What},
+    rtp::g711::FRAME,
+};
+
+/// `flow:LxN` is N ticks of samples that are all L; of others, some come and some never do.
+struct Shelf {
+    tones: Tones,
+    has_come: bool,
+}
+
+impl Sounds for Shelf {
+    fn find(&mut self, what: &What) -> Found {
+        let What::Url(url) = what else { return Found::Failed };
+        let Some(name) = url.strip_prefix("flow:") else { return Found::Failed };
+        let (level, ticks) = name.split_once('x').unwrap();
+        let ticks: f64 = ticks.trim_end_matches('?').parse().unwrap();
+        match name.ends_with('?') && !self.has_come {
+            true => Found::Coming,
+            false => {
+                let len = (ticks * FRAME as f64) as usize;
+                Found::Ready(vec![level.parse().unwrap(); len].into())
+            }
+        }
+    }
+
+    fn key(&mut self, key: char) -> Option<Arc<[i16]>> {
+        self.tones.key(key).cloned()
+    }
+}
+
+/// A leg, and a room in which somebody else sends 1,000, always.
+struct Leg {
+    playout: Playout,
+    shelf: Shelf,
+    mixer: Mixer,
+    slot: Slot,
+    other: Slot,
+    is_in: bool,
+    over: Vec<u32>,
+    /// All that has gone out since the last look.
+    samples: Vec<i16>,
+    events: Vec<(u8, bool, bool, u16)>,
+}
+
+const ROOM: i16 = 1_000;
+
+impl Leg {
+    fn new(keys: Keys) -> Self {
+        let mut mixer = Mixer::new(mix::Settings::default());
+        let (slot, other) = (mixer.add(), mixer.add());
+        Self {
+            playout: Playout::new(playout::Settings { rate: 8_000, keys }),
+            shelf: Shelf { tones: Tones::new(8_000), has_come: false },
+            mixer,
+            slot,
+            other,
+            is_in: false,
+            over: Vec::new(),
+            samples: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn in_room() -> Self {
+        let mut leg = Self::new(Keys::Events);
+        leg.place(Hears::Room);
+        leg.heard(3);
+        leg
+    }
+
+    fn place(&mut self, hears: Hears) {
+        self.is_in = true;
+        self.mixer.flags(self.slot).waiting = matches!(hears, Hears::Wait(_));
+        self.playout.place(hears);
+    }
+
+    fn remove(&mut self) {
+        self.is_in = false;
+        self.playout.remove();
+    }
+
+    fn relay(&mut self, key: char) {
+        self.playout.relay(key, &mut self.shelf).unwrap();
+    }
+
+    /// One tick; what it sent.
+    fn tick(&mut self) -> Outgoing {
+        let mut out = [0x55; FRAME];
+        self.mixer.put_samples(self.other, &[ROOM; FRAME]);
+        self.mixer.mix(&mut Vec::new());
+        let mut ear = self.is_in.then(|| self.mixer.ear(self.slot));
+        let outgoing = self.playout.tick(ear.as_mut(), &mut self.shelf, &mut out, &mut self.over);
+        match outgoing {
+            Outgoing::Room => out.copy_from_slice(ear.unwrap().samples()),
+            Outgoing::Samples => (),
+            Outgoing::Silence => out.fill(0),
+            Outgoing::Event(update) => {
+                let it = update.event;
+                self.events.push((it.code, update.marker, it.end, it.duration));
+                out.fill(0);
+            }
+        }
+        self.samples.extend(out);
+        outgoing
+    }
+
+    /// What is heard in each tick, judged by its samples after the fade; `*` is a mixture.
+    fn heard(&mut self, ticks: usize) -> String {
+        self.samples.clear();
+        (0..ticks).for_each(|_| _ = self.tick());
+        let frames = self.samples.chunks(FRAME).map(|frame| {
+            let middle = &frame[40..];
+            match middle.iter().all(|it| *it == middle[0]) {
+                false => "*".to_owned(),
+                true => middle[0].to_string(),
+            }
+        });
+        frames.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The largest step from one sample to the next since the last look.
+    fn step(&self) -> u16 {
+        self.samples.windows(2).map(|it| it[0].abs_diff(it[1])).max().unwrap()
+    }
+}
+
+fn program(urls: &[&str]) -> Program {
+    urls.iter().map(|url| Sound::from(What::Url((*url).into()))).collect()
+}
+
+fn address(kind: AnnouncementKind) -> Option<Arc<Address>> {
+    Some(Arc::new(Address { kind, members: None }))
+}
+
+#[test]
+fn a_program_is_played_and_its_end_is_told_with_its_last_frame() {
+    let mut leg = Leg::new(Keys::Events);
+    assert_eq!(leg.tick(), Outgoing::Silence);
+    let pause = Sound::from(What::Silence(Duration::from_millis(40)));
+    let sounds = [program(&["flow:7x2"]).to_vec(), vec![pause]].concat();
+    leg.playout.play(4, sounds.into());
+    assert_eq!((leg.heard(3), leg.over.clone()), ("7 7 0".to_owned(), vec![]));
+    assert_eq!((leg.heard(2), leg.over.clone()), ("0 0".to_owned(), vec![4]));
+    leg.playout.play(5, program(&[]));
+    assert_eq!((leg.heard(2), leg.over.clone()), ("0 0".to_owned(), vec![4, 5]));
+}
+
+#[test]
+fn one_that_is_stopped_or_replaced_ends_untold_and_without_a_click() {
+    let mut leg = Leg::new(Keys::Events);
+    leg.playout.play(1, program(&["flow:8000x9"]));
+    leg.heard(2);
+    leg.playout.play(2, program(&["flow:-8000x9"]));
+    assert_eq!(leg.heard(2), "-8000 -8000");
+    assert_eq!(leg.samples[0], -8_000 + 7_800, "the rest leads over");
+    leg.playout.stop();
+    assert_eq!(leg.heard(3), "0 0 0");
+    assert!(leg.step() <= 200);
+    assert_eq!(leg.tick(), Outgoing::Silence);
+    leg.playout.stop();
+    assert!(leg.over.is_empty());
+}
+
+#[test]
+fn a_sound_that_is_not_there_yet_is_silence_until_it_comes() {
+    let mut leg = Leg::new(Keys::Events);
+    leg.playout.play(1, program(&["gone", "flow:5x1", "flow:7x1?"]));
+    assert_eq!(leg.heard(4), "5 0 0 0");
+    leg.shelf.has_come = true;
+    assert_eq!((leg.heard(2), leg.over), ("7 0".to_owned(), vec![1]));
+}
+
+#[test]
+fn the_room_is_heard_as_it_is() {
+    let mut leg = Leg::in_room();
+    assert_eq!(leg.tick(), Outgoing::Room);
+    assert_eq!(leg.heard(2), "1000 1000");
+    leg.mixer.flags(leg.slot).deaf = true;
+    assert_eq!(leg.heard(2), "0 0");
+    assert!(leg.step() <= 26, "deafened without a click");
+    assert_eq!(leg.tick(), Outgoing::Silence);
+    leg.mixer.flags(leg.slot).deaf = false;
+    assert_eq!(leg.heard(1), "1000");
+}
+
+#[test]
+fn one_who_waits_hears_the_wait_sound_over_and_over_and_nobody() {
+    let mut leg = Leg::new(Keys::Events);
+    leg.playout.play(1, program(&["flow:9x99"]));
+    leg.heard(1);
+    leg.place(Hears::Wait(Some(program(&["flow:3x1", "flow:4x1"]))));
+    assert_eq!((leg.heard(5), leg.over.clone()), ("3 4 3 4 3".to_owned(), vec![]));
+    leg.playout.announce(None, program(&["flow:8x1"])).unwrap();
+    assert_eq!(leg.heard(3), "8 4 3", "interrupted, then it goes on");
+    leg.place(Hears::Wait(None));
+    assert_eq!(leg.heard(1), "0");
+    leg.place(Hears::Room);
+    assert_eq!(leg.heard(2), "1000 1000");
+}
+
+#[test]
+fn announcements_are_heard_over_the_room_one_after_the_other() {
+    let mut leg = Leg::in_room();
+    leg.playout.announce(None, program(&["flow:5x2"])).unwrap();
+    leg.playout.announce(None, program(&["flow:6x1.5"])).unwrap();
+    assert_eq!(leg.heard(5), "5 5 6 * 1000");
+    let back = &leg.samples[4 * FRAME..][..41];
+    assert!(back.is_sorted() && back[0] == 0 && back[40] == ROOM, "it begins softly: {back:?}");
+    assert_eq!(leg.tick(), Outgoing::Room);
+    leg.mixer.flags(leg.slot).deaf = true;
+    leg.playout.announce(None, program(&["flow:5x1"])).unwrap();
+    assert_eq!(leg.heard(2), "5 0", "by the deaf as well");
+}
+
+#[test]
+fn the_room_is_heard_until_an_announcement_has_come() {
+    let mut leg = Leg::in_room();
+    leg.playout.announce(None, program(&["flow:5x1?", "gone"])).unwrap();
+    leg.playout.announce(None, program(&["flow:6x1"])).unwrap();
+    assert_eq!(leg.heard(2), "1000 1000");
+    leg.shelf.has_come = true;
+    assert_eq!(leg.heard(3), "5 6 1000");
+}
+
+#[test]
+fn a_hush_stops_all_under_its_address_and_no_others() {
+    let (play, speak) = (AnnouncementKind::Play, AnnouncementKind::Speak);
+    let mut leg = Leg::in_room();
+    for (address, url) in [
+        (address(play), "flow:3x2"),
+        (address(speak), "flow:4x2"),
+        (None, "flow:5x1"),
+        (address(play), "flow:6x2"),
+    ] {
+        leg.playout.announce(address, program(&[url])).unwrap();
+    }
+    assert_eq!(leg.heard(1), "3");
+    leg.playout.hush(&address(play).unwrap());
+    assert_eq!(leg.heard(4), "4 4 5 1000");
+    leg.playout.hush(&address(speak).unwrap());
+    let members = Some(vec![]);
+    leg.playout.announce(address(speak), program(&["flow:4x2"])).unwrap();
+    leg.playout.hush(&Address { kind: speak, members });
+    assert_eq!(leg.heard(3), "4 4 1000", "the same words are needed");
+}
+
+#[test]
+fn who_is_removed_hears_nothing_of_the_room_from_the_next_tick_on() {
+    let mut leg = Leg::in_room();
+    leg.heard(1);
+    leg.remove();
+    leg.playout.play(3, program(&["flow:50x2"]));
+    let before = leg.samples.clone();
+    assert_eq!(leg.heard(3), "50 50 0");
+    assert_eq!(before.last(), Some(&ROOM));
+    let rest: Vec<i16> = (0..40).map(|at| 50 + ROOM / 40 * (39 - at)).collect();
+    assert_eq!(leg.samples[..40], rest);
+    assert_eq!(leg.over, [3]);
+}
+
+#[test]
+fn the_private_sounds_of_a_room_do_not_outlive_it() {
+    let mut leg = Leg::in_room();
+    leg.playout.announce(None, program(&["flow:5x9"])).unwrap();
+    leg.playout.announce(None, program(&["flow:6x9"])).unwrap();
+    leg.relay('5');
+    leg.heard(1);
+    let key = *leg.samples.last().unwrap();
+    assert!(1_000 < key.unsigned_abs(), "{key}");
+    leg.remove();
+    assert_eq!(leg.heard(2), "0 0");
+    assert!(key.abs_diff(leg.samples[0]) <= key.unsigned_abs() / 40 + 1, "the key fades, too");
+    leg.place(Hears::Room);
+    assert_eq!(leg.heard(1), "1000");
+    leg.remove();
+    leg.place(Hears::Room);
+    assert_eq!(leg.tick(), Outgoing::Samples, "it may be another room: from one to the other");
+}
+
+#[test]
+fn relayed_keys_are_heard_over_everything() {
+    let mut leg = Leg::in_room();
+    leg.relay('5');
+    leg.relay('x');
+    assert_eq!(leg.heard(6), "* * * * * 1000");
+    assert_eq!(key_in(&leg.samples[..5 * FRAME], 8_000), Some('5'));
+    let mean: i32 = leg.samples[..800].iter().map(|it| i32::from(*it)).sum::<i32>() / 800;
+    assert!((990..1_010).contains(&mean), "the room goes on below: {mean}");
+    leg.remove();
+    leg.heard(2);
+    leg.relay('#');
+    leg.heard(5);
+    assert_eq!(key_in(&leg.samples, 8_000), Some('#'), "in silence too");
+}
+
+#[test]
+fn keys_are_sent_as_events_with_pauses_and_the_end_is_told() {
+    let mut leg = Leg::in_room();
+    leg.playout.send_digits(8, "1w?#".into()).unwrap();
+    leg.heard(10);
+    let press = |code| -> Vec<_> {
+        (1..=7).map(|at: u16| (code, at == 1, 5 <= at, at.min(5) * 160)).collect()
+    };
+    assert_eq!(leg.events, press(1));
+    let pause = leg.heard(25);
+    assert_eq!(pause, vec!["1000"; 25].join(" "), "half a second of the room");
+    leg.events.clear();
+    leg.heard(10);
+    assert_eq!((&leg.events, &leg.over), (&press(11), &vec![]));
+    assert_eq!(leg.heard(2), "1000 1000");
+    assert_eq!(leg.over, [8]);
+}
+
+#[test]
+fn keys_are_sent_as_tones_where_events_are_not_agreed_on() {
+    let mut leg = Leg::new(Keys::Events);
+    leg.playout.set_keys(Keys::Tones);
+    leg.playout.play(1, program(&["flow:9x4"]));
+    leg.heard(2);
+    leg.playout.send_digits(2, "4".into()).unwrap();
+    leg.playout.send_digits(3, "2".into()).unwrap();
+    for key in ['4', '2'] {
+        leg.heard(5);
+        assert_eq!(key_in(&leg.samples, 8_000), Some(key));
+        assert_eq!(leg.heard(5), "0 0 0 0 0");
+    }
+    assert_eq!(leg.heard(3), "9 9 0", "what was played stood still");
+    assert_eq!((leg.over, leg.events), (vec![2, 3, 1], vec![]));
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let mut leg = Leg::in_room();
+    for _ in 0..ANNOUNCEMENTS_MAX {
+        leg.playout.announce(None, program(&["flow:5x1"])).unwrap();
+    }
+    assert!(leg.playout.announce(None, program(&["flow:5x1"])).is_err());
+    (0..SENDS_MAX).for_each(|_| leg.playout.send_digits(1, "".into()).unwrap());
+    assert!(leg.playout.send_digits(1, "".into()).is_err());
+    (0..RELAYS_MAX).for_each(|_| leg.relay('1'));
+    assert!(leg.playout.relay('1', &mut leg.shelf).is_err());
+    leg.tick();
+    assert_eq!(leg.over.len(), SENDS_MAX);
+}
+
+const PLAY: AnnouncementKind = AnnouncementKind::Play;
+const SPEAK: AnnouncementKind = AnnouncementKind::Speak;
+const TICK: Duration = Duration::from_millis(20);
+
+#[test]
+fn what_is_played_over_a_call_alone_is_heard_in_place_of_all_else() {
+    let mut leg = Leg::in_room();
+    leg.playout.announce(None, program(&["flow:300x2"])).unwrap();
+    leg.playout.play_over(PLAY, program(&["flow:500x3"]), false, None);
+    assert_eq!(leg.heard(6), "500 500 500 300 300 1000");
+    leg.playout.play_over(PLAY, program(&["flow:500x9"]), false, None);
+    assert_eq!(leg.heard(2), "500 500");
+    leg.playout.play_over(PLAY, program(&["flow:600x9"]), false, None);
+    assert_eq!(leg.heard(1), "600", "it ends the one before");
+    leg.remove();
+    assert_eq!(leg.heard(1), "600", "it is the call's, not the room's");
+    leg.playout.stop_over(SPEAK);
+    assert_eq!(leg.heard(1), "600", "the other kind is stopped apart");
+    leg.playout.stop_over(PLAY);
+    assert_eq!(leg.heard(2), "0 0");
+}
+
+#[test]
+fn what_is_mixed_is_heard_with_what_else_there_is() {
+    let mut leg = Leg::in_room();
+    leg.playout.play_over(PLAY, program(&["flow:500x3"]), true, None);
+    assert_eq!(leg.heard(4), "1500 1500 1500 1000");
+    leg.playout.play_over(PLAY, program(&["flow:500x9"]), true, None);
+    leg.playout.play_over(SPEAK, program(&["flow:200x2"]), true, None);
+    assert_eq!(leg.heard(3), "1700 1700 1500", "a Play and a Speak");
+    leg.playout.announce(None, program(&["flow:300x1"])).unwrap();
+    assert_eq!(leg.heard(2), "800 1500", "with an announcement, in place of the room");
+    leg.remove();
+    assert_eq!(leg.heard(1), "500");
+    leg.playout.play(1, program(&["flow:100x1"]));
+    assert_eq!(leg.heard(2), "600 500");
+    assert_eq!(leg.over, [1]);
+    leg.playout.stop_over(PLAY);
+    assert_eq!(leg.heard(2), "0 0");
+    assert_eq!(leg.tick(), Outgoing::Silence);
+
+    leg.playout.play_over(PLAY, program(&["flow:32000x2"]), true, None);
+    leg.playout.play_over(SPEAK, program(&["flow:32000x2"]), true, None);
+    assert_eq!(leg.heard(1), "32767", "it does not wrap");
+}
+
+#[test]
+fn what_comes_late_leaves_the_rest_as_it_is_and_what_never_comes_is_over() {
+    for mixes in [true, false] {
+        let mut leg = Leg::in_room();
+        leg.playout.play_over(PLAY, program(&["flow:500x2?"]), mixes, Some(TICK));
+        assert_eq!(leg.heard(2), "1000 1000", "mixed: {mixes}");
+        leg.shelf.has_come = true;
+        let heard = if mixes { "1500 1000" } else { "500 1000" };
+        assert_eq!(leg.heard(2), heard, "its length counts from its first sound");
+        leg.playout.play_over(PLAY, program(&["http://nowhere"]), mixes, None);
+        assert_eq!(leg.heard(2), "1000 1000");
+        assert_eq!(leg.tick(), Outgoing::Room, "nothing is added");
+    }
+}
+
+#[test]
+fn what_is_played_over_a_call_is_cut_off_softly_at_its_length() {
+    let (over_and_over, length) = (Sound { what: What::Url("flow:9000x1".into()), times: 0 }, 3);
+    for mixes in [true, false] {
+        let mut leg = Leg::in_room();
+        let program: Program = [over_and_over.clone()].into();
+        leg.playout.play_over(PLAY, program, mixes, Some(length * TICK));
+        let on = if mixes { "10000 10000 10000" } else { "9000 9000 9000" };
+        assert_eq!(leg.heard(5), format!("{on} 1000 1000"));
+        // It begins at once, as sounds do; the way down takes 40 samples.
+        leg.samples.drain(..FRAME);
+        assert!(leg.step() <= 9_000 / 40 + 1_000, "{}", leg.step());
+        leg.playout.play_over(PLAY, [over_and_over.clone()].into(), mixes, None);
+        leg.heard(2);
+        leg.playout.stop_over(PLAY);
+        leg.samples.drain(..2 * FRAME - 1);
+        (0..2).for_each(|_| _ = leg.tick());
+        assert!(leg.step() <= 9_000 / 40 + 1_000, "stopped: {}", leg.step());
+    }
+}

@@ -1,0 +1,558 @@
+//! The conference machine: a test per row of what a conference does.
+//!
+//! Commands go in, effects come out as short lines; the n-th call that enters has the number n,
+//! as a call and as a member.
+
+mod stay;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use conflow::{
+    base::ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
+    call::{Call, Direction, Party, Session},
+    conference::{
+        Answer, Ask, Being, Command, Conference, Effect, Kick, News, Notice, Settings, Ticket, Who,
+    },
+    flow::{Cause, Cue, Entry, Guard, RecordFormat},
+    group::{Expulsion, GroupId, Pass, PersonId, Rank},
+    media::{AnnouncementKind, Heard, Hears, Order, Program, What},
+};
+
+struct Bench {
+    room: Conference,
+    start: Instant,
+    now: Instant,
+    member_last: u64,
+}
+
+impl Bench {
+    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    fn new() -> Self {
+        let now = Instant::now();
+        let settings = Settings { members_max: 4, ..Settings::default() };
+        let room = Conference::new(now, Incarnation::of(RoomId::of(7), "weekly"), &settings);
+        Self { room, start: now, now, member_last: 0 }
+    }
+
+    fn with(entries: &[Entry]) -> Self {
+        let mut bench = Self::new();
+        entries.iter().for_each(|entry| drop(bench.enter(entry)));
+        bench
+    }
+
+    fn enter(&mut self, entry: &Entry) -> Vec<String> {
+        self.enter_limited(entry, Duration::from_secs(14_400))
+    }
+
+    /// Somebody comes in whom the room's group lets in.
+    fn enter_with(&mut self, entry: &Entry, person: u64, revision: u64) -> Vec<String> {
+        let pass = Pass { person: PersonId(person), rank: Rank::Member, revision };
+        self.enter_as(entry, Duration::from_secs(14_400), Some(Box::new(pass)))
+    }
+
+    fn expel(&mut self, people: &[u64], revision: u64) -> Vec<String> {
+        let people = people.iter().copied().map(PersonId).collect();
+        let reason = Some("loud".into());
+        self.ask(Ask::Expel(Expulsion { group: GroupId(6), revision, people, reason }))
+    }
+
+    fn enter_limited(&mut self, entry: &Entry, limit: Duration) -> Vec<String> {
+        self.enter_as(entry, limit, None)
+    }
+
+    fn enter_as(&mut self, entry: &Entry, limit: Duration, pass: Option<Box<Pass>>) -> Vec<String> {
+        self.member_last += 1;
+        let id = CallId::of(self.member_last.into());
+        let party = Party {
+            from: "14155550100".into(),
+            to: "weekly".into(),
+            caller_name: "Anna".into(),
+            direction: Direction::Inbound,
+            dialect: Dialect::Plivo,
+            trusted: None,
+            session: Session::at(SystemTime::UNIX_EPOCH),
+        };
+        let mut call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
+        call.pass = pass;
+        let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));
+        self.handle(Command::Enter { member, call, entry })
+    }
+
+    fn ask(&mut self, ask: Ask) -> Vec<String> {
+        self.handle(Command::Ask { ticket: Ticket(1), ask })
+    }
+
+    fn kick(&mut self, who: Who) -> Vec<String> {
+        self.ask(Ask::Kick { who, kick: Kick::default() })
+    }
+
+    fn heard(&mut self, member: u64, heard: Heard) -> Vec<String> {
+        self.handle(Command::Report { member: MemberId(member), heard })
+    }
+
+    /// Presses keys, one after the other; what comes out of it all.
+    fn press(&mut self, member: u64, keys: &str) -> Vec<String> {
+        keys.chars().flat_map(|key| self.heard(member, Heard::Digit(key))).collect()
+    }
+
+    fn pass(&mut self, seconds: u64) -> Vec<String> {
+        self.now += Duration::from_secs(seconds);
+        match self.room.deadline().is_some_and(|at| at <= self.now) {
+            true => self.handle(Command::Tick),
+            false => vec![],
+        }
+    }
+
+    /// What came out, in short; the calls that came out are ended.
+    fn handle(&mut self, command: Command) -> Vec<String> {
+        let mut effects = VecDeque::new();
+        self.room.handle(self.now, command, &mut effects);
+        self.room.check();
+        let each = effects.into_iter().flat_map(|effect| {
+            if let Effect::Leave(leave) = effect { leave.collect() } else { vec![effect] }
+        });
+        let mut exits = BTreeMap::new();
+        let check = |effect: &Effect| {
+            if let Effect::Publish(Notice { sequence, news: News::Exited { who, .. } }) = effect {
+                exits.insert(who.member, *sequence);
+            }
+            if let Effect::Release { member, sequence, .. } = effect {
+                assert_eq!(*sequence, exits.remove(member), "the number of its exit");
+            }
+        };
+        each.inspect(check).map(brief).collect()
+    }
+
+    fn deadline_seconds(&self) -> Option<u64> {
+        self.room.deadline().map(|at| (at - self.start).as_secs())
+    }
+}
+
+/// A room that is let go of holds live calls; a test that ends well ends them.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.handle(Command::Close);
+        }
+    }
+}
+
+fn brief(effect: Effect) -> String {
+    match effect {
+        Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
+        Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
+        Effect::Leave(_) => unreachable!("it is taken apart"),
+        Effect::Media(order) => brief_order(order),
+        Effect::Publish(Notice { sequence, news, .. }) => match news {
+            News::Entered { who, is_first } => {
+                let first = if is_first { " first" } else { "" };
+                format!("#{sequence} entered {}{first}", who.member)
+            }
+            News::Exited { who: Being { member, .. }, cause, reason, is_last } => {
+                let last = if is_last { " last" } else { "" };
+                let reason = reason.map_or_else(String::new, |it| format!(" ({it})"));
+                format!("#{sequence} exited {member} {}{reason}{last}", cause.text())
+            }
+            News::DigitsMatched { who: Being { member, .. }, digits } => {
+                format!("#{sequence} digits {member} {digits}")
+            }
+            News::FloorTaken { who } => format!("#{sequence} floor {}", who.member),
+            News::Over => format!("#{sequence} over"),
+            News::Started => format!("#{sequence} started"),
+        },
+        Effect::Release { call, exit, .. } => {
+            let brief = format!("release {} {}", n(call.id), exit.cause.text());
+            call.end();
+            brief
+        }
+        Effect::Reply { outcome: Ok(Answer::Members(members)), .. } => {
+            format!("reply {}", list(members.iter().map(|it| it.0)))
+        }
+        Effect::Reply { outcome: Ok(Answer::Banned { members, unknown }), .. } => {
+            let [members, unknown] = [members, unknown].map(|it| list(it.iter().map(|it| it.0)));
+            format!("reply {members}, not banned {unknown}")
+        }
+        Effect::Reply { outcome: Ok(Answer::Departures(departures)), .. } => {
+            let leaves = departures.iter().map(|it| format!("{} {}", it.member, it.cause.text()));
+            format!("would leave: {}", leaves.collect::<Vec<_>>().join(", "))
+        }
+        Effect::Reply { outcome: Ok(Answer::Roster(roster)), .. } => {
+            let member = |it: &conflow::conference::Present| {
+                let flags = [(it.muted, " muted"), (it.deaf, " deaf")];
+                let flags: String = flags.iter().filter(|it| it.0).map(|it| it.1).collect();
+                format!("{} {}s{flags}", it.member, it.join_seconds)
+            };
+            let members: Vec<_> = roster.members.iter().map(member).collect();
+            format!("roster {}s: {}", roster.run_seconds, members.join(", "))
+        }
+        Effect::Reply { outcome: Err(refusal), .. } => format!("reply: {refusal}"),
+        Effect::Stop => "stop".to_owned(),
+        Effect::Unname => "unname".to_owned(),
+    }
+}
+
+fn brief_order(order: Order) -> String {
+    let calls = |calls: Vec<CallId>| list(calls.into_iter().map(|it| it.0.as_u128()));
+    match order {
+        Order::Announce { calls: to, program, address, .. } => {
+            let kind = address.map_or_else(String::new, |it| format!(" {:?}", it.kind));
+            format!("announce{kind} {} to {}", sounds(&program), calls(to))
+        }
+        Order::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
+        Order::Hush { calls: whom, address, .. } => match &address.members {
+            None => format!("hush {:?} of all at {}", address.kind, calls(whom)),
+            Some(ids) => {
+                let ids = list(ids.iter().map(|it| it.0));
+                format!("hush {:?} of {ids} at {}", address.kind, calls(whom))
+            }
+        },
+        Order::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
+        Order::Place { calls: whom, hears: Hears::Room, .. } => format!("room {}", calls(whom)),
+        Order::Place { calls: whom, hears: Hears::Wait(sound), .. } => {
+            let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
+            format!("wait {} {sound}", calls(whom))
+        }
+        Order::RelayDigit { calls: to, digit, .. } => format!("relay {digit} to {}", calls(to)),
+        Order::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
+        Order::Answer { .. }
+        | Order::Dial { .. }
+        | Order::EarlyMedia { .. }
+        | Order::End { .. }
+        | Order::Play { .. }
+        | Order::PlayOver { .. }
+        | Order::StopOver { .. }
+        | Order::Prepare { .. }
+        | Order::SendDigits { .. }
+        | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
+    }
+}
+
+fn sounds(program: &Program) -> String {
+    let sound = |it: &conflow::media::Sound| match &it.what {
+        What::Beep(number) => format!("beep:{number}"),
+        What::Silence(length) => format!("silence {length:?}"),
+        What::Speech { text, .. } => format!("{text:?}"),
+        What::Url(url) => url.to_string(),
+    };
+    program.iter().map(sound).collect::<Vec<_>>().join("+")
+}
+
+fn n(call: CallId) -> u128 {
+    call.0.as_u128()
+}
+
+fn list(items: impl Iterator<Item = impl ToString>) -> String {
+    items.map(|it| it.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn these(ids: &[u64]) -> Who {
+    Who::These(ids.iter().copied().map(MemberId).collect())
+}
+
+fn announce(bench: &mut Bench, who: Who, url: &str) -> Vec<String> {
+    let sound = What::Url(url.into()).into();
+    bench.ask(Ask::Announce { who, kind: AnnouncementKind::Play, sound })
+}
+
+/// A member as Plivo's defaults make it.
+fn plain() -> Entry {
+    Entry {
+        guard: None,
+        muted: false,
+        starts: true,
+        ends: false,
+        stays_alone: true,
+        leaves_on_star: false,
+        relays_digits: false,
+        tells_floor: false,
+        time_limit: None,
+        time_limit_default: 86_400,
+        members_max: None,
+        enter_sound: None,
+        exit_sound: None,
+        wait_sound: None,
+        digits_match: vec![],
+        callback: None,
+        action: None,
+        records: false,
+        record_format: RecordFormat::Mp3,
+    }
+}
+
+fn ender() -> Entry {
+    Entry { ends: true, ..plain() }
+}
+
+fn shy() -> Entry {
+    Entry { stays_alone: false, ..plain() }
+}
+
+fn guest() -> Entry {
+    Entry { starts: false, ..plain() }
+}
+
+fn limited(seconds: u32) -> Entry {
+    Entry { time_limit: Some(seconds), ..plain() }
+}
+
+fn typing(patterns: &[&str]) -> Entry {
+    Entry { digits_match: patterns.iter().map(|&it| it.into()).collect(), ..plain() }
+}
+
+#[track_caller]
+fn has(effects: &[String], expected: &str) {
+    assert!(effects.iter().any(|it| it == expected), "{expected:?} is not in {effects:#?}");
+}
+
+#[track_caller]
+fn has_not(effects: &[String], part: &str) {
+    assert!(!effects.iter().any(|it| it.contains(part)), "{part:?} is in {effects:#?}");
+}
+
+// Why a member leaves.
+
+#[test]
+fn a_kicked_member_goes_on_and_the_others_stay() {
+    let mut bench = Bench::with(&[plain(), plain(), plain()]);
+    assert_eq!(
+        bench.kick(these(&[2])),
+        ["remove 2", "#6 exited 2 kicked", "release 2 kicked", "reply 2"]
+    );
+    assert_eq!(bench.ask(Ask::Roster), ["reply roster"].map(|_| "roster 0s: 1 0s, 3 0s"));
+}
+
+#[test]
+fn a_kick_carries_its_reason() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    let reason = Some("too loud".into());
+    let effects =
+        bench.ask(Ask::Kick { who: these(&[1]), kick: Kick { reason, ..Kick::default() } });
+    has(&effects, "#5 exited 1 kicked (too loud)");
+}
+
+#[test]
+fn a_bulk_has_phases_and_its_targets_come_first() {
+    let mut bench = Bench::with(&[shy(), plain(), ender()]);
+    assert_eq!(
+        bench.kick(these(&[3, 9, 2, 3])),
+        [
+            "remove 3,2,1",
+            "#6 exited 3 kicked",
+            "#7 exited 2 kicked",
+            "#8 exited 1 ended last",
+            "#9 over",
+            "unname",
+            "release 3 kicked",
+            "release 2 kicked",
+            "release 1 ended",
+            "reply 3,2",
+            "stop",
+        ]
+    );
+}
+
+#[test]
+fn kick_all_resumes_all_even_when_one_of_them_ends_the_room() {
+    let mut bench = Bench::with(&[plain(), ender(), shy(), plain()]);
+    let effects = bench.kick(Who::All);
+    for member in 1..=4 {
+        has(&effects, &format!("release {member} kicked"));
+    }
+    has_not(&effects, "ended");
+    has(&effects, "#10 exited 4 kicked last");
+}
+
+#[test]
+fn kick_against_kick_is_a_refusal_that_changes_nothing() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    bench.kick(these(&[1]));
+    assert_eq!(bench.kick(these(&[1])), ["reply: member not found"]);
+}
+
+#[test]
+fn kick_against_hang_up_ends_the_call_once() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    has(&bench.heard(1, Heard::HungUp), "release 1 caller-left");
+    assert_eq!(bench.kick(these(&[1])), ["reply: member not found"]);
+    has(&bench.kick(these(&[2])), "release 2 kicked");
+    assert!(bench.heard(2, Heard::HungUp).is_empty(), "it is gone");
+}
+
+#[test]
+fn kick_of_a_waiting_member_lets_it_go_on() {
+    let mut bench = Bench::with(&[guest(), guest()]);
+    assert_eq!(
+        bench.kick(these(&[1])),
+        ["remove 1", "#3 exited 1 kicked", "release 1 kicked", "reply 1"]
+    );
+}
+
+#[test]
+fn kick_against_hold_takes_the_held_member_out() {
+    let mut bench = Bench::with(&[shy(), plain()]);
+    assert!(bench.heard(1, Heard::Hold(true)).is_empty(), "no cause fires");
+    assert!(bench.heard(2, Heard::Hold(true)).is_empty(), "the held are company");
+    has(&bench.kick(these(&[2])), "release 2 kicked");
+    assert!(bench.heard(2, Heard::Hold(false)).is_empty(), "it is gone");
+}
+
+#[test]
+fn kick_while_a_sound_plays_takes_the_sound_along() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    announce(&mut bench, these(&[2]), "a");
+    let effects = bench.kick(these(&[2]));
+    // Removal ends what was played, queued announcements included: there is no hush.
+    assert_eq!(effects, ["remove 2", "#5 exited 2 kicked", "release 2 kicked", "reply 2"]);
+}
+
+#[test]
+fn the_star_takes_out_who_asked_for_it() {
+    let star = Entry { leaves_on_star: true, ..plain() };
+    let mut bench = Bench::with(&[star.clone(), plain()]);
+    assert!(bench.press(2, "*").is_empty());
+    has(&bench.press(1, "*"), "release 1 starred");
+}
+
+#[test]
+fn the_first_ender_that_leaves_ends_the_room() {
+    for heard in [Heard::HungUp, Heard::Lost] {
+        let mut bench = Bench::with(&[ender(), plain(), ender()]);
+        let effects = bench.heard(1, heard);
+        has(&effects, "release 2 ended");
+        has(&effects, "release 3 ended");
+        assert_eq!(effects.last().unwrap(), "stop");
+    }
+}
+
+#[test]
+fn a_kicked_ender_ends_the_room_and_is_itself_kicked() {
+    let mut bench = Bench::with(&[plain(), ender(), plain()]);
+    let effects = bench.kick(these(&[2]));
+    has(&effects, "release 2 kicked");
+    has(&effects, "release 1 ended");
+    has(&effects, "release 3 ended");
+}
+
+#[test]
+fn only_who_has_had_company_is_alone() {
+    let mut bench = Bench::with(&[shy()]);
+    assert_eq!(bench.kick(these(&[2])), ["reply: member not found"]);
+    bench.enter(&plain());
+    let effects = bench.kick(these(&[2]));
+    has(&effects, "release 1 alone");
+}
+
+#[test]
+fn ended_comes_before_alone() {
+    let mut bench = Bench::with(&[shy(), ender()]);
+    has(&bench.kick(these(&[2])), "release 1 ended");
+}
+
+#[test]
+fn who_finds_the_room_full_was_never_a_member() {
+    let mut bench = Bench::with(&[ender(), plain(), plain(), plain()]);
+    assert_eq!(bench.enter(&ender()), ["release 5 full"]);
+    assert_eq!(bench.ask(Ask::Roster).len(), 1);
+}
+
+#[test]
+fn the_first_member_that_states_it_settles_how_many_there_may_be() {
+    let two = Entry { members_max: Some(2), ..plain() };
+    let mut bench = Bench::with(&[plain(), two, Entry { members_max: Some(9), ..plain() }]);
+    // Three were in question when two were the limit.
+    assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s, 2 0s"]);
+    let over_the_cap = Entry { members_max: Some(99), ..plain() };
+    let mut bench = Bench::with(&[over_the_cap, plain(), plain(), plain()]);
+    assert_eq!(bench.enter(&plain()), ["release 5 full"]);
+}
+
+#[test]
+fn who_is_out_of_the_group_is_out_of_the_room_with_all_his_calls() {
+    let mut bench = Bench::new();
+    for (person, entry) in [(1, shy()), (2, plain()), (2, plain())] {
+        bench.enter_with(&entry, person, 5);
+    }
+    let expected = [
+        "remove 2,3,1",
+        "#6 exited 2 group-kicked (loud)",
+        "#7 exited 3 group-kicked (loud)",
+        "#8 exited 1 alone last",
+        "#9 over",
+        "unname",
+        "release 2 group-kicked",
+        "release 3 group-kicked",
+        "release 1 alone",
+        "reply 2,3",
+        "stop",
+    ];
+    assert_eq!(bench.expel(&[2, 9], 6), expected);
+}
+
+#[test]
+fn an_expulsion_spares_who_has_come_back_and_keeps_out_who_was_let_in_before() {
+    let mut bench = Bench::new();
+    bench.enter_with(&plain(), 1, 5);
+    // Let in again before the room hears of the removal.
+    bench.enter_with(&plain(), 2, 7);
+    assert_eq!(bench.expel(&[2], 6), ["reply: member not found"]);
+    let expected = ["release 3 not-member"];
+    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "nobody knows whether that holds");
+    has(&bench.enter_with(&plain(), 1, 6), "#5 entered 4");
+    has(&bench.expel(&[2], 8), "#6 exited 2 group-kicked (loud)");
+}
+
+#[test]
+fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
+    let guard = |moderators| Some(Guard { group: GroupId(6), moderators });
+    let ranked = Entry { guard: guard(Some(Rank::Member)), ..plain() };
+    // To start it is not for him.
+    let other = Entry { guard: guard(Some(Rank::Owner)), ..plain() };
+    let mut bench = Bench::new();
+    has_not(&bench.enter_with(&other, 1, 5), "started");
+    has(&bench.enter_with(&Entry { starts: false, ..ranked.clone() }, 2, 5), "#3 started");
+    bench.enter_with(&ranked, 3, 5);
+    has_not(&bench.heard(2, Heard::HungUp), "ended");
+    let effects = bench.expel(&[3], 6);
+    has(&effects, "release 3 group-kicked");
+    has(&effects, "release 1 ended");
+}
+
+#[test]
+fn media_that_are_lost_and_calls_that_are_hung_up_go_nowhere() {
+    let mut bench = Bench::with(&[plain(), plain(), plain()]);
+    has(&bench.heard(1, Heard::Lost), "release 1 media-lost");
+    let effects = bench.handle(Command::HangUp { member: MemberId(2), cause: Cause::HungUpByApi });
+    has(&effects, "release 2 hung-up-by-api");
+    has(&bench.ask(Ask::HangUp { who: Who::All }), "release 3 hung-up-by-api");
+}
+
+#[test]
+fn a_calls_own_limit_ends_it_in_the_room() {
+    let mut bench = Bench::with(&[plain()]);
+    bench.enter_limited(&plain(), Duration::from_secs(30));
+    assert!(bench.pass(29).is_empty());
+    has(&bench.pass(1), "release 2 call-time-up");
+}
+
+#[test]
+fn a_planned_shutdown_drains() {
+    let mut bench = Bench::with(&[guest(), ender()]);
+    let effects = bench.handle(Command::Close);
+    has(&effects, "release 1 drained");
+    has(&effects, "release 2 drained");
+}
+
+// What arrives for nobody.
+
+#[test]
+fn reports_on_who_has_left_change_nothing() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    bench.kick(these(&[1]));
+    for heard in [Heard::Digit('1'), Heard::Talk(true), Heard::Hold(true), Heard::Over(1)] {
+        assert!(bench.heard(1, heard).is_empty(), "{heard:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The shell on a runtime: time, slices, overload and faults, with the clock in our hands.
+
+use std::{sync::Arc, time::Duration};
+
+use conflow::{
+    base::ids::{CallId, MemberId},
+    conference::{Ask, Kick, Refusal, Settings, Who},
+    engine::registry::AskError,
+    flow::Cause,
+    media::{Backend, Heard, Order, Report},
+};
+use parking_lot::Mutex;
+use tokio::{task, time};
+
+use crate::harness::{Bench, key, members, settings};
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_is_done_when_it_is_answered() {
+    let mut bench = Bench::new(settings());
+    bench.call("weekly");
+    bench.call("weekly");
+    bench.settle().await;
+    bench.log();
+
+    let anna = vec![MemberId(1)];
+    assert_eq!(bench.kick("weekly", Who::These(anna.clone())).await, Ok(anna));
+    assert_eq!(bench.log(), ["remove 1", "1 exited kicked", "call 1 hears bye"]);
+    let nobody = Err(AskError::Refused(Refusal::NoMember));
+    assert_eq!(bench.kick("weekly", Who::These(vec![MemberId(1)])).await, nobody);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_comes_by_itself() {
+    let mut bench = Bench::new(settings());
+    bench.call("weekly");
+    time::sleep(Duration::from_millis(59_900)).await;
+    assert_eq!(bench.log(), ["1 entered 1"]);
+    time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.log(), ["remove 1", "1 exited time-up", "1 over", "call 1 hears bye"]);
+    assert_eq!(bench.kick("weekly", Who::All).await, Err(AskError::Gone));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_behind_the_end_finds_a_fresh_room() {
+    let mut bench = Bench::new(settings());
+    bench.call("weekly");
+    bench.settle().await;
+    bench.log();
+
+    let kick = Ask::Kick { who: Who::All, kick: Kick::default() };
+    let answer = bench.house.ask(&key("weekly"), kick.clone()).unwrap();
+    let late = bench.house.ask(&key("weekly"), kick);
+    bench.call("weekly");
+    assert_eq!(members(answer.await.unwrap()), Ok(vec![MemberId(1)]));
+    bench.settle().await;
+    let expected = ["remove 1", "1 exited kicked", "1 over", "call 1 hears bye", "3 entered 2"];
+    assert_eq!(bench.log(), expected);
+    assert!(late.unwrap().await.is_err(), "an ask behind the end has no room");
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_asks_are_refused_by_a_full_queue() {
+    let mut bench = Bench::new(settings());
+    let anna = bench.call("weekly");
+    bench.call("weekly");
+    bench.settle().await;
+    let mute = Ask::Mute { who: Who::All, on: true };
+    let house = bench.house.clone();
+    let ask = || house.ask(&key("weekly"), mute.clone());
+    let answers: Vec<_> = (0..settings().asks_max).map(|_| ask().unwrap()).collect();
+    assert_eq!(ask().err(), Some(AskError::Busy));
+    house.report(Report { call: anna, heard: Heard::HungUp });
+    bench.call("weekly");
+    for answer in answers {
+        assert_eq!(members(answer.await.unwrap()), Ok(vec![MemberId(1), MemberId(2)]));
+    }
+    bench.settle().await;
+    // The queue is empty again, and holds as many as before.
+    let answers: Vec<_> = (0..settings().asks_max).map(|_| ask().unwrap()).collect();
+    drop(answers);
+    bench.settle().await;
+    assert!(bench.log().contains(&"call 1 ended Normal Hangup".to_owned()));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_lets_the_other_rooms_work() {
+    let mut bench = Bench::new(settings());
+    bench.calls(1_000, "large");
+    bench.call("small");
+    bench.settle().await;
+
+    let mute = Ask::Mute { who: Who::All, on: true };
+    let bulk = bench.kick("large", Who::All);
+    let small = bench.ask("small", mute);
+    let first = tokio::select! {
+        biased;
+        _ = bulk => "the bulk",
+        _ = small => "the small room",
+    };
+    assert_eq!(first, "the small room");
+    bench.close().await;
+}
+
+/// Writes down which of an order's calls carry it out, a hundred at a time.
+struct Parts(Arc<Mutex<Vec<String>>>);
+
+impl Backend for Parts {
+    fn send(&self, _: Order) {}
+
+    fn send_part(&self, order: &Order, from: usize) -> usize {
+        let to = order.calls().len().min(from + 100);
+        self.0.lock().push(format!("{from} to {to}"));
+        to
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_many_is_carried_out_in_parts_before_what_follows() {
+    let mut bench = Bench::with(settings(), |log| Arc::new(Parts(log)));
+    bench.calls(250, "weekly");
+    bench.settle().await;
+    bench.log();
+    assert_eq!(bench.kick("weekly", Who::All).await.unwrap().len(), 250);
+    let log = bench.log();
+    assert_eq!(log[..4], ["0 to 100", "100 to 200", "200 to 250", "1 exited kicked"]);
+    assert_eq!(log[4..].iter().filter(|it| it.ends_with("exited kicked")).count(), 249);
+    assert_eq!(log.last().unwrap(), "1 over");
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_costs_the_room_and_no_call() {
+    // The fuse blows when the second of three is on its way out.
+    let mut bench = Bench::new(Settings { fuse: Some(13), ..settings() });
+    bench.calls(3, "weekly");
+    bench.settle().await;
+    bench.log();
+    let all = Who::These((1..=3).map(MemberId).collect());
+    assert_eq!(bench.kick("weekly", all).await, Err(AskError::Refused(Refusal::Fault)));
+    let expected = ["remove 3", "1 exited kicked", "2 exited kicked", "3 exited fault", "1 over"];
+    let log = bench.log();
+    assert_eq!(log[..5], expected);
+    assert_eq!(log[5..], ["call 1 hears bye", "call 2 hears bye", "call 3 hears bye"]);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_has_no_task_and_a_speaker_has_one() {
+    let mut bench = Bench::new(settings());
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    bench.calls(5, "weekly");
+    bench.settle().await;
+    assert_eq!(tasks(), 1);
+    bench.kick("weekly", Who::These(vec![MemberId(4)])).await.unwrap();
+    assert_eq!(tasks(), 2);
+    bench.house.hang_up(CallId::of(4), Cause::HungUpByApi);
+    task::yield_now().await;
+    bench.settle().await;
+    assert_eq!(tasks(), 1);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_arrives_as_the_time_is_up_is_not_lost() {
+    let mut bench = Bench::new(settings());
+    bench.call("weekly");
+    bench.settle().await;
+    bench.call("weekly");
+    time::advance(Duration::from_secs(60)).await;
+    bench.settle().await;
+    let log = bench.log();
+    assert!(log.contains(&"call 1 hears bye".to_owned()), "{log:?}");
+    assert!(log.contains(&"2 entered 1".to_owned()), "{log:?}");
+    bench.close().await;
+}
+
+/// What the simulation cannot show: locks, and threads that meet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_lose_no_call_and_no_hang_up() {
+    const CALLS: u128 = 3_000;
+    let mut bench = Bench::new(Settings { members_max: 5_000, ..settings() });
+    let house = bench.house.clone();
+    let kicker = tokio::spawn(async move {
+        for round in 0..1_000 {
+            let kick = Ask::Kick { who: Who::All, kick: Kick::default() };
+            if let Ok(answer) = house.ask(&key(["a", "b"][round % 2]), kick) {
+                drop(answer.await);
+            }
+            task::yield_now().await;
+        }
+    });
+    let house = bench.house.clone();
+    let hanger = task::spawn_blocking(move || {
+        for call in (1..=CALLS).step_by(3).map(CallId::of) {
+            // As soon as the call is there, wherever it is.
+            while !house.is_up(call) {
+                std::hint::spin_loop();
+            }
+            house.report(Report { call, heard: Heard::HungUp });
+        }
+    });
+    for n in 0..CALLS {
+        bench.call(["a", "b"][usize::from(n % 2 == 0)]);
+        task::yield_now().await;
+    }
+    hanger.await.unwrap();
+    kicker.await.unwrap();
+    let is_ghost = |call: &CallId| call.0.as_u128() % 3 == 1;
+    let mut patience = 100;
+    while 0 < patience && bench.house.calls().iter().any(is_ghost) {
+        bench.settle().await;
+        patience -= 1;
+    }
+    assert_ne!(patience, 0, "hung up, and still there");
+    let left = bench.house.calls();
+    let log = bench.log();
+    let dead: Vec<_> = log.iter().filter(|line| line.contains("refused fault")).collect();
+    assert!(dead.is_empty(), "a dead room was met: {dead:?}");
+    let ended = log.iter().filter(|line| line.contains(" ended ")).count();
+    assert_eq!(ended + left.len(), usize::try_from(CALLS).unwrap());
+    bench.close().await;
+}

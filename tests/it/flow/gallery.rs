@@ -1,0 +1,197 @@
+//! The flows that come with conflow: all of them run, lead to where there is something, and go as
+//! their scripts in `tests/flows/gallery` say.
+//!
+//! `NAME.toml` there is an events file for `NAME.xml`, and `NAME.golden` what comes of it.
+//! `UPDATE=1 cargo test --test it flows` writes the golden files anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use conflow::{
+    base::ids::Dialect,
+    conference::Course,
+    flow::Flow,
+    simulate::{Deed, Schedule, Script, Shelf, Told, Wish, explore, run},
+};
+
+use crate::simulate::script;
+
+const FLOWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows");
+const GALLERY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/gallery");
+
+/// What no script comes to. A simulation has no groups, so nobody is let into this room;
+/// `groups/kicks.rs` kicks its members.
+const NOT_SIMULATED: [&str; 2] = ["members-only 13:3 Speak", "members-only 14:3 Hangup"];
+
+/// The files of a folder that end so: names without the ending, and paths.
+fn files(folder: &str, extension: &str) -> BTreeMap<String, PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let wanted = paths.filter(|it| it.extension().is_some_and(|it| it == extension));
+    wanted.map(|it| (it.file_stem().unwrap().to_str().unwrap().to_owned(), it)).collect()
+}
+
+/// The name and the text of each.
+fn flows() -> Vec<(String, String)> {
+    let texts = files(FLOWS, "xml").into_iter();
+    texts.map(|(name, path)| (name, fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The name of each flow that has a script, the script, and where its golden file is.
+fn scripts() -> Vec<(String, Arc<Script>, PathBuf)> {
+    let all = files(GALLERY, "toml").into_iter();
+    all.map(|(name, path)| (name, script(&path), path.with_extension("golden"))).collect()
+}
+
+fn shelf() -> Arc<Shelf> {
+    Arc::new(Shelf::new(Path::new(FLOWS)))
+}
+
+fn told(name: &str, script: &Arc<Script>) -> Told {
+    run(script, &shelf(), name, Schedule::Orderly).unwrap()
+}
+
+#[test]
+fn they_are_flows_and_nothing_in_them_is_odd() {
+    let flows = flows();
+    assert!(6 < flows.len());
+    for (name, text) in &flows {
+        let flow = Flow::parse(text, Dialect::Vobiz).unwrap_or_else(|it| panic!("{name}: {it}"));
+        let remarks: Vec<_> = flow.remarks.iter().map(ToString::to_string).collect();
+        assert!(remarks.is_empty(), "{name}: {remarks:?}");
+        Flow::parse(text, Dialect::Plivo).unwrap_or_else(|it| panic!("{name}: {it}"));
+    }
+}
+
+#[test]
+fn they_teach_and_lead_to_each_other() {
+    let flows = flows();
+    let is_there = |name: &str| flows.iter().any(|(it, _)| it == name);
+    assert!(is_there("default") && is_there("kick"));
+    for (name, text) in &flows {
+        assert!(text.contains("<!--"), "{name} has no comment");
+        for rest in text.split("flow:").skip(1) {
+            let target = rest.split(['"', '<', ' ']).next().unwrap();
+            assert!(is_there(target), "{name} leads to {target}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn the_first_is_that_of_the_documents() {
+    let (_, text) = flows().into_iter().find(|(name, _)| name == "kick").unwrap();
+    let seed = r#"<Response>
+    <Conference enterSound="beep:1">MyConference</Conference>
+    <Speak>You have been disconnected from the conference</Speak>
+</Response>
+"#;
+    assert!(text.ends_with(seed), "{text}");
+}
+
+#[test]
+fn they_go_as_their_golden_files_say() {
+    for (name, script, golden) in scripts() {
+        let told = told(&name, &script).to_string();
+        match env::var_os("UPDATE") {
+            Some(_) => fs::write(&golden, told).unwrap(),
+            None => {
+                let expected = fs::read_to_string(&golden).unwrap_or_default();
+                assert_eq!(told, expected, "{}: UPDATE=1 writes it anew", golden.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_element_of_each_is_run_by_some_script() {
+    let mut ran = BTreeSet::new();
+    let mut heard = BTreeSet::new();
+    for (main, script, _) in scripts() {
+        let told = told(&main, &script);
+        for (caller, it) in script.callers.iter().zip(&told.callers) {
+            for step in &it.steps {
+                let flow = match &step.url {
+                    None if step.document == 1 => caller.flow.as_deref().unwrap_or(&main),
+                    None => continue,
+                    Some(url) => match url.strip_prefix("flow:") {
+                        Some(name) => name,
+                        None => continue,
+                    },
+                };
+                ran.insert(format!("{flow} {}:{} {}", step.line, step.column, step.element));
+            }
+        }
+        for note in &told.log {
+            heard.extend(note.what.split_once(" asks flow:").map(|(_, name)| name.to_owned()));
+        }
+    }
+    ran.extend(NOT_SIMULATED.map(str::to_owned));
+
+    for (name, text) in flows() {
+        // A sound document is heard as a whole.
+        let is_sound = name.ends_with("-sound");
+        assert!(!is_sound || heard.contains(&name), "no script has {name} played");
+        let flow = Flow::parse(&text, Dialect::Vobiz).unwrap();
+        for step in flow.steps.iter().filter(|_| !is_sound) {
+            let element = format!("{name} {} {}", step.at, step.verb.info().tag);
+            assert!(ran.contains(&element), "no script comes to {element}");
+        }
+    }
+}
+
+#[test]
+fn none_depends_on_who_is_quicker() {
+    for (name, script, _) in scripts() {
+        let explored = explore(&script, &shelf(), &name, 20).unwrap();
+        assert!(explored.is_settled(), "{name}: {explored}");
+    }
+}
+
+#[test]
+fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
+    let (name, script, _) = scripts().into_iter().find(|(name, ..)| name == "branches").unwrap();
+    let told = told(&name, &script);
+    let steps = told.callers.iter().flat_map(|it| &it.steps);
+    let rooms = steps.filter(|it| it.element == "Conference").filter_map(|it| it.ended);
+    let causes: BTreeSet<_> = rooms.collect();
+    for cause in ["kicked", "ended", "time-up", "alone", "starred", "full", "banned"] {
+        assert!(causes.contains(cause), "nobody's way out is {cause}: {causes:?}");
+    }
+
+    let kicks = script.events.iter().filter_map(|it| {
+        let Deed::Ask { wish: Wish::Kick(kick), .. } = &it.deed else { return None };
+        Some(match kick.course {
+            Course::Flow => "nothing",
+            Course::Element(_) => "element",
+            Course::Document(_) => "xml",
+            Course::Fetch(_) => "url",
+            Course::HangUp => "hangup",
+        })
+    });
+    let forms: BTreeSet<_> = kicks.collect();
+    assert_eq!(forms, BTreeSet::from(["nothing", "element", "xml", "url", "hangup"]));
+}
+
+#[test]
+fn the_tutorial_has_all_of_them_and_quotes_what_is_there() {
+    let text = fs::read_to_string(Path::new(FLOWS).join("README.md")).unwrap();
+    for (name, _) in flows() {
+        assert!(text.contains(&format!("({name}.xml)")), "the tutorial does not have {name}.xml");
+    }
+    let mut sources: Vec<_> = flows().into_iter().map(|(_, text)| text).collect();
+    sources.extend(files(GALLERY, "golden").values().map(|it| fs::read_to_string(it).unwrap()));
+    sources.extend(files(GALLERY, "toml").values().map(|it| fs::read_to_string(it).unwrap()));
+    let mut quotes = 0;
+    for fence in ["```xml\n", "```text\n", "```toml\n"] {
+        for rest in text.split(fence).skip(1) {
+            let quote = rest.split("```").next().unwrap();
+            let is_there = sources.iter().any(|it| it.contains(quote));
+            assert!(is_there, "no flow, script or golden file says:\n{quote}");
+            quotes += 1;
+        }
+    }
+    assert!(10 < quotes, "the tutorial quotes little");
+}

@@ -1,0 +1,74 @@
+//! Documents that lead from one to the next without end.
+
+use std::time::Duration;
+
+use conflow::flow::Event;
+
+use crate::flow::run::{Stage, V, fetched};
+
+#[test]
+fn documents_without_a_sound_are_a_loop() {
+    let redirect = || fetched(V, "<Redirect>flow:a</Redirect>");
+    let run = |seconds: f64, between: &str| {
+        let mut stage = Stage::new(V);
+        for n in 1..=40 {
+            let elements = format!("{between}<Redirect>flow:a</Redirect>");
+            let effects = stage.happens(fetched(V, &elements));
+            if effects.last().unwrap() == "end 2060 Error" {
+                return Some(n);
+            }
+            stage.event(&format!("+{seconds}"));
+        }
+        None
+    };
+    assert_eq!(run(0.0, ""), Some(20));
+    assert_eq!(run(0.5, ""), Some(20));
+    assert_eq!(run(0.53, ""), None);
+    assert_eq!(run(0.0, "<Hangup schedule='9'/><DTMF>1</DTMF>"), Some(20));
+
+    let mut stage = Stage::new(V);
+    (0..19).for_each(|_| drop(stage.happens(redirect())));
+    stage.happens(fetched(V, "<Play>sound:beep</Play><Redirect>flow:a</Redirect>"));
+    assert_eq!(stage.happens(Event::Over), ["begin 1", "fetch flow:a redirect"]);
+    assert_eq!(stage.happens(redirect())[1..], ["fetch flow:a redirect"]);
+}
+
+/// 19 documents in which nothing is heard, then one with an element before its redirect.
+#[track_caller]
+fn check_loop(element: &str, happenings: &[&str], expected: &str) {
+    let mut stage = Stage::new(V);
+    (0..19).for_each(|_| drop(stage.happens(fetched(V, "<Redirect>flow:a</Redirect>"))));
+    let last = fetched(V, &format!("{element}<Redirect>flow:a</Redirect>"));
+    let mut effects = stage.happens(last);
+    for line in happenings {
+        let event = stage.event(line);
+        effects = stage.happens(event);
+    }
+    assert_eq!(effects.last().unwrap(), expected, "{element}");
+}
+
+#[test]
+fn what_is_heard_makes_no_loop() {
+    const GOES_ON: &str = "fetch flow:a redirect";
+    const ENDS: &str = "end 2060 Error";
+    check_loop("<Speak>a</Speak>", &["over"], GOES_ON);
+    check_loop("<Conference>a</Conference>", &["left kicked"], GOES_ON);
+    check_loop("<Wait length='1'/>", &["+1"], GOES_ON);
+    check_loop("<GetDigits/>", &["key 1", "key #"], GOES_ON);
+    check_loop("<GetDigits><Speak>a</Speak></GetDigits>", &["over", "key #"], GOES_ON);
+    check_loop("<GetDigits/>", &["key #"], ENDS);
+    check_loop("<DTMF async='false'>1</DTMF>", &["over"], ENDS);
+    check_loop("<Speak/><Dial/>", &[], ENDS);
+}
+
+#[test]
+fn a_call_has_so_many_documents() {
+    let mut stage = Stage::new(V);
+    let event = fetched(V, "<Redirect>flow:a</Redirect>");
+    for _ in 0..10_000 {
+        assert_eq!(stage.happens(event.clone()).last().unwrap(), "fetch flow:a redirect");
+        stage.now += Duration::from_secs(1);
+    }
+    assert_eq!(stage.happens(event), ["end 2060 Error"]);
+    assert_eq!(stage.run.documents(), 10_000);
+}

@@ -1,0 +1,12 @@
+//! TODO first line.
+
+mod branch;
+mod digits;
+mod error;
+mod error_messages;
+mod gallery;
+mod loops;
+mod mutations;
+mod reference;
+mod run;
+mod verbs;

@@ -1,0 +1,4 @@
+//! TODO first line.
+
+mod mutations;
+mod sdp;

@@ -1,0 +1,260 @@
+//! Offers as phones make them, and what we answer.
+
+use conflow::rtp::{
+    g711::Law,
+    sdp::{BYTES_MAX, Direction, LINES_MAX, Local, Negotiation, Payload, Refusal},
+};
+
+const ORIGIN: &str = "v=0\no=- 1 1 IN IP4 192.0.2.7\ns=-\n";
+const SESSION: &str = "v=0\no=- 1 1 IN IP4 192.0.2.7\ns=-\nc=IN IP4 192.0.2.7\nt=0 0\n";
+
+fn negotiation() -> Negotiation {
+    at("198.51.100.1")
+}
+
+fn at(address: &str) -> Negotiation {
+    Negotiation::new(Local { address: address.parse().unwrap(), port: 20_000, session: 77 })
+}
+
+/// What is answered to these lines after a usual session, without what is always so.
+#[track_caller]
+fn check(offer: &str, expected: &str) {
+    let (answer, _) = negotiation().answer(format!("{SESSION}{offer}").as_bytes()).unwrap();
+    let head = "v=0\r\no=conflow 77 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\n\
+                t=0 0\r\n";
+    assert_eq!(answer.strip_prefix(head).unwrap().replace("\r\n", "\n"), expected);
+}
+
+#[track_caller]
+fn check_refusal(offer: &str, expected: Refusal, warning: u16) {
+    let mut negotiation = negotiation();
+    let refusal = negotiation.answer(offer.as_bytes()).unwrap_err();
+    assert_eq!((refusal.warning(), &refusal), (warning, &expected), "{refusal}");
+    assert_eq!(negotiation.agreed(), None);
+}
+
+#[test]
+fn the_offerers_order_and_numbers_are_kept() {
+    check(
+        "m=audio 4000 RTP/AVP 9 8 0 101\na=rtpmap:101 telephone-event/8000\na=ptime:20\n",
+        "m=audio 20000 RTP/AVP 8 0 101\na=rtpmap:8 PCMA/8000\na=rtpmap:0 PCMU/8000\n\
+         a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\na=ptime:20\na=sendrecv\n",
+    );
+    check(
+        "m=audio 4000 RTP/AVP 96 97 0\na=rtpmap:96 Telephone-Event/8000/1\n\
+         a=rtpmap:97 pcma/8000\na=rtpmap:0 PCMU/8000\n",
+        "m=audio 20000 RTP/AVP 96 97 0\na=rtpmap:96 telephone-event/8000\na=fmtp:96 0-15\n\
+         a=rtpmap:97 PCMA/8000\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv\n",
+    );
+}
+
+#[test]
+fn what_is_not_ours_is_left_out() {
+    let expected = "m=audio 20000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv\n";
+    // Opus and its events, wideband A-law, a stolen number, a number too high, the same twice.
+    check(
+        "m=audio 4000 RTP/AVP 96 100 97 8 300 128 0 0 13 x\na=rtpmap:96 opus/48000/2\n\
+         a=rtpmap:100 telephone-event/48000\na=rtpmap:97 PCMA/16000\na=rtpmap:8 speex/8000\n\
+         a=rtpmap:0 PCMU/8000\na=rtpmap:128 PCMA/8000\n",
+        expected,
+    );
+    check("m=audio 4000 RTP/AVP 0 99\na=rtpmap:99 PCMU/8000\n", expected);
+    check("m=audio 4000/2 rtp/avp 0 8\na=rtpmap:8 PCMA/8000/2\n", expected);
+}
+
+#[test]
+fn the_first_line_that_will_do_is_taken_and_the_others_declined() {
+    check(
+        "m=video 4002 RTP/AVP 31\nm=audio 4004 RTP/SAVP 0\na=crypto:1 x\nm=audio 0 RTP/AVP 0\n\
+         m=audio 4000 RTP/AVP 0\nm=audio 4006 RTP/AVP 0\nm=application 9 TCP/BFCP *\n",
+        "m=video 0 RTP/AVP 31\nm=audio 0 RTP/SAVP 0\nm=audio 0 RTP/AVP 0\n\
+         m=audio 20000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv\n\
+         m=audio 0 RTP/AVP 0\nm=application 0 TCP/BFCP *\n",
+    );
+}
+
+#[test]
+fn what_is_agreed_is_what_the_leg_needs() {
+    let offer =
+        format!("{SESSION}m=audio 4000 RTP/AVP 101 8 0\na=rtpmap:101 telephone-event/8000\n");
+    let (_, agreed) = negotiation().answer(offer.as_bytes()).unwrap();
+    assert_eq!(agreed.remote.unwrap().to_string(), "192.0.2.7:4000");
+    assert_eq!(agreed.remote_rtcp.unwrap().to_string(), "192.0.2.7:4001");
+    assert_eq!((agreed.law, agreed.payload_type, agreed.events), (Law::A, 8, Some(101)));
+    assert_eq!((agreed.direction, agreed.held), (Direction::SendRecv, false));
+    let payloads = [0, 8, 101, 9].map(|it| agreed.payload(it));
+    let sound = |law| Some(Payload::Sound(law));
+    assert_eq!(payloads, [sound(Law::Mu), sound(Law::A), Some(Payload::Events), None]);
+}
+
+/// Lines after `m=audio 4000 RTP/AVP 0`, then: our direction, held, where to, reports to.
+#[track_caller]
+fn check_line(lines: &str, direction: Direction, held: bool, rtp: &str, rtcp: &str) {
+    let offer = format!("{ORIGIN}{lines}");
+    let (answer, agreed) = negotiation().answer(offer.as_bytes()).unwrap();
+    assert!(answer.contains(&format!("a={}\r\n", direction.name())), "{answer}");
+    assert_eq!((agreed.direction, agreed.held), (direction, held), "{lines}");
+    let text =
+        |it: Option<std::net::SocketAddr>| it.map_or_else(|| "-".into(), |it| it.to_string());
+    assert_eq!((&*text(agreed.remote), &*text(agreed.remote_rtcp)), (rtp, rtcp), "{lines}");
+    assert_eq!(answer.contains("a=rtcp-mux\r\n"), agreed.rtcp_mux);
+}
+
+#[test]
+fn directions_are_turned_round_and_holds_known() {
+    use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    let audio = "c=IN IP4 192.0.2.7\nm=audio 4000 RTP/AVP 0\n";
+    let (rtp, rtcp) = ("192.0.2.7:4000", "192.0.2.7:4001");
+    for (attribute, direction, held) in [
+        ("", SendRecv, false),
+        ("a=sendrecv\n", SendRecv, false),
+        ("a=sendonly\n", RecvOnly, true),
+        ("a=recvonly\n", SendOnly, false),
+        ("a=inactive\n", Inactive, true),
+    ] {
+        check_line(&format!("{audio}{attribute}"), direction, held, rtp, rtcp);
+        let of_session = format!("c=IN IP4 192.0.2.7\n{attribute}m=audio 4000 RTP/AVP 0\n");
+        check_line(&of_session, direction, held, rtp, rtcp);
+    }
+    let both = "c=IN IP4 192.0.2.7\na=inactive\nm=audio 4000 RTP/AVP 0\na=sendrecv\n";
+    check_line(both, SendRecv, false, rtp, rtcp);
+    let old = "c=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\n";
+    check_line(old, RecvOnly, true, "-", "-");
+    check_line(&format!("{old}a=inactive\n"), Inactive, true, "-", "-");
+}
+
+#[test]
+fn addresses_and_ports_are_found_where_they_are() {
+    use Direction::SendRecv;
+    let of_line = "c=IN IP4 192.0.2.9\nm=audio 4000 RTP/AVP 0\nc=IN IP4 192.0.2.7\n";
+    check_line(of_line, SendRecv, false, "192.0.2.7:4000", "192.0.2.7:4001");
+    for (attribute, rtcp) in [
+        ("a=rtcp:5001\n", "192.0.2.9:5001"),
+        ("a=rtcp:5001 IN IP4 203.0.113.1\n", "192.0.2.9:5001"),
+        ("a=rtcp:0\n", "192.0.2.9:4001"),
+        ("a=rtcp\n", "192.0.2.9:4001"),
+        ("a=rtcp-mux\na=rtcp:5001\n", "192.0.2.9:4000"),
+    ] {
+        let lines = format!("c=IN IP4 192.0.2.9\nm=audio 4000 RTP/AVP 0\n{attribute}");
+        check_line(&lines, SendRecv, false, "192.0.2.9:4000", rtcp);
+    }
+    let last = "c=IN IP4 192.0.2.9\nm=audio 65535 RTP/AVP 0\n";
+    check_line(last, SendRecv, false, "192.0.2.9:65535", "192.0.2.9:65535");
+}
+
+#[test]
+fn ipv6_is_spoken_to_ipv6() {
+    let offer = "v=0\no=- 1 1 IN IP6 2001:db8::7\ns=-\nc=IN IP6 2001:db8::7\nt=0 0\n\
+                 m=audio 4000 RTP/AVP 0\n";
+    let (answer, agreed) = at("2001:db8::1").answer(offer.as_bytes()).unwrap();
+    assert!(answer.contains("c=IN IP6 2001:db8::1\r\n"), "{answer}");
+    assert!(answer.contains("o=conflow 77 1 IN IP6 2001:db8::1\r\n"), "{answer}");
+    assert_eq!(agreed.remote.unwrap().to_string(), "[2001:db8::7]:4000");
+    let (far, ours) = ("2001:db8::7".parse().unwrap(), "198.51.100.1".parse().unwrap());
+    check_refusal(offer, Refusal::Family(far, ours), 300);
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    let offer = |lines: &str| format!("{SESSION}{lines}");
+    check_refusal(&offer(""), Refusal::NoAudio, 304);
+    check_refusal(&offer("m=video 4000 RTP/AVP 31\n"), Refusal::NoAudio, 304);
+    check_refusal(&offer("m=audio 0 RTP/AVP 0\n"), Refusal::NoAudio, 304);
+    check_refusal(&offer("m=audio 4000 RTP/AVP 9 18\n"), Refusal::Codec, 305);
+    let events = "m=audio 4000 RTP/AVP 101\na=rtpmap:101 telephone-event/8000\n";
+    check_refusal(&offer(events), Refusal::Codec, 305);
+    let secure = "m=audio 4000 RTP/SAVP 0\nm=audio 4000 RTP/AVP 9\n";
+    check_refusal(&offer(secure), Refusal::Transport("RTP/SAVP".into()), 302);
+    for address in ["phone.example", "239.1.2.3", "239.1.2.3/127", "255.255.255.255", "1.2.3"] {
+        let offer = format!("{ORIGIN}c=IN IP4 {address}\nm=audio 4000 RTP/AVP 0\n");
+        check_refusal(&offer, Refusal::Address(address.into()), 301);
+    }
+    let without = format!("{ORIGIN}m=audio 4000 RTP/AVP 0\n");
+    check_refusal(&without, Refusal::Address(String::new()), 301);
+    check_refusal(&"x".repeat(BYTES_MAX + 1), Refusal::TooLong, 399);
+    check_refusal(&offer(&"m=audio 0 RTP/AVP 0\n".repeat(LINES_MAX + 1)), Refusal::TooLong, 399);
+    for text in ["", "hello", "v=1\n", "v=0\nm=audio\n", "v=0\nm=audio 70000 RTP/AVP 0\n"] {
+        let refusal = negotiation().answer(text.as_bytes()).unwrap_err();
+        assert!(matches!(refusal, Refusal::Malformed(_)), "{text:?}: {refusal}");
+    }
+}
+
+#[test]
+fn versions_rise_only_when_something_else_is_said() {
+    let mut it = negotiation();
+    let mut version = |lines: &str| {
+        let answer = it.answer(format!("{SESSION}{lines}").as_bytes()).map(|it| it.0);
+        answer.map(|it| it.split(' ').nth(2).unwrap().parse::<u32>().unwrap())
+    };
+    let audio = "m=audio 4000 RTP/AVP 0\n";
+    assert_eq!(version(audio), Ok(1));
+    assert_eq!(version(audio), Ok(1), "a refresh");
+    assert_eq!(version("m=audio 5000 RTP/AVP 0\n"), Ok(1), "only the far end has moved");
+    assert_eq!(version(&format!("{audio}a=sendonly\n")), Ok(2), "a hold");
+    assert_eq!(version("m=audio 4000 RTP/AVP 9\n"), Err(Refusal::Codec));
+    assert_eq!(version(audio), Ok(3), "a resume");
+    assert_eq!(version(&format!("{audio}m=video 0 RTP/AVP 31\n")), Ok(4));
+}
+
+#[test]
+fn a_refused_offer_leaves_what_was_agreed() {
+    let mut it = negotiation();
+    let offer = format!("{SESSION}m=audio 4000 RTP/AVP 0\n");
+    let (answer, agreed) = it.answer(offer.as_bytes()).unwrap();
+    it.answer(b"v=0\n").unwrap_err();
+    assert_eq!(it.agreed(), Some(&agreed));
+    assert_eq!(it.offer(), answer);
+}
+
+#[test]
+fn we_offer_when_the_caller_does_not() {
+    let mut it = negotiation();
+    let offer = it.offer();
+    let expected = "m=audio 20000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\n\
+                    a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+                    a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
+    assert!(offer.ends_with(expected), "{offer}");
+    assert_eq!(it.offer(), offer, "again is the same");
+
+    let answer = format!(
+        "{SESSION}m=audio 4000 RTP/AVP 8 96\na=rtpmap:96 telephone-event/8000\na=sendonly\n"
+    );
+    let agreed = it.accept(answer.as_bytes()).unwrap();
+    assert_eq!((agreed.law, agreed.payload_type, agreed.events), (Law::A, 8, Some(96)));
+    assert_eq!((agreed.direction, agreed.held), (Direction::RecvOnly, true));
+    let payloads = [8, 96, 101, 0].map(|it| agreed.payload(it));
+    let (sound, events) = (Some(Payload::Sound(Law::A)), Some(Payload::Events));
+    assert_eq!(payloads, [sound, events, events, None], "ours and theirs");
+    assert_eq!(it.agreed(), Some(&agreed));
+}
+
+#[test]
+fn an_answer_must_fit_its_offer() {
+    let mut it = negotiation();
+    it.offer();
+    for (lines, expected) in [
+        ("", Refusal::Lines { offered: 1, answered: 0 }),
+        ("m=audio 0 RTP/AVP 0\n", Refusal::NoAudio),
+        ("m=audio 4000 RTP/AVP 9\n", Refusal::Codec),
+        (
+            "m=audio 4000 RTP/AVP 0\nm=audio 4000 RTP/AVP 0\n",
+            Refusal::Lines { offered: 1, answered: 2 },
+        ),
+    ] {
+        let answer = format!("{SESSION}{lines}");
+        assert_eq!(it.accept(answer.as_bytes()), Err(expected), "{lines}");
+    }
+    assert_eq!(it.agreed(), None);
+}
+
+#[test]
+fn offers_of_ours_and_of_theirs_take_turns() {
+    let mut it = negotiation();
+    let theirs = format!("{SESSION}m=video 4002 RTP/AVP 31\nm=audio 4000 RTP/AVP 8\n");
+    let (answer, _) = it.answer(theirs.as_bytes()).unwrap();
+    assert_eq!(it.offer(), answer, "a refresh of ours says what we said");
+    let agreed = it.accept(theirs.replace("4002", "0").as_bytes()).unwrap();
+    assert_eq!((agreed.law, agreed.direction), (Law::A, Direction::SendRecv));
+    let answer = theirs.replace("AVP 8", "AVP 0");
+    assert_eq!(it.accept(answer.as_bytes()), Err(Refusal::Codec), "not what was offered");
+}

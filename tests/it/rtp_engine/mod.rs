@@ -1,0 +1,399 @@
+//! The media plane over real sockets: phones of our own on loopback, in step with its ticks.
+
+mod ticks;
+
+use std::{
+    f64::consts::TAU,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::Duration,
+};
+
+use conflow::{
+    audio::tone::amplitude,
+    base::ids::{CallId, Incarnation, RoomId},
+    media::{
+        AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard,
+        Hears, NoFlow, Order, Report, What,
+        legs::{Legs, NoPort, Session},
+    },
+    rtp::{
+        g711::{FRAME, Law},
+        packet::{HEADER, Packet, Stream},
+        sdp::{Agreed, Direction, Payload},
+    },
+    rtp_engine::{Done, Loader, Plane, Settings, Ticker},
+};
+
+use crate::allocations::{Allocations, counted};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ROOM: RoomId = RoomId::of(7);
+const TONES: [f64; 3] = [700.0, 1_100.0, 1_900.0];
+
+/// A phone of ours, with a tone of its own.
+struct Phone {
+    call: CallId,
+    socket: UdpSocket,
+    to: SocketAddr,
+    tone: f64,
+    at: u32,
+    stream: Stream,
+    /// Of all that it was sent.
+    heads: Vec<Head>,
+    heard: Vec<i16>,
+}
+
+/// The numbers of a packet.
+#[derive(Clone, Copy)]
+struct Head {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+}
+
+impl Phone {
+    /// Dials in, and is answered.
+    fn dial(plane: &Plane, local: IpAddr, n: u128, tone: f64) -> Self {
+        let call = CallId::of(n);
+        let to = plane.open(call, local).unwrap();
+        let socket = UdpSocket::bind((local, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        plane.agree(call, session(socket.local_addr().unwrap()));
+        let stream = Stream::new(n as u32, 0, 0);
+        Self { call, socket, to, tone, at: 0, stream, heads: Vec::new(), heard: Vec::new() }
+    }
+
+    /// Says the next 20 ms of its tone.
+    fn say(&mut self) {
+        let payload: [u8; FRAME] = std::array::from_fn(|n| {
+            let time = f64::from(self.at + n as u32) / 8_000.0;
+            Law::Mu.byte((6_000.0 * (TAU * self.tone * time).sin()) as i16)
+        });
+        self.at += FRAME as u32;
+        let mut out = [0; HEADER + FRAME];
+        self.stream.write(0, &payload, FRAME as u32, &mut out).unwrap();
+        self.socket.send_to(&out, self.to).unwrap();
+    }
+
+    /// Takes all that has come.
+    fn hear(&mut self) {
+        let mut buffer = [0; 400];
+        while let Ok(len) = self.socket.recv(&mut buffer) {
+            let packet = Packet::parse(&buffer[..len]).unwrap();
+            let Packet { ssrc, sequence, timestamp, .. } = packet;
+            self.heads.push(Head { ssrc, sequence, timestamp });
+            self.heard.extend(packet.payload.iter().map(|it| Law::Mu.sample(*it)));
+        }
+    }
+
+    /// Waits for a packet, however long it takes.
+    fn wait(&mut self) {
+        let before = self.heads.len();
+        while self.heads.len() == before {
+            self.hear();
+            std::thread::yield_now();
+        }
+    }
+
+    /// Which of the tones are in the last so many packets.
+    fn hears(&self, packets: usize) -> [bool; 3] {
+        let heard = &self.heard[self.heard.len() - packets * FRAME..];
+        TONES.map(|tone| 0.02 < amplitude(heard, 8_000, tone))
+    }
+
+    #[track_caller]
+    fn check_stream(&self) {
+        for (one, next) in self.heads.iter().zip(&self.heads[1..]) {
+            assert_eq!(one.ssrc, next.ssrc);
+            assert_eq!(one.sequence.wrapping_add(1), next.sequence);
+            assert_eq!(one.timestamp.wrapping_add(FRAME as u32), next.timestamp);
+        }
+    }
+}
+
+fn session(remote: SocketAddr) -> Session {
+    let agreed = Agreed {
+        remote: Some(remote),
+        remote_rtcp: None,
+        rtcp_mux: false,
+        law: Law::Mu,
+        payload_type: 0,
+        events: Some(101),
+        accepts: vec![(0, Payload::Sound(Law::Mu)), (101, Payload::Events)],
+        direction: Direction::SendRecv,
+        held: false,
+    };
+    Session { agreed, source: remote.ip() }
+}
+
+/// Knows no sound.
+struct Mute;
+
+impl Loader for Mute {
+    fn load(&self, _: CallId, what: &What, done: Done) {
+        done(Err(format!("{what:?} is not to be had")));
+    }
+}
+
+/// Passes on what is reported.
+struct Ear(Sender<Report>);
+
+impl Exchange for Ear {
+    fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
+        Err(NoFlow { to: arrival.to, hint: String::new() })
+    }
+
+    fn report(&self, report: Report) {
+        self.0.send(report).unwrap();
+    }
+}
+
+fn ear(plane: &Plane) -> (Arc<Ear>, Receiver<Report>) {
+    let (sender, told) = mpsc::channel();
+    let ear = Arc::new(Ear(sender));
+    let exchange: Arc<dyn Exchange> = ear.clone();
+    plane.connect(Arc::downgrade(&exchange));
+    (ear, told)
+}
+
+fn settings(threads: usize) -> Settings {
+    Settings { threads, ..Settings::default() }
+}
+
+fn place(room: RoomId, calls: &[CallId]) -> Order {
+    let room = Incarnation::of(room, "weekly");
+    Order::Place { room, calls: calls.to_vec(), hears: Hears::Room }
+}
+
+fn remove(call: CallId) -> Order {
+    Order::Remove { room: ROOM, calls: vec![call] }
+}
+
+fn end(call: CallId) -> Order {
+    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
+    Order::End { call, ending }
+}
+
+/// A plane that ticks when the test says so.
+struct Bench {
+    plane: Plane,
+    tickers: Vec<Ticker>,
+    tick: u64,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let (plane, tickers) = Plane::with_tickers(settings, Arc::new(Mute)).unwrap();
+        let mut bench = Self { plane, tickers, tick: 0 };
+        bench.ticks(1, &mut []);
+        bench
+    }
+
+    fn ticks(&mut self, n: usize, phones: &mut [Phone]) {
+        for _ in 0..n {
+            self.tick += 1;
+            phones.iter_mut().for_each(Phone::say);
+            self.tickers.iter_mut().for_each(|it| it.tick(self.tick));
+            phones.iter_mut().for_each(Phone::hear);
+        }
+    }
+
+    fn three(&mut self, local: IpAddr) -> Vec<Phone> {
+        let dial = |(n, tone)| Phone::dial(&self.plane, local, n, tone);
+        let mut phones: Vec<_> = (1..).zip(TONES).map(dial).collect();
+        let calls: Vec<_> = phones.iter().map(|it| it.call).collect();
+        self.plane.send(place(ROOM, &calls));
+        self.ticks(40, &mut phones);
+        phones
+    }
+}
+
+#[test]
+fn three_phones_hear_each_other_and_not_themselves() {
+    for (threads, local) in [(1, V4), (2, V4), (1, IpAddr::V6(Ipv6Addr::LOCALHOST))] {
+        let mut bench = Bench::new(settings(threads));
+        let phones = bench.three(local);
+        let hears: Vec<_> = phones.iter().map(|it| it.hears(20)).collect();
+        assert_eq!(
+            hears,
+            [[false, true, true], [true, false, true], [true, true, false]],
+            "{threads} threads, {local}"
+        );
+        phones.iter().for_each(Phone::check_stream);
+    }
+}
+
+#[test]
+fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
+    let plane = Plane::start(settings(1), Arc::new(Mute)).unwrap();
+    let dial = |(n, tone)| Phone::dial(&plane, V4, n, tone);
+    let mut phones: Vec<_> = (1..).zip(TONES).map(dial).collect();
+    let [a, b, c] = [0, 1, 2].map(|it| phones[it].call);
+    for round in 0..10 {
+        plane.send(place(ROOM, &[a, b, c]));
+        // On a busy machine some of what they say comes too late, and nothing is in its place.
+        let hears = (0..1_000).any(|tick| {
+            phones[0].wait();
+            phones.iter_mut().for_each(Phone::say);
+            10 <= tick && phones[0].hears(2) == [false, true, true]
+        });
+        assert!(hears, "round {round}");
+
+        // Somewhere in a tick, or between two.
+        (0..round * 997).for_each(|_| std::hint::spin_loop());
+        plane.send(remove(a));
+        phones[0].hear();
+        let before = phones[0].heard.len();
+        for _ in 0..3 {
+            phones[0].wait();
+            phones.iter_mut().for_each(Phone::say);
+        }
+        // Each packet may begin with what leads to zero, of the first it must be all.
+        let after = &phones[0].heard[before + 40..];
+        assert!(after.iter().all(|it| it.unsigned_abs() <= 8), "round {round}: {after:?}");
+    }
+    phones.iter_mut().for_each(Phone::hear);
+    phones[0].check_stream();
+}
+
+#[test]
+fn what_is_played_over_a_call_is_mixed_with_its_room_or_heard_alone_and_by_nobody_else() {
+    let mut bench = Bench::new(settings(2));
+    let mut phones = bench.three(V4);
+    let (call, kind) = (phones[0].call, AnnouncementKind::Play);
+    let over = |mixes| {
+        let program = [What::Url("sound:ring".into()).into()].into();
+        Order::PlayOver { call, kind, mixes, length: None, program }
+    };
+    let mut check = |order, room, ring| {
+        bench.plane.send(order);
+        // Of the tick that is under way, and of those that are on their way here.
+        bench.ticks(4, &mut phones);
+        bench.ticks(15, &mut phones);
+        let rings = |phone: &Phone| {
+            let heard = &phone.heard[phone.heard.len() - 15 * FRAME..];
+            0.02 < amplitude(heard, 8_000, RINGING)
+        };
+        assert_eq!(phones[0].hears(15), room);
+        assert_eq!([0, 1].map(|it| rings(&phones[it])), [ring, false]);
+        phones[0].check_stream();
+    };
+    check(over(true), [false, true, true], true);
+    check(over(false), [false, false, false], true);
+    check(over(true), [false, true, true], true);
+    check(Order::StopOver { call, kind }, [false, true, true], false);
+}
+
+/// Of `sound:ring`.
+const RINGING: f64 = 425.0;
+
+#[test]
+fn reports_reach_the_exchange() {
+    let plane = Plane::start(settings(2), Arc::new(Mute)).unwrap();
+    let (_ear, told) = ear(&plane);
+    let phone = Phone::dial(&plane, V4, 1, 700.0);
+    let call = phone.call;
+    plane.send(Order::Play { call, number: 5, program: [What::Beep(1).into()].into() });
+    plane.send(place(ROOM, &[call]));
+    plane.send(remove(call));
+    plane.send(Order::Play { call, number: 6, program: [What::Beep(1).into()].into() });
+    let report = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(report, Report { call, heard: Heard::Over(6) });
+    plane.send(end(call));
+}
+
+#[test]
+fn strangers_packets_are_not_heard() {
+    let mut bench = Bench::new(settings(1));
+    let mut phones = bench.three(V4);
+    let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
+    phones[2].tone = 0.0;
+    bench.ticks(40, &mut phones);
+    let mut stream = Stream::new(666, 0, 0);
+    for _ in 0..20 {
+        let (payload, mut out) = ([0x80; FRAME], [0; HEADER + FRAME]);
+        stream.write(0, &payload, FRAME as u32, &mut out).unwrap();
+        stranger.send_to(&out, phones[2].to).unwrap();
+        stranger.send_to(b"OPTIONS sip:x SIP/2.0\r\n\r\n", phones[2].to).unwrap();
+        bench.ticks(1, &mut phones);
+    }
+    assert_eq!(phones[1].hears(20), [true, false, false]);
+    assert_eq!(bench.plane.gauges().dropped.load(Ordering::Relaxed), 40);
+    assert!(stranger.set_nonblocking(true).is_ok() && stranger.recv(&mut [0; 9]).is_err());
+}
+
+#[test]
+fn behind_nat_a_phone_is_heard_and_hears() {
+    let mut bench = Bench::new(settings(1));
+    let mut phones = bench.three(V4);
+    let mut agreed = session("127.0.0.9:9".parse().unwrap());
+    agreed.source = V4;
+    bench.plane.agree(phones[0].call, agreed);
+    bench.ticks(20, &mut phones);
+    assert_eq!(phones[0].hears(10), [false, true, true]);
+    assert_eq!(phones[1].hears(10), [true, false, true]);
+}
+
+#[test]
+fn all_is_freed_when_hundreds_of_legs_have_come_and_gone() {
+    let mut bench = Bench::new(settings(2));
+    let calls: Vec<_> = (1..=300).map(CallId::of).collect();
+    for call in &calls {
+        let to = bench.plane.open(*call, V4).unwrap();
+        assert!(to.port().is_multiple_of(2));
+        bench.plane.agree(*call, session("127.0.0.1:9".parse().unwrap()));
+    }
+    for (n, some) in calls.chunks(30).enumerate() {
+        bench.plane.send(place(RoomId::of(n as u128), some));
+    }
+    bench.ticks(5, &mut []);
+    let counts = |bench: &Bench| {
+        let gauges = bench.plane.gauges();
+        [&gauges.legs, &gauges.sockets, &gauges.rooms].map(|it| it.load(Ordering::Relaxed))
+    };
+    assert_eq!(counts(&bench), [300, 600, 10]);
+    for call in &calls {
+        bench.plane.send(end(*call));
+        assert!(0 < bench.plane.close(*call).sent);
+    }
+    bench.ticks(3, &mut []);
+    assert_eq!(counts(&bench), [0, 0, 0]);
+}
+
+#[test]
+fn a_range_of_ports_is_used_up_and_free_again_after_the_calls() {
+    // Between the range by default and what the system gives out.
+    let is_free = |port: &u16| [0, 1].iter().all(|it| UdpSocket::bind((V4, port + it)).is_ok());
+    let free = (32_400..32_700).step_by(2).find(is_free).unwrap();
+    let rtp_ports = free..=free + 1;
+    let mut bench = Bench::new(Settings { threads: 1, rtp_ports });
+    let open = |bench: &Bench, n| bench.plane.open(CallId::of(n), V4);
+    assert_eq!(open(&bench, 1), Ok(SocketAddr::new(V4, free)));
+    assert_eq!(open(&bench, 2), Err(NoPort));
+    bench.plane.close(CallId::of(1));
+    bench.ticks(1, &mut []);
+    assert_eq!(open(&bench, 3), Ok(SocketAddr::new(V4, free)));
+}
+
+#[test]
+fn a_tick_takes_no_memory() {
+    let mut bench = Bench::new(settings(1));
+    let mut phones = bench.three(V4);
+    // One is played something without an end, the others hear each other.
+    let program = [conflow::media::Sound { what: What::Url("sound:hold".into()), times: 0 }];
+    let (calls, program) = (vec![phones[2].call], program.into());
+    bench.plane.send(Order::Announce { room: ROOM, calls, address: None, program });
+    bench.ticks(400, &mut phones);
+    for _ in 0..400 {
+        bench.tick += 1;
+        phones.iter_mut().for_each(Phone::say);
+        let ((), taken) = counted(|| bench.tickers[0].tick(bench.tick));
+        assert_eq!(taken, Allocations::default(), "tick {}", bench.tick);
+        phones.iter_mut().for_each(Phone::hear);
+    }
+}

@@ -1,0 +1,194 @@
+//! The signalling machine on a clock of its own: what is said, when, and what follows.
+
+mod admission;
+mod calls;
+mod changes;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use conflow::{
+    base::ids::CallId,
+    media::{
+        Arrival, Ending, HangupCause, HangupSource, Heard,
+        legs::{NoPort, Session},
+    },
+    sip::{
+        Endpoint, Password, Secret, Settings, Trunk,
+        agent::{Agent, Gauges},
+        digest::Algorithm,
+        effect::{Command, Effect},
+        message::Message,
+        request::{Hop, Transport},
+    },
+};
+
+use crate::phone::{OFFER, Phone, SDP, body, brief, header, headers};
+
+/// A machine, and what has come out of it.
+pub(crate) struct Bench {
+    pub(crate) agent: Agent,
+    pub(crate) now: Instant,
+    pub(crate) remote: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) has_flow: bool,
+    pub(crate) has_port: bool,
+    pub(crate) sent: Vec<(SocketAddr, String)>,
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) agreed: Vec<Session>,
+}
+
+pub(crate) const HERE: &str = "127.0.0.1:5070";
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "where the clock begins matters to nothing")]
+    pub(crate) fn with(settings: Settings) -> Self {
+        let now = Instant::now();
+        Self {
+            agent: Agent::new(now, Arc::new(settings), Secret([7; 32])),
+            now,
+            remote: HERE.parse().unwrap(),
+            transport: Transport::Udp,
+            has_flow: true,
+            has_port: true,
+            sent: Vec::new(),
+            arrivals: Vec::new(),
+            agreed: Vec::new(),
+        }
+    }
+
+    /// A message comes in; what follows, in brief.
+    pub(crate) fn receive(&mut self, text: &str) -> Vec<String> {
+        let Some(message) = Message::parse(text.as_bytes()).unwrap() else { return vec![] };
+        let (transport, remote) = (self.transport, self.remote);
+        let local = "127.0.0.1:5060".parse().unwrap();
+        let hop = Hop { transport, link: 0, local, remote };
+        self.handle(Command::Received { hop, message })
+    }
+
+    pub(crate) fn handle(&mut self, command: Command) -> Vec<String> {
+        let (mut effects, mut brief) = (VecDeque::new(), Vec::new());
+        self.agent.handle(self.now, command, &mut effects);
+        while let Some(effect) = effects.pop_front() {
+            let (said, command) = self.perform(effect);
+            brief.push(said);
+            if let Some(command) = command {
+                self.agent.handle(self.now, command, &mut effects);
+            }
+        }
+        brief
+    }
+
+    fn perform(&mut self, effect: Effect) -> (String, Option<Command>) {
+        match effect {
+            Effect::Send { hop, bytes } => {
+                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                let said = brief(&text);
+                self.sent.push((hop.remote, text));
+                (said, None)
+            }
+            Effect::Open { call, .. } => {
+                let port = "127.0.0.1:20000".parse().unwrap();
+                let port = if self.has_port { Ok(port) } else { Err(NoPort) };
+                ("open".to_owned(), Some(Command::Opened { call, port }))
+            }
+            Effect::Agree { session, .. } => {
+                let said = format!("agree {}", session.agreed.remote.unwrap());
+                self.agreed.push(session);
+                (said, None)
+            }
+            Effect::Close { .. } => ("close".to_owned(), None),
+            Effect::Arrive(arrival) => {
+                let call = arrival.call;
+                self.arrivals.push(arrival);
+                let command = Command::Arrived { call, has_flow: self.has_flow };
+                ("arrive".to_owned(), Some(command))
+            }
+            Effect::Report(report) => (format!("{:?}", report.heard), None),
+        }
+    }
+
+    /// Time passes, with all that is due in between.
+    pub(crate) fn wait(&mut self, wait: Duration) -> Vec<String> {
+        let (until, mut brief) = (self.now + wait, Vec::new());
+        while let Some(at) = self.agent.deadline().filter(|at| *at <= until) {
+            self.now = at;
+            brief.extend(self.handle(Command::Tick));
+        }
+        self.now = until;
+        brief
+    }
+
+    pub(crate) fn call(&self) -> CallId {
+        self.arrivals.last().unwrap().call
+    }
+
+    pub(crate) fn answer(&mut self) -> Vec<String> {
+        self.handle(Command::Answer(self.call()))
+    }
+
+    pub(crate) fn end(&mut self, cause: HangupCause) -> Vec<String> {
+        self.handle(Command::End(self.call(), Ending { cause, source: HangupSource::AnswerXml }))
+    }
+
+    pub(crate) fn last(&self) -> &str {
+        &self.sent.last().unwrap().1
+    }
+
+    /// A call that is up.
+    pub(crate) fn up(&mut self, phone: &mut Phone) {
+        let invite = phone.invite();
+        self.up_by(phone, &invite);
+    }
+
+    pub(crate) fn up_by(&mut self, phone: &mut Phone, invite: &str) {
+        self.receive(invite);
+        self.answer();
+        let ok = self.last().to_owned();
+        assert_eq!(brief(&ok), "200");
+        phone.learn(&ok);
+        let ack = phone.ack();
+        self.receive(&ack);
+    }
+
+    /// Everything is over, and nothing is left of it.
+    pub(crate) fn ends_empty(mut self) {
+        self.wait(Duration::from_secs(64));
+        assert_eq!(self.agent.gauges(), Gauges::default());
+        assert_eq!(self.agent.deadline(), None);
+    }
+}
+
+pub(crate) fn phone() -> Phone {
+    Phone::new("p", HERE)
+}
+
+/// A reply of the phone to a request of ours.
+pub(crate) fn reply_to(request: &str, code: u16, extra: &str, body: &str) -> String {
+    let copy = |name: &str| {
+        headers(request, name).map(|it| format!("{name}: {it}\r\n")).collect::<String>()
+    };
+    let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"].map(copy).concat();
+    format!("SIP/2.0 {code} x\r\n{copied}{extra}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+pub(crate) fn closed() -> Settings {
+    Settings {
+        open: Some(false),
+        loopback_account: Some("MA1".parse().unwrap()),
+        endpoints: vec![Endpoint {
+            user: "anna".into(),
+            password: Password::new("secret"),
+            account: None,
+        }],
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,459 @@
+//! Signalling over real sockets on loopback, by messages written by hand.
+
+mod agent;
+mod mutations;
+mod torture;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use conflow::{
+    base::ids::CallId,
+    media::{
+        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, Heard, NoFlow, Order,
+        Report,
+        legs::{LegSummary, Legs, NoPort, Session},
+    },
+    sip::{BindError, Secret, Settings, Sip, agent::Gauges, throttle::Rate},
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::phone::{OFFER, Phone, SDP, body, brief, header};
+
+/// Longer than any reply takes, even on a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// An engine that answers who calls `weekly`, and sounds that note what they are told.
+struct Bench {
+    sip: Arc<Sip>,
+    events: mpsc::UnboundedReceiver<String>,
+    open: Arc<Mutex<BTreeSet<CallId>>>,
+}
+
+struct Engine {
+    sip: OnceLock<Arc<Sip>>,
+    events: mpsc::UnboundedSender<String>,
+}
+
+struct Sounds {
+    open: Arc<Mutex<BTreeSet<CallId>>>,
+    events: mpsc::UnboundedSender<String>,
+}
+
+struct Plane(mpsc::UnboundedSender<String>);
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Settings {
+            bind: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            ..Settings::default()
+        })
+    }
+
+    fn with(settings: Settings) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let open = Arc::new(Mutex::default());
+        let legs = Arc::new(Sounds { open: Arc::clone(&open), events: sender.clone() });
+        let plane = Arc::new(Plane(sender.clone()));
+        let (sip, driver) = Sip::bind(settings, legs, plane, Secret([9; 32])).unwrap();
+        let sip = Arc::new(sip);
+        let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
+        tokio::spawn(driver.run(Arc::new(engine)));
+        Self { sip, events, open }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.sip.addresses()[0]
+    }
+
+    async fn event(&mut self) -> String {
+        timeout(WAIT_MAX, self.events.recv()).await.unwrap().unwrap()
+    }
+
+    async fn expect(&mut self, events: &[&str]) {
+        for event in events {
+            assert_eq!(self.event().await, *event);
+        }
+    }
+}
+
+impl Legs for Sounds {
+    fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort> {
+        assert!(self.open.lock().insert(call), "opened once");
+        Ok(SocketAddr::new(local, 20_000))
+    }
+
+    fn agree(&self, call: CallId, session: Session) {
+        assert!(self.open.lock().contains(&call), "not after the end");
+        let remote = session.agreed.remote.unwrap();
+        self.events.send(format!("agree {remote} from {}", session.source)).unwrap();
+    }
+
+    fn close(&self, call: CallId) -> LegSummary {
+        assert!(self.open.lock().remove(&call), "closed once");
+        self.events.send("close".to_owned()).unwrap();
+        LegSummary::default()
+    }
+}
+
+impl Backend for Plane {
+    fn send(&self, order: Order) {
+        // They let the sound begin; what signalling makes of them is seen on the wire.
+        if matches!(order, Order::Answer { .. } | Order::EarlyMedia { .. }) {
+            return;
+        }
+        self.0.send(format!("{order:?}").split(' ').next().unwrap().to_owned()).unwrap();
+    }
+}
+
+fn end(call: CallId, cause: HangupCause) -> Order {
+    Order::End { call, ending: Ending { cause, source: HangupSource::AnswerXml } }
+}
+
+impl Exchange for Engine {
+    fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
+        let (call, sip) = (arrival.call, self.sip.get().unwrap());
+        self.events.send(format!("arrive {} {}", arrival.from, arrival.to)).unwrap();
+        match &*arrival.to {
+            "weekly" => sip.send(Order::Answer { call }),
+            "early" => {
+                sip.send(Order::EarlyMedia { call });
+                sip.send(Order::Stop { call });
+                sip.send(Order::Answer { call });
+            }
+            "busy" => sip.send(end(call, HangupCause::Busy)),
+            "ring" => {}
+            _ => return Err(NoFlow { to: arrival.to, hint: String::new() }),
+        }
+        Ok(())
+    }
+
+    fn report(&self, report: Report) {
+        self.events.send(format!("{:?}", report.heard)).unwrap();
+        match report.heard {
+            Heard::HungUp => self.sip.get().unwrap().send(end(report.call, HangupCause::Normal)),
+            Heard::Digit('#') => {
+                self.sip.get().unwrap().send(end(report.call, HangupCause::EndOfXml));
+            }
+            Heard::Digit(_) | Heard::Hold(_) | Heard::Lost | Heard::Over(_) | Heard::Talk(_) => {}
+            Heard::Answered | Heard::Failed(_) | Heard::Ringing => {}
+        }
+    }
+}
+
+/// The phone's end of the line.
+enum Line {
+    Udp(UdpSocket),
+    Tcp(TcpStream, Vec<u8>),
+}
+
+impl Line {
+    async fn udp(to: SocketAddr) -> (Self, Phone) {
+        let socket = UdpSocket::bind((to.ip(), 0)).await.unwrap();
+        socket.connect(to).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        (Self::Udp(socket), Phone::new(&format!("u{}", address.port()), &address.to_string()))
+    }
+
+    async fn tcp(to: SocketAddr) -> (Self, Phone) {
+        let stream = TcpStream::connect(to).await.unwrap();
+        let address = stream.local_addr().unwrap();
+        let mut phone = Phone::new(&format!("t{}", address.port()), &address.to_string());
+        phone.via = format!("TCP {address}");
+        phone.contact = format!("Contact: <sip:anna@{address};transport=tcp>\r\n");
+        (Self::Tcp(stream, Vec::new()), phone)
+    }
+
+    async fn send(&mut self, text: &str) {
+        match self {
+            Self::Udp(socket) => drop(socket.send(text.as_bytes()).await.unwrap()),
+            Self::Tcp(stream, _) => stream.write_all(text.as_bytes()).await.unwrap(),
+        }
+    }
+
+    /// The next message; None if the connection has ended.
+    async fn receive(&mut self) -> Option<String> {
+        timeout(WAIT_MAX, self.receive_slowly()).await.unwrap()
+    }
+
+    async fn receive_slowly(&mut self) -> Option<String> {
+        match self {
+            Self::Udp(socket) => {
+                let mut buffer = vec![0; 65_536];
+                let len = socket.recv(&mut buffer).await.unwrap();
+                buffer.truncate(len);
+                Some(String::from_utf8(buffer).unwrap())
+            }
+            Self::Tcp(stream, bytes) => loop {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                if let Some((head, rest)) = text.split_once("\r\n\r\n") {
+                    let len = header(&text, "Content-Length").map_or(0, |it| it.parse().unwrap());
+                    if rest.len() >= len {
+                        let message = text[..head.len() + 4 + len].to_owned();
+                        bytes.drain(..message.len());
+                        return Some(message);
+                    }
+                }
+                if stream.read_buf(bytes).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+            },
+        }
+    }
+
+    /// Sends a request, and receives until its final reply.
+    async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        loop {
+            let reply = self.receive().await.unwrap();
+            if !brief(&reply).starts_with('1') {
+                return reply;
+            }
+        }
+    }
+}
+
+async fn lines(bench: &Bench) -> [(Line, Phone); 2] {
+    [Line::udp(bench.address()).await, Line::tcp(bench.address()).await]
+}
+
+#[tokio::test]
+async fn a_call_is_taken_and_ended_by_either_side_over_udp_and_tcp() {
+    for ip in ["127.0.0.1", "::1"] {
+        let bind = vec![SocketAddr::new(ip.parse().unwrap(), 0)];
+        let mut bench = Bench::with(Settings { bind, ..Settings::default() });
+        let description = OFFER.replace(
+            "IN IP4 127.0.0.1",
+            &match ip {
+                "::1" => "IN IP6 ::1".to_owned(),
+                ip => format!("IN IP4 {ip}"),
+            },
+        );
+        for (mut line, mut phone) in lines(&bench).await {
+            let agree = format!("agree {} from {ip}", SocketAddr::new(ip.parse().unwrap(), 40_000));
+            for who in ["caller", "engine"] {
+                phone.to_tag = None;
+                let headers = format!("{}{SDP}", phone.contact.clone());
+                let ok = line.ask(&phone.request("INVITE", &headers, &description)).await;
+                assert_eq!(brief(&ok), "200", "{ok}");
+                phone.learn(&ok);
+                line.send(&phone.ack()).await;
+                bench.expect(&["arrive sip:anna@127.0.0.1 weekly", &agree]).await;
+                if who == "caller" {
+                    assert_eq!(brief(&line.ask(&phone.request("BYE", "", "")).await), "200");
+                    bench.expect(&["close", "HungUp", "End"]).await;
+                    continue;
+                }
+                let relay = "Content-Type: application/dtmf-relay\r\n";
+                line.send(&phone.request("INFO", relay, "Signal=#")).await;
+                bench.expect(&["Digit('#')", "End", "close"]).await;
+                assert_eq!(brief(&line.receive().await.unwrap()), "200");
+                let bye = line.receive().await.unwrap();
+                assert_eq!(brief(&bye), "BYE");
+                line.send(&bye.replace("BYE sip:", "SIP/2.0 200 OK\r\nX: ")).await;
+            }
+        }
+        assert_eq!(bench.open.lock().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_cancels_and_a_flow_refuses() {
+    let mut bench = Bench::new();
+    for (mut line, mut phone) in lines(&bench).await {
+        phone.to = "ring";
+        line.send(&phone.invite()).await;
+        for code in ["100", "180"] {
+            assert_eq!(brief(&line.receive().await.unwrap()), code);
+        }
+        line.send(&phone.same_branch("CANCEL")).await;
+        assert_eq!(brief(&line.receive().await.unwrap()), "200");
+        let refused = line.receive().await.unwrap();
+        assert_eq!((&*brief(&refused), header(&refused, "CSeq")), ("487", Some("1 INVITE")));
+        phone.learn(&refused);
+        line.send(&phone.same_branch("ACK")).await;
+        bench.expect(&["arrive sip:anna@127.0.0.1 ring", "close", "HungUp", "End"]).await;
+
+        for (to, code) in [("busy", "486"), ("nobody", "404")] {
+            phone.to = to;
+            phone.to_tag = None;
+            let refused = line.ask(&phone.invite()).await;
+            assert_eq!(brief(&refused), code);
+            phone.learn(&refused);
+            line.send(&phone.same_branch("ACK")).await;
+            bench.event().await;
+            while bench.event().await != "close" {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn early_media_and_a_late_offer() {
+    let mut bench = Bench::new();
+    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    phone.to = "early";
+    line.send(&phone.invite()).await;
+    let mut said = Vec::new();
+    while said.last().is_none_or(|it: &String| brief(it) != "200") {
+        said.push(line.receive().await.unwrap());
+    }
+    assert_eq!(said.iter().map(|it| brief(it)).collect::<Vec<_>>(), ["100", "180", "183", "200"]);
+    assert_eq!(body(&said[2]), body(&said[3]));
+    phone.learn(&said[3]);
+    line.send(&phone.ack()).await;
+    let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
+    bench.expect(&["arrive sip:anna@127.0.0.1 early", "Stop", agree]).await;
+
+    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    let contact = phone.contact.clone();
+    let ok = line.ask(&phone.request("INVITE", &contact, "")).await;
+    assert!(body(&ok).contains("m=audio 20000 RTP/AVP 0 8 101"), "{ok}");
+    phone.learn(&ok);
+    line.send(&phone.ack_with(SDP, OFFER)).await;
+    bench.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
+}
+
+#[tokio::test]
+async fn a_phone_holds_and_resumes() {
+    let mut bench = Bench::new();
+    for (mut line, mut phone) in lines(&bench).await {
+        let ok = line.ask(&phone.invite()).await;
+        phone.learn(&ok);
+        line.send(&phone.ack()).await;
+        let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
+        bench.expect(&["arrive sip:anna@127.0.0.1 weekly", agree]).await;
+        let headers = format!("{}{SDP}", phone.contact.clone());
+        for (direction, report) in [("sendonly", "Hold(true)"), ("sendrecv", "Hold(false)")] {
+            let offer = OFFER.replace("sendrecv", direction);
+            let ok = line.ask(&phone.request("INVITE", &headers, &offer)).await;
+            assert_eq!(brief(&ok), "200");
+            line.send(&phone.ack()).await;
+            bench.expect(&[agree, report]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_200_comes_again_until_its_ack() {
+    let bench = Bench::new();
+    for (mut line, mut phone) in lines(&bench).await {
+        let first = line.ask(&phone.invite()).await;
+        assert_eq!(line.receive().await.unwrap(), first);
+        phone.learn(&first);
+        line.send(&phone.ack()).await;
+        // Whatever was on its way, the reply to this comes at last.
+        while brief(&line.ask(&phone.request("INFO", "", "")).await) != "200" {}
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_sip_disturbs_nobody() {
+    let bench = Bench::new();
+    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    for noise in ["", "\r\n\r\n", "hello", "INVITE\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "\0\0\0"] {
+        line.send(noise).await;
+    }
+    assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
+    for noise in ["INVITE\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "x y SIP/2.0\r\nl: -1\r\n\r\n"] {
+        let (mut line, _) = Line::tcp(bench.address()).await;
+        line.send(noise).await;
+        assert!(line.receive().await.is_none_or(|it| brief(&it) == "400"), "{noise:?}");
+    }
+    assert_eq!(bench.sip.gauges(), Gauges::default());
+}
+
+#[tokio::test]
+async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
+    let bench = Bench::new();
+    let (mut line, mut phone) = Line::tcp(bench.address()).await;
+    let text = phone.request("OPTIONS", "", "") + &phone.request("OPTIONS", "", "");
+    for piece in text.as_bytes().chunks(7) {
+        line.send(std::str::from_utf8(piece).unwrap()).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(brief(&line.receive().await.unwrap()), "200");
+    }
+    line.send("\r\n\r\n").await;
+    let Line::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
+    let mut pong = [0; 2];
+    timeout(WAIT_MAX, stream.read_exact(&mut pong)).await.unwrap().unwrap();
+    assert_eq!(&pong, b"\r\n");
+}
+
+#[tokio::test]
+async fn bound_to_all_addresses_it_names_the_one_that_was_called() {
+    let bind = vec![SocketAddr::from(([0, 0, 0, 0], 0))];
+    let bench = Bench::with(Settings { bind, open: Some(true), ..Settings::default() });
+    let port = bench.address().port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    for (mut line, mut phone) in [Line::udp(address).await, Line::tcp(address).await] {
+        let ok = line.ask(&phone.invite()).await;
+        let contact = header(&ok, "Contact").unwrap();
+        assert!(contact.starts_with(&format!("<sip:conflow@127.0.0.1:{port}")), "{contact}");
+        assert!(body(&ok).contains("c=IN IP4 127.0.0.1"), "{ok}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_off_before_it_is_read() {
+    let rate_trusted = Rate { per_second: 1, burst: 5 };
+    let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let bench = Bench::with(Settings { bind, rate_trusted, ..Settings::default() });
+    let (mut line, mut phone) = Line::udp(bench.address()).await;
+    for _ in 0..5 {
+        assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
+    }
+    for _ in 0..100 {
+        line.send(&phone.request("OPTIONS", "", "")).await;
+    }
+    let throttled = || bench.sip.losses().throttled.load(std::sync::atomic::Ordering::Relaxed);
+    timeout(WAIT_MAX, async {
+        while throttled() < 90 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_busy_port_is_told_from_other_faults() {
+    let bench = Bench::new();
+    let bind = |address| {
+        let (events, _) = mpsc::unbounded_channel();
+        let legs = Sounds { open: Arc::default(), events: events.clone() };
+        let settings = Settings { bind: vec![address], ..Settings::default() };
+        Sip::bind(settings, Arc::new(legs), Arc::new(Plane(events)), Secret([1; 32])).err()
+    };
+    assert!(bind(bench.address()).as_ref().is_some_and(BindError::is_busy));
+    let foreign = bind("192.0.2.77:5060".parse().unwrap()).unwrap();
+    assert!(!foreign.is_busy());
+    assert!(foreign.to_string().contains("192.0.2.77:5060"), "{foreign}");
+}
+
+#[tokio::test]
+async fn it_ends_when_it_is_told_to_and_leaves_its_port() {
+    let mut bench = Bench::new();
+    let address = bench.address();
+    let (mut line, mut phone) = Line::tcp(address).await;
+    assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
+    assert_eq!(bench.sip.streams(), 1);
+    bench.sip.drain();
+    assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "503");
+    bench.sip.stop();
+    drop(bench.sip);
+    // The engine and the sounds are dropped with it.
+    assert_eq!(timeout(WAIT_MAX, bench.events.recv()).await.unwrap(), None);
+    assert_eq!(line.receive().await, None);
+    assert!(UdpSocket::bind(address).await.is_ok());
+}

@@ -1,0 +1,3 @@
+//! TODO first line.
+
+mod web;
