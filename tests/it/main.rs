@@ -20,6 +20,7 @@ mod fuzz_media;
 mod fuzz_sip;
 mod group;
 mod harness;
+mod lives;
 mod mutate;
 mod net;
 mod phone;

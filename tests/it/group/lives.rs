@@ -1,10 +1,10 @@
 //! Lives of groups: asks in an order that a seed picks, and promises that must hold after each.
 //!
-//! The machine is a single writer, so a race is an order. `SEED=n` replays one.
+//! The machine is a single writer, so a race is an order. `SEED=7` replays one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
+    ops::RangeInclusive,
 };
 
 use conflow::group::{
@@ -13,26 +13,24 @@ use conflow::group::{
 };
 
 use super::{GroupFixture, NOW, group_info};
+use crate::lives;
 
+const LIVES: RangeInclusive<u64> = 150..=300;
 const PEOPLE: u64 = 8;
 const GROUPS: u64 = 3;
 const STEPS: usize = 300;
 
 #[test]
 fn promises_hold_in_every_life() {
-    let seeds = match env::var("SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..300).collect::<Vec<u64>>(),
-    };
     let (mut actions, mut refusals) = (BTreeSet::new(), BTreeSet::new());
-    for seed in seeds {
+    let is_whole = lives::play("groups", LIVES, |seed| {
         let life = Life::live(seed);
         life.check_audit(seed);
         life.check_rows(seed);
         actions.extend(life.world.changes.iter().filter_map(action_of));
         refusals.extend(life.refusals);
-    }
-    if env::var("SEED").is_err() {
+    });
+    if is_whole {
         // What has never happened has not been tested.
         assert_eq!(actions.len(), 11, "{actions:?}");
         assert_eq!(refusals.len(), Refusal::ALL.len(), "{refusals:?}");

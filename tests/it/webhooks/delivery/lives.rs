@@ -1,8 +1,9 @@
 //! Thousands of seeded lives with receivers that fail, hang, die and come back.
 
 use super::*;
+use crate::lives;
 
-const LIVES: u64 = 600;
+const LIVES: std::ops::RangeInclusive<u64> = 300..=600;
 const ITEMS: u64 = 150;
 const RECEIVERS: u128 = 6;
 /// All of one life happens in so long, and then the receivers are well for good.
@@ -14,17 +15,12 @@ const HANG: Duration = Duration::from_secs(10);
 
 #[test]
 fn in_every_life_order_is_kept_nothing_is_lost_in_time_and_no_queue_blocks_another() {
-    let seeds = match std::env::var("SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..LIVES).collect(),
-    };
     let mut counts = BTreeMap::new();
-    for seed in seeds {
-        let lived = std::panic::catch_unwind(|| Life::new(seed).live());
-        let Ok(lived) = lived else { panic!("a promise was broken; replay with SEED={seed}") };
+    let is_whole = lives::play("delivery", LIVES, |seed| {
+        let lived = Life::new(seed).live();
         lived.into_iter().for_each(|(what, count)| *counts.entry(what).or_insert(0) += count);
-    }
-    if std::env::var("SEED").is_err() {
+    });
+    if is_whole {
         let cases = ["delivered", "exhausted", "full", "refused", "retried", "hung", "crowded"];
         cases.iter().for_each(|it| assert!(counts.get(it).is_some_and(|n| 100 < *n), "{counts:?}"));
     }
