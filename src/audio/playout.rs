@@ -437,7 +437,7 @@ impl Playout {
                     send.step = step_of(key, self.settings.dtmf_mode, sounds);
                 }
                 DigitStep::Pause(0) | DigitStep::Event(_, 0) | DigitStep::Tone(.., 0) => {
-                    send.step = DigitStep::Next
+                    send.step = DigitStep::Next;
                 }
                 DigitStep::Pause(ticks) => {
                     *ticks -= 1;

@@ -119,7 +119,7 @@ impl Journal {
         self.trace_log.note(trace);
         match trace {
             Observed::Call { account, call, party, event: call_event } => {
-                self.call(account, *call, party, *call_event)
+                self.call(account, *call, party, *call_event);
             }
             Observed::Notice { room, notice } => self.conference(room, notice),
             Observed::Began { .. } | Observed::Fetching { .. } | Observed::Left { .. } => (),

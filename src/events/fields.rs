@@ -142,7 +142,7 @@ fn of_conference(
     }
     match event {
         ConferenceEvent::Entered { is_first, .. } => {
-            fields.push(field("ConferenceFirstMember", is_first))
+            fields.push(field("ConferenceFirstMember", is_first));
         }
         ConferenceEvent::Exited { cause, reason, is_last, .. } => {
             fields.push(field("ConferenceLastMember", is_last));
@@ -150,7 +150,7 @@ fn of_conference(
             fields.extend(reason.iter().map(|it| field("ConferenceExitReason", it)));
         }
         ConferenceEvent::DigitsMatched { digits, .. } => {
-            fields.push(field("ConferenceDigitsMatch", digits))
+            fields.push(field("ConferenceDigitsMatch", digits));
         }
         ConferenceEvent::FloorTaken { .. } | ConferenceEvent::Over | ConferenceEvent::Started => (),
     }

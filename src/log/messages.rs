@@ -88,10 +88,10 @@ fn begun(call: CallId, account: &AccountId, party: &Party) {
     let (trace, from, to) = (session.trace(call), &**from, &**to);
     match direction {
         CallDirection::Inbound => {
-            tracing::info!(%call, %trace, %account, from, to, "a call comes in")
+            tracing::info!(%call, %trace, %account, from, to, "a call comes in");
         }
         CallDirection::Outbound => {
-            tracing::info!(%call, %trace, %account, from, to, "a call goes out")
+            tracing::info!(%call, %trace, %account, from, to, "a call goes out");
         }
     }
 }

@@ -108,7 +108,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
             }
             Order::Place { room, calls, hears } => self.place(room.id, calls, &hears),
             Order::Remove { room, calls } => {
-                self.send_to_room(room, calls, Command::Leave { room })
+                self.send_to_room(room, calls, Command::Leave { room });
             }
             Order::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.

@@ -145,7 +145,7 @@ impl SimPhone {
         match order {
             Order::Answer { .. } => self.answer(now),
             Order::EarlyMedia { .. } if self.line == LineState::Ringing => {
-                self.line = LineState::Early
+                self.line = LineState::Early;
             }
             // What others hear of this phone is not simulated; and it is called already.
             Order::EarlyMedia { .. } | Order::End { .. } => {}

@@ -132,7 +132,7 @@ impl SimulatedWorld {
                 ));
             }
             Observed::Notice { room, notice } => {
-                note = self.observe_conference(&room.key.name, &notice.event)
+                note = self.observe_conference(&room.key.name, &notice.event);
             }
             Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),

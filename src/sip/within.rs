@@ -73,7 +73,7 @@ impl Agent {
                 }
             }
             SipMethod::Invite | SipMethod::Update => {
-                self.change(now, hop, id, request, server, effects)
+                self.change(now, hop, id, request, server, effects);
             }
             SipMethod::Register | SipMethod::Ack | SipMethod::Cancel | SipMethod::Other(_) => {
                 reply(self, 403, &[], effects);

@@ -220,7 +220,7 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
     match &caller.phone {
         CallerPhone::Unknown => (),
         CallerPhone::Real => {
-            put(buffer, line(first), "  Only simulated phones say what they hear.", DIM)
+            put(buffer, line(first), "  Only simulated phones say what they hear.", DIM);
         }
         CallerPhone::Simulated(phone) => {
             let hidden = phone.timeline.len().saturating_sub(rows.into());

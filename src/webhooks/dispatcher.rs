@@ -202,10 +202,10 @@ impl Dispatcher {
         while is_open || !self.delivery.is_empty() {
             match self.next(is_open, close.as_mut(), end).await {
                 DispatcherEvent::Queued(callbacks) => {
-                    callbacks.into_iter().for_each(|it| self.enqueue(it))
+                    callbacks.into_iter().for_each(|it| self.enqueue(it));
                 }
                 DispatcherEvent::Done(ticket, outcome) => {
-                    self.handle(Command::Done { ticket, outcome })
+                    self.handle(Command::Done { ticket, outcome });
                 }
                 DispatcherEvent::Due => self.tick(),
                 DispatcherEvent::Closing => {

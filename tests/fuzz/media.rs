@@ -88,7 +88,7 @@ fn rtcp(control: &mut RtcpSession, datagram: &[u8]) {
     let before = control.far_end_report();
     match control.receive(1 << 40, 1, datagram) {
         Ok(received) => {
-            assert!(received.far_end_report.is_none() || control.far_end_report().is_some())
+            assert!(received.far_end_report.is_none() || control.far_end_report().is_some());
         }
         Err(_) => assert!(control.far_end_report() == before, "a broken report changes nothing"),
     }

@@ -142,7 +142,7 @@ fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() 
                     found.iter().map(|it| format!("{}: {}", it.at, it.message)).collect();
                 match Flow::from_bytes(&bytes, dialect) {
                     Err(error) => {
-                        assert!(found_texts.contains(&error.to_string()), "{found_texts:?}")
+                        assert!(found_texts.contains(&error.to_string()), "{found_texts:?}");
                     }
                     Ok(flow) => {
                         for warning in flow.warnings {

@@ -178,7 +178,7 @@ impl XsdWriter {
             AttrKind::Key => self.pattern("string", &format!("|none|{KEY}")),
             AttrKind::Keys => self.pattern("string", &format!("{KEY}+")),
             AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Seconds(..) => {
-                self.number(kind)
+                self.number(kind);
             }
             AttrKind::Patterns => self.pattern("token", &format!("{KEY}*( ?, ?{KEY}*)*")),
             AttrKind::SecondsOrAuto(..) => self.within("union", "", |out| {

@@ -315,10 +315,10 @@ mod tests {
         changes_one_option("waitSound='https://a/b'", |it| it.wait_sound = document());
         changes_one_option("waitSound=''", |_| ());
         changes_one_option("enterSound='beep:2'", |it| {
-            it.enter_sound = Some(ConferenceSound::Beep(2))
+            it.enter_sound = Some(ConferenceSound::Beep(2));
         });
         changes_one_option("exitSound='flow:b'", |it| {
-            it.exit_sound = Some(ConferenceSound::Document("flow:b".into()))
+            it.exit_sound = Some(ConferenceSound::Document("flow:b".into()));
         });
         changes_one_option("enterSound=''", |it| it.enter_sound = None);
         changes_one_option("beep='true'", |it| {
@@ -345,7 +345,7 @@ mod tests {
         let callback =
             |method, by_call| Some(CallbackTarget { url: "http://a".into(), method, by_call });
         changes_one_option("callbackUrl='http://a'", |it| {
-            it.callback = callback(RequestMethod::Post, false)
+            it.callback = callback(RequestMethod::Post, false);
         });
         changes_one_option(
             "callbackUrl='http://a' callbackMethod='GET' callbackOrder='call'",
@@ -369,10 +369,10 @@ mod tests {
         let guard = |id, moderators| Some(RoomGuard { group: GroupId(id), moderators });
         changes_one_option("group='6000001'", |it| it.guard = guard(6_000_001, None));
         changes_one_option("group=' 7 ' moderators='admin'", |it| {
-            it.guard = guard(7, Some(Rank::Admin))
+            it.guard = guard(7, Some(Rank::Admin));
         });
         changes_one_option("group='7' moderators='owner'", |it| {
-            it.guard = guard(7, Some(Rank::Owner))
+            it.guard = guard(7, Some(Rank::Owner));
         });
         for (attributes, note) in [
             ("group=''", "group=\"\" names no group, and nobody is let in: write its number"),

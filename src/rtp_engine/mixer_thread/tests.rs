@@ -168,7 +168,7 @@ fn a_cut_in_the_midst_of_a_tick_holds_for_all_packets_after_it() {
             "end" => assert_eq!(harness.sent(c).len(), sent, "no packet after the end"),
             "mute" => assert!(500.0 < level_at(&harness.heard(c, 1)[40..], 700.0)),
             _ => {
-                assert!(harness.heard(c, 1)[40..].iter().all(|it| it.unsigned_abs() <= 8), "{cut}")
+                assert!(harness.heard(c, 1)[40..].iter().all(|it| it.unsigned_abs() <= 8), "{cut}");
             }
         }
         assert_eq!(hears(&harness, a, 1), [false, true, true], "{cut}: it was under way");

@@ -197,7 +197,7 @@ mod tests {
             match queues.len() < SOCKETS_MAX {
                 true => queues.push(sockets.open(&id).unwrap()),
                 false if n < 3_000 => {
-                    assert_eq!(sockets.open(&id).err(), Some(SocketRefused::Full))
+                    assert_eq!(sockets.open(&id).err(), Some(SocketRefused::Full));
                 }
                 false => (),
             }
