@@ -78,6 +78,18 @@ impl RoomBans {
         Some(ban).filter(|ban| now < ban.ends_at)
     }
 
+    /// Takes all of a conference back that hold.
+    pub fn lift_all(&mut self, now: SystemTime, key: &RoomKey) -> Vec<RoomBan> {
+        let rooms = self.accounts.get_mut(&key.account);
+        let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&key.name)) else {
+            return Vec::new();
+        };
+        let lifted = room.bans.extract_if(.., |_, ban| now < ban.ends_at);
+        let lifted = lifted.map(|(_, ban)| ban).collect();
+        room.recompute();
+        lifted
+    }
+
     /// Lets go of those that are over; how many an account has left, and which are gone.
     pub fn expire(&mut self, now: SystemTime, account: &AccountId) -> (usize, Vec<RoomBan>) {
         let Some(rooms) = self.accounts.get_mut(account) else { return (0, Vec::new()) };

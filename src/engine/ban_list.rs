@@ -109,6 +109,12 @@ impl BanList {
         Some(self.commit(vec![write(&lifted, None)]))
     }
 
+    /// Takes all of a conference back that hold; says when that is on disk.
+    pub fn lift_all(&self, now: Instant, key: &RoomKey) -> BanCommit {
+        let lifted = self.bans.write().lift_all(self.wall(now), key);
+        self.commit(lifted.iter().map(|ban| write(ban, None)).collect())
+    }
+
     /// How many bans an account has.
     pub fn count(&self, now: Instant, account: &AccountId) -> usize {
         let (left, gone) = self.bans.write().expire(self.wall(now), account);

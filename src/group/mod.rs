@@ -172,6 +172,13 @@ pub enum Ask {
     AddPerson(Person),
     /// A group, with its creator as owner.
     Create(GroupInfo),
+    /// A group of somebody who owns fewer than so many of this size.
+    CreateOwn {
+        /// The group. Those that its creator owns, and that hold as many members, are counted.
+        info: GroupInfo,
+        /// How many they may own, this one included.
+        own_max: usize,
+    },
     /// To take somebody out.
     Remove {
         /// Of which group.
@@ -228,6 +235,15 @@ pub enum Ask {
         target: PersonRef,
         /// As what.
         rank: Rank,
+    },
+    /// To take somebody in as the owner of a group that has none.
+    AddFirstOwner {
+        /// Into which group.
+        group: GroupRef,
+        /// By whom.
+        actor: Option<PersonId>,
+        /// Whom.
+        target: PersonRef,
     },
     /// To be let in by an admin.
     Apply {
@@ -375,11 +391,17 @@ pub enum Refusal {
     /// Another has this name, or this id in the caller's own system.
     #[error("the name is taken")]
     NameTaken,
+    /// The group has an owner, and may have no other.
+    #[error("the group has an owner")]
+    HasOwner,
+    /// They own as many groups as they may.
+    #[error("the owner of too many groups")]
+    OwnsTooMany,
 }
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::NoGroup,
         Self::Closed,
         Self::ActorNotMember,
@@ -395,6 +417,8 @@ impl Refusal {
         Self::NoApplication,
         Self::Full,
         Self::NameTaken,
+        Self::HasOwner,
+        Self::OwnsTooMany,
     ];
 }
 

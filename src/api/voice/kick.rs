@@ -3,10 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -36,14 +33,10 @@ const THEN_FORMS: &str =
     r#"{"element":"id"}, {"xml":"<Response>…</Response>"}, {"url":"https://…"} or "hangup""#;
 
 /// Reads a kick. A body that is no JSON object is let be, as the vendors do.
-pub(super) fn read(
-    client: &ApiClient<'_>,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Kick, Warnings), Failure> {
+pub(super) fn read(client: &ApiClient, body: &[u8]) -> Result<(Kick, Warnings), Failure> {
+    let query = client.context.query();
     let is_dry = RequestParams::of_query(query).flag("dry_run", false)?;
-    let body = body::object(headers, body).unwrap_or_default();
+    let body = body::object(&client.context.headers, body).unwrap_or_default();
     let target = target(&client.state.registry, body.get("then"))?;
     let (reason, params) = (reason(&body)?, RequestParams::of(body));
     let mut warnings = Warnings::of(client, &params, &["then", "reason", "ban_seconds", "dry_run"]);
@@ -71,11 +64,11 @@ fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
     }
 }
 
-fn ban(client: &ApiClient<'_>, body: &RequestParams) -> Result<Option<Duration>, Failure> {
+fn ban(client: &ApiClient, body: &RequestParams) -> Result<Option<Duration>, Failure> {
     let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
     let seconds = body.number("ban_seconds", 1..=seconds_max)?;
     let Some(seconds) = seconds else { return Ok(None) };
-    let bans = client.state.registry.ban_list().count(Instant::now().into_std(), client.account);
+    let bans = client.state.registry.ban_list().count(Instant::now().into_std(), &client.account);
     if BANS_MAX <= bans {
         let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
         return Err(Failure::Conflict(format!("this account has {bans} bans: {advice}")));
