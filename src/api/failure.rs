@@ -160,7 +160,9 @@ impl Failure {
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::KeyReused | Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Ask(AskError::Refused(Refusal::TooManyBans { .. }))
+            | Self::KeyReused
+            | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }

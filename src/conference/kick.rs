@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
+    Ask, Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
 };
 use crate::{
     base::ids::{CallId, MemberId},
@@ -55,6 +55,15 @@ pub struct Departure {
 }
 
 impl Conference {
+    /// How many members an ask would ban, decided now. The shell has places for them in the ban list
+    /// before the ask is decided.
+    pub fn bans_wanted(&self, ask: &Ask) -> usize {
+        let Ask::Kick { who, kick: Kick { ban: Some(_), .. } } = ask else { return 0 };
+        let members = self.choose(who.clone()).unwrap_or_default();
+        let is_trusted = |id: &&MemberId| self.members[*id].call.party.trusted.is_some();
+        members.iter().filter(is_trusted).count()
+    }
+
     /// All or none: an element that is not ahead of somebody is a refusal.
     pub(super) fn kick(
         &mut self,

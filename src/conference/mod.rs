@@ -312,6 +312,15 @@ pub enum Refusal {
     /// None of those named is here.
     #[error("member not found")]
     NoMember,
+    /// Nothing has happened: the account has no place for the bans.
+    #[error(
+        "this account has {bans} bans: lift some with DELETE Conference/{{name}}/Ban/{{id}}/, or let \
+         them end"
+    )]
+    TooManyBans {
+        /// Those that hold, and those of kicks under way.
+        bans: usize,
+    },
 }
 
 struct MemberNames<'a>(&'a [MemberId]);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
-    conference::ban_list::{RoomBan, RoomBans},
+    conference::ban_list::{RoomBan, RoomBans, TooManyBans},
     store::{
         rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
         rows_memory::MemoryRows,
@@ -66,7 +66,32 @@ impl BanList {
         Self { bans, rows, start: (now, wall) }
     }
 
-    /// Bans somebody from now on. It holds at once; it is on disk some milliseconds later.
+    /// Promises an account's places for bans, all or none; see [`RoomBans::reserve`].
+    ///
+    /// # Errors
+    ///
+    /// The account has too many bans that hold.
+    pub fn reserve(
+        &self,
+        now: Instant,
+        account: &AccountId,
+        count: usize,
+    ) -> Result<(), TooManyBans> {
+        let mut bans = self.bans.write();
+        let (_, gone) = bans.expire(self.wall(now), account);
+        let reserved = bans.reserve(account, count);
+        drop(bans);
+        drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
+        reserved
+    }
+
+    /// Gives up promised places that no ban takes.
+    pub fn release(&self, account: &AccountId, count: usize) {
+        self.bans.write().release(account, count);
+    }
+
+    /// Bans somebody from now on, in a place that was promised. The ban holds at once; it is on
+    /// disk some milliseconds later.
     pub fn ban(
         &self,
         now: Instant,
@@ -79,7 +104,10 @@ impl BanList {
         let made_at = self.wall(now);
         let ban = RoomBan { id, key, who, reason, made_at, ends_at: made_at + length };
         let write = write(&ban, Some(RoomBanRow::of(&ban)));
-        self.bans.write().add(ban);
+        let mut bans = self.bans.write();
+        bans.release(&ban.key.account, 1);
+        bans.add(ban);
+        drop(bans);
         // Whoever answers for it waits until it is kept.
         drop(self.commit(vec![write]));
     }

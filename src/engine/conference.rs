@@ -30,7 +30,10 @@ use super::{
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId, RoomKey},
     call::{self, Call, CallStatus, PastMembership},
-    conference::{Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
+    conference::{
+        Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Refusal, Settings,
+        ban_list::TooManyBans,
+    },
     documents::{DocumentFetch, DocumentRecipient},
     flow::{Cause, DocumentRequest, JoinOptions, Purpose, RequestMethod},
     media::{LegEvent, Program},
@@ -231,7 +234,7 @@ impl RoomActor {
                 Err(_) => return TurnOutcome::Idle,
             },
         };
-        self.decide(now, command);
+        self.decide_in_limits(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
             // To decide on many has taken its time.
@@ -258,6 +261,34 @@ impl RoomActor {
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
             RoomMessage::Sounds { number, program } => Command::Sounds { number, program },
         }
+    }
+
+    /// A kick that bans has its places in the ban list before it is decided, or is refused.
+    fn decide_in_limits(&mut self, now: Instant, command: Command) {
+        let wanted = match &command {
+            Command::Ask { ask, .. } => self.machine.bans_wanted(ask),
+            Command::Close
+            | Command::Enter { .. }
+            | Command::HangUp { .. }
+            | Command::Report { .. }
+            | Command::Sounds { .. }
+            | Command::Tick => 0,
+        };
+        if wanted == 0 {
+            return self.decide(now, command);
+        }
+        let registry = self.registry.clone();
+        let (ban_list, account) = (registry.ban_list(), &self.room.incarnation.key.account);
+        if let Err(TooManyBans { bans }) = ban_list.reserve(now, account, wanted) {
+            let reply = self.reply.take().map(|(_, reply)| reply);
+            // The client may have stopped waiting.
+            let _ = reply.map(|it| it.send(Err(Refusal::TooManyBans { bans })));
+            return;
+        }
+        self.decide(now, command);
+        let is_ban = |it: &&Effect| matches!(it, Effect::Ban { .. });
+        let made = self.effects.iter().filter(is_ban).count();
+        ban_list.release(&self.room.incarnation.key.account, wanted - made.min(wanted));
     }
 
     /// A panic costs the room its life, and no call its own.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Change, Group, GroupAction, GroupAnswer, GroupId, GroupInfo, GroupMember, GroupRef, JoinPolicy,
-    PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
+    Joined, PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
 };
 
 impl AccountGroups {
@@ -144,13 +144,15 @@ impl AccountGroups {
     ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         let group = &self.groups[&id];
-        if group.members.contains_key(&actor) {
-            return Ok(GroupAnswer::Group(Box::new(self.snapshot(id))));
+        let was_member = group.members.contains_key(&actor);
+        if !was_member {
+            if group.info.link.is_empty() || &*group.info.link != link {
+                return Err(Refusal::NotInvited);
+            }
+            self.add_member(at, id, (Some(actor), actor), Rank::Member, changes)?;
         }
-        if group.info.link.is_empty() || &*group.info.link != link {
-            return Err(Refusal::NotInvited);
-        }
-        self.add_member(at, id, (Some(actor), actor), Rank::Member, changes)
+        let snapshot = self.snapshot(id);
+        Ok(GroupAnswer::Joined(Box::new(Joined { was_member, snapshot })))
     }
 
     pub(super) fn reset_link(

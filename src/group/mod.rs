@@ -313,6 +313,8 @@ pub enum GroupAnswer {
     Group(Box<GroupSnapshot>),
     /// These are the groups.
     Groups(Vec<GroupSnapshot>),
+    /// Somebody is in, by the link.
+    Joined(Box<Joined>),
     /// Somebody is out.
     Removed(Box<Removed>),
     /// The application waits.
@@ -326,7 +328,18 @@ pub struct Removed {
     pub person: PersonId,
     /// Whether he was in: who may remove anybody, may do so twice.
     pub was_member: bool,
+    /// The other members, if the group has ended with this.
+    pub others: Vec<PersonId>,
     /// The group without him.
+    pub snapshot: GroupSnapshot,
+}
+
+/// How somebody has come in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Joined {
+    /// They were in before, and nothing has changed.
+    pub was_member: bool,
+    /// The group with them.
     pub snapshot: GroupSnapshot,
 }
 

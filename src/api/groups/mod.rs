@@ -56,9 +56,8 @@ use crate::{
     credentials::{BadToken, Bearer, GroupCredentials, Holder},
     engine::membership::{GroupAskError, Memberships},
     group::{
-        Ask, GroupAnswer, GroupInfo, GroupRef, GroupSnapshot, Person, PersonId, PersonName,
-        PersonRef, Removed,
-        rule::{LastOwner, Rule},
+        Ask, GroupAnswer, GroupInfo, GroupSnapshot, Person, PersonId, PersonName, PersonRef,
+        Removed,
     },
     store::rows::RowStoreError,
 };
@@ -313,6 +312,7 @@ impl GroupsApi {
     async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
             GroupAnswer::Group(picture) => *picture,
+            GroupAnswer::Joined(joined) => joined.snapshot,
             GroupAnswer::Removed(removed) => removed.snapshot,
             GroupAnswer::Person(_)
             | GroupAnswer::People(_)
@@ -329,6 +329,7 @@ impl GroupsApi {
             GroupAnswer::People(_)
             | GroupAnswer::Group(_)
             | GroupAnswer::Groups(_)
+            | GroupAnswer::Joined(_)
             | GroupAnswer::Removed(_)
             | GroupAnswer::Pending => unreachable!("the machine answers a search with a person"),
         }
@@ -356,19 +357,11 @@ impl GroupsApi {
         let (memberships, sockets) = (self.memberships.clone(), self.sockets.clone());
         let (account, is_server) = (account.clone(), self.settings.is_kirimin_server);
         let removal = tokio::spawn(async move {
-            let (actor, group, rule) = parts(&ask);
-            // When a group ends, its members are told, who are none any more by then.
-            let before = match rule.last_owner {
-                LastOwner::Closes => {
-                    let before = show(&memberships, &account, group.clone()).await?;
-                    before.group.members.keys().copied().collect()
-                }
-                LastOwner::Stays | LastOwner::Goes => Vec::new(),
-            };
+            let actor = actor(&ask);
             let GroupAnswer::Removed(removed) = memberships.ask(&account, ask).await? else {
                 unreachable!("the machine answers a removal with what was removed");
             };
-            let signals = signals::of_removal(is_server, actor, &removed, &before);
+            let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
             let Removed { snapshot: picture, .. } = *removed;
             // Dropped is done.
@@ -474,26 +467,15 @@ fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {
     request.context.headers.get(name)?.to_str().ok()
 }
 
-async fn show(
-    memberships: &Memberships,
-    account: &AccountId,
-    group: GroupRef,
-) -> Result<GroupSnapshot, GroupAskError> {
-    let GroupAnswer::Group(picture) = memberships.ask(account, Ask::Show(group)).await? else {
-        unreachable!("the machine answers a look at a group with the group");
-    };
-    Ok(*picture)
-}
-
-/// Who takes somebody out of which group, by which rule.
-fn parts(ask: &Ask) -> (Option<PersonId>, &GroupRef, &Rule) {
-    if let Ask::Leave { actor, group, rule } = ask {
-        return (Some(*actor), group, rule);
+/// The person who takes somebody out; None is a machine.
+fn actor(ask: &Ask) -> Option<PersonId> {
+    if let Ask::Leave { actor, .. } = ask {
+        return Some(*actor);
     }
-    let (Ask::Remove { actor, group, rule, .. } | Ask::Ban { actor, group, rule, .. }) = ask else {
+    let (Ask::Remove { actor, .. } | Ask::Ban { actor, .. }) = ask else {
         unreachable!("nothing else takes somebody out");
     };
-    (*actor, group, rule)
+    *actor
 }
 
 fn decode(segment: &&str) -> String {

@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -18,10 +17,7 @@ use super::{
 use crate::{
     api::{body, failure::Failure, reply},
     base::ids::{CallId, MemberId},
-    conference::{
-        Departure, Kick, KickTarget,
-        ban_list::{BAN_MAX, BANS_MAX},
-    },
+    conference::{Departure, Kick, KickTarget, ban_list::BAN_MAX},
     engine::registry::Registry,
     flow::{DialectFlows, Forecast},
 };
@@ -44,7 +40,7 @@ pub(super) fn read(client: &ApiClient, body: &[u8]) -> Result<(Kick, Warnings), 
         warnings
             .ignored("dry_run", "it is ignored in the body: give it in the query, ?dry_run=true");
     }
-    Ok((Kick { reason, target, ban: ban(client, &params)?, is_dry_run: is_dry }, warnings))
+    Ok((Kick { reason, target, ban: ban(&params)?, is_dry_run: is_dry }, warnings))
 }
 
 fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
@@ -64,16 +60,10 @@ fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
     }
 }
 
-fn ban(client: &ApiClient, body: &RequestParams) -> Result<Option<Duration>, Failure> {
+fn ban(body: &RequestParams) -> Result<Option<Duration>, Failure> {
     let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
     let seconds = body.number("ban_seconds", 1..=seconds_max)?;
-    let Some(seconds) = seconds else { return Ok(None) };
-    let bans = client.state.registry.ban_list().count(Instant::now().into_std(), &client.account);
-    if BANS_MAX <= bans {
-        let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
-        return Err(Failure::Conflict(format!("this account has {bans} bans: {advice}")));
-    }
-    Ok(Some(Duration::from_secs(seconds.into())))
+    Ok(seconds.map(|it| Duration::from_secs(it.into())))
 }
 
 fn target(registry: &Registry, then: Option<&Value>) -> Result<KickTarget, Failure> {

@@ -99,7 +99,10 @@ async fn hang_up_rooms(
         };
         match outcome {
             Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
-            Ok(Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. })))) => {
+            Ok(Ok(Err(
+                refusal
+                @ (Refusal::Fault | Refusal::NoElement { .. } | Refusal::TooManyBans { .. }),
+            ))) => {
                 worst = Err(refusal.into());
             }
             Err(_) => worst = Err(AskError::Late),

@@ -20,7 +20,9 @@ pub(in crate::api) use self::endpoints::ENDPOINTS;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, limit::WindowLimit};
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, reply},
-    group::{Ask, GroupRef, GroupSnapshot, PersonRef, Rank, Refusal, rule::Rule},
+    group::{
+        Ask, GroupAnswer, GroupRef, GroupSnapshot, Joined, PersonRef, Rank, Refusal, rule::Rule,
+    },
 };
 
 /// A status, and the key by which clients tell what it is.
@@ -143,9 +145,12 @@ impl KiriminHandler {
     async fn join(&self, id: &str) -> Result<Data, KiriminError> {
         let group = which(id)?;
         let (actor, link) = (self.user.person, self.text("link").into());
-        let before = self.picture(Ask::Show(group.clone())).await?;
-        let picture = self.picture(Ask::Join { group, actor, link }).await?;
-        if !before.group.members.contains_key(&actor) {
+        let asked = self.api.ask(&self.user.account, Ask::Join { group, actor, link }).await;
+        let GroupAnswer::Joined(joined) = asked.map_err(|it| self.vendor_error(&it))? else {
+            unreachable!("the machine answers a join with how it went");
+        };
+        let Joined { was_member, snapshot: picture } = *joined;
+        if !was_member {
             let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&picture, actor));
             *self.request.after_response.lock() =
                 Some(AfterResponse::new(move || sockets.send_all(signals)));

@@ -214,7 +214,11 @@ async fn transfer_wherever(
             PendingTransfer::InTransit => (),
             PendingTransfer::Room(answer) => match answer.await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. }))) => {
+                Ok(Err(
+                    refusal @ (Refusal::Fault
+                    | Refusal::NoElement { .. }
+                    | Refusal::TooManyBans { .. }),
+                )) => {
                     return Err(refusal.into());
                 }
                 // It has left that room.
