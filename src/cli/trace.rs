@@ -33,4 +33,4 @@ Examples:
   CONFLOW_AUTH_TOKEN=… conflow trace UUID --url https://conflow.example --account MA…
 
 A line for each element: from when to when (ms since the call began), line and column, and why it was
-over; behind that, what led to it, back to the request of the API.";
+over; behind that, what led to it, back to the request of the API. Below it, the line of the document.";

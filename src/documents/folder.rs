@@ -70,13 +70,13 @@ impl FlowsFolder {
             true => self.root.clone(),
             false => self.root.listed_folder(flow.account.as_str())?,
         };
-        let hash = index.listed_file(&flow.name)?.known().ok()??;
-        self.documents.find(hash, flow.dialect)
+        let file = index.listed_file(&flow.name)?;
+        self.documents.find(file.known().ok()??, &file.origin, flow.dialect)
     }
 
     fn read(&self, name: &str, file: &IndexedFile, dialect: Dialect) -> io::Result<Fetched> {
         let Some((hash, bytes)) = file.read()? else { return Ok(Err(too_long())) };
-        let (fetched, is_new) = self.documents.read(hash, &bytes, dialect);
+        let (fetched, is_new) = self.documents.read(hash, &bytes, &file.origin, dialect);
         if is_new {
             log_findings(name, &fetched);
         }
@@ -175,7 +175,7 @@ mod tests {
         base::ids::CallId,
         call::{CallDirection, CallSession, CallStatus, Party},
         documents::DocumentRecipient,
-        flow::{DocumentRequest, Flow, Purpose, RequestMethod},
+        flow::{DocumentRequest, Flow, FlowOrigin, Purpose, RequestMethod, SourceDocument},
     };
 
     const DEV: &str = "MADEV";
@@ -204,9 +204,17 @@ mod tests {
     }
 
     fn check(folder: &FlowsFolder, account: &str, name: &str, expected: Option<&str>) {
-        let bytes = expected.map(|text| Flow::parse(text, Dialect::Vobiz).unwrap());
+        let file = match account {
+            DEV => format!("{name}.xml"),
+            _ => format!("{account}/{name}.xml"),
+        };
+        let expected = expected.map(|text| {
+            let text = Arc::new(text.into());
+            let source = SourceDocument { text, origin: FlowOrigin::File(file.into()) };
+            Flow::from_source(source, Dialect::Vobiz).unwrap()
+        });
         let found = local(folder, account, name).map(|it| (*it.unwrap()).clone());
-        assert_eq!(found, bytes, "{account} {name}");
+        assert_eq!(found, expected, "{account} {name}");
     }
 
     #[test]

@@ -16,12 +16,17 @@ use std::{
 };
 
 use blake3::Hash;
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::flow::FlowOrigin;
 
 /// A folder, and what is known of it.
 #[derive(Debug)]
 pub(super) struct FolderIndex {
     path: PathBuf,
+    /// Before a file's name in its origin: empty, or `MA…/`.
+    prefix: String,
     /// What has changed within so long is not taken for known.
     settling_time: Duration,
     listing: RwLock<Listing>,
@@ -38,6 +43,8 @@ struct Listing {
 #[derive(Debug)]
 pub(super) struct IndexedFile {
     path: PathBuf,
+    /// Its path from the flows folder on.
+    pub(super) origin: FlowOrigin,
     settling_time: Duration,
     /// When it was last read, and what it held; None if it may have changed unseen since.
     known: Mutex<Option<(FlowFileStamp, Hash)>>,
@@ -67,7 +74,7 @@ pub(super) const EXTENSION: &str = "xml";
 impl FolderIndex {
     /// A folder, which need not be there yet.
     pub(super) fn new(path: PathBuf, settling_time: Duration) -> Self {
-        Self { path, settling_time, listing: RwLock::default() }
+        Self { path, prefix: String::new(), settling_time, listing: RwLock::default() }
     }
 
     /// The names of the flows, in order.
@@ -143,13 +150,22 @@ impl FolderIndex {
         if found.is_dir() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
             let index = before.folders.get(name).cloned();
-            let index = index.unwrap_or_else(|| Arc::new(Self::new(path.clone(), settling_time)));
+            let index = index.unwrap_or_else(|| {
+                let prefix = format!("{}{name}/", self.prefix);
+                Arc::new(Self { prefix, ..Self::new(path.clone(), settling_time) })
+            });
             listing.folders.insert(name.into(), index);
         } else if found.is_file() && path.extension().is_some_and(|it| it == EXTENSION) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { return };
             let file = before.files.get(name).cloned();
             let file = file.unwrap_or_else(|| {
-                Arc::new(IndexedFile { path: path.clone(), settling_time, known: Mutex::default() })
+                let origin = format!("{}{name}.{EXTENSION}", self.prefix);
+                Arc::new(IndexedFile {
+                    path: path.clone(),
+                    origin: FlowOrigin::File(origin.into()),
+                    settling_time,
+                    known: Mutex::default(),
+                })
             });
             listing.files.insert(name.into(), file);
         }
@@ -181,7 +197,7 @@ impl IndexedFile {
     }
 
     /// Reads the file; None if it is too long for a flow.
-    pub(super) fn read(&self) -> io::Result<Option<(Hash, Vec<u8>)>> {
+    pub(super) fn read(&self) -> io::Result<Option<(Hash, Bytes)>> {
         // In this order: what is written while the file is being read makes the stamp an old one.
         let now = now();
         let found = self.found()?;
@@ -198,7 +214,8 @@ impl IndexedFile {
         let hash = blake3::hash(&bytes);
         let stamp = FlowFileStamp::of(&found).if_settled(now, self.settling_time);
         *self.known.lock() = stamp.map(|stamp| (stamp, hash));
-        Ok(Some((hash, bytes)))
+        // A flow keeps them, so what was allocated beyond them is given back.
+        Ok(Some((hash, bytes.into_boxed_slice().into())))
     }
 
     /// Anything but a file is as good as none: to open a pipe would wait for its writer.

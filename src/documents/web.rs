@@ -12,7 +12,7 @@ use crate::{
     base::ids::Dialect,
     events::fields,
     fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
-    flow::{DocumentError, Fetched, Purpose},
+    flow::{DocumentError, Fetched, FlowOrigin, Purpose},
 };
 
 /// Fetches documents; each is parsed once, and shared by all calls that run it.
@@ -104,7 +104,9 @@ async fn read(
         Ok(_) if request.answer_bytes_max.is_none() => Err(DocumentError::Unreachable("".into())),
         Ok(response) => {
             let body = response.body;
-            let (fetched, is_new) = documents.read(HashedText::from(body.clone()), &body, dialect);
+            let origin = FlowOrigin::Url(request.target.to_string().into());
+            let content = HashedText::from(body.clone());
+            let (fetched, is_new) = documents.read(content, &body, &origin, dialect);
             if let (Ok(flow), true) = (&fetched, is_new) {
                 let target = &request.target;
                 flow.warnings.iter().for_each(|it| tracing::info!("{target}:{it}"));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Action, AfterExit, Branch, Cause, Exit, Flow, FlowError, FlowStep, Run, TextPosition, Verb,
-    verbs::ConferenceVerb,
+    Action, AfterExit, Branch, Cause, Exit, Flow, FlowError, FlowOrigin, FlowStep, Run,
+    SourceDocument, TextPosition, Verb, verbs::ConferenceVerb,
 };
 use crate::{base::ids::Dialect, media::Ending};
 
@@ -55,7 +55,8 @@ impl DialectFlows {
     ///
     /// It is no flow; that is so in both dialects.
     pub fn parse(document: &str) -> Result<Self, FlowError> {
-        let read = |dialect| Flow::parse(document, dialect).map(Arc::new);
+        let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
+        let read = |dialect| Flow::from_source(source.clone(), dialect).map(Arc::new);
         Ok(Self { plivo: read(Dialect::Plivo)?, vobiz: read(Dialect::Vobiz)? })
     }
 

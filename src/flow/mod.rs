@@ -15,6 +15,7 @@ mod field;
 mod position;
 pub mod reference;
 mod run;
+mod source;
 mod url;
 mod variable;
 pub mod verbs;
@@ -22,8 +23,10 @@ mod xml;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 pub(crate) use self::variable::has_variables;
-use self::{attrs::ElementReader, element::XmlElement, position::PositionCounter, verbs::RESPONSE};
+use self::{attrs::ElementReader, element::XmlElement, verbs::RESPONSE};
 pub use self::{
     attrs::{Attr, AttrKind},
     branch::{Branch, Branches, ID},
@@ -32,6 +35,7 @@ pub use self::{
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
     position::TextPosition,
     run::Run,
+    source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText},
     url::{is_audio, is_target},
     variable::{Variable, VariableValues},
     verbs::Verb,
@@ -48,9 +52,11 @@ pub struct Flow {
     /// Whose defaults hold.
     pub dialect: Dialect,
     /// Its elements in the order in which they run; those inside `<PreAnswer>` follow it.
-    pub steps: Vec<FlowStep>,
+    pub steps: Arc<[FlowStep]>,
     /// What is odd in it, in the order of the document.
-    pub warnings: Vec<FlowWarning>,
+    pub warnings: Arc<[FlowWarning]>,
+    /// What it was parsed from.
+    pub source: SourceDocument,
 }
 
 /// One element, and where it stands.
@@ -311,39 +317,8 @@ impl Flow {
     /// must not, or it goes beyond a limit. What leaves it with one (an attribute that nobody
     /// knows, a number that is none, stray text) is a warning.
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
-        let root = xml::read(document, RESPONSE.tag)?;
-        let mut warnings = Vec::new();
-        let (info, warnings_) = (&RESPONSE, &mut warnings);
-        let mut root =
-            ElementReader { dialect, info, element: &root, is_top: false, warnings: warnings_ };
-        root.check_element()?;
-        let mut steps = Vec::with_capacity(root.children().len());
-        let mut elements = Vec::with_capacity(steps.capacity());
-        let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
-            at: element.at,
-            is_early,
-            id,
-            branches: Branches::default(),
-            verb,
-        };
-        for element in root.children() {
-            let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
-            let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
-            let id = branch::id(element, root.warnings);
-            steps.push(step(element, false, id, verb));
-            elements.push(element);
-            if !is_pre_answer {
-                continue;
-            }
-            for early in &element.children {
-                let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
-                steps.push(step(early, true, None, verb));
-                elements.push(early);
-            }
-        }
-        branch::link(&elements, &mut steps)?;
-        warnings.sort_by_key(|warning| warning.at);
-        Ok(Self { dialect, steps, warnings })
+        let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
+        Self::from_source(source, dialect)
     }
 
     /// The same, of bytes as they come from a file or a server.
@@ -352,13 +327,18 @@ impl Flow {
     ///
     /// As [`Flow::parse`]; or the bytes are no UTF-8.
     pub fn from_bytes(document: &[u8], dialect: Dialect) -> Result<Self, FlowError> {
-        match str::from_utf8(document) {
-            Ok(document) => Self::parse(document, dialect),
-            Err(error) => Err(FlowError {
-                at: PositionCounter::of(document).position(error.valid_up_to()),
-                error: FlowErrorKind::Utf8,
-            }),
-        }
+        let text = Arc::new(FlowText::new(Bytes::copy_from_slice(document))?);
+        Self::from_source(SourceDocument { text, origin: FlowOrigin::Inline }, dialect)
+    }
+
+    /// The same, of a text that is shared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::parse`].
+    pub fn from_source(source: SourceDocument, dialect: Dialect) -> Result<Self, FlowError> {
+        let (steps, warnings) = read_steps(source.text.as_str(), dialect)?;
+        Ok(Self { dialect, steps: steps.into(), warnings: warnings.into(), source })
     }
 
     /// What a sound document (`waitSound`, `enterSound`, `exitSound`) plays: its Play, Speak and
@@ -378,4 +358,44 @@ impl Flow {
             }
         })
     }
+}
+
+/// The elements in the order in which they run, and the warnings in that of the document.
+fn read_steps(
+    document: &str,
+    dialect: Dialect,
+) -> Result<(Vec<FlowStep>, Vec<FlowWarning>), FlowError> {
+    let root = xml::read(document, RESPONSE.tag)?;
+    let mut warnings = Vec::new();
+    let (info, warnings_) = (&RESPONSE, &mut warnings);
+    let mut root =
+        ElementReader { dialect, info, element: &root, is_top: false, warnings: warnings_ };
+    root.check_element()?;
+    let mut steps = Vec::with_capacity(root.children().len());
+    let mut elements = Vec::with_capacity(steps.capacity());
+    let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
+        at: element.at,
+        is_early,
+        id,
+        branches: Branches::default(),
+        verb,
+    };
+    for element in root.children() {
+        let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
+        let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
+        let id = branch::id(element, root.warnings);
+        steps.push(step(element, false, id, verb));
+        elements.push(element);
+        if !is_pre_answer {
+            continue;
+        }
+        for early in &element.children {
+            let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
+            steps.push(step(early, true, None, verb));
+            elements.push(early);
+        }
+    }
+    branch::link(&elements, &mut steps)?;
+    warnings.sort_by_key(|warning| warning.at);
+    Ok((steps, warnings))
 }

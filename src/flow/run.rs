@@ -184,6 +184,11 @@ impl Run {
         self.flow.as_ref()?.steps.get(usize::try_from(step).ok()?)
     }
 
+    /// The document that is run; None before the first.
+    pub fn flow(&self) -> Option<&Arc<Flow>> {
+        self.flow.as_ref()
+    }
+
     /// How many documents have been run.
     pub fn documents(&self) -> u32 {
         self.documents.into()

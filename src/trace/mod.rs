@@ -21,19 +21,21 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::Ending,
 };
 
 /// An element of a call's flow.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TraceElement {
     /// How many documents the call has run with this one.
     pub document: u32,
     /// What it is.
-    pub verb: &'static VerbInfo,
+    pub verb: VerbKind,
     /// The place of its `<`.
     pub at: TextPosition,
+    /// The document it stands in.
+    pub text: WeakFlowText,
 }
 
 /// Who caused something, if it was not the call itself.
@@ -58,9 +60,11 @@ pub enum TraceEvent {
         /// As [`TraceElement`] has it.
         document: u32,
         /// As there.
-        verb: &'static VerbInfo,
+        verb: VerbKind,
         /// As there.
         at: TextPosition,
+        /// As there.
+        text: WeakFlowText,
     },
     /// It is over.
     Ended(Ending),
@@ -108,8 +112,8 @@ pub struct Requested {
 
 impl From<TraceElement> for TraceEvent {
     fn from(element: TraceElement) -> Self {
-        let TraceElement { document, verb, at } = element;
-        Self::Began { document, verb, at }
+        let TraceElement { document, verb, at, text } = element;
+        Self::Began { document, verb, at, text }
     }
 }
 
@@ -178,11 +182,22 @@ pub struct Trace {
     pub dropped: u32,
 }
 
+impl Trace {
+    /// Quotes each element's document. It reads them from the top, so nobody should wait for it.
+    pub fn add_sources(&mut self) {
+        for step in &mut self.steps {
+            let at = TextPosition { line: step.line, column: step.column };
+            step.source = step.text.get().and_then(|it| it.excerpt(at));
+        }
+    }
+}
+
 /// A call's first lines that are kept, however many follow.
 pub const HEAD_MAX: usize = 100;
-/// A call's last lines that are kept: with the first ones, 10 kB.
+/// A call's last lines that are kept: with the first ones, 10 kB. (And 18 kB if each is of another
+/// document: of a text that is dropped, 88 bytes stay while a trace refers to it.)
 pub const TAIL_MAX: usize = 100;
-/// Calls of the whole process that are over and have a trace still: at most 100 MB, were each as
+/// Calls of the whole process that are over and have a trace still: at most 280 MB, were each as
 /// long as it can be; 10 MB as calls are.
 pub const ENDED_MAX: usize = 10_000;
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId},
-    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupSource},
 };
 
@@ -26,6 +26,13 @@ pub struct TraceStep {
     pub line: u32,
     /// As the line.
     pub column: u32,
+    /// The line as it stands in the document, or of a long one what begins with the element; None
+    /// once the document is no longer in memory. [`super::Trace::add_sources`] fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The document.
+    #[serde(skip)]
+    pub(super) text: WeakFlowText,
     /// When it began, in milliseconds since the call did.
     pub from_ms: u32,
     /// When it was over; None while it lasts.
@@ -151,7 +158,9 @@ impl StepBuilder<'_> {
         let at_ms = line.at_ms;
         match &line.what {
             TraceEvent::Warned(_) => (),
-            TraceEvent::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
+            TraceEvent::Began { document, verb, at, text } => {
+                self.began(at_ms, *document, *verb, *at, text);
+            }
             TraceEvent::Ended(ending) => self.ended(at_ms, *ending),
             TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
@@ -169,7 +178,14 @@ impl StepBuilder<'_> {
         }
     }
 
-    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: TextPosition) {
+    fn began(
+        &mut self,
+        at_ms: u32,
+        document: u32,
+        verb: VerbKind,
+        at: TextPosition,
+        text: &WeakFlowText,
+    ) {
         self.close(at_ms, "done", None);
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
@@ -178,9 +194,10 @@ impl StepBuilder<'_> {
         let step = TraceStep {
             document,
             url,
-            element: verb.tag,
+            element: verb.info().tag,
             line: at.line,
             column: at.column,
+            text: text.clone(),
             from_ms: at_ms,
             ..TraceStep::default()
         };

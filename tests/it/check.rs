@@ -145,7 +145,7 @@ fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() 
                         assert!(found_texts.contains(&error.to_string()), "{found_texts:?}");
                     }
                     Ok(flow) => {
-                        for warning in flow.warnings {
+                        for warning in &*flow.warnings {
                             assert!(
                                 found_texts.contains(&warning.to_string()),
                                 "{warning}: {found_texts:?}"

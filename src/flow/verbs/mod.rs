@@ -283,6 +283,25 @@ macro_rules! verbs {
             $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name($verb), )*
         }
 
+        /// A verb without its attributes: a byte, for those who note many.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum VerbKind {
+            $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name, )*
+        }
+
+        impl VerbKind {
+            /// Of an element by its name; None if it is part of a verb, or none.
+            pub fn of(tag: &str) -> Option<Self> {
+                $( if tag == $verb::INFO.tag { return Some(Self::$name); } )*
+                None
+            }
+
+            /// What the reference says of it.
+            pub fn info(self) -> &'static VerbInfo {
+                match self { $( Self::$name => const { &$verb::INFO }, )* }
+            }
+        }
+
         impl Verb {
             const INFOS: &[VerbInfo] = &[ $( $verb::INFO, )* ];
             const TAGS: &[&str] = &[ $( $verb::INFO.tag, )* ];
@@ -312,7 +331,12 @@ macro_rules! verbs {
 
             /// What the reference says of it.
             pub fn info(&self) -> &'static VerbInfo {
-                match self { $( Self::$name(_) => const { &$verb::INFO }, )* }
+                self.kind().info()
+            }
+
+            /// Which verb it is.
+            pub fn kind(&self) -> VerbKind {
+                match self { $( Self::$name(_) => VerbKind::$name, )* }
             }
 
             /// What it does when the flow comes to it.
