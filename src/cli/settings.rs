@@ -14,10 +14,7 @@ use super::{
     },
     phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
-use crate::{
-    base::ids::Dialect,
-    fetch::{BadCidr, Cidr},
-};
+use crate::base::{ids::Dialect, network::IpNetwork};
 
 /// One layer of settings.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -148,7 +145,7 @@ pub struct FetchSettings {
         value_delimiter = ',',
         help_heading = "Requests"
     )]
-    pub allow: Option<Vec<AllowedNetwork>>,
+    pub allow: Option<Vec<IpNetwork>>,
 }
 
 /// Simulated phones.
@@ -284,10 +281,6 @@ pub enum HttpMethod {
     Post,
 }
 
-/// Some addresses: `10.0.0.0/8`, `::1`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AllowedNetwork(pub Cidr);
-
 /// An address and a port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ListenAddress(pub SocketAddr);
@@ -364,26 +357,6 @@ impl FromStr for ListenAddress {
 impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl FromStr for AllowedNetwork {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: BadCidr| error.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for AllowedNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl Serialize for AllowedNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
     }
 }
 

@@ -20,7 +20,10 @@ pub use self::{
     phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };
 use crate::{
-    base::ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        network::IpNetwork,
+    },
     cli::{
         serve::ServeArgs,
         settings::{self, Count, ListenAddress, Secret, Settings},
@@ -123,7 +126,7 @@ pub struct VoiceConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchConfig {
     /// Addresses that may be asked beside the public ones.
-    pub allow: Vec<settings::AllowedNetwork>,
+    pub allow: Vec<IpNetwork>,
 }
 
 /// `[sim]`.
