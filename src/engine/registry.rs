@@ -76,10 +76,7 @@ pub struct RegistryPorts {
 #[derive(Debug)]
 pub(super) enum CallPlace {
     Worker,
-    Room {
-        room: Arc<RoomHandle>,
-        member: MemberId,
-    },
+    Room { room: Arc<RoomHandle>, member: MemberId },
 }
 
 /// A requested transfer, by the place of its call.
@@ -375,14 +372,7 @@ impl Registry {
             };
             let (account, party) = (call.account.clone(), call.party.clone());
             let status = call.status();
-            self.fetch(DocumentFetch {
-                account,
-                call: call.id,
-                party,
-                status,
-                recipient,
-                request,
-            });
+            self.fetch(DocumentFetch { account, call: call.id, party, status, recipient, request });
         }
     }
 
