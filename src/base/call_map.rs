@@ -22,7 +22,7 @@ pub struct CallMap<T> {
 /// A part that grows moves all its numbers. With a million calls this takes some milliseconds.
 const PARTS: usize = 16;
 
-/// Rows are allocated in chunks of so many, and do not move when the table grows.
+/// Rows of one chunk. Memory grows and shrinks by chunks, so rows do not move when it grows.
 const CHUNK_ROWS: usize = 64;
 
 impl<T> CallMap<T> {

@@ -13,7 +13,7 @@ struct Bench {
 
 impl Bench {
     /// A call that has begun, and its first effects.
-    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    #[expect(clippy::disallowed_methods, reason = "any start time does")]
     fn new(elements: &str) -> (Self, String) {
         let now = Instant::now();
         let party = Party {

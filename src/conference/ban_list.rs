@@ -28,7 +28,7 @@ pub struct RoomBan {
     pub ends_at: SystemTime,
 }
 
-/// Bans per account. A list of so many is still readable, and a lookup takes microseconds.
+/// Bans per account. A list of this length is still readable, and a lookup takes microseconds.
 pub const BANS_MAX: usize = 10_000;
 
 /// The longest ban: one year. Use a group for longer ones.

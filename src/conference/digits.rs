@@ -58,7 +58,7 @@ impl Conference {
 
     fn keep_typed(&mut self, now: Instant, id: MemberId, mut keys: String, patterns: &[Arc<str>]) {
         let Some(longest) = patterns.iter().map(|pattern| pattern.len()).max() else { return };
-        // Only so many of the last keys can still begin a match. Keys are ASCII.
+        // Only the last keys, fewer than the longest pattern, can begin a match. Keys are ASCII.
         keys.drain(..(keys.len() + 1).saturating_sub(longest));
         if keys.is_empty() {
             return;

@@ -62,7 +62,7 @@ pub struct Settings {
     pub members_max: usize,
     /// The most asks in a room's queue; further ones get `Busy`.
     pub asks_max: usize,
-    /// For tests: the machine panics at the fault point after so many.
+    /// For tests: the number of fault points that the machine passes before one panics.
     pub inject_fault_after: Option<u32>,
 }
 
@@ -72,7 +72,7 @@ impl Default for Settings {
     }
 }
 
-/// A command to so many members is answered within some tens of milliseconds.
+/// A command to a room of this size is answered within some tens of milliseconds.
 const MEMBERS_MAX: usize = 10_000;
 
 /// Enough for simultaneous asks about many members of a large room.
@@ -378,7 +378,7 @@ impl Conference {
         effects.push_back(Effect::Publish(Notice { sequence, event }));
     }
 
-    /// Reserves numbers for so many notices, and returns the first.
+    /// Reserves numbers for `notices` notices, and returns the first.
     pub(super) fn reserve_sequence(&mut self, notices: u64) -> u64 {
         self.sequence += notices;
         self.sequence + 1 - notices

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
     fn a_ban_survives_a_restart_and_ends_on_time() {
         let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
     fn a_ban_holds_at_once_and_is_persisted_when_the_disk_has_it() {
         let rows = Arc::new(SlowRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);

@@ -233,7 +233,7 @@ impl RoomActor {
         self.decide(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
-            // The decision on so many has used up the turn.
+            // The decision about so many effects has used up the turn.
             n if slice < n => TurnOutcome::Sliced,
             _ => self.perform(now, slice),
         }

@@ -180,7 +180,7 @@ impl Exchange for Inbound {
 }
 
 /// The wall clock, for start times only: it can jump.
-#[expect(clippy::disallowed_methods, reason = "calls are told when they began")]
+#[expect(clippy::disallowed_methods, reason = "calls have a start time")]
 pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

@@ -237,7 +237,7 @@ impl MembershipActor {
 }
 
 /// Sends the answers of an account in the order of its commits, each once the rooms have released
-/// the removed members: whoever is reported as removed is in no guarded room any more.
+/// the removed members: a person reported as removed is in no guarded room any more.
 async fn send_replies(mut pending: mpsc::Receiver<(Instant, PendingReply)>) {
     while let Some((committed_at, mut next)) = pending.recv().await {
         match timeout_at(committed_at + LEAVE_WAIT_MAX, next.wait()).await {

@@ -207,7 +207,7 @@ pub struct Gap {
 /// log of such an account takes some 15 MB.
 pub const EVENTS_MAX: usize = 65_536;
 
-/// A read blocks writers; to look at so many events takes some 50 µs.
+/// Events that one read looks at. It blocks writers for some 50 µs.
 pub const SCAN_MAX: u64 = 4_096;
 
 #[cfg(test)]

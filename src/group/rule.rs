@@ -2,7 +2,7 @@
 
 use super::Rank;
 
-/// The policy that decides who may remove whom.
+/// The policy of a dialect for removals: who may remove a member, and which effects that has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {
     /// The lowest rank that may remove people.

@@ -34,7 +34,7 @@ fn requested(n: u128, command: &'static str) -> TraceEvent {
 }
 
 /// Empty traces that keep two ended calls, and the time at which all calls begin.
-#[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+#[expect(clippy::disallowed_methods, reason = "any start time does")]
 fn traces() -> (Traces, Instant) {
     (Traces::new(2), Instant::now())
 }
