@@ -1,7 +1,7 @@
 //! Call worker: runs the calls that are not in a conference.
 //!
 //! One worker has many calls, so that a call costs no task, queue or timer of its own. The actor
-//! runs only while the worker has calls; in between its receiver is parked in [`CallWorker`].
+//! runs only while the worker has calls; in between its receiver is parked in `CallWorker`.
 
 use std::{
     collections::BTreeSet,
