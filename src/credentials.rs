@@ -181,7 +181,7 @@ impl GroupCredentials {
         Some(holder)
     }
 
-    /// Removes expired tokens.
+    /// Removes the tokens that have expired at `now`.
     pub fn purge(&self, now: UnixMillis) {
         let mut tables = self.tables.write();
         let mut writes = Vec::new();

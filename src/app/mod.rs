@@ -197,7 +197,9 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
         Some(bytes) => {
             let text = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let why = "it contains no valid token: remove it, and the next start makes a new one".to_owned();
+                let why =
+                    "it contains no valid token: remove it, and the next start makes a new one"
+                        .to_owned();
                 return Err(StoreError::Damaged { path, why }.into());
             }
             text

@@ -107,7 +107,6 @@ impl RealPhones {
 const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl OpenPhones {
-    /// Gauges for `/metrics`.
     pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
         (self.sip.clone(), self.rtp_engine.gauges().clone())
     }

@@ -33,8 +33,12 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
         Ok(token) => token,
         Err(_) => {
             let path = args.data.join(TOKEN_FILE);
-            fs::read_to_string(&path)
-                .with_context(|| format!("there is no token: set {AUTH_TOKEN}, since {} cannot be read", path.display()))?
+            fs::read_to_string(&path).with_context(|| {
+                format!(
+                    "there is no token: set {AUTH_TOKEN}, since {} cannot be read",
+                    path.display()
+                )
+            })?
         }
     };
     let url = args.url.trim_end_matches('/');
@@ -64,7 +68,8 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
             Some(_) | None => return Err(error.into()),
         },
     };
-    let response: Value = serde_json::from_slice(&answer.body).context("the response is not from conflow")?;
+    let response: Value =
+        serde_json::from_slice(&answer.body).context("the response is not from conflow")?;
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?,
         false => {

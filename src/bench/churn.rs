@@ -118,7 +118,7 @@ struct ChurnRoom {
     dialled: Instant,
 }
 
-/// The next request.
+/// The next request about a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ChurnStep {
     /// This many phones call in.

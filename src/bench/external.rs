@@ -37,7 +37,7 @@ pub(super) struct ExternalEngine {
     /// The engine's version, from its OpenAPI document.
     pub(super) version: String,
     has_phones: bool,
-    /// Serves the flows.
+    /// Serves the flows to the engine.
     receiver: BenchReceiver<BenchFlows>,
 }
 
@@ -132,7 +132,9 @@ impl ExternalEngine {
     pub(super) fn missing_for(&self, scenario: Scenario) -> Option<&'static str> {
         let phones = "the engine has no simulated phones (--sim)";
         match scenario {
-            Scenario::Idle => Some("memory and processor time of an external engine are not visible"),
+            Scenario::Idle => {
+                Some("memory and processor time of an external engine are not visible")
+            }
             Scenario::Start => Some("an external engine is running already"),
             Scenario::Fetch => Some("it needs a number in the engine's configuration"),
             Scenario::Soak => Some("memory and gauges of an external engine are not visible"),
@@ -293,7 +295,6 @@ impl RequestHandler for BenchFlows {
     }
 }
 
-/// Hangs up calls.
 struct HangUps {
     calls: Vec<String>,
 }

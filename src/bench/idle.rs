@@ -78,7 +78,9 @@ pub(super) async fn join(bench: &mut Bench) -> Result<()> {
     let row = ReportRow::new("join, rooms of 10", &filled.joins).cpu(cpu);
     bench.report.add(match external() {
         None => row.ceiling(&bare, 0.3),
-        Some(_) => row.beside_bare(&bare).note("conflow calls them, and fetches their flows".to_owned()),
+        Some(_) => {
+            row.beside_bare(&bare).note("conflow calls them, and fetches their flows".to_owned())
+        }
     });
     Ok(())
 }

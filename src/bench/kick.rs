@@ -28,7 +28,7 @@ const VERIFIED_KICKS: usize = 100;
 /// Phones that are asked afterwards what they hear.
 const PHONES_ASKED: usize = 500;
 
-/// P1: single kicks.
+/// P1: kicks of single members.
 pub(super) async fn one(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let mut first = None;

@@ -116,8 +116,9 @@ impl Bench {
             let external = ExternalEngine::connect(&url, account, token).await?;
             self.report.engine = Some(ReportedEngine { url, version: external.version.clone() });
         } else if self.flags.login.account.is_some() {
-            self.progress
-                .print_line("--account is ignored without --url: the bench measures its own engine");
+            self.progress.print_line(
+                "--account is ignored without --url: the bench measures its own engine",
+            );
         }
         for _ in 0..self.flags.runs {
             for scenario in scenarios {

@@ -168,7 +168,8 @@ impl Latencies {
         let (mut since_kick, mut since_event) = (latencies(), latencies());
         for SentKick { names, begun } in kicks {
             let exit = exits.remove(&**names);
-            let (at, notice) = exit.with_context(|| format!("there is no notice of the exit of {names}"))?;
+            let (at, notice) =
+                exit.with_context(|| format!("there is no notice of the exit of {names}"))?;
             let begun = begun.with_context(|| format!("{names} was not kicked"))?;
             record_latency(&mut since_kick, at - begun)?;
             if let Some(time) = times.get(&notice.key()).copied().flatten() {

@@ -59,7 +59,6 @@ impl BenchProgress {
         self.0.inc(1);
     }
 
-    /// Removes the bar.
     pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }

@@ -20,7 +20,7 @@ pub(super) struct ConferenceNotice {
     room: String,
     /// `ConferenceMemberID`; empty if the event concerns no member.
     pub(super) member: String,
-    /// `ConferenceSequence`, from 1.
+    /// `ConferenceSequence`, from 1 in each room.
     sequence: u64,
     /// Time of the event; None in callbacks.
     pub(super) time: Option<SystemTime>,
@@ -78,7 +78,6 @@ pub(super) struct ReceivedNotices {
 }
 
 impl ReceivedNotices {
-    /// Adds a notice.
     pub(super) fn take(&mut self, at: Instant, notice: Result<Option<ConferenceNotice>>) {
         match notice {
             Ok(notice) => self.notices.extend(notice.map(|it| (at, it))),

@@ -17,7 +17,7 @@ use super::{
 use crate::cdr::store::CDRS_MAX;
 
 const ROOMS: u32 = 100;
-/// Default duration.
+/// Duration in seconds, unless a flag says otherwise.
 const SECONDS: u16 = 60;
 /// An allocator's reserve differs from run to run; a leak per call is much more in a soak.
 const GROWTH_MAX: f64 = 1.1;
@@ -85,7 +85,6 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// Gauges of `/metrics`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct EngineGauges {
     calls: u32,

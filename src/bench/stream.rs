@@ -16,7 +16,6 @@ use super::{
 };
 use crate::watch::Feed;
 
-/// An open stream.
 pub(super) struct BenchEventStream {
     body: Incoming,
     feed: Feed,

@@ -56,11 +56,11 @@ pub struct CdrFilter {
     pub to: Option<String>,
     /// Inbound or outbound, from conflow's view.
     pub direction: Option<CallDirection>,
-    /// API parameter `parent_call_uuid`.
+    /// Call that made this one; parameter `parent_call_uuid`.
     pub parent: Option<CallId>,
-    /// API parameter `hangup_cause_code`.
+    /// Number of the cause; parameter `hangup_cause_code`.
     pub cause_code: Option<u16>,
-    /// API parameter `hangup_source`.
+    /// Who hung up, as text; parameter `hangup_source`.
     pub source: Option<String>,
     /// Earliest time of the end, inclusive.
     pub ended_from: Option<SystemTime>,

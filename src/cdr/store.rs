@@ -312,7 +312,9 @@ impl CdrDisk {
             // Logged ever more rarely: the log is on a disk, too.
             let lost = self.lost.fetch_add(1, Relaxed) + 1;
             if lost.is_power_of_two() {
-                tracing::error!("{lost} call detail records are in memory only: the store is too slow");
+                tracing::error!(
+                    "{lost} call detail records are in memory only: the store is too slow"
+                );
             }
             return;
         }

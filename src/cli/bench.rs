@@ -82,7 +82,7 @@ pub enum Scenario {
     Fetch,
     /// Parse a flow, compared with parsing its XML alone.
     Parse,
-    /// Start the engine.
+    /// Start the engine, ten times.
     Start,
     /// Join, leave, kick and mute for a long time; checks that memory and gauges return to where
     /// they were. Runs only if it is named.

@@ -30,7 +30,7 @@ struct Cli {
     command: Command,
 }
 
-/// Commands of `conflow`.
+/// Command of `conflow`, with its arguments.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.

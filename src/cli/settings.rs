@@ -434,7 +434,7 @@ impl<'de> Deserialize<'de> for AccountTokens {
     }
 }
 
-/// Written by hand, for the same reason as [`AccountTokens`].
+/// Written by hand, like that of [`AccountTokens`].
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a string");

@@ -201,7 +201,7 @@ pub enum ConfigError {
     Unreadable {
         /// Path of the configuration file.
         path: PathBuf,
-        /// The system's error.
+        /// Error of the system call.
         source: io::Error,
     },
 }

@@ -52,7 +52,7 @@ pub struct Settings {
     pub authorities: Vec<u8>,
 }
 
-/// An outgoing request.
+/// A request to a URL that somebody else has written.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
     /// URL of the request, with its delivery options.
@@ -325,7 +325,7 @@ fn form(fields: &[FormField]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// Random decimal digits, never the same twice.
+/// Random decimal digits, which never repeat.
 fn nonce() -> String {
     let random = Uuid::new_v4().as_u128() % 10_u128.pow(NONCE_DIGITS as u32);
     format!("{random:0width$}", width = NONCE_DIGITS)

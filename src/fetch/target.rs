@@ -144,7 +144,7 @@ pub enum BadUrl {
     /// The text is longer than [`URL_BYTES_MAX`].
     #[error("the URL is longer than {URL_BYTES_MAX} bytes: shorten it")]
     Long,
-    /// The parser's error.
+    /// The URL parser's error, in our words.
     #[error("the URL cannot be read: {0}")]
     Malformed(&'static str),
     /// Neither http nor https, or no scheme.

@@ -54,8 +54,8 @@ fn emit_trace(trace: Observed) {
         Observed::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call fetches a document");
         }
-        Observed::Warned { call, api_id, warning: remark } => {
-            tracing::debug!(%call, %api_id, %remark, "a request has a parameter that is ignored");
+        Observed::Warned { call, api_id, warning } => {
+            tracing::debug!(%call, %api_id, remark = %warning, "a request has a parameter that is ignored");
         }
         Observed::Requested { call, api_id, command } => {
             tracing::debug!(%call, %api_id, command, "a request is about the call");

@@ -225,10 +225,10 @@ mod tests {
             let queue = LogQueue::default();
             queue.push(b"before\n");
             queue.push_deferred(at, DeferredEvent::Trace(over()));
-            queue.push(b"behind\n");
+            queue.push(b"after\n");
             let text = written(&queue, format);
             let lines: Vec<_> = text.lines().collect();
-            assert_eq!((lines.len(), lines[0], lines[2]), (3, "before", "behind"), "{text}");
+            assert_eq!((lines.len(), lines[0], lines[2]), (3, "before", "after"), "{text}");
             for part in expected {
                 assert!(lines[1].contains(part), "{part} is not in {}", lines[1]);
             }

@@ -44,7 +44,7 @@ struct WaitingEntries {
     is_over: bool,
 }
 
-/// Result of [`LogQueue::take`].
+/// Result of [`LogQueue::take`], besides the entries.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct TakeOutcome {
     /// Entries that were dropped since the last call, for lack of space.

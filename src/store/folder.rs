@@ -50,7 +50,7 @@ pub enum StoreError {
         what: &'static str,
         /// File or folder of the operation.
         path: PathBuf,
-        /// The system's error.
+        /// Error of the system call.
         source: io::Error,
     },
 }

@@ -58,7 +58,7 @@ impl Inspection {
         (self.version, known_version())
     }
 
-    /// SQLite's errors about the file, at most [`ERRORS_MAX`].
+    /// SQLite's errors about the file, the first 20 of them.
     ///
     /// # Errors
     ///

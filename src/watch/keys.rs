@@ -45,7 +45,7 @@ impl WatchCursor {
 }
 
 impl Model {
-    /// Moves the selection.
+    /// Moves the selection, and stops at the ends of a list.
     pub fn press(&mut self, key: WatchKey) {
         let page = usize::from(self.layout().rows_at_once(self.cursor.is_in_room)).max(1);
         match key {

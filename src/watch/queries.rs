@@ -157,7 +157,7 @@ impl Model {
 /// Response to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryResult {
-    /// Response to [`Query::Rooms`].
+    /// Response to [`Query::Rooms`]: the names of all rooms.
     Rooms(WatchedRooms),
     /// Response to [`Query::Roster`]; None if there is no such room.
     Roster(Option<WatchedRoster>),

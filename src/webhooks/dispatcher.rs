@@ -104,7 +104,7 @@ pub struct WebhookCounters {
     pub in_flight: AtomicU64,
     /// Age of the oldest waiting callback in milliseconds; updated every few seconds.
     pub oldest_millis: AtomicU64,
-    /// Total: delivered callbacks.
+    /// Total: callbacks that receivers confirmed.
     pub delivered: AtomicU64,
     /// Total of all delivered callbacks: milliseconds from the notice to the delivery.
     pub lag_millis: AtomicU64,
@@ -302,8 +302,8 @@ impl Dispatcher {
                     self.counters.delivered.fetch_add(1, Relaxed);
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
-                Effect::Dropped { why, attempts, item: parcel } => {
-                    self.counters.give_up(why, attempts, &parcel.payload);
+                Effect::Dropped { why, attempts, item } => {
+                    self.counters.give_up(why, attempts, &item.payload);
                 }
             }
         }

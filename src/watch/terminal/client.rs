@@ -53,7 +53,9 @@ impl WatchClient {
         if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
             bail!("--url {url}: {wanted}");
         }
-        let mut token = HeaderValue::from_str(token).ok().context("the token contains characters that no header can carry")?;
+        let mut token = HeaderValue::from_str(token)
+            .ok()
+            .context("the token contains characters that no header can carry")?;
         token.set_sensitive(true);
         let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
         let connector =
@@ -72,7 +74,9 @@ impl WatchClient {
         Ok(match query {
             Query::Rooms => {
                 let rooms = self.get(&voice).await?;
-                QueryResult::Rooms(rooms.context("the server does not have this API: is it conflow?")?)
+                QueryResult::Rooms(
+                    rooms.context("the server does not have this API: is it conflow?")?,
+                )
             }
             Query::Roster(name) => {
                 let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);

@@ -85,8 +85,7 @@ impl EventListener {
                 let message = match &*event.event {
                     "gap" => StreamMessage::Missed,
                     _ => StreamMessage::Event(Box::new(
-                        serde_json::from_str(&event.data)
-                            .context("an event is invalid")?,
+                        serde_json::from_str(&event.data).context("an event is invalid")?,
                     )),
                 };
                 if event.id.is_some() {

@@ -83,7 +83,6 @@ async fn ask(client: WatchClient, asked: PendingQuery) -> (PendingQuery, Result<
     (asked, answer)
 }
 
-/// An interactive watch.
 struct LiveWatch {
     model: Model,
     client: WatchClient,

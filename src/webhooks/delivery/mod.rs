@@ -46,7 +46,7 @@ pub enum Command<P> {
 pub enum Effect<P> {
     /// Start a request; one [`Command::Done`] answers.
     Send {
-        /// Ticket for [`Command::Done`].
+        /// Ticket that [`Command::Done`] must return.
         ticket: DeliveryTicket,
         /// Number of the attempt, from 1.
         attempt: u8,

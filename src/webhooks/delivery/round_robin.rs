@@ -50,7 +50,8 @@ impl RoundRobin {
         }
 
         let receiver = self.rotation.pop_front()?;
-        let slot = self.receivers.get_mut(&receiver).expect("a receiver in the rotation has an entry");
+        let slot =
+            self.receivers.get_mut(&receiver).expect("a receiver in the rotation has an entry");
         slot.is_in_rotation = false;
         let queue = slot.queues.pop_front().expect("a receiver in the rotation has a queue");
         slot.in_flight += 1;
@@ -59,9 +60,10 @@ impl RoundRobin {
         Some(queue)
     }
 
-    /// Frees a slot.
+    /// Frees a slot that [`Self::next`] took.
     pub(super) fn release(&mut self, receiver: &Arc<str>) {
-        let slot = self.receivers.get_mut(receiver).expect("a receiver with a request has an entry");
+        let slot =
+            self.receivers.get_mut(receiver).expect("a receiver with a request has an entry");
         slot.in_flight -= 1;
         self.in_flight -= 1;
         if slot.in_flight == 0 && slot.queues.is_empty() {

@@ -38,7 +38,6 @@ pub struct Delivery<P> {
 struct DeliveryQueue<P> {
     key: QueueKey,
     receiver: Arc<str>,
-    /// Never empty.
     items: VecDeque<QueuedItem<P>>,
     phase: QueuePhase,
 }
@@ -79,7 +78,7 @@ struct ReceiverHealth {
 }
 
 impl<P: Clone> Delivery<P> {
-    /// An empty machine.
+    /// A machine without queues.
     pub fn new(limits: DeliveryLimits) -> Self {
         // A queue needs two items: one may be in flight, and the other can be dropped.
         let queue_items_max = limits.queue_items_max.max(2);
