@@ -68,7 +68,7 @@ impl Law {
         }
     }
 
-    /// Decodes one byte.
+    /// Decodes one byte to a 16-bit sample.
     pub fn sample(self, byte: u8) -> i16 {
         self.decode_table()[usize::from(byte)]
     }

@@ -81,13 +81,13 @@ pub enum Payload {
 /// Direction of media (RFC 8866, 6.7), seen from the end that wrote the description.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MediaDirection {
-    /// Both ends send.
+    /// Both ends send; the default.
     SendRecv,
     /// Only the end that wrote the description sends.
     SendOnly,
     /// Only the other end sends.
     RecvOnly,
-    /// Neither end sends.
+    /// Neither end sends: a hold in both directions.
     Inactive,
 }
 
