@@ -23,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Mixer {
     settings: Settings,
+    /// Length of a tick's frame, in samples.
     frame: usize,
     /// Length of a fade, in samples.
     fade: usize,
