@@ -20,7 +20,7 @@
 //! have, from its parser (a line that is not UTF-8 silently ends the headers, lines without a colon
 //! vanish, a datagram without Content-Length has no body) to its transactions. A callee needs
 //! little, and here it is a machine like the others. The defects, and the tests that show that we
-//! do not have them (in `tests/it/sip_agent`, unless named):
+//! do not have them (in `tests/it/sip`, unless named):
 //!
 //! | defect | here | test |
 //! |---|---|---|

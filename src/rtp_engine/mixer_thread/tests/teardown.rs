@@ -1,4 +1,4 @@
-//! How legs end, and what is left of them: nothing.
+//! Teardown: ended legs leave nothing.
 
 use super::*;
 
