@@ -48,7 +48,7 @@ enum DecodeError {
     Neither,
     #[error("{0}; save it as PCM with 16 bits")]
     Wav(#[from] wav::WavError),
-    #[error("its coding is not known here: save it as MP3 of layer 3, or as WAV")]
+    #[error("its codec is not supported: save it as MP3 (layer 3) or WAV")]
     Codec,
     #[error("it is broken ({0}): save it again")]
     Broken(Error),
@@ -58,7 +58,7 @@ enum DecodeError {
     RateChanges,
     #[error("it is longer than {SECONDS_MAX} s: shorten it")]
     Long,
-    #[error("no sound is in it")]
+    #[error("it contains no sound")]
     Empty,
 }
 
@@ -198,7 +198,7 @@ pub(crate) mod tests {
         check("tag.mp3", b"ID3\x03\0\0\x7f\x7f\x7f\x7f", neither);
         let adpcm = "a WAV file of format 17 with 4 bits; save it as PCM with 16 bits";
         check("adpcm.wav", &file(17, 8_000, 1, 4, &[1; 100]), adpcm);
-        check("nothing.wav", &wav(8_000, 1, 16, &[]), "no sound is in it");
+        check("nothing.wav", &wav(8_000, 1, 16, &[]), "it contains no sound");
         let slow = "1000 samples per second: convert it to 8,000 or 16,000";
         check("slow.wav", &wav(1_000, 1, 16, &[1; 100]), slow);
         let long = wav(4_000, 1, 8, &vec![5; 4_000 * 600 + 1]);

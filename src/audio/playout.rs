@@ -75,7 +75,7 @@ pub enum OutgoingAudio {
 
 /// An order was refused because too many of its kind are waiting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{waiting} of these wait for this leg already; send less, or stop some")]
+#[error("{waiting} such orders are already waiting for this leg; send fewer, or stop some")]
 pub struct QueueFull {
     /// Number of orders that are waiting.
     pub waiting: usize,

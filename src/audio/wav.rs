@@ -23,7 +23,7 @@ pub(super) enum WavError {
     Coding { format: u16, bits: u16 },
 }
 
-const FOREIGN: WavError = WavError::Broken("it does not begin like one");
+const FOREIGN: WavError = WavError::Broken("it has no RIFF and WAVE header");
 
 impl<'a> Wav<'a> {
     /// Finds the format and the samples. A length past the end of the file is that of a pipe or of
@@ -43,7 +43,7 @@ impl<'a> Wav<'a> {
                 b"fmt " => format = Some(WavFormat::parse(chunk)?),
                 b"data" => {
                     let format =
-                        format.ok_or(WavError::Broken("no format precedes the samples"))?;
+                        format.ok_or(WavError::Broken("its samples come before its format"))?;
                     return format.with(chunk);
                 }
                 _ => {}
@@ -51,7 +51,7 @@ impl<'a> Wav<'a> {
             // A chunk of odd length is followed by a padding byte.
             rest = after.get(length % 2..).unwrap_or_default();
         }
-        Err(WavError::Broken("no samples are in it"))
+        Err(WavError::Broken("it contains no samples"))
     }
 
     /// Returns the length in frames.
@@ -95,7 +95,7 @@ struct WavFormat {
 
 impl WavFormat {
     fn parse(chunk: &[u8]) -> Result<Self, WavError> {
-        let short = || WavError::Broken("its format is cut off");
+        let short = || WavError::Broken("its format chunk is truncated");
         let word = |at: usize| {
             let bytes = chunk.get(at..at + 2).ok_or_else(short)?;
             Ok::<_, WavError>(u16::from_le_bytes([bytes[0], bytes[1]]))
@@ -315,14 +315,14 @@ pub(crate) mod tests {
             assert_eq!(error.to_string(), expected);
         }
         let good = wav(8_000, 1, 16, &[1]);
-        check(b"RIFF", "not a good WAV file: it does not begin like one");
-        check(b"RIFF\x24\0\0\0AVI LIST", "not a good WAV file: it does not begin like one");
-        check(&good[..36], "not a good WAV file: no samples are in it");
+        check(b"RIFF", "not a good WAV file: it has no RIFF and WAVE header");
+        check(b"RIFF\x24\0\0\0AVI LIST", "not a good WAV file: it has no RIFF and WAVE header");
+        check(&good[..36], "not a good WAV file: it contains no samples");
         check(
             &[&good[..12], &good[36..]].concat(),
-            "not a good WAV file: no format precedes the samples",
+            "not a good WAV file: its samples come before its format",
         );
-        check(&good[..30], "not a good WAV file: its format is cut off");
+        check(&good[..30], "not a good WAV file: its format chunk is truncated");
         check(&file(1, 8_000, 0, 16, &[0, 0]), "not a good WAV file: it has no channels");
         check(&file(0x11, 8_000, 1, 4, &[0, 0]), "a WAV file of format 17 with 4 bits");
         check(&file(1, 8_000, 1, 12, &[0, 0]), "a WAV file of format 1 with 12 bits");

@@ -96,18 +96,16 @@ pub enum MediaDirection {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// It has more than [`BYTES_MAX`] bytes or [`LINES_MAX`] media lines.
-    #[error(
-        "the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} lines of media"
-    )]
+    #[error("the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} media lines")]
     TooLong,
     /// It is not SDP; the text is the parser's error.
     #[error("not a session description: {0}")]
     Malformed(String),
     /// It has no audio line, or its audio line has port 0.
-    #[error("no audio is offered; offer m=audio with a port")]
+    #[error("no audio offered; offer m=audio with a port")]
     NoAudio,
     /// The transport of its audio line is not `RTP/AVP`.
-    #[error("audio over {0} is not spoken here; offer RTP/AVP")]
+    #[error("audio over {0} is not supported; offer RTP/AVP")]
     Transport(String),
     /// Its audio line offers neither PCMU nor PCMA.
     #[error("no codec in common; offer PCMU or PCMA at 8000 Hz")]
@@ -119,7 +117,7 @@ pub enum Refusal {
     #[error("{0} cannot be reached from {1}: both ends need the same IP version")]
     Family(IpAddr, IpAddr),
     /// The answer has another number of media lines than the offer.
-    #[error("the answer has {answered} lines of media, the offer had {offered}")]
+    #[error("the answer has {answered} media lines, the offer had {offered}")]
     Lines {
         /// Media lines that we sent.
         offered: usize,

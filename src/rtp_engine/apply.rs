@@ -164,7 +164,7 @@ impl<W: RtpSocket> RtpLeg<W> {
             }
         };
         if let Err(full) = taken {
-            tracing::warn!(call = %self.call, %full, "a sound is not announced");
+            tracing::warn!(call = %self.call, %full, "a sound for a member was dropped");
         }
     }
 
@@ -177,7 +177,7 @@ impl<W: RtpSocket> RtpLeg<W> {
 
     fn send_digits(&mut self, number: u32, digits: Arc<str>) -> Option<LegEvent> {
         let full = self.playout.send_digits(number, digits).err()?;
-        tracing::warn!(call = %self.call, %full, "keys are not sent");
+        tracing::warn!(call = %self.call, %full, "keys for the far end were dropped");
         // The end is reported, so that nobody waits for it forever.
         Some(LegEvent::Finished(number))
     }

@@ -70,7 +70,7 @@ impl UdpSocketPair {
                 Ok(bound) => return Ok(bound),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => (),
                 Err(error) => {
-                    tracing::error!(%local, %error, "no port can be bound for the sound of a call");
+                    tracing::error!(%local, %error, "cannot bind an RTP port for a call");
                     return Err(NoPort);
                 }
             }

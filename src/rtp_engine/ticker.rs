@@ -87,7 +87,7 @@ fn raise_priority() {
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::setpriority_process(None, NICE)
     {
-        tracing::debug!(%error, "the media engine has no priority over other threads");
+        tracing::debug!(%error, "mixer threads run at normal priority; grant CAP_SYS_NICE to raise it");
     }
 }
 

@@ -61,7 +61,7 @@ impl AnswerPlan {
                 "reject" => refuses = Some(HangupCause::Rejected),
                 _ => {
                     return Err(no_way(format!(
-                        "{key:?} is no option: there are ring_ms, delay_ms, busy, no_answer, reject"
+                        "{key:?} is not an option: use ring_ms, delay_ms, busy, no_answer or reject"
                     )));
                 }
             }
@@ -132,6 +132,6 @@ mod tests {
         check("14155550100", "sim:NAME");
         check("sim:", "give the phone a name");
         check("sim:a?ring_ms=x", "ring_ms: give 0 to");
-        check("sim:a?bussy", "\"bussy\" is no option");
+        check("sim:a?bussy", "\"bussy\" is not an option");
     }
 }

@@ -88,7 +88,7 @@ pub enum DialError {
     #[error(transparent)]
     NoFlow(#[from] NoFlow),
     /// The limit of phones is reached.
-    #[error("there are {max} phones already: hang some up")]
+    #[error("there are already {max} phones: hang some up")]
     TooManyPhones {
         /// The limit, ended phones included.
         max: usize,
@@ -108,7 +108,7 @@ pub enum PhoneError {
     #[error("the call has ended")]
     Ended,
     /// Too many earlier keys still wait to be pressed.
-    #[error("{max} keys wait to be pressed already: try again in some seconds")]
+    #[error("{max} keys are already waiting to be pressed: try again in some seconds")]
     TooManyKeys {
         /// Limit of waiting keys.
         max: usize,

@@ -112,7 +112,7 @@ impl SoundLoader for HeldLoader {
         let name = match what {
             SoundKind::Url(url) => url,
             SoundKind::Speech { language, .. } => language,
-            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!("{what:?} is ours"),
+            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!("{what:?} is built in"),
         };
         self.0.lock().unwrap().push((name.to_string(), done));
     }
