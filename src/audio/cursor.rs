@@ -36,7 +36,7 @@ pub struct ProgramCursor {
     is_endless: bool,
     /// Index of the current sound. The length of the program means the end.
     index: usize,
-    /// How many times the current sound has been played.
+    /// Completed repetitions of the current sound.
     times: u32,
     piece: CursorPiece,
     /// Samples of the piece already played.

@@ -137,11 +137,11 @@ pub struct EventUpdate {
     pub event: DtmfEvent,
     /// Set on the first packet only.
     pub marker: bool,
-    /// How long before this tick the event began, in timestamp units.
+    /// Timestamp units from the start of the event to this tick.
     pub age: u32,
 }
 
-/// How often the last packet is sent.
+/// Number of times that the last packet is sent.
 const ENDS: u32 = 3;
 
 /// The usual level of key tones: −10 dBm0.

@@ -380,7 +380,7 @@ impl MixerLeg {
     }
 }
 
-/// What one leg hears of its room in one tick; encoded or subtracted on demand.
+/// One leg's share of its room in one tick; encoded or subtracted on demand.
 #[derive(Debug)]
 pub struct LegMix<'a> {
     mixer: &'a mut Mixer,

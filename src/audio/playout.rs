@@ -35,7 +35,7 @@ pub struct Playout {
     relays: VecDeque<RelayedTone>,
     /// Number of the last sound started; tells one sound from another.
     serial: u32,
-    /// What the last tick sent; its last sample without relayed keys; the relayed keys' share of
+    /// The output of the last tick; its last sample without relayed keys; the relayed keys' share of
     /// it.
     playing: Playing,
     last: i16,
@@ -54,9 +54,9 @@ pub struct Settings {
 /// Encoding of key presses that we send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DtmfMode {
-    /// As telephone events, to which the far end has agreed.
+    /// Telephone events, to which the far end has agreed.
     Events,
-    /// As tones in the audio.
+    /// Tones in the audio, for far ends without events.
     Tones,
 }
 

@@ -87,7 +87,7 @@ pub(super) enum RoomSound {
     Relay(char),
 }
 
-/// What a leg hears in a room: [`crate::media::MemberAudio`], with its sounds loading.
+/// [`crate::media::MemberAudio`] with its sounds loading.
 #[derive(Clone, Debug)]
 pub(super) enum LoadedAudio {
     Room,

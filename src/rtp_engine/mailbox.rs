@@ -62,7 +62,7 @@ pub(super) struct PostedCommand<'a> {
 #[derive(Debug, Default)]
 struct MailboxState {
     posted: AtomicU64,
-    /// How many of these have been taken.
+    /// The number of these that have been taken.
     taken: AtomicU64,
     /// The owner of the packet that is being made, or [`NO_FRAME`].
     frame_owner: AtomicU64,

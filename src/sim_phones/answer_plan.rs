@@ -14,7 +14,7 @@ const RING_UNANSWERED_MS: u32 = 60_000;
 /// Limit of times: a day, longer than any call.
 const MS_MAX: u32 = 86_400_000;
 
-/// What a called phone does. Times are milliseconds since the call was placed.
+/// The behaviour of a called phone. Times are milliseconds since the call was placed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct AnswerPlan {
     /// None after it has rung, or if it never rings.

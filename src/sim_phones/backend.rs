@@ -30,7 +30,7 @@ use crate::{
     media::{Backend, CannotDial, Exchange, HangupCause, LegEvent, Order, Report},
 };
 
-/// How long the details of an ended phone are kept.
+/// Time for which the details of an ended phone are kept.
 pub const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// Limit of ended phones that are kept; they cost some megabytes.

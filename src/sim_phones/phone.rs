@@ -146,7 +146,7 @@ impl SimPhone {
             Order::EarlyMedia { .. } if self.line == LineState::Ringing => {
                 self.line = LineState::Early;
             }
-            // What others hear of this phone is not simulated; and it is called already.
+            // The phone's own sound is not simulated, and the call exists already.
             Order::EarlyMedia { .. } | Order::End { .. } => {}
             Order::Dial { .. } | Order::Mute { .. } => {}
             // Its sounds are always at hand.

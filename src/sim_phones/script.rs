@@ -29,7 +29,7 @@ pub enum PhoneAction {
     Press(PressedKeys),
     /// Talks for some time: `{"talk_ms": 500}`.
     Talk {
-        /// How long, in milliseconds.
+        /// Duration of the talk, in milliseconds.
         ms: u32,
     },
 }

@@ -176,7 +176,7 @@ impl SoundStack {
 #[derive(Debug, Default)]
 struct PiecePosition {
     sound: usize,
-    /// How often the current sound has been played.
+    /// Completed repetitions of the current sound.
     times: u32,
     /// When the current sound ends; None for an endless one.
     until: Option<u32>,

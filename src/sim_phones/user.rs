@@ -16,7 +16,7 @@ const KEYS_WAITING_MAX: usize = 256;
 /// The pending actions of one phone's user.
 #[derive(Debug)]
 pub(super) struct SimUser {
-    /// How it answers a call. None if it placed the call, or after the answer.
+    /// Its response to a call. None if it placed the call, or after the answer.
     called: Option<AnswerPlan>,
     script: vec::IntoIter<ScriptItem>,
     /// When the next script item is due. None before the answer, and at the end.
