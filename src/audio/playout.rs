@@ -35,8 +35,7 @@ pub struct Playout {
     relays: VecDeque<RelayedTone>,
     /// Number of the last sound started; tells one sound from another.
     serial: u32,
-    /// The output of the last tick; its last sample without relayed keys; the relayed keys' share of
-    /// it.
+    /// The last tick: its source, its last sample without relayed keys, and their share of that.
     playing: Playing,
     last: i16,
     relayed: i16,
