@@ -269,8 +269,7 @@ impl Playout {
         Ok(())
     }
 
-    /// `SendDigits` order: queues the keys after those that wait. Other sounds stand still while a
-    /// key is down, and continue in pauses.
+    /// `SendDigits` order: queues the keys. Other sounds stand still while a key is down.
     ///
     /// # Errors
     ///
@@ -323,8 +322,7 @@ impl Playout {
         self.serial
     }
 
-    /// Fills the buffer if a program is due. Returns what is playing, and whether it had begun
-    /// before.
+    /// Fills the buffer if a program is due. Returns what plays, and whether it had begun before.
     fn choose(
         &mut self,
         sounds: &mut impl SoundLookup,
