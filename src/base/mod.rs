@@ -1,5 +1,5 @@
-//! Base: types that every floor uses: ids, the call map, histograms, networks, token buckets, trace context,
-//! dates.
+//! Base: the types that every floor uses: ids, the call map, histograms, networks, token buckets, trace
+//! context, dates.
 
 pub mod call_map;
 pub mod histogram;

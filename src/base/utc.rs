@@ -1,15 +1,15 @@
-//! Times as the vendors write them: `2026-08-31 20:08:21.073308`, in UTC.
+//! UTC times in the vendors' text form: `2026-08-31 20:08:21.073308`.
 
 use std::time::{Duration, SystemTime};
 
 use time::{Date, Month, PrimitiveDateTime, Time, UtcDateTime};
 
-/// With microseconds (contract 4.2).
+/// The text with microseconds (contract 4.2).
 pub fn precise(time: SystemTime) -> String {
     format!("{}.{:06}", seconds(time), since_1970(time).subsec_micros())
 }
 
-/// Precision: one second.
+/// The text without a fraction. Precision: one second.
 pub fn seconds(time: SystemTime) -> String {
     let seconds = i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX);
     // The last year is 9999.
@@ -19,8 +19,8 @@ pub fn seconds(time: SystemTime) -> String {
     format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", u8::from(month))
 }
 
-/// Reads what [`seconds`] or [`precise`] has written; the time of the day may be missing, or only
-/// its seconds (contract 5.1: `end_time__gt=2026-08-31 20:08`).
+/// Parses the output of [`seconds`] or [`precise`]. The time of day, or its seconds, may be missing
+/// (contract 5.1: `end_time__gt=2026-08-31 20:08`). None if it is invalid.
 pub fn parse(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_the_vendors_do_and_read_back() {
+    fn a_time_is_written_in_the_vendors_form_and_parsed_back() {
         let check = |micros: u64, expected: &str| {
             let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
             assert_eq!(precise(time), expected);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_short_and_nonsense_is_none() {
+    fn a_time_may_be_short_and_an_invalid_one_is_none() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(parse(text).map(seconds).as_deref(), expected, "{text}");
         };

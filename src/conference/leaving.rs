@@ -1,6 +1,7 @@
-//! Leaving a conference: who goes, whom that takes along, and in which order it is done.
+//! Leaving a conference: exits, their consequences for other members, and the order of effects.
 //!
-//! All out of the mix → all exits → the name → all go on → the answer → the end.
+//! The order: all out of the mix → all exits published → the name freed → all calls released → the
+//! reply → the end.
 
 use std::{collections::VecDeque, mem, time::Instant};
 
@@ -35,13 +36,14 @@ impl Conference {
         self.floor.all_left();
     }
 
-    /// Who has left may take others along: the room's end before one's loneliness.
+    /// Takes out the members that must leave because others left: all if that ends the room, else
+    /// one who is alone.
     pub(super) fn cascade(&mut self) {
         let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
         if left.any(|member| member.entry.ends) || self.is_without_moderators() {
             return self.take_out_all(&Cause::Ended.into());
         }
-        // So whoever is the only one now has had company.
+        // Somebody left, so a member who is the only one now was not alone before.
         let somebody_left = self.leavers.iter().any(|it| it.member.announced);
         if somebody_left
             && let Some((&id, only)) = self.members.first_key_value()
@@ -52,7 +54,8 @@ impl Conference {
         }
     }
 
-    /// All out of the mix → all exits → the name → all go on → the answer → the end.
+    /// Emits the effects of leaving, the floor and the reply, in the order that this file's head
+    /// gives.
     pub(super) fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         let is_over = self.members.is_empty() && self.phase != RoomPhase::Over;
         if is_over || !self.leavers.is_empty() {
@@ -92,8 +95,7 @@ impl Conference {
         }));
     }
 
-    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
-    /// exit sounds, each once.
+    /// Lets a member who is alone now hear their wait sound, and plays each exit sound once.
     fn sound_exit(
         &mut self,
         now: Instant,
@@ -111,18 +113,17 @@ impl Conference {
     }
 }
 
-/// The leaving of some, who may be many: all exits → the name → all go on. Each effect is made when
-/// it is its turn, so that to decide on many costs little more than to find them.
+/// The effects of members who leave: all exits → the name → all releases. Each effect is made when
+/// it is performed, so that a decision on many members costs little more than finding them.
 #[derive(Debug)]
 pub struct Leave {
     leavers: VecDeque<Leaver>,
-    /// So many of them have been looked at for their exit.
+    /// The number of leavers whose exit has been handled.
     exits_seen: usize,
-    /// So many exits are still to be told.
+    /// The number of exits still to be published.
     exits_left: usize,
-    /// The number of the next notice.
     next_sequence: u64,
-    /// The number of the notice of the next exit that is released.
+    /// The number of the exit notice of the next call to be released.
     release_sequence: u64,
     phase: LeavePhase,
 }
@@ -136,7 +137,7 @@ enum LeavePhase {
 }
 
 impl Leave {
-    /// How much there is to do: a notice of each one's exit, and itself.
+    /// Steps left: a notice and a release for each leaver.
     pub fn steps(&self) -> usize {
         self.exits_left + self.leavers.len()
     }
@@ -195,7 +196,7 @@ impl Iterator for Leave {
     }
 }
 
-/// Equal sounds of one step play once.
+/// The exit sounds of the leavers, without duplicates.
 fn exit_cues<'a>(
     leavers: impl Iterator<Item = &'a Member>,
 ) -> Vec<(ConferenceSound, SoundRequester)> {

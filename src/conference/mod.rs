@@ -1,4 +1,4 @@
-//! One conference: who is in it, and what must happen next.
+//! Conference: the state machine of one room, its commands, effects, asks and events.
 //!
 //! ```text
 //!            a starter joins        the room empties, an ender leaves,
@@ -7,11 +7,11 @@
 //! ```
 //!
 //! The machine is pure: commands and the time go in, effects come out. It never waits, reads no
-//! clock and cannot fail; a caller who asks for the impossible gets a [`Refusal`], which is an
+//! clock and cannot fail. A request for something impossible gets a [`Refusal`], which is an
 //! answer like any other.
 //!
-//! The members *are* calls. One that leaves goes out with its [`Exit`], in one effect: there is
-//! no other way out, and no copy stays behind.
+//! The members *are* calls. A call leaves with its [`Exit`] in one effect: there is no other way
+//! out, and no copy remains.
 
 mod asks;
 pub mod ban_list;
@@ -41,113 +41,113 @@ use crate::{
     media::{AnnouncementKind, LegEvent, Order, Program, Sound},
 };
 
-/// Everything that can happen to a conference.
+/// A command to a conference: nothing else changes its state.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// A caller asks; one [`Effect::Reply`] answers.
+    /// An ask; exactly one [`Effect::Reply`] answers it.
     Ask {
-        /// Comes back with the reply.
+        /// The reply carries it.
         ticket: AskTicket,
-        /// What is asked.
+        /// What to do or to report.
         ask: Ask,
     },
-    /// The engine shuts down: all leave as drained.
+    /// Takes all members out as `drained`: the engine shuts down.
     Close,
-    /// A call comes in.
+    /// A call joins; the room may still refuse it.
     Enter {
-        /// Its place; never used before.
+        /// Its new member id, never used before.
         member: MemberId,
-        /// The call.
+        /// The call itself, until its release.
         call: Box<Call>,
-        /// On what terms.
+        /// The options of its `<Conference>`.
         entry: Arc<JoinOptions>,
     },
-    /// A backend reports on a member's call. One on a member who has left is stale.
+    /// A backend's report on a member's call. A report on a member who has left is stale.
     Report {
-        /// The place that the report was addressed to.
+        /// The member that the report is addressed to.
         member: MemberId,
-        /// What happened.
+        /// The event of the call's leg.
         heard: LegEvent,
     },
-    /// The engine ends a member's call, whatever its flow wants.
+    /// Ends a member's call, whatever its flow says.
     HangUp {
-        /// The place.
+        /// The member whose call ends.
         member: MemberId,
-        /// Why; a cause that ends calls.
+        /// A cause that ends calls.
         cause: Cause,
     },
-    /// The sound document with this number is here; empty if it cannot be had.
+    /// A sound document has been fetched.
     Sounds {
-        /// Of [`Effect::Fetch`].
+        /// The number of its [`Effect::Fetch`].
         number: u32,
-        /// What it plays.
+        /// Its sounds; empty if the fetch failed.
         program: Program,
     },
-    /// A deadline has passed.
+    /// The time [`Conference::deadline`] has passed.
     Tick,
 }
 
-/// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
+/// A request to a conference. Plain data: it travels to the node that owns the conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
-    /// Takes out who is removed from the group that guards the room; each goes on with its flow.
-    /// Whoever was let in before this, and has not come in yet, does not come in.
+    /// Takes out members who were removed from the group that guards the room; each continues their
+    /// flow. A call that was admitted before the removal and has not entered yet is refused.
     Expel(Expulsion),
-    /// Takes members out, and ends their calls.
+    /// Takes members out and ends their calls.
     HangUp {
-        /// Whom.
+        /// The members whose calls end.
         who: MemberSelector,
     },
-    /// Takes members out; each goes on with its flow, or as the kick has it.
+    /// Takes members out; each continues their flow, or as the kick says.
     Kick {
-        /// Whom.
+        /// The members to kick.
         who: MemberSelector,
-        /// What whoever kicks says of it.
+        /// The reason, target and ban.
         kick: Kick,
     },
-    /// Whether the others hear these members.
+    /// Sets whether the others hear these members.
     Mute {
-        /// Whom.
+        /// The members to mute or unmute.
         who: MemberSelector,
-        /// True: not heard.
+        /// True mutes, false unmutes.
         on: bool,
     },
-    /// Whether these members hear the others.
+    /// Sets whether these members hear the others.
     Deafen {
-        /// Whom.
+        /// The members to deafen or undeafen.
         who: MemberSelector,
-        /// True: they do not.
+        /// True deafens, false undoes it.
         on: bool,
     },
-    /// Plays something to members. To `all`: the members of this moment but the deaf.
+    /// Plays a sound to members. `all` are the current members except the deaf.
     Announce {
-        /// Whom.
+        /// The members who hear it.
         who: MemberSelector,
-        /// Play or Speak.
+        /// The API's Play or Speak.
         kind: AnnouncementKind,
-        /// What.
+        /// The file or text to play.
         sound: Sound,
     },
-    /// Stops what was announced to exactly this set of members (or to `all`).
+    /// Stops the announcement to exactly this set of members (or to `all`).
     Hush {
-        /// Whom.
+        /// The set as it was announced to.
         who: MemberSelector,
-        /// Play or Speak.
+        /// The API's Play or Speak.
         kind: AnnouncementKind,
     },
-    /// Who is here.
+    /// Lists the members and their state.
     Roster,
-    /// Takes a member out, and its call goes on with another document.
+    /// Takes a member out; the call continues with another document.
     Transfer {
-        /// Whom.
+        /// The member to transfer.
         member: MemberId,
-        /// The document.
+        /// The URL of the document.
         request: DocumentRequest,
     },
 }
 
 impl Ask {
-    /// As traces have it.
+    /// The name of the command in traces.
     pub fn text(&self) -> &'static str {
         match self {
             Self::Announce { kind: AnnouncementKind::Play, .. } => "Play",
@@ -167,19 +167,19 @@ impl Ask {
     }
 }
 
-/// When a sound of the conference is heard.
+/// The occasion of a conference's sound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SoundMoment {
-    /// When a member comes (`enterSound`).
+    /// A member enters (`enterSound`).
     Enter,
-    /// When a member goes (`exitSound`).
+    /// A member leaves (`exitSound`).
     Exit,
-    /// While a member waits (`waitSound`).
+    /// A member waits (`waitSound`).
     Wait,
 }
 
 impl SoundMoment {
-    /// `ConferenceAction` (contract 4.5).
+    /// `ConferenceAction` of the document's request (contract 4.5).
     pub fn text(self) -> &'static str {
         match self {
             Self::Enter => "enterSound",
@@ -189,74 +189,74 @@ impl SoundMoment {
     }
 }
 
-/// Which members an ask is about.
+/// The members that an ask is about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MemberSelector {
-    /// Whoever is a member when the ask is decided.
+    /// Every member at the time of the decision.
     All,
-    /// These, of whom some may not be here.
+    /// These; ids of others are ignored.
     These(Vec<MemberId>),
 }
 
-/// Everything a conference can ask of the world, in the order in which it must happen.
+/// An effect of a conference. Effects are performed in order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Bans somebody from this conference, by whatever room, from now on.
+    /// Bans an identity from this conference, future incarnations included, from now on.
     Ban {
-        /// The place of whoever is banned; the ban's name.
+        /// The member id of the banned call, which becomes the ban's id.
         member: MemberId,
-        /// Who.
+        /// The identity that is banned.
         who: Trusted,
-        /// In the words of whoever bans.
+        /// The requester's text, if any.
         reason: Option<Arc<str>>,
-        /// For how long.
+        /// From now, at most [`ban_list::BAN_MAX`].
         length: Duration,
     },
-    /// Asks for a sound document on behalf of a member; [`Command::Sounds`] brings it.
+    /// Fetches a sound document for a member; [`Command::Sounds`] answers.
     Fetch {
-        /// Good within the room; rises.
+        /// Unique within the room; rises.
         number: u32,
-        /// `http(s)://…` or `flow:NAME`.
+        /// `http://…`, `https://…` or `flow:NAME`.
         url: Arc<str>,
         /// The call that stated the URL.
         call: CallId,
-        /// Who that is; its dialect's defaults hold in the document.
+        /// That call's parties; their dialect's defaults apply to the document.
         party: Arc<Party>,
-        /// When it is heard.
+        /// The occasion of the sound.
         moment: SoundMoment,
     },
-    /// Some leave: each of these effects, one after the other.
+    /// Members leave: an iterator of further effects, to be performed here in order.
     Leave(Leave),
-    /// Tells the backend.
+    /// Sends an order to the media port.
     Media(Order),
-    /// Tells subscribers.
+    /// Publishes a notice to subscribers.
     Publish(Notice),
-    /// The name is free again: who joins from now on finds a fresh room.
+    /// Frees the room's name: the next join opens a fresh room.
     Unname,
-    /// The call is out; it goes on, or is over, as its exit says.
+    /// Hands a call out; it continues or ends as its exit says.
     Release {
-        /// The place it had.
+        /// The member id that it had.
         member: MemberId,
-        /// The call.
+        /// The call itself, to be moved on.
         call: Box<Call>,
-        /// How it left.
+        /// The cause and the next step.
         exit: Exit,
-        /// The number of the notice of its exit; None if nobody was told that it came.
+        /// The number of its exit's notice; None if its entry was not published.
         sequence: Option<u64>,
     },
-    /// Answers an ask.
+    /// Sends the answer of an ask.
     Reply {
-        /// Whose.
+        /// The ticket of the ask.
         ticket: AskTicket,
-        /// The answer.
+        /// The answer or the refusal.
         outcome: Outcome,
     },
-    /// The room is over: what still waits in its queue goes elsewhere.
+    /// Ends the actor: calls still in its queue join a fresh room.
     Stop,
 }
 
 impl Effect {
-    /// How much there is to do.
+    /// The number of steps that it counts for in a slice.
     pub fn steps(&self) -> usize {
         match self {
             Self::Leave(leave) => leave.steps(),
@@ -267,49 +267,49 @@ impl Effect {
     }
 }
 
-/// A place in the queue of callers who await an answer. The shell knows who holds it.
+/// Identifies an ask within its room. The actor knows who waits for the answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct AskTicket(pub u64);
 
-/// What an ask has come to.
+/// The result of an ask.
 pub type Outcome = Result<ConferenceAnswer, Refusal>;
 
-/// What a conference answers.
+/// An answer of a conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConferenceAnswer {
-    /// The members who were kicked and banned; never none.
+    /// The members who were kicked with a ban.
     Banned {
-        /// Those who were kicked, as in [`ConferenceAnswer::Members`].
+        /// All who were kicked, as in [`ConferenceAnswer::Members`].
         members: Vec<MemberId>,
-        /// Those of them who are not banned: nobody vouches for who they are.
+        /// Those of them who are not banned, since nobody vouches for their identity.
         unknown: Vec<MemberId>,
     },
-    /// Who would leave, in the order in which they would.
+    /// The result of a dry run: who would leave, in that order.
     Departures(Vec<Departure>),
-    /// The members it was done to: in the order of the request, once each; never empty.
+    /// The members it was done to, in the order of the request, each once; never empty.
     Members(Vec<MemberId>),
-    /// Who is here.
+    /// The list of members.
     Roster(Box<ConferenceRoster>),
 }
 
-/// Why a conference said no. Plain data, like [`Ask`], and for the same reason.
+/// The reason why a conference refused an ask. Plain data, since it crosses nodes like [`Ask`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
 pub enum Refusal {
-    /// A bug: the room is over, and its members have gone on.
+    /// A bug: the machine panicked, the room is over, and its members continue their flows.
     #[error("the conference has met a fault, and its members have gone on")]
     Fault,
-    /// Nothing has happened: an element is not there, or not ahead, in the flows of some.
+    /// The element does not lie ahead in the flows of some members. Nobody was kicked.
     #[error(
         "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",
         MemberNames(members)
     )]
     NoElement {
-        /// The element's id.
+        /// The element's id, as requested.
         element: Arc<str>,
-        /// Of those who are named.
+        /// The members without it.
         members: Vec<MemberId>,
     },
-    /// None of those named is here.
+    /// None of the named members is in the room.
     #[error("member not found")]
     NoMember,
 }
@@ -330,82 +330,82 @@ impl fmt::Display for MemberNames<'_> {
     }
 }
 
-/// A conference at one moment.
+/// The state of a conference at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConferenceRoster {
     /// Whole seconds since the room was created.
     pub run_seconds: u64,
-    /// In order of entry.
+    /// The members in order of entry.
     pub members: Vec<RosterEntry>,
 }
 
-/// A member at one moment.
+/// The state of a member at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RosterEntry {
-    /// The place.
+    /// The id in the API's paths.
     pub member: MemberId,
-    /// The call.
+    /// The `call_uuid` of the member's call.
     pub call: CallId,
-    /// Who it is.
+    /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// The member's own flag, also while it waits.
+    /// The member's own flag, also while they wait.
     pub muted: bool,
-    /// The member's own flag.
+    /// The member's own flag; sounds to `all` skip them.
     pub deaf: bool,
-    /// Whole seconds since it joined.
+    /// Whole seconds since the member joined.
     pub join_seconds: u64,
 }
 
-/// What subscribers learn. Within a room, the sequence has no holes.
+/// An event of a room, numbered without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// From 1.
+    /// From 1, rising by one.
     pub sequence: u64,
-    /// What.
+    /// The event and its member.
     pub event: ConferenceEvent,
 }
 
-/// What happened in a conference.
+/// An event of a conference, as subscribers get it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConferenceEvent {
-    /// A member came in.
+    /// A member entered the room.
     Entered {
-        /// Who.
+        /// The member that entered.
         who: MemberInfo,
-        /// Nobody else is here.
+        /// The room has no other member.
         is_first: bool,
     },
-    /// A member left.
+    /// A member left the room.
     Exited {
-        /// Who.
+        /// The member that left.
         who: MemberInfo,
-        /// Why.
+        /// The cause of the exit.
         cause: Cause,
-        /// In the words of whoever caused it.
+        /// The requester's text, if any.
         reason: Option<Arc<str>>,
-        /// Nobody is left.
+        /// The room is empty now.
         is_last: bool,
     },
-    /// A pattern of a member's `digitsMatch` was typed.
+    /// A member typed a pattern of their `digitsMatch`.
     DigitsMatched {
-        /// Who.
+        /// The member that typed it.
         who: MemberInfo,
-        /// The pattern.
+        /// The pattern that matched.
         digits: Arc<str>,
     },
     /// A member got the floor.
     FloorTaken {
-        /// Who.
+        /// The member that has it now.
         who: MemberInfo,
     },
-    /// The room is over; nothing follows.
+    /// The room is over: its last event.
     Over,
-    /// Somebody with `startConferenceOnEnter` has come.
+    /// The first member with `startConferenceOnEnter`, or a moderator, has entered.
     Started,
 }
 
 impl ConferenceEvent {
-    /// Whom it is about, if one.
+    /// The member that the event is about; None if it is about the room.
     pub fn who(&self) -> Option<&MemberInfo> {
         match self {
             Self::Entered { who, .. } | Self::Exited { who, .. } => Some(who),
@@ -415,15 +415,15 @@ impl ConferenceEvent {
     }
 }
 
-/// A member, as subscribers are told of it.
+/// A member in an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberInfo {
-    /// The place.
+    /// The id in the API's paths.
     pub member: MemberId,
-    /// The call.
+    /// The `call_uuid` of the member's call.
     pub call: CallId,
-    /// Who speaks with whom.
+    /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// On what terms: who is told, among them.
+    /// The options of its `<Conference>`, with its callback.
     pub entry: Arc<JoinOptions>,
 }

@@ -1,16 +1,16 @@
-//! The stage: where actors get their turns.
+//! Spawner: starts actors. The tokio one runs each in a task; tests have [`super::scheduler`].
 
 use super::{call_worker, conference};
 
-/// Who gives the actors their turns.
+/// Starts actors and gives them their turns.
 pub trait Spawner: Send + Sync {
-    /// Takes on a room.
+    /// Starts the actor of a new room.
     fn spawn_room(&self, actor: conference::RoomActor);
-    /// Takes on calls that are on their own.
+    /// Starts the actor of a call worker that has got its first call.
     fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor);
 }
 
-/// On the current runtime, a task for each.
+/// Runs each actor in a task of the current tokio runtime.
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {

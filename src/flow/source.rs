@@ -75,7 +75,7 @@ impl FlowText {
         str::from_utf8(&self.bytes).expect("it was checked when it was made")
     }
 
-    /// BLAKE3 of the bytes. The first to ask pays for it: @@HASHFIG@@
+    /// BLAKE3 of the bytes, computed when somebody asks for the first time.
     pub fn hash(&self) -> Hash {
         *self.hash.get_or_init(|| blake3::hash(&self.bytes))
     }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-/// Whether an address has a meaning only in its own neighbourhood, so that a far end that names it
-/// from elsewhere is behind NAT (RFC 1918, 3927, 4193, 6598; loopback and unspecified).
+/// Whether an address has meaning only in its own network, so that a far end that gives it from
+/// elsewhere is behind NAT (RFC 1918, 3927, 4193, 6598; loopback and unspecified).
 pub fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(it) => {

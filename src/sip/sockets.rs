@@ -1,4 +1,4 @@
-//! Sockets: datagrams in and out, and the table of streams.
+//! SIP sockets: UDP in and out, and the table of TCP connections.
 
 use std::{
     collections::BTreeMap,
@@ -26,29 +26,29 @@ use super::{
     throttle::{SOURCES_MAX, Throttle},
 };
 
-/// A message, and the way it came.
+/// A received message and its hop.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The way.
+    /// The hop on which it came.
     pub hop: Hop,
-    /// The message.
+    /// The message, parsed; it may have an error in it.
     pub message: SipMessage,
 }
 
-/// What has been turned away before it reached the machine.
+/// Counters of messages that were dropped outside of the agent.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Messages of sources that send too much.
+    /// Messages from sources above their rate limit.
     pub throttled: AtomicU64,
-    /// What was no message.
+    /// Datagrams and frames that were not messages.
     pub unreadable: AtomicU64,
-    /// Messages that found the machine busy: senders repeat them.
+    /// Messages dropped because the inbox was full; senders repeat them.
     pub overrun: AtomicU64,
-    /// What could not be sent.
+    /// Messages that could not be sent.
     pub unsent: AtomicU64,
 }
 
-/// All sockets of ours.
+/// All SIP sockets of the process.
 pub struct SipSockets {
     pub(super) settings: Arc<Settings>,
     pub(super) inbox: mpsc::Sender<Incoming>,
@@ -59,24 +59,25 @@ pub struct SipSockets {
     routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
 }
 
-/// One bound address, over both transports.
+/// A bound address, for UDP and TCP.
 pub struct Listener {
-    /// As bound.
+    /// The bound address, with the port that port 0 became.
     pub address: SocketAddr,
     udp: Arc<UdpSocket>,
     tcp: TcpListener,
 }
 
-/// With the default of some 200 kB, a burst of a thousand calls loses packets in the kernel.
+/// Buffer size of UDP sockets. With the default of some 200 kB, the kernel drops packets in a burst
+/// of a thousand calls.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// A datagram cannot be larger.
+/// Largest datagram that UDP allows.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
-/// Port 0 is taken from UDP first; TCP may be taken there, and then another one is tried.
+/// Tries to find a free port for port 0: UDP picks it, and TCP may find it taken.
 const FREE_PORT_TRIES: usize = 16;
 
-/// Peers whose way is known are few; what is more is looked up again.
+/// Limit of cached routes; peers are few. A full cache is emptied.
 const ROUTES_MAX: usize = 1_024;
 
 impl Listener {
@@ -84,7 +85,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The address is taken, not ours, or not allowed.
+    /// The address is in use, not ours, or not permitted.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let mut tries = if address.port() == 0 { FREE_PORT_TRIES } else { 1 };
         loop {
@@ -109,7 +110,7 @@ impl Listener {
 }
 
 impl SipSockets {
-    /// All sockets, which listen when [`SipSockets::listen`] is called.
+    /// Collects the sockets. They are read from [`SipSockets::listen`] on.
     pub fn new(
         settings: Arc<Settings>,
         inbox: mpsc::Sender<Incoming>,
@@ -126,7 +127,7 @@ impl SipSockets {
         }
     }
 
-    /// Begins to take messages in; ends when the returned tasks are dropped.
+    /// Starts to read messages. Dropping the returned tasks stops it.
     pub fn listen(self: &Arc<Self>, listeners: Vec<Listener>) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (link, listener) in listeners.into_iter().enumerate() {
@@ -136,7 +137,8 @@ impl SipSockets {
         tasks
     }
 
-    /// Sends a message, or drops it if the network does not take it: what matters is sent again.
+    /// Sends a message, or drops it if the network does not take it: whatever matters is sent
+    /// again.
     pub fn send(self: &Arc<Self>, hop: &Hop, bytes: Arc<[u8]>) {
         let is_sent = match hop.transport {
             Transport::Udp => match self.datagrams.get(hop.link as usize) {
@@ -155,7 +157,7 @@ impl SipSockets {
         let mut throttle = Throttle::new(SOURCES_MAX);
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
-            // An error here is an ICMP answer to something sent before: it ends nothing.
+            // An error here is an ICMP answer to an earlier message; reading continues.
             let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
             let rate = self.settings.rate_of(remote.ip());
             if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
@@ -180,7 +182,7 @@ impl SipSockets {
         }
     }
 
-    /// Our address towards a peer, where we are bound to all of them.
+    /// Our address towards a peer, for a socket that is bound to all addresses.
     fn local_for(&self, bound: IpAddr, remote: SocketAddr) -> IpAddr {
         if !bound.is_unspecified() {
             return bound;
@@ -198,7 +200,7 @@ impl SipSockets {
     }
 }
 
-/// Which of our addresses the kernel would send from. Nothing is sent.
+/// Asks the kernel which of our addresses it would send from. Nothing is sent.
 fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -216,7 +218,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
         socket.set_only_v6(true)?;
     }
     if kind == Type::DGRAM {
-        // The kernel gives what it allows; less is slower, not wrong.
+        // The kernel grants what it allows; a smaller buffer is slower, not wrong.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     }

@@ -1,4 +1,4 @@
-//! How much each address may send: a token bucket per source, before anything is parsed.
+//! Rate limits: a token bucket for each source, checked before anything is parsed.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,16 @@ use crate::base::{
     token_bucket::{BucketRate, TokenBucket},
 };
 
-/// The measure of one kind of source.
+/// The rate limit of one kind of source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
-    /// Messages per second, in the long run.
+    /// Messages per second in the long run.
     pub per_second: u32,
-    /// Messages at once.
+    /// Messages that may come at once.
     pub burst: u32,
 }
 
-/// The buckets of all sources.
+/// The token buckets of all sources.
 #[derive(Debug)]
 pub struct Throttle {
     buckets: BTreeMap<IpAddr, TokenBucket>,
@@ -28,19 +28,19 @@ pub struct Throttle {
     swept_at: Option<Instant>,
 }
 
-/// A full table is gone through so often at most: forged sources must not buy time with it.
+/// Interval between sweeps of a full table, so that forged sources cannot cost us time.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A bucket is 40 bytes; a network of forged sources must not fill the memory.
+/// Limit of buckets, 40 bytes each, so that forged sources cannot fill the memory.
 pub const SOURCES_MAX: usize = 65_536;
 
 impl Throttle {
-    /// Nobody has sent anything.
+    /// Creates an empty table that holds up to `sources_max` sources.
     pub fn new(sources_max: usize) -> Self {
         Self { buckets: BTreeMap::new(), sources_max, swept_at: None }
     }
 
-    /// Takes one message from a source; false if it has sent too much.
+    /// Counts one message of a source. Returns false if the source is above its limit.
     pub fn admit(&mut self, now: Instant, source: IpAddr, rate: Rate) -> bool {
         let (source, rate) = (limited_source(source), rate.of_bucket());
         if let Some(bucket) = self.buckets.get_mut(&source) {

@@ -1,4 +1,4 @@
-//! The server as the watch sees it: its public API, over HTTP, and nothing but GET.
+//! Client of the public API: what `conflow watch` needs of it, all of it GET requests.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -22,26 +22,26 @@ use crate::{
     watch::{Query, QueryResult, wire},
 };
 
-/// A server that takes longer has other troubles.
+/// A server that takes longer is treated as failed.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A room of 10,000 takes some 2.5 MB.
+/// A room of 10,000 members takes some 2.5 MB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// The server says something every 15 seconds; a connection that is silent for so long is none.
+/// The server sends something every 15 seconds; a longer silence means a broken connection.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(40);
-/// A URL that somebody types may lead anywhere.
+/// The user chose the URL, so that it may lead to any address.
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// One account of one server. Cheap to clone.
+/// A client for one account of one server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct WatchClient {
     pool: legacy::Client<Connector, Empty<Bytes>>,
-    /// Without a slash at its end.
+    /// URL of the server, without a slash at its end.
     base: Arc<str>,
     account: AccountId,
     token: HeaderValue,
 }
 
-/// The server does not let us in: to ask again would not help.
+/// The server denies access: a retry would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct AccessDenied(String);
@@ -53,7 +53,9 @@ impl WatchClient {
         if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
             bail!("--url {url}: {wanted}");
         }
-        let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
+        let mut token = HeaderValue::from_str(token)
+            .ok()
+            .context("the token contains characters that no header can carry")?;
         token.set_sensitive(true);
         let allow = ANYWHERE.iter().map(|it| it.parse::<IpNetwork>().expect("a network")).collect();
         let connector =
@@ -65,14 +67,16 @@ impl WatchClient {
         Ok(Self { pool, base, account, token })
     }
 
-    /// Asks for one thing.
+    /// Sends a query and waits for its response.
     pub(super) async fn ask(&self, query: &Query) -> Result<QueryResult> {
         let account = &self.account;
         let voice = format!("/api/v1/Account/{account}/Conference/");
         Ok(match query {
             Query::Rooms => {
                 let rooms = self.get(&voice).await?;
-                QueryResult::Rooms(rooms.context("the server knows no such API: is it a conflow?")?)
+                QueryResult::Rooms(
+                    rooms.context("the server does not have this API: is it conflow?")?,
+                )
             }
             Query::Roster(name) => {
                 let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
@@ -85,7 +89,7 @@ impl WatchClient {
         })
     }
 
-    /// None if there is no such thing.
+    /// None if the status is 404.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let fetched = timeout(ANSWER_WAIT_MAX, async {
             let response = self.send(path, None).await?;
@@ -97,7 +101,7 @@ impl WatchClient {
                 status => {
                     check_status(status, &body)?;
                     let body = serde_json::from_slice(&body);
-                    Ok(Some(body.context("an answer cannot be understood")?))
+                    Ok(Some(body.context("a response is invalid")?))
                 }
             }
         });
@@ -106,7 +110,7 @@ impl WatchClient {
             .with_context(|| format!("no answer within {} s", ANSWER_WAIT_MAX.as_secs()))?
     }
 
-    /// The stream of events, from now on or behind this one.
+    /// Opens the stream of events, from now on, or after the event `last`.
     pub(crate) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
         let path = format!("/api/v1/Account/{}/Events/", self.account);
         let sent = timeout(ANSWER_WAIT_MAX, self.send(&path, last)).await;
@@ -151,7 +155,7 @@ fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
     }
 }
 
-/// The innermost reason: those around it only say that there is one.
+/// The innermost error: the outer ones only say that there is one.
 fn root_cause(error: &legacy::Error) -> String {
     let mut error: &dyn Error = error;
     while let Some(source) = error.source() {
