@@ -15,9 +15,10 @@ use symphonia::{
     default::{formats::MpaReader, get_codecs},
 };
 
-use super::wav::{self, Wav};
-use crate::sound::SoundError;
-use crate::speech::{Clip, SECONDS_MAX};
+use super::{
+    clip::{Clip, SECONDS_MAX, SoundError},
+    wav::{self, Wav},
+};
 
 /// The lowest and highest rates, in samples per second: below 4,000 nothing is understood, above
 /// 192,000 nobody records.

@@ -3,7 +3,7 @@
 //! Ours, because files come from pipes (without a length) and telephone systems (A-law with the
 //! short header), and the parser at hand refuses the ones, and multiplies past its limits.
 
-use crate::speech::Clip;
+use super::clip::Clip;
 
 /// What a WAV file says of its samples, and where they are.
 pub(super) struct Wav<'a> {

@@ -16,14 +16,18 @@ use tokio::time::Instant;
 pub use self::state::AccountShare;
 use self::state::{Freshness, MadeSound, SoundCacheState, SoundJob, SoundKey, WebDownload};
 use super::{
-    SoundError, SoundSource,
+    SoundSource,
     download::{Download, DownloadRequest, Downloaded, Validity},
     files,
 };
-use crate::audio::{decode::decode, resample::resample};
 use crate::{
+    audio::{
+        clip::{Clip, SoundError},
+        decode::decode,
+        resample::resample,
+    },
     base::ids::AccountId,
-    speech::{Clip, Speech},
+    speech::Speech,
 };
 
 /// Makes built-in sounds: the name (`hold`, `ring`, `beep`) and the rate in samples per second.

@@ -10,9 +10,9 @@ use super::{
         download::{Downloaded, Validity},
         files,
     },
-    OnSound, Settings, SoundCacheGauges, SoundError, SoundSource,
+    OnSound, Settings, SoundCacheGauges, SoundSource,
 };
-use crate::base::ids::AccountId;
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
 /// What one account may have of the web: so that no account fills the cache of all.
 #[derive(Clone, Copy, Debug)]
