@@ -11,101 +11,39 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
 use tokio::{
-    sync::{
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-        oneshot,
-    },
+    sync::mpsc::UnboundedReceiver,
     task,
     time::{self, sleep_until},
 };
 
-use super::{TurnOutcome, registry::Registry};
+use super::{
+    TurnOutcome,
+    registry::Registry,
+    spawner::Actor,
+    worker_queue::{CallMessage, CallWorker, WorkerMessage},
+};
 use crate::{
     base::{call_map::CallMap, ids::CallId},
     call::{Call, CallAct, Effect},
-    flow::{Cause, DocumentRequest, Fetched},
-    media::LegEvent,
+    flow::Cause,
 };
 
-/// The way to a worker.
-#[derive(Debug)]
-pub(super) struct CallWorker {
-    queue: UnboundedSender<WorkerMessage>,
-    /// None while an actor has it.
-    parked: Mutex<Option<UnboundedReceiver<WorkerMessage>>>,
-}
-
-/// What reaches a call on its own.
-#[derive(Debug)]
-pub(super) enum CallMessage {
-    Fetched {
-        number: u32,
-        fetched: Box<Fetched>,
-    },
-    HangUp {
-        cause: Cause,
-    },
-    Heard(LegEvent),
-    /// Answered once it is done.
-    Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
-}
-
-#[derive(Debug)]
-enum WorkerMessage {
-    Arrive(Box<Call>),
-    /// The call is on its way: what reaches it before it is here waits for it.
-    Expect(CallId),
-    /// It does not come.
-    Forget(CallId),
-    Deliver(CallId, CallMessage),
-}
-
-/// Calls are many.
-const _: () = assert!(size_of::<WorkerMessage>() <= 32);
-
 impl CallWorker {
-    pub(super) fn new() -> Self {
-        let (queue, inbox) = mpsc::unbounded_channel();
-        Self { queue, parked: Mutex::new(Some(inbox)) }
-    }
-
     /// A call will come, and messages for it may come before.
     pub(super) fn expect(self: &Arc<Self>, call: CallId, registry: &Arc<Registry>) {
         let mut resting = self.parked.lock();
         self.send(WorkerMessage::Expect(call));
         let Some(inbox) = resting.take() else { return };
         drop(resting);
-        registry.links.spawner.spawn_call_worker(CallWorkerActor::new(
-            self.clone(),
-            inbox,
-            registry.clone(),
-        ));
-    }
-
-    pub(super) fn arrive(&self, call: Box<Call>) {
-        self.send(WorkerMessage::Arrive(call));
-    }
-
-    pub(super) fn forget(&self, call: CallId) {
-        self.send(WorkerMessage::Forget(call));
-    }
-
-    /// One for a call that is not here, nor expected, is stale.
-    pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
-        self.send(WorkerMessage::Deliver(call, message));
-    }
-
-    fn send(&self, message: WorkerMessage) {
-        // Its queue lives as long as it, unless the actors' runtime is gone.
-        drop(self.queue.send(message));
+        let actor = CallWorkerActor::new(self.clone(), inbox, registry.clone());
+        registry.links.spawner.spawn_call_worker(Box::new(actor));
     }
 }
 
 /// The shell around a worker's calls.
 #[derive(Debug)]
-pub struct CallWorkerActor {
+pub(super) struct CallWorkerActor {
     worker: Arc<CallWorker>,
     /// None once it is at rest.
     inbox: Option<UnboundedReceiver<WorkerMessage>>,
@@ -122,6 +60,20 @@ pub struct CallWorkerActor {
 enum CallSlot {
     Expected(Vec<CallMessage>),
     Occupied { call: Box<Call>, due: Instant },
+}
+
+impl Actor for CallWorkerActor {
+    fn turn(&mut self, now: Instant, _: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
+    }
 }
 
 impl CallWorkerActor {
@@ -142,7 +94,7 @@ impl CallWorkerActor {
     }
 
     /// Takes turns until there are no calls.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         let mut left = TURNS_PER_SLICE;
         loop {
@@ -169,13 +121,8 @@ impl CallWorkerActor {
         }
     }
 
-    /// When a turn is next due, if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
-    }
-
     /// Takes one message to its end, if there is one, or one deadline.
-    pub fn turn(&mut self, now: Instant) -> TurnOutcome {
+    fn turn(&mut self, now: Instant) -> TurnOutcome {
         let Some(inbox) = &mut self.inbox else { return TurnOutcome::Over };
         // What has left the queue comes first.
         let message = match self.next.take() {

@@ -7,10 +7,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,70 +16,29 @@ use tokio::{
     task,
     time::{self, sleep_until},
 };
-use uuid::Uuid;
 
 use super::{
     TurnOutcome,
     observed::Blame,
-    queue,
-    registry::{AskError, Observed, Registry},
+    queue::QueueReceiver,
+    registry::{Observed, Registry},
+    room_queue::{RoomHandle, RoomMessage},
+    spawner::Actor,
 };
 use crate::{
-    base::ids::{Incarnation, MemberId, RoomId, RoomKey},
-    call::{self, Call, CallStatus, PastMembership},
-    conference::{Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
+    base::ids::{Incarnation, RoomId, RoomKey},
+    call::{self, CallStatus, PastMembership},
+    conference::{AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
     documents::{DocumentFetch, DocumentRecipient},
-    flow::{Cause, DocumentRequest, JoinOptions, Purpose, RequestMethod},
-    media::{LegEvent, Program},
+    flow::{DocumentRequest, Purpose, RequestMethod},
 };
-
-/// The way to a room.
-#[derive(Debug)]
-pub struct RoomHandle {
-    incarnation: Arc<Incarnation>,
-    queue: queue::QueueSender<RoomMessage>,
-    /// How many asks are in the queue. All else is bounded by the number of calls.
-    asks: AtomicUsize,
-    asks_max: usize,
-}
-
-/// What waits in a room's queue.
-#[derive(Debug)]
-pub(super) enum RoomMessage {
-    /// With the request of the API that asks.
-    Ask {
-        ask: Box<(Option<Uuid>, Ask)>,
-        reply: oneshot::Sender<Outcome>,
-    },
-    Close,
-    Enter {
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    },
-    HangUp {
-        member: MemberId,
-        cause: Cause,
-    },
-    Report {
-        member: MemberId,
-        heard: LegEvent,
-    },
-    Sounds {
-        number: u32,
-        program: Program,
-    },
-}
-
-/// Some wait in a queue at times, and there are many queues.
-const _: () = assert!(size_of::<RoomMessage>() <= 32);
 
 /// The shell around a conference.
 #[derive(Debug)]
-pub struct RoomActor {
+pub(super) struct RoomActor {
     machine: Conference,
     room: Arc<RoomHandle>,
-    queue: queue::QueueReceiver<RoomMessage>,
+    queue: QueueReceiver<RoomMessage>,
     /// What has come while the actor was waiting.
     next: Option<RoomMessage>,
     /// What has been decided, and is still to be done; empty, and no memory, in between.
@@ -105,12 +61,9 @@ pub(super) fn open(
     settings: Settings,
     registry: Arc<Registry>,
 ) -> (Arc<RoomHandle>, RoomActor) {
-    let (sender, queue) = queue::queue();
-    let asks_max = settings.asks_max;
     let incarnation = Arc::new(Incarnation { key, id });
     let machine = Conference::new(now, incarnation.clone(), &settings);
-    let room =
-        Arc::new(RoomHandle { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
+    let (room, queue) = RoomHandle::new(incarnation, settings.asks_max);
     let actor = RoomActor {
         machine,
         room: room.clone(),
@@ -127,67 +80,23 @@ pub(super) fn open(
     (room, actor)
 }
 
-impl RoomHandle {
-    /// Only asks can be too many.
-    pub(super) fn ask(
-        &self,
-        api_id: Option<Uuid>,
-        ask: Ask,
-        reply: oneshot::Sender<Outcome>,
-    ) -> Result<(), AskError> {
-        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
-            self.asks.fetch_sub(1, Ordering::Relaxed);
-            return Err(AskError::Busy);
-        }
-        self.queue
-            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
-            .map_err(|_| AskError::Gone)
+impl Actor for RoomActor {
+    fn turn(&mut self, now: Instant, slice: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now, slice())
     }
 
-    /// What must be heard however many ask. The number of these is bounded by that of removals
-    /// that are under way.
-    pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
-        self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
     }
 
-    /// Hands the call back if nobody is there to take it.
-    pub(super) fn enter(
-        &self,
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    ) -> Result<(), Box<Call>> {
-        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
-            Err(RoomMessage::Enter { call, .. }) => Err(call),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// A room that is gone has let its members go before: the report is stale.
-    pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
-        drop(self.queue.send(RoomMessage::Report { member, heard }));
-    }
-
-    pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
-        drop(self.queue.send(RoomMessage::HangUp { member, cause }));
-    }
-
-    /// A sound for an incarnation that is over is not wanted by the next.
-    pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
-        if room == self.incarnation.id {
-            drop(self.queue.send(RoomMessage::Sounds { number, program }));
-        }
-    }
-
-    pub(super) fn close(&self) {
-        drop(self.queue.send(RoomMessage::Close));
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
     }
 }
 
 impl RoomActor {
     /// Takes turns until the room is over.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
             match self.turn(time::Instant::now().into_std(), EFFECTS_PER_SLICE) {
@@ -208,13 +117,8 @@ impl RoomActor {
         }
     }
 
-    /// When a turn is next due, if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.machine.deadline()
-    }
-
     /// Performs a slice of what is decided; else decides on one more thing.
-    pub fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
+    fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
@@ -244,7 +148,7 @@ impl RoomActor {
         self.blame = Blame::default();
         match message {
             RoomMessage::Ask { ask, reply } => {
-                self.room.asks.fetch_sub(1, Ordering::Relaxed);
+                self.room.ask_taken();
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
                 self.reply = Some((ticket, reply));

@@ -94,8 +94,3 @@ impl Registry {
         admission.map(|it| Some(Box::new(it))).ok_or(Cause::NotMember)
     }
 }
-
-/// The access lists of all accounts. Locked for a moment, inside the lock of a name or alone, and with
-/// no lock taken inside.
-pub(super) type AccessLists =
-    parking_lot::RwLock<std::collections::BTreeMap<AccountId, AccessList>>;

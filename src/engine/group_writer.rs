@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{membership::GroupAskError, registry::Registry};
+use super::registry::Registry;
 use crate::{
     base::ids::AccountId,
     conference::Outcome,
@@ -21,6 +21,21 @@ pub struct GroupWriter {
     account: AccountId,
     groups: AccountGroups,
     registry: Option<Arc<Registry>>,
+}
+
+/// Why there is no outcome.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum GroupAskError {
+    /// The machine said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too many ask at once. Nothing has happened.
+    #[error("too many ask at once: try again")]
+    Busy,
+    /// The store failed, and what was asked for has not happened; or a room did not let go, and it
+    /// has. To ask again does no harm.
+    #[error("the store failed, or a room")]
+    Failed,
 }
 
 /// Where an answer goes.

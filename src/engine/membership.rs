@@ -14,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use super::group_writer::GroupAskError;
 use super::{
     group_writer::{GroupReply, GroupWriter, PendingReply},
     registry::Registry,
@@ -22,7 +23,7 @@ use crate::{
     base::ids::AccountId,
     group::{
         Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
-        Person, PersonId, Refusal, UnixMillis, access_list::AccessList, state::AccountGroups,
+        Person, PersonId, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
     store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
@@ -50,21 +51,6 @@ struct QueuedAsk {
     at: UnixMillis,
     ask: Ask,
     reply: GroupReply,
-}
-
-/// Why there is no outcome.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum GroupAskError {
-    /// The machine said no.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Too many ask at once. Nothing has happened.
-    #[error("too many ask at once: try again")]
-    Busy,
-    /// The store failed, and what was asked for has not happened; or a room did not let go, and it
-    /// has. To ask again does no harm.
-    #[error("the store failed, or a room")]
-    Failed,
 }
 
 /// Waiting asks of one account. Each is some hundred bytes, and a batch of them takes the disk

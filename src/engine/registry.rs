@@ -5,6 +5,7 @@
 //! by a join (see `guard`).
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
@@ -14,18 +15,18 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
-    call_worker::{CallMessage, CallWorker},
-    conference::RoomHandle,
-    group_guard::AccessLists,
+    room_queue::RoomHandle,
+    worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{
     observed::Observed,
+    room_queue::AskError,
     spawner::{Spawner, TokioSpawner},
 };
 use crate::{
@@ -34,10 +35,11 @@ use crate::{
         ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     },
     call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
-    conference::{Ask, Outcome, Refusal, Settings},
+    conference::{Ask, Outcome, Settings},
     documents::{DocumentFetch, DocumentRecipient, DocumentStore},
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, DocumentRequest, Fetched, VariableValues},
+    group::access_list::AccessList,
     media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
     store::MemberIdSource,
 };
@@ -92,23 +94,6 @@ pub enum PendingTransfer {
     InTransit,
     /// Of a member.
     Room(oneshot::Receiver<Outcome>),
-}
-
-/// Why an ask brought no answer.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AskError {
-    /// Nothing has happened.
-    #[error("the conference is too busy: try again")]
-    Busy,
-    /// There is no conference of that name.
-    #[error("conference not found")]
-    Gone,
-    /// It may have happened or not.
-    #[error("no answer in time: outcome unknown")]
-    Late,
-    /// The conference said no.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
 }
 
 impl Registry {
@@ -464,6 +449,10 @@ impl Registry {
         call.end();
     }
 }
+
+/// The access lists of all accounts. Locked for a moment, inside the lock of a name or alone, and with
+/// no lock taken inside.
+pub(super) type AccessLists = RwLock<BTreeMap<AccountId, AccessList>>;
 
 /// For the log, without what may be secret.
 fn without_query(url: &str) -> &str {

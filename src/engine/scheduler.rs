@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{TurnOutcome, call_worker, conference, registry::Spawner};
+use super::{
+    TurnOutcome,
+    spawner::{Actor, Spawner},
+};
 
 /// Actors, and whether they have something to do.
 #[derive(Default)]
@@ -15,17 +18,12 @@ pub struct Scheduler {
 
 /// Where new actors wait until [`Scheduler::add_new_actors`] lets them in; it is a registry's stage.
 #[derive(Clone, Default)]
-pub struct SchedulerSpawner(Arc<Mutex<Vec<AnyActor>>>);
+pub struct SchedulerSpawner(Arc<Mutex<Vec<Box<dyn Actor>>>>);
 
 struct ScheduledActor {
-    actor: AnyActor,
+    actor: Box<dyn Actor>,
     /// Its last turn brought nothing, and nobody has done anything since.
     is_idle: bool,
-}
-
-enum AnyActor {
-    Room(Box<conference::RoomActor>),
-    CallWorker(Box<call_worker::CallWorkerActor>),
 }
 
 impl Scheduler {
@@ -62,11 +60,13 @@ impl Scheduler {
 
     /// The nth takes its turn; a room does so many of its effects. The last takes the seat of one
     /// who is over.
-    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> TurnOutcome {
-        let turn = match &mut self.actors[n].actor {
-            AnyActor::Room(actor) => actor.turn(now, slice()),
-            AnyActor::CallWorker(actor) => actor.turn(now),
-        };
+    pub fn turn(
+        &mut self,
+        n: usize,
+        now: Instant,
+        mut slice: impl FnMut() -> usize,
+    ) -> TurnOutcome {
+        let turn = self.actors[n].actor.turn(now, &mut slice);
         match turn {
             TurnOutcome::Busy | TurnOutcome::Sliced => self.wake(),
             TurnOutcome::Idle => self.actors[n].is_idle = true,
@@ -80,20 +80,16 @@ impl Scheduler {
 
     /// When somebody has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = |it: &ScheduledActor| match &it.actor {
-            AnyActor::Room(actor) => actor.deadline(),
-            AnyActor::CallWorker(actor) => actor.deadline(),
-        };
-        self.actors.iter().filter_map(deadline).min()
+        self.actors.iter().filter_map(|it| it.actor.deadline()).min()
     }
 }
 
 impl Spawner for SchedulerSpawner {
-    fn spawn_room(&self, actor: conference::RoomActor) {
-        self.0.lock().push(AnyActor::Room(Box::new(actor)));
+    fn spawn_room(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 
-    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
-        self.0.lock().push(AnyActor::CallWorker(Box::new(actor)));
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 }
