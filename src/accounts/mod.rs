@@ -5,6 +5,7 @@
 //! store ([`mod@file`]) may change while the engine runs.
 
 pub mod file;
+mod token;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -12,6 +13,7 @@ use blake3::Hash;
 use parking_lot::RwLock;
 
 use self::file::StoredAccount;
+pub use self::token::{Role, TOKENS_MAX};
 use crate::{
     base::ids::{AccountId, Dialect},
     fetch::signature::Signer,
@@ -47,16 +49,6 @@ struct AccountToken {
     hash: Hash,
 }
 
-/// What a token is good for.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Role {
-    /// Everything in its account; signs what its receivers get.
-    #[default]
-    Full,
-    /// To look at everything in its account, and to change nothing.
-    ReadOnly,
-}
-
 /// Who has shown a good token, and which.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthenticatedAccount {
@@ -83,9 +75,6 @@ impl AccountEntry {
         }
     }
 }
-
-/// One in use, and one that takes its place: a token is changed without a gap.
-pub const TOKENS_MAX: usize = 2;
 
 /// A token that no account can have.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
