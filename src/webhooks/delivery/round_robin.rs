@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::state::QueueId;
+/// A queue, as long as it has something to deliver.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct QueueId(pub(super) u64);
 
 /// Who may make a request next.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 use super::{
     AGE_MAX, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem,
     DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner,
-    round_robin::RoundRobin,
+    round_robin::{QueueId, RoundRobin},
 };
 
 /// What is on its way, and what waits. See the [module](super).
@@ -462,10 +462,6 @@ impl<P: Clone> Delivery<P> {
         self.queues.get_mut(&id).expect("an id is of a queue")
     }
 }
-
-/// A queue, as long as it has something to deliver.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct QueueId(pub(super) u64);
 
 /// When the try after so many is due, from the first one.
 fn due(attempts: u8) -> Duration {
