@@ -1,5 +1,7 @@
 //! The configuration: what was typed, over the environment, over a file, over the defaults.
 
+mod account;
+mod error;
 mod file;
 mod groups;
 mod phones;
@@ -7,18 +9,21 @@ mod phones;
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
+use self::account::UnresolvedOwner;
+pub use self::account::{AccountConfig, NumberConfig};
+pub use self::error::ConfigError;
 use self::file::{ConfigSource, read};
 pub use self::{
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };
+pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
 use crate::{
     base::ids::{AccountId, Dialect},
     cli::{
@@ -93,14 +98,6 @@ pub struct Config {
     unresolved_owners: Vec<UnresolvedOwner>,
 }
 
-/// A row whose account is not in the file.
-#[derive(Clone, Debug, PartialEq)]
-struct UnresolvedOwner {
-    account: AccountId,
-    /// What is told if the data folder does not have it either.
-    why: String,
-}
-
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogConfig {
@@ -139,74 +136,6 @@ pub struct SimConfig {
     pub sound_ms: Count<0, 3_600_000>,
 }
 
-/// `[[account]]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AccountConfig {
-    /// `MA…` or `SA…`.
-    pub id: AccountId,
-    /// One or two.
-    pub tokens: Vec<Secret>,
-    /// Of its inbound calls.
-    pub dialect: Dialect,
-}
-
-/// `[[number]]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NumberConfig {
-    /// The number, or the user.
-    pub called: String,
-    /// Whose it is.
-    pub account: AccountId,
-    /// The name of a flow of that account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flow: Option<String>,
-    /// What its calls ask for their first document, if there is no flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_url: Option<String>,
-    /// How.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_method: Option<settings::HttpMethod>,
-    /// What is asked when that has brought none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fallback_url: Option<String>,
-    /// What is told when a call is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hangup_url: Option<String>,
-    /// The dialect of its calls; the account's, if it says nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialect: Option<Dialect>,
-}
-
-/// Why there is no configuration to go by.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// No line of a file is at fault, but the whole is.
-    #[error("{0}")]
-    Incomplete(String),
-    /// A line of the file.
-    #[error("{}, line {line}: {key}: {why}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// From one.
-        line: usize,
-        /// What stands before the `=` there. The value might be a secret.
-        key: String,
-        /// What is wrong, and what is allowed.
-        why: String,
-    },
-    /// The file is not to be had.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// The account of development mode; 20 characters, as Plivo's SDK wants it.
-pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";
 /// Nobody but this machine reaches it until somebody says so.
 const DEFAULT_HTTP: ListenAddress =
     ListenAddress(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
