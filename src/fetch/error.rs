@@ -135,3 +135,6 @@ pub(super) enum FetchFailure {
     #[error("{0}")]
     Unconnected(String),
 }
+
+/// How often an answer may send us on.
+pub const REDIRECTS_MAX: usize = 3;

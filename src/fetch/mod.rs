@@ -28,6 +28,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use self::error::FetchFailure;
+pub use self::error::REDIRECTS_MAX;
 pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
@@ -255,9 +256,6 @@ struct RawResponse {
     headers: HeaderMap,
     body: Bytes,
 }
-
-/// How often an answer may send us on.
-pub const REDIRECTS_MAX: usize = 3;
 
 /// Of an answer's head; no server that speaks to telephony needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
