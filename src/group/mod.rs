@@ -5,65 +5,26 @@
 
 pub mod access_list;
 mod entry;
+mod ids;
 pub mod person;
 mod person_map;
+mod rank;
 mod removal;
 pub mod rule;
 pub mod state;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::ids::{GroupId, PersonId, UnixMillis};
+pub use self::rank::Rank;
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
 };
-
-/// Names a group, in the whole of a data folder: decimal.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct GroupId(pub u64);
-
-/// Names a person, in the whole of a data folder: decimal.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct PersonId(pub u64);
-
-/// A moment: milliseconds since 1970, UTC.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub struct UnixMillis(pub u64);
-
-/// What a member may do, lowest first.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Rank {
-    /// New, with fewer rights than a member.
-    Beginner,
-    /// Belongs to the group, and no more.
-    Member,
-    /// May let people in and remove them.
-    Admin,
-    /// Stands in for an owner.
-    Acting,
-    /// Has the group. There may be several.
-    Owner,
-}
-
-impl Rank {
-    /// Every one, lowest first.
-    pub const ALL: [Self; 5] =
-        [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
-    /// Their names, as `moderators` has them, lowest first.
-    pub const NAMES: [&str; 5] = ["beginner", "member", "admin", "acting", "owner"];
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        let n = Self::NAMES.iter().position(|it| *it == name)?;
-        Some(Self::ALL[n])
-    }
-}
 
 /// One member.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -460,32 +421,4 @@ pub enum GroupAction {
     LinkReset,
     /// It is over.
     Closed,
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for PersonId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for GroupId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
-impl FromStr for PersonId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
 }
