@@ -6,15 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, ConferenceEvent, Effect, member::Member, state::DueItem};
+use super::{
+    Conference, ConferenceEvent, Effect,
+    member::{Member, TypedKeys},
+    state::DueItem,
+};
 use crate::{base::ids::MemberId, flow::Cause, media::Order};
-
-/// What a member has typed, and no pattern has taken yet.
-#[derive(Clone, Debug)]
-pub(super) struct TypedKeys {
-    keys: String,
-    pub(super) ends_at: Instant,
-}
 
 /// Who pauses longer has begun anew.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);

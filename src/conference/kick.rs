@@ -3,56 +3,13 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
+    Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
+    Refusal, member::Leaver,
 };
 use crate::{
-    base::ids::{CallId, MemberId},
-    flow::{AfterExit, Cause, DialectFlows, Exit, Forecast},
+    base::ids::MemberId,
+    flow::{AfterExit, Cause, Exit},
 };
-
-/// What whoever kicks says of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kick {
-    /// In the kicker's words.
-    pub reason: Option<Arc<str>>,
-    /// Where those go on who are kicked.
-    pub target: KickTarget,
-    /// For how long they may not come in again.
-    pub ban: Option<Duration>,
-    /// Nothing is done; the answer tells what would be.
-    pub is_dry_run: bool,
-}
-
-/// Where somebody goes on who is kicked.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum KickTarget {
-    /// With this document.
-    Document(Box<DialectFlows>),
-    /// At the element of this id, which must lie ahead.
-    Element(Arc<str>),
-    /// With the document of this URL; if that cannot be had, at the next element.
-    Fetch(Arc<str>),
-    /// As its flow has it.
-    #[default]
-    Flow,
-    /// Nowhere: the call ends.
-    HangUp,
-}
-
-/// Somebody who would leave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Departure {
-    /// The place.
-    pub member: MemberId,
-    /// The call.
-    pub call: CallId,
-    /// Why.
-    pub cause: Cause,
-    /// It could not come in again for a while.
-    pub is_banned: bool,
-    /// What the call would do next.
-    pub next: Forecast,
-}
 
 impl Conference {
     /// All or none: an element that is not ahead of somebody is a refusal.

@@ -1,8 +1,11 @@
 //! A member of a conference: a call, the terms it came on, and what has been told of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::MemberInfo;
+use super::event::MemberInfo;
 use crate::{
     base::ids::MemberId,
     call::Call,
@@ -87,4 +90,11 @@ impl Member {
     pub(super) fn is_waiting(&self) -> bool {
         self.listening == Listening::Wait
     }
+}
+
+/// What a member has typed, and no pattern has taken yet.
+#[derive(Clone, Debug)]
+pub(super) struct TypedKeys {
+    pub(super) keys: String,
+    pub(super) ends_at: Instant,
 }

@@ -4,64 +4,24 @@
 //! dropped: at the door, a minute later is worse than never. A wait sound is always welcome.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, SoundMoment, state::DueItem};
+use super::{
+    Conference, Effect, SoundMoment,
+    pending_sounds::{PendingSound, SoundPlace, SoundRequester},
+    state::DueItem,
+};
 use crate::{
-    base::ids::{CallId, MemberId},
-    call::{Call, Party},
+    base::ids::MemberId,
     flow::ConferenceSound,
     media::{MemberAudio, Order, Program, SoundKind},
 };
 
-/// The sound documents that are on their way.
-#[derive(Debug, Default)]
-pub(super) struct PendingSounds {
-    number_last: u32,
-    pending: BTreeMap<u32, PendingSound>,
-}
-
-#[derive(Debug)]
-struct PendingSound {
-    place: SoundPlace,
-    /// When it is no longer wanted.
-    expires_at: Option<Instant>,
-}
-
-/// On whose behalf a document is fetched.
-#[derive(Clone, Debug)]
-pub(super) struct SoundRequester {
-    call: CallId,
-    party: Arc<Party>,
-}
-
-impl From<&Call> for SoundRequester {
-    fn from(call: &Call) -> Self {
-        Self { call: call.id, party: call.party.clone() }
-    }
-}
-
-/// Where a sound is heard.
-#[derive(Clone, Copy, Debug)]
-enum SoundPlace {
-    /// By all who are in the room when it comes.
-    Room,
-    /// By a member, while it waits.
-    Waiting(MemberId),
-}
-
 /// Later than this, the moment of the sound has passed.
 const SOUND_WAIT_MAX: Duration = Duration::from_secs(5);
-
-impl PendingSounds {
-    /// A document is too late: whoever brings it finds nobody who waits for it.
-    pub(super) fn forget(&mut self, number: u32) {
-        self.pending.remove(&number);
-    }
-}
 
 impl Conference {
     /// Plays sounds of coming or going to all who are in the room, but the deaf.
