@@ -12,6 +12,7 @@ use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::{task::yield_now, time};
 
+use super::clock::now;
 use super::{
     link::{BenchConnection, BenchResponse},
     process,
@@ -162,9 +163,4 @@ async fn wait(due: Instant) -> Instant {
         yield_now().await;
     }
     due
-}
-
-/// The real clock: that is what is measured.
-pub(super) fn now() -> Instant {
-    time::Instant::now().into_std()
 }

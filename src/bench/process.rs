@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::load::now;
+use super::clock::now;
 
 /// Ends this process once the other end of its standard input is closed: the kernel does that for
 /// a bench that is gone, however it ended.

@@ -26,8 +26,8 @@ use tokio::{
 use url::form_urlencoded;
 
 use super::{
+    clock::now,
     external::{ExternalEngine, external},
-    load::now,
 };
 
 /// What is done with a request. It is quick: one at a time is heard.

@@ -9,7 +9,7 @@ use super::{
     external::{PREFIX, external},
     process::{Process, TempFolder},
 };
-use crate::{cli::ENGINE, watch::terminal::client::WatchClient};
+use crate::{cli::ENGINE, client::api::ApiClient};
 
 /// An engine of its own, or one in which the bench is a guest. Rooms are numbered from 0; what is
 /// asked of a room is asked by its account.
@@ -71,8 +71,8 @@ impl BenchTarget {
     }
 
     /// As the account of a room, with a client that can do more than the quick one.
-    pub(super) fn client(&self, room: u32) -> Result<WatchClient> {
-        WatchClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
+    pub(super) fn client(&self, room: u32) -> Result<ApiClient> {
+        ApiClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a caller hears, in words.
 
 use super::{
+    answers::HeardEntry,
     model::{CallerPhone, CallerState, WatchedCaller},
-    wire::HeardEntry,
 };
 use crate::base::ids::ConferenceName;
 

@@ -1,7 +1,7 @@
 //! Where the eye is: which room, and whom in it.
 
-use super::model::{Model, WatchedPlace};
-use crate::base::ids::{CallId, ConferenceName};
+use super::{cursor::WatchedPlace, model::Model};
+use crate::base::ids::CallId;
 
 /// A key that moves the eye.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,24 +24,6 @@ pub enum WatchKey {
     Right,
     /// To the other list.
     Switch,
-}
-
-/// What is selected.
-#[derive(Clone, Debug, Default)]
-pub(super) struct WatchCursor {
-    pub(super) is_in_room: bool,
-    /// The room, once there is one.
-    place: Option<WatchedPlace>,
-    /// Somebody in it; the first unless somebody has been selected.
-    call: Option<CallId>,
-    /// The room that was asked for, until it is there.
-    awaited: Option<ConferenceName>,
-}
-
-impl WatchCursor {
-    pub(super) fn at(room: Option<ConferenceName>) -> Self {
-        Self { awaited: room, ..Self::default() }
-    }
 }
 
 impl Model {

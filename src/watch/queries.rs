@@ -1,13 +1,14 @@
 //! What should be asked next: of 1,000 rooms, only those that are seen.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
+    answers::{WatchedPhone, WatchedRooms, WatchedRoster},
+    cursor::WatchedPlace,
     layout::visible_rows,
-    model::{FeedState, Model, WatchedPlace},
-    wire::{WatchedPhone, WatchedRooms, WatchedRoster},
+    model::{FeedState, Model},
+    query::{PendingQuery, Query},
 };
-use crate::base::ids::{CallId, ConferenceName};
 
 /// Events tell of rooms that come and go; this is for what they should have missed.
 const ROOMS_AGE_MAX: Duration = Duration::from_secs(30);
@@ -21,42 +22,6 @@ const COUNT_AGE_MAX: Duration = Duration::from_secs(30);
 const PHONE_AGE_MAX: Duration = Duration::from_secs(1);
 /// After an answer that is none.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// Something that the API can tell.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Query {
-    /// `GET …/Conference/`
-    Rooms,
-    /// `GET …/Conference/{name}/`
-    Roster(ConferenceName),
-    /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`
-    Phone(CallId),
-}
-
-/// A request that is under way.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PendingQuery {
-    /// For what.
-    pub query: Query,
-    /// How many events there had been.
-    pub changes: u64,
-}
-
-/// What has been asked.
-#[derive(Clone, Debug, Default)]
-pub(super) struct QueryState {
-    pending: BTreeSet<Query>,
-    /// When the rooms came.
-    pub(super) rooms_at: Option<Duration>,
-    /// Nothing is asked until then.
-    quiet_until: Duration,
-}
-
-impl QueryState {
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty()
-    }
-}
 
 impl Model {
     /// What to ask now, at most so much. Each must be answered by [`Model::take`] or

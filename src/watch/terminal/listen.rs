@@ -9,8 +9,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::client::{AccessDenied, SILENCE_MAX, WatchClient};
-use crate::watch::{Feed, FeedState, wire::WatchedEvent};
+use crate::{
+    client::{
+        api::{AccessDenied, ApiClient, SILENCE_MAX},
+        feed::Feed,
+    },
+    watch::{FeedState, answers::WatchedEvent},
+};
 
 /// Events wait here while a screen is drawn; a server that is faster waits for us.
 const MESSAGES_MAX: usize = 1_024;
@@ -33,7 +38,7 @@ pub(super) enum StreamMessage {
 }
 
 /// Listens until nobody takes what it hears.
-pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
+pub(super) fn listen(client: ApiClient) -> mpsc::Receiver<StreamMessage> {
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     drop(tokio::spawn(async move {
         let mut stream = EventListener { client, sender, last: None, failures: 0 };
@@ -54,7 +59,7 @@ pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
 }
 
 struct EventListener {
-    client: WatchClient,
+    client: ApiClient,
     sender: mpsc::Sender<StreamMessage>,
     /// The id of the last event.
     last: Option<String>,

@@ -1,7 +1,6 @@
 //! What the API answers, as far as the watch looks at it. Unknown keys are passed over.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
@@ -113,11 +112,4 @@ pub struct WatchedEvent {
     pub exit_reason: String,
     /// Of a call that is over.
     pub hangup_cause_name: String,
-}
-
-/// The text of an answer that says what is wrong, in either vendor's form.
-pub fn error(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let text = body.get("error")?.as_str()?;
-    Some(text.to_owned())
 }
