@@ -1,14 +1,14 @@
 //! Tokens of an account: what one is good for, and how many there are.
 
-/// What a token is good for.
+/// Permissions of a token.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Role {
-    /// Everything in its account; signs what its receivers get.
+    /// May do everything in its account, and signs callbacks.
     #[default]
     Full,
-    /// To look at everything in its account, and to change nothing.
+    /// May read everything in its account, and change nothing.
     ReadOnly,
 }
 
-/// One in use, and one that takes its place: a token is changed without a gap.
+/// One in use, and one that replaces it: so a token is changed without a gap.
 pub const TOKENS_MAX: usize = 2;

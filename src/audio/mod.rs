@@ -1,4 +1,4 @@
-//! Audio: decoding, mixing, playout and what else is done to samples. Pure: no clock, no IO.
+//! Audio: decoding, mixing, playout and other work on samples. Pure: no clock, no IO.
 
 pub mod clip;
 pub mod cursor;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::time;
 
-/// The real clock: that is what is measured.
+/// The real clock, since real time is measured.
 pub(super) fn now() -> Instant {
     time::Instant::now().into_std()
 }

@@ -4,7 +4,7 @@ use super::{progress::BenchProgress, report::BenchReport};
 
 use crate::cli::bench::BenchArgs as Flags;
 
-/// What is to be measured, and what has been.
+/// State of a run: its flags and results.
 pub(super) struct Bench {
     pub(super) flags: Flags,
     pub(super) report: BenchReport,

@@ -1,10 +1,9 @@
-//! Facts: what a call remembers of its last conference and its last question.
-
+//! Facts of a call: the values of variables in its texts, and the forecast of its next step.
 use std::sync::Arc;
 
 use crate::{base::ids::ConferenceName, flow::Cause};
 
-/// What has come of the last conference, and of the last question.
+/// The results of the last conference and of the last input of digits.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct CallFacts {
     pub(super) conference: Option<ConferenceName>,

@@ -4,7 +4,7 @@ use super::Call;
 use crate::flow::{AfterExit, Cause, Exit, Forecast, VariableValues};
 
 impl Call {
-    /// What the call would do next, were it let out of its conference so.
+    /// The next step of the call if it left its conference by this exit. Changes nothing.
     pub fn forecast(&self, exit: &Exit) -> Forecast {
         match exit.then {
             AfterExit::HangUp => Forecast::End(self.ending(exit)),
@@ -15,12 +15,12 @@ impl Call {
         }
     }
 
-    /// The number of the element of this id, if its flow has one that lies ahead.
+    /// The number of the element with this id; None unless it lies ahead in the flow.
     pub fn find_ahead(&self, id: &str) -> Option<u32> {
         self.run.find_ahead(id)
     }
 
-    /// Keeps what may be spoken of its time in a conference.
+    /// Keeps the facts of an exit from a conference.
     pub(super) fn note_exit(&mut self, exit: &Exit) {
         let conference = self.run.conference().map(|verb| verb.room.clone());
         let facts = self.facts.get_or_insert_default();

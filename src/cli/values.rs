@@ -4,11 +4,11 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An address and a port.
+/// An IP address and a port, such as `127.0.0.1:8080`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ListenAddress(pub SocketAddr);
 
-/// Something that is shown as `"…"`, wherever it goes.
+/// A text that is printed, logged and serialized as `"…"`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(pub String);
 
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for ListenAddress {
     }
 }
 
-/// By hand: as [`AccountTokens`].
+/// Written by hand, like that of [`AccountTokens`].
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a string");
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl Secret {
-    /// What stands for a secret that is not shown; it is no token itself.
+    /// Replacement for a secret that is not shown; it is not a valid token.
     pub const HIDDEN: &'static str = "…";
 }
 

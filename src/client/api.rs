@@ -21,13 +21,13 @@ use crate::{
     fetch::{AddressGuard, Cidr, Connector, Internet},
 };
 
-/// A server that takes longer has other troubles.
+/// A server that takes longer is treated as failed.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A room of 10,000 takes some 2.5 MB.
+/// A room of 10,000 members takes some 2.5 MB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// The server says something every 15 seconds; a connection that is silent for so long is none.
+/// The server sends something every 15 seconds; a longer silence means a broken connection.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(40);
-/// A URL that somebody types may lead anywhere.
+/// The user chose the URL, so that it may lead to any address.
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
@@ -40,7 +40,7 @@ pub(crate) struct ApiClient {
     token: HeaderValue,
 }
 
-/// The server does not let us in: to ask again would not help.
+/// The server denies access: a retry would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct AccessDenied(String);
@@ -130,7 +130,7 @@ fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
     }
 }
 
-/// The innermost reason: those around it only say that there is one.
+/// The innermost error: the outer ones only say that there is one.
 fn root_cause(error: &legacy::Error) -> String {
     let mut error: &dyn Error = error;
     while let Some(source) = error.source() {

@@ -1,4 +1,4 @@
-//! As whom a running server is asked.
+//! Login: the account and token for requests to a running server.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::{
     cli::login::{DEVELOPMENT_ACCOUNT, LoginArgs},
 };
 
-/// The account and its token: the one that the environment has, else that of the file.
+/// The account and its token, from the environment or else from the file.
 ///
 /// # Errors
 ///

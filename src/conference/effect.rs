@@ -15,65 +15,65 @@ use crate::{
     media::{LegEvent, Order, Program},
 };
 
-/// Everything that can happen to a conference.
+/// A command to a conference: nothing else changes its state.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// A caller asks; one [`Effect::Reply`] answers.
+    /// An ask; exactly one [`Effect::Reply`] answers it.
     Ask {
-        /// Comes back with the reply.
+        /// The reply carries it.
         ticket: AskTicket,
-        /// What is asked.
+        /// What to do or to report.
         ask: Ask,
     },
-    /// The engine shuts down: all leave as drained.
+    /// Takes all members out as `drained`: the engine shuts down.
     Close,
-    /// A call comes in.
+    /// A call joins; the room may still refuse it.
     Enter {
-        /// Its place; never used before.
+        /// Its new member id, never used before.
         member: MemberId,
-        /// The call.
+        /// The call itself, until its release.
         call: Box<Call>,
-        /// On what terms.
+        /// The options of its `<Conference>`.
         entry: Arc<JoinOptions>,
     },
-    /// A backend reports on a member's call. One on a member who has left is stale.
+    /// A backend's report on a member's call. A report on a member who has left is stale.
     Report {
-        /// The place that the report was addressed to.
+        /// The member that the report is addressed to.
         member: MemberId,
-        /// What happened.
+        /// The event of the call's leg.
         heard: LegEvent,
     },
-    /// The engine ends a member's call, whatever its flow wants.
+    /// Ends a member's call, whatever its flow says.
     HangUp {
-        /// The place.
+        /// The member whose call ends.
         member: MemberId,
-        /// Why; a cause that ends calls.
+        /// A cause that ends calls.
         cause: Cause,
     },
-    /// The sound document with this number is here; empty if it cannot be had.
+    /// A sound document has been fetched.
     Sounds {
-        /// Of [`Effect::Fetch`].
+        /// The number of its [`Effect::Fetch`].
         number: u32,
-        /// What it plays.
+        /// Its sounds; empty if the fetch failed.
         program: Program,
     },
-    /// A deadline has passed.
+    /// The time [`Conference::deadline`] has passed.
     Tick,
 }
 
-/// When a sound of the conference is heard.
+/// The occasion of a conference's sound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SoundMoment {
-    /// When a member comes (`enterSound`).
+    /// A member enters (`enterSound`).
     Enter,
-    /// When a member goes (`exitSound`).
+    /// A member leaves (`exitSound`).
     Exit,
-    /// While a member waits (`waitSound`).
+    /// A member waits (`waitSound`).
     Wait,
 }
 
 impl SoundMoment {
-    /// `ConferenceAction` (contract 4.5).
+    /// `ConferenceAction` of the document's request (contract 4.5).
     pub fn text(self) -> &'static str {
         match self {
             Self::Enter => "enterSound",
@@ -83,65 +83,65 @@ impl SoundMoment {
     }
 }
 
-/// Everything a conference can ask of the world, in the order in which it must happen.
+/// An effect of a conference. Effects are performed in order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Bans somebody from this conference, by whatever room, from now on.
+    /// Bans an identity from this conference, future incarnations included, from now on.
     Ban {
-        /// The place of whoever is banned; the ban's name.
+        /// The member id of the banned call, which becomes the ban's id.
         member: MemberId,
-        /// Who.
+        /// The identity that is banned.
         who: Trusted,
-        /// In the words of whoever bans.
+        /// The requester's text, if any.
         reason: Option<Arc<str>>,
-        /// For how long.
+        /// From now, at most [`ban_list::BAN_MAX`].
         length: Duration,
     },
-    /// Asks for a sound document on behalf of a member; [`Command::Sounds`] brings it.
+    /// Fetches a sound document for a member; [`Command::Sounds`] answers.
     Fetch {
-        /// Good within the room; rises.
+        /// Unique within the room; rises.
         number: u32,
-        /// `http(s)://…` or `flow:NAME`.
+        /// `http://…`, `https://…` or `flow:NAME`.
         url: Arc<str>,
         /// The call that stated the URL.
         call: CallId,
-        /// Who that is; its dialect's defaults hold in the document.
+        /// That call's parties; their dialect's defaults apply to the document.
         party: Arc<Party>,
-        /// When it is heard.
+        /// The occasion of the sound.
         moment: SoundMoment,
     },
-    /// Some leave: each of these effects, one after the other.
+    /// Members leave: an iterator of further effects, to be performed here in order.
     Leave(Leave),
-    /// Tells the backend.
+    /// Sends an order to the media port.
     Media(Order),
-    /// Tells subscribers.
+    /// Publishes a notice to subscribers.
     Publish(Notice),
-    /// The name is free again: who joins from now on finds a fresh room.
+    /// Frees the room's name: the next join opens a fresh room.
     Unname,
-    /// The call is out; it goes on, or is over, as its exit says.
+    /// Hands a call out; it continues or ends as its exit says.
     Release {
-        /// The place it had.
+        /// The member id that it had.
         member: MemberId,
-        /// The call.
+        /// The call itself, to be moved on.
         call: Box<Call>,
-        /// How it left.
+        /// The cause and the next step.
         exit: Exit,
-        /// The number of the notice of its exit; None if nobody was told that it came.
+        /// The number of its exit's notice; None if its entry was not published.
         sequence: Option<u64>,
     },
-    /// Answers an ask.
+    /// Sends the answer of an ask.
     Reply {
-        /// Whose.
+        /// The ticket of the ask.
         ticket: AskTicket,
-        /// The answer.
+        /// The answer or the refusal.
         outcome: Outcome,
     },
-    /// The room is over: what still waits in its queue goes elsewhere.
+    /// Ends the actor: calls still in its queue join a fresh room.
     Stop,
 }
 
 impl Effect {
-    /// How much there is to do.
+    /// The number of steps that it counts for in a slice.
     pub fn steps(&self) -> usize {
         match self {
             Self::Leave(leave) => leave.steps(),
@@ -152,18 +152,17 @@ impl Effect {
     }
 }
 
-/// The leaving of some, who may be many: all exits → the name → all go on. Each effect is made when
-/// it is its turn, so that to decide on many costs little more than to find them.
+/// The effects of members who leave: all exits → the name → all releases. Each effect is made when
+/// it is performed, so that a decision on many members costs little more than finding them.
 #[derive(Debug)]
 pub struct Leave {
     pub(super) leavers: VecDeque<Leaver>,
-    /// So many of them have been looked at for their exit.
+    /// The number of leavers whose exit has been handled.
     pub(super) exits_seen: usize,
-    /// So many exits are still to be told.
+    /// The number of exits still to be published.
     pub(super) exits_left: usize,
-    /// The number of the next notice.
     pub(super) next_sequence: u64,
-    /// The number of the notice of the next exit that is released.
+    /// The number of the exit notice of the next call to be released.
     pub(super) release_sequence: u64,
     pub(super) phase: LeavePhase,
 }
@@ -177,7 +176,7 @@ pub(super) enum LeavePhase {
 }
 
 impl Leave {
-    /// How much there is to do: a notice of each one's exit, and itself.
+    /// Steps left: a notice and a release for each leaver.
     pub fn steps(&self) -> usize {
         self.exits_left + self.leavers.len()
     }
@@ -236,7 +235,7 @@ impl Iterator for Leave {
     }
 }
 
-/// Equal sounds of one step play once.
+/// The exit sounds of the leavers, without duplicates.
 pub(super) fn exit_cues<'a>(
     leavers: impl Iterator<Item = &'a Member>,
 ) -> Vec<(ConferenceSound, SoundRequester)> {

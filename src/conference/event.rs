@@ -8,56 +8,56 @@ use crate::{
     flow::{Cause, JoinOptions},
 };
 
-/// What subscribers learn. Within a room, the sequence has no holes.
+/// An event of a room, numbered without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// From 1.
+    /// From 1, rising by one.
     pub sequence: u64,
-    /// What.
+    /// The event and its member.
     pub event: ConferenceEvent,
 }
 
-/// What happened in a conference.
+/// An event of a conference, as subscribers get it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConferenceEvent {
-    /// A member came in.
+    /// A member entered the room.
     Entered {
-        /// Who.
+        /// The member that entered.
         who: MemberInfo,
-        /// Nobody else is here.
+        /// The room has no other member.
         is_first: bool,
     },
-    /// A member left.
+    /// A member left the room.
     Exited {
-        /// Who.
+        /// The member that left.
         who: MemberInfo,
-        /// Why.
+        /// The cause of the exit.
         cause: Cause,
-        /// In the words of whoever caused it.
+        /// The requester's text, if any.
         reason: Option<Arc<str>>,
-        /// Nobody is left.
+        /// The room is empty now.
         is_last: bool,
     },
-    /// A pattern of a member's `digitsMatch` was typed.
+    /// A member typed a pattern of their `digitsMatch`.
     DigitsMatched {
-        /// Who.
+        /// The member that typed it.
         who: MemberInfo,
-        /// The pattern.
+        /// The pattern that matched.
         digits: Arc<str>,
     },
     /// A member got the floor.
     FloorTaken {
-        /// Who.
+        /// The member that has it now.
         who: MemberInfo,
     },
-    /// The room is over; nothing follows.
+    /// The room is over: its last event.
     Over,
-    /// Somebody with `startConferenceOnEnter` has come.
+    /// The first member with `startConferenceOnEnter`, or a moderator, has entered.
     Started,
 }
 
 impl ConferenceEvent {
-    /// Whom it is about, if one.
+    /// The member that the event is about; None if it is about the room.
     pub fn who(&self) -> Option<&MemberInfo> {
         match self {
             Self::Entered { who, .. } | Self::Exited { who, .. } => Some(who),
@@ -67,15 +67,15 @@ impl ConferenceEvent {
     }
 }
 
-/// A member, as subscribers are told of it.
+/// A member in an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberInfo {
-    /// The place.
+    /// The id in the API's paths.
     pub member: MemberId,
-    /// The call.
+    /// The `call_uuid` of the member's call.
     pub call: CallId,
-    /// Who speaks with whom.
+    /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// On what terms: who is told, among them.
+    /// The options of its `<Conference>`, with its callback.
     pub entry: Arc<JoinOptions>,
 }

@@ -1,17 +1,18 @@
-//! Who has the floor: whoever spoke first, until it is silent and another speaks.
+//! Floor: the member who speaks. The first to speak keeps it until they are silent and another
+//! speaks.
 
 use std::collections::BTreeMap;
 
 use super::member::Member;
 use crate::base::ids::MemberId;
 
-/// Who talks, and whose turn it is.
+/// The members who talk, and the one who has the floor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Floor {
     pub(super) holder: Option<MemberId>,
-    /// In the order in which they began, the muted included: they may be unmuted.
+    /// In the order in which they began. Muted ones are included, since they may be unmuted.
     pub(super) talkers: Vec<MemberId>,
-    /// Something has happened that may pass the floor on.
+    /// Something has happened that may move the floor.
     pub(super) is_stale: bool,
 }
 
@@ -41,10 +42,10 @@ impl Floor {
         self.talkers.clear();
     }
 
-    /// Holds after every command.
+    /// The invariants after every command.
     pub(super) fn check(&self, members: &BTreeMap<MemberId, Box<Member>>) {
-        assert!(!self.is_stale, "the floor is given before a command is done");
+        assert!(!self.is_stale, "the floor is updated by the end of each command");
         let mut named = self.holder.iter().chain(&self.talkers);
-        assert!(named.all(|id| members.contains_key(id)), "who has left has nothing to say");
+        assert!(named.all(|id| members.contains_key(id)), "only members are in the floor");
     }
 }

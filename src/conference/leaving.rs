@@ -1,6 +1,7 @@
-//! Leaving a conference: who goes, whom that takes along, and in which order it is done.
+//! Leaving a conference: exits, their consequences for other members, and the order of effects.
 //!
-//! All out of the mix → all exits → the name → all go on → the answer → the end.
+//! The order: all out of the mix → all exits published → the name freed → all calls released → the
+//! reply → the end.
 
 use std::{collections::VecDeque, mem, time::Instant};
 
@@ -36,13 +37,14 @@ impl Conference {
         self.floor.all_left();
     }
 
-    /// Who has left may take others along: the room's end before one's loneliness.
+    /// Takes out the members that must leave because others left: all if that ends the room, else
+    /// one who is alone.
     pub(super) fn cascade(&mut self) {
         let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
         if left.any(|member| member.entry.ends) || self.is_without_moderators() {
             return self.take_out_all(&Cause::Ended.into());
         }
-        // So whoever is the only one now has had company.
+        // Somebody left, so a member who is the only one now was not alone before.
         let somebody_left = self.leavers.iter().any(|it| it.member.announced);
         if somebody_left
             && let Some((&id, only)) = self.members.first_key_value()
@@ -53,7 +55,8 @@ impl Conference {
         }
     }
 
-    /// All out of the mix → all exits → the name → all go on → the answer → the end.
+    /// Emits the effects of leaving, the floor and the reply, in the order that this file's head
+    /// gives.
     pub(super) fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         let is_over = self.members.is_empty() && self.phase != RoomPhase::Over;
         if is_over || !self.leavers.is_empty() {
@@ -93,8 +96,7 @@ impl Conference {
         }));
     }
 
-    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
-    /// exit sounds, each once.
+    /// Lets a member who is alone now hear their wait sound, and plays each exit sound once.
     fn sound_exit(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! One conference: who is in it, and what must happen next.
+//! Conference: the state machine of one room, its commands, effects, asks and events.
 //!
 //! ```text
 //!            a starter joins        the room empties, an ender leaves,
@@ -7,12 +7,11 @@
 //! ```
 //!
 //! The machine is pure: commands and the time go in, effects come out. It never waits, reads no
-//! clock and cannot fail; a caller who asks for the impossible gets a [`Refusal`], which is an
+//! clock and cannot fail. A request for something impossible gets a [`Refusal`], which is an
 //! answer like any other.
 //!
-//! The members *are* calls. One that leaves goes out with its [`Exit`](crate::flow::Exit), in one effect: there is
-//! no other way out, and no copy stays behind.
-
+//! The members *are* calls. A call leaves with its [`Exit`] in one effect: there is no other way
+//! out, and no copy remains.
 mod asks;
 pub mod ban_list;
 mod digits;

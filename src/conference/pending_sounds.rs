@@ -7,7 +7,7 @@ use crate::{
     call::{Call, Party},
 };
 
-/// The sound documents that are on their way.
+/// The sound documents that are being fetched.
 #[derive(Debug, Default)]
 pub(super) struct PendingSounds {
     pub(super) number_last: u32,
@@ -17,11 +17,11 @@ pub(super) struct PendingSounds {
 #[derive(Debug)]
 pub(super) struct PendingSound {
     pub(super) place: SoundPlace,
-    /// When it is no longer wanted.
+    /// The document is dropped if it comes later.
     pub(super) expires_at: Option<Instant>,
 }
 
-/// On whose behalf a document is fetched.
+/// The call for which a document is fetched.
 #[derive(Clone, Debug)]
 pub(super) struct SoundRequester {
     pub(super) call: CallId,
@@ -34,17 +34,17 @@ impl From<&Call> for SoundRequester {
     }
 }
 
-/// Where a sound is heard.
+/// The hearers of a sound.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SoundPlace {
-    /// By all who are in the room when it comes.
+    /// All members at the time when it comes, except the deaf.
     Room,
-    /// By a member, while it waits.
+    /// One member, while they wait.
     Waiting(MemberId),
 }
 
 impl PendingSounds {
-    /// A document is too late: whoever brings it finds nobody who waits for it.
+    /// Gives up on a document that is too late; it is ignored when it comes.
     pub(super) fn forget(&mut self, number: u32) {
         self.pending.remove(&number);
     }

@@ -12,67 +12,67 @@ use crate::{
     media::{AnnouncementKind, Sound},
 };
 
-/// What a caller can ask for. Plain data: it travels to whichever node owns the conference.
+/// A request to a conference. Plain data: it travels to the node that owns the conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
-    /// Takes out who is removed from the group that guards the room; each goes on with its flow.
-    /// Whoever was let in before this, and has not come in yet, does not come in.
+    /// Takes out members who were removed from the group that guards the room; each continues their
+    /// flow. A call that was admitted before the removal and has not entered yet is refused.
     Expel(Expulsion),
-    /// Takes members out, and ends their calls.
+    /// Takes members out and ends their calls.
     HangUp {
-        /// Whom.
+        /// The members whose calls end.
         who: MemberSelector,
     },
-    /// Takes members out; each goes on with its flow, or as the kick has it.
+    /// Takes members out; each continues their flow, or as the kick says.
     Kick {
-        /// Whom.
+        /// The members to kick.
         who: MemberSelector,
-        /// What whoever kicks says of it.
+        /// The reason, target and ban.
         kick: Kick,
     },
-    /// Whether the others hear these members.
+    /// Sets whether the others hear these members.
     Mute {
-        /// Whom.
+        /// The members to mute or unmute.
         who: MemberSelector,
-        /// True: not heard.
+        /// True mutes, false unmutes.
         on: bool,
     },
-    /// Whether these members hear the others.
+    /// Sets whether these members hear the others.
     Deafen {
-        /// Whom.
+        /// The members to deafen or undeafen.
         who: MemberSelector,
-        /// True: they do not.
+        /// True deafens, false undoes it.
         on: bool,
     },
-    /// Plays something to members. To `all`: the members of this moment but the deaf.
+    /// Plays a sound to members. `all` are the current members except the deaf.
     Announce {
-        /// Whom.
+        /// The members who hear it.
         who: MemberSelector,
-        /// Play or Speak.
+        /// The API's Play or Speak.
         kind: AnnouncementKind,
-        /// What.
+        /// The file or text to play.
         sound: Sound,
     },
-    /// Stops what was announced to exactly this set of members (or to `all`).
+    /// Stops the announcement to exactly this set of members (or to `all`).
     Hush {
-        /// Whom.
+        /// The set as it was announced to.
         who: MemberSelector,
-        /// Play or Speak.
+        /// The API's Play or Speak.
         kind: AnnouncementKind,
     },
-    /// Who is here.
+    /// Lists the members and their state.
     Roster,
-    /// Takes a member out, and its call goes on with another document.
+    /// Takes a member out; the call continues with another document.
     Transfer {
-        /// Whom.
+        /// The member to transfer.
         member: MemberId,
-        /// The document.
+        /// The URL of the document.
         request: DocumentRequest,
     },
 }
 
 impl Ask {
-    /// As traces have it.
+    /// The name of the command in traces.
     pub fn text(&self) -> &'static str {
         match self {
             Self::Announce { kind: AnnouncementKind::Play, .. } => "Play",
@@ -92,58 +92,58 @@ impl Ask {
     }
 }
 
-/// Which members an ask is about.
+/// The members that an ask is about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MemberSelector {
-    /// Whoever is a member when the ask is decided.
+    /// Every member at the time of the decision.
     All,
-    /// These, of whom some may not be here.
+    /// These; ids of others are ignored.
     These(Vec<MemberId>),
 }
 
-/// A place in the queue of callers who await an answer. The shell knows who holds it.
+/// Identifies an ask within its room. The actor knows who waits for the answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct AskTicket(pub u64);
 
-/// What an ask has come to.
+/// The result of an ask.
 pub type Outcome = Result<ConferenceAnswer, Refusal>;
 
-/// What a conference answers.
+/// An answer of a conference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConferenceAnswer {
-    /// The members who were kicked and banned; never none.
+    /// The members who were kicked with a ban.
     Banned {
-        /// Those who were kicked, as in [`ConferenceAnswer::Members`].
+        /// All who were kicked, as in [`ConferenceAnswer::Members`].
         members: Vec<MemberId>,
-        /// Those of them who are not banned: nobody vouches for who they are.
+        /// Those of them who are not banned, since nobody vouches for their identity.
         unknown: Vec<MemberId>,
     },
-    /// Who would leave, in the order in which they would.
+    /// The result of a dry run: who would leave, in that order.
     Departures(Vec<Departure>),
-    /// The members it was done to: in the order of the request, once each; never empty.
+    /// The members it was done to, in the order of the request, each once; never empty.
     Members(Vec<MemberId>),
-    /// Who is here.
+    /// The list of members.
     Roster(Box<ConferenceRoster>),
 }
 
-/// Why a conference said no. Plain data, like [`Ask`], and for the same reason.
+/// The reason why a conference refused an ask. Plain data, since it crosses nodes like [`Ask`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
 pub enum Refusal {
-    /// A bug: the room is over, and its members have gone on.
+    /// A bug: the machine panicked, the room is over, and its members continue their flows.
     #[error("the conference has met a fault, and its members have gone on")]
     Fault,
-    /// Nothing has happened: an element is not there, or not ahead, in the flows of some.
+    /// The element does not lie ahead in the flows of some members. Nobody was kicked.
     #[error(
         "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",
         MemberNames(members)
     )]
     NoElement {
-        /// The element's id.
+        /// The element's id, as requested.
         element: Arc<str>,
-        /// Of those who are named.
+        /// The members without it.
         members: Vec<MemberId>,
     },
-    /// None of those named is here.
+    /// None of the named members is in the room.
     #[error("member not found")]
     NoMember,
 }
@@ -164,72 +164,72 @@ impl fmt::Display for MemberNames<'_> {
     }
 }
 
-/// A conference at one moment.
+/// The state of a conference at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConferenceRoster {
     /// Whole seconds since the room was created.
     pub run_seconds: u64,
-    /// In order of entry.
+    /// The members in order of entry.
     pub members: Vec<RosterEntry>,
 }
 
-/// A member at one moment.
+/// The state of a member at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RosterEntry {
-    /// The place.
+    /// The id in the API's paths.
     pub member: MemberId,
-    /// The call.
+    /// The `call_uuid` of the member's call.
     pub call: CallId,
-    /// Who it is.
+    /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// The member's own flag, also while it waits.
+    /// The member's own flag, also while they wait.
     pub muted: bool,
-    /// The member's own flag.
+    /// The member's own flag; sounds to `all` skip them.
     pub deaf: bool,
-    /// Whole seconds since it joined.
+    /// Whole seconds since the member joined.
     pub join_seconds: u64,
 }
 
-/// What whoever kicks says of it.
+/// The options of a kick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kick {
-    /// In the kicker's words.
+    /// The requester's text, for events and `{kick_reason}`.
     pub reason: Option<Arc<str>>,
-    /// Where those go on who are kicked.
+    /// The place where the kicked calls continue.
     pub target: KickTarget,
-    /// For how long they may not come in again.
+    /// The length of a ban from this conference; None: no ban.
     pub ban: Option<Duration>,
-    /// Nothing is done; the answer tells what would be.
+    /// Nothing is done: the answer is [`ConferenceAnswer::Departures`].
     pub is_dry_run: bool,
 }
 
-/// Where somebody goes on who is kicked.
+/// The place where a kicked call continues.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum KickTarget {
-    /// With this document.
+    /// In this document, parsed for both dialects.
     Document(Box<DialectFlows>),
-    /// At the element of this id, which must lie ahead.
+    /// At the element with this id, which must lie ahead in the flow.
     Element(Arc<str>),
-    /// With the document of this URL; if that cannot be had, at the next element.
+    /// In the document of this URL; if the fetch fails, at the next element.
     Fetch(Arc<str>),
-    /// As its flow has it.
+    /// As the flow says: `onKick`, `action`, or the next element.
     #[default]
     Flow,
     /// Nowhere: the call ends.
     HangUp,
 }
 
-/// Somebody who would leave.
+/// A member who would leave, in the answer of a dry run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Departure {
-    /// The place.
+    /// The id in the API's paths.
     pub member: MemberId,
-    /// The call.
+    /// The `call_uuid` of the member's call.
     pub call: CallId,
-    /// Why.
+    /// `kicked`, or the cause that the kick has for others: `ended`, `alone`.
     pub cause: Cause,
-    /// It could not come in again for a while.
+    /// The kick would ban them.
     pub is_banned: bool,
-    /// What the call would do next.
+    /// The next step of the call.
     pub next: Forecast,
 }

@@ -11,44 +11,44 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UnresolvedOwner {
     pub(super) account: AccountId,
-    /// What is told if the data folder does not have it either.
+    /// Error message if the data folder does not have the account either.
     pub(super) why: String,
 }
 
-/// `[[account]]`.
+/// A row of `[[account]]`: an account and its tokens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccountConfig {
-    /// `MA…` or `SA…`.
+    /// Unique in the file: 1 to 64 letters, digits, `_` and `-`.
     pub id: AccountId,
-    /// One or two.
+    /// One token, or two while one replaces the other.
     pub tokens: Vec<Secret>,
-    /// Of its inbound calls.
+    /// Dialect of the account's inbound calls.
     pub dialect: Dialect,
 }
 
-/// `[[number]]`.
+/// A row of `[[number]]`: the flow of a called number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NumberConfig {
-    /// The number, or the user.
+    /// Called number, without a leading `+`, or the user of a SIP URI.
     pub called: String,
-    /// Whose it is.
+    /// Account that owns the number and its flow.
     pub account: AccountId,
-    /// The name of a flow of that account.
+    /// Name of a flow of the account; None if there is an `answer_url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// What its calls ask for their first document, if there is no flow.
+    /// URL of the first document; None if there is a `flow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_url: Option<String>,
-    /// How.
+    /// Method for `answer_url` and `fallback_url`; None means POST.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_method: Option<settings::HttpMethod>,
-    /// What is asked when that has brought none.
+    /// URL that is fetched if `answer_url` fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_url: Option<String>,
-    /// What is told when a call is over.
+    /// URL that is called when a call has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hangup_url: Option<String>,
-    /// The dialect of its calls; the account's, if it says nothing.
+    /// Dialect of the number's calls; None means the account's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
 }

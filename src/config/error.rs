@@ -2,30 +2,30 @@
 
 use std::{io, path::PathBuf};
 
-/// Why there is no configuration to go by.
+/// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No line of a file is at fault, but the whole is.
+    /// The file as a whole is unusable, or flags and environment contradict it.
     #[error("{0}")]
     Incomplete(String),
-    /// A line of the file.
+    /// A line of the file is invalid.
     #[error("{}, line {line}: {key}: {why}", path.display())]
     Line {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// From one.
+        /// Line number, from 1.
         line: usize,
-        /// What stands before the `=` there. The value might be a secret.
+        /// Text before the `=` in that line. The value is left out, since it may be a secret.
         key: String,
-        /// What is wrong, and what is allowed.
+        /// The error, and which values are allowed.
         why: String,
     },
-    /// The file is not to be had.
+    /// The file cannot be read, or is too large.
     #[error("cannot read the configuration file {}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system call.
         source: io::Error,
     },
 }

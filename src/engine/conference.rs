@@ -1,7 +1,7 @@
-//! The task that owns one conference, and the queue that leads to it.
+//! Conference actor: the task that owns one conference, and its queue.
 //!
-//! A turn takes one message to the machine, or performs one slice of what the machine asked
-//! for. Every decision is in [`crate::conference`].
+//! A turn passes one message to the machine, or performs one slice of the machine's effects. Every
+//! decision is made in [`crate::conference`].
 
 use std::{
     collections::VecDeque,
@@ -33,23 +33,23 @@ use crate::{
     flow::{DocumentRequest, Purpose, RequestMethod},
 };
 
-/// The shell around a conference.
+/// The actor that runs one conference.
 #[derive(Debug)]
 pub(super) struct RoomActor {
     machine: Conference,
     room: Arc<RoomHandle>,
     queue: QueueReceiver<RoomMessage>,
-    /// What has come while the actor was waiting.
+    /// The message that ended the last wait.
     next: Option<RoomMessage>,
-    /// What has been decided, and is still to be done; empty, and no memory, in between.
+    /// Decided effects that are still to be performed; empty and unallocated between decisions.
     effects: VecDeque<Effect>,
-    /// The first of these is an order that so many of its calls have carried out.
+    /// The number of calls for which the order at the front has been sent.
     carried_out: usize,
-    /// What the call that is being released asks for; the same.
+    /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
     reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
     ticket_last: AskTicket,
-    /// For what is decided at present.
+    /// The initiator of the current decision.
     blame: Blame,
     registry: Arc<Registry>,
 }
@@ -117,13 +117,13 @@ impl RoomActor {
         }
     }
 
-    /// Performs a slice of what is decided; else decides on one more thing.
+    /// Performs a slice of the decided effects; without any, decides on one message or deadline.
     fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
         let is_due = self.machine.deadline().is_some_and(|at| at <= now);
-        // What has left the queue comes first: were the room over, it would be lost.
+        // A message that has left the queue comes first: if the room ended, it would be lost.
         let command = match self.next.take() {
             Some(message) => self.accept(message),
             None if is_due => {
@@ -138,7 +138,7 @@ impl RoomActor {
         self.decide(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
-            // To decide on many has taken its time.
+            // The decision about so many effects has used up the turn.
             n if slice < n => TurnOutcome::Sliced,
             _ => self.perform(now, slice),
         }
@@ -164,7 +164,7 @@ impl RoomActor {
         }
     }
 
-    /// A panic costs the room its life, and no call its own.
+    /// A panic ends the room and no call.
     fn decide(&mut self, now: Instant, command: Command) {
         let Self { machine, effects, .. } = self;
         let decide = AssertUnwindSafe(|| machine.handle(now, command, effects));
@@ -198,7 +198,7 @@ impl RoomActor {
                     drop(self.effects.pop_front());
                 }
                 Some(_) => {
-                    let effect = self.effects.pop_front().expect("it was looked at");
+                    let effect = self.effects.pop_front().expect("the front exists");
                     self.perform_one(now, effect);
                 }
                 None => break,
@@ -208,7 +208,7 @@ impl RoomActor {
             return TurnOutcome::Sliced;
         }
         debug_assert!(self.reply.is_none(), "one ask, one reply");
-        // Rooms are many: fresh memory is warmer than what each would keep.
+        // With many rooms, fresh memory is warmer than buffers that each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         TurnOutcome::Busy
     }
@@ -225,7 +225,7 @@ impl RoomActor {
                     url,
                     method: RequestMethod::Post,
                     purpose: Purpose::Sound,
-                    // The two that are empty are so with the vendors (contract 4.5).
+                    // The vendors send the last two empty as well (contract 4.5).
                     fields: vec![
                         ("ConferenceAction", moment.text().to_owned()),
                         ("ConferenceName", key.name.to_string()),
@@ -235,13 +235,13 @@ impl RoomActor {
                     is_private: false,
                 };
                 let (account, status) = (key.account.clone(), CallStatus::InProgress);
-                let reader = DocumentRecipient::Room { key: key.clone(), room: *id, number };
+                let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
                 self.registry.fetch(DocumentFetch {
                     account,
                     call,
                     party,
                     status,
-                    recipient: reader,
+                    recipient,
                     request,
                 });
             }
@@ -265,14 +265,14 @@ impl RoomActor {
             Effect::Reply { ticket, outcome } => {
                 let (asked, reply) = self.reply.take().expect("one reply for each ask");
                 debug_assert_eq!(asked, ticket);
-                // The caller may have stopped waiting.
+                // The requester may have stopped waiting.
                 drop(reply.send(outcome));
             }
-            Effect::Leave(_) | Effect::Stop => unreachable!("they are not performed as one"),
+            Effect::Leave(_) | Effect::Stop => unreachable!("`perform` handles them"),
         }
     }
 
-    /// The room is over and its name is free: who came in behind it goes to a fresh one.
+    /// The room is over and its name is free: calls still in its queue join a fresh room.
     fn requeue_arrivals(&mut self, now: Instant) {
         self.queue.close();
         while let Ok(message) = self.queue.try_recv() {
@@ -282,9 +282,9 @@ impl RoomActor {
                     let effects = &mut self.call_effects;
                     self.registry.requeue(now, call, name, entry, effects);
                 }
-                // The reply is dropped, which says that the room is gone.
+                // To drop the reply says that the room is gone.
                 RoomMessage::Ask { .. } => (),
-                // A hang-up is noted in the directory as well, and read at the next move.
+                // The directory has the hang-up as well, and the next move reads it.
                 RoomMessage::Close | RoomMessage::HangUp { .. } | RoomMessage::Report { .. } => (),
                 RoomMessage::Sounds { .. } => (),
             }
@@ -292,5 +292,5 @@ impl RoomActor {
     }
 }
 
-/// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
+/// Some tens of microseconds of work, so that a large room does not delay others on its thread.
 pub const EFFECTS_PER_SLICE: usize = 64;

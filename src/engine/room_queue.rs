@@ -17,20 +17,20 @@ use crate::{
     media::{LegEvent, Program},
 };
 
-/// The queue of a room's actor, from outside.
+/// Handle to a room: its identity and its queue.
 #[derive(Debug)]
 pub(super) struct RoomHandle {
     pub(super) incarnation: Arc<Incarnation>,
     queue: QueueSender<RoomMessage>,
-    /// How many asks are in the queue. All else is bounded by the number of calls.
+    /// Asks in the queue. The number of calls bounds all other messages.
     asks: AtomicUsize,
     asks_max: usize,
 }
 
-/// What waits in a room's queue.
+/// A message in a room's queue.
 #[derive(Debug)]
 pub(super) enum RoomMessage {
-    /// With the request of the API that asks.
+    /// With the `api_id` of the request that asks, if one does.
     Ask {
         ask: Box<(Option<Uuid>, Ask)>,
         reply: oneshot::Sender<Outcome>,
@@ -55,22 +55,22 @@ pub(super) enum RoomMessage {
     },
 }
 
-/// Some wait in a queue at times, and there are many queues.
+// There are many queues, and some hold a few of them at times.
 const _: () = assert!(size_of::<RoomMessage>() <= 32);
 
-/// Why an ask brought no answer.
+/// The reason why an ask has no answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AskError {
-    /// Nothing has happened.
+    /// The room's queue holds `asks_max` asks. Nothing was done.
     #[error("the conference is too busy: try again")]
     Busy,
-    /// There is no conference of that name.
+    /// The account has no conference of that name.
     #[error("conference not found")]
     Gone,
-    /// It may have happened or not.
+    /// The ask may have been carried out or not.
     #[error("no answer in time: outcome unknown")]
     Late,
-    /// The conference said no.
+    /// The conference refused the ask and did nothing.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -88,8 +88,7 @@ impl RoomHandle {
     pub(super) fn ask_taken(&self) {
         self.asks.fetch_sub(1, Ordering::Relaxed);
     }
-
-    /// Only asks can be too many.
+    /// Queues an ask, or refuses it as `Busy`. No other message can be refused.
     pub(super) fn ask(
         &self,
         api_id: Option<Uuid>,
@@ -105,14 +104,13 @@ impl RoomHandle {
             .map_err(|_| AskError::Gone)
     }
 
-    /// What must be heard however many ask. The number of these is bounded by that of removals
-    /// that are under way.
+    /// Queues an ask beyond the limit. The number of removals under way bounds these.
     pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
         self.asks.fetch_add(1, Ordering::Relaxed);
         drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
     }
 
-    /// Hands the call back if nobody is there to take it.
+    /// Hands the call back if the room is over.
     pub(super) fn enter(
         &self,
         member: MemberId,
@@ -125,7 +123,7 @@ impl RoomHandle {
         }
     }
 
-    /// A room that is gone has let its members go before: the report is stale.
+    /// If the room is over it has released its members, and the report is stale.
     pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
         drop(self.queue.send(RoomMessage::Report { member, heard }));
     }
@@ -134,7 +132,7 @@ impl RoomHandle {
         drop(self.queue.send(RoomMessage::HangUp { member, cause }));
     }
 
-    /// A sound for an incarnation that is over is not wanted by the next.
+    /// Drops a sound that an earlier incarnation asked for.
     pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
         if room == self.incarnation.id {
             drop(self.queue.send(RoomMessage::Sounds { number, program }));

@@ -1,5 +1,4 @@
-//! Spawner: gives actors their turns on tokio. [`super::scheduler`] is the one for tests.
-
+//! Spawner: starts actors. The tokio one runs each in a task; tests have [`super::scheduler`].
 use std::time::Instant;
 
 use super::TurnOutcome;
@@ -16,15 +15,15 @@ pub trait Actor: Send {
     fn spawn(self: Box<Self>);
 }
 
-/// Gives actors their turns.
+/// Starts actors and gives them their turns.
 pub trait Spawner: Send + Sync {
-    /// Takes on the actor of a room.
+    /// Starts the actor of a new room.
     fn spawn_room(&self, actor: Box<dyn Actor>);
-    /// Takes on the actor of a call worker.
+    /// Starts the actor of a call worker that has got its first call.
     fn spawn_call_worker(&self, actor: Box<dyn Actor>);
 }
 
-/// A task of the current tokio runtime for each actor.
+/// Runs each actor in a task of the current tokio runtime.
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {

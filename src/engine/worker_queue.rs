@@ -13,15 +13,14 @@ use crate::{
     media::LegEvent,
 };
 
-/// The queue of a worker, from outside.
+/// Handle to a worker: its queue, and the receiver while no actor runs.
 #[derive(Debug)]
 pub(super) struct CallWorker {
     queue: UnboundedSender<WorkerMessage>,
-    /// None while an actor has it.
     pub(super) parked: Mutex<Option<UnboundedReceiver<WorkerMessage>>>,
 }
 
-/// What reaches a call on its own.
+/// A message to one call.
 #[derive(Debug)]
 pub(super) enum CallMessage {
     Fetched {
@@ -32,21 +31,21 @@ pub(super) enum CallMessage {
         cause: Cause,
     },
     Heard(LegEvent),
-    /// Answered once it is done.
+    /// The sender is used once the transfer is done.
     Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
 }
 
 #[derive(Debug)]
 pub(super) enum WorkerMessage {
     Arrive(Box<Call>),
-    /// The call is on its way: what reaches it before it is here waits for it.
+    /// The call will arrive; its messages wait for it.
     Expect(CallId),
-    /// It does not come.
+    /// The expected call will not arrive.
     Forget(CallId),
     Deliver(CallId, CallMessage),
 }
 
-/// Calls are many.
+// A queue holds many of them.
 const _: () = assert!(size_of::<WorkerMessage>() <= 32);
 
 impl CallWorker {
@@ -63,13 +62,13 @@ impl CallWorker {
         self.send(WorkerMessage::Forget(call));
     }
 
-    /// One for a call that is not here, nor expected, is stale.
+    /// A message for a call that is neither here nor expected is stale and dropped.
     pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
         self.send(WorkerMessage::Deliver(call, message));
     }
 
     pub(super) fn send(&self, message: WorkerMessage) {
-        // Its queue lives as long as it, unless the actors' runtime is gone.
+        // The receiver lives as long as the worker, unless the actors' runtime is gone.
         drop(self.queue.send(message));
     }
 }

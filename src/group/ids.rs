@@ -4,15 +4,15 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Names a group, in the whole of a data folder: decimal.
+/// The id of a group, unique in a data folder; decimal as text.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct GroupId(pub u64);
 
-/// Names a person, in the whole of a data folder: decimal.
+/// The id of a person, unique in a data folder; decimal as text.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct PersonId(pub u64);
 
-/// A moment: milliseconds since 1970, UTC.
+/// A time in milliseconds since 1970, UTC.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]

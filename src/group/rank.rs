@@ -2,29 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a member may do, lowest first.
+/// The rank of a member, lowest first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Rank {
-    /// New, with fewer rights than a member.
+    /// A new member, with fewer rights than `Member`.
     Beginner,
-    /// Belongs to the group, and no more.
+    /// A member without further rights.
     Member,
-    /// May let people in and remove them.
+    /// May add and remove people.
     Admin,
-    /// Stands in for an owner.
+    /// A deputy of the owner.
     Acting,
-    /// Has the group. There may be several.
+    /// The owner; a group may have several.
     Owner,
 }
 
 impl Rank {
-    /// Every one, lowest first.
+    /// Every rank, lowest first.
     pub const ALL: [Self; 5] =
         [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
-    /// Their names, as `moderators` has them, lowest first.
+    /// The names of the ranks in the attribute `moderators`, lowest first.
     pub const NAMES: [&str; 5] = ["beginner", "member", "admin", "acting", "owner"];
 
-    /// The one of this name.
+    /// The rank with this name of [`Rank::NAMES`].
     pub fn named(name: &str) -> Option<Self> {
         let n = Self::NAMES.iter().position(|it| *it == name)?;
         Some(Self::ALL[n])

@@ -1,4 +1,4 @@
-//! Sockets: datagrams in and out, and the table of streams.
+//! SIP sockets: UDP in and out, and the table of TCP connections.
 
 use std::{
     collections::BTreeMap,
@@ -16,29 +16,29 @@ use tokio::{
 
 use super::{message::SipMessage, request::Hop, settings::Settings};
 
-/// A message, and the way it came.
+/// A received message and its hop.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The way.
+    /// The hop on which it came.
     pub hop: Hop,
-    /// The message.
+    /// The message, parsed; it may have an error in it.
     pub message: SipMessage,
 }
 
-/// What has been turned away before it reached the machine.
+/// Counters of messages that were dropped outside of the agent.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Messages of sources that send too much.
+    /// Messages from sources above their rate limit.
     pub throttled: AtomicU64,
-    /// What was no message.
+    /// Datagrams and frames that were not messages.
     pub unreadable: AtomicU64,
-    /// Messages that found the machine busy: senders repeat them.
+    /// Messages dropped because the inbox was full; senders repeat them.
     pub overrun: AtomicU64,
-    /// What could not be sent.
+    /// Messages that could not be sent.
     pub unsent: AtomicU64,
 }
 
-/// All sockets of ours.
+/// All SIP sockets of the process.
 pub struct SipSockets {
     pub(super) settings: Arc<Settings>,
     pub(super) inbox: mpsc::Sender<Incoming>,
@@ -49,28 +49,29 @@ pub struct SipSockets {
     pub(super) routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
 }
 
-/// How a connection is written to.
+/// Write end of a connection, and its far end's address.
 #[derive(Debug)]
 pub struct SipStream {
     pub(super) out: mpsc::Sender<Arc<[u8]>>,
     pub(super) source: IpAddr,
 }
 
-/// One bound address, over both transports.
+/// A bound address, for UDP and TCP.
 pub struct Listener {
-    /// As bound.
+    /// The bound address, with the port that port 0 became.
     pub address: SocketAddr,
     pub(super) udp: Arc<UdpSocket>,
     pub(super) tcp: TcpListener,
 }
 
-/// With the default of some 200 kB, a burst of a thousand calls loses packets in the kernel.
+/// Buffer size of UDP sockets. With the default of some 200 kB, the kernel drops packets in a burst
+/// of a thousand calls.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Connections that the kernel holds for us until we take them.
+/// Connections that the kernel queues before we accept them.
 const BACKLOG: i32 = 1_024;
 
-/// Port 0 is taken from UDP first; TCP may be taken there, and then another one is tried.
+/// Tries to find a free port for port 0: UDP picks it, and TCP may find it taken.
 const FREE_PORT_TRIES: usize = 16;
 
 impl Listener {
@@ -78,7 +79,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The address is taken, not ours, or not allowed.
+    /// The address is in use, not ours, or not permitted.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let mut tries = if address.port() == 0 { FREE_PORT_TRIES } else { 1 };
         loop {
@@ -103,7 +104,7 @@ impl Listener {
 }
 
 impl SipSockets {
-    /// All sockets, which listen when [`SipSockets::listen`] is called.
+    /// Collects the sockets. They are read from [`SipSockets::listen`] on.
     pub fn new(
         settings: Arc<Settings>,
         inbox: mpsc::Sender<Incoming>,
@@ -128,7 +129,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
         socket.set_only_v6(true)?;
     }
     if kind == Type::DGRAM {
-        // The kernel gives what it allows; less is slower, not wrong.
+        // The kernel grants what it allows; a smaller buffer is slower, not wrong.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     }

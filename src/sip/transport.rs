@@ -16,14 +16,14 @@ use super::{
     throttle::{SOURCES_MAX, Throttle},
 };
 
-/// A datagram cannot be larger.
+/// Largest datagram that UDP allows.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
-/// Peers whose way is known are few; what is more is looked up again.
+/// Limit of cached routes; peers are few. A full cache is emptied.
 const ROUTES_MAX: usize = 1_024;
 
 impl SipSockets {
-    /// Begins to take messages in; ends when the returned tasks are dropped.
+    /// Starts to read messages. Dropping the returned tasks stops it.
     pub fn listen(self: &Arc<Self>, listeners: Vec<Listener>) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (link, listener) in listeners.into_iter().enumerate() {
@@ -33,7 +33,8 @@ impl SipSockets {
         tasks
     }
 
-    /// Sends a message, or drops it if the network does not take it: what matters is sent again.
+    /// Sends a message, or drops it if the network does not take it: whatever matters is sent
+    /// again.
     pub fn send(self: &Arc<Self>, hop: &Hop, bytes: Arc<[u8]>) {
         let is_sent = match hop.transport {
             Transport::Udp => match self.datagrams.get(hop.link as usize) {
@@ -52,7 +53,7 @@ impl SipSockets {
         let mut throttle = Throttle::new(SOURCES_MAX);
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
-            // An error here is an ICMP answer to something sent before: it ends nothing.
+            // An error here is an ICMP answer to an earlier message; reading continues.
             let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
             let rate = self.settings.rate_of(remote.ip());
             if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
@@ -77,7 +78,7 @@ impl SipSockets {
         }
     }
 
-    /// Our address towards a peer, where we are bound to all of them.
+    /// Our address towards a peer, for a socket that is bound to all addresses.
     fn local_for(&self, bound: IpAddr, remote: SocketAddr) -> IpAddr {
         if !bound.is_unspecified() {
             return bound;
@@ -95,7 +96,7 @@ impl SipSockets {
     }
 }
 
-/// Which of our addresses the kernel would send from. Nothing is sent.
+/// Asks the kernel which of our addresses it would send from. Nothing is sent.
 fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

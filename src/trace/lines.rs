@@ -17,84 +17,84 @@ use crate::{
     media::Ending,
 };
 
-/// An element of a call's flow.
+/// An element that a call runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TraceElement {
-    /// How many documents the call has run with this one.
+    /// The number of documents that the call has run, this one included.
     pub document: u32,
-    /// What it is.
+    /// The element's row in the table of verbs.
     pub verb: &'static VerbInfo,
-    /// The place of its `<`.
+    /// The position of its `<` in the text.
     pub at: TextPosition,
 }
 
-/// Who caused something, if it was not the call itself.
+/// The initiator of an exit or an ending, other than the call itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Initiator {
-    /// Another call, which has left.
+    /// Another call, whose exit made this one leave.
     Call(CallId),
     /// A request of the API.
     Request {
-        /// As its answer has it.
+        /// The request's id, as its response has it.
         api_id: Uuid,
-        /// What it asked for: `Kick`.
+        /// The name of the command, such as `Kick`.
         command: &'static str,
     },
 }
 
-/// What is noted of a call.
+/// An event of a call, as its trace keeps it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TraceEvent {
-    /// An element begins.
+    /// The call begins an element.
     Began {
-        /// As [`TraceElement`] has it.
+        /// The same as [`TraceElement::document`].
         document: u32,
-        /// As there.
+        /// The same as [`TraceElement::verb`].
         verb: &'static VerbInfo,
-        /// As there.
+        /// The same as [`TraceElement::at`].
         at: TextPosition,
     },
-    /// It is over.
+    /// The call has ended.
     Ended(Ending),
-    /// It is a member from now on.
+    /// The call has entered a conference.
     Entered {
-        /// Of which conference.
+        /// The incarnation that it entered.
         room: Arc<Incarnation>,
-        /// As whom.
+        /// The call's member id there.
         member: MemberId,
     },
-    /// It asks for a document.
+    /// The call fetches a document.
     Fetching {
-        /// Without its query.
+        /// Without its query, which may hold secrets.
         url: Arc<str>,
-        /// What for.
+        /// The reason for the fetch.
         purpose: Purpose,
     },
-    /// It is out of its conference.
+    /// The call has left its conference.
     Left(Box<Leaving>),
-    /// It was not let into a conference.
+    /// The call was not admitted to a conference.
     Refused(Cause),
-    /// A request about it was good, and asked for something in vain.
+    /// A request about the call was accepted, with parameters that conflow ignores.
     Warned(Box<RequestWarning>),
-    /// A request is about to do something to it.
+    /// A request is about to act on the call.
     Requested(Box<Requested>),
 }
 
-/// What a request has asked for in vain.
+/// A parameter of a request that conflow ignored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestWarning {
-    /// The request.
+    /// The request's id, as its response has it.
     pub api_id: Uuid,
-    /// For what, and why it was in vain.
+    /// The parameter and why it was ignored.
     pub warning: Arc<str>,
 }
 
-/// What a request is about to do.
+/// A request that is about to act on a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Requested {
-    /// The request.
+    /// The request's id, as its response has it.
     pub api_id: Uuid,
-    /// What it asks for.
+    /// The name of the command, such as `Transfer`.
     pub command: &'static str,
 }
 
@@ -105,18 +105,18 @@ impl From<TraceElement> for TraceEvent {
     }
 }
 
-/// How a call has left its conference.
+/// The exit of a call from its conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leaving {
-    /// Why.
+    /// The cause of the exit.
     pub cause: Cause,
-    /// In the words of whoever caused it.
+    /// The requester's text, if any.
     pub reason: Option<Arc<str>>,
-    /// Who, if somebody else.
+    /// The initiator; None if the call left by itself.
     pub by: Option<Initiator>,
 }
 
-/// One thing that was noted, and when.
+/// One event with its time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TraceLine {
     /// Milliseconds since the call began; no call lasts 49 days.
@@ -124,62 +124,61 @@ pub(super) struct TraceLine {
     pub(super) what: TraceEvent,
 }
 
-// Every call has some of them.
+// Every call has a few of them.
 const _: () = assert!(size_of::<TraceLine>() <= 32);
 
-/// The traces of many calls.
+/// The traces of live calls and of the last calls that ended.
 #[derive(Debug, Default)]
 pub struct Traces {
     pub(super) calls: CallMap<CallTrace>,
-    /// Calls that are over, in the order in which they ended.
+    /// The ended calls, in the order in which they ended.
     pub(super) ended: VecDeque<CallId>,
     pub(super) ended_max: usize,
 }
 
-/// Of one call.
 #[derive(Debug)]
 pub(super) struct CallTrace {
     pub(super) account: AccountId,
     pub(super) began: Instant,
-    /// The first ones.
+    /// The first lines, at most [`HEAD_MAX`].
     pub(super) head: Vec<TraceLine>,
-    /// Once those are as many as can be.
+    /// None until `head` is full.
     pub(super) tail: Option<Box<Tail>>,
 }
 
-// A million calls wait on one machine.
+// One machine holds a million calls.
 const _: () = assert!(size_of::<CallTrace>() <= 64);
 
 /// The end of a long trace.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// The last ones.
+    /// The last lines, at most [`TAIL_MAX`].
     pub(super) lines: VecDeque<TraceLine>,
     pub(super) dropped: u32,
 }
 
-/// A call's first lines that are kept, however many follow.
+/// The number of a call's first lines that are kept.
 pub const HEAD_MAX: usize = 100;
 
-/// A call's last lines that are kept: with the first ones, 10 kB.
+/// The number of a call's last lines that are kept. With the first ones they take 10 kB at most.
 pub const TAIL_MAX: usize = 100;
 
-/// Calls of the whole process that are over and have a trace still: at most 100 MB, were each as
-/// long as it can be; 10 MB as calls are.
+/// The number of ended calls in the process whose traces are kept: 100 MB if each trace has full
+/// length, 10 MB with typical calls.
 pub const ENDED_MAX: usize = 10_000;
 
 impl Traces {
-    /// No traces yet. So many calls that are over are kept.
+    /// An empty set of traces that keeps `ended_max` ended calls.
     pub fn new(ended_max: usize) -> Self {
         Self { calls: CallMap::default(), ended: VecDeque::new(), ended_max }
     }
 
-    /// A call begins.
+    /// Adds a call that begins at `now`.
     pub fn begin(&mut self, now: Instant, call: CallId, account: AccountId) {
         self.calls.insert(call, CallTrace { account, began: now, head: Vec::new(), tail: None });
     }
 
-    /// Notes something of a call that has begun.
+    /// Adds an event to a call's trace. Ignores calls without one.
     pub fn note(&mut self, now: Instant, call: CallId, what: TraceEvent) {
         let is_over = matches!(what, TraceEvent::Ended(_));
         let Some(lines) = self.calls.get_mut(call) else { return };
@@ -196,7 +195,7 @@ impl Traces {
         }
     }
 
-    /// Whose a call is; None of one that is not known, or not any more.
+    /// The account of a call; None if the call is unknown or its trace was dropped.
     pub fn account_of(&self, call: CallId) -> Option<&AccountId> {
         self.calls.get(call).map(|it| &it.account)
     }
@@ -206,7 +205,7 @@ impl CallTrace {
     fn add(&mut self, line: TraceLine) {
         if self.head.len() < HEAD_MAX {
             if self.head.len() == self.head.capacity() {
-                // One that waits in a conference has two: its element, and its entry.
+                // A call that waits in a conference has two lines: its element and its entry.
                 self.head.reserve_exact((self.head.len() / 2).max(2));
             }
             return self.head.push(line);
@@ -223,7 +222,7 @@ impl CallTrace {
         self.tail.as_ref().map_or(0, |tail| tail.dropped)
     }
 
-    /// When that was. The call may have begun within a millisecond.
+    /// The time of a line. The start of a call need not be at a whole millisecond.
     pub(super) fn moment(&self, at_ms: u32) -> Instant {
         self.began + Duration::from_millis(at_ms.into())
     }

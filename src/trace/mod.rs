@@ -1,8 +1,8 @@
-//! Traces: what each call did, step by step, and why; the answer to "why did my caller hear this?".
+//! Traces: the steps of each call and their causes, to answer "why did my caller hear this?".
 //!
-//! Lines are noted as they happen, a few for each element, and made into [`TraceStep`]s when somebody
-//! asks. A call that waits in a conference has two or three of them: 150 bytes with all that is
-//! around them, and a microsecond or two of work. So traces are always kept.
+//! Lines are noted as events happen, a few for each element, and are turned into [`TraceStep`]s on
+//! request. A call that waits in a conference has two or three lines: 150 bytes in total, and a
+//! microsecond or two of work. So traces are always on.
 
 mod lines;
 mod step;
@@ -17,20 +17,20 @@ pub use self::lines::{
 };
 pub use self::step::{CauseLink, TraceStep, TraceWarning};
 
-/// A call's trace, as the API and the simulation have it.
+/// A call's trace, as the API and the simulation show it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Trace {
-    /// The elements that it has run.
+    /// The elements that the call has run, in order.
     pub steps: Vec<TraceStep>,
-    /// What requests about it have asked for in vain.
+    /// The ignored parameters of requests about the call.
     #[serde(rename = "remarks", skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<TraceWarning>,
-    /// So many lines are missing in the middle, because the call did too much.
+    /// The number of lines dropped between the first [`HEAD_MAX`] and the last [`TAIL_MAX`].
     pub dropped: u32,
 }
 
 impl Traces {
-    /// What an account's call has done so far; None of one that is not known, or not any more.
+    /// The trace of an account's call; None if the call is unknown or its trace was dropped.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(call).filter(|it| it.account == *account)?;
         let warnings = lines.warnings();

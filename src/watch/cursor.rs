@@ -2,19 +2,19 @@
 
 use crate::base::ids::{CallId, ConferenceName};
 
-/// What is selected.
+/// The selected list, room and caller.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchCursor {
     pub(super) is_in_room: bool,
-    /// The room, once there is one.
+    /// The selected room, once there is one.
     pub(super) place: Option<WatchedPlace>,
-    /// Somebody in it; the first unless somebody has been selected.
+    /// The selected caller; None selects the first.
     pub(super) call: Option<CallId>,
-    /// The room that was asked for, until it is there.
+    /// Room to select as soon as it exists.
     pub(super) awaited: Option<ConferenceName>,
 }
 
-/// A room, or None: in no room.
+/// A room; None for callers in no room.
 pub(super) type WatchedPlace = Option<ConferenceName>;
 
 impl WatchCursor {

@@ -4,33 +4,33 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::base::ids::{CallId, ConferenceName};
 
-/// Something that the API can tell.
+/// A query to the server's API.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Query {
-    /// `GET …/Conference/`
+    /// `GET …/Conference/`: all rooms of the account.
     Rooms,
-    /// `GET …/Conference/{name}/`
+    /// `GET …/Conference/{name}/`: the members of a room.
     Roster(ConferenceName),
-    /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`
+    /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`: a simulated phone.
     Phone(CallId),
 }
 
-/// A request that is under way.
+/// A query that has been sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PendingQuery {
-    /// For what.
+    /// The query that the response belongs to.
     pub query: Query,
-    /// How many events there had been.
+    /// Number of events that had been applied when it was sent.
     pub changes: u64,
 }
 
-/// What has been asked.
+/// State of the queries to the server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QueryState {
     pub(super) pending: BTreeSet<Query>,
-    /// When the rooms came.
+    /// Time of the last list of rooms.
     pub(super) rooms_at: Option<Duration>,
-    /// Nothing is asked until then.
+    /// No queries are sent before this time.
     pub(super) quiet_until: Duration,
 }
 

@@ -24,14 +24,12 @@ use self::{
 
 /// Uses inside a folder that would close a circle, and why they stay for now. None may be added
 /// for code that can be put below both sides instead. `*` is any file of the folder.
-const OPEN_CIRCLES: &[OpenCircle] = &[
-    OpenCircle {
-        folder: "bench",
-        from: "external",
-        to: "target",
-        why: "a foreign engine is asked as our own is, and our own target looks for a foreign one",
-    },
-];
+const OPEN_CIRCLES: &[OpenCircle] = &[OpenCircle {
+    folder: "bench",
+    from: "external",
+    to: "target",
+    why: "a foreign engine is asked as our own is, and our own target looks for a foreign one",
+}];
 
 /// Of a machine that is not the reader's. Put together, so that this file has none of them.
 const BANNED_EVERYWHERE: &[&str] =
@@ -78,7 +76,9 @@ fn each_module_keeps_to_its_floor() {
         }
     }
     let impure = floors.impurities(&it).into_iter();
-    wrong.extend(impure.map(|(module, line, why)| format!("{}: {why}", place(&files, &module, line))));
+    wrong.extend(
+        impure.map(|(module, line, why)| format!("{}: {why}", place(&files, &module, line))),
+    );
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -88,9 +88,8 @@ fn no_modules_use_each_other_in_a_circle() {
     let uses = it.uses();
     let wrong = circles_of(&uses, &it, OPEN_CIRCLES);
     let shown = |circle: &Vec<Use>| {
-        let shown = |it: &Use| {
-            format!("  {}: {}::{}", place(&files, &it.from, it.line), it.to, it.name)
-        };
+        let shown =
+            |it: &Use| format!("  {}: {}::{}", place(&files, &it.from, it.line), it.to, it.name);
         format!("a circle:\n{}", circle.iter().map(shown).collect::<Vec<_>>().join("\n"))
     };
     assert!(wrong.is_empty(), "\n{}", wrong.iter().map(shown).collect::<Vec<_>>().join("\n"));
@@ -126,7 +125,9 @@ fn names_are_those_of_the_field() {
 #[test]
 fn first_lines_say_what_is_in_a_file() {
     let (files, _) = source();
-    let wrong = files.iter().filter_map(|it| Some(format!("{}: {}", it.path, words::first_line(&it.text)?)));
+    let wrong = files
+        .iter()
+        .filter_map(|it| Some(format!("{}: {}", it.path, words::first_line(&it.text)?)));
     let wrong = wrong.collect::<Vec<_>>();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
