@@ -5,7 +5,7 @@
 //! refuses the former and overflows on its limits. `hound` 3.5.1 refuses A-law, µ-law, and a data
 //! chunk of unknown length (0xffffffff), and reads nothing of one whose length was left at 0.
 
-use crate::speech::Clip;
+use super::clip::Clip;
 
 /// The format of a WAV file, and its samples.
 pub(super) struct Wav<'a> {

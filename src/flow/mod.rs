@@ -12,6 +12,7 @@ mod digits;
 mod element;
 mod error;
 mod field;
+mod forecast;
 mod position;
 pub mod reference;
 mod run;
@@ -31,8 +32,9 @@ pub use self::{
     attrs::{Attr, AttrKind},
     branch::{Branch, Branches, ID},
     cause::{AfterExit, Cause, Exit},
-    continuation::{DialectFlows, Forecast},
+    continuation::DialectFlows,
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
+    forecast::Forecast,
     position::TextPosition,
     run::Run,
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText},

@@ -1,10 +1,15 @@
 //! Tests of traces: steps, causes, and the limits on their number.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use super::*;
 use crate::{
-    base::ids::{Dialect, RoomId},
-    flow::Flow,
-    media::{HangupCause, HangupSource},
+    base::ids::{Dialect, Incarnation, MemberId, RoomId},
+    flow::{Cause, Flow, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    media::{Ending, HangupCause, HangupSource},
 };
 
 const OURS: &str = "MA1";
