@@ -77,6 +77,7 @@ struct FindingRow<'a> {
     file: &'a str,
     line: u32,
     column: u32,
+    level: &'static str,
     severity: &'static str,
     code: &'static str,
     message: &'a str,
@@ -89,7 +90,8 @@ impl<'a> FindingRow<'a> {
             file: &document.shown,
             line: finding.at.line,
             column: finding.at.column,
-            severity: finding.code.severity().text(),
+            level: finding.code.severity().text(),
+            severity: finding.code.severity().old_text(),
             code: finding.code.text(),
             message: &finding.message,
             advice: finding.code.advice(),
@@ -111,8 +113,8 @@ fn write_text(gathered: &Gathered, is_coloured: bool, out: &mut impl Write) -> i
     let of =
         |severity| gathered.findings().filter(|(_, it)| it.code.severity() == severity).count();
     let (files, errors) = (gathered.documents.len(), of(Severity::Error));
-    let (files, errors) = (count(files, "document"), count(errors, "fault"));
-    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "remark"))
+    let (files, errors) = (count(files, "document"), count(errors, "error"));
+    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "warning"))
 }
 
 fn count(n: usize, what: &str) -> String {

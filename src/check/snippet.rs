@@ -26,14 +26,13 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let text = shown(&document.bytes);
     let span = span(&text, finding.at);
-    let severity = finding.code.severity();
-    let level = match severity {
+    let level = match finding.code.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let marked = AnnotationKind::Primary.span(span);
     let snippet = Snippet::source(text).path(document.shown.as_str()).annotation(marked);
-    let title = level.with_name(severity.text()).primary_title(finding.message.as_str());
+    let title = level.primary_title(finding.message.as_str());
     let title = title.id(finding.code.text());
     let report = [title.element(snippet).element(Level::HELP.message(finding.code.advice()))];
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };

@@ -21,7 +21,7 @@ pub struct CheckArgs {
     /// Text with a look at the source, or one JSON array.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: CheckFormat,
-    /// A remark is reason enough for exit code 1.
+    /// A warning is reason enough for exit code 1.
     #[arg(long, alias = "deny-remarks")]
     pub deny_warnings: bool,
     /// Look again whenever a file is saved, until Ctrl-C.
@@ -56,8 +56,8 @@ pub enum ColorChoice {
 
 /// What stands below the help.
 pub const AFTER_HELP: &str = "\
-Exit codes: 0 without faults, 1 with a fault (or a remark, with --deny-remarks), 2 for a mistake in
-the command line or a file that cannot be read.
+Exit codes: 0 without errors, 1 with an error (or a warning, with --deny-warnings), 2 for a mistake
+in the command line or a file that cannot be read.
 
 Examples:
   conflow check flows

@@ -12,8 +12,16 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// As it is printed.
+    /// `error` or `warning`: in the text for people, and as `level` in JSON.
     pub fn text(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+
+    /// `fault` or `remark`: the old names, which `severity` has in JSON.
+    pub fn old_text(self) -> &'static str {
         match self {
             Self::Error => "fault",
             Self::Warning => "remark",

@@ -54,7 +54,8 @@ fn attribute(element: &VerbInfo, attr: &Attr) -> Value {
 fn code(code: Code) -> Value {
     value!({
         "code": code.text(),
-        "severity": code.severity().text(),
+        "level": code.severity().text(),
+        "severity": code.severity().old_text(),
         "doc": line(code.doc()),
         "advice": code.advice(),
     })

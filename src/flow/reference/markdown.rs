@@ -17,8 +17,8 @@ const XSD: &str = "\
 ## What a schema cannot say
 
 `conflow reference --format xsd` is for editors: it completes names and marks what is wrong. It
-marks more than `conflow check` calls a fault (unknown attributes, values, stray text), and some
-faults are beyond XML Schema 1.0: a document type, another encoding than UTF-8, the limits of size,
+marks more than `conflow check` calls an error (unknown attributes, values, stray text), and some
+errors are beyond XML Schema 1.0: a document type, another encoding than UTF-8, the limits of size,
 depth and number, two attributes that contradict each other, where links lead, and what comes after
 what.
 ";
@@ -28,7 +28,7 @@ pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     elements().for_each(|info| element(info, &mut page));
     page += "\n## What `conflow check` finds\n\n";
-    row(&mut page, &["code", "severity", "what it is", "what to do"]);
+    row(&mut page, &["code", "level", "what it is", "what to do"]);
     row(&mut page, &["---"; 4]);
     for code in Code::ALL {
         let name = format!("`{}`", code.text());

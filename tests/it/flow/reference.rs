@@ -57,7 +57,12 @@ fn json_has_type_range_defaults_and_example_of_every_row() {
     assert_eq!((&limit["type"], &limit["min"]), (&"seconds".into(), &0.into()));
     let format = find(&conference["attributes"], "recordFileFormat");
     assert_eq!(format["values"], serde_json::json!(["mp3", "wav"]));
-    assert_eq!(reference["codes"].as_array().unwrap().len(), Code::ALL.len());
+    let codes = reference["codes"].as_array().unwrap();
+    assert_eq!(codes.len(), Code::ALL.len());
+    for code in codes {
+        let names = (code["level"].as_str().unwrap(), code["severity"].as_str().unwrap());
+        assert!([("error", "fault"), ("warning", "remark")].contains(&names), "{code}");
+    }
 }
 
 #[test]
