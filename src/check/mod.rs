@@ -1,4 +1,4 @@
-//! `conflow check`: reads documents, looks at them, and tells what it found.
+//! `conflow check`: checks documents and prints the findings.
 
 mod gather;
 mod snippet;
@@ -18,18 +18,18 @@ use crate::{
     flow::check::{Finding, Severity},
 };
 
-/// A fault, or a remark where that is reason enough.
+/// Exit code for an error, and for a warning with `--deny-warnings`.
 const FOUND: u8 = 1;
-/// A mistake in the command line, or a file that cannot be read.
+/// Exit code for a wrong command line or an unreadable file.
 const USAGE: u8 = 2;
 
-/// Does what `conflow check` was asked for, on the standard input and output.
+/// Runs `conflow check` with the standard input and output.
 pub fn check(arguments: &CheckArgs) -> ExitCode {
     let reads_stdin = arguments.paths.iter().any(|path| path.as_os_str() == "-");
     if arguments.watch && reads_stdin {
         drop(writeln!(
             io::stderr(),
-            "conflow: --watch needs files: the standard input is read once"
+            "conflow: --watch needs files: the standard input can be read only once"
         ));
         return ExitCode::from(USAGE);
     }
@@ -38,13 +38,13 @@ pub fn check(arguments: &CheckArgs) -> ExitCode {
         true => watch::watch(arguments),
         false => check_once(arguments),
     };
-    // Nobody reads on: there is nobody to tell, either.
+    // The reader of the output is gone, so there is nowhere to report it.
     done.unwrap_or(ExitCode::FAILURE)
 }
 
 /// # Errors
 ///
-/// What is found cannot be written.
+/// The findings cannot be written.
 fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
     let gathered = gather(&arguments.paths, arguments.dialect);
     let mut out = io::stdout().lock();
@@ -73,7 +73,7 @@ fn code(gathered: &Gathered, denies_warnings: bool) -> u8 {
 /// One element of the JSON array.
 #[derive(Serialize)]
 struct FindingRow<'a> {
-    /// As it was given; `-` for the standard input.
+    /// Path as given on the command line; `-` for the standard input.
     file: &'a str,
     line: u32,
     column: u32,
@@ -121,7 +121,7 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// <https://no-color.org>: set, and not empty.
+/// By <https://no-color.org>, `NO_COLOR` counts if it is not empty.
 fn is_coloured(color: ColorChoice) -> bool {
     match color {
         ColorChoice::Always => true,
