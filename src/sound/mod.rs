@@ -1,7 +1,8 @@
-//! Sound in memory: files and texts become samples at the rate of a leg, once.
+//! Sounds: turns files, texts and built-in tones into samples at the rate of a leg.
 //!
-//! [`SoundCache`] is the way in. Below it: [`crate::audio::decode`] (WAV and MP3), [`crate::audio::resample`], [`files`] (what
-//! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
+//! [`SoundCache`] is the entry point. Below it: [`crate::audio::decode`] (WAV and MP3),
+//! [`crate::audio::resample`], [`files`] (sounds in a flows folder), and [`download`] (web sounds;
+//! its adapter is [`web`]).
 
 mod cache;
 pub mod download;
@@ -16,7 +17,7 @@ pub use source::SoundSource;
 
 use crate::speech::SpeechError;
 
-/// A sound cannot be had. The text says what, which, and what to do about it.
+/// Why a sound is not available. The text says which sound, why, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct SoundError {
@@ -25,17 +26,17 @@ pub struct SoundError {
 }
 
 impl SoundError {
-    /// It will be the same next time.
+    /// An error that will repeat with the same sound.
     pub fn permanent(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: false }
     }
 
-    /// It may go well next time.
+    /// An error that may not repeat.
     pub fn temporary(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: true }
     }
 
-    /// Whether the same may go well later.
+    /// Whether a later request for the sound may succeed.
     pub fn is_temporary(&self) -> bool {
         self.temporary
     }
