@@ -2,9 +2,10 @@
 //!
 //! ```
 //! # use std::{sync::Arc, time::{Duration, Instant}};
-//! # use conflow::{ids::CallId, media::{Heard, Order, Report, sim::{Dial, Phones, Settings}}};
+//! # use conflow::{base::ids::CallId, media::{LegEvent, Order, Report}};
+//! # use conflow::sim_phones::{Dial, PhoneTable, Settings};
 //! let now = Instant::now();
-//! let mut phones = Phones::new(Settings::default());
+//! let mut phones = PhoneTable::new(Settings::default());
 //! let (call, account) = (CallId::of(1), "MA1".parse().expect("a name"));
 //! let dial = Dial { script: vec![], ..Dial::to("weekly") };
 //! let arrival = phones.dial(now, call, &account, dial).expect("a good number");
@@ -16,9 +17,9 @@
 //! assert_eq!(due, now + Duration::from_millis(100));
 //! let mut reports = Vec::new();
 //! phones.tick(due, &mut reports);
-//! assert_eq!(reports, [Report { call, heard: Heard::Over(1) }]);
-//! let record = phones.record(&account, call).expect("it is known");
-//! assert_eq!(record.transcript(), "0-100 sound dtmf:5, 100- silence");
+//! assert_eq!(reports, [Report { call, event: LegEvent::Finished(1) }]);
+//! let details = phones.details(&account, call).expect("it is known");
+//! assert_eq!(details.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
