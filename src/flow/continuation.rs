@@ -1,4 +1,5 @@
-//! Where a call goes on that is out of its conference: decided here, and foretold.
+//! Continuations: where a call goes on after its conference, decided here and predicted for dry
+//! runs.
 
 use std::sync::Arc;
 
@@ -8,40 +9,39 @@ use super::{
 };
 use crate::{base::ids::Dialect, media::Ending};
 
-/// Where a call goes on.
+/// Where a call continues.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Continuation {
-    /// With the answer of the element's action.
+    /// With the response of the element's action.
     Ask(Action),
-    /// With this document.
     Document(Arc<Flow>),
-    /// With the document of this URL.
+    /// With the document at this URL.
     Fetch(Arc<str>),
-    /// At this element; the flow may have none of that number.
+    /// At the element with this index, which may be past the end of the flow.
     Step(u32),
 }
 
-/// What a call would do next.
+/// Prediction of a call's next action.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Forecast {
-    /// Run an element.
+    /// It runs an element.
     Element {
-        /// Its name.
+        /// Tag, such as `Speak`.
         tag: &'static str,
-        /// Its id.
+        /// The `id` attribute, if it has one.
         id: Option<Arc<str>>,
-        /// Where it stands in its document.
+        /// Position of its `<` in its document.
         at: TextPosition,
-        /// It stands in the document that it runs now, not in one that comes with the kick.
+        /// Whether it is in the current document, not in one that comes with the kick.
         is_own: bool,
     },
-    /// End.
+    /// It ends in this way.
     End(Ending),
-    /// Ask this URL for a document.
+    /// It fetches the document at this URL.
     Fetch(Arc<str>),
 }
 
-/// A document for calls of either dialect, whose defaults differ.
+/// A document parsed for both dialects, since their defaults differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DialectFlows {
     plivo: Arc<Flow>,
@@ -49,17 +49,17 @@ pub struct DialectFlows {
 }
 
 impl DialectFlows {
-    /// Reads a document twice.
+    /// Parses a document once for each dialect.
     ///
     /// # Errors
     ///
-    /// It is no flow; that is so in both dialects.
+    /// The document is not a flow; that does not depend on the dialect.
     pub fn parse(document: &str) -> Result<Self, FlowError> {
         let read = |dialect| Flow::parse(document, dialect).map(Arc::new);
         Ok(Self { plivo: read(Dialect::Plivo)?, vobiz: read(Dialect::Vobiz)? })
     }
 
-    /// As a call of this dialect runs it.
+    /// The flow with the defaults of this dialect.
     pub fn of(&self, dialect: Dialect) -> &Arc<Flow> {
         match dialect {
             Dialect::Plivo => &self.plivo,
@@ -69,14 +69,14 @@ impl DialectFlows {
 }
 
 impl Run {
-    /// The number of the element of this id, if it lies ahead.
+    /// Index of the element with this id, if it comes after the current one.
     pub fn find_ahead(&self, id: &str) -> Option<u32> {
         let steps = &self.flow.as_ref()?.steps;
         let found = steps.iter().position(|step| step.id.as_deref() == Some(id))?;
         u32::try_from(found).ok().filter(|step| self.step < *step)
     }
 
-    /// What would follow this exit, were it now. It lets the call go on.
+    /// Predicts what would follow this exit now, for one that lets the call continue.
     pub fn forecast(&self, exit: &Exit) -> Forecast {
         let Some(way) = self.conference().map(|verb| self.continuation(verb, exit)) else {
             return Forecast::End(exit.cause.ending_at_end(self.dialect));
@@ -97,14 +97,13 @@ impl Run {
         }
     }
 
-    /// The conference that the call is in, as its element has it.
+    /// The `<Conference>` that the call is in; None outside of conferences.
     pub fn conference(&self) -> Option<&ConferenceVerb> {
         let Verb::Conference(verb) = &self.current()?.verb else { return None };
         Some(verb)
     }
 
-    /// What whoever let it out has said, else the element's branch, else its action, else the
-    /// next element.
+    /// Precedence: the exit's own instruction, the element's branch, its action, the next element.
     pub(super) fn continuation(&self, verb: &ConferenceVerb, exit: &Exit) -> Continuation {
         match &exit.then {
             AfterExit::Document(flow) => return Continuation::Document(flow.clone()),

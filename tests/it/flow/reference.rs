@@ -26,10 +26,12 @@ fn markdown_has_every_row_under_its_element() {
         assert!(section(info.tag).contains(&format!("\n| `{name}` | ")), "{} {name}", info.tag);
     }
     let expected = "| `stayAlone` | true or false | Plivo `true`, Vobiz `false` | `true` | \
-                    Stays when all others have left. |";
+                    The call stays in the room when all others have left. |";
     assert!(section("Conference").contains(expected), "{}", section("Conference"));
     assert!(section("Dial").contains("**Not run yet:**"));
-    assert!(section("Gather").contains("Of vobiz only; the other has `<GetInput>`."));
+    assert!(
+        section("Gather").contains("Only vobiz documents it; the other vendor has `<GetInput>`.")
+    );
     for code in Code::ALL {
         assert!(page.contains(&format!("\n| `{}` | {} | ", code.text(), code.severity().text())));
     }
