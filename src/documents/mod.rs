@@ -1,6 +1,7 @@
 //! Document store: the port by which calls and rooms fetch flows.
 
 pub mod cache;
+mod fields;
 pub mod folder;
 mod folder_index;
 pub mod web;

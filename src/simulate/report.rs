@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::{Script, run::id, world::SimulatedWorld};
+pub use super::note::Note;
+use super::{Script, world::SimulatedWorld};
 use crate::{
     base::ids::{AccountId, CallId},
     sim_phones::TimelineEntry,
@@ -44,21 +44,6 @@ pub struct CallerReport {
     pub timeline: Vec<TimelineEntry>,
     /// Elements that the call ran, and why each ended.
     pub steps: Vec<TraceStep>,
-}
-
-/// A line of the log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Note {
-    /// Time in milliseconds of the run.
-    pub at_ms: u64,
-    /// What happened, in words.
-    pub what: String,
-    /// Response of a request; None for other events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
-    /// Id of a request, counted from 1; None for other events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_id: Option<Uuid>,
 }
 
 impl SimulationReport {
@@ -120,4 +105,9 @@ impl Script {
         let call = self.events.iter().find(|it| it.action == super::ScriptAction::Call(n));
         call.map(|it| it.at_ms).unwrap_or_default()
     }
+}
+
+/// The call of the nth caller.
+pub(super) fn id(caller: usize) -> CallId {
+    CallId::of(caller as u128 + 1)
 }

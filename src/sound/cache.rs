@@ -1,5 +1,6 @@
 //! Sound cache: samples at the rates of legs, produced once by threads that may block.
 
+mod settings;
 mod state;
 
 use std::{
@@ -13,62 +14,26 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-pub use self::state::AccountShare;
+pub use self::settings::{AccountShare, OnSound, Settings, SoundCacheGauges};
 use self::state::{Freshness, MadeSound, SoundCacheState, SoundJob, SoundKey, WebDownload};
 use super::{
-    SoundError, SoundSource,
+    SoundSource,
     download::{Download, DownloadRequest, Downloaded, Validity},
     files,
 };
-use crate::audio::{decode::decode, resample::resample};
 use crate::{
+    audio::{
+        clip::{Clip, SoundError},
+        decode::decode,
+        resample::resample,
+    },
     base::ids::AccountId,
-    speech::{Clip, Speech},
+    speech::Speech,
 };
 
 /// Generates a built-in sound by its name (`hold`, `ring`, `beep`) and rate in samples per
 /// second. None if there is no such sound.
 pub type ToneMaker = Arc<dyn Fn(&str, u32) -> Option<Arc<[i16]>> + Send + Sync>;
-
-/// Receives a sound or the reason for the failure. Called exactly once.
-pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
-
-/// Limits of a cache, and its number of threads.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Bytes of samples and names. The least recently used sounds are dropped first.
-    pub bytes_max: usize,
-    /// Threads that read files, synthesize speech and decode.
-    pub workers: usize,
-    /// Sounds that may wait for a thread. Further requests are refused.
-    pub waiting_max: usize,
-    /// Limits of each account for web sounds.
-    pub share: AccountShare,
-}
-
-impl Default for Settings {
-    /// 128 MiB is two hours at 8 kHz. Four threads, because some texts occupy one for ten seconds.
-    /// A queue of 1,000 sentences takes about as long.
-    fn default() -> Self {
-        Self {
-            bytes_max: 128 << 20,
-            workers: 4,
-            waiting_max: 1_000,
-            share: AccountShare::default(),
-        }
-    }
-}
-
-/// Fill level of a cache, for metrics.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct SoundCacheGauges {
-    /// Number of cached sounds.
-    pub sounds: usize,
-    /// Bytes of their samples and names.
-    pub bytes: usize,
-    /// Sounds in production or waiting for a thread.
-    pub making: usize,
-}
 
 /// The sound cache. Dropping it ends its threads.
 pub struct SoundCache {

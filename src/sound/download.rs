@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::SoundError;
-use crate::base::ids::AccountId;
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
 /// A source of web files.
 pub trait Download: Send + Sync + 'static {

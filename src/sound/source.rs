@@ -2,8 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::SoundError;
-use crate::{base::ids::AccountId, speech::Utterance};
+use crate::{audio::clip::SoundError, base::ids::AccountId, speech::Utterance};
 
 /// Origin of a sound. Equal sources sound equal until the file changes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 pub use voices::Voices;
 
+use crate::audio::clip::Clip;
+
 /// Longest text that is spoken, in characters: the vendors' limit (contract 3.4). A longer text
 /// is cut, with a warning in the log.
 pub const TEXT_CHARS_MAX: usize = 3_000;
-
-/// Longest sound in seconds. Nobody listens longer to one text or file, and a text of 3,000
-/// characters takes half of it.
-pub const SECONDS_MAX: u32 = 600;
 
 /// A text to be spoken, with voice and language.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -27,15 +25,6 @@ pub struct Utterance {
     pub voice: Arc<str>,
     /// Language tag, such as `en-US`.
     pub language: Arc<str>,
-}
-
-/// Mono sound in memory.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Clip {
-    /// Sample rate in samples per second.
-    pub rate: u32,
-    /// Linear PCM, 16 bits.
-    pub samples: Arc<[i16]>,
 }
 
 /// A speech backend: a program or an engine.

@@ -16,9 +16,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
 use super::{
-    Clip, Speech, SpeechError, Utterance, process,
+    Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
+use crate::audio::clip::Clip;
 
 /// Speech backend with the built-in voices. Their files stay in a folder while the process runs.
 pub struct Pico {

@@ -10,28 +10,9 @@ use super::{
         download::{Downloaded, Validity},
         files,
     },
-    OnSound, Settings, SoundCacheGauges, SoundError, SoundSource,
+    AccountShare, OnSound, Settings, SoundCacheGauges, SoundSource,
 };
-use crate::base::ids::AccountId;
-
-/// Limits of one account for web sounds, so that no account fills the cache.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountShare {
-    /// Bytes of samples and names.
-    pub bytes_max: usize,
-    /// Number of cached sounds.
-    pub sounds_max: usize,
-    /// Sounds that are downloading or waiting for a thread.
-    pub waiting_max: usize,
-}
-
-impl Default for AccountShare {
-    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are enough for an announcement service.
-    /// An account with a hundred waiting sounds has a server that does not respond.
-    fn default() -> Self {
-        Self { bytes_max: 32 << 20, sounds_max: 1_000, waiting_max: 100 }
-    }
-}
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
 /// Cache key: a source at a rate.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
