@@ -1,4 +1,4 @@
-//! Documents that have been read: each is parsed once, and shared by all calls that run it.
+//! Document cache: each document is parsed once and shared by all calls that run it.
 
 use std::{
     collections::HashMap,
@@ -15,15 +15,15 @@ use crate::{
     flow::{DocumentError, Fetched, Flow, FlowOrigin, FlowText, SourceDocument},
 };
 
-/// What has been parsed of late, by its content; what is no flow is kept as well.
+/// Recently parsed documents by content, including those that are not flows.
 ///
-/// `T` stands for the content: the [`HashedText`] itself, or a cryptographic hash of it.
+/// `T` identifies the content: the [`HashedText`] itself, or a cryptographic hash of it.
 ///
-/// Documents of one text share that text, and those of one dialect their elements too, wherever
-/// they are from. But each knows its own origin and no other: another's URL is nobody's business.
+/// Documents with equal text share that text, and those of one dialect share their elements too,
+/// whatever their origins. Each keeps its own origin: the URL of another is private.
 ///
-/// Two halves: what is asked for moves into the young one, and when that is full the old one is
-/// let go. So a document that is in use stays, and no other outlives two fillings.
+/// The cache has two halves. A document that is used moves into the young half; when that is full,
+/// the old half is dropped. So a document in use stays, and others last for at most two fillings.
 #[derive(Debug)]
 pub struct DocumentCache<T> {
     halves: Mutex<DocumentCacheHalves<T>>,
@@ -33,11 +33,11 @@ pub struct DocumentCache<T> {
 struct DocumentCacheHalves<T> {
     young: HashMap<DocumentKey<T>, CachedDocument>,
     old: HashMap<DocumentKey<T>, CachedDocument>,
-    /// Of the young half, as the documents were written.
+    /// Size of the documents of the young half, as text.
     bytes: usize,
 }
 
-/// The same text is another flow in another dialect: its defaults differ.
+/// A text is a different flow in each dialect, because the defaults differ.
 type DocumentKey<T> = (T, Dialect);
 
 #[derive(Clone, Debug)]
@@ -46,19 +46,19 @@ struct CachedDocument {
     bytes: usize,
 }
 
-/// Half of the documents kept. Many times the flows of any account seen, at some kilobytes each.
+/// Entries of one half. Many times the flows of any account seen, at a few kilobytes each.
 const DOCUMENTS_MAX: usize = 512;
-/// Half of the text kept, counted as written: with the parsed flow it is a few times that.
+/// Text of one half in bytes. The parsed flows take a few times that.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What stands for a document's content in the cache.
+/// The key of a document's content in the cache.
 pub trait DocumentContent: Clone + Eq + Hash {
-    /// BLAKE3 of the content, if that is known.
+    /// BLAKE3 hash of the content; None if it must still be computed.
     fn known_hash(&self) -> Option<blake3::Hash>;
 }
 
 impl<T: DocumentContent> DocumentCache<T> {
-    /// A document that has been read of late, as one of this origin.
+    /// Returns the result of an earlier parse, if the cache still has it, with this origin.
     pub fn find(&self, content: T, origin: &FlowOrigin, dialect: Dialect) -> Option<Fetched> {
         let key = (content, dialect);
         let mut halves = self.halves.lock();
@@ -71,7 +71,7 @@ impl<T: DocumentContent> DocumentCache<T> {
         Some(fetched)
     }
 
-    /// Reads a document, unless the same has been read of late; true if it had to be parsed.
+    /// Parses a document, or returns the cached result. True if it had to be parsed.
     pub fn read(
         &self,
         content: T,
@@ -82,7 +82,7 @@ impl<T: DocumentContent> DocumentCache<T> {
         if let Some(found) = self.find(content.clone(), origin, dialect) {
             return (found, false);
         }
-        // Not under the lock: two may parse the same at once, and the later stands.
+        // Outside the lock: two threads may parse the same text, and the later result is kept.
         let text = match (self.text_in_use(&content), content.known_hash()) {
             (Some(text), _) => Ok(text),
             (None, Some(hash)) => FlowText::with_hash(bytes.clone(), hash).map(Arc::new),
@@ -156,15 +156,15 @@ impl<T: Eq + Hash> DocumentCacheHalves<T> {
     }
 }
 
-/// The text of a document, as what it is known by: it is compared whole, so that no other can
-/// ever pass for it. Its hash is taken once, under no lock.
+/// Text of a document as a cache key. Texts are compared whole, so that no other text can
+/// match. The hash is computed once, without a lock.
 #[derive(Clone, Debug)]
 pub struct HashedText {
     hash: u64,
     bytes: Bytes,
 }
 
-/// Nobody knows it, so nobody can write texts that meet in a table and make it slow.
+/// A random key: nobody can craft texts whose hashes collide and slow the table down.
 static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl From<Bytes> for HashedText {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flow_is_read_once_too() {
+    fn a_text_that_is_not_a_flow_is_parsed_once_too() {
         let documents = DocumentCache::default();
         let (first, is_new) = read(&documents, b"<Response>", Dialect::Vobiz);
         assert!(is_new && matches!(first, Err(DocumentError::Invalid(_))));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_stays_and_the_rest_is_let_go() {
+    fn documents_in_use_stay_and_others_are_dropped() {
         let documents = DocumentCache::default();
         let text = |n: usize| format!("<Response><Wait length=\"{}\"/></Response>", n + 1);
         for n in 0..DOCUMENTS_MAX * 4 {

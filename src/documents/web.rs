@@ -1,5 +1,5 @@
-//! The library of the web: documents over HTTP, signed by the account that asks; and what is
-//! nobody's URL from the flows folder.
+//! Web documents: fetches flows over HTTP, signed by the account, and local ones from the flows
+//! folder.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     flow::{DocumentError, Fetched, FlowOrigin, Purpose},
 };
 
-/// Fetches documents; each is parsed once, and shared by all calls that run it.
+/// Document store over HTTP. Each text is parsed once and shared by all calls that run it.
 pub struct WebDocuments {
     folder: Arc<dyn DocumentStore>,
     client: FetchClient,
@@ -23,11 +23,11 @@ pub struct WebDocuments {
     documents: Arc<DocumentCache<HashedText>>,
 }
 
-/// Contract 7; a byte more, and it is refused.
+/// Limit of the vendors (contract 7). A longer document is refused.
 pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
 
 impl WebDocuments {
-    /// Fetches on behalf of these accounts, on the current runtime; `folder` has the rest.
+    /// Fetches for these accounts on the current runtime. `folder` serves all other URLs.
     pub fn new(
         folder: Arc<dyn DocumentStore>,
         client: FetchClient,
@@ -36,7 +36,7 @@ impl WebDocuments {
         Self { folder, client, accounts, documents: Arc::default() }
     }
 
-    /// The request that a fetch comes to.
+    /// Builds the HTTP request for a fetch.
     fn request(&self, fetch: &DocumentFetch) -> Result<OutgoingRequest, DocumentError> {
         let target = TargetUrl::parse(&fetch.request.url);
         let target =
@@ -93,7 +93,7 @@ impl DocumentStore for WebDocuments {
     }
 }
 
-/// The status first, then the body (contract 3.14).
+/// Checks the status before the body (contract 3.14).
 async fn read(
     client: &FetchClient,
     documents: &DocumentCache<HashedText>,
