@@ -1,5 +1,5 @@
-# A server for a client, freshly started, and packages for Python: read by those who need them, which
-# name the program in $program. $work is a folder that goes away with them.
+# Functions to source: start and stop a fresh server, and install packages for Python. The caller sets
+# $program, the conflow binary. $work is a temporary folder that is removed at the end.
 
 work=$(mktemp -d)
 server=
@@ -17,7 +17,7 @@ fail() {
   exit 1
 }
 
-# A folder with what a list asks for, and with nothing else.
+# Creates a virtual environment with exactly the packages of a list.
 install_venv() {
   [ ! -e "$1/whole" ] || return 0
   rm -rf "$1"
@@ -28,8 +28,8 @@ install_venv() {
   touch "$1/whole"
 }
 
-# Starts a server in a folder of its own, with one account, whose calls are of the dialect; with more
-# settings, if there are any.
+# Starts a server in its own folder, with one account of this dialect, and additional settings, if
+# given.
 start() {
   local dialect=$1 home=$2 more=${3:-} address=
   id=MA0000000000CLIENTS0

@@ -1,5 +1,5 @@
-//! What comes from the network into the signalling: bodies for a fuzzer, and for the mutation test
-//! that runs them with every build. None may panic, whatever the bytes.
+//! SIP properties: network input of the signalling, for a fuzzer, and for the mutation test that
+//! runs with every build. Nothing may panic, whatever the bytes.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -20,13 +20,13 @@ use conflow::{
     },
 };
 
-/// Between two messages of the input.
+/// Separates two messages of the input.
 pub(crate) const NEXT: &[u8] = b"=====";
 
-/// In the input, stands for our tag of the call that came last.
+/// Stands for conflow's tag of the latest call in the input.
 pub(crate) const TAG: &[u8] = b"@TAG@";
 
-/// One message after another comes from one phone; in between, time passes and the engine speaks.
+/// Messages of one phone, one after another. In between, time passes and the engine sends orders.
 pub(crate) fn messages(start: Instant, bytes: &[u8]) {
     let mut fuzz_agent = FuzzAgent::new(start);
     for (number, text) in split(bytes, NEXT).into_iter().enumerate() {
@@ -48,7 +48,7 @@ pub(crate) fn messages(start: Instant, bytes: &[u8]) {
     fuzz_agent.end();
 }
 
-/// A stream is cut into messages, all of it.
+/// Cuts a stream into messages up to its end.
 pub(crate) fn stream(mut bytes: &[u8]) {
     loop {
         match SipMessage::frame(bytes) {
@@ -63,12 +63,12 @@ pub(crate) fn stream(mut bytes: &[u8]) {
     }
 }
 
-/// A machine, and a world that does what it asks.
+/// An agent, and a world that performs its effects.
 struct FuzzAgent {
     agent: Agent,
     now: Instant,
     hop: Hop,
-    /// Whose sound is open.
+    /// Calls whose sound is open.
     open: BTreeSet<CallId>,
     calls: Vec<CallId>,
     tag: String,
@@ -117,7 +117,7 @@ impl FuzzAgent {
         None
     }
 
-    /// What we say, we understand; and nothing that was said to us makes us say something else.
+    /// Checks that we understand what we send, and that parsing and writing it changes nothing.
     fn check_sent(&mut self, bytes: &[u8]) {
         let sent = SipMessage::parse(bytes).expect("a message").expect("not empty");
         assert_eq!(sent.error, None, "{}", String::from_utf8_lossy(bytes));
@@ -139,7 +139,7 @@ impl FuzzAgent {
         self.now = until;
     }
 
-    /// All calls end; half a minute later nothing is left of them.
+    /// Ends all calls and checks that half a minute later no state is left.
     fn end(mut self) {
         let ending = Ending { cause: HangupCause::Normal, source: HangupSource::ApiRequest };
         for call in self.calls.clone() {

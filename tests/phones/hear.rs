@@ -1,4 +1,4 @@
-//! What a kicked caller hears, as a file for human ears and eyes.
+//! Recording of what a kicked caller hears, for people to listen to and look at.
 
 use std::{env, fs, path::Path};
 
@@ -8,7 +8,7 @@ use crate::{
     program::{Conflow, beside_others},
 };
 
-/// The flow that conflow grew from, as a newcomer finds it.
+/// The flow that new users see first.
 const KICK: &str = include_str!("../../flows/kick.xml");
 
 #[test]

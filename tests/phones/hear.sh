@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes what a kicked caller hears: kicked.wav, and kicked.png, a picture of it (time from left to
-# right, frequency from bottom to top). Two others hum at 700 and 1,100 Hz; after three seconds the
-# caller is kicked, and hears the goodbye of flows/kick.xml.
+# Records what a kicked caller hears: kicked.wav, and its spectrogram kicked.png (time from left to
+# right, frequency from bottom to top). Two others hum at 700 and 1,100 Hz. After three seconds the
+# caller is kicked and hears the goodbye of flows/kick.xml.
 #
 #   tests/phones/hear.sh [FOLDER]
 set -euo pipefail

@@ -1,9 +1,9 @@
-"""Plivo's own Python SDK, and a small single-threaded Flask application, against a conflow server.
+"""Test of a backend with Plivo's Python SDK: a small single-threaded Flask application against conflow.
 
-The application answers with documents that the SDK's own builder makes, checks every callback with
-the SDK's own validator, and kicks a member from within a callback. What it is told of two of the calls,
-field by field, is compared with the files in golden/; where a value is another one each time, they have a
-star. WRITE_GOLDEN=1 writes them anew.
+The application answers with documents from the SDK's own builder, checks every callback with the SDK's
+own validator, and kicks a member from within a callback. The requests about two of the calls are
+compared with the files in golden/, field by field; a star stands for a value that differs in each run.
+WRITE_GOLDEN=1 rewrites them.
 
     python plivo_python.py http://127.0.0.1:8080 MACONFLOWDEV00000000 TOKEN
 """
@@ -50,11 +50,11 @@ def check(what, is_so):
 
 
 def fields():
-    """What was told, after the SDK's own validator has looked at it."""
+    """Returns the fields of the request, and notes whether the SDK's validator accepts it."""
     values = request.form if request.method == "POST" else request.args
     params = {name: values[name] for name in request.form} if request.method == "POST" else {}
     nonce = request.headers["X-Plivo-Signature-V3-Nonce"]
-    # One by the account's token, and one by that of the main account, which it is itself.
+    # Signed with the account's token, and with that of the main account, which it is itself.
     is_valid = all(
         validate_v3_signature(
             request.method, request.url, nonce, TOKEN, request.headers[name], params
@@ -96,7 +96,7 @@ def following():
 @app.route("/conference", methods=["GET", "POST"])
 def conference():
     event = fields()
-    # The third who comes in is kicked from in here, while this very request is being answered.
+    # The third member is kicked from here, while the server still waits for this response.
     if event["ConferenceAction"] == "enter" and event["ConferenceMemberID"] == members.get("kick"):
         client.conferences.member_kick(event["ConferenceName"], event["ConferenceMemberID"])
     return ""
@@ -220,15 +220,15 @@ def calls():
     return call
 
 
-# These are others each time: ids, numbers that rise, moments, and how long it took.
+# Values that differ in each run: ids, increasing numbers, times and durations.
 VARY = re.compile("(UUID|MemberID|Sequence|Time|Start|Duration)$")
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 
 
 def golden(name, call):
-    """All that was asked and told of a call: each request with its fields, in their order."""
+    """Compares all requests about a call, with their fields in order, with the golden file."""
     lines = []
-    # A document is fetched while the notice of what came before may still be on its way.
+    # A document may be requested while an earlier notice is still in flight, so documents go last.
     of_call = [it for it in told if it[2].get("CallUUID") == call]
     for path, _, values in sorted(of_call, key=lambda it: not it[0].endswith(("/answer", "/next"))):
         lines.append(path)

@@ -1,4 +1,4 @@
-"""Each of the four systems' clients makes, looks at and kicks, against one server."""
+"""Test of groups with the clients of four systems: each creates, lists and kicks, against one server."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ async def bungie():
 
 
 class Kirimin:
-    """A session, as the vendor's web page has one."""
+    """A session, as in the vendor's web page."""
 
     def __init__(self, name):
         self.session = requests.Session()

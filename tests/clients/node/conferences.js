@@ -1,4 +1,4 @@
-// The conference API, through Plivo's SDK for Node.js.
+// Test of the conference API with Plivo's SDK for Node.js.
 'use strict';
 
 const plivo = require('plivo');
@@ -8,7 +8,7 @@ const { conferences } = new plivo.Client(AUTH_ID, TOKEN);
 
 const OUT = 'speech You are out.';
 
-// So many phones in a room, and the ids of their members.
+// Dials `count` phones into a room, and returns them with their member ids.
 async function enter(room, count) {
   const document = new plivo.Response();
   document.addConference(room);

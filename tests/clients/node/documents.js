@@ -1,4 +1,4 @@
-// Documents that the XML builder of Plivo's SDK for Node.js makes, run by conflow.
+// Test of documents that the XML builder of Plivo's SDK for Node.js makes, run by conflow.
 'use strict';
 
 const plivo = require('plivo');

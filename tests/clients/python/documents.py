@@ -1,19 +1,19 @@
-"""Documents that the XML builders of Plivo's and Vobiz' SDKs for Python make, run by conflow."""
+"""Test of documents that the XML builders of Plivo's and Vobiz' SDKs for Python make."""
 
 from bench import Phone, flow
 
 
 class Documents:
-    """The builders of one SDK, and what its REST client knows of conferences."""
+    """Flows from the builders of one SDK, checked with its REST client."""
 
     def __init__(self, xml, conferences):
         self.xml = xml
         self.conferences = conferences
-        # Who presses no key: what is checked, the phone, what it hears.
+        # Callers who press no key: what is checked, the phone, what it must hear.
         self.silent = []
 
     def sections(self):
-        """For Bench.run."""
+        """The sections for Bench.run."""
         return [
             self.a_changed_document,
             self.conference_attributes,
@@ -29,7 +29,7 @@ class Documents:
         return self.xml.ResponseElement()
 
     def says(self, name, text):
-        """A flow that says one thing."""
+        """Writes a flow that says one thing, and returns its name."""
         return flow(name, self.response().add_speak(text).to_string())
 
     def members(self, room):

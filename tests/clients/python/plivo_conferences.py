@@ -1,4 +1,4 @@
-"""The conference API, through Plivo's SDK for Python."""
+"""Test of the conference API with Plivo's SDK for Python."""
 
 import plivo
 from plivo.exceptions import AuthenticationError, ResourceNotFoundError, ValidationError
@@ -12,7 +12,7 @@ OUT = "speech You are out."
 
 
 def enter(room, count):
-    """So many phones, one after the other, in a room; each goes on to OUT."""
+    """Dials `count` phones into a room one after another; each continues to OUT."""
     document = plivo.plivoxml.ResponseElement()
     document.add_conference(room)
     document.add_speak("You are out.")
@@ -22,7 +22,7 @@ def enter(room, count):
 
 
 def members(room):
-    """The members of a room, by the ids of their calls."""
+    """Returns the members of a room by the ids of their calls."""
     return {member.call_uuid: member for member in conferences.get(room).members}
 
 

@@ -1,7 +1,7 @@
-"""The conference API, through the client of Vobiz' SDK for Python.
+"""Test of the conference API with the client of Vobiz' SDK for Python.
 
-The SDK has no methods for conferences yet: credentials, requests, answers and errors are its own,
-the paths are written here.
+The SDK has no methods for conferences yet: credentials, requests, responses and errors are its own, the
+paths are here.
 """
 
 import vobiz
@@ -13,13 +13,13 @@ OUT = "speech You are out."
 
 
 class Conferences:
-    """The conferences of an account, as documents.py asks for them."""
+    """The conferences of an account, with the interface that documents.py needs."""
 
     def __init__(self, token=TOKEN):
         self.client = vobiz.RestClient(AUTH_ID, token)
 
     def sections(self):
-        """For Bench.run."""
+        """The sections for Bench.run."""
         return [self.rooms_and_kicks, self.member_controls, self.errors]
 
     def list(self):
@@ -38,7 +38,7 @@ class Conferences:
         return self.client.request(method, ("Conference", room, "Member", who, *deed), parameters)
 
     def enter(self, room, count):
-        """So many phones in a room, and the ids of their members."""
+        """Dials `count` phones into a room, and returns them with their member ids."""
         document = vobiz.vobizxml.ResponseElement().add_conference(room, stay_alone=True)
         document.add_speak("You are out.").add_wait(length=60)
         name = flow("enter", document.to_string())

@@ -1,4 +1,4 @@
-//! Calls on their own share an actor: what one of them meets is no other's business.
+//! Call workers: calls share an actor, and none affects the others.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -9,11 +9,11 @@ use conflow::{
 
 use crate::harness::{Bench, settings};
 
-/// More than there are workers.
+/// More calls than workers.
 const CALLS: usize = 40;
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reported_before_an_order_returns_is_not_lost() {
+async fn a_report_that_arrives_before_its_order_returns_is_not_lost() {
     let mut bench = bench();
     for _ in 0..CALLS {
         bench.run("<Speak>one</Speak><Speak>two</Speak>");
@@ -23,7 +23,7 @@ async fn what_is_reported_before_an_order_returns_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_costs_one_call_its_life_and_no_other() {
+async fn a_panic_ends_one_call_and_no_other() {
     let mut bench = bench();
     let last = "<Wait length='9'/><Speak>two</Speak>";
     for n in 0..CALLS {
@@ -36,7 +36,7 @@ async fn a_panic_costs_one_call_its_life_and_no_other() {
     assert_eq!(bench.registry.calls(), [], "and go on");
 }
 
-/// What is played is over at once; and who is to hear "boom" brings the registry down.
+/// Reports each program as over at once, and panics when it is to play "boom".
 #[derive(Default)]
 struct InstantBackend(OnceLock<Weak<Registry>>);
 

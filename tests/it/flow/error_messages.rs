@@ -1,6 +1,6 @@
-//! Documents that are wrong or odd, each with what its author is told in the `.txt` beside it.
+//! Error messages: documents that are wrong or odd, each with the messages in the `.txt` beside it.
 //!
-//! `UPDATE=1 cargo test faulty` writes those anew.
+//! `UPDATE=1 cargo test --test it error_messages` rewrites the expected messages.
 
 use std::{env, fs, path::Path};
 

@@ -1,8 +1,8 @@
-//! The flows that come with conflow: all of them run, lead to where there is something, and go as
-//! their scripts in `tests/flows/gallery` say.
+//! Gallery: the flows that come with conflow. Every element is run, every target exists, and each
+//! flow goes as its events file in `tests/flows/gallery` says.
 //!
-//! `NAME.toml` there is an events file for `NAME.xml`, and `NAME.golden` what comes of it.
-//! `UPDATE=1 cargo test --test it flows` writes the golden files anew.
+//! `NAME.toml` there is an events file for `NAME.xml`, and `NAME.golden` the expected outcome.
+//! `UPDATE=1 cargo test --test it gallery` rewrites the golden files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,24 +26,24 @@ use crate::simulate::script;
 const FLOWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows");
 const GALLERY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/gallery");
 
-/// What no script comes to. A simulation has no groups, so nobody is let into this room;
-/// `groups/kicks.rs` kicks its members.
+/// Elements that no events file reaches. A simulation has no groups, so nobody is admitted to this
+/// room; `api/groups/kicks.rs` kicks its members.
 const NOT_SIMULATED: [&str; 2] = ["members-only 13:3 Speak", "members-only 14:3 Hangup"];
 
-/// The files of a folder that end so: names without the ending, and paths.
+/// The files of a folder with this ending: names without the ending, and paths.
 fn files(folder: &str, extension: &str) -> BTreeMap<String, PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let wanted = paths.filter(|it| it.extension().is_some_and(|it| it == extension));
     wanted.map(|it| (it.file_stem().unwrap().to_str().unwrap().to_owned(), it)).collect()
 }
 
-/// The name and the text of each.
+/// The name and the text of each flow.
 fn flows() -> Vec<(String, String)> {
     let texts = files(FLOWS, "xml").into_iter();
     texts.map(|(name, path)| (name, fs::read_to_string(path).unwrap())).collect()
 }
 
-/// The name of each flow that has a script, the script, and where its golden file is.
+/// For each flow with an events file: its name, the events, and the path of its golden file.
 fn scripts() -> Vec<(String, Arc<Script>, PathBuf)> {
     let all = files(GALLERY, "toml").into_iter();
     all.map(|(name, path)| (name, script(&path), path.with_extension("golden"))).collect()
@@ -58,7 +58,7 @@ fn report(name: &str, script: &Arc<Script>) -> SimulationReport {
 }
 
 #[test]
-fn they_are_flows_and_nothing_in_them_is_odd() {
+fn they_are_valid_and_have_no_warning() {
     let flows = flows();
     assert!(6 < flows.len());
     for (name, text) in &flows {
@@ -70,7 +70,7 @@ fn they_are_flows_and_nothing_in_them_is_odd() {
 }
 
 #[test]
-fn they_teach_and_lead_to_each_other() {
+fn they_have_comments_and_their_targets_exist() {
     let flows = flows();
     let is_there = |name: &str| flows.iter().any(|(it, _)| it == name);
     assert!(is_there("default") && is_there("kick"));
@@ -84,7 +84,7 @@ fn they_teach_and_lead_to_each_other() {
 }
 
 #[test]
-fn the_kick_flow_is_the_one_of_the_documents() {
+fn the_kick_flow_is_the_one_in_the_documents() {
     let (_, text) = flows().into_iter().find(|(name, _)| name == "kick").unwrap();
     let seed = r#"<Response>
     <Conference enterSound="beep:1">MyConference</Conference>
@@ -109,7 +109,7 @@ fn they_go_as_their_golden_files_say() {
 }
 
 #[test]
-fn every_element_of_each_is_run_by_some_script() {
+fn every_element_is_run_by_an_events_file() {
     let mut ran = BTreeSet::new();
     let mut heard = BTreeSet::new();
     for (main, script, _) in scripts() {
@@ -134,7 +134,7 @@ fn every_element_of_each_is_run_by_some_script() {
     ran.extend(NOT_SIMULATED.map(str::to_owned));
 
     for (name, text) in flows() {
-        // A sound document is heard as a whole.
+        // A sound document is played as a whole.
         let is_sound = name.ends_with("-sound");
         assert!(!is_sound || heard.contains(&name), "no script has {name} played");
         let flow = Flow::parse(&text, Dialect::Vobiz).unwrap();
@@ -146,7 +146,7 @@ fn every_element_of_each_is_run_by_some_script() {
 }
 
 #[test]
-fn none_depends_on_who_is_quicker() {
+fn none_depends_on_the_schedule() {
     for (name, script, _) in scripts() {
         let explored = explore(&script, &simulated_flows(), &name, 20).unwrap();
         assert!(explored.is_settled(), "{name}: {explored}");
@@ -154,7 +154,7 @@ fn none_depends_on_who_is_quicker() {
 }
 
 #[test]
-fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
+fn the_flow_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
     let (name, script, _) = scripts().into_iter().find(|(name, ..)| name == "branches").unwrap();
     let report = report(&name, &script);
     let steps = report.callers.iter().flat_map(|it| &it.steps);
@@ -181,7 +181,7 @@ fn that_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
 }
 
 #[test]
-fn the_tutorial_has_all_of_them_and_quotes_what_is_there() {
+fn the_tutorial_has_all_of_them_and_quotes_correctly() {
     let text = fs::read_to_string(Path::new(FLOWS).join("README.md")).unwrap();
     for (name, _) in flows() {
         assert!(text.contains(&format!("({name}.xml)")), "the tutorial does not have {name}.xml");
