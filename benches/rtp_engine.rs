@@ -218,7 +218,7 @@ struct NoSounds;
 
 impl SoundLoader for NoSounds {
     fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
-        done(Err(format!("{what:?} is not to be had")));
+        done(Err(format!("{what:?} does not exist")));
     }
 }
 
@@ -379,7 +379,7 @@ fn kicks() {
     }
     talking.end();
     let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);
-    let [_, p99, _] = print("  from order to first frame of what is next", &mut first);
+    let [_, p99, _] = print("  from order to first frame of the next element", &mut first);
     say(&format!("  kicks after which a frame of the room was heard: {leaks} of {ROUNDS}"));
     let met = verdict(leaks == 0 && most <= 20.0);
     say(&format!("  P11, last frame of the room within 20 ms, none after the answer: {met}"));

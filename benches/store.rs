@@ -71,7 +71,7 @@ fn main() {
     let sqlite = |name: &str| -> Arc<dyn RowStore> {
         Arc::new(Sqlite::open(&temp.path().join(name)).expect("a store"))
     };
-    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a ledger");
+    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a CDR store");
     report("none", &CachedCdrStore::default(), None, calls, false);
     let rows = sqlite("ended.db");
     report("at the end", &open_cdrs(rows.clone()), Some(&*rows), calls, false);
@@ -114,7 +114,7 @@ fn kicks(rows: Arc<dyn RowStore>, callers: u64, people: u64, span: Duration) -> 
                         break;
                     }
                     let kicked = memberships.ask(&account, kick(n)).await;
-                    kicked.expect("he was a member");
+                    kicked.expect("the person was a member");
                     done += 1;
                 }
                 done

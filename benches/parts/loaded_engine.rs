@@ -103,9 +103,9 @@ impl LoadedEngine {
             accounts,
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),
-            on_answered: Box::new(move |deed| {
+            on_answered: Box::new(move |entry| {
                 if let Some(notes) = &notes {
-                    notes.audit(deed);
+                    notes.audit(entry);
                 }
             }),
             phones: Some(sim.clone()),
@@ -118,7 +118,7 @@ impl LoadedEngine {
 
     /// Dials in phones for all places, after every earlier member has been kicked.
     pub(crate) fn fill(&mut self) {
-        assert_eq!(self.left(), 0, "there is no place");
+        assert_eq!(self.left(), 0, "some members were not kicked");
         let guard = self.runtime.enter();
         for n in 0..self.rooms * self.members {
             let room = n % self.rooms;

@@ -157,10 +157,10 @@ pub(crate) async fn engine(ready: Ready) {
         call_time_limit: Duration::from_secs(14_400),
     };
     let records = Arc::new(CachedCdrStore::default());
-    let reception =
+    let inbound =
         Arc::new(Inbound::new(registry, Arc::new(FixedDocument::new()), records, settings));
     ready.send(sip.addresses()[0]).expect("a listener");
-    driver.run(reception).await;
+    driver.run(inbound).await;
 }
 
 fn bind() -> (Arc<SipBackend>, SipDriver) {

@@ -23,7 +23,7 @@ install_venv() {
   rm -rf "$1"
   python3 -m venv "$1" || fail "python3 has no venv: install python3-venv"
   "$1/bin/pip" install -q --disable-pip-version-check --no-deps -r "$2" ||
-    fail "the packages of $2 cannot be had"
+    fail "the packages of $2 cannot be installed"
   "$1/bin/pip" check >/dev/null || fail "the list $2 is not whole"
   touch "$1/whole"
 }

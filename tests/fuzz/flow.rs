@@ -67,10 +67,10 @@ fn play(flow: Arc<Flow>, seed: u64) {
         }
         let mut effects = Vec::new();
         run.handle(now, event, &mut effects);
-        assert!(!is_over || effects.is_empty(), "nothing follows the end: {effects:?}");
+        assert!(!is_over || effects.is_empty(), "an effect follows the end: {effects:?}");
         is_over |= effects.iter().any(|it| matches!(it, Effect::End(_)));
         keeps_rules(&effects, &flow);
-        assert!(!is_over || run.deadline().is_none(), "who is over waits for nothing");
+        assert!(!is_over || run.deadline().is_none(), "a run that is over has no deadline");
         assert!((run.step() as usize) <= flow.steps.len());
     }
 }

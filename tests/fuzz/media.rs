@@ -46,7 +46,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
 pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
     let (named, signalling) = (([192, 0, 2, 7], 4_000).into(), [192, 0, 2, 1].into());
     let mut source = RtpSource::new(start, named, signalling);
-    let (mut jitter, mut reception) = (Jitter::default(), ReceptionStats::default());
+    let (mut jitter, mut received) = (Jitter::default(), ReceptionStats::default());
     let (mut receiver, mut control) = (dtmf::DtmfReceiver::default(), RtcpSession::new("x"));
     let mut ticks = 0;
     while let Some(([high, low], rest)) = bytes.split_first_chunk() {
@@ -68,7 +68,7 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
         } else if let Ok(packet) = Packet::parse(datagram) {
             source.receive(now, ([192, 0, 2, 1], packet.sequence).into(), packet.payload_type);
             same_again(&packet);
-            reception.count(&packet, 160 * ticks as u32);
+            received.count(&packet, 160 * ticks as u32);
             if let Some(key) = receiver.receive(&packet) {
                 assert!("0123456789*#ABCD".contains(key));
             }
@@ -76,12 +76,12 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
             assert!(pushed != Pushed::Kept || packet.payload.len() <= PACKET_MAX);
         }
     }
-    let quality = reception.quality();
+    let quality = received.quality();
     let stream = RtpStream::new(1, 0, 0);
     let mut out = [0; REPORT_MAX];
-    let len = control.compose(0, &stream, &mut reception, true, &mut out);
+    let len = control.compose(0, &stream, &mut received, true, &mut out);
     assert!(len.is_some_and(|len| is_rtcp(&out[..len]) && len % 4 == 0));
-    assert!(reception.quality() == quality);
+    assert!(received.quality() == quality);
 }
 
 fn rtcp(control: &mut RtcpSession, datagram: &[u8]) {

@@ -92,7 +92,7 @@ impl FuzzAgent {
         let mut done = 0;
         while let Some(effect) = effects.pop_front() {
             done += 1;
-            assert!(done < 32, "one thing leads to a few others, not to many");
+            assert!(done < 32, "a command has too many effects");
             if let Some(command) = self.perform(effect) {
                 self.agent.handle(self.now, command, &mut effects);
             }
@@ -106,7 +106,7 @@ impl FuzzAgent {
                 assert!(self.open.insert(call), "opened once");
                 return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
             }
-            Effect::Agree { call, .. } => assert!(self.open.contains(&call), "while it is open"),
+            Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {
                 self.calls.push(arrival.call);
@@ -122,7 +122,7 @@ impl FuzzAgent {
         let sent = SipMessage::parse(bytes).expect("a message").expect("not empty");
         assert_eq!(sent.error, None, "{}", String::from_utf8_lossy(bytes));
         assert_eq!(sent.all(&HeaderName::ContentLength).count(), 1);
-        assert_eq!(sent.to_bytes(), bytes, "it comes back as it was");
+        assert_eq!(sent.to_bytes(), bytes, "parsing and writing changes the message");
         if let (StartLine::Status { code: 180, .. }, Some(to)) =
             (&sent.start, sent.get(&HeaderName::To))
         {
@@ -145,7 +145,7 @@ impl FuzzAgent {
         for call in self.calls.clone() {
             self.handle(Command::End(call, ending));
         }
-        assert_eq!(self.open, BTreeSet::new(), "all is silent");
+        assert_eq!(self.open, BTreeSet::new(), "legs are left open");
         self.wait(Duration::from_secs(120));
         assert_eq!(self.agent.gauges(), SipGauges::default());
         assert_eq!(self.agent.deadline(), None);

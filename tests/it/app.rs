@@ -196,7 +196,7 @@ pub(crate) fn token(home: &Path) -> String {
 }
 
 #[test]
-fn it_serves_until_it_is_told_to_end() {
+fn the_program_serves_until_a_signal() {
     let home = home();
     let program = Program::start(home.path(), "");
     assert_eq!(program.ask("", "GET", "/healthz", "").0, 200);
@@ -260,7 +260,7 @@ fn the_log_can_be_read_by_machines_and_knows_calls_and_conferences() {
     program.signal("TERM");
     let (_, _, log) = program.end();
     let lines: Vec<Value> = log.lines().filter_map(|it| serde_json::from_str(it).ok()).collect();
-    assert_eq!(lines.len(), log.lines().count() - 1, "all but the last words:\n{log}");
+    assert_eq!(lines.len(), log.lines().count() - 1, "every line but the last is JSON:\n{log}");
     let find = |words: &str| lines.iter().find(|it| it["message"] == words).unwrap();
     let (came, entered) = (find("a call comes in"), find("entered"));
     assert_eq!((&came["account"], &came["call"]), (&entered["account"], &entered["call"]));

@@ -248,11 +248,11 @@ fn a_bar_is_drawn_on_a_terminal_and_nowhere_else() {
     let line = "bench parse --seconds 1";
     let (code, _, log) = run(command(home.path(), line));
     assert_eq!((code, log.as_str()), (Some(0), "parse: a flow of 1 KB\n"));
-    // script(1) gives it a terminal.
+    // terminal(1) gives it a terminal.
     let program = env!("CARGO_BIN_EXE_conflow");
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("{program} {line}"), "/dev/null"]).current_dir(home.path());
-    let (code, printed, _) = run(script);
+    let mut terminal = Command::new("terminal");
+    terminal.args(["-qec", &format!("{program} {line}"), "/dev/null"]).current_dir(home.path());
+    let (code, printed, _) = run(terminal);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("0 of 1") && printed.contains("parse: a flow"), "{printed:?}");
 }

@@ -130,7 +130,7 @@ fn every_code_is_shown_by_an_example() {
 }
 
 #[test]
-fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() {
+fn an_error_of_the_parser_has_the_same_position_and_text() {
     for folder in [FAULTY.to_owned(), format!("{CASES}/broken"), format!("{CASES}/odd")] {
         for document in documents(folder) {
             let bytes = fs::read(&document).unwrap();
@@ -220,7 +220,7 @@ fn a_dash_means_the_standard_input() {
 }
 
 #[test]
-fn nothing_found_is_an_empty_array() {
+fn no_findings_are_an_empty_array() {
     let folder = Path::new(CASES).join("odd");
     let output = run(&folder, &["--dialect", "plivo", "--format", "json", "plivo-alone.xml"]);
     assert_eq!(text(&output), "[]\n");

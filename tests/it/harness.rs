@@ -163,7 +163,7 @@ impl Bench {
             }
             calls.iter().for_each(|call| self.registry.hang_up(*call, Cause::HungUpByApi));
         }
-        panic!("calls are left: {:?}", self.registry.calls());
+        panic!("live calls are left: {:?}", self.registry.calls());
     }
 }
 

@@ -12,7 +12,7 @@ fn watch(program: &Program, home: &Path, arguments: &str) -> (Option<i32>, Strin
 }
 
 #[test]
-fn it_shows_who_is_in_which_room_and_what_they_hear() {
+fn the_screen_shows_who_is_in_which_room_and_what_they_hear() {
     let home = home();
     // Without beeps, members hear the room at once.
     let flow = FLOW.replace("<Conference>", "<Conference enterSound=\"\" exitSound=\"\">");

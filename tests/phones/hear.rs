@@ -13,7 +13,7 @@ const KICK: &str = include_str!("../../flows/kick.xml");
 
 #[test]
 #[ignore = "it writes a file, where HEAR says: run tests/phones/hear.sh"]
-fn what_a_kicked_caller_hears_is_written_down() {
+fn the_sound_of_a_kicked_caller_is_recorded() {
     let _share = beside_others();
     let folder = env::var("HEAR").expect("HEAR names a folder");
     let conflow = Conflow::start(&[("kick", KICK)]);

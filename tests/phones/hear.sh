@@ -20,7 +20,7 @@ if ! command -v sox >/dev/null; then
 fi
 
 HEAR="$folder" cargo test --locked --test phones -- --ignored --exact \
-  hear::what_a_kicked_caller_hears_is_written_down
+  hear::the_sound_of_a_kicked_caller_is_recorded
 sox "$folder/kicked.wav" -n spectrogram -t "What a kicked caller hears" -o "$folder/kicked.png"
 echo
 echo "$folder/kicked.wav"

@@ -40,20 +40,20 @@ fn a_holding_phone_is_not_heard_and_hears_again_once_back() {
 
     let answer = anna.invite("sendonly");
     assert!(answer.contains("a=recvonly"), "{answer}");
-    assert!(!hears_now(&bert, ANNA), "who holds is not heard");
+    assert!(!hears_now(&bert, ANNA), "a holding phone is not heard");
     let before = anna.sounds();
     bert.hear(200);
-    assert_eq!(anna.sounds().len(), before.len(), "who holds is sent nothing");
+    assert_eq!(anna.sounds().len(), before.len(), "a holding phone is sent nothing");
 
     let answer = anna.invite("sendrecv");
     assert!(answer.contains("a=sendrecv"), "{answer}");
     assert!(hears_now(&anna, BERT) && hears_now(&bert, ANNA));
     let sounds = anna.sounds();
     let [last, next] = [&sounds[before.len() - 1], &sounds[before.len()]];
-    assert_eq!(next.ssrc, last.ssrc, "the same stream goes on");
+    assert_eq!(next.ssrc, last.ssrc, "the same stream continues");
     assert_eq!(next.sequence, last.sequence.wrapping_add(1));
     let away = next.timestamp.wrapping_sub(last.timestamp);
-    assert!((160 * 30..8_000 * 60).contains(&away), "its time has gone on: {away}");
+    assert!((160 * 30..8_000 * 60).contains(&away), "its timestamps have advanced: {away}");
 }
 
 #[test]

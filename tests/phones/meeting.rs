@@ -79,7 +79,7 @@ fn each_hears_the_two_others_and_a_kicked_member_the_goodbye() {
     for (listener, other) in [(bert, carl), (carl, bert)] {
         let heard = listener.listen(listener.received(), LISTEN_MS);
         assert!(hears(listener.user, &heard, other.tone));
-        assert!(!hears(listener.user, &heard, anna.tone), "the kicked one is not heard");
+        assert!(!hears(listener.user, &heard, anna.tone), "the kicked member is not heard");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_muted_member_is_not_heard_and_a_deaf_or_holding_one_hears_nothing() {
     meeting.phones[2].tell("hold", "");
     meeting.check("carl holds", &[[false, true, false], [true, false, false]]);
     let ids = meeting.conflow.wait_members("meeting", TONES.map(|it| it.0));
-    assert_eq!(ids, meeting.ids, "who holds is still a member");
+    assert_eq!(ids, meeting.ids, "a holding phone is still a member");
     meeting.phones[2].tell("resume", "");
     // baresip 1.0 does not continue its recording after a hold. For what carl hears, see `hearing`.
     meeting.check("carl holds no longer", &ALL[..2]);

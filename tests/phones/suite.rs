@@ -61,7 +61,7 @@ const FLOWS: [(&str, &str); 4] = [
 /// Name, steps, and what anna hears.
 const SCENARIOS: [(&str, &[Step], &str); 6] = [
     (
-        "a kick lets the flow go on",
+        "a kick lets the flow continue",
         &[
             Dial("anna", "room"),
             Hears("anna", "wait"),
@@ -73,7 +73,7 @@ const SCENARIOS: [(&str, &[Step], &str); 6] = [
         "speech beep wait beep room silence speech",
     ),
     (
-        "so does the key *, and the other one is told by a beep",
+        "so does the key *, and the other member hears a beep",
         &[
             Dial("anna", "room"),
             Hears("anna", "wait"),
@@ -195,7 +195,7 @@ fn check<P: Phone>((name, steps, expected): (&str, &[Step], &str)) {
 struct Simulated(String, Instant);
 
 impl Simulated {
-    fn record(&self, conflow: &Conflow) -> Value {
+    fn state(&self, conflow: &Conflow) -> Value {
         let (status, body) = conflow.ask("GET", "sim/v1", &format!("Phone/{}/", self.0), "");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
@@ -224,12 +224,12 @@ impl Phone for Simulated {
     }
 
     fn is_over(&self, conflow: &Conflow) -> bool {
-        self.record(conflow)["state"] == "completed"
+        self.state(conflow)["state"] == "completed"
     }
 
     fn heard(&self, conflow: &Conflow) -> Vec<Word> {
-        let record = self.record(conflow);
-        let timeline = record["timeline"].as_array().unwrap();
+        let state = self.state(conflow);
+        let timeline = state["timeline"].as_array().unwrap();
         let heard = timeline.iter().filter_map(|it| {
             let word = ["beep", "room", "silence", "speech", "wait"]
                 .into_iter()

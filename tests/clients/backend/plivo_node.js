@@ -117,7 +117,7 @@ async function main() {
   check("every request is signed as the SDK wants it", told.every((it) => it.isValid));
   const methods = new Set(told.filter((it) => it.path === "/conference").map((it) => it.method));
   check("callbacks came by GET and by POST", methods.size === 2);
-  console.log("plivo-node is content");
+  console.log("plivo-node: all checks passed");
   process.exit(0);
 }
 

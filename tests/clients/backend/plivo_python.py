@@ -263,4 +263,4 @@ base = "http://127.0.0.1:%d" % web.server_port
 threading.Thread(target=web.serve_forever, daemon=True).start()
 first = conferences()
 compare(first, calls())
-say("plivo-python is content")
+say("plivo-python: all checks passed")

@@ -29,10 +29,10 @@ class Bench {
 
   // Checks that the action fails with this status, and this text in its message. (The SDK, as
   // compiled, throws only plain errors, so there is no class to check.)
-  async raises(what, status, text, deed) {
+  async raises(what, status, text, action) {
     let found;
     try {
-      found = { returned: await deed() };
+      found = { returned: await action() };
     } catch (error) {
       found = { status: error?.status, message: String(error?.message ?? error), id: error?.apiID };
     }

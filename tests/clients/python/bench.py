@@ -32,10 +32,10 @@ class Bench:
         """Checks that the values are equal."""
         self._line(found == expected, what, f"found {found!r}, expected {expected!r}")
 
-    def raises(self, what, error, text, deed):
+    def raises(self, what, error, text, action):
         """Checks that the action raises this error, not a subclass, with this text in its message."""
         try:
-            found = f"no error, but {deed()!r}"
+            found = f"no error, but {action()!r}"
         except Exception as raised:
             good = type(raised) is error and text in str(raised)
             return self._line(good, what, f"found {raised!r}, expected {error.__name__} {text!r}")

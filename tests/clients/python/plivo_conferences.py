@@ -101,9 +101,9 @@ def mute_and_deaf(bench):
         inside = members("quiet")
         return [getattr(inside[phone.uuid], name) for phone in phones]
 
-    for deed, flag, message in [("mute", "muted", "muted"), ("deaf", "deaf", "deaf")]:
-        start = getattr(conferences, f"member_{deed}")
-        stop = getattr(conferences, f"member_{deed}_stop")
+    for action, flag, message in [("mute", "muted", "muted"), ("deaf", "deaf", "deaf")]:
+        start = getattr(conferences, f"member_{action}")
+        stop = getattr(conferences, f"member_{action}_stop")
         for form, who, expected in [
             ("one", names[0], [True, False, False]),
             ("a list", f"{names[0]},{names[2]}", [True, False, True]),
@@ -111,10 +111,10 @@ def mute_and_deaf(bench):
         ]:
             answer = start("quiet", who)
             found = (answer.message, answer.member_id, flags(flag))
-            bench.check(f"{deed}: {form}", found, (message, who, expected))
+            bench.check(f"{action}: {form}", found, (message, who, expected))
             found = (stop("quiet", who), flags(flag))
-            bench.check(f"{deed}: {form}, no longer", found, (None, [False] * 3))
-        bench.check(f"{deed}: to stop it twice does no harm", stop("quiet", "all"), None)
+            bench.check(f"{action}: {form}, no longer", found, (None, [False] * 3))
+        bench.check(f"{action}: to stop it twice does no harm", stop("quiet", "all"), None)
     conferences.hangup("quiet")
 
 
@@ -128,7 +128,7 @@ def play_and_speak(bench):
     words = "This is an announcement that lasts. " * 20
     play = lambda who: conferences.member_play("loud", who, url)
     speak = lambda who: conferences.member_speak("loud", who, words, voice="MAN", language="en-GB")
-    for deed, start, stop, sound in [
+    for action, start, stop, sound in [
         ("play", play, conferences.member_play_stop, f"sound {url}"),
         ("speak", speak, conferences.member_speak_stop, f"speech {words.strip()}"),
     ]:
@@ -140,13 +140,13 @@ def play_and_speak(bench):
             answer = start(who)
             expected = [sound if n in hearers else "room loud" for n in range(3)]
             found = [text.strip() for text in heard()]
-            bench.check(f"{deed}: {form} hears it at once", found, expected)
+            bench.check(f"{action}: {form} hears it at once", found, expected)
             found = (answer.message, answer.member_id)
             bench.check(
-                f"{deed}: {form}, the answer", found, (f"{deed} queued into conference", who)
+                f"{action}: {form}, the answer", found, (f"{action} queued into conference", who)
             )
             found = (stop("loud", who), heard())
-            bench.check(f"{deed}: {form}, stopped at once", found, (None, quiet))
+            bench.check(f"{action}: {form}, stopped at once", found, (None, quiet))
     found = conferences.member_play_stop("loud", "all")
     bench.check("play: to stop what is not there does no harm", found, None)
     conferences.hangup("loud")
@@ -205,7 +205,7 @@ def errors(bench):
     bench.raises("errors: a wrong token", AuthenticationError, "wrong credentials", stranger.list)
     stranger = plivo.RestClient("MA00000000000000NONE", TOKEN).conferences
     bench.raises("errors: a wrong id", AuthenticationError, "wrong credentials", stranger.list)
-    for deed in [
+    for action in [
         "kick",
         "mute",
         "mute_stop",
@@ -215,19 +215,19 @@ def errors(bench):
         "speak_stop",
         "hangup",
     ]:
-        call = getattr(conferences, f"member_{deed}")
+        call = getattr(conferences, f"member_{action}")
         for what, room, who, text in [
             ("room", "nowhere", name, "conference not found"),
             ("member", "here", "999999", "member not found"),
         ]:
             bench.raises(
-                f"errors: {deed}, no such {what}",
+                f"errors: {action}, no such {what}",
                 ResourceNotFoundError,
                 text,
                 lambda: call(room, who),
             )
     speak, play = conferences.member_speak, conferences.member_play
-    for what, text, deed in [
+    for what, text, action in [
         ("speak without a text", "text: missing", lambda: speak("here", name, None)),
         ("speak with an empty text", "text: missing", lambda: speak("here", name, "")),
         ("speak with no such voice", "voice:", lambda: speak("here", name, "Hi", voice="CHILD")),
@@ -238,7 +238,7 @@ def errors(bench):
             lambda: play("here", name, "file:///etc/hosts"),
         ),
     ]:
-        bench.raises(f"errors: {what}", ValidationError, text, deed)
+        bench.raises(f"errors: {what}", ValidationError, text, action)
     bench.check("errors: nothing has happened", phone.heard(), ["room here"])
     conferences.hangup_all()
 

@@ -34,8 +34,8 @@ class Conferences:
     def member_kick(self, room, who):
         return self.member("POST", room, who, "Kick")
 
-    def member(self, method, room, who, *deed, **parameters):
-        return self.client.request(method, ("Conference", room, "Member", who, *deed), parameters)
+    def member(self, method, room, who, *action, **parameters):
+        return self.client.request(method, ("Conference", room, "Member", who, *action), parameters)
 
     def enter(self, room, count):
         """Dials `count` phones into a room, and returns them with their member ids."""
@@ -97,7 +97,7 @@ class Conferences:
 
     def errors(self, bench):
         [phone], [one] = self.enter("here", 1)
-        for what, error, text, deed in [
+        for what, error, text, action in [
             ("a wrong token", AuthenticationError, "wrong credentials", Conferences("wrong").list),
             ("no such room", ResourceNotFoundError, "conference not found", lambda: self.get("no")),
             (
@@ -113,6 +113,6 @@ class Conferences:
                 lambda: self.member("POST", "here", one, "Speak"),
             ),
         ]:
-            bench.raises(f"errors: {what}", error, text, deed)
+            bench.raises(f"errors: {what}", error, text, action)
         bench.check("errors: nothing has happened", phone.hears(), "room here")
         self.hangup("here")

@@ -25,7 +25,7 @@ fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
     assert_eq!(program.conference_list(KEPT, &first), 200);
     assert_eq!(program.conference_list(ID, &first), 401);
     let wall = format!("/v1/Account/{ID}/Conference/");
-    assert_eq!(program.ask_as(KEPT, &first, "GET", &wall, "").0, 404, "accounts are walls");
+    assert_eq!(program.ask_as(KEPT, &first, "GET", &wall, "").0, 404, "another account sees nothing");
 
     let second = account(home.path(), &format!("rotate {KEPT}"));
     program.take_in();
@@ -39,7 +39,7 @@ fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
     program.signal("KILL");
     program.end();
     let mut program = Program::start(home.path(), "");
-    assert_eq!(program.conference_list(KEPT, &second), 200, "it outlives the process");
+    assert_eq!(program.conference_list(KEPT, &second), 200, "it survives a restart");
     let list = account(home.path(), "list");
     assert!(list.starts_with(&format!("{KEPT} plivo\n  t2 full, made 20")), "{list}");
     account(home.path(), &format!("remove {KEPT}"));

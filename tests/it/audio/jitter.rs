@@ -49,10 +49,10 @@ fn frame_char(byte: u8) -> char {
 }
 
 /// Packets of 20 ms, one per letter. `late` maps the due time to the time of arrival.
-fn sent(letters: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
+fn sent(order: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
     let at = |it: char| (it as usize) - ('a' as usize);
     let mut sent: Vec<_> =
-        letters.chars().map(|it| (at(it) * 20 + late(at(it)), at(it), FRAME)).collect();
+        order.chars().map(|it| (at(it) * 20 + late(at(it)), at(it), FRAME)).collect();
     sent.sort();
     sent
 }

@@ -166,7 +166,7 @@ fn a_program_that_is_stopped_or_replaced_ends_unreported_and_without_a_click() {
     leg.heard(2);
     leg.playout.play(2, program(&["flow:-8000x9"]));
     assert_eq!(leg.heard(2), "-8000 -8000");
-    assert_eq!(leg.samples[0], -8_000 + 7_800, "the rest leads over");
+    assert_eq!(leg.samples[0], -8_000 + 7_800, "a fade leads to it");
     leg.playout.stop();
     assert_eq!(leg.heard(3), "0 0 0");
     assert!(leg.step() <= 200);
@@ -205,7 +205,7 @@ fn a_waiting_member_hears_the_wait_sound_in_a_loop_and_nobody_else() {
     leg.place(MemberAudio::Wait(Some(program(&["flow:3x1", "flow:4x1"]))));
     assert_eq!((leg.heard(5), leg.over.clone()), ("3 4 3 4 3".to_owned(), vec![]));
     leg.playout.announce(None, program(&["flow:8x1"])).unwrap();
-    assert_eq!(leg.heard(3), "8 4 3", "interrupted, then it goes on");
+    assert_eq!(leg.heard(3), "8 4 3", "interrupted, then continued");
     leg.place(MemberAudio::Wait(None));
     assert_eq!(leg.heard(1), "0");
     leg.place(MemberAudio::Room);
@@ -219,11 +219,11 @@ fn announcements_are_heard_over_the_room_one_after_another() {
     leg.playout.announce(None, program(&["flow:6x1.5"])).unwrap();
     assert_eq!(leg.heard(5), "5 5 6 * 1000");
     let back = &leg.samples[4 * FRAME..][..41];
-    assert!(back.is_sorted() && back[0] == 0 && back[40] == ROOM, "it begins softly: {back:?}");
+    assert!(back.is_sorted() && back[0] == 0 && back[40] == ROOM, "it fades in: {back:?}");
     assert_eq!(leg.tick(), OutgoingAudio::Room);
     leg.mixer.flags(leg.slot).deaf = true;
     leg.playout.announce(None, program(&["flow:5x1"])).unwrap();
-    assert_eq!(leg.heard(2), "5 0", "by the deaf as well");
+    assert_eq!(leg.heard(2), "5 0", "deaf legs hear it as well");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_stop_ends_every_announcement_of_its_address_and_no_other() {
     let members = Some(vec![]);
     leg.playout.announce(address(speak), program(&["flow:4x2"])).unwrap();
     leg.playout.hush(&AnnouncementAddress { kind: speak, members });
-    assert_eq!(leg.heard(3), "4 4 1000", "the same words are needed");
+    assert_eq!(leg.heard(3), "4 4 1000", "the address must be equal");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn the_private_sounds_of_a_room_do_not_outlive_it() {
     assert_eq!(leg.heard(1), "1000");
     leg.remove();
     leg.place(MemberAudio::Room);
-    assert_eq!(leg.tick(), OutgoingAudio::Samples, "it may be another room: from one to the other");
+    assert_eq!(leg.tick(), OutgoingAudio::Samples, "it may move to another room in between");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn relayed_keys_are_heard_over_everything() {
     assert_eq!(leg.heard(6), "* * * * * 1000");
     assert_eq!(key_in(&leg.samples[..5 * FRAME], 8_000), Some('5'));
     let mean: i32 = leg.samples[..800].iter().map(|it| i32::from(*it)).sum::<i32>() / 800;
-    assert!((990..1_010).contains(&mean), "the room goes on below: {mean}");
+    assert!((990..1_010).contains(&mean), "the room continues below: {mean}");
     leg.remove();
     leg.heard(2);
     leg.relay('#');
@@ -338,7 +338,7 @@ fn keys_are_sent_as_tones_where_events_are_not_agreed_on() {
         assert_eq!(key_in(&leg.samples, 8_000), Some(key));
         assert_eq!(leg.heard(5), "0 0 0 0 0");
     }
-    assert_eq!(leg.heard(3), "9 9 0", "what was played stood still");
+    assert_eq!(leg.heard(3), "9 9 0", "the program was paused");
     assert_eq!((leg.over, leg.events), (vec![2, 3, 1], vec![]));
 }
 
@@ -370,11 +370,11 @@ fn a_sound_played_over_a_call_alone_replaces_all_else() {
     leg.playout.play_over(PLAY, program(&["flow:500x9"]), false, None);
     assert_eq!(leg.heard(2), "500 500");
     leg.playout.play_over(PLAY, program(&["flow:600x9"]), false, None);
-    assert_eq!(leg.heard(1), "600", "it ends the one before");
+    assert_eq!(leg.heard(1), "600", "it ends the earlier one");
     leg.remove();
-    assert_eq!(leg.heard(1), "600", "it is the call's, not the room's");
+    assert_eq!(leg.heard(1), "600", "it belongs to the call, not to the room");
     leg.playout.stop_over(SPEAK);
-    assert_eq!(leg.heard(1), "600", "the other kind is stopped apart");
+    assert_eq!(leg.heard(1), "600", "the other kind is stopped separately");
     leg.playout.stop_over(PLAY);
     assert_eq!(leg.heard(2), "0 0");
 }

@@ -155,7 +155,7 @@ fn brief(effect: Effect) -> String {
     match effect {
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
-        Effect::Leave(_) => unreachable!("it is taken apart"),
+        Effect::Leave(_) => unreachable!("handled above"),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, event: news, .. }) => match news {
             ConferenceEvent::Entered { who, is_first } => {
@@ -407,7 +407,7 @@ fn kick_of_a_waiting_member_lets_it_continue() {
 fn kick_against_hold_takes_the_held_member_out() {
     let mut bench = Bench::with(&[leaves_alone(), plain()]);
     assert!(bench.heard(1, LegEvent::Hold(true)).is_empty(), "no cause fires");
-    assert!(bench.heard(2, LegEvent::Hold(true)).is_empty(), "the held are company");
+    assert!(bench.heard(2, LegEvent::Hold(true)).is_empty(), "a held member is company");
     has(&bench.kick(these(&[2])), "release 2 kicked");
     assert!(bench.heard(2, LegEvent::Hold(false)).is_empty(), "it is gone");
 }
@@ -512,7 +512,7 @@ fn an_expulsion_spares_a_person_readmitted_later_and_refuses_one_admitted_before
     bench.enter_with(&plain(), 2, 7);
     assert_eq!(bench.expel(&[2], 6), ["reply: member not found"]);
     let expected = ["release 3 not-member"];
-    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "nobody knows whether that holds");
+    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "the admission may be outdated");
     has(&bench.enter_with(&plain(), 1, 6), "#5 entered 4");
     has(&bench.expel(&[2], 8), "#6 exited 2 group-kicked (loud)");
 }

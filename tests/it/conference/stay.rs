@@ -154,7 +154,7 @@ fn a_sound_document_for_the_room_is_dropped_when_it_is_late() {
     assert!(bench.handle(came(2)).is_empty(), "five seconds are too late");
     has(&bench.enter(&jingle), "fetch 3 flow:jingle for 3");
     let nothing = Command::Sounds { number: 3, program: [].into() };
-    assert!(bench.handle(nothing).is_empty(), "what cannot be had is silence");
+    assert!(bench.handle(nothing).is_empty(), "an unreachable sound is silence");
 }
 
 // Mute, deaf, announcements.
@@ -235,7 +235,7 @@ fn a_relayed_key_is_heard_by_the_others() {
     assert_eq!(bench.press(1, "5"), ["relay 5 to 2,3"]);
     assert!(bench.press(2, "5").is_empty());
     bench.ask(mute(these(&[1]), true));
-    assert!(bench.press(1, "5").is_empty(), "who is muted is not heard");
+    assert!(bench.press(1, "5").is_empty(), "a muted member is not heard");
 }
 
 // The floor.

@@ -19,7 +19,7 @@ async fn a_report_that_arrives_before_its_order_returns_is_not_lost() {
         bench.run("<Speak>one</Speak><Speak>two</Speak>");
     }
     bench.settle().await;
-    assert_eq!(bench.registry.calls(), [], "nobody waits for what is over");
+    assert_eq!(bench.registry.calls(), [], "no call waits for a sound that is over");
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,9 +31,9 @@ async fn a_panic_ends_one_call_and_no_other() {
         bench.run(&format!("<Speak>one</Speak>{second}"));
     }
     bench.settle().await;
-    assert_eq!(bench.registry.calls().len(), CALLS - CALLS / 10, "the others wait");
+    assert_eq!(bench.registry.calls().len(), CALLS - CALLS / 10, "the other calls wait");
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    assert_eq!(bench.registry.calls(), [], "and go on");
+    assert_eq!(bench.registry.calls(), [], "and continue");
 }
 
 /// Reports each program as over at once, and panics when it is to play "boom".
@@ -45,7 +45,7 @@ impl Backend for InstantBackend {
         let Order::Play { call, number, program } = order else { return };
         let is_boom =
             |what: &SoundKind| matches!(what, SoundKind::Speech { text, .. } if &**text == "boom");
-        assert!(!program.iter().any(|it| is_boom(&it.what)), "as it was told to");
+        assert!(!program.iter().any(|it| is_boom(&it.what)), "boom");
         let registry = self.0.get().and_then(Weak::upgrade).expect("a registry");
         registry.report(Report { call, event: LegEvent::Finished(number) });
     }

@@ -57,7 +57,7 @@ async fn a_caller_who_joins_after_the_end_finds_a_fresh_room() {
     bench.settle().await;
     let expected = ["remove 1", "1 exited kicked", "1 over", "call 1 hears bye", "3 entered 2"];
     assert_eq!(bench.log(), expected);
-    assert!(late.unwrap().await.is_err(), "an ask behind the end has no room");
+    assert!(late.unwrap().await.is_err(), "an ask after the end has no room");
     bench.close().await;
 }
 
@@ -219,7 +219,7 @@ async fn threads_lose_no_call_and_no_hang_up() {
     let left = bench.registry.calls();
     let log = bench.log();
     let dead: Vec<_> = log.iter().filter(|line| line.contains("refused fault")).collect();
-    assert!(dead.is_empty(), "a dead room was met: {dead:?}");
+    assert!(dead.is_empty(), "a call met a dead room: {dead:?}");
     let ended = log.iter().filter(|line| line.contains(" ended ")).count();
     assert_eq!(ended + left.len(), usize::try_from(CALLS).unwrap());
     bench.close().await;

@@ -230,7 +230,7 @@ async fn moderators_start_and_end_the_room() {
     bench.log();
     bench.press(admin, '*');
     bench.settle().await;
-    assert!(!bench.log().iter().any(|it| it.contains("ended")), "another one is there");
+    assert!(!bench.log().iter().any(|it| it.contains("ended")), "another moderator is in the room");
     bench.press(owner, '*');
     bench.settle().await;
     let log = bench.log();
@@ -289,16 +289,16 @@ async fn a_person_who_entered_as_a_moderator_remains_one_until_they_leave() {
         |n, rank| Ask::SetRank { group: group_ref(), actor: None, target: person_ref(n), rank };
     memberships.ask(&account(), rank(3, Rank::Admin)).await.unwrap();
     bench.settle().await;
-    assert!(!bench.is_started(), "he has come in as a member");
+    assert!(!bench.is_started(), "they entered as a member");
     bench.run_as(user(2), room);
     bench.settle().await;
     assert!(bench.is_started());
     bench.log();
     memberships.ask(&account(), rank(2, Rank::Member)).await.unwrap();
     bench.settle().await;
-    assert!(!bench.log().iter().any(|it| it.contains("exited")), "it goes on");
+    assert!(!bench.log().iter().any(|it| it.contains("exited")), "the room continues");
     memberships.ask(&account(), removal(2, Rule::BUNGIE)).await.unwrap();
-    assert!(bench.log().contains(&"1 exited ended".to_owned()), "he was the last of them");
+    assert!(bench.log().contains(&"1 exited ended".to_owned()), "the last moderator has left");
     bench.close().await;
 }
 
@@ -370,13 +370,13 @@ async fn a_removed_person_is_in_no_room_when_the_removal_is_answered() {
                     answer => break answer,
                 }
             };
-            assert!(!matches!(answer, Ok(Ok(_))), "he is in still: {answer:?}");
+            assert!(!matches!(answer, Ok(Ok(_))), "still in a room: {answer:?}");
         }
         add(&memberships, 3, Rank::Member).await;
         removed += bench.log().iter().filter(|it| it.ends_with("exited group-kicked")).count();
     }
     is_over.store(true, Ordering::Relaxed);
     dialling.join().unwrap();
-    assert!(0 < removed, "somebody was in, sometimes");
+    assert!(0 < removed, "no removal found the person in a room");
     Arc::into_inner(bench).unwrap().close().await;
 }

@@ -102,9 +102,9 @@ async fn a_dry_run_predicts_the_outcome_of_the_kick() {
     ] {
         let bench = bench(&flows).await;
         let dry = Kick { is_dry_run: true, ..to(target.clone()) };
-        let told = kick(&bench, ids, dry).await.unwrap();
-        let ConferenceAnswer::Departures(departures) = told else { panic!("{told:?}") };
-        assert_eq!(bench.log(), [""; 0], "nothing has happened");
+        let outcome = kick(&bench, ids, dry).await.unwrap();
+        let ConferenceAnswer::Departures(departures) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(bench.log(), [""; 0], "a dry run has no effect");
 
         kick(&bench, ids, to(target)).await.unwrap();
         let log = bench.log();

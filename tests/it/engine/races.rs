@@ -119,7 +119,7 @@ async fn kick_against_hold() {
         bench.registry.report(Report { call, event: LegEvent::Hold(true) });
     }
     bench.settle().await;
-    assert_eq!(bench.log(), [""; 0], "who holds us is still company");
+    assert_eq!(bench.log(), [""; 0], "a holding member is still company");
     assert_eq!(bench.kick("a", these(&[2])).await, Ok(vec![MemberId(2)]));
     assert!(bench.log().contains(&"1 exited alone".to_owned()));
     bench.close().await;

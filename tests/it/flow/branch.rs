@@ -61,8 +61,8 @@ fn an_unreachable_document_is_a_way_out() {
     let error = number(Branch::Error);
     for missing in ["unreachable", "invalid"] {
         let asked = "fetch flow:b action ConferenceName=a ConferenceExitCause=fault";
-        let script = format!("{asked}\n> {missing}\nbegin {error}");
-        goes_on(Cause::Fault, "action='flow:b'", &script);
+        let expected = format!("{asked}\n> {missing}\nbegin {error}");
+        goes_on(Cause::Fault, "action='flow:b'", &expected);
     }
     // A URL that cannot even be requested.
     goes_on(Cause::Fault, "action='b.xml'", &format!("begin {error}"));
@@ -78,9 +78,9 @@ fn an_unreachable_document_is_a_way_out() {
         ),
     ] {
         let elements = format!("{element}<Wait/><Speak id='e'>sorry</Speak>");
-        let script = format!("> start\nbegin 0\nanswer\n{asked}\n> unreachable");
+        let expected = format!("> start\nbegin 0\nanswer\n{asked}\n> unreachable");
         let sorry = "begin 2\nplay \"sorry\" WOMAN en-US";
-        check(V, &elements, &format!("{script}\n{sorry}"));
+        check(V, &elements, &format!("{expected}\n{sorry}"));
     }
 }
 

@@ -6,16 +6,16 @@ use crate::flow::run::{V, check};
 const ASKED: &str = "> start\nbegin 0\nanswer\nplay \"pin\" WOMAN en-US\n";
 
 #[track_caller]
-fn asks(attributes: &str, script: &str) {
+fn asks(attributes: &str, transcript: &str) {
     let elements = format!("<GetDigits {attributes}><Speak>pin</Speak></GetDigits><Wait/>");
-    check(V, &elements, &format!("{ASKED}{script}"));
+    check(V, &elements, &format!("{ASKED}{transcript}"));
 }
 
 #[track_caller]
-fn takes(attributes: &str, script: &str) {
+fn takes(attributes: &str, transcript: &str) {
     let attributes = format!("inputType='dtmf' action='flow:a' {attributes}");
     let elements = format!("<Gather {attributes}><Speak>pin</Speak></Gather><Wait/>");
-    check(V, &elements, &format!("{ASKED}{script}"));
+    check(V, &elements, &format!("{ASKED}{transcript}"));
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn an_input_is_sent_with_the_fields_of_the_contract() {
 #[test]
 fn an_input_has_a_limit_for_its_total_time() {
     let fetch = "fetch flow:a action InputType=dtmf Digits=12 Speech= SpeechConfidenceScore=";
-    let script = "> +60\n> over\n> +4\n> key 1\n> +2\n> key 2\n> +1.9\n> +0.1";
-    takes("executionTimeout='8' digitEndTimeout='10'", &format!("{script}\n{fetch}"));
+    let transcript = "> +60\n> over\n> +4\n> key 1\n> +2\n> key 2\n> +1.9\n> +0.1";
+    takes("executionTimeout='8' digitEndTimeout='10'", &format!("{transcript}\n{fetch}"));
     takes("executionTimeout='8'", "> over\n> +7.9\n> +0.1\nbegin 1");
     takes("startInputTimeout='4'", "> over\n> +3.9\n> +0.1\nbegin 1");
     let again = "play \"pin\" WOMAN en-US";

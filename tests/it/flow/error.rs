@@ -126,7 +126,7 @@ fn a_document_is_utf_8() {
 }
 
 #[test]
-fn nothing_stands_before_the_declaration() {
+fn nothing_may_precede_the_declaration() {
     let late = "nothing, not even a blank, stands before <?xml: move it to the very start";
     check("\n<?xml version='1.0'?><Response/>", &format!("2:1: {late}"));
     check("<?xml version='1.0'?><?xml version='1.0'?><Response/>", &format!("1:22: {late}"));

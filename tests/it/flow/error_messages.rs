@@ -26,7 +26,7 @@ fn check(document: &Path) {
         Ok(flow) => flow.warnings.iter().map(|warning| format!("{warning}\n")).collect(),
         Err(error) => format!("{error}\n"),
     };
-    assert!(!explained.is_empty(), "{}: nothing is wrong with it", document.display());
+    assert!(!explained.is_empty(), "{}: has no error or warning", document.display());
     let expected = document.with_extension("txt");
     if env::var_os("UPDATE").is_some() {
         return fs::write(expected, explained).unwrap();

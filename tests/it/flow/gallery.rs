@@ -58,7 +58,7 @@ fn report(name: &str, script: &Arc<Script>) -> SimulationReport {
 }
 
 #[test]
-fn they_are_valid_and_have_no_warning() {
+fn the_flows_are_valid_and_have_no_warning() {
     let flows = flows();
     assert!(6 < flows.len());
     for (name, text) in &flows {
@@ -70,7 +70,7 @@ fn they_are_valid_and_have_no_warning() {
 }
 
 #[test]
-fn they_have_comments_and_their_targets_exist() {
+fn the_flows_have_comments_and_their_targets_exist() {
     let flows = flows();
     let is_there = |name: &str| flows.iter().any(|(it, _)| it == name);
     assert!(is_there("default") && is_there("kick"));
@@ -78,7 +78,7 @@ fn they_have_comments_and_their_targets_exist() {
         assert!(text.contains("<!--"), "{name} has no comment");
         for rest in text.split("flow:").skip(1) {
             let target = rest.split(['"', '<', ' ']).next().unwrap();
-            assert!(is_there(target), "{name} leads to {target}, which is not there");
+            assert!(is_there(target), "{name} leads to {target}, which does not exist");
         }
     }
 }
@@ -95,14 +95,14 @@ fn the_kick_flow_is_the_one_in_the_documents() {
 }
 
 #[test]
-fn they_go_as_their_golden_files_say() {
+fn the_flows_go_as_their_golden_files_say() {
     for (name, script, golden) in scripts() {
         let report = report(&name, &script).to_string();
         match env::var_os("UPDATE") {
             Some(_) => fs::write(&golden, report).unwrap(),
             None => {
                 let expected = fs::read_to_string(&golden).unwrap_or_default();
-                assert_eq!(report, expected, "{}: UPDATE=1 writes it anew", golden.display());
+                assert_eq!(report, expected, "{}: UPDATE=1 rewrites it", golden.display());
             }
         }
     }
@@ -136,17 +136,17 @@ fn every_element_is_run_by_an_events_file() {
     for (name, text) in flows() {
         // A sound document is played as a whole.
         let is_sound = name.ends_with("-sound");
-        assert!(!is_sound || heard.contains(&name), "no script has {name} played");
+        assert!(!is_sound || heard.contains(&name), "no events file plays {name}");
         let flow = Flow::parse(&text, Dialect::Vobiz).unwrap();
         for step in flow.steps.iter().filter(|_| !is_sound) {
             let element = format!("{name} {} {}", step.at, step.verb.info().tag);
-            assert!(ran.contains(&element), "no script comes to {element}");
+            assert!(ran.contains(&element), "no events file reaches {element}");
         }
     }
 }
 
 #[test]
-fn none_depends_on_the_schedule() {
+fn no_flow_depends_on_the_schedule() {
     for (name, script, _) in scripts() {
         let explored = explore(&script, &simulated_flows(), &name, 20).unwrap();
         assert!(explored.is_settled(), "{name}: {explored}");
@@ -161,7 +161,7 @@ fn the_flow_of_the_branches_takes_every_way_out_and_kicks_in_every_way() {
     let rooms = steps.filter(|it| it.element == "Conference").filter_map(|it| it.ended);
     let causes: BTreeSet<_> = rooms.collect();
     for cause in ["kicked", "ended", "time-up", "alone", "starred", "full", "banned"] {
-        assert!(causes.contains(cause), "nobody's way out is {cause}: {causes:?}");
+        assert!(causes.contains(cause), "no call leaves by {cause}: {causes:?}");
     }
 
     let kicks = script.events.iter().filter_map(|it| {
@@ -194,7 +194,7 @@ fn the_tutorial_has_all_of_them_and_quotes_correctly() {
         for rest in text.split(fence).skip(1) {
             let quote = rest.split("```").next().unwrap();
             let is_there = sources.iter().any(|it| it.contains(quote));
-            assert!(is_there, "no flow, script or golden file says:\n{quote}");
+            assert!(is_there, "no flow, events file or golden file has:\n{quote}");
             quotes += 1;
         }
     }

@@ -35,12 +35,12 @@ fn documents_without_a_sound_are_a_loop() {
 
 /// 19 silent documents, then one with an element before its redirect.
 #[track_caller]
-fn check_loop(element: &str, happenings: &[&str], expected: &str) {
+fn check_loop(element: &str, events: &[&str], expected: &str) {
     let mut runner = FlowRunner::new(V);
     (0..19).for_each(|_| drop(runner.happens(fetched(V, "<Redirect>flow:a</Redirect>"))));
     let last = fetched(V, &format!("{element}<Redirect>flow:a</Redirect>"));
     let mut effects = runner.happens(last);
-    for line in happenings {
+    for line in events {
         let event = runner.event(line);
         effects = runner.happens(event);
     }

@@ -19,11 +19,11 @@ pub(crate) const V: Dialect = Dialect::Vobiz;
 /// Runs a document's elements against a transcript. A line `> …` is an event: the start, then those
 /// that [`FlowRunner::event`] parses. The lines below it are the effects, one each.
 #[track_caller]
-pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
+pub(crate) fn check(dialect: Dialect, elements: &str, expected: &str) {
     let mut runner = FlowRunner::new(dialect);
     let mut transcript = String::new();
-    let script = script.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    for line in script.lines().filter_map(|line| line.strip_prefix("> ")) {
+    let expected = expected.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    for line in expected.lines().filter_map(|line| line.strip_prefix("> ")) {
         transcript += &format!("> {line}\n");
         let event = match line {
             "start" => fetched(dialect, elements),
@@ -31,7 +31,7 @@ pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
         };
         runner.happens(event).iter().for_each(|effect| transcript += &format!("{effect}\n"));
     }
-    assert_eq!(transcript.trim(), script, "{elements}");
+    assert_eq!(transcript.trim(), expected, "{elements}");
 }
 
 pub(crate) fn fetched(dialect: Dialect, elements: &str) -> FlowEvent {
@@ -74,7 +74,7 @@ impl FlowRunner {
             ("silence", _) => FlowEvent::Talk(false),
             ("talk", _) => FlowEvent::Talk(true),
             ("unreachable", _) => FlowEvent::Fetched(Err(DocumentError::Unreachable("no".into()))),
-            _ => panic!("not a happening: {line:?}"),
+            _ => panic!("not an event: {line:?}"),
         }
     }
 
@@ -161,19 +161,19 @@ fn a_kicked_caller_hears_the_next_element() {
 
 #[test]
 fn the_end_of_the_elements_is_the_end_of_the_call() {
-    for (dialect, script) in [
+    for (dialect, expected) in [
         (V, "> start\nanswer\nend 4010 Vobiz"),
         (Dialect::Plivo, "> start\nanswer\nend 4010 Plivo"),
     ] {
-        check(dialect, "", script);
+        check(dialect, "", expected);
     }
     let begin = "> start\nbegin 0\nanswer\njoin a, muted false\n> left";
     for (cause, ending) in [("kicked", 4010), ("full", 4010), ("drained", 4010), ("fault", 5010)] {
         check(V, "<Conference>a</Conference>", &format!("{begin} {cause}\nend {ending} Vobiz"));
     }
-    let script = "> left fault\nbegin 1\nsend 1, awaits false\nend 4010 Vobiz";
+    let expected = "> left fault\nbegin 1\nsend 1, awaits false\nend 4010 Vobiz";
     let elements = "<Conference>a</Conference><DTMF>1</DTMF>";
-    check(V, elements, &format!("> start\nbegin 0\nanswer\njoin a, muted false\n{script}"));
+    check(V, elements, &format!("> start\nbegin 0\nanswer\njoin a, muted false\n{expected}"));
 }
 
 #[test]
@@ -282,8 +282,8 @@ fn a_wait_ends_by_silence() {
     let elements = r#"<Wait length="30" silence="true" minSilence="3000"/><Hangup/>"#;
     let end = "begin 1\nend 4000 Answer XML";
     check(V, elements, &format!("> start\nbegin 0\n> +2.9\n> +0.1\n{end}"));
-    let script = "> start\nbegin 0\n> +2.9\n> talk\n> +20\n> silence\n> +2.9\n> +0.1\n";
-    check(V, elements, &format!("{script}{end}"));
+    let expected = "> start\nbegin 0\n> +2.9\n> talk\n> +20\n> silence\n> +2.9\n> +0.1\n";
+    check(V, elements, &format!("{expected}{end}"));
     check(V, elements, &format!("> start\nbegin 0\n> talk\n> +29.9\n> +0.1\n{end}"));
     check(
         V,
@@ -350,8 +350,8 @@ fn a_hangup_gives_a_reason_before_the_answer() {
     check(V, r#"<Hangup reason="busy"/>"#, &end("3010"));
     check(V, r#"<Hangup reason="rejected"/>"#, &end("3020"));
     check(V, r#"<Hangup reason="bored"/>"#, &end("4000"));
-    let script = "> start\nbegin 0\nanswer\nbegin 1\nend 4000 Answer XML";
-    check(V, r#"<Speak/><Hangup reason="busy"/>"#, script);
+    let expected = "> start\nbegin 0\nanswer\nbegin 1\nend 4000 Answer XML";
+    check(V, r#"<Speak/><Hangup reason="busy"/>"#, expected);
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Life {
         let rows: BTreeMap<(u8, u64, u64), Change> = rows.collect();
         let mut restored = AccountGroups::default();
         rows.into_values().for_each(|it| restored.restore(it));
-        assert!(restored == self.world.groups, "seed {seed}: it is another after a restart");
+        assert!(restored == self.world.groups, "seed {seed}: the restored machine differs");
     }
 
     /// The audit has no gaps, and the groups are as it says.
@@ -127,7 +127,7 @@ impl Life {
                 }
             }
             let found = show(&self.world.groups, GroupId(n));
-            assert_eq!(members, found, "seed {seed}: who is in group {n}");
+            assert_eq!(members, found, "seed {seed}: members of group {n}");
         }
     }
 }

@@ -23,7 +23,7 @@ fn check(rule: Rule, actor: Option<u64>, target: u64, expected: Result<(), Refus
     let done = world.ask(removal(actor, target, rule)).map(drop);
     assert_eq!(done, expected, "{actor:?} removes {target} by {rule:?}");
     let is_in = world.members().contains(&target);
-    assert!(expected.is_err() || !is_in, "{target} is still in");
+    assert!(expected.is_err() || !is_in, "{target} is still a member");
 }
 
 #[test]

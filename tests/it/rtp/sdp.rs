@@ -214,7 +214,7 @@ fn we_offer_when_the_caller_does_not() {
                     a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
                     a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
     assert!(offer.ends_with(expected), "{offer}");
-    assert_eq!(it.offer(), offer, "again is the same");
+    assert_eq!(it.offer(), offer, "a repeated offer is equal");
 
     let answer = format!(
         "{SESSION}m=audio 4000 RTP/AVP 8 96\na=rtpmap:96 telephone-event/8000\na=sendonly\n"
@@ -252,7 +252,7 @@ fn our_offers_and_theirs_may_alternate() {
     let mut it = negotiation();
     let theirs = format!("{SESSION}m=video 4002 RTP/AVP 31\nm=audio 4000 RTP/AVP 8\n");
     let (answer, _) = it.answer(theirs.as_bytes()).unwrap();
-    assert_eq!(it.offer(), answer, "a refresh of ours says what we said");
+    assert_eq!(it.offer(), answer, "our refresh repeats the agreement");
     let agreed = it.accept(theirs.replace("4002", "0").as_bytes()).unwrap();
     assert_eq!((agreed.law, agreed.direction), (Law::A, MediaDirection::SendRecv));
     let answer = theirs.replace("AVP 8", "AVP 0");

@@ -136,7 +136,7 @@ struct NoSounds;
 
 impl SoundLoader for NoSounds {
     fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
-        done(Err(format!("{what:?} is not to be had")));
+        done(Err(format!("{what:?} does not exist")));
     }
 }
 

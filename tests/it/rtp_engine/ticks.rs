@@ -225,7 +225,7 @@ fn everybody_hears_the_loudest_and_the_waiting_member_hears_music() {
     assert_eq!(voices.len(), 8, "of twelve who talk: {voices:?}");
     assert!(voices.iter().all(|it| it % 5 < 2), "{voices:?}");
     let others: Vec<_> = voices[1..].to_vec();
-    assert_eq!(hears(&room.legs[voices[0]]), others, "and nobody hears himself");
+    assert_eq!(hears(&room.legs[voices[0]]), others, "and nobody hears themself");
     let heard = room.legs[2].heard();
     let music = room.legs[LEGS - 1].heard();
     assert_ne!(music, heard);

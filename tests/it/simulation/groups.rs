@@ -185,7 +185,7 @@ impl GroupWriterDriver {
                 | GroupAction::Banned,
                 None,
             ) => {
-                panic!("nobody is meant: {audit:?}")
+                panic!("no target: {audit:?}")
             }
         }
         let of_this = |it: &BTreeSet<(GroupId, PersonId)>| -> Vec<_> {
@@ -231,11 +231,11 @@ impl GroupWriterDriver {
             let outcome = answer.try_recv().expect("one answer for each, in order");
             world.lived.insert(if outcome.is_ok() { "done" } else { "not done" });
             let Ok(GroupAnswer::Removed(removed)) = outcome else { continue };
-            let (group, person) = out.expect("who asked for it is told");
+            let (group, person) = out.expect("the ask has a target");
             assert_eq!(removed.person, person);
             if removed.was_member {
                 let owed = self.out.get_mut(&(group, person)).filter(|it| 0 < **it);
-                *owed.expect("a removal has one answer") -= 1;
+                *owed.expect("each removal has one answer") -= 1;
             }
             // The person is back, and about to be removed again, by name or with the end of the
             // group. The later answer is for that removal.

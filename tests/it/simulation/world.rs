@@ -96,14 +96,14 @@ impl World {
             Observed::Left { call, member, exit, by } => {
                 let cause = exit.cause;
                 let announced = self.members.contains_key(&member);
-                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                assert!(!self.inside.contains_key(&call), "{call} is still in the mix");
                 let doomed = self.hung_up.contains(&call);
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.must_go_on, "{call} leaves once");
-                assert_eq!(seen.exits, announced, "the exit of {call} goes first");
-                assert!(!(announced && cause == Cause::Full), "{call} never was in");
+                assert_eq!(seen.exits, announced, "the exit of {call} was not announced first");
+                assert!(!(announced && cause == Cause::Full), "{call} was never a member");
                 let may_be_new = [Cause::Full, Cause::Fault].contains(&cause);
-                assert!(announced || may_be_new, "{call} is told of before it leaves");
+                assert!(announced || may_be_new, "{call} is announced before it leaves");
                 let goes_on = exit.then != AfterExit::HangUp;
                 (seen.exits, seen.must_go_on, seen.doomed) = (false, goes_on, doomed);
                 seen.left = Some(exit);
@@ -124,7 +124,7 @@ impl World {
             Observed::Call { call, event: CallEvent::Answered, .. } => {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.answered && !seen.ended, "{call} is answered once");
-                assert!(!seen.is_out || seen.picked_up, "nobody has picked up {call}");
+                assert!(!seen.is_out || seen.picked_up, "the far end of {call} has not answered");
                 seen.answered = true;
                 self.lived.insert("answered");
             }
@@ -132,12 +132,12 @@ impl World {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.ended, "{call} ends once");
                 (seen.ended, seen.must_go_on) = (true, false);
-                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                assert!(!self.inside.contains_key(&call), "{call} is still in the mix");
                 self.playing.retain(|(it, _)| *it != call);
             }
             Observed::Notice { room, notice } => self.hear(room.id, notice),
             Observed::Refused { call, cause } => {
-                assert!(cause != Cause::Fault, "{call} has met a dead room");
+                assert!(cause != Cause::Fault, "{call} met a dead room");
                 self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == AfterExit::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
@@ -149,14 +149,14 @@ impl World {
 
     fn began(&mut self, call: CallId, step: u32) {
         let seen = self.calls.get_mut(&call).unwrap();
-        assert!(!seen.ended, "{call} goes on after its end");
-        assert!(!seen.exits, "{call} goes on before it is out");
-        assert!(!seen.is_out || seen.answered, "{call} speaks to nobody");
+        assert!(!seen.ended, "{call} continues after its end");
+        assert!(!seen.exits, "{call} continues before it is released");
+        assert!(!seen.is_out || seen.answered, "{call} is not answered yet");
         let expected = seen.next();
         if expected != 0 && expected != seen.begun {
             self.lived.insert("branched");
         }
-        assert_eq!(step, expected, "{call} goes on at the next element, and once");
+        assert_eq!(step, expected, "{call} continues at the right element");
         if let Some(number) = seen.awaits.take() {
             assert!(self.played.contains(&(call, number)), "{call} was still speaking");
         }
@@ -167,7 +167,7 @@ impl World {
     fn hear(&mut self, id: RoomId, Notice { sequence, event: news }: Notice) {
         let room = self.rooms.entry(id).or_default();
         room.sequence += 1;
-        assert_eq!(sequence, room.sequence, "the sequence has no holes");
+        assert_eq!(sequence, room.sequence, "the sequence has a gap");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
             RoomNews::Entered { who: MemberInfo { member, call, entry, .. }, is_first } => {
@@ -191,11 +191,11 @@ impl World {
                 assert!(!is_last || room.in_room.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: MemberInfo { member, .. }, .. } => {
-                assert!(room.in_room.contains(&member), "{member} types from outside");
+                assert!(room.in_room.contains(&member), "{member} pressed keys outside of the room");
                 self.lived.insert("digits");
             }
             RoomNews::FloorTaken { who: MemberInfo { member, call, .. } } => {
-                assert!(room.in_room.contains(&member), "{member} has the floor from outside");
+                assert!(room.in_room.contains(&member), "{member} has the floor outside of the room");
                 assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
                 self.lived.insert("floor");
             }
@@ -243,7 +243,7 @@ impl World {
             }
             Order::PlayOver { .. } | Order::StopOver { .. } => {}
             Order::Prepare { call, .. } => {
-                assert!(!self.calls[&call].ended, "{call} has nothing to prepare for");
+                assert!(!self.calls[&call].ended, "{call} prepares after its end");
             }
             Order::Answer { call } | Order::Dial { call, .. } | Order::EarlyMedia { call } => {
                 assert!(!self.calls[&call].ended, "{call} is picked up after its end");
@@ -254,7 +254,7 @@ impl World {
 
     fn play(&mut self, call: CallId, number: u32, program: &Program) {
         let seen = self.calls.get_mut(&call).unwrap();
-        assert!(!seen.doomed, "{call} has hung up, and goes on");
+        assert!(!seen.doomed, "{call} has hung up, and continues");
         assert!(!self.inside.contains_key(&call), "{call} is in a room, and alone");
         // A prompt may be interrupted; other programs are awaited.
         let is_prompt = program.iter().any(|sound| match &sound.what {
@@ -277,7 +277,7 @@ impl World {
             let calls: Vec<_> = room.in_room.iter().map(|it| self.members[it].1).collect();
             calls.into_iter().map(move |it| {
                 let person = self.calls[&it].person;
-                (group, person.expect("a stranger has been let in"))
+                (group, person.expect("a caller without identity was admitted"))
             })
         };
         self.rooms.values().filter_map(|it| Some((it, it.group?))).flat_map(of_room)
@@ -330,13 +330,13 @@ impl World {
             Ok(ConferenceAnswer::Departures(departures)) => {
                 let room = self.members[&departures[0].member].0;
                 let in_room = &self.rooms[&room].in_room;
-                assert!(departures.iter().all(|it| in_room.contains(&it.member)), "a dry run");
+                assert!(departures.iter().all(|it| in_room.contains(&it.member)), "a dry run names a caller who is not a member");
                 return;
             }
             Ok(ConferenceAnswer::Roster(roster)) => {
                 let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
                 let room = self.members[listed.first().unwrap()].0;
-                assert_eq!(listed, self.rooms[&room].in_room, "the roster is who is there");
+                assert_eq!(listed, self.rooms[&room].in_room, "the roster differs");
                 return;
             }
             Err(_) => return,
@@ -361,7 +361,7 @@ impl World {
             // Checked with the transfers of calls outside of rooms.
             Ask::Transfer { .. } => (),
             // The rooms answer the groups' writer.
-            Ask::Expel(_) => unreachable!("nobody asks for it here"),
+            Ask::Expel(_) => unreachable!("not asked in this simulation"),
         }
         if let Ask::Kick { who: MemberSelector::These(ids), .. } = ask {
             let mut order = ids.iter();
@@ -387,7 +387,7 @@ impl World {
             let last = self.members.values().rev().find(|(_, it)| it == *call);
             last.is_some_and(|(room, _)| rooms.contains(room))
         };
-        assert!(!owed.iter().any(theirs), "they have not gone on: {owed:?}");
+        assert!(!owed.iter().any(theirs), "calls have not continued: {owed:?}");
     }
 
     fn check_flags(
@@ -439,7 +439,7 @@ impl CallSeen {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("{:?} is no way on", exit.then),
+            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("{:?} does not continue the flow", exit.then),
             AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }
@@ -470,7 +470,7 @@ impl CallSeen {
 fn set(flags: &mut BTreeMap<CallId, bool>, calls: &[CallId], on: bool) {
     for call in calls {
         let before = flags.insert(*call, on);
-        assert_eq!(before.unwrap_or(false), !on, "{call} is told what is new");
+        assert_eq!(before.unwrap_or(false), !on, "{call} already has this flag");
     }
 }
 

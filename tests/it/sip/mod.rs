@@ -389,7 +389,7 @@ async fn a_stream_may_be_cut_anywhere_and_a_ping_gets_its_pong() {
         assert_eq!(brief(&line.receive().await.unwrap()), "200");
     }
     line.send("\r\n\r\n").await;
-    let Connection::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
+    let Connection::Tcp(stream, _) = &mut line else { unreachable!("the connection is TCP") };
     let mut pong = [0; 2];
     timeout(WAIT_MAX, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"\r\n");
@@ -453,7 +453,7 @@ async fn a_busy_port_is_distinguished_from_other_errors() {
 }
 
 #[tokio::test]
-async fn it_stops_on_request_and_frees_its_port() {
+async fn the_driver_stops_on_request_and_frees_its_port() {
     let mut harness = SipHarness::new();
     let address = harness.address();
     let (mut line, mut phone) = Connection::tcp(address).await;

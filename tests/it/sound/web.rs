@@ -134,7 +134,7 @@ async fn a_sound_is_fetched_once_for_all_who_wait_and_each_account_has_its_own()
     assert_eq!(world.load(url).await, Ok(800));
     assert_eq!(world.asked(), ["GET /tone.wav"]);
     assert_eq!(world.ask("MA2", url).await.unwrap(), Ok(800));
-    assert_eq!(world.asked(), ["GET /tone.wav"], "what one account has is nothing to another");
+    assert_eq!(world.asked(), ["GET /tone.wav"], "each account has its own cache");
     // The fragment is part of the cache key: with another fragment it is another sound.
     assert_eq!(world.load("http://x.example/tone.wav#ct=100").await, Ok(800));
     assert_eq!(world.asked(), ["GET /tone.wav"]);
@@ -198,7 +198,7 @@ async fn the_guard_refuses_forbidden_addresses() {
         let error = world.load(url).await.unwrap_err();
         assert!(error.contains("which may not be reached"), "{url}: {error}");
     }
-    assert_eq!(world.net.dialed(), [SERVER], "only the one that redirects was spoken to");
+    assert_eq!(world.net.dialed(), [SERVER], "only the redirecting server was contacted");
     let round = world.load("http://x.example/round").await.unwrap_err();
     assert!(round.contains("redirects more than 3 times"), "{round}");
 }
