@@ -3,10 +3,9 @@
 pub mod accounts;
 mod banner;
 mod drain;
-pub(crate) mod login;
 pub mod people;
 mod phones;
-pub(crate) mod signals;
+mod random;
 pub mod store;
 pub mod trace;
 
@@ -29,6 +28,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::random::random;
 use self::{
     phones::{Backends, RealPhones},
     store::Stores,
@@ -212,12 +212,6 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
     };
     config.accounts[0].tokens.push(Secret(token));
     Ok(Some(absolute(path)?))
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

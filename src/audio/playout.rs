@@ -35,8 +35,7 @@ pub struct Playout {
     relays: VecDeque<RelayedTone>,
     /// Number of the last sound started; tells one sound from another.
     serial: u32,
-    /// The output of the last tick; its last sample without relayed keys; the relayed keys' share of
-    /// it.
+    /// The last tick: its source, its last sample without relayed keys, and their share of that.
     playing: Playing,
     last: i16,
     relayed: i16,
@@ -270,8 +269,7 @@ impl Playout {
         Ok(())
     }
 
-    /// `SendDigits` order: queues the keys after those that wait. Other sounds stand still while a
-    /// key is down, and continue in pauses.
+    /// `SendDigits` order: queues the keys. Other sounds stand still while a key is down.
     ///
     /// # Errors
     ///
@@ -324,8 +322,7 @@ impl Playout {
         self.serial
     }
 
-    /// Fills the buffer if a program is due. Returns what is playing, and whether it had begun
-    /// before.
+    /// Fills the buffer if a program is due. Returns what plays, and whether it had begun before.
     fn choose(
         &mut self,
         sounds: &mut impl SoundLookup,

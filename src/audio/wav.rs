@@ -3,7 +3,7 @@
 //! Our own parser, because files come from pipes (without a length) and from telephone systems
 //! (A-law with the short header): the crate at hand refuses the former and overflows on its limits.
 
-use crate::speech::Clip;
+use super::clip::Clip;
 
 /// The format of a WAV file, and its samples.
 pub(super) struct Wav<'a> {

@@ -9,7 +9,8 @@ use tokio::task::yield_now;
 
 use super::{
     Bench,
-    load::{Measurement, latencies, now},
+    clock::now,
+    load::{Measurement, latencies},
     report::ReportRow,
 };
 use crate::{

@@ -28,6 +28,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use self::error::FetchFailure;
+pub use self::error::REDIRECTS_MAX;
 pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
@@ -256,9 +257,6 @@ struct RawResponse {
     headers: HeaderMap,
     body: Bytes,
 }
-
-/// Redirects that are followed.
-pub const REDIRECTS_MAX: usize = 3;
 
 /// Maximum size of a response's head; no telephony server needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -68,6 +68,7 @@ pub mod stream;
 pub mod throttle;
 pub mod timers;
 pub mod transaction;
+mod transport;
 pub mod uri;
 pub mod value;
 pub mod within;

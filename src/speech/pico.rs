@@ -16,9 +16,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
 use super::{
-    Clip, Speech, SpeechError, Utterance, process,
+    Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
+use crate::audio::clip::Clip;
 
 /// The voices, read from a folder where their files lie as long as the process runs.
 pub struct Pico {

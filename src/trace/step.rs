@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
+use super::lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId},
     flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},

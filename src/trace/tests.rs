@@ -1,9 +1,15 @@
 //! Tests of traces: steps, causes, and the limits on their number.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use super::*;
 use crate::{
-    base::ids::RoomId,
-    media::{HangupCause, HangupSource},
+    base::ids::{Incarnation, MemberId, RoomId},
+    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    media::{Ending, HangupCause, HangupSource},
 };
 
 const OURS: &str = "MA1";
