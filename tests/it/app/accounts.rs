@@ -25,7 +25,11 @@ fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
     assert_eq!(program.conference_list(KEPT, &first), 200);
     assert_eq!(program.conference_list(ID, &first), 401);
     let wall = format!("/v1/Account/{ID}/Conference/");
-    assert_eq!(program.ask_as(KEPT, &first, "GET", &wall, "").0, 404, "another account sees nothing");
+    assert_eq!(
+        program.ask_as(KEPT, &first, "GET", &wall, "").0,
+        404,
+        "another account sees nothing"
+    );
 
     let second = account(home.path(), &format!("rotate {KEPT}"));
     program.take_in();

@@ -81,7 +81,10 @@ impl GroupFixture {
         let done = self.groups.handle(at, ask, &mut self.changes);
         self.groups.check();
         if done.is_err() {
-            assert!(self.groups == before && self.changes.len() == changes, "a refusal changed the state");
+            assert!(
+                self.groups == before && self.changes.len() == changes,
+                "a refusal changed the state"
+            );
         }
         done
     }

@@ -191,11 +191,11 @@ impl World {
                 assert!(!is_last || room.in_room.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: MemberInfo { member, .. }, .. } => {
-                assert!(room.in_room.contains(&member), "{member} pressed keys outside of the room");
+                assert!(room.in_room.contains(&member), "{member} is outside");
                 self.lived.insert("digits");
             }
             RoomNews::FloorTaken { who: MemberInfo { member, call, .. } } => {
-                assert!(room.in_room.contains(&member), "{member} has the floor outside of the room");
+                assert!(room.in_room.contains(&member), "{member} is outside");
                 assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
                 self.lived.insert("floor");
             }
@@ -330,7 +330,10 @@ impl World {
             Ok(ConferenceAnswer::Departures(departures)) => {
                 let room = self.members[&departures[0].member].0;
                 let in_room = &self.rooms[&room].in_room;
-                assert!(departures.iter().all(|it| in_room.contains(&it.member)), "a dry run names a caller who is not a member");
+                assert!(
+                    departures.iter().all(|it| in_room.contains(&it.member)),
+                    "not in the room"
+                );
                 return;
             }
             Ok(ConferenceAnswer::Roster(roster)) => {
@@ -439,7 +442,7 @@ impl CallSeen {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("{:?} does not continue the flow", exit.then),
+            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("wrong exit: {:?}", exit.then),
             AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }

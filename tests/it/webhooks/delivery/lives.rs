@@ -110,7 +110,11 @@ impl Life {
         let given_up = self.counts.get("exhausted").copied();
         self.run_until(self.now + AGE_MAX + AGE_MAX);
         assert!(self.delivery.is_empty() && self.delivery.deadline().is_none());
-        assert_eq!(self.counts.get("exhausted").copied(), given_up, "lost although all receivers were healthy");
+        assert_eq!(
+            self.counts.get("exhausted").copied(),
+            given_up,
+            "lost although all receivers were healthy"
+        );
         assert!(self.queued.values().all(VecDeque::is_empty), "neither delivered nor given up");
         self.counts
     }
