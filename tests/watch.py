@@ -29,7 +29,7 @@ PATIENCE = 20
 
 def check(holds, what):
     if not holds:
-        sys.exit(f"the watch: {what}")
+        sys.exit(f"watch: {what}")
 
 
 class Server:
@@ -137,7 +137,7 @@ class Terminal:
             self.read(0.1)
         self.read(0.1)
         check(self.watch.returncode == 0, f"its exit code is {self.watch.returncode}")
-        check(b"\x1b[?1049l" in self.raw, "the screen before it does not come back")
+        check(b"\x1b[?1049l" in self.raw, "the previous screen is not restored")
         check(self.raw.rfind(b"\x1b[?25h") > self.raw.rfind(b"\x1b[?25l"), "the cursor is hidden")
         check(termios.tcgetattr(self.theirs) == self.before, "the terminal is left raw")
 
@@ -179,7 +179,7 @@ def main():
             if terminal.watch.poll() is None:
                 terminal.watch.kill()
                 terminal.watch.wait()
-    print("the watch: it shows every change and restores the terminal")
+    print("watch: it shows every change and restores the terminal")
 
 
 main()

@@ -24,7 +24,7 @@ install_venv() {
   python3 -m venv "$1" || fail "python3 has no venv: install python3-venv"
   "$1/bin/pip" install -q --disable-pip-version-check --no-deps -r "$2" ||
     fail "the packages of $2 cannot be installed"
-  "$1/bin/pip" check >/dev/null || fail "the list $2 is not whole"
+  "$1/bin/pip" check >/dev/null || fail "the list $2 is not complete"
   touch "$1/whole"
 }
 
@@ -57,14 +57,14 @@ TOML
     kill -0 "$server" 2>/dev/null || fail "the server does not start: $(cat "$home/log")"
     sleep 0.1
   done
-  [ -n "$address" ] || fail "the server does not say where it serves: $(cat "$home/log")"
+  [ -n "$address" ] || fail "the log has no HTTP address: $(cat "$home/log")"
   export CLIENT_URL=http://$address CLIENT_ID=$id CLIENT_TOKEN=$token
   export CLIENT_FLOWS=$home/flows/$id
 }
 
 stop() {
   kill "$server"
-  wait "$server" || fail "the server does not end well: $(tail -5 "$1/log")"
+  wait "$server" || fail "the server did not exit cleanly: $(tail -5 "$1/log")"
   server=
   ! grep -q "$CLIENT_TOKEN" "$1/log" "$1/banner" || fail "the token is in the log"
   ! grep -i "panicked" "$1/log" || fail "the server has panicked"

@@ -169,18 +169,18 @@ def conferences():
     check("the flags are off", not any(it["muted"] for it in client.conferences.get("quickstart").members))
 
     three = dial("quickstart", "three")
-    until(lambda: "You have left the conference" in heard(three), "the third goes on")
+    until(lambda: "You have left the conference" in heard(three), "the third continues")
     check("the callback has kicked the third", count("quickstart") == 2)
     done = client.conferences.member_kick("quickstart", ids[0])
     check("member_kick", done.message == "kicked" and done.member_id == ids[0])
-    check("the kicked one goes on at once", heard(one)[-1] == "You have left the conference")
+    check("the kicked member continues at once", heard(one)[-1] == "You have left the conference")
     client.conferences.member_hangup("quickstart", ids[1])
     check("the room is gone", count("quickstart") == 0)
     try:
         client.conferences.member_kick("quickstart", "1")
-        check("a kick of nobody", False)
+        check("a kick of an unknown member", False)
     except ResourceNotFoundError as error:
-        check("a kick of nobody: %s" % error, True)
+        check("a kick of an unknown member: %s" % error, True)
     for call in (one, three):
         client.calls.delete(call)
     dial("hung-up", "four")
@@ -214,9 +214,9 @@ def calls():
     check("calls.cancel", client.calls.get(queued.request_uuid).hangup_cause_code == 1000)
     try:
         client.calls.create("14155550100", "14155550199", base + "/answer", "POST")
-        check("a call to nobody", False)
+        check("a call to an unknown number", False)
     except ValidationError as error:
-        check("a call to nobody: %s" % error, True)
+        check("a call to an unknown number: %s" % error, True)
     return call
 
 
@@ -242,12 +242,12 @@ def golden(name, call):
         expected = file.read().splitlines()
     for line in difflib.unified_diff(expected, lines, "golden/" + name, "told", lineterm=""):
         say("      " + line)
-    check("what was told is what golden/%s has: %d lines" % (name, len(lines)), lines == expected)
+    check("the requests equal golden/%s: %d lines" % (name, len(lines)), lines == expected)
 
 
 def compare(one, call):
     time.sleep(0.5)
-    check("every request is signed as the SDK wants it", all(it[1] == "valid" for it in told))
+    check("the SDK accepts every signature", all(it[1] == "valid" for it in told))
     golden("kicked.txt", one)
     golden("transferred.txt", call)
     numbers = [

@@ -47,7 +47,7 @@ class Bench {
         await section(this);
       } catch (error) {
         console.log(error);
-        this.#line(false, section.name, () => 'it broke off');
+        this.#line(false, section.name, () => 'an error ended it');
       }
     }
     await Phone.hangUpAll();

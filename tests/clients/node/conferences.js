@@ -37,7 +37,7 @@ async function listAndGet(bench) {
   const {
     phones: [phone],
   } = await enter('look', 1);
-  bench.check('list: the name of the one there is', (await conferences.list()).conferences, [
+  bench.check('list: its name', (await conferences.list()).conferences, [
     'look',
   ]);
   const room = await conferences.get('look');
@@ -74,7 +74,7 @@ async function kick(bench) {
     await hear(phones.slice(1)),
     Array(3).fill('room kick'),
   );
-  await bench.raises('kick: who has gone is not found', 404, 'member not found', () =>
+  await bench.raises('kick: a member who has left is not found', 404, 'member not found', () =>
     conferences.kickMember('kick', one),
   );
 

@@ -48,7 +48,7 @@ class Bench:
                 section(self)
             except Exception:
                 traceback.print_exc(limit=3, file=sys.stdout)
-                self._line(False, section.__name__, "it broke off")
+                self._line(False, section.__name__, "an error ended it")
         Phone.hang_up_all()
         print(f"{self.name}: {self.passed} passed, {self.failed} failed", flush=True)
         sys.exit(0 if self.passed and not self.failed else 1)

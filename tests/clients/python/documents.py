@@ -79,7 +79,7 @@ class Documents:
         bench.check("Conference: muted", found, [True, True])
         third = Phone(name)
         bench.check(
-            "Conference: maxMembers, the third goes on with the action",
+            "Conference: maxMembers, the third continues with the action",
             third.ended(),
             ["speech You have left by the star."],
         )
@@ -115,7 +115,7 @@ class Documents:
         self.conferences.member_kick("panel", inside.member_id)
         found = [phone.hears() for phone in [host, *guests]]
         expected = ["speech You have ended it.", *["speech The panel is over."] * 2]
-        bench.check("Conference: endConferenceOnExit, all are out at once", found, expected)
+        bench.check("Conference: endConferenceOnExit, all leave at once", found, expected)
 
     def get_digits(self, bench):
         self.says("digits", "Thank you for the digits.")

@@ -37,7 +37,7 @@ def list_and_get(bench):
     name = flow("look", document.to_string())
     phone = Phone(name, **{"from": "14155550100"}, caller_name="Anna").until("room look")
 
-    bench.check("list: the name of the one there is", conferences.list().conferences, ["look"])
+    bench.check("list: its name", conferences.list().conferences, ["look"])
     room = conferences.get("look")
     bench.check("get: its name", room.conference_name, "look")
     bench.check("get: its members are counted", room.conference_member_count, "1")
@@ -45,9 +45,9 @@ def list_and_get(bench):
     bench.check("get: there is an api_id", len(room.api_id), 36)
     member = room.members[0]
     found = (member.call_uuid, getattr(member, "from"), member.to, member.caller_name)
-    bench.check("get: who the member is", found, (phone.uuid, "14155550100", "look", "Anna"))
+    bench.check("get: the member's identity", found, (phone.uuid, "14155550100", "look", "Anna"))
     found = (member.muted, member.deaf, member.direction, member.join_time.isdigit())
-    bench.check("get: how the member is", found, (False, False, "inbound", True))
+    bench.check("get: the member's state", found, (False, False, "inbound", True))
     conferences.hangup("look")
 
 
@@ -72,9 +72,9 @@ def kick(bench):
     bench.check("kick: at once a list of two hears the next element", found, [OUT] * 2)
     bench.check("kick: the answer names the list", answer.member_id, f"{three},{four}")
     answer = conferences.member_kick("kick", f"{one},{five}")
-    bench.check("kick: who has gone is left out of a list", answer.member_id, five)
+    bench.check("kick: a member who has left is left out of a list", answer.member_id, five)
     bench.raises(
-        "kick: who has gone is not found",
+        "kick: a member who has left is not found",
         ResourceNotFoundError,
         "member not found",
         lambda: conferences.member_kick("kick", one),
@@ -114,7 +114,7 @@ def mute_and_deaf(bench):
             bench.check(f"{action}: {form}", found, (message, who, expected))
             found = (stop("quiet", who), flags(flag))
             bench.check(f"{action}: {form}, no longer", found, (None, [False] * 3))
-        bench.check(f"{action}: to stop it twice does no harm", stop("quiet", "all"), None)
+        bench.check(f"{action}: a repeated stop is no error", stop("quiet", "all"), None)
     conferences.hangup("quiet")
 
 
@@ -148,7 +148,7 @@ def play_and_speak(bench):
             found = (stop("loud", who), heard())
             bench.check(f"{action}: {form}, stopped at once", found, (None, quiet))
     found = conferences.member_play_stop("loud", "all")
-    bench.check("play: to stop what is not there does no harm", found, None)
+    bench.check("play: a stop without a play is no error", found, None)
     conferences.hangup("loud")
 
 
@@ -164,7 +164,7 @@ def hang_up(bench):
     conferences.member_hangup("end", f"{names[1]},{names[2]}")
     found = [how(phone.look()) for phone in phones[1:]]
     bench.check("hang up: a list has ended at once", found[:2], [by_api] * 2)
-    bench.check("hang up: who is not in the list is there", found[2][0], "in-progress")
+    bench.check("hang up: the others stay", found[2][0], "in-progress")
 
     bench.check("hang up: the room", conferences.hangup("end"), None)
     bench.check("hang up: all in it have ended at once", how(phones[3].look()), by_api)

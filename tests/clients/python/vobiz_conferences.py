@@ -49,7 +49,7 @@ class Conferences:
     def rooms_and_kicks(self, bench):
         bench.check("list: there are no conferences", self.list().conferences, [])
         phones, [one, two, three, four] = self.enter("Küche 1", 4)
-        bench.check("list: the name of the one there is", self.list().conferences, ["Küche 1"])
+        bench.check("list: its name", self.list().conferences, ["Küche 1"])
         room = self.get("Küche 1")
         found = (room.conference_name, room.conference_member_count, room.members[0].member_id)
         bench.check("get: name, count, member", found, ("Küche 1", "4", one))
