@@ -1,4 +1,4 @@
-//! Parsing a flow, beside what quick-xml alone needs for the same document (P5).
+//! Parsing a flow, compared with quick-xml alone on the same document (P5).
 
 use std::{hint::black_box, time::Duration};
 
@@ -56,7 +56,7 @@ fn repeat<T>(rounds: u64, mut once: impl FnMut() -> T) -> Duration {
     begin.elapsed()
 }
 
-/// Every event, and every attribute of every element with its value.
+/// Reads every event, and every attribute of every element with its value.
 fn raw(document: &str) -> usize {
     let mut reader = Reader::from_str(document);
     let mut seen = 0;

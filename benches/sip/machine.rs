@@ -1,4 +1,4 @@
-//! Machines that answer calls, each on one thread of its own: ours, and the plainest there can be.
+//! Servers that answer calls, each on its own thread: conflow's, and the simplest possible one.
 
 use std::{
     fs,
@@ -37,12 +37,12 @@ use conflow::{
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};
 
-/// Where to say that calls are taken in, and at which address.
+/// Receives the address as soon as calls are accepted.
 pub(crate) type Ready = mpsc::Sender<SocketAddr>;
 
-/// A machine that runs.
+/// A running server.
 pub(crate) struct Machine {
-    /// Where it is called.
+    /// The address that callers use.
     pub(crate) address: SocketAddr,
     times: PathBuf,
     stop: oneshot::Sender<()>,
@@ -52,7 +52,7 @@ pub(crate) struct Machine {
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 impl Machine {
-    /// Starts one, on a thread with a runtime that has no other.
+    /// Starts a server on a thread with its own runtime.
     pub(crate) fn start<S: AsyncFnOnce(Ready) + Send + 'static>(serve: S) -> Self {
         let (ready, readied) = mpsc::channel();
         let (named, name) = mpsc::channel();
@@ -67,14 +67,14 @@ impl Machine {
                     _ = stopped => {}
                 }
             });
-            // Calls that are live are not to be dropped: there are none by now.
+            // Live calls must not be dropped; there are none by now.
             runtime.shutdown_background();
         });
         let (times, address) = (name.recv().expect("it runs"), readied.recv().expect("it runs"));
         Self { address, times, stop, thread }
     }
 
-    /// How long its thread has been on a processor.
+    /// The CPU time of its thread.
     pub(crate) fn cpu(&self) -> Duration {
         let text = fs::read_to_string(&self.times).expect("it runs");
         let nanos = text.split(' ').next().and_then(|it| it.parse().ok());
@@ -87,7 +87,7 @@ impl Machine {
     }
 }
 
-/// The ceiling: no transactions, no dialogs, no timers; headers are echoed, the rest is fixed.
+/// The ceiling: no transactions, dialogs or timers; headers are echoed, the rest is fixed.
 pub(crate) async fn echo(ready: Ready) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
@@ -117,24 +117,24 @@ pub(crate) async fn echo(ready: Ready) {
         reply.push_str(&format!("Contact: <sip:{local}>\r\n"));
         let body = if text.starts_with("INVITE") { ANSWER } else { "" };
         reply.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        // A full buffer is a loss like any other.
+        // A full buffer loses a message, as a network does.
         let _ = socket.try_send_to(reply.as_bytes(), from);
     }
 }
 
-/// What a machine that knows no offers answers.
+/// The fixed answer of a server that does not read offers.
 pub(crate) const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
     a=fmtp:101 0-15\r\na=sendrecv\r\n";
 
-/// Our signalling, with somebody behind it who answers at once.
+/// Our signalling, with an application that answers at once.
 pub(crate) async fn signalling(ready: Ready) {
     let (sip, driver) = bind();
     ready.send(sip.addresses()[0]).expect("a listener");
     driver.run(Arc::new(PromptExchange(sip))).await;
 }
 
-/// Our signalling, and the engine: each call begins a flow, which answers it and waits.
+/// Our signalling and the engine: each call runs a flow, which answers it and waits.
 pub(crate) async fn engine(ready: Ready) {
     let (sip, driver) = bind();
     let room_last = AtomicU64::new(0);
@@ -157,10 +157,10 @@ pub(crate) async fn engine(ready: Ready) {
         call_time_limit: Duration::from_secs(14_400),
     };
     let records = Arc::new(CachedCdrStore::default());
-    let reception =
+    let inbound =
         Arc::new(Inbound::new(registry, Arc::new(FixedDocument::new()), records, settings));
     ready.send(sip.addresses()[0]).expect("a listener");
-    driver.run(reception).await;
+    driver.run(inbound).await;
 }
 
 fn bind() -> (Arc<SipBackend>, SipDriver) {
@@ -177,7 +177,7 @@ fn bind() -> (Arc<SipBackend>, SipDriver) {
     (Arc::new(sip), driver)
 }
 
-/// Answers at once, and hangs up when the caller has.
+/// Answers at once, and hangs up when the caller has hung up.
 struct PromptExchange(Arc<SipBackend>);
 
 impl PromptExchange {
@@ -200,7 +200,7 @@ impl Exchange for PromptExchange {
     }
 }
 
-/// No sound.
+/// A media backend without sound.
 struct Nowhere;
 
 impl Backend for Nowhere {
@@ -219,7 +219,7 @@ impl Legs for Nowhere {
     }
 }
 
-/// One flow for all.
+/// The same flow for every call.
 struct FixedDocument(Arc<Flow>);
 
 impl FixedDocument {

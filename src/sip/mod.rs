@@ -26,14 +26,14 @@
 //! |---|---|---|
 //! | digest wrong from the tenth nonce count on | [`digest`] | `any_nonce_count_is_counted_right` |
 //! | no session timers | [`session_timer`] | `we_refresh_a_session_by_update_or_by_re_invite` |
-//! | reliable 1xx half implemented; `Require` unchecked | 420 | `what_an_invite_must_be` |
+//! | reliable 1xx half implemented; `Require` unchecked | 420 | `an_invite_with_a_defect_is_refused` |
 //! | overlapping re-INVITEs both get 200 | 500, 491 | `overlapping_changes_are_put_off`, `changes_from_both_sides_at_once_are_put_off` |
-//! | unknown methods are dropped | 405 | `requests_that_are_not_of_a_call_are_refused` |
+//! | unknown methods are dropped | 405 | `requests_outside_of_a_call_are_refused` |
 //! | confirmed again by each re-INVITE | one arrival | `a_phone_holds_resumes_and_moves` |
 //! | BYE before ACK | legal | `a_bye_may_come_before_the_ack_and_before_the_answer` |
 //! | messages and passwords in the log | none is logged | `a_password_is_not_shown` |
 //! | small socket buffers | 4 MiB | [`sockets`] |
-//! | a missing Contact fails badly | 400 | `what_an_invite_must_be` |
+//! | a missing Contact fails badly | 400 | `an_invite_with_a_defect_is_refused` |
 //! | orders in the wrong state pretend to work | they do nothing | `a_caller_cancels` |
 //! | its maker's name in every Call-ID | we begin no dialogs | – |
 //!

@@ -1,7 +1,7 @@
-//! `conflow check`: documents that are broken or odd, and folders of them, each with what is printed
-//! as text and as JSON beside it; exit codes, and looking again.
+//! `conflow check`: each broken or odd document and folder, with its text and JSON output beside
+//! it; exit codes; `--watch`.
 //!
-//! `UPDATE=1 cargo test --test it check` writes those anew.
+//! `UPDATE=1 cargo test --test it check` rewrites the expected output.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,6 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/check");
 const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/faulty");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// `conflow check` in a folder.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     command.arg("check").args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -41,7 +40,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What is in a folder, in order.
+/// The entries of a folder, sorted.
 fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
     let entries: BTreeSet<_> = entries.collect();
@@ -53,8 +52,8 @@ fn documents(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     entries(folder).into_iter().filter(is_document).collect()
 }
 
-/// Compares what is printed of a document or a folder with what is kept beside it. Gives the codes
-/// that were found.
+/// Compares the output for a document or a folder with the files beside it. Returns the codes
+/// found.
 fn compare(path: &Path, exit: i32) -> Vec<String> {
     let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
     let dialect = if name.starts_with("plivo") { "plivo" } else { "vobiz" };
@@ -98,7 +97,7 @@ fn odd_documents_are_explained() {
     let documents = documents(format!("{CASES}/odd"));
     assert!(20 <= documents.len());
     for document in documents {
-        // To itself and at once: no caller gets out of it.
+        // It redirects to itself at once, so no caller ever gets out of it.
         let exit = i32::from(document.ends_with("redirect-to-itself.xml"));
         let codes = compare(&document, exit);
         let is_sound = document.ends_with("plivo-alone.xml")
@@ -108,7 +107,7 @@ fn odd_documents_are_explained() {
 }
 
 #[test]
-fn the_documents_of_a_folder_are_looked_at_together() {
+fn the_documents_of_a_folder_are_checked_together() {
     let folders = entries(format!("{CASES}/folders")).into_iter().filter(|it| it.is_dir());
     for folder in folders {
         compare(&folder, i32::from(!folder.ends_with("rooms")));
@@ -133,7 +132,7 @@ fn every_code_is_shown_by_an_example() {
 }
 
 #[test]
-fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() {
+fn an_error_of_the_parser_has_the_same_position_and_text() {
     for folder in [FAULTY.to_owned(), format!("{CASES}/broken"), format!("{CASES}/odd")] {
         for document in documents(folder) {
             let bytes = fs::read(&document).unwrap();
@@ -170,7 +169,7 @@ fn the_flows_that_come_along_have_no_error() {
 }
 
 #[test]
-fn nothing_in_them_is_odd_but_that_the_first_does_not_say_who_may_be_alone() {
+fn the_flows_that_come_along_have_one_kind_of_warning() {
     let output = run(Path::new(ROOT), &["flows"]);
     let text = text(&output);
     assert!(text.contains(": 0 errors, 1 warning\n"), "{text}");
@@ -204,14 +203,14 @@ fn a_mistake_in_the_command_line_has_a_code_of_its_own() {
     let empty = tempdir().unwrap();
     check(&[empty.path().to_str().unwrap()], "holds no .xml file");
 
-    // What can be read is told all the same, and the array is one.
+    // The readable document is checked nevertheless, and the output is one array.
     let output = run(Path::new(CASES), &["--format", "json", "nowhere.xml", "odd/alone.xml"]);
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), rows.len()), (Some(2), 1));
 }
 
 #[test]
-fn the_standard_input_is_called_by_a_dash() {
+fn a_dash_means_the_standard_input() {
     let mut command = command(Path::new(CASES), &["--format", "json", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"<Response>\n <Say/></Response>").unwrap();
@@ -226,14 +225,14 @@ fn the_standard_input_is_called_by_a_dash() {
 }
 
 #[test]
-fn nothing_found_is_an_empty_array() {
+fn no_findings_are_an_empty_array() {
     let folder = Path::new(CASES).join("odd");
     let output = run(&folder, &["--dialect", "plivo", "--format", "json", "plivo-alone.xml"]);
     assert_eq!(text(&output), "[]\n");
 }
 
 #[test]
-fn there_is_colour_only_where_it_is_wanted() {
+fn colour_is_printed_only_where_it_is_wanted() {
     let folder = Path::new(CASES).join("odd");
     let is_coloured = |arguments: &[&str]| run(&folder, arguments).stdout.contains(&0x1b);
     assert!(!is_coloured(&["alone.xml"]), "no terminal");
@@ -242,7 +241,7 @@ fn there_is_colour_only_where_it_is_wanted() {
 }
 
 #[test]
-fn a_file_that_is_saved_is_looked_at_again() {
+fn a_saved_file_is_checked_again() {
     let home = tempdir().unwrap();
     save(home.path(), "a.xml", "<Response/>");
     let mut command = command(home.path(), &["--watch", "."]);
@@ -259,9 +258,9 @@ fn a_file_that_is_saved_is_looked_at_again() {
 }
 
 #[test]
-fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
+fn a_file_saved_during_printing_is_checked_again() {
     let home = tempdir().unwrap();
-    // More than a pipe holds: it waits for its reader, and has read all files.
+    // More output than a pipe holds: the process waits for its reader after it has read all files.
     for number in 0..1_000 {
         save(home.path(), &format!("{number:03}.xml"), "<Response><Say/></Response>");
     }
@@ -278,7 +277,7 @@ fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
 }
 
 #[test]
-fn what_it_prints_into_the_folder_is_no_save() {
+fn its_own_output_in_the_folder_is_no_save() {
     let home = tempdir().unwrap();
     save(home.path(), "a.xml", "<Response/>");
     let printed = home.path().join("printed.txt");
@@ -305,7 +304,7 @@ fn what_it_prints_into_the_folder_is_no_save() {
     );
 }
 
-/// As editors do that leave no moment at which half of it is there.
+/// Saves atomically, as many editors do: writes a temporary file and renames it.
 fn save(folder: &Path, name: &str, text: &str) {
     let half = folder.with_extension("half");
     fs::write(&half, text).unwrap();

@@ -1,4 +1,4 @@
-//! `conflow watch --once`: one screen of a running server.
+//! `conflow watch --once`: one screen about a running server.
 
 use std::{fs, path::Path};
 
@@ -6,15 +6,15 @@ use crate::app::*;
 
 const READER: &str = "MAREADER000000000000";
 
-/// The exit code, what is printed, and what is complained of.
+/// Returns the exit code, stdout and stderr.
 fn watch(program: &Program, home: &Path, arguments: &str) -> (Option<i32>, String, String) {
     run(command(home, &format!("watch --once --url http://{} {arguments}", program.http)))
 }
 
 #[test]
-fn it_shows_who_is_in_which_room_and_what_they_hear() {
+fn the_screen_shows_who_is_in_which_room_and_what_they_hear() {
     let home = home();
-    // Without beeps they hear the room at once.
+    // Without beeps, members hear the room at once.
     let flow = FLOW.replace("<Conference>", "<Conference enterSound=\"\" exitSound=\"\">");
     fs::write(home.path().join("flows/default.xml"), flow).unwrap();
     let mut program = Program::start(home.path(), "");
@@ -72,7 +72,7 @@ fn missing_arguments_are_reported() {
     fs::write(home.path().join("data/dev-token"), "none\n").unwrap();
     check("", "--once prints one screen without");
     check("--once --url ftp://here", "--url ftp://here: give one such as http://127.0.0.1:8080");
-    // Nobody is there.
+    // Nothing listens at this address.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);

@@ -1,5 +1,5 @@
-//! `conflow reference`: it has every element and attribute, in each format. Whether the schema is a
-//! schema, and a good one, xmllint says: `tests/reference/run`.
+//! `conflow reference`: every element and attribute is there, in each format. The test with
+//! xmllint, whether the schema is valid and accepts the right documents, is `tests/reference/run`.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use conflow::flow::{
 };
 use serde_json::Value;
 
-/// The elements and attributes of one page or list.
+/// Each element and attribute, in the order of the tables.
 fn rows() -> impl Iterator<Item = (&'static VerbInfo, &'static str)> {
     ALL.iter().flat_map(|info| info.attrs.iter().map(move |attr| (info, attr.name)))
 }

@@ -1,4 +1,4 @@
-//! RTP: SDP offers, and mutated packets.
+//! RTP: SDP offers and answers, and mutated packets.
 
 mod mutations;
 mod sdp;

@@ -1,4 +1,4 @@
-//! Signalling over real sockets on loopback, by messages written by hand.
+//! SIP over real sockets on loopback, with hand-written messages.
 
 mod agent;
 mod mutations;
@@ -33,7 +33,7 @@ use crate::phone::{OFFER, Phone, SDP, body, brief, header};
 /// Longer than any reply takes, even on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// An engine that answers who calls `weekly`, and sounds that note what they are told.
+/// An engine that answers calls to `weekly`, and legs that log their orders.
 struct SipHarness {
     sip: Arc<SipBackend>,
     events: mpsc::UnboundedReceiver<String>,
@@ -109,7 +109,7 @@ impl Legs for RecordingLegs {
 
 impl Backend for RecordingBackend {
     fn send(&self, order: Order) {
-        // They let the sound begin; what signalling makes of them is seen on the wire.
+        // These orders start the sound; the signalling they cause is visible on the network.
         if matches!(order, Order::Answer { .. } | Order::EarlyMedia { .. }) {
             return;
         }
@@ -156,7 +156,7 @@ impl Exchange for Engine {
     }
 }
 
-/// The phone's end of the line.
+/// The phone's end of the connection.
 enum Connection {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
@@ -186,7 +186,7 @@ impl Connection {
         }
     }
 
-    /// The next message; None if the connection has ended.
+    /// The next message, or None if the connection has ended.
     async fn receive(&mut self) -> Option<String> {
         timeout(WAIT_MAX, self.receive_slowly()).await.unwrap()
     }
@@ -216,7 +216,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request, and receives until its final reply.
+    /// Sends a request and receives until its final reply.
     async fn ask(&mut self, text: &str) -> String {
         self.send(text).await;
         loop {
@@ -349,20 +349,20 @@ async fn a_phone_holds_and_resumes() {
 }
 
 #[tokio::test]
-async fn the_200_comes_again_until_its_ack() {
+async fn the_200_is_retransmitted_until_its_ack() {
     let harness = SipHarness::new();
     for (mut line, mut phone) in lines(&harness).await {
         let first = line.ask(&phone.invite()).await;
         assert_eq!(line.receive().await.unwrap(), first);
         phone.learn(&first);
         line.send(&phone.ack()).await;
-        // Whatever was on its way, the reply to this comes at last.
+        // Whatever else was in transit, the reply to this request arrives at last.
         while brief(&line.ask(&phone.request("INFO", "", "")).await) != "200" {}
     }
 }
 
 #[tokio::test]
-async fn what_is_no_sip_disturbs_nobody() {
+async fn bytes_that_are_not_sip_disturb_nobody() {
     let harness = SipHarness::new();
     let (mut line, mut phone) = Connection::udp(harness.address()).await;
     for noise in ["", "\r\n\r\n", "hello", "INVITE\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "\0\0\0"] {
@@ -378,7 +378,7 @@ async fn what_is_no_sip_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
+async fn a_stream_may_be_cut_anywhere_and_a_ping_gets_its_pong() {
     let harness = SipHarness::new();
     let (mut line, mut phone) = Connection::tcp(harness.address()).await;
     let text = phone.request("OPTIONS", "", "") + &phone.request("OPTIONS", "", "");
@@ -389,7 +389,7 @@ async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
         assert_eq!(brief(&line.receive().await.unwrap()), "200");
     }
     line.send("\r\n\r\n").await;
-    let Connection::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
+    let Connection::Tcp(stream, _) = &mut line else { unreachable!("the connection is TCP") };
     let mut pong = [0; 2];
     timeout(WAIT_MAX, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"\r\n");
@@ -410,7 +410,7 @@ async fn bound_to_all_addresses_it_names_the_one_that_was_called() {
 }
 
 #[tokio::test]
-async fn a_flood_is_cut_off_before_it_is_read() {
+async fn a_flood_is_throttled_before_it_is_parsed() {
     let rate_trusted = Rate { per_second: 1, burst: 5 };
     let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     let harness = SipHarness::with(Settings { bind, rate_trusted, ..Settings::default() });
@@ -453,7 +453,7 @@ async fn a_busy_port_is_distinguished_from_other_errors() {
 }
 
 #[tokio::test]
-async fn it_stops_on_request_and_frees_its_port() {
+async fn the_driver_stops_on_request_and_frees_its_port() {
     let mut harness = SipHarness::new();
     let address = harness.address();
     let (mut line, mut phone) = Connection::tcp(address).await;
@@ -463,7 +463,7 @@ async fn it_stops_on_request_and_frees_its_port() {
     assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "503");
     harness.sip.stop();
     drop(harness.sip);
-    // The engine and the sounds are dropped with it.
+    // The engine and the legs are dropped with it.
     assert_eq!(timeout(WAIT_MAX, harness.events.recv()).await.unwrap(), None);
     assert_eq!(line.receive().await, None);
     assert!(UdpSocket::bind(address).await.is_ok());

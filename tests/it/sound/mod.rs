@@ -1,3 +1,3 @@
-//! Sound: files and sounds from the web.
+//! Sound: sounds from the web.
 
 mod web;
