@@ -9,13 +9,14 @@ mod step;
 
 use serde::Serialize;
 
-use crate::base::ids::{AccountId, CallId};
-
-pub use self::lines::{
-    ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
-    TraceEvent, Traces,
+pub use self::{
+    lines::{
+        ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
+        TraceEvent, Traces,
+    },
+    step::{CauseLink, TraceStep, TraceWarning},
 };
-pub use self::step::{CauseLink, TraceStep, TraceWarning};
+use crate::base::ids::{AccountId, CallId};
 
 /// A call's trace, as the API and the simulation show it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

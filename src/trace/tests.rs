@@ -1,9 +1,6 @@
 //! Tests of traces: steps, causes, and the limits on their number.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::{
