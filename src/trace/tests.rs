@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::*;
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId},

@@ -5,37 +5,26 @@
 
 mod attributes;
 mod code;
+mod finding;
 mod folder;
 mod order;
 mod outline;
 
-use std::sync::Arc;
-
 pub use self::{
     code::{Code, Severity},
+    finding::Finding,
     folder::check_folder,
 };
-use self::{order::ElementOrder, outline::Outline};
+use self::{finding::ParsedElement, order::ElementOrder, outline::Outline};
 use super::{
     Flow, FlowError, TextPosition, Verb,
     attrs::ElementReader,
     branch,
-    element::{XmlAttribute, XmlElement},
+    element::XmlElement,
     verbs::{PreAnswerVerb, RESPONSE, VerbInfo},
     xml,
 };
 use crate::base::ids::Dialect;
-
-/// Something about a document that its author should know.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Finding {
-    /// Line and column.
-    pub at: TextPosition,
-    /// What kind of thing it is; it has the severity and the advice.
-    pub code: Code,
-    /// What is wrong or odd, in this very case.
-    pub message: String,
-}
 
 /// A document that has been looked at.
 #[derive(Clone, Debug, Default)]
@@ -52,34 +41,12 @@ impl Checked {
     }
 
     fn add(&mut self, at: TextPosition, code: Code, message: String) {
-        let finding = Finding { at, code, message };
-        let place = self.findings.partition_point(|it| it.at <= at);
-        if !self.findings.contains(&finding) {
-            self.findings.insert(place, finding);
-        }
+        finding::add(&mut self.findings, at, code, message);
     }
 
     fn add_error(&mut self, error: &FlowError) {
         self.add(error.at, Code::from(&error.error), error.error.to_string());
     }
-}
-
-/// An element that the flow comes to, and what it does.
-struct ParsedElement<'e, 'd> {
-    element: &'e XmlElement<'d>,
-    /// By this it can be led to.
-    id: Option<Arc<str>>,
-    verb: Verb,
-}
-
-impl<'e, 'd> ParsedElement<'e, 'd> {
-    fn attribute(&self, name: &str) -> Option<&'e XmlAttribute<'d>> {
-        attribute(self.element, name)
-    }
-}
-
-fn attribute<'e, 'd>(element: &'e XmlElement<'d>, name: &str) -> Option<&'e XmlAttribute<'d>> {
-    element.attributes.iter().find(|it| it.name == name)
 }
 
 /// Looks at one document as it comes from a file. What is no XML has one error, that of the
@@ -97,11 +64,11 @@ pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let items = read(&root, dialect, &mut checked);
     // The parser has the last word, whatever it looks at that is not looked at here.
     parsed.err().iter().for_each(|error| checked.add_error(error));
-    attributes::judge(&root, dialect, &mut checked);
+    attributes::judge(&root, dialect, &mut checked.findings);
     // In a document that does not run, nothing comes after anything.
     if !checked.has_errors() {
         let order = ElementOrder::of(&items);
-        order.judge(&mut checked);
+        order.judge(&mut checked.findings);
         checked.outline = Outline::of(&root, &order);
     }
     checked

@@ -1,7 +1,7 @@
 //! What other documents need to know of one: where it leads, and which rooms it enters.
 
 use super::{
-    attribute,
+    finding::attribute,
     order::{self, ElementOrder},
 };
 use crate::flow::{

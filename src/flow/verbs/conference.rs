@@ -8,7 +8,8 @@ use crate::{
     flow::{
         AttrKind, CallbackTarget, ConferenceSound, FlowError, FlowErrorKind, FlowWarningKind,
         JoinOptions, RecordingFormat, RequestMethod, RoomGuard,
-        attrs::{ElementReader, METHOD, verb},
+        attr::METHOD,
+        attrs::{ElementReader, verb},
         error::clip,
         field::{Patterns, Stated},
     },

@@ -11,21 +11,22 @@ mod pre_answer;
 mod redirect;
 mod skipped;
 mod speak;
+mod start;
 mod wait;
 
-use std::{fmt, sync::Arc, time::Duration};
-
 use super::{
-    DocumentRequest, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, JoinOptions,
-    attrs::{Attr, ElementReader},
-    digits::CollectSettings,
+    FlowError, FlowErrorKind, FlowWarning, FlowWarningKind,
+    attrs::ElementReader,
     element::XmlElement,
     error::{clip, nearest},
 };
 use crate::{
-    base::ids::{ConferenceName, Dialect},
-    media::{HangupCause, Program, Sound},
+    base::ids::Dialect,
+    media::{Program, Sound},
 };
+
+pub(super) use self::start::VerbStart;
+pub use super::verb_info::{TextKind, Vendors, VerbInfo};
 
 verbs! {
     Conference: conference::ConferenceVerb,
@@ -44,79 +45,6 @@ verbs! {
     Speak: speak::SpeakVerb,
     Stream: skipped::StreamVerb,
     Wait: wait::WaitVerb,
-}
-
-/// What the reference says of a verb; the parser goes by it, too.
-#[derive(Clone, Copy, PartialEq)]
-pub struct VerbInfo {
-    /// Its name; case counts.
-    pub tag: &'static str,
-    /// What it does, in Markdown, with an example.
-    pub doc: &'static str,
-    /// Whose it is. It works in documents of both.
-    pub vendors: Vendors,
-    /// What its text is.
-    pub text: TextKind,
-    /// The elements that it may hold.
-    pub children: &'static [&'static str],
-    /// An unanswered call is answered by it, unless it stands in `<PreAnswer>`.
-    pub answers: bool,
-    /// False: it is passed over.
-    pub is_run: bool,
-    /// Its attributes.
-    pub attrs: &'static [Attr],
-}
-
-/// Who has a verb.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Vendors {
-    /// Plivo and Vobiz.
-    Both,
-    /// Plivo; Vobiz has this instead.
-    Plivo(&'static str),
-    /// Vobiz; Plivo has this instead.
-    Vobiz(&'static str),
-}
-
-/// What a verb's text is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TextKind {
-    /// Keys to press: `0-9*#`, `w` (half a second) and `W` (a second).
-    Digits,
-    /// Nothing.
-    None,
-    /// A conference's name.
-    Room,
-    /// A URL.
-    Url,
-    /// Words.
-    Words,
-}
-
-/// What an element does when it begins.
-#[derive(Debug)]
-pub(super) enum VerbStart {
-    Collect(Arc<CollectSettings>),
-    EarlyMedia,
-    Fetch(DocumentRequest),
-    /// The cause is that of a call which is not answered.
-    HangUp(HangupCause),
-    Join {
-        room: ConferenceName,
-        options: Arc<JoinOptions>,
-    },
-    /// Nothing, and the next element is its.
-    Next,
-    Pause {
-        length: Duration,
-        silence: Option<Duration>,
-    },
-    Play(Program),
-    Schedule(Duration),
-    Send {
-        digits: Arc<str>,
-        awaits: bool,
-    },
 }
 
 /// The root: not a verb, but the place of verbs.
@@ -146,12 +74,6 @@ pub static ALL: &[VerbInfo] = {
     &{ all }
 };
 
-impl fmt::Debug for VerbInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerbInfo").field(&self.tag).finish()
-    }
-}
-
 impl VerbInfo {
     /// Of an element by its name.
     pub fn of(tag: &str) -> Option<&'static Self> {
@@ -162,6 +84,29 @@ impl VerbInfo {
     pub fn parents(&self) -> impl Iterator<Item = &'static str> {
         let all = [&RESPONSE].into_iter().chain(ALL);
         all.filter(|info| info.children.contains(&self.tag)).map(|info| info.tag)
+    }
+
+    /// Refuses an element where it has no place.
+    pub(super) fn check_child(&self, child: &XmlElement<'_>) -> Result<(), FlowError> {
+        if self.children.contains(&child.tag) {
+            return Ok(());
+        }
+
+        let error = match (self.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
+            (false, _) => {
+                let tag = clip(child.tag);
+                FlowErrorKind::Child { parent: self.tag, tag, allowed: self.children }
+            }
+            (true, Some(info)) => {
+                FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
+            }
+            (true, None) => {
+                let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
+                let allowed = self.children;
+                FlowErrorKind::Unknown { tag: clip(child.tag), near, allowed }
+            }
+        };
+        Err(FlowError { at: child.at, error })
     }
 }
 
@@ -197,34 +142,12 @@ impl Verb {
     }
 }
 
-/// Refuses an element where it has no place.
-pub(super) fn check_allowed_in(parent: &VerbInfo, child: &XmlElement<'_>) -> Result<(), FlowError> {
-    if parent.children.contains(&child.tag) {
-        return Ok(());
-    }
-
-    let error = match (parent.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
-        (false, _) => {
-            let tag = clip(child.tag);
-            FlowErrorKind::Child { parent: parent.tag, tag, allowed: parent.children }
-        }
-        (true, Some(info)) => {
-            FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
-        }
-        (true, None) => {
-            let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
-            FlowErrorKind::Unknown { tag: clip(child.tag), near }
-        }
-    };
-    Err(FlowError { at: child.at, error })
-}
-
 impl ElementReader<'_, '_> {
     /// What holds for every element: its attributes, children and text are as its table says, or
     /// there is a warning or an error.
     pub(super) fn check_element(&mut self) -> Result<(), FlowError> {
         for child in self.children() {
-            check_allowed_in(self.info, child)?;
+            self.info.check_child(child)?;
         }
         self.check_self();
         Ok(())
@@ -294,7 +217,7 @@ macro_rules! verbs {
                 dialect: Dialect,
                 warnings: &mut Vec<FlowWarning>,
             ) -> Result<Self, FlowError> {
-                check_allowed_in(parent, element)?;
+                parent.check_child(element)?;
                 $(
                     if element.tag == $verb::INFO.tag {
                         let info = const { &$verb::INFO };
@@ -306,8 +229,9 @@ macro_rules! verbs {
                     }
                 )*
                 // Allowed in its parent, and no verb: a part of one, which its parent reads.
-                let (tag, near) = (clip(element.tag), None);
-                Err(FlowError { at: element.at, error: FlowErrorKind::Unknown { tag, near } })
+                let (tag, near, allowed) = (clip(element.tag), None, RESPONSE.children);
+                let error = FlowErrorKind::Unknown { tag, near, allowed };
+                Err(FlowError { at: element.at, error })
             }
 
             /// What the reference says of it.
