@@ -9,24 +9,24 @@ const BUILT_IN: &str = "sound:hold|ring|beep";
 /// One row of a verb's table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Attr {
-    /// As it is written; case counts.
+    /// Exact spelling: names are case-sensitive.
     pub name: &'static str,
-    /// What it does.
+    /// Its effect in one paragraph of Markdown; the reference prints it.
     pub doc: &'static str,
-    /// What its value may be.
+    /// Type and range of the value.
     pub kind: AttrKind,
-    /// What holds in a Plivo document that does not state it; None is nothing.
+    /// Default in a Plivo document; None if there is no default.
     pub plivo: Option<&'static str>,
-    /// What holds in a Vobiz document that does not state it; None is nothing.
+    /// Default in a Vobiz document; None if there is no default.
     pub vobiz: Option<&'static str>,
-    /// A value worth showing.
+    /// A valid value, for the reference.
     pub example: &'static str,
-    /// Why it has no effect yet, if it has none.
+    /// The reason why the engine ignores the attribute; None if it has an effect.
     pub idle: Option<&'static str>,
 }
 
 impl Attr {
-    /// What holds where it is not stated.
+    /// Default in a document of this dialect; None if there is none.
     pub fn default(&self, dialect: Dialect) -> Option<&'static str> {
         match dialect {
             Dialect::Plivo => self.plivo,
@@ -35,40 +35,42 @@ impl Attr {
     }
 }
 
-/// What an attribute's value may be.
+/// Type of an attribute's value, with its bounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AttrKind {
-    /// A sound in itself: a file's URL or a built-in one.
+    /// A sound that is played directly: the URL of a file, or a built-in sound.
     Audio,
     /// Exactly `true` or `false`.
     Bool,
-    /// One of these words.
+    /// One of these words, exactly.
     Choice(&'static [&'static str]),
-    /// The id of an element further on.
+    /// The id of a later element.
     Element,
-    /// A name for an element.
+    /// The id of this element.
     Id,
-    /// One key, or none.
+    /// One key, or the word `none`.
     Key,
-    /// Keys, one after the other.
+    /// Keys without separators, such as `12#`.
     Keys,
-    /// Milliseconds within these bounds.
+    /// Milliseconds, from minimum to maximum.
     Milliseconds(u32, u32),
-    /// A whole number within these bounds.
+    /// A whole number, from minimum to maximum.
     Number(u32, u32),
-    /// Patterns of keys with commas between them.
+    /// Patterns of keys, separated by commas.
     Patterns,
-    /// Whole seconds within these bounds.
+    /// Whole seconds, from minimum to maximum.
     Seconds(u32, u32),
-    /// Whole seconds within these bounds, or `auto`.
+    /// Whole seconds from minimum to maximum, or `auto`.
     SecondsOrAuto(u32, u32),
-    /// A sound document's URL, a built-in sound, or nothing; if true, a beep too.
+    /// URL of a sound document, a built-in sound, or empty for none; if true, a beep is allowed
+    /// too.
     Sound(bool),
-    /// A URL that is asked when the time comes. One that cannot be asked is kept: it ends the call.
+    /// URL of a document that is fetched when the element runs. An invalid one is kept, and ends
+    /// the call then.
     Target,
-    /// Any text.
+    /// Text without any restrictions.
     Text,
-    /// `http://…` or `https://…`.
+    /// URL of a web server: `http://…` or `https://…`.
     Web,
 }
 
@@ -78,7 +80,7 @@ impl fmt::Display for AttrKind {
             Self::Audio => return write!(f, "http://, https://, flow:FILE or {BUILT_IN}"),
             Self::Bool => return f.write_str("true or false"),
             Self::Choice(words) => return f.write_str(&words.join(" or ")),
-            Self::Element => return f.write_str("the id of an element further on"),
+            Self::Element => return f.write_str("the id of a later element"),
             Self::Id => return f.write_str("1 to 64 of the letters A to Z, digits, and . _ -"),
             Self::Key => return f.write_str("one of 0123456789*# or none"),
             Self::Keys => return f.write_str("keys out of 0123456789*#"),
@@ -102,5 +104,5 @@ impl fmt::Display for AttrKind {
     }
 }
 
-/// How a URL is requested.
+/// HTTP method of a request.
 pub(super) const METHOD: AttrKind = AttrKind::Choice(&["GET", "POST"]);

@@ -1,7 +1,6 @@
-//! Attributes, as a table.
+//! Attribute tables: one row for each attribute of a verb.
 //!
-//! A verb states each attribute once, in a row of [`verb!`]; the field, the parser, the warnings on
-//! it and the reference all come from that row.
+//! A row of [`verb!`] generates the field, the parser, the warnings and the reference.
 
 use std::{slice, sync::Arc};
 
@@ -17,23 +16,22 @@ use super::{
 };
 use crate::base::ids::Dialect;
 
-/// An element, as one verb reads it.
+/// One element, and the state that a verb needs to read it.
 pub(super) struct ElementReader<'r, 'd> {
     pub(super) dialect: Dialect,
     pub(super) info: &'static VerbInfo,
     pub(super) element: &'r XmlElement<'d>,
-    /// It stands in `<Response>` itself.
+    /// Whether it is a direct child of `<Response>`.
     pub(super) is_top: bool,
     pub(super) warnings: &'r mut Vec<FlowWarning>,
 }
 
 impl<'r, 'd> ElementReader<'r, 'd> {
-    /// The elements in it.
     pub(super) fn children(&self) -> slice::Iter<'r, XmlElement<'d>> {
         self.element.children.iter()
     }
 
-    /// What stands in the element, if it is stated and makes sense; else the default.
+    /// Value of the attribute; the default if it is missing or invalid (with a warning).
     pub(super) fn value<T: AttrValue>(
         &mut self,
         attr: &'static Attr,
@@ -54,14 +52,14 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         default(self.dialect)
     }
 
-    /// For an attribute that has no effect yet.
+    /// Warns about an attribute that has no effect yet.
     pub(super) fn warn_if_stated(&mut self, attr: &'static Attr) {
         if let Some(attribute) = self.find(attr.name) {
             self.warn_idle_attribute(attr, attribute);
         }
     }
 
-    /// What `action`, `method` and `redirect` say together.
+    /// Combines `action`, `method` and `redirect`.
     pub(super) fn action(
         &mut self,
         url: Option<Arc<str>>,
@@ -75,7 +73,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         Some(Action { url, method, redirects })
     }
 
-    /// An element without this attribute is remarked upon.
+    /// Warns if the attribute is missing.
     pub(super) fn warn_if_missing(&mut self, name: &'static str, note: &'static str) {
         if self.find(name).is_none() {
             let warning = FlowWarningKind::AttributeMissing { tag: self.info.tag, name, note };
@@ -83,13 +81,13 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         }
     }
 
-    /// The element does nothing.
+    /// Warns that the element has no effect.
     pub(super) fn warn_idle_element(&mut self, why: &'static str) {
         let warning = FlowWarningKind::Idle { tag: self.info.tag, why };
         self.warn(self.element.at, warning);
     }
 
-    /// On an attribute, if it is stated.
+    /// Warns about the attribute, if it is present.
     pub(super) fn warn_attribute(&mut self, name: &str, warning: FlowWarningKind) {
         if let Some(attribute) = self.find(name) {
             self.warn(attribute.at, warning);
@@ -104,7 +102,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         FlowError { at: self.element.at, error }
     }
 
-    /// Warnings on the attributes that are not in the verb's table.
+    /// Warns about attributes that are not in the verb's table.
     pub(super) fn warn_unknown_attributes(&mut self) {
         let info = self.info;
         for attribute in &self.element.attributes {
@@ -123,7 +121,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         self.element.attributes.iter().find(|it| it.name == name)
     }
 
-    /// To state what holds anyway is not worth a warning.
+    /// Does not warn if the value equals the default.
     fn warn_idle_attribute(&mut self, attr: &'static Attr, attribute: &XmlAttribute<'_>) {
         let Some(note) = attr.idle else { return };
         if attr.default(self.dialect) != Some(&attribute.value) {
@@ -132,12 +130,12 @@ impl<'r, 'd> ElementReader<'r, 'd> {
     }
 }
 
-/// Declares a verb: what its text and its children are, and one row for each attribute.
+/// Declares a verb: what its text and its children may be, and one row for each attribute.
 ///
-/// A row is `field: type = "name" [kind] or default, like "example";`. The default of Plivo and
-/// that of Vobiz are `or this / that`; `none`, or no `or`, is the type's own default. A row that
-/// ends in `, idle "note"` has no effect yet, and one in `idle` has no field either. The rows in
-/// `branches` name elements further on: they are read once all elements are.
+/// A row is `field: type = "name" [kind] or default, like "example";`. Different defaults of Plivo
+/// and Vobiz are written `or this / that`; `none`, or no `or`, is the type's own default. A row
+/// that ends in `, idle "note"` has no effect yet, and one in `idle` has no field either. The rows
+/// in `branches` name later elements; they are resolved when all elements are read.
 macro_rules! verb {
     (
         $(#[doc = $doc:literal])+
@@ -164,7 +162,7 @@ macro_rules! verb {
         pub struct $name { $($fields)* }
 
         impl $name {
-            /// What the reference says of it.
+            /// Tag, attributes and documentation, for the parser and the reference.
             pub const INFO: $crate::flow::verbs::VerbInfo = $crate::flow::verbs::VerbInfo {
                 tag: $tag,
                 doc: concat!($($doc, "\n"),+),
@@ -188,7 +186,7 @@ macro_rules! verb {
             };
         }
 
-        /// The attributes, as stated or by default.
+        /// Values of the attributes, as stated or by default.
         struct Rows { $( $field: $type, )* }
 
         impl Rows {
@@ -209,7 +207,7 @@ macro_rules! verb {
     };
 }
 
-/// One [`Attr`] of its parts.
+/// Builds one [`Attr`] from the parts of a row.
 macro_rules! row {
     ($name:literal [$kind:expr] $example:literal; $($doc:literal)+; ; $($note:literal)?) => {
         $crate::flow::attrs::row! { $name [$kind] $example; $($doc)+; none / none; $($note)? }
@@ -233,7 +231,7 @@ macro_rules! row {
     };
 }
 
-/// A default, in words.
+/// A default as text.
 macro_rules! text {
     () => {
         None
@@ -246,7 +244,7 @@ macro_rules! text {
     };
 }
 
-/// A default, as a value of the row's type.
+/// A default as a value of the row's type.
 macro_rules! default {
     () => {
         |_| Default::default()

@@ -8,46 +8,46 @@ use crate::{
     media::{Ending, Program},
 };
 
-/// What a flow asks of the world, in order.
+/// An instruction of a flow to the engine. The order of effects matters.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// An element begins: its number within the flow, from zero.
+    /// An element of the flow begins.
     Begin {
-        /// The number.
+        /// Index of the element within the flow, from zero.
         step: u32,
     },
-    /// Picks up the call, unless that has been done.
+    /// Answers the call, unless it is answered.
     Answer,
     /// Opens early media, unless the call is answered.
     EarlyMedia,
-    /// Plays a program; [`super::FlowEvent::Over`] says that it is over.
+    /// Plays a program; [`FlowEvent::Over`] follows at its end.
     Play(Program),
-    /// Says what will be played, if nothing comes between.
+    /// Announces a program that will probably be played next, so that it can be loaded.
     Prepare(Program),
-    /// Stops what is played; no event follows.
+    /// Stops playback; no event follows.
     Stop,
-    /// Sends key presses.
+    /// Sends key presses to the caller.
     SendDigits {
-        /// Of `0-9*#`, `w` and `W`.
+        /// Keys of `0-9*#`, and pauses: `w` is 0.5 s, `W` is 1 s.
         digits: Arc<str>,
-        /// Whether [`super::FlowEvent::Over`] is awaited.
+        /// Whether the flow waits for [`FlowEvent::Over`].
         awaits: bool,
     },
-    /// These keys have been entered; none, if they belong into no log.
+    /// The caller entered these keys; empty if they must not be logged.
     Entered(Arc<str>),
-    /// Moves the call into a conference; [`super::FlowEvent::Left`] says that it is out again.
+    /// Moves the call into a conference; [`FlowEvent::Left`] follows when it leaves.
     Join {
-        /// Which.
+        /// Name within the call's account.
         room: ConferenceName,
-        /// On what terms.
+        /// From the attributes of `<Conference>`.
         options: Arc<JoinOptions>,
     },
-    /// Asks for a document; [`super::FlowEvent::Fetched`] brings it.
+    /// Requests a document; [`FlowEvent::Fetched`] follows.
     Fetch(DocumentRequest),
-    /// Tells a URL, and lets the answer be.
+    /// Sends a request and ignores the response.
     Notify(DocumentRequest),
-    /// Ends the call after so long, whatever it does then.
+    /// Ends the call after this time, whatever it does then.
     Schedule(Duration),
-    /// Ends the call. Nothing follows.
+    /// Ends the call. No effect follows.
     End(Ending),
 }

@@ -2,19 +2,19 @@
 
 use super::{Fetched, exit::Exit};
 
-/// What happens to a call while its flow runs.
+/// An event of a call that its flow handles.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FlowEvent {
-    /// The far end pressed a key.
+    /// The caller pressed a key.
     Digit(char),
-    /// The document that was asked for is here, or cannot be had.
+    /// The requested document has arrived, or the request has failed.
     Fetched(Fetched),
-    /// The call is out of its conference, or was not let in, and is up.
+    /// The call has left its conference or was not admitted, and is still up.
     Left(Exit),
-    /// What was to be played or sent is over.
+    /// The sound or the keys that the flow sent have ended.
     Over,
-    /// The far end began (true) or ceased to talk.
+    /// The caller began (true) or stopped (false) talking.
     Talk(bool),
-    /// A [`super::Run::deadline`] has passed.
+    /// The deadline of [`Run::deadline`] has passed.
     Tick,
 }

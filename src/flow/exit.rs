@@ -6,29 +6,29 @@ use super::{Flow, cause::Cause};
 
 use crate::base::ids::Dialect;
 
-/// How a call left its conference.
+/// An exit from a conference: its cause, and what follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
-    /// Why.
+    /// Reported as `ConferenceExitCause` in callbacks.
     pub cause: Cause,
-    /// In the words of whoever caused it.
+    /// Free text of the request that removed the call (`kick.reason`); None without one.
     pub reason: Option<Arc<str>>,
-    /// What follows.
+    /// Decided together with the cause.
     pub then: AfterExit,
 }
 
-/// What follows an exit.
+/// The way in which a call continues after an exit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AfterExit {
-    /// The flow gives way to this document.
+    /// This document replaces the flow.
     Document(Arc<Flow>),
-    /// The flow goes on at the element of this number, which lies ahead.
+    /// The flow continues at the element with this index, which comes later in the document.
     Element(u32),
-    /// The flow gives way to the document of this URL; if that cannot be had, it goes on.
+    /// The document at this URL replaces the flow. If it cannot be fetched, the flow continues.
     Fetch(Arc<str>),
-    /// The call is over.
+    /// The call ends, and no element runs.
     HangUp,
-    /// The flow goes on: at the element's branch, at its `action`, or at the next element.
+    /// The flow continues: at the element's branch, with its `action`, or at the next element.
     Onward,
 }
 

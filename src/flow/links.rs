@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Flow {
-    /// Finds where the branches lead, once all elements are read: they lead forwards.
+    /// Resolves the branches when all elements are read. A branch may lead only to a later element.
     pub(super) fn link(
         elements: &[&XmlElement<'_>],
         steps: &mut [FlowStep],
@@ -37,7 +37,7 @@ impl Flow {
     }
 }
 
-/// The branches that an element states. An empty one is none.
+/// The branches that an element states. An empty attribute counts as missing.
 fn stated<'r, 'd>(
     info: &'static VerbInfo,
     element: &'r XmlElement<'d>,

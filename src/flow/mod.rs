@@ -1,7 +1,8 @@
-//! Call flows: XML documents that say what a call does, one element after the other.
+//! Call flows: XML documents whose elements a call runs one after the other.
 //!
-//! [`Flow::parse`] reads a whole document before any of it runs. A [`Run`] is a flow under way on
-//! one call: events and the time go in, effects come out; it waits for nothing and reads no clock.
+//! [`Flow::parse`] reads a whole document before any of it runs. A [`Run`] is the execution of a
+//! flow on one call: events and the time go in, effects come out. It never waits and reads no
+//! clock.
 
 mod attr;
 mod attrs;
@@ -22,6 +23,7 @@ mod options;
 mod position;
 pub mod reference;
 mod run;
+mod source;
 mod url;
 mod variable;
 mod verb_info;
@@ -29,6 +31,8 @@ pub mod verbs;
 mod xml;
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub(crate) use self::variable::has_variables;
 pub use self::{
@@ -47,52 +51,55 @@ pub use self::{
     },
     position::TextPosition,
     run::Run,
+    source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText},
     url::{is_audio, is_target},
     variable::{Variable, VariableValues},
     verbs::Verb,
 };
-use self::{attrs::ElementReader, element::XmlElement, position::PositionCounter, verbs::RESPONSE};
+use self::{attrs::ElementReader, element::XmlElement, verbs::RESPONSE};
 use crate::{base::ids::Dialect, media::Sound};
 
-/// A parsed flow, and what its author may want to know about it.
+/// A parsed flow, with the warnings for its author.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
-    /// Whose defaults hold.
+    /// Selects the defaults of attributes.
     pub dialect: Dialect,
-    /// Its elements in the order in which they run; those inside `<PreAnswer>` follow it.
-    pub steps: Vec<FlowStep>,
-    /// What is odd in it, in the order of the document.
-    pub warnings: Vec<FlowWarning>,
+    /// Elements in the order in which they run; children of `<PreAnswer>` come after it.
+    pub steps: Arc<[FlowStep]>,
+    /// Warnings for the author, sorted by position.
+    pub warnings: Arc<[FlowWarning]>,
+    /// The document it was parsed from: text, hash and origin.
+    pub source: SourceDocument,
 }
 
-/// One element, and where it stands.
+/// One element of a flow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowStep {
-    /// The place of its `<`.
+    /// Position of its `<`.
     pub at: TextPosition,
-    /// It stands in `<PreAnswer>`: it does not answer the call.
+    /// Whether it is inside `<PreAnswer>` and so does not answer the call.
     pub is_early: bool,
-    /// Its name, unique in the flow.
+    /// The `id` attribute, unique in the flow; None without one.
     pub id: Option<Arc<str>>,
-    /// Where it leads, but for the next element.
+    /// Targets of its `on…` attributes; empty if it always continues at the next element.
     pub branches: Branches,
-    /// What it does.
+    /// The element with its attributes.
     pub verb: Verb,
 }
 
-/// A document, or why there is none.
+/// A fetched document, or the reason for the failure.
 pub type Fetched = Result<Arc<Flow>, DocumentError>;
 
-/// Why a document cannot be had.
+/// Why a document is not available.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DocumentError {
-    /// What came is no flow.
+    /// The response is not a flow.
     #[error("{0}")]
     Invalid(Arc<FlowError>),
     /// The URL is neither `http(s)://…` nor `flow:NAME`.
-    #[error("{0:?} is no URL that can be fetched: write http://, https:// or flow:NAME")]
+    #[error("{0:?} is not a URL that conflow can fetch: write http://, https:// or flow:NAME")]
     NotUrl(Arc<str>),
-    /// Nothing came.
+    /// The request failed; the text says why.
     #[error("{0}")]
     Unreachable(Arc<str>),
 }
@@ -102,67 +109,41 @@ impl Flow {
     ///
     /// # Errors
     ///
-    /// What leaves the document without a meaning: it is not XML, its elements stand where they
-    /// must not, or it goes beyond a limit. What leaves it with one (an attribute that nobody
-    /// knows, a number that is none, stray text) is a warning.
+    /// The document has no meaning: it is not XML, an element is not allowed where it is, or a
+    /// limit is exceeded. Lesser mistakes (an unknown attribute, an invalid number, stray text) are
+    /// warnings.
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
-        let root = xml::read(document, RESPONSE.tag)?;
-        let mut warnings = Vec::new();
-        let (info, warnings_) = (&RESPONSE, &mut warnings);
-        let mut root =
-            ElementReader { dialect, info, element: &root, is_top: false, warnings: warnings_ };
-        root.check_element()?;
-        let mut steps = Vec::with_capacity(root.children().len());
-        let mut elements = Vec::with_capacity(steps.capacity());
-        let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
-            at: element.at,
-            is_early,
-            id,
-            branches: Branches::default(),
-            verb,
-        };
-        for element in root.children() {
-            let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
-            let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
-            let id = branch::id(element, root.warnings);
-            steps.push(step(element, false, id, verb));
-            elements.push(element);
-            if !is_pre_answer {
-                continue;
-            }
-            for early in &element.children {
-                let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
-                steps.push(step(early, true, None, verb));
-                elements.push(early);
-            }
-        }
-        Self::link(&elements, &mut steps)?;
-        warnings.sort_by_key(|warning| warning.at);
-        Ok(Self { dialect, steps, warnings })
+        let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
+        Self::from_source(source, dialect)
     }
 
-    /// The same, of bytes as they come from a file or a server.
+    /// Parses the bytes of a file or an HTTP response; see [`Flow::parse`].
     ///
     /// # Errors
     ///
-    /// As [`Flow::parse`]; or the bytes are no UTF-8.
+    /// As [`Flow::parse`]; or the bytes are not valid UTF-8.
     pub fn from_bytes(document: &[u8], dialect: Dialect) -> Result<Self, FlowError> {
-        match str::from_utf8(document) {
-            Ok(document) => Self::parse(document, dialect),
-            Err(error) => Err(FlowError {
-                at: PositionCounter::of(document).position(error.valid_up_to()),
-                error: FlowErrorKind::Utf8,
-            }),
-        }
+        let text = Arc::new(FlowText::new(Bytes::copy_from_slice(document))?);
+        Self::from_source(SourceDocument { text, origin: FlowOrigin::Inline }, dialect)
     }
 
-    /// What a sound document (`waitSound`, `enterSound`, `exitSound`) plays: its Play, Speak and
-    /// Wait; others are passed over (contract 3.2).
+    /// Parses a document whose text is shared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::parse`].
+    pub fn from_source(source: SourceDocument, dialect: Dialect) -> Result<Self, FlowError> {
+        let (steps, warnings) = read_steps(source.text.as_str(), dialect)?;
+        Ok(Self { dialect, steps: steps.into(), warnings: warnings.into(), source })
+    }
+
+    /// The sounds of a sound document (`waitSound`, `enterSound`, `exitSound`): its Play, Speak and
+    /// Wait. Other elements are ignored (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {
         self.steps.iter().filter_map(|step| step.verb.sound()).collect()
     }
 
-    /// What a sound document has beside its sounds: for its author.
+    /// Warnings about the elements that a sound document ignores.
     pub fn unheard_elements(&self) -> impl Iterator<Item = FlowWarning> {
         let unheard = self.steps.iter().filter(|step| step.verb.sound().is_none());
         unheard.map(|step| {
@@ -173,4 +154,44 @@ impl Flow {
             }
         })
     }
+}
+
+/// The elements in the order in which they run, and the warnings in that of the document.
+fn read_steps(
+    document: &str,
+    dialect: Dialect,
+) -> Result<(Vec<FlowStep>, Vec<FlowWarning>), FlowError> {
+    let root = xml::read(document, RESPONSE.tag)?;
+    let mut warnings = Vec::new();
+    let (info, warnings_) = (&RESPONSE, &mut warnings);
+    let mut root =
+        ElementReader { dialect, info, element: &root, is_top: false, warnings: warnings_ };
+    root.check_element()?;
+    let mut steps = Vec::with_capacity(root.children().len());
+    let mut elements = Vec::with_capacity(steps.capacity());
+    let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
+        at: element.at,
+        is_early,
+        id,
+        branches: Branches::default(),
+        verb,
+    };
+    for element in root.children() {
+        let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
+        let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
+        let id = branch::id(element, root.warnings);
+        steps.push(step(element, false, id, verb));
+        elements.push(element);
+        if !is_pre_answer {
+            continue;
+        }
+        for early in &element.children {
+            let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
+            steps.push(step(early, true, None, verb));
+            elements.push(early);
+        }
+    }
+    Flow::link(&elements, &mut steps)?;
+    warnings.sort_by_key(|warning| warning.at);
+    Ok((steps, warnings))
 }

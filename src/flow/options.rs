@@ -7,15 +7,15 @@ use crate::group::{GroupId, Rank};
 /// A request for a document.
 #[derive(Clone, Eq, PartialEq)]
 pub struct DocumentRequest {
-    /// `http(s)://…` or `flow:NAME`; as the author wrote it.
+    /// `http(s)://…` or `flow:NAME`, as written.
     pub url: Arc<str>,
-    /// GET or POST.
+    /// Sends the fields in the query (GET) or in the body (POST).
     pub method: RequestMethod,
-    /// What the document is for: it decides how a failure ends the call.
+    /// Decides how a failure ends the call.
     pub purpose: Purpose,
-    /// Fields beside the standard ones, in order (`Digits`, `ConferenceName`, …).
+    /// Fields in addition to the standard ones, in order (`Digits`, `ConferenceName`, …).
     pub fields: Vec<(&'static str, String)>,
-    /// The fields' values belong into no log and no trace (`log="false"`); Debug leaves them out.
+    /// Keeps the fields' values out of logs, traces and Debug output (`log="false"`).
     pub is_private: bool,
 }
 
@@ -32,130 +32,132 @@ impl fmt::Debug for DocumentRequest {
     }
 }
 
-/// How a URL is requested.
+/// HTTP method of a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum RequestMethod {
-    /// The fields are in the query.
+    /// Sends the fields in the query.
     Get,
-    /// The fields are in the body.
+    /// Sends the fields in the body.
     #[default]
     Post,
 }
 
-/// What a document is for.
+/// What a document is fetched for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
-    /// An element's `action`.
+    /// Response of an element's `action`.
     Action,
-    /// The call's first document.
+    /// First document of the call.
     Answer,
-    /// Whoever kicks a call names it; a failure leads to the next element.
+    /// Document named by a kick; if it fails, the flow continues at the next element.
     Kick,
-    /// `<Redirect>`.
+    /// Document named by a `<Redirect>`.
     Redirect,
-    /// A conference's sound; a failure is silence, and ends no call.
+    /// Sound of a conference; if it fails, there is silence, and the call continues.
     Sound,
-    /// A REST transfer.
+    /// Document named by a REST transfer.
     Transfer,
 }
 
-/// On what terms a call is in a conference: `<Conference>`'s attributes (contract 3.3), with the
+/// Options of a call in a conference: the attributes of `<Conference>` (contract 3.3), with the
 /// defaults of the document's dialect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinOptions {
-    /// `muted`: enters unable to speak.
+    /// `muted`: the member enters muted, so the others do not hear it.
     pub muted: bool,
     /// `startConferenceOnEnter`: the room starts when this call enters.
     pub starts: bool,
     /// `endConferenceOnExit`: the room ends when this call leaves.
     pub ends: bool,
-    /// `stayAlone`: stays when all others have left.
+    /// `stayAlone`: the member stays when all others have left.
     pub stays_alone: bool,
-    /// `hangupOnStar`: `*` takes the call out.
+    /// `hangupOnStar`: the key `*` takes the call out of the room.
     pub leaves_on_star: bool,
     /// `relayDTMF`: the others hear this member's key presses.
     pub relays_digits: bool,
-    /// `floorEvent`: told when this member gets the floor.
+    /// `floorEvent`: the callback URL is told when this member gets the floor.
     pub reports_floor: bool,
-    /// `timeLimit` in seconds from the room's creation, if stated; 0 is none.
+    /// `timeLimit` in seconds from the creation of the room, if stated; 0 is no limit.
     pub time_limit: Option<u32>,
-    /// What holds, in seconds, while no member states a limit.
+    /// Limit in seconds if no member states one.
     pub time_limit_default: u32,
-    /// `maxMembers` or `maxParticipants`, if stated.
+    /// `maxMembers` or `maxParticipants`, if stated: the size limit of the room.
     pub members_max: Option<u32>,
-    /// Heard by the room when this member enters (`enterSound`, `beep`).
+    /// Played to the room when this member enters (`enterSound`, `beep`).
     pub enter_sound: Option<ConferenceSound>,
-    /// Heard by those who remain when this member leaves (`exitSound`, `beep`).
+    /// Played to the remaining members when this one leaves (`exitSound`, `beep`).
     pub exit_sound: Option<ConferenceSound>,
-    /// Heard by this member while it waits, or is alone (`waitSound`).
+    /// Played to this member while it waits or is alone (`waitSound`).
     pub wait_sound: Option<ConferenceSound>,
-    /// `digitsMatch`: patterns of keys, none empty.
+    /// `digitsMatch`: patterns of keys, none of them empty.
     pub digits_match: Vec<Arc<str>>,
-    /// `callbackUrl`, `callbackMethod`, `callbackOrder`: where this member's events go.
+    /// `callbackUrl`, `callbackMethod`, `callbackOrder`: receiver of this member's events.
     pub callback: Option<CallbackTarget>,
-    /// `action`, `method`, `redirect`: what is asked when this member has left.
+    /// `action`, `method`, `redirect`: the request when this member has left.
     pub action: Option<Action>,
-    /// `group`, `moderators`: whom the room is for.
+    /// `group`, `moderators`: restricts the room to a group.
     pub guard: Option<RoomGuard>,
     /// `record`: the room is recorded.
     pub records: bool,
-    /// `recordFileFormat`.
+    /// `recordFileFormat`: the format that the recording will have.
     pub recording_format: RecordingFormat,
 }
 
-/// A group that guards a room.
+/// The group that guards a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RoomGuard {
-    /// `group`: only its members come in. [`RoomGuard::NOBODY`] has none.
+    /// `group`: only members of this group are admitted. [`RoomGuard::NOBODY`] has no members.
     pub group: GroupId,
-    /// `moderators`: those of this rank or above start the room, and the last of them ends it.
+    /// `moderators`: members of this rank or above start the room; it ends when the last one
+    /// leaves.
     pub moderators: Option<Rank>,
 }
 
 impl RoomGuard {
-    /// The number of no group: what an author has written there is none.
+    /// Group number that stands for an invalid `group` attribute; the group has no members.
     pub const NOBODY: GroupId = GroupId(0);
 }
 
 /// A sound of a conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConferenceSound {
-    /// `beep:1` or `beep:2`.
+    /// `beep:1` or `beep:2`: one beep or two.
     Beep(u8),
-    /// A sound in itself: `sound:hold|ring|beep`.
+    /// A built-in sound: `sound:hold`, `sound:ring` or `sound:beep`.
     BuiltIn(Arc<str>),
-    /// A document of Play, Speak and Wait: `http(s)://…` or `flow:NAME`.
+    /// URL of a document of Play, Speak and Wait: `http(s)://…` or `flow:NAME`.
     Document(Arc<str>),
 }
 
-/// Where a member's events go.
+/// Receiver of a member's events.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CallbackTarget {
-    /// `callbackUrl`.
+    /// `callbackUrl`: `http(s)://…`, as written.
     pub url: Arc<str>,
-    /// `callbackMethod`.
+    /// `callbackMethod`: GET or POST.
     pub method: RequestMethod,
-    /// `callbackOrder="call"`: in order per call only, and more at a time.
+    /// `callbackOrder="call"`: callbacks are in order per call only, and several are sent at a
+    /// time.
     pub by_call: bool,
 }
 
-/// What an element asks when it is over.
+/// Request at the end of an element.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Action {
-    /// `action`.
+    /// `action`: `http(s)://…` or `flow:NAME`, as written.
     pub url: Arc<str>,
-    /// `method`.
+    /// `method`: GET or POST.
     pub method: RequestMethod,
-    /// `redirect`: the answer is the next document; else it is let be.
+    /// `redirect`: the response is the next document; if false, it is ignored.
     pub redirects: bool,
 }
 
-/// `recordFileFormat`.
+/// `recordFileFormat`: file format of a recording.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum RecordingFormat {
-    /// `mp3`.
+    /// MPEG-1/2 audio layer III.
     #[default]
     Mp3,
-    /// `wav`.
+    /// Uncompressed samples in a RIFF WAVE file.
     Wav,
 }

@@ -4,31 +4,31 @@ use std::fmt;
 
 use super::attr::Attr;
 
-/// What the reference says of a verb; the parser goes by it, too.
+/// Description of an element, for the parser and the reference.
 #[derive(Clone, Copy, PartialEq)]
 pub struct VerbInfo {
-    /// Its name; case counts.
+    /// Tag name, which is case-sensitive.
     pub tag: &'static str,
-    /// What it does, in Markdown, with an example.
+    /// Documentation in Markdown, with an example.
     pub doc: &'static str,
-    /// Whose it is. It works in documents of both.
+    /// Vendors that document it. It works in documents of both.
     pub vendors: Vendors,
-    /// What its text is.
+    /// What its text means.
     pub text: TextKind,
-    /// The elements that it may hold.
+    /// Tags of the elements that it may hold.
     pub children: &'static [&'static str],
-    /// An unanswered call is answered by it, unless it stands in `<PreAnswer>`.
+    /// Whether it answers an unanswered call, unless it is inside `<PreAnswer>`.
     pub answers: bool,
-    /// False: it is passed over.
+    /// If false, the engine skips the element.
     pub is_run: bool,
-    /// Its attributes.
+    /// Its attributes, without `id`.
     pub attrs: &'static [Attr],
 }
 
-/// Who has a verb.
+/// Vendors that document an element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Vendors {
-    /// Plivo and Vobiz.
+    /// Both Plivo and Vobiz.
     Both,
     /// Plivo; Vobiz has this instead.
     Plivo(&'static str),
@@ -36,18 +36,18 @@ pub enum Vendors {
     Vobiz(&'static str),
 }
 
-/// What a verb's text is.
+/// Meaning of a verb's text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TextKind {
     /// Keys to press: `0-9*#`, `w` (half a second) and `W` (a second).
     Digits,
-    /// Nothing.
+    /// Text is ignored, with a warning.
     None,
-    /// A conference's name.
+    /// Name of a conference.
     Room,
-    /// A URL.
+    /// URL of a document or sound.
     Url,
-    /// Words.
+    /// Words that are spoken.
     Words,
 }
 

@@ -16,7 +16,10 @@ pub use self::{
     },
     step::{CauseLink, TraceStep, TraceWarning},
 };
-use crate::base::ids::{AccountId, CallId};
+use crate::{
+    base::ids::{AccountId, CallId},
+    flow::TextPosition,
+};
 
 /// A call's trace, as the API and the simulation show it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -28,6 +31,16 @@ pub struct Trace {
     pub warnings: Vec<TraceWarning>,
     /// The number of lines dropped between the first [`HEAD_MAX`] and the last [`TAIL_MAX`].
     pub dropped: u32,
+}
+
+impl Trace {
+    /// Fills in [`TraceStep::source`]. It scans each document from the top, so do not hold a lock.
+    pub fn add_sources(&mut self) {
+        for step in &mut self.steps {
+            let at = TextPosition { line: step.line, column: step.column };
+            step.source = step.text.get().and_then(|it| it.excerpt(at));
+        }
+    }
 }
 
 impl Traces {

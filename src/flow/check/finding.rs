@@ -8,14 +8,14 @@ use crate::flow::{
     element::{XmlAttribute, XmlElement},
 };
 
-/// Something about a document that its author should know.
+/// An error or warning for the author of a document.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Finding {
-    /// Line and column.
+    /// Position of the element, attribute or text.
     pub at: TextPosition,
-    /// What kind of thing it is; it has the severity and the advice.
+    /// Determines the severity and the advice.
     pub code: Code,
-    /// What is wrong or odd, in this very case.
+    /// Describes this case in one sentence.
     pub message: String,
 }
 
@@ -28,10 +28,10 @@ pub(super) fn add(findings: &mut Vec<Finding>, at: TextPosition, code: Code, mes
     }
 }
 
-/// An element that the flow comes to, and what it does.
+/// An element of the flow with its parsed verb.
 pub(super) struct ParsedElement<'e, 'd> {
     pub(super) element: &'e XmlElement<'d>,
-    /// By this it can be led to.
+    /// The `id` attribute, by which branches and kicks can reach it.
     pub(super) id: Option<Arc<str>>,
     pub(super) verb: Verb,
 }

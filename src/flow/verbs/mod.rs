@@ -1,4 +1,4 @@
-//! The verbs. One file each; the table below is the only list of them.
+//! Verbs: one file for each element, and the table of all elements.
 
 mod conference;
 mod dtmf;
@@ -47,7 +47,7 @@ verbs! {
     Wait: wait::WaitVerb,
 }
 
-/// The root: not a verb, but the place of verbs.
+/// The root element, which holds the verbs.
 pub const RESPONSE: VerbInfo = VerbInfo {
     tag: "Response",
     doc: " Holds the elements, which run one after the other.",
@@ -59,7 +59,7 @@ pub const RESPONSE: VerbInfo = VerbInfo {
     attrs: &[],
 };
 
-/// Every verb, and every element that stands in one only, for the reference.
+/// All verbs, and all elements that occur only inside verbs, for the reference.
 pub static ALL: &[VerbInfo] = {
     const LEN: usize = Verb::INFOS.len() + skipped::PARTS.len();
     let mut all = [RESPONSE; LEN];
@@ -75,18 +75,18 @@ pub static ALL: &[VerbInfo] = {
 };
 
 impl VerbInfo {
-    /// Of an element by its name.
+    /// Finds an element by its tag.
     pub fn of(tag: &str) -> Option<&'static Self> {
         ALL.iter().find(|info| info.tag == tag)
     }
 
-    /// The elements that may hold it.
+    /// Tags of the elements that may hold it.
     pub fn parents(&self) -> impl Iterator<Item = &'static str> {
         let all = [&RESPONSE].into_iter().chain(ALL);
         all.filter(|info| info.children.contains(&self.tag)).map(|info| info.tag)
     }
 
-    /// Refuses an element where it has no place.
+    /// Refuses a child that the parent may not hold.
     pub(super) fn check_child(&self, child: &XmlElement<'_>) -> Result<(), FlowError> {
         if self.children.contains(&child.tag) {
             return Ok(());
@@ -116,7 +116,7 @@ impl Verb {
         self.info().answers
     }
 
-    /// What it plays, if playing is all it does.
+    /// The program of an element that only plays; None for other elements.
     pub(super) fn program(&self) -> Option<&Program> {
         match self {
             Self::Play(verb) => verb.program.as_ref(),
@@ -128,7 +128,7 @@ impl Verb {
         }
     }
 
-    /// What it adds to a sound document, or to the prompts around it.
+    /// Its contribution to a sound document or to prompts; None if it adds no sound.
     pub fn sound(&self) -> Option<Sound> {
         match self {
             Self::Play(verb) => verb.program.as_ref()?.first().cloned(),
@@ -143,8 +143,7 @@ impl Verb {
 }
 
 impl ElementReader<'_, '_> {
-    /// What holds for every element: its attributes, children and text are as its table says, or
-    /// there is a warning or an error.
+    /// Checks attributes, children and text against the table of the element.
     pub(super) fn check_element(&mut self) -> Result<(), FlowError> {
         for child in self.children() {
             self.info.check_child(child)?;
@@ -153,7 +152,7 @@ impl ElementReader<'_, '_> {
         Ok(())
     }
 
-    /// The part of it that is odd at worst.
+    /// The checks that can only cause warnings.
     pub(super) fn check_self(&mut self) {
         self.warn_unknown_attributes();
         if self.info.text == TextKind::None {
@@ -185,7 +184,7 @@ impl ElementReader<'_, '_> {
         Ok(sounds)
     }
 
-    /// Elements that are known by name only.
+    /// Checks children of which only the attributes are known.
     fn check_parts(&mut self) -> Result<(), FlowError> {
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
@@ -200,17 +199,36 @@ macro_rules! verbs {
     ($($name:ident: $module:ident::$verb:ident),* $(,)?) => {
         $( pub use self::$module::$verb; )*
 
-        /// What an element does.
+        /// A parsed element of a flow.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Verb {
             $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name($verb), )*
+        }
+
+        /// A verb without its attributes: a byte, for those who note many.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum VerbKind {
+            $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name, )*
+        }
+
+        impl VerbKind {
+            /// Of an element by its name; None if it is part of a verb, or none.
+            pub fn of(tag: &str) -> Option<Self> {
+                $( if tag == $verb::INFO.tag { return Some(Self::$name); } )*
+                None
+            }
+
+            /// What the reference says of it.
+            pub fn info(self) -> &'static VerbInfo {
+                match self { $( Self::$name => const { &$verb::INFO }, )* }
+            }
         }
 
         impl Verb {
             const INFOS: &[VerbInfo] = &[ $( $verb::INFO, )* ];
             const TAGS: &[&str] = &[ $( $verb::INFO.tag, )* ];
 
-            /// Reads one element, and what is in it.
+            /// Parses one element with its children.
             pub(super) fn parse(
                 parent: &VerbInfo,
                 element: &XmlElement<'_>,
@@ -228,18 +246,23 @@ macro_rules! verbs {
                         return $verb::parse(&mut reading).map(Self::$name);
                     }
                 )*
-                // Allowed in its parent, and no verb: a part of one, which its parent reads.
+                // Known but not a verb: a part of one, which only its parent reads.
                 let (tag, near, allowed) = (clip(element.tag), None, RESPONSE.children);
                 let error = FlowErrorKind::Unknown { tag, near, allowed };
                 Err(FlowError { at: element.at, error })
             }
 
-            /// What the reference says of it.
+            /// Description of the element's tag.
             pub fn info(&self) -> &'static VerbInfo {
-                match self { $( Self::$name(_) => const { &$verb::INFO }, )* }
+                self.kind().info()
             }
 
-            /// What it does when the flow comes to it.
+            /// Which verb it is.
+            pub fn kind(&self) -> VerbKind {
+                match self { $( Self::$name(_) => VerbKind::$name, )* }
+            }
+
+            /// First action when the flow reaches it.
             pub(super) fn begin(&self) -> VerbStart {
                 match self { $( Self::$name(verb) => verb.begin(), )* }
             }
@@ -248,7 +271,7 @@ macro_rules! verbs {
 }
 use verbs;
 
-/// Reads one element; what it holds, and what is odd about it, a line each.
+/// Parses one element; returns its Debug form and its warnings, one per line.
 #[cfg(test)]
 fn read(dialect: Dialect, element: &str) -> String {
     let flow = match super::Flow::parse(&format!("<Response>{element}</Response>"), dialect) {
@@ -260,7 +283,7 @@ fn read(dialect: Dialect, element: &str) -> String {
     steps.chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads one element of a Vobiz document.
+/// Parses one element of a Vobiz document.
 #[cfg(test)]
 #[track_caller]
 fn check(element: &str, expected: &str) {

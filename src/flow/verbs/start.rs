@@ -8,19 +8,19 @@ use crate::{
     media::{HangupCause, Program},
 };
 
-/// What an element does when it begins.
+/// First action of an element.
 #[derive(Debug)]
 pub(in crate::flow) enum VerbStart {
     Collect(Arc<CollectSettings>),
     EarlyMedia,
     Fetch(DocumentRequest),
-    /// The cause is that of a call which is not answered.
+    /// The cause is used if the call is not answered.
     HangUp(HangupCause),
     Join {
         room: ConferenceName,
         options: Arc<JoinOptions>,
     },
-    /// Nothing, and the next element is its.
+    /// Continues at the next element at once.
     Next,
     Pause {
         length: Duration,

@@ -22,7 +22,7 @@ fn parse(dialect: Dialect, attributes: &str) -> (Arc<JoinOptions>, Vec<String>) 
     (options.clone(), warnings)
 }
 
-/// An attribute changes one thing, and is odd in no way.
+/// Checks that the attributes change one option and cause no warning.
 #[track_caller]
 fn changes_one_option(attributes: &str, change: impl Fn(&mut JoinOptions)) {
     for dialect in [Dialect::Plivo, Dialect::Vobiz] {
@@ -157,7 +157,7 @@ fn patterns_are_read() {
 }
 
 #[test]
-fn a_group_is_read_and_what_is_none_has_no_members() {
+fn an_invalid_group_has_no_members() {
     let guard = |id, moderators| Some(RoomGuard { group: GroupId(id), moderators });
     changes_one_option("group='6000001'", |it| it.guard = guard(6_000_001, None));
     changes_one_option("group=' 7 ' moderators='admin'", |it| {
@@ -167,9 +167,9 @@ fn a_group_is_read_and_what_is_none_has_no_members() {
         it.guard = guard(7, Some(Rank::Owner));
     });
     for (attributes, note) in [
-        ("group=''", "group=\"\" names no group, and nobody is let in: write its number"),
-        ("group='0'", "group=\"0\" names no group, and nobody is let in: write its number"),
-        ("group='a'", "group=\"a\" names no group, and nobody is let in: write its number"),
+        ("group=''", "group=\"\" names no group, and nobody is admitted: write its number"),
+        ("group='0'", "group=\"0\" names no group, and nobody is admitted: write its number"),
+        ("group='a'", "group=\"a\" names no group, and nobody is admitted: write its number"),
     ] {
         let (options, warnings) = parse(Dialect::Vobiz, attributes);
         assert_eq!((options.guard, &*warnings), (guard(0, None), &[note.to_owned()][..]));
@@ -192,11 +192,11 @@ fn a_recording_is_accepted_and_not_made() {
 }
 
 #[test]
-fn what_has_no_effect_is_warned_of_unless_it_changes_nothing() {
+fn warns_of_attributes_without_effect_unless_they_state_the_default() {
     let idle =
         |name: &str, note: &str| format!("{name} is accepted, and has no effect yet: {note}");
     for (attribute, note) in [
-        ("waitMethod='GET'", idle("waitMethod", "it is asked by POST")),
+        ("waitMethod='GET'", idle("waitMethod", "it is requested by POST")),
         ("recordWhenAlone='true'", idle("recordWhenAlone", "nothing is recorded")),
         ("sendDigits='1'", idle("sendDigits", "no vendor documents it")),
         ("transcriptionType='auto'", idle("transcriptionType", "nothing is transcribed")),
@@ -209,7 +209,7 @@ fn what_has_no_effect_is_warned_of_unless_it_changes_nothing() {
 }
 
 #[test]
-fn what_makes_no_sense_is_the_default() {
+fn an_invalid_value_is_replaced_by_the_default() {
     let beeps = "http://, https://, flow:NAME or sound:hold|ring|beep";
     for (attribute, expected) in [
         (
@@ -256,7 +256,7 @@ fn what_makes_no_sense_is_the_default() {
 fn an_action_that_cannot_be_asked_is_kept() {
     let (options, warnings) = parse(Dialect::Vobiz, "action='left.xml'");
     assert_eq!(&*options.action.as_ref().unwrap().url, "left.xml");
-    let expected = "\"left.xml\" cannot be asked, and the call ends where it should be: \
+    let expected = "\"left.xml\" cannot be fetched, and the call ends here: \
                     write http://, https:// or flow:NAME";
     assert_eq!(warnings, [expected]);
 }
