@@ -38,12 +38,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::select;
 
-use self::state::Bench;
 use self::{
     external::{ExternalEngine, external},
     load::{LoadPace, Measurement},
     progress::BenchProgress,
     report::{BenchReport, Machine, ReportRow, ReportedEngine},
+    state::Bench,
 };
 use super::client::{login::login, signals::EndSignals};
 use crate::{

@@ -4,6 +4,7 @@
 //! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
 //! calls [`Call::end`].
 
+mod effect;
 mod element;
 mod facts;
 pub mod numbers;
@@ -16,15 +17,18 @@ use std::{
 };
 
 use self::facts::CallFacts;
-pub use self::party::{
-    AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
-    SessionDetails,
+pub use self::{
+    effect::{CallAct, CallEvent, Effect, PastMembership},
+    party::{
+        AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
+        SessionDetails,
+    },
 };
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+    base::ids::{AccountId, CallId},
     flow::{
-        self, AfterExit, Cause, DocumentRequest, Exit, Fetched, FlowEvent, JoinOptions, Purpose,
-        Run, has_variables,
+        self, AfterExit, Cause, DocumentRequest, Exit, Fetched, FlowEvent, Purpose, Run,
+        has_variables,
     },
     group::Admission,
     media::{Ending, HangupCause, HangupSource, LegEvent, Order},
@@ -67,71 +71,8 @@ pub struct Call {
 // One machine holds a million of them.
 const _: () = assert!(size_of::<Call>() <= 160);
 
-/// A membership that is over, for the fields of a conference's `action`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PastMembership {
-    /// The incarnation of the conference.
-    pub room: RoomId,
-    /// The id that the member had.
-    pub member: MemberId,
-    /// The number of the exit's notice in the room.
-    pub sequence: u64,
-}
-
-/// An event of a call that is published to subscribers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CallEvent {
-    /// Either side has answered.
-    Answered,
-    /// An inbound call arrived, or an outgoing one was requested.
-    Begun,
-    /// The call is over, by this cause.
-    Ended(Ending),
-    /// The far end of an outgoing call rings.
-    Rang,
-}
-
 /// More transfers than this end a call as a loop (contract 5.1).
 pub const TRANSFERS_MAX: u8 = 70;
-
-/// An effect of a call. Effects are performed in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// The call begins an element.
-    Begin {
-        /// The element's number within its document, from zero.
-        step: u32,
-    },
-    /// Fetches a document. [`Call::fetched`] takes it, with this number.
-    Fetch {
-        /// Unique within the call; shared with orders.
-        number: u32,
-        /// The URL, method and fields.
-        request: DocumentRequest,
-    },
-    /// Requests a URL and ignores the answer.
-    Notify(DocumentRequest),
-    /// Sends an order to the media port.
-    Order(Order),
-    /// Publishes an event to subscribers.
-    Publish(CallEvent),
-}
-
-/// The next place of a call, once its effects are performed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CallAct {
-    /// The call ends, by this cause.
-    End(Ending),
-    /// The call joins a conference.
-    Join {
-        /// The name, within the call's account.
-        room: ConferenceName,
-        /// The options of its `<Conference>`.
-        entry: Arc<JoinOptions>,
-    },
-    /// The call stays in its worker and waits for a report or a document.
-    Stay,
-}
 
 /// The report or document that the call waits for. One with another number is stale.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,7 +83,7 @@ enum Awaits {
 }
 
 /// The result of one effect of the flow.
-enum CallAction {
+enum EffectResult {
     Effect(Effect),
     Move(CallAct),
     Nothing,
@@ -400,22 +341,22 @@ impl Call {
         for effect in asked {
             debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
             match self.effect(now, effect) {
-                CallAction::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                EffectResult::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
                     effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
                 }
-                CallAction::Effect(effect) => effects.push(effect),
-                CallAction::Move(wanted) => act = wanted,
-                CallAction::Nothing => (),
+                EffectResult::Effect(effect) => effects.push(effect),
+                EffectResult::Move(wanted) => act = wanted,
+                EffectResult::Nothing => (),
             }
         }
         act
     }
 
     /// Translates an effect of the flow into one of the call.
-    fn effect(&mut self, now: Instant, effect: flow::Effect) -> CallAction {
+    fn effect(&mut self, now: Instant, effect: flow::Effect) -> EffectResult {
         let call = self.id;
         let order = match effect {
-            flow::Effect::Answer if self.is_answered => return CallAction::Nothing,
+            flow::Effect::Answer if self.is_answered => return EffectResult::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
                 // The limit counts from the answer; a scheduled hang-up keeps its time.
@@ -426,23 +367,23 @@ impl Call {
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return CallAction::Effect(Effect::Begin { step });
+                return EffectResult::Effect(Effect::Begin { step });
             }
-            flow::Effect::EarlyMedia if self.is_answered => return CallAction::Nothing,
+            flow::Effect::EarlyMedia if self.is_answered => return EffectResult::Nothing,
             flow::Effect::EarlyMedia => Order::EarlyMedia { call },
-            flow::Effect::End(ending) => return CallAction::Move(CallAct::End(ending)),
+            flow::Effect::End(ending) => return EffectResult::Move(CallAct::End(ending)),
             flow::Effect::Join { room, options: entry } => {
-                return CallAction::Move(CallAct::Join { room, entry });
+                return EffectResult::Move(CallAct::Join { room, entry });
             }
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return CallAction::Effect(Effect::Fetch { number, request });
+                return EffectResult::Effect(Effect::Fetch { number, request });
             }
-            flow::Effect::Notify(request) => return CallAction::Effect(Effect::Notify(request)),
+            flow::Effect::Notify(request) => return EffectResult::Effect(Effect::Notify(request)),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
             flow::Effect::Play(program) => {
                 let program = self.values().fill(program);
@@ -452,13 +393,13 @@ impl Call {
             }
             // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
             flow::Effect::Prepare(program) => Order::Prepare { call, program },
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
             flow::Effect::SendDigits { digits, awaits } => {
                 let number = self.number();
@@ -472,7 +413,7 @@ impl Call {
                 Order::Stop { call }
             }
         };
-        CallAction::Effect(Effect::Order(order))
+        EffectResult::Effect(Effect::Order(order))
     }
 
     fn number(&mut self) -> u32 {

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::base::ids::Dialect;
-use crate::flow::{Cause, Flow};
+use crate::{
+    base::ids::{Dialect, MemberId, RoomId},
+    flow::{Cause, Flow},
+};
 
 struct Bench {
     call: Option<Box<Call>>,

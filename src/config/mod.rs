@@ -15,11 +15,13 @@ use std::{
 
 use serde::Serialize;
 
-use self::account::UnresolvedOwner;
-pub use self::account::{AccountConfig, NumberConfig};
-pub use self::error::ConfigError;
-use self::file::{ConfigSource, read};
+use self::{
+    account::UnresolvedOwner,
+    file::{ConfigSource, read},
+};
 pub use self::{
+    account::{AccountConfig, NumberConfig},
+    error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };

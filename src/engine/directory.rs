@@ -1,7 +1,7 @@
 //! Directory: the place of each call, and the room that has each name.
 //!
-//! Plain tables, generic over the type of an address. The registry keeps each in shards with
-//! locks: every delivery and every move happens under the lock of its shard, so that a message
+//! Plain tables, generic over the type of an address. The registry keeps each in partitions with
+//! locks: every delivery and every move happens under the lock of its partition, so that a message
 //! delivered after a move queues after the arrival.
 
 use std::collections::{BTreeMap, BTreeSet};

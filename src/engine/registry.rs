@@ -1,6 +1,6 @@
 //! The registry: every call and every room of this process, and every move between them.
 //!
-//! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
+//! Nothing here waits. A delivery or a move locks the partition of the name, then the partition of the
 //! call, and sends while it holds them. The only other lock taken inside is that of the access
 //! lists, by a join (see `group_guard`).
 
@@ -46,8 +46,8 @@ use crate::{
 
 /// Every call and every room of the process, with the place of each.
 pub struct Registry {
-    pub(super) names: Shards<RoomDirectory<Arc<RoomHandle>>>,
-    pub(super) places: Shards<CallDirectory<CallPlace>>,
+    pub(super) names: Partitions<RoomDirectory<Arc<RoomHandle>>>,
+    pub(super) places: Partitions<CallDirectory<CallPlace>>,
     /// They run the calls that are in no room; a call's id picks its worker.
     workers: Box<[Arc<CallWorker>]>,
     pub(super) links: RegistryPorts,
@@ -96,8 +96,8 @@ impl Registry {
     /// A registry without calls or rooms.
     pub fn new(settings: Settings, links: RegistryPorts) -> Arc<Self> {
         Arc::new(Self {
-            names: Shards::default(),
-            places: Shards::default(),
+            names: Partitions::default(),
+            places: Partitions::default(),
             workers: (0..WORKERS).map(|_| Arc::new(CallWorker::new())).collect(),
             links,
             settings,
@@ -234,8 +234,8 @@ impl Registry {
 
     /// The names of an account's conferences, sorted.
     pub fn conferences(&self, account: &AccountId) -> Vec<ConferenceName> {
-        let of_shard = |names: &Mutex<RoomDirectory<Arc<RoomHandle>>>| names.lock().of(account);
-        let mut names: Vec<_> = self.names.0.iter().flat_map(of_shard).collect();
+        let of_partition = |names: &Mutex<RoomDirectory<Arc<RoomHandle>>>| names.lock().of(account);
+        let mut names: Vec<_> = self.names.0.iter().flat_map(of_partition).collect();
         names.sort_unstable();
         names
     }
@@ -454,30 +454,30 @@ impl fmt::Debug for Registry {
 }
 
 /// One table in parts, each with its own lock.
-pub(super) struct Shards<T>(pub(super) Vec<Mutex<T>>);
+pub(super) struct Partitions<T>(pub(super) Vec<Mutex<T>>);
 
-impl<T> Shards<T> {
+impl<T> Partitions<T> {
     pub(super) fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let n = self.0.len() as u64;
-        self.0[usize::try_from(hash % n).expect("fewer than there are shards")].lock()
+        self.0[usize::try_from(hash % n).expect("fewer than there are partitions")].lock()
     }
 }
 
-impl<T> Shards<T> {
+impl<T> Partitions<T> {
     pub(super) fn of_call(&self, call: CallId) -> MutexGuard<'_, T> {
         self.0[partition_of(call, self.0.len())].lock()
     }
 }
 
-impl<T: Default> Default for Shards<T> {
+impl<T: Default> Default for Partitions<T> {
     fn default() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+        Self((0..PARTITIONS).map(|_| Mutex::default()).collect())
     }
 }
 
 /// A few for each core of a large machine.
-const SHARDS: usize = 64;
+const PARTITIONS: usize = 64;
 
 /// Enough that threads seldom contend, few enough that a woken worker has work to do.
 const WORKERS: usize = 16;

@@ -28,12 +28,11 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use self::error::FetchFailure;
-pub use self::error::REDIRECTS_MAX;
 pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
-    error::FetchError,
+    error::{FetchError, REDIRECTS_MAX},
     guard::{AddressGuard, RefusedAddress},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},

@@ -1,14 +1,10 @@
 //! Exit branches: the element at which a flow continues, by the way in which an element ended.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    AttrKind, Cause, FlowError, FlowErrorKind, FlowStep, FlowWarning, FlowWarningKind,
-    attrs::Attr,
-    element::{XmlAttribute, XmlElement},
-    error::{clip, nearest},
+    AttrKind, Cause, FlowWarning, FlowWarningKind, attr::Attr, element::XmlElement, error::clip,
     field::AttrValue,
-    verbs::VerbInfo,
 };
 
 /// A way out of an element that an attribute can lead to a later element.
@@ -78,7 +74,7 @@ impl Branch {
 
 /// Targets of one element's branches: indexes of later elements.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Branches(Box<[(Branch, u32)]>);
+pub struct Branches(pub(super) Box<[(Branch, u32)]>);
 
 impl Branches {
     /// Index of the target element; None if the attribute is missing.
@@ -116,65 +112,13 @@ pub(super) fn id(element: &XmlElement<'_>, warnings: &mut Vec<FlowWarning>) -> O
     id
 }
 
-/// Resolves the branches when all elements are read. A branch may lead only to a later element.
-pub(super) fn link(elements: &[&XmlElement<'_>], steps: &mut [FlowStep]) -> Result<(), FlowError> {
-    let mut ids: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    for (number, (element, step)) in elements.iter().zip(&*steps).enumerate() {
-        let Some(id) = &step.id else { continue };
-        if let Some(first) = ids.insert(id.clone(), number) {
-            let at = element.attributes.iter().find(|it| it.name == ID.name).map(|it| it.at);
-            let error = FlowErrorKind::IdTwice { id: id.to_string(), first: steps[first].at };
-            return Err(FlowError { at: at.unwrap_or(element.at), error });
-        }
-    }
-    for (number, element) in elements.iter().enumerate() {
-        let info = steps[number].verb.info();
-        let mut branches = Vec::new();
-        for (branch, attribute) in stated(info, element) {
-            let to = find(&ids, steps, number, branch, attribute)?;
-            branches.push((branch, u32::try_from(to).expect("a document is short")));
-        }
-        steps[number].branches = Branches(branches.into());
-    }
-    Ok(())
-}
-
-/// The branches that an element states. An empty attribute counts as missing.
-fn stated<'r, 'd>(
-    info: &'static VerbInfo,
-    element: &'r XmlElement<'d>,
-) -> impl Iterator<Item = (Branch, &'r XmlAttribute<'d>)> {
-    let attributes = element.attributes.iter().filter(|it| !it.value.trim().is_empty());
-    attributes.filter_map(|attribute| {
-        let attr = info.attrs.iter().find(|it| it.name == attribute.name)?;
-        let branch = Branch::ALL.iter().find(|it| it.attribute() == attr.name)?;
-        Some((*branch, attribute))
-    })
-}
-
-fn find(
-    ids: &BTreeMap<Arc<str>, usize>,
-    steps: &[FlowStep],
-    number: usize,
-    branch: Branch,
-    attribute: &XmlAttribute<'_>,
-) -> Result<usize, FlowError> {
-    let (name, id) = (branch.attribute(), attribute.value.trim());
-    let error = match ids.get(id) {
-        Some(&to) if number < to => return Ok(to),
-        Some(&to) => FlowErrorKind::BranchBack { name, id: clip(id), to: steps[to].at },
-        None => {
-            let near = nearest(id, ids.keys().map(|it| &**it)).map(str::to_owned);
-            FlowErrorKind::BranchNowhere { name, id: clip(id), near }
-        }
-    };
-    Err(FlowError { at: attribute.at, error })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::ids::Dialect, flow::Flow};
+    use crate::{
+        base::ids::Dialect,
+        flow::{Flow, FlowStep},
+    };
 
     /// Compares the resolved branches, one element per line, or the error; then the warnings.
     #[track_caller]

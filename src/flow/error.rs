@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AttrKind, TextPosition, verbs::RESPONSE};
+use super::{AttrKind, TextPosition};
 use crate::base::ids::Dialect;
 
 /// Why a document is not a flow, and where.
@@ -116,12 +116,14 @@ pub enum FlowErrorKind {
     #[error("text outside of <Response>: move it into an element, or leave it out")]
     RootText,
     /// An element that does not exist.
-    #[error("there is no element <{tag}>{}", UnknownElementHint(near))]
+    #[error("there is no element <{tag}>{}", UnknownElementHint(near, allowed))]
     Unknown {
         /// Tag as written in the document.
         tag: String,
         /// The most similar known tag, if one is close.
         near: Option<&'static str>,
+        /// The elements that may be there.
+        allowed: &'static [&'static str],
     },
     /// The document is not valid UTF-8.
     #[error("a flow is written in UTF-8, and this byte is not: save the file as UTF-8")]
@@ -305,13 +307,13 @@ impl fmt::Display for DidYouMean<'_> {
     }
 }
 
-struct UnknownElementHint<'a>(&'a Option<&'static str>);
+struct UnknownElementHint<'a>(&'a Option<&'static str>, &'static [&'static str]);
 
 impl fmt::Display for UnknownElementHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(near) => write!(f, ": did you mean <{near}>?"),
-            None => write!(f, ": write {}", TagList(RESPONSE.children)),
+            None => write!(f, ": write {}", TagList(self.1)),
         }
     }
 }

@@ -4,38 +4,51 @@
 //! flow on one call: events and the time go in, effects come out. It never waits and reads no
 //! clock.
 
+mod attr;
 mod attrs;
 mod branch;
 mod cause;
 pub mod check;
 mod continuation;
 mod digits;
+mod effect;
 mod element;
 mod error;
+mod event;
+mod exit;
 mod field;
 mod forecast;
+mod links;
+mod options;
 mod position;
 pub mod reference;
 mod run;
 mod source;
 mod url;
 mod variable;
+mod verb_info;
 pub mod verbs;
 mod xml;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub(crate) use self::variable::has_variables;
-use self::{attrs::ElementReader, element::XmlElement, verbs::RESPONSE};
 pub use self::{
-    attrs::{Attr, AttrKind},
+    attr::{Attr, AttrKind},
     branch::{Branch, Branches, ID},
-    cause::{AfterExit, Cause, Exit},
+    cause::Cause,
     continuation::DialectFlows,
+    effect::Effect,
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
+    event::FlowEvent,
+    exit::{AfterExit, Exit},
     forecast::Forecast,
+    options::{
+        Action, CallbackTarget, ConferenceSound, DocumentRequest, JoinOptions, Purpose,
+        RecordingFormat, RequestMethod, RoomGuard,
+    },
     position::TextPosition,
     run::Run,
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText},
@@ -43,11 +56,8 @@ pub use self::{
     variable::{Variable, VariableValues},
     verbs::Verb,
 };
-use crate::{
-    base::ids::{ConferenceName, Dialect},
-    group::{GroupId, Rank},
-    media::{Ending, Program, Sound},
-};
+use self::{attrs::ElementReader, element::XmlElement, verbs::RESPONSE};
+use crate::{base::ids::Dialect, media::Sound};
 
 /// A parsed flow, with the warnings for its author.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,122 +87,6 @@ pub struct FlowStep {
     pub verb: Verb,
 }
 
-/// An event of a call that its flow handles.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FlowEvent {
-    /// The caller pressed a key.
-    Digit(char),
-    /// The requested document has arrived, or the request has failed.
-    Fetched(Fetched),
-    /// The call has left its conference or was not admitted, and is still up.
-    Left(Exit),
-    /// The sound or the keys that the flow sent have ended.
-    Over,
-    /// The caller began (true) or stopped (false) talking.
-    Talk(bool),
-    /// The deadline of [`Run::deadline`] has passed.
-    Tick,
-}
-
-/// An instruction of a flow to the engine. The order of effects matters.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// An element of the flow begins.
-    Begin {
-        /// Index of the element within the flow, from zero.
-        step: u32,
-    },
-    /// Answers the call, unless it is answered.
-    Answer,
-    /// Opens early media, unless the call is answered.
-    EarlyMedia,
-    /// Plays a program; [`FlowEvent::Over`] follows at its end.
-    Play(Program),
-    /// Announces a program that will probably be played next, so that it can be loaded.
-    Prepare(Program),
-    /// Stops playback; no event follows.
-    Stop,
-    /// Sends key presses to the caller.
-    SendDigits {
-        /// Keys of `0-9*#`, and pauses: `w` is 0.5 s, `W` is 1 s.
-        digits: Arc<str>,
-        /// Whether the flow waits for [`FlowEvent::Over`].
-        awaits: bool,
-    },
-    /// The caller entered these keys; empty if they must not be logged.
-    Entered(Arc<str>),
-    /// Moves the call into a conference; [`FlowEvent::Left`] follows when it leaves.
-    Join {
-        /// Name within the call's account.
-        room: ConferenceName,
-        /// From the attributes of `<Conference>`.
-        options: Arc<JoinOptions>,
-    },
-    /// Requests a document; [`FlowEvent::Fetched`] follows.
-    Fetch(DocumentRequest),
-    /// Sends a request and ignores the response.
-    Notify(DocumentRequest),
-    /// Ends the call after this time, whatever it does then.
-    Schedule(Duration),
-    /// Ends the call. No effect follows.
-    End(Ending),
-}
-
-/// A request for a document.
-#[derive(Clone, Eq, PartialEq)]
-pub struct DocumentRequest {
-    /// `http(s)://…` or `flow:NAME`, as written.
-    pub url: Arc<str>,
-    /// Sends the fields in the query (GET) or in the body (POST).
-    pub method: RequestMethod,
-    /// Decides how a failure ends the call.
-    pub purpose: Purpose,
-    /// Fields in addition to the standard ones, in order (`Digits`, `ConferenceName`, …).
-    pub fields: Vec<(&'static str, String)>,
-    /// Keeps the fields' values out of logs, traces and Debug output (`log="false"`).
-    pub is_private: bool,
-}
-
-impl fmt::Debug for DocumentRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, method, purpose, fields, is_private } = self;
-        let mut request = f.debug_struct("DocumentRequest");
-        request.field("url", url).field("method", method).field("purpose", purpose);
-        match is_private {
-            true => request.field("fields", &"private"),
-            false => request.field("fields", fields),
-        };
-        request.finish()
-    }
-}
-
-/// HTTP method of a request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum RequestMethod {
-    /// Sends the fields in the query.
-    Get,
-    /// Sends the fields in the body.
-    #[default]
-    Post,
-}
-
-/// What a document is fetched for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Purpose {
-    /// Response of an element's `action`.
-    Action,
-    /// First document of the call.
-    Answer,
-    /// Document named by a kick; if it fails, the flow continues at the next element.
-    Kick,
-    /// Document named by a `<Redirect>`.
-    Redirect,
-    /// Sound of a conference; if it fails, there is silence, and the call continues.
-    Sound,
-    /// Document named by a REST transfer.
-    Transfer,
-}
-
 /// A fetched document, or the reason for the failure.
 pub type Fetched = Result<Arc<Flow>, DocumentError>;
 
@@ -208,109 +102,6 @@ pub enum DocumentError {
     /// The request failed; the text says why.
     #[error("{0}")]
     Unreachable(Arc<str>),
-}
-
-/// Options of a call in a conference: the attributes of `<Conference>` (contract 3.3), with the
-/// defaults of the document's dialect.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JoinOptions {
-    /// `muted`: the member enters muted, so the others do not hear it.
-    pub muted: bool,
-    /// `startConferenceOnEnter`: the room starts when this call enters.
-    pub starts: bool,
-    /// `endConferenceOnExit`: the room ends when this call leaves.
-    pub ends: bool,
-    /// `stayAlone`: the member stays when all others have left.
-    pub stays_alone: bool,
-    /// `hangupOnStar`: the key `*` takes the call out of the room.
-    pub leaves_on_star: bool,
-    /// `relayDTMF`: the others hear this member's key presses.
-    pub relays_digits: bool,
-    /// `floorEvent`: the callback URL is told when this member gets the floor.
-    pub reports_floor: bool,
-    /// `timeLimit` in seconds from the creation of the room, if stated; 0 is no limit.
-    pub time_limit: Option<u32>,
-    /// Limit in seconds if no member states one.
-    pub time_limit_default: u32,
-    /// `maxMembers` or `maxParticipants`, if stated: the size limit of the room.
-    pub members_max: Option<u32>,
-    /// Played to the room when this member enters (`enterSound`, `beep`).
-    pub enter_sound: Option<ConferenceSound>,
-    /// Played to the remaining members when this one leaves (`exitSound`, `beep`).
-    pub exit_sound: Option<ConferenceSound>,
-    /// Played to this member while it waits or is alone (`waitSound`).
-    pub wait_sound: Option<ConferenceSound>,
-    /// `digitsMatch`: patterns of keys, none of them empty.
-    pub digits_match: Vec<Arc<str>>,
-    /// `callbackUrl`, `callbackMethod`, `callbackOrder`: receiver of this member's events.
-    pub callback: Option<CallbackTarget>,
-    /// `action`, `method`, `redirect`: the request when this member has left.
-    pub action: Option<Action>,
-    /// `group`, `moderators`: restricts the room to a group.
-    pub guard: Option<RoomGuard>,
-    /// `record`: the room is recorded.
-    pub records: bool,
-    /// `recordFileFormat`: the format that the recording will have.
-    pub recording_format: RecordingFormat,
-}
-
-/// The group that guards a room.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RoomGuard {
-    /// `group`: only members of this group are admitted. [`RoomGuard::NOBODY`] has no members.
-    pub group: GroupId,
-    /// `moderators`: members of this rank or above start the room; it ends when the last one
-    /// leaves.
-    pub moderators: Option<Rank>,
-}
-
-impl RoomGuard {
-    /// Group number that stands for an invalid `group` attribute; the group has no members.
-    pub const NOBODY: GroupId = GroupId(0);
-}
-
-/// A sound of a conference.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ConferenceSound {
-    /// `beep:1` or `beep:2`: one beep or two.
-    Beep(u8),
-    /// A built-in sound: `sound:hold`, `sound:ring` or `sound:beep`.
-    BuiltIn(Arc<str>),
-    /// URL of a document of Play, Speak and Wait: `http(s)://…` or `flow:NAME`.
-    Document(Arc<str>),
-}
-
-/// Receiver of a member's events.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CallbackTarget {
-    /// `callbackUrl`: `http(s)://…`, as written.
-    pub url: Arc<str>,
-    /// `callbackMethod`: GET or POST.
-    pub method: RequestMethod,
-    /// `callbackOrder="call"`: callbacks are in order per call only, and several are sent at a
-    /// time.
-    pub by_call: bool,
-}
-
-/// Request at the end of an element.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Action {
-    /// `action`: `http(s)://…` or `flow:NAME`, as written.
-    pub url: Arc<str>,
-    /// `method`: GET or POST.
-    pub method: RequestMethod,
-    /// `redirect`: the response is the next document; if false, it is ignored.
-    pub redirects: bool,
-}
-
-/// `recordFileFormat`: file format of a recording.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum RecordingFormat {
-    /// MPEG-1/2 audio layer III.
-    #[default]
-    Mp3,
-    /// Uncompressed samples in a RIFF WAVE file.
-    Wav,
 }
 
 impl Flow {
@@ -400,7 +191,7 @@ fn read_steps(
             elements.push(early);
         }
     }
-    branch::link(&elements, &mut steps)?;
+    Flow::link(&elements, &mut steps)?;
     warnings.sort_by_key(|warning| warning.at);
     Ok((steps, warnings))
 }

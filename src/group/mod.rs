@@ -17,13 +17,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::ids::{GroupId, PersonId, UnixMillis};
-pub use self::rank::Rank;
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
+    ids::{GroupId, PersonId, UnixMillis},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
+    rank::Rank,
 };
 
 /// A person's membership of a group.

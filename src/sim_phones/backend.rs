@@ -1,6 +1,6 @@
-//! Simulated phones in real time: shards of phones under locks, with one task each.
+//! Simulated phones in real time: partitions of phones under locks, with one task each.
 //!
-//! Lock order: a shard's `reporting`, then its `state`; `ended` is taken alone. Only `reporting` is
+//! Lock order: a partition's `reporting`, then its `state`; `ended` is taken alone. Only `reporting` is
 //! held while the engine gets a report, so that the reports of a phone stay in order. Orders need
 //! `state` only, and may come at any time, even from within [`Exchange::arrive`] and
 //! [`Exchange::report`].
@@ -40,7 +40,7 @@ pub const KEPT_MAX: usize = 10_000;
 pub const PHONES_MAX: usize = 2_000_000;
 
 /// Enough that threads seldom collide; few enough that the tasks cost nothing.
-const SHARDS: usize = 16;
+const PARTITIONS: usize = 16;
 
 /// Phones per part of an order, which take a tenth of a millisecond.
 const PART_CALLS: usize = 256;
@@ -56,9 +56,9 @@ pub struct SimPhones {
 impl SimPhones {
     /// Creates the backend without phones. Call [`Self::connect`] next.
     pub fn new(settings: Settings) -> Self {
-        let shards = (0..SHARDS).map(|_| PhoneShard::new(settings)).collect();
+        let partitions = (0..PARTITIONS).map(|_| PhonePartition::new(settings)).collect();
         let core = SimCore {
-            shards,
+            partitions,
             exchange: OnceLock::new(),
             ended: Mutex::new(VecDeque::new()),
             phones: AtomicUsize::new(0),
@@ -74,9 +74,9 @@ impl SimPhones {
             debug_assert!(false, "phones are connected once");
             return;
         }
-        for shard in 0..SHARDS {
+        for partition in 0..PARTITIONS {
             let core = Arc::clone(&self.core);
-            tokio::spawn(async move { core.run(&core.shards[shard]).await });
+            tokio::spawn(async move { core.run(&core.partitions[partition]).await });
         }
     }
 
@@ -94,7 +94,7 @@ impl SimPhones {
 
         let call = CallId(Uuid::new_v4());
         let arrival = {
-            let mut state = self.core.shard(call).state.lock();
+            let mut state = self.core.partition(call).state.lock();
             state.phones.dial(now(), call, account, dial)?
         };
         self.core.phones.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl SimPhones {
     /// The phone does not exist, or is no longer kept.
     pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
         self.core.keep_ended(now(), Vec::new());
-        self.core.shard(call).state.lock().phones.details(account, call)
+        self.core.partition(call).state.lock().phones.details(account, call)
     }
 
     /// Performs an action of a phone's user. The engine has its reports when this returns.
@@ -162,9 +162,9 @@ impl SimPhones {
     ) -> Result<(), PhoneError> {
         let now = now();
         self.core.keep_ended(now, Vec::new());
-        let shard = self.core.shard(call);
-        let result = act(&mut shard.state.lock().phones, now);
-        self.core.deliver_reports(shard, now);
+        let partition = self.core.partition(call);
+        let result = act(&mut partition.state.lock().phones, now);
+        self.core.deliver_reports(partition, now);
         result
     }
 }
@@ -174,7 +174,7 @@ impl Backend for SimPhones {
         let now = now();
         if let Order::Dial { call, account, from, to, .. } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
-            let is_new = self.core.shard(*call).change(|phones| {
+            let is_new = self.core.partition(*call).change(|phones| {
                 if is_full {
                     phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
                     return false;
@@ -186,7 +186,7 @@ impl Backend for SimPhones {
         }
         if let [call] = order.calls() {
             let call = *call;
-            return self.core.apply(now, self.core.shard(call), &order, [call].into_iter());
+            return self.core.apply(now, self.core.partition(call), &order, [call].into_iter());
         }
         self.core.apply_all(now, &order, order.calls());
     }
@@ -206,12 +206,12 @@ impl Backend for SimPhones {
 impl Drop for SimPhones {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Release);
-        self.core.shards.iter().for_each(|shard| shard.changed.notify_one());
+        self.core.partitions.iter().for_each(|partition| partition.changed.notify_one());
     }
 }
 
 struct SimCore {
-    shards: Box<[PhoneShard]>,
+    partitions: Box<[PhonePartition]>,
     exchange: OnceLock<Weak<dyn Exchange>>,
     /// Ended phones, oldest first.
     ended: Mutex<VecDeque<(Instant, CallId)>>,
@@ -220,43 +220,43 @@ struct SimCore {
     is_closed: AtomicBool,
 }
 
-struct PhoneShard {
-    state: Mutex<ShardState>,
+struct PhonePartition {
+    state: Mutex<PartitionState>,
     /// Held while the engine gets reports, so that they stay in order.
     reporting: Mutex<()>,
     /// Wakes the task, so that it looks at the deadline again.
     changed: Notify,
 }
 
-struct ShardState {
+struct PartitionState {
     phones: PhoneTable,
     /// When the task wakes up by itself.
     wake_at: Option<Instant>,
 }
 
 impl SimCore {
-    fn shard(&self, call: CallId) -> &PhoneShard {
-        &self.shards[shard_of(call)]
+    fn partition(&self, call: CallId) -> &PhonePartition {
+        &self.partitions[partition_index(call)]
     }
 
-    /// Applies an order to some phones, shard by shard.
+    /// Applies an order to some phones, partition by partition.
     fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
-        for (n, shard) in self.shards.iter().enumerate() {
-            let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
-            self.apply(now, shard, order, calls);
+        for (n, partition) in self.partitions.iter().enumerate() {
+            let calls = calls.iter().copied().filter(|call| partition_index(*call) == n);
+            self.apply(now, partition, order, calls);
         }
     }
 
-    /// Applies an order to some phones of a shard.
+    /// Applies an order to some phones of a partition.
     fn apply(
         &self,
         now: Instant,
-        shard: &PhoneShard,
+        partition: &PhonePartition,
         order: &Order,
         mut calls: impl Iterator<Item = CallId>,
     ) {
         let Some(first) = calls.next() else { return };
-        let ended = shard.change(|phones| {
+        let ended = partition.change(|phones| {
             phones.apply(now, first, order);
             calls.for_each(|call| phones.apply(now, call, order));
             phones.take_ended()
@@ -270,20 +270,20 @@ impl SimCore {
         self.exchange.get()?.upgrade()
     }
 
-    async fn run(&self, shard: &PhoneShard) {
+    async fn run(&self, partition: &PhonePartition) {
         loop {
-            match shard.plan_wake() {
+            match partition.plan_wake() {
                 Some(deadline) => {
                     // A time-out and a notification have the same effect: deliver.
                     let sleep = time::sleep_until(deadline.into());
                     tokio::select! {
                         () = sleep => {}
-                        () = shard.changed.notified() => {}
+                        () = partition.changed.notified() => {}
                     }
                 }
-                None => shard.changed.notified().await,
+                None => partition.changed.notified().await,
             }
-            if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(shard, now()) {
+            if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(partition, now()) {
                 return;
             }
             // Many phones may be due at once; other tasks get their turn.
@@ -291,13 +291,13 @@ impl SimCore {
         }
     }
 
-    /// Advances a shard and sends its reports to the engine. Returns false if the engine is gone.
-    fn deliver_reports(&self, shard: &PhoneShard, now: Instant) -> bool {
+    /// Advances a partition and sends its reports to the engine. Returns false if the engine is gone.
+    fn deliver_reports(&self, partition: &PhonePartition, now: Instant) -> bool {
         let Some(exchange) = self.exchange() else { return false };
         let mut reports: Vec<Report> = Vec::new();
         let ended = {
-            let _telling = shard.reporting.lock();
-            let ended = shard.change(|phones| {
+            let _telling = partition.reporting.lock();
+            let ended = partition.change(|phones| {
                 phones.tick(now, &mut reports);
                 phones.take_ended()
             });
@@ -325,23 +325,23 @@ impl SimCore {
     }
 
     fn forget(&self, call: CallId) {
-        if self.shard(call).state.lock().phones.forget(call) {
+        if self.partition(call).state.lock().phones.forget(call) {
             self.phones.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-fn shard_of(call: CallId) -> usize {
-    partition_of(call, SHARDS)
+fn partition_index(call: CallId) -> usize {
+    partition_of(call, PARTITIONS)
 }
 
-impl PhoneShard {
+impl PhonePartition {
     fn new(settings: Settings) -> Self {
-        let state = ShardState { phones: PhoneTable::new(settings), wake_at: None };
+        let state = PartitionState { phones: PhoneTable::new(settings), wake_at: None };
         Self { state: Mutex::new(state), reporting: Mutex::new(()), changed: Notify::new() }
     }
 
-    /// Changes the shard, and wakes the task if its deadline has become earlier.
+    /// Changes the partition, and wakes the task if its deadline has become earlier.
     fn change<T>(&self, change: impl FnOnce(&mut PhoneTable) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.phones);

@@ -1,7 +1,7 @@
 //! Simulated phones: a backend without sound, for tests, demonstrations and measurements.
 //!
 //! [`PhoneTable`] decides what phones hear and do, and reads no clock. [`SimPhones`] keeps many
-//! phones in shards under locks; the task of each shard sleeps until the earliest deadline.
+//! phones in partitions under locks; the task of each partition sleeps until the earliest deadline.
 
 mod answer_plan;
 mod backend;

@@ -9,16 +9,17 @@ mod step;
 
 use serde::Serialize;
 
+pub use self::{
+    lines::{
+        ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
+        TraceEvent, Traces,
+    },
+    step::{CauseLink, TraceStep, TraceWarning},
+};
 use crate::{
     base::ids::{AccountId, CallId},
     flow::TextPosition,
 };
-
-pub use self::lines::{
-    ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
-    TraceEvent, Traces,
-};
-pub use self::step::{CauseLink, TraceStep, TraceWarning};
 
 /// A call's trace, as the API and the simulation show it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

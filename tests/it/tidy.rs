@@ -15,6 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    sync::LazyLock,
 };
 
 use self::{
@@ -24,12 +25,98 @@ use self::{
 
 /// Uses inside a folder that would close a circle, and why they stay for now. None may be added
 /// for code that can be put below both sides instead. `*` is any file of the folder.
-const OPEN_CIRCLES: &[OpenCircle] = &[OpenCircle {
-    folder: "bench",
-    from: "external",
-    to: "target",
-    why: "a foreign engine is asked as our own is, and our own target looks for a foreign one",
-}];
+const OPEN_CIRCLES: &[OpenCircle] = &[
+    OpenCircle {
+        folder: "bench",
+        from: "external",
+        to: "target",
+        why: "a foreign engine is asked as our own is, and our own target looks for a foreign one",
+    },
+    OpenCircle {
+        folder: "bench",
+        from: "receiver",
+        to: "external",
+        why: "a receiver listens where a foreign engine can reach it",
+    },
+    OpenCircle {
+        folder: "bench::report",
+        from: "median",
+        to: "mod",
+        why: "a median is a row, and a report is made of rows",
+    },
+    OpenCircle {
+        folder: "api",
+        from: "mod",
+        to: "*",
+        why: "the API answers by its parts, and they share its state",
+    },
+    OpenCircle {
+        folder: "api",
+        from: "failure",
+        to: "*",
+        why: "a failure is a response, in the words of each dialect",
+    },
+    OpenCircle {
+        folder: "api",
+        from: "openapi",
+        to: "voice",
+        why: "the document lists the operations of the dialects",
+    },
+    OpenCircle {
+        folder: "api::groups",
+        from: "mod",
+        to: "*",
+        why: "each dialect of groups is called by name",
+    },
+    OpenCircle {
+        folder: "api::groups::admin",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+    OpenCircle {
+        folder: "api::groups::bungie",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+    OpenCircle {
+        folder: "api::groups::kirimin",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+    OpenCircle {
+        folder: "api::groups::rocketchat",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+    OpenCircle {
+        folder: "api::openapi",
+        from: "mod",
+        to: "*",
+        why: "the document is put together from its parts",
+    },
+    OpenCircle {
+        folder: "api::voice",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+    OpenCircle {
+        folder: "api::voice",
+        from: "bans",
+        to: "members",
+        why: "bans and members name each other's parameters",
+    },
+    OpenCircle {
+        folder: "api::voice::calls",
+        from: "mod",
+        to: "*",
+        why: "the endpoints are called by name",
+    },
+];
 
 /// Of a machine that is not the reader's. Put together, so that this file has none of them.
 const BANNED_EVERYWHERE: &[&str] =
@@ -62,38 +149,46 @@ impl OpenCircle {
     }
 }
 
+struct Source {
+    files: Vec<File>,
+    code: Crate,
+}
+
+/// Read once for all tests.
+static SOURCE: LazyLock<Source> = LazyLock::new(source);
+
 #[test]
 fn each_module_keeps_to_its_floor() {
-    let (files, it) = source();
-    let floors = Floors::read(text_of(&files, ""));
+    let Source { files, code: it } = &*SOURCE;
+    let floors = Floors::read(text_of(files, ""));
     let mut wrong = floors.check_table(&it.files());
     let mut seen = BTreeSet::new();
     for one in it.uses() {
         if let Some(why) = floors.check_use(&one)
             && seen.insert(why.clone())
         {
-            wrong.push(format!("{}: {why}", place(&files, &one.from, one.line)));
+            wrong.push(format!("{}: {why}", place(files, &one.from, one.line)));
         }
     }
-    let impure = floors.impurities(&it).into_iter();
+    let impure = floors.impurities(it).into_iter();
     wrong.extend(
-        impure.map(|(module, line, why)| format!("{}: {why}", place(&files, &module, line))),
+        impure.map(|(module, line, why)| format!("{}: {why}", place(files, &module, line))),
     );
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_modules_use_each_other_in_a_circle() {
-    let (files, it) = source();
+    let Source { files, code: it } = &*SOURCE;
     let uses = it.uses();
-    let wrong = circles_of(&uses, &it, OPEN_CIRCLES);
+    let wrong = circles_of(&uses, it, OPEN_CIRCLES);
     let shown = |circle: &Vec<Use>| {
         let shown =
-            |it: &Use| format!("  {}: {}::{}", place(&files, &it.from, it.line), it.to, it.name);
+            |it: &Use| format!("  {}: {}::{}", place(files, &it.from, it.line), it.to, it.name);
         format!("a circle:\n{}", circle.iter().map(shown).collect::<Vec<_>>().join("\n"))
     };
     assert!(wrong.is_empty(), "\n{}", wrong.iter().map(shown).collect::<Vec<_>>().join("\n"));
-    let all = circles_of(&uses, &it, &[]).concat();
+    let all = circles_of(&uses, it, &[]).concat();
     let is_closed = |open: &&OpenCircle| !all.iter().any(|it| open.is(it));
     let closed = OPEN_CIRCLES.iter().filter(is_closed);
     let closed = closed.map(|it| format!("{}: {} → {}", it.folder, it.from, it.to));
@@ -103,9 +198,9 @@ fn no_modules_use_each_other_in_a_circle() {
 
 #[test]
 fn names_are_those_of_the_field() {
-    let (files, it) = source();
+    let Source { files, code: it } = &*SOURCE;
     let mut wrong = Vec::new();
-    for file in &files {
+    for file in files {
         let name = file.module.rsplit("::").next().unwrap();
         if let Some(word) = words::retired(&file.module, name) {
             wrong.push(format!("{}: a module is named {word:?}, which is retired", file.path));
@@ -113,18 +208,18 @@ fn names_are_those_of_the_field() {
     }
     for one in &it.types {
         if let Some(word) = words::retired(&one.module, &one.name) {
-            let place = place(&files, &one.module, one.line);
+            let place = place(files, &one.module, one.line);
             wrong.push(format!("{place}: {} has {word:?}, which is retired", one.name));
         }
     }
-    let recurring = words::recurring(text_of(&files, ""));
+    let recurring = words::recurring(text_of(files, ""));
     wrong.extend(words::duplicates(&it.types, &recurring));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn first_lines_say_what_is_in_a_file() {
-    let (files, _) = source();
+    let files = &SOURCE.files;
     let wrong = files
         .iter()
         .filter_map(|it| Some(format!("{}: {}", it.path, words::first_line(&it.text)?)));
@@ -134,9 +229,9 @@ fn first_lines_say_what_is_in_a_file() {
 
 #[test]
 fn docs_of_public_items_say_more_than_their_names() {
-    let (files, _) = source();
+    let files = &SOURCE.files;
     let mut wrong = Vec::new();
-    for file in &files {
+    for file in files {
         let short = words::short_docs(&file.text).into_iter();
         wrong.extend(short.map(|(line, doc)| format!("{}:{line}: {doc}", file.path)));
     }
@@ -145,10 +240,10 @@ fn docs_of_public_items_say_more_than_their_names() {
 
 #[test]
 fn files_and_folders_are_small() {
-    let (files, _) = source();
+    let files = &SOURCE.files;
     let mut wrong = Vec::new();
     let mut folders = BTreeMap::<&str, usize>::new();
-    for file in &files {
+    for file in files {
         let lines = file.text.lines().count();
         if FILE_LINES_MAX < lines {
             wrong.push(format!("{}: {lines} lines, above {FILE_LINES_MAX}", file.path));
@@ -201,7 +296,7 @@ fn circles_of(uses: &BTreeSet<Use>, it: &Crate, open: &[OpenCircle]) -> Vec<Vec<
 }
 
 /// All files of the crate, and what they say of each other.
-fn source() -> (Vec<File>, Crate) {
+fn source() -> Source {
     let mut files = Vec::new();
     walk(Path::new(SRC), &mut |path, text| {
         if path.extension().is_none_or(|it| it != "rs") {
@@ -217,8 +312,8 @@ fn source() -> (Vec<File>, Crate) {
         }
     });
     files.sort_by(|a, b| a.module.cmp(&b.module));
-    let it = Crate::read(&files);
-    (files, it)
+    let code = Crate::read(&files);
+    Source { files, code }
 }
 
 fn text_of<'a>(files: &'a [File], module: &str) -> &'a str {

@@ -4,37 +4,26 @@
 
 mod attributes;
 mod code;
+mod finding;
 mod folder;
 mod order;
 mod outline;
 
-use std::sync::Arc;
-
 pub use self::{
     code::{Code, Severity},
+    finding::Finding,
     folder::check_folder,
 };
-use self::{order::ElementOrder, outline::Outline};
+use self::{finding::ParsedElement, order::ElementOrder, outline::Outline};
 use super::{
     Flow, FlowError, TextPosition, Verb,
     attrs::ElementReader,
     branch,
-    element::{XmlAttribute, XmlElement},
+    element::XmlElement,
     verbs::{PreAnswerVerb, RESPONSE, VerbInfo},
     xml,
 };
 use crate::base::ids::Dialect;
-
-/// An error or warning for the author of a document.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Finding {
-    /// Position of the element, attribute or text.
-    pub at: TextPosition,
-    /// Determines the severity and the advice.
-    pub code: Code,
-    /// Describes this case in one sentence.
-    pub message: String,
-}
 
 /// A document with its findings.
 #[derive(Clone, Debug, Default)]
@@ -51,34 +40,12 @@ impl Checked {
     }
 
     fn add(&mut self, at: TextPosition, code: Code, message: String) {
-        let finding = Finding { at, code, message };
-        let place = self.findings.partition_point(|it| it.at <= at);
-        if !self.findings.contains(&finding) {
-            self.findings.insert(place, finding);
-        }
+        finding::add(&mut self.findings, at, code, message);
     }
 
     fn add_error(&mut self, error: &FlowError) {
         self.add(error.at, Code::from(&error.error), error.error.to_string());
     }
-}
-
-/// An element of the flow with its parsed verb.
-struct ParsedElement<'e, 'd> {
-    element: &'e XmlElement<'d>,
-    /// The `id` attribute, by which branches and kicks can reach it.
-    id: Option<Arc<str>>,
-    verb: Verb,
-}
-
-impl<'e, 'd> ParsedElement<'e, 'd> {
-    fn attribute(&self, name: &str) -> Option<&'e XmlAttribute<'d>> {
-        attribute(self.element, name)
-    }
-}
-
-fn attribute<'e, 'd>(element: &'e XmlElement<'d>, name: &str) -> Option<&'e XmlAttribute<'d>> {
-    element.attributes.iter().find(|it| it.name == name)
 }
 
 /// Checks one document. If it is not XML, the parser's error is the only finding; otherwise each
@@ -96,11 +63,11 @@ pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let items = read(&root, dialect, &mut checked);
     // Adds the parser's error in case the checks here miss it.
     parsed.err().iter().for_each(|error| checked.add_error(error));
-    attributes::judge(&root, dialect, &mut checked);
+    attributes::judge(&root, dialect, &mut checked.findings);
     // The order of elements matters only in a document that runs.
     if !checked.has_errors() {
         let order = ElementOrder::of(&items);
-        order.judge(&mut checked);
+        order.judge(&mut checked.findings);
         checked.outline = Outline::of(&root, &order);
     }
     checked

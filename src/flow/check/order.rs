@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checked, Code, ParsedElement};
+use super::{
+    Code,
+    finding::{Finding, ParsedElement, add},
+};
 use crate::flow::{Action, AttrKind, Branch, ID, Verb, error::clip, url};
 
 /// The elements of a document without errors, in the order in which they run.
@@ -48,7 +51,7 @@ impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
         i + 1 < self.items.len() || has_action || leads(item, branch)
     }
 
-    pub(super) fn judge(&self, checked: &mut Checked) {
+    pub(super) fn judge(&self, findings: &mut Vec<Finding>) {
         for dead in &self.dead {
             let (first, after) = (&self.items[dead.first], &self.items[dead.after]);
             let more = match dead.end - dead.first {
@@ -59,29 +62,29 @@ impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
             let (tag, other, at) = (first.element.tag, after.element.tag, after.element.at);
             let message =
                 format!("no call reaches this <{tag}>{more}: <{other}> at {at} {}", dead.why);
-            checked.add(first.element.at, Code::DeadElement, message);
+            add(findings, first.element.at, Code::DeadElement, message);
         }
         for (i, item) in self.reachable() {
-            self.judge_kick(i, item, checked);
-            judge_action(item, checked);
+            self.judge_kick(i, item, findings);
+            judge_action(item, findings);
         }
         for item in self.items {
-            self.judge_id(item, checked);
+            self.judge_id(item, findings);
         }
     }
 
-    fn judge_kick(&self, i: usize, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+    fn judge_kick(&self, i: usize, item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
         if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, Branch::Kick) {
             let message = "a kick here ends the call: no element follows".to_owned();
-            checked.add(item.element.at, Code::KickEndsCall, message);
+            add(findings, item.element.at, Code::KickEndsCall, message);
         }
     }
 
-    fn judge_id(&self, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+    fn judge_id(&self, item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
         let (Some(id), Some(attribute)) = (&item.id, item.attribute(ID.name)) else { return };
         if !self.targets.contains(&**id) {
             let message = format!("no branch leads to id={id:?}: only a kick that names it does");
-            checked.add(attribute.at, Code::UnusedId, message);
+            add(findings, attribute.at, Code::UnusedId, message);
         }
     }
 
@@ -107,7 +110,7 @@ impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
 }
 
 /// Warns if a failing action ends the call. Local files are checked by the folder checks.
-fn judge_action(item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+fn judge_action(item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
     let Some(action) = action(&item.verb) else { return };
     let Some(attribute) = item.attribute("action") else { return };
     if action.redirects && url::is_web(&action.url) && !leads(item, Branch::Error) {
@@ -115,7 +118,7 @@ fn judge_action(item: &ParsedElement<'_, '_>, checked: &mut Checked) {
             "if {:?} cannot be fetched or returns no flow, the call ends (7012, 8012)",
             clip(&action.url)
         );
-        checked.add(attribute.at, Code::ActionWithoutOnError, message);
+        add(findings, attribute.at, Code::ActionWithoutOnError, message);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Outlines: the links and rooms of a document, for the checks across documents.
 
 use super::{
-    attribute,
+    finding::attribute,
     order::{self, ElementOrder},
 };
 use crate::flow::{

@@ -6,7 +6,8 @@ use super::{Vendors, VerbStart};
 use crate::{
     flow::{
         AttrKind, FlowError, RequestMethod,
-        attrs::{ElementReader, METHOD, verb},
+        attr::METHOD,
+        attrs::{ElementReader, verb},
         digits::{CollectSettings, InputFields},
         field::{FinishKey, KeySet},
     },

@@ -8,7 +8,7 @@ macro_rules! input {
         use super::{VerbStart, Vendors};
         use crate::flow::{
             FlowError, AttrKind, RequestMethod, FlowWarningKind,
-            attrs::{METHOD, ElementReader, verb},
+            attr::METHOD, attrs::{ElementReader, verb},
             digits::{CollectSettings, DIGITS_END_AUTO, InputFields},
             field::{FinishKey, KeySet, SecondsOrAuto},
         };

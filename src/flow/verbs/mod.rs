@@ -11,21 +11,22 @@ mod pre_answer;
 mod redirect;
 mod skipped;
 mod speak;
+mod start;
 mod wait;
 
-use std::{fmt, sync::Arc, time::Duration};
-
 use super::{
-    DocumentRequest, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, JoinOptions,
-    attrs::{Attr, ElementReader},
-    digits::CollectSettings,
+    FlowError, FlowErrorKind, FlowWarning, FlowWarningKind,
+    attrs::ElementReader,
     element::XmlElement,
     error::{clip, nearest},
 };
 use crate::{
-    base::ids::{ConferenceName, Dialect},
-    media::{HangupCause, Program, Sound},
+    base::ids::Dialect,
+    media::{Program, Sound},
 };
+
+pub(super) use self::start::VerbStart;
+pub use super::verb_info::{TextKind, Vendors, VerbInfo};
 
 verbs! {
     Conference: conference::ConferenceVerb,
@@ -44,79 +45,6 @@ verbs! {
     Speak: speak::SpeakVerb,
     Stream: skipped::StreamVerb,
     Wait: wait::WaitVerb,
-}
-
-/// Description of an element, for the parser and the reference.
-#[derive(Clone, Copy, PartialEq)]
-pub struct VerbInfo {
-    /// Tag name, which is case-sensitive.
-    pub tag: &'static str,
-    /// Documentation in Markdown, with an example.
-    pub doc: &'static str,
-    /// Vendors that document it. It works in documents of both.
-    pub vendors: Vendors,
-    /// What its text means.
-    pub text: TextKind,
-    /// Tags of the elements that it may hold.
-    pub children: &'static [&'static str],
-    /// Whether it answers an unanswered call, unless it is inside `<PreAnswer>`.
-    pub answers: bool,
-    /// If false, the engine skips the element.
-    pub is_run: bool,
-    /// Its attributes, without `id`.
-    pub attrs: &'static [Attr],
-}
-
-/// Vendors that document an element.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Vendors {
-    /// Both Plivo and Vobiz.
-    Both,
-    /// Plivo; Vobiz has this instead.
-    Plivo(&'static str),
-    /// Vobiz; Plivo has this instead.
-    Vobiz(&'static str),
-}
-
-/// Meaning of a verb's text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TextKind {
-    /// Keys to press: `0-9*#`, `w` (half a second) and `W` (a second).
-    Digits,
-    /// Text is ignored, with a warning.
-    None,
-    /// Name of a conference.
-    Room,
-    /// URL of a document or sound.
-    Url,
-    /// Words that are spoken.
-    Words,
-}
-
-/// First action of an element.
-#[derive(Debug)]
-pub(super) enum VerbStart {
-    Collect(Arc<CollectSettings>),
-    EarlyMedia,
-    Fetch(DocumentRequest),
-    /// The cause is used if the call is not answered.
-    HangUp(HangupCause),
-    Join {
-        room: ConferenceName,
-        options: Arc<JoinOptions>,
-    },
-    /// Continues at the next element at once.
-    Next,
-    Pause {
-        length: Duration,
-        silence: Option<Duration>,
-    },
-    Play(Program),
-    Schedule(Duration),
-    Send {
-        digits: Arc<str>,
-        awaits: bool,
-    },
 }
 
 /// The root element, which holds the verbs.
@@ -146,12 +74,6 @@ pub static ALL: &[VerbInfo] = {
     &{ all }
 };
 
-impl fmt::Debug for VerbInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerbInfo").field(&self.tag).finish()
-    }
-}
-
 impl VerbInfo {
     /// Finds an element by its tag.
     pub fn of(tag: &str) -> Option<&'static Self> {
@@ -162,6 +84,29 @@ impl VerbInfo {
     pub fn parents(&self) -> impl Iterator<Item = &'static str> {
         let all = [&RESPONSE].into_iter().chain(ALL);
         all.filter(|info| info.children.contains(&self.tag)).map(|info| info.tag)
+    }
+
+    /// Refuses a child that the parent may not hold.
+    pub(super) fn check_child(&self, child: &XmlElement<'_>) -> Result<(), FlowError> {
+        if self.children.contains(&child.tag) {
+            return Ok(());
+        }
+
+        let error = match (self.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
+            (false, _) => {
+                let tag = clip(child.tag);
+                FlowErrorKind::Child { parent: self.tag, tag, allowed: self.children }
+            }
+            (true, Some(info)) => {
+                FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
+            }
+            (true, None) => {
+                let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
+                let allowed = self.children;
+                FlowErrorKind::Unknown { tag: clip(child.tag), near, allowed }
+            }
+        };
+        Err(FlowError { at: child.at, error })
     }
 }
 
@@ -197,33 +142,11 @@ impl Verb {
     }
 }
 
-/// Refuses a child that the parent may not hold.
-pub(super) fn check_allowed_in(parent: &VerbInfo, child: &XmlElement<'_>) -> Result<(), FlowError> {
-    if parent.children.contains(&child.tag) {
-        return Ok(());
-    }
-
-    let error = match (parent.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
-        (false, _) => {
-            let tag = clip(child.tag);
-            FlowErrorKind::Child { parent: parent.tag, tag, allowed: parent.children }
-        }
-        (true, Some(info)) => {
-            FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
-        }
-        (true, None) => {
-            let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
-            FlowErrorKind::Unknown { tag: clip(child.tag), near }
-        }
-    };
-    Err(FlowError { at: child.at, error })
-}
-
 impl ElementReader<'_, '_> {
     /// Checks attributes, children and text against the table of the element.
     pub(super) fn check_element(&mut self) -> Result<(), FlowError> {
         for child in self.children() {
-            check_allowed_in(self.info, child)?;
+            self.info.check_child(child)?;
         }
         self.check_self();
         Ok(())
@@ -312,7 +235,7 @@ macro_rules! verbs {
                 dialect: Dialect,
                 warnings: &mut Vec<FlowWarning>,
             ) -> Result<Self, FlowError> {
-                check_allowed_in(parent, element)?;
+                parent.check_child(element)?;
                 $(
                     if element.tag == $verb::INFO.tag {
                         let info = const { &$verb::INFO };
@@ -324,8 +247,9 @@ macro_rules! verbs {
                     }
                 )*
                 // Known but not a verb: a part of one, which only its parent reads.
-                let (tag, near) = (clip(element.tag), None);
-                Err(FlowError { at: element.at, error: FlowErrorKind::Unknown { tag, near } })
+                let (tag, near, allowed) = (clip(element.tag), None, RESPONSE.children);
+                let error = FlowErrorKind::Unknown { tag, near, allowed };
+                Err(FlowError { at: element.at, error })
             }
 
             /// Description of the element's tag.

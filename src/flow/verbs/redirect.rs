@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Vendors, VerbStart};
 use crate::flow::{
     DocumentRequest, FlowError, FlowWarningKind, Purpose, RequestMethod,
-    attrs::{ElementReader, METHOD, verb},
+    attr::METHOD,
+    attrs::{ElementReader, verb},
     error::clip,
     url,
 };

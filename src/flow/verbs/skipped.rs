@@ -4,7 +4,8 @@
 use super::{TextKind, Vendors, VerbInfo, VerbStart};
 use crate::flow::{
     AttrKind, FlowError,
-    attrs::{ElementReader, METHOD, row},
+    attr::METHOD,
+    attrs::{ElementReader, row},
 };
 
 skipped! {

@@ -75,7 +75,7 @@ fn append(element: &XmlElement<'_>, text: &mut String) -> Result<(), FlowError> 
     for child in &element.children {
         text.push_str(&element.text[from..child.text_before]);
         from = child.text_before;
-        super::check_allowed_in(&SpeakVerb::INFO, child)?;
+        SpeakVerb::INFO.check_child(child)?;
         let between = if BETWEEN.contains(&child.tag) { " " } else { "" };
         text.push_str(between);
         append(child, text)?;

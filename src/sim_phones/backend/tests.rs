@@ -183,7 +183,7 @@ async fn the_tasks_end_with_the_phones() {
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let harness = SimHarness::new(answer);
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
-    assert_eq!(alive(), SHARDS);
+    assert_eq!(alive(), PARTITIONS);
     harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
     drop(harness);
     time::sleep(Duration::from_millis(1)).await;

@@ -4,12 +4,12 @@ use anyhow::{Context, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    client::api::ApiClient,
+    client::server::ServerClient,
     watch::{Query, QueryResult, answers::WatchedPhone},
 };
 
 /// Sends one query.
-pub(super) async fn ask(client: &ApiClient, query: &Query) -> Result<QueryResult> {
+pub(super) async fn ask(client: &ServerClient, query: &Query) -> Result<QueryResult> {
     let account = &client.account;
     let voice = format!("/api/v1/Account/{account}/Conference/");
     Ok(match query {

@@ -11,8 +11,8 @@ use tokio::{
 
 use crate::{
     client::{
-        api::{AccessDenied, ApiClient, SILENCE_MAX},
         feed::Feed,
+        server::{AccessDenied, SILENCE_MAX, ServerClient},
     },
     watch::{FeedState, answers::WatchedEvent},
 };
@@ -38,7 +38,7 @@ pub(super) enum StreamMessage {
 }
 
 /// Starts a listener that runs until the receiver is dropped.
-pub(super) fn listen(client: ApiClient) -> mpsc::Receiver<StreamMessage> {
+pub(super) fn listen(client: ServerClient) -> mpsc::Receiver<StreamMessage> {
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     drop(tokio::spawn(async move {
         let mut stream = EventListener { client, sender, last: None, failures: 0 };
@@ -59,7 +59,7 @@ pub(super) fn listen(client: ApiClient) -> mpsc::Receiver<StreamMessage> {
 }
 
 struct EventListener {
-    client: ApiClient,
+    client: ServerClient,
     sender: mpsc::Sender<StreamMessage>,
     /// Id of the last event, to resume after.
     last: Option<String>,

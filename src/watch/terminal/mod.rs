@@ -24,8 +24,8 @@ use self::{
 use crate::{
     cli::watch::WatchArgs,
     client::{
-        api::{AccessDenied, ApiClient},
         login::login,
+        server::{AccessDenied, ServerClient},
         signals::EndSignals,
     },
     watch::{self, FeedState, Model, PendingQuery, QueryResult},
@@ -50,7 +50,7 @@ const SCREEN: (u16, u16) = (100, 30);
 /// server does not answer.
 pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
     let (account, token) = login(flags.login, token)?;
-    let client = ApiClient::new(&flags.url, account.clone(), &token)?;
+    let client = ServerClient::new(&flags.url, account.clone(), &token)?;
     let about = format!("conflow  {account} at {}", flags.url);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
@@ -67,7 +67,7 @@ pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
 }
 
 /// Sends queries until everything visible is known, and prints it.
-async fn once(model: &mut Model, client: &ApiClient) -> Result<()> {
+async fn once(model: &mut Model, client: &ServerClient) -> Result<()> {
     let now = Duration::ZERO;
     let mut requests = JoinSet::new();
     loop {
@@ -81,14 +81,14 @@ async fn once(model: &mut Model, client: &ApiClient) -> Result<()> {
     Ok(io::stdout().write_all(watch::text(model).as_bytes())?)
 }
 
-async fn ask(client: ApiClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
+async fn ask(client: ServerClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
     let answer = ask::ask(&client, &asked.query).await;
     (asked, answer)
 }
 
 struct LiveWatch {
     model: Model,
-    client: ApiClient,
+    client: ServerClient,
     requests: JoinSet<(PendingQuery, Result<QueryResult>)>,
     began: Instant,
 }

@@ -166,7 +166,8 @@ fn folder(module: &str) -> &str {
 
 /// `a::{b, c}` is `a::b` and `a::c`.
 fn expand(span: &str) -> Vec<String> {
-    match span.trim_start_matches("mod@").split_once("::{") {
+    let span = span.trim_start_matches("mod@");
+    match span.split_once("::{") {
         None => vec![span.to_owned()],
         Some((parent, children)) => {
             let children = children.trim_end_matches('}').split(',');

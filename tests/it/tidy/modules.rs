@@ -200,6 +200,9 @@ impl Crate {
             "crate" => (String::new(), rest),
             // The binary's name for the library.
             "conflow" if from == "main" => (String::new(), rest),
+            "self" if rest.first().is_some_and(|it| it == "super") => {
+                return self.resolve(from, rest, depth);
+            }
             "self" => (from.to_owned(), rest),
             "super" => return self.resolve_super(from, rest, depth),
             _ if module.children.contains(first) || module.items.contains(first) => {

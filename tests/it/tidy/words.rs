@@ -57,7 +57,10 @@ const RETIRED: &[&str] = &[
 /// Modules in which a retired word is the plain one, and what it means there.
 const PLAIN_IN: &[(&str, &str)] = &[
     // The letters of an alphabet, to be read aloud.
+    ("letter", "speech::pico"),
     ("letters", "speech::pico"),
+    // RTCP's reception statistics.
+    ("reception", "rtp"),
     // What a simulated caller or phone is to do: not a flow.
     ("script", "sim_phones"),
     ("script", "simulate"),

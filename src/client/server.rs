@@ -32,7 +32,7 @@ const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ApiClient {
+pub(crate) struct ServerClient {
     pool: legacy::Client<Connector, Empty<Bytes>>,
     /// Without a slash at its end.
     base: Arc<str>,
@@ -45,7 +45,7 @@ pub(crate) struct ApiClient {
 #[error("{0}")]
 pub(crate) struct AccessDenied(String);
 
-impl ApiClient {
+impl ServerClient {
     pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
