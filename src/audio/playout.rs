@@ -175,7 +175,7 @@ impl Playout {
         }
     }
 
-    /// [`crate::media::Order::Play`]: ends the one before, silently.
+    /// [`crate::media::AudioOrder::Play`]: ends the one before, silently.
     pub fn play(&mut self, number: u32, program: Program) {
         self.play = Some(PlayingProgram {
             serial: self.serial(),
@@ -184,12 +184,12 @@ impl Playout {
         });
     }
 
-    /// [`crate::media::Order::Stop`]: its end is not told.
+    /// [`crate::media::AudioOrder::Stop`]: its end is not told.
     pub fn stop(&mut self) {
         self.play = None;
     }
 
-    /// [`crate::media::Order::PlayOver`]: ends the one of its kind before.
+    /// [`crate::media::AudioOrder::PlayOver`]: ends the one of its kind before.
     pub fn play_over(
         &mut self,
         kind: AnnouncementKind,
@@ -201,12 +201,12 @@ impl Playout {
         self.overlays.play(serial, kind, program, mixes, length);
     }
 
-    /// [`crate::media::Order::StopOver`].
+    /// [`crate::media::AudioOrder::StopOver`].
     pub fn stop_over(&mut self, kind: AnnouncementKind) {
         self.overlays.stop(kind);
     }
 
-    /// [`crate::media::Order::Place`]: ends what was played. A leg that is in the room already keeps its
+    /// [`crate::media::AudioOrder::Place`]: ends what was played. A leg that is in the room already keeps its
     /// announcements.
     pub fn place(&mut self, hears: MemberAudio) {
         self.play = None;
@@ -218,7 +218,7 @@ impl Playout {
         };
     }
 
-    /// [`crate::media::Order::Remove`]: out of the room, with all that was played there. Keys that are
+    /// [`crate::media::AudioOrder::Remove`]: out of the room, with all that was played there. Keys that are
     /// being sent are the call's own.
     pub fn remove(&mut self) {
         self.background = Background::Nowhere;
@@ -231,7 +231,7 @@ impl Playout {
         }
     }
 
-    /// [`crate::media::Order::Announce`]: after those that wait already.
+    /// [`crate::media::AudioOrder::Announce`]: after those that wait already.
     ///
     /// # Errors
     ///
@@ -251,12 +251,12 @@ impl Playout {
         Ok(())
     }
 
-    /// [`crate::media::Order::Hush`]: those that wait included.
+    /// [`crate::media::AudioOrder::Hush`]: those that wait included.
     pub fn hush(&mut self, address: &AnnouncementAddress) {
         self.announcements.retain(|it| it.address.as_deref() != Some(address));
     }
 
-    /// [`crate::media::Order::RelayDigit`]: heard above all else. A key that is none is not heard.
+    /// [`crate::media::AudioOrder::RelayDigit`]: heard above all else. A key that is none is not heard.
     ///
     /// # Errors
     ///
@@ -270,7 +270,7 @@ impl Playout {
         Ok(())
     }
 
-    /// [`crate::media::Order::SendDigits`]: after those that wait already. What else is heard stands
+    /// [`crate::media::AudioOrder::SendDigits`]: after those that wait already. What else is heard stands
     /// still while a key is down, and goes on in pauses.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::{
         Run, has_variables,
     },
     group::Admission,
-    media::{Ending, HangupCause, HangupSource, LegEvent, Order},
+    media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
 };
 
 /// A live call.
@@ -110,10 +110,12 @@ pub enum Effect {
     },
     /// Tells a URL, and lets the answer be.
     Notify(DocumentRequest),
-    /// Tells the backend.
-    Order(Order),
+    /// Tells the engine that carries the call's sound.
+    Audio(AudioOrder),
     /// Tells subscribers.
     Publish(CallEvent),
+    /// Tells the backend that has the call.
+    Signal(SignallingOrder),
 }
 
 /// Where a call goes, once its effects are done.
@@ -201,7 +203,7 @@ impl Call {
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        let dial = Order::Dial {
+        let dial = SignallingOrder::Dial {
             call: self.id,
             account: self.account.clone(),
             from: self.party.from.clone(),
@@ -209,7 +211,7 @@ impl Call {
             caller_name: self.party.caller_name.clone(),
             headers: self.party.session.headers().into(),
         };
-        effects.push(Effect::Order(dial));
+        effects.push(Effect::Signal(dial));
         CallAct::Stay
     }
 
@@ -301,7 +303,7 @@ impl Call {
         self.transfers += 1;
         self.fallback = None;
         if let Awaits::Order(_) = self.awaits {
-            effects.push(Effect::Order(Order::Stop { call: self.id }));
+            effects.push(Effect::Audio(AudioOrder::Stop { call: self.id }));
         }
         self.run.transfer();
         self.fetch(request, effects);
@@ -380,7 +382,11 @@ impl Call {
         let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
             // Nobody waits for their end.
-            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
+            effects.push(Effect::Audio(AudioOrder::SendDigits {
+                call: self.id,
+                number: 0,
+                digits,
+            }));
         }
         self.ask_for_flow(answer, effects)
     }
@@ -398,7 +404,7 @@ impl Call {
         for effect in asked {
             debug_assert_eq!(act, CallAct::Stay, "a move is the last that a flow asks for");
             match self.effect(now, effect) {
-                CallAction::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                CallAction::Effect(effect @ Effect::Signal(SignallingOrder::Answer { .. })) => {
                     effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
                 }
                 CallAction::Effect(effect) => effects.push(effect),
@@ -412,7 +418,7 @@ impl Call {
     /// What one wish of the flow means for this call.
     fn effect(&mut self, now: Instant, effect: flow::Effect) -> CallAction {
         let call = self.id;
-        let order = match effect {
+        let effect = match effect {
             flow::Effect::Answer if self.is_answered => return CallAction::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
@@ -420,14 +426,14 @@ impl Call {
                 if !self.is_scheduled {
                     self.ends_at = now + self.time_limit();
                 }
-                Order::Answer { call }
+                Effect::Signal(SignallingOrder::Answer { call })
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return CallAction::Effect(Effect::Begin { step });
+                Effect::Begin { step }
             }
             flow::Effect::EarlyMedia if self.is_answered => return CallAction::Nothing,
-            flow::Effect::EarlyMedia => Order::EarlyMedia { call },
+            flow::Effect::EarlyMedia => Effect::Signal(SignallingOrder::EarlyMedia { call }),
             flow::Effect::End(ending) => return CallAction::Move(CallAct::End(ending)),
             flow::Effect::Join { room, options: entry } => {
                 return CallAction::Move(CallAct::Join { room, entry });
@@ -435,9 +441,9 @@ impl Call {
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return CallAction::Effect(Effect::Fetch { number, request });
+                Effect::Fetch { number, request }
             }
-            flow::Effect::Notify(request) => return CallAction::Effect(Effect::Notify(request)),
+            flow::Effect::Notify(request) => Effect::Notify(request),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
                 return CallAction::Nothing;
@@ -446,13 +452,13 @@ impl Call {
                 let program = self.values().fill(program);
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
-                Order::Play { call, number, program }
+                Effect::Audio(AudioOrder::Play { call, number, program })
             }
             // What it will say is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
                 return CallAction::Nothing;
             }
-            flow::Effect::Prepare(program) => Order::Prepare { call, program },
+            flow::Effect::Prepare(program) => Effect::Audio(AudioOrder::Prepare { call, program }),
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
@@ -463,14 +469,14 @@ impl Call {
                 if awaits {
                     self.awaits = Awaits::Order(number);
                 }
-                Order::SendDigits { call, number, digits }
+                Effect::Audio(AudioOrder::SendDigits { call, number, digits })
             }
             flow::Effect::Stop => {
                 self.awaits = Awaits::Nothing;
-                Order::Stop { call }
+                Effect::Audio(AudioOrder::Stop { call })
             }
         };
-        CallAction::Effect(Effect::Order(order))
+        CallAction::Effect(effect)
     }
 
     fn number(&mut self) -> u32 {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Conference, ConferenceEvent, Effect, member::Member, state::DueItem};
-use crate::{base::ids::MemberId, flow::Cause, media::Order};
+use crate::{base::ids::MemberId, flow::Cause, media::AudioOrder};
 
 /// What a member has typed, and no pattern has taken yet.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Conference {
         let others = self.everybody().filter(hears);
         let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
         if !calls.is_empty() {
-            effects.push_back(Order::RelayDigit { room: self.id(), calls, digit }.into());
+            effects.push_back(AudioOrder::RelayDigit { room: self.id(), calls, digit }.into());
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     call::{Call, Party},
     flow::{Cause, DocumentRequest, Exit, JoinOptions},
     group::Expulsion,
-    media::{AnnouncementKind, LegEvent, Order, Program, Sound},
+    media::{AnnouncementKind, AudioOrder, LegEvent, Program, Sound},
 };
 
 /// Everything that can happen to a conference.
@@ -227,8 +227,8 @@ pub enum Effect {
     },
     /// Some leave: each of these effects, one after the other.
     Leave(Leave),
-    /// Tells the backend.
-    Media(Order),
+    /// Tells the engine that carries the members' sound.
+    Media(AudioOrder),
     /// Tells subscribers.
     Publish(Notice),
     /// The name is free again: who joins from now on finds a fresh room.

@@ -14,7 +14,7 @@ use crate::{
     base::ids::{CallId, MemberId},
     call::{Call, Party},
     flow::ConferenceSound,
-    media::{MemberAudio, Order, Program, SoundKind},
+    media::{AudioOrder, MemberAudio, Program, SoundKind},
 };
 
 /// The sound documents that are on their way.
@@ -133,7 +133,7 @@ impl Conference {
         let calls: Vec<_> = hearers.map(|member| member.call.id).collect();
         if self.is_live() && !calls.is_empty() {
             let (room, address) = (self.id(), None);
-            effects.push_back(Order::Announce { room, calls, address, program }.into());
+            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
     flow::{Cause, JoinOptions},
-    media::{LegEvent, MemberAudio, Order},
+    media::{AudioOrder, LegEvent, MemberAudio},
 };
 
 /// A conference, as a value.
@@ -210,7 +210,9 @@ impl Conference {
         let who = self.members[&id].info(id);
         self.publish(ConferenceEvent::Entered { who, is_first }, effects);
         if entry.muted {
-            effects.push_back(Order::Mute { room: self.id(), calls: vec![call], on: true }.into());
+            effects.push_back(
+                AudioOrder::Mute { room: self.id(), calls: vec![call], on: true }.into(),
+            );
         }
         let others = match self.phase {
             RoomPhase::Waiting if starts => {
@@ -292,7 +294,7 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let room = self.incarnation.clone();
-        effects.push_back(Order::Place { room, calls, hears }.into());
+        effects.push_back(AudioOrder::Place { room, calls, hears }.into());
     }
 
     /// Reports come by place. One for a member who has left is stale.
@@ -426,8 +428,8 @@ impl Conference {
 /// What a blown fuse says, so that tests can tell it from a bug.
 pub const INJECTED_FAULT: &str = "a fuse has blown";
 
-impl From<Order> for Effect {
-    fn from(order: Order) -> Self {
+impl From<AudioOrder> for Effect {
+    fn from(order: AudioOrder) -> Self {
         Self::Media(order)
     }
 }

@@ -87,7 +87,9 @@ pub struct RoomActor {
     next: Option<RoomMessage>,
     /// What has been decided, and is still to be done; empty, and no memory, in between.
     effects: VecDeque<Effect>,
-    /// The first of these is an order that so many of its calls have carried out.
+    /// How many of these, from the front, are orders to many that have been split.
+    split_orders: usize,
+    /// How many calls of the first of those have carried it out.
     carried_out: usize,
     /// What the call that is being released asks for; the same.
     call_effects: Vec<call::Effect>,
@@ -117,6 +119,7 @@ pub(super) fn open(
         queue,
         next: None,
         effects: VecDeque::new(),
+        split_orders: 0,
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
@@ -283,16 +286,15 @@ impl RoomActor {
                     Some(effect) => self.perform_one(now, effect),
                     None => drop(self.effects.pop_front()),
                 },
-                Some(Effect::Media(order))
-                    if 0 < self.carried_out || slice < order.calls().len() =>
-                {
-                    self.carried_out = self.registry.media_part(order, self.carried_out);
+                Some(Effect::Media(order)) if 0 < self.split_orders => {
+                    self.carried_out = self.registry.audio_part(order, self.carried_out);
                     if self.carried_out < order.calls().len() {
                         return TurnOutcome::Sliced;
                     }
-                    self.carried_out = 0;
+                    (self.carried_out, self.split_orders) = (0, self.split_orders - 1);
                     drop(self.effects.pop_front());
                 }
+                Some(Effect::Media(order)) if slice < order.calls().len() => self.split_order(),
                 Some(_) => {
                     let effect = self.effects.pop_front().expect("it was looked at");
                     self.perform_one(now, effect);
@@ -307,6 +309,14 @@ impl RoomActor {
         // Rooms are many: fresh memory is warmer than what each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         TurnOutcome::Busy
+    }
+
+    /// Puts the orders in place of the first effect that are carried out in parts.
+    fn split_order(&mut self) {
+        let Some(Effect::Media(order)) = self.effects.pop_front() else { return };
+        let orders = self.registry.split_audio(order);
+        self.split_orders = orders.len();
+        orders.into_iter().rev().for_each(|it| self.effects.push_front(it.into()));
     }
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
@@ -341,7 +351,7 @@ impl RoomActor {
                     request,
                 });
             }
-            Effect::Media(order) => self.registry.media(order),
+            Effect::Media(order) => self.registry.audio(order),
             Effect::Publish(notice) => {
                 if let ConferenceEvent::Exited { who, cause, .. } = &notice.event {
                     self.blame.exits(who, *cause);

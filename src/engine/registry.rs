@@ -38,7 +38,7 @@ use crate::{
     documents::{DocumentFetch, DocumentRecipient, DocumentStore},
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, DocumentRequest, Fetched, VariableValues},
-    media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
+    media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
 };
 
@@ -56,7 +56,7 @@ pub struct Registry {
 
 /// What a registry reaches. Nothing here waits.
 pub struct RegistryPorts {
-    /// Carries the sound.
+    /// Carries out orders: the router, outside of tests.
     pub media: Arc<dyn Backend>,
     /// Has the documents.
     pub documents: Arc<dyn DocumentStore>,
@@ -209,9 +209,9 @@ impl Registry {
         })
     }
 
-    /// Orders something of a call's backend that no machine waits for.
-    pub fn order(&self, order: Order) {
-        self.media(order);
+    /// Sends an audio order of the API. No machine waits for its end.
+    pub fn order(&self, order: AudioOrder) {
+        self.audio(order);
     }
 
     /// Queues an ask, or says at once why not. A room that ends meanwhile answers by silence.
@@ -359,8 +359,12 @@ impl Registry {
                     }
                     continue;
                 }
-                Effect::Order(order) => {
-                    self.media(order);
+                Effect::Audio(order) => {
+                    self.audio(order);
+                    continue;
+                }
+                Effect::Signal(order) => {
+                    self.signal(order);
                     continue;
                 }
                 Effect::Publish(event) => {
@@ -391,13 +395,22 @@ impl Registry {
         self.names.of(key).close(key, id);
     }
 
-    pub(super) fn media(&self, order: Order) {
+    pub(super) fn audio(&self, order: AudioOrder) {
         self.links.media.send(order);
     }
 
-    /// As [`Backend::send_part`].
-    pub(super) fn media_part(&self, order: &Order, from: usize) -> usize {
+    /// As [`AudioEngine::split`](crate::media::AudioEngine::split).
+    pub(super) fn split_audio(&self, order: AudioOrder) -> Vec<AudioOrder> {
+        self.links.media.split(order)
+    }
+
+    /// As [`AudioEngine::send_part`](crate::media::AudioEngine::send_part).
+    pub(super) fn audio_part(&self, order: &AudioOrder, from: usize) -> usize {
         self.links.media.send_part(order, from)
+    }
+
+    fn signal(&self, order: SignallingOrder) {
+        self.links.media.signal(order);
     }
 
     pub(super) fn observe(&self, trace: Observed) {
@@ -457,7 +470,7 @@ impl Registry {
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
-        self.media(Order::End { call: call.id, ending });
+        self.signal(SignallingOrder::End { call: call.id, ending });
         self.observe_call(&call, CallEvent::Ended(ending));
         // Last: who finds no call any more finds all told of it.
         self.places.of_call(call.id).remove(call.id);

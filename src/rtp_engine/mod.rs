@@ -4,8 +4,8 @@
 //! every 20 ms: no task, no timer and no lock for a leg. A leg lives on any thread while it is
 //! alone, and on the thread of its room while it is in one: it is moved there by value.
 //!
-//! [`RtpEngine`] takes the sound orders of the [`Backend`] port, and is the sound of calls to the
-//! signalling ([`Legs`]). An order is in effect when [`Backend::send`] returns: a packet that was
+//! [`RtpEngine`] is an [`AudioEngine`] of the media port, and the sound of calls to the signalling
+//! ([`Legs`]). An order is in effect when [`AudioEngine::send`] returns: a packet that was
 //! being made is out by then, and each that is begun later obeys it, even in the midst of a tick
 //! (see `mailbox`). Who is removed hears no more of the room; who is removed, muted, or made to wait
 //! is in no more packets to the others, but for the 5 ms that lead from a sample to zero.
@@ -55,7 +55,7 @@ pub use self::{
     ticker::Ticker,
 };
 use super::media::{
-    Backend, Exchange, Order, Report,
+    AudioEngine, AudioOrder, Exchange, Report,
     legs::{LegSession, LegSummary, Legs, NoPort},
 };
 use crate::audio::tone::Tones;
@@ -201,17 +201,18 @@ impl Legs for RtpEngine {
         self.core.demultiplexer.send_to_leg(call, command, WaitFor::Nothing);
     }
 
+    fn end(&self, call: CallId) {
+        self.core.demultiplexer.end(call);
+    }
+
     fn close(&self, call: CallId) -> LegSummary {
         self.core.demultiplexer.close(call)
     }
 }
 
-impl Backend for RtpEngine {
-    fn send(&self, order: Order) {
-        // Where all calls are simulated, this costs nothing.
-        if self.core.gauges.legs.load(Ordering::Relaxed) != 0 {
-            self.core.demultiplexer.send(order);
-        }
+impl AudioEngine for RtpEngine {
+    fn send(&self, order: AudioOrder) {
+        self.core.demultiplexer.send(order);
     }
 }
 

@@ -27,7 +27,10 @@ use crate::{
         call_map::partition_of,
         ids::{AccountId, CallId},
     },
-    media::{Backend, CannotDial, Exchange, HangupCause, LegEvent, Order, Report},
+    media::{
+        AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, LegEvent, Report,
+        SignallingBackend, SignallingOrder,
+    },
 };
 
 /// For so long one can ask what an ended phone has heard.
@@ -168,12 +171,12 @@ impl SimPhones {
     }
 }
 
-impl Backend for SimPhones {
-    fn send(&self, order: Order) {
-        let now = now();
-        if let Order::Dial { call, account, from, to, .. } = &order {
+impl SignallingBackend for SimPhones {
+    fn signal(&self, order: SignallingOrder) {
+        let (now, shard) = (now(), self.core.shard(order.call()));
+        if let SignallingOrder::Dial { call, account, from, to, .. } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
-            let is_new = self.core.shard(*call).change(|phones| {
+            let is_new = shard.change(|phones| {
                 if is_full {
                     phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
                     return false;
@@ -183,6 +186,23 @@ impl Backend for SimPhones {
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
         }
+        let ended = shard.change(|phones| {
+            phones.signal(now, &order);
+            phones.take_ended()
+        });
+        if !ended.is_empty() {
+            self.core.keep_ended(now, ended);
+        }
+    }
+
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        AnswerPlan::parse(to).map(drop)
+    }
+}
+
+impl AudioEngine for SimPhones {
+    fn send(&self, order: AudioOrder) {
+        let now = now();
         if let [call] = order.calls() {
             let call = *call;
             return self.core.apply(now, self.core.shard(call), &order, [call].into_iter());
@@ -190,15 +210,11 @@ impl Backend for SimPhones {
         self.core.apply_all(now, &order, order.calls());
     }
 
-    fn send_part(&self, order: &Order, from: usize) -> usize {
+    fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let (now, calls) = (now(), order.calls());
         let to = calls.len().min(from + PART_CALLS);
         self.core.apply_all(now, order, &calls[from..to]);
         to
-    }
-
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        AnswerPlan::parse(to).map(drop)
     }
 }
 
@@ -239,7 +255,7 @@ impl SimCore {
     }
 
     /// Some phones do what the engine says, shard by shard.
-    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
+    fn apply_all(&self, now: Instant, order: &AudioOrder, calls: &[CallId]) {
         for (n, shard) in self.shards.iter().enumerate() {
             let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
             self.apply(now, shard, order, calls);
@@ -251,7 +267,7 @@ impl SimCore {
         &self,
         now: Instant,
         shard: &PhoneShard,
-        order: &Order,
+        order: &AudioOrder,
         mut calls: impl Iterator<Item = CallId>,
     ) {
         let Some(first) = calls.next() else { return };

@@ -2,23 +2,27 @@
 //!
 //! ```
 //! # use std::{sync::Arc, time::{Duration, Instant}};
-//! # use conflow::{ids::CallId, media::{Heard, Order, Report, sim::{Dial, Phones, Settings}}};
+//! # use conflow::{
+//! #     base::ids::CallId,
+//! #     media::{AudioOrder, LegEvent, Report, SignallingOrder},
+//! #     sim_phones::{Dial, PhoneTable, Settings},
+//! # };
 //! let now = Instant::now();
-//! let mut phones = Phones::new(Settings::default());
+//! let mut phones = PhoneTable::new(Settings::default());
 //! let (call, account) = (CallId::of(1), "MA1".parse().expect("a name"));
 //! let dial = Dial { script: vec![], ..Dial::to("weekly") };
 //! let arrival = phones.dial(now, call, &account, dial).expect("a good number");
 //! assert_eq!(&*arrival.to, "weekly");
-//! phones.order(now, &Order::Answer { call });
-//! phones.order(now, &Order::SendDigits { call, number: 1, digits: "5".into() });
+//! phones.signal(now, &SignallingOrder::Answer { call });
+//! phones.order(now, &AudioOrder::SendDigits { call, number: 1, digits: "5".into() });
 //!
 //! let due = phones.deadline().expect("the key's tone ends");
 //! assert_eq!(due, now + Duration::from_millis(100));
 //! let mut reports = Vec::new();
 //! phones.tick(due, &mut reports);
-//! assert_eq!(reports, [Report { call, heard: Heard::Over(1) }]);
-//! let record = phones.record(&account, call).expect("it is known");
-//! assert_eq!(record.transcript(), "0-100 sound dtmf:5, 100- silence");
+//! assert_eq!(reports, [Report { call, event: LegEvent::Finished(1) }]);
+//! let details = phones.details(&account, call).expect("it is known");
+//! assert_eq!(details.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
@@ -32,7 +36,7 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Trusted},
     },
-    media::{Arrival, HangupCause, LegEvent, Order, Report},
+    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder},
 };
 
 /// In one tick: as much as may be done before others get their turn.
@@ -138,15 +142,24 @@ impl PhoneTable {
         self.reports_since.get_or_insert(now);
     }
 
-    /// Does what the engine says, for all its calls that are known here.
-    pub fn order(&mut self, now: Instant, order: &Order) {
+    /// Carries out a signalling order. An order to a phone that is not known does nothing.
+    pub fn signal(&mut self, now: Instant, order: &SignallingOrder) {
+        if let SignallingOrder::Dial { call, account, from, to, .. } = order {
+            self.place_call(now, *call, account, from, to);
+            return;
+        }
+        self.with(now, order.call(), |phone, ms, _, _| phone.signal(ms, order));
+    }
+
+    /// Carries out an audio order for all its calls that are known here.
+    pub fn order(&mut self, now: Instant, order: &AudioOrder) {
         for call in order.calls() {
             self.apply(now, *call, order);
         }
     }
 
-    /// The same for one of its calls.
-    pub fn apply(&mut self, now: Instant, call: CallId, order: &Order) {
+    /// Carries out an audio order for one of its calls.
+    pub fn apply(&mut self, now: Instant, call: CallId, order: &AudioOrder) {
         self.with(now, call, |phone, ms, settings, _| phone.apply(ms, order, settings));
     }
 
@@ -201,7 +214,7 @@ impl PhoneTable {
     }
 
     /// Hangs up: it is completed at once, and hears and does nothing more. The engine's
-    /// [`Order::End`] then says why.
+    /// [`SignallingOrder::End`] then says why.
     ///
     /// # Errors
     ///

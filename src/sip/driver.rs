@@ -16,12 +16,12 @@ use super::{
     settings::Settings,
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Backend, Exchange, Order, legs::Legs};
+use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
 
-/// Real phones: signalling by SIP, sound by the rtp_engine within.
+/// Signalling of real phones by SIP. An RTP engine carries their sound.
 pub struct SipBackend {
     orders: mpsc::UnboundedSender<DriverCommand>,
-    rtp_engine: Arc<dyn Backend>,
+    legs: Arc<dyn Legs>,
     sockets: Arc<SipSockets>,
     gauges: Arc<Mutex<SipGauges>>,
     addresses: Vec<SocketAddr>,
@@ -78,7 +78,6 @@ impl SipBackend {
     pub fn bind(
         settings: Settings,
         legs: Arc<dyn Legs>,
-        rtp_engine: Arc<dyn Backend>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
         let settings = Arc::new(settings);
@@ -104,11 +103,11 @@ impl SipBackend {
             inbox,
             sockets: sockets.clone(),
             listeners,
-            legs,
+            legs: legs.clone(),
             gauges: gauges.clone(),
             effects: VecDeque::new(),
         };
-        Ok((Self { orders: sender, rtp_engine, sockets, gauges, addresses }, driver))
+        Ok((Self { orders: sender, legs, sockets, gauges, addresses }, driver))
     }
 
     /// Where it listens, over UDP and TCP each.
@@ -152,36 +151,19 @@ impl SipBackend {
     }
 }
 
-impl Backend for SipBackend {
-    fn send(&self, order: Order) {
+impl SignallingBackend for SipBackend {
+    fn signal(&self, order: SignallingOrder) {
         match order {
-            Order::Answer { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::Answer(call));
-            }
-            Order::EarlyMedia { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::EarlyMedia(call));
-            }
-            Order::End { call, ending } => {
-                self.rtp_engine.send(order);
+            SignallingOrder::Answer { call } => self.command(Command::Answer(call)),
+            SignallingOrder::EarlyMedia { call } => self.command(Command::EarlyMedia(call)),
+            SignallingOrder::End { call, ending } => {
+                // The driver closes the leg a moment later.
+                self.legs.end(call);
                 self.command(Command::End(call, ending));
             }
-            // Nobody is called from here yet: `can_dial` says so before it comes to this.
-            Order::Dial { .. } => (),
-            Order::Play { .. }
-            | Order::PlayOver { .. }
-            | Order::StopOver { .. }
-            | Order::Prepare { .. }
-            | Order::Stop { .. }
-            | Order::SendDigits { .. }
-            | Order::Place { .. }
-            | Order::Remove { .. }
-            | Order::Mute { .. }
-            | Order::Deafen { .. }
-            | Order::Announce { .. }
-            | Order::Hush { .. }
-            | Order::RelayDigit { .. } => self.rtp_engine.send(order),
+            SignallingOrder::Dial { call, to, .. } => {
+                tracing::error!(%call, %to, "SIP makes no calls yet, which `can_dial` says");
+            }
         }
     }
 }

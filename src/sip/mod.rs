@@ -1,8 +1,7 @@
 //! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
 //!
-//! [`SipBackend`] is a [`Backend`](super::media::Backend): orders of signalling are its own, those of sound it
-//! hands to the rtp_engine within. What it needs of the sound of a call is the narrow port
-//! [`crate::media::legs`].
+//! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). The RTP engine takes
+//! the audio orders; what signalling needs of it is the narrow port [`crate::media::legs`].
 //!
 //! ```text
 //! wire, stream ─ Message ─▶ ┌───────┐ ─ Effect::Send ─▶ wire, stream
