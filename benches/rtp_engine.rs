@@ -48,7 +48,7 @@ fn main() {
     say("\none leg and tick, in ns         raw     engine     ratio");
     LEGS.into_iter().for_each(tick);
     say("");
-    // The longest part: `cargo bench --bench engine -- short` goes without.
+    // The longest part: `cargo bench --bench rtp_engine -- short` goes without.
     if std::env::args().all(|it| it != "short") {
         LEGS_LATE.into_iter().for_each(lateness);
     }

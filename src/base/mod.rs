@@ -1,4 +1,4 @@
-//! Base: types that every floor uses: ids, the call map, histograms, trace context, dates.
+//! Base: the types that every floor uses: ids, the call map, histograms, trace context, dates.
 
 pub mod call_map;
 pub mod histogram;

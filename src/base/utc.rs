@@ -1,20 +1,20 @@
-//! Times as the vendors write them: `2026-08-31 20:08:21.073308`, in UTC.
+//! UTC times in the vendors' text form: `2026-08-31 20:08:21.073308`.
 
 use std::time::{Duration, SystemTime};
 
-/// With microseconds (contract 4.2).
+/// The text with microseconds (contract 4.2).
 pub fn precise(time: SystemTime) -> String {
     let since = since_1970(time);
     format!("{}.{:06}", date(since.as_secs()), since.subsec_micros())
 }
 
-/// Of an hour's precision no less, and no more than a second's.
+/// The text without a fraction. Precision: one second.
 pub fn seconds(time: SystemTime) -> String {
     date(since_1970(time).as_secs())
 }
 
-/// Reads what [`seconds`] or [`precise`] has written; the time of the day may be missing, or only
-/// its seconds (contract 5.1: `end_time__gt=2026-08-31 20:08`).
+/// Parses the output of [`seconds`] or [`precise`]. The time of day, or its seconds, may be missing
+/// (contract 5.1: `end_time__gt=2026-08-31 20:08`). None if it is invalid.
 pub fn parse(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
@@ -48,26 +48,26 @@ fn date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// Years that begin in March end with the day that comes and goes.
+/// Years are counted from March, so that a leap day is the last day of its year.
 const DAYS_PER_400_YEARS: u64 = 146_097;
-/// From the first of March in the year 0 to 1970.
+/// From 1 March of the year 0 to 1 January 1970.
 const DAYS_BEFORE_1970: u64 = 719_468;
 
-/// Of the days since 1970: year, month and day.
+/// Year, month and day of a number of days since 1970.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_BEFORE_1970;
     let (era, day) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
     let leaps = day / 1_460 - day / 36_524 + day / 146_096;
     let year = (day - leaps) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months of 153 days, again and again.
+    // Each five months from March have 153 days.
     let month = (5 * day + 2) / 153;
     let day_of_month = day - (153 * month + 2) / 5 + 1;
     let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (era * 400 + year + next, month, day_of_month)
 }
 
-/// The other way round.
+/// The number of days since 1970 of a date: the inverse of [`civil`].
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let (era, of_era) = (year / 400, year % 400);
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_the_vendors_do_and_read_back() {
+    fn a_time_is_written_in_the_vendors_form_and_parsed_back() {
         let check = |micros: u64, expected: &str| {
             let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
             assert_eq!(precise(time), expected);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_short_and_nonsense_is_none() {
+    fn a_time_may_be_short_and_an_invalid_one_is_none() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(parse(text).map(seconds).as_deref(), expected, "{text}");
         };

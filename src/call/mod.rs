@@ -1,12 +1,13 @@
-//! One call: who it is, and the place reached in its flow.
+//! Calls: one live call as a value, with its parties, its leg's state and its position in the flow.
 //!
-//! A call is a plain value that lives in exactly one place: in a worker while it speaks or waits, in
-//! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
-//! whoever has it last says [`Call::end`].
+//! A call lives in exactly one place: in a call worker while it plays or waits, in a conference
+//! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
+//! calls [`Call::end`].
 
 mod element;
 mod facts;
 pub mod numbers;
+mod outlook;
 mod party;
 
 use std::{
@@ -29,32 +30,32 @@ use crate::{
     media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
 };
 
-/// A live call.
+/// A live call, owned by value.
 #[derive(Debug, PartialEq)]
 pub struct Call {
-    /// Its name, for as long as there is a record of it.
+    /// Its id, also in events, traces and its CDR.
     pub id: CallId,
-    /// Whose it is.
+    /// The account that has the call.
     pub account: AccountId,
-    /// Who speaks with whom.
+    /// From, to, direction and session; they do not change.
     pub party: Arc<Party>,
-    /// When the call ends, wherever it is.
+    /// The call ends at this time, wherever it is: the ring timeout, the time limit, or a
+    /// `<Hangup>`.
     pub ends_at: Instant,
-    /// What has let it into the room that it is in or queues for, if a group guards that.
+    /// Its admission to the guarded room that it is in or queues for; None of other rooms.
     pub admission: Option<Box<Admission>>,
-    /// In milliseconds; more than 49 days are so many.
+    /// At most 49 days.
     time_limit_ms: u32,
     run: Run,
     /// The number of the last order or fetch.
     number_last: u32,
     awaits: Awaits,
-    /// Until the far end has picked up.
+    /// None once the far end has answered, and of inbound calls.
     outgoing: Option<Box<OutgoingCall>>,
-    /// Until the first document is there.
+    /// None once the first document has come.
     fallback: Option<Box<Hook>>,
-    /// What is asked as soon as the call is out of its conference.
+    /// The document to fetch once the call has left its conference.
     pending_transfer: Option<Box<DocumentRequest>>,
-    /// What its texts may speak of.
     facts: Option<Box<CallFacts>>,
     transfers: u8,
     is_answered: bool,
@@ -63,78 +64,78 @@ pub struct Call {
     is_over: bool,
 }
 
-// A million of them are parked on one machine.
+// One machine holds a million of them.
 const _: () = assert!(size_of::<Call>() <= 160);
 
-/// Where a call was a member.
+/// A membership that is over, for the fields of a conference's `action`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PastMembership {
-    /// Which incarnation.
+    /// The incarnation of the conference.
     pub room: RoomId,
-    /// The place.
+    /// The id that the member had.
     pub member: MemberId,
-    /// The number of the notice of its exit.
+    /// The number of the exit's notice in the room.
     pub sequence: u64,
 }
 
-/// What is told of a call.
+/// An event of a call that is published to subscribers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallEvent {
-    /// It was picked up, by either side.
+    /// Either side has answered.
     Answered,
-    /// It came in, or was asked for.
+    /// An inbound call arrived, or an outgoing one was requested.
     Begun,
-    /// It is over.
+    /// The call is over, by this cause.
     Ended(Ending),
-    /// The far end rings.
+    /// The far end of an outgoing call rings.
     Rang,
 }
 
-/// A call that is transferred more often is a loop (contract 5.1).
+/// More transfers than this end a call as a loop (contract 5.1).
 pub const TRANSFERS_MAX: u8 = 70;
 
-/// What a call asks of the world, in order.
+/// An effect of a call. Effects are performed in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// An element begins: its number within its document, from zero.
+    /// The call begins an element.
     Begin {
-        /// The number.
+        /// The element's number within its document, from zero.
         step: u32,
     },
-    /// Asks for a document; [`Call::fetched`] takes it, with this number.
+    /// Fetches a document. [`Call::fetched`] takes it, with this number.
     Fetch {
-        /// Good within the call; rises.
+        /// Unique within the call; shared with orders.
         number: u32,
-        /// What.
+        /// The URL, method and fields.
         request: DocumentRequest,
     },
-    /// Tells a URL, and lets the answer be.
+    /// Requests a URL and ignores the answer.
     Notify(DocumentRequest),
-    /// Tells the engine that carries the call's sound.
-    Audio(AudioOrder),
-    /// Tells subscribers.
+    /// Sends an order to the media port.
+    Order(Order),
+    /// Publishes an event to subscribers.
     Publish(CallEvent),
     /// Tells the backend that has the call.
     Signal(SignallingOrder),
 }
 
-/// Where a call goes, once its effects are done.
+/// The next place of a call, once its effects are performed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallAct {
-    /// The call is over.
+    /// The call ends, by this cause.
     End(Ending),
-    /// Into a conference.
+    /// The call joins a conference.
     Join {
-        /// Which.
+        /// The name, within the call's account.
         room: ConferenceName,
-        /// On what terms.
+        /// The options of its `<Conference>`.
         entry: Arc<JoinOptions>,
     },
-    /// It stays, and waits for what it has asked for.
+    /// The call stays in its worker and waits for a report or a document.
     Stay,
 }
 
-/// What would move the call on. A report with another number is stale.
+/// The report or document that the call waits for. One with another number is stale.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Awaits {
     Document(u32),
@@ -142,7 +143,7 @@ enum Awaits {
     Order(u32),
 }
 
-/// What one wish of the flow comes to.
+/// The result of one effect of the flow.
 enum CallAction {
     Effect(Effect),
     Move(CallAct),
@@ -150,7 +151,8 @@ enum CallAction {
 }
 
 impl Call {
-    /// A ringing call, whose first document [`Call::begin`] brings.
+    /// A ringing call without a document: [`Call::begin`], [`Call::ask_for_flow`] or [`Call::dial`]
+    /// starts it.
     pub fn new(
         now: Instant,
         id: CallId,
@@ -186,12 +188,12 @@ impl Call {
         self.run.step()
     }
 
-    /// When [`Call::tick`] is next due.
+    /// The time of the next [`Call::tick`].
     pub fn deadline(&self) -> Instant {
         self.run.deadline().map_or(self.ends_at, |at| at.min(self.ends_at))
     }
 
-    /// How far it has come.
+    /// `InProgress` once it is answered, else `Ringing`.
     pub fn status(&self) -> CallStatus {
         match self.is_answered {
             true => CallStatus::InProgress,
@@ -199,7 +201,7 @@ impl Call {
         }
     }
 
-    /// Calls the far end; once that has picked up, the call begins.
+    /// Dials the far end. The flow begins once that has answered.
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
@@ -215,7 +217,7 @@ impl Call {
         CallAct::Stay
     }
 
-    /// Asks for the first document.
+    /// Fetches the first document.
     pub fn ask_for_flow(&mut self, answer: AnswerUrls, effects: &mut Vec<Effect>) -> CallAct {
         let AnswerUrls { hook, fallback } = answer;
         self.fallback = fallback.map(Box::new);
@@ -223,14 +225,14 @@ impl Call {
         CallAct::Stay
     }
 
-    /// Takes the answer document, and begins its first element.
+    /// Takes the first document and begins its first element.
     pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> CallAct {
         self.handle(now, FlowEvent::Fetched(document), effects)
     }
 
-    /// Out of its conference, or not let in, the call goes on as its exit says.
+    /// Continues after the call left its conference, or was refused, as the exit says.
     ///
-    /// `membership` is where it was a member; a call that was refused at the door had none.
+    /// `membership` is None if the call was refused.
     pub fn left(
         &mut self,
         now: Instant,
@@ -254,7 +256,7 @@ impl Call {
         }
     }
 
-    /// Takes what its far end did, or what an order has come to.
+    /// Takes an event of its leg, or a report on one of its orders.
     pub fn heard(&mut self, now: Instant, heard: LegEvent, effects: &mut Vec<Effect>) -> CallAct {
         let event = match heard {
             LegEvent::Digit(digit) => FlowEvent::Digit(digit),
@@ -274,7 +276,7 @@ impl Call {
         self.handle(now, event, effects)
     }
 
-    /// Takes a document. One whose number is not awaited is stale, and changes nothing.
+    /// Takes a document. A number that the call does not wait for is stale and changes nothing.
     pub fn fetched(
         &mut self,
         now: Instant,
@@ -294,7 +296,7 @@ impl Call {
         }
     }
 
-    /// Drops what the call does, and asks for another document. It is in no conference.
+    /// Stops the current element and fetches another document. The call must be in no conference.
     pub fn transfer(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) -> CallAct {
         if TRANSFERS_MAX <= self.transfers {
             let (cause, source) = (HangupCause::LoopDetected, HangupSource::Error);
@@ -310,12 +312,12 @@ impl Call {
         CallAct::Stay
     }
 
-    /// The same for one that is in a conference, which is about to let it out.
+    /// Notes a transfer of a member: [`Call::left`] fetches the document.
     pub fn transfer_once_out(&mut self, request: DocumentRequest) {
         self.pending_transfer = Some(Box::new(request));
     }
 
-    /// A deadline has passed: the call's own, or one of its element.
+    /// Handles a deadline that has passed: the call's own, or one of its element.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
         if self.ends_at <= now {
             if self.outgoing.is_some() {
@@ -327,15 +329,15 @@ impl Call {
         self.handle(now, FlowEvent::Tick, effects)
     }
 
-    /// How the call ends by an exit that ends it.
+    /// The ending of the call by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
         let cause = match (exit.cause, &exit.then) {
-            // Whoever kicked it wanted so.
+            // The kick asked for a hang-up.
             (Cause::Kicked, AfterExit::HangUp) => Cause::HungUpByApi,
             (cause, _) => cause,
         };
-        // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
+        // A cause that lets the flow continue ends the call only at shutdown, after the drain time.
         let mut ending = cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
@@ -350,7 +352,7 @@ impl Call {
         ending
     }
 
-    /// The one way to let go of a call.
+    /// Ends a call: the only way to drop one without a panic in debug builds.
     #[expect(clippy::boxed_local, reason = "calls are moved as boxes, and here one ends")]
     pub fn end(mut self: Box<Self>) {
         self.awaits = Awaits::Nothing;
@@ -381,12 +383,8 @@ impl Call {
         effects.push(Effect::Publish(CallEvent::Answered));
         let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
-            // Nobody waits for their end.
-            effects.push(Effect::Audio(AudioOrder::SendDigits {
-                call: self.id,
-                number: 0,
-                digits,
-            }));
+            // Nothing waits for their end.
+            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
         }
         self.ask_for_flow(answer, effects)
     }
@@ -402,7 +400,7 @@ impl Call {
         self.run.handle(now, event, &mut asked);
         let mut act = CallAct::Stay;
         for effect in asked {
-            debug_assert_eq!(act, CallAct::Stay, "a move is the last that a flow asks for");
+            debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
             match self.effect(now, effect) {
                 CallAction::Effect(effect @ Effect::Signal(SignallingOrder::Answer { .. })) => {
                     effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
@@ -415,14 +413,14 @@ impl Call {
         act
     }
 
-    /// What one wish of the flow means for this call.
+    /// Translates an effect of the flow into one of the call.
     fn effect(&mut self, now: Instant, effect: flow::Effect) -> CallAction {
         let call = self.id;
         let effect = match effect {
             flow::Effect::Answer if self.is_answered => return CallAction::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
-                // The limit counts from the answer; a hang-up that is scheduled stays where it is.
+                // The limit counts from the answer; a scheduled hang-up keeps its time.
                 if !self.is_scheduled {
                     self.ends_at = now + self.time_limit();
                 }
@@ -454,7 +452,7 @@ impl Call {
                 self.awaits = Awaits::Order(number);
                 Effect::Audio(AudioOrder::Play { call, number, program })
             }
-            // What it will say is not known yet.
+            // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
                 return CallAction::Nothing;
             }
@@ -490,7 +488,7 @@ fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
     DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
 }
 
-/// A conference's `action` is told which conference it was, and as whom (contract 4.3).
+/// Adds the conference and the member id to the request of a conference's `action` (contract 4.3).
 fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>) {
     let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
     if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
@@ -507,7 +505,7 @@ fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>
 impl Drop for Call {
     fn drop(&mut self) {
         // While a panic unwinds, a second one would stop the process.
-        assert!(self.is_over || std::thread::panicking(), "call {} is lost alive", self.id);
+        assert!(self.is_over || std::thread::panicking(), "call {} is dropped alive", self.id);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a call does with what happens to it.
+//! Tests of the call machine: events and exits go in, effects and moves come out.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -12,8 +12,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// A call that has begun; what it asked for at once.
-    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    /// A call that has begun, and its first effects.
+    #[expect(clippy::disallowed_methods, reason = "any start time does")]
     fn new(elements: &str) -> (Self, String) {
         let now = Instant::now();
         let party = Party {
@@ -112,7 +112,7 @@ fn a_call_that_hangs_up_begins_nothing_more() {
 }
 
 #[test]
-fn an_action_is_told_which_conference_it_was() {
+fn an_action_gets_the_fields_of_its_conference() {
     let (mut bench, _) = Bench::new("<Conference action='flow:next'>b</Conference>");
     assert_eq!(
         bench.left(Cause::Kicked),
@@ -149,7 +149,7 @@ fn a_fault_of_the_room_is_named_when_nothing_is_left() {
 
 #[test]
 #[cfg(debug_assertions)]
-#[should_panic(expected = "lost alive")]
+#[should_panic(expected = "dropped alive")]
 fn a_live_call_is_not_dropped() {
     let (mut bench, _) = Bench::new("<Wait/>");
     drop(bench.call.take());

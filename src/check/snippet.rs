@@ -7,7 +7,7 @@ use std::{
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::GatheredDocument;
+use super::gather::GatheredDocument;
 use crate::flow::{
     TextPosition,
     check::{Finding, Severity},

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{check_once, gather};
+use super::{gather, output::check_once};
 use crate::cli::check::{CheckArgs, CheckFormat};
 
 /// Sooner than anybody looks up from the editor, and nothing for a machine.

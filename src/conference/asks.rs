@@ -1,4 +1,4 @@
-//! What callers ask of a conference, and what it answers.
+//! Asks to a conference and their answers: mute, deafen, announce, hush, transfer, roster.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -72,7 +72,7 @@ impl Conference {
         Ok(ConferenceAnswer::Members(chosen))
     }
 
-    /// Sets a flag, and tells whose it has changed.
+    /// Sets a flag; returns the calls whose flag has changed.
     fn set_flag(
         &mut self,
         chosen: &[MemberId],
@@ -89,7 +89,7 @@ impl Conference {
         calls
     }
 
-    /// To an id it is heard by the deaf as well; `all` are the others of this moment.
+    /// Plays a sound. Members named by id hear it even if deaf; `all` skips the deaf.
     fn announce(
         &mut self,
         who: MemberSelector,
@@ -123,7 +123,8 @@ impl Conference {
         Ok(ConferenceAnswer::Members(chosen))
     }
 
-    /// Those who are here, once each, as they were asked for; to find none is a refusal.
+    /// The selected members that are in the room, in the order asked for, each once. None is a
+    /// refusal.
     pub(super) fn choose(&self, who: MemberSelector) -> Result<Vec<MemberId>, Refusal> {
         let chosen: Vec<MemberId> = match who {
             MemberSelector::All => self.members.keys().copied().collect(),
@@ -156,7 +157,7 @@ impl Conference {
     }
 }
 
-/// The set as it was asked for, whoever of it is here.
+/// The set as asked for, ids of others included.
 fn address(who: &MemberSelector, kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
     let members = match who {
         MemberSelector::All => None,

@@ -1,6 +1,7 @@
 //! The library port: where documents come from.
 
 pub mod cache;
+mod fields;
 pub mod folder;
 mod folder_index;
 pub mod web;

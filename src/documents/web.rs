@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::{
     DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument,
     cache::{DocumentCache, HashedText},
+    fields,
 };
 use crate::{
     accounts::Accounts,
     base::ids::Dialect,
-    events::fields,
     fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
     flow::{DocumentError, Fetched, Purpose},
 };

@@ -1,7 +1,7 @@
-//! Which addresses conflow may reach: the public ones, and those that its operator allows.
+//! Address guard: allows requests to public addresses, and to those that the operator allows.
 //!
-//! A URL is written by a caller, a customer, or a server that answers a customer. Without a guard
-//! it reaches whatever conflow can: the metadata of its cloud, databases, its own ports.
+//! URLs are written by callers, customers, and servers of customers. Without a guard they could
+//! reach whatever conflow can: its cloud's metadata, databases, its own ports.
 
 use std::{
     fmt,
@@ -11,26 +11,26 @@ use std::{
 
 use serde::Deserialize;
 
-/// Judges addresses. It sees them after resolution, so no notation and no name gets past it.
+/// Checks addresses after name resolution, so that no notation and no name bypasses it.
 #[derive(Clone, Debug, Default)]
 pub struct AddressGuard {
     allow: Vec<Cidr>,
 }
 
 impl AddressGuard {
-    /// Refuses every address that is not public, but for these (`fetch.allow`).
+    /// A guard that refuses all addresses except public ones and `allow` (`fetch.allow`).
     pub fn new(allow: Vec<Cidr>) -> Self {
         Self { allow }
     }
 
-    /// Whether conflow may connect there.
+    /// Checks whether conflow may connect to an address.
     ///
-    /// An IPv6 form of an IPv4 address (mapped, compatible, translated, NAT64) is judged as that
-    /// IPv4 address.
+    /// An IPv6 form of an IPv4 address (mapped, compatible, translated, NAT64) counts as that IPv4
+    /// address.
     ///
     /// # Errors
     ///
-    /// The address is not public, and not allowed.
+    /// [`RefusedAddress`]: the address is neither public nor allowed.
     pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
         let bare = embedded_ipv4(address);
         let is_allowed = |cidr: &Cidr| cidr.contains(address) || cidr.contains(bare);
@@ -41,20 +41,20 @@ impl AddressGuard {
     }
 }
 
-/// The guard's no.
+/// Refusal of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "{address} is {range}, which may not be reached; if it should be, add it to fetch.allow \
      (CONFLOW_FETCH_ALLOW)"
 )]
 pub struct RefusedAddress {
-    /// As it was found.
+    /// The address as it was resolved.
     pub address: IpAddr,
-    /// What kind of address it is.
+    /// Kind of address, with its article.
     pub range: &'static str,
 }
 
-/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
+/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or a single address.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
 pub struct Cidr {
@@ -63,7 +63,7 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether an address lies in the range. IPv4 addresses never lie in a range of IPv6 ones.
+    /// Whether an address is in the range. An IPv4 address is never in an IPv6 range.
     pub fn contains(&self, address: IpAddr) -> bool {
         is_in(address, self.base, self.bits)
     }
@@ -111,7 +111,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// A text that is no range of addresses.
+/// A text that is not a range of addresses.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{text:?} is no range of addresses: {hint}")]
 pub struct BadCidr {
@@ -119,7 +119,7 @@ pub struct BadCidr {
     hint: String,
 }
 
-/// The IPv4 address inside an IPv6 one, where there is one.
+/// The IPv4 address in an IPv6 one, or else the address itself.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if v6.is_unspecified() || v6.is_loopback() {
@@ -136,7 +136,7 @@ fn embedded_ipv4(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Why an address is not public, if it is not.
+/// Kind of an address that is not public; None if it is.
 fn range(address: IpAddr) -> Option<&'static str> {
     let is_at = |base: IpAddr, bits| is_in(address, base, bits);
     match address {
@@ -158,7 +158,7 @@ fn is_in(address: IpAddr, base: IpAddr, bits: u8) -> bool {
     address.is_ipv4() == base.is_ipv4() && network(address, bits) == network(base, bits)
 }
 
-/// An address with all but its first bits cleared.
+/// An address with all but its first `bits` bits cleared.
 fn network(address: IpAddr, bits: u8) -> IpAddr {
     let bits = u32::from(bits);
     match address {
@@ -173,7 +173,7 @@ fn network(address: IpAddr, bits: u8) -> IpAddr {
     }
 }
 
-/// IPv6 forms that stand for an IPv4 address, in their last 32 bits.
+/// IPv6 forms that contain an IPv4 address in their last 32 bits.
 const WRAPPINGS: &[(Ipv6Addr, u8)] = &[
     // Compatible (RFC 4291, 2.5.5.1), mapped (2.5.5.2).
     (v6([0, 0, 0, 0, 0, 0]), 96),
@@ -183,13 +183,13 @@ const WRAPPINGS: &[(Ipv6Addr, u8)] = &[
     (v6([0x64, 0xff9b, 0, 0, 0, 0]), 96),
 ];
 
-/// Whom the registry of special addresses (RFC 6890) keeps from the public.
+/// Addresses that the special-purpose registry (RFC 6890) excludes from public use.
 const V4: &[(Ipv4Addr, u8, &str)] = &[
     (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "a carrier's private address (CGNAT)"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),
-    // A public address that only a guest of the Azure cloud sees.
+    // A public address that only guests of the Azure cloud can reach.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's metadata address"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local or metadata address"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "a private address"),
@@ -205,7 +205,8 @@ const V4: &[(Ipv4Addr, u8, &str)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
 ];
 
-/// The same for IPv6. What is neither here nor in [`GLOBAL`] is not public either.
+/// IPv6 counterpart of [`V4`]. Addresses that are neither here nor in [`GLOBAL`] are not public
+/// either.
 const V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, "an unspecified address"),
     (Ipv6Addr::LOCALHOST, 128, "a loopback address"),
@@ -221,7 +222,7 @@ const V6: &[(Ipv6Addr, u8, &str)] = &[
     (v6([0xff00, 0, 0, 0, 0, 0]), 8, "a multicast address"),
 ];
 
-/// Global unicast (RFC 4291, 2.4): all that has been given out.
+/// Global unicast (RFC 4291, 2.4): all that is allocated.
 const GLOBAL: (Ipv6Addr, u8) = (v6([0x2000, 0, 0, 0, 0, 0]), 3);
 
 const fn v6([a, b, c, d, e, f]: [u16; 6]) -> Ipv6Addr {

@@ -12,6 +12,7 @@ mod digits;
 mod element;
 mod error;
 mod field;
+mod forecast;
 mod position;
 pub mod reference;
 mod run;
@@ -28,8 +29,9 @@ pub use self::{
     attrs::{Attr, AttrKind},
     branch::{Branch, Branches, ID},
     cause::{AfterExit, Cause, Exit},
-    continuation::{DialectFlows, Forecast},
+    continuation::DialectFlows,
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
+    forecast::Forecast,
     position::TextPosition,
     run::Run,
     url::{is_audio, is_target},

@@ -1,4 +1,4 @@
-//! RTP: packets, RTCP, SDP, G.711, and learning the far end's address. Pure: no clock, no IO.
+//! RTP: packets, RTCP, SDP, G.711 and source latching. Pure: no clock, no IO.
 
 pub mod g711;
 pub mod latching;

@@ -1,4 +1,4 @@
-//! The order side of the engine: knows which thread has which call, and posts there.
+//! Demultiplexer: routes orders to the mixer threads that own the calls.
 
 use std::{
     collections::HashMap,
@@ -23,29 +23,27 @@ use crate::{
     media::{AudioOrder, MemberAudio, legs::LegSummary},
 };
 
-/// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
-/// that is under way.
+/// The thread of every leg. Nothing here blocks, except for a packet that is being made.
 pub(super) struct Demultiplexer<W> {
     pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
     pub(super) program_loader: ProgramLoader,
     calls: Box<[Mutex<HashMap<CallId, LegRoute>>]>,
-    /// The thread of the next leg.
+    /// Counts opened legs; chooses the thread of the next one.
     next: AtomicUsize,
 }
 
 /// A call that signalling has opened and not closed.
 struct LegRoute {
-    /// Where its leg is, or will be when it has come.
+    /// The thread that has the leg, or will have it when it arrives.
     thread: usize,
     has_ended: bool,
     counters: Arc<LegCounters>,
 }
 
-/// Enough that callers seldom meet.
+/// Enough that callers seldom collide.
 const LOCKS: usize = 64;
 
 impl<W: RtpSocket> Demultiplexer<W> {
-    /// No calls yet.
     pub(super) fn new(
         threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
         program_loader: ProgramLoader,
@@ -54,7 +52,6 @@ impl<W: RtpSocket> Demultiplexer<W> {
         Self { threads, program_loader, calls, next: AtomicUsize::new(0) }
     }
 
-    /// A leg begins.
     pub(super) fn open(&self, leg: Box<RtpLeg<W>>) {
         let (call, counters) = (leg.call, leg.counters());
         let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
@@ -64,7 +61,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[thread].post(MailboxMessage::Open(leg)).wait(WaitFor::Nothing);
     }
 
-    /// It is over, and forgotten.
+    /// Ends a leg and forgets its call.
     pub(super) fn close(&self, call: CallId) -> LegSummary {
         self.end(call);
         let entry = self.calls_of(call).remove(&call);
@@ -130,12 +127,12 @@ impl<W: RtpSocket> Demultiplexer<W> {
         }
     }
 
-    /// For one leg, wherever it is.
+    /// Sends a command to one leg, on whichever thread it is.
     pub(super) fn send_to_leg(&self, call: CallId, command: Command, wait_for: WaitFor) {
         let posted = {
             let calls = self.calls_of(call);
             let Some(entry) = calls.get(&call).filter(|it| !it.has_ended) else { return };
-            // Under the lock, so that it is not overtaken by a move to another thread.
+            // Under the lock, so that a move to another thread cannot overtake it.
             self.threads[entry.thread].post(MailboxMessage::One(call, command))
         };
         posted.wait(wait_for);
@@ -152,7 +149,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         posted.wait(WaitFor::AnyFrame);
     }
 
-    /// For legs in a room. Those that are unknown have ended.
+    /// Sends a command to legs of a room. Unknown calls have ended, or belong to another backend.
     fn send_to_room(&self, room: RoomId, calls: Vec<CallId>, command: Command) {
         if calls.is_empty() {
             return;
@@ -180,7 +177,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[self.thread_of(room)].post(enter).wait(WaitFor::AnyFrame);
     }
 
-    /// Sends legs to the thread of a room. Answers those that are ours and up.
+    /// Moves legs to the thread of a room. Returns those that exist and have not ended.
     fn move_to_thread_of(&self, room: RoomId, mut calls: Vec<CallId>) -> Vec<CallId> {
         let thread = self.thread_of(room);
         calls.retain(|&call| {
@@ -207,7 +204,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.calls_of(call).contains_key(&call)
     }
 
-    /// Rooms live by a random id: any part of it spreads them well.
+    /// Room ids are random, so any part of them spreads rooms evenly.
     fn thread_of(&self, room: RoomId) -> usize {
         (room.0.as_u128() >> 64) as usize % self.threads.len()
     }

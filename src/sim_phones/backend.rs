@@ -1,9 +1,9 @@
-//! The simulated phones of a running engine: shards under locks, and a task for each.
+//! Simulated phones in real time: shards of phones under locks, with one task each.
 //!
-//! Locks, in the order in which they are taken: a shard's `reporting`, then its `state`; `ended` is
-//! taken alone. Only `reporting` is held while the engine is told something, so that one phone's
-//! reports come in order; the engine's orders need `state` alone, and may come at any time, from
-//! within [`Exchange::arrive`] and [`Exchange::report`] too.
+//! Lock order: a shard's `reporting`, then its `state`; `ended` is taken alone. Only `reporting` is
+//! held while the engine gets a report, so that the reports of a phone stay in order. Orders need
+//! `state` only, and may come at any time, even from within [`Exchange::arrive`] and
+//! [`Exchange::report`].
 
 use std::{
     collections::VecDeque,
@@ -33,31 +33,31 @@ use crate::{
     },
 };
 
-/// For so long one can ask what an ended phone has heard.
+/// Time for which the details of an ended phone are kept.
 pub const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// So many ended phones are kept: they cost some megabytes.
+/// Limit of ended phones that are kept; they cost some megabytes.
 pub const KEPT_MAX: usize = 10_000;
 
-/// Twice what one machine is meant to carry.
+/// Limit of phones, ended ones included: twice the design load of one machine.
 pub const PHONES_MAX: usize = 2_000_000;
 
-/// Enough that threads seldom meet, few enough that their tasks cost nothing.
+/// Enough that threads seldom collide; few enough that the tasks cost nothing.
 const SHARDS: usize = 16;
 
-/// So many phones obey in a tenth of a millisecond: others get their turn.
+/// Phones per part of an order, which take a tenth of a millisecond.
 const PART_CALLS: usize = 256;
 
-/// Simulated phones in real time, on tokio's clock.
+/// Simulated phones on tokio's clock.
 ///
-/// Nothing here waits. An [`Exchange`] must not use a phone (press, dial, …) from within
-/// [`Exchange::report`]; it may send orders.
+/// No method waits. An [`Exchange`] may send orders from within [`Exchange::report`], but must not
+/// use a phone there (press, dial and so on).
 pub struct SimPhones {
     core: Arc<SimCore>,
 }
 
 impl SimPhones {
-    /// No phones yet, and nobody to call: [`Self::connect`] comes next.
+    /// Creates the backend without phones. Call [`Self::connect`] next.
     pub fn new(settings: Settings) -> Self {
         let shards = (0..SHARDS).map(|_| PhoneShard::new(settings)).collect();
         let core = SimCore {
@@ -70,7 +70,7 @@ impl SimPhones {
         Self { core: Arc::new(core) }
     }
 
-    /// Phones call this exchange from now on. Once, and on a tokio runtime: the tasks live there
+    /// Connects the engine that phones call. Must be called once, on a tokio runtime. The tasks run
     /// until this or the exchange is dropped.
     pub fn connect(&self, exchange: Weak<dyn Exchange>) {
         if self.core.exchange.set(exchange).is_err() {
@@ -83,11 +83,12 @@ impl SimPhones {
         }
     }
 
-    /// A phone dials in. When this returns the engine has the call; the phone may be answered.
+    /// Adds a phone that dials in. When this returns, the engine has the call, which may be
+    /// answered.
     ///
     /// # Errors
     ///
-    /// There is no such phone: no flow for the number, or what it dials with cannot be.
+    /// The parameters are invalid, the number has no flow, or the limit of phones is reached.
     pub fn dial(&self, account: &AccountId, dial: Dial) -> Result<CallId, DialError> {
         let exchange = self.core.exchange().ok_or(DialError::Unconnected)?;
         if self.core.phones.load(Ordering::Relaxed) >= PHONES_MAX {
@@ -107,56 +108,56 @@ impl SimPhones {
         Ok(call)
     }
 
-    /// Presses keys, 100 ms apart: the first now, unless others wait. Ringing phones may do so.
+    /// Presses keys 100 ms apart: the first now, unless others wait. Works while the phone rings.
     ///
     /// # Errors
     ///
-    /// No such phone, it has ended, or its keys cannot be pressed.
+    /// The phone does not exist or has ended, or the keys are invalid or too many.
     pub fn press(&self, account: &AccountId, call: CallId, digits: &str) -> Result<(), PhoneError> {
         let keys: PressedKeys = digits.parse()?;
         self.act(call, |phones, now| phones.press(now, account, call, &keys))
     }
 
-    /// Talks for so many milliseconds from now on, or longer if it does so already.
+    /// Talks for `ms` from now on; longer if it is talking already.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn talk(&self, account: &AccountId, call: CallId, ms: u32) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.talk(now, account, call, ms))
     }
 
-    /// Holds the engine (true), or is back; nothing happens if it is so already.
+    /// Holds the engine (true) or resumes (false). No effect if that is the state already.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hold(&self, account: &AccountId, call: CallId, on: bool) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.hold(now, account, call, on))
     }
 
-    /// Hangs up. The phone is completed at once; why, its record says when the engine has ended
-    /// the call.
+    /// Hangs up. The phone is completed at once; its details contain the cause when the engine has
+    /// ended the call.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hang_up(&self, account: &AccountId, call: CallId) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.hang_up(now, account, call))
     }
 
-    /// What is told of a phone. One that has ended is kept for [`KEPT_FOR`], unless
-    /// [`KEPT_MAX`] others have ended since.
+    /// Returns the details of a phone. An ended phone is kept for [`KEPT_FOR`], unless [`KEPT_MAX`]
+    /// others have ended since.
     ///
     /// # Errors
     ///
-    /// No such phone.
+    /// The phone does not exist, or is no longer kept.
     pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
         self.core.keep_ended(now(), Vec::new());
         self.core.shard(call).state.lock().phones.details(account, call)
     }
 
-    /// Something that a phone's owner does; the engine has heard of it when this returns.
+    /// Performs an action of a phone's user. The engine has its reports when this returns.
     fn act(
         &self,
         call: CallId,
@@ -228,18 +229,18 @@ impl Drop for SimPhones {
 struct SimCore {
     shards: Box<[PhoneShard]>,
     exchange: OnceLock<Weak<dyn Exchange>>,
-    /// Ended phones, the oldest first.
+    /// Ended phones, oldest first.
     ended: Mutex<VecDeque<(Instant, CallId)>>,
-    /// How many there are, kept ones included.
+    /// Number of phones, kept ones included.
     phones: AtomicUsize,
     is_closed: AtomicBool,
 }
 
 struct PhoneShard {
     state: Mutex<ShardState>,
-    /// Held by whoever tells the engine, so that reports come in order.
+    /// Held while the engine gets reports, so that they stay in order.
     reporting: Mutex<()>,
-    /// The task is to look again.
+    /// Wakes the task, so that it looks at the deadline again.
     changed: Notify,
 }
 
@@ -254,15 +255,15 @@ impl SimCore {
         &self.shards[shard_of(call)]
     }
 
-    /// Some phones do what the engine says, shard by shard.
-    fn apply_all(&self, now: Instant, order: &AudioOrder, calls: &[CallId]) {
+    /// Applies an order to some phones, shard by shard.
+    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
         for (n, shard) in self.shards.iter().enumerate() {
             let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
             self.apply(now, shard, order, calls);
         }
     }
 
-    /// Some of a shard's phones do what the engine says.
+    /// Applies an order to some phones of a shard.
     fn apply(
         &self,
         now: Instant,
@@ -289,7 +290,7 @@ impl SimCore {
         loop {
             match shard.plan_wake() {
                 Some(deadline) => {
-                    // Either way the shard is looked at: a time-out is as good as a call.
+                    // A time-out and a notification have the same effect: deliver.
                     let sleep = time::sleep_until(deadline.into());
                     tokio::select! {
                         () = sleep => {}
@@ -301,12 +302,12 @@ impl SimCore {
             if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(shard, now()) {
                 return;
             }
-            // Many phones may be due at once: others get their turn.
+            // Many phones may be due at once; other tasks get their turn.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Lets time go by in a shard, and tells the engine. False if that is gone.
+    /// Advances a shard and sends its reports to the engine. Returns false if the engine is gone.
     fn deliver_reports(&self, shard: &PhoneShard, now: Instant) -> bool {
         let Some(exchange) = self.exchange() else { return false };
         let mut reports: Vec<Report> = Vec::new();
@@ -323,7 +324,7 @@ impl SimCore {
         true
     }
 
-    /// Keeps ended phones, and forgets those that have been kept for long enough.
+    /// Keeps ended phones, and forgets those that were kept long enough.
     fn keep_ended(&self, now: Instant, ended: Vec<CallId>) {
         let mut forgotten = Vec::new();
         {
@@ -356,7 +357,7 @@ impl PhoneShard {
         Self { state: Mutex::new(state), reporting: Mutex::new(()), changed: Notify::new() }
     }
 
-    /// Changes something, and wakes the task if it would sleep for too long.
+    /// Changes the shard, and wakes the task if its deadline has become earlier.
     fn change<T>(&self, change: impl FnOnce(&mut PhoneTable) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.phones);

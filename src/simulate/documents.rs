@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{fields::ScriptFields, script::AT_MAX};
+use super::fields::{AT_MAX, ScriptFields};
 use crate::{
     base::ids::{AccountId, Dialect},
     documents::{DocumentStore, LocalFlow, folder::FlowsFolder},

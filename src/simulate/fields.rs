@@ -145,3 +145,6 @@ mod tests {
         check("-1s", None);
     }
 }
+
+/// Nothing of a call is left a day after it began.
+pub const AT_MAX: Duration = Duration::from_secs(86_400);

@@ -9,6 +9,7 @@ pub mod command;
 mod documents;
 mod explore;
 mod fields;
+mod note;
 mod print;
 mod report;
 mod run;

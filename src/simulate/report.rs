@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::{Script, run::id, world::SimulatedWorld};
+pub use super::note::Note;
+use super::{Script, world::SimulatedWorld};
 use crate::{
     base::ids::{AccountId, CallId},
     sim_phones::TimelineEntry,
@@ -44,21 +44,6 @@ pub struct CallerReport {
     pub timeline: Vec<TimelineEntry>,
     /// What it ran, and why that was over.
     pub steps: Vec<TraceStep>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Note {
-    /// When.
-    pub at_ms: u64,
-    /// What.
-    pub what: String,
-    /// What came of it, if that is to be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
-    /// Its id, if it was a request; they are counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_id: Option<Uuid>,
 }
 
 impl SimulationReport {
@@ -120,4 +105,9 @@ impl Script {
         let call = self.events.iter().find(|it| it.action == super::ScriptAction::Call(n));
         call.map(|it| it.at_ms).unwrap_or_default()
     }
+}
+
+/// The call of the nth caller.
+pub(super) fn id(caller: usize) -> CallId {
+    CallId::of(caller as u128 + 1)
 }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::{
     Schedule, Script, ScriptAction, ScriptPhoneAction, ScriptTargets, SimulatedFlows,
     SimulationReport,
-    report::{self, Note},
+    note::Note,
+    report::{self, id},
     schedule::TurnPicker,
     script::{EventText, ScriptEvent},
     world::SimulatedWorld,
@@ -462,9 +463,4 @@ impl ScriptAction {
             Self::Ask { .. } | Self::Cut(_) | Self::End(_) | Self::Transfer(..) => None,
         }
     }
-}
-
-/// The call of the nth caller.
-pub(super) fn id(caller: usize) -> CallId {
-    CallId::of(caller as u128 + 1)
 }

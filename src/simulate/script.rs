@@ -5,6 +5,7 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
+pub use super::fields::AT_MAX;
 use super::{documents::ScriptDocument, fields::ScriptFields};
 use crate::{
     base::ids::{ConferenceName, Dialect},
@@ -152,8 +153,6 @@ pub enum ScriptError {
 pub const EVENTS_MAX: usize = 10_000;
 /// No conference that is tried out by hand is larger.
 pub const CALLERS_MAX: usize = 1_000;
-/// Nothing of a call is left a day after it began.
-pub const AT_MAX: Duration = Duration::from_secs(86_400);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, SimulatedFlows, documents::SimulatedWeb, report::Note};
+use super::{Script, SimulatedFlows, documents::SimulatedWeb, note::Note};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::CallEvent,

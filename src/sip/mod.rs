@@ -1,31 +1,32 @@
-//! Real phones: signalling by SIP (RFC 3261), as the callee of inbound calls.
+//! SIP: signalling of real phones (RFC 3261), as the callee of inbound calls.
 //!
-//! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). The RTP engine takes
-//! the audio orders; what signalling needs of it is the narrow port [`crate::media::legs`].
+//! [`SipBackend`] is a [`Backend`](super::media::Backend): it handles signalling orders itself and
+//! passes audio orders to its RTP engine. All it needs of a call's sound is the narrow port
+//! [`crate::media::legs`].
 //!
 //! ```text
-//! wire, stream ─ Message ─▶ ┌───────┐ ─ Effect::Send ─▶ wire, stream
-//! Sip (orders) ─ Command ─▶ │ Agent │ ─ Open, Agree, Close ─▶ Legs
-//! clock ───────── Tick ───▶ └───────┘ ─ Arrive, Report ─▶ Exchange
+//! UDP, TCP ─ SipMessage ──▶ ┌───────┐ ─ Effect::Send ────────▶ UDP, TCP
+//! orders ─── Command ─────▶ │ Agent │ ─ Open, Agree, Close ──▶ Legs
+//! clock ──── Tick ────────▶ └───────┘ ─ Arrive, Report ──────▶ Exchange
 //! ```
 //!
-//! [`Agent`](agent::Agent) is a machine: no socket, no clock, no randomness of its own, so all
-//! timers of the RFCs are tested in no time. [`SipDriver`] is the loop around it, one task; sockets
-//! are read, throttled and parsed by tasks of their own.
+//! [`Agent`](agent::Agent) is a machine without sockets, clock or randomness of its own, so tests
+//! need not wait for the timers of the RFCs. [`SipDriver`] is the loop around it, one task. Other
+//! tasks read the sockets, throttle and parse.
 //!
 //! # Why no SIP crate
 //!
-//! The stack looked at first (rsipstack 0.7) is faulty where a server open to the world must not
-//! be, from its parser (a line that is no UTF-8 ends the headers silently, lines without a colon
-//! vanish, a datagram without Content-Length has no body) to its transactions. What a callee needs
-//! is small, and here it is a machine like the others. Its faults, and the tests that show that
-//! they are not ours (in `tests/it/sip_agent`, unless named):
+//! The stack considered first (rsipstack 0.7) has defects that a server open to the world cannot
+//! have, from its parser (a line that is not UTF-8 silently ends the headers, lines without a colon
+//! vanish, a datagram without Content-Length has no body) to its transactions. A callee needs
+//! little, and here it is a machine like the others. The defects, and the tests that show that we
+//! do not have them (in `tests/it/sip`, unless named):
 //!
-//! | fault | here | test |
+//! | defect | here | test |
 //! |---|---|---|
 //! | digest wrong from the tenth nonce count on | [`digest`] | `any_nonce_count_is_counted_right` |
 //! | no session timers | [`session_timer`] | `we_refresh_a_session_by_update_or_by_re_invite` |
-//! | reliable 1xx half there; `Require` unchecked | 420 | `what_an_invite_must_be` |
+//! | reliable 1xx half implemented; `Require` unchecked | 420 | `what_an_invite_must_be` |
 //! | overlapping re-INVITEs both get 200 | 500, 491 | `overlapping_changes_are_put_off`, `changes_from_both_sides_at_once_are_put_off` |
 //! | unknown methods are dropped | 405 | `requests_that_are_not_of_a_call_are_refused` |
 //! | confirmed again by each re-INVITE | one arrival | `a_phone_holds_resumes_and_moves` |
@@ -36,11 +37,11 @@
 //! | orders in the wrong state pretend to work | they do nothing | `a_caller_cancels` |
 //! | its maker's name in every Call-ID | we begin no dialogs | – |
 //!
-//! # What it refuses to keep
+//! # No state for strangers
 //!
-//! A request that is refused outside of a call is answered without a transaction: a flood leaves
-//! nothing behind. Within limits that are named where they stand, each source has a
-//! [rate](throttle::Rate), counted before anything is parsed.
+//! A request that is refused outside of a call is answered without a transaction, so a flood leaves
+//! nothing. The limits are named where they apply. Each source has a [rate](throttle::Rate), which
+//! is checked before parsing.
 
 pub mod admission;
 pub mod agent;
@@ -67,6 +68,7 @@ pub mod stream;
 pub mod throttle;
 pub mod timers;
 pub mod transaction;
+mod transport;
 pub mod uri;
 pub mod value;
 pub mod within;
@@ -75,8 +77,8 @@ pub use driver::{BindError, SipBackend, SipDriver};
 pub use ids::SipSecret;
 pub use settings::{Settings, SipEndpoint, SipPassword, SipTrunk};
 
-/// What we call ourselves.
+/// Our name in Server and User-Agent headers.
 const SERVER: &str = concat!("conflow/", env!("CARGO_PKG_VERSION"));
 
-/// RFC 3261, 19.1.2.
+/// The default SIP port (RFC 3261, 19.1.2).
 pub const PORT_DEFAULT: u16 = 5060;

@@ -1,21 +1,21 @@
-//! Networks, as the configuration names them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
+//! IP networks, as the configuration writes them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// An address and how many of its leading bits count.
+/// An address and the number of its leading bits that count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct IpNetwork {
     address: IpAddr,
     prefix: u8,
 }
 
-/// A text that names no network.
+/// A text that is not a network.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a network: {0:?} (an address, or an address and a prefix length, such as 10.0.0.0/8)")]
 pub struct BadNetwork(String);
 
 impl IpNetwork {
-    /// Whether an address is of this network. An IPv4 address in IPv6 clothes is an IPv4 address.
+    /// Whether the network contains an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
@@ -58,8 +58,8 @@ impl fmt::Display for IpNetwork {
     }
 }
 
-/// Whether an address has a meaning only in its own neighbourhood, so that a far end that names it
-/// from elsewhere is behind NAT (RFC 1918, 3927, 4193, 6598; loopback and unspecified).
+/// Whether an address has meaning only in its own network, so that a far end that gives it from
+/// elsewhere is behind NAT (RFC 1918, 3927, 4193, 6598; loopback and unspecified).
 pub fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(it) => {

@@ -1,4 +1,4 @@
-//! How much each address may send: a token bucket per source, before anything is parsed.
+//! Rate limits: a token bucket for each source, checked before anything is parsed.
 
 use std::{
     collections::BTreeMap,
@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The measure of one kind of source.
+/// The rate limit of one kind of source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
-    /// Messages per second, in the long run.
+    /// Messages per second in the long run.
     pub per_second: u32,
-    /// Messages at once.
+    /// Messages that may come at once.
     pub burst: u32,
 }
 
-/// The buckets of all sources.
+/// The token buckets of all sources.
 #[derive(Debug)]
 pub struct Throttle {
     buckets: BTreeMap<IpAddr, ThrottleBucket>,
@@ -23,25 +23,25 @@ pub struct Throttle {
     swept_at: Option<Instant>,
 }
 
-/// When the bucket will be full again says all there is to say.
+/// A token bucket; the time at which it is full again is all its state.
 #[derive(Debug)]
 struct ThrottleBucket {
     full_at: Instant,
 }
 
-/// A full table is gone through so often at most: forged sources must not buy time with it.
+/// Interval between sweeps of a full table, so that forged sources cannot cost us time.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A bucket is 40 bytes; a network of forged sources must not fill the memory.
+/// Limit of buckets, 40 bytes each, so that forged sources cannot fill the memory.
 pub const SOURCES_MAX: usize = 65_536;
 
 impl Throttle {
-    /// Nobody has sent anything.
+    /// Creates an empty table that holds up to `sources_max` sources.
     pub fn new(sources_max: usize) -> Self {
         Self { buckets: BTreeMap::new(), sources_max, swept_at: None }
     }
 
-    /// Takes one message from a source; false if it has sent too much.
+    /// Counts one message of a source. Returns false if the source is above its limit.
     pub fn admit(&mut self, now: Instant, source: IpAddr, rate: Rate) -> bool {
         let source = widen(source);
         let cost = Duration::from_secs(1) / rate.per_second.max(1);
@@ -67,7 +67,7 @@ impl Throttle {
     }
 }
 
-/// A host of IPv6 has a whole /64 to send from.
+/// A host with IPv6 can send from a whole /64, so the /64 is the source.
 fn widen(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -1,5 +1,6 @@
 //! Sounds at the rate of a leg: made once, kept while there is room, by threads that may wait.
 
+mod settings;
 mod state;
 
 use std::{
@@ -13,62 +14,26 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-pub use self::state::AccountShare;
+pub use self::settings::{AccountShare, OnSound, Settings, SoundCacheGauges};
 use self::state::{Freshness, MadeSound, SoundCacheState, SoundJob, SoundKey, WebDownload};
 use super::{
-    SoundError, SoundSource,
+    SoundSource,
     download::{Download, DownloadRequest, Downloaded, Validity},
     files,
 };
-use crate::audio::{decode::decode, resample::resample};
 use crate::{
+    audio::{
+        clip::{Clip, SoundError},
+        decode::decode,
+        resample::resample,
+    },
     base::ids::AccountId,
-    speech::{Clip, Speech},
+    speech::Speech,
 };
 
 /// Makes built-in sounds: the name (`hold`, `ring`, `beep`) and the rate in samples per second.
 /// None: there is no such sound.
 pub type ToneMaker = Arc<dyn Fn(&str, u32) -> Option<Arc<[i16]>> + Send + Sync>;
-
-/// Takes a sound, or the reason why there is none.
-pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
-
-/// How much a cache may hold, and how many threads fill it.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Samples and names, in bytes. What was not asked for longest goes first.
-    pub bytes_max: usize,
-    /// Threads that read files, have texts read, and decode.
-    pub workers: usize,
-    /// How many sounds may wait for a thread. More is a flood: it is refused.
-    pub waiting_max: usize,
-    /// What each account may have of the web.
-    pub share: AccountShare,
-}
-
-impl Default for Settings {
-    /// 128 MiB is two hours at 8 kHz. Four threads: some texts hold one up for ten seconds. A
-    /// queue of 1,000 sentences is done in about as long.
-    fn default() -> Self {
-        Self {
-            bytes_max: 128 << 20,
-            workers: 4,
-            waiting_max: 1_000,
-            share: AccountShare::default(),
-        }
-    }
-}
-
-/// How full a cache is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct SoundCacheGauges {
-    /// Sounds kept.
-    pub sounds: usize,
-    /// What they take, in bytes.
-    pub bytes: usize,
-    /// Sounds being made, or waiting for it.
-    pub making: usize,
-}
 
 /// The cache. Its threads end with it.
 pub struct SoundCache {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::SoundError;
-use crate::base::ids::AccountId;
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
 /// Gets files of the web.
 pub trait Download: Send + Sync + 'static {

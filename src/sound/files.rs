@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::SoundError;
+use crate::audio::clip::SoundError;
 
 /// The largest sound file: the vendors' limit (contract 3.5), and 10 minutes at 8 kHz.
 pub const FILE_BYTES_MAX: u64 = 10_000_000;

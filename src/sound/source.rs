@@ -2,8 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::SoundError;
-use crate::{base::ids::AccountId, speech::Utterance};
+use crate::{audio::clip::SoundError, base::ids::AccountId, speech::Utterance};
 
 /// A sound, by where it comes from. Equal sources sound the same, until a file is changed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

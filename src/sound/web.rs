@@ -16,11 +16,11 @@ use tokio::{
 };
 
 use super::{
-    SoundError,
     download::{Download, DownloadRequest, Downloaded, OnDownload, Validity},
     files::FILE_BYTES_MAX,
 };
 use crate::{
+    audio::clip::SoundError,
     base::ids::{AccountId, Dialect},
     fetch::{Budget, FetchClient, OutgoingRequest, Response, RetryOn, TargetUrl},
     flow::RequestMethod,

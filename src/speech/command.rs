@@ -3,11 +3,11 @@
 use std::{env, path::Path, time::Duration};
 
 use super::{
-    Clip, Speech, SpeechError, Utterance,
+    Speech, SpeechError, Utterance,
     process::{self, TIME_MAX},
     words::{self, Timbre},
 };
-use crate::audio::decode;
+use crate::audio::{clip::Clip, decode};
 
 /// A program that reads texts, and which languages.
 pub struct CommandSpeech {

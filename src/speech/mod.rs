@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 pub use voices::Voices;
 
+use crate::audio::clip::Clip;
+
 /// The longest text that is read, in characters: the vendors' limit (contract 3.4). What is
 /// longer is read so far, with a line in the log.
 pub const TEXT_CHARS_MAX: usize = 3_000;
-
-/// The longest that anything sounds, in seconds. Nobody listens longer to one text or file, and
-/// words of 3,000 characters take half of it.
-pub const SECONDS_MAX: u32 = 600;
 
 /// A text to be read aloud.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -27,15 +25,6 @@ pub struct Utterance {
     pub voice: Arc<str>,
     /// Such as `en-US`.
     pub language: Arc<str>,
-}
-
-/// Sound in memory: one channel.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Clip {
-    /// Samples per second.
-    pub rate: u32,
-    /// The samples.
-    pub samples: Arc<[i16]>,
 }
 
 /// Something that reads texts aloud.

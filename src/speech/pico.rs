@@ -16,9 +16,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
 use super::{
-    Clip, Speech, SpeechError, Utterance, process,
+    Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
+use crate::audio::clip::Clip;
 
 /// The voices, read from a folder where their files lie as long as the process runs.
 pub struct Pico {
@@ -295,7 +296,7 @@ mod tests {
     fn pico_in_own_process() -> Pico {
         let script = "\
             export CONFLOW_TEST_FOLDER=\"$1\" CONFLOW_TEST_LANGUAGE=\"$2\"; \
-            \"$0\" --exact speech::pico::tests::this_is_the_process_apart --nocapture | tail -c +17";
+            \"$0\" --exact speech::pico::tests::this_is_the_separate_process --nocapture | tail -c +17";
         let program = std::env::current_exe().unwrap();
         pico().in_own_process(
             ["sh", "-c", script, program.to_str().unwrap()].map(str::to_owned).to_vec(),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Clip, Speech, SpeechError, Utterance};
+use super::{Speech, SpeechError, Utterance};
+use crate::audio::clip::Clip;
 
 /// Implementations in order of preference.
 pub struct Voices(Vec<Arc<dyn Speech>>);

@@ -1,9 +1,15 @@
-//! What traces tell of calls.
+//! Tests of traces: steps, causes, and the limits on their number.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::*;
 use crate::{
-    base::ids::RoomId,
-    media::{HangupCause, HangupSource},
+    base::ids::{Incarnation, MemberId, RoomId},
+    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    media::{Ending, HangupCause, HangupSource},
 };
 
 const OURS: &str = "MA1";
@@ -33,13 +39,13 @@ fn requested(n: u128, command: &'static str) -> TraceEvent {
     TraceEvent::Requested(Box::new(Requested { api_id: Uuid::from_u128(n), command }))
 }
 
-/// Traces, and the moment at which all calls begin.
-#[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+/// Empty traces that keep two ended calls, and the time at which all calls begin.
+#[expect(clippy::disallowed_methods, reason = "any start time does")]
 fn traces() -> (Traces, Instant) {
     (Traces::new(2), Instant::now())
 }
 
-/// `0-50 Speak 1:3 done`, and `kicked 2:3 Kick` for each link.
+/// The steps as text: `0-50 Speak 1:3 done`, and `kicked 2:3 Kick` for each link.
 fn brief(traces: &Traces, call: u128) -> Vec<String> {
     let trace = traces.show(&OURS.parse().unwrap(), CallId::of(call)).unwrap();
     let brief = |it: &TraceStep| {
@@ -57,7 +63,7 @@ fn brief(traces: &Traces, call: u128) -> Vec<String> {
 }
 
 #[test]
-fn a_step_says_why_it_ended_and_who_did_it() {
+fn a_step_has_the_cause_of_its_end_and_the_initiator() {
     let (mut traces, start) = traces();
     let (host, guest) = (CallId::of(1), CallId::of(2));
     let mut note = |ms, call, what| traces.note(start + Duration::from_millis(ms), call, what);

@@ -202,8 +202,8 @@ fn an_engine_that_cannot_be_measured_is_distinguished_from_one_that_can() {
     };
     let url = format!("--url http://{}", program.http);
     check(&url, None, 0, "kick-one is left out, since the engine has no simulated phones");
-    check(&url, Some("guess"), 1, "the engine does not let this account in");
-    check(&format!("{url} --account MA1"), None, 1, "the engine does not let this account in");
+    check(&url, Some("guess"), 1, "the engine denies access to this account");
+    check(&format!("{url} --account MA1"), None, 1, "the engine denies access to this account");
     check(&format!("{url} --token-file nowhere"), None, 1, "cannot read nowhere");
     check("--url https://here", None, 1, "--url https://here: give the engine's own address");
 }

@@ -1,4 +1,4 @@
-//! Shards on a virtual clock, with wires of memory: what is said, what is heard, and when.
+//! Mixer threads on a virtual clock, with sockets in memory: who says and hears what, and when.
 
 mod harness;
 mod teardown;
@@ -17,7 +17,7 @@ use crate::{
 };
 use harness::{EngineHarness, ROOM, beep, place, remove, wait};
 
-/// Three in a room, with a tone each, for long enough that all hear each other.
+/// Three in a room, each with a tone, for long enough that all hear each other.
 fn three(threads: usize) -> (EngineHarness, [CallId; 3]) {
     let mut harness = EngineHarness::new(threads);
     let calls = [700.0, 1_100.0, 1_900.0].map(|tone| harness.dial(Some(tone)));
@@ -26,7 +26,7 @@ fn three(threads: usize) -> (EngineHarness, [CallId; 3]) {
     (harness, calls)
 }
 
-/// Which of the three tones are in what a call has been sent in the last so many ticks.
+/// Which of the three tones a call was sent in the last `ticks` ticks.
 fn hears(harness: &EngineHarness, call: CallId, ticks: usize) -> [bool; 3] {
     let samples = harness.heard(call, ticks);
     [700.0, 1_100.0, 1_900.0].map(|tone| 0.02 < amplitude(&samples, 8_000, tone))
@@ -142,7 +142,7 @@ fn the_removed_hear_silence_at_once_and_the_others_go_on() {
 fn a_cut_in_the_midst_of_a_tick_holds_for_all_packets_after_it() {
     for cut in ["remove", "mute", "wait", "end", "deafen"] {
         let (mut harness, [a, b, c]) = three(1);
-        // While a's packet goes out, c is cut off: neither b nor c has had theirs.
+        // While a's packet is sent, c is cut off; b and c have not had theirs.
         let command = match cut {
             "remove" => Command::Leave { room: ROOM },
             "mute" => Command::Mute { room: ROOM, on: true },
@@ -157,7 +157,7 @@ fn a_cut_in_the_midst_of_a_tick_holds_for_all_packets_after_it() {
         assert!(before_b.iter().chain(&before_c).any(|it| 1_000 < it.unsigned_abs()));
         let post = harness.senders[0].clone();
         harness.on_send(a, move || {
-            // It waits for nothing: this is the thread that it would wait for.
+            // No wait: this is the thread that it would wait for.
             let _posted = post.post(MailboxMessage::One(c, command));
         });
         let sent = harness.sent(c).len();

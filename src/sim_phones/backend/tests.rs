@@ -1,4 +1,4 @@
-//! Phones in time: who is reported what and when, and what locks must not do.
+//! Phones in real time: reports and their times, and the locks.
 
 use std::{collections::BTreeMap, thread};
 
@@ -200,8 +200,8 @@ async fn nobody_calls_an_engine_that_is_gone() {
     assert_eq!(alone.dial(&mine(), Dial::to("weekly")), Err(DialError::Unconnected));
 }
 
-/// The engine sends orders while it holds locks of its own, and takes them when it is reported
-/// something: neither may wait for the other.
+/// The engine sends orders while it holds its own locks, and takes these locks in a report: neither
+/// side may wait for the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reports_come_in_order_and_nobody_waits_for_ever() {
     const THREADS: usize = 4;
@@ -249,7 +249,7 @@ async fn reports_come_in_order_and_nobody_waits_for_ever() {
     }
 }
 
-/// While one thread tells the engine something, another one's news of the same phone wait.
+/// While one thread delivers a report, reports of other threads on the same phone wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_first_is_reported_first() {
     let harness = SimHarness::new(answer);
@@ -262,7 +262,7 @@ async fn what_happened_first_is_reported_first() {
         while harness.exchange.pause.lock().is_some() {
             thread::yield_now();
         }
-        // The first report is being reported, and lasts.
+        // The first report is being delivered, which takes a while.
         let second = scope.spawn(|| harness.sim.hold(&mine(), call, false).unwrap());
         for _ in 0..1_000 {
             thread::yield_now();
@@ -277,7 +277,7 @@ async fn what_happened_first_is_reported_first() {
     assert_eq!(reported, [LegEvent::Hold(true), LegEvent::Hold(false)]);
 }
 
-/// Phones, and an exchange that writes down what it is reported.
+/// Phones, and an exchange that records their reports.
 struct SimHarness {
     sim: Arc<SimPhones>,
     exchange: Arc<RecordingExchange>,
@@ -290,9 +290,9 @@ struct RecordingExchange {
     sim: Weak<SimPhones>,
     on_arrival: OnArrival,
     reported: Mutex<Vec<(u128, CallId, LegEvent)>>,
-    /// A lock that the engine takes when it is reported something.
+    /// A lock that the engine takes in each report.
     engine: Mutex<Option<Arc<Mutex<()>>>>,
-    /// The next report lasts until this is so.
+    /// The next report lasts until this is true.
     pause: Mutex<Option<Arc<AtomicBool>>>,
 }
 
@@ -335,7 +335,7 @@ impl Exchange for RecordingExchange {
         }
         let Report { call, event: heard } = report;
         self.reported.lock().push((self.begun.elapsed().as_millis(), call, heard));
-        // The engine answers at once.
+        // The engine sends an order at once.
         if let Some(sim) = self.sim.upgrade() {
             sim.signal(SignallingOrder::Answer { call });
         }

@@ -1,4 +1,4 @@
-//! One phone: each rule as a short life, and what was heard and reported in it.
+//! One phone: each rule as a short life with its timeline and reports.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ fn a_sound_is_repeated_as_often_as_ordered() {
         .hears("0-200 beep, 200-400 beep, 400-1400 sound x, 1400- silence")
         .reports("1400 Finished(1)");
     check(&[(0, answer()), (0, play(1, &[beeps(0), url("x")]))]).hears("0- beep").reports("");
-    // What lasts no time is heard once, however often it is repeated.
+    // A sound of zero length is heard once, however often it is repeated.
     check(&[(0, answer()), (0, play(1, &[Sound { times: u32::MAX, ..say("") }, beep()]))])
         .hears("0-0 speech \"\", 0-200 beep, 200- silence")
         .reports("200 Finished(1)");
@@ -248,15 +248,7 @@ fn a_phone_in_a_room_is_small() {
     assert!(total <= 312, "{total} bytes");
 }
 
-/// An order of either kind.
-#[derive(Clone)]
-enum PhoneOrder {
-    Audio(AudioOrder),
-    Signal(SignallingOrder),
-}
-use PhoneOrder::{Audio, Signal};
-
-/// A phone's life so far, and what it has reported.
+/// A phone's life so far, and its reports.
 struct PhoneRun {
     phone: SimPhone,
     reports: String,
@@ -309,8 +301,8 @@ fn check(orders: &[(u32, PhoneOrder)]) -> PhoneRun {
     check_with(Vec::new(), orders)
 }
 
-/// Gives a phone orders, each at its millisecond, and then a minute.
-fn check_with(script: Vec<ScriptItem>, orders: &[(u32, PhoneOrder)]) -> PhoneRun {
+/// Gives a phone orders, each at its millisecond, and then lets a minute pass.
+fn check_with(script: Vec<ScriptItem>, orders: &[(u32, Order)]) -> PhoneRun {
     let now = tokio::time::Instant::now().into_std();
     let phone = SimPhone::new(now, "MA1".parse().unwrap(), "1".into(), "2".into(), script);
     let mut run = PhoneRun { phone, reports: String::new() };

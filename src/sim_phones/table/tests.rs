@@ -77,7 +77,7 @@ fn keys_that_find_no_room_are_refused() {
     phones.check();
 }
 
-/// Two worlds get the same; one looks at every deadline, the other now and then.
+/// Two tables get the same orders; one looks at every deadline, the other now and then.
 #[test]
 fn whoever_looks_late_sees_the_same_life() {
     for seed in 0..300 {
@@ -88,7 +88,7 @@ fn whoever_looks_late_sees_the_same_life() {
 
 const CALLS: u128 = 3;
 
-/// A random life: each phone's reports, and what it has heard.
+/// A random life: each phone's reports and details.
 fn live(seed: u64, is_exact: bool) -> Vec<(Vec<LegEvent>, PhoneDetails)> {
     let (mut rng, mut phones) = (Rng::with_seed(seed), PhoneTable::new(Settings::default()));
     let (mut looks, mut reports) = (Rng::with_seed(seed), Vec::new());
@@ -128,7 +128,7 @@ fn live(seed: u64, is_exact: bool) -> Vec<(Vec<LegEvent>, PhoneDetails)> {
 
 fn happen(rng: &mut Rng, phones: &mut PhoneTable, now: Instant, mine: &AccountId) {
     let call = CallId::of(rng.u128(0..CALLS));
-    // An ended phone says so, which is no news here.
+    // The error of an ended phone does not matter here.
     let _ = match rng.u8(0..32) {
         0 | 1 => phones.press(now, mine, call, &"12#".parse().unwrap()),
         2 | 3 => phones.talk(now, mine, call, rng.u32(0..2_000)),
@@ -194,7 +194,7 @@ fn now() -> Instant {
 }
 
 impl PhoneTable {
-    /// Each deadline has its row, and no row is left over.
+    /// Each deadline has its row, and there are no other rows.
     fn check(&self) {
         let calls = self.phones.calls().into_iter();
         let rows = calls.filter_map(|call| Some((self.phones.get(call)?.deadline()?, call)));

@@ -10,28 +10,9 @@ use super::{
         download::{Downloaded, Validity},
         files,
     },
-    OnSound, Settings, SoundCacheGauges, SoundError, SoundSource,
+    AccountShare, OnSound, Settings, SoundCacheGauges, SoundSource,
 };
-use crate::base::ids::AccountId;
-
-/// What one account may have of the web: so that no account fills the cache of all.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountShare {
-    /// Samples and names, in bytes.
-    pub bytes_max: usize,
-    /// Sounds kept.
-    pub sounds_max: usize,
-    /// Sounds on their way.
-    pub waiting_max: usize,
-}
-
-impl Default for AccountShare {
-    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are an announcement service. Who waits
-    /// for a hundred has a server that does not answer.
-    fn default() -> Self {
-        Self { bytes_max: 32 << 20, sounds_max: 1_000, waiting_max: 100 }
-    }
-}
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
 /// What is kept under one name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ttspico::{Engine, EngineStatus, PicoError, System};
 
 use super::lingware::{Lingware, LingwareFile};
-use crate::speech::{SECONDS_MAX, SpeechError};
+use crate::{audio::clip::SECONDS_MAX, speech::SpeechError};
 
 /// What the engine makes, in samples per second.
 pub(super) const RATE: u32 = 16_000;

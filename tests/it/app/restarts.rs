@@ -84,7 +84,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
         assert_eq!(found, Some(code), "{arguments}: {out}{log}");
         assert!(format!("{out}{log}").contains(expected), "{arguments}: {out}{log}");
     };
-    check("store check", 0, "no faults");
+    check("store check", 0, "no errors");
     check("store check", 0, "records      1 rows");
     check("store backup b.db", 0, "b.db: ");
     check("store backup b.db", 1, "there is a file of that name already");

@@ -138,7 +138,7 @@ async fn an_order_to_many_is_carried_out_in_parts_before_what_follows() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_costs_the_room_and_no_call() {
-    // The fuse blows when the second of three is on its way out.
+    // The fault is injected while the second of three members leaves.
     let mut bench = Bench::new(Settings { inject_fault_after: Some(13), ..settings() });
     bench.calls(3, "weekly");
     bench.settle().await;

@@ -1,4 +1,4 @@
-//! Groups: the machine, lives of it, its store, and its dialects.
+//! Groups: the membership machine, and seeded lives of it.
 
 mod lives;
 mod machine;

@@ -1,3 +1,3 @@
-//! TODO first line.
+//! Sound: files and sounds from the web.
 
 mod web;

@@ -16,10 +16,10 @@ use axum::{
     routing::any,
 };
 use conflow::{
-    audio::wav,
+    audio::{clip::Clip, wav},
     fetch::{self, FetchClient},
     sound::{Settings, SoundCache, SoundSource, web::WebSounds},
-    speech::{Clip, Speech, SpeechError, Utterance},
+    speech::{Speech, SpeechError, Utterance},
 };
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time};

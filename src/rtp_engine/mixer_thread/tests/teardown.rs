@@ -1,4 +1,4 @@
-//! How legs end, and what is left of them: nothing.
+//! Teardown: ended legs leave nothing.
 
 use super::*;
 
@@ -62,7 +62,7 @@ fn a_tick_that_was_slept_over_is_a_gap_in_time_and_not_a_burst() {
 fn after_a_panic_all_calls_of_the_thread_are_lost_and_new_ones_work() {
     let (mut harness, [a, b, c]) = three(1);
     [a, b, c].into_iter().for_each(|it| _ = harness.reports(it));
-    harness.on_send(b, || panic!("a fault, for the test"));
+    harness.on_send(b, || panic!("a panic, for the test"));
     let tick = std::panic::AssertUnwindSafe(|| harness.ticks(1));
     assert!(std::panic::catch_unwind(tick).is_err());
     harness.mixer_threads[0].fail();
