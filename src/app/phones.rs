@@ -1,4 +1,4 @@
-//! Real phones: sets up SIP signalling, the RTP engine that carries the audio, and speech.
+//! Phones: the router's table of backends, and the signalling, sound and speech of real phones.
 
 use std::{
     env,
@@ -40,25 +40,23 @@ pub(super) struct OpenPhones {
     signalling: JoinHandle<()>,
 }
 
-/// Sends each order to all backends: one that does not know the call ignores it.
-pub(super) struct Backends(pub(super) [Arc<dyn Backend>; 2]);
+/// The router, with a row for each backend, and the exchanges that they report to.
+pub(super) struct Backends {
+    pub(super) router: Router,
+    /// None without simulated phones.
+    pub(super) sim: Option<Arc<dyn Exchange>>,
+    /// None without real phones.
+    pub(super) sip: Option<Arc<dyn Exchange>>,
+}
 
-impl Backend for Backends {
-    fn send(&self, order: Order) {
-        let [one, other] = &self.0;
-        one.send(order.clone());
-        other.send(order);
-    }
-
-    fn send_part(&self, order: &Order, from: usize) -> usize {
-        let [one, other] = &self.0;
-        // At most one of them works in parts; the other has finished after the first part.
-        one.send_part(order, from).min(other.send_part(order, from))
-    }
-
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        let [one, other] = &self.0;
-        one.can_dial(to).or_else(|_| other.can_dial(to))
+impl Backends {
+    pub(super) fn new(sim: Option<&Arc<SimPhones>>, real: Option<&RealPhones>) -> Self {
+        let mut router = Router::new();
+        Self {
+            sim: sim.map(|it| router.add("sim", it.clone(), it.clone())),
+            sip: real.map(|it| router.add("sip", it.sip.clone(), it.rtp_engine.clone())),
+            router,
+        }
     }
 }
 

@@ -111,11 +111,11 @@ pub enum Effect {
     },
     /// Requests a URL and ignores the answer.
     Notify(DocumentRequest),
-    /// Sends an order to the media port.
-    Order(Order),
+    /// Sends an order to the engine that carries the call's sound.
+    Audio(AudioOrder),
     /// Publishes an event to subscribers.
     Publish(CallEvent),
-    /// Tells the backend that has the call.
+    /// Sends an order to the backend that has the call.
     Signal(SignallingOrder),
 }
 
@@ -384,7 +384,11 @@ impl Call {
         let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
             // Nothing waits for their end.
-            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
+            effects.push(Effect::Audio(AudioOrder::SendDigits {
+                call: self.id,
+                number: 0,
+                digits,
+            }));
         }
         self.ask_for_flow(answer, effects)
     }

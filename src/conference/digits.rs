@@ -11,7 +11,7 @@ use super::{
     member::{Member, TypedKeys},
     state::DueItem,
 };
-use crate::{base::ids::MemberId, flow::Cause, media::Order};
+use crate::{base::ids::MemberId, flow::Cause, media::AudioOrder};
 
 /// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);

@@ -43,7 +43,9 @@ pub(super) struct RoomActor {
     next: Option<RoomMessage>,
     /// Decided effects that are still to be performed; empty and unallocated between decisions.
     effects: VecDeque<Effect>,
-    /// The number of calls for which the order at the front has been sent.
+    /// The number of effects at the front that are orders to many, split for their engines.
+    split_orders: usize,
+    /// The number of calls for which the first of these has been sent.
     carried_out: usize,
     /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
@@ -213,7 +215,7 @@ impl RoomActor {
         TurnOutcome::Busy
     }
 
-    /// Puts the orders in place of the first effect that are carried out in parts.
+    /// Replaces the order at the front by those into which the media port splits it.
     fn split_order(&mut self) {
         let Some(Effect::Media(order)) = self.effects.pop_front() else { return };
         let orders = self.registry.split_audio(order);

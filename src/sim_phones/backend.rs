@@ -256,7 +256,7 @@ impl SimCore {
     }
 
     /// Applies an order to some phones, shard by shard.
-    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
+    fn apply_all(&self, now: Instant, order: &AudioOrder, calls: &[CallId]) {
         for (n, shard) in self.shards.iter().enumerate() {
             let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
             self.apply(now, shard, order, calls);

@@ -133,9 +133,9 @@ impl SimPhone {
         }
     }
 
-    /// Applies an order. The phone must have advanced to `now`.
-    pub(super) fn apply(&mut self, now: u32, order: &Order, settings: &Settings) {
-        if let Order::End { ending, .. } = order {
+    /// Applies a signalling order. The phone must have advanced to `now`.
+    pub(super) fn signal(&mut self, now: u32, order: &SignallingOrder) {
+        if let SignallingOrder::End { ending, .. } = order {
             self.ending.get_or_insert(*ending);
             self.stop(now);
             return;
@@ -149,12 +149,24 @@ impl SimPhone {
             SignallingOrder::EarlyMedia { .. } if self.line == LineState::Ringing => {
                 self.line = LineState::Early;
             }
-            // The phone's own sound is not simulated, and the call exists already.
-            Order::EarlyMedia { .. } | Order::End { .. } => {}
-            Order::Dial { .. } | Order::Mute { .. } => {}
-            // Its sounds are always at hand.
-            Order::Prepare { .. } => {}
-            Order::PlayOver { kind, program, length, .. } => {
+            // The call exists already.
+            SignallingOrder::EarlyMedia { .. }
+            | SignallingOrder::Dial { .. }
+            | SignallingOrder::End { .. } => {}
+        }
+        self.listen(now);
+    }
+
+    /// Applies an audio order. The phone must have advanced to `now`.
+    pub(super) fn apply(&mut self, now: u32, order: &AudioOrder, settings: &Settings) {
+        if self.is_over() {
+            return;
+        }
+
+        match order {
+            // The phone's own sound is not simulated, and the sounds it hears need no loading.
+            AudioOrder::Mute { .. } | AudioOrder::Prepare { .. } => {}
+            AudioOrder::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
                 let piece = PhonePiece::announced(

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
 
-/// Backend of real phones: SIP signalling, with the sound carried by an RTP engine.
+/// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
     orders: mpsc::UnboundedSender<DriverCommand>,
     legs: Arc<dyn Legs>,
@@ -159,21 +159,9 @@ impl SignallingBackend for SipBackend {
                 self.legs.end(call);
                 self.command(Command::End(call, ending));
             }
-            // SIP places no calls yet; `can_dial` refuses them before.
-            Order::Dial { .. } => (),
-            Order::Play { .. }
-            | Order::PlayOver { .. }
-            | Order::StopOver { .. }
-            | Order::Prepare { .. }
-            | Order::Stop { .. }
-            | Order::SendDigits { .. }
-            | Order::Place { .. }
-            | Order::Remove { .. }
-            | Order::Mute { .. }
-            | Order::Deafen { .. }
-            | Order::Announce { .. }
-            | Order::Hush { .. }
-            | Order::RelayDigit { .. } => self.rtp_engine.send(order),
+            SignallingOrder::Dial { call, to, .. } => {
+                tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
+            }
         }
     }
 }

@@ -248,6 +248,14 @@ fn a_phone_in_a_room_is_small() {
     assert!(total <= 312, "{total} bytes");
 }
 
+/// An order of either kind.
+#[derive(Clone)]
+enum PhoneOrder {
+    Audio(AudioOrder),
+    Signal(SignallingOrder),
+}
+use PhoneOrder::{Audio, Signal};
+
 /// A phone's life so far, and its reports.
 struct PhoneRun {
     phone: SimPhone,
@@ -302,7 +310,7 @@ fn check(orders: &[(u32, PhoneOrder)]) -> PhoneRun {
 }
 
 /// Gives a phone orders, each at its millisecond, and then lets a minute pass.
-fn check_with(script: Vec<ScriptItem>, orders: &[(u32, Order)]) -> PhoneRun {
+fn check_with(script: Vec<ScriptItem>, orders: &[(u32, PhoneOrder)]) -> PhoneRun {
     let now = tokio::time::Instant::now().into_std();
     let phone = SimPhone::new(now, "MA1".parse().unwrap(), "1".into(), "2".into(), script);
     let mut run = PhoneRun { phone, reports: String::new() };

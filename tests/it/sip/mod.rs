@@ -132,7 +132,7 @@ impl Exchange for Engine {
         self.events.send(format!("{:?}", report.event)).unwrap();
         match report.event {
             LegEvent::HungUp => {
-                self.sip.get().unwrap().signal(end(report.call, HangupCause::Normal))
+                self.sip.get().unwrap().signal(end(report.call, HangupCause::Normal));
             }
             LegEvent::Digit('#') => {
                 self.sip.get().unwrap().signal(end(report.call, HangupCause::EndOfXml));

@@ -168,6 +168,10 @@ impl EngineHarness {
         self.demultiplexer.send(order);
     }
 
+    pub(super) fn end(&self, call: CallId) {
+        self.demultiplexer.end(call);
+    }
+
     /// Opens a phone without an agreement.
     pub(super) fn ring(&mut self) -> CallId {
         let call = CallId::of(self.phones.len() as u128 + 1);
