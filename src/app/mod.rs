@@ -37,7 +37,7 @@ use super::log::LogSender;
 use crate::{
     accounts::Accounts,
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
-    base::ids::RoomId,
+    base::{ids::RoomId, network::IpNetwork},
     call::{
         AnswerUrls, Hook,
         numbers::{FlowSource, NumberRoute, Numbers},
@@ -45,7 +45,7 @@ use crate::{
     cdr::CdrStore,
     cli::{
         self,
-        settings::{AllowedNetwork, HttpMethod, PlivoMembers, Secret, VobizAnswers},
+        settings::{HttpMethod, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
@@ -56,7 +56,7 @@ use crate::{
         journal::Journal,
         registry::{self, Observed, Registry, TokioSpawner},
     },
-    fetch::{self, Cidr, FetchClient, Internet},
+    fetch::{self, FetchClient, Internet},
     flow::RequestMethod,
     media::Exchange,
     sim_phones::{self, SimPhones},
@@ -358,9 +358,9 @@ fn row(number: &config::NumberConfig) -> NumberRoute {
 
 /// In development, receivers may be on this machine, too.
 fn fetch_settings(config: &Config, http: SocketAddr) -> fetch::Settings {
-    let mut allow: Vec<_> = config.fetch.allow.iter().map(|AllowedNetwork(cidr)| *cidr).collect();
+    let mut allow = config.fetch.allow.clone();
     if is_open_to_itself(config, http) {
-        allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
+        allow.extend(LOOPBACK.iter().map(|it| it.parse::<IpNetwork>().expect("a network")));
     }
     fetch::Settings { allow, authorities: Vec::new() }
 }

@@ -1,21 +1,21 @@
-//! Clip: sound in memory, and the error when a sound cannot be made.
+//! Clip: sound in memory, and the error if a sound is not available.
 
 use std::sync::Arc;
 
-/// The longest that anything sounds, in seconds. Nobody listens longer to one text or file, and
-/// words of 3,000 characters take half of it.
+/// Longest sound in seconds. Nobody listens longer to one text or file, and a text of 3,000
+/// characters takes half of it.
 pub const SECONDS_MAX: u32 = 600;
 
-/// Sound in memory: one channel.
+/// Mono sound in memory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Clip {
-    /// Samples per second.
+    /// Sample rate in samples per second.
     pub rate: u32,
-    /// The samples.
+    /// Linear PCM, 16 bits.
     pub samples: Arc<[i16]>,
 }
 
-/// A sound cannot be had. The text says what, which, and what to do about it.
+/// Why a sound is not available. The text says which sound, why, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct SoundError {
@@ -24,17 +24,17 @@ pub struct SoundError {
 }
 
 impl SoundError {
-    /// It will be the same next time.
+    /// An error that will repeat with the same sound.
     pub fn permanent(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: false }
     }
 
-    /// It may go well next time.
+    /// An error that may not repeat.
     pub fn temporary(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: true }
     }
 
-    /// Whether the same may go well later.
+    /// Whether a later request for the sound may succeed.
     pub fn is_temporary(&self) -> bool {
         self.temporary
     }

@@ -1,4 +1,4 @@
-//! `conflow check`: reads documents, looks at them, and tells what it found.
+//! `conflow check`: checks documents and prints the findings.
 
 mod gather;
 mod output;
@@ -13,13 +13,13 @@ use std::{
 use self::output::{USAGE, check_once};
 use crate::cli::check::CheckArgs;
 
-/// Does what `conflow check` was asked for, on the standard input and output.
+/// Runs `conflow check` with the standard input and output.
 pub fn check(arguments: &CheckArgs) -> ExitCode {
     let reads_stdin = arguments.paths.iter().any(|path| path.as_os_str() == "-");
     if arguments.watch && reads_stdin {
         drop(writeln!(
             io::stderr(),
-            "conflow: --watch needs files: the standard input is read once"
+            "conflow: --watch needs files: the standard input can be read only once"
         ));
         return ExitCode::from(USAGE);
     }
@@ -28,6 +28,6 @@ pub fn check(arguments: &CheckArgs) -> ExitCode {
         true => watch::watch(arguments),
         false => check_once(arguments),
     };
-    // Nobody reads on: there is nobody to tell, either.
+    // The reader of the output is gone, so there is nowhere to report it.
     done.unwrap_or(ExitCode::FAILURE)
 }

@@ -1,4 +1,4 @@
-//! Output of one look at the documents: text or JSON, and the exit code.
+//! Output of `conflow check`: text or JSON, and the exit code.
 
 use std::{
     env,
@@ -12,21 +12,20 @@ use super::{
     gather::{Gathered, GatheredDocument, gather},
     snippet,
 };
-
 use crate::{
     cli::check::{CheckArgs, CheckFormat, ColorChoice},
     flow::check::{Finding, Severity},
 };
 
-/// A fault, or a remark where that is reason enough.
+/// Exit code for an error, and for a warning with `--deny-warnings`.
 pub(super) const FOUND: u8 = 1;
 
-/// A mistake in the command line, or a file that cannot be read.
+/// Exit code for a wrong command line or an unreadable file.
 pub(super) const USAGE: u8 = 2;
 
 /// # Errors
 ///
-/// What is found cannot be written.
+/// The findings cannot be written.
 pub(super) fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
     let gathered = gather(&arguments.paths, arguments.dialect);
     let mut out = io::stdout().lock();
@@ -55,10 +54,11 @@ pub(super) fn code(gathered: &Gathered, denies_warnings: bool) -> u8 {
 /// One element of the JSON array.
 #[derive(Serialize)]
 pub(super) struct FindingRow<'a> {
-    /// As it was given; `-` for the standard input.
+    /// Path as given on the command line; `-` for the standard input.
     file: &'a str,
     line: u32,
     column: u32,
+    level: &'static str,
     severity: &'static str,
     code: &'static str,
     message: &'a str,
@@ -71,7 +71,8 @@ impl<'a> FindingRow<'a> {
             file: &document.shown,
             line: finding.at.line,
             column: finding.at.column,
-            severity: finding.code.severity().text(),
+            level: finding.code.severity().text(),
+            severity: finding.code.severity().old_text(),
             code: finding.code.text(),
             message: &finding.message,
             advice: finding.code.advice(),
@@ -97,15 +98,15 @@ pub(super) fn write_text(
     let of =
         |severity| gathered.findings().filter(|(_, it)| it.code.severity() == severity).count();
     let (files, errors) = (gathered.documents.len(), of(Severity::Error));
-    let (files, errors) = (count(files, "document"), count(errors, "fault"));
-    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "remark"))
+    let (files, errors) = (count(files, "document"), count(errors, "error"));
+    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "warning"))
 }
 
 pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// <https://no-color.org>: set, and not empty.
+/// By <https://no-color.org>, `NO_COLOR` counts if it is not empty.
 pub(super) fn is_coloured(color: ColorChoice) -> bool {
     match color {
         ColorChoice::Always => true,

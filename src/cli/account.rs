@@ -86,9 +86,9 @@ pub const ACCOUNT_CHARS_MAX: usize = 64;
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   conflow account add MA00000000000000000B --dialect plivo
-    conflow account rotate MA00000000000000000B            both tokens are valid from now on
-    conflow account rotate MA00000000000000000B --finish   the older one is no longer valid
-    conflow account add MA00000000000000000B --read-only   a token that reads, and changes nothing
+  conflow account rotate MA00000000000000000B            both tokens are valid from now on
+  conflow account rotate MA00000000000000000B --finish   the older one is no longer valid
+  conflow account add MA00000000000000000B --read-only   a token that reads, and changes nothing
 
 The engine may run meanwhile: it follows changes within a second. The accounts of the configuration
 file exist beside these; no id may be in both. The data folder contains hashes of the tokens; its

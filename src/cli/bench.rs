@@ -109,18 +109,19 @@ Examples:
   conflow bench                                  everything but soak, in about three minutes
   conflow bench kick-one kick-all
   conflow bench idle --members 1000000 --rooms 100000
-  conflow bench soak --seconds 3600              whether an hour leaks anything
+  conflow bench soak --seconds 3600              look for leaks for an hour
   conflow bench mute --rate 5000 --seconds 30    latency at 5,000 requests a second
   conflow bench kick-one --runs 3 --plot plots   medians of three runs, and pictures
   CONFLOW_AUTH_TOKEN=… conflow bench mute --url http://10.0.0.7:8080 --account MA1
 
-The engine runs as a second process with one worker, and so does the server that it is compared with: a
-bare axum route that reads and writes JSON. Machines differ and are never idle: look at the ratio.
+The engine runs as a second process with one worker, and so does the server that it is compared
+with: a bare axum route that reads and writes JSON. Machines differ and are never idle: look at the
+ratio.
 
 An engine of --url needs simulated phones (--sim), no limits for the account (--rate-limit 0
---calls-max 0 --calls-per-second 0), and access to flows on this machine (--fetch-allow); in development
-mode on the same machine, it has all of them. Its rooms are called conflow-bench-…; Ctrl-C closes them,
-too. Its memory and processor time are not measured.";
+--calls-max 0 --calls-per-second 0), and access to flows on this machine (--fetch-allow); in
+development mode on the same machine, it has all of them. Its rooms are called conflow-bench-…;
+Ctrl-C closes them, too. Its memory and processor time are not measured.";
 
 #[cfg(test)]
 mod tests {

@@ -42,25 +42,25 @@ Examples:
       has the first commands to try, ready to paste.
 
   conflow serve --http 127.0.0.1:0 --data /tmp/conflow
-          Any free port; the log says which. Data (the token, member ids) in a separate folder.
+      Any free port; the log says which. Data (the token, member ids) in a separate folder.
 
   conflow serve --config /etc/conflow.toml --drain 60 --log-format json
-          The file's settings, except for these flags. After a SIGTERM, calls have a minute to end.
+      The file's settings, except for these flags. After a SIGTERM, calls have a minute to end.
 
   conflow serve --print-config > my.toml
-          A file to start from. Replace each \"…\" by a token.
+      A file to start from. Replace each \"…\" by a token.
 
   CONFLOW_HTTP=0.0.0.0:8080 CONFLOW_SIM=true conflow serve --config conflow.toml
-          Environment variables, for containers.
+      Environment variables, for containers.
 
 Settings:
   Precedence: flags, environment, conflow.toml, defaults. The variable of --log-format is
-    CONFLOW_LOG_FORMAT, and so on. The key in the file is the flag's name with _ for -: --rate-limit
-    is rate_limit. In a table it is shorter: --log-format is format in [log], --sim is on in [sim].
-    Accounts and numbers are in the file only: see conflow.example.toml. In development mode,
-    CONFLOW_AUTH_TOKEN sets the account's token.
+  CONFLOW_LOG_FORMAT, and so on. The key in the file is the flag's name with _ for -: --rate-limit
+  is rate_limit. In a table it is shorter: --log-format is format in [log], --sim is on in [sim].
+  Accounts and numbers are in the file only: see conflow.example.toml. In development mode,
+  CONFLOW_AUTH_TOKEN sets the account's token.
 
 Shutdown:
   SIGTERM or SIGINT: no new calls, /readyz answers 503, calls may continue for --drain seconds.
-    Then all members leave their conferences, goodbyes play for at most 5 seconds, and the remaining
-    calls are hung up. A second signal ends conflow at once. Exit codes: 0 done, 1 failure, 2 usage.";
+  Then all members leave their conferences, goodbyes play for at most 5 seconds, and the remaining
+  calls are hung up. A second signal ends conflow at once. Exit codes: 0 done, 1 failure, 2 usage.";

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
 pub use super::values::{ListenAddress, Secret};
@@ -15,10 +15,7 @@ use super::{
     },
     phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
-use crate::{
-    base::ids::Dialect,
-    fetch::{BadCidr, Cidr},
-};
+use crate::base::{ids::Dialect, network::IpNetwork};
 
 /// One layer of settings.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -148,7 +145,7 @@ pub struct FetchSettings {
         value_delimiter = ',',
         help_heading = "Requests"
     )]
-    pub allow: Option<Vec<AllowedNetwork>>,
+    pub allow: Option<Vec<IpNetwork>>,
 }
 
 /// One layer of the table `[sim]`.
@@ -284,10 +281,6 @@ pub enum HttpMethod {
     Post,
 }
 
-/// A network, such as `10.0.0.0/8` or `::1`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AllowedNetwork(pub Cidr);
-
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Count<const MIN: u32, const MAX: u32>(u32);
@@ -342,26 +335,6 @@ impl Settings {
             accounts: below.accounts,
             numbers: below.numbers,
         }
-    }
-}
-
-impl FromStr for AllowedNetwork {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: BadCidr| error.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for AllowedNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl Serialize for AllowedNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
     }
 }
 

@@ -29,8 +29,8 @@ pub struct WatchArgs {
 
 /// Text below the help: keys and examples.
 pub const AFTER_HELP: &str = "\
-Keys: arrows or hjkl select, Tab changes the list, PgUp, PgDn, Home and End move far, q quits. No key
-changes anything on the server, and a read-only token is enough.
+Keys: arrows or hjkl select, Tab changes the list, PgUp, PgDn, Home and End move far, q quits.
+No key changes anything on the server, and a read-only token is enough.
 
 Examples:
   conflow watch                                  a server in development mode, in its folder

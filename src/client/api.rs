@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    base::ids::AccountId,
-    fetch::{AddressGuard, Cidr, Connector, Internet},
+    base::{ids::AccountId, network::IpNetwork},
+    fetch::{AddressGuard, Connector, Internet},
 };
 
 /// A server that takes longer is treated as failed.
@@ -54,7 +54,7 @@ impl ApiClient {
         }
         let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
         token.set_sensitive(true);
-        let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
+        let allow = ANYWHERE.iter().map(|it| it.parse::<IpNetwork>().expect("a network")).collect();
         let connector =
             Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), &[])?;
         let pool = legacy::Client::builder(TokioExecutor::new())

@@ -25,7 +25,10 @@ pub use self::{
 };
 pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
 use crate::{
-    base::ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        network::IpNetwork,
+    },
     cli::{
         serve::ServeArgs,
         settings::{self, Count, ListenAddress, Secret, Settings},
@@ -121,7 +124,7 @@ pub struct VoiceConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchConfig {
     /// Networks that requests may reach in addition to public addresses.
-    pub allow: Vec<settings::AllowedNetwork>,
+    pub allow: Vec<IpNetwork>,
 }
 
 /// Checked values of the table `[sim]`.

@@ -9,7 +9,7 @@ use crate::{
     flow::Purpose,
 };
 
-/// The fields of a request for a document.
+/// Standard fields, followed by those of the request.
 pub(super) fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
     let DocumentFetch { account, call, party, status, request, .. } = fetch;
     let event = match request.purpose {

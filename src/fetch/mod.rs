@@ -34,12 +34,12 @@ pub use self::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
     error::FetchError,
-    guard::{AddressGuard, BadCidr, Cidr, RefusedAddress},
+    guard::{AddressGuard, RefusedAddress},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
 use crate::{
-    base::{ids::Dialect, traceparent::Traceparent},
+    base::{ids::Dialect, network::IpNetwork, traceparent::Traceparent},
     fetch::signature::{FormField, NONCE_DIGITS, Signer},
     flow::RequestMethod,
 };
@@ -48,7 +48,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Networks that may be reached in addition to public addresses (`fetch.allow`).
-    pub allow: Vec<Cidr>,
+    pub allow: Vec<IpNetwork>,
     /// PEM blocks of authorities that are trusted in addition to the public ones.
     pub authorities: Vec<u8>,
 }

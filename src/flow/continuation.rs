@@ -1,24 +1,23 @@
-//! Continuations: the ways on for a call that is out of its conference.
+//! Continuations: where a call can continue after its conference.
 
 use std::sync::Arc;
 
-use super::{Action, Flow, FlowError};
+use super::{Action, Flow, FlowError, FlowOrigin, SourceDocument};
 use crate::base::ids::Dialect;
 
-/// Where a call goes on.
+/// Where a call continues.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Continuation {
-    /// With the answer of the element's action.
+    /// With the response of the element's action.
     Ask(Action),
-    /// With this document.
     Document(Arc<Flow>),
-    /// With the document of this URL.
+    /// With the document at this URL.
     Fetch(Arc<str>),
-    /// At this element; the flow may have none of that number.
+    /// At the element with this index, which may be past the end of the flow.
     Step(u32),
 }
 
-/// A document for calls of either dialect, whose defaults differ.
+/// A document parsed for both dialects, since their defaults differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DialectFlows {
     plivo: Arc<Flow>,
@@ -26,17 +25,18 @@ pub struct DialectFlows {
 }
 
 impl DialectFlows {
-    /// Reads a document twice.
+    /// Parses a document once for each dialect.
     ///
     /// # Errors
     ///
-    /// It is no flow; that is so in both dialects.
+    /// The document is not a flow; that does not depend on the dialect.
     pub fn parse(document: &str) -> Result<Self, FlowError> {
-        let read = |dialect| Flow::parse(document, dialect).map(Arc::new);
+        let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
+        let read = |dialect| Flow::from_source(source.clone(), dialect).map(Arc::new);
         Ok(Self { plivo: read(Dialect::Plivo)?, vobiz: read(Dialect::Vobiz)? })
     }
 
-    /// As a call of this dialect runs it.
+    /// The flow with the defaults of this dialect.
     pub fn of(&self, dialect: Dialect) -> &Arc<Flow> {
         match dialect {
             Dialect::Plivo => &self.plivo,

@@ -1,4 +1,4 @@
-//! Forecast: the way on of a call that leaves its conference, decided or told in advance.
+//! Forecast: decides where a call continues after its conference, and predicts it for dry runs.
 
 use std::sync::Arc;
 
@@ -8,35 +8,35 @@ use super::{
 };
 use crate::media::Ending;
 
-/// What a call would do next.
+/// Prediction of a call's next action.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Forecast {
-    /// Run an element.
+    /// It runs an element.
     Element {
-        /// Its name.
+        /// Tag, such as `Speak`.
         tag: &'static str,
-        /// Its id.
+        /// The `id` attribute, if it has one.
         id: Option<Arc<str>>,
-        /// Where it stands in its document.
+        /// Position of its `<` in its document.
         at: TextPosition,
-        /// It stands in the document that it runs now, not in one that comes with the kick.
+        /// Whether it is in the current document, not in one that comes with the kick.
         is_own: bool,
     },
-    /// End.
+    /// It ends in this way.
     End(Ending),
-    /// Ask this URL for a document.
+    /// It fetches the document at this URL.
     Fetch(Arc<str>),
 }
 
 impl Run {
-    /// The number of the element of this id, if it lies ahead.
+    /// Index of the element with this id, if it comes after the current one.
     pub fn find_ahead(&self, id: &str) -> Option<u32> {
         let steps = &self.flow.as_ref()?.steps;
         let found = steps.iter().position(|step| step.id.as_deref() == Some(id))?;
         u32::try_from(found).ok().filter(|step| self.step < *step)
     }
 
-    /// What would follow this exit, were it now. It lets the call go on.
+    /// Predicts what would follow this exit now, for one that lets the call continue.
     pub fn forecast(&self, exit: &Exit) -> Forecast {
         let Some(way) = self.conference().map(|verb| self.continuation(verb, exit)) else {
             return Forecast::End(exit.cause.ending_at_end(self.dialect));
@@ -57,14 +57,13 @@ impl Run {
         }
     }
 
-    /// The conference that the call is in, as its element has it.
+    /// The `<Conference>` that the call is in; None outside of conferences.
     pub fn conference(&self) -> Option<&ConferenceVerb> {
         let Verb::Conference(verb) = &self.current()?.verb else { return None };
         Some(verb)
     }
 
-    /// What whoever let it out has said, else the element's branch, else its action, else the
-    /// next element.
+    /// Precedence: the exit's own instruction, the element's branch, its action, the next element.
     pub(super) fn continuation(&self, verb: &ConferenceVerb, exit: &Exit) -> Continuation {
         match &exit.then {
             AfterExit::Document(flow) => return Continuation::Document(flow.clone()),

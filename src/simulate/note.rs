@@ -1,19 +1,19 @@
-//! Notes: what happened in a run, beside the callers' own timelines.
+//! Notes: events of a run that are not part of a caller's timeline.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-/// Something that happened.
+/// A line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Note {
-    /// When.
+    /// Time in milliseconds of the run.
     pub at_ms: u64,
-    /// What.
+    /// What happened, in words.
     pub what: String,
-    /// What came of it, if that is to be told.
+    /// Response of a request; None for other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// Its id, if it was a request; they are counted.
+    /// Id of a request, counted from 1; None for other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_id: Option<Uuid>,
 }

@@ -1,7 +1,8 @@
-//! Sound in memory: files and texts become samples at the rate of a leg, once.
+//! Sounds: turns files, texts and built-in tones into samples at the rate of a leg.
 //!
-//! [`SoundCache`] is the way in. Below it: [`crate::audio::decode`] (WAV and MP3), [`crate::audio::resample`], [`files`] (what
-//! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
+//! [`SoundCache`] is the entry point. Below it: [`crate::audio::decode`] (WAV and MP3),
+//! [`crate::audio::resample`], [`files`] (sounds in a flows folder), and [`download`] (web sounds;
+//! its adapter is [`web`]).
 
 mod cache;
 pub mod download;

@@ -13,19 +13,21 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::Ending,
 };
 
 /// An element that a call runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TraceElement {
     /// The number of documents that the call has run, this one included.
     pub document: u32,
-    /// The element's row in the table of verbs.
-    pub verb: &'static VerbInfo,
+    /// The element's verb.
+    pub verb: VerbKind,
     /// The position of its `<` in the text.
     pub at: TextPosition,
+    /// The text of its document.
+    pub text: WeakFlowText,
 }
 
 /// The initiator of an exit or an ending, other than the call itself.
@@ -50,9 +52,11 @@ pub enum TraceEvent {
         /// The same as [`TraceElement::document`].
         document: u32,
         /// The same as [`TraceElement::verb`].
-        verb: &'static VerbInfo,
+        verb: VerbKind,
         /// The same as [`TraceElement::at`].
         at: TextPosition,
+        /// The same as [`TraceElement::text`].
+        text: WeakFlowText,
     },
     /// The call has ended.
     Ended(Ending),
@@ -100,8 +104,8 @@ pub struct Requested {
 
 impl From<TraceElement> for TraceEvent {
     fn from(element: TraceElement) -> Self {
-        let TraceElement { document, verb, at } = element;
-        Self::Began { document, verb, at }
+        let TraceElement { document, verb, at, text } = element;
+        Self::Began { document, verb, at, text }
     }
 }
 
@@ -160,10 +164,11 @@ pub(super) struct Tail {
 /// The number of a call's first lines that are kept.
 pub const HEAD_MAX: usize = 100;
 
-/// The number of a call's last lines that are kept. With the first ones they take 10 kB at most.
+/// The number of a call's last lines that are kept. With the first ones they take 10 kB at most, and
+/// 18 kB more if each is of another document: of a dropped text 88 bytes stay while traces refer to it.
 pub const TAIL_MAX: usize = 100;
 
-/// The number of ended calls in the process whose traces are kept: 100 MB if each trace has full
+/// The number of ended calls in the process whose traces are kept: 280 MB if each trace has full
 /// length, 10 MB with typical calls.
 pub const ENDED_MAX: usize = 10_000;
 

@@ -9,7 +9,10 @@ mod step;
 
 use serde::Serialize;
 
-use crate::base::ids::{AccountId, CallId};
+use crate::{
+    base::ids::{AccountId, CallId},
+    flow::TextPosition,
+};
 
 pub use self::lines::{
     ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
@@ -27,6 +30,16 @@ pub struct Trace {
     pub warnings: Vec<TraceWarning>,
     /// The number of lines dropped between the first [`HEAD_MAX`] and the last [`TAIL_MAX`].
     pub dropped: u32,
+}
+
+impl Trace {
+    /// Fills in [`TraceStep::source`]. It scans each document from the top, so do not hold a lock.
+    pub fn add_sources(&mut self) {
+        for step in &mut self.steps {
+            let at = TextPosition { line: step.line, column: step.column };
+            step.source = step.text.get().and_then(|it| it.excerpt(at));
+        }
+    }
 }
 
 impl Traces {

@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use crate::audio::clip::SoundError;
 
-/// Takes a sound, or the reason why there is none.
+/// Receives a sound or the reason for the failure. Called exactly once.
 pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
 
-/// How much a cache may hold, and how many threads fill it.
+/// Limits of a cache, and its number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Samples and names, in bytes. What was not asked for longest goes first.
+    /// Bytes of samples and names. The least recently used sounds are dropped first.
     pub bytes_max: usize,
-    /// Threads that read files, have texts read, and decode.
+    /// Threads that read files, synthesize speech and decode.
     pub workers: usize,
-    /// How many sounds may wait for a thread. More is a flood: it is refused.
+    /// Sounds that may wait for a thread. Further requests are refused.
     pub waiting_max: usize,
-    /// What each account may have of the web.
+    /// Limits of each account for web sounds.
     pub share: AccountShare,
 }
 
 impl Default for Settings {
-    /// 128 MiB is two hours at 8 kHz. Four threads: some texts hold one up for ten seconds. A
-    /// queue of 1,000 sentences is done in about as long.
+    /// 128 MiB is two hours at 8 kHz. Four threads, because some texts occupy one for ten seconds.
+    /// A queue of 1,000 sentences takes about as long.
     fn default() -> Self {
         Self {
             bytes_max: 128 << 20,
@@ -33,31 +33,31 @@ impl Default for Settings {
     }
 }
 
-/// How full a cache is.
+/// Fill level of a cache, for metrics.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SoundCacheGauges {
-    /// Sounds kept.
+    /// Number of cached sounds.
     pub sounds: usize,
-    /// What they take, in bytes.
+    /// Bytes of their samples and names.
     pub bytes: usize,
-    /// Sounds being made, or waiting for it.
+    /// Sounds in production or waiting for a thread.
     pub making: usize,
 }
 
-/// What one account may have of the web: so that no account fills the cache of all.
+/// Limits of one account for web sounds, so that no account fills the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountShare {
-    /// Samples and names, in bytes.
+    /// Bytes of samples and names.
     pub bytes_max: usize,
-    /// Sounds kept.
+    /// Number of cached sounds.
     pub sounds_max: usize,
-    /// Sounds on their way.
+    /// Sounds that are downloading or waiting for a thread.
     pub waiting_max: usize,
 }
 
 impl Default for AccountShare {
-    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are an announcement service. Who waits
-    /// for a hundred has a server that does not answer.
+    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are enough for an announcement service.
+    /// An account with a hundred waiting sounds has a server that does not respond.
     fn default() -> Self {
         Self { bytes_max: 32 << 20, sounds_max: 1_000, waiting_max: 100 }
     }
