@@ -83,15 +83,24 @@ impl Default for TestEngineOptions {
     }
 }
 
+fn accounts() -> Arc<Accounts> {
+    let mut accounts = Accounts::new([7; 32]);
+    for (account, token) in [("MA1", "one"), ("MA2", "two")] {
+        accounts.add(&account.parse().unwrap(), token).unwrap();
+    }
+    Arc::new(accounts)
+}
+
+fn inbound_settings(accounts: Arc<Accounts>) -> inbound::Settings {
+    let call_time_limit = Duration::from_secs(14_400);
+    inbound::Settings { numbers: numbers(), accounts, call_time_limit }
+}
+
 impl TestEngine {
     pub(crate) fn new(options: TestEngineOptions) -> Self {
         let (sim, room_last) =
             (Arc::new(SimPhones::new(sim_phones::Settings::default())), AtomicU64::new(0));
-        let mut accounts = Accounts::new([7; 32]);
-        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
-            accounts.add(&account.parse().unwrap(), token).unwrap();
-        }
-        let (accounts, net) = (Arc::new(accounts), Net::new());
+        let (accounts, net) = (accounts(), Net::new());
         let receiver = Receiver::open(&net);
         let loopback = options.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
         let requests =
@@ -125,17 +134,9 @@ impl TestEngine {
             spawner: if options.is_stalled { Box::new(Stalled) } else { Box::new(TokioSpawner) },
         };
         let registry = Registry::new(options.rooms, links);
-        let inbound_settings = inbound::Settings {
-            numbers: numbers(),
-            accounts: accounts.clone(),
-            call_time_limit: Duration::from_secs(14_400),
-        };
-        let inbound = Arc::new(Inbound::new(
-            registry.clone(),
-            Arc::new(ConferenceFlows),
-            records,
-            inbound_settings,
-        ));
+        let settings = inbound_settings(accounts.clone());
+        let inbound = Inbound::new(registry.clone(), Arc::new(ConferenceFlows), records, settings);
+        let inbound = Arc::new(inbound);
         let exchange: Arc<dyn Exchange> = inbound.clone();
         sim.connect(Arc::downgrade(&exchange));
 

@@ -213,6 +213,11 @@ async fn fill(engine: &mut TestEngine, number: &str, conference: &str, count: us
     there
 }
 
+fn conference_told_to(address: &str, name: &str) -> String {
+    let options = format!("callbackUrl=\"http://{address}/\" stayAlone=\"true\"");
+    format!("<Response><Conference {options}>{name}</Conference></Response>")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_delays_no_other() {
     let (mut first, second) = (Receiver::open("127.0.77.1"), Receiver::open("127.0.77.2"));
@@ -224,11 +229,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
         TestEngine::new(TestEngineOptions { has_loopback: true, ..TestEngineOptions::default() });
     let rooms = [("web", "weekly", &first), ("second", "daily", &second)];
     for ((_, name, receiver), path) in rooms.iter().zip(["/answer", "/second"]) {
-        let url = format!("http://{}/", receiver.address);
-        let document = format!(
-            "<Response><Conference callbackUrl=\"{url}\" stayAlone=\"true\">{name}</Conference></Response>"
-        );
-        engine.receiver.has(path, &document);
+        engine.receiver.has(path, &conference_told_to(&receiver.address.to_string(), name));
     }
     let rooms = rooms.map(|(number, name, _)| (number, name));
     let reader = reader(engine.api.clone(), "weekly").await;
@@ -262,11 +263,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
 
     let mut received = first.received();
     let again = received.len() - NOTICES;
-    assert_eq!(
-        received[DEATH],
-        received[DEATH - 1],
-        "what was not answered comes again, first of all"
-    );
+    assert_eq!(received[DEATH], received[DEATH - 1], "the unanswered one comes again, first");
     received.dedup();
     assert_eq!(received.len(), NOTICES);
     assert!(received.is_sorted_by(|one, next| one.0 < next.0), "in order");
