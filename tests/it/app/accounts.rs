@@ -106,5 +106,5 @@ fn an_account_is_in_one_place_and_a_number_may_be_that_of_a_kept_one() {
     program.signal("TERM");
     program.end();
     file("MA2", "MA2");
-    refused("MA2 is an account of conflow.toml and of the data folder as well");
+    refused("MA2 is an account of conflow.toml and of the data folder, too");
 }
