@@ -11,15 +11,17 @@
 //!
 //! A module uses its own floor and those below it; `tests/it/tidy.rs` checks it.
 //!
-//! | floor | modules | what they do |
+//! | floor | modules | may |
 //! |---|---|---|
-//! | 0 base | [`base`] | serve every floor |
-//! | 1 ports | [`media`], [`store`], [`documents`], [`speech`] | say what the world must do |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`events`], [`trace`], [`audio`], [`rtp`] | decide: time is an argument; no IO |
-//! | 3 adapters | [`accounts`], [`credentials`], [`fetch`], [`sound`], [`cdr`], [`webhooks`], [`sip`], [`rtp_engine`], [`sim_phones`] | do IO |
-//! | 4 engine | [`engine`] | waits, runs machines |
-//! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to people and programs |
-//! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], [`watch`] | build it all, drain it on a signal |
+//! | 0 base | [`base`] | use std and serde |
+//! | 1 ports | [`media`], `rtp::sdp`, [`store`], [`speech`], `audio::clip` | say what the world must do: traits and plain data |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`trace`], [`cdr`], [`documents`], [`events`], [`webhooks`], `fetch::signature`, [`audio`], [`rtp`] | decide: time and randomness are arguments; no IO |
+//! | 2 machines | in the adapters: `sip`, `rtp_engine::{room}`, `sim_phones` | the same |
+//! | 3 adapters | [`fetch`] < `documents::web`, `sound`, `webhooks::dispatcher` | do IO, one driver each; they do not know each other |
+//! | 3 adapters | [`accounts`], [`credentials`], `cdr::store`, `documents::{cache, folder, folder_index}`, [`rtp_engine`], `sim_phones::backend`, `sip::{driver, sockets, stream}`, `speech::{command, pico, process}`, `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}` | the same |
+//! | 4 engine | [`engine`] | wait, run machines |
+//! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to people and programs; decide nothing |
+//! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, drain it on a signal |
 //!
 //! # Where to start
 //!
@@ -36,6 +38,7 @@ pub mod call;
 pub mod cdr;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod conference;
 pub mod config;
 pub mod credentials;

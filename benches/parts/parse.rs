@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use conflow::{
     base::ids::Dialect,
     documents::cache::{DocumentCache, HashedText},
-    flow::Flow,
+    flow::{Flow, FlowOrigin},
 };
 use criterion::{Criterion, Throughput};
 use quick_xml::{Reader, XmlVersion, events::Event};
@@ -31,9 +31,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         parsed.time(bencher, |rounds| repeat(rounds, parse));
     });
     let (documents, body) = (DocumentCache::default(), Bytes::from_static(FLOW.as_bytes()));
+    let origin = FlowOrigin::Url("http://app.example/".into());
     group.bench_function("the same flow again", |bencher| {
-        let read =
-            || documents.read(HashedText::from(body.clone()), black_box(&body), Dialect::Vobiz);
+        let read = || {
+            let content = HashedText::from(body.clone());
+            documents.read(content, black_box(&body), &origin, Dialect::Vobiz)
+        };
         again.time(bencher, |rounds| repeat(rounds, read));
     });
     if let (Some(bare), Some(parsed)) = (bare.median(), parsed.median()) {

@@ -11,7 +11,7 @@ use blake3::Hash;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{Role, TOKENS_MAX};
+use super::token::{Role, TOKENS_MAX};
 use crate::{
     base::{
         ids::{AccountId, Dialect},

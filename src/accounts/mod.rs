@@ -5,6 +5,7 @@
 //! the start and stay; those of the store ([`mod@file`]) may change while the engine runs.
 
 pub mod file;
+mod token;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -12,6 +13,7 @@ use blake3::Hash;
 use parking_lot::RwLock;
 
 use self::file::StoredAccount;
+pub use self::token::{Role, TOKENS_MAX};
 use crate::{
     base::ids::{AccountId, Dialect},
     fetch::signature::Signer,
@@ -47,16 +49,6 @@ struct AccountToken {
     hash: Hash,
 }
 
-/// Permissions of a token.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Role {
-    /// May do everything in its account, and signs callbacks.
-    #[default]
-    Full,
-    /// May read everything in its account, and change nothing.
-    ReadOnly,
-}
-
 /// Result of a successful authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthenticatedAccount {
@@ -83,9 +75,6 @@ impl AccountEntry {
         }
     }
 }
-
-/// One in use, and one that replaces it: so a token is changed without a gap.
-pub const TOKENS_MAX: usize = 2;
 
 /// Reason why a configured token is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

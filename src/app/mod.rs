@@ -3,10 +3,9 @@
 pub mod accounts;
 mod banner;
 mod drain;
-pub(crate) mod login;
 pub mod people;
 mod phones;
-pub(crate) mod signals;
+mod random;
 pub mod store;
 pub mod trace;
 
@@ -29,6 +28,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::random::random;
 use self::{
     phones::{Backends, RealPhones},
     store::Stores,
@@ -37,7 +37,7 @@ use super::log::LogSender;
 use crate::{
     accounts::Accounts,
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
-    base::ids::RoomId,
+    base::{ids::RoomId, network::IpNetwork},
     call::{
         AnswerUrls, Hook,
         numbers::{FlowSource, NumberRoute, Numbers},
@@ -45,7 +45,7 @@ use crate::{
     cdr::CdrStore,
     cli::{
         self,
-        settings::{AllowedNetwork, HttpMethod, PlivoMembers, Secret, VobizAnswers},
+        settings::{HttpMethod, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
@@ -56,7 +56,7 @@ use crate::{
         journal::Journal,
         registry::{self, Observed, Registry, TokioSpawner},
     },
-    fetch::{self, Cidr, FetchClient, Internet},
+    fetch::{self, FetchClient, Internet},
     flow::RequestMethod,
     media::{Backend, Exchange},
     sim_phones::{self, SimPhones},
@@ -214,12 +214,6 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
     Ok(Some(absolute(path)?))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes)
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -366,9 +360,9 @@ fn row(number: &config::NumberConfig) -> NumberRoute {
 
 /// In development, receivers may be on this machine, too.
 fn fetch_settings(config: &Config, http: SocketAddr) -> fetch::Settings {
-    let mut allow: Vec<_> = config.fetch.allow.iter().map(|AllowedNetwork(cidr)| *cidr).collect();
+    let mut allow = config.fetch.allow.clone();
     if is_open_to_itself(config, http) {
-        allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
+        allow.extend(LOOPBACK.iter().map(|it| it.parse::<IpNetwork>().expect("a network")));
     }
     fetch::Settings { allow, authorities: Vec::new() }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
+    audio::clip::SoundError,
     base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
@@ -19,7 +20,7 @@ use crate::{
     media::{Backend, CannotDial, Exchange, Order, SoundKind},
     rtp_engine::{self, RtpEngine, SoundLoader},
     sip::{self, SipBackend, settings::SipTrunk},
-    sound::{self, SoundCache, SoundError, SoundSource, web::WebSounds},
+    sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
 };
 

@@ -89,7 +89,7 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
 
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// Formats a step: `         0 -     1500  flow:b 3:5 Speak: done`.
+/// Formats a step: `         0 -     1500  flow:b 3:5 Speak: done`, and below it the line of the document.
 fn step_line(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or_default();
     let number = |name: &str| step[name].as_u64().map_or_else(String::new, |it| it.to_string());
@@ -117,6 +117,9 @@ fn step_line(step: &Value) -> String {
             line += &format!(", by {} {} of {}", text("command"), text("api_id"), text("who"));
         }
     }
+    if !text("source").is_empty() {
+        line += &format!("\n{:23}| {}", "", text("source"));
+    }
     line
 }
 
@@ -139,6 +142,12 @@ mod tests {
         check(
             json!({"from_ms": 0, "to_ms": null, "line": 3, "column": 5, "element": "Speak"}),
             "         0 -           3:5 Speak: goes on",
+        );
+        check(
+            json!({"from_ms": 0, "to_ms": 9, "line": 3, "column": 5, "element": "Speak",
+                   "ended": "done", "source": "<Speak>hi</Speak> <!-- \"hi\" -->"}),
+            "         0 -        9  3:5 Speak: done
+                       | <Speak>hi</Speak> <!-- \"hi\" -->",
         );
         let causes = json!([
             {"cause": "ended", "call_uuid": "a", "element": "Conference", "line": 3, "column": 5},

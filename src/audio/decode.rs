@@ -15,9 +15,10 @@ use symphonia::{
     default::{formats::MpaReader, get_codecs},
 };
 
-use super::wav::{self, Wav};
-use crate::sound::SoundError;
-use crate::speech::{Clip, SECONDS_MAX};
+use super::{
+    clip::{Clip, SECONDS_MAX, SoundError},
+    wav::{self, Wav},
+};
 
 /// Accepted rates, in samples per second: below 4,000 speech is unintelligible; nobody records
 /// above 192,000.

@@ -1,9 +1,11 @@
 //! WAV files: RIFF chunks, and the codings that telephony uses.
 //!
 //! Our own parser, because files come from pipes (without a length) and from telephone systems
-//! (A-law with the short header): the crate at hand refuses the former and overflows on its limits.
+//! (A-law with the short header). The parser of the crate at hand (symphonia 0.6.1, feature `wav`)
+//! refuses the former and overflows on its limits. `hound` 3.5.1 refuses A-law, µ-law, and a data
+//! chunk of unknown length (0xffffffff), and reads nothing of one whose length was left at 0.
 
-use crate::speech::Clip;
+use super::clip::Clip;
 
 /// The format of a WAV file, and its samples.
 pub(super) struct Wav<'a> {

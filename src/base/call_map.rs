@@ -4,6 +4,11 @@
 //! has no empty places, except among the small numbers by which rows are found. Where calls are
 //! many their ids are random, so an id is nearly its own hash. The table is the same in every run,
 //! and never shows its order, so machines on pure floors may use it.
+//!
+//! With a million rows of 64 bytes, a row takes 75 bytes, 136 in the `HashMap` of std, and 99 in a
+//! `BTreeMap`. The slowest of a million insertions took 20 ms, and 236 ms in the `HashMap`, which
+//! moves all rows when it grows. A lookup took 0.4 µs, 0.7 µs and 2.6 µs (on a busy machine). The
+//! crate `slotmap` (1.1) makes up its own keys, so it would need a table by call id beside it.
 
 use std::{fmt, mem};
 

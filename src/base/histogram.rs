@@ -1,7 +1,10 @@
 //! Histogram of durations in atomics, and the Prometheus text format (exposition format 0.0.4).
 //!
-//! The `prometheus-client` crate guards its histograms and families with locks; a kick must take
-//! no lock to be counted.
+//! The `prometheus-client` crate (0.26) guards its histograms and families with locks; a kick must
+//! take no lock to be counted. To count a duration takes 37 ns here and 50 ns there, with two
+//! threads at a time 76 and 122 ns, and there 112 ns more to look up the labels (on a busy
+//! machine). `metrics-exporter-prometheus` 0.18 adds 45 packages. `hdrhistogram`, which the bench
+//! uses, is more precise than a scrape needs, and must be borrowed mutably to record.
 
 use std::{
     fmt::{Display, Write},

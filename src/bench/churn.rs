@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
+    clock::now,
     filled::{BenchMember, is_done, kick, members_of, names},
     link::BenchResponse,
-    load::{Workload, now},
+    load::Workload,
     target,
 };
 

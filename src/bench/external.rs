@@ -19,8 +19,9 @@ use tokio::{
 use url::{Url, form_urlencoded};
 
 use super::{
+    clock::now,
     link::{BenchConnection, BenchResponse},
-    load::{LoadPace, Workload, drive, now},
+    load::{LoadPace, Workload, drive},
     receiver::{BenchReceiver, RequestHandler},
     target::{self, EngineOptions},
 };

@@ -13,9 +13,10 @@ use url::form_urlencoded;
 
 use super::{
     Bench,
+    clock::now,
     filled::find,
     link::{BenchConnection, has},
-    load::{Measurement, latencies, now},
+    load::{Measurement, latencies},
     parse::FLOW,
     receiver::{BenchReceiver, RequestHandler, wait_for_count},
     report::ReportRow,

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
+    clock::now,
     external::{ExternalEngine, external},
     link::{BenchConnection, BenchResponse, has},
-    load::{LoadPace, Measurement, Workload, drive, now},
+    load::{LoadPace, Measurement, Workload, drive},
     target::{self, BenchTarget, SPOKEN},
 };
 

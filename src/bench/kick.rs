@@ -11,9 +11,10 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
+    clock::now,
     filled::{BenchMember, FilledTarget, Shape, in_turn, is_done, kick, names, remaining},
     link::{BenchConnection, BenchResponse},
-    load::{LoadPace, Measurement, Workload, drive, latencies, now},
+    load::{LoadPace, Measurement, Workload, drive, latencies},
     report::ReportRow,
     requests::MuteToggles,
     target::{self, BenchTarget},

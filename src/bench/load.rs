@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::{task::yield_now, time};
 
+use super::clock::now;
 use super::{
     link::{BenchConnection, BenchResponse},
     process,
@@ -163,9 +164,4 @@ async fn wait(due: Instant) -> Instant {
         yield_now().await;
     }
     due
-}
-
-/// The real clock, since real time is measured.
-pub(super) fn now() -> Instant {
-    time::Instant::now().into_std()
 }

@@ -5,6 +5,7 @@
 
 pub mod ceiling;
 mod churn;
+mod clock;
 mod external;
 mod fetch;
 mod filled;
@@ -22,6 +23,7 @@ mod receiver;
 mod report;
 mod requests;
 mod soak;
+mod state;
 mod stream;
 mod target;
 
@@ -36,24 +38,18 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::select;
 
+use self::state::Bench;
 use self::{
     external::{ExternalEngine, external},
     load::{LoadPace, Measurement},
     progress::BenchProgress,
     report::{BenchReport, Machine, ReportRow, ReportedEngine},
 };
-use super::app::{login::login, signals::EndSignals};
+use super::client::{login::login, signals::EndSignals};
 use crate::{
     cli::bench::{BenchArgs as Flags, SECONDS, Scenario},
     engine::inbound::wall_clock,
 };
-
-/// State of a run: its flags and results.
-struct Bench {
-    flags: Flags,
-    report: BenchReport,
-    progress: BenchProgress,
-}
 
 /// Runs the scenarios and prints the report. `token` is the account's, from the environment.
 ///

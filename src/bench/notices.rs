@@ -14,9 +14,10 @@ use url::form_urlencoded;
 
 use super::{
     Bench, ceiling,
+    clock::now,
     filled::{FilledTarget, Shape, in_turn},
     kick::{KickRequests, SentKick},
-    load::{LoadPace, Measurement, drive, latencies, now},
+    load::{LoadPace, Measurement, drive, latencies},
     received::{ConferenceNotice, ReceivedNotices},
     receiver::{BenchReceiver, RequestHandler, wait_for_count},
     report::ReportRow,

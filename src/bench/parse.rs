@@ -9,13 +9,14 @@ use tokio::task::yield_now;
 
 use super::{
     Bench,
-    load::{Measurement, latencies, now},
+    clock::now,
+    load::{Measurement, latencies},
     report::ReportRow,
 };
 use crate::{
     base::ids::Dialect,
     documents::cache::{DocumentCache, HashedText},
-    flow::Flow,
+    flow::{Flow, FlowOrigin},
 };
 
 /// About 1 KB: a menu, a conference with many attributes, and elements after it.
@@ -37,10 +38,12 @@ pub(super) async fn parse(bench: &mut Bench) -> Result<()> {
         Ok(())
     })
     .await?;
-    let documents = DocumentCache::default();
+    let (documents, origin) =
+        (DocumentCache::default(), FlowOrigin::Url("http://app.example/".into()));
     let again = measure(time, || {
         let body = black_box(Bytes::from_static(FLOW.as_bytes()));
-        let (found, _) = documents.read(HashedText::from(body.clone()), &body, Dialect::Plivo);
+        let content = HashedText::from(body.clone());
+        let (found, _) = documents.read(content, &body, &origin, Dialect::Plivo);
         ensure!(found.is_ok(), "the flow is good");
         Ok(())
     })

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::load::now;
+use super::clock::now;
 
 /// Ends this process once its standard input is closed: the kernel does that when the bench ends,
 /// however it ends.

@@ -118,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bench::load::now;
+    use crate::bench::clock::now;
 
     fn notice(text: &str) -> Result<Option<ConferenceNotice>> {
         ConferenceNotice::read(url::form_urlencoded::parse(text.as_bytes()))

@@ -27,8 +27,8 @@ use tokio::{
 use url::form_urlencoded;
 
 use super::{
+    clock::now,
     external::{ExternalEngine, external},
-    load::now,
 };
 
 /// Handles requests, one at a time, so it must be quick.

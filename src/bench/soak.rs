@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use super::{
     Bench,
     churn::{BASE_MEMBERS, Churn},
+    clock::now,
     filled::{FilledTarget, Shape, kick},
     link::BenchConnection,
-    load::{drive, now},
+    load::drive,
     report::ReportRow,
     target::{self, BenchTarget, EngineOptions},
 };

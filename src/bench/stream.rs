@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{
-    load::now,
+    clock::now,
     received::{ConferenceNotice, ReceivedNotices},
     receiver::ARRIVAL_WAIT_MAX,
     target::BenchTarget,
 };
-use crate::watch::Feed;
+use crate::client::feed::Feed;
 
 pub(super) struct BenchEventStream {
     body: Incoming,

@@ -9,7 +9,7 @@ use super::{
     external::{PREFIX, external},
     process::{Process, TempFolder},
 };
-use crate::{cli::ENGINE, watch::terminal::client::WatchClient};
+use crate::{cli::ENGINE, client::api::ApiClient};
 
 /// An engine of the bench, or an external one. Rooms are numbered from 0; requests about a room use
 /// its account.
@@ -72,8 +72,8 @@ impl BenchTarget {
     }
 
     /// A full client for the account of a room.
-    pub(super) fn client(&self, room: u32) -> Result<WatchClient> {
-        WatchClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
+    pub(super) fn client(&self, room: u32) -> Result<ApiClient> {
+        ApiClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
     }
 }
 

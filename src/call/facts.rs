@@ -1,12 +1,7 @@
 //! Facts of a call: the values of variables in its texts, and the forecast of its next step.
-
 use std::sync::Arc;
 
-use super::Call;
-use crate::{
-    base::ids::ConferenceName,
-    flow::{AfterExit, Cause, Exit, Forecast, VariableValues},
-};
+use crate::{base::ids::ConferenceName, flow::Cause};
 
 /// The results of the last conference and of the last input of digits.
 #[derive(Debug, Default, PartialEq)]
@@ -15,44 +10,4 @@ pub(super) struct CallFacts {
     pub(super) cause: Option<Cause>,
     pub(super) reason: Option<Arc<str>>,
     pub(super) digits: Arc<str>,
-}
-
-impl Call {
-    /// The next step of the call if it left its conference by this exit. Changes nothing.
-    pub fn forecast(&self, exit: &Exit) -> Forecast {
-        match exit.then {
-            AfterExit::HangUp => Forecast::End(self.ending(exit)),
-            AfterExit::Document(_)
-            | AfterExit::Element(_)
-            | AfterExit::Fetch(_)
-            | AfterExit::Onward => self.run.forecast(exit),
-        }
-    }
-
-    /// The number of the element with this id; None unless it lies ahead in the flow.
-    pub fn find_ahead(&self, id: &str) -> Option<u32> {
-        self.run.find_ahead(id)
-    }
-
-    /// Keeps the facts of an exit from a conference.
-    pub(super) fn note_exit(&mut self, exit: &Exit) {
-        let conference = self.run.conference().map(|verb| verb.room.clone());
-        let facts = self.facts.get_or_insert_default();
-        (facts.conference, facts.cause) = (conference, Some(exit.cause));
-        facts.reason = exit.reason.clone();
-    }
-
-    pub(super) fn values(&self) -> VariableValues<'_> {
-        let facts = self.facts.as_deref();
-        VariableValues {
-            call_from: &self.party.from,
-            call_to: &self.party.to,
-            conference_cause: facts.and_then(|it| it.cause).map_or("", Cause::text),
-            conference_name: facts
-                .and_then(|it| it.conference.as_ref())
-                .map_or("", |it| it.as_str()),
-            digits: facts.map_or("", |it| &it.digits),
-            kick_reason: facts.and_then(|it| it.reason.as_deref()).unwrap_or_default(),
-        }
-    }
 }

@@ -7,6 +7,7 @@
 mod element;
 mod facts;
 pub mod numbers;
+mod outlook;
 mod party;
 
 use std::{

@@ -17,3 +17,6 @@ pub struct LoginArgs {
     #[arg(long, env = "CONFLOW_TOKEN_FILE", value_name = "FILE", default_value = "data/dev-token")]
     pub token_file: PathBuf,
 }
+
+/// Account of development mode. 20 characters, since Plivo's SDK accepts nothing else.
+pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";

@@ -13,6 +13,7 @@ pub mod simulate;
 pub mod store;
 pub mod trace;
 pub mod user;
+mod values;
 pub mod watch;
 
 use std::{env, ffi::OsString};

@@ -2,22 +2,20 @@
 //!
 //! The struct holds one layer, either flags and environment or a file; unset values are None.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
+pub use super::values::{ListenAddress, Secret};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
     phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
-use crate::{
-    base::ids::Dialect,
-    fetch::{BadCidr, Cidr},
-};
+use crate::base::{ids::Dialect, network::IpNetwork};
 
 /// One layer of settings.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -147,7 +145,7 @@ pub struct FetchSettings {
         value_delimiter = ',',
         help_heading = "Requests"
     )]
-    pub allow: Option<Vec<AllowedNetwork>>,
+    pub allow: Option<Vec<IpNetwork>>,
 }
 
 /// One layer of the table `[sim]`.
@@ -283,14 +281,6 @@ pub enum HttpMethod {
     Post,
 }
 
-/// A network, such as `10.0.0.0/8` or `::1`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AllowedNetwork(pub Cidr);
-
-/// An IP address and a port, such as `127.0.0.1:8080`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct ListenAddress(pub SocketAddr);
-
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Count<const MIN: u32, const MAX: u32>(u32);
@@ -298,10 +288,6 @@ pub struct Count<const MIN: u32, const MAX: u32>(u32);
 /// The tokens of an account, as a list of strings in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccountTokens(pub Vec<Secret>);
-
-/// A text that is printed, logged and serialized as `"…"`.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Secret(pub String);
 
 impl Settings {
     /// These settings; where they are None, those of `below`. What can only be in a file comes from
@@ -352,41 +338,6 @@ impl Settings {
     }
 }
 
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
-        text.parse().map(Self).map_err(|_| wanted.to_owned())
-    }
-}
-
-impl<'de> Deserialize<'de> for ListenAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl FromStr for AllowedNetwork {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: BadCidr| error.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for AllowedNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl Serialize for AllowedNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
     /// Wraps a constant. Panics if `n` is out of range.
     pub const fn new(n: u32) -> Self {
@@ -431,31 +382,5 @@ impl<'de> Deserialize<'de> for AccountTokens {
             value.as_str().map(|token| Secret(token.to_owned())).ok_or_else(wanted)
         };
         values.into_iter().map(token).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// Written by hand, like that of [`AccountTokens`].
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = || de::Error::custom("write a string");
-        let value = toml::Value::deserialize(deserializer)?;
-        value.as_str().map(|it| Self(it.to_owned())).ok_or_else(wanted)
-    }
-}
-
-impl Secret {
-    /// Replacement for a secret that is not shown; it is not a valid token.
-    pub const HIDDEN: &'static str = "…";
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(Self::HIDDEN, f)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
     }
 }

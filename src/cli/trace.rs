@@ -33,4 +33,4 @@ Examples:
   CONFLOW_AUTH_TOKEN=… conflow trace UUID --url https://conflow.example --account MA…
 
 Each element is a line: start and end (ms since the call began), line and column, and why it ended;
-then its causes, back to the request of the API.";
+then its causes, back to the request of the API. The element's line of the document is below it.";

@@ -6,15 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, ConferenceEvent, Effect, member::Member, state::DueItem};
+use super::{
+    Conference, ConferenceEvent, Effect,
+    member::{Member, TypedKeys},
+    state::DueItem,
+};
 use crate::{base::ids::MemberId, flow::Cause, media::Order};
-
-/// The keys of a member that no pattern has matched yet.
-#[derive(Clone, Debug)]
-pub(super) struct TypedKeys {
-    keys: String,
-    pub(super) ends_at: Instant,
-}
 
 /// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);

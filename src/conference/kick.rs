@@ -3,56 +3,13 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
+    Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
+    Refusal, member::Leaver,
 };
 use crate::{
-    base::ids::{CallId, MemberId},
-    flow::{AfterExit, Cause, DialectFlows, Exit, Forecast},
+    base::ids::MemberId,
+    flow::{AfterExit, Cause, Exit},
 };
-
-/// The options of a kick.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kick {
-    /// The requester's text, for events and `{kick_reason}`.
-    pub reason: Option<Arc<str>>,
-    /// The place where the kicked calls continue.
-    pub target: KickTarget,
-    /// The length of a ban from this conference; None: no ban.
-    pub ban: Option<Duration>,
-    /// Nothing is done: the answer is [`ConferenceAnswer::Departures`].
-    pub is_dry_run: bool,
-}
-
-/// The place where a kicked call continues.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum KickTarget {
-    /// In this document, parsed for both dialects.
-    Document(Box<DialectFlows>),
-    /// At the element with this id, which must lie ahead in the flow.
-    Element(Arc<str>),
-    /// In the document of this URL; if the fetch fails, at the next element.
-    Fetch(Arc<str>),
-    /// As the flow says: `onKick`, `action`, or the next element.
-    #[default]
-    Flow,
-    /// Nowhere: the call ends.
-    HangUp,
-}
-
-/// A member who would leave, in the answer of a dry run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Departure {
-    /// The id in the API's paths.
-    pub member: MemberId,
-    /// The `call_uuid` of the member's call.
-    pub call: CallId,
-    /// `kicked`, or the cause that the kick has for others: `ended`, `alone`.
-    pub cause: Cause,
-    /// The kick would ban them.
-    pub is_banned: bool,
-    /// The next step of the call.
-    pub next: Forecast,
-}
 
 impl Conference {
     /// Kicks all or none: it is refused if the element does not lie ahead of each member.

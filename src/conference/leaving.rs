@@ -6,9 +6,10 @@
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, ConferenceEvent, Effect, Notice, SoundMoment,
-    member::{Leaver, Member},
-    sounds::SoundRequester,
+    Conference, Effect, Leave, SoundMoment,
+    effect::{LeavePhase, exit_cues},
+    member::Leaver,
+    pending_sounds::SoundRequester,
     state::{DueItem, RoomPhase},
 };
 use crate::{
@@ -111,101 +112,4 @@ impl Conference {
         }
         self.play_cues(now, SoundMoment::Exit, cues, effects);
     }
-}
-
-/// The effects of members who leave: all exits → the name → all releases. Each effect is made when
-/// it is performed, so that a decision on many members costs little more than finding them.
-#[derive(Debug)]
-pub struct Leave {
-    leavers: VecDeque<Leaver>,
-    /// The number of leavers whose exit has been handled.
-    exits_seen: usize,
-    /// The number of exits still to be published.
-    exits_left: usize,
-    next_sequence: u64,
-    /// The number of the exit notice of the next call to be released.
-    release_sequence: u64,
-    phase: LeavePhase,
-}
-
-#[derive(Debug)]
-enum LeavePhase {
-    Exits { is_over: bool },
-    Over,
-    Name,
-    Releases,
-}
-
-impl Leave {
-    /// Steps left: a notice and a release for each leaver.
-    pub fn steps(&self) -> usize {
-        self.exits_left + self.leavers.len()
-    }
-
-    fn notice(&mut self, event: ConferenceEvent) -> Effect {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Effect::Publish(Notice { sequence, event })
-    }
-
-    fn exit(&mut self, is_over: bool) -> Option<Effect> {
-        let Leaver { id, member, exit } = loop {
-            let leaver = self.leavers.get(self.exits_seen)?;
-            self.exits_seen += 1;
-            if leaver.member.announced {
-                break leaver;
-            }
-        };
-        let (who, cause, reason) = (member.info(*id), exit.cause, exit.reason.clone());
-        self.exits_left -= 1;
-        let is_last = is_over && self.exits_left == 0;
-        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last }))
-    }
-
-    fn release(&mut self) -> Option<Effect> {
-        let Leaver { id: member, member: it, exit } = self.leavers.pop_front()?;
-        let Member { call, announced, .. } = *it;
-        let sequence = announced.then_some(self.release_sequence);
-        self.release_sequence += u64::from(announced);
-        Some(Effect::Release { member, call, exit, sequence })
-    }
-}
-
-impl Iterator for Leave {
-    type Item = Effect;
-
-    fn next(&mut self) -> Option<Effect> {
-        match self.phase {
-            LeavePhase::Exits { is_over } => {
-                if let Some(exit) = self.exit(is_over) {
-                    return Some(exit);
-                }
-                self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
-                self.next()
-            }
-            LeavePhase::Over => {
-                self.phase = LeavePhase::Name;
-                Some(self.notice(ConferenceEvent::Over))
-            }
-            LeavePhase::Name => {
-                self.phase = LeavePhase::Releases;
-                Some(Effect::Unname)
-            }
-            LeavePhase::Releases => self.release(),
-        }
-    }
-}
-
-/// The exit sounds of the leavers, without duplicates.
-fn exit_cues<'a>(
-    leavers: impl Iterator<Item = &'a Member>,
-) -> Vec<(ConferenceSound, SoundRequester)> {
-    let mut cues: Vec<(ConferenceSound, SoundRequester)> = Vec::new();
-    for member in leavers {
-        let Some(cue) = &member.entry.exit_sound else { continue };
-        if cues.iter().all(|(it, _)| it != cue) {
-            cues.push((cue.clone(), SoundRequester::from(&*member.call)));
-        }
-    }
-    cues
 }

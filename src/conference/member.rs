@@ -1,8 +1,11 @@
 //! Member of a conference: its call, its options and its state in the room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::MemberInfo;
+use super::event::MemberInfo;
 use crate::{
     base::ids::MemberId,
     call::Call,
@@ -85,4 +88,11 @@ impl Member {
     pub(super) fn is_waiting(&self) -> bool {
         self.listening == Listening::Wait
     }
+}
+
+/// The keys of a member that no pattern has matched yet.
+#[derive(Clone, Debug)]
+pub(super) struct TypedKeys {
+    pub(super) keys: String,
+    pub(super) ends_at: Instant,
 }

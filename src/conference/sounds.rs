@@ -4,64 +4,24 @@
 //! too late is dropped, since it would confuse. A wait sound is played whenever it comes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, SoundMoment, state::DueItem};
+use super::{
+    Conference, Effect, SoundMoment,
+    pending_sounds::{PendingSound, SoundPlace, SoundRequester},
+    state::DueItem,
+};
 use crate::{
-    base::ids::{CallId, MemberId},
-    call::{Call, Party},
+    base::ids::MemberId,
     flow::ConferenceSound,
     media::{MemberAudio, Order, Program, SoundKind},
 };
 
-/// The sound documents that are being fetched.
-#[derive(Debug, Default)]
-pub(super) struct PendingSounds {
-    number_last: u32,
-    pending: BTreeMap<u32, PendingSound>,
-}
-
-#[derive(Debug)]
-struct PendingSound {
-    place: SoundPlace,
-    /// The document is dropped if it comes later.
-    expires_at: Option<Instant>,
-}
-
-/// The call for which a document is fetched.
-#[derive(Clone, Debug)]
-pub(super) struct SoundRequester {
-    call: CallId,
-    party: Arc<Party>,
-}
-
-impl From<&Call> for SoundRequester {
-    fn from(call: &Call) -> Self {
-        Self { call: call.id, party: call.party.clone() }
-    }
-}
-
-/// The hearers of a sound.
-#[derive(Clone, Copy, Debug)]
-enum SoundPlace {
-    /// All members at the time when it comes, except the deaf.
-    Room,
-    /// One member, while they wait.
-    Waiting(MemberId),
-}
-
 /// An enter or exit sound that takes longer is dropped.
 const SOUND_WAIT_MAX: Duration = Duration::from_secs(5);
-
-impl PendingSounds {
-    /// Gives up on a document that is too late; it is ignored when it comes.
-    pub(super) fn forget(&mut self, number: u32) {
-        self.pending.remove(&number);
-    }
-}
 
 impl Conference {
     /// Plays enter or exit sounds to all members except the deaf.

@@ -9,10 +9,9 @@ use std::{
 
 use super::{
     AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
-    digits::TypedKeys,
     floor::Floor,
-    member::{Leaver, Listening, Member},
-    sounds::{PendingSounds, SoundRequester},
+    member::{Leaver, Listening, Member, TypedKeys},
+    pending_sounds::{PendingSounds, SoundRequester},
 };
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
@@ -419,6 +418,30 @@ impl Conference {
             );
         }
         self.floor.check(&self.members);
+    }
+    /// Gives the floor to another member if needed.
+    ///
+    /// A member who is alone in a started room and may speak gets it without speaking.
+    pub(super) fn give_floor(&mut self, effects: &mut VecDeque<Effect>) {
+        if !mem::take(&mut self.floor.is_stale) || !self.is_live() {
+            return;
+        }
+        let may_speak = |id: &MemberId| {
+            self.members.get(id).is_some_and(|member| !member.muted && !member.held)
+        };
+        let holder = self.floor.holder.filter(may_speak);
+        if holder.is_some_and(|id| self.floor.talkers.contains(&id)) {
+            return;
+        }
+        let talker = self.floor.talkers.iter().copied().find(may_speak);
+        let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
+        let next = talker.or(holder).or_else(|| only.filter(may_speak));
+        let is_new = next != self.floor.holder;
+        self.floor.holder = next;
+        if let Some(member) = next.filter(|_| is_new) {
+            let who = self.members[&member].info(member);
+            self.publish(ConferenceEvent::FloorTaken { who }, effects);
+        }
     }
 }
 

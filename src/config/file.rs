@@ -4,7 +4,10 @@ use std::{cell::RefCell, collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use toml::Spanned;
 
-use super::{AccountConfig, ConfigError, NumberConfig, UnresolvedOwner};
+use super::{
+    account::{AccountConfig, NumberConfig, UnresolvedOwner},
+    error::ConfigError,
+};
 use crate::{
     base::ids::AccountId,
     call::numbers::bare_number,

@@ -1,5 +1,7 @@
 //! Configuration: merges flags, environment, file and defaults into checked values.
 
+mod account;
+mod error;
 mod file;
 mod groups;
 mod phones;
@@ -7,20 +9,26 @@ mod phones;
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
+use self::account::UnresolvedOwner;
+pub use self::account::{AccountConfig, NumberConfig};
+pub use self::error::ConfigError;
 use self::file::{ConfigSource, read};
 pub use self::{
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };
+pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
 use crate::{
-    base::ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        network::IpNetwork,
+    },
     cli::{
         serve::ServeArgs,
         settings::{self, Count, ListenAddress, Secret, Settings},
@@ -94,14 +102,6 @@ pub struct Config {
     unresolved_owners: Vec<UnresolvedOwner>,
 }
 
-/// A row whose account is not in the file.
-#[derive(Clone, Debug, PartialEq)]
-struct UnresolvedOwner {
-    account: AccountId,
-    /// Error message if the data folder does not have the account either.
-    why: String,
-}
-
 /// Checked values of the table `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogConfig {
@@ -124,7 +124,7 @@ pub struct VoiceConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchConfig {
     /// Networks that requests may reach in addition to public addresses.
-    pub allow: Vec<settings::AllowedNetwork>,
+    pub allow: Vec<IpNetwork>,
 }
 
 /// Checked values of the table `[sim]`.
@@ -140,74 +140,6 @@ pub struct SimConfig {
     pub sound_ms: Count<0, 3_600_000>,
 }
 
-/// A row of `[[account]]`: an account and its tokens.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AccountConfig {
-    /// Unique in the file: 1 to 64 letters, digits, `_` and `-`.
-    pub id: AccountId,
-    /// One token, or two while one replaces the other.
-    pub tokens: Vec<Secret>,
-    /// Dialect of the account's inbound calls.
-    pub dialect: Dialect,
-}
-
-/// A row of `[[number]]`: the flow of a called number.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NumberConfig {
-    /// Called number, without a leading `+`, or the user of a SIP URI.
-    pub called: String,
-    /// Account that owns the number and its flow.
-    pub account: AccountId,
-    /// Name of a flow of the account; None if there is an `answer_url`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flow: Option<String>,
-    /// URL of the first document; None if there is a `flow`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_url: Option<String>,
-    /// Method for `answer_url` and `fallback_url`; None means POST.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_method: Option<settings::HttpMethod>,
-    /// URL that is fetched if `answer_url` fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fallback_url: Option<String>,
-    /// URL that is called when a call has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hangup_url: Option<String>,
-    /// Dialect of the number's calls; None means the account's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialect: Option<Dialect>,
-}
-
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file as a whole is unusable, or flags and environment contradict it.
-    #[error("{0}")]
-    Incomplete(String),
-    /// A line of the file is invalid.
-    #[error("{}, line {line}: {key}: {why}", path.display())]
-    Line {
-        /// Path of the configuration file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: usize,
-        /// Text before the `=` in that line. The value is left out, since it may be a secret.
-        key: String,
-        /// The error, and which values are allowed.
-        why: String,
-    },
-    /// The file cannot be read, or is too large.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
-    Unreadable {
-        /// Path of the configuration file.
-        path: PathBuf,
-        /// Error of the system call.
-        source: io::Error,
-    },
-}
-
-/// Account of development mode. 20 characters, since Plivo's SDK accepts nothing else.
-pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";
 /// Only this machine reaches the default address.
 const DEFAULT_HTTP: ListenAddress =
     ListenAddress(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));

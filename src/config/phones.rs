@@ -5,17 +5,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use toml::Spanned;
 
 use super::{AccountConfig, ConfigError, file::ConfigSource};
 use crate::{
     base::ids::AccountId,
+    base::network::{BadNetwork, IpNetwork},
     cli::{
         phones::{self, PortRange, SipBinds},
         settings::Secret,
     },
-    sip::network::IpNetwork,
 };
 
 /// Checked values of the table `[sip]`.
@@ -35,7 +35,7 @@ pub struct SipConfig {
     /// UDP ports for audio; each call needs two.
     pub rtp_ports: PortRange,
     /// Networks whose phones reach conflow without NAT.
-    #[serde(serialize_with = "as_texts", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_networks: Vec<IpNetwork>,
 }
 
@@ -64,7 +64,6 @@ pub struct TrunkConfig {
     /// Name in log lines; need not be unique.
     pub name: String,
     /// Networks that the gateway's calls come from; at least one.
-    #[serde(serialize_with = "as_texts")]
     pub addresses: Vec<IpNetwork>,
 }
 
@@ -91,10 +90,8 @@ impl ConfigSource<'_> {
     /// Parses a list of networks.
     pub(super) fn networks(&self, rows: &[Spanned<String>]) -> Result<Vec<IpNetwork>, ConfigError> {
         let network = |row: &Spanned<String>| {
-            row.as_ref().parse().map_err(|_| {
-                let wanted = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7";
-                self.error_at(row.span(), wanted.to_owned())
-            })
+            let bad = |error: BadNetwork| self.error_at(row.span(), error.to_string());
+            row.as_ref().parse().map_err(bad)
         };
         rows.iter().map(network).collect()
     }
@@ -146,10 +143,6 @@ impl ConfigSource<'_> {
     }
 }
 
-fn as_texts<S: Serializer>(networks: &[IpNetwork], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(networks.iter().map(ToString::to_string))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs};
@@ -199,6 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn networks_may_be_written_by_any_of_their_addresses() {
+        let text = "[sip]\nlocal_networks = [\"10.0.0.1/8\"]\n\
+            [fetch]\nallow = [\"10.0.0.1/8\", \"::1\"]\n\
+            [[trunk]]\nname = \"carrier\"\naddresses = [\"192.0.2.7/24\"]\n";
+        let printed = load(text, "").unwrap().to_toml();
+        for expected in [
+            "local_networks = [\"10.0.0.0/8\"]",
+            "allow = [\"10.0.0.0/8\", \"::1/128\"]",
+            "addresses = [\"192.0.2.0/24\"]",
+        ] {
+            assert!(printed.contains(expected), "{expected}: {printed}");
+        }
+        let printed = load("", "--fetch-allow 10.0.0.1/8").unwrap().to_toml();
+        assert!(printed.contains("allow = [\"10.0.0.0/8\"]"), "{printed}");
+    }
+
+    #[test]
     fn errors_are_reported_by_line() {
         let check = |text: &str, expected: &str| {
             let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
@@ -209,7 +219,12 @@ mod tests {
         let anna = "[[endpoint]]\nuser = \"anna\"\npassword = \"hush\"\naccount = \"MA1\"\n";
         check("[sip]\nbind = \"5060\"", "line 5: bind: write an IP address and a port");
         check("[sip]\nrtp_ports = \"9-7\"", "line 5: rtp_ports: write two ports from 1024");
-        check("[sip]\nlocal_networks = [\"ten\"]", "line 5: local_networks: write a network");
+        let bad_network = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7, not";
+        check(
+            "[sip]\nlocal_networks = [\"ten\"]",
+            &format!("line 5: local_networks: {bad_network} \"ten\""),
+        );
+        check("[fetch]\nallow = [\"ten\"]", &format!("{bad_network} \"ten\""));
         check(
             &format!("{anna}{anna}"),
             "line 9: user: anna has an [[endpoint]] already, in line 5",

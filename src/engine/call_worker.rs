@@ -11,100 +11,39 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
 use tokio::{
-    sync::{
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-        oneshot,
-    },
+    sync::mpsc::UnboundedReceiver,
     task,
     time::{self, sleep_until},
 };
 
-use super::{TurnOutcome, registry::Registry};
+use super::{
+    TurnOutcome,
+    registry::Registry,
+    spawner::Actor,
+    worker_queue::{CallMessage, CallWorker, WorkerMessage},
+};
 use crate::{
     base::{call_map::CallMap, ids::CallId},
     call::{Call, CallAct, Effect},
-    flow::{Cause, DocumentRequest, Fetched},
-    media::LegEvent,
+    flow::Cause,
 };
 
-/// Handle to a worker: its queue, and the receiver while no actor runs.
-#[derive(Debug)]
-pub(super) struct CallWorker {
-    queue: UnboundedSender<WorkerMessage>,
-    parked: Mutex<Option<UnboundedReceiver<WorkerMessage>>>,
-}
-
-/// A message to one call.
-#[derive(Debug)]
-pub(super) enum CallMessage {
-    Fetched {
-        number: u32,
-        fetched: Box<Fetched>,
-    },
-    HangUp {
-        cause: Cause,
-    },
-    Heard(LegEvent),
-    /// The sender is used once the transfer is done.
-    Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
-}
-
-#[derive(Debug)]
-enum WorkerMessage {
-    Arrive(Box<Call>),
-    /// The call will arrive; its messages wait for it.
-    Expect(CallId),
-    /// The expected call will not arrive.
-    Forget(CallId),
-    Deliver(CallId, CallMessage),
-}
-
-// A queue holds many of them.
-const _: () = assert!(size_of::<WorkerMessage>() <= 32);
-
 impl CallWorker {
-    pub(super) fn new() -> Self {
-        let (queue, inbox) = mpsc::unbounded_channel();
-        Self { queue, parked: Mutex::new(Some(inbox)) }
-    }
-
     /// Announces a call, whose messages may come before it. Starts the actor if none runs.
     pub(super) fn expect(self: &Arc<Self>, call: CallId, registry: &Arc<Registry>) {
         let mut parked = self.parked.lock();
         self.send(WorkerMessage::Expect(call));
         let Some(inbox) = parked.take() else { return };
         drop(parked);
-        registry.links.spawner.spawn_call_worker(CallWorkerActor::new(
-            self.clone(),
-            inbox,
-            registry.clone(),
-        ));
-    }
-
-    pub(super) fn arrive(&self, call: Box<Call>) {
-        self.send(WorkerMessage::Arrive(call));
-    }
-
-    pub(super) fn forget(&self, call: CallId) {
-        self.send(WorkerMessage::Forget(call));
-    }
-
-    /// A message for a call that is neither here nor expected is stale and dropped.
-    pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
-        self.send(WorkerMessage::Deliver(call, message));
-    }
-
-    fn send(&self, message: WorkerMessage) {
-        // The receiver lives as long as the worker, unless the actors' runtime is gone.
-        drop(self.queue.send(message));
+        let actor = CallWorkerActor::new(self.clone(), inbox, registry.clone());
+        registry.links.spawner.spawn_call_worker(Box::new(actor));
     }
 }
 
 /// The actor that runs a worker's calls.
 #[derive(Debug)]
-pub struct CallWorkerActor {
+pub(super) struct CallWorkerActor {
     worker: Arc<CallWorker>,
     /// None once it is parked in the worker.
     inbox: Option<UnboundedReceiver<WorkerMessage>>,
@@ -121,6 +60,20 @@ pub struct CallWorkerActor {
 enum CallSlot {
     Expected(Vec<CallMessage>),
     Occupied { call: Box<Call>, due: Instant },
+}
+
+impl Actor for CallWorkerActor {
+    fn turn(&mut self, now: Instant, _: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
+    }
 }
 
 impl CallWorkerActor {
@@ -141,7 +94,7 @@ impl CallWorkerActor {
     }
 
     /// Takes turns until the worker has no calls.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         let mut left = TURNS_PER_SLICE;
         loop {
@@ -168,13 +121,8 @@ impl CallWorkerActor {
         }
     }
 
-    /// The time of the next turn if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
-    }
-
     /// Handles one deadline that has passed or, if none has, one message.
-    pub fn turn(&mut self, now: Instant) -> TurnOutcome {
+    fn turn(&mut self, now: Instant) -> TurnOutcome {
         let Some(inbox) = &mut self.inbox else { return TurnOutcome::Over };
         // A message that has left the queue comes first.
         let message = match self.next.take() {

@@ -7,10 +7,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,70 +16,29 @@ use tokio::{
     task,
     time::{self, sleep_until},
 };
-use uuid::Uuid;
 
 use super::{
     TurnOutcome,
     observed::Blame,
-    queue,
-    registry::{AskError, Observed, Registry},
+    queue::QueueReceiver,
+    registry::{Observed, Registry},
+    room_queue::{RoomHandle, RoomMessage},
+    spawner::Actor,
 };
 use crate::{
-    base::ids::{Incarnation, MemberId, RoomId, RoomKey},
-    call::{self, Call, CallStatus, PastMembership},
-    conference::{Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
+    base::ids::{Incarnation, RoomId, RoomKey},
+    call::{self, CallStatus, PastMembership},
+    conference::{AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
     documents::{DocumentFetch, DocumentRecipient},
-    flow::{Cause, DocumentRequest, JoinOptions, Purpose, RequestMethod},
-    media::{LegEvent, Program},
+    flow::{DocumentRequest, Purpose, RequestMethod},
 };
-
-/// Handle to a room: its identity and its queue.
-#[derive(Debug)]
-pub struct RoomHandle {
-    incarnation: Arc<Incarnation>,
-    queue: queue::QueueSender<RoomMessage>,
-    /// Asks in the queue. The number of calls bounds all other messages.
-    asks: AtomicUsize,
-    asks_max: usize,
-}
-
-/// A message in a room's queue.
-#[derive(Debug)]
-pub(super) enum RoomMessage {
-    /// With the `api_id` of the request that asks, if one does.
-    Ask {
-        ask: Box<(Option<Uuid>, Ask)>,
-        reply: oneshot::Sender<Outcome>,
-    },
-    Close,
-    Enter {
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    },
-    HangUp {
-        member: MemberId,
-        cause: Cause,
-    },
-    Report {
-        member: MemberId,
-        heard: LegEvent,
-    },
-    Sounds {
-        number: u32,
-        program: Program,
-    },
-}
-
-// There are many queues, and some hold a few of them at times.
-const _: () = assert!(size_of::<RoomMessage>() <= 32);
 
 /// The actor that runs one conference.
 #[derive(Debug)]
-pub struct RoomActor {
+pub(super) struct RoomActor {
     machine: Conference,
     room: Arc<RoomHandle>,
-    queue: queue::QueueReceiver<RoomMessage>,
+    queue: QueueReceiver<RoomMessage>,
     /// The message that ended the last wait.
     next: Option<RoomMessage>,
     /// Decided effects that are still to be performed; empty and unallocated between decisions.
@@ -105,12 +61,9 @@ pub(super) fn open(
     settings: Settings,
     registry: Arc<Registry>,
 ) -> (Arc<RoomHandle>, RoomActor) {
-    let (sender, queue) = queue::queue();
-    let asks_max = settings.asks_max;
     let incarnation = Arc::new(Incarnation { key, id });
     let machine = Conference::new(now, incarnation.clone(), &settings);
-    let room =
-        Arc::new(RoomHandle { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
+    let (room, queue) = RoomHandle::new(incarnation, settings.asks_max);
     let actor = RoomActor {
         machine,
         room: room.clone(),
@@ -127,66 +80,23 @@ pub(super) fn open(
     (room, actor)
 }
 
-impl RoomHandle {
-    /// Queues an ask, or refuses it as `Busy`. No other message can be refused.
-    pub(super) fn ask(
-        &self,
-        api_id: Option<Uuid>,
-        ask: Ask,
-        reply: oneshot::Sender<Outcome>,
-    ) -> Result<(), AskError> {
-        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
-            self.asks.fetch_sub(1, Ordering::Relaxed);
-            return Err(AskError::Busy);
-        }
-        self.queue
-            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
-            .map_err(|_| AskError::Gone)
+impl Actor for RoomActor {
+    fn turn(&mut self, now: Instant, slice: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now, slice())
     }
 
-    /// Queues an ask beyond the limit. The number of removals under way bounds these.
-    pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
-        self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
     }
 
-    /// Hands the call back if the room is over.
-    pub(super) fn enter(
-        &self,
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    ) -> Result<(), Box<Call>> {
-        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
-            Err(RoomMessage::Enter { call, .. }) => Err(call),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// If the room is over it has released its members, and the report is stale.
-    pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
-        drop(self.queue.send(RoomMessage::Report { member, heard }));
-    }
-
-    pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
-        drop(self.queue.send(RoomMessage::HangUp { member, cause }));
-    }
-
-    /// Drops a sound that an earlier incarnation asked for.
-    pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
-        if room == self.incarnation.id {
-            drop(self.queue.send(RoomMessage::Sounds { number, program }));
-        }
-    }
-
-    pub(super) fn close(&self) {
-        drop(self.queue.send(RoomMessage::Close));
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
     }
 }
 
 impl RoomActor {
     /// Takes turns until the room is over.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
             match self.turn(time::Instant::now().into_std(), EFFECTS_PER_SLICE) {
@@ -207,13 +117,8 @@ impl RoomActor {
         }
     }
 
-    /// The time of the next turn if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.machine.deadline()
-    }
-
     /// Performs a slice of the decided effects; without any, decides on one message or deadline.
-    pub fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
+    fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
@@ -243,7 +148,7 @@ impl RoomActor {
         self.blame = Blame::default();
         match message {
             RoomMessage::Ask { ask, reply } => {
-                self.room.asks.fetch_sub(1, Ordering::Relaxed);
+                self.room.ask_taken();
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
                 self.reply = Some((ticket, reply));

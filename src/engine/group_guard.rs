@@ -95,8 +95,3 @@ impl Registry {
         admission.map(|it| Some(Box::new(it))).ok_or(Cause::NotMember)
     }
 }
-
-/// The access lists of all accounts. The lock is held briefly, alone or inside the lock of a name,
-/// and no lock is taken inside it.
-pub(super) type AccessLists =
-    parking_lot::RwLock<std::collections::BTreeMap<AccountId, AccessList>>;

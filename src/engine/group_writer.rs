@@ -7,7 +7,7 @@ use std::{mem, sync::Arc};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{membership::GroupAskError, registry::Registry};
+use super::registry::Registry;
 use crate::{
     base::ids::AccountId,
     conference::Outcome,
@@ -21,6 +21,21 @@ pub struct GroupWriter {
     account: AccountId,
     groups: AccountGroups,
     registry: Option<Arc<Registry>>,
+}
+
+/// The reason why an ask failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum GroupAskError {
+    /// The machine refused the ask. Nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The account's queue is full. Nothing has changed.
+    #[error("too many requests for the account's groups: try again")]
+    Busy,
+    /// Either the store failed, and nothing has changed; or a room did not release a removed member
+    /// in time, and the change is durable. The ask can be repeated safely.
+    #[error("the store failed, or a room did not release a removed member")]
+    Failed,
 }
 
 /// The sender of an ask's answer.

@@ -88,7 +88,7 @@ impl Registry {
         }
         if let Some((id, actor)) = opened {
             names.open(key, id, group, room.clone());
-            self.links.spawner.spawn_room(actor);
+            self.links.spawner.spawn_room(Box::new(actor));
         }
         room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
     }

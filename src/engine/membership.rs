@@ -14,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use super::group_writer::GroupAskError;
 use super::{
     group_writer::{GroupReply, GroupWriter, PendingReply},
     registry::Registry,
@@ -22,7 +23,7 @@ use crate::{
     base::ids::AccountId,
     group::{
         Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
-        Person, PersonId, Refusal, UnixMillis, access_list::AccessList, state::AccountGroups,
+        Person, PersonId, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
     store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
@@ -50,21 +51,6 @@ struct QueuedAsk {
     at: UnixMillis,
     ask: Ask,
     reply: GroupReply,
-}
-
-/// The reason why an ask failed.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum GroupAskError {
-    /// The machine refused the ask. Nothing has changed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The account's queue is full. Nothing has changed.
-    #[error("too many requests for the account's groups: try again")]
-    Busy,
-    /// Either the store failed, and nothing has changed; or a room did not release a removed member
-    /// in time, and the change is durable. The ask can be repeated safely.
-    #[error("the store failed, or a room did not release a removed member")]
-    Failed,
 }
 
 /// Waiting asks of one account. An ask is some hundred bytes, and a batch takes milliseconds on

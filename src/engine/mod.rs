@@ -5,7 +5,7 @@
 //! on tokio. The simulation takes the turns of many actors itself, in an order that a seed picks.
 
 pub mod ban_list;
-pub mod call_worker;
+mod call_worker;
 pub mod conference;
 pub mod counters;
 pub mod directory;
@@ -18,9 +18,11 @@ pub mod membership;
 mod observed;
 mod queue;
 pub mod registry;
+mod room_queue;
 pub mod scheduler;
-mod spawner;
+pub mod spawner;
 pub mod trace_log;
+mod worker_queue;
 
 /// The result of an actor's turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

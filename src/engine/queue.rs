@@ -2,6 +2,9 @@
 //!
 //! Each room has one, and most of them are empty. An empty queue takes some hundred bytes here, and
 //! 1,000 or more with tokio's channel, which allocates slots in blocks.
+//!
+//! The queues of the log and of the store are other things: threads wait for them, and take all
+//! that is in them at once.
 
 use std::{
     collections::VecDeque,

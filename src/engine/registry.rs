@@ -5,6 +5,7 @@
 //! lists, by a join (see `group_guard`).
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
@@ -14,18 +15,18 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
-    call_worker::{CallMessage, CallWorker},
-    conference::RoomHandle,
-    group_guard::AccessLists,
+    room_queue::RoomHandle,
+    worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{
     observed::Observed,
+    room_queue::AskError,
     spawner::{Spawner, TokioSpawner},
 };
 use crate::{
@@ -34,10 +35,11 @@ use crate::{
         ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     },
     call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
-    conference::{Ask, Outcome, Refusal, Settings},
+    conference::{Ask, Outcome, Settings},
     documents::{DocumentFetch, DocumentRecipient, DocumentStore},
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, DocumentRequest, Fetched, VariableValues},
+    group::access_list::AccessList,
     media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
     store::MemberIdSource,
 };
@@ -88,23 +90,6 @@ pub enum PendingTransfer {
     InTransit,
     /// The call is a member of a room, which answers.
     Room(oneshot::Receiver<Outcome>),
-}
-
-/// The reason why an ask has no answer.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AskError {
-    /// The room's queue holds `asks_max` asks. Nothing was done.
-    #[error("the conference is too busy: try again")]
-    Busy,
-    /// The account has no conference of that name.
-    #[error("conference not found")]
-    Gone,
-    /// The ask may have been carried out or not.
-    #[error("no answer in time: outcome unknown")]
-    Late,
-    /// The conference refused the ask and did nothing.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
 }
 
 impl Registry {
@@ -452,6 +437,10 @@ impl Registry {
         call.end();
     }
 }
+
+/// The access lists of all accounts. The lock is held briefly, alone or inside the lock of a name,
+/// and no lock is taken inside it.
+pub(super) type AccessLists = RwLock<BTreeMap<AccountId, AccessList>>;
 
 /// The URL for the log: its query and fragment may hold secrets.
 fn without_query(url: &str) -> &str {

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{TurnOutcome, call_worker, conference, registry::Spawner};
+use super::{
+    TurnOutcome,
+    spawner::{Actor, Spawner},
+};
 
 /// The actors of a simulation or a test, each marked as idle or not.
 #[derive(Default)]
@@ -16,17 +19,12 @@ pub struct Scheduler {
 /// The spawner of a registry under test. New actors wait in it until
 /// [`Scheduler::add_new_actors`].
 #[derive(Clone, Default)]
-pub struct SchedulerSpawner(Arc<Mutex<Vec<AnyActor>>>);
+pub struct SchedulerSpawner(Arc<Mutex<Vec<Box<dyn Actor>>>>);
 
 struct ScheduledActor {
-    actor: AnyActor,
+    actor: Box<dyn Actor>,
     /// Its last turn was idle, and no other actor has done anything since.
     is_idle: bool,
-}
-
-enum AnyActor {
-    Room(Box<conference::RoomActor>),
-    CallWorker(Box<call_worker::CallWorkerActor>),
 }
 
 impl Scheduler {
@@ -63,11 +61,13 @@ impl Scheduler {
 
     /// Gives the nth actor a turn. `slice` is how many effects a room performs in it. If the actor
     /// ends, the last one takes its index.
-    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> TurnOutcome {
-        let turn = match &mut self.actors[n].actor {
-            AnyActor::Room(actor) => actor.turn(now, slice()),
-            AnyActor::CallWorker(actor) => actor.turn(now),
-        };
+    pub fn turn(
+        &mut self,
+        n: usize,
+        now: Instant,
+        mut slice: impl FnMut() -> usize,
+    ) -> TurnOutcome {
+        let turn = self.actors[n].actor.turn(now, &mut slice);
         match turn {
             TurnOutcome::Busy | TurnOutcome::Sliced => self.wake(),
             TurnOutcome::Idle => self.actors[n].is_idle = true,
@@ -81,20 +81,16 @@ impl Scheduler {
 
     /// The earliest deadline of the actors.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = |it: &ScheduledActor| match &it.actor {
-            AnyActor::Room(actor) => actor.deadline(),
-            AnyActor::CallWorker(actor) => actor.deadline(),
-        };
-        self.actors.iter().filter_map(deadline).min()
+        self.actors.iter().filter_map(|it| it.actor.deadline()).min()
     }
 }
 
 impl Spawner for SchedulerSpawner {
-    fn spawn_room(&self, actor: conference::RoomActor) {
-        self.0.lock().push(AnyActor::Room(Box::new(actor)));
+    fn spawn_room(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 
-    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
-        self.0.lock().push(AnyActor::CallWorker(Box::new(actor)));
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 }

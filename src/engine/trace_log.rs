@@ -36,7 +36,11 @@ impl TraceLog {
 
     /// The trace of an account's call; None if it is unknown or was dropped.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
-        self.0.lock().show(account, call)
+        let trace = self.0.lock().show(account, call);
+        trace.map(|mut trace| {
+            trace.add_sources();
+            trace
+        })
     }
 }
 
@@ -73,7 +77,7 @@ fn add_input(traces: &mut Traces, now: Instant, call: CallId, line: TraceInput) 
 
 fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
     let (call, what) = match observed {
-        Observed::Began { call, element, .. } => (*call, (*element).into()),
+        Observed::Began { call, element, .. } => (*call, element.clone().into()),
         Observed::Call { account, call, event, .. } => match event {
             CallEvent::Begun => return Some((*call, TraceInput::Begun(account.clone()))),
             CallEvent::Ended(ending) => (*call, TraceEvent::Ended(*ending)),

@@ -11,30 +11,12 @@ use crate::{
     call::{self, CallDirection, CallStatus},
     cdr::Cdr,
     conference::{ConferenceEvent, MemberInfo, Notice},
-    documents::DocumentFetch,
     events::log::Event,
     fetch::signature::FormField,
-    flow::Purpose,
 };
 
 /// Calls cost nothing here, but the vendors' fields are sent.
 const RATE: &str = "0.00000";
-
-/// The fields of a request for a document.
-pub fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
-    let DocumentFetch { account, call, party, status, request, .. } = fetch;
-    let event = match request.purpose {
-        Purpose::Action | Purpose::Kick | Purpose::Redirect => "Redirect",
-        Purpose::Answer => "StartApp",
-        Purpose::Sound => "ConferenceRemoteSounds",
-        Purpose::Transfer => "Transfer",
-    };
-    let subject = CallSubject { account, call: *call, party, status: *status };
-    let mut fields = standard(subject, event);
-    let own = request.fields.iter();
-    fields.extend(own.map(|(name, value)| (Cow::Borrowed(*name), value.clone())));
-    fields
-}
 
 /// The fields of an event's callback, in a dialect.
 pub fn of_event(
@@ -66,7 +48,7 @@ pub fn event_name(event: &AccountEvent) -> &'static str {
 }
 
 /// The fields that nearly every request has (contract 4.2).
-fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
+pub(crate) fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
     let CallSubject { account, call, party, status } = subject;
     let mut fields = vec![
         field("CallUUID", call),

@@ -135,3 +135,6 @@ pub(super) enum FetchFailure {
     #[error("{0}")]
     Unconnected(String),
 }
+
+/// Redirects that are followed.
+pub const REDIRECTS_MAX: usize = 3;

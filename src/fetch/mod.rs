@@ -28,17 +28,18 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use self::error::FetchFailure;
+pub use self::error::REDIRECTS_MAX;
 pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
     error::FetchError,
-    guard::{AddressGuard, BadCidr, Cidr, RefusedAddress},
+    guard::{AddressGuard, RefusedAddress},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
 use crate::{
-    base::{ids::Dialect, traceparent::Traceparent},
+    base::{ids::Dialect, network::IpNetwork, traceparent::Traceparent},
     fetch::signature::{FormField, NONCE_DIGITS, Signer},
     flow::RequestMethod,
 };
@@ -47,7 +48,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Networks that may be reached in addition to public addresses (`fetch.allow`).
-    pub allow: Vec<Cidr>,
+    pub allow: Vec<IpNetwork>,
     /// PEM blocks of authorities that are trusted in addition to the public ones.
     pub authorities: Vec<u8>,
 }
@@ -256,9 +257,6 @@ struct RawResponse {
     headers: HeaderMap,
     body: Bytes,
 }
-
-/// Redirects that are followed.
-pub const REDIRECTS_MAX: usize = 3;
 
 /// Maximum size of a response's head; no telephony server needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -5,65 +5,26 @@
 
 pub mod access_list;
 mod entry;
+mod ids;
 pub mod person;
 mod person_map;
+mod rank;
 mod removal;
 pub mod rule;
 pub mod state;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::ids::{GroupId, PersonId, UnixMillis};
+pub use self::rank::Rank;
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
 };
-
-/// The id of a group, unique in a data folder; decimal as text.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct GroupId(pub u64);
-
-/// The id of a person, unique in a data folder; decimal as text.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct PersonId(pub u64);
-
-/// A time in milliseconds since 1970, UTC.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub struct UnixMillis(pub u64);
-
-/// The rank of a member, lowest first.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Rank {
-    /// A new member, with fewer rights than `Member`.
-    Beginner,
-    /// A member without further rights.
-    Member,
-    /// May add and remove people.
-    Admin,
-    /// A deputy of the owner.
-    Acting,
-    /// The owner; a group may have several.
-    Owner,
-}
-
-impl Rank {
-    /// Every rank, lowest first.
-    pub const ALL: [Self; 5] =
-        [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
-    /// The names of the ranks in the attribute `moderators`, lowest first.
-    pub const NAMES: [&str; 5] = ["beginner", "member", "admin", "acting", "owner"];
-
-    /// The rank with this name of [`Rank::NAMES`].
-    pub fn named(name: &str) -> Option<Self> {
-        let n = Self::NAMES.iter().position(|it| *it == name)?;
-        Some(Self::ALL[n])
-    }
-}
 
 /// A person's membership of a group.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -462,32 +423,4 @@ pub enum GroupAction {
     LinkReset,
     /// The group was closed for good.
     Closed,
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for PersonId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for GroupId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
-impl FromStr for PersonId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
 }

@@ -1,6 +1,8 @@
 //! JSON lines: formats an event as a JSON object, with its fields in order.
 //!
-//! The formatter of `tracing-subscriber` takes ten times as long, and a kick has three lines.
+//! A kick has three lines. With the JSON formatter of `tracing-subscriber` (0.3.23, the latest) a line
+//! took 27,700 instructions, of the 172,700 of a kick. Here it took 10,400 in the first version, and
+//! 5,600 after that (callgrind).
 
 use std::{
     cell::RefCell,

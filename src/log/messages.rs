@@ -48,8 +48,9 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
 fn emit_trace(trace: Observed) {
     match trace {
         Observed::Began { call, element, .. } => {
-            let trace::TraceElement { document, verb, at } = element;
-            tracing::debug!(%call, document, element = verb.tag, %at, "an element begins");
+            let trace::TraceElement { document, verb, at, text: _ } = element;
+            let element = verb.info().tag;
+            tracing::debug!(%call, document, element, %at, "an element begins");
         }
         Observed::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call fetches a document");
@@ -139,7 +140,7 @@ mod tests {
     use crate::{
         base::ids::{Dialect, MemberId, RoomId},
         call::{CallEvent, CallSession},
-        flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+        flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
         media::{HangupCause, HangupSource},
     };
 
@@ -173,8 +174,8 @@ mod tests {
             });
             check(Observed::Call { account: account.clone(), call, party, event });
         }
-        let verb = VerbInfo::of("Speak").unwrap();
-        let element = trace::TraceElement { document: 1, verb, at };
+        let (verb, text) = (VerbKind::Speak, WeakFlowText::default());
+        let element = trace::TraceElement { document: 1, verb, at, text };
         check(Observed::Began { call, step: 0, element });
         check(Observed::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
         let (exit, member) = (Cause::Kicked.into(), MemberId(1));

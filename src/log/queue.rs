@@ -1,4 +1,7 @@
 //! Log queue: one buffer that all threads append to, so that an entry costs no wake-up of its own.
+//!
+//! `store/queue.rs` says why the two are not one type. The crate `tracing-appender` (0.2.5) takes
+//! lines that are formatted already; here most entries become text on the log's thread.
 
 use std::{io, mem, sync::Arc, time::SystemTime};
 

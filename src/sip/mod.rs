@@ -16,11 +16,11 @@
 //!
 //! # Why no SIP crate
 //!
-//! The stack considered first (rsipstack 0.7) has defects that a server open to the world cannot
-//! have, from its parser (a line that is not UTF-8 silently ends the headers, lines without a colon
-//! vanish, a datagram without Content-Length has no body) to its transactions. A callee needs
-//! little, and here it is a machine like the others. The defects, and the tests that show that we
-//! do not have them (in `tests/it/sip`, unless named):
+//! The stack considered first (rsipstack 0.7; 0.7.14 is the latest) adds 7 packages, and has defects
+//! that a server open to the world cannot have, from its parser (a line that is not UTF-8 silently
+//! ends the headers, lines without a colon vanish, a datagram without Content-Length has no body) to
+//! its transactions. A callee needs little, and here it is a machine like the others. The defects,
+//! and the tests that show that we do not have them (in `tests/it/sip`, unless named):
 //!
 //! | defect | here | test |
 //! |---|---|---|
@@ -36,6 +36,9 @@
 //! | a missing Contact fails badly | 400 | `what_an_invite_must_be` |
 //! | orders in the wrong state pretend to work | they do nothing | `a_caller_cancels` |
 //! | its maker's name in every Call-ID | we begin no dialogs | – |
+//!
+//! Other crates today: ezk-sip-core 0.9, sip-core 0.3, rvoip-sip-core 0.4 and rsip 0.4. They have
+//! not been tried.
 //!
 //! # No state for strangers
 //!
@@ -68,6 +71,7 @@ pub mod stream;
 pub mod throttle;
 pub mod timers;
 pub mod transaction;
+mod transport;
 pub mod uri;
 pub mod value;
 pub mod within;

@@ -2,8 +2,8 @@
 
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, network::IpNetwork, throttle::Rate};
-use crate::base::ids::AccountId;
+use super::{digest::Algorithm, throttle::Rate};
+use crate::base::{ids::AccountId, network::IpNetwork};
 
 /// The settings of `[sip]`, with its endpoints and trunks.
 #[derive(Clone, Debug)]
@@ -112,8 +112,8 @@ impl Settings {
 
     /// Whether an address is reached without NAT.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_loopback()
-            || self.local_networks.iter().any(|it| it.contains(address))
+        let address = address.to_canonical();
+        address.is_loopback() || self.local_networks.iter().any(|it| it.contains(address))
     }
 
     /// Returns the address under which `remote` reaches us; `local` is the one that it used.
@@ -126,6 +126,7 @@ impl Settings {
 
     /// Returns the trunk that has this address.
     pub fn trunk_at(&self, address: IpAddr) -> Option<&SipTrunk> {
+        let address = address.to_canonical();
         self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
     }
 
@@ -194,6 +195,19 @@ mod tests {
             let address = settings.address_for(local, remote.parse().unwrap());
             assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{remote}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_counts_where_a_socket_shows_it_as_ipv6() {
+        let addresses = vec!["192.0.2.0/24".parse().unwrap()];
+        let settings = Settings {
+            local_networks: vec!["10.0.0.1/8".parse().unwrap()],
+            trunks: vec![SipTrunk { name: "carrier".into(), addresses }],
+            ..Settings::default()
+        };
+        assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));
+        assert!(settings.trunk_at("::ffff:192.0.2.9".parse().unwrap()).is_some());
+        assert!(settings.trunk_at("::ffff:192.0.3.9".parse().unwrap()).is_none());
     }
 
     #[test]

@@ -24,19 +24,9 @@ use super::{
     message::{Frame, SipMessage},
     name::HeaderName,
     request::{Hop, Transport},
-    sockets::{Incoming, SipSockets},
+    sockets::{Incoming, SipSockets, SipStream},
     throttle::Throttle,
 };
-
-/// Write end of a connection, and its far end's address.
-#[derive(Debug)]
-pub struct SipStream {
-    out: mpsc::Sender<Arc<[u8]>>,
-    source: IpAddr,
-}
-
-/// Connections that the kernel queues before we accept them.
-pub const BACKLOG: i32 = 1_024;
 
 /// Limit of connections. Each costs two tasks and its buffers, some 20 kB.
 const STREAMS_MAX: usize = 4_096;

@@ -6,6 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::base::{
+    network::limited_source,
+    token_bucket::{BucketRate, TokenBucket},
+};
+
 /// The rate limit of one kind of source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
@@ -18,15 +23,9 @@ pub struct Rate {
 /// The token buckets of all sources.
 #[derive(Debug)]
 pub struct Throttle {
-    buckets: BTreeMap<IpAddr, ThrottleBucket>,
+    buckets: BTreeMap<IpAddr, TokenBucket>,
     sources_max: usize,
     swept_at: Option<Instant>,
-}
-
-/// A token bucket; the time at which it is full again is all its state.
-#[derive(Debug)]
-struct ThrottleBucket {
-    full_at: Instant,
 }
 
 /// Interval between sweeps of a full table, so that forged sources cannot cost us time.
@@ -43,39 +42,30 @@ impl Throttle {
 
     /// Counts one message of a source. Returns false if the source is above its limit.
     pub fn admit(&mut self, now: Instant, source: IpAddr, rate: Rate) -> bool {
-        let source = widen(source);
-        let cost = Duration::from_secs(1) / rate.per_second.max(1);
+        let (source, rate) = (limited_source(source), rate.of_bucket());
         if let Some(bucket) = self.buckets.get_mut(&source) {
-            let full_at = bucket.full_at.max(now) + cost;
-            if full_at > now + cost * rate.burst.max(1) {
-                return false;
-            }
-            bucket.full_at = full_at;
-            return true;
+            return bucket.take(now, rate, 1).is_ok();
         }
 
         let may_sweep = self.swept_at.is_none_or(|at| now >= at + SWEEP_EVERY);
         if self.buckets.len() >= self.sources_max && may_sweep {
             self.swept_at = Some(now);
-            self.buckets.retain(|_, bucket| bucket.full_at > now);
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         if self.buckets.len() >= self.sources_max {
             return false;
         }
-        self.buckets.insert(source, ThrottleBucket { full_at: now + cost });
-        true
+        let mut bucket = TokenBucket::default();
+        let is_admitted = bucket.take(now, rate, 1).is_ok();
+        self.buckets.insert(source, bucket);
+        is_admitted
     }
 }
 
-/// A host with IPv6 can send from a whole /64, so the /64 is the source.
-fn widen(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let mut segments = address.segments();
-            segments[4..].fill(0);
-            IpAddr::from(segments)
-        }
+impl Rate {
+    fn of_bucket(self) -> BucketRate {
+        let interval = Duration::from_secs(1) / self.per_second.max(1);
+        BucketRate { interval, fill: interval * self.burst.max(1) }
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! An awaited write takes the collected ones along. Waking a thread costs more than handing it a
 //! row, so a collected row wakes nobody.
+//!
+//! The log's queue is also taken as a whole by a thread, but the two share no more than that (a
+//! lock, a vector and a condition variable): here the taker lingers, a batch is bounded, and a
+//! closed queue fails what is pushed; there, bytes are bounded, what does not fit is counted, and
+//! the taker's vector is reused. A common type would be longer than what it saves.
 
 use std::{fmt, mem, time::Duration};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
+use super::lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId},
-    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupSource},
 };
 
@@ -26,6 +26,14 @@ pub struct TraceStep {
     pub line: u32,
     /// The column of its `<`, from 1.
     pub column: u32,
+    /// The line of the document; of a line with more than 160 characters, the part that begins with
+    /// the element. None if the document is no longer in memory, or before
+    /// [`add_sources`](super::Trace::add_sources).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The text of the document.
+    #[serde(skip)]
+    pub(super) text: WeakFlowText,
     /// The start, in milliseconds since the call began.
     pub from_ms: u32,
     /// The end, in milliseconds since the call began; None while the element runs.
@@ -152,7 +160,9 @@ impl StepBuilder<'_> {
         let at_ms = line.at_ms;
         match &line.what {
             TraceEvent::Warned(_) => (),
-            TraceEvent::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
+            TraceEvent::Began { document, verb, at, text } => {
+                self.began(at_ms, *document, *verb, *at, text);
+            }
             TraceEvent::Ended(ending) => self.ended(at_ms, *ending),
             TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
@@ -170,7 +180,14 @@ impl StepBuilder<'_> {
         }
     }
 
-    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: TextPosition) {
+    fn began(
+        &mut self,
+        at_ms: u32,
+        document: u32,
+        verb: VerbKind,
+        at: TextPosition,
+        text: &WeakFlowText,
+    ) {
         self.close(at_ms, "done", None);
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
@@ -179,9 +196,10 @@ impl StepBuilder<'_> {
         let step = TraceStep {
             document,
             url,
-            element: verb.tag,
+            element: verb.info().tag,
             line: at.line,
             column: at.column,
+            text: text.clone(),
             from_ms: at_ms,
             ..TraceStep::default()
         };

@@ -1,9 +1,15 @@
 //! Tests of traces: steps, causes, and the limits on their number.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use super::*;
 use crate::{
-    base::ids::RoomId,
-    media::{HangupCause, HangupSource},
+    base::ids::{Dialect, Incarnation, MemberId, RoomId},
+    flow::{Cause, Flow, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    media::{Ending, HangupCause, HangupSource},
 };
 
 const OURS: &str = "MA1";
@@ -13,8 +19,9 @@ fn place(line: u32, column: u32) -> TextPosition {
 }
 
 fn began(document: u32, name: &'static str, line: u32) -> TraceEvent {
-    let verb = VerbInfo::of(name).expect("a verb");
-    TraceElement { document, verb, at: place(line, 3) }.into()
+    let verb = VerbKind::of(name).expect("a verb");
+    let text = WeakFlowText::default();
+    TraceElement { document, verb, at: place(line, 3), text }.into()
 }
 
 fn left(cause: Cause, by: Option<Initiator>) -> TraceEvent {
@@ -90,6 +97,25 @@ fn a_step_has_the_cause_of_its_end_and_the_initiator() {
         "99- flow:c Wait 1:3",
     ];
     assert_eq!(brief(&traces, 2), expected);
+}
+
+#[test]
+fn a_step_quotes_its_document_and_keeps_none_in_memory() {
+    let (mut traces, start) = traces();
+    let (call, account) = (CallId::of(1), OURS.parse().unwrap());
+    let flow = Flow::parse("<Response>\n  <Wait/>\n</Response>", Dialect::Vobiz).unwrap();
+    traces.begin(start, call, OURS.parse().unwrap());
+    let verb = VerbKind::Wait;
+    let text = WeakFlowText::of(&flow.source.text);
+    traces.note(start, call, TraceElement { document: 1, verb, at: place(2, 3), text }.into());
+    let quoted = || {
+        let mut trace = traces.show(&account, call).unwrap();
+        trace.add_sources();
+        trace.steps[0].source.clone()
+    };
+    assert_eq!(quoted().as_deref(), Some("<Wait/>"));
+    drop(flow);
+    assert_eq!(quoted(), None);
 }
 
 #[test]

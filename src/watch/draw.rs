@@ -8,9 +8,10 @@ use ratatui::{
 };
 
 use super::{
+    cursor::WatchedPlace,
     hears,
     layout::visible_rows,
-    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedPlace, WatchedRoom},
+    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedRoom},
 };
 use crate::base::ids::CallId;
 

@@ -1,8 +1,8 @@
 //! Sound descriptions: what a caller hears, in words.
 
 use super::{
+    answers::HeardEntry,
     model::{CallerPhone, CallerState, WatchedCaller},
-    wire::HeardEntry,
 };
 use crate::base::ids::ConferenceName;
 

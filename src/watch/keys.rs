@@ -1,7 +1,7 @@
 //! Selection: the selected room and caller, and the keys that move it.
 
-use super::model::{Model, WatchedPlace};
-use crate::base::ids::{CallId, ConferenceName};
+use super::{cursor::WatchedPlace, model::Model};
+use crate::base::ids::CallId;
 
 /// A key that moves the selection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,24 +24,6 @@ pub enum WatchKey {
     Right,
     /// Moves to the other list.
     Switch,
-}
-
-/// The selected list, room and caller.
-#[derive(Clone, Debug, Default)]
-pub(super) struct WatchCursor {
-    pub(super) is_in_room: bool,
-    /// The selected room, once there is one.
-    place: Option<WatchedPlace>,
-    /// The selected caller; None selects the first.
-    call: Option<CallId>,
-    /// Room to select as soon as it exists.
-    awaited: Option<ConferenceName>,
-}
-
-impl WatchCursor {
-    pub(super) fn at(room: Option<ConferenceName>) -> Self {
-        Self { awaited: room, ..Self::default() }
-    }
 }
 
 impl Model {

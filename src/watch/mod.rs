@@ -4,23 +4,24 @@
 //! ([`Model::next_queries`]); [`draw()`] draws it into a buffer of cells. Time is an argument: the
 //! age of the watch. Only [`terminal`] does IO.
 
+pub mod answers;
+mod cursor;
 mod draw;
-mod feed;
 mod hears;
 mod keys;
 mod layout;
 mod model;
 mod queries;
+mod query;
 pub mod terminal;
-pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     draw::{draw, text},
-    feed::{Feed, FeedError, ServerSentEvent},
     keys::WatchKey,
     model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller},
-    queries::{PendingQuery, Query, QueryResult},
+    queries::QueryResult,
+    query::{PendingQuery, Query},
 };

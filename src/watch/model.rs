@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    keys::WatchCursor,
-    queries::QueryState,
-    wire::{self, WatchedEvent, WatchedRoster},
+    answers::{self, WatchedEvent, WatchedRoster},
+    cursor::{WatchCursor, WatchedPlace},
+    query::QueryState,
 };
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
@@ -51,9 +51,6 @@ pub enum FeedState {
     /// There is no stream: a single screen is printed.
     Once,
 }
-
-/// A room; None for callers in no room.
-pub(super) type WatchedPlace = Option<ConferenceName>;
 
 /// A room with its callers, current and past, in the order of joining.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +116,7 @@ pub enum CallerPhone {
     /// Not simulated, so nothing tells what it hears.
     Real,
     /// Simulated, with everything that it has heard.
-    Simulated(wire::WatchedPhone),
+    Simulated(answers::WatchedPhone),
 }
 
 impl Model {
@@ -247,7 +244,7 @@ impl Model {
     }
 
     /// Applies `GET Conference/`, sent when `asked` events had been applied.
-    pub(super) fn take_rooms(&mut self, rooms: &wire::WatchedRooms, asked: u64) {
+    pub(super) fn take_rooms(&mut self, rooms: &answers::WatchedRooms, asked: u64) {
         let names: BTreeSet<_> = rooms.conferences.iter().collect();
         for name in &names {
             let room = self.rooms.entry(Some((*name).clone())).or_default();
@@ -294,7 +291,7 @@ impl Model {
         self.remove_empty_rooms();
     }
 
-    fn take_member(&mut self, place: &WatchedPlace, member: &wire::WatchedMember) {
+    fn take_member(&mut self, place: &WatchedPlace, member: &answers::WatchedMember) {
         let (Some(id), call) = (member.id(), member.call_uuid) else { return };
         let known = self.callers.get(&call);
         // Member ids are never reused: who left with this id, or joined with a later one, did so
@@ -322,7 +319,7 @@ impl Model {
     pub(super) fn take_phone(
         &mut self,
         call: CallId,
-        phone: Option<wire::WatchedPhone>,
+        phone: Option<answers::WatchedPhone>,
         now: Duration,
     ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };

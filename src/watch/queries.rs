@@ -1,13 +1,14 @@
 //! Queries: selects what to ask the server next; of 1,000 rooms, only the visible ones.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
+    answers::{WatchedPhone, WatchedRooms, WatchedRoster},
+    cursor::WatchedPlace,
     layout::visible_rows,
-    model::{FeedState, Model, WatchedPlace},
-    wire::{WatchedPhone, WatchedRooms, WatchedRoster},
+    model::{FeedState, Model},
+    query::{PendingQuery, Query},
 };
-use crate::base::ids::{CallId, ConferenceName};
 
 /// Maximum age of the list of rooms. Events report rooms that begin and end; this catches missed
 /// ones.
@@ -22,42 +23,6 @@ const COUNT_AGE_MAX: Duration = Duration::from_secs(30);
 const PHONE_AGE_MAX: Duration = Duration::from_secs(1);
 /// Pause after a query that failed.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// A query to the server's API.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Query {
-    /// `GET …/Conference/`: all rooms of the account.
-    Rooms,
-    /// `GET …/Conference/{name}/`: the members of a room.
-    Roster(ConferenceName),
-    /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`: a simulated phone.
-    Phone(CallId),
-}
-
-/// A query that has been sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PendingQuery {
-    /// The query that the response belongs to.
-    pub query: Query,
-    /// Number of events that had been applied when it was sent.
-    pub changes: u64,
-}
-
-/// State of the queries to the server.
-#[derive(Clone, Debug, Default)]
-pub(super) struct QueryState {
-    pending: BTreeSet<Query>,
-    /// Time of the last list of rooms.
-    pub(super) rooms_at: Option<Duration>,
-    /// No queries are sent before this time.
-    quiet_until: Duration,
-}
-
-impl QueryState {
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty()
-    }
-}
 
 impl Model {
     /// Queries to send now, at most `max`. Each must be answered by [`Model::take`] or

@@ -5,10 +5,7 @@ use std::time::Duration;
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
-use super::{
-    queries::{Query, QueryResult},
-    *,
-};
+use super::*;
 use crate::base::ids::{CallId, ConferenceName};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -76,8 +76,10 @@ fn compare(path: &Path, exit: i32) -> Vec<String> {
     let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
     for row in &rows {
         let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = ["advice", "code", "column", "file", "line", "message", "severity"];
+        let expected = ["advice", "code", "column", "file", "level", "line", "message", "severity"];
         assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected), "{name}");
+        let names = (row["level"].as_str().unwrap(), row["severity"].as_str().unwrap());
+        assert!([("error", "fault"), ("warning", "remark")].contains(&names), "{name}: {names:?}");
     }
     rows.iter().map(|row| row["code"].as_str().unwrap().to_owned()).collect()
 }
@@ -145,7 +147,7 @@ fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() 
                         assert!(found_texts.contains(&error.to_string()), "{found_texts:?}");
                     }
                     Ok(flow) => {
-                        for warning in flow.warnings {
+                        for warning in &*flow.warnings {
                             assert!(
                                 found_texts.contains(&warning.to_string()),
                                 "{warning}: {found_texts:?}"
@@ -163,7 +165,7 @@ fn the_flows_that_come_along_have_no_error() {
     for dialect in ["plivo", "vobiz"] {
         let output = run(Path::new(ROOT), &["--dialect", dialect, "flows"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-        assert!(text(&output).contains(": 0 faults, "), "{}", text(&output));
+        assert!(text(&output).contains(": 0 errors, "), "{}", text(&output));
     }
 }
 
@@ -171,8 +173,8 @@ fn the_flows_that_come_along_have_no_error() {
 fn nothing_in_them_is_odd_but_that_the_first_does_not_say_who_may_be_alone() {
     let output = run(Path::new(ROOT), &["flows"]);
     let text = text(&output);
-    assert!(text.contains(": 0 faults, 1 remark\n"), "{text}");
-    assert!(text.contains("remark[alone-under-vobiz]") && text.contains("flows/kick.xml:9:5"));
+    assert!(text.contains(": 0 errors, 1 warning\n"), "{text}");
+    assert!(text.contains("warning[alone-under-vobiz]") && text.contains("flows/kick.xml:9:5"));
 }
 
 #[test]
@@ -180,9 +182,11 @@ fn warnings_count_where_they_are_denied() {
     let folder = Path::new(CASES).join("odd");
     let code = |arguments: &[&str]| run(&folder, arguments).status.code();
     assert_eq!(code(&["alone.xml"]), Some(0));
-    assert_eq!(code(&["--deny-remarks", "alone.xml"]), Some(1));
-    assert_eq!(code(&["--deny-remarks", "plivo-alone.xml"]), Some(1));
-    assert_eq!(code(&["--deny-remarks", "--dialect", "plivo", "plivo-alone.xml"]), Some(0));
+    for deny in ["--deny-warnings", "--deny-remarks"] {
+        assert_eq!(code(&[deny, "alone.xml"]), Some(1), "{deny}");
+        assert_eq!(code(&[deny, "plivo-alone.xml"]), Some(1), "{deny}");
+        assert_eq!(code(&[deny, "--dialect", "plivo", "plivo-alone.xml"]), Some(0), "{deny}");
+    }
 }
 
 #[test]
@@ -214,8 +218,9 @@ fn the_standard_input_is_called_by_a_dash() {
     let output = child.wait_with_output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = serde_json::json!([{
-        "file": "-", "line": 2, "column": 2, "severity": "fault", "code": "unknown-element",
-        "message": rows[0]["message"], "advice": Code::UnknownElement.advice(),
+        "file": "-", "line": 2, "column": 2, "level": "error", "severity": "fault",
+        "code": "unknown-element", "message": rows[0]["message"],
+        "advice": Code::UnknownElement.advice(),
     }]);
     assert_eq!((rows, output.status.code()), (expected, Some(1)));
 }
@@ -244,11 +249,11 @@ fn a_file_that_is_saved_is_looked_at_again() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("document"))).unwrap();
-    assert_eq!(next(), "1 document: 0 faults, 0 remarks");
+    assert_eq!(next(), "1 document: 0 errors, 0 warnings");
     save(home.path(), "a.xml", "<Response><Say/></Response>");
-    assert_eq!(next(), "1 document: 1 fault, 0 remarks");
+    assert_eq!(next(), "1 document: 1 error, 0 warnings");
     save(home.path(), "b.xml", "<Response/>");
-    assert_eq!(next(), "2 documents: 1 fault, 0 remarks");
+    assert_eq!(next(), "2 documents: 1 error, 0 warnings");
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -266,8 +271,8 @@ fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
     assert!(out.next().unwrap().unwrap().contains("Say"));
     save(home.path(), "000.xml", "<Response/>");
     let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("documents"))).unwrap();
-    assert_eq!(next(), "1000 documents: 1000 faults, 0 remarks");
-    assert_eq!(next(), "1000 documents: 999 faults, 0 remarks");
+    assert_eq!(next(), "1000 documents: 1000 errors, 0 warnings");
+    assert_eq!(next(), "1000 documents: 999 errors, 0 warnings");
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -293,9 +298,9 @@ fn what_it_prints_into_the_folder_is_no_save() {
     assert_eq!(
         printed,
         [
-            "1 document: 0 faults, 0 remarks",
-            "1 document: 1 fault, 0 remarks",
-            "1 document: 2 faults, 0 remarks"
+            "1 document: 0 errors, 0 warnings",
+            "1 document: 1 error, 0 warnings",
+            "1 document: 2 errors, 0 warnings"
         ]
     );
 }

@@ -118,7 +118,7 @@ fn a_bad_events_file_says_where_and_what_is_expected() {
     check(&with("{ at = '25h', kick = 'anna' }"), "up to 24h");
     check(
         &with("{ at = 1, kick = 'ben' }"),
-        "kick: \"ben\" has not called in a line above; there are: anna",
+        "kick: \"ben\" has not called in an earlier line; there are: anna",
     );
     check(&with("{ at = 1, kick = 7 }"), "kick: name a caller, [several], or \"all\"");
     check(
@@ -131,8 +131,8 @@ fn a_bad_events_file_says_where_and_what_is_expected() {
     check(&with("{ at = 1, press = 'anna' }"), "keys: missing");
     check(&with("{ at = 1, press = 'anna', keys = 'x' }"), "keys: 'x' is not a key");
     check(&with("{ at = 1, talk = 'anna' }"), "for: say how long");
-    check(&with("{ at = 1, call = 'anna' }"), "call: \"anna\" is taken");
-    check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is no sound");
+    check(&with("{ at = 1, call = 'anna' }"), "call: \"anna\" is already the name");
+    check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is not a sound");
     check("documents = [ { url = 'https://a' } ]", "line 1: a document has one of: xml");
     check("documents = [ { url = 'https://a', file = 'b.xml' } ]", "b.xml is not there");
     check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "no text");

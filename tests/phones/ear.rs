@@ -3,9 +3,8 @@
 use std::{f64::consts::TAU, sync::Arc};
 
 use conflow::{
-    audio::{tone::amplitude, wav},
+    audio::{clip::Clip, tone::amplitude, wav},
     rtp::g711::RATE,
-    speech::Clip,
 };
 
 /// Of the tones that phones send here: −12 dB.

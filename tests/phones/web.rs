@@ -184,7 +184,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
 
     bert.hang_up();
     wait_for_tone(&anna, LEFT);
-    let idle = "is passed over: a sound document plays its Play, Speak and Wait only";
+    let idle = "is skipped: a sound document plays its Play, Speak and Wait only";
     for document in
         ["wait.xml:1:11: <Hangup>", "enter.xml:1:11: <Hangup>", "exit.xml:1:11: <Hangup>"]
     {

@@ -1,4 +1,4 @@
-//! `<Conference>`: puts the call into a room.
+//! `<Conference>`: moves the call into a room.
 
 use std::sync::Arc;
 
@@ -15,18 +15,16 @@ use crate::{
     group::Rank,
 };
 
-/// More calls than this are in no room, whatever its members say.
+/// Higher values of `maxMembers` are errors: no room of this engine is larger.
 const MEMBERS_MAX: u32 = 10_000;
-/// The longest a call can last (contract 7) many times over; a limit beyond it is none.
+/// Many times the longest call (contract 7).
 const TIME_LIMIT_MAX: u32 = 10_000_000;
 
 verb! {
-    /// Puts the call into the room that its text names, and holds the flow there for as long as
-    /// the call is in it.
+    /// Moves the call into the room that its text names. The flow continues when it leaves.
     ///
-    /// However the call gets out, if it is still up the flow goes on: at the element that the
-    /// branch for that names (`onKick`, …), else with the answer of `action`, if there is one,
-    /// else at the next element.
+    /// If the call is still up then, it continues at the element that the branch for this exit
+    /// names (`onKick`, …), otherwise with the response of `action`, otherwise at the next element.
     ///
     /// ```xml
     /// <Response>
@@ -35,106 +33,104 @@ verb! {
     /// </Response>
     /// ```
     pub struct ConferenceVerb {
-        /// Which room.
+        /// Name within the call's account.
         pub room: ConferenceName,
-        /// On what terms.
+        /// From the attributes and the dialect's defaults.
         pub options: Arc<JoinOptions>,
     }
     "Conference", Vendors::Both, text Room, holds &[], answers true;
 
-    /// Enters unable to speak.
+    /// The call enters muted: the other members do not hear it.
     muted: bool = "muted" [AttrKind::Bool] or false, like "true";
-    /// Heard by the room when this call enters. Empty is no sound, and no beep.
+    /// Played to the room when this call enters. Empty: no sound and no beep.
     enter_sound: Stated<Option<ConferenceSound>> = "enterSound" [AttrKind::Sound(true)], like "beep:1";
-    /// Heard by those who remain when this call leaves. Empty is no sound, and no beep.
+    /// Played to the remaining members when this call leaves. Empty: no sound and no beep.
     exit_sound: Stated<Option<ConferenceSound>> = "exitSound" [AttrKind::Sound(true)], like "beep:2";
-    /// Beeps when this call enters and leaves, where `enterSound` or `exitSound` does not say
-    /// otherwise.
+    /// Beeps when this call enters and leaves, unless `enterSound` or `exitSound` is stated.
     beep: bool = "beep" [AttrKind::Bool] or false / true, like "false";
     /// The room starts when this call enters. Until it starts, members wait.
     starts: bool = "startConferenceOnEnter" [AttrKind::Bool] or true, like "false";
     /// The room ends when this call leaves.
     ends: bool = "endConferenceOnExit" [AttrKind::Bool] or false, like "true";
-    /// Stays when all others have left.
+    /// The call stays in the room when all others have left.
     stays_alone: bool = "stayAlone" [AttrKind::Bool] or true / false, like "true";
-    /// Heard by this call while it waits or is alone, over and over.
+    /// Played to this call, repeatedly, while it waits or is alone.
     wait_sound: Option<ConferenceSound> = "waitSound" [AttrKind::Sound(false)], like "sound:hold";
-    /// How many calls the room holds: the first that a member states. Plivo's name.
+    /// Size limit of the room; the first member that states one decides. Plivo's name.
     members_max: Option<u32> = "maxMembers" [AttrKind::Number(1, MEMBERS_MAX)], like "20";
-    /// How many calls the room holds: the first that a member states. Vobiz' name.
+    /// Size limit of the room; the first member that states one decides. Vobiz' name.
     participants_max: Option<u32> = "maxParticipants" [AttrKind::Number(1, MEMBERS_MAX)], like "20";
-    /// Records the room.
+    /// Records the conversation in the room.
     records: bool = "record" [AttrKind::Bool] or false, like "true", idle "nothing is recorded";
-    /// The recording's format.
+    /// File format of the recording.
     recording_format: RecordingFormat = "recordFileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3",
         like "wav", idle "nothing is recorded";
-    /// The room ends this long after it was made; of several, the earliest holds. 0 is never.
+    /// The room ends this many seconds after its creation. The earliest limit holds; 0 is none.
     time_limit: Stated<u32> = "timeLimit" [AttrKind::Seconds(0, TIME_LIMIT_MAX)] or 86400 / 14400,
         like "3600";
     /// The key `*` takes this call out of the room.
     leaves_on_star: bool = "hangupOnStar" [AttrKind::Bool] or false, like "true";
-    /// Asked when this call has left.
+    /// Requested when this call has left.
     action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/left";
-    /// How `action` is asked.
+    /// HTTP method for `action`.
     method: RequestMethod = "method" [METHOD] or "POST", like "GET";
-    /// The answer of `action` is the next document; else it is only told.
+    /// The response of `action` is the next document. If false, it is ignored.
     redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
-    /// Told of this call's entering, leaving, digits and floor.
+    /// URL that receives events: this call enters, leaves, presses keys, gets the floor.
     callback_url: Option<Arc<str>> = "callbackUrl" [AttrKind::Web],
         like "https://example.com/conference";
-    /// How `callbackUrl` is told.
+    /// HTTP method for `callbackUrl`.
     callback_method: RequestMethod = "callbackMethod" [METHOD] or "POST", like "GET";
-    /// In what order `callbackUrl` is told: that of the room, one at a time, or that of each call,
-    /// several at a time. An extension.
+    /// Order of callbacks: of the `room`, one at a time, or of each `call`, several at a time. An
+    /// extension.
     callback_order: Arc<str> = "callbackOrder" [AttrKind::Choice(&["room", "call"])] or "room",
         like "call";
-    /// Keys that `callbackUrl` is told of, with commas between the patterns.
+    /// Keys that are reported to `callbackUrl`: patterns, separated by commas.
     digits_match: Patterns = "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
-    /// `callbackUrl` is told when this call gets the floor.
+    /// Reports to `callbackUrl` when this call gets the floor.
     reports_floor: bool = "floorEvent" [AttrKind::Bool] or false, like "true";
-    /// The others hear the keys that this call presses.
+    /// The other members hear the keys that this call presses.
     relays_digits: bool = "relayDTMF" [AttrKind::Bool] or true / false, like "true";
-    /// Only members of this group come in, as whom the engine trusts them to be; who is removed
-    /// from it is taken out. The first call in a room says which group guards it, if any, and one
-    /// that says otherwise is not let in. An extension.
+    /// Admits only members of this group, by the trusted identity of the caller. A caller who is
+    /// removed from the group leaves the room. The first call in a room decides its group; a call
+    /// that states another one is not admitted. An extension.
     group: Stated<Arc<str>> = "group" [AttrKind::Text], like "6000001";
-    /// With `group`: its members of this rank or above start the room, in place of
-    /// `startConferenceOnEnter`, and the room ends when the last of them leaves. A rank is
-    /// that of the moment of entering. An extension.
+    /// With `group`: members of at least this rank start the room (not `startConferenceOnEnter`),
+    /// and it ends when the last of them leaves. The rank at entry counts. An extension.
     moderators: Option<Rank> = "moderators" [AttrKind::Choice(&Rank::NAMES)], like "admin";
 
     idle {
-        /// How `waitSound` is asked.
-        "waitMethod" [METHOD] or "POST", like "GET": "it is asked by POST";
-        /// Records on while one call is left.
+        /// HTTP method for `waitSound`.
+        "waitMethod" [METHOD] or "POST", like "GET": "it is requested by POST";
+        /// Continues the recording while one call is left.
         "recordWhenAlone" [AttrKind::Bool] or false, like "true": "nothing is recorded";
-        /// Keys to press on entering.
+        /// Keys to press when the call enters.
         "sendDigits" [AttrKind::Text], like "1234": "no vendor documents it";
         /// How the recording is transcribed.
         "transcriptionType" [AttrKind::Choice(&["auto", "hybrid", "manual"])], like "auto":
             "nothing is transcribed";
-        /// Where the transcription goes.
+        /// URL that receives the transcription.
         "transcriptionUrl" [AttrKind::Web], like "https://example.com/text": "nothing is transcribed";
-        /// How the transcription is told.
+        /// HTTP method for `transcriptionUrl`.
         "transcriptionMethod" [METHOD] or "POST", like "GET": "nothing is transcribed";
     }
 
     branches {
-        /// Where this call goes on when it was kicked: the id of an element further on.
+        /// Id of a later element at which the call continues after a kick.
         "onKick", like "kicked";
-        /// … when the room has ended because somebody else left, or the engine shuts down.
+        /// … when the room ended because another member left, or the engine shuts down.
         "onEnd", like "goodbye";
-        /// … when the room's time is up.
+        /// … when the room reached its time limit.
         "onTimeUp", like "goodbye";
         /// … when all others have left.
         "onAlone", like "goodbye";
-        /// … when it has pressed `*` with `hangupOnStar`.
+        /// … when the caller pressed `*` with `hangupOnStar`.
         "onStar", like "menu";
         /// … when the room is full.
         "onFull", like "later";
-        /// … when it may not come in: it is banned, or not a member of the room's group.
+        /// … when the caller is not admitted: banned, or not a member of the room's group.
         "onBan", like "sorry";
-        /// … when the document of `action` cannot be had. Without it, that ends the call.
+        /// … when the document of `action` cannot be fetched. Without it, the call ends.
         "onError", like "sorry";
     }
 }
@@ -183,7 +179,7 @@ impl ConferenceVerb {
     }
 }
 
-/// What is no group has no members: to let everybody in would be the worse mistake.
+/// An invalid group has no members: to admit everyone would be the worse mistake.
 fn guard(
     reading: &mut ElementReader<'_, '_>,
     group: Option<Arc<str>>,
@@ -227,7 +223,7 @@ mod tests {
         (options.clone(), warnings)
     }
 
-    /// An attribute changes one thing, and is odd in no way.
+    /// Checks that the attributes change one option and cause no warning.
     #[track_caller]
     fn changes_one_option(attributes: &str, change: impl Fn(&mut JoinOptions)) {
         for dialect in [Dialect::Plivo, Dialect::Vobiz] {
@@ -365,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_read_and_what_is_none_has_no_members() {
+    fn an_invalid_group_has_no_members() {
         let guard = |id, moderators| Some(RoomGuard { group: GroupId(id), moderators });
         changes_one_option("group='6000001'", |it| it.guard = guard(6_000_001, None));
         changes_one_option("group=' 7 ' moderators='admin'", |it| {
@@ -375,9 +371,9 @@ mod tests {
             it.guard = guard(7, Some(Rank::Owner));
         });
         for (attributes, note) in [
-            ("group=''", "group=\"\" names no group, and nobody is let in: write its number"),
-            ("group='0'", "group=\"0\" names no group, and nobody is let in: write its number"),
-            ("group='a'", "group=\"a\" names no group, and nobody is let in: write its number"),
+            ("group=''", "group=\"\" names no group, and nobody is admitted: write its number"),
+            ("group='0'", "group=\"0\" names no group, and nobody is admitted: write its number"),
+            ("group='a'", "group=\"a\" names no group, and nobody is admitted: write its number"),
         ] {
             let (options, warnings) = parse(Dialect::Vobiz, attributes);
             assert_eq!((options.guard, &*warnings), (guard(0, None), &[note.to_owned()][..]));
@@ -400,11 +396,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_warned_of_unless_it_changes_nothing() {
+    fn warns_of_attributes_without_effect_unless_they_state_the_default() {
         let idle =
             |name: &str, note: &str| format!("{name} is accepted, and has no effect yet: {note}");
         for (attribute, note) in [
-            ("waitMethod='GET'", idle("waitMethod", "it is asked by POST")),
+            ("waitMethod='GET'", idle("waitMethod", "it is requested by POST")),
             ("recordWhenAlone='true'", idle("recordWhenAlone", "nothing is recorded")),
             ("sendDigits='1'", idle("sendDigits", "no vendor documents it")),
             ("transcriptionType='auto'", idle("transcriptionType", "nothing is transcribed")),
@@ -420,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_the_default() {
+    fn an_invalid_value_is_replaced_by_the_default() {
         let beeps = "http://, https://, flow:NAME or sound:hold|ring|beep";
         for (attribute, expected) in [
             (
@@ -473,7 +469,7 @@ mod tests {
     fn an_action_that_cannot_be_asked_is_kept() {
         let (options, warnings) = parse(Dialect::Vobiz, "action='left.xml'");
         assert_eq!(&*options.action.as_ref().unwrap().url, "left.xml");
-        let expected = "\"left.xml\" cannot be asked, and the call ends where it should be: \
+        let expected = "\"left.xml\" cannot be fetched, and the call ends here: \
                         write http://, https:// or flow:NAME";
         assert_eq!(warnings, [expected]);
     }

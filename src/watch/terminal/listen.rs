@@ -9,8 +9,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::client::{AccessDenied, SILENCE_MAX, WatchClient};
-use crate::watch::{Feed, FeedState, wire::WatchedEvent};
+use crate::{
+    client::{
+        api::{AccessDenied, ApiClient, SILENCE_MAX},
+        feed::Feed,
+    },
+    watch::{FeedState, answers::WatchedEvent},
+};
 
 /// Events that may wait while a screen is drawn; then the stream is read no further.
 const MESSAGES_MAX: usize = 1_024;
@@ -33,7 +38,7 @@ pub(super) enum StreamMessage {
 }
 
 /// Starts a listener that runs until the receiver is dropped.
-pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
+pub(super) fn listen(client: ApiClient) -> mpsc::Receiver<StreamMessage> {
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     drop(tokio::spawn(async move {
         let mut stream = EventListener { client, sender, last: None, failures: 0 };
@@ -54,7 +59,7 @@ pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
 }
 
 struct EventListener {
-    client: WatchClient,
+    client: ApiClient,
     sender: mpsc::Sender<StreamMessage>,
     /// Id of the last event, to resume after.
     last: Option<String>,

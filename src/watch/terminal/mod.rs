@@ -1,6 +1,6 @@
 //! Program of `conflow watch`: drives the [`Model`] with the clock, the terminal and the network.
 
-pub(crate) mod client;
+mod ask;
 mod listen;
 mod screen;
 
@@ -18,13 +18,16 @@ use tokio::{
 };
 
 use self::{
-    client::{AccessDenied, WatchClient},
     listen::StreamMessage,
     screen::{Screen, TerminalInput},
 };
-use crate::app::{login::login, signals::EndSignals};
 use crate::{
     cli::watch::WatchArgs,
+    client::{
+        api::{AccessDenied, ApiClient},
+        login::login,
+        signals::EndSignals,
+    },
     watch::{self, FeedState, Model, PendingQuery, QueryResult},
 };
 
@@ -47,7 +50,7 @@ const SCREEN: (u16, u16) = (100, 30);
 /// server does not answer.
 pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
     let (account, token) = login(flags.login, token)?;
-    let client = WatchClient::new(&flags.url, account.clone(), &token)?;
+    let client = ApiClient::new(&flags.url, account.clone(), &token)?;
     let about = format!("conflow  {account} at {}", flags.url);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
@@ -64,7 +67,7 @@ pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
 }
 
 /// Sends queries until everything visible is known, and prints it.
-async fn once(model: &mut Model, client: &WatchClient) -> Result<()> {
+async fn once(model: &mut Model, client: &ApiClient) -> Result<()> {
     let now = Duration::ZERO;
     let mut requests = JoinSet::new();
     loop {
@@ -78,14 +81,14 @@ async fn once(model: &mut Model, client: &WatchClient) -> Result<()> {
     Ok(io::stdout().write_all(watch::text(model).as_bytes())?)
 }
 
-async fn ask(client: WatchClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
-    let answer = client.ask(&asked.query).await;
+async fn ask(client: ApiClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
+    let answer = ask::ask(&client, &asked.query).await;
     (asked, answer)
 }
 
 struct LiveWatch {
     model: Model,
-    client: WatchClient,
+    client: ApiClient,
     requests: JoinSet<(PendingQuery, Result<QueryResult>)>,
     began: Instant,
 }

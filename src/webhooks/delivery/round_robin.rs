@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::state::QueueId;
+/// Id of a queue; valid while the queue has items.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct QueueId(pub(super) u64);
 
 /// Slots for requests, and the queues that wait for them.
 #[derive(Debug)]

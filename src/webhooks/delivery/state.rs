@@ -9,7 +9,7 @@ use std::{
 use super::{
     AGE_MAX, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem,
     DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner,
-    round_robin::RoundRobin,
+    round_robin::{QueueId, RoundRobin},
 };
 
 /// Callbacks in flight and waiting. See the [module](super).
@@ -461,10 +461,6 @@ impl<P: Clone> Delivery<P> {
         self.queues.get_mut(&id).expect("an id belongs to a queue")
     }
 }
-
-/// Id of a queue; valid while the queue has items.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct QueueId(pub(super) u64);
 
 /// Time of the attempt after `attempts` ones, from the first.
 fn due(attempts: u8) -> Duration {

@@ -30,12 +30,11 @@ use conflow::{
     conference,
     documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument, web::WebDocuments},
     engine::{
-        self,
         ban_list::BanList,
-        call_worker,
         inbound::{self, Inbound},
         journal::Journal,
         registry::{self, Registry, Spawner, TokioSpawner},
+        spawner::Actor,
     },
     fetch::{self, BoxFuture, ByteStream, FetchClient, HttpNetwork, Internet},
     flow::{Cause, Fetched, Flow, RequestMethod},
@@ -405,11 +404,11 @@ fn blank(text: &str) -> String {
 struct Stalled;
 
 impl Spawner for Stalled {
-    fn spawn_room(&self, actor: engine::conference::RoomActor) {
+    fn spawn_room(&self, actor: Box<dyn Actor>) {
         mem::forget(actor);
     }
 
-    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>) {
         TokioSpawner.spawn_call_worker(actor);
     }
 }

@@ -57,8 +57,8 @@ fn says_where_an_attribute_is_wrong() {
     check("<Response><Speak é voice='a'/></Response>", &format!("1:18: {equals}"));
     check("<Response><Speak voice=a/></Response>", "1:18: voice: put its value into quotes");
     check("<Response><Speak voice=/></Response>", "1:18: voice has no value: write voice=\"…\"");
-    check("<Response><Speak a='b'c='d'/></Response>", "1:23: put a blank before this attribute");
-    check("<Response><Speak a$='b'/></Response>", "1:18: \"a$\" names no attribute");
+    check("<Response><Speak a='b'c='d'/></Response>", "1:23: put a space before this attribute");
+    check("<Response><Speak a$='b'/></Response>", "1:18: \"a$\" is not a valid attribute name");
     check(
         "<Response><Speak a='<'/></Response>",
         "1:18: a: its closing quote is missing (or write &lt; for a plain <)",
@@ -83,7 +83,10 @@ fn says_where_a_text_is_wrong() {
         "<Response>\n <Play>a&nbsp;b</Play></Response>",
         "2:9: there is no entity &nbsp;: write &amp; for a plain &",
     );
-    check("<Response>&#1;</Response>", "1:11: &#1; is no character that XML allows: leave it out");
+    check(
+        "<Response>&#1;</Response>",
+        "1:11: &#1; is not a character that XML allows: leave it out",
+    );
     check(
         "<Response>a &",
         "1:13: this & begins an entity, and its ; is missing: write &amp; for a plain &",
@@ -127,7 +130,7 @@ fn knows_one_encoding() {
 
 #[test]
 fn nothing_stands_before_the_declaration() {
-    let late = "nothing, not even a blank, stands before <?xml: move it to the very start";
+    let late = "nothing, not even a space, may come before <?xml: move it to the very start";
     check("\n<?xml version='1.0'?><Response/>", &format!("2:1: {late}"));
     check("<?xml version='1.0'?><?xml version='1.0'?><Response/>", &format!("1:22: {late}"));
     check("<Response><?xml version='1.0'?></Response>", &format!("1:11: {late}"));
@@ -149,12 +152,12 @@ fn refuses_what_could_grow() {
 fn warns_about_stray_text_where_it_begins() {
     check(
         "<Response>\n  é <Hangup>now</Hangup>\n <!-- x -->&amp;c<![CDATA[ \n d]]> e</Response>",
-        "2:3: text that <Response> has no use for is ignored\n\
-         2:13: text that <Hangup> has no use for is ignored\n\
-         3:12: text that <Response> has no use for is ignored",
+        "2:3: <Response> ignores this text\n\
+         2:13: <Hangup> ignores this text\n\
+         3:12: <Response> ignores this text",
     );
     check(
         "<Response><Hangup><![CDATA[ \n  d]]></Hangup></Response>",
-        "2:3: text that <Hangup> has no use for is ignored",
+        "2:3: <Hangup> ignores this text",
     );
 }

@@ -26,7 +26,7 @@ fn warnings(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<FlowWarni
     let target = id.map_or_else(String::new, |id| format!("<Hangup id='{id}'/>"));
     let document = format!("<Response><{tag} {attribute}>{text}</{tag}>{target}</Response>");
     let flow = Flow::parse(&document, dialect).unwrap_or_else(|error| panic!("{tag}: {error}"));
-    flow.warnings.into_iter().map(|warning| warning.warning).collect()
+    flow.warnings.iter().map(|it| it.warning.clone()).collect()
 }
 
 fn verbs() -> impl Iterator<Item = &'static VerbInfo> {

@@ -16,10 +16,10 @@ use axum::{
     routing::any,
 };
 use conflow::{
-    audio::wav,
+    audio::{clip::Clip, wav},
     fetch::{self, FetchClient},
     sound::{Settings, SoundCache, SoundSource, web::WebSounds},
-    speech::{Clip, Speech, SpeechError, Utterance},
+    speech::{Speech, SpeechError, Utterance},
 };
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time};
@@ -225,7 +225,7 @@ async fn a_server_that_says_nothing_is_given_up_and_keeps_only_its_own_account_w
         let error = it.await.unwrap().unwrap_err();
         let is_late = error.contains("no complete answer within 120000 ms")
             || error.contains("not done within 125000 ms")
-            || error == "too many slow sounds are on their way";
+            || error == "too many sounds are downloading: try again later";
         assert!(is_late, "{error}");
     }
     assert!(start.elapsed() >= 120 * SECOND, "{:?}", start.elapsed());

@@ -48,6 +48,7 @@ async fn a_kick_that_ends_the_room_is_named_in_the_trace_of_all_who_leave() {
     let conference = &steps[1];
     assert_eq!((&conference["element"], &conference["line"]), (&"Conference".into(), &1.into()));
     assert_eq!((&conference["reason"], &conference["member_id"]), (&"enough".into(), &1.into()));
+    assert_eq!(conference["source"], ANSWER[ANSWER.find('<').unwrap()..]);
     let by = &conference["causes"][0];
     assert_eq!((&by["command"], &by["who"]), (&"Kick".into(), &"MA1".into()));
     assert!(by["api_id"].as_str().unwrap().len() == 36, "{by}");

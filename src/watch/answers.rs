@@ -1,7 +1,6 @@
 //! Bodies of the API, limited to the fields that the watch shows. Unknown keys are ignored.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
@@ -113,11 +112,4 @@ pub struct WatchedEvent {
     pub exit_reason: String,
     /// Hang-up cause of a call that has ended.
     pub hangup_cause_name: String,
-}
-
-/// Error text of a response body, in either vendor's format.
-pub fn error(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let text = body.get("error")?.as_str()?;
-    Some(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Client of the public API: what `conflow watch` needs of it, all of it GET requests.
+//! API client: asks a running server over HTTP; it only reads.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,15 +11,14 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    base::ids::AccountId,
-    fetch::{AddressGuard, Cidr, Connector, Internet},
-    watch::{Query, QueryResult, wire},
+    base::{ids::AccountId, network::IpNetwork},
+    fetch::{AddressGuard, Connector, Internet},
 };
 
 /// A server that takes longer is treated as failed.
@@ -27,37 +26,35 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A room of 10,000 members takes some 2.5 MB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The server sends something every 15 seconds; a longer silence means a broken connection.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(40);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(40);
 /// The user chose the URL, so that it may lead to any address.
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// A client for one account of one server. Cheap to clone.
+/// One account of one server. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct WatchClient {
+pub(crate) struct ApiClient {
     pool: legacy::Client<Connector, Empty<Bytes>>,
-    /// URL of the server, without a slash at its end.
+    /// Without a slash at its end.
     base: Arc<str>,
-    account: AccountId,
+    pub(crate) account: AccountId,
     token: HeaderValue,
 }
 
 /// The server denies access: a retry would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct AccessDenied(String);
+pub(crate) struct AccessDenied(String);
 
-impl WatchClient {
+impl ApiClient {
     pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
         if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
             bail!("--url {url}: {wanted}");
         }
-        let mut token = HeaderValue::from_str(token)
-            .ok()
-            .context("the token contains characters that no header can carry")?;
+        let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
         token.set_sensitive(true);
-        let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
+        let allow = ANYWHERE.iter().map(|it| it.parse::<IpNetwork>().expect("a network")).collect();
         let connector =
             Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), &[])?;
         let pool = legacy::Client::builder(TokioExecutor::new())
@@ -67,30 +64,8 @@ impl WatchClient {
         Ok(Self { pool, base, account, token })
     }
 
-    /// Sends a query and waits for its response.
-    pub(super) async fn ask(&self, query: &Query) -> Result<QueryResult> {
-        let account = &self.account;
-        let voice = format!("/api/v1/Account/{account}/Conference/");
-        Ok(match query {
-            Query::Rooms => {
-                let rooms = self.get(&voice).await?;
-                QueryResult::Rooms(
-                    rooms.context("the server does not have this API: is it conflow?")?,
-                )
-            }
-            Query::Roster(name) => {
-                let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
-                QueryResult::Roster(self.get(&format!("{voice}{name}/")).await?)
-            }
-            Query::Phone(call) => {
-                let path = format!("/sim/v1/Account/{account}/Phone/{call}/");
-                QueryResult::Phone(self.get::<wire::WatchedPhone>(&path).await?)
-            }
-        })
-    }
-
-    /// None if the status is 404.
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+    /// The JSON that a path has; None if there is nothing at it.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let fetched = timeout(ANSWER_WAIT_MAX, async {
             let response = self.send(path, None).await?;
             let status = response.status();
@@ -101,7 +76,7 @@ impl WatchClient {
                 status => {
                     check_status(status, &body)?;
                     let body = serde_json::from_slice(&body);
-                    Ok(Some(body.context("a response is invalid")?))
+                    Ok(Some(body.context("an answer cannot be understood")?))
                 }
             }
         });
@@ -110,7 +85,7 @@ impl WatchClient {
             .with_context(|| format!("no answer within {} s", ANSWER_WAIT_MAX.as_secs()))?
     }
 
-    /// Opens the stream of events, from now on, or after the event `last`.
+    /// The stream of events, from now on or behind this one.
     pub(crate) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
         let path = format!("/api/v1/Account/{}/Events/", self.account);
         let sent = timeout(ANSWER_WAIT_MAX, self.send(&path, last)).await;
@@ -142,7 +117,7 @@ impl WatchClient {
 }
 
 fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
-    let message = || wire::error(body).unwrap_or_else(|| status.to_string());
+    let message = || error_of(body).unwrap_or_else(|| status.to_string());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(AccessDenied(format!(
             "the server denies access to this account ({}): see --account, --token-file and \
@@ -162,4 +137,11 @@ fn root_cause(error: &legacy::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+/// The text of an answer that says what is wrong, in either vendor's form.
+fn error_of(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let text = body.get("error")?.as_str()?;
+    Some(text.to_owned())
 }

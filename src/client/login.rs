@@ -4,7 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::{base::ids::AccountId, cli::login::LoginArgs, config::DEVELOPMENT_ACCOUNT};
+use crate::{
+    base::ids::AccountId,
+    cli::login::{DEVELOPMENT_ACCOUNT, LoginArgs},
+};
 
 /// The account and its token, from the environment or else from the file.
 ///

@@ -1,0 +1,1 @@
+//! The finder on made-up crates.
