@@ -236,8 +236,8 @@ impl TestEngine {
 }
 
 /// Runs a transcript in a new engine, and closes the engine.
-pub(crate) async fn check(script: &str) {
-    check_in(TestEngine::new(TestEngineOptions::default()), script).await;
+pub(crate) async fn check(transcript: &str) {
+    check_in(TestEngine::new(TestEngineOptions::default()), transcript).await;
 }
 
 /// Runs a transcript in an engine, and closes the engine.
@@ -254,14 +254,14 @@ pub(crate) async fn check(script: &str) {
 /// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
 /// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials. In
 /// responses, `*` stands for an id and `T` for a time.
-pub(crate) async fn check_in(mut engine: TestEngine, script: &str) {
+pub(crate) async fn check_in(mut engine: TestEngine, transcript: &str) {
     let mut actual = String::new();
-    let script: Vec<_> = script.lines().map(str::trim).collect();
-    for line in &script {
+    let transcript: Vec<_> = transcript.lines().map(str::trim).collect();
+    for line in &transcript {
         writeln!(actual, "{}", engine.line(line).await).unwrap();
     }
     engine.close().await;
-    let expected = script.join("\n") + "\n";
+    let expected = transcript.join("\n") + "\n";
     assert!(actual == expected, "expected:\n{expected}\nbrought:\n{actual}");
 }
 
@@ -424,7 +424,7 @@ impl DocumentStore for ConferenceFlows {
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
         let name = match &*flow.name {
             "nobody" | "default" => return None,
-            "panic" => panic!("as it was told to"),
+            "panic" => panic!("injected"),
             name => name,
         };
         let document = format!(

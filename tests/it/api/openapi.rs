@@ -62,7 +62,7 @@ async fn every_documented_path_exists_with_these_methods_and_no_others() {
     for (path, methods) in listed(&document(&engine).await) {
         let path = fill(&path);
         for method in &methods {
-            // With the account's credentials, as scripts have it.
+            // With the account's credentials, as the transcripts send them.
             let line = path.replace("/v1/Account/1", "/v1/Account/MA1");
             let request = Request::builder().method(method.as_str()).uri(line);
             let request = request.header("x-auth-id", "MA1").header("x-auth-token", "one");

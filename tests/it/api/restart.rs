@@ -262,11 +262,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
 
     let mut received = first.received();
     let again = received.len() - NOTICES;
-    assert_eq!(
-        received[DEATH],
-        received[DEATH - 1],
-        "the unanswered notice is sent again first"
-    );
+    assert_eq!(received[DEATH], received[DEATH - 1], "the unanswered notice is sent again first");
     received.dedup();
     assert_eq!(received.len(), NOTICES);
     assert!(received.is_sorted_by(|one, next| one.0 < next.0), "in order");

@@ -188,7 +188,7 @@ const RETURNS: [(&str, &str); 4] = [
 
 #[tokio::test(start_paused = true)]
 async fn a_kicked_person_returns_by_the_rule_of_the_dialect() {
-    for (_, script) in RETURNS {
-        check(UNLIMITED, script).await;
+    for (_, transcript) in RETURNS {
+        check(UNLIMITED, transcript).await;
     }
 }

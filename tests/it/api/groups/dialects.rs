@@ -154,10 +154,10 @@ pub(super) const UNLIMITED: Settings = Settings {
     is_unlimited: true,
 };
 
-/// Sends each line, and wants its status, and everything between bars in its body.
 /// Sends each line, and checks its status and every part between bars in its body.
+pub(super) async fn check(settings: Settings, transcript: &str) {
     let groups = TestGroups::open(settings).await;
-    for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
+    for line in transcript.lines().map(str::trim).filter(|it| !it.is_empty()) {
         let (asked, expected) = line.split_once(" => ").unwrap();
         let (status, body) = groups.send(asked).await;
         let mut expected = expected.split(" | ");
@@ -266,11 +266,11 @@ async fn rocket_chats_kick_answers_like_its_server() {
     let groups = TestGroups::open(bare).await;
     assert_eq!(groups.send(kick).await, (200, r#"{"success":true}"#.to_owned()));
     groups.engine.close().await;
-    let mut script = format!("{kick} => 200\n");
-    (0..9).for_each(|_| script += &format!("{kick} => 400\n"));
-    script +=
+    let mut transcript = format!("{kick} => 200\n");
+    (0..9).for_each(|_| transcript += &format!("{kick} => 400\n"));
+    transcript +=
         &format!("{kick} => 429 | You must wait 60 seconds before | [error-too-many-requests]");
-    check(Settings { is_unlimited: false, ..UNLIMITED }, &script).await;
+    check(Settings { is_unlimited: false, ..UNLIMITED }, &transcript).await;
 }
 
 const KIRIMIN: &str = r#"
@@ -323,12 +323,12 @@ async fn kirimins_kick_answers_as_documented() {
     let server = Settings { is_kirimin_owner_404: true, ..UNLIMITED };
     check(server, "POST /x/group/kick/6000001/5 [as 3] {} => 404 | GRPS_OWNER_FEATURE").await;
     let limited = Settings { is_unlimited: false, ..UNLIMITED };
-    let script = r#"
+    let transcript = r#"
         POST /x/group/kick/6000001/5 [as 1] {} => 200
         POST /x/group/kick/6000001/6 [as 1] {} => 429 | "msg":"TO_MANY_REQUEST"
         POST /x/group/kick/6000001/6 [as 3] {} => 400
     "#;
-    check(limited, script).await;
+    check(limited, transcript).await;
 }
 
 const CAPILLARY: &str = r#"
@@ -360,16 +360,16 @@ const CAPILLARY: &str = r#"
 async fn capillarys_leave_answers_as_documented() {
     check(UNLIMITED, CAPILLARY).await;
     let kept = Settings { is_capillary_kept_active: true, ..UNLIMITED };
-    let script = r#"
+    let transcript = r#"
         DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=881 [till] => 200
         GET /v2/userGroup2?id=6000001 [till] => 200 | "groupStatus":"ACTIVE"
     "#;
-    check(kept, script).await;
+    check(kept, transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_group_of_one_account_does_not_exist_for_another_in_any_dialect() {
-    let script = r#"
+    let transcript = r#"
         POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as other] => 401 | "ErrorCode":99
         POST /api/v1/groups.kick [as other] {"roomId":"6000001","userId":"5"} => 400 | error-room-not-found
         GET /api/v1/groups.list [as other] => 200 | "total":0
@@ -379,5 +379,5 @@ async fn a_group_of_one_account_does_not_exist_for_another_in_any_dialect() {
         GET /v2/userGroup2?id=6000001 [till of other] => 400 | "code":1619
         GET /Platform/GroupV2/6000001 [X-API-Key: KEY] => 200 | "memberCount":5
     "#;
-    check(UNLIMITED, script).await;
+    check(UNLIMITED, transcript).await;
 }

@@ -131,7 +131,7 @@ fn kirimin(outcome: Outcome) -> Cell {
         Outcome::RankTooLow => Line(kick(group, "5", "[as 3]")),
         Outcome::TargetUnknown => Line(kick(group, "99", "[as 1]")),
         Outcome::TargetNotMember => Line(kick(group, "7", "[as 1]")),
-        // Whoever may kick is the only owner, so this is a kick of themself.
+        // Only the owner may kick, so the target is the owner.
         Outcome::LastOwner | Outcome::SelfTarget => Line(kick(group, "1", "[as 1]")),
         Outcome::GroupClosed => Line(kick("6000002", "5", "[as 1]")),
         Outcome::RateLimited => After(1, kick(group, "5", "[as 1]")),

@@ -17,8 +17,8 @@ const REFUSED: &str = "told /cb Event => nothing";
 
 impl TestGroups {
     /// Runs a part of a transcript.
-    pub(super) async fn play(&mut self, script: &[&str]) {
-        for line in script {
+    pub(super) async fn play(&mut self, transcript: &[&str]) {
+        for line in transcript {
             assert_eq!(self.engine.line(line).await, *line);
         }
     }

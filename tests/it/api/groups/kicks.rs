@@ -1,5 +1,5 @@
-//! Kicks with the program over HTTP: bert is in a conference guarded by his group. Each dialect's
-//! kick is synchronous, and his phone hears the next element.
+//! Kicks with the program over HTTP: bert is in a conference guarded by anna's group. Each dialect's
+//! kick is synchronous, and bert's phone hears the next element.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use tempfile::{TempDir, tempdir};
 use crate::app::{ID, Program, command, run, token};
 
 const FLOW: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/flows/members-only.xml"));
-const AT_THE_DOOR: &str = "This conference is for members of the group.";
+const NOT_A_MEMBER: &str = "This conference is for members of the group.";
 const NEXT_WORDS: &str = "You have left the conference of the members.";
 
 /// anna's group with bert in it; carl is not a member.
@@ -106,7 +106,7 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     let (carl, stranger) = (club.dial("103", Some("carl")), club.dial("bert", None));
     assert_eq!(club.inside(), ["101", "102"]);
     for outsider in [&carl, &stranger] {
-        assert_eq!(club.heard(outsider), [AT_THE_DOOR], "refused at the door");
+        assert_eq!(club.heard(outsider), [NOT_A_MEMBER], "refused at entry");
     }
 
     let (status, body) = kick(&club);
@@ -118,7 +118,10 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     assert!(club.heard(&anna).is_empty(), "anna has left too");
 
     let again = club.dial("104", Some("bert"));
-    assert_eq!((club.inside(), club.heard(&again)), (vec!["101".into()], vec![AT_THE_DOOR.into()]));
+    assert_eq!(
+        (club.inside(), club.heard(&again)),
+        (vec!["101".into()], vec![NOT_A_MEMBER.into()])
+    );
     let invited = format!(r#"{{"roomId":"6000001","userId":"{}"}}"#, club.bert.id);
     club.rocket_chat("groups.invite", &invited);
     club.dial("105", Some("bert"));

@@ -5,8 +5,8 @@ use crate::api::engine::check;
 /// The flow of a phone that calls `web`.
 const ANSWER: &str = r#"has /answer <Response><Conference stayAlone="true" callbackUrl="http://app.example/cb">weekly</Conference><Speak>next</Speak><Speak id="bye">bye</Speak></Response>"#;
 
-async fn check_kick(script: &str) {
-    check(&format!("{ANSWER}\n{script}")).await;
+async fn check_kick(transcript: &str) {
+    check(&format!("{ANSWER}\n{transcript}")).await;
 }
 
 #[tokio::test(start_paused = true)]
