@@ -1,9 +1,8 @@
 //! Tests of traces: steps, causes, and the limits on their number.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::*;
 use crate::{
