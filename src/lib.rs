@@ -18,7 +18,7 @@
 //! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`trace`], [`cdr`], [`documents`], [`events`], [`webhooks`], `fetch::signature`, [`audio`], [`rtp`] | decide: time and randomness are arguments; no IO |
 //! | 2 machines | in the adapters: `sip`, `rtp_engine::{room}`, `sim_phones` | the same |
 //! | 3 adapters | [`fetch`] < `documents::web`, `sound`, `webhooks::dispatcher` | do IO, one driver each; they do not know each other |
-//! | 3 adapters | [`accounts`], [`credentials`], `cdr::store`, `documents::{cache, folder, folder_index}`, [`rtp_engine`], `sim_phones::backend`, `sip::{driver, sockets, stream}`, `speech::{command, pico, process}`, `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}` | the same |
+//! | 3 adapters | [`accounts`], [`credentials`], `cdr::store`, `documents::{cache, folder, folder_index}`, `media::router`, [`rtp_engine`], `sim_phones::backend`, `sip::{driver, sockets, stream}`, `speech::{command, pico, process}`, `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}` | the same |
 //! | 4 engine | [`engine`] | wait, run machines |
 //! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, drain it on a signal |
