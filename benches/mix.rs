@@ -1,6 +1,6 @@
-//! One tick of a room, put to wire, beside the plainest mix there can be.
+//! One tick of a room, encoded for every member, compared with the simplest mix.
 //!
-//! `table` decodes, sums, subtracts, saturates and encodes for every member; `room` is the mixer
+//! `table` decodes, sums, subtracts, saturates and encodes for every member. `room` is the mixer
 //! with one in five talking, `all` with everybody talking at once.
 
 mod measure;
@@ -13,14 +13,14 @@ use conflow::{
 };
 use measure::{median, now, say, verdict};
 
-/// Frames that a member sends, over and over.
+/// Frames of a member, sent in a loop.
 const FRAMES: usize = 8;
 
 type Wire = [u8; FRAME];
 
 /// Rounds of each, in turn.
 const ROUNDS: usize = 30;
-/// Members that are mixed in a round, over all its ticks.
+/// Frames mixed in a round, over all members and ticks.
 const MIXED: usize = 100_000;
 
 fn main() {
@@ -55,7 +55,7 @@ fn mix(n_members: usize) {
     ));
 }
 
-/// Nanoseconds for each member and tick.
+/// Nanoseconds per member and tick.
 fn round(n_members: usize, mut mix: impl FnMut(usize)) -> f64 {
     let ticks = MIXED / n_members;
     let begun = now();
@@ -63,7 +63,7 @@ fn round(n_members: usize, mut mix: impl FnMut(usize)) -> f64 {
     begun.elapsed().as_secs_f64() * 1e9 / (ticks * n_members) as f64
 }
 
-/// Noise, as loud as speech for every `nth` member, as quiet as a line for the others.
+/// Noise: as loud as speech for every `nth` member, as quiet as a line for the others.
 fn voices(n_members: usize, nth: usize) -> Vec<[Wire; FRAMES]> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut voice = |member: usize| {

@@ -1,9 +1,9 @@
-//! A leg in a conference, packet in to packet out, beside the plainest that could do it on the
-//! same sockets (P8); how late the packets of a running engine are (P8); how soon a kick is heard
-//! (P11), and a word (P12).
+//! RTP engine: the cost of a leg in a conference, from incoming to outgoing packet, compared with
+//! the simplest code for it on the same sockets (P8); how late the packets of a running engine are
+//! (P8); and how soon a kick (P11) and a word (P12) are heard.
 //!
-//! `raw` receives, decodes, sums, subtracts, encodes and sends, and nothing else; `engine` is a tick
-//! of the media engine, in rooms of ten where all talk.
+//! `raw` only receives, decodes, sums, subtracts, encodes and sends. `engine` is a tick of the RTP
+//! engine, in rooms of ten where all talk.
 
 mod measure;
 
@@ -21,7 +21,7 @@ use std::{
 use conflow::{
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        Backend, MemberAudio, Order, SoundKind, TICK,
+        AudioEngine, AudioOrder, MemberAudio, SoundKind, TICK,
         legs::{LegSession, Legs},
     },
     rtp::{
@@ -37,10 +37,10 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOM: usize = 10;
 const PACKET: usize = HEADER + FRAME;
 const LEGS: [usize; 2] = [100, 1_000];
-/// What one core is to carry (P8).
+/// The load for one core in P8.
 const LEGS_LATE: [usize; 3] = [100, 1_000, 2_000];
 const RUN: Duration = Duration::from_secs(5);
-/// As long as P8 has it.
+/// The duration in P8.
 const RUN_MOST: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -48,7 +48,7 @@ fn main() {
     say("\none leg and tick, in ns         raw     engine     ratio");
     LEGS.into_iter().for_each(tick);
     say("");
-    // The longest part: `cargo bench --bench engine -- short` goes without.
+    // The longest part. `cargo bench --bench rtp_engine -- short` skips it.
     if std::env::args().all(|it| it != "short") {
         LEGS_LATE.into_iter().for_each(lateness);
     }
@@ -56,7 +56,7 @@ fn main() {
     through();
 }
 
-/// Both in turn.
+/// Measures both in turn.
 fn tick(n_legs: usize) {
     const ROUNDS: usize = 20;
     const TICKS: u32 = 20;
@@ -75,7 +75,7 @@ fn tick(n_legs: usize) {
     ));
 }
 
-/// The far end of a leg: it says noise, and takes what it is sent.
+/// The far end of a leg: it sends noise, and receives.
 struct Phone {
     socket: UdpSocket,
     stream: RtpStream,
@@ -113,19 +113,19 @@ impl Phone {
         engine.agree(call, LegSession { agreed, source: LOCAL });
     }
 
-    /// Says 20 ms of this byte.
+    /// Sends 20 ms of this byte.
     fn utter(&mut self, byte: u8) {
         let mut out = [0; HEADER + FRAME];
         self.stream.write(0, &[byte; FRAME], FRAME as u32, &mut out).expect("there is room");
         self.socket.send_to(&out, self.to).expect("loopback takes it");
     }
 
-    /// The level of the next packet, and when it came; the end of its frame counts, which no fade
-    /// touches.
+    /// The level of the next packet, and its time of arrival. The level is that of the end of the
+    /// frame, which no fade changes.
     fn next(&self) -> (u8, Instant) {
         let mut buffer = [0; 400];
         loop {
-            // Reports come here too, and are shorter or longer.
+            // RTCP reports arrive here too, with other lengths.
             if let Ok(len @ PACKET) = self.socket.recv(&mut buffer) {
                 return (Law::Mu.level(&buffer[HEADER + FRAME / 2..len]), now());
             }
@@ -159,7 +159,7 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// The ceiling: no jitter buffer, no source rules, no gate, no orders.
+/// The ceiling: no jitter buffer, source rules, gate or orders.
 struct Raw {
     phones: Vec<Phone>,
     sockets: Vec<UdpSocket>,
@@ -213,16 +213,16 @@ impl Raw {
     }
 }
 
-/// Knows no sound.
+/// Loads no sound.
 struct NoSounds;
 
 impl SoundLoader for NoSounds {
     fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
-        done(Err(format!("{what:?} is not to be had")));
+        done(Err(format!("{what:?} does not exist")));
     }
 }
 
-/// A engine whose ticks are timed.
+/// An engine whose ticks are timed.
 struct EngineBench {
     phones: Vec<Phone>,
     ticker: Ticker,
@@ -269,12 +269,12 @@ fn dial(engine: &RtpEngine, n_legs: usize) -> Vec<Phone> {
     phones
 }
 
-fn place(room: usize, calls: Vec<CallId>) -> Order {
+fn place(room: usize, calls: Vec<CallId>) -> AudioOrder {
     let room = Incarnation::of(RoomId::of(room as u128), "weekly");
-    Order::Place { room, calls, hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls, hears: MemberAudio::Room }
 }
 
-/// Phones that talk, on a thread of their own.
+/// Talking phones on their own thread.
 struct Talking {
     is_over: Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
@@ -302,14 +302,14 @@ impl Talking {
     }
 }
 
-/// What the process has in memory, in KiB.
+/// The resident memory of the process, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }
 
-/// A engine in real time, with all its phones on a thread of their own.
+/// Measures an engine in real time, with all its phones on one thread.
 fn lateness(n_legs: usize) {
     let is_most = n_legs == LEGS_LATE[LEGS_LATE.len() - 1];
     let run = if is_most { RUN_MOST } else { RUN };
@@ -343,7 +343,7 @@ fn lateness(n_legs: usize) {
     }
 }
 
-/// One of a thousand is kicked and hears a beep, again and again (P11).
+/// Repeatedly kicks one of a thousand legs, which then hears a beep (P11).
 fn kicks() {
     const N_LEGS: usize = 1_000;
     const ROUNDS: u32 = 200;
@@ -359,12 +359,12 @@ fn kicks() {
         while phone.next().0 < LOUD {}
         thread::sleep(Duration::from_micros(u64::from(round) * 997 % 20_000));
         let begun = now();
-        engine.send(Order::Remove { room, calls: vec![call] });
+        engine.send(AudioOrder::Remove { room, calls: vec![call] });
         ordered.push(begun.elapsed());
         phone.hear();
         let program = [SoundKind::Silence(TICK * 3).into(), SoundKind::Beep(1).into()].into();
-        engine.send(Order::Play { call, number: round, program });
-        // Three frames of silence first: so a frame of the room would be seen.
+        engine.send(AudioOrder::Play { call, number: round, program });
+        // Three frames of silence come first, so that a frame of the room would be noticed.
         let mut n_silent = 0;
         let came = loop {
             let (level, at) = phone.next();
@@ -375,11 +375,11 @@ fn kicks() {
         };
         leaks += u32::from(n_silent < 3);
         first.push(came.duration_since(begun).saturating_sub(TICK * 3));
-        engine.send(Order::Stop { call });
+        engine.send(AudioOrder::Stop { call });
     }
     talking.end();
     let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);
-    let [_, p99, _] = print("  from order to first frame of what is next", &mut first);
+    let [_, p99, _] = print("  from order to first frame of the next element", &mut first);
     say(&format!("  kicks after which a frame of the room was heard: {leaks} of {ROUNDS}"));
     let met = verdict(leaks == 0 && most <= 20.0);
     say(&format!("  P11, last frame of the room within 20 ms, none after the answer: {met}"));
@@ -389,7 +389,7 @@ fn kicks() {
     ));
 }
 
-/// From a packet that comes in to the packet with its sound (P12).
+/// Measures from an incoming packet to the outgoing packet with its sound (P12).
 fn through() {
     const ROUNDS: u32 = 40;
     let settings = Settings { threads: 1, ..Settings::default() };
@@ -401,7 +401,7 @@ fn through() {
         talker.connect(&engine, calls[0]);
         listener.connect(&engine, calls[1]);
         engine.send(place(0, calls.to_vec()));
-        // Anywhere between two ticks.
+        // At any moment between two ticks.
         let mut due = now() + Duration::from_micros(u64::from(round) * 7_001 % 20_000);
         for _ in 0..15 {
             thread::sleep(due.saturating_duration_since(now()));
@@ -437,7 +437,7 @@ fn through() {
 /// Noise and beeps are louder than this, silence is not.
 const LOUD: u8 = 40;
 
-/// The middle one, the 99th of 100, and the longest, in milliseconds.
+/// Prints and returns the median, the 99th percentile and the maximum, in milliseconds.
 fn print(what: &str, took: &mut [Duration]) -> [f64; 3] {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
@@ -447,7 +447,7 @@ fn print(what: &str, took: &mut [Duration]) -> [f64; 3] {
     figures
 }
 
-/// A thousand legs that hear and are heard (P3).
+/// Measures a thousand legs that hear and are heard (P3).
 fn memory() {
     const N_LEGS: usize = 1_000;
     let before = resident();

@@ -1,8 +1,8 @@
-//! The store beside the disk, in one run: durable group kicks per second (each through the
-//! membership actor, into SQLite with synchronous=FULL), and what a call's rows cost the call.
+//! Store: durable group kicks per second, compared with the disk's syncs in the same run (each kick
+//! through the membership actor, into SQLite with synchronous=FULL), and the cost of a call's rows.
 //!
-//! The target is 20,000 kicks per second with 64 callers, or 20 times what the disk can sync.
-//! `STORE_BENCH_FOLDER` names a folder on the disk that is meant; else it is the build folder's.
+//! The target is 20,000 kicks per second with 64 callers, or 20 times the syncs of the disk.
+//! `STORE_BENCH_FOLDER` names a folder on the disk to be measured; the default is the build folder.
 
 use std::{
     env,
@@ -33,14 +33,14 @@ use conflow::{
 use tokio::runtime::Builder;
 
 const PEOPLE: u64 = 20_000;
-/// As long as each figure is measured, at most.
+/// The longest measurement of one figure.
 const SPAN: Duration = Duration::from_secs(3);
 const OWNER: PersonId = PersonId(1);
 /// An answer carries a snapshot of its group, so groups are as large as teams are.
 const MEMBERS: u64 = 50;
-/// SQLite's page, with the head of a WAL frame.
+/// A page of SQLite, with the header of a WAL frame.
 const SYNCED_BYTES: usize = 4_096 + 24;
-/// What `cargo test --benches` asks for: whether it runs at all.
+/// The argument of `cargo test --benches`: run briefly, to see that it works.
 const TRIAL: &str = "--test";
 
 fn main() {
@@ -71,7 +71,7 @@ fn main() {
     let sqlite = |name: &str| -> Arc<dyn RowStore> {
         Arc::new(Sqlite::open(&temp.path().join(name)).expect("a store"))
     };
-    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a ledger");
+    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a CDR store");
     report("none", &CachedCdrStore::default(), None, calls, false);
     let rows = sqlite("ended.db");
     report("at the end", &open_cdrs(rows.clone()), Some(&*rows), calls, false);
@@ -79,11 +79,11 @@ fn main() {
     report("at the answer and the end", &open_cdrs(rows.clone()), Some(&*rows), calls, true);
 }
 
-/// A page is written behind the last one and synced, again and again.
+/// Repeatedly appends a page and syncs it.
 fn syncs(folder: &Path, span: Duration) -> f64 {
     let file = OpenOptions::new().create(true).write(true).truncate(true).open(folder.join("raw"));
     let (file, page) = (file.expect("a file"), [7; SYNCED_BYTES]);
-    // As a WAL that is used again: its length does not change.
+    // Like a WAL that is reused: its length does not change.
     file.write_all_at(&vec![1; SYNCED_BYTES * 1_000], 0).expect("room");
     file.sync_all().expect("a disk");
     let (begin, mut done) = (now(), 0_u64);
@@ -114,7 +114,7 @@ fn kicks(rows: Arc<dyn RowStore>, callers: u64, people: u64, span: Duration) -> 
                         break;
                     }
                     let kicked = memberships.ask(&account, kick(n)).await;
-                    kicked.expect("he was a member");
+                    kicked.expect("the person was a member");
                     done += 1;
                 }
                 done
@@ -128,7 +128,7 @@ fn kicks(rows: Arc<dyn RowStore>, callers: u64, people: u64, span: Duration) -> 
     })
 }
 
-/// Groups with everybody in them.
+/// Creates groups with everybody in them.
 async fn fill_groups(memberships: &Arc<Memberships>, account: &AccountId, people: u64) {
     let all = |ask: fn(u64) -> Ask, from| {
         let asks = (from..=people).map(move |n| async move {
@@ -159,7 +159,7 @@ async fn fill_groups(memberships: &Arc<Memberships>, account: &AccountId, people
     all(add, 2).await;
 }
 
-/// Where the person of this number belongs.
+/// The group of a person.
 fn group_of(n: u64) -> GroupRef {
     GroupRef::Id(GroupId(n / MEMBERS))
 }
@@ -192,7 +192,7 @@ fn kick(n: u64) -> Ask {
     }
 }
 
-/// What the call's own thread does for its cdr, and how many the store takes.
+/// Prints the time that a CDR takes on the call's own thread, and the CDRs per second of the store.
 fn report(
     what: &str,
     cdrs: &CachedCdrStore,

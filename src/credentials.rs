@@ -1,5 +1,4 @@
-//! What people and programs show at the groups' doors: tokens as keyed hashes, passwords by
-//! argon2id.
+//! Credentials for groups: tokens as keyed hashes, passwords as argon2id hashes.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -14,7 +13,7 @@ use crate::{
     store::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
-/// Every token and password of a data folder. Knows none of them, only what proves them.
+/// Every token and password of a data folder. It stores hashes only.
 pub struct GroupCredentials {
     store: Arc<dyn RowStore>,
     key: [u8; 32],
@@ -34,45 +33,46 @@ struct CredentialToken {
     until: Option<UnixMillis>,
 }
 
-/// Whose a token is, and what it is good for.
+/// Holder of a token, and its permissions.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Holder {
-    /// Whose account.
+    /// Account that the holder belongs to.
     pub account: AccountId,
-    /// Who shows it.
+    /// Person or program that the token was issued to.
     pub bearer: Bearer,
 }
 
-/// Who shows a token.
+/// Person or program that a token was issued to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Bearer {
-    /// A program that calls for people (Bungie's API key).
+    /// A program that acts for people (Bungie's API key).
     Application,
-    /// A person, by his number. With a scope he may administer groups (Bungie's AdminGroups).
+    /// A person. With a scope they may administer groups (Bungie's AdminGroups).
     Person {
-        /// His number.
+        /// Number of the person in the table of people.
         id: u64,
-        /// Whether he may administer groups with it.
+        /// Whether the token may administer groups.
         is_admin_scope: bool,
     },
     /// A till, by its name: a machine that may change every group of the account (Capillary).
     Till(Box<str>),
-    /// Good once, for a person's token: an authorization code, or a refresh token (RFC 6749).
+    /// Valid once, in exchange for a person's token: an authorization code or a refresh token (RFC
+    /// 6749).
     Grant {
-        /// His number.
+        /// Number of the person in the table of people.
         id: u64,
-        /// Whether he may administer groups with the token.
+        /// Whether the person's token may administer groups.
         is_admin_scope: bool,
     },
 }
 
-/// Why a token is good for nothing.
+/// Reason why a token is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadToken {
-    /// Nobody has it.
+    /// No holder has this token.
     #[error("no token")]
     Unknown,
-    /// Its time is over.
+    /// The token was valid until a time in the past.
     #[error("the token has expired")]
     Expired,
 }
@@ -92,15 +92,15 @@ struct PasswordHash {
 }
 
 const SALT_BYTES: usize = 16;
-/// 160 bits: nobody guesses one.
+/// 160 bits, which nobody can guess.
 const TOKEN_BYTES: usize = 20;
 
 impl GroupCredentials {
-    /// Reads all there are; the key is made when there is none yet.
+    /// Reads all tokens and passwords; makes the key if there is none yet.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or the system has no random numbers.
+    /// [`RowStoreError`]: the store cannot be read, or the system has no random numbers.
     pub fn open(store: Arc<dyn RowStore>) -> Result<Self, RowStoreError> {
         let key = key(&*store)?;
         let mut tables = CredentialTables::default();
@@ -120,14 +120,14 @@ impl GroupCredentials {
         Ok(Self { store, key, tables: RwLock::new(tables) })
     }
 
-    /// Makes a token; `done` is told when it is good for as long as the data folder.
+    /// Makes a token without an expiry; `done` is called once it is durable.
     ///
     /// # Errors
     ///
-    /// The system has no random numbers.
+    /// [`RowStoreError`]: the system has no random numbers.
     pub fn issue(&self, holder: Holder, done: OnCommit) -> Result<String, RowStoreError> {
         let token = random_token()?;
-        // A till shows the digest of its password, never the password (contract 4.1).
+        // A till sends the digest of its password, never the password (contract 4.1).
         let shown = match &holder.bearer {
             Bearer::Till(name) => till_secret(name, &md5_hex(&token)),
             Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => token.clone(),
@@ -136,11 +136,11 @@ impl GroupCredentials {
         Ok(token)
     }
 
-    /// Makes a token that is shown as it is, whoever has it, and ends some day.
+    /// Makes a token that expires at `until`. Unlike [`Self::issue`], it is not digested for tills.
     ///
     /// # Errors
     ///
-    /// The system has no random numbers.
+    /// [`RowStoreError`]: the system has no random numbers.
     pub fn issue_until(
         &self,
         until: UnixMillis,
@@ -165,8 +165,8 @@ impl GroupCredentials {
         self.store.commit(vec![write], done);
     }
 
-    /// Takes a token back, and tells whose it was. None, if it was nobody's: of two who use it up
-    /// at once, one has it.
+    /// Revokes a token and returns its holder. None if there is no such token: if two requests
+    /// revoke it concurrently, one of them gets the holder.
     pub fn revoke(&self, token: &str, done: OnCommit) -> Option<Holder> {
         let hash = self.hash(token);
         let Some(CredentialToken { number, holder, .. }) =
@@ -181,7 +181,7 @@ impl GroupCredentials {
         Some(holder)
     }
 
-    /// Forgets the tokens whose time is over.
+    /// Removes the tokens that have expired at `now`.
     pub fn purge(&self, now: UnixMillis) {
         let mut tables = self.tables.write();
         let mut writes = Vec::new();
@@ -198,11 +198,12 @@ impl GroupCredentials {
         }
     }
 
-    /// Whose a token is. The hash is keyed, so that how long the search takes tells nothing.
+    /// The holder of a token. The hash is keyed, so that the duration of the lookup reveals
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// It is nobody's, or its time is over.
+    /// [`BadToken`]: nobody has the token, or it has expired.
     pub fn holder(&self, now: UnixMillis, token: &str) -> Result<Holder, BadToken> {
         let hash = self.hash(token);
         let tables = self.tables.read();
@@ -214,16 +215,16 @@ impl GroupCredentials {
         }
     }
 
-    /// Whose till this is; `digest` is the MD5 of its password, in hexadecimal digits.
+    /// The holder of a till's password; `digest` is its MD5 in hexadecimal digits.
     pub fn till(&self, now: UnixMillis, name: &str, digest: &str) -> Option<Holder> {
         self.holder(now, &till_secret(name, &digest.to_ascii_lowercase())).ok()
     }
 
-    /// Gives a person a password.
+    /// Sets a person's password.
     ///
     /// # Errors
     ///
-    /// The system has no random numbers.
+    /// [`RowStoreError`]: the system has no random numbers.
     pub fn set_password(
         &self,
         account: &AccountId,
@@ -241,11 +242,11 @@ impl GroupCredentials {
         Ok(())
     }
 
-    /// Whether this is a person's password. Takes some 20 ms of a processor, whoever it is.
+    /// Whether this is a person's password. Takes some 20 ms of processor time, even for None.
     pub fn is_password(&self, person: Option<u64>, text: &str) -> bool {
         let row = person.and_then(|it| self.tables.read().passwords.get(&it).cloned());
         let salt = row.as_ref().map_or([0; SALT_BYTES], |it| it.salt);
-        // Compared in constant time, as every `Hash` is.
+        // `Hash` compares in constant time.
         let shown = Hash::from(stretch(text, &salt));
         row.is_some_and(|it| Hash::from(it.hash) == shown)
     }
@@ -261,11 +262,11 @@ impl fmt::Debug for GroupCredentials {
     }
 }
 
-/// Whether a row of tokens, of passwords, or the key can be read.
+/// Checks that a row of tokens, of passwords, or the key can be read.
 ///
 /// # Errors
 ///
-/// It makes no sense.
+/// [`RowStoreError`]: the row is invalid.
 pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     if table == Table::Tokens {
         let token: TokenRow = row.parse(table)?;
@@ -277,7 +278,7 @@ pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     }
 }
 
-/// The MD5 of a text, in hexadecimal digits: what a till shows.
+/// The MD5 of a text in hexadecimal digits, as a till sends it.
 pub fn md5_hex(text: &str) -> String {
     use md5::Digest;
     md5::Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -291,7 +292,7 @@ fn till_secret(name: &str, digest: &str) -> String {
     format!("till:{name}:{digest}")
 }
 
-/// With argon2id as RFC 9106 has it by default.
+/// Hashes with argon2id and the defaults of RFC 9106.
 fn stretch(text: &str, salt: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     let stretched = Argon2::default().hash_password_into(text.as_bytes(), salt, &mut hash);
@@ -306,7 +307,7 @@ fn random<const N: usize>() -> Result<[u8; N], RowStoreError> {
     Ok(bytes)
 }
 
-/// Made at the first start; without it, no token is good.
+/// Made at the first start; without it, no token is valid.
 fn key(store: &dyn RowStore) -> Result<[u8; 32], RowStoreError> {
     if let Some(row) = store.load(Table::Folder)?.first() {
         return parse(row);
@@ -315,7 +316,7 @@ fn key(store: &dyn RowStore) -> Result<[u8; 32], RowStoreError> {
     let account = "folder".parse().expect("it is a name");
     let body = Some(json(&key));
     let write = RowWrite { table: Table::Folder, account, a: 0, b: 0, body };
-    // Tokens are written after it, and by the same writer: they never outlive it alone.
+    // The same writer writes tokens after it, so no token is durable without the key.
     store.commit(vec![write], Box::new(drop));
     Ok(key)
 }

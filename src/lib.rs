@@ -1,30 +1,99 @@
-//! A conference call control engine: a call runs an XML flow, `<Conference>` moves it, with its
-//! script, into a conference, and a kick lets the script go on at the next element.
+//! A conference call control engine: a call runs an XML flow. `<Conference>` moves the call, with its
+//! flow, into a conference; when somebody kicks it, it continues at the next element.
+//!
+//! # Where to start
+//!
+//! Read [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::Registry`],
+//! which has every move of a call from one place to another. `CONTRIBUTING.md` says which test goes
+//! with which folder.
 //!
 //! # The one idea
 //!
 //! A [`call::Call`] is a value that lives in exactly one place: in a call worker while it plays,
-//! speaks, waits or fetches; in a conference actor while it is a member. It is moved, never shared.
-//! So "kicked but still in the room", "resumed twice" and "flow lost" cannot be written down.
+//! speaks, waits or fetches; in a conference actor while it is a member. It is moved, never shared,
+//! and not `Clone`. So "kicked but still in the room", "resumed twice" and "flow lost" cannot be
+//! written down.
 //!
 //! # Floors
 //!
-//! A module uses its own floor and those below it; `tests/it/tidy.rs` checks it.
+//! A module uses modules of its own floor and of those below it. `tests/it/tidy.rs` reads this table
+//! and checks it: the longest name that a module begins with gives its floor. `a < b` means that a
+//! is below b on the same floor. Modules that use each other in a circle are refused, too.
 //!
-//! | floor | modules | what they do |
+//! | floor | modules | what they may do |
 //! |---|---|---|
-//! | 0 base | [`base`] | serve every floor |
-//! | 1 ports | [`media`], [`store`], [`documents`], [`speech`] | say what the world must do |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`events`], [`trace`], [`audio`], [`rtp`] | decide: time is an argument; no IO |
-//! | 3 adapters | [`accounts`], [`credentials`], [`fetch`], [`sound`], [`cdr`], [`webhooks`], [`sip`], [`rtp_engine`], [`sim_phones`] | do IO |
-//! | 4 engine | [`engine`] | waits, runs machines |
-//! | 5 edges | [`api`], [`cli`], [`simulate`] | speak to people and programs |
-//! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], [`watch`] | build it all, drain it on a signal |
+//! | 0 base | [`base`] | use std and serde |
+//! | 1 ports | [`media`], [`store`], [`speech`]; plain data: `audio::clip`, `rtp::{g711, sdp}` | say what the world must do: traits and data |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`trace`], [`events`] | decide: time and randomness are arguments; no IO |
+//! | 2 formats | [`audio`], [`rtp`] | compute; no IO |
+//! | 2 ports of machines | [`cdr`], [`documents`], [`webhooks`] | as floor 1, in terms of calls and flows |
+//! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::{gauges, room}` | decide, as machines do |
+//! | 3 adapters | [`fetch`], [`accounts`] < `documents::web`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
+//! | 3 adapters | [`credentials`], `cdr::store`, `documents::{cache, folder, folder_index}`, `media::router`, [`rtp_engine`], `sim_phones::backend`, `sip::{driver, sockets, stream, transport}`, `speech::{command, pico, process}`, `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}` | the same |
+//! | 4 engine | [`engine`] | wait, and run machines |
+//! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
+//! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |
 //!
-//! # Where to start
+//! On floors 0 to 2 there is no tokio, no `async`, no clock, no randomness, no lock, no file, socket,
+//! thread or process, and no hash table: its order differs from run to run, and a simulation could
+//! not be replayed. ([`base::call_map`] hashes, and never shows the order.)
 //!
-//! [`call::Call`], then [`conference::Conference::handle`], then [`engine::registry::Registry`],
-//! which has every move of a call between places.
+//! # Invariants
+//!
+//! - A call has one owner. A refused join and a failed send hand it straight back.
+//! - The directory has two tables, calls by id and rooms by name. A delivery or a move holds the lock
+//!   of the name, then that of the call, and no other; it sends and does not wait. What is delivered
+//!   after a move therefore queues after the arrival.
+//! - Only asks can be refused as too many. Arrivals, hang-ups and reports are bounded by the number of
+//!   calls.
+//! - One ask has one reply, refusals included. Asks and answers are plain data.
+//! - A machine changes in `handle(now, command, effects)` and nowhere else. Its effects are complete
+//!   and in order; they never wait. What takes time is an order, and its result comes back as a
+//!   command.
+//! - A machine cannot fail. A refusal is data; an impossible state is a bug that `check()` finds.
+//! - No actor awaits another actor. Edges do.
+//! - A panic costs one call or one room its life: its members go on.
+//! - A limit is enforced in the machine that makes the change, not in a handler before it.
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | account, call, leg, flow, element, member, conference (room), group | as the vendors use them |
+//! | registry | every call and room of the process, and every move between them |
+//! | call worker | runs the calls that are not in a room |
+//! | ban list | who may not enter a room for a while |
+//! | access list, admission | who may enter a room guarded by a group |
+//! | spawner, scheduler | give actors their turns: the one on tokio, and the one for tests |
+//! | inbound | accepts a call that comes in and finds its flow |
+//! | counters | figures about calls and rooms |
+//! | journal | numbers events and appends them to the account's log |
+//! | call detail record (CDR) | what remains of a call |
+//! | recording | audio kept in a file; never a CDR or a row |
+//! | document store, folder index | where flows come from |
+//! | webhooks; delivery, queue, in-flight limit, failing endpoint, dispatcher | callbacks on their way |
+//! | idempotency keys | stored answers of repeated requests |
+//! | member id blocks | reserved ranges of member ids |
+//! | media engine (`rtp_engine`); mailbox, command, sound loader, mixer thread, demultiplexer, socket | carries the sound of real calls |
+//! | app state, request context, audit entry, route, client | what a handler of the API gets |
+//! | caller, endpoint, receiver | the person on the phone, a SIP phone, the target of a webhook |
+//! | error, warning, hint | findings of `check`, and what a response header lists |
+//! | roster entry, requester, kick target, fault injection | in the conference |
+//! | verb, effect, command, ask, outcome, refusal, notice | an element's code; what machines take and give |
+//! | floor | who speaks in a room (and, above, a rank of modules) |
+//! | incarnation | one life of a room: the next room of the same name is another |
+//!
+//! # Names that recur by design
+//!
+//! A type's name is unique in the crate, but for those that have the same role in each machine:
+//! `Effect`, `Command`, `Ask`, `Refusal`, `Settings`.
+//!
+//! # How to add something
+//!
+//! - **An element**: one file in `flow/verbs/` and one line in the list there. The parser, `check`, the
+//!   reference and the schema follow from its row.
+//! - **A backend** (media, speech, store): implement the port, and pass the suite that the others pass.
+//! - **Something that must survive a crash**: a field of a row.
 
 pub mod accounts;
 pub mod api;
@@ -36,6 +105,7 @@ pub mod call;
 pub mod cdr;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod conference;
 pub mod config;
 pub mod credentials;

@@ -1,4 +1,5 @@
-//! The program `conflow`. Exit codes: 0 done, 1 failure, 2 wrong usage.
+//! Program `conflow`: runs the command that the command line names. Exit codes: 0 done, 1 failure,
+//! 2 wrong usage.
 
 use std::{
     env,
@@ -22,14 +23,14 @@ use conflow::{
 };
 use rustix::thread::disable_transparent_huge_pages;
 
-/// Calls come and go by the million, in small pieces.
+/// Millions of calls come and go, in small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = match cli::parse(env::args_os()) {
         Ok(command) => command,
-        // Help, the version, or what is wrong: clap writes it, and knows the code.
+        // clap prints help, version or error, and knows the exit code.
         Err(instead) => instead.exit(),
     };
     let done = match command {
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
 
 fn serve(flags: ServeArgs) -> Result<()> {
     let prints = flags.print_config;
-    // One that is no text is no token either, and is refused as such.
+    // Text that is not UTF-8 is refused later as an invalid token.
     let token = auth_token();
     let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
     let config = Config::load(flags, token, Path::new(""))?.with_ops_token(ops_token)?;
@@ -76,21 +77,21 @@ fn serve(flags: ServeArgs) -> Result<()> {
     }
 
     let log = LogThread::begin(config.log)?;
-    // To clear one takes milliseconds where a machine's memory is another's file, and calls wait.
-    // Where the kernel cannot, nothing is lost but that.
+    // Clearing a huge page takes milliseconds on machines that back memory by a file, and calls
+    // wait meanwhile. An error costs nothing else, so it is ignored.
     disable_transparent_huge_pages(true).unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().event_interval(TURNS_PER_POLL).build();
     let runtime = runtime.context("the system has no threads for it")?;
     let done = runtime.block_on(app::serve(config, log.sender()));
-    // To take tasks down one by one helps nobody: the process ends.
+    // Dropping tasks one by one helps nobody: the process ends.
     mem::forget(runtime);
     drop(log);
     done
 }
 
-/// A busy worker takes so many turns before it looks for what has come on the wire: some hundred
-/// microseconds. tokio's 61 are some milliseconds, since turns take whole slices of work here.
+/// Number of task polls between two looks at IO events: some hundred microseconds. tokio's default
+/// of 61 would be some milliseconds, since a poll here is a whole slice of work.
 const TURNS_PER_POLL: u32 = 8;
 
 fn reference(format: ReferenceFormat) -> String {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""conflow watch in a terminal of its own: what is on the screen while calls come, are kicked and
-hang up, while the server goes away and comes back; and that the terminal is left as it was found.
+"""Test of `conflow watch` in a pseudo-terminal: the screen while calls arrive, are kicked and hang up,
+and while the server restarts; and whether the terminal is restored at the end.
 
-usage: tests/watch.py PROGRAM     the program conflow
+usage: tests/watch.py PROGRAM     the conflow binary
 """
 
 import fcntl
@@ -29,11 +29,11 @@ PATIENCE = 20
 
 def check(holds, what):
     if not holds:
-        sys.exit(f"the watch: {what}")
+        sys.exit(f"watch: {what}")
 
 
 class Server:
-    """A conflow in a folder of its own, at any free port or again at the same."""
+    """A conflow in its own folder, on a free port, or again on the port of an earlier one."""
 
     def __init__(self, home, http="127.0.0.1:0"):
         self.home = home
@@ -68,7 +68,7 @@ class Server:
 
 
 class Terminal:
-    """A terminal that understands what the watch writes, and a watch in it."""
+    """A terminal that understands what the watch writes, and the watch that runs in it."""
 
     def __init__(self, home, http, columns, rows):
         self.ours, theirs = pty.openpty()
@@ -106,7 +106,7 @@ class Terminal:
 
     def show(self, text):
         text = self.rest + text
-        # A sequence may come in two pieces.
+        # A sequence may arrive in two pieces.
         cut = re.search(r"\x1b(\[[0-9;?]*)?$", text)
         self.rest = text[cut.start() :] if cut else ""
         text = text[: cut.start()] if cut else text
@@ -130,14 +130,14 @@ class Terminal:
             self.read(0.1)
 
     def end(self):
-        """The watch has been told to end: it must, and leave everything as it was."""
+        """Waits for the watch, which has been told to end, and checks what it leaves behind."""
         end = time.monotonic() + PATIENCE
         while self.watch.poll() is None:
             check(time.monotonic() < end, "it does not end")
             self.read(0.1)
         self.read(0.1)
         check(self.watch.returncode == 0, f"its exit code is {self.watch.returncode}")
-        check(b"\x1b[?1049l" in self.raw, "the screen before it does not come back")
+        check(b"\x1b[?1049l" in self.raw, "the previous screen is not restored")
         check(self.raw.rfind(b"\x1b[?25h") > self.raw.rfind(b"\x1b[?25l"), "the cursor is hidden")
         check(termios.tcgetattr(self.theirs) == self.before, "the terminal is left raw")
 
@@ -179,7 +179,7 @@ def main():
             if terminal.watch.poll() is None:
                 terminal.watch.kill()
                 terminal.watch.wait()
-    print("the watch: it shows what happens, and leaves the terminal as it was")
+    print("watch: it shows every change and restores the terminal")
 
 
 main()

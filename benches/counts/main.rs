@@ -1,8 +1,8 @@
-//! One of the hottest paths, over and over, for `tests/counts`: it runs this in valgrind, which
-//! counts the instructions of [`counted_by_callgrind`] and of nothing else.
+//! Instruction counts: one hot path at a time, for `tests/counts`. It runs this in valgrind, which
+//! counts the instructions of [`counted_by_callgrind`] and nothing else.
 //!
-//! What is left to chance is little: one thread does the work, the clock is moved by hand, and
-//! what hash tables and ids make of random numbers is spread over many rounds.
+//! Little is random: one thread does the work, the clock is virtual, and many rounds average out
+//! the random numbers in hash tables and ids.
 
 #[expect(dead_code, reason = "benches/parts has a use for the rest")]
 #[path = "../parts/loaded_engine.rs"]
@@ -21,7 +21,7 @@ use conflow::{
     cli::settings::{LogFormat, LogLevel},
     config,
     documents::cache::{DocumentCache, HashedText},
-    flow::Flow,
+    flow::{Flow, FlowOrigin},
     log::LogThread,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -32,11 +32,11 @@ use self::{
     registry::{full_registry, key, mute, wait_in},
 };
 
-/// As the program has it.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A path, and how it is counted.
+/// A path's name, and the function that counts it.
 type Row = (&'static str, fn());
 
 const PATHS: [Row; 4] =
@@ -56,20 +56,20 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Once to warm up, and once to be counted.
+/// Runs once to warm up, and once to be counted.
 fn count(mut rounds: impl FnMut()) {
     rounds();
     counted_by_callgrind(&mut rounds);
 }
 
-/// It is told by its name, so it must stay a function, and return.
+/// Valgrind finds it by its name, so it must not be inlined.
 #[inline(never)]
 fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
     rounds();
     black_box(());
 }
 
-/// Of one of ten, through the whole API without sockets, with the log and the journal on.
+/// Kicks one of ten through the whole API without sockets, with log and journal on.
 fn kick() {
     let log = config::LogConfig { format: LogFormat::Json, level: LogLevel::Info };
     let log = LogThread::begin(log).expect("a log");
@@ -80,13 +80,13 @@ fn kick() {
     drop(log);
 }
 
-/// Through the room's actor: ask to reply.
+/// Through the room's actor, from ask to reply.
 fn mute_one() {
     let runtime = in_virtual_time();
     let registry = runtime.block_on(async { full_registry(10, &wait_in("weekly")) });
     let key = key("weekly");
     count(|| runtime.block_on(mute(&registry, &key, ROUNDS)));
-    // Its calls are live, and a live call is not to be dropped.
+    // Its calls are live, and a live call must not be dropped.
     std::mem::forget((registry, runtime));
 }
 
@@ -100,14 +100,19 @@ fn parse() {
 
 fn parse_again() {
     let (documents, body) = (DocumentCache::default(), Bytes::from_static(FLOW.as_bytes()));
+    let origin = |host: &str| FlowOrigin::Url(format!("http://{host}/flow").into());
+    // Equal, and not the same: a URL is made into an origin for each fetch.
+    let (first, origin) = (origin("app.example"), origin("app.example"));
+    drop(documents.read(HashedText::from(body.clone()), &body, &first, Dialect::Vobiz));
     count(|| {
         for _ in 0..ROUNDS {
-            drop(black_box(documents.read(HashedText::from(body.clone()), &body, Dialect::Vobiz)));
+            let content = HashedText::from(body.clone());
+            drop(black_box(documents.read(content, &body, &origin, Dialect::Vobiz)));
         }
     });
 }
 
-/// One thread does it all, and no timer depends on how slow valgrind is.
+/// One thread does the work, and no timer depends on how slow valgrind is.
 fn in_virtual_time() -> Runtime {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime")

@@ -1,4 +1,4 @@
-//! The directory's tables when they are large: who is where, and which room has a name.
+//! The directory's tables when they are large: the place of a call, and the room of a name.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ use crate::registry::key;
 
 const CALLS: u64 = 1_000_000;
 const ROOMS: u64 = 100_000;
-/// Neighbours in a table are not asked for one after the other: this one is prime.
+/// A prime, so that neighbours in a table are not accessed one after another.
 const STRIDE: u64 = 611_953;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -55,7 +55,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Ids are random, so that neighbours in the table came at different times.
+/// Ids are random, so that neighbours in the table were created at different times.
 fn call(n: u64) -> CallId {
     CallId::of(u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 64 | u128::from(n))
 }

@@ -1,4 +1,4 @@
-//! An engine full of simulated phones, asked through its whole API, without sockets.
+//! An engine full of simulated phones, used through its whole API without sockets.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,7 @@ use crate::measure::now;
 const ACCOUNT: &str = "MACONFLOWBENCH000000";
 const TOKEN: &str = "a-token-of-at-least-sixteen-bytes";
 
-/// An engine, its phones, and who of them is next to be kicked.
+/// An engine, its phones, and the next member to be kicked.
 pub(crate) struct LoadedEngine {
     runtime: Runtime,
     api: Api,
@@ -55,14 +55,14 @@ pub(crate) struct LoadedEngine {
     _inbound: Arc<Inbound>,
     rooms: u64,
     members: u64,
-    /// The members that have been dialled in, and those that have been kicked.
+    /// The members dialled in, and those kicked.
     dialled: u64,
     kicked: u64,
 }
 
 impl LoadedEngine {
-    /// So many rooms for so many members each; nobody is there yet. What happens goes into a log,
-    /// if there is one.
+    /// An engine with this many rooms and members per room, still empty. It writes to the log, if
+    /// there is one.
     pub(crate) fn new(
         runtime: Runtime,
         rooms: u64,
@@ -103,9 +103,9 @@ impl LoadedEngine {
             accounts,
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),
-            on_answered: Box::new(move |deed| {
+            on_answered: Box::new(move |entry| {
                 if let Some(notes) = &notes {
-                    notes.audit(deed);
+                    notes.audit(entry);
                 }
             }),
             phones: Some(sim.clone()),
@@ -116,9 +116,9 @@ impl LoadedEngine {
         Self { runtime, api, sim, _inbound: inbound, rooms, members, dialled: 0, kicked: 0 }
     }
 
-    /// Dials in as many as there are places, once all of those before have been kicked.
+    /// Dials in phones for all places, after every earlier member has been kicked.
     pub(crate) fn fill(&mut self) {
-        assert_eq!(self.left(), 0, "there is no place");
+        assert_eq!(self.left(), 0, "some members were not kicked");
         let guard = self.runtime.enter();
         for n in 0..self.rooms * self.members {
             let room = n % self.rooms;
@@ -129,12 +129,12 @@ impl LoadedEngine {
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     }
 
-    /// How many are there to be kicked.
+    /// The number of members that can still be kicked.
     pub(crate) fn left(&self) -> u64 {
         self.dialled - self.kicked
     }
 
-    /// Kicks so many, one of each room in turn.
+    /// Kicks `rounds` members, one of each room in turn.
     pub(crate) fn kick(&mut self, rounds: u64) {
         self.runtime.block_on(async {
             for n in self.kicked..self.kicked + rounds {
@@ -146,12 +146,12 @@ impl LoadedEngine {
         self.kicked += rounds;
     }
 
-    /// Asks who is in the first room.
+    /// Requests the members of the first room.
     pub(crate) fn get(&self) -> Bytes {
         self.runtime.block_on(ask(&self.api, Method::GET, "room-0/"))
     }
 
-    /// Its calls are live, and a live call is not to be dropped.
+    /// Forgets its live calls, because a live call must not be dropped.
     pub(crate) fn leave(self) {
         mem::forget(self);
     }
@@ -201,7 +201,7 @@ fn account() -> AccountId {
     ACCOUNT.parse().expect("a name")
 }
 
-/// A flow for each called name, with the room of that name.
+/// For each called name, a flow with the room of that name.
 #[derive(Default)]
 struct FlowPerRoom(parking_lot::Mutex<BTreeMap<Arc<str>, Arc<Flow>>>);
 

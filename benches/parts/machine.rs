@@ -1,4 +1,4 @@
-//! The conference machine: a mute, and a kick of all with each call beginning its next element.
+//! The conference machine: a mute, and a kick of all after which each call begins its next element.
 
 use std::{
     collections::VecDeque,
@@ -35,10 +35,10 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             black_box(effects.drain(..).count())
         });
     });
-    // Its members are live, and a live call is not to be dropped.
+    // Its members are live, and a live call must not be dropped.
     std::mem::forget(room);
 
-    // A room is filled anew for each round, which takes longer than the kick.
+    // Each round needs a new room, and filling it takes longer than the kick.
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     let [few, _, many] = [100_u64, 1_000, 10_000].map(|members| {
         let mut took = Took::default();
@@ -78,7 +78,7 @@ fn full_room(members: u64) -> Conference {
     room
 }
 
-/// Everybody out of the mix, told of, and released; and each call begins its next element.
+/// Removes everybody from the mix, announces and releases them; each call begins its next element.
 fn kick_all(members: u64) -> Duration {
     let mut room = full_room(members);
     let (begin, mut effects) = (now(), VecDeque::new());

@@ -1,6 +1,6 @@
-//! The engine's parts, each beside its ceiling where it has one, in the same run.
+//! Parts of the engine, each compared in the same run with its ceiling, if it has one.
 //!
-//! `cargo bench --bench parts -- room` is those whose name has `room` in it.
+//! `cargo bench --bench parts -- room` runs those with `room` in the name.
 
 mod directory;
 mod loaded_engine;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 
-/// As the program has it.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -32,8 +32,8 @@ criterion_group! {
 }
 criterion_main!(benches);
 
-/// All of them in about a minute; a figure that matters is had by name, with a longer
-/// `--measurement-time`.
+/// Settings for all of them in about a minute. For an important figure, select it by name and set a
+/// longer `--measurement-time`.
 fn short() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -41,7 +41,7 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_millis(1_200))
 }
 
-/// One thread does it all.
+/// One thread does the work.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

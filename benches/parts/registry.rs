@@ -1,4 +1,4 @@
-//! A registry whose calls and rooms live, with no phones, no library, and no edge.
+//! A registry with live calls and rooms, without phones, document store or API.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use conflow::{
         registry::{Registry, RegistryPorts, TokioSpawner},
     },
     flow::{Fetched, Flow},
-    media::{Backend, Order},
+    media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     store::MemberIdSource,
 };
 
@@ -30,8 +30,8 @@ pub(crate) fn wait_in(room: &str) -> String {
     format!("<Response>{conference}<Wait length='60'/></Response>")
 }
 
-/// A registry with so many calls that run a flow; members have the numbers from one on. On the
-/// current runtime.
+/// A registry on the current runtime, with this many calls that run a flow. Members are numbered
+/// from one.
 pub(crate) fn full_registry(members: u64, document: &str) -> Arc<Registry> {
     let room_last = AtomicU64::new(0);
     let links = RegistryPorts {
@@ -51,7 +51,7 @@ pub(crate) fn full_registry(members: u64, document: &str) -> Arc<Registry> {
     registry
 }
 
-/// A call that is about to begin.
+/// A call that has not begun.
 pub(crate) fn new_call(now: Instant, n: u64) -> Box<Call> {
     let party = Party {
         from: "14155550100".into(),
@@ -78,7 +78,7 @@ pub(crate) fn account() -> AccountId {
     "MA1".parse().expect("a name")
 }
 
-/// Mutes the fifth member, and the other way round, each time from ask to reply.
+/// Mutes and unmutes the fifth member in turn, and waits for each reply.
 pub(crate) async fn mute(registry: &Registry, key: &RoomKey, rounds: u64) {
     for n in 0..rounds {
         let who = MemberSelector::These(vec![MemberId(5)]);
@@ -89,8 +89,12 @@ pub(crate) async fn mute(registry: &Registry, key: &RoomKey, rounds: u64) {
 
 struct Nowhere;
 
-impl Backend for Nowhere {
-    fn send(&self, _: Order) {}
+impl SignallingBackend for Nowhere {
+    fn signal(&self, _: SignallingOrder) {}
+}
+
+impl AudioEngine for Nowhere {
+    fn send(&self, _: AudioOrder) {}
 }
 
 impl DocumentStore for Nowhere {

@@ -1,5 +1,5 @@
-//! A kick through the whole API, done when it is answered, beside a bare axum route that answers
-//! a JSON body: both in one process and without sockets (P1: at least half of it, over HTTP).
+//! A kick through the whole API, synchronous, compared with a bare axum route that answers with a
+//! JSON body: both in one process and without sockets (P1: at least half as fast, over HTTP).
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn ask_bare(app: Router, rounds: u64) -> Duration {
     begin.elapsed()
 }
 
-/// Filling the rooms is not counted.
+/// Kicks `rounds` members. Filling the rooms is not measured.
 fn kick(loaded_engine: &mut LoadedEngine, rounds: u64) -> Duration {
     let (mut left, mut took) = (rounds, Duration::ZERO);
     while 0 < left {

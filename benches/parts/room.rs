@@ -1,5 +1,5 @@
-//! A room's actor: a mute from ask to reply beside a bare channel and oneshot, and a kick that
-//! moves a call into the next room. One caller, one thread.
+//! A room's actor: a mute from ask to reply, compared with a bare channel and oneshot; and a kick
+//! that moves a call into the next room. One caller, one thread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         bencher.iter_custom(|rounds| runtime.block_on(wanderer.move_around(rounds)));
     });
     group.finish();
-    // Its calls are live, and a live call is not to be dropped.
+    // Its calls are live, and a live call must not be dropped.
     std::mem::forget((registry, wanderer, runtime));
 }
 
@@ -73,7 +73,7 @@ async fn ask_bare(inbox: mpsc::Sender<(u64, oneshot::Sender<u64>)>, rounds: u64)
     begin.elapsed()
 }
 
-/// A call that each kick sends on, to and fro between two rooms in which somebody always is.
+/// A call that each kick moves to the other of two rooms, both with a permanent member.
 struct MovingCall {
     registry: Arc<Registry>,
     rooms: [RoomKey; 2],
@@ -82,7 +82,7 @@ struct MovingCall {
     last_member: u64,
 }
 
-/// As often as one call is sent on.
+/// The number of moves per call.
 const MOVES: u64 = 100;
 
 impl MovingCall {
@@ -115,7 +115,7 @@ impl MovingCall {
         took
     }
 
-    /// Until he has come, and is gone.
+    /// Kicks repeatedly until the call has arrived and is out.
     async fn kick(&self, room: &RoomKey) {
         loop {
             let who = MemberSelector::These(vec![MemberId(self.last_member)]);

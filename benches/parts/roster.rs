@@ -1,4 +1,4 @@
-//! Who is in a room, as JSON: a GET through the whole API, without sockets.
+//! Roster: the members of a room as JSON, by a GET through the whole API without sockets.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 

@@ -1,4 +1,4 @@
-//! The signatures of a callback: Plivo's third over URL and sorted fields, and its second.
+//! Signatures of a callback: Plivo's V3 over URL and sorted fields, and its V2.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use criterion::Criterion;
 
 const URL: &str = "https://example.com/conference/callback?tenant=42";
 const NONCE: &str = "05429567804466091622";
-/// What a conference's callback tells of a member who leaves.
+/// The fields of a conference's callback about a member who leaves.
 const FIELDS: [(&str, &str); 14] = [
     ("CallUUID", "0191f1a5-7c1e-7b1f-9d5e-0242ac120002"),
     ("From", "14155550100"),

@@ -1,4 +1,4 @@
-//! What the rounds of a routine took: a ratio of two can be told beside Criterion's own figures.
+//! Durations of a routine's rounds, for ratios beside Criterion's own figures.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use criterion::Bencher;
 
 use crate::measure::median;
 
-/// Seconds of a round, sample by sample.
+/// Seconds per round, one value per sample.
 #[derive(Default)]
 pub(crate) struct Took(Vec<f64>);
 
 impl Took {
-    /// Measures; `run` does so many rounds, and says how long they took.
+    /// Measures `run`, which does the given number of rounds and returns their duration.
     pub(crate) fn time(&mut self, bencher: &mut Bencher<'_>, mut run: impl FnMut(u64) -> Duration) {
         bencher.iter_custom(|rounds| {
             let took = run(rounds);
@@ -20,7 +20,7 @@ impl Took {
         });
     }
 
-    /// Seconds of a round; None if it was not to be measured, or only to be tried once.
+    /// The median in seconds per round; None if the routine was filtered out or only tried once.
     pub(crate) fn median(self) -> Option<f64> {
         (1 < self.0.len()).then(|| median(self.0))
     }

@@ -1,4 +1,4 @@
-//! Many callers in one thread: each says INVITE, ACK and BYE, and calls again.
+//! Many callers in one thread: each sends INVITE, ACK and BYE, and calls again.
 
 use std::{
     fmt::Write,
@@ -11,15 +11,15 @@ use socket2::SockRef;
 
 use crate::measure::now;
 
-/// How a round of calls went.
+/// The result of a round of calls.
 pub(crate) struct Outcome {
     /// From the first INVITE to the last reply to a BYE.
     pub(crate) took: Duration,
-    /// Messages that were sent again, by either side.
+    /// Retransmitted messages, from either side.
     pub(crate) again: u32,
 }
 
-/// One caller, and what it waits for.
+/// One caller, and the reply that it waits for.
 struct Caller {
     number: u32,
     is_leaving: bool,
@@ -27,11 +27,11 @@ struct Caller {
     said_at: Instant,
 }
 
-/// A request that is not answered within this time is sent again (RFC 3261, T1).
+/// A request that is not answered within this time is retransmitted (RFC 3261, T1).
 const T1: Duration = Duration::from_millis(500);
-/// A round takes seconds: this one is stuck.
+/// A round takes seconds; one that takes longer is stuck.
 const ROUND_MAX: Duration = Duration::from_secs(60);
-/// Has made its last call.
+/// Marks a caller that has made its last call.
 const NOBODY: u32 = u32::MAX;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -39,7 +39,7 @@ const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n";
 
-/// Makes the calls of these numbers, so many of them at once. A number is good for one call.
+/// Makes the calls of these numbers, `at_once` of them at a time. Each number is used for one call.
 pub(crate) fn call(to: SocketAddr, mut numbers: Range<u32>, at_once: usize) -> Outcome {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
@@ -107,7 +107,7 @@ fn invite(number: u32, local: SocketAddr, to: SocketAddr) -> String {
     text
 }
 
-/// An ACK or a BYE.
+/// An ACK or a BYE within the dialog.
 fn within(reply: &Reply<'_>, local: SocketAddr, method: &str, cseq: u32) -> String {
     let Reply { number, target, to, .. } = reply;
     let mut text = String::with_capacity(512);
@@ -121,7 +121,7 @@ fn within(reply: &Reply<'_>, local: SocketAddr, method: &str, cseq: u32) -> Stri
     text
 }
 
-/// What a caller reads of a reply.
+/// The parts of a reply that a caller needs.
 struct Reply<'a> {
     code: u16,
     number: u32,

@@ -1,4 +1,4 @@
-//! Machines that answer calls, each on one thread of its own: ours, and the plainest there can be.
+//! Servers that answer calls, each on its own thread: conflow's, and the simplest possible one.
 
 use std::{
     fs,
@@ -27,9 +27,10 @@ use conflow::{
     },
     flow::{DocumentError, Fetched, Flow},
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
-        Report,
+        Arrival, AudioEngine, AudioOrder, Ending, Exchange, HangupCause, HangupSource, LegEvent,
+        NoFlow, Report, SignallingBackend, SignallingOrder,
         legs::{LegSession, LegSummary, Legs, NoPort},
+        router::Router,
     },
     sip::{Settings, SipBackend, SipDriver, SipSecret, throttle::Rate},
     store::member_ids::VolatileMemberIds,
@@ -37,12 +38,12 @@ use conflow::{
 use socket2::SockRef;
 use tokio::{runtime::Builder, sync::oneshot};
 
-/// Where to say that calls are taken in, and at which address.
+/// Receives the address as soon as calls are accepted.
 pub(crate) type Ready = mpsc::Sender<SocketAddr>;
 
-/// A machine that runs.
+/// A running server.
 pub(crate) struct Machine {
-    /// Where it is called.
+    /// The address that callers use.
     pub(crate) address: SocketAddr,
     times: PathBuf,
     stop: oneshot::Sender<()>,
@@ -52,7 +53,7 @@ pub(crate) struct Machine {
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 impl Machine {
-    /// Starts one, on a thread with a runtime that has no other.
+    /// Starts a server on a thread with its own runtime.
     pub(crate) fn start<S: AsyncFnOnce(Ready) + Send + 'static>(serve: S) -> Self {
         let (ready, readied) = mpsc::channel();
         let (named, name) = mpsc::channel();
@@ -67,14 +68,14 @@ impl Machine {
                     _ = stopped => {}
                 }
             });
-            // Calls that are live are not to be dropped: there are none by now.
+            // Live calls must not be dropped; there are none by now.
             runtime.shutdown_background();
         });
         let (times, address) = (name.recv().expect("it runs"), readied.recv().expect("it runs"));
         Self { address, times, stop, thread }
     }
 
-    /// How long its thread has been on a processor.
+    /// The CPU time of its thread.
     pub(crate) fn cpu(&self) -> Duration {
         let text = fs::read_to_string(&self.times).expect("it runs");
         let nanos = text.split(' ').next().and_then(|it| it.parse().ok());
@@ -87,7 +88,7 @@ impl Machine {
     }
 }
 
-/// The ceiling: no transactions, no dialogs, no timers; headers are echoed, the rest is fixed.
+/// The ceiling: no transactions, dialogs or timers; headers are echoed, the rest is fixed.
 pub(crate) async fn echo(ready: Ready) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
@@ -117,29 +118,32 @@ pub(crate) async fn echo(ready: Ready) {
         reply.push_str(&format!("Contact: <sip:{local}>\r\n"));
         let body = if text.starts_with("INVITE") { ANSWER } else { "" };
         reply.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        // A full buffer is a loss like any other.
+        // A full buffer loses a message, as a network does.
         let _ = socket.try_send_to(reply.as_bytes(), from);
     }
 }
 
-/// What a machine that knows no offers answers.
+/// The fixed answer of a server that does not read offers.
 pub(crate) const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
     a=fmtp:101 0-15\r\na=sendrecv\r\n";
 
-/// Our signalling, with somebody behind it who answers at once.
+/// Our signalling, with an application that answers at once.
 pub(crate) async fn signalling(ready: Ready) {
     let (sip, driver) = bind();
     ready.send(sip.addresses()[0]).expect("a listener");
     driver.run(Arc::new(PromptExchange(sip))).await;
 }
 
-/// Our signalling, and the engine: each call begins a flow, which answers it and waits.
+/// Our signalling and the engine: each call runs a flow, which answers it and waits.
 pub(crate) async fn engine(ready: Ready) {
     let (sip, driver) = bind();
     let room_last = AtomicU64::new(0);
+    let mut router = Router::new();
+    let exchange = router.add("sip", sip.clone(), Arc::new(Nowhere));
+    let router = Arc::new(router);
     let links = registry::RegistryPorts {
-        media: sip.clone(),
+        media: router.clone(),
         documents: Arc::new(FixedDocument::new()),
         ban_list: Arc::new(BanList::in_memory(
             tokio::time::Instant::now().into_std(),
@@ -157,10 +161,11 @@ pub(crate) async fn engine(ready: Ready) {
         call_time_limit: Duration::from_secs(14_400),
     };
     let records = Arc::new(CachedCdrStore::default());
-    let reception =
+    let inbound: Arc<dyn Exchange> =
         Arc::new(Inbound::new(registry, Arc::new(FixedDocument::new()), records, settings));
+    router.connect(Arc::downgrade(&inbound));
     ready.send(sip.addresses()[0]).expect("a listener");
-    driver.run(reception).await;
+    driver.run(exchange).await;
 }
 
 fn bind() -> (Arc<SipBackend>, SipDriver) {
@@ -171,40 +176,39 @@ fn bind() -> (Arc<SipBackend>, SipDriver) {
         rate_trusted: Rate { per_second: 1_000_000, burst: 1_000_000 },
         ..Settings::default()
     };
-    let (legs, rtp_engine) = (Arc::new(Nowhere), Arc::new(Nowhere));
     let (sip, driver) =
-        SipBackend::bind(settings, legs, rtp_engine, SipSecret([7; 32])).expect("a port is free");
+        SipBackend::bind(settings, Arc::new(Nowhere), SipSecret([7; 32])).expect("a port is free");
     (Arc::new(sip), driver)
 }
 
-/// Answers at once, and hangs up when the caller has.
+/// Answers at once, and hangs up when the caller has hung up.
 struct PromptExchange(Arc<SipBackend>);
 
 impl PromptExchange {
-    fn order(&self, order: Order) {
-        self.0.send(order);
+    fn order(&self, order: SignallingOrder) {
+        self.0.signal(order);
     }
 }
 
 impl Exchange for PromptExchange {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
-        self.order(Order::Answer { call: arrival.call });
+        self.order(SignallingOrder::Answer { call: arrival.call });
         Ok(())
     }
 
     fn report(&self, Report { call, event: heard }: Report) {
         if heard == LegEvent::HungUp {
             let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-            self.order(Order::End { call, ending });
+            self.order(SignallingOrder::End { call, ending });
         }
     }
 }
 
-/// No sound.
+/// A media backend without sound.
 struct Nowhere;
 
-impl Backend for Nowhere {
-    fn send(&self, _: Order) {}
+impl AudioEngine for Nowhere {
+    fn send(&self, _: AudioOrder) {}
 }
 
 impl Legs for Nowhere {
@@ -214,12 +218,14 @@ impl Legs for Nowhere {
 
     fn agree(&self, _: CallId, _: LegSession) {}
 
+    fn end(&self, _: CallId) {}
+
     fn close(&self, _: CallId) -> LegSummary {
         LegSummary::default()
     }
 }
 
-/// One flow for all.
+/// The same flow for every call.
 struct FixedDocument(Arc<Flow>);
 
 impl FixedDocument {

@@ -1,7 +1,7 @@
-//! Calls per second over real sockets, and what each costs, beside the plainest machine that can
-//! answer.
+//! SIP calls per second over real sockets, and the CPU time of each, compared with the simplest
+//! server that answers.
 //!
-//! The comparison with a SIP crate (P7) is a package of its own, for its dependencies' sake:
+//! The comparison with a SIP crate (P7) is a separate package, because of its dependencies:
 //! `cargo bench --manifest-path benches/bare-sip/Cargo.toml`.
 
 mod caller;

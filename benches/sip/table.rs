@@ -1,4 +1,4 @@
-//! Rounds of calls to several machines in turn, and what they took.
+//! Table of rounds of calls to several servers in turn, with their rate and CPU time.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::{
     measure::{median, say},
 };
 
-/// What a kind of machine has shown.
+/// The results of one kind of server.
 pub(crate) struct Row {
     name: &'static str,
     start: fn() -> Machine,
     rates: Vec<f64>,
     cpus: Vec<f64>,
-    /// Messages sent again, in all rounds.
+    /// Retransmitted messages, in all rounds.
     pub(crate) again: u32,
 }
 
@@ -40,18 +40,18 @@ impl Row {
         self.cpus.push(micros(cpu) / f64::from(CALLS));
     }
 
-    /// Calls in a second.
+    /// Calls per second.
     pub(crate) fn rate(&self) -> f64 {
         median(self.rates.clone())
     }
 
-    /// Microseconds on the processor for each call.
+    /// Microseconds of CPU time per call.
     pub(crate) fn cpu(&self) -> f64 {
         median(self.cpus.clone())
     }
 }
 
-/// Calls each machine in turn, and prints a line for each.
+/// Calls each server in turn, and prints a line for each.
 pub(crate) fn run<const N: usize>(mut rows: [Row; N]) -> [Row; N] {
     for _ in 0..ROUNDS {
         rows.iter_mut().for_each(Row::round);

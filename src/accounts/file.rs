@@ -1,9 +1,9 @@
-//! Accounts that outlive the process: a row each in the store, with hashes for tokens.
+//! Stored accounts: one row each in the store, with hashes instead of tokens.
 //!
-//! A callback is signed with the account's token itself, as the vendors have it, so a hash alone
-//! would not do. A token is therefore made from the key, the account and a random seed, and made
-//! again when it is needed: the store has hash and seed, the key is in a file of its own, and
-//! neither says anything without the other. A read-only token signs nothing, and has no seed.
+//! Vendors sign callbacks with the account's token itself, so a hash alone is not enough. A token
+//! is therefore derived from the key, the account and a random seed, and derived again when it is
+//! needed. The store has hash and seed, the key is in a file of its own, and neither reveals a
+//! token without the other. A read-only token signs nothing and has no seed.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -11,7 +11,7 @@ use blake3::Hash;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{Role, TOKENS_MAX};
+use super::token::{Role, TOKENS_MAX};
 use crate::{
     base::{
         ids::{AccountId, Dialect},
@@ -24,59 +24,59 @@ use crate::{
 pub struct AccountStore {
     rows: Arc<dyn RowStore>,
     key: [u8; 32],
-    /// As they were when they were read last.
+    /// The rows as [`AccountStore::changed`] read them last.
     last: Mutex<Option<Vec<StoredRow>>>,
 }
 
-/// An account.
+/// A stored account with its tokens.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredAccount {
-    /// What it is called.
+    /// Id of the account, the key of its row.
     pub id: AccountId,
-    /// Of its inbound calls.
+    /// Dialect of the account's inbound calls.
     pub dialect: Dialect,
-    /// The older ones first.
+    /// Valid tokens, oldest first.
     pub tokens: Vec<StoredToken>,
-    /// The number of the token that was made last.
+    /// Number of the newest token that was ever made.
     last: u32,
 }
 
-/// A token, but for what it says.
+/// A token's metadata; secret parts are private.
 #[derive(Clone, Eq, PartialEq)]
 pub struct StoredToken {
-    /// Rises per account, and never comes back.
+    /// Rises per account and is never reused.
     pub number: u32,
-    /// What it is good for.
+    /// Permissions of the token.
     pub role: Role,
-    /// When it was made, in UTC.
+    /// Time of creation, in UTC.
     pub made: String,
     pub(super) hash: Hash,
-    /// To sign with; None for one that signs nothing.
+    /// The token, to sign with; None for a read-only one.
     pub(super) text: Option<String>,
     seed: Option<[u8; SEED_BYTES]>,
 }
 
-/// Why an account cannot be changed so.
+/// Reason why a change of an account is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AccountStoreError {
-    /// It is there already.
+    /// There is an account with this id already.
     #[error(
         "{0} is there already: conflow account rotate {0} gives it another token, and add {0} \
          --read-only a read-only one"
     )]
     Exists(AccountId),
-    /// It is not there.
+    /// There is no account with this id.
     #[error("{0} is no account of this data folder: conflow account list shows them")]
     Missing(AccountId),
-    /// It has no token of this kind yet, or has one already.
+    /// The account has no token of this kind yet, or has one already.
     #[error("{account} {why}")]
     Tokens {
-        /// Whose.
+        /// Account that is unchanged.
         account: AccountId,
-        /// What is wrong, and what to do.
+        /// The error, and the command that helps.
         why: String,
     },
-    /// The store, or the system's random numbers.
+    /// The store or the system's random numbers failed.
     #[error(transparent)]
     Rows(#[from] RowStoreError),
 }
@@ -98,18 +98,18 @@ struct AccountTokenRow {
     seed: Option<[u8; SEED_BYTES]>,
 }
 
-/// 160 bits, as hexadecimal digits: as long as the vendors' tokens.
+/// 160 bits as hexadecimal digits: the length of the vendors' tokens.
 const TOKEN_BYTES: usize = 20;
-/// 128 bits: no two tokens have the same.
+/// 128 bits, so that no two tokens share a seed.
 const SEED_BYTES: usize = 16;
-/// Sets the key that makes tokens apart from the one that hashes them.
+/// Separates the key that derives tokens from the one that hashes them.
 const TOKEN_KEY_CONTEXT: &str = "conflow 2026-11 tokens of accounts";
 
-/// Whether a row is an account; by which key it was made is not looked at.
+/// Checks that a row is an account; it does not check the key.
 ///
 /// # Errors
 ///
-/// It is not.
+/// [`RowStoreError`]: the row is invalid.
 pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     body(row).map(drop)
 }
@@ -123,7 +123,7 @@ fn failed(row: &StoredRow, why: &dyn fmt::Display) -> RowStoreError {
 }
 
 impl AccountStore {
-    /// Reads nothing yet. The key is the data folder's.
+    /// A store that has read nothing yet. `key` is the data folder's.
     pub fn new(rows: Arc<dyn RowStore>, key: [u8; 32]) -> Self {
         Self { rows, key, last: Mutex::default() }
     }
@@ -132,16 +132,16 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// They cannot be read, or were made with another key.
+    /// [`RowStoreError`]: the rows cannot be read, or were made with another key.
     pub fn load(&self) -> Result<Vec<StoredAccount>, RowStoreError> {
         self.rows.load(Table::Accounts)?.iter().map(|row| self.parse(row)).collect()
     }
 
-    /// The accounts, if they are others than those of the last time.
+    /// The accounts, if they have changed since the last call.
     ///
     /// # Errors
     ///
-    /// As [`Self::load`]; what was wrong is told once.
+    /// As for [`Self::load`]; an unchanged error is reported once.
     pub fn changed(&self) -> Result<Option<Vec<StoredAccount>>, RowStoreError> {
         let rows = self.rows.load(Table::Accounts)?;
         let mut last = self.last.lock();
@@ -153,7 +153,7 @@ impl AccountStore {
         stored.map(Some)
     }
 
-    /// Adds an account; tells its token, this once.
+    /// Adds an account; returns its token, which cannot be read again.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl AccountStore {
         Ok(token)
     }
 
-    /// Gives an account its first read-only token, and tells it, this once.
+    /// Adds an account's first read-only token and returns it; it cannot be read again.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl AccountStore {
         Ok(token)
     }
 
-    /// Gives an account another token of a role beside the one that it has; tells it, this once.
+    /// Adds a second token of a role and returns it; it cannot be read again.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl AccountStore {
         Ok(token)
     }
 
-    /// Takes the older token of a role out; tells what it was called.
+    /// Removes the older token of a role; returns its label.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ impl AccountStore {
         Ok(label)
     }
 
-    /// Takes an account out, with its tokens.
+    /// Removes an account and its tokens.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ impl AccountStore {
         Ok(self.write(id, None)?)
     }
 
-    /// Takes one token out, by its label. The last one that signs is not taken.
+    /// Removes one token by its label. The last token that signs cannot be removed.
     ///
     /// # Errors
     ///
@@ -339,7 +339,7 @@ impl AccountStore {
         self.write(&stored.id, Some(body))
     }
 
-    /// Waits until it is durable.
+    /// Blocks until the row is durable.
     fn write(&self, id: &AccountId, body: Option<String>) -> Result<(), RowStoreError> {
         let (tell, written) = std::sync::mpsc::channel();
         let write = RowWrite { table: Table::Accounts, account: id.clone(), a: 0, b: 0, body };
@@ -355,7 +355,7 @@ impl StoredAccount {
 }
 
 impl StoredToken {
-    /// What it is called in logs and lists.
+    /// Name of the token in logs and lists, such as `t2`.
     pub fn label(&self) -> Arc<str> {
         format!("t{}", self.number).into()
     }
@@ -374,7 +374,7 @@ impl fmt::Debug for AccountStore {
     }
 }
 
-/// It is a secret.
+/// Leaves the secrets out.
 impl fmt::Debug for StoredToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, role, made, .. } = self;
@@ -401,7 +401,7 @@ mod tests {
         AccountStore::new(rows.clone(), KEY)
     }
 
-    /// Which of these tokens an engine lets in that reads the rows now.
+    /// For each token, the label and role with which an engine that reads the rows now accepts it.
     fn good(rows: &Arc<MemoryRows>, tokens: &[&str]) -> Vec<Option<(String, Role)>> {
         let accounts = Accounts::new(KEY);
         assert_eq!(accounts.set_stored(&store(rows).load().unwrap()), []);

@@ -1,10 +1,11 @@
-//! Who may use the API: accounts and their tokens. What is asked of us is compared with keyed
-//! hashes; what we ask of others is signed with the tokens themselves, which nothing prints.
+//! Accounts and their tokens: checks who may use the API, and signs requests to receivers.
 //!
-//! Those of the configuration file are added at the start, and stay. Those that are kept in the
-//! store ([`mod@file`]) may change while the engine runs.
+//! Tokens of incoming requests are compared with keyed hashes. Outgoing requests are signed with
+//! the tokens themselves, which are never printed. Accounts of the configuration file are added at
+//! the start and stay; those of the store ([`mod@file`]) may change while the engine runs.
 
 pub mod file;
+mod token;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -12,12 +13,13 @@ use blake3::Hash;
 use parking_lot::RwLock;
 
 use self::file::StoredAccount;
+pub use self::token::{Role, TOKENS_MAX};
 use crate::{
     base::ids::{AccountId, Dialect},
     fetch::signature::Signer,
 };
 
-/// The accounts there are.
+/// All accounts of the process, from the configuration and the store.
 pub struct Accounts {
     key: [u8; 32],
     accounts: RwLock<HashMap<Box<str>, AccountEntry>>,
@@ -28,14 +30,14 @@ struct AccountEntry {
     dialect: Dialect,
     origin: Origin,
     tokens: Vec<AccountToken>,
-    /// With the newest token first.
+    /// Tokens of both signers are newest first.
     plivo: Arc<Signer>,
     vobiz: Arc<Signer>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Origin {
-    /// Taken out while the engine runs: nobody gets in, and its last calls are still signed.
+    /// Removed while the engine runs: its tokens are refused, and its last calls are still signed.
     Removed,
     Stored,
     Config,
@@ -47,24 +49,14 @@ struct AccountToken {
     hash: Hash,
 }
 
-/// What a token is good for.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Role {
-    /// Everything in its account; signs what its receivers get.
-    #[default]
-    Full,
-    /// To look at everything in its account, and to change nothing.
-    ReadOnly,
-}
-
-/// Who has shown a good token, and which.
+/// Result of a successful authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthenticatedAccount {
-    /// Whose it is.
+    /// Account that the token belongs to.
     pub account: AccountId,
-    /// What the token is called in logs: `t2`, or `config-1` for one of the configuration.
+    /// Label of the token in logs: `t2`, or `config-1` for one of the configuration.
     pub token: Arc<str>,
-    /// What it is good for.
+    /// Permissions of the token.
     pub role: Role,
 }
 
@@ -76,7 +68,7 @@ impl AccountEntry {
         Self { id, dialect, origin, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
     }
 
-    /// The older ones first.
+    /// Call it with older tokens first.
     fn sign_with(&mut self, token: &str) {
         for signer in [&mut self.plivo, &mut self.vobiz] {
             Arc::make_mut(signer).tokens.insert(0, token.to_owned());
@@ -84,34 +76,31 @@ impl AccountEntry {
     }
 }
 
-/// One in use, and one that takes its place: a token is changed without a gap.
-pub const TOKENS_MAX: usize = 2;
-
-/// A token that no account can have.
+/// Reason why a configured token is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TokenError {
-    /// It is empty, or has characters that no header can carry.
+    /// The token is empty, or has characters that no header can carry.
     #[error("the token of {account} must be 1 or more visible ASCII characters")]
     Unprintable {
-        /// Whose.
+        /// Account that the token is for.
         account: AccountId,
     },
     /// The account has [`TOKENS_MAX`] already.
     #[error("{account} has {TOKENS_MAX} tokens already: take one out first")]
     TooMany {
-        /// Whose.
+        /// Account that the token is for.
         account: AccountId,
     },
 }
 
 impl Accounts {
-    /// No accounts yet. The key is random, and as secret as a token; kept accounts are known by
-    /// the key that they were made with.
+    /// An empty set. `key` is random and as secret as a token; stored accounts need the key that
+    /// they were made with.
     pub fn new(key: [u8; 32]) -> Self {
         Self { key, accounts: RwLock::default() }
     }
 
-    /// Gives an account of the configuration a token, beside the one that it may have.
+    /// Adds a token of an account of the configuration; the account may have one already.
     ///
     /// # Errors
     ///
@@ -134,15 +123,15 @@ impl Accounts {
         Ok(())
     }
 
-    /// Says which dialect the inbound calls of an account of the configuration have.
+    /// Sets the dialect of the inbound calls of an account of the configuration.
     pub fn set_dialect(&mut self, account: &AccountId, dialect: Dialect) {
         let new = || AccountEntry::new(account.clone(), Origin::Config);
         self.accounts.get_mut().entry(account.as_str().into()).or_insert_with(new).dialect =
             dialect;
     }
 
-    /// Has these for the kept accounts, instead of those before. One whose id an account of the
-    /// configuration has is passed over, and told.
+    /// Replaces the stored accounts. Skips those whose id is in the configuration, and returns
+    /// their ids.
     pub fn set_stored(&self, stored: &[StoredAccount]) -> Vec<AccountId> {
         let mut rows = self.accounts.write();
         for row in rows.values_mut().filter(|it| it.origin == Origin::Stored) {
@@ -170,13 +159,14 @@ impl Accounts {
         clashes
     }
 
-    /// Who it is, if the token is one of the account's own. Takes equally long whatever is wrong.
+    /// Authenticates an account by one of its tokens. A failure takes equally long whatever is
+    /// wrong.
     pub fn verify(&self, id: &str, token: &str) -> Option<AuthenticatedAccount> {
-        // First, so that an unknown account costs as much as a known one.
+        // Before the lookup, so that an unknown account takes as long as a known one.
         let hash = self.hash(token);
         let rows = self.accounts.read();
         let row = rows.get(id)?;
-        // All of them, each in constant time: `Hash` compares so.
+        // Compares with all of them, each in constant time (`Hash` does so).
         let found = row
             .tokens
             .iter()
@@ -188,7 +178,7 @@ impl Accounts {
         })
     }
 
-    /// What signs an account's requests.
+    /// Signer of an account's requests in a dialect; None if the account never existed.
     pub fn signer(&self, account: &AccountId, dialect: Dialect) -> Option<Arc<Signer>> {
         let rows = self.accounts.read();
         let row = rows.get(account.as_str())?;
@@ -198,17 +188,17 @@ impl Accounts {
         })
     }
 
-    /// Of an account's inbound calls.
+    /// Dialect of an account's inbound calls.
     pub fn dialect(&self, account: &AccountId) -> Dialect {
         self.accounts.read().get(account.as_str()).map_or_else(Dialect::default, |it| it.dialect)
     }
 
-    /// Whether there is such an account.
+    /// Whether the account exists and is not removed.
     pub fn has(&self, account: &AccountId) -> bool {
         self.accounts.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Removed)
     }
 
-    /// Every account, by id.
+    /// Ids of all accounts, sorted.
     pub fn ids(&self) -> Vec<AccountId> {
         let rows = self.accounts.read();
         let existing = rows.values().filter(|it| it.origin != Origin::Removed);

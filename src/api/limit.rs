@@ -1,8 +1,8 @@
-//! Token buckets: how often an account may ask, and how often an address may guess.
+//! Rate limits: requests of an account, and failed authentications of an address.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -10,7 +10,11 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::base::ids::AccountId;
+use crate::base::{
+    ids::AccountId,
+    network::limited_source,
+    token_bucket::{BucketRate, TokenBucket},
+};
 
 /// So many at once, and as many again over each period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,43 +36,9 @@ impl RateLimit {
     const fn of(requests: u32, period: Duration) -> Self {
         Self { requests: NonZeroU32::new(requests).expect("not zero"), period }
     }
-}
 
-/// The requests that an account, or an address, has left.
-#[derive(Clone, Copy, Debug, Default)]
-struct RateBucket {
-    /// None is full.
-    full_at: Option<Instant>,
-}
-
-impl RateBucket {
-    /// Takes one out, or tells how long it is until there is one.
-    fn take(&mut self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
-        self.wait(now, limit)?;
-        let from = self.full_at.map_or(now, |at| at.max(now));
-        self.full_at = Some(from + limit.period / limit.requests.get());
-        Ok(())
-    }
-
-    /// All or nothing.
-    fn take_all(&mut self, now: Instant, limit: RateLimit, count: u32) -> Result<(), Duration> {
-        let mut left = *self;
-        for _ in 0..count {
-            left.take(now, limit)?;
-        }
-        *self = left;
-        Ok(())
-    }
-
-    fn wait(&self, now: Instant, limit: RateLimit) -> Result<(), Duration> {
-        let Some(full_at) = self.full_at else { return Ok(()) };
-        let next_full_at = full_at.max(now) + limit.period / limit.requests.get();
-        let wait = next_full_at.saturating_duration_since(now + limit.period);
-        // The share of a request may be a fraction of a nanosecond: rounded down, it adds up.
-        match wait.is_zero() {
-            true => Ok(()),
-            false => Err(wait),
-        }
+    fn of_bucket(self) -> BucketRate {
+        BucketRate { interval: self.period / self.requests.get(), fill: self.period }
     }
 }
 
@@ -76,7 +46,7 @@ impl RateBucket {
 pub(super) struct PerAccount {
     pub(super) limit: RateLimit,
     /// Of those that have asked: there are no more than there are accounts.
-    buckets: RwLock<HashMap<AccountId, Mutex<RateBucket>>>,
+    buckets: RwLock<HashMap<AccountId, Mutex<TokenBucket>>>,
 }
 
 impl PerAccount {
@@ -97,17 +67,17 @@ impl PerAccount {
         count: u32,
     ) -> Result<(), Duration> {
         if let Some(bucket) = self.buckets.read().get(account) {
-            return bucket.lock().take_all(now, self.limit, count);
+            return bucket.lock().take(now, self.limit.of_bucket(), count);
         }
         let mut buckets = self.buckets.write();
-        buckets.entry(account.clone()).or_default().lock().take_all(now, self.limit, count)
+        buckets.entry(account.clone()).or_default().lock().take(now, self.limit.of_bucket(), count)
     }
 }
 
 /// How often each address may fail.
 pub(super) struct PerAddress {
     limit: RateLimit,
-    buckets: Mutex<BTreeMap<IpAddr, RateBucket>>,
+    buckets: Mutex<BTreeMap<IpAddr, TokenBucket>>,
     /// So that those who never fail never meet at the lock.
     is_used: AtomicBool,
 }
@@ -126,31 +96,20 @@ impl PerAddress {
         if !self.is_used.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let bucket = self.buckets.lock().get(&network(peer)).copied().unwrap_or_default();
-        bucket.wait(now, self.limit)
+        let bucket = self.buckets.lock().get(&limited_source(peer)).copied().unwrap_or_default();
+        bucket.check(now, self.limit.of_bucket())
     }
 
     /// Counts a failure.
     pub(super) fn failed(&self, now: Instant, peer: IpAddr) {
         self.is_used.store(true, Ordering::Relaxed);
         let mut buckets = self.buckets.lock();
-        let peer = network(peer);
+        let peer = limited_source(peer);
         if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&peer) {
             buckets.clear();
         }
         // One too many is an answer already.
-        let _ = buckets.entry(peer).or_default().take(now, self.limit);
-    }
-}
-
-/// Whoever has one address of an IPv6 network has them all.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(peer) => {
-            let [a, b, c, d, ..] = peer.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        peer @ IpAddr::V4(_) => peer,
+        let _ = buckets.entry(peer).or_default().take(now, self.limit.of_bucket(), 1);
     }
 }
 
@@ -163,17 +122,6 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn now() -> Instant {
         Instant::now()
-    }
-
-    #[test]
-    fn a_bucket_gives_all_at_once_and_then_one_at_a_time() {
-        let (start, mut bucket) = (now(), RateBucket::default());
-        let mut take = |ms| bucket.take(start + Duration::from_millis(ms), LIMIT);
-        let wait = |ms| Err(Duration::from_millis(ms));
-        assert_eq!([take(0), take(0), take(0)], [Ok(()); 3]);
-        assert_eq!([take(0), take(400), take(1_000)], [wait(1_000), wait(600), Ok(())]);
-        assert_eq!([take(1_000), take(60_000), take(60_000)], [wait(1_000), Ok(()), Ok(())]);
-        assert_eq!([take(60_000), take(60_000)], [Ok(()), wait(1_000)]);
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! `/metrics`: figures for Prometheus, for whoever has the ops token.
+//!
+//! The text is written by our own [`MetricsText`], whose file says why it is not a crate's.
 
 use std::{
     fmt,

@@ -1,5 +1,4 @@
-//! Accounts, of the configuration and of the data folder: what the engine lets in, and
-//! `conflow account`.
+//! Accounts: opens those of the configuration and the data folder, and runs `conflow account`.
 
 use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Duration};
 
@@ -22,12 +21,12 @@ use crate::{
     },
 };
 
-/// In the data folder: without it, the tokens of kept accounts are nothing.
+/// File in the data folder, without which the tokens of stored accounts are lost.
 const KEY_FILE: &str = "account-key";
-/// What `conflow account` has done holds after so long, at most.
+/// Maximum delay until changes of `conflow account` take effect.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The kept accounts of a data folder, and the accounts that may use the API.
+/// Opens the stored accounts, and merges them with those of the configuration.
 pub(super) fn open(
     data: &Path,
     rows: Arc<dyn RowStore>,
@@ -49,7 +48,7 @@ pub(super) fn open(
             .as_ref()
             .map_or_else(|| "development mode".to_owned(), |it| it.display().to_string());
         bail!(
-            "{id} is an account of {file} and of the data folder as well: take its [[account]] out, \
+            "{id} is an account of {file} and of the data folder, too: remove its [[account]], \
              or run conflow account remove {id}"
         );
     }
@@ -57,7 +56,7 @@ pub(super) fn open(
     Ok((Arc::new(stored_accounts), Arc::new(accounts)))
 }
 
-/// Takes in what `conflow account` does while the engine runs.
+/// Follows the changes that `conflow account` makes while the engine runs.
 pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Accounts>) {
     let mut last_error = None;
     loop {
@@ -72,7 +71,7 @@ pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Acco
             Ok(Some(kept)) => {
                 for id in accounts.set_stored(&kept) {
                     tracing::warn!(
-                        "{id} is in the configuration, which stands above conflow account"
+                        "{id} is in the configuration, too, which takes precedence over conflow account"
                     );
                 }
                 tracing::info!(kept = kept.len(), "the accounts of the data folder have changed");
@@ -80,18 +79,18 @@ pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Acco
             }
             Err(error) if last_error.as_ref() == Some(&error) => (),
             Err(error) => {
-                tracing::error!("the accounts stay as they were: {error}");
+                tracing::error!("the accounts are unchanged: {error}");
                 last_error = Some(error);
             }
         }
     }
 }
 
-/// Does what `conflow account` was asked for; an engine may run on the folder.
+/// Runs `conflow account`; an engine may be running on the folder.
 ///
 /// # Errors
 ///
-/// What was asked for cannot be, or the store cannot be used.
+/// The change is not possible, or the store cannot be used.
 pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
     let data = account.data().to_owned();
     let key = key(&data)?;
@@ -113,7 +112,7 @@ pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
         }
         AccountCommand::Rotate(it) if it.finish => {
             let label = stored_accounts.finish(&it.id, role(it.read_only))?;
-            writeln!(out, "{label} of {} is taken out", it.id)?;
+            writeln!(out, "{label} of {} is removed", it.id)?;
         }
         AccountCommand::Rotate(it) => {
             writeln!(out, "{}", stored_accounts.rotate(&it.id, role(it.read_only), wall_clock())?)?;
@@ -122,11 +121,11 @@ pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
         AccountCommand::Remove(it) => match &it.token {
             Some(label) => {
                 stored_accounts.remove_token(&it.id, label)?;
-                writeln!(out, "{label} of {} is taken out", it.id)?;
+                writeln!(out, "{label} of {} is removed", it.id)?;
             }
             None => {
                 stored_accounts.remove(&it.id)?;
-                writeln!(out, "{} is taken out", it.id)?;
+                writeln!(out, "{} is removed", it.id)?;
             }
         },
     }
@@ -147,7 +146,7 @@ fn list(kept: &[StoredAccount], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Made when there is none yet; an engine and `conflow account` never make two.
+/// Reads the key, or makes it if there is none. The lock keeps two processes from making two keys.
 fn key(data: &Path) -> Result<[u8; 32]> {
     let folder = DataFolder::hold_accounts(data)?;
     if let Some(bytes) = folder.read(KEY_FILE)? {
@@ -157,7 +156,7 @@ fn key(data: &Path) -> Result<[u8; 32]> {
         };
         return Ok(<[u8; 32]>::try_from(bytes).map_err(|_| damaged())?);
     }
-    let key = random().context("no key for the accounts")?;
+    let key = random().context("cannot make the key of the accounts")?;
     folder.write(KEY_FILE, &key)?;
     Ok(key)
 }

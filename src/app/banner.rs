@@ -1,4 +1,4 @@
-//! What a newcomer sees first: where everything is, and what to try, ready to paste.
+//! Banner of development mode: addresses and folders, and commands to try, ready to paste.
 
 use std::{
     io::{self, Write},
@@ -8,13 +8,13 @@ use std::{
 
 use crate::config::Config;
 
-/// What is listed here is meant to be read.
+/// More would not be read.
 const FLOWS_SHOWN_MAX: usize = 16;
 
-/// The banner of development mode.
+/// Text of the banner.
 ///
-/// `token_file` is where the token is; without one, the environment has it. Either way it is not
-/// shown: what is on a screen is soon in a log.
+/// `token_file` contains the token; None if it is from the environment. It is never shown, since
+/// text on a screen soon ends up in a log.
 pub(super) fn text(
     config: &Config,
     http: SocketAddr,
@@ -68,7 +68,7 @@ Try it in another terminal: three phones dial into a conference; who is in it? O
     text
 }
 
-/// A command that writes the flow which the rest of the banner calls.
+/// A command that writes the flow which the following commands call.
 fn write_flow(folder: &Path) -> String {
     let folder = absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let folder = quoted(&folder.display().to_string());
@@ -83,7 +83,7 @@ END
     )
 }
 
-/// Writes it, and does not mind if nobody reads.
+/// Prints the text; ignores a closed pipe.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -92,7 +92,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Where this machine reaches a server that listens everywhere.
+/// Address by which this machine reaches a server that listens on all addresses.
 fn reachable(http: SocketAddr) -> SocketAddr {
     let ip = match http.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -113,7 +113,7 @@ fn listed(flows: &[String]) -> String {
     }
 }
 
-/// For a shell.
+/// Quotes a text for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     match text.chars().all(is_plain) {

@@ -1,4 +1,5 @@
-//! The planned end: calls end by themselves, then are asked to, then are ended.
+//! Drain, the planned shutdown: calls may end by themselves, then are asked to leave, then are hung
+//! up.
 
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use crate::{
     flow::Cause,
 };
 
-/// How long goodbyes may play.
+/// Maximum duration of the goodbyes.
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A call that is hung up has nothing left to wait for.
+/// A call that is hung up waits for nothing.
 const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Nobody minds being done so much later.
+/// Delay that nobody notices at a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Takes no more calls, and returns when there are none left. `drain_time` is how long calls may go
-/// on as if nothing were.
+/// Refuses new calls, and returns when none are left. Calls may continue undisturbed for
+/// `drain_time`.
 pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Duration) {
     inbound.close();
     if !drain_time.is_zero() && 0 < registry.call_count() {
@@ -26,7 +27,7 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
         wait(registry, drain_time).await;
     }
 
-    // From here on, nobody gets into a room any more.
+    // From here on, no call enters a room.
     if 0 < registry.call_count() {
         tracing::info!("{} calls are asked to leave", registry.call_count());
     }
@@ -40,12 +41,12 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
         wait(registry, HANG_UP_WAIT_MAX).await;
     }
     match registry.call_count() {
-        0 => tracing::info!("no call is left"),
-        calls => tracing::error!("{calls} calls do not end"),
+        0 => tracing::info!("all calls have ended"),
+        calls => tracing::error!("{calls} calls do not end: they are cut off"),
     }
 }
 
-/// Until there are no calls, or the time is over.
+/// Waits until there are no calls, or the time is over.
 async fn wait(registry: &Registry, time_max: Duration) {
     let end = Instant::now() + time_max;
     while 0 < registry.call_count() && Instant::now() < end {
@@ -76,7 +77,7 @@ mod tests {
         store::folder::DataFolder,
     };
 
-    /// Speech lasts 60 ms a character.
+    /// Speech lasts 60 ms for each character.
     const FLOWS: &[(&str, &str)] = &[
         ("short", "<Speak>1234567890</Speak>"),
         ("room", "<Conference>weekly</Conference><Speak>Goodbye</Speak>"),
@@ -122,7 +123,7 @@ mod tests {
             Self { engine, _temp: temp }
         }
 
-        /// The status, and the body if it is JSON.
+        /// Sends a request; returns the status, and the body if it is JSON.
         async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
             let request = Request::builder()
                 .method(method)
@@ -143,7 +144,7 @@ mod tests {
             body["call_uuid"].as_str().unwrap().to_owned()
         }
 
-        /// Why a phone's call has ended, and the last words it heard.
+        /// The hang-up cause of a phone's call, and the last words that it heard.
         async fn end_of(&self, phone: &str) -> (String, String) {
             let (_, body) = self.ask("GET", &format!("~/{phone}/"), "").await;
             let cause = format!("{} {}", body["hangup_cause_name"], body["hangup_source"]);
@@ -152,7 +153,7 @@ mod tests {
             (cause.replace('"', ""), texts.next_back().unwrap_or_default().to_owned())
         }
 
-        /// How long it takes, in milliseconds.
+        /// Drains the engine; returns the duration in milliseconds.
         async fn drain(&self, patience: Duration) -> u128 {
             let begin = Instant::now();
             drain(&self.engine.registry, &self.engine.inbound, patience).await;

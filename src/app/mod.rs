@@ -1,12 +1,11 @@
-//! The program: builds the engine from a configuration, serves it, and brings it to its end.
+//! Program: builds the engine from a configuration, serves it, and shuts it down.
 
 pub mod accounts;
 mod banner;
 mod drain;
-pub(crate) mod login;
 pub mod people;
 mod phones;
-pub(crate) mod signals;
+mod random;
 pub mod store;
 pub mod trace;
 
@@ -29,6 +28,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::random::random;
 use self::{
     phones::{Backends, RealPhones},
     store::Stores,
@@ -37,7 +37,7 @@ use super::log::LogSender;
 use crate::{
     accounts::Accounts,
     api::{self, Api, Caps, Ops, RateLimit, server, voice},
-    base::ids::RoomId,
+    base::{ids::RoomId, network::IpNetwork},
     call::{
         AnswerUrls, Hook,
         numbers::{FlowSource, NumberRoute, Numbers},
@@ -45,7 +45,7 @@ use crate::{
     cdr::CdrStore,
     cli::{
         self,
-        settings::{AllowedNetwork, HttpMethod, PlivoMembers, Secret, VobizAnswers},
+        settings::{HttpMethod, PlivoMembers, Secret, VobizAnswers},
     },
     conference,
     config::{self, Config},
@@ -56,9 +56,9 @@ use crate::{
         journal::Journal,
         registry::{self, Observed, Registry, TokioSpawner},
     },
-    fetch::{self, Cidr, FetchClient, Internet},
+    fetch::{self, FetchClient, Internet},
     flow::RequestMethod,
-    media::{Backend, Exchange},
+    media::Exchange,
     sim_phones::{self, SimPhones},
     store::{
         folder::{DataFolder, StoreError},
@@ -70,7 +70,7 @@ use crate::{
     },
 };
 
-/// A running engine: what must be at hand to end it.
+/// A running engine: the parts that serving and shutting down need.
 struct Engine {
     registry: Arc<Registry>,
     inbound: Arc<Inbound>,
@@ -79,22 +79,22 @@ struct Engine {
     phones: Option<phones::OpenPhones>,
 }
 
-/// The development account's token, in the data folder.
+/// File of the development account's token, in the data folder.
 const TOKEN_FILE: &str = "dev-token";
-/// 160 bits, as hexadecimal digits: as long as the vendors' tokens.
+/// 160 bits as hexadecimal digits: the length of the vendors' tokens.
 const TOKEN_BYTES: usize = 20;
-/// Answers that are under way when the engine has ended. The process is to be gone in time.
+/// Maximum wait for responses in progress after the last call: the process must end in time.
 const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
-/// A start is to be quick, however many flows there are.
+/// A start must be quick, however many flows there are.
 const FLOWS_CHECKED_MAX: usize = 1_000;
 /// The vendors count requests within this time (contract 7).
 const RATE_PERIOD: Duration = Duration::from_secs(5);
 
-/// Serves until a signal says that it is over, and everything is.
+/// Serves until a signal, then drains.
 ///
 /// # Errors
 ///
-/// It could not begin, or could not end as planned.
+/// The engine could not start, or could not shut down as planned.
 pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     config.check_complete()?;
     let (mut terminate, mut interrupt) =
@@ -135,21 +135,21 @@ pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     let is_drained = select! {
         () = drain::drain(&engine.registry, &engine.inbound, patience) => true,
         name = stop_signal() => {
-            tracing::warn!("{name} again: it ends at once");
+            tracing::warn!("{name} again: conflow ends at once");
             false
         }
     };
     drop(stop);
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
-        // The calls' last callbacks are queued by now.
+        // All last callbacks are queued by now.
         drop(closed);
         drop(dispatching.await);
     }
     if let Some(phones) = engine.phones {
         phones.close().await;
     }
-    engine.member_ids.close().context("the member ids will begin with a gap at the next start")?;
+    engine.member_ids.close().context("the member ids will have a gap after the next start")?;
     tracing::info!("conflow has ended");
     match engine.registry.call_count() {
         0 => Ok(()),
@@ -159,7 +159,7 @@ pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Says what there is, and what is odd about it.
+/// Logs the start and warnings about the setup, and prints the banner.
 fn log_start(
     config: &Config,
     documents: &FlowsFolder,
@@ -187,7 +187,7 @@ async fn bind(http: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Gives the development account the token that it had last time, or else one at random.
+/// Gives the development account the token in the data folder, or a new random one.
 fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf>> {
     if config.file.is_some() || !config.accounts[0].tokens.is_empty() {
         return Ok(None);
@@ -197,7 +197,9 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
         Some(bytes) => {
             let text = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let why = "no token; take it away, and the next start makes a new one".to_owned();
+                let why =
+                    "it contains no valid token: remove it, and the next start makes a new one"
+                        .to_owned();
                 return Err(StoreError::Damaged { path, why }.into());
             }
             text
@@ -212,18 +214,12 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
     Ok(Some(absolute(path)?))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes)
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn flows_folder(config: &Config) -> FlowsFolder {
-    // With a file, the development account has no more rights than any other name.
+    // With a file, the development account has no special folder.
     let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
     FlowsFolder::new(config.flows.clone(), owner)
 }
@@ -250,14 +246,12 @@ impl Engine {
             cdrs.clone(),
         ));
         let counters = Arc::new(CallCounters::default());
-        let sim = Arc::new(simulated_phones(config));
+        let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let phones = RealPhones::new(config, random()?, client, journal.clone())?;
-        let media: Arc<dyn Backend> = match &phones {
-            Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
-            None => sim.clone(),
-        };
+        let backends = Backends::new(sim.as_ref(), phones.as_ref());
+        let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
-            media,
+            media: router.clone(),
             documents: documents.clone(),
             ban_list,
             member_ids: member_ids.clone(),
@@ -275,12 +269,12 @@ impl Engine {
             inbound_settings(config, accounts.clone()),
         ));
         let exchange: Arc<dyn Exchange> = inbound.clone();
-        if config.sim.on {
-            sim.connect(Arc::downgrade(&exchange));
+        router.connect(Arc::downgrade(&exchange));
+        if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
+            sim.connect(Arc::downgrade(exchange));
         }
-        let phones = phones.map(|it| it.open(exchange));
+        let phones = phones.zip(backends.sip).map(|(it, exchange)| it.open(exchange));
 
-        let simulated = config.sim.on.then_some(sim);
         let links = api::ApiDependencies {
             registry: registry.clone(),
             inbound: inbound.clone(),
@@ -289,7 +283,7 @@ impl Engine {
             callbacks,
             idempotency_keys,
             on_answered: Box::new(move |entry| log.audit(entry)),
-            phones: simulated,
+            phones: sim,
         };
         let ops = ops(config, http, counters, results, phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
@@ -297,7 +291,7 @@ impl Engine {
     }
 }
 
-/// What `/metrics` tells, and whom.
+/// The endpoint `/metrics`: its figures and its token.
 fn ops(
     config: &Config,
     http: SocketAddr,
@@ -315,7 +309,7 @@ fn ops(
     }
 }
 
-/// Who is told what happens in the registry.
+/// Passes observations of the registry to counters, journal and log.
 fn trace_sink(
     journal: Arc<Journal>,
     counters: Arc<CallCounters>,
@@ -362,16 +356,16 @@ fn row(number: &config::NumberConfig) -> NumberRoute {
     NumberRoute { account: number.account.clone(), source, hangup, dialect: number.dialect }
 }
 
-/// In development, the receivers are on this machine as well.
+/// In development, receivers may be on this machine, too.
 fn fetch_settings(config: &Config, http: SocketAddr) -> fetch::Settings {
-    let mut allow: Vec<_> = config.fetch.allow.iter().map(|AllowedNetwork(cidr)| *cidr).collect();
+    let mut allow = config.fetch.allow.clone();
     if is_open_to_itself(config, http) {
-        allow.extend(LOOPBACK.iter().map(|it| it.parse::<Cidr>().expect("a range")));
+        allow.extend(LOOPBACK.iter().map(|it| it.parse::<IpNetwork>().expect("a network")));
     }
     fetch::Settings { allow, authorities: Vec::new() }
 }
 
-/// Whether requests to this machine are let through: only this machine can ask for them.
+/// Whether requests may go to this machine: only if it alone can ask for them.
 fn is_open_to_itself(config: &Config, http: SocketAddr) -> bool {
     config.file.is_none() && http.ip().is_loopback()
 }
@@ -397,7 +391,7 @@ fn api_settings(config: &Config) -> api::Settings {
     api::Settings { voice, rate_limit, caps, ..Default::default() }
 }
 
-/// Says at the start what would be found out at the first call.
+/// Logs at the start what would otherwise fail at the first call.
 fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
     for account in &config.accounts {
         let flow = |name: &str| LocalFlow {
@@ -405,7 +399,7 @@ fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
             name: name.into(),
             dialect: account.dialect,
         };
-        // What is wrong or odd in a file is said where it is read.
+        // Reading a flow logs its errors and warnings.
         let names = documents.names(&account.id);
         for name in names.iter().take(FLOWS_CHECKED_MAX) {
             drop(documents.local(&flow(name)));
@@ -415,7 +409,7 @@ fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
                 let (called, id) = (&number.called, &account.id);
                 let folder = config.flows.join(id.as_str());
                 tracing::warn!(
-                    "{called} leads nowhere: there is no {flow}.xml in {}",
+                    "calls to {called} will fail: there is no {flow}.xml in {}",
                     folder.display()
                 );
             }
@@ -423,7 +417,7 @@ fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
     }
     for variable in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
         if variable.starts_with("CONFLOW_") && !cli::is_variable(&variable) {
-            tracing::warn!("{variable} is no setting of conflow: see conflow serve --help");
+            tracing::warn!("{variable} is not a setting of conflow: see conflow serve --help");
         }
     }
     if !config.sim.on && config.sip.bind.0.is_empty() {

@@ -1,4 +1,4 @@
-//! People, their tokens and their groups: what is opened for the engine, and `conflow user`.
+//! People, their tokens and groups: opens them for the engine, and runs `conflow user`.
 
 use std::{io::Write, sync::Arc};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The groups' edge, with the rooms that the groups guard.
+/// API of groups, which also guards the groups' rooms.
 pub(super) fn groups_api(
     (memberships, credentials): GroupStores,
     registry: &Arc<Registry>,
@@ -54,7 +54,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What the rows know of people.
+/// Stores of people's memberships and credentials.
 pub(super) type GroupStores = (Memberships, GroupCredentials);
 
 pub(super) fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
@@ -62,11 +62,11 @@ pub(super) fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
     Ok((Memberships::open(rows, Box::new(system_clock))?, credentials))
 }
 
-/// Does what `conflow user` was asked for, on a data folder that no engine has.
+/// Runs `conflow user`, on a data folder that no engine uses.
 ///
 /// # Errors
 ///
-/// An engine has the folder, or what was asked for cannot be.
+/// An engine has the folder, or the change is not possible.
 pub async fn user(user: UserCommand, out: &mut impl Write) -> Result<()> {
     let folder = DataFolder::hold(user.data())?;
     let (memberships, credentials) = open(super::store::rows(&folder)?)?;
@@ -76,7 +76,7 @@ pub async fn user(user: UserCommand, out: &mut impl Write) -> Result<()> {
             let password = add.password.clone();
             let outcome = memberships.ask(&add.account, Ask::AddPerson(person)).await;
             let GroupAnswer::Person(person) = outcome.context(add.username.clone())? else {
-                bail!("no person has come of it");
+                bail!("the person was not added");
             };
             if let Some(password) = password {
                 let (done, committed) = commit_signal();
@@ -134,7 +134,7 @@ async fn bearer(token: &IssueToken, memberships: &Memberships) -> Result<Bearer>
         .ask(&token.account, Ask::Find(PersonRef::Name(PersonName::username(name))))
         .await;
     let GroupAnswer::Person(person) = outcome.with_context(|| format!("{name:?}"))? else {
-        bail!("{name:?} is no person");
+        bail!("there is no person {name:?}");
     };
     Ok(Bearer::Person { id: person.id.0, is_admin_scope: token.admin_groups })
 }

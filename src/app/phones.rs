@@ -1,4 +1,4 @@
-//! Real phones: signalling, the rtp_engine that carries their sound, and speech.
+//! Phones: the router's table of backends, and the signalling, sound and speech of real phones.
 
 use std::{
     env,
@@ -11,61 +11,61 @@ use anyhow::{Context, Result};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
+    audio::clip::SoundError,
     base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
     engine::journal::Journal,
     fetch::FetchClient,
-    media::{Backend, CannotDial, Exchange, Order, SoundKind},
+    media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
+    sim_phones::SimPhones,
     sip::{self, SipBackend, settings::SipTrunk},
-    sound::{self, SoundCache, SoundError, SoundSource, web::WebSounds},
+    sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
 };
 
-/// Real phones that cannot call yet.
+/// Real phones before they can make calls.
 pub(super) struct RealPhones {
-    pub(super) sip: Arc<SipBackend>,
+    sip: Arc<SipBackend>,
     rtp_engine: Arc<RtpEngine>,
     driver: sip::SipDriver,
 }
 
-/// Real phones that can call.
+/// Real phones that can make calls.
 pub(super) struct OpenPhones {
     sip: Arc<SipBackend>,
-    /// Ends with the last that has it.
+    /// Stops when the last handle is dropped.
     rtp_engine: Arc<RtpEngine>,
     signalling: JoinHandle<()>,
 }
 
-/// Each order goes to all backends: one that does not know the call passes it over.
-pub(super) struct Backends(pub(super) [Arc<dyn Backend>; 2]);
+/// The router, with a row for each backend, and the exchanges that they report to.
+pub(super) struct Backends {
+    pub(super) router: Router,
+    /// None without simulated phones.
+    pub(super) sim: Option<Arc<dyn Exchange>>,
+    /// None without real phones.
+    pub(super) sip: Option<Arc<dyn Exchange>>,
+}
 
-impl Backend for Backends {
-    fn send(&self, order: Order) {
-        let [one, other] = &self.0;
-        one.send(order.clone());
-        other.send(order);
-    }
-
-    fn send_part(&self, order: &Order, from: usize) -> usize {
-        let [one, other] = &self.0;
-        // One of the two at most does it in parts; the other has done all at the first time.
-        one.send_part(order, from).min(other.send_part(order, from))
-    }
-
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        let [one, other] = &self.0;
-        one.can_dial(to).or_else(|_| other.can_dial(to))
+impl Backends {
+    pub(super) fn new(sim: Option<&Arc<SimPhones>>, real: Option<&RealPhones>) -> Self {
+        let mut router = Router::new();
+        Self {
+            sim: sim.map(|it| router.add("sim", it.clone(), it.clone())),
+            sip: real.map(|it| router.add("sip", it.sip.clone(), it.rtp_engine.clone())),
+            router,
+        }
     }
 }
 
-/// Voices, in the data folder.
+/// Subfolder of the data folder for voices.
 const VOICES_FOLDER: &str = "voices";
 
 impl RealPhones {
-    /// Binds SIP where the configuration says. None where it says off, or where the default port
-    /// is another program's.
+    /// Binds SIP as the configuration says. None if it is off, or if another program has the
+    /// default port.
     pub(super) fn new(
         config: &Config,
         key: [u8; 32],
@@ -80,22 +80,17 @@ impl RealPhones {
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let rtp_engine = Arc::new(RtpEngine::start(settings, sounds)?);
-        match SipBackend::bind(
-            sip_settings(config),
-            rtp_engine.clone(),
-            rtp_engine.clone(),
-            sip::ids::SipSecret(key),
-        ) {
+        match SipBackend::bind(sip_settings(config), rtp_engine.clone(), sip::ids::SipSecret(key)) {
             Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver })),
             Err(error) if config.sip.is_default && error.is_busy() => {
-                tracing::warn!("{error}: there are no real phones (another address: --sip)");
+                tracing::warn!("{error}: real phones are off (use --sip for another address)");
                 Ok(None)
             }
             Err(error) => Err(error).context("(another address: --sip; none: --sip off)"),
         }
     }
 
-    /// Takes calls in from now on.
+    /// Accepts calls from now on.
     pub(super) fn open(self, exchange: Arc<dyn Exchange>) -> OpenPhones {
         self.rtp_engine.connect(Arc::downgrade(&exchange));
         let signalling = tokio::spawn(self.driver.run(exchange));
@@ -103,21 +98,20 @@ impl RealPhones {
     }
 }
 
-/// What is said last, such as a BYE, is to be sent; nobody waits for its answer.
+/// Last messages, such as a BYE, must be sent; nothing waits for their answers.
 const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl OpenPhones {
-    /// What counts them.
     pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
         (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
-    /// New calls are turned away from now on; OPTIONS too, so that a proxy goes elsewhere.
+    /// Refuses new calls from now on, and OPTIONS too, so that a proxy chooses another server.
     pub(super) fn drain(&self) {
         self.sip.drain();
     }
 
-    /// Sends what is still to be sent, and ends.
+    /// Sends the remaining messages, and stops.
     pub(super) async fn close(self) {
         self.sip.stop();
         drop(timeout(SIGNALLING_WAIT_MAX, self.signalling).await);
@@ -146,13 +140,13 @@ fn sip_settings(config: &Config) -> sip::Settings {
     }
 }
 
-/// The sounds of real phones: files of the flows folder and of the web, and speech.
+/// Sounds of real phones: files of the flows folder and of the web, and speech.
 struct PhoneSounds {
     cache: SoundCache,
     flows: PathBuf,
-    /// In development mode its flows are in the folder itself.
+    /// Account whose flows are in the folder itself; only in development mode.
     owner: Option<AccountId>,
-    /// Knows whose a call is.
+    /// Knows the account of each call.
     journal: Arc<Journal>,
 }
 
@@ -203,10 +197,10 @@ impl SoundLoader for PhoneSounds {
     }
 }
 
-/// The built-in voices, and a program for what they cannot read.
+/// The built-in voices, and a program for languages that they lack.
 fn voices(config: &Config) -> Result<Arc<dyn Speech>> {
     let mut pico = Pico::open(&config.data.join(VOICES_FOLDER))?;
-    // A voice that runs for ever is a process that can be ended; a thread is not.
+    // A voice may never return: a process can then be killed, a thread cannot.
     if let Some(program) =
         env::current_exe().ok().and_then(|it| it.into_os_string().into_string().ok())
     {
@@ -217,7 +211,7 @@ fn voices(config: &Config) -> Result<Arc<dyn Speech>> {
     match command.is_empty() {
         true => match CommandSpeech::espeak() {
             Ok(program) => voices.push(Arc::new(program)),
-            Err(error) => tracing::debug!(%error, "only the built-in voices read"),
+            Err(error) => tracing::debug!(%error, "only the built-in voices are available"),
         },
         false => {
             let settings = speech::command::Settings::new(command.clone());

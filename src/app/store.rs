@@ -1,4 +1,4 @@
-//! The store: what of it an engine has open, and `conflow store`.
+//! Store: opens what an engine keeps in it, and runs `conflow store`.
 
 use std::{io::Write, path::Path, sync::Arc};
 
@@ -25,12 +25,12 @@ use crate::{
     },
 };
 
-/// The store's file in the data folder.
+/// Name of the store's file in the data folder.
 pub(super) const STORE_FILE: &str = "conflow.db";
-/// Of rows that make no sense; more is no news any more.
+/// Errors that are printed; further ones tell nothing new.
 const ERRORS_SHOWN_MAX: usize = 20;
 
-/// What outlives calls: records of them, bans, answers to requests, and member ids.
+/// Stores that outlive calls: bans, member ids, call detail records, idempotency keys.
 pub(super) struct Stores {
     pub(super) ban_list: Arc<BanList>,
     pub(super) member_ids: Arc<MemberIdBlocks>,
@@ -39,7 +39,7 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Takes them up where the last process left off.
+    /// Opens the stores with the data of the last process.
     pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn RowStore>) -> Result<Self> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
         Ok(Self {
@@ -51,16 +51,16 @@ impl Stores {
     }
 }
 
-/// Opens a data folder's rows; the folder is held, so nobody else writes.
+/// Opens the rows of a data folder; its lock keeps other writers out.
 pub(super) fn rows(folder: &DataFolder) -> Result<Arc<dyn RowStore>> {
     Ok(Arc::new(Sqlite::open(&folder.path(STORE_FILE))?))
 }
 
-/// Does what `conflow store` was asked for. An engine may have the folder.
+/// Runs `conflow store`. An engine may have the folder.
 ///
 /// # Errors
 ///
-/// There is no store, it is damaged, or what was asked for cannot be.
+/// There is no store, it is damaged, or the backup failed.
 pub fn store(command: StoreCommand, out: &mut impl Write) -> Result<()> {
     match command {
         StoreCommand::Check(CheckStore { file, data }) => {
@@ -79,7 +79,7 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
     let (version, known) = store.versions();
     writeln!(out, "{}: version {version} of {known}", path.display())?;
     if version < known {
-        writeln!(out, "the next start of an engine brings it up to version {known}")?;
+        writeln!(out, "the next start of an engine migrates it to version {known}")?;
     }
     let mut errors = store.errors()?;
     for table in Table::ALL {
@@ -99,16 +99,16 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
         errors.extend(bad_rows.map(|it| it.to_string()));
     }
     for error in errors.iter().take(ERRORS_SHOWN_MAX) {
-        writeln!(out, "fault: {error}")?;
+        writeln!(out, "error: {error}")?;
     }
     match errors.len() {
-        0 => Ok(writeln!(out, "no faults")?),
-        1 => bail!("{} has a fault: bring it back from a backup", path.display()),
-        n => bail!("{} has {n} faults: bring it back from a backup", path.display()),
+        0 => Ok(writeln!(out, "no errors")?),
+        1 => bail!("{} has an error: restore it from a backup", path.display()),
+        n => bail!("{} has {n} errors: restore it from a backup", path.display()),
     }
 }
 
-/// Whether the part that reads such rows at the start can read this one.
+/// Checks that the module that owns a table can read this row.
 fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     match table {
         Table::People

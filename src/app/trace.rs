@@ -1,4 +1,4 @@
-//! `conflow trace`: asks a running engine what a call did, and tells it to people.
+//! Command `conflow trace`: asks a running engine what a call did, and prints it.
 
 use std::{env, fs, io::Write, sync::Arc, time::Duration};
 
@@ -16,25 +16,29 @@ use crate::{
     flow::RequestMethod,
 };
 
-/// Two hundred lines, of a few hundred bytes each.
+/// Two hundred lines of a few hundred bytes each.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// An engine that is asked by a person answers at once, or not at all.
+/// An engine answers a single request at once, or not at all.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Asks, and tells.
+/// Requests the trace of a call and prints it.
 ///
 /// # Errors
 ///
-/// There is no token, nobody answers, or there is no such call.
+/// There is no token, the engine does not answer, or there is no such call.
 pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
     let account = args.account.as_ref().map_or(DEVELOPMENT_ACCOUNT, |it| it.as_str());
     let token = match env::var(AUTH_TOKEN) {
         Ok(token) => token,
         Err(_) => {
             let path = args.data.join(TOKEN_FILE);
-            fs::read_to_string(&path)
-                .with_context(|| format!("give {AUTH_TOKEN}: {} cannot be read", path.display()))?
+            fs::read_to_string(&path).with_context(|| {
+                format!(
+                    "there is no token: set {AUTH_TOKEN}, since {} cannot be read",
+                    path.display()
+                )
+            })?
         }
     };
     let url = args.url.trim_end_matches('/');
@@ -52,19 +56,20 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
         budget: Budget { total: WAIT_MAX, read: WAIT_MAX, retries: 0, ..Budget::default() },
         answer_bytes_max: Some(ANSWER_BYTES_MAX),
     };
-    // Whoever types the address may reach it.
+    // The user chose the URL, so that it may lead to any address.
     let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
     let settings = fetch::Settings { allow, authorities: Vec::new() };
     let client = FetchClient::new(settings, Arc::new(Internet))?;
     let answer = match client.fetch_once(&request).await {
         Ok(answer) => answer,
         Err(error) => match error.status() {
-            Some(401 | 403) => bail!("{url}: the token is not good for {account}"),
-            Some(404) => bail!("{url}: no such call of {account}, or no more"),
+            Some(401 | 403) => bail!("{url}: the token is not valid for {account}"),
+            Some(404) => bail!("{url}: {account} has no such call, or no longer"),
             Some(_) | None => return Err(error.into()),
         },
     };
-    let response: Value = serde_json::from_slice(&answer.body).context("that is no conflow")?;
+    let response: Value =
+        serde_json::from_slice(&answer.body).context("the response is not from conflow")?;
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?,
         false => {
@@ -84,7 +89,7 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
 
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// `         0 -     1500  flow:b 3:5 Speak: done`
+/// Formats a step: `         0 -     1500  flow:b 3:5 Speak: done`, and below it the line of the document.
 fn step_line(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or_default();
     let number = |name: &str| step[name].as_u64().map_or_else(String::new, |it| it.to_string());
@@ -112,14 +117,17 @@ fn step_line(step: &Value) -> String {
             line += &format!(", by {} {} of {}", text("command"), text("api_id"), text("who"));
         }
     }
+    if !text("source").is_empty() {
+        line += &format!("\n{:23}| {}", "", text("source"));
+    }
     line
 }
 
-/// `         0  in vain, by request …: machine_detection: not supported yet …`
+/// Formats a warning: `         0  ignored, by request …: machine_detection: not supported yet …`.
 fn warning_line(warning: &Value) -> String {
     let text = |name: &str| warning[name].as_str().unwrap_or_default();
     let at_ms = warning["at_ms"].as_u64().unwrap_or_default();
-    format!("{at_ms:>10}  in vain, by request {}: {}", text("api_id"), text("remark"))
+    format!("{at_ms:>10}  ignored, by request {}: {}", text("api_id"), text("remark"))
 }
 
 #[cfg(test)]
@@ -134,6 +142,12 @@ mod tests {
         check(
             json!({"from_ms": 0, "to_ms": null, "line": 3, "column": 5, "element": "Speak"}),
             "         0 -           3:5 Speak: goes on",
+        );
+        check(
+            json!({"from_ms": 0, "to_ms": 9, "line": 3, "column": 5, "element": "Speak",
+                   "ended": "done", "source": "<Speak>hi</Speak> <!-- \"hi\" -->"}),
+            "         0 -        9  3:5 Speak: done
+                       | <Speak>hi</Speak> <!-- \"hi\" -->",
         );
         let causes = json!([
             {"cause": "ended", "call_uuid": "a", "element": "Conference", "line": 3, "column": 5},
@@ -154,7 +168,7 @@ mod tests {
         let warning = json!({"at_ms": 7, "api_id": "r", "remark": "colour: no such parameter"});
         assert_eq!(
             warning_line(&warning),
-            "         7  in vain, by request r: colour: no such parameter"
+            "         7  ignored, by request r: colour: no such parameter"
         );
     }
 }

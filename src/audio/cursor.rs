@@ -1,45 +1,45 @@
-//! A place in a program: which of its sounds is heard, and how far.
+//! Program cursor: the position in a program of sounds.
 //!
-//! A leg's playout moves it on by a frame each tick. Sounds are looked up when their turn comes,
-//! and only then.
+//! A leg's playout advances it by one frame each tick. A sound is looked up only when its turn
+//! comes.
 
 use std::sync::Arc;
 
 use crate::media::{Program, Sound, SoundKind};
 
-/// Where sounds are to be had, at the legs' rate. A tick thread keeps them; what is not there yet
-/// it has ordered, or orders now.
+/// Source of sounds at the legs' rate. The leg's thread owns it; its sounds were ordered when the
+/// program was.
 pub trait SoundLookup {
-    /// The samples of a sound. Never asked for [`SoundKind::Silence`].
+    /// Returns the samples of a sound. Never called for [`SoundKind::Silence`].
     fn find(&mut self, what: &SoundKind) -> SoundState;
 
-    /// The tone of a key ([`super::tone::Tones::key`]). None if there is no such key.
+    /// Returns the tone of a key ([`super::tone::Tones::key`]). None if there is no such key.
     fn key(&mut self, key: char) -> Option<Arc<[i16]>>;
 }
 
-/// A sound that was looked for.
+/// The state of a sound that was looked up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SoundState {
-    /// Here it is.
+    /// The samples are loaded.
     Ready(Arc<[i16]>),
-    /// It is being fetched or spoken: ask again in the next tick.
+    /// The sound is being fetched or spoken: ask again in the next tick.
     Loading,
-    /// It cannot be had: it is passed over.
+    /// The sound could not be loaded: skip it.
     Failed,
 }
 
-/// A place in a program.
+/// Position in a program: which sound, which repetition, which sample.
 #[derive(Clone, Debug)]
 pub struct ProgramCursor {
     program: Program,
-    /// From the end on again from the beginning.
+    /// Starts over at the end.
     is_endless: bool,
-    /// Which sound; beyond the last one: over.
+    /// Index of the current sound. The length of the program means the end.
     index: usize,
-    /// How many times it has been heard.
+    /// Completed repetitions of the current sound.
     times: u32,
     piece: CursorPiece,
-    /// Samples of the piece that are over.
+    /// Samples of the piece already played.
     at: u64,
     has_begun: bool,
 }
@@ -47,28 +47,28 @@ pub struct ProgramCursor {
 #[derive(Clone, Debug)]
 enum CursorPiece {
     Unknown,
-    /// So many samples.
+    /// The length of the pause, in samples.
     Silence(u64),
     Samples(Arc<[i16]>),
 }
 
 impl ProgramCursor {
-    /// At the beginning of a program that has an end.
+    /// Starts at the beginning of a program that is played once.
     pub fn once(program: Program) -> Self {
         let piece = CursorPiece::Unknown;
         Self { program, is_endless: false, index: 0, times: 0, piece, at: 0, has_begun: false }
     }
 
-    /// At the beginning of a program that is repeated for ever.
+    /// Starts at the beginning of a program that repeats forever.
     pub fn endless(program: Program) -> Self {
         Self { is_endless: true, ..Self::once(program) }
     }
 
-    /// Fills a frame and moves on. What the program does not fill is silent; answers how much it
-    /// does, a sound that is coming included.
+    /// Fills a frame and advances. The rest of the frame is silent. Returns the number of samples
+    /// that the program fills; a sound that is still loading counts as filling the frame.
     pub fn fill(&mut self, rate: u32, sounds: &mut impl SoundLookup, out: &mut [i16]) -> usize {
         let mut filled = 0;
-        // Once around without a sample is silence, not a search without end.
+        // One round without a sample means silence; without this limit the loop would not end.
         let mut n_empty = 0;
         while filled < out.len() && n_empty <= self.program.len() {
             let Some(sound) = self.program.get(self.index) else {
@@ -80,7 +80,7 @@ impl ProgramCursor {
             };
             if matches!(self.piece, CursorPiece::Unknown) {
                 let Some(piece) = piece_of(sound, rate, sounds) else {
-                    // It comes; until then it is silent.
+                    // The sound is loading: silence until it arrives.
                     out[filled..].fill(0);
                     return out.len();
                 };
@@ -95,17 +95,17 @@ impl ProgramCursor {
         filled
     }
 
-    /// Whether something of it has been heard.
+    /// Whether any sample has been played.
     pub fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// Whether nothing is left.
+    /// Whether nothing is left to play.
     pub fn is_over(&self) -> bool {
         !self.is_endless && self.index == self.program.len()
     }
 
-    /// The next of the piece, as much as fits.
+    /// Copies as much of the current piece as fits; returns how much.
     fn copy(&mut self, out: &mut [i16]) -> usize {
         let left = (self.piece.len() - self.at).min(out.len() as u64) as usize;
         match &self.piece {
@@ -120,7 +120,7 @@ impl ProgramCursor {
         left
     }
 
-    /// If the piece is over: again, or on to the next.
+    /// At the end of the piece: repeats it, or goes to the next sound.
     fn advance(&mut self) {
         if self.at < self.piece.len() {
             return;
@@ -128,7 +128,7 @@ impl ProgramCursor {
 
         let wanted = self.program[self.index].times;
         self.times = self.times.saturating_add(1);
-        // Nothing, however often, is nothing; but for ever is for ever.
+        // Repeating an empty sound is pointless, but a sound that repeats forever never ends.
         let is_done = wanted != 0 && (wanted <= self.times || self.piece.len() == 0);
         self.at = 0;
         if is_done {
@@ -147,7 +147,7 @@ impl CursorPiece {
     }
 }
 
-/// None: it is coming.
+/// None while the sound is loading.
 fn piece_of(sound: &Sound, rate: u32, sounds: &mut impl SoundLookup) -> Option<CursorPiece> {
     if let SoundKind::Silence(duration) = sound.what {
         let samples = duration.as_nanos() * u128::from(rate) / 1_000_000_000;
@@ -166,10 +166,10 @@ mod tests {
 
     use super::*;
 
-    /// `flow:N` is N samples of 1, 2, 3 …; `coming` and `failed` are that.
-    struct Shelf;
+    /// `flow:N` is N samples of 1, 2, 3 …; `coming` and `failed` stand for their states.
+    struct TestSounds;
 
-    impl SoundLookup for Shelf {
+    impl SoundLookup for TestSounds {
         fn find(&mut self, what: &SoundKind) -> SoundState {
             let SoundKind::Url(url) = what else { return SoundState::Failed };
             match url.strip_prefix("flow:").and_then(|it| it.parse().ok()) {
@@ -192,12 +192,12 @@ mod tests {
         SoundKind::Silence(Duration::from_millis(ms)).into()
     }
 
-    /// The first frames of four samples each, and whether it is over after them.
+    /// Checks the first frames, of four samples each, and whether the program has then ended.
     #[track_caller]
     fn check(mut cursor: ProgramCursor, expected: &[[i16; 4]], is_over: bool) {
         for (at, frame) in expected.iter().enumerate() {
             let mut out = [9; 4];
-            cursor.fill(1_000, &mut Shelf, &mut out);
+            cursor.fill(1_000, &mut TestSounds, &mut out);
             assert_eq!(out, *frame, "frame {at}");
         }
         assert_eq!(cursor.is_over(), is_over);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn the_number_of_filled_samples_is_returned() {
         let fill =
-            |mut it: ProgramCursor| (it.fill(1_000, &mut Shelf, &mut [0; 4]), it.has_begun());
+            |mut it: ProgramCursor| (it.fill(1_000, &mut TestSounds, &mut [0; 4]), it.has_begun());
         assert_eq!(fill(once(&[sound("flow:3", 1)])), (3, true));
         assert_eq!(fill(once(&[sound("failed", 1)])), (0, false));
         assert_eq!(fill(once(&[sound("coming", 1)])), (4, false));

@@ -1,4 +1,4 @@
-//! WAV and MP3 become samples.
+//! Sound decoder: turns WAV and MP3 files into samples.
 
 use std::{
     io::{Cursor, ErrorKind},
@@ -15,25 +15,26 @@ use symphonia::{
     default::{formats::MpaReader, get_codecs},
 };
 
-use super::wav::{self, Wav};
-use crate::sound::SoundError;
-use crate::speech::{Clip, SECONDS_MAX};
+use super::{
+    clip::{Clip, SECONDS_MAX, SoundError},
+    wav::{self, Wav},
+};
 
-/// The lowest and highest rates, in samples per second: below 4,000 nothing is understood, above
-/// 192,000 nobody records.
+/// Accepted rates, in samples per second: below 4,000 speech is unintelligible; nobody records
+/// above 192,000.
 const RATES: RangeInclusive<u32> = 4_000..=192_000;
 
-/// A packet that is broken is left out; a file with so many is no sound, and each costs time.
+/// Broken packets are skipped. A file with more of them is rejected, since each costs time.
 const BROKEN_PACKETS_MAX: u32 = 1_000;
 
-/// Samples of a WAV (PCM, float, A-law, µ-law) or MP3 (layer 3), mixed to one channel, at the
-/// rate of the file.
+/// Decodes a WAV (PCM, float, A-law, µ-law) or MP3 (layer 3) file to one channel, at the file's own
+/// rate.
 ///
-/// `name` is for the message only: whether it is the one or the other, the first bytes tell.
+/// `name` is used in the error message only; the first bytes decide the format.
 ///
 /// # Errors
 ///
-/// It is neither, it is broken, nothing is in it, or it is longer than [`SECONDS_MAX`].
+/// The file has another format, is broken, is empty, or is longer than [`SECONDS_MAX`].
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Clip, SoundError> {
     let decoded = if bytes.starts_with(b"RIFF") { from_wav(bytes) } else { from_mp3(bytes) };
     let clip = decoded
@@ -41,24 +42,24 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Clip, SoundError> {
     clip.map_err(|error| SoundError::permanent(format!("{name}: {error}")))
 }
 
-/// What is wrong with a file, and what helps.
+/// The defect of a file, and the remedy.
 #[derive(Debug, thiserror::Error)]
 enum DecodeError {
     #[error("neither a WAV nor an MP3 file: convert it to one of these")]
     Neither,
     #[error("{0}; save it as PCM with 16 bits")]
     Wav(#[from] wav::WavError),
-    #[error("its coding is not known here: save it as MP3 of layer 3, or as WAV")]
+    #[error("its codec is not supported: save it as MP3 (layer 3) or WAV")]
     Codec,
-    #[error("it is broken ({0}): save it anew")]
+    #[error("it is broken ({0}): save it again")]
     Broken(Error),
     #[error("{0} samples per second: convert it to 8,000 or 16,000")]
     Rate(u32),
-    #[error("its rate changes on the way: save it anew")]
+    #[error("its rate changes on the way: save it again")]
     RateChanges,
     #[error("it is longer than {SECONDS_MAX} s: shorten it")]
     Long,
-    #[error("no sound is in it")]
+    #[error("it contains no sound")]
     Empty,
 }
 
@@ -90,7 +91,7 @@ fn from_mp3(bytes: &[u8]) -> Result<Clip, DecodeError> {
     loop {
         let packet = match reader.next_packet() {
             Ok(Some(packet)) => packet,
-            // What was cut off is cut off: the rest is heard.
+            // A truncated file is played as far as it goes.
             Ok(None) => break,
             Err(Error::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(DecodeError::Broken(error)),
@@ -121,14 +122,14 @@ fn from_mp3(bytes: &[u8]) -> Result<Clip, DecodeError> {
     Ok(Clip { rate: rate.ok_or(DecodeError::Empty)?, samples: samples.into() })
 }
 
-/// One sample of all channels.
+/// The mean of all channels.
 fn mono(frame: &[f32]) -> i16 {
     let sum: f32 = frame.iter().sum();
     (sum / frame.len() as f32 * 32_768.0).round() as i16
 }
 
-/// Cuts off the ID3v2 tags at the beginning (id3.org, 2.4.0, 3.1: the length is in four times
-/// seven bits): pictures in them may look like MP3, and a reader of tags is one more parser.
+/// Cuts off leading ID3v2 tags (id3.org, 2.4.0, 3.1: the length has four times seven bits). A
+/// picture in a tag can look like MP3, and a tag reader would be one more parser.
 fn without_tags(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let Some(&[b'I', b'D', b'3', _, _, flags, a, b, c, d]) = rest.first_chunk() {
@@ -144,7 +145,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::audio::wav::tests::{file, ramp, wav};
 
-    /// 440 Hz, then 880 Hz, half a second each, with a tag: made with `lame -m m -b 64`.
+    /// 440 Hz, then 880 Hz, half a second each, with a tag; made with `lame -m m -b 64`.
     pub(crate) const TONES: &[u8] = include_bytes!("../../tests/sounds/tones.mp3");
 
     #[test]
@@ -171,7 +172,7 @@ pub(crate) mod tests {
 
     #[test]
     fn pictures_in_a_tag_are_not_heard() {
-        // 4,096 bytes, that would be taken for sound.
+        // 4,096 bytes that would be decoded as sound.
         let mut tagged = b"ID3\x03\0\0\0\0\x20\0".to_vec();
         tagged.extend(&TONES[1_000..5_096]);
         tagged.extend(TONES);
@@ -198,12 +199,12 @@ pub(crate) mod tests {
         check("tag.mp3", b"ID3\x03\0\0\x7f\x7f\x7f\x7f", neither);
         let adpcm = "a WAV file of format 17 with 4 bits; save it as PCM with 16 bits";
         check("adpcm.wav", &file(17, 8_000, 1, 4, &[1; 100]), adpcm);
-        check("nothing.wav", &wav(8_000, 1, 16, &[]), "no sound is in it");
+        check("nothing.wav", &wav(8_000, 1, 16, &[]), "it contains no sound");
         let slow = "1000 samples per second: convert it to 8,000 or 16,000";
         check("slow.wav", &wav(1_000, 1, 16, &[1; 100]), slow);
         let long = wav(4_000, 1, 8, &vec![5; 4_000 * 600 + 1]);
         check("long.wav", &long, "it is longer than 600 s: shorten it");
-        // Without its Info tag, which says how long it is, and so cuts off the others.
+        // Without its Info tag, which gives the length and so cuts off the copies.
         let info = TONES.windows(4).position(|four| four == b"Info").expect("lame wrote one");
         let long = [&TONES[..info], b"Nope", &TONES[info + 4..]].concat().repeat(601);
         check("long.mp3", &long, "it is longer than 600 s: shorten it");
@@ -217,7 +218,7 @@ pub(crate) mod tests {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut file = if rng.bool() { wav.clone() } else { TONES.to_vec() };
             for _ in 0..rng.usize(1..20) {
-                // Headers are where it hurts.
+                // Mutations of the header find the most.
                 let end = if rng.bool() { 60 } else { file.len() };
                 let at = rng.usize(0..end);
                 match rng.u8(0..4) {

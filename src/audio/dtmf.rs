@@ -1,59 +1,59 @@
 //! Telephone events: key presses as RTP packets of their own (RFC 4733).
 //!
-//! A tick thread hands each packet with the negotiated payload type to [`DtmfReceiver::receive`], and
-//! sends what a leg's playout asks for with [`crate::rtp::packet::RtpStream::write_aged`].
+//! Each packet with the negotiated payload type goes to [`DtmfReceiver::receive`]. What a leg's
+//! playout asks for is sent with [`crate::rtp::packet::RtpStream::write_aged`].
 
 use crate::rtp::packet;
 
-/// Bytes of an event's payload.
+/// Length of an event's payload, in bytes.
 pub const PAYLOAD: usize = 4;
 
-/// What one packet says (RFC 4733, 2.3).
+/// The payload of one packet (RFC 4733, 2.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DtmfEvent {
-    /// 0 to 15 are the keys; other numbers are other events.
+    /// Event code: 0 to 15 are the keys; higher codes are other events.
     pub code: u8,
-    /// The key is up, and the duration final.
+    /// The key has been released, and the duration is final.
     pub end: bool,
-    /// 0 to 63, as so many dB below 0 dBm0.
+    /// Power level: 0 to 63, in dB below 0 dBm0.
     pub volume: u8,
-    /// Since it began, in timestamp units.
+    /// Time since the event began, in timestamp units.
     pub duration: u16,
 }
 
-/// The keys by their codes.
+/// The keys in the order of their event codes.
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
-/// The key with this event code.
+/// Returns the key of an event code. None above 15.
 pub fn key_of(code: u8) -> Option<char> {
     KEYS.get(usize::from(code)).map(|key| char::from(*key))
 }
 
-/// The event code of a key; letters may be small.
+/// Returns the event code of a key. Letters may be lower case.
 pub fn code_of(key: char) -> Option<u8> {
     let same = |it: &u8| char::from(*it) == key.to_ascii_uppercase();
     KEYS.iter().position(same).map(|code| code as u8)
 }
 
 impl DtmfEvent {
-    /// Reads a payload; what follows the first event is passed over. None if it is too short.
+    /// Reads a payload and ignores bytes after the first event. None if it is too short.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [code, second, d0, d1] = *payload.first_chunk()?;
         let duration = u16::from_be_bytes([d0, d1]);
         Some(Self { code, end: second & 0x80 != 0, volume: second & 0x3f, duration })
     }
 
-    /// Its payload.
+    /// Encodes the payload (RFC 4733, 2.3).
     pub fn bytes(self) -> [u8; PAYLOAD] {
         let [d0, d1] = self.duration.to_be_bytes();
         [self.code, u8::from(self.end) << 7 | self.volume & 0x3f, d0, d1]
     }
 }
 
-/// Makes one key press of each event, out of its many packets.
+/// Reduces the many packets of an event to one key press.
 ///
-/// An event is known by its timestamp. It counts with the first packet of it that comes, be that
-/// only its end; packets that say it again, and those that an overtaking event made old, do not.
+/// A timestamp identifies an event. The first packet of it that arrives counts, even if it is the
+/// end. Repetitions do not count, nor do packets of an older event that were overtaken.
 #[derive(Clone, Debug, Default)]
 pub struct DtmfReceiver {
     last: Option<LastEvent>,
@@ -68,11 +68,11 @@ struct LastEvent {
     ended: bool,
 }
 
-/// An event this much older than the last one is no straggler: the sender's clock was set back.
+/// An event older than this is no straggler: the sender's clock was set back. 5 s.
 const STRAGGLER_UNITS_MAX: i32 = 40_000;
 
 impl DtmfReceiver {
-    /// Takes a packet of the telephone-event payload type; answers a key press it has not told of.
+    /// Takes a packet of the telephone-event payload type. Returns the key if the press is new.
     pub fn receive(&mut self, packet: &packet::Packet<'_>) -> Option<char> {
         let event = DtmfEvent::parse(packet.payload)?;
         let key = key_of(event.code)?;
@@ -103,8 +103,8 @@ impl LastEvent {
         self.ssrc == now.ssrc && (-STRAGGLER_UNITS_MAX..0).contains(&after)
     }
 
-    /// The same key is still down: another packet of the event, a further segment of a long one
-    /// (2.5.1.3), or a sender that moves the timestamp on with every update.
+    /// The key is still down: `now` is another packet of the event, the next segment of a long one
+    /// (2.5.1.3), or an update from a sender that advances the timestamp each time.
     fn is_continued_by(&self, now: &Self, marker: bool) -> bool {
         let after = packet::timestamp_after(now.timestamp, self.timestamp);
         let overlaps = !self.ended && !marker && after <= i32::from(self.duration);
@@ -113,49 +113,50 @@ impl LastEvent {
             && (after == 0 || 0 < after && (overlaps || self.is_segment(after)))
     }
 
-    /// A segment ends where its duration is full.
+    /// A segment ends when its duration field is full.
     fn is_segment(&self, after: i32) -> bool {
         !self.ended && after == i32::from(u16::MAX)
     }
 }
 
-/// One key press that is sent: a packet each tick, the last one three times (2.5.1.4).
+/// A key press that we send: one packet each tick, the last one three times (2.5.1.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeyPress {
     code: u8,
-    /// Ticks gone by.
+    /// Ticks since the press began.
     tick: u32,
     ticks: u32,
-    /// Timestamp units of a tick.
+    /// Timestamp units per tick.
     units: u16,
 }
 
-/// A packet of a key press, to be sent this tick.
+/// A packet of a key press, to be sent in this tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EventUpdate {
-    /// Its payload, unparsed.
+    /// The payload to encode.
     pub event: DtmfEvent,
-    /// Only the first packet has the marker.
+    /// Set on the first packet only.
     pub marker: bool,
-    /// How long before this tick the event began, in timestamp units.
+    /// Timestamp units from the start of the event to this tick.
     pub age: u32,
 }
 
-/// How often the end is said.
+/// Number of times that the last packet is sent.
 const ENDS: u32 = 3;
 
-/// As loud as keys commonly are: −10 dBm0.
+/// The usual level of key tones: −10 dBm0.
 const VOLUME: u8 = 10;
 
 impl KeyPress {
-    /// A press of so many ticks (one to 400, at 160 units). None if there is no such key.
+    /// Starts a press that lasts `ticks` (clamped to 1 to 409 at 160 units). None if there is no
+    /// such key.
     pub fn new(key: char, ticks: u32, units: u16) -> Option<Self> {
-        // A longer one would have to be cut into segments.
+        // A longer press would need segments.
         let ticks = ticks.clamp(1, u32::from(u16::MAX) / u32::from(units.max(1)));
         Some(Self { code: code_of(key)?, tick: 0, ticks, units })
     }
 
-    /// What to send this tick. None once it has been said to the end.
+    /// Returns the packet for this tick. None once the last one has been sent three times.
     pub fn tick(&mut self) -> Option<EventUpdate> {
         let tick = self.tick;
         if self.ticks + ENDS - 1 <= tick {
@@ -175,7 +176,7 @@ impl KeyPress {
 mod tests {
     use super::*;
 
-    /// A packet: timestamp, marker, code, end, duration.
+    /// Timestamp, marker, code, end, duration.
     type EventPacket = (u32, bool, u8, bool, u16);
 
     #[track_caller]
@@ -235,7 +236,7 @@ mod tests {
         check(&[presses[0], again[0]], "55");
         check(&[presses[0], again[1]], "55");
         check(&[presses[1], again[1]], "55");
-        // The first one has ended, whatever overtaken packets say; the second's marker is lost.
+        // The first press has ended, whatever late packets say; the second press lost its marker.
         check(&[presses[1], (400, false, 5, false, 160)], "55");
         check(&[presses[1], (0, false, 5, false, 160), (160, false, 5, false, 160)], "55");
     }

@@ -1,27 +1,28 @@
-//! Who talks: one leg's energy gate, its rank among the loud, and where its talking begins and
-//! ends.
+//! Talk detection: one leg's noise gate, its loudness for ranking, and when it starts and stops
+//! talking.
 //!
-//! The mixer asks it once a tick, with the level of what the leg sent ([`crate::rtp::g711::level`]).
+//! The mixer calls it once a tick with the level of what the leg sent
+//! ([`crate::rtp::g711::level`]).
 
-/// What is known of one leg's loudness.
+/// Loudness state of one leg.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gate {
-    /// The level of late, which falls slowly; in sixteenths.
+    /// Recent peak level, which falls slowly; in sixteenths of a level.
     loudness: u16,
-    /// Ticks that the gate stays open.
+    /// Ticks until the gate closes.
     open: u8,
-    /// Ticks of loudness in a row, while silent; ticks that talking goes on, while talking.
+    /// While silent: consecutive loud ticks. While talking: quiet ticks until talking ends.
     count: u8,
     talking: bool,
 }
 
-/// Below this a line is mere noise: about −50 dB of full scale.
+/// The gate opens at this level: about −50 dB of full scale. Anything below is noise.
 pub const OPEN_LEVEL: u8 = 14;
 
-/// At this somebody talks: about −43 dB.
+/// Talking starts at this level: about −43 dB of full scale.
 pub const TALK_LEVEL: u8 = 24;
 
-/// The gate stays open for 400 ms: the ends of words are soft.
+/// The gate stays open for 400 ms, because words end softly.
 const OPEN_TICKS: u8 = 20;
 
 /// A click is shorter than this: 60 ms.
@@ -30,11 +31,13 @@ const TALK_TICKS: u8 = 3;
 /// A breath between words is shorter than this: 600 ms.
 const PAUSE_TICKS: u8 = 30;
 
-/// Per tick, in sixteenths: 6 dB in half a second, so that a pause costs nobody the seat.
+/// Fall per tick, in sixteenths: 6 dB in half a second, so that a pause does not cost a talker
+/// their place in the mix.
 const LOUDNESS_FALL: u16 = 10;
 
 impl Gate {
-    /// Takes the level of this tick. Answers whether talking has just begun (true) or ceased.
+    /// Takes the level of this tick. Returns true if talking has just started, false if it has just
+    /// ended.
     pub fn tick(&mut self, level: u8) -> Option<bool> {
         self.loudness = (u16::from(level) << 4).max(self.loudness.saturating_sub(LOUDNESS_FALL));
         self.open = match OPEN_LEVEL <= level {
@@ -57,12 +60,12 @@ impl Gate {
         changes.then_some(self.talking)
     }
 
-    /// Whether the leg is more than noise, or was a moment ago.
+    /// Whether the leg is louder than noise, or was in the last 400 ms.
     pub fn is_open(&self) -> bool {
         self.open != 0
     }
 
-    /// How it ranks among the loud; the unit is a sixteenth of a level.
+    /// Returns the loudness for ranking, in sixteenths of a level.
     pub fn loudness(&self) -> u16 {
         self.loudness
     }
@@ -72,7 +75,7 @@ impl Gate {
 mod tests {
     use super::*;
 
-    /// Feeds (level, ticks) in turn; answers the ticks at which talking began or ceased.
+    /// Feeds (level, ticks); returns the ticks at which talking started or ended.
     fn turns(levels: &[(u8, usize)]) -> Vec<(usize, bool)> {
         let mut gate = Gate::default();
         let levels = levels.iter().flat_map(|&(level, ticks)| std::iter::repeat_n(level, ticks));

@@ -1,13 +1,13 @@
-//! The jitter buffer of one leg: packets go in as they come, a frame of 20 ms comes out each tick.
+//! Jitter buffer of one leg: packets go in as they arrive, a frame of 20 ms comes out each tick.
 //!
-//! A tick thread [`Jitter::push`]es every audio packet whose source is good, and at each tick
-//! hands what [`Jitter::pull`] gives to the mixer. G.711 has one byte for each timestamp unit, so
-//! the buffer is a ring of bytes indexed by timestamp: packets of 10, 30 or 60 ms, reordered,
-//! doubled or overlapping, all fall into place.
+//! The mixer thread [`Jitter::push`]es every audio packet from an accepted source, and gives the
+//! result of [`Jitter::pull`] to the mixer at each tick. G.711 has one byte per timestamp unit, so
+//! the buffer is a ring of bytes indexed by timestamp. Packets of 10, 30 or 60 ms, reordered,
+//! duplicate or overlapping, all end up in the right place.
 //!
-//! The delay is 40 to 60 ms on a quiet network: a stream begins [`TARGET_MIN`] frames behind its
-//! first packet. A packet that comes too late makes it a frame more, up to [`TARGET_MAX`]; when
-//! there has been more in store than needed for three seconds, a frame is left out.
+//! The delay is 40 to 60 ms on a quiet network: a stream starts [`TARGET_MIN`] frames after its
+//! first packet. A late packet raises the delay by a frame, up to [`TARGET_MAX`]. When the buffer
+//! has held more than needed for three seconds, a frame is dropped.
 
 use super::gate;
 use crate::rtp::{
@@ -15,99 +15,99 @@ use crate::rtp::{
     packet,
 };
 
-/// What is buffered of one leg.
+/// The buffer of one leg.
 #[derive(Clone, Debug)]
 pub struct Jitter {
     stream: Option<JitterStream>,
-    /// Of a packet that does not go on where the stream is: two in a row begin a new one.
+    /// SSRC and sequence number of a packet outside the stream. Two in a row start a new stream.
     probe: Option<(u32, u16)>,
     ring: Box<[u8; RING]>,
-    /// A bit for each byte of the ring that holds sound yet to be played.
+    /// One bit for each byte of the ring; set while the byte holds sound not yet played.
     filled: [u64; RING / 64],
-    /// In frames.
+    /// Delay that the buffer aims at, in frames.
     target: u8,
-    /// The last frame that was whole.
+    /// The last frame that was complete.
     frame: [u8; FRAME],
     concealed: [u8; FRAME],
     counts: JitterCounts,
 }
 
-/// What became of a packet.
+/// The fate of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pushed {
-    /// It will be played.
+    /// It is stored and will be played.
     Kept,
-    /// Its time is over.
+    /// It came after its time and is dropped.
     Late,
-    /// It was here before.
+    /// It came before and is dropped.
     Duplicate,
-    /// It does not belong to the stream. If the next packet goes on from it, a new one begins.
+    /// It does not belong to the stream. If the next packet continues it, a new stream starts.
     OtherStream,
-    /// It is empty, or longer than [`PACKET_MAX`].
+    /// Its payload is empty, or longer than [`PACKET_MAX`].
     BadLength,
 }
 
-/// What a tick plays.
+/// The frame to play in a tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pulled<'a> {
-    /// What was sent.
+    /// The frame that the far end sent.
     Frame(Law, &'a [u8; FRAME]),
-    /// It has not come; this sounds like what came before, and dies away.
+    /// The frame is missing. This one resembles the last good frame and fades out.
     Concealed(Law, &'a [u8; FRAME]),
-    /// Nothing has come for a while.
+    /// The stream has stopped, or has not begun.
     Nothing,
 }
 
-/// For the leg's record.
+/// Counts of unusual packets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct JitterCounts {
     /// Packets that came after their time.
     pub late: u64,
-    /// Packets that came again.
+    /// Packets received more than once.
     pub duplicates: u64,
-    /// Frames that were made up.
+    /// Frames synthesized in place of missing ones.
     pub concealed: u64,
-    /// Times the stream began, from nothing or anew.
+    /// Times that a stream started, the first one included.
     pub restarts: u64,
 }
 
-/// Frames between a packet and its playing, besides the wait for the tick: 40 ms.
+/// Frames between the arrival of a packet and its playback, besides the wait for the tick: 40 ms.
 pub const TARGET_MIN: u8 = 2;
 
-/// A delay of more than 100 ms hurts more than a lost frame.
+/// Highest target, in frames: a delay above 100 ms is worse than a lost frame.
 pub const TARGET_MAX: u8 = 5;
 
-/// No phone sends more than 60 ms at once; 80 ms.
+/// Longest payload, in bytes: 80 ms. No phone sends more than 60 ms at once.
 pub const PACKET_MAX: usize = 4 * FRAME;
 
-/// The largest delay, the largest packet, and room to spare: 256 ms.
+/// 256 ms: the largest delay, the largest packet, and some spare.
 const RING: usize = 2_048;
 
-/// Frames made up in a row; then it is silence. 60 ms.
+/// Frames synthesized in a row before silence: 60 ms.
 const CONCEALED_MAX: u8 = 3;
 
-/// Ticks that an empty buffer waits without skipping what may still come: 100 ms.
+/// Ticks for which an empty buffer waits for the packets it expects: 100 ms.
 const STALL_MAX: u8 = 5;
 
-/// So much more than needed is a network that has caught up after a pause.
+/// An excess of this many units means that the network has caught up after a pause.
 const EXCESS_MAX: i32 = 3 * UNITS;
 
-/// A second: farther from the stream is another clock.
+/// A packet further from the stream than a second has another clock.
 const JUMP_UNITS: i32 = 8_000;
 
-/// Farther from the stream is another count.
+/// A packet further from the stream than this has another count.
 const JUMP_PACKETS: i16 = 1_000;
 
-/// Ticks over which the least depth is taken: 3 s.
+/// Ticks over which the lowest depth is measured: 3 s.
 const WINDOW: u8 = 150;
 
-/// If there is always more than this, a frame can go: what [`TARGET_MIN`] keeps in store.
+/// If the depth never falls below this, a frame can be dropped: the reserve of [`TARGET_MIN`].
 const DEPTH_SPARE: i32 = (TARGET_MIN as i32 + 2) * UNITS;
 
-/// Ticks that a frame to be left out waits for a quiet one: 1 s.
+/// Ticks for which the drop of a frame waits for a quiet moment: 1 s.
 const QUIET_WAIT: u8 = 50;
 
-/// Of a frame.
+/// Timestamp units per frame.
 const UNITS: i32 = FRAME as i32;
 
 #[derive(Clone, Debug)]
@@ -116,23 +116,22 @@ struct JitterStream {
     law: Law,
     /// Timestamp of the first sample of the next frame.
     next: u32,
-    /// After the newest sample.
+    /// Timestamp after the newest sample.
     end: u32,
-    /// The highest sequence number, and which of the 64 up to it have come; bit 0 is itself.
+    /// The highest sequence number; bit n of `seen` says whether number `highest - n` has come.
     highest: u16,
     seen: u64,
-    /// Frames made up or silent since the last whole one.
+    /// Frames synthesized or silent since the last complete one.
     missing: u8,
-    /// Length of the last packet, in units.
     packet: i32,
-    /// Ticks that found the buffer empty.
+    /// Consecutive ticks that found the buffer empty.
     stalled: u8,
-    /// Ticks to be made up, so that the delay grows.
+    /// Ticks to be synthesized, so that the delay grows.
     hold: u8,
-    /// Of this window.
+    /// Ticks since the measuring window began.
     ticks: u8,
     depth_min: i32,
-    /// Ticks until a frame is left out, quiet or not.
+    /// Ticks until a frame is dropped, quiet or not.
     spare: Option<u8>,
 }
 
@@ -152,7 +151,7 @@ impl Default for Jitter {
 }
 
 impl Jitter {
-    /// Takes a packet of sound, in this law.
+    /// Stores a packet of sound in this law.
     pub fn push(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         let len = packet.payload.len();
         if !(1..=PACKET_MAX).contains(&len) {
@@ -194,7 +193,7 @@ impl Jitter {
         Pushed::Kept
     }
 
-    /// What this tick plays.
+    /// Returns the frame to play in this tick.
     pub fn pull(&mut self) -> Pulled<'_> {
         let Some(stream) = &mut self.stream else { return Pulled::Nothing };
         if 0 < stream.hold {
@@ -218,7 +217,7 @@ impl Jitter {
         Pulled::Frame(stream.law, &self.frame)
     }
 
-    /// What has befallen the leg's packets so far.
+    /// Returns the counts since the leg began.
     pub fn counts(&self) -> JitterCounts {
         self.counts
     }
@@ -247,7 +246,7 @@ impl Jitter {
         Pushed::Kept
     }
 
-    /// Puts the bytes into the ring, but for those whose time is over.
+    /// Stores the payload in the ring, except for bytes whose time is over.
     fn keep(&mut self, packet: &packet::Packet<'_>) {
         let Some(stream) = &mut self.stream else { return };
         stream.packet = packet.payload.len() as i32;
@@ -266,7 +265,7 @@ impl Jitter {
         for_each_word(start, payload.len(), |word, bits| self.filled[word] |= bits);
     }
 
-    /// Takes the next frame out of the ring. False if it is not whole.
+    /// Takes the next frame out of the ring. Returns false if it is incomplete.
     fn take(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let start = stream.next;
@@ -285,7 +284,7 @@ impl Jitter {
         is_whole
     }
 
-    /// Leaves frames out when there is more in store than needed.
+    /// Drops frames when the buffer holds more than needed.
     fn adapt(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let depth = stream.depth();
@@ -314,8 +313,8 @@ impl Jitter {
         }
     }
 
-    /// The last frame again, backwards, then forwards, …: its first sample follows on the last
-    /// one, its pitch stays. It has died away after [`CONCEALED_MAX`] frames.
+    /// Plays the last frame again, backwards, then forwards, and so on: it continues from the last
+    /// sample and keeps its pitch. It has faded out after [`CONCEALED_MAX`] frames.
     fn conceal(&mut self) -> Pulled<'_> {
         let Some(stream) = &mut self.stream else { return Pulled::Nothing };
         if CONCEALED_MAX <= stream.missing {
@@ -345,7 +344,7 @@ impl JitterStream {
         is_near && self.ssrc == packet.ssrc && self.law == law
     }
 
-    /// False if a packet with this number has come before.
+    /// Records a sequence number. Returns false if it came before.
     fn note_sequence(&mut self, sequence: u16) -> bool {
         let ahead = packet::sequence_after(sequence, self.highest);
         if 0 < ahead {
@@ -353,33 +352,33 @@ impl JitterStream {
             self.seen = self.seen.checked_shl(ahead.unsigned_abs().into()).unwrap_or(0) | 1;
             return true;
         }
-        // What is too old to be known is late at any rate.
+        // A packet too old for `seen` is late anyway.
         let bit = 1_u64.checked_shl(ahead.unsigned_abs().into()).unwrap_or(0);
         let is_new = self.seen & bit == 0;
         self.seen |= bit;
         is_new
     }
 
-    /// In timestamp units.
+    /// Timestamp units between the next frame and the end of the buffer.
     fn depth(&self) -> i32 {
         packet::timestamp_after(self.end, self.next)
     }
 
-    /// Goes on after a pause with a packet so far ahead; answers the new target.
+    /// Continues after a pause with a packet `offset` units ahead. Returns the new target.
     fn resume(&mut self, offset: i32, target: u8) -> u8 {
         let stalled = std::mem::take(&mut self.stalled);
         let skipped = offset - i32::from(target) * UNITS;
         if 0 < skipped {
-            // The sender paused, or a burst of packets is lost: the delay is as it was.
+            // The sender paused, or a burst was lost: the delay is unchanged.
             self.next = self.next.wrapping_add_signed(skipped);
             return target;
         }
-        // The packet was on its way all the time: the delay has grown.
+        // The packet was in transit all the time: the delay has grown.
         (target + stalled).min(TARGET_MAX)
     }
 }
 
-/// Calls with each word of the bitmap that these timestamps touch, and which of its bits.
+/// Calls `each` with every word of the bitmap that the range touches, and the bits of it.
 fn for_each_word(start: u32, len: usize, mut each: impl FnMut(usize, u64)) {
     let (mut at, mut left) = (start as usize % RING, len);
     while 0 < left {

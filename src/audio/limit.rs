@@ -1,51 +1,51 @@
-//! The limiter of a room: turns the sum of many voices into samples, without the crackle of hard
-//! saturation.
+//! Limiter of a room: converts the sum of many voices to samples without the crackle of hard
+//! clipping.
 //!
-//! Two steps: a gain that falls within 5 ms when the room is too loud and comes back over some
-//! seconds; and a knee for what is loud before the gain has fallen. In a room of usual loudness
-//! both do nothing, and no bit is changed.
+//! It has two stages: a gain that falls within 5 ms when the room is too loud and recovers over
+//! some seconds, and a knee for peaks before the gain has fallen. At usual loudness the samples
+//! pass unchanged, bit by bit.
 
-/// The limiter's state: one for a room, so that all hear the room equally loud.
+/// The state of a limiter: one for each room, so that everybody hears the same gain.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    /// After the last sample of this frame.
+    /// Gain after the last sample of this frame.
     gain: f32,
-    /// Of each sample of this frame.
+    /// Gain of each sample of this frame.
     gains: Vec<f32>,
-    /// Nothing in this frame comes near to full scale, and the gain is 1 throughout.
+    /// No sample of this frame is near full scale, and the gain is 1 throughout.
     is_calm: bool,
-    /// Samples within which the gain falls.
+    /// Samples in which the gain falls.
     attack: usize,
 }
 
-/// Where the knee begins and the gain ends: −2.7 dB of full scale.
+/// Start of the knee and target of the gain: −2.7 dB of full scale.
 const CEILING: f32 = 24_000.0;
 
-/// Above the ceiling a quarter is left of the rise, up to full scale.
+/// Slope above the ceiling, up to full scale.
 const KNEE_SLOPE: f32 = 0.25;
 
-/// Full scale, and what the knee makes of it.
 const FULL: f32 = i16::MAX as f32;
 
-/// Of the way back to 1, per frame: 80 % of it in a second.
+/// Share of the way back to 1 per frame: 80 % of it in a second.
 const RELEASE: f32 = 1.0 / 32.0;
 
-/// The last steps to 1 would take for ever.
+/// Smallest step back, so that the gain reaches 1.
 const RELEASE_MIN: f32 = 1.0 / 1_024.0;
 
 impl Limiter {
-    /// For frames of so many samples, at so many a second.
+    /// Starts with gain 1. `frame` is in samples, `rate` in samples per second.
     pub fn new(frame: usize, rate: u32) -> Self {
         let attack = (rate * crate::media::FADE_MS / 1_000) as usize;
         Self { gain: 1.0, gains: vec![1.0; frame], is_calm: true, attack }
     }
 
-    /// Settles the gain of the frame to come, by the room's sum and the peak of its loudest voice.
+    /// Sets the gain of the coming frame from the sum of the room and the peak of its loudest
+    /// voice.
     pub fn measure(&mut self, sums: &[i32], voice_peak: i32) {
         let peak = sums.iter().fold(0, |peak, it| it.abs().max(peak));
         let from = self.gain;
         let fits = (CEILING / peak as f32).min(1.0);
-        // The room less one voice can be louder than the room, by that voice.
+        // The room without one voice can be louder than the room, by that voice.
         self.is_calm = from == 1.0 && fits == 1.0 && peak + voice_peak <= i32::from(i16::MAX);
         if self.is_calm {
             return;
@@ -64,7 +64,7 @@ impl Limiter {
         self.gains[span..].fill(self.gain);
     }
 
-    /// Makes samples of a sum in this frame: the room's, or the room's less one voice.
+    /// Converts a sum of this frame to samples: that of the room, or of the room without one voice.
     pub fn compress(&self, sums: impl Iterator<Item = i32>, samples: &mut [i16]) {
         if self.is_calm {
             let saturated = sums.map(|sum| sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16);
@@ -76,7 +76,7 @@ impl Limiter {
         }
     }
 
-    /// The same for the last sample of the frame alone.
+    /// Converts the sum of the frame's last sample alone.
     pub fn compress_last(&self, sum: i32) -> i16 {
         match self.is_calm {
             true => sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16,
@@ -88,11 +88,11 @@ impl Limiter {
 fn soft_clip(sum: f32) -> i16 {
     let straight = sum.clamp(-CEILING, CEILING);
     let bent = (straight + (sum - straight) * KNEE_SLOPE).clamp(-FULL, FULL);
-    // Rounds as a cast would do, but for eight samples at once: up here a float's last bit is 1.
+    // Rounds like a cast, but eight samples at once: at this size a float's last bit is worth 1.
     (bent + ROUNDING).to_bits() as i16
 }
 
-/// 1.5 × 2²³.
+/// 1.5 × 2²³: adding it moves the integer part of a float into its lowest bits.
 const ROUNDING: f32 = 12_582_912.0;
 
 #[cfg(test)]

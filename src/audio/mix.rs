@@ -1,14 +1,15 @@
-//! The mixer of one room: who is loud enough to be heard, and what each leg hears of it.
+//! Mixer of one room: chooses the voices that are heard, and computes what each leg hears.
 //!
-//! One tick of 20 ms, driven by the tick thread that owns the room:
+//! The thread that owns the room runs one tick of 20 ms:
 //!
-//! 1. orders first: [`Mixer::add`], [`Mixer::remove`], [`Mixer::flags`];
+//! 1. apply orders: [`Mixer::add`], [`Mixer::remove`], [`Mixer::flags`];
 //! 2. for each leg that sent something, [`Mixer::put`] (or [`Mixer::put_samples`]);
 //! 3. [`Mixer::mix`], once;
-//! 4. for each leg, an [`LegMix`] from [`Mixer::leg_mix`], which its playout asks when it hears the room.
+//! 4. for each leg, a [`LegMix`] from [`Mixer::leg_mix`], which its playout reads when it plays
+//!    the room.
 //!
-//! Nothing is decoded but what is mixed, all who have nothing of their own in the mix share one
-//! frame (encoded once per law), and no memory is taken once the room has had its largest size.
+//! Only voices in the mix are decoded. All legs that are not in the mix themselves share one frame,
+//! encoded once per law. Once the room has had its largest size, no memory is allocated.
 
 use std::mem;
 
@@ -18,50 +19,50 @@ use crate::{
     rtp::g711::{self, Law},
 };
 
-/// The mixer of one room.
+/// The mixer of one room: its legs, their input of this tick, and the mix.
 #[derive(Debug)]
 pub struct Mixer {
     settings: Settings,
-    /// Samples of a tick.
+    /// Length of a tick's frame, in samples.
     frame: usize,
-    /// Samples of a fade.
+    /// Length of a fade, in samples.
     fade: usize,
     legs: Vec<MixerLeg>,
-    /// Places in `legs` that are empty.
+    /// Unused indexes of `legs`.
     free: Vec<u32>,
-    /// What each leg sent, side by side; by the leg's `input` one or the other.
+    /// The frame that each leg sent, one after the other; the leg's `input` says which of the two.
     encoded: Vec<u8>,
     samples: Vec<i16>,
-    /// Who is mixed in this tick, and the rest of those who no longer are.
+    /// The voices in the mix of this tick, and the fading rest of those that left it.
     seats: Vec<VoiceSeat>,
-    /// Of the tick before; empty in between.
+    /// The seats of the tick before; empty between ticks.
     previous_seats: Vec<VoiceSeat>,
-    /// All who may be heard, or the loudest of them by falling rank; empty in between.
+    /// The candidates in falling rank, if there are more than seats; empty between ticks.
     loudest: Vec<Candidate>,
-    /// What each seat adds to the room, side by side.
+    /// The samples of each seat, one after the other.
     voices: Vec<i16>,
     sums: Vec<i32>,
     limiter: Limiter,
     shared: Vec<i16>,
-    /// The shared frame by law, and whether it is of this tick.
+    /// The shared frame by law, and whether it belongs to this tick.
     shared_encoded: [(bool, Vec<u8>); 2],
-    /// For the frame of one who hears all but himself.
+    /// Buffer for the frame of a leg that hears everybody but itself.
     own: Vec<i16>,
     own_encoded: Vec<u8>,
 }
 
-/// How a room is mixed.
+/// Mixing parameters of a room.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// Samples in a second; a multiple of 1,000. G.711 needs 8,000.
+    /// Samples per second; a multiple of 1,000. G.711 needs 8,000.
     pub rate: u32,
-    /// How many voices are heard at once in a large room; at most [`VOICES_MAX`].
+    /// Voices heard at once in a large room; at most [`VOICES_MAX`].
     pub loudest: usize,
-    /// In a room of up to so many legs all are heard; at most [`VOICES_MAX`].
+    /// In a room with up to this many legs everybody is heard; at most [`VOICES_MAX`].
     pub all_up_to: usize,
 }
 
-/// More voices at once than this are noise, and each costs a mix of its own.
+/// Highest number of voices at once. More would be noise, and each costs a mix of its own.
 pub const VOICES_MAX: usize = 64;
 
 impl Default for Settings {
@@ -70,29 +71,29 @@ impl Default for Settings {
     }
 }
 
-/// A leg's place in its room, good until it is removed; then another leg may get it.
+/// A leg's index in its room. It may be reused after the leg is removed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Slot(u32);
 
-/// What has been ordered of a leg.
+/// The state of a leg that orders set.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Flags {
-    /// The others do not hear it.
+    /// The others do not hear this leg.
     pub muted: bool,
-    /// It does not hear the others.
+    /// This leg does not hear the others.
     pub deaf: bool,
-    /// The far end holds us: not heard, whatever it sends.
+    /// The far end has put us on hold: whatever it sends is not heard.
     pub held: bool,
-    /// It waits: neither hears nor is heard.
+    /// The leg waits: it neither hears the room nor is heard.
     pub waiting: bool,
 }
 
-/// A leg began or ceased to talk.
+/// A leg started or stopped talking.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TalkChange {
-    /// Which leg; muted or not.
+    /// The leg; it may be muted.
     pub slot: Slot,
-    /// True: began.
+    /// True: it started. False: it stopped.
     pub on: bool,
 }
 
@@ -103,11 +104,10 @@ struct MixerLeg {
     input: FrameInput,
     level: u8,
     gate: Gate,
-    /// Its index in `seats`.
     seat: Option<u8>,
 }
 
-/// What a leg has sent in this tick.
+/// The input of a leg in this tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum FrameInput {
     #[default]
@@ -116,7 +116,7 @@ enum FrameInput {
     Samples,
 }
 
-/// One who may be mixed in this tick.
+/// A leg that may be heard in this tick.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     rank: u16,
@@ -124,22 +124,22 @@ struct Candidate {
     input: FrameInput,
 }
 
-/// A voice in the mix.
+/// One voice in the mix.
 #[derive(Clone, Copy, Debug)]
 struct VoiceSeat {
-    /// Whose; none if the leg has left.
+    /// The leg; None if it has left.
     slot: Option<u32>,
     /// The last sample of its frame.
     last: i16,
-    /// The voice is out of the mix; only the way from its last sample to zero is left of it.
+    /// The voice has left the mix; only the fade from its last sample to zero remains.
     is_fading: bool,
 }
 
-/// Who is in the mix is dropped for nobody who is not louder by this: 6 dB.
+/// A leg in the mix is replaced only by one that is louder by this: 6 dB.
 const SEATED_BONUS: u16 = 16 << 4;
 
 impl Mixer {
-    /// An empty room.
+    /// Creates an empty room. Limits above [`VOICES_MAX`] are lowered to it.
     pub fn new(mut settings: Settings) -> Self {
         settings.loudest = settings.loudest.min(VOICES_MAX);
         settings.all_up_to = settings.all_up_to.min(VOICES_MAX);
@@ -153,7 +153,7 @@ impl Mixer {
             free: Vec::new(),
             encoded: Vec::new(),
             samples: Vec::new(),
-            // As many can leave the mix in one tick as can join it.
+            // As many voices can leave the mix in one tick as can join it.
             seats: Vec::with_capacity(2 * voices),
             previous_seats: Vec::with_capacity(2 * voices),
             loudest: Vec::with_capacity(voices + 1),
@@ -168,7 +168,7 @@ impl Mixer {
         }
     }
 
-    /// A leg comes in: neither muted nor deaf.
+    /// Adds a leg that is neither muted nor deaf.
     pub fn add(&mut self) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = self.legs.len();
@@ -181,8 +181,8 @@ impl Mixer {
         Slot(slot)
     }
 
-    /// A leg goes: nothing of it is mixed from now on, and all that the others may still notice
-    /// is the 5 ms from its last sample to zero.
+    /// Removes a leg. From now on nothing of it is mixed; the others may hear at most the fade of 5
+    /// ms from its last sample to zero.
     pub fn remove(&mut self, slot: Slot) {
         let leg = mem::take(&mut self.legs[slot.index()]);
         debug_assert!(leg.is_used, "{slot:?} is empty");
@@ -192,23 +192,23 @@ impl Mixer {
         self.free.push(slot.0);
     }
 
-    /// What has been ordered of a leg, to be read or changed.
+    /// Returns the flags of a leg, to read or change.
     pub fn flags(&mut self, slot: Slot) -> &mut Flags {
         &mut self.legs[slot.index()].flags
     }
 
-    /// How many legs are in.
+    /// Returns the number of legs in the room.
     pub fn len(&self) -> usize {
         self.legs.len() - self.free.len()
     }
 
-    /// Whether nobody is in.
+    /// Whether no leg is in the room.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes what a leg has sent in this tick: a frame of bytes. A short one is filled up with
-    /// silence, and what is too much of a long one is dropped.
+    /// Takes the frame that a leg sent in this tick, encoded. A short frame is filled up with
+    /// silence, a long one is cut.
     pub fn put(&mut self, slot: Slot, law: Law, encoded: &[u8]) {
         let range = slot.index() * self.frame..(slot.index() + 1) * self.frame;
         let (head, tail) = self.encoded[range].split_at_mut(encoded.len().min(self.frame));
@@ -218,7 +218,7 @@ impl Mixer {
         (leg.input, leg.level) = (FrameInput::Encoded(law), law.level(encoded));
     }
 
-    /// As [`Mixer::put`], of samples at the room's rate.
+    /// Like [`Mixer::put`], with samples at the room's rate.
     pub fn put_samples(&mut self, slot: Slot, samples: &[i16]) {
         let range = slot.index() * self.frame..(slot.index() + 1) * self.frame;
         let (head, tail) = self.samples[range].split_at_mut(samples.len().min(self.frame));
@@ -228,17 +228,17 @@ impl Mixer {
         (leg.input, leg.level) = (FrameInput::Samples, g711::level(samples));
     }
 
-    /// Mixes what has been put since the last time. Who begins or ceases to talk is added to
-    /// `talks`, in the order of slots.
+    /// Mixes the frames put since the last call. Appends legs that started or stopped talking to
+    /// `talks`, in slot order.
     pub fn mix(&mut self, talks: &mut Vec<TalkChange>) {
         self.choose_loudest(talks);
         self.assign_seats();
         self.sum();
     }
 
-    /// Takes a leg's voice out of the tick that was mixed last, for all whose frame is yet to be
-    /// made: an order has come between two of them. All that is left is the way from the first
-    /// sample of its frame to zero.
+    /// Takes a leg's voice out of the tick mixed last, because an order arrived between two
+    /// packets. Frames made from now on contain only the fade from the voice's first sample to
+    /// zero.
     pub fn cut_voice(&mut self, slot: Slot) {
         let Some(seat) = self.legs[slot.index()].seat.map(usize::from) else { return };
         if self.seats[seat].is_fading {
@@ -255,7 +255,7 @@ impl Mixer {
         self.shared_encoded.iter_mut().for_each(|it| it.0 = false);
     }
 
-    /// What a leg hears of the room in the tick that was mixed last.
+    /// Returns what a leg hears of the room in the tick mixed last.
     pub fn leg_mix(&mut self, slot: Slot) -> LegMix<'_> {
         let leg = &self.legs[slot.index()];
         let is_deaf = leg.flags.deaf || leg.flags.waiting;
@@ -268,7 +268,7 @@ impl Mixer {
         LegMix { mixer: self, audible: hears }
     }
 
-    /// Finds the loudest of those who may be heard.
+    /// Finds the loudest of the legs that may be heard.
     fn choose_loudest(&mut self, talks: &mut Vec<TalkChange>) {
         let n_legs = self.len();
         let seats = match n_legs <= self.settings.all_up_to {
@@ -277,7 +277,7 @@ impl Mixer {
         };
         for (slot, leg) in self.legs.iter_mut().enumerate().filter(|(_, leg)| leg.is_used) {
             let slot = slot as u32;
-            // What was sent counts for one tick.
+            // A frame counts for one tick.
             let (sent, level) = (mem::take(&mut leg.input), mem::take(&mut leg.level));
             if let Some(on) = leg.gate.tick(level) {
                 talks.push(TalkChange { slot: Slot(slot), on });
@@ -301,8 +301,8 @@ impl Mixer {
         }
     }
 
-    /// Gives them seats and lays out their voices. Who was in the mix and no longer is leaves the
-    /// way from the last sample to zero.
+    /// Gives the chosen legs seats and lays out their voices. A leg that has left the mix keeps a
+    /// seat for the fade from its last sample to zero.
     fn assign_seats(&mut self) {
         mem::swap(&mut self.seats, &mut self.previous_seats);
         let frame = self.frame;
@@ -367,7 +367,7 @@ impl Mixer {
 }
 
 impl Slot {
-    /// Less than the most legs that were ever in the room at once.
+    /// Returns the index: below the highest number of legs that the room ever had at once.
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -380,7 +380,7 @@ impl MixerLeg {
     }
 }
 
-/// What one leg hears of its room in one tick.
+/// One leg's share of its room in one tick; encoded or subtracted on demand.
 #[derive(Debug)]
 pub struct LegMix<'a> {
     mixer: &'a mut Mixer,
@@ -391,17 +391,18 @@ pub struct LegMix<'a> {
 enum Audible {
     Nothing,
     All,
-    /// All but this seat.
+    /// Everything except the voice in this seat.
     AllBut(usize),
 }
 
 impl<'a> LegMix<'a> {
-    /// Nothing is to be heard: the room is silent, or the leg deaf, waiting or alone in talking.
+    /// Whether the leg hears nothing: the room is silent, or the leg is deaf, waiting or the only
+    /// talker.
     pub fn is_silent(&self) -> bool {
         self.audible == Audible::Nothing
     }
 
-    /// The last sample of the frame.
+    /// Returns the last sample of the frame.
     pub fn last(&self) -> i16 {
         let mixer = &*self.mixer;
         match self.audible {
@@ -415,7 +416,7 @@ impl<'a> LegMix<'a> {
         }
     }
 
-    /// The frame as samples.
+    /// Returns the frame as samples.
     pub fn samples(&mut self) -> &[i16] {
         match self.audible {
             Audible::Nothing => {
@@ -430,7 +431,7 @@ impl<'a> LegMix<'a> {
         }
     }
 
-    /// The frame as bytes.
+    /// Returns the frame as bytes.
     pub fn encode(self, law: Law) -> &'a [u8] {
         let mixer = self.mixer;
         match self.audible {
@@ -460,7 +461,7 @@ impl Mixer {
     }
 }
 
-/// Lets a sound begin softly: the slice is what the fade takes.
+/// Fades a sound in over the whole slice.
 pub fn fade_in(samples: &mut [i16]) {
     let span = samples.len() as i32;
     for (at, sample) in samples.iter_mut().enumerate() {
@@ -468,8 +469,8 @@ pub fn fade_in(samples: &mut [i16]) {
     }
 }
 
-/// Adds what is left of a sound that was cut off: no more of it, only the way from its last
-/// sample to zero, so that the cut does not click.
+/// Adds the fade of a sound that was cut off, from its last sample to zero, so that the cut does
+/// not click.
 pub fn add_fade_out(last: i16, samples: &mut [i16]) {
     let span = samples.len() as i32;
     for (at, sample) in samples.iter_mut().enumerate() {

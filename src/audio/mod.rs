@@ -1,5 +1,6 @@
-//! Audio: decoding, mixing, playout and what else is done to samples. Pure: no clock, no IO.
+//! Audio: decoding, mixing, playout and other work on samples. Pure: no clock, no IO.
 
+pub mod clip;
 pub mod cursor;
 pub mod decode;
 pub mod dtmf;

@@ -1,12 +1,12 @@
-//! What one leg hears, tick by tick: the orders of the media port as a machine.
+//! Playout of one leg: executes the audio orders of the media port, tick by tick.
 //!
-//! The tick thread applies orders as they come (each method below is one), and at each tick, after
-//! the room is mixed, asks [`Playout::tick`] what to send. In this order: keys that are sent to
-//! the far end; what is played over the call alone; an announcement; what is played; the wait
-//! sound, or the room; silence. What is played over the call and mixed is added to all but keys.
+//! The mixer thread applies orders as they arrive (one method each). At each tick, after the room
+//! is mixed, it asks [`Playout::tick`] what to send. Priority: keys sent to the far end; a program
+//! played over the call alone; an announcement; a played program; the wait sound, or the room;
+//! silence. A program that is mixed over the call is added to everything but keys.
 //!
-//! Where a sound is cut off, 5 ms lead from its last sample to zero, and what goes on in its
-//! middle begins as softly. Nothing of what was cut off is heard after the order.
+//! Where a sound is cut off, its last sample fades to zero in 5 ms. A sound that resumes in its
+//! middle fades in likewise. Nothing else of a cut sound is heard after the order.
 
 mod overlay;
 
@@ -23,7 +23,7 @@ use crate::{
     rtp::g711,
 };
 
-/// One leg's ears.
+/// The playout state of one leg: programs, announcements, key presses and the room.
 #[derive(Debug)]
 pub struct Playout {
     settings: Settings,
@@ -33,60 +33,60 @@ pub struct Playout {
     overlays: Overlays,
     sends: VecDeque<DigitSequence>,
     relays: VecDeque<RelayedTone>,
-    /// Tells what is heard from what was heard before.
+    /// Number of the last sound started; tells one sound from another.
     serial: u32,
-    /// What the last tick sent, and its last sample without relayed keys; and theirs.
+    /// The last tick: its source, its last sample without relayed keys, and their share of that.
     playing: Playing,
     last: i16,
     relayed: i16,
 }
 
-/// How a leg is sent to.
+/// Output parameters of a leg.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// Samples in a second.
+    /// Samples per second of the leg's codec.
     pub rate: u32,
-    /// How key presses go out.
+    /// Encoding of key presses that we send.
     pub dtmf_mode: DtmfMode,
 }
 
-/// How key presses go out.
+/// Encoding of key presses that we send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DtmfMode {
-    /// As telephone events: the far end has agreed to them.
+    /// Telephone events, to which the far end has agreed.
     Events,
-    /// As tones in the sound.
+    /// Tones in the audio, for far ends without events.
     Tones,
 }
 
-/// What goes out in a tick.
+/// The output of a tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OutgoingAudio {
-    /// The room's frame as it is: [`crate::audio::mix::LegMix::encode`].
+    /// The room's frame unchanged: [`crate::audio::mix::LegMix::encode`].
     Room,
-    /// What is in the buffer.
+    /// The samples in the buffer.
     Samples,
-    /// A frame of silence.
+    /// One frame of silence.
     Silence,
-    /// A telephone event in place of sound.
+    /// A telephone event instead of audio.
     Event(dtmf::EventUpdate),
 }
 
-/// An order that was not taken, because too many of its kind wait.
+/// An order was refused because too many of its kind are waiting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{waiting} of these wait for this leg already; send less, or stop some")]
+#[error("{waiting} such orders are already waiting for this leg; send fewer, or stop some")]
 pub struct QueueFull {
-    /// How many.
+    /// Number of orders that are waiting.
     pub waiting: usize,
 }
 
-/// More announcements than this cannot be meant: minutes of sound.
+/// Limit of waiting announcements: minutes of sound; more would be a mistake.
 pub const ANNOUNCEMENTS_MAX: usize = 64;
 
-/// More orders of key presses than this cannot be meant.
+/// Limit of waiting orders to send key presses; more would be a mistake.
 pub const SENDS_MAX: usize = 64;
 
-/// Keys relayed at once; nobody types faster.
+/// Limit of keys relayed at once; nobody types faster.
 pub const RELAYS_MAX: usize = 8;
 
 #[derive(Debug)]
@@ -100,7 +100,7 @@ struct PlayingProgram {
 enum Background {
     Nowhere,
     Room,
-    /// None: silence.
+    /// The wait sound with its serial; None is silence.
     Wait(Option<(u32, ProgramCursor)>),
 }
 
@@ -111,26 +111,25 @@ struct Announcement {
     cursor: ProgramCursor,
 }
 
-/// Key presses that are sent to the far end.
 #[derive(Debug)]
 struct DigitSequence {
     serial: u32,
     number: u32,
     digits: Arc<str>,
-    /// Bytes of them that are done with.
+    /// Bytes of `digits` that have been sent.
     at: usize,
     step: DigitStep,
 }
 
 #[derive(Debug)]
 enum DigitStep {
-    /// To the next digit.
+    /// Take the next digit.
     Next,
-    /// Nothing is sent, and what else there is goes on for so many ticks.
+    /// Ticks in which nothing is sent; other sounds continue.
     Pause(u32),
     /// The press, and the ticks until the next one.
     Event(KeyPress, u32),
-    /// The same with a tone, and samples of it that are over.
+    /// A tone, the samples of it that have been sent, and the ticks until the next one.
     Tone(Arc<[i16]>, usize, u32),
 }
 
@@ -148,17 +147,17 @@ enum Playing {
     Sound(u32),
 }
 
-/// A key is down for so long: 100 ms, twice what every receiver must notice.
+/// Length of a key press: 100 ms, twice what every receiver must detect.
 const PRESS_TICKS: u32 = 5;
 
-/// From one press to the next.
+/// Ticks from one press to the next.
 const PRESS_PERIOD: u32 = 10;
 
-/// `w`: half a second.
+/// Length of a `w`: half a second.
 const PAUSE_TICKS: u32 = 25;
 
 impl Playout {
-    /// A leg in no room, in silence.
+    /// Creates a silent leg in no room.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -175,7 +174,7 @@ impl Playout {
         }
     }
 
-    /// [`crate::media::Order::Play`]: ends the one before, silently.
+    /// `Play` order: replaces the previous program, which does not report its end.
     pub fn play(&mut self, number: u32, program: Program) {
         self.play = Some(PlayingProgram {
             serial: self.serial(),
@@ -184,12 +183,12 @@ impl Playout {
         });
     }
 
-    /// [`crate::media::Order::Stop`]: its end is not told.
+    /// `Stop` order: the program does not report its end.
     pub fn stop(&mut self) {
         self.play = None;
     }
 
-    /// [`crate::media::Order::PlayOver`]: ends the one of its kind before.
+    /// `PlayOver` order: replaces the previous one of its kind.
     pub fn play_over(
         &mut self,
         kind: AnnouncementKind,
@@ -201,12 +200,12 @@ impl Playout {
         self.overlays.play(serial, kind, program, mixes, length);
     }
 
-    /// [`crate::media::Order::StopOver`].
+    /// `StopOver` order: ends the program of this kind, with a fade if it was mixed.
     pub fn stop_over(&mut self, kind: AnnouncementKind) {
         self.overlays.stop(kind);
     }
 
-    /// [`crate::media::Order::Place`]: ends what was played. A leg that is in the room already keeps its
+    /// `Place` order: ends the played program. A leg that is in the room already keeps its
     /// announcements.
     pub fn place(&mut self, hears: MemberAudio) {
         self.play = None;
@@ -218,8 +217,8 @@ impl Playout {
         };
     }
 
-    /// [`crate::media::Order::Remove`]: out of the room, with all that was played there. Keys that are
-    /// being sent are the call's own.
+    /// `Remove` order: ends the room and everything that was played in it. Keys being sent belong
+    /// to the call and continue.
     pub fn remove(&mut self) {
         self.background = Background::Nowhere;
         self.announcements.clear();
@@ -231,11 +230,11 @@ impl Playout {
         }
     }
 
-    /// [`crate::media::Order::Announce`]: after those that wait already.
+    /// `Announce` order: queues the announcement after those that wait.
     ///
     /// # Errors
     ///
-    /// [`ANNOUNCEMENTS_MAX`] wait.
+    /// [`ANNOUNCEMENTS_MAX`] announcements are waiting.
     pub fn announce(
         &mut self,
         address: Option<Arc<AnnouncementAddress>>,
@@ -251,16 +250,16 @@ impl Playout {
         Ok(())
     }
 
-    /// [`crate::media::Order::Hush`]: those that wait included.
+    /// `Hush` order: drops the announcements of this address, waiting ones included.
     pub fn hush(&mut self, address: &AnnouncementAddress) {
         self.announcements.retain(|it| it.address.as_deref() != Some(address));
     }
 
-    /// [`crate::media::Order::RelayDigit`]: heard above all else. A key that is none is not heard.
+    /// `RelayDigit` order: mixes the key's tone into everything else. An unknown key is ignored.
     ///
     /// # Errors
     ///
-    /// [`RELAYS_MAX`] are being heard.
+    /// [`RELAYS_MAX`] keys are being played.
     pub fn relay(&mut self, key: char, sounds: &mut impl SoundLookup) -> Result<(), QueueFull> {
         let waiting = self.relays.len();
         if waiting == RELAYS_MAX {
@@ -270,12 +269,11 @@ impl Playout {
         Ok(())
     }
 
-    /// [`crate::media::Order::SendDigits`]: after those that wait already. What else is heard stands
-    /// still while a key is down, and goes on in pauses.
+    /// `SendDigits` order: queues the keys. Other sounds stand still while a key is down.
     ///
     /// # Errors
     ///
-    /// [`SENDS_MAX`] wait.
+    /// [`SENDS_MAX`] orders are waiting.
     pub fn send_digits(&mut self, number: u32, digits: Arc<str>) -> Result<(), QueueFull> {
         let waiting = self.sends.len();
         if waiting == SENDS_MAX {
@@ -292,13 +290,13 @@ impl Playout {
         Ok(())
     }
 
-    /// How key presses go out from now on: SDP was exchanged again.
+    /// Sets the encoding of key presses, after a new exchange of SDP.
     pub fn set_dtmf_mode(&mut self, mode: DtmfMode) {
         self.settings.dtmf_mode = mode;
     }
 
-    /// What goes out in this tick; `leg_mix` is the leg's, if it is in a room, and `outgoing` takes a
-    /// frame. Numbers of orders that have come to their end are added to `finished`.
+    /// Produces the output of this tick into `out`, which takes one frame. `leg_mix` is the leg's
+    /// part of its room, if it is in one. Appends the numbers of completed orders to `finished`.
     pub fn tick(
         &mut self,
         leg_mix: Option<&mut LegMix<'_>>,
@@ -308,7 +306,7 @@ impl Playout {
     ) -> OutgoingAudio {
         let (playing, is_resumed) = match self.send_next_digit(sounds, out, finished) {
             Some(DigitOutput::Event(update)) => {
-                // The sound has been cut off by now, and nobody could hear its rest.
+                // The sound has been cut off by now, and the fade would not be heard.
                 (self.playing, self.last) = (Playing::Nothing, 0);
                 return OutgoingAudio::Event(update);
             }
@@ -324,8 +322,7 @@ impl Playout {
         self.serial
     }
 
-    /// Fills the buffer if a program is to be heard. Answers what is, and whether it was begun
-    /// before.
+    /// Fills the buffer if a program is due. Returns what plays, and whether it had begun before.
     fn choose(
         &mut self,
         sounds: &mut impl SoundLookup,
@@ -341,7 +338,7 @@ impl Playout {
             let filled = it.cursor.fill(rate, sounds, out);
             let playing = Playing::Sound(it.serial);
             if !it.cursor.has_begun() && !it.cursor.is_over() {
-                // It is on its way; the room is not silent for that.
+                // The sound is loading; the room stays audible until it arrives.
                 break;
             }
             if it.cursor.is_over() {
@@ -373,7 +370,7 @@ impl Playout {
         }
     }
 
-    /// Joins what is heard to what was, and adds relayed keys and what is mixed.
+    /// Joins this tick's sound to the previous one, and adds relayed keys and mixed programs.
     fn render(
         &mut self,
         playing: Playing,
@@ -394,7 +391,7 @@ impl Playout {
             self.last = ear.last();
             return OutgoingAudio::Room;
         }
-        // A room that falls silent of itself has ended at zero.
+        // A room that fell silent by itself has ended at zero.
         if !is_sound && ear.is_none() && self.last == 0 && is_plain {
             return OutgoingAudio::Silence;
         }
@@ -418,7 +415,7 @@ impl Playout {
         OutgoingAudio::Samples
     }
 
-    /// Goes on with the keys that are sent. None: nothing of them is heard in this tick.
+    /// Continues the keys being sent. None if they produce no output in this tick.
     fn send_next_digit(
         &mut self,
         sounds: &mut impl SoundLookup,
@@ -465,11 +462,11 @@ impl Playout {
 
 enum DigitOutput {
     Event(dtmf::EventUpdate),
-    /// It is in the buffer.
+    /// The tone is in the buffer.
     Tone(u32),
 }
 
-/// A character that is neither a key nor a pause is passed over.
+/// A character that is neither a key nor a pause is skipped.
 fn step_of(key: char, mode: DtmfMode, sounds: &mut impl SoundLookup) -> DigitStep {
     match (key, mode) {
         ('w', _) => DigitStep::Pause(PAUSE_TICKS),
@@ -486,7 +483,7 @@ fn step_of(key: char, mode: DtmfMode, sounds: &mut impl SoundLookup) -> DigitSte
 }
 
 impl RelayedTone {
-    /// Adds the next of it. False: it is over.
+    /// Adds the next frame of the tone. Returns false at its end.
     fn add(&mut self, out: &mut [i16]) -> bool {
         let rest = &self.tone[self.at..];
         out.iter_mut().zip(rest).for_each(|(out, it)| *out = out.saturating_add(*it));
@@ -495,7 +492,7 @@ impl RelayedTone {
     }
 }
 
-/// Copies as much as fits; answers how much.
+/// Copies as much as fits; returns how much.
 fn copy(from: &[i16], to: &mut [i16]) -> usize {
     let len = from.len().min(to.len());
     to[..len].copy_from_slice(&from[..len]);

@@ -1,25 +1,26 @@
-//! Sound at another rate.
+//! Resampler: converts whole clips to another rate.
 //!
-//! Whole clips, off the tick threads, once each: so it is the plain textbook filter and no crate.
-//! A resampler for streams comes with a dozen more packages, and delays to be trimmed off again.
+//! Each clip is converted once, off the mixer threads, so the plain textbook filter suffices and no
+//! crate is needed. A resampler for streams (rubato 5.1) adds 12 packages, and delays to trim off.
+//! `samplerate` 0.2 is a binding of a C library.
 
 use std::f64::consts::PI;
 
-/// How far the filter reaches, in samples of the slower of the two rates, to either side.
+/// Reach of the filter to either side, in samples of the slower rate.
 const REACH: usize = 32;
 
-/// Where the filter ends, against half the slower rate: the rest is its slope.
+/// End of the pass band, relative to half the slower rate; the slope follows.
 const CUTOFF: f64 = 0.92;
 
-/// The shape of the Kaiser window: 70 dB below in the stop band (Oppenheim and Schafer, 7.5.3).
+/// Shape of the Kaiser window: 70 dB down in the stop band (Oppenheim and Schafer, 7.5.3).
 const BETA: f64 = 6.76;
 
-/// Filters for so many places between two samples. Rates with a common measure (8,000 and 44,100
-/// need 80) are met exactly, others to a 2,048th of a sample: 70 dB below.
+/// Highest number of filter phases between two samples. Rates with a common divisor (8,000 and
+/// 44,100 need 80) are exact; others are within a 2,048th of a sample: 70 dB down.
 const PHASES_MAX: u64 = 1_024;
 
-/// The same sound at another rate, at the same loudness. What the slower rate cannot carry is
-/// taken away rather than mirrored. Both rates are above 0.
+/// Converts samples to another rate at the same loudness. Frequencies that the slower rate cannot
+/// carry are removed, not aliased. Both rates must be above 0.
 pub fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
     if from == to || samples.is_empty() {
         return samples.to_vec();
@@ -35,10 +36,10 @@ pub fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
 
     let count = (samples.len() as u64 * to).div_ceil(from);
     let sample = |n| {
-        // The place of the n-th sample out, in phases of samples in.
+        // The position of output sample n, in phases of input samples.
         let at = (n * from * phases + to / 2) / to;
         let (whole, phase) = ((at / phases) as usize, (at % phases) as usize);
-        // The middle of the filter stands on the sample before the place.
+        // The middle of the filter is the input sample before that position.
         let near = &padded[whole + taps / 2 + 1..][..taps];
         let filter = &filters[phase * taps..][..taps];
         near.iter().zip(filter).map(|(sample, weight)| sample * weight).sum::<f32>().round() as i16
@@ -46,7 +47,7 @@ pub fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
     (0..count).map(sample).collect()
 }
 
-/// One filter for each phase, one after the other: a windowed sinc, of weight 1.
+/// Filters for all phases, one after the other: windowed sincs of weight 1.
 fn filters(from: f64, to: f64, phases: usize) -> Vec<f32> {
     let scale = (to / from).min(1.0);
     let reach = REACH as f64 / scale;
@@ -92,7 +93,7 @@ mod tests {
         (0..count).map(|n| (10_000.0 * (step * n as f64).sin()).round() as i16).collect()
     }
 
-    /// The amplitude of a tone in the middle of a sound, and of all else, in decibels to 10,000.
+    /// The amplitude of a tone in the middle of a sound, and that of the rest, in dB of 10,000.
     fn split(samples: &[i16], hertz: f64, rate: u32) -> (f64, f64) {
         let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
         let step = 2.0 * PI * hertz / f64::from(rate);

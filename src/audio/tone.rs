@@ -1,17 +1,17 @@
-//! Sounds that need no file: beeps, key tones, ringing and the music on hold; and an ear for them.
+//! Built-in tones: beeps, key tones, ringing and music on hold; and their detection.
 //!
-//! All are made once, when a tick thread starts, and shared by all who hear them. Same rate, same
-//! samples: nothing here is random.
+//! All are made once, when the engine starts, and shared by all listeners. The samples depend on
+//! the rate only; nothing here is random.
 
 use std::{f64::consts::TAU, sync::Arc};
 
 use super::dtmf;
 use crate::media::SoundKind;
 
-/// Every sound of our own, at one rate.
+/// All built-in sounds at one rate.
 #[derive(Clone, Debug)]
 pub struct Tones {
-    /// By event code.
+    /// Indexed by event code.
     keys: [Arc<[i16]>; 16],
     beeps: [Arc<[i16]>; 2],
     beep: Arc<[i16]>,
@@ -20,7 +20,7 @@ pub struct Tones {
 }
 
 impl Tones {
-    /// Makes them all, at so many samples a second.
+    /// Makes all sounds. `rate` is in samples per second.
     pub fn new(rate: u32) -> Self {
         Self {
             keys: std::array::from_fn(|code| key(rate, code).into()),
@@ -31,7 +31,7 @@ impl Tones {
         }
     }
 
-    /// The samples of a beep or a built-in sound. None if it is neither.
+    /// Returns the samples of a beep or of a built-in `sound:` URL. None for other sounds.
     pub fn of(&self, what: &SoundKind) -> Option<&Arc<[i16]>> {
         match what {
             SoundKind::Beep(2) => Some(&self.beeps[1]),
@@ -46,18 +46,19 @@ impl Tones {
         }
     }
 
-    /// The tone of a key, [`KEY_MS`] long. None if there is no such key.
+    /// Returns the tone of a key, [`KEY_MS`] long. None if there is no such key.
     pub fn key(&self, key: char) -> Option<&Arc<[i16]>> {
         dtmf::code_of(key).map(|code| &self.keys[usize::from(code)])
     }
 }
 
-/// How long a key is heard: twice what every receiver must accept (ITU-T Q.24), and a bit.
+/// Length of a key tone: 100 ms, a bit more than twice what every receiver must accept (ITU-T
+/// Q.24).
 pub const KEY_MS: u32 = 100;
 
-/// How much of a frequency is in the samples: its amplitude, 1 being full scale (Goertzel).
+/// Returns the amplitude of a frequency in the samples; full scale is 1 (Goertzel).
 ///
-/// Good to about 1 % when the samples hold many periods; two tones are told apart if they differ
+/// Accurate to about 1 % if the samples hold many periods. Two tones are told apart if they differ
 /// by more than `rate / samples.len()` Hz.
 pub fn amplitude(samples: &[i16], rate: u32, frequency: f64) -> f64 {
     let coefficient = 2.0 * (TAU * frequency / f64::from(rate)).cos();
@@ -67,7 +68,7 @@ pub fn amplitude(samples: &[i16], rate: u32, frequency: f64) -> f64 {
     2.0 * power.max(0.0).sqrt() / (samples.len().max(1) as f64 * FULL)
 }
 
-/// The key whose two tones are in the samples, if they stand out. 40 ms or more.
+/// Returns the key whose two tones stand out in the samples. Needs 40 ms or more.
 pub fn key_in(samples: &[i16], rate: u32) -> Option<char> {
     let loudest = |tones: &[f64]| {
         let mut heard = tones.iter().map(|it| amplitude(samples, rate, *it)).enumerate();
@@ -86,22 +87,22 @@ pub fn key_in(samples: &[i16], rate: u32) -> Option<char> {
     KEY_PAD.get(loudest(&ROWS)?)?.get(loudest(&COLUMNS)?).copied()
 }
 
-/// The Goertzel ear takes less for noise: −40 dB.
+/// Tones below this count as noise: −40 dB.
 const KEY_AMPLITUDE_MIN: f64 = 0.01;
 
-/// Of `i16`.
+/// Full scale of `i16`.
 const FULL: f64 = 32_768.0;
 
-/// ITU-T Q.23, in Hz.
+/// Rows and columns of the key pad, in Hz (ITU-T Q.23).
 const ROWS: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
 const COLUMNS: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 const KEY_PAD: [[char; 4]; 4] =
     [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 
-/// Of each of the two tones of a key: −15 dB.
+/// Amplitude of each of a key's two tones: −15 dB.
 const KEY_AMPLITUDE: f64 = 0.18;
 
-/// Of beeps and ringing: −17 dB, so that nobody is startled.
+/// Amplitude of beeps and ringing: −17 dB, so that nobody is startled.
 const BEEP_AMPLITUDE: f64 = 0.14;
 
 fn key(rate: u32, code: usize) -> Vec<i16> {
@@ -115,7 +116,7 @@ fn key(rate: u32, code: usize) -> Vec<i16> {
     finish(rate, sound)
 }
 
-/// Beeps of (Hz, ms), with a short gap between them.
+/// Beeps of (Hz, ms) with a gap of 60 ms between them.
 fn chime(rate: u32, beeps: &[(f64, u32)]) -> Vec<i16> {
     let mut sound = Vec::new();
     for (frequency, ms) in beeps {
@@ -129,14 +130,14 @@ fn chime(rate: u32, beeps: &[(f64, u32)]) -> Vec<i16> {
     sound
 }
 
-/// Ringing as most of the world knows it (ITU-T E.180): 425 Hz, one second of five.
+/// The ringing tone of most countries (ITU-T E.180): 425 Hz, one second of five.
 fn ring(rate: u32) -> Vec<i16> {
     let mut sound = chime(rate, &[(425.0, 1_000)]);
     sound.resize(samples(rate, 5_000), 0);
     sound
 }
 
-/// Eighths of the music on hold: four bars, one chord each, in steps from A3.
+/// Music on hold, in eighths: four bars of one chord each, in semitones from A3.
 const TUNE: [[i32; 8]; 4] = [
     [0, 7, 12, 16, 19, 16, 12, 7],
     [-4, 3, 8, 12, 15, 12, 8, 3],
@@ -144,11 +145,10 @@ const TUNE: [[i32; 8]; 4] = [
     [-2, 5, 10, 14, 17, 14, 10, 5],
 ];
 
-/// Of one eighth.
 const EIGHTH_MS: u32 = 280;
 
-/// Plucked chords that run into each other. What rings at the end rings on at the start, so it
-/// loops without a seam.
+/// Plucked chords that run into each other. What rings at the end continues at the start, so the
+/// loop has no seam.
 fn hold(rate: u32) -> Vec<i16> {
     let eighth = samples(rate, EIGHTH_MS);
     let mut sound = vec![0.0; eighth * 32];
@@ -161,7 +161,7 @@ fn hold(rate: u32) -> Vec<i16> {
                 let t = at as f64 / f64::from(rate);
                 loud * share * (t * 100.0).min(1.0) * (-t * overtone / seconds).exp()
             };
-            // It has died away (e⁻⁷) by then.
+            // By then the note has decayed to e⁻⁷.
             let len = samples(rate, (7_000.0 * seconds / overtone) as u32);
             add(&mut sound, n * eighth, len, rate, frequency * overtone, pluck);
         }
@@ -169,7 +169,7 @@ fn hold(rate: u32) -> Vec<i16> {
     sound.into_iter().map(|it| (it * FULL) as i16).collect()
 }
 
-/// Adds `len` samples of a sine from `start` on, around the end, as loud as `envelope` says.
+/// Adds `len` samples of a sine from `start`, wrapping at the end, with amplitude `envelope`.
 fn add(
     sound: &mut [f64],
     start: usize,
@@ -180,7 +180,7 @@ fn add(
 ) {
     let around = sound.len();
     let step = TAU * frequency / f64::from(rate);
-    // A sine by its own recurrence: sin(n + 1) = 2 cos(step) sin(n) − sin(n − 1).
+    // Sine by recurrence: sin(n + 1) = 2 cos(step) sin(n) − sin(n − 1).
     let (mut now, mut before) = (0.0, -step.sin());
     let coefficient = 2.0 * step.cos();
     for at in 0..len.min(around) {
@@ -189,7 +189,7 @@ fn add(
     }
 }
 
-/// As samples, faded in and out.
+/// Converts to samples, faded in and out.
 fn finish(rate: u32, sound: Vec<f64>) -> Vec<i16> {
     let (len, fade) = (sound.len(), samples(rate, crate::media::FADE_MS));
     let ramp = |at: usize| (at.min(len - 1 - at) as f64 / fade as f64).min(1.0);

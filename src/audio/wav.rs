@@ -1,20 +1,22 @@
-//! WAV files: the chunks of a RIFF, and the codings that telephony uses.
+//! WAV files: RIFF chunks, and the codings that telephony uses.
 //!
-//! Ours, because files come from pipes (without a length) and telephone systems (A-law with the
-//! short header), and the parser at hand refuses the ones, and multiplies past its limits.
+//! Our own parser, because files come from pipes (without a length) and from telephone systems
+//! (A-law with the short header). The parser of the crate at hand (symphonia 0.6.1, feature `wav`)
+//! refuses the former and overflows on its limits. `hound` 3.5.1 refuses A-law, µ-law, and a data
+//! chunk of unknown length (0xffffffff), and reads nothing of one whose length was left at 0.
 
-use crate::speech::Clip;
+use super::clip::Clip;
 
-/// What a WAV file says of its samples, and where they are.
+/// The format of a WAV file, and its samples.
 pub(super) struct Wav<'a> {
-    /// Frames per second.
+    /// Frames per second, from the `fmt ` chunk; not checked here.
     pub(super) rate: u32,
     coding: WavCoding,
     channels: usize,
     samples: &'a [u8],
 }
 
-/// What is wrong with a WAV file.
+/// The defect of a WAV file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WavError {
     #[error("not a good WAV file: {0}")]
@@ -23,11 +25,11 @@ pub(super) enum WavError {
     Coding { format: u16, bits: u16 },
 }
 
-const FOREIGN: WavError = WavError::Broken("it does not begin like one");
+const FOREIGN: WavError = WavError::Broken("it has no RIFF and WAVE header");
 
 impl<'a> Wav<'a> {
-    /// Finds the format and the samples. A length past the end of the file is that of a pipe or
-    /// of a file cut off: what is there counts.
+    /// Finds the format and the samples. A length past the end of the file is that of a pipe or of
+    /// a truncated file; the bytes that exist count.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, WavError> {
         let Some((b"RIFF", _)) = bytes.split_first_chunk() else { return Err(FOREIGN) };
         let Some((b"WAVE", mut rest)) = bytes.get(8..).and_then(|form| form.split_first_chunk())
@@ -43,35 +45,35 @@ impl<'a> Wav<'a> {
                 b"fmt " => format = Some(WavFormat::parse(chunk)?),
                 b"data" => {
                     let format =
-                        format.ok_or(WavError::Broken("no format precedes the samples"))?;
+                        format.ok_or(WavError::Broken("its samples come before its format"))?;
                     return format.with(chunk);
                 }
                 _ => {}
             }
-            // Chunks of an odd length are followed by one byte more.
+            // A chunk of odd length is followed by a padding byte.
             rest = after.get(length % 2..).unwrap_or_default();
         }
-        Err(WavError::Broken("no samples are in it"))
+        Err(WavError::Broken("it contains no samples"))
     }
 
-    /// How long it sounds, in frames.
+    /// Returns the length in frames.
     pub(super) fn frames(&self) -> usize {
         self.samples.len() / (self.channels * self.coding.bytes())
     }
 
-    /// All channels mixed to one.
+    /// Mixes all channels to one.
     pub(super) fn mono(&self) -> Vec<i16> {
         let (bytes, channels) = (self.coding.bytes(), self.channels);
         let mix = |frame: &[u8]| {
             let sum: f32 = frame.chunks_exact(bytes).map(|sample| self.coding.sample(sample)).sum();
-            // Not a number becomes 0, too much the most: so it is with `as`.
+            // `as` turns NaN into 0 and saturates.
             (sum / channels as f32).round() as i16
         };
         self.samples.chunks_exact(channels * bytes).map(mix).collect()
     }
 }
 
-/// The clip as a WAV file of PCM with 16 bits.
+/// Encodes a clip as a WAV file of 16-bit PCM.
 pub fn write(clip: &Clip) -> Vec<u8> {
     let length = clip.samples.len() as u32 * 2;
     let mut file = Vec::with_capacity(44 + length as usize);
@@ -95,13 +97,13 @@ struct WavFormat {
 
 impl WavFormat {
     fn parse(chunk: &[u8]) -> Result<Self, WavError> {
-        let short = || WavError::Broken("its format is cut off");
+        let short = || WavError::Broken("its format chunk is truncated");
         let word = |at: usize| {
             let bytes = chunk.get(at..at + 2).ok_or_else(short)?;
             Ok::<_, WavError>(u16::from_le_bytes([bytes[0], bytes[1]]))
         };
         let rate = u32::from(word(4)?) | u32::from(word(6)?) << 16;
-        // An extensible format has the number of the real one further behind.
+        // An extensible format has the real format number further on.
         let format = if word(0)? == 0xfffe { word(24)? } else { word(0)? };
         let (channels, bits) = (usize::from(word(2)?), word(14)?);
         if channels == 0 {
@@ -116,7 +118,7 @@ impl WavFormat {
     }
 }
 
-/// How a sample is written (RFC 2361 has the numbers).
+/// The coding of a sample (RFC 2361 lists the numbers).
 #[derive(Clone, Copy)]
 enum WavCoding {
     Pcm8,
@@ -144,7 +146,6 @@ impl WavCoding {
         }
     }
 
-    /// The length of a sample.
     fn bytes(self) -> usize {
         match self {
             Self::Pcm8 | Self::ALaw | Self::MuLaw => 1,
@@ -155,9 +156,9 @@ impl WavCoding {
         }
     }
 
-    /// A sample between -32,768 and 32,767, or about: of bytes as many as it has.
+    /// Converts a sample of [`Self::bytes`] bytes to about -32,768 to 32,767.
     fn sample(self, bytes: &[u8]) -> f32 {
-        // Aligned to the left: the higher four or eight bytes, whatever is there of them.
+        // Left-aligned: the upper four or eight bytes, as far as there are any.
         let mut left = [0; 8];
         left[8 - bytes.len()..].copy_from_slice(bytes);
         let [.., a, b, c, d] = left;
@@ -173,7 +174,7 @@ impl WavCoding {
     }
 }
 
-/// G.711, table 1a.
+/// Decodes one byte (G.711, table 1a).
 fn a_law(byte: u8) -> i16 {
     let byte = byte ^ 0x55;
     let (segment, step) = ((byte >> 4) & 7, i16::from(byte & 15) << 4 | 8);
@@ -181,7 +182,7 @@ fn a_law(byte: u8) -> i16 {
     if byte & 0x80 == 0 { -size } else { size }
 }
 
-/// G.711, table 2a.
+/// Decodes one byte (G.711, table 2a).
 fn mu_law(byte: u8) -> i16 {
     let byte = !byte;
     let size = ((i16::from(byte & 15) << 3 | 0x84) << ((byte >> 4) & 7)) - 0x84;
@@ -192,7 +193,7 @@ fn mu_law(byte: u8) -> i16 {
 pub(crate) mod tests {
     use super::*;
 
-    /// A WAV file of PCM with so many bits and channels, all alike.
+    /// A PCM file with `bits` per sample, and the same samples in each channel.
     pub(crate) fn wav(rate: u32, channels: u16, bits: u16, samples: &[i16]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for sample in samples.iter().flat_map(|s| std::iter::repeat_n(*s, channels.into())) {
@@ -274,7 +275,7 @@ pub(crate) mod tests {
             let expected: Vec<i16> = pairs.iter().map(|(_, sample)| *sample).collect();
             assert_eq!(mono(&file(format, 8_000, 1, 8, &data)), expected);
         }
-        // The ends, the middle, and the ends of a segment.
+        // Both ends, the middle, and the ends of a segment.
         check(6, &[(0xd5, 8), (0x55, -8), (0xaa, 32_256), (0x2a, -32_256), (0xc5, 264)]);
         check(7, &[(0xff, 0), (0x7f, 0), (0x80, 32_124), (0x00, -32_124), (0xef, 132)]);
     }
@@ -316,14 +317,14 @@ pub(crate) mod tests {
             assert_eq!(error.to_string(), expected);
         }
         let good = wav(8_000, 1, 16, &[1]);
-        check(b"RIFF", "not a good WAV file: it does not begin like one");
-        check(b"RIFF\x24\0\0\0AVI LIST", "not a good WAV file: it does not begin like one");
-        check(&good[..36], "not a good WAV file: no samples are in it");
+        check(b"RIFF", "not a good WAV file: it has no RIFF and WAVE header");
+        check(b"RIFF\x24\0\0\0AVI LIST", "not a good WAV file: it has no RIFF and WAVE header");
+        check(&good[..36], "not a good WAV file: it contains no samples");
         check(
             &[&good[..12], &good[36..]].concat(),
-            "not a good WAV file: no format precedes the samples",
+            "not a good WAV file: its samples come before its format",
         );
-        check(&good[..30], "not a good WAV file: its format is cut off");
+        check(&good[..30], "not a good WAV file: its format chunk is truncated");
         check(&file(1, 8_000, 0, 16, &[0, 0]), "not a good WAV file: it has no channels");
         check(&file(0x11, 8_000, 1, 4, &[0, 0]), "a WAV file of format 17 with 4 bits");
         check(&file(1, 8_000, 1, 12, &[0, 0]), "a WAV file of format 1 with 12 bits");

@@ -1,8 +1,10 @@
-//! Figures that programs read: a histogram of atomics, and Prometheus' text form (exposition
-//! format 0.0.4).
+//! Histogram of durations in atomics, and the Prometheus text format (exposition format 0.0.4).
 //!
-//! The `prometheus-client` crate keeps its histograms and its families behind locks; a kick takes
-//! none for the sake of a figure.
+//! The `prometheus-client` crate (0.26) guards its histograms and families with locks; a kick must
+//! take no lock to be counted. To count a duration takes 37 ns here and 50 ns there, with two
+//! threads at a time 76 and 122 ns, and there 112 ns more to look up the labels (on a busy
+//! machine). `metrics-exporter-prometheus` 0.18 adds 45 packages. `hdrhistogram`, which the bench
+//! uses, is more precise than a scrape needs, and must be borrowed mutably to record.
 
 use std::{
     fmt::{Display, Write},
@@ -10,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-/// How long something took, in steps from half a millisecond to ten seconds.
+/// Durations, counted in buckets from half a millisecond to ten seconds.
 #[derive(Debug, Default)]
 pub struct DurationHistogram {
-    /// Those of each step; the last has what took longer.
+    /// The count of each bucket; the last one counts longer durations.
     buckets: [AtomicU64; BUCKETS.len() + 1],
     micros: AtomicU64,
 }
 
-/// In microseconds, and as the text form has them. An answer takes under a millisecond, one that
-/// waits 5 s is late.
+/// Upper bounds in microseconds, and as text in seconds. A response takes under a millisecond; one
+/// that takes 5 s is late.
 const BUCKETS: [(u64, &str); 12] = [
     (500, "0.0005"),
     (1_000, "0.001"),
@@ -36,7 +38,7 @@ const BUCKETS: [(u64, &str); 12] = [
 ];
 
 impl DurationHistogram {
-    /// Counts one.
+    /// Counts a duration, with a precision of a microsecond.
     pub fn count(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BUCKETS.iter().position(|(max, _)| micros <= *max).unwrap_or(BUCKETS.len());
@@ -45,32 +47,32 @@ impl DurationHistogram {
     }
 }
 
-/// What a family of figures is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MetricKind {
-    /// It rises, and never falls.
+    /// A total that only rises.
     Counter,
-    /// As it is now.
+    /// A current value, which rises and falls.
     Gauge,
-    /// See [`DurationHistogram`].
+    /// Buckets, sum and count of a [`DurationHistogram`].
     Histogram,
 }
 
-/// Figures in their text form.
+/// A page of metrics in the text format.
 #[derive(Debug, Default)]
 pub struct MetricsText {
     text: String,
     name: &'static str,
 }
 
-/// Names of labels, and their values.
+/// Label names and their values.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl MetricsText {
-    /// What the text form is called in a `Content-Type`.
+    /// The `Content-Type` of the text format.
     pub const TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Begins a family; its figures follow.
+    /// Begins a metric: its samples follow.
     pub fn family(&mut self, name: &'static str, kind: MetricKind, help: &str) -> &mut Self {
         let kind = match kind {
             MetricKind::Counter => "counter",
@@ -83,14 +85,14 @@ impl MetricsText {
         self
     }
 
-    /// A figure of the family.
+    /// Adds a sample of the current metric.
     pub fn sample(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
         let name = self.name;
         self.line(format_args!("{name}{} {value}", braced(labels, None)));
         self
     }
 
-    /// All of a histogram.
+    /// Adds all samples of a histogram.
     pub fn histogram(&mut self, labels: Labels<'_>, histogram: &DurationHistogram) -> &mut Self {
         let (name, mut sum) = (self.name, 0);
         let bounds = BUCKETS.iter().map(|(_, text)| *text).chain(["+Inf"]);
@@ -104,13 +106,13 @@ impl MetricsText {
         self
     }
 
-    /// The whole text.
+    /// The finished page, to be served with [`MetricsText::TYPE`].
     pub fn into_text(self) -> String {
         self.text
     }
 
     fn line(&mut self, line: impl Display) {
-        writeln!(self.text, "{line}").expect("a String takes everything");
+        writeln!(self.text, "{line}").expect("writing to a String cannot fail");
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_says_how_many_took_so_long_or_less() {
+    fn histogram_buckets_are_cumulative() {
         let histogram = DurationHistogram::default();
         for micros in [0, 500, 501, 10_000_000, 10_000_001] {
             histogram.count(Duration::from_micros(micros));
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_label_is_escaped() {
+    fn label_values_are_escaped() {
         let mut page = MetricsText::default();
         page.family("a", MetricKind::Gauge, "A.").sample(&[], 1).sample(&[("b", "\"\\\n")], 2);
         let expected = "# HELP a A.\n# TYPE a gauge\na 1\na{b=\"\\\"\\\\\\n\"} 2\n";

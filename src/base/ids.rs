@@ -1,4 +1,5 @@
-//! Words that every floor uses: identifiers, and the two dialects of the voice API.
+//! Ids: the identifiers that every floor uses, trusted identities, and the dialects of the voice
+//! API.
 //!
 //! Each identifier has its own type, so that no signature takes a bare `String`.
 
@@ -8,28 +9,28 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 name! {
-    /// Names an account (`MA…` or `SA…`). Nothing of one account is visible to another.
+    /// The id of an account (`MA…` or `SA…`). Accounts see nothing of each other.
     AccountId
 }
 
 name! {
-    /// Names a conference, as its callers do: `<Conference>weekly</Conference>`.
+    /// The name of a conference in its account: `<Conference>weekly</Conference>`.
     ///
-    /// 1 to 256 characters after trimming, none of them a control character; case counts.
+    /// 1 to 256 characters after trimming, without control characters; case counts.
     ConferenceName
 }
 
 unique! {
-    /// Names one call, from the first ring to the last word. The API's `call_uuid`.
+    /// The id of a call: the API's `call_uuid`.
     CallId
 }
 
 unique! {
-    /// One incarnation of a conference (`ConferenceUUID`): the name may come back, this does not.
+    /// The id of one incarnation of a conference (`ConferenceUUID`). Names are reused, ids are not.
     RoomId
 }
 
-/// A place in a conference: decimal, rising per account, never used twice.
+/// The id of a member of a conference: decimal as text, rising per account, never used twice.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
@@ -49,49 +50,49 @@ impl fmt::Display for MemberId {
     }
 }
 
-/// How a conference is found.
+/// The key by which a conference is found.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RoomKey {
-    /// Whose conference it is.
+    /// The account that has the conference.
     pub account: AccountId,
-    /// What its callers call it.
+    /// Its name within the account.
     pub name: ConferenceName,
 }
 
-/// One incarnation of a conference.
+/// One incarnation of a conference, from its first member's entry to its end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Incarnation {
-    /// How it is found.
+    /// The account and the name.
     pub key: RoomKey,
-    /// What sets it apart from those before and after it.
+    /// Differs from earlier and later incarnations.
     pub id: RoomId,
 }
 
 impl Incarnation {
-    /// One for tests and tools, of an account that does not matter.
+    /// An incarnation in the account `MA1`, for tests and tools.
     ///
     /// # Panics
     ///
-    /// If that is no name.
+    /// If `name` is not a valid name.
     pub fn of(id: RoomId, name: &str) -> Arc<Self> {
         let account = AccountId("MA1".into());
         Arc::new(Self { key: RoomKey { account, name: name.parse().expect("a name") }, id })
     }
 }
 
-/// Who the far end of a call is beyond doubt. What a caller merely says of itself (From) is none.
+/// An identity of a call's far end that somebody vouches for. A caller's own claim (From) is none.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Trusted {
     /// A number without `+` that a trusted peer asserts (RFC 3325), or the URI in its place.
     Number(Arc<str>),
-    /// A SIP user that has shown its password.
+    /// A SIP user that has authenticated with a password.
     SipUser(Arc<str>),
-    /// The account itself says so: `user` of a call that it makes, or of a simulated phone.
+    /// A user that the account names: `user` of a call that it makes, or of a simulated phone.
     User(Arc<str>),
 }
 
 impl Trusted {
-    /// A user by name, as the account has it; None of a blank.
+    /// A user by name, trimmed; None if it is blank.
     pub fn user(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self::User(text.into()))
@@ -108,7 +109,7 @@ impl fmt::Display for Trusted {
     }
 }
 
-/// Whose manners the voice API has: paths, bodies, and the defaults of XML attributes.
+/// The vendor that the voice API follows: paths, bodies, and defaults of XML attributes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -128,12 +129,12 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// A name that is empty, too long, or not printable.
+/// A name that is empty, too long, or has control characters.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a name: {0:?} (1 to 256 characters, no control characters)")]
 pub struct BadName(String);
 
-/// The vendors document no limit; this many is more than any client has been seen to send.
+/// The vendors document no limit; no known client sends more.
 const NAME_CHARS_MAX: usize = 256;
 
 fn is_name(text: &str) -> bool {
@@ -148,7 +149,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name itself.
+            /// The name, without surrounding blanks.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -197,7 +198,7 @@ macro_rules! unique {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A readable id for tests and tools that count for themselves.
+            /// An id from a number, for tests and tools.
             pub const fn of(n: u128) -> Self {
                 Self(Uuid::from_u128(n))
             }

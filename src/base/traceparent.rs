@@ -1,33 +1,35 @@
-//! `traceparent`: by which requests that belong together find each other in several programs'
-//! logs (W3C Trace Context, level 1, section 3.2).
+//! Trace context: the `traceparent` header, by which the logs of several programs show requests
+//! that belong together (W3C Trace Context, level 1, section 3.2).
 //!
-//! A request that comes without one has its own id for a trace, and so has a call that no request
-//! has made: no other random number is needed, and one finds the other. `tracestate`
-//! ends here: what we ask is others' servers, and what a sender's vendors note in it is not for them.
+//! A request without the header gets its own id as its trace id, and so does a call that no request
+//! has made: this needs no further random number, and each id leads to the other. `tracestate` is
+//! not forwarded: our requests go to other parties' servers, and a sender's vendor data is not for
+//! them.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// The trace that a request or a call belongs to.
+/// The trace of a request or a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Traceparent {
-    /// Never zero.
+    /// The trace id, never zero.
     trace: u128,
-    /// Bit 0: somebody keeps it. The others are not ours to set.
+    /// Bit 0 of the flags. We set no other bit.
     is_sampled: bool,
 }
 
-/// What a version that we know looks like: `00-{32}-{16}-{2}`.
+/// The length of version 00: `00-{32}-{16}-{2}`.
 const LENGTH: usize = 55;
 
 impl Traceparent {
-    /// A trace of its own, by the id of a request or a call.
+    /// A new, sampled trace, with the id of a request or a call.
     pub fn of(id: Uuid) -> Self {
         Self { trace: id.as_u128(), is_sampled: true }
     }
 
-    /// None for what is none: the specification wants it ignored, and a new trace begun.
+    /// Parses a header. None if it is invalid: by the specification it is ignored, and a new trace
+    /// begins.
     pub fn parse(text: &str) -> Option<Self> {
         let is_lower_hex =
             |it: &str| it.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it));
@@ -37,7 +39,7 @@ impl Traceparent {
         let lengths = [version, trace, span, flags].map(str::len);
         let is_known = lengths == [2, 32, 16, 2]
             && [version, trace, span, flags].into_iter().all(is_lower_hex);
-        // A later version may have more behind a hyphen; `ff` is none.
+        // A later version may have more after a hyphen; `ff` is invalid.
         let rest = &text[LENGTH..];
         let is_whole = rest.is_empty() || version != "00" && rest.starts_with('-');
         if !is_known || !is_whole || version == "ff" {
@@ -49,15 +51,15 @@ impl Traceparent {
         Some(Self { trace, is_sampled: flags & 1 == 1 })
     }
 
-    /// The header of a request that goes out, with the id of a span of its own; random.
+    /// The header of an outgoing request. `span` is random; half of it becomes the span's id.
     pub fn header(&self, span: Uuid) -> String {
-        // The version of a UUID is in its first half: the second one has 62 random bits.
+        // A UUID's version is in its first half: the second half has 62 random bits.
         let span = span.as_u64_pair().1;
         format!("00-{self}-{span:016x}-{:02x}", u8::from(self.is_sampled))
     }
 }
 
-/// The trace's id.
+/// Shows the trace id in hexadecimal.
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uuid::from_u128(self.trace).simple().fmt(f)
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_valid_is_taken_over_and_all_else_ignored() {
+    fn a_valid_header_is_adopted_and_all_else_ignored() {
         let check = |text: &str, expected: Option<&str>| {
             let header = Traceparent::parse(text).map(|it| it.header(Uuid::from_u128(0xb7)));
             assert_eq!(header.as_deref(), expected, "{text}");
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_one_has_its_own_id_for_a_trace() {
+    fn a_request_without_the_header_has_its_own_id_as_trace_id() {
         let id = Uuid::from_u128(0x1234);
         assert_eq!(Traceparent::of(id).to_string(), id.simple().to_string());
     }

@@ -1,79 +1,49 @@
-//! Times as the vendors write them: `2026-08-31 20:08:21.073308`, in UTC.
+//! UTC times in the vendors' text form: `2026-08-31 20:08:21.073308`.
 
 use std::time::{Duration, SystemTime};
 
-/// With microseconds (contract 4.2).
+use time::{Date, Month, PrimitiveDateTime, Time, UtcDateTime};
+
+/// The text with microseconds (contract 4.2).
 pub fn precise(time: SystemTime) -> String {
-    let since = since_1970(time);
-    format!("{}.{:06}", date(since.as_secs()), since.subsec_micros())
+    format!("{}.{:06}", seconds(time), since_1970(time).subsec_micros())
 }
 
-/// Of an hour's precision no less, and no more than a second's.
+/// The text without a fraction. Precision: one second.
 pub fn seconds(time: SystemTime) -> String {
-    date(since_1970(time).as_secs())
+    let seconds = i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX);
+    // The last year is 9999.
+    let time = UtcDateTime::from_unix_timestamp(seconds).unwrap_or(UtcDateTime::MAX);
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.as_hms();
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", u8::from(month))
 }
 
-/// Reads what [`seconds`] or [`precise`] has written; the time of the day may be missing, or only
-/// its seconds (contract 5.1: `end_time__gt=2026-08-31 20:08`).
+/// Parses the output of [`seconds`] or [`precise`]. The time of day, or its seconds, may be missing
+/// (contract 5.1: `end_time__gt=2026-08-31 20:08`). None if it is invalid.
 pub fn parse(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
-    let mut parts = date.split('-').map(|it| it.parse::<u64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let time = time.trim_end_matches('Z');
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let mut clock = time.split(':').map(|it| it.parse::<u64>().ok());
-    let (hour, minute) = (clock.next()??, clock.next()??);
-    let second = clock.next().unwrap_or(Some(0))?;
-    let is_time = hour < 24 && minute < 60 && second < 60 && clock.next().is_none();
-    let is_date = (1970..10_000).contains(&year) && (1..=12).contains(&month);
-    let is_day = (1..=31).contains(&day) && parts.next().is_none();
-    if !(is_time && is_date && is_day) {
+    let mut clock = time.split(':');
+    let (hour, minute, second) = (clock.next()?, clock.next()?, clock.next().unwrap_or("0"));
+    if parts.next().is_some() || clock.next().is_some() {
         return None;
     }
     let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
-    let micros: u64 = digits.parse().ok()?;
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(micros))
+    let year = year.parse().ok().filter(|it| (1970..10_000).contains(it))?;
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    let date = Date::from_calendar_date(year, month, day.parse().ok()?).ok()?;
+    let (hour, minute, second) = (hour.parse().ok()?, minute.parse().ok()?, second.parse().ok()?);
+    let time = Time::from_hms_micro(hour, minute, second, digits.parse().ok()?).ok()?;
+    Some(PrimitiveDateTime::new(date, time).assume_utc().into())
 }
 
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-fn date(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-}
-
-/// Years that begin in March end with the day that comes and goes.
-const DAYS_PER_400_YEARS: u64 = 146_097;
-/// From the first of March in the year 0 to 1970.
-const DAYS_BEFORE_1970: u64 = 719_468;
-
-/// Of the days since 1970: year, month and day.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + DAYS_BEFORE_1970;
-    let (era, day) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
-    let leaps = day / 1_460 - day / 36_524 + day / 146_096;
-    let year = (day - leaps) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // Five months of 153 days, again and again.
-    let month = (5 * day + 2) / 153;
-    let day_of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next, month, day_of_month)
-}
-
-/// The other way round.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let (era, of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    era * DAYS_PER_400_YEARS + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year
-        - DAYS_BEFORE_1970
 }
 
 #[cfg(test)]
@@ -81,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_the_vendors_do_and_read_back() {
+    fn a_time_is_written_in_the_vendors_form_and_parsed_back() {
         let check = |micros: u64, expected: &str| {
             let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
             assert_eq!(precise(time), expected);
@@ -93,11 +63,12 @@ mod tests {
         check(951_782_400_000_000, "2000-02-29 00:00:00.000000");
         check(1_788_206_901_073_308, "2026-08-31 20:08:21.073308");
         check(4_107_542_400_000_000, "2100-03-01 00:00:00.000000");
+        check(253_402_300_799_999_999, "9999-12-31 23:59:59.999999");
         check(1_735_689_599_000_000, "2024-12-31 23:59:59.000000");
     }
 
     #[test]
-    fn a_time_may_be_short_and_nonsense_is_none() {
+    fn a_time_may_be_short_and_an_invalid_one_is_none() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(parse(text).map(seconds).as_deref(), expected, "{text}");
         };
@@ -107,6 +78,14 @@ mod tests {
         check("2026-08-31 20:08:21.5", Some("2026-08-31 20:08:21"));
         check("2026-13-31", None);
         check("2026-08-31 24:00", None);
+        check("2026-08-31 23:59:60", None);
+        check("2026-08-31-01", None);
+        check("2026-08-31 20:08:21:00", None);
+        check("1969-12-31", None);
+        check("10000-01-01", None);
+        check("2028-02-29", Some("2028-02-29 00:00:00"));
+        check("2026-02-29", None);
+        check("2026-04-31", None);
         check("yesterday", None);
         check("", None);
     }

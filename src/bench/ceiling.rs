@@ -1,5 +1,4 @@
-//! What the engine is compared with: a bare axum route that takes and gives JSON, as a process of
-//! its own with one worker.
+//! Ceiling: a bare axum route for JSON, in a process of its own with one worker, to compare with.
 
 use std::{
     io::{Write, stderr},
@@ -24,7 +23,7 @@ struct CeilingRequest {
     reason: Option<String>,
 }
 
-/// As much as an answer to a kick has.
+/// About the size of a response to a kick.
 #[derive(Serialize)]
 struct CeilingResponse {
     message: &'static str,
@@ -32,11 +31,11 @@ struct CeilingResponse {
     api_id: Uuid,
 }
 
-/// Serves until it is killed, or its bench is gone; says where on the standard error.
+/// Serves until it is killed or its bench ends; prints its address to standard error.
 ///
 /// # Errors
 ///
-/// It cannot be served.
+/// The server cannot start.
 pub fn serve() -> Result<()> {
     end_with_bench();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -52,7 +51,7 @@ pub fn serve() -> Result<()> {
     })
 }
 
-/// Asks it as the engine is asked; tells the processor time it took as well.
+/// Measures the ceiling; returns its processor time, too.
 pub(super) async fn measure(pace: LoadPace) -> Result<(Measurement, Duration)> {
     let folder = TempFolder::new()?;
     let ceiling = Process::start(&[CEILING], folder.path())?;

@@ -1,4 +1,4 @@
-//! Rooms where people come and go: what is asked of each, one thing after the other, lap by lap.
+//! Churn: rooms whose members come and go, lap by lap, one request at a time for each room.
 
 use std::{
     collections::VecDeque,
@@ -7,37 +7,39 @@ use std::{
 };
 
 use super::{
+    clock::now,
     filled::{BenchMember, is_done, kick, members_of, names},
     link::BenchResponse,
-    load::{Workload, now},
+    load::Workload,
     target,
 };
 
-/// Members of a room before and behind a lap, unless all were kicked; within it, some more.
+/// Members of a room before and after a lap, unless all were kicked; within it there are more.
 pub(super) const BASE_MEMBERS: usize = 10;
-/// They come in; as many are kicked, or hang up.
+/// Phones that join in a lap; as many are kicked or hang up.
 const NEWCOMERS: usize = 4;
-/// Who is kicked, lap by lap: so many in one request, or all; the next room of that name is another.
+/// Number of kicked members, lap by lap; after all of them, the next room of that name is a new
+/// one.
 const KICKS: [usize; 4] = [1, 2, NEWCOMERS, ALL];
 const ALL: usize = BASE_MEMBERS + NEWCOMERS;
-/// Phones whose kicks are kept, to be asked what they have heard.
+/// Kicked phones that are remembered, to check what they have heard.
 const KICKED_KEPT: usize = 500;
-/// Phones that have dialled are in their room within this.
+/// Phones are in their rooms within this time.
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Rooms, each with a lap of its own, until time is up or so many calls are over.
+/// Rooms, each in a lap of its own, until the time or a number of calls is reached.
 pub(super) struct Churn {
     rooms: Vec<ChurnRoom>,
-    /// Of which nothing is asked at the moment.
+    /// Rooms without a request in flight.
     idle: VecDeque<usize>,
     end: Instant,
     ended_max: usize,
     pub(super) counts: ChurnCounts,
-    /// The last ones.
+    /// Members that were kicked last.
     pub(super) kicked: VecDeque<(u32, BenchMember)>,
 }
 
-/// What has been done.
+/// Counts of the actions so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct ChurnCounts {
     joins: usize,
@@ -47,7 +49,7 @@ pub(super) struct ChurnCounts {
 }
 
 impl ChurnCounts {
-    /// Calls that have come to their end.
+    /// Number of calls that have ended.
     pub(super) fn ended(&self) -> usize {
         self.leaves + self.kicked
     }
@@ -64,13 +66,13 @@ impl Churn {
     pub(super) fn new(rooms: Vec<Vec<BenchMember>>, end: Instant, over_max: usize) -> Self {
         let idle = (0..rooms.len()).collect();
         let rooms = rooms.into_iter().enumerate();
-        // Not all rooms end in the same lap.
+        // Different laps keep the rooms from ending all at once.
         let rooms = rooms.map(|(number, members)| ChurnRoom::new(members, number)).collect();
         let (counts, kicked) = (ChurnCounts::default(), VecDeque::new());
         Self { rooms, idle, end, ended_max: over_max, counts, kicked }
     }
 
-    /// Who is in them.
+    /// The members of each room.
     pub(super) fn into_rooms(self) -> Vec<Vec<BenchMember>> {
         self.rooms.into_iter().map(|room| room.members).collect()
     }
@@ -82,7 +84,7 @@ impl Churn {
 
 impl Workload for Churn {
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
-        // There are as many rooms as connections: none is idle only if some are through.
+        // There are at least as many rooms as connections: none is idle only if some have finished.
         let number = self.idle.pop_front()?;
         self.rooms[number].ask(number as u32, request);
         Some(number)
@@ -107,29 +109,29 @@ impl Workload for Churn {
 
 struct ChurnRoom {
     members: Vec<BenchMember>,
-    /// Not in the room any more, whenever one looks.
+    /// Must not be in the room any more.
     kicked: Vec<BenchMember>,
     /// They hung up, and may be in the room for a moment.
     left: Vec<BenchMember>,
     step: ChurnStep,
     laps: usize,
-    /// When the last phone has dialled.
+    /// Time of the last phone's call.
     dialled: Instant,
 }
 
-/// What is asked next.
+/// The next request about a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ChurnStep {
-    /// So many phones dial in.
+    /// This many phones call in.
     Dial(usize),
-    /// Are they in?
+    /// Reads the roster until all phones have joined.
     Look,
     Mute,
     Unmute,
     Kick,
-    /// So many hang up.
+    /// This many members hang up.
     HangUp(usize),
-    /// Are those out who were kicked?
+    /// Reads the roster: kicked members must be out.
     LookAgain,
 }
 
@@ -162,7 +164,7 @@ impl ChurnRoom {
         }
     }
 
-    /// Looks at an answer, and goes on to the next step.
+    /// Checks a response, and selects the next step.
     fn take(&mut self, answer: BenchResponse<'_>, counts: &mut ChurnCounts) -> Result<(), String> {
         let kicks = self.kicks();
         let is_right = match self.step {
@@ -215,7 +217,7 @@ impl ChurnRoom {
         Ok(())
     }
 
-    /// Whether all are in who should be, and nobody else.
+    /// Whether exactly the expected members are in the room.
     fn are_in(&mut self, answer: BenchResponse<'_>) -> Result<bool, String> {
         let found = members_of(answer)?;
         self.are_out(&found)?;
@@ -227,17 +229,17 @@ impl ChurnRoom {
             self.left.clear();
             self.members = found;
         } else if ENTRY_WAIT_MAX < self.dialled.elapsed() {
-            return Err(format!("{} are there, and there should be {ALL}", found.len()));
+            return Err(format!("{} members are in the room instead of {ALL}", found.len()));
         }
         Ok(is_so)
     }
 
-    /// Nobody is there who was kicked.
+    /// Checks that no kicked member is in the room.
     fn are_out(&self, found: &[BenchMember]) -> Result<(), String> {
         let is_there =
             |it: &&BenchMember| found.iter().any(|there| there.call_uuid == it.call_uuid);
         match self.kicked.iter().find(is_there) {
-            Some(kicked) => Err(format!("member {} is kicked, and there", kicked.member_id)),
+            Some(kicked) => Err(format!("member {} is kicked, and in the room", kicked.member_id)),
             None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! An engine that somebody else runs: a bench is a guest in it. How it is asked, where it gets the
-//! flows from, and that it is left as it was.
+//! External engine: one that others run. Connects to it, serves its flows, and removes all calls of
+//! the bench at the end.
 
 use std::{
     mem,
@@ -19,69 +19,70 @@ use tokio::{
 use url::{Url, form_urlencoded};
 
 use super::{
+    clock::now,
     link::{BenchConnection, BenchResponse},
-    load::{LoadPace, Workload, drive, now},
+    load::{LoadPace, Workload, drive},
     receiver::{BenchReceiver, RequestHandler},
     target::{self, EngineOptions},
 };
 use crate::{base::ids::AccountId, cli::bench::Scenario};
 
-/// As whom the bench is there, and what it has brought.
+/// An account on an engine of others, and the flows for it.
 pub(super) struct ExternalEngine {
     pub(super) url: String,
     pub(super) http: SocketAddr,
-    /// As HTTP has it.
+    /// Value of the `Host` header.
     pub(super) host: String,
     pub(super) account: AccountId,
     pub(super) token: String,
-    /// The engine's.
+    /// The engine's version, from its OpenAPI document.
     pub(super) version: String,
     has_phones: bool,
-    /// Has the flows.
+    /// Serves the flows to the engine.
     receiver: BenchReceiver<BenchFlows>,
 }
 
-/// A process measures one engine: its own, or this.
+/// A process measures one engine: its own, or this one.
 static EXTERNAL: OnceLock<ExternalEngine> = OnceLock::new();
 
-/// What rooms' names begin with there: no other room's does.
+/// Prefix of the names of the bench's rooms; other rooms must not have it.
 pub(super) const PREFIX: &str = "conflow-bench-";
 /// Calls end by themselves if the bench cannot end them: longer than any measurement.
 pub(super) const CALL_SECONDS_MAX: u32 = 2 * 60 * 60;
-/// An engine that takes longer has other troubles.
+/// An engine that takes longer is treated as failed.
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Calls that were asked for have asked for their flows within this, or have failed.
+/// Calls have fetched their flows within this time, or have failed.
 const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Rooms whose calls were hung up are gone within this.
+/// Rooms whose calls were hung up are gone within this time.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
-/// Connections that hang up, if none are told.
+/// Connections that hang up calls.
 const CONNECTIONS: usize = 8;
 
 #[derive(Default)]
 struct BenchFlows {
-    /// Calls that were asked for.
+    /// Calls that were requested.
     dialled: u64,
-    /// Those that have asked for their flows.
+    /// Calls that have fetched their flows.
     arrived: u64,
-    /// The calls of these, but those that were hung up.
+    /// Calls that have fetched their flows and were not hung up.
     calls: Vec<String>,
     options: EngineOptions,
-    /// Whoever comes now is sent away.
+    /// Further calls are hung up.
     is_over: bool,
 }
 
-/// If there is one.
+/// The external engine, if `--url` names one.
 pub(super) fn external() -> Option<&'static ExternalEngine> {
     EXTERNAL.get()
 }
 
 impl ExternalEngine {
-    /// Looks whether a bench may be run on an engine, and gets ready for it.
+    /// Connects to an engine and checks that a bench may run there.
     ///
     /// # Errors
     ///
-    /// There is no such engine, it does not let us in, or there is a bench already.
+    /// There is no engine, it denies access, or another bench is running there.
     pub(super) async fn connect(
         url: &str,
         account: AccountId,
@@ -109,7 +110,7 @@ impl ExternalEngine {
         let request = format!("GET /openapi.json HTTP/1.1\r\nhost: {host}\r\n\r\n");
         let mut link = BenchConnection::open(http).await?;
         let document = EngineDescription::read(link.ask(request.as_bytes()).await?);
-        let document = document.with_context(|| format!("--url {url}: that is no conflow"))?;
+        let document = document.with_context(|| format!("--url {url}: this is not conflow"))?;
 
         Ok(Self {
             url: url.to_owned(),
@@ -123,19 +124,21 @@ impl ExternalEngine {
         })
     }
 
-    /// This machine, as the engine reaches it.
+    /// Address of this machine, as the engine reaches it.
     pub(super) fn own_ip(&self) -> IpAddr {
         self.receiver.http.ip()
     }
 
-    /// What there is not for a scenario.
+    /// Reason why a scenario cannot run on the engine.
     pub(super) fn missing_for(&self, scenario: Scenario) -> Option<&'static str> {
         let phones = "the engine has no simulated phones (--sim)";
         match scenario {
-            Scenario::Idle => Some("an engine's memory and processor time are seen of one's own"),
-            Scenario::Start => Some("an engine that runs is not started"),
-            Scenario::Fetch => Some("a number is configured for it"),
-            Scenario::Soak => Some("an engine's memory and figures are seen of one's own"),
+            Scenario::Idle => {
+                Some("memory and processor time of an external engine are not visible")
+            }
+            Scenario::Start => Some("an external engine is running already"),
+            Scenario::Fetch => Some("it needs a number in the engine's configuration"),
+            Scenario::Soak => Some("memory and gauges of an external engine are not visible"),
             Scenario::Parse => None,
             Scenario::Callbacks
             | Scenario::Events
@@ -150,7 +153,7 @@ impl ExternalEngine {
         }
     }
 
-    /// What the body of a request for a call has, so that it comes into a room.
+    /// Body of the request for a call that joins a room.
     pub(super) fn dial(&self, room: u32) -> String {
         self.flows().dialled += 1;
         format!(
@@ -160,11 +163,11 @@ impl ExternalEngine {
         )
     }
 
-    /// What may be wrong if nobody comes into a room.
+    /// Hint for a call that did not join a room.
     pub(super) fn hint(&self) -> String {
         match self.flows().arrived {
             0 => format!(
-                "; the engine has not asked for a flow at {}: see its --fetch-allow, \
+                "; the engine has not fetched a flow from {}: see its --fetch-allow, \
                  --calls-max and --calls-per-second",
                 self.receiver.http
             ),
@@ -176,11 +179,11 @@ impl ExternalEngine {
         self.receiver.handler.lock()
     }
 
-    /// Hangs all calls up that the bench has brought; then there are no rooms of its either.
+    /// Hangs up all calls of the bench; its rooms then end.
     ///
     /// # Errors
     ///
-    /// The engine does not answer, or the rooms are still there.
+    /// The engine does not answer, or the rooms do not end.
     pub(super) async fn clear(&self) -> Result<()> {
         let begin = now();
         let is_late =
@@ -204,20 +207,20 @@ impl ExternalEngine {
         }
     }
 
-    /// Then whoever comes has these.
+    /// Ends earlier calls, and sets the options for further ones.
     pub(super) async fn prepare(&self, options: &EngineOptions) -> Result<()> {
         self.clear().await?;
         self.flows().options = options.clone();
         Ok(())
     }
 
-    /// As above, for good.
+    /// Ends earlier calls, and hangs up further ones.
     pub(super) async fn leave(&self) -> Result<()> {
         self.flows().is_over = true;
         self.clear().await
     }
 
-    /// The bench's rooms that are there.
+    /// Names of the bench's rooms.
     async fn rooms(&self) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct ListedRooms {
@@ -231,7 +234,7 @@ impl ExternalEngine {
         match status {
             200 => (),
             401 | 403 => bail!(
-                "the engine does not let this account in ({message}): see --account, --token-file \
+                "the engine denies access to this account ({message}): see --account, --token-file \
                  and CONFLOW_AUTH_TOKEN"
             ),
             _ => bail!("the engine does not list its rooms: {status} {message}"),
@@ -242,19 +245,19 @@ impl ExternalEngine {
     }
 }
 
-/// Host and port.
+/// Splits a URL into host and port.
 fn address(url: &str) -> Result<(String, u16)> {
     let wanted = "give the engine's own address, such as http://127.0.0.1:8080";
     let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
     if parsed.scheme() != "http" || parsed.path() != "/" || parsed.query().is_some() {
-        // What stands before an engine would be measured with it.
+        // A proxy in front of the engine would be measured with it.
         bail!("--url {url}: {wanted}");
     }
     let host = parsed.host_str().with_context(|| format!("--url {url}: {wanted}"))?;
     Ok((host.to_owned(), parsed.port().unwrap_or(80)))
 }
 
-/// What the engine says about itself.
+/// Parts of the engine's OpenAPI document.
 #[derive(Deserialize)]
 struct EngineDescription {
     info: EngineInfo,
@@ -293,7 +296,6 @@ impl RequestHandler for BenchFlows {
     }
 }
 
-/// Calls that are hung up.
 struct HangUps {
     calls: Vec<String>,
 }
@@ -305,7 +307,7 @@ impl Workload for HangUps {
     }
 
     fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
-        // It may be over already.
+        // The call may have ended already.
         match answer.status {
             204 | 404 | 409 => Ok(()),
             _ => Err("a call is not hung up".to_owned()),

@@ -1,5 +1,4 @@
-//! A flow that comes over HTTP: from its request to its first element, beside a bare GET of the
-//! same document.
+//! Scenario fetch: time from the request of a flow to its first element, compared with a bare GET.
 
 use std::{
     collections::HashMap,
@@ -14,25 +13,26 @@ use url::form_urlencoded;
 
 use super::{
     Bench,
+    clock::now,
     filled::find,
     link::{BenchConnection, has},
-    load::{Measurement, latencies, now},
+    load::{Measurement, latencies},
     parse::FLOW,
     receiver::{BenchReceiver, RequestHandler, wait_for_count},
     report::ReportRow,
     target::{self, BenchTarget, EngineOptions, SPOKEN},
 };
 
-/// Calls a second, and as many bare GETs: one is over before the next begins, and neither waits
-/// for a core.
+/// Rate of calls, and of bare GETs: each has ended before the next begins, and none waits for a
+/// core.
 const PER_SECOND: u32 = 500;
 /// Phones that are asked afterwards what they have heard.
 const PHONES_ASKED: usize = 500;
-/// P9.
+/// P9: bound of the ratio.
 const RATIO_MAX: f64 = 2.0;
 
-/// P9. The first element is a `<Redirect>`, which shows when it begins: it asks for another
-/// document. So what is measured is a round trip, as is a GET.
+/// P9. The first element is a `<Redirect>`, whose request shows when it begins. So a round trip is
+/// measured, like that of a GET.
 pub(super) async fn fetch(bench: &mut Bench) -> Result<()> {
     let rate = bench.flags.rate.unwrap_or(PER_SECOND);
     bench.say(&format!("fetch: {rate} calls and GETs a second"));
@@ -87,13 +87,13 @@ const CALLED: &str = "fetch";
 const ANSWER: &str = "/answer";
 const NEXT: &str = "/next";
 
-/// Has the documents, and notes when they were asked for.
+/// Serves the documents, and records the times of the requests.
 struct BenchDocuments {
     answer: Bytes,
     next: Bytes,
-    /// By call: when it asked for the first.
+    /// By call: time of the first request.
     first_fetches: HashMap<String, Instant>,
-    /// From there to when it asked for the second.
+    /// Time between the first and the second request.
     latency: Histogram<u64>,
 }
 
@@ -103,7 +103,7 @@ impl BenchDocuments {
         Self { answer: Bytes::new(), next, first_fetches: HashMap::new(), latency: latencies() }
     }
 
-    /// The first is about 1 KB, and begins with a redirect to the second.
+    /// The first document has about 1 KB, and begins with a redirect to the second.
     fn begin_with(&mut self, next: &str) {
         let redirect = format!("<Redirect method=\"GET\">{next}</Redirect>\n  <Speak");
         self.answer = FLOW.replacen("<Speak", &redirect, 1).into();
@@ -128,12 +128,12 @@ impl RequestHandler for BenchDocuments {
     }
 }
 
-/// As the engine asks: whoever has the document is to have as much work with it.
+/// Query of the engine, so that a bare GET costs the server as much work.
 const QUERY: &str = "?CallUUID=&From=15551234567&To=fetch&CallStatus=ringing&Direction=inbound\
     &Event=StartApp&CallerName=&BillRate=0.00000&ParentAuthID=MACONFLOWBENCH000000\
     &SessionStart=2026-08-31%2020:08:21.073308";
 
-/// How long a bare GET takes, in nanoseconds.
+/// Duration of a bare GET, in nanoseconds.
 async fn get(documents: &mut BenchConnection) -> Result<u64> {
     let request = format!("GET {ANSWER}{QUERY} HTTP/1.1\r\nhost: bench\r\n\r\n");
     let begin = now();
@@ -143,12 +143,12 @@ async fn get(documents: &mut BenchConnection) -> Result<u64> {
     Ok(u64::try_from(took)?)
 }
 
-/// Dials, and tells the call's name.
+/// Makes a call; returns its id.
 async fn dial(engine: &mut BenchConnection) -> Result<String> {
     let mut request = Vec::new();
     target::dial_to(&mut request, 0, CALLED);
     let answer = engine.ask(&request).await?;
-    ensure!(answer.status == 201, "a phone cannot dial in: {answer:?}");
+    ensure!(answer.status == 201, "a phone cannot call: {answer:?}");
     let dialled: DialledCall = serde_json::from_slice(answer.body)?;
     Ok(dialled.call_uuid)
 }
@@ -158,7 +158,7 @@ struct DialledCall {
     call_uuid: String,
 }
 
-/// Looks whether calls have run their second document.
+/// Checks that calls have run the second document.
 async fn check_heard(engine: &mut BenchConnection, calls: &[String]) -> Result<()> {
     let mut request = Vec::new();
     for call in calls.iter().rev().take(PHONES_ASKED) {

@@ -1,4 +1,4 @@
-//! Rooms full of simulated phones, and who is in them.
+//! Filled target: an engine with rooms full of simulated phones, and their members.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,36 +7,37 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
+    clock::now,
     external::{ExternalEngine, external},
     link::{BenchConnection, BenchResponse, has},
-    load::{LoadPace, Measurement, Workload, drive, now},
+    load::{LoadPace, Measurement, Workload, drive},
     target::{self, BenchTarget, SPOKEN},
 };
 
-/// An engine whose rooms are full.
+/// An engine with full rooms.
 pub(super) struct FilledTarget {
     pub(super) target: BenchTarget,
-    /// Room by room; in a room in order of entry.
+    /// Room by room, in the order of joining.
     pub(super) rooms: Vec<Vec<BenchMember>>,
-    /// How the phones came in.
+    /// Measurement of the joins.
     pub(super) joins: Measurement,
 }
 
-/// Somebody in a room.
+/// A member of a room.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct BenchMember {
     pub(super) member_id: String,
     pub(super) call_uuid: String,
 }
 
-/// How many rooms, of how many.
+/// Number of rooms, and of members in each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) rooms: u32,
     pub(super) members: u32,
 }
 
-/// Phones that have dialled are answered and in their rooms within this, or something is wrong.
+/// Phones are in their rooms within this time, or something is wrong.
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 impl FilledTarget {
@@ -44,7 +45,7 @@ impl FilledTarget {
     ///
     /// # Errors
     ///
-    /// It cannot be started, or does not take them all in.
+    /// The engine does not start, or not all phones have joined.
     pub(super) async fn fill(
         target: BenchTarget,
         shape: Shape,
@@ -52,12 +53,12 @@ impl FilledTarget {
     ) -> Result<Self> {
         let pace = LoadPace { connections, time_max: None, rate: None };
         let filled = Self::fill_at(target, shape, pace).await?;
-        // What joins leave behind, a row in the store each, is on its way still.
+        // The joins' rows in the store are still being written.
         filled.target.engine.wait_until_idle().await;
         Ok(filled)
     }
 
-    /// The same, at a pace.
+    /// Fills an engine's rooms at a pace.
     pub(super) async fn fill_at(target: BenchTarget, shape: Shape, pace: LoadPace) -> Result<Self> {
         let mut dials = DialRequests { shape, begun: 0 };
         let joins = drive(target.engine.http, pace, &mut dials).await?;
@@ -79,8 +80,8 @@ impl FilledTarget {
         }
     }
 
-    /// Kicks the first members, so many `at_once`; looks at once whether they are out, and hear
-    /// what comes next. They are gone from the lists then.
+    /// Kicks the first members, `at_once` in each request; checks at once that they are out, and
+    /// that they hear the next element. Removes them from the lists.
     pub(super) async fn verify(&mut self, kicks: usize, at_once: usize) -> Result<()> {
         let mut link = BenchConnection::open(self.target.engine.http).await?;
         let mut request = Vec::new();
@@ -109,7 +110,7 @@ impl FilledTarget {
         Ok(())
     }
 
-    /// Looks whether members that were kicked hear what comes next.
+    /// Checks that kicked members hear the next element.
     pub(super) async fn check_heard(
         &self,
         link: &mut BenchConnection,
@@ -130,35 +131,35 @@ impl FilledTarget {
     }
 }
 
-/// Where some bytes have others in them.
+/// Index of the first occurrence of `sought`.
 pub(super) fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
     bytes.windows(sought.len()).position(|it| it == sought)
 }
 
-/// Members as a request names them.
+/// Member ids, as a request lists them.
 pub(super) fn names(members: &[BenchMember]) -> String {
     let names: Vec<_> = members.iter().map(|it| &*it.member_id).collect();
     names.join(",")
 }
 
-/// Appends the request that kicks a member, or some, or `all`.
+/// Writes the request that kicks one member, several, or `all`.
 pub(super) fn kick(request: &mut Vec<u8>, room: u32, member: &str) {
     request.clear();
     target::post(request, room, format_args!("room-{room}/Member/{member}/Kick/"));
 }
 
-/// Whether this is what a kick of that member is answered with.
+/// Whether this is the response to a kick of the member.
 pub(super) fn is_kicked(answer: BenchResponse<'_>, member: &BenchMember) -> bool {
     is_done(answer, "kicked", &member.member_id)
 }
 
-/// Whether something has been done to a member.
+/// Whether the response confirms an action on a member.
 pub(super) fn is_done(answer: BenchResponse<'_>, message: &str, member: &str) -> bool {
     let expected = format!("{{\"message\":\"{message}\",\"member_id\":\"{member}\"");
     matches!(answer.status, 200 | 202) && answer.body.starts_with(expected.as_bytes())
 }
 
-/// Phones that dial in, room by room.
+/// Phones that call in, room by room.
 struct DialRequests {
     shape: Shape,
     begun: u32,
@@ -179,12 +180,12 @@ impl Workload for DialRequests {
     fn check(&mut self, _: usize, answer: BenchResponse<'_>) -> Result<(), String> {
         match answer.status == 201 && has(answer.body, b"_uuid\":\"") {
             true => Ok(()),
-            false => Err("a phone cannot dial in".to_owned()),
+            false => Err("a phone cannot call".to_owned()),
         }
     }
 }
 
-/// Looks into every room.
+/// Reads the roster of each room.
 struct RosterRequests {
     found: Vec<Vec<BenchMember>>,
     next: u32,
@@ -207,7 +208,7 @@ impl Workload for RosterRequests {
     }
 }
 
-/// Who is in a room that was looked at; one that is not there is empty.
+/// Members of a room; none if the room does not exist.
 pub(super) fn members_of(answer: BenchResponse<'_>) -> Result<Vec<BenchMember>, String> {
     #[derive(Deserialize)]
     struct RoomMembers {
@@ -221,7 +222,7 @@ pub(super) fn members_of(answer: BenchResponse<'_>) -> Result<Vec<BenchMember>, 
     Ok(read.map_err(|error| error.to_string())?.members)
 }
 
-/// Who is still in any room.
+/// Number of members in all rooms.
 pub(super) async fn remaining(
     target: &BenchTarget,
     rooms: usize,
@@ -233,7 +234,7 @@ pub(super) async fn remaining(
     Ok(rosters.found.iter().map(Vec::len).sum())
 }
 
-/// In one room after the other, as a queue: the first of each, then the second of each.
+/// Members in the order of rotation: the first of each room, then the second of each.
 pub(super) fn in_turn(rooms: &[Vec<BenchMember>]) -> VecDeque<(u32, BenchMember)> {
     let longest = rooms.iter().map(Vec::len).max().unwrap_or_default();
     let place = |n: usize| {

@@ -1,4 +1,4 @@
-//! An engine that starts, one that is filled, and one that waits: time, memory, and processor.
+//! Scenarios start, join and idle: time, memory and processor of engines that start, fill and wait.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use super::{
     target::{BenchTarget, EngineOptions},
 };
 
-/// They come in within seconds.
+/// They join within seconds.
 const MEMBERS: u32 = 100_000;
 const ROOMS: u32 = 1_000;
-/// P3: bytes of a member with its simulated phone, and of a room on top of its members.
+/// P3: bytes of a member with its simulated phone, and of a room in addition to its members.
 const MEMBER_MAX: f64 = 1_024.0;
 const ROOM_MAX: f64 = 4_096.0;
-/// P3 is over so many. What a process takes anyway (the last events of an account, the pages of the
-/// database, lines of the log) is a tenth of what 100,000 take.
+/// P3 applies from this many members on. The fixed part of a process (an account's last events,
+/// database pages, log lines) is a tenth of what 100,000 members take.
 const JUDGED_MEMBERS: u32 = 1_000_000;
-/// What entering has begun is over by then.
+/// Time after which the work that joins have caused is done.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// P3 and P4.
+/// P3 and P4: memory of members, and processor time of waiting ones.
 pub(super) async fn idle(bench: &mut Bench) -> Result<()> {
     let members = bench.flags.members.unwrap_or(MEMBERS);
     let rooms = bench.flags.rooms.unwrap_or(ROOMS).min(members);
@@ -59,10 +59,10 @@ pub(super) async fn idle(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Phones that dial in.
+/// Number of phones that call in.
 const JOINS: u32 = 50_000;
 
-/// P13.
+/// P13: joins a second, compared with the ceiling.
 pub(super) async fn join(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let members = bench.flags.members.unwrap_or(JOINS);
@@ -71,21 +71,23 @@ pub(super) async fn join(bench: &mut Bench) -> Result<()> {
     let target = BenchTarget::open(shape.rooms).await?;
     let cpu = target.engine.cpu();
     let filled = FilledTarget::fill_at(target, shape, bench.pace(None)).await?;
-    // What is looked at after the joins is a small part of it.
+    // Reading the rosters after the joins is a small part of it.
     let cpu = filled.target.engine.cpu() - cpu;
     let found: usize = filled.rooms.iter().map(Vec::len).sum();
     ensure!(found as u32 == shape.rooms * shape.members, "{found} have come in");
     let row = ReportRow::new("join, rooms of 10", &filled.joins).cpu(cpu);
     bench.report.add(match external() {
         None => row.ceiling(&bare, 0.3),
-        Some(_) => row.beside_bare(&bare).note("they are called, and fetch their flow".to_owned()),
+        Some(_) => {
+            row.beside_bare(&bare).note("conflow calls them, and fetches their flows".to_owned())
+        }
     });
     Ok(())
 }
 
 const STARTS: usize = 10;
 
-/// P10.
+/// P10: time from the start of a process until it serves.
 pub(super) async fn start(bench: &mut Bench) -> Result<()> {
     bench.say("start");
     let mut latency = latencies();
@@ -94,7 +96,7 @@ pub(super) async fn start(bench: &mut Bench) -> Result<()> {
         let target = BenchTarget::start(1, &EngineOptions::default())?;
         latency.saturating_record(u64::try_from(target.engine.start.as_nanos())?);
         elapsed += target.engine.start;
-        // It serves what it says it serves.
+        // A member that joins shows that it really serves.
         let pace = LoadPace { connections: 1, time_max: None, rate: None };
         FilledTarget::fill_at(target, Shape { rooms: 1, members: 1 }, pace).await?;
     }

@@ -1,4 +1,4 @@
-//! Kicks: one member at a time, lists of them, and whole rooms.
+//! Scenarios kick-one, kick-list and kick-all: kicks of single members, lists and whole rooms.
 
 use std::{
     cell::Cell,
@@ -11,24 +11,25 @@ use tokio::time::sleep;
 
 use super::{
     Bench,
+    clock::now,
     filled::{BenchMember, FilledTarget, Shape, in_turn, is_done, kick, names, remaining},
     link::{BenchConnection, BenchResponse},
-    load::{LoadPace, Measurement, Workload, drive, latencies, now},
+    load::{LoadPace, Measurement, Workload, drive, latencies},
     report::ReportRow,
     requests::MuteToggles,
     target::{self, BenchTarget},
 };
 
-/// Members of a room, where they are kicked one by one.
+/// Sizes of the rooms for single kicks.
 const ROOMS_OF: [u32; 3] = [10, 100, 1_000];
-/// In all, so that a run takes about a second.
+/// Total number of members: a run takes about a second.
 const MEMBERS: u32 = 40_000;
-/// Kicks that are looked at closely before the clock runs.
+/// Kicks that are checked in detail before the measurement.
 const VERIFIED_KICKS: usize = 100;
 /// Phones that are asked afterwards what they hear.
 const PHONES_ASKED: usize = 500;
 
-/// P1.
+/// P1: kicks of single members.
 pub(super) async fn one(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let mut first = None;
@@ -43,7 +44,7 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
         let mut filled = FilledTarget::fill(target, shape, bench.connections()).await?;
         filled.verify(VERIFIED_KICKS, 1).await?;
 
-        // In small rooms each of them in turn; of large ones one after the other is emptied.
+        // Small rooms take turns; large ones are emptied one after the other.
         let order: VecDeque<_> = match of {
             1_000.. => filled.rooms.iter().zip(0..).flat_map(of_room).collect(),
             _ => in_turn(&filled.rooms),
@@ -63,11 +64,11 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Members of a room, where they are kicked list by list, and of a list.
+/// Size of a room, and of a list of kicked members.
 const LISTS_IN: u32 = 100;
 const LIST_OF: usize = 10;
 
-/// Lists of members are kicked.
+/// Scenario kick-list: kicks lists of members.
 pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let all = bench.flags.members.unwrap_or(MEMBERS);
@@ -81,7 +82,7 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
         let lists = members.chunks(LIST_OF).map(<[BenchMember]>::to_vec);
         lists.enumerate().map(move |(turn, list)| (turn, (room, list)))
     });
-    // In one room after the other.
+    // The rooms take turns.
     let mut lists: Vec<_> = lists.collect();
     lists.sort_by_key(|(turn, (room, _))| (*turn, *room));
     let order = lists.into_iter().map(|(_, list)| list).collect();
@@ -98,8 +99,8 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Kicks everybody who is there, so many with each request as the order has it; afterwards nobody
-/// is in a room, and phones have heard what comes next. Tells the processor time as well.
+/// Kicks all members in the given order; then checks that they are out, and that phones hear the
+/// next element. Returns the processor time, too.
 async fn kick_all_of(
     bench: &Bench,
     filled: &FilledTarget,
@@ -113,10 +114,10 @@ async fn kick_all_of(
     Ok((measured, cpu))
 }
 
-/// Everybody was kicked: nobody is in a room, and phones have heard what comes next.
+/// Checks that nobody is in a room, and that phones hear the next element.
 async fn are_out(bench: &Bench, filled: &FilledTarget) -> Result<()> {
     let left = remaining(&filled.target, filled.rooms.len(), bench.connections()).await?;
-    ensure!(left == 0, "{left} members were kicked, and are in rooms");
+    ensure!(left == 0, "{left} kicked members are still in rooms");
     let mut link = BenchConnection::open(filled.target.engine.http).await?;
     let asked: Vec<_> = filled.rooms.iter().zip(0..).flat_map(of_room).collect();
     let step = asked.len().div_ceil(PHONES_ASKED).max(1);
@@ -128,21 +129,21 @@ fn of_room((members, room): (&Vec<BenchMember>, u32)) -> impl Iterator<Item = (u
     members.iter().map(move |member| (room, member.clone()))
 }
 
-/// Kicks one after the other.
+/// Kicks in the given order.
 pub(super) struct KickRequests {
     order: VecDeque<(u32, Vec<BenchMember>)>,
     pub(super) sent: Vec<SentKick>,
 }
 
-/// A kick that was asked for.
+/// A kick that was sent.
 pub(super) struct SentKick {
     pub(super) names: String,
-    /// None until its time counts.
+    /// Begin of its latency.
     pub(super) begun: Option<Instant>,
 }
 
 impl KickRequests {
-    /// Of each room those whom one request names.
+    /// `order` has a room and its members for each request.
     pub(super) fn new(order: VecDeque<(u32, Vec<BenchMember>)>) -> Self {
         Self { order, sent: Vec::new() }
     }
@@ -169,12 +170,12 @@ impl Workload for KickRequests {
     }
 }
 
-/// Members of a room of which all are kicked, and how many such rooms.
+/// Sizes of the rooms, and their numbers.
 const ALL_OF: [(u32, u32); 4] = [(10, 200), (100, 200), (1_000, 10), (10_000, 5)];
-/// What those hear who were kicked is over by then: it is not the next kick's cost.
+/// After this time, kicked members have finished, so that they do not disturb the next kick.
 const PAUSE: Duration = Duration::from_millis(700);
 
-/// P2.
+/// P2: kicks of whole rooms.
 pub(super) async fn all(bench: &mut Bench) -> Result<()> {
     let members_max = bench.flags.members.unwrap_or(u32::MAX);
     let mut per_member = None;
@@ -207,7 +208,7 @@ pub(super) async fn all(bench: &mut Bench) -> Result<()> {
     if 10_000 <= members_max { mute_meanwhile(bench).await } else { Ok(()) }
 }
 
-/// Empties rooms, one after the other.
+/// Empties rooms one after the other.
 async fn empty(filled: &FilledTarget, rooms: impl Iterator<Item = u32>) -> Result<Measurement> {
     let mut link = BenchConnection::open(filled.target.engine.http).await?;
     let (mut latency, mut request) = (latencies(), Vec::new());
@@ -227,7 +228,7 @@ async fn empty(filled: &FilledTarget, rooms: impl Iterator<Item = u32>) -> Resul
     Ok(Measurement { operations: latency.len(), elapsed, latency, client_share: 0.0 })
 }
 
-/// What a member of another room waits for while rooms of 10,000 are emptied.
+/// Latency of a mute in another room while rooms of 10,000 are emptied.
 async fn mute_meanwhile(bench: &mut Bench) -> Result<()> {
     bench.say("kick-all: a mute in another room meanwhile");
     let shape = Shape { rooms: 4, members: 10_000 };
@@ -237,7 +238,7 @@ async fn mute_meanwhile(bench: &mut Bench) -> Result<()> {
     sleep(PAUSE).await;
     let is_over = Cell::new(false);
     let mut mutes = MuteToggles::new(vec![(3, filled.rooms[3][0].clone())]).stop_when(&is_over);
-    // Often enough to meet the kicks, seldom enough not to be the load itself.
+    // Often enough to coincide with kicks, rarely enough not to be a load.
     let pace = LoadPace { connections: 1, time_max: None, rate: Some(1_000) };
     let emptied = async {
         let done = empty(&filled, 0..3).await;
@@ -254,6 +255,6 @@ async fn mute_meanwhile(bench: &mut Bench) -> Result<()> {
     let mut request = Vec::new();
     target::get(&mut request, 3, format_args!("room-3/"));
     let mut link = BenchConnection::open(filled.target.engine.http).await?;
-    ensure!(link.ask(&request).await?.status == 200, "room-3 is there still");
+    ensure!(link.ask(&request).await?.status == 200, "room-3 no longer exists");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A connection that asks and waits, over HTTP/1.1, as cheaply as can be: what is measured is to
-//! be the server.
+//! HTTP/1.1 connection of the load generator: as cheap as possible, since the server is to be
+//! measured.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Keeps its connection from one request to the next.
+/// A connection that is reused for all requests.
 pub(super) struct BenchConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// What came back.
+/// Status and body of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BenchResponse<'a> {
     pub(super) status: u16,
@@ -30,7 +30,7 @@ impl BenchConnection {
         Ok(Self { stream, buffer: Vec::with_capacity(8 * 1024) })
     }
 
-    /// Sends a whole request, and reads the whole answer, whose length must be stated.
+    /// Sends a request, and reads the response, which must have a length.
     pub(super) async fn ask(&mut self, request: &[u8]) -> Result<BenchResponse<'_>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -63,7 +63,7 @@ struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// None if there is not all of it yet.
+    /// None if the head is incomplete.
     fn parse(buffer: &[u8]) -> Result<Option<Self>> {
         let Some(end) = buffer.windows(4).position(|it| it == b"\r\n\r\n") else {
             return Ok(None);
@@ -80,12 +80,12 @@ impl ResponseHead {
             (Some(status), Some(body_bytes)) => {
                 Ok(Some(Self { status, bytes: end + 4, body_bytes }))
             }
-            _ => bail!("an answer that makes no sense here: {text:?}"),
+            _ => bail!("unsupported response: {text:?}"),
         }
     }
 }
 
-/// Whether some bytes have others in them.
+/// Whether `sought` occurs in `bytes`.
 pub(super) fn has(bytes: &[u8], sought: &[u8]) -> bool {
     bytes.windows(sought.len()).any(|it| it == sought)
 }

@@ -1,4 +1,5 @@
-//! Asks many times over many connections, and notes how long each answer took.
+//! Load generator: sends requests over many connections, and measures the latencies of the
+//! responses.
 
 use std::{
     cell::RefCell,
@@ -12,45 +13,46 @@ use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::{task::yield_now, time};
 
+use super::clock::now;
 use super::{
     link::{BenchConnection, BenchResponse},
     process,
 };
 
-/// Requests one after the other, and what their answers must be.
+/// Source of requests, and check of their responses.
 pub(super) trait Workload {
-    /// Appends the next request; its number comes back with the answer. None is the end.
+    /// Writes the next request; returns a number that [`Self::check`] gets. None ends the work.
     fn next(&mut self, request: &mut Vec<u8>) -> Option<usize>;
 
-    /// From now on, or from when it was due, the time of that request counts.
+    /// The latency of a request counts from `at`, when it was sent or due.
     fn begins(&mut self, _number: usize, _at: Instant) {}
 
-    /// Looks at an answer.
+    /// Checks a response.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Description of what is wrong.
     fn check(&mut self, number: usize, answer: BenchResponse<'_>) -> Result<(), String>;
 }
 
-/// How it is asked.
+/// Pace of the requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoadPace {
     pub(super) connections: usize,
-    /// As long as there is work, or for so long at most.
+    /// Maximum duration; None runs until the work ends.
     pub(super) time_max: Option<Duration>,
-    /// Requests a second; an answer's time counts from when its request was due.
+    /// Requests a second; latencies then count from the due times.
     pub(super) rate: Option<u32>,
 }
 
-/// What has been measured.
+/// Results of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Measurement {
     pub(super) operations: u64,
     pub(super) elapsed: Duration,
-    /// Of the answers, in nanoseconds.
+    /// Latencies of the responses, in nanoseconds.
     pub(super) latency: Histogram<u64>,
-    /// What asking took of a core: near 1, and it is the bottleneck.
+    /// Processor time of the client as a share of a core; near 1, it is the bottleneck.
     pub(super) client_share: f64,
 }
 
@@ -60,14 +62,14 @@ impl Measurement {
     }
 }
 
-/// A minute in nanoseconds: nothing here takes longer.
+/// A minute in nanoseconds: nothing takes longer.
 const LATENCY_MAX: u64 = 60_000_000_000;
-/// How many answers there have been, for whoever waits.
+/// Number of responses so far, for the progress bar.
 pub(super) static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
-/// Three digits, as tools that print percentiles have it.
+/// Three significant digits, like other tools that print percentiles.
 const DIGITS: u8 = 3;
-/// The timer's ticks are as long; the rest is waited out awake.
+/// Resolution of the timer; the rest of a wait is spent spinning.
 const TICK: Duration = Duration::from_millis(1);
 
 /// An empty histogram of nanoseconds.
@@ -75,11 +77,11 @@ pub(super) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS).expect("the bounds are good")
 }
 
-/// Does all the work, or as much as there is time for.
+/// Runs the work to its end, or until the time is over.
 ///
 /// # Errors
 ///
-/// An answer that does not come, or is wrong.
+/// A response is missing or wrong.
 pub(super) async fn drive(
     http: SocketAddr,
     pace: LoadPace,
@@ -137,7 +139,7 @@ async fn connection(
         ANSWERS.fetch_add(1, Ordering::Relaxed);
         let checked = shared.work.check(number, answer);
         checked.map_err(|wrong| anyhow!(wrong)).with_context(|| {
-            // Not its headers: there is a token among them.
+            // Headers are left out, since they contain a token.
             let (request, body) =
                 (String::from_utf8_lossy(&request), String::from_utf8_lossy(answer.body));
             let (line, status) = (request.lines().next().unwrap_or_default(), answer.status);
@@ -146,7 +148,7 @@ async fn connection(
     }
 }
 
-/// What may be wrong with an engine that is not the bench's own.
+/// Hint about an external engine.
 fn hint(status: u16) -> &'static str {
     match status {
         429 => "; the engine limits its accounts: see its --rate-limit",
@@ -162,9 +164,4 @@ async fn wait(due: Instant) -> Instant {
         yield_now().await;
     }
     due
-}
-
-/// The real clock: that is what is measured.
-pub(super) fn now() -> Instant {
-    time::Instant::now().into_std()
 }

@@ -1,10 +1,11 @@
-//! `conflow bench`: what the engine costs on this machine, beside what the machine can do at all.
+//! Benchmarks (`conflow bench`): cost of the engine on this machine, compared with a bare server.
 //!
-//! The engine is a second process with one worker, asked over HTTP by simulated phones' owners;
-//! every answer is checked, and afterwards whether it was true.
+//! The engine is a second process with one worker, used over HTTP with simulated phones. Every
+//! response is checked, and afterwards its effect.
 
 pub mod ceiling;
 mod churn;
+mod clock;
 mod external;
 mod fetch;
 mod filled;
@@ -22,6 +23,7 @@ mod receiver;
 mod report;
 mod requests;
 mod soak;
+mod state;
 mod stream;
 mod target;
 
@@ -41,25 +43,19 @@ use self::{
     load::{LoadPace, Measurement},
     progress::BenchProgress,
     report::{BenchReport, Machine, ReportRow, ReportedEngine},
+    state::Bench,
 };
-use super::app::{login::login, signals::EndSignals};
+use super::client::{login::login, signals::EndSignals};
 use crate::{
     cli::bench::{BenchArgs as Flags, SECONDS, Scenario},
     engine::inbound::wall_clock,
 };
 
-/// What is to be measured, and what has been.
-struct Bench {
-    flags: Flags,
-    report: BenchReport,
-    progress: BenchProgress,
-}
-
-/// Measures, and writes what has come of it. `token` is what the environment has for the account.
+/// Runs the scenarios and prints the report. `token` is the account's, from the environment.
 ///
 /// # Errors
 ///
-/// A second process that does not start, an answer that is wrong, or a signal.
+/// The second process does not start, a response is wrong, or a signal ended the bench.
 pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the system has no threads for it")?;
@@ -88,8 +84,8 @@ pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Resul
 }
 
 impl Bench {
-    /// Measures until all is done or a signal comes. Then nothing is left of what was started, and
-    /// nothing in an engine of others; a second signal ends that as well.
+    /// Runs scenarios until the end or a signal. Then it ends all that it has started, also in an
+    /// external engine; a second signal interrupts that.
     async fn run(&mut self, scenarios: &[Scenario], token: Option<String>) -> Result<()> {
         let mut signals = EndSignals::listen()?;
         let measured = select! {
@@ -98,7 +94,7 @@ impl Bench {
             measured = self.measure_all(scenarios, token) => measured,
         };
         let Some(external) = external() else { return measured };
-        self.progress.say("what was brought into the engine leaves it");
+        self.progress.say("removing the bench's calls from the engine");
         let left = select! {
             biased;
             () = signals.next() => bail_out(),
@@ -116,8 +112,9 @@ impl Bench {
             let external = ExternalEngine::connect(&url, account, token).await?;
             self.report.engine = Some(ReportedEngine { url, version: external.version.clone() });
         } else if self.flags.login.account.is_some() {
-            self.progress
-                .print_line("--account is for --url: an engine of the bench's own is measured");
+            self.progress.print_line(
+                "--account is ignored without --url: the bench measures its own engine",
+            );
         }
         for _ in 0..self.flags.runs {
             for scenario in scenarios {
@@ -161,7 +158,7 @@ impl Bench {
         }
     }
 
-    /// What a bare route answers now, by the same client: a machine is never quiet for long.
+    /// Measures the ceiling again for each scenario, since a machine is never idle for long.
     async fn ceiling(&mut self) -> Result<Measurement> {
         self.say("the ceiling: a bare axum route");
         let pace = LoadPace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
@@ -182,14 +179,14 @@ impl Bench {
         Duration::from_secs(self.flags.seconds.unwrap_or(SECONDS).into())
     }
 
-    /// What is going on, for whoever waits.
+    /// Shows the current activity.
     fn say(&self, what: &str) {
         self.progress.say(what);
     }
 }
 
 fn bail_out() -> Result<()> {
-    bail!("a signal has ended it")
+    bail!("ended by a signal")
 }
 
 fn machine() -> Machine {
@@ -209,7 +206,7 @@ fn machine() -> Machine {
     }
 }
 
-/// As whoever has built it says, else that of the folder that it was built in.
+/// Commit that the builder names, or else that of the source folder.
 fn commit() -> String {
     if let Some(commit) = option_env!("CONFLOW_COMMIT") {
         return commit.to_owned();

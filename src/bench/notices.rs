@@ -1,4 +1,4 @@
-//! Notices: how soon a receiver has them, by callback and over the stream of events.
+//! Scenarios callbacks and events: how soon a receiver has a notice.
 
 use std::{
     collections::HashMap,
@@ -14,9 +14,10 @@ use url::form_urlencoded;
 
 use super::{
     Bench, ceiling,
+    clock::now,
     filled::{FilledTarget, Shape, in_turn},
     kick::{KickRequests, SentKick},
-    load::{LoadPace, Measurement, drive, latencies, now},
+    load::{LoadPace, Measurement, drive, latencies},
     received::{ConferenceNotice, ReceivedNotices},
     receiver::{BenchReceiver, RequestHandler, wait_for_count},
     report::ReportRow,
@@ -25,22 +26,22 @@ use super::{
 };
 use crate::events::log::EVENTS_MAX;
 
-/// P14 has them.
+/// P14 states these figures.
 const ROOMS: u32 = 100;
 const PER_SECOND: u32 = 5_000;
 const P99_MS_MAX: f64 = 10.0;
-/// A callback does not tell when its event was: that is read from the stream afterwards, as far as
-/// the engine keeps events. There are others beside these.
+/// A callback does not contain the time of its event: that is read from the stream afterwards, as
+/// far as the engine keeps events. Other events are kept, too.
 const KEPT_NOTICES_MAX: usize = EVENTS_MAX / 2;
 
-/// Callbacks are sent to a server of ours.
+/// Scenario callbacks: a receiver in this process gets them.
 pub(super) async fn callbacks(bench: &mut Bench) -> Result<()> {
     let receiver = BenchReceiver::start_here(ReceivedNotices::default()).await?;
-    // All that happens to somebody is told, so that what is missing shows.
+    // All events of a member have callbacks, so that a missing one shows.
     let conference = format!("callbackUrl=\"http://{}/\" floorEvent=\"true\"", receiver.http);
     let options = EngineOptions { conference, ..EngineOptions::default() };
     let target = BenchTarget::open_with(shape(bench).rooms, &options).await?;
-    // That a room starts with its first member is about nobody: no URL is told.
+    // The start of a room concerns no member and has no callback.
     let channel =
         NoticeChannel { name: "callbacks", unsent: &[2], received: Arc::clone(&receiver.handler) };
     channel.measure(bench, target).await
@@ -53,7 +54,7 @@ impl RequestHandler for ReceivedNotices {
     }
 }
 
-/// Events are read from the account's stream.
+/// Scenario events: reads them from the account's stream.
 pub(super) async fn events(bench: &mut Bench) -> Result<()> {
     let target = BenchTarget::open(shape(bench).rooms).await?;
     let stream = BenchEventStream::open(&target).await?;
@@ -73,16 +74,16 @@ fn shape(bench: &Bench) -> Shape {
     Shape { rooms, members }
 }
 
-/// How notices come.
+/// A way on which notices come.
 struct NoticeChannel {
     name: &'static str,
-    /// Each `ConferenceSequence` of which nothing is told.
+    /// Values of `ConferenceSequence` that are not sent.
     unsent: &'static [u64],
     received: Arc<Mutex<ReceivedNotices>>,
 }
 
 impl NoticeChannel {
-    /// Phones come in, as fast as can be; then they are kicked at a rate that can be borne.
+    /// Phones join as fast as possible; then they are kicked at a fixed rate.
     async fn measure(&self, bench: &mut Bench, target: BenchTarget) -> Result<()> {
         let (name, shape) = (self.name, shape(bench));
         let rate = bench.flags.rate.unwrap_or(PER_SECOND);
@@ -127,7 +128,7 @@ impl NoticeChannel {
         Ok(())
     }
 
-    /// Waits until so many have come.
+    /// Waits until `wanted` notices of an event have come.
     async fn wait_for_all(&self, wanted: usize, event: &str) -> Result<()> {
         let all_here = wait_for_count(wanted, || self.received.lock().count(event)).await;
         match self.received.lock().error.take() {
@@ -136,7 +137,7 @@ impl NoticeChannel {
         }
     }
 
-    /// When the last such notice has come.
+    /// Arrival of the last notice of an event.
     fn last_arrival(&self, event: &str) -> Instant {
         let heard = self.received.lock();
         let found = heard.notices.iter().rev().find(|(_, it)| it.event == event);
@@ -151,16 +152,16 @@ fn p99_ms(measured: &Measurement) -> f64 {
 const ENTER: &str = "ConferenceEnter";
 const EXIT: &str = "ConferenceExit";
 
-/// How long the notices of exits took.
+/// Latencies of the notices of exits.
 struct Latencies {
-    /// Since the kick was asked for, or due.
+    /// Since the kick was sent, or due.
     since_kick: Histogram<u64>,
-    /// Since the exit, of those whose time is known.
+    /// Since the exit, if its time is known.
     since_event: Histogram<u64>,
 }
 
 impl Latencies {
-    /// Each kick must have its notice, and each notice its kick.
+    /// Each kick must have a notice, and each notice a kick.
     fn of(heard: &ReceivedNotices, kept: &ReceivedNotices, kicks: &[SentKick]) -> Result<Self> {
         let times: HashMap<_, _> = kept.notices.iter().map(|(_, it)| (it.key(), it.time)).collect();
         let exits = heard.notices.iter().filter(|(_, it)| it.event == EXIT);
@@ -168,18 +169,19 @@ impl Latencies {
         let (mut since_kick, mut since_event) = (latencies(), latencies());
         for SentKick { names, begun } in kicks {
             let exit = exits.remove(&**names);
-            let (at, notice) = exit.with_context(|| format!("nothing told that {names} is out"))?;
+            let (at, notice) =
+                exit.with_context(|| format!("there is no notice of the exit of {names}"))?;
             let begun = begun.with_context(|| format!("{names} was not kicked"))?;
             record_latency(&mut since_kick, at - begun)?;
             if let Some(time) = times.get(&notice.key()).copied().flatten() {
-                // Clocks are set now and then.
+                // The wall clock may be set back.
                 record_latency(
                     &mut since_event,
                     notice.received_at.duration_since(time).unwrap_or_default(),
                 )?;
             }
         }
-        ensure!(exits.is_empty(), "{} are out, and nobody has kicked them", exits.len());
+        ensure!(exits.is_empty(), "{} members have left without a kick", exits.len());
         Ok(Self { since_kick, since_event })
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a flow, beside what quick-xml alone needs for the same document.
+//! Scenario parse: parses a flow, compared with quick-xml alone.
 
 use std::{hint::black_box, time::Duration};
 
@@ -9,21 +9,22 @@ use tokio::task::yield_now;
 
 use super::{
     Bench,
-    load::{Measurement, latencies, now},
+    clock::now,
+    load::{Measurement, latencies},
     report::ReportRow,
 };
 use crate::{
     base::ids::Dialect,
     documents::cache::{DocumentCache, HashedText},
-    flow::Flow,
+    flow::{Flow, FlowOrigin},
 };
 
-/// About 1 KB: a menu, a conference with many attributes, and what follows it.
+/// About 1 KB: a menu, a conference with many attributes, and elements after it.
 pub(super) const FLOW: &str = include_str!("parse.xml");
-/// Each measurement is of so many, since one is too short for a clock.
+/// Repetitions of each measurement, since one is too short for a clock.
 const AT_ONCE: u32 = 100;
 
-/// P5.
+/// P5: parsing compared with quick-xml, and again with the cache.
 pub(super) async fn parse(bench: &mut Bench) -> Result<()> {
     bench.say("parse: a flow of 1 KB");
     let time = bench.seconds() / 3;
@@ -37,10 +38,12 @@ pub(super) async fn parse(bench: &mut Bench) -> Result<()> {
         Ok(())
     })
     .await?;
-    let documents = DocumentCache::default();
+    let (documents, origin) =
+        (DocumentCache::default(), FlowOrigin::Url("http://app.example/".into()));
     let again = measure(time, || {
         let body = black_box(Bytes::from_static(FLOW.as_bytes()));
-        let (found, _) = documents.read(HashedText::from(body.clone()), &body, Dialect::Plivo);
+        let content = HashedText::from(body.clone());
+        let (found, _) = documents.read(content, &body, &origin, Dialect::Plivo);
         ensure!(found.is_ok(), "the flow is good");
         Ok(())
     })
@@ -63,13 +66,13 @@ async fn measure(time: Duration, mut once: impl FnMut() -> Result<()>) -> Result
         let took = begin.elapsed() / AT_ONCE;
         latency.saturating_record(u64::try_from(took.as_nanos())?);
         operations += u64::from(AT_ONCE);
-        // A Ctrl-C is heard in between.
+        // Lets Ctrl-C in.
         yield_now().await;
     }
     Ok(Measurement { operations, elapsed: start.elapsed(), latency, client_share: 0.0 })
 }
 
-/// Every event, and every attribute of every element with its value.
+/// Reads every event, and every attribute with its value.
 fn raw(document: &str) -> Result<usize> {
     let mut reader = Reader::from_str(document);
     let mut seen = 0;

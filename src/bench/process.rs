@@ -1,4 +1,4 @@
-//! The second process: an engine, or a ceiling, with one worker; and what a process takes.
+//! Second process: an engine or a ceiling with one worker, and its processor time and memory.
 
 use std::{
     env, fs,
@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::load::now;
+use super::clock::now;
 
-/// Ends this process once the other end of its standard input is closed: the kernel does that for
-/// a bench that is gone, however it ended.
+/// Ends this process once its standard input is closed: the kernel does that when the bench ends,
+/// however it ends.
 pub fn end_with_bench() {
     thread::spawn(|| {
         drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
@@ -25,20 +25,20 @@ pub fn end_with_bench() {
     });
 }
 
-/// Ended when it is dropped, and by itself when this process is gone.
+/// A process that is killed on drop, and that ends by itself when this process ends.
 pub(super) struct Process {
-    /// None of what others have started: it goes on.
+    /// None for an engine of others, which is never killed.
     child: Option<Child>,
     pub(super) http: SocketAddr,
-    /// From its start until it served.
+    /// Time from its start until it served.
     pub(super) start: Duration,
 }
 
-/// What precedes the address in a line that says that it serves.
+/// Text before the address in the log line that tells that it serves.
 pub(super) const SERVES: &str = "\"http\":\"";
 
 impl Process {
-    /// Starts this program once more, and waits until it says where it serves.
+    /// Starts this program again, and waits until it serves.
     pub(super) fn start(arguments: &[&str], folder: &Path) -> Result<Self> {
         let begin = now();
         let mut command = Command::new(env::current_exe()?);
@@ -49,7 +49,7 @@ impl Process {
         }
         command.args(arguments).current_dir(folder).env("TOKIO_WORKER_THREADS", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // A Ctrl-C is for the bench, which ends this one itself.
+        // Ctrl-C is for the bench, which ends this process itself.
         command.process_group(0);
         let mut child = command.spawn().context("the second process cannot be started")?;
         let mut log = BufReader::new(child.stderr.take().context("a log was asked for")?);
@@ -62,23 +62,23 @@ impl Process {
             }
         };
         let start = begin.elapsed();
-        // The log is written, as it always is, and read by nobody.
+        // The log is written as always, and discarded.
         thread::spawn(move || while log.read(&mut [0; 64 * 1024]).is_ok_and(|it| 0 < it) {});
         Ok(Self { child: Some(child), http, start })
     }
 
-    /// One that others have started, perhaps on another machine.
+    /// An engine of others, perhaps on another machine.
     pub(super) fn external(http: SocketAddr) -> Self {
         Self { child: None, http, start: Duration::ZERO }
     }
 
-    /// The processor time it has had; none that is seen of what others have started.
+    /// Its processor time so far; zero for an engine of others.
     pub(super) fn cpu(&self) -> Duration {
         self.child.as_ref().map(|it| cpu(it.id())).unwrap_or_default()
     }
 
-    /// Waits until it has nothing left to do: what was asked for before is not in what is measured
-    /// next. Returns at once where that is not seen.
+    /// Waits until it is idle, so that earlier work does not count in the next measurement. Returns
+    /// at once for an engine of others.
     pub(super) async fn wait_until_idle(&self) {
         for _ in 0..IDLE_POLLS_MAX {
             let before = self.cpu();
@@ -89,7 +89,7 @@ impl Process {
         }
     }
 
-    /// The memory that it has now, in bytes; as above.
+    /// Its memory (RSS) in bytes; zero for an engine of others.
     pub(super) fn rss(&self) -> u64 {
         let Some(child) = &self.child else { return 0 };
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
@@ -103,7 +103,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let Some(child) = &mut self.child else { return };
-        // It may be gone already.
+        // It may have ended already.
         drop(child.kill());
         drop(child.wait());
     }
@@ -122,29 +122,29 @@ fn address(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
     }
 }
 
-/// A process that takes no more than this of so much time is at rest; one that takes it for good is
+/// A process that takes at most this much time in an interval is idle; one that never does is
 /// measured as it is.
 const IDLE_POLL: Duration = Duration::from_millis(200);
 const IDLE_CPU_MAX: Duration = Duration::from_millis(10);
 const IDLE_POLLS_MAX: usize = 300;
 
-/// Of `/proc/…/stat`: the kernel counts processor time in these for all programs (proc(5)).
+/// Unit of `/proc/…/stat`: the kernel reports processor time in ticks of this length (proc(5)).
 const TICKS_PER_SECOND: u64 = 100;
 
 fn cpu(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name, in brackets, may have anything in it; utime and stime are the 14th and 15th.
+    // The name in brackets may contain anything; utime and stime are fields 14 and 15.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
 }
 
-/// The processor time of this process.
+/// Processor time of this process.
 pub(super) fn own_cpu() -> Duration {
     cpu(id())
 }
 
-/// A folder that is gone with its owner.
+/// A folder that is removed on drop.
 pub(super) struct TempFolder(PathBuf);
 
 impl TempFolder {

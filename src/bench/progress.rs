@@ -1,5 +1,4 @@
-//! How far a bench is, for whoever waits: a bar where there is a terminal, else a line for each
-//! step.
+//! Progress of a bench: a bar on a terminal, otherwise a line for each step.
 
 use std::{
     fmt,
@@ -13,21 +12,21 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, Prog
 
 use super::load::ANSWERS;
 
-/// On the standard error.
+/// A progress bar on standard error.
 pub(super) struct BenchProgress(ProgressBar);
 
-/// Drawn by another thread, so seldom that it costs nothing of what is measured.
+/// Redraw interval of the bar's thread: long enough not to disturb the measurement.
 const TICK: Duration = Duration::from_millis(250);
-/// As often a second.
+/// Redraws a second, to match `TICK`.
 const HZ: u8 = 4;
 
 const TEMPLATE: &str = "{elapsed_precise} {bar:16} {pos} of {len}  {wide_msg} {answers:>18}";
 
 impl BenchProgress {
-    /// Of so many steps none is done.
+    /// A bar of `steps` steps, of which none is done.
     pub(super) fn new(steps: u64) -> Result<Self> {
         let answers = |_: &ProgressState, out: &mut dyn fmt::Write| {
-            // It may be drawn to nothing.
+            // Writing fails only if there is no bar.
             let answers = HumanCount(ANSWERS.load(Ordering::Relaxed));
             write!(out, "{answers} answers").unwrap_or_default();
         };
@@ -41,26 +40,25 @@ impl BenchProgress {
         Ok(Self(bar))
     }
 
-    /// What is going on.
+    /// Shows the current activity.
     pub(super) fn say(&self, what: &str) {
         match self.0.is_hidden() {
-            // Nobody may be looking.
+            // An error means that nobody reads it.
             true => drop(writeln!(stderr(), "{what}")),
             false => self.0.set_message(what.to_owned()),
         }
     }
 
-    /// What is to be read also when all is over.
+    /// Prints a line that stays after the end.
     pub(super) fn print_line(&self, what: &str) {
         self.0.suspend(|| drop(writeln!(stderr(), "{what}")));
     }
 
-    /// A step is done.
+    /// Advances the bar by one step.
     pub(super) fn step(&self) {
         self.0.inc(1);
     }
 
-    /// All is done, and nothing of it is seen any more.
     pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }

@@ -1,5 +1,4 @@
-//! Notices of conferences, as a receiver has them: which, of which room, when; and whether there
-//! is one missing.
+//! Received notices of conferences, with a check that none is missing.
 
 use std::{
     borrow::Cow,
@@ -15,26 +14,26 @@ use crate::{base::utc, engine::inbound::wall_clock};
 /// A notice of a conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct ConferenceNotice {
-    /// `ConferenceEnter` …
+    /// Name of the event, such as `ConferenceEnter`.
     pub(super) event: String,
-    /// `ConferenceUUID`: a room that ends and begins again is another.
+    /// `ConferenceUUID`: a room that ends and begins again has a new one.
     room: String,
-    /// `ConferenceMemberID`; empty if it is about nobody.
+    /// `ConferenceMemberID`; empty if the event concerns no member.
     pub(super) member: String,
-    /// `ConferenceSequence`.
+    /// `ConferenceSequence`, from 1 in each room.
     sequence: u64,
-    /// Its own `Time`, if it has one.
+    /// Time of the event; None in callbacks.
     pub(super) time: Option<SystemTime>,
-    /// When it has come.
+    /// Time of the arrival.
     pub(super) received_at: SystemTime,
 }
 
 impl ConferenceNotice {
-    /// None if it is of no conference of the bench's.
+    /// Parses a notice; None if it is not of the bench's conferences.
     ///
     /// # Errors
     ///
-    /// It has no number.
+    /// The notice has no sequence number.
     pub(super) fn read<'a>(
         fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
     ) -> Result<Option<Self>> {
@@ -64,22 +63,21 @@ impl ConferenceNotice {
         Ok(Some(notice))
     }
 
-    /// No other notice has the same.
+    /// Unique among all notices.
     pub(super) fn key(&self) -> (&str, u64) {
         (&self.room, self.sequence)
     }
 }
 
-/// All that has come, in the order in which it came.
+/// All notices, in the order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct ReceivedNotices {
     pub(super) notices: Vec<(Instant, ConferenceNotice)>,
-    /// What could not be read; it ends the measurement.
+    /// Error of an invalid notice; it ends the measurement.
     pub(super) error: Option<anyhow::Error>,
 }
 
 impl ReceivedNotices {
-    /// Takes a notice in.
     pub(super) fn take(&mut self, at: Instant, notice: Result<Option<ConferenceNotice>>) {
         match notice {
             Ok(notice) => self.notices.extend(notice.map(|it| (at, it))),
@@ -87,17 +85,17 @@ impl ReceivedNotices {
         }
     }
 
-    /// How many there are of an event.
+    /// Number of notices of an event.
     pub(super) fn count(&self, event: &str) -> usize {
         self.notices.iter().filter(|(_, it)| it.event == event).count()
     }
 
-    /// Whether each room's notices have come one after the other, from the first on, and none is
-    /// missing but those that are `unsent`. The last may be on its way.
+    /// Checks that the notices of each room came in order, from the first on, and that only those
+    /// in `unsent` are missing. The last ones may still be in flight.
     ///
     /// # Errors
     ///
-    /// Which has come in the place of which.
+    /// The notice that came instead of the expected one.
     pub(super) fn check_order(&self, unsent: &[u64]) -> Result<()> {
         let mut next: HashMap<&str, u64> = HashMap::new();
         for (_, ConferenceNotice { room, sequence, event, .. }) in &self.notices {
@@ -107,7 +105,7 @@ impl ReceivedNotices {
             }
             ensure!(
                 sequence == due,
-                "notice {sequence} of the conference {room}, {event}, has come in the place of {due}"
+                "notice {sequence} of the conference {room}, {event}, has come instead of {due}"
             );
             *due += 1;
         }
@@ -120,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bench::load::now;
+    use crate::bench::clock::now;
 
     fn notice(text: &str) -> Result<Option<ConferenceNotice>> {
         ConferenceNotice::read(url::form_urlencoded::parse(text.as_bytes()))
@@ -157,8 +155,8 @@ mod tests {
         };
         check(&[("a", 1), ("b", 1), ("a", 3), ("b", 3), ("c", 1)], Ok(()));
         check(&[("a", 1), ("a", 4)], Err("notice 4 of the conference a, "));
-        check(&[("a", 1), ("a", 3), ("a", 3)], Err("in the place of 4"));
-        check(&[("a", 3), ("a", 1)], Err("in the place of 1"));
-        check(&[("a", 1), ("a", 2)], Err("in the place of 3"));
+        check(&[("a", 1), ("a", 3), ("a", 3)], Err("instead of 4"));
+        check(&[("a", 3), ("a", 1)], Err("instead of 1"));
+        check(&[("a", 1), ("a", 2)], Err("instead of 3"));
     }
 }

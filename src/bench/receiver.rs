@@ -1,4 +1,5 @@
-//! Whom the engine asks for documents, and tells what happens: an HTTP server on our side.
+//! Receiver: an HTTP server of the bench, from which the engine fetches documents and to which it
+//! sends callbacks.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -26,17 +27,17 @@ use tokio::{
 use url::form_urlencoded;
 
 use super::{
+    clock::now,
     external::{ExternalEngine, external},
-    load::now,
 };
 
-/// What is done with a request. It is quick: one at a time is heard.
+/// Handles requests, one at a time, so it must be quick.
 pub(super) trait RequestHandler: Send + 'static {
-    /// Its path and its form fields, wherever these were; the answer is a document, or empty.
+    /// Gets path and form fields of query or body; returns a document or nothing.
     fn handle(&mut self, at: Instant, path: &str, fields: form_urlencoded::Parse<'_>) -> Bytes;
 }
 
-/// A server that is gone with its owner.
+/// A server that stops on drop.
 pub(super) struct BenchReceiver<E> {
     pub(super) http: SocketAddr,
     pub(super) handler: Arc<Mutex<E>>,
@@ -44,31 +45,31 @@ pub(super) struct BenchReceiver<E> {
 }
 
 enum ServerTask {
-    /// Beside whoever asks: what is ready is heard before more is asked.
+    /// On the current runtime, together with the client.
     Spawned(JoinHandle<()>),
-    /// A thread of its own, which ends with this.
+    /// On a thread of its own, which ends on drop.
     OwnThread { _stop: oneshot::Sender<()> },
 }
 
-/// What is on its way arrives within this, or is lost.
+/// Requests arrive within this time, or are lost.
 pub(super) const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Between two looks whether all has arrived.
+/// Interval of checks whether all have arrived.
 const LOOK: Duration = Duration::from_millis(10);
 
 impl<E: RequestHandler> BenchReceiver<E> {
-    /// On the current runtime.
+    /// Starts on the current runtime.
     pub(super) async fn start_here(handler: E) -> Result<Self> {
         Self::start_at(own_ip(), handler).await
     }
 
-    /// As above, where an engine reaches this machine.
+    /// Starts on the current runtime, at an address that an engine can reach.
     pub(super) async fn start_at(own: IpAddr, handler: E) -> Result<Self> {
         let (listener, http, handler) = Self::bind(own, handler).await?;
         let serving = tokio::spawn(serve(listener, Arc::clone(&handler)));
         Ok(Self { http, handler, task: ServerTask::Spawned(serving) })
     }
 
-    /// On a runtime of its own.
+    /// Starts on a runtime of its own.
     pub(super) async fn start_in_thread(handler: E) -> Result<Self> {
         let (listener, http, handler) = Self::bind(own_ip(), handler).await?;
         let listener = listener.into_std()?;
@@ -116,17 +117,17 @@ async fn serve<E: RequestHandler>(listener: TcpListener, handler: Arc<Mutex<E>>)
         handler.lock().handle(at, uri.path(), form_urlencoded::parse(fields)).into_response()
     };
     let app = Router::new().fallback(answer).with_state(handler);
-    // A connection that cannot be had without delay is one still.
+    // Nagle's algorithm is only a delay, so an error is ignored.
     let listener = listener.tap_io(|it| drop(it.set_nodelay(true)));
-    // It goes on until it is dropped.
+    // Serves until the task is dropped.
     drop(axum::serve(listener, app).await);
 }
 
-/// Waits until all of something has come.
+/// Waits until `count` reaches `wanted`.
 ///
 /// # Errors
 ///
-/// It has not, after some time.
+/// It has not within [`ARRIVAL_WAIT_MAX`].
 pub(super) async fn wait_for_count(wanted: usize, count: impl Fn() -> usize) -> Result<()> {
     let all = async {
         while count() < wanted {

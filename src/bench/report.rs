@@ -1,4 +1,4 @@
-//! What has been measured, as a table for eyes and as JSON for programs.
+//! Report of a bench, as a table for people and as JSON for programs.
 
 mod median;
 
@@ -9,23 +9,23 @@ use serde::Serialize;
 use super::load::Measurement;
 use crate::cli::bench::Scenario;
 
-/// All that has been measured, on what.
+/// All results, with the machine and the settings.
 #[derive(Debug, Serialize)]
 pub(super) struct BenchReport {
     pub(super) machine: Machine,
     pub(super) connections: usize,
     pub(super) rate: Option<u32>,
-    /// What is measured, if it is not the bench's own.
+    /// The external engine, if there is one.
     pub(super) engine: Option<ReportedEngine>,
     left_out: Vec<LeftOut>,
-    /// Of what is measured at the moment, then the medians of all runs.
+    /// Rows of the current run; at the end, the medians of all runs.
     pub(super) rows: Vec<ReportRow>,
     pub(super) runs: Vec<Vec<ReportRow>>,
     #[serde(skip)]
     scenario: Option<Scenario>,
 }
 
-/// An engine in which the bench was a guest.
+/// An external engine that was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct ReportedEngine {
     pub(super) url: String,
@@ -38,7 +38,7 @@ struct LeftOut {
     why: &'static str,
 }
 
-/// On what it was measured.
+/// The machine that ran the bench.
 #[derive(Debug, Serialize)]
 pub(super) struct Machine {
     pub(super) processor: String,
@@ -46,9 +46,9 @@ pub(super) struct Machine {
     pub(super) kernel: String,
     pub(super) conflow: &'static str,
     pub(super) commit: String,
-    /// Seconds since 1970.
+    /// Time of the bench, in seconds since 1970.
     pub(super) unix_time: u64,
-    /// Whether it was built to be fast.
+    /// Whether conflow is a release build.
     pub(super) is_optimized: bool,
 }
 
@@ -57,19 +57,19 @@ pub(super) struct Machine {
 pub(super) struct ReportRow {
     pub(super) scenario: Option<Scenario>,
     pub(super) what: String,
-    /// Members of each room, where the size of rooms is what counts.
+    /// Members of each room, if the scenario varies it.
     pub(super) rooms_of: Option<usize>,
     operations: u64,
     pub(super) per_second: Option<f64>,
-    /// Of answers, in microseconds.
+    /// Latencies of the responses, in microseconds.
     pub(super) latency: Option<Latency>,
     /// The engine's processor time for an operation, in microseconds.
     cpu_micros: Option<f64>,
-    /// Of the bare route's operations a second.
+    /// Ratio of the rate to the ceiling's.
     of_ceiling: Option<f64>,
-    /// How the 99th percentile stands to the bare route's.
+    /// Ratio of the 99th percentile to the ceiling's.
     p99_of_ceiling: Option<f64>,
-    /// The client was as busy as it can be: the engine may be faster.
+    /// Whether the client was the bottleneck: the engine may be faster.
     is_client_bound: bool,
     targets: Vec<ReportTarget>,
     notes: Vec<String>,
@@ -82,15 +82,15 @@ pub(super) struct Latency {
     p99: f64,
     p999: f64,
     max: f64,
-    /// All of it: the place of each is so many times [`NINES_STEP`] nines.
+    /// Quantiles: point n is at n times [`NINES_STEP`] nines.
     #[serde(skip)]
     pub(super) curve: Vec<f64>,
 }
 
-/// Between two points of a curve. One nine is 90 %, two are 99 %.
+/// Distance of two points of a curve. One nine is 90 %, two are 99 %.
 pub(super) const NINES_STEP: f64 = 0.05;
 
-/// Of how many one is slower still: as far as a curve goes.
+/// Quantiles up to the last one that the number of operations supports.
 fn curve(measured: &Measurement) -> Vec<f64> {
     let nines = (measured.operations.max(1) as f64).log10();
     let points = 0..=(nines / NINES_STEP) as u32;
@@ -98,7 +98,7 @@ fn curve(measured: &Measurement) -> Vec<f64> {
     points.map(|it| measured.latency.value_at_quantile(quantile(it)) as f64 / 1e3).collect()
 }
 
-/// A figure, and what it should be.
+/// A figure with its target.
 #[derive(Clone, Debug, Serialize)]
 struct ReportTarget {
     figure: f64,
@@ -107,9 +107,9 @@ struct ReportTarget {
     is_met: bool,
 }
 
-/// A client that does nothing but ask has no more than a core.
+/// Share of a core from which the client counts as the bottleneck.
 const CLIENT_BOUND: f64 = 0.95;
-/// P1 has the same for both.
+/// P1: bound of the ratio of the 99th percentiles.
 const P99_MAX: f64 = 5.0;
 
 impl ReportRow {
@@ -132,7 +132,7 @@ impl ReportRow {
         }
     }
 
-    /// Of something that does nothing.
+    /// A row without operations.
     pub(super) fn without_operations(what: &str) -> Self {
         Self {
             scenario: None,
@@ -150,7 +150,7 @@ impl ReportRow {
         }
     }
 
-    /// Of what has been counted, each without a time of its own.
+    /// A row of operations that were counted, without latencies.
     pub(super) fn count(what: &str, operations: usize, elapsed: Duration) -> Self {
         let per_second = operations as f64 / elapsed.as_secs_f64();
         Self {
@@ -160,7 +160,8 @@ impl ReportRow {
         }
     }
 
-    /// Of the engine; that of another machine is not seen, nor is less than the kernel counts.
+    /// Adds the engine's processor time; nothing is added for an external engine, or below the
+    /// kernel's resolution.
     pub(super) fn cpu(self, cpu: Duration) -> Self {
         let micros = cpu.as_secs_f64() * 1e6 / self.operations.max(1) as f64;
         Self { cpu_micros: (!cpu.is_zero()).then_some(micros), ..self }
@@ -170,14 +171,14 @@ impl ReportRow {
         Self { rooms_of: Some(members), ..self }
     }
 
-    /// Beside a ceiling, of which it should reach a part.
+    /// Adds the ratio to the ceiling, with a target.
     pub(super) fn ceiling(self, bare: &Measurement, at_least: f64) -> Self {
         let row = self.beside_bare(bare);
         let ratio = row.of_ceiling.unwrap_or_default();
         row.target(ratio, "of the ceiling", format!("≥ {at_least}"), at_least <= ratio)
     }
 
-    /// Beside a ceiling, and nothing is promised.
+    /// Adds the ratio to the ceiling, without a target.
     pub(super) fn beside_bare(self, bare: &Measurement) -> Self {
         let ratio = self.per_second.map(|it| it / bare.per_second());
         let p99 = bare.latency.value_at_quantile(0.99) as f64 / 1e3;
@@ -185,13 +186,13 @@ impl ReportRow {
         Self { of_ceiling: ratio, p99_of_ceiling: of_p99, ..self }
     }
 
-    /// Answers wait no longer than so many times the ceiling's.
+    /// Adds the ratio of the 99th percentiles, with a target.
     pub(super) fn p99(self) -> Self {
         let ratio = self.p99_of_ceiling.unwrap_or_default();
         self.target(ratio, "of the ceiling's p99", format!("≤ {P99_MAX}"), ratio <= P99_MAX)
     }
 
-    /// Beside another row's operations a second.
+    /// Adds the ratio to another row's rate, with a target.
     pub(super) fn beside(self, other: f64, name: &str, at_least: f64) -> Self {
         let ratio = self.per_second.unwrap_or_default() / other;
         self.target(ratio, &format!("of {name}"), format!("≥ {at_least}"), at_least <= ratio)
@@ -256,7 +257,7 @@ impl BenchReport {
         }
     }
 
-    /// Rows that are added from now on are of this.
+    /// Sets the scenario of further rows.
     pub(super) fn begin(&mut self, scenario: Scenario) {
         self.scenario = Some(scenario);
     }
@@ -272,17 +273,17 @@ impl BenchReport {
         }
     }
 
-    /// All has been measured once; what is added from now on is another run.
+    /// Ends a run; further rows belong to the next one.
     pub(super) fn end_run(&mut self) {
         self.runs.push(mem::take(&mut self.rows));
     }
 
-    /// There are no more runs.
+    /// Replaces the rows by the medians of all runs.
     pub(super) fn end(&mut self) {
         self.rows = median::rows(&self.runs);
     }
 
-    /// On what it was measured, and how, in one line.
+    /// Machine and settings in one line.
     pub(super) fn about(&self) -> String {
         let Machine { processor, cores, kernel, conflow, commit, .. } = &self.machine;
         let mut text = format!(
@@ -295,7 +296,7 @@ impl BenchReport {
         text
     }
 
-    /// A Markdown table.
+    /// The report as a Markdown table.
     pub(super) fn table(&self) -> String {
         let mut text = self.about() + "\n";
         if let Some(ReportedEngine { url, version }) = &self.engine {
@@ -327,7 +328,7 @@ fn line(text: &mut String, what: &str, columns: &[String; TITLES.len()], notes: 
     writeln!(text, " {notes} |").expect("memory takes it");
 }
 
-/// Three digits that count.
+/// Formats three significant digits.
 fn short(figure: f64) -> String {
     match figure {
         100.0.. => format!("{figure:.0}"),

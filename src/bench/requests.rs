@@ -1,4 +1,4 @@
-//! What is asked of rooms that stay full: mutes, looks, lists; and everything at once.
+//! Scenarios mute, get, list and mixed: requests to rooms that stay full.
 
 use std::cell::Cell;
 
@@ -14,11 +14,11 @@ use super::{
     target::{self, BenchTarget},
 };
 
-/// Rooms of ten, where nothing else is said.
+/// Rooms of ten, unless a flag says otherwise.
 const ROOMS: u32 = 100;
 const MEMBERS: u32 = 10;
 
-/// Members are muted in turn, and then no longer.
+/// Scenario mute: mutes and unmutes members in turn.
 pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("mute: rooms of 10");
@@ -38,7 +38,7 @@ pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Members that are muted, and no longer, each in turn.
+/// Mutes and unmutes each member in turn.
 pub(super) struct MuteToggles<'a> {
     members: Vec<(u32, BenchMember)>,
     is_muted: Vec<bool>,
@@ -51,12 +51,12 @@ impl<'a> MuteToggles<'a> {
         Self { is_muted: vec![false; members.len()], members, next: 0, is_over: None }
     }
 
-    /// Until somebody says that it is over.
+    /// Stops once `is_over` is set.
     pub(super) fn stop_when(self, is_over: &'a Cell<bool>) -> Self {
         Self { is_over: Some(is_over), ..self }
     }
 
-    /// Everybody is as was last asked for.
+    /// Checks that each member is muted as requested last.
     async fn verify(&self, filled: &FilledTarget) -> Result<()> {
         #[derive(Deserialize)]
         struct ShownMember {
@@ -113,10 +113,10 @@ impl Workload for MuteToggles<'_> {
     }
 }
 
-/// Rooms that are looked at.
+/// Sizes of the rooms.
 const ROOM_SIZES: [u32; 3] = [10, 100, 1_000];
 
-/// A room is shown.
+/// Scenario get: reads a room.
 pub(super) async fn get(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     let members_max = bench.flags.members.unwrap_or(u32::MAX);
@@ -134,7 +134,7 @@ pub(super) async fn get(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// The names of rooms are listed.
+/// Scenario list: reads the names of rooms.
 pub(super) async fn list(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("list: 100 rooms");
@@ -164,7 +164,7 @@ async fn measure(
 }
 
 struct RoomReads {
-    /// The last in each room.
+    /// Last call of each room.
     calls: Vec<String>,
     members: u32,
     next: usize,
@@ -179,7 +179,8 @@ impl Workload for RoomReads {
     }
 
     fn check(&mut self, room: usize, answer: BenchResponse<'_>) -> Result<(), String> {
-        // Of a long body the beginning and the end, or reading it is what is measured.
+        // Checks the beginning and the end of a long body, since reading all of it would dominate
+        // the measurement.
         let name = target::name(room as u32);
         let begin = format!("{{\"conference_name\":\"{name}\",\"conference_run_time\":\"");
         let count = format!("\"conference_member_count\":\"{}\"", self.members);
@@ -213,7 +214,7 @@ impl Workload for ListRequests {
     }
 }
 
-/// Joins, kicks, mutes and looks, one after the other.
+/// Scenario mixed: join, kick, mute and read in turn.
 pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
     let bare = bench.ceiling().await?;
     bench.say("mixed: rooms of 100");
@@ -222,7 +223,7 @@ pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
         FilledTarget::fill(BenchTarget::open(shape.rooms).await?, shape, bench.connections())
             .await?;
     let members: Vec<_> = in_turn(&filled.rooms).into();
-    // The one half is kicked, the other stays.
+    // Half of them are kicked, the other half stays.
     let (kicked, stay) = members.split_at(members.len() / 2);
     let mut mixed = MixedRequests { kicked: kicked.to_vec(), stay: stay.to_vec(), next: 0 };
     measure(bench, &filled, "join, kick, mute, get; rooms of 100", &mut mixed, &bare).await

@@ -1,5 +1,4 @@
-//! Everything at once, for as long as one likes: joins, leaves, kicks and mutes; and whether
-//! nothing of it is left behind.
+//! Scenario soak: joins, leaves, kicks and mutes for a long time, with a check for leaks.
 
 use std::{mem, time::Duration};
 
@@ -9,30 +8,30 @@ use tokio::time::sleep;
 use super::{
     Bench,
     churn::{BASE_MEMBERS, Churn},
+    clock::now,
     filled::{FilledTarget, Shape, kick},
     link::BenchConnection,
-    load::{drive, now},
+    load::drive,
     report::ReportRow,
     target::{self, BenchTarget, EngineOptions},
 };
 use crate::cdr::store::CDRS_MAX;
 
 const ROOMS: u32 = 100;
-/// If nobody says how long.
+/// Duration in seconds, unless a flag says otherwise.
 const SECONDS: u16 = 60;
-/// What an allocator holds back differs from run to run; what is lost with each call is much more
-/// in a soak.
+/// An allocator's reserve differs from run to run; a leak per call is much more in a soak.
 const GROWTH_MAX: f64 = 1.1;
-/// What has ended is gone within this: a phone still hears its goodbye.
+/// Ended calls are gone within this time: a phone still hears its goodbye.
 const SETTLED_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Between two looks at the gauges.
+/// Interval of reading the gauges.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Joins, leaves, kicks and mutes go on; then there are as many calls, members and rooms as before,
-/// and as much memory. At the end there are none.
+/// Runs joins, leaves, kicks and mutes; then calls, members, rooms and memory must be as before. At
+/// the end all are zero.
 pub(super) async fn soak(bench: &mut Bench) -> Result<()> {
     let time = Duration::from_secs(bench.flags.seconds.unwrap_or(SECONDS).into());
-    // A connection never finds all rooms busy.
+    // With as many rooms as connections, a connection always finds an idle one.
     let rooms = bench.flags.rooms.unwrap_or(ROOMS).max(bench.flags.connections.into());
     let options = EngineOptions { end: "", ..EngineOptions::default() };
     let target = BenchTarget::open_with(rooms, &options).await?;
@@ -41,8 +40,8 @@ pub(super) async fn soak(bench: &mut Bench) -> Result<()> {
     let members = rooms * shape.members;
     let full = EngineGauges { calls: members, conferences: rooms, members };
 
-    // What is kept of calls that are over has its bounds; memory grows until it has reached them.
-    bench.say("soak: until as many calls are over as records are kept of");
+    // Call detail records are bounded; memory grows until the bound is reached.
+    bench.say("soak: filling the store of call detail records");
     let mut churn = Churn::new(mem::take(&mut filled.rooms), now() + time, CDRS_MAX);
     let pace = bench.pace(None);
     drive(filled.target.engine.http, pace, &mut churn).await?;
@@ -73,7 +72,7 @@ pub(super) async fn soak(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// All rooms are emptied, and nothing is left of them.
+/// Empties all rooms, and checks that none is left.
 async fn clear(target: &BenchTarget, rooms: u32) -> Result<()> {
     let (mut link, mut request) = (BenchConnection::open(target.engine.http).await?, Vec::new());
     for room in 0..rooms {
@@ -87,7 +86,6 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// What `/metrics` tells of now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct EngineGauges {
     calls: u32,
@@ -108,7 +106,7 @@ impl EngineGauges {
         })
     }
 
-    /// Waits until the engine has come to these.
+    /// Waits until the engine has these gauges.
     async fn wait_for(self, target: &BenchTarget) -> Result<()> {
         let (mut link, mut request, begin) =
             (BenchConnection::open(target.engine.http).await?, Vec::new(), now());

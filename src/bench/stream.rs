@@ -1,4 +1,4 @@
-//! An account's stream of events, read: as they happen, or afterwards those that are kept.
+//! Event stream reader: reads an account's events live, or afterwards those that are kept.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -9,31 +9,30 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{
-    load::now,
+    clock::now,
     received::{ConferenceNotice, ReceivedNotices},
     receiver::ARRIVAL_WAIT_MAX,
     target::BenchTarget,
 };
-use crate::watch::Feed;
+use crate::client::feed::Feed;
 
-/// What comes of it, piece by piece.
 pub(super) struct BenchEventStream {
     body: Incoming,
     feed: Feed,
 }
 
-/// Of no run of any engine: what is kept comes, behind a gap.
+/// An id of no run of any engine: kept events follow, after a gap.
 const NEVER: &str = "0-0";
-/// What the stream says where events are missing.
+/// Event that marks missing events.
 const GAP: &str = "gap";
 
 impl BenchEventStream {
-    /// From now on.
+    /// Opens a live stream of the first account's events.
     pub(super) async fn open(target: &BenchTarget) -> Result<Self> {
         Ok(Self { body: target.client(0)?.events(None).await?, feed: Feed::default() })
     }
 
-    /// Goes on as long as there are events; none may be missing.
+    /// Reads events until the stream ends; missing ones are an error.
     pub(super) async fn listen(mut self, heard: &Mutex<ReceivedNotices>) -> Result<()> {
         loop {
             let is_whole = self.read(&mut |notice| heard.lock().take(now(), notice)).await?;
@@ -41,7 +40,7 @@ impl BenchEventStream {
         }
     }
 
-    /// Takes the next piece in. False if events are missing before it.
+    /// Reads the next piece. False if events are missing before it.
     async fn read(
         &mut self,
         take: &mut impl FnMut(Result<Option<ConferenceNotice>>),
@@ -61,7 +60,7 @@ impl BenchEventStream {
     }
 }
 
-/// The notices that the engine keeps, until there are so many of one event.
+/// Reads kept notices until there are `wanted` of one event.
 pub(super) async fn kept_notices(
     target: &BenchTarget,
     event: &str,

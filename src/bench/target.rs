@@ -1,4 +1,4 @@
-//! An engine to be measured: its folder, its accounts with their flows, and how it is asked.
+//! Target of a bench: an engine with its folder, accounts and flows, and the requests to it.
 
 use std::{fmt, fs, io::Write, iter, time::Duration};
 
@@ -9,30 +9,31 @@ use super::{
     external::{PREFIX, external},
     process::{Process, TempFolder},
 };
-use crate::{cli::ENGINE, watch::terminal::client::WatchClient};
+use crate::{cli::ENGINE, client::server::ServerClient};
 
-/// An engine of its own, or one in which the bench is a guest. Rooms are numbered from 0; what is
-/// asked of a room is asked by its account.
+/// An engine of the bench, or an external one. Rooms are numbered from 0; requests about a room use
+/// its account.
 pub(super) struct BenchTarget {
     pub(super) engine: Process,
     _folder: Option<TempFolder>,
 }
 
-/// The flows folder of an account lists no more.
+/// Maximum number of flows in an account's folder.
 pub(super) const ROOMS_PER_ACCOUNT: u32 = 10_000;
-/// Flows that have changed of late are looked at anew for each call; those of a user have not.
+/// A flow that has changed recently is read again for each call, unlike a user's flows; after this
+/// time it is not.
 const SETTLING: Duration = Duration::from_millis(2_500);
-/// Nobody else can reach the engine, and it ends with us.
+/// Nobody else can reach the engine, and it ends with the bench.
 const TOKEN: &str = "the-token-of-a-bench";
 
 impl BenchTarget {
-    /// Starts an engine, with a flow for each room, and waits until it knows them. That in which
-    /// the bench is a guest has none of its rooms.
+    /// Starts an engine with a flow for each room, and waits until it has them. An external engine
+    /// is only prepared.
     pub(super) async fn open(rooms: u32) -> Result<Self> {
         Self::open_with(rooms, &EngineOptions::default()).await
     }
 
-    /// The same, with more beside the rooms.
+    /// Opens a target with options.
     pub(super) async fn open_with(rooms: u32, options: &EngineOptions) -> Result<Self> {
         if let Some(external) = external() {
             external.prepare(options).await?;
@@ -43,7 +44,7 @@ impl BenchTarget {
         Ok(target)
     }
 
-    /// Starts an engine, with a flow for each room.
+    /// Starts an engine with a flow for each room.
     pub(super) fn start(rooms: u32, options: &EngineOptions) -> Result<Self> {
         let folder = TempFolder::new()?;
         let flows = folder.path().join("flows");
@@ -62,7 +63,7 @@ impl BenchTarget {
         }
         config.write_all(options.config.as_bytes())?;
         drop(config);
-        // As a user has it, but that nothing is too much.
+        // A user's settings, but without limits.
         let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
         let arguments: Vec<_> = iter::once(ENGINE).chain(settings.split_whitespace()).collect();
@@ -70,20 +71,20 @@ impl BenchTarget {
         Ok(Self { engine, _folder: Some(folder) })
     }
 
-    /// As the account of a room, with a client that can do more than the quick one.
-    pub(super) fn client(&self, room: u32) -> Result<WatchClient> {
-        WatchClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
+    /// A full client for the account of a room.
+    pub(super) fn client(&self, room: u32) -> Result<ServerClient> {
+        ServerClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
     }
 }
 
-/// What an engine is told beside its rooms.
+/// Options of an engine.
 #[derive(Clone, Debug)]
 pub(super) struct EngineOptions {
-    /// At the end of its configuration file, if it is the bench's own.
+    /// Appended to the configuration file of the bench's own engine.
     pub(super) config: String,
-    /// More attributes of each `<Conference>`.
+    /// Additional attributes of each `<Conference>`.
     pub(super) conference: String,
-    /// What a call runs once it has heard that it is out.
+    /// Elements that a call runs after its goodbye.
     pub(super) end: &'static str,
 }
 
@@ -95,7 +96,7 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Quiet, so that what is heard in a room does not count: nobody is told of anybody.
+    /// The flow of a room. It is quiet, so that sounds in a room do not count.
     pub(super) fn flow(&self, room: u32) -> String {
         let (name, Self { conference, end, .. }) = (name(room), self);
         format!(
@@ -105,20 +106,20 @@ impl EngineOptions {
     }
 }
 
-/// What a phone hears once it is out of its room.
+/// Text that a phone hears after its room.
 pub(super) const SPOKEN: &str = "goodbye";
 
-/// What the engine calls a room.
+/// Name of a room in the engine.
 pub(super) fn name(room: u32) -> String {
     format!("{}room-{room}", prefix())
 }
 
-/// What stands before `room-…` in an engine that has rooms of others.
+/// Prefix of `room-…` in an external engine.
 pub(super) fn prefix() -> &'static str {
     if external().is_some() { PREFIX } else { "" }
 }
 
-/// Whose a room is.
+/// Account of a room.
 pub(super) fn account(room: u32) -> String {
     match external() {
         Some(external) => external.account.to_string(),
@@ -130,17 +131,18 @@ fn token() -> &'static str {
     external().map_or(TOKEN, |it| &it.token)
 }
 
-/// `POST` below `Conference/` of a room's account; `what` begins with `room-` and its number.
+/// Writes a `POST` below `Conference/` of a room's account; `what` begins with `room-` and its
+/// number.
 pub(super) fn post(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
     ask(request, "POST", room, what, "{}");
 }
 
-/// `DELETE`, as above.
+/// Writes a `DELETE`, like [`post`].
 pub(super) fn delete(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
     ask(request, "DELETE", room, what, "");
 }
 
-/// `GET`, as above; nothing is all rooms.
+/// Writes a `GET`, like [`post`]; an empty `what` is the list of rooms.
 pub(super) fn get(request: &mut Vec<u8>, room: u32, what: fmt::Arguments<'_>) {
     ask(request, "GET", room, what, "");
 }
@@ -151,7 +153,7 @@ fn ask(request: &mut Vec<u8>, method: &str, room: u32, what: fmt::Arguments<'_>,
     write(request, method, room, path, body);
 }
 
-/// A phone dials into a room; a guest has it called.
+/// Writes a request by which a phone joins a room: it calls in, or an external engine calls it.
 pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
     if let Some(external) = external() {
         let path = format_args!("v1/Account/{}/Call/", account(room));
@@ -160,26 +162,26 @@ pub(super) fn dial(request: &mut Vec<u8>, room: u32) {
     dial_to(request, room, format_args!("room-{room}"));
 }
 
-/// A phone of a room's account dials a number.
+/// Writes a request by which a phone calls a number.
 pub(super) fn dial_to(request: &mut Vec<u8>, room: u32, to: impl fmt::Display) {
     let body = format!("{{\"to\":\"{to}\"}}");
     write(request, "POST", room, format_args!("sim/v1/Account/{}/Phone/", account(room)), &body);
 }
 
-/// A phone hangs up.
+/// Writes a request by which a phone hangs up.
 pub(super) fn hang_up(request: &mut Vec<u8>, room: u32, call: &str) {
     let path = format_args!("sim/v1/Account/{}/Phone/{call}/", account(room));
     write(request, "DELETE", room, path, "");
 }
 
-/// The engine's figures.
+/// Writes a request for the engine's gauges and counters.
 pub(super) fn metrics(request: &mut Vec<u8>) {
     let head = format!("GET /metrics HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\n");
     request.extend_from_slice(head.as_bytes());
     request.extend_from_slice(b"\r\n");
 }
 
-/// What a phone has heard.
+/// Writes a request for the sounds that a phone has heard.
 pub(super) fn phone(request: &mut Vec<u8>, room: u32, call: &str) {
     let path = format_args!("sim/v1/Account/{}/Phone/{call}/", account(room));
     write(request, "GET", room, path, "");

@@ -1,13 +1,17 @@
-//! Where a call is in its flow, as traces have it.
+//! Element of a call: its verb and position, for traces.
 
 use super::Call;
-use crate::trace::TraceElement;
+use crate::{flow::WeakFlowText, trace::TraceElement};
 
 impl Call {
-    /// What an element of its document is, by its number.
+    /// An element of the current document by its number; None if it has no such element.
     pub fn element(&self, step: u32) -> Option<TraceElement> {
-        let found = self.run.element(step)?;
-        let (verb, at) = (found.verb.info(), found.at);
-        Some(TraceElement { document: self.run.documents(), verb, at })
+        let (found, flow) = (self.run.element(step)?, self.run.flow()?);
+        Some(TraceElement {
+            document: self.run.documents(),
+            verb: found.verb.kind(),
+            at: found.at,
+            text: WeakFlowText::of(&flow.source.text),
+        })
     }
 }

@@ -1,12 +1,14 @@
-//! One call: who it is, and the place reached in its flow.
+//! Calls: one live call as a value, with its parties, its leg's state and its position in the flow.
 //!
-//! A call is a plain value that lives in exactly one place: in a worker while it speaks or waits, in
-//! a conference while it is a member. It cannot be cloned, and a live one must not be dropped:
-//! whoever has it last says [`Call::end`].
+//! A call lives in exactly one place: in a call worker while it plays or waits, in a conference
+//! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
+//! calls [`Call::end`].
 
+mod effect;
 mod element;
 mod facts;
 pub mod numbers;
+mod outlook;
 mod party;
 
 use std::{
@@ -15,46 +17,49 @@ use std::{
 };
 
 use self::facts::CallFacts;
-pub use self::party::{
-    AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
-    SessionDetails,
+pub use self::{
+    effect::{CallAct, CallEvent, Effect, PastMembership},
+    party::{
+        AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
+        SessionDetails,
+    },
 };
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+    base::ids::{AccountId, CallId},
     flow::{
-        self, AfterExit, Cause, DocumentRequest, Exit, Fetched, FlowEvent, JoinOptions, Purpose,
-        Run, has_variables,
+        self, AfterExit, Cause, DocumentRequest, Exit, Fetched, FlowEvent, Purpose, Run,
+        has_variables,
     },
     group::Admission,
-    media::{Ending, HangupCause, HangupSource, LegEvent, Order},
+    media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
 };
 
-/// A live call.
+/// A live call, owned by value.
 #[derive(Debug, PartialEq)]
 pub struct Call {
-    /// Its name, for as long as there is a record of it.
+    /// Its id, also in events, traces and its CDR.
     pub id: CallId,
-    /// Whose it is.
+    /// The account that has the call.
     pub account: AccountId,
-    /// Who speaks with whom.
+    /// From, to, direction and session; they do not change.
     pub party: Arc<Party>,
-    /// When the call ends, wherever it is.
+    /// The call ends at this time, wherever it is: the ring timeout, the time limit, or a
+    /// `<Hangup>`.
     pub ends_at: Instant,
-    /// What has let it into the room that it is in or queues for, if a group guards that.
+    /// Its admission to the guarded room that it is in or queues for; None of other rooms.
     pub admission: Option<Box<Admission>>,
-    /// In milliseconds; more than 49 days are so many.
+    /// At most 49 days.
     time_limit_ms: u32,
     run: Run,
     /// The number of the last order or fetch.
     number_last: u32,
     awaits: Awaits,
-    /// Until the far end has picked up.
+    /// None once the far end has answered, and of inbound calls.
     outgoing: Option<Box<OutgoingCall>>,
-    /// Until the first document is there.
+    /// None once the first document has come.
     fallback: Option<Box<Hook>>,
-    /// What is asked as soon as the call is out of its conference.
+    /// The document to fetch once the call has left its conference.
     pending_transfer: Option<Box<DocumentRequest>>,
-    /// What its texts may speak of.
     facts: Option<Box<CallFacts>>,
     transfers: u8,
     is_answered: bool,
@@ -63,76 +68,13 @@ pub struct Call {
     is_over: bool,
 }
 
-// A million of them are parked on one machine.
+// One machine holds a million of them.
 const _: () = assert!(size_of::<Call>() <= 160);
 
-/// Where a call was a member.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PastMembership {
-    /// Which incarnation.
-    pub room: RoomId,
-    /// The place.
-    pub member: MemberId,
-    /// The number of the notice of its exit.
-    pub sequence: u64,
-}
-
-/// What is told of a call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CallEvent {
-    /// It was picked up, by either side.
-    Answered,
-    /// It came in, or was asked for.
-    Begun,
-    /// It is over.
-    Ended(Ending),
-    /// The far end rings.
-    Rang,
-}
-
-/// A call that is transferred more often is a loop (contract 5.1).
+/// More transfers than this end a call as a loop (contract 5.1).
 pub const TRANSFERS_MAX: u8 = 70;
 
-/// What a call asks of the world, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// An element begins: its number within its document, from zero.
-    Begin {
-        /// The number.
-        step: u32,
-    },
-    /// Asks for a document; [`Call::fetched`] takes it, with this number.
-    Fetch {
-        /// Good within the call; rises.
-        number: u32,
-        /// What.
-        request: DocumentRequest,
-    },
-    /// Tells a URL, and lets the answer be.
-    Notify(DocumentRequest),
-    /// Tells the backend.
-    Order(Order),
-    /// Tells subscribers.
-    Publish(CallEvent),
-}
-
-/// Where a call goes, once its effects are done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CallAct {
-    /// The call is over.
-    End(Ending),
-    /// Into a conference.
-    Join {
-        /// Which.
-        room: ConferenceName,
-        /// On what terms.
-        entry: Arc<JoinOptions>,
-    },
-    /// It stays, and waits for what it has asked for.
-    Stay,
-}
-
-/// What would move the call on. A report with another number is stale.
+/// The report or document that the call waits for. One with another number is stale.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Awaits {
     Document(u32),
@@ -140,15 +82,16 @@ enum Awaits {
     Order(u32),
 }
 
-/// What one wish of the flow comes to.
-enum CallAction {
+/// The result of one effect of the flow.
+enum EffectResult {
     Effect(Effect),
     Move(CallAct),
     Nothing,
 }
 
 impl Call {
-    /// A ringing call, whose first document [`Call::begin`] brings.
+    /// A ringing call without a document: [`Call::begin`], [`Call::ask_for_flow`] or [`Call::dial`]
+    /// starts it.
     pub fn new(
         now: Instant,
         id: CallId,
@@ -184,12 +127,12 @@ impl Call {
         self.run.step()
     }
 
-    /// When [`Call::tick`] is next due.
+    /// The time of the next [`Call::tick`].
     pub fn deadline(&self) -> Instant {
         self.run.deadline().map_or(self.ends_at, |at| at.min(self.ends_at))
     }
 
-    /// How far it has come.
+    /// `InProgress` once it is answered, else `Ringing`.
     pub fn status(&self) -> CallStatus {
         match self.is_answered {
             true => CallStatus::InProgress,
@@ -197,11 +140,11 @@ impl Call {
         }
     }
 
-    /// Calls the far end; once that has picked up, the call begins.
+    /// Dials the far end. The flow begins once that has answered.
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        let dial = Order::Dial {
+        let dial = SignallingOrder::Dial {
             call: self.id,
             account: self.account.clone(),
             from: self.party.from.clone(),
@@ -209,11 +152,11 @@ impl Call {
             caller_name: self.party.caller_name.clone(),
             headers: self.party.session.headers().into(),
         };
-        effects.push(Effect::Order(dial));
+        effects.push(Effect::Signal(dial));
         CallAct::Stay
     }
 
-    /// Asks for the first document.
+    /// Fetches the first document.
     pub fn ask_for_flow(&mut self, answer: AnswerUrls, effects: &mut Vec<Effect>) -> CallAct {
         let AnswerUrls { hook, fallback } = answer;
         self.fallback = fallback.map(Box::new);
@@ -221,14 +164,14 @@ impl Call {
         CallAct::Stay
     }
 
-    /// Takes the answer document, and begins its first element.
+    /// Takes the first document and begins its first element.
     pub fn begin(&mut self, now: Instant, document: Fetched, effects: &mut Vec<Effect>) -> CallAct {
         self.handle(now, FlowEvent::Fetched(document), effects)
     }
 
-    /// Out of its conference, or not let in, the call goes on as its exit says.
+    /// Continues after the call left its conference, or was refused, as the exit says.
     ///
-    /// `membership` is where it was a member; a call that was refused at the door had none.
+    /// `membership` is None if the call was refused.
     pub fn left(
         &mut self,
         now: Instant,
@@ -252,7 +195,7 @@ impl Call {
         }
     }
 
-    /// Takes what its far end did, or what an order has come to.
+    /// Takes an event of its leg, or a report on one of its orders.
     pub fn heard(&mut self, now: Instant, heard: LegEvent, effects: &mut Vec<Effect>) -> CallAct {
         let event = match heard {
             LegEvent::Digit(digit) => FlowEvent::Digit(digit),
@@ -272,7 +215,7 @@ impl Call {
         self.handle(now, event, effects)
     }
 
-    /// Takes a document. One whose number is not awaited is stale, and changes nothing.
+    /// Takes a document. A number that the call does not wait for is stale and changes nothing.
     pub fn fetched(
         &mut self,
         now: Instant,
@@ -292,7 +235,7 @@ impl Call {
         }
     }
 
-    /// Drops what the call does, and asks for another document. It is in no conference.
+    /// Stops the current element and fetches another document. The call must be in no conference.
     pub fn transfer(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) -> CallAct {
         if TRANSFERS_MAX <= self.transfers {
             let (cause, source) = (HangupCause::LoopDetected, HangupSource::Error);
@@ -301,19 +244,19 @@ impl Call {
         self.transfers += 1;
         self.fallback = None;
         if let Awaits::Order(_) = self.awaits {
-            effects.push(Effect::Order(Order::Stop { call: self.id }));
+            effects.push(Effect::Audio(AudioOrder::Stop { call: self.id }));
         }
         self.run.transfer();
         self.fetch(request, effects);
         CallAct::Stay
     }
 
-    /// The same for one that is in a conference, which is about to let it out.
+    /// Notes a transfer of a member: [`Call::left`] fetches the document.
     pub fn transfer_once_out(&mut self, request: DocumentRequest) {
         self.pending_transfer = Some(Box::new(request));
     }
 
-    /// A deadline has passed: the call's own, or one of its element.
+    /// Handles a deadline that has passed: the call's own, or one of its element.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
         if self.ends_at <= now {
             if self.outgoing.is_some() {
@@ -325,15 +268,15 @@ impl Call {
         self.handle(now, FlowEvent::Tick, effects)
     }
 
-    /// How the call ends by an exit that ends it.
+    /// The ending of the call by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
         let dialect = self.party.dialect;
         let cause = match (exit.cause, &exit.then) {
-            // Whoever kicked it wanted so.
+            // The kick asked for a hang-up.
             (Cause::Kicked, AfterExit::HangUp) => Cause::HungUpByApi,
             (cause, _) => cause,
         };
-        // A cause that lets the flow go on ends it only when we are out of time for goodbyes.
+        // A cause that lets the flow continue ends the call only at shutdown, after the drain time.
         let mut ending = cause.ending(dialect).unwrap_or(Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(dialect),
@@ -348,7 +291,7 @@ impl Call {
         ending
     }
 
-    /// The one way to let go of a call.
+    /// Ends a call: the only way to drop one without a panic in debug builds.
     #[expect(clippy::boxed_local, reason = "calls are moved as boxes, and here one ends")]
     pub fn end(mut self: Box<Self>) {
         self.awaits = Awaits::Nothing;
@@ -379,8 +322,12 @@ impl Call {
         effects.push(Effect::Publish(CallEvent::Answered));
         let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
-            // Nobody waits for their end.
-            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
+            // Nothing waits for their end.
+            effects.push(Effect::Audio(AudioOrder::SendDigits {
+                call: self.id,
+                number: 0,
+                digits,
+            }));
         }
         self.ask_for_flow(answer, effects)
     }
@@ -396,81 +343,81 @@ impl Call {
         self.run.handle(now, event, &mut asked);
         let mut act = CallAct::Stay;
         for effect in asked {
-            debug_assert_eq!(act, CallAct::Stay, "a move is the last that a flow asks for");
+            debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
             match self.effect(now, effect) {
-                CallAction::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                EffectResult::Effect(effect @ Effect::Signal(SignallingOrder::Answer { .. })) => {
                     effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
                 }
-                CallAction::Effect(effect) => effects.push(effect),
-                CallAction::Move(wanted) => act = wanted,
-                CallAction::Nothing => (),
+                EffectResult::Effect(effect) => effects.push(effect),
+                EffectResult::Move(wanted) => act = wanted,
+                EffectResult::Nothing => (),
             }
         }
         act
     }
 
-    /// What one wish of the flow means for this call.
-    fn effect(&mut self, now: Instant, effect: flow::Effect) -> CallAction {
+    /// Translates an effect of the flow into one of the call.
+    fn effect(&mut self, now: Instant, effect: flow::Effect) -> EffectResult {
         let call = self.id;
-        let order = match effect {
-            flow::Effect::Answer if self.is_answered => return CallAction::Nothing,
+        let effect = match effect {
+            flow::Effect::Answer if self.is_answered => return EffectResult::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
-                // The limit counts from the answer; a hang-up that is scheduled stays where it is.
+                // The limit counts from the answer; a scheduled hang-up keeps its time.
                 if !self.is_scheduled {
                     self.ends_at = now + self.time_limit();
                 }
-                Order::Answer { call }
+                Effect::Signal(SignallingOrder::Answer { call })
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return CallAction::Effect(Effect::Begin { step });
+                Effect::Begin { step }
             }
-            flow::Effect::EarlyMedia if self.is_answered => return CallAction::Nothing,
-            flow::Effect::EarlyMedia => Order::EarlyMedia { call },
-            flow::Effect::End(ending) => return CallAction::Move(CallAct::End(ending)),
+            flow::Effect::EarlyMedia if self.is_answered => return EffectResult::Nothing,
+            flow::Effect::EarlyMedia => Effect::Signal(SignallingOrder::EarlyMedia { call }),
+            flow::Effect::End(ending) => return EffectResult::Move(CallAct::End(ending)),
             flow::Effect::Join { room, options: entry } => {
-                return CallAction::Move(CallAct::Join { room, entry });
+                return EffectResult::Move(CallAct::Join { room, entry });
             }
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return CallAction::Effect(Effect::Fetch { number, request });
+                Effect::Fetch { number, request }
             }
-            flow::Effect::Notify(request) => return CallAction::Effect(Effect::Notify(request)),
+            flow::Effect::Notify(request) => Effect::Notify(request),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
             flow::Effect::Play(program) => {
                 let program = self.values().fill(program);
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
-                Order::Play { call, number, program }
+                Effect::Audio(AudioOrder::Play { call, number, program })
             }
-            // What it will say is not known yet.
+            // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
-            flow::Effect::Prepare(program) => Order::Prepare { call, program },
+            flow::Effect::Prepare(program) => Effect::Audio(AudioOrder::Prepare { call, program }),
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
-                return CallAction::Nothing;
+                return EffectResult::Nothing;
             }
             flow::Effect::SendDigits { digits, awaits } => {
                 let number = self.number();
                 if awaits {
                     self.awaits = Awaits::Order(number);
                 }
-                Order::SendDigits { call, number, digits }
+                Effect::Audio(AudioOrder::SendDigits { call, number, digits })
             }
             flow::Effect::Stop => {
                 self.awaits = Awaits::Nothing;
-                Order::Stop { call }
+                Effect::Audio(AudioOrder::Stop { call })
             }
         };
-        CallAction::Effect(Effect::Order(order))
+        EffectResult::Effect(effect)
     }
 
     fn number(&mut self) -> u32 {
@@ -484,7 +431,7 @@ fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
     DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
 }
 
-/// A conference's `action` is told which conference it was, and as whom (contract 4.3).
+/// Adds the conference and the member id to the request of a conference's `action` (contract 4.3).
 fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>) {
     let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
     if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
@@ -501,7 +448,7 @@ fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>
 impl Drop for Call {
     fn drop(&mut self) {
         // While a panic unwinds, a second one would stop the process.
-        assert!(self.is_over || std::thread::panicking(), "call {} is lost alive", self.id);
+        assert!(self.is_over || std::thread::panicking(), "call {} is dropped alive", self.id);
     }
 }
 

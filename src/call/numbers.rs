@@ -1,4 +1,4 @@
-//! Who is called: the way from a called number or name to an account and a flow.
+//! Numbers: the table from called numbers to accounts and flows.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,48 +7,48 @@ use crate::{
     call::{AnswerUrls, Hook},
 };
 
-/// The called numbers that the configuration knows.
+/// The `[[number]]` rows of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
     rows: BTreeMap<Arc<str>, NumberRoute>,
 }
 
-/// What a called number leads to.
+/// The row of a called number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NumberRoute {
-    /// Whose number it is.
+    /// The account that has the number.
     pub account: AccountId,
-    /// Where its calls' first document comes from.
+    /// The source of its calls' first document.
     pub source: FlowSource,
-    /// `hangup_url`: told when such a call is over.
+    /// `hangup_url`: requested when a call of the number ends.
     pub hangup: Option<Hook>,
-    /// The dialect of its calls; the account's, if it says nothing.
+    /// The dialect of its calls; None: the account's.
     pub dialect: Option<Dialect>,
 }
 
-/// Where a first document comes from.
+/// The source of a call's first document.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FlowSource {
-    /// The name of a flow of the account.
+    /// A local flow of the account, by its name.
     Flow(Arc<str>),
-    /// A URL.
+    /// A URL, with its fallback.
     Web(AnswerUrls),
 }
 
 impl Numbers {
-    /// Adds a row; the last one for a number stands.
+    /// Adds a row. A later row for the same number replaces it.
     pub fn insert(&mut self, called: &str, row: NumberRoute) {
         self.rows.insert(bare_number(called).into(), row);
     }
 
-    /// The row of a called number; of a caller that belongs to an account, only one of its own.
+    /// The row of a called number. If the caller belongs to `account`, only a row of that account.
     pub fn find(&self, called: &str, account: Option<&AccountId>) -> Option<&NumberRoute> {
         let is_theirs = |row: &&NumberRoute| account.is_none_or(|it| *it == row.account);
         self.rows.get(bare_number(called)).filter(is_theirs)
     }
 }
 
-/// The user part of a SIP URI, or a number without its `+`.
+/// The user part of a SIP URI, or a number, without a leading `+`.
 pub fn bare_number(called: &str) -> &str {
     let called = called.trim();
     let uri = called.strip_prefix("sip:").or_else(|| called.strip_prefix("sips:"));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_known_however_it_is_written() {
+    fn a_number_is_found_in_every_notation() {
         let mut numbers = Numbers::default();
         numbers.insert("+14155550100", row("MA1", "weekly"));
         for called in ["14155550100", "+14155550100", "sip:14155550100@example.com;x=y"] {

@@ -1,4 +1,4 @@
-//! Who speaks with whom, on what terms, and how far they have come.
+//! Parties of a call: from, to, direction, session and status.
 
 use std::{
     sync::Arc,
@@ -14,120 +14,120 @@ use crate::{
     media::{Ending, HangupCause},
 };
 
-/// What does not change about a call.
+/// The facts of a call that do not change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Party {
     /// A number without `+`, or a SIP URI.
     pub from: Arc<str>,
-    /// As `from`.
+    /// A number without `+`, or a SIP URI.
     pub to: Arc<str>,
-    /// The display name, or nothing.
+    /// The caller's display name; may be empty.
     pub caller_name: Arc<str>,
-    /// Who called whom.
+    /// Inbound or outbound, seen from conflow.
     pub direction: CallDirection,
-    /// Whose defaults and manners hold for the call.
+    /// The vendor whose defaults and field names apply.
     pub dialect: Dialect,
-    /// Who the far end is beyond doubt, if anybody vouches for it.
+    /// The identity of the far end; None if nobody vouches for it.
     pub trusted: Option<Box<Trusted>>,
-    /// What is told of it, and to whom.
+    /// The start time, headers and hooks of the call.
     pub session: CallSession,
 }
 
-/// What is told of a call, and to whom.
+/// The start time of a call, and the details that few calls have.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CallSession {
-    /// `SessionStart`: when the call came in, or was asked for.
+    /// `SessionStart`: the time when the call arrived or was requested.
     pub began_at: SystemTime,
-    /// None of most calls that come in: there is nothing to say.
+    /// None of most inbound calls, to save memory.
     details: Option<Box<SessionDetails>>,
 }
 
-// A million parties are on one machine.
+// One machine holds a million of them.
 const _: () = assert!(size_of::<Party>() <= 88);
 
-/// What calls have that were asked for, or for which somebody wants to be told.
+/// Details of requested calls, and of calls with hooks or headers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SessionDetails {
-    /// `sip_headers`: names without their prefix, and values.
+    /// `sip_headers`: names without the vendor's prefix, and values.
     pub headers: Headers,
-    /// `ring_url`: told when the far end rings.
+    /// `ring_url`: requested when the far end rings.
     pub ring: Option<Hook>,
-    /// `hangup_url`: told when the call is over.
+    /// `hangup_url`: requested when the call ends.
     pub hangup: Option<Hook>,
-    /// `parent_call_uuid`.
+    /// `parent_call_uuid` of the request that made the call.
     pub parent: Option<CallId>,
-    /// What the request belongs to that has made the call.
+    /// The trace context of the request that made the call.
     pub trace: Option<Traceparent>,
 }
 
 impl CallSession {
-    /// One of which nobody is told.
+    /// A session without details.
     pub fn at(began_at: SystemTime) -> Self {
         Self { began_at, details: None }
     }
 
-    /// One with all that is to be said of it.
+    /// A session with details, which may be empty.
     pub fn new(began_at: SystemTime, details: SessionDetails) -> Self {
         let is_plain = details == SessionDetails::default();
         Self { began_at, details: (!is_plain).then(|| Box::new(details)) }
     }
 
-    /// What there is beside the time.
+    /// The details; None if they are all empty.
     pub fn details(&self) -> Option<&SessionDetails> {
         self.details.as_deref()
     }
 
-    /// `parent_call_uuid`.
+    /// `parent_call_uuid` of the request that made the call.
     pub fn parent(&self) -> Option<CallId> {
         self.details()?.parent
     }
 
-    /// `sip_headers`: names without their prefix, and values.
+    /// `sip_headers`: names without the vendor's prefix, and values.
     pub fn headers(&self) -> &[(Arc<str>, Arc<str>)] {
         self.details().map_or(&[], |it| &it.headers)
     }
 
-    /// What the call belongs to: its request's, or a trace of its own.
+    /// The trace context of the request that made the call, else one made from the call's id.
     pub fn trace(&self, call: CallId) -> Traceparent {
         self.details().and_then(|it| it.trace).unwrap_or_else(|| Traceparent::of(call.0))
     }
 }
 
-/// Headers for the far end, without the vendor's prefix: names and values.
+/// Headers for the far end: names without the vendor's prefix, and values.
 pub type Headers = Arc<[(Arc<str>, Arc<str>)]>;
 
-/// A URL, and how it is requested.
+/// A URL and the method of its request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hook {
-    /// As its author wrote it.
+    /// The text as the author wrote it.
     pub url: Arc<str>,
-    /// GET or POST.
+    /// GET or POST; the fields go into the query or the body.
     pub method: RequestMethod,
 }
 
-/// Where a call's first document comes from.
+/// The URLs of a call's first document.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnswerUrls {
-    /// `answer_url`.
+    /// `answer_url` and `answer_method`: requested first.
     pub hook: Hook,
-    /// `fallback_url`: asked once the first has brought no document.
+    /// `fallback_url`: requested if the first brings no document.
     pub fallback: Option<Hook>,
 }
 
-/// What a call that we make is made with.
+/// The parameters of an outgoing call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OutgoingCall {
-    /// Whose document it runs once it is answered.
+    /// The source of the document that it runs once it is answered.
     pub answer: AnswerUrls,
-    /// `ring_timeout`: so long it may take to be answered.
+    /// `ring_timeout`: the longest time until the answer.
     pub ring_timeout: Duration,
-    /// `hangup_on_ring`: hangs up so long after the first ring.
+    /// `hangup_on_ring`: the longest time from the first ring to the answer.
     pub ring_max: Option<Duration>,
-    /// `send_digits`: pressed on the answer.
+    /// `send_digits`: DTMF sent on the answer.
     pub digits: Option<Arc<str>>,
 }
 
-/// Who called whom.
+/// The direction of a call, seen from conflow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallDirection {
     /// The far end called us.
@@ -137,12 +137,12 @@ pub enum CallDirection {
 }
 
 impl CallDirection {
-    /// The one that has this text.
+    /// The direction with this [`CallDirection::text`].
     pub fn of_text(text: &str) -> Option<Self> {
         [Self::Inbound, Self::Outbound].into_iter().find(|it| it.text() == text)
     }
 
-    /// As the API and callbacks have it.
+    /// `inbound` or `outbound`, in the API and in callbacks.
     pub fn text(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
@@ -151,31 +151,31 @@ impl CallDirection {
     }
 }
 
-/// `CallStatus` (contract 4.2).
+/// `CallStatus` of callbacks and the API (contract 4.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallStatus {
     /// The far end was busy.
     Busy,
-    /// Called off before the answer.
+    /// Cancelled before the answer.
     Cancel,
-    /// It was answered, and is over.
+    /// Answered before it ended.
     Completed,
-    /// It was never answered, for another reason.
+    /// Never answered, for another reason.
     Failed,
-    /// Answered.
+    /// Answered and not ended.
     InProgress,
-    /// Nobody answered.
+    /// The far end did not answer.
     NoAnswer,
-    /// Asked for; it does not ring yet.
+    /// Requested; it does not ring yet.
     Queued,
-    /// Not answered yet.
+    /// It rings and is not answered yet.
     Ringing,
-    /// Nobody answered in the time that we gave it.
+    /// Not answered within `ring_timeout`.
     Timeout,
 }
 
 impl CallStatus {
-    /// Of a call that is over.
+    /// The status of an ended call.
     pub fn at_end(ending: Ending, is_answered: bool) -> Self {
         match ending.cause {
             _ if is_answered => Self::Completed,
@@ -205,7 +205,7 @@ impl CallStatus {
         }
     }
 
-    /// As callbacks and the API have it.
+    /// The text in callbacks and the API, such as `in-progress`.
     pub fn text(self) -> &'static str {
         match self {
             Self::Busy => "busy",

@@ -1,10 +1,12 @@
-//! What a call does with what happens to it.
+//! Tests of the call machine: events and exits go in, effects and moves come out.
 
 use std::{sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::base::ids::Dialect;
-use crate::flow::{Cause, Flow};
+use crate::{
+    base::ids::{Dialect, MemberId, RoomId},
+    flow::{Cause, Flow},
+};
 
 struct Bench {
     call: Option<Box<Call>>,
@@ -12,8 +14,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// A call that has begun; what it asked for at once.
-    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    /// A call that has begun, and its first effects.
+    #[expect(clippy::disallowed_methods, reason = "any start time does")]
     fn new(elements: &str) -> (Self, String) {
         let now = Instant::now();
         let party = Party {
@@ -83,10 +85,11 @@ fn brief(effect: Effect) -> Option<String> {
             Some(format!("fetch {number} {} {}", request.url, fields.join("&")))
         }
         Effect::Notify(request) => Some(format!("notify {}", request.url)),
-        Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
-        Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
-        Effect::Order(Order::Prepare { .. }) => None,
-        Effect::Order(order) => Some(format!("{order:?}")),
+        Effect::Audio(AudioOrder::Play { number, .. }) => Some(format!("play {number}")),
+        Effect::Signal(SignallingOrder::Answer { .. }) => Some("answer".to_owned()),
+        Effect::Audio(AudioOrder::Prepare { .. }) => None,
+        Effect::Audio(order) => Some(format!("{order:?}")),
+        Effect::Signal(order) => Some(format!("{order:?}")),
     }
 }
 
@@ -111,7 +114,7 @@ fn a_call_that_hangs_up_begins_nothing_more() {
 }
 
 #[test]
-fn an_action_is_told_which_conference_it_was() {
+fn an_action_gets_the_fields_of_its_conference() {
     let (mut bench, _) = Bench::new("<Conference action='flow:next'>b</Conference>");
     assert_eq!(
         bench.left(Cause::Kicked),
@@ -148,7 +151,7 @@ fn a_fault_of_the_room_is_named_when_nothing_is_left() {
 
 #[test]
 #[cfg(debug_assertions)]
-#[should_panic(expected = "lost alive")]
+#[should_panic(expected = "dropped alive")]
 fn a_live_call_is_not_dropped() {
     let (mut bench, _) = Bench::new("<Wait/>");
     drop(bench.call.take());

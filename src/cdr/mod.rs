@@ -1,4 +1,4 @@
-//! The port of call cdrs: what is kept of calls that are over.
+//! Call detail records (CDRs): the port that keeps them, and the type of one.
 
 mod row;
 pub mod store;
@@ -15,65 +15,65 @@ use crate::{
     media::{Ending, legs::LegSummary},
 };
 
-/// A call that is over.
+/// Call detail record of a call that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cdr {
-    /// Whose it was.
+    /// Account that the call belonged to.
     pub account: AccountId,
-    /// Its name.
+    /// The call's `call_uuid`, unique per account.
     pub call: CallId,
-    /// Who spoke with whom.
+    /// Caller, callee, direction and dialect.
     pub party: Arc<Party>,
-    /// When it was picked up, if it was.
+    /// Time of the answer; None if the call was never answered.
     pub answered_at: Option<SystemTime>,
-    /// When it was over.
+    /// Time of the hang-up.
     pub ended_at: SystemTime,
-    /// How it ended.
+    /// Hang-up cause, and who hung up.
     pub ending: Ending,
-    /// How it sounded, once that is known; a call without sound has none.
+    /// Audio statistics, set when the media backend reports them; empty for a call without audio.
     pub leg_summary: OnceLock<LegSummary>,
 }
 
 impl Cdr {
-    /// How far it came.
+    /// Status in the API: how far the call got.
     pub fn status(&self) -> CallStatus {
         CallStatus::at_end(self.ending, self.answered_at.is_some())
     }
 
-    /// From the answer to the end.
+    /// Time from the answer to the end; zero without an answer.
     pub fn talked(&self) -> Duration {
         let since = |at| self.ended_at.duration_since(at).unwrap_or_default();
         self.answered_at.map_or(Duration::ZERO, since)
     }
 }
 
-/// Which cdrs are wanted; those that meet all it says.
+/// Filter of a list: a CDR must match every field that is Some.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CdrFilter {
-    /// Who called.
+    /// Exact number or URI of the caller.
     pub from: Option<String>,
-    /// Who was called.
+    /// Exact number or URI of the callee.
     pub to: Option<String>,
-    /// Who called whom.
+    /// Inbound or outbound, from conflow's view.
     pub direction: Option<CallDirection>,
-    /// `parent_call_uuid`.
+    /// Call that made this one; parameter `parent_call_uuid`.
     pub parent: Option<CallId>,
-    /// `hangup_cause_code`.
+    /// Number of the cause; parameter `hangup_cause_code`.
     pub cause_code: Option<u16>,
-    /// `hangup_source`.
+    /// Who hung up, as text; parameter `hangup_source`.
     pub source: Option<String>,
-    /// Over at this time or later.
+    /// Earliest time of the end, inclusive.
     pub ended_from: Option<SystemTime>,
-    /// Over at this time or earlier.
+    /// Latest time of the end, inclusive.
     pub ended_until: Option<SystemTime>,
-    /// Talked for so many whole seconds, or more.
+    /// Least talk time in whole seconds, inclusive.
     pub talked_from: Option<u64>,
-    /// Talked for fewer whole seconds than these.
+    /// Talk time in whole seconds, exclusive.
     pub talked_below: Option<u64>,
 }
 
 impl CdrFilter {
-    /// Whether a cdr is wanted.
+    /// Whether a CDR matches every field.
     pub fn matches(&self, cdr: &Cdr) -> bool {
         let Cdr { party, ending, ended_at, .. } = cdr;
         self.from.as_ref().is_none_or(|it| **it == *party.from)
@@ -89,24 +89,24 @@ impl CdrFilter {
     }
 }
 
-/// Some of the cdrs that were wanted.
+/// One page of the matching CDRs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CdrPage {
-    /// The latest first.
+    /// CDRs of the page, latest first.
     pub cdrs: Vec<Arc<Cdr>>,
-    /// How many there are in all.
+    /// Number of matching CDRs on all pages.
     pub total: usize,
 }
 
-/// What is kept of a call that is up, by its number.
+/// Handle to the stored row of a live call, by its number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OpenCdr(pub NonZeroU64);
 
-/// Keeps cdrs. Nothing here waits for a disk: a cdr is durable some moments later.
+/// Keeps CDRs. No method waits for a disk: a CDR becomes durable some moments later.
 pub trait CdrStore: Send + Sync + 'static {
-    /// A call has been answered: should the process die before its cdr comes, one is made of this
-    /// at the next start.
-    /// That goes once it is handed back with the cdr; None if nothing outlives the process.
+    /// Stores that a call was answered. If the process dies before the call's CDR is added, the
+    /// next start makes one of this. Pass the handle to [`Self::add`], which removes the row; None
+    /// if nothing outlives the process.
     fn answered(
         &self,
         account: &AccountId,
@@ -115,16 +115,16 @@ pub trait CdrStore: Send + Sync + 'static {
         at: SystemTime,
     ) -> Option<OpenCdr>;
 
-    /// Adds one; it may be the end of an old one.
+    /// Adds a CDR; `open_cdr` is the handle of a call that was answered.
     fn add(&self, cdr: Arc<Cdr>, open_cdr: Option<OpenCdr>);
 
-    /// How a call sounded: it may be told before its cdr is added, or after.
+    /// Adds a call's audio statistics, before or after its CDR.
     fn add_leg_summary(&self, call: CallId, summary: LegSummary);
 
-    /// One of an account's.
+    /// The CDR of a call, if it is one of the account's.
     fn find(&self, account: &AccountId, call: CallId) -> Option<Arc<Cdr>>;
 
-    /// Those of an account that are wanted: `limit` of them behind the first `offset`.
+    /// One page of an account's matching CDRs: `limit` of them, after the first `offset`.
     fn list(&self, account: &AccountId, filter: &CdrFilter, offset: usize, limit: usize)
     -> CdrPage;
 }

@@ -1,5 +1,5 @@
-//! How records of calls lie in rows: what is asked for later, and no more. Headers and hooks have
-//! done their work by then.
+//! Rows of call detail records: the fields that later requests read. Headers and callbacks are left
+//! out, since they are no longer needed.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -30,7 +30,7 @@ pub(super) struct CallRow {
     parent: Option<CallId>,
 }
 
-/// A call that is over.
+/// A call that has ended.
 #[derive(Deserialize, Serialize)]
 pub(super) struct CdrRow {
     call: CallRow,
@@ -63,7 +63,7 @@ impl CallRow {
         }
     }
 
-    /// The last that is known of the call, but for its end.
+    /// The latest time that the row contains: the answer, or else the begin.
     pub(super) fn last_known_at(&self) -> SystemTime {
         time(self.answered_at.unwrap_or(self.began_at))
     }
@@ -101,7 +101,7 @@ impl From<&Cdr> for CdrRow {
     }
 }
 
-/// The record that a row of [`Table::CdrStore`] holds.
+/// Reads the CDR of a row of [`Table::Cdrs`].
 pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
     let invalid = |why: String| row.invalid(Table::Cdrs, &why);
     let CdrRow { call, ended_at, cause, source, sound } = row.parse(Table::Cdrs)?;
@@ -117,7 +117,7 @@ pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
     Ok(cdr)
 }
 
-/// The call that a row of [`Table::Calls`] holds, as one that the end of a process has cut off.
+/// Reads a row of [`Table::Calls`] as the CDR of a call that was cut off by the end of a process.
 pub(super) fn interrupted(
     row: &StoredRow,
     last_known_at: SystemTime,
@@ -145,7 +145,7 @@ fn micros(time: SystemTime) -> u64 {
 }
 
 fn time(micros: u64) -> SystemTime {
-    // Beyond what a clock can show, only a damaged row can be.
+    // A time beyond the clock's range is from a damaged row.
     let since = Duration::from_micros(micros);
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -1,6 +1,7 @@
-//! Call cdrs: the latest of each account, in memory, and in rows if they are to outlive it.
+//! Store of call detail records: the latest of each account in memory, and in rows if they must
+//! survive.
 //!
-//! All is read from memory. Rows are written behind it: nobody waits for them.
+//! All reads are from memory. Rows are written in the background; no caller waits for them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,72 +25,73 @@ use crate::{
     media::legs::LegSummary,
 };
 
-/// The cdrs of every account.
+/// The CDRs of every account.
 #[derive(Debug)]
 pub struct CachedCdrStore {
     state: Mutex<CdrState>,
     cdrs_max: usize,
-    /// How calls sounded whose cdrs are still to come. Locked after `state`.
+    /// Audio statistics of calls whose CDRs are yet to come. Locked after `state`.
     leg_summaries: Mutex<HashMap<CallId, LegSummary>>,
-    /// None: they last as long as the process.
+    /// None: CDRs last as long as the process.
     disk: Option<CdrDisk>,
 }
 
-/// Some hundreds of bytes each; a busy account's last hours.
+/// CDRs kept for each account: some hundred bytes each, the last hours of a busy account.
 pub const CDRS_MAX: usize = 50_000;
-/// As long as the vendors keep theirs (Plivo: 90 days); who called whom is nobody's for ever.
+/// Retention of the vendors (Plivo: 90 days). Who called whom must not be kept for ever.
 pub const KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
-/// A cdr follows within moments; so many calls do not end at once.
+/// A CDR follows within moments, so more calls than this do not end at once.
 const LEG_SUMMARIES_MAX: usize = 10_000;
-/// Accounts whose calls have ceased grow old as well. All are looked through so often.
+/// How often accounts without live calls are checked for expiry.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
-/// Some hundred megabytes wait for a disk that stands still; then cdrs are in memory only.
+/// Some hundred megabytes of writes may wait for a stalled disk; further CDRs are kept in memory
+/// only.
 const COMMITS_WAITING_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 struct CdrState {
     accounts: HashMap<AccountId, AccountCdrs>,
-    /// Rows are numbered as they come.
+    /// Number of the newest row.
     last: u64,
     swept_at: Option<SystemTime>,
 }
 
 #[derive(Debug, Default)]
 struct AccountCdrs {
-    /// The latest last.
+    /// Calls in the order of their ends, latest last.
     order: VecDeque<CallId>,
     by_call: HashMap<CallId, NumberedCdr>,
 }
 
 #[derive(Debug)]
 struct NumberedCdr {
-    /// Of its row.
+    /// Number of the row in [`Table::Cdrs`].
     number: u64,
     cdr: Arc<Cdr>,
 }
 
-/// What is written behind.
+/// Background writer of rows.
 struct CdrDisk {
     rows: Arc<dyn RowStore>,
-    /// Commits under way.
+    /// Number of commits in progress.
     waiting: Arc<AtomicUsize>,
     lost: AtomicU64,
 }
 
 impl CachedCdrStore {
-    /// One that keeps so many cdrs of each account, as long as the process lasts.
+    /// A store that keeps `cdrs_max` CDRs of each account, for as long as the process lives.
     pub fn with_capacity(cdrs_max: usize) -> Self {
         let (state, leg_summaries) = (Mutex::default(), Mutex::default());
         Self { state, cdrs_max, leg_summaries, disk: None }
     }
 
-    /// One whose cdrs outlive the process. A call that was up when the last one died gets its
-    /// cdr now: cause 5010, ended at the last moment that anything is known of.
+    /// A store whose CDRs outlive the process. A call that was live when the last process died gets
+    /// a CDR now: cause 5010, ended at the latest time that any row contains.
     ///
     /// # Errors
     ///
-    /// The rows cannot be read, or one makes no sense.
+    /// [`RowStoreError`]: the rows cannot be read, or one is invalid.
     pub fn open(rows: Arc<dyn RowStore>, now: SystemTime) -> Result<Self, RowStoreError> {
         Self::open_with_capacity(CDRS_MAX, rows, now)
     }
@@ -116,7 +118,7 @@ impl CachedCdrStore {
             writes.push(RowWrite::delete(Table::Calls, &row.account, row.a));
             let cdr = Arc::new(row::interrupted(row, last_known_at)?);
             if !state.account_cdrs(&cdr.account).by_call.contains_key(&cdr.call) {
-                tracing::warn!(call = %cdr.call, "was cut off by the end of the last process");
+                tracing::warn!(call = %cdr.call, "the call was cut off when the last process ended");
                 writes.push(state.add(cdr));
             }
         }
@@ -135,11 +137,11 @@ impl CachedCdrStore {
     }
 }
 
-/// Whether a row of [`Table::Cdrs`] or [`Table::Calls`] can be read.
+/// Checks that a row of [`Table::Cdrs`] or [`Table::Calls`] can be read.
 ///
 /// # Errors
 ///
-/// It makes no sense.
+/// [`RowStoreError`]: the row is invalid.
 pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     let cdr = match table == Table::Calls {
         true => row::interrupted(row, SystemTime::UNIX_EPOCH),
@@ -189,7 +191,7 @@ impl CdrStore for CachedCdrStore {
             true => state.sweep(now, self.cdrs_max, &mut writes),
             false => state.account_cdrs(&account).trim(&account, now, self.cdrs_max, &mut writes),
         }
-        // Under the lock, so that rows are written as they came.
+        // Under the lock, so that rows are written in the order of their numbers.
         self.write(writes);
     }
 
@@ -223,7 +225,7 @@ impl CdrStore for CachedCdrStore {
         offset: usize,
         limit: usize,
     ) -> CdrPage {
-        // Copied, so that calls that end do not wait for whoever reads.
+        // Copied, so that calls that end do not wait for readers.
         let all: Vec<_> = match self.state.lock().accounts.get(account) {
             Some(account_cdrs) => account_cdrs.latest_first().cloned().collect(),
             None => return CdrPage::default(),
@@ -250,7 +252,7 @@ impl CdrState {
         self.accounts.entry(account.clone()).or_default()
     }
 
-    /// Takes a cdr in, and tells its row.
+    /// Adds a CDR, and returns the write of its row.
     fn add(&mut self, cdr: Arc<Cdr>) -> RowWrite {
         let number = self.next();
         let write = put(number, &cdr);
@@ -278,7 +280,7 @@ impl AccountCdrs {
         self.order.iter().rev().map(|it| &self.by_call[it].cdr)
     }
 
-    /// Lets go of what is too old, and of what is too much.
+    /// Removes CDRs that are too old, and the oldest of those that are too many.
     fn trim(
         &mut self,
         account: &AccountId,
@@ -307,15 +309,17 @@ impl CdrDisk {
         }
         if COMMITS_WAITING_MAX <= self.waiting.fetch_add(1, Relaxed) {
             self.waiting.fetch_sub(1, Relaxed);
-            // Said more and more rarely: the log is on a disk, too.
+            // Logged ever more rarely: the log is on a disk, too.
             let lost = self.lost.fetch_add(1, Relaxed) + 1;
             if lost.is_power_of_two() {
-                tracing::error!("{lost} call cdrs are in memory only: the store is too slow");
+                tracing::error!(
+                    "{lost} call detail records are in memory only: the store is too slow"
+                );
             }
             return;
         }
         let waiting = self.waiting.clone();
-        // Whoever writes says himself what went wrong.
+        // The writer logs its errors itself.
         let done = move |_| {
             waiting.fetch_sub(1, Relaxed);
         };
@@ -430,7 +434,7 @@ mod tests {
         drop(cdrs);
         let cdrs = open(at(20));
         check(&cdrs, "MA1", &[6, 5, 4, 3]);
-        // Another account's call, when the first one's have just grown too old.
+        // A call of another account ends when the first account's calls have just become too old.
         let late = KEPT_FOR.as_secs() + 6;
         cdrs.add(cdr("MA2", late), None);
         check(&cdrs, "MA1", &[]);

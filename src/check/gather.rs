@@ -1,4 +1,4 @@
-//! The documents that are to be looked at, from files, folders and the standard input.
+//! Input of `conflow check`: reads and checks documents from files, folders and the standard input.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,26 +13,26 @@ use crate::{
     flow::check::{Checked, Finding, check, check_folder},
 };
 
-/// One byte more than a document may have (contract 3.1) is enough to say so.
+/// One byte more than a document may have (contract 3.1), so that the check sees it is too long.
 const BYTES_READ_MAX: u64 = 100 * 1024 + 1;
 
-/// A document, and what was found.
+/// A document with its findings.
 pub(super) struct GatheredDocument {
-    /// As it was given; `-` for the standard input.
+    /// Path as given on the command line; `-` for the standard input.
     pub(super) shown: String,
     pub(super) bytes: Vec<u8>,
     pub(super) checked: Checked,
 }
 
-/// All that was asked for.
+/// All documents of one run.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) documents: Vec<GatheredDocument>,
-    /// What cannot be read, and why.
+    /// Messages about files and folders that cannot be read.
     pub(super) problems: Vec<String>,
 }
 
-/// Where a document lies, as long as it is looked at with others.
+/// A document with its place, for the checks across the documents of a folder.
 struct FolderDocument {
     folder: PathBuf,
     file: String,
@@ -40,14 +40,14 @@ struct FolderDocument {
 }
 
 impl Gathered {
-    /// What was found, document by document.
+    /// All findings, document by document.
     pub(super) fn findings(&self) -> impl Iterator<Item = (&GatheredDocument, &Finding)> {
         let documents = self.documents.iter();
         documents.flat_map(|it| it.checked.findings.iter().map(move |finding| (it, finding)))
     }
 }
 
-/// Reads and looks at the documents, each once, in the order in which they were given.
+/// Reads and checks each document once, in the order of the command line.
 pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
     let mut gathered = Gathered::default();
     let mut entries: Vec<FolderDocument> = Vec::new();
@@ -76,7 +76,7 @@ pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
     gathered
 }
 
-/// The documents of a folder may lead to each other.
+/// Checks the links between the documents of each folder.
 fn check_folders(
     entries: &mut [FolderDocument],
     folder_files: &BTreeMap<PathBuf, BTreeSet<String>>,
@@ -95,7 +95,7 @@ fn check_folders(
     }
 }
 
-/// The files that paths lead to. Of each folder, the names of all that is in it are kept.
+/// Expands paths to files. Adds all file names of each folder to `folder_files`.
 pub(super) fn files(
     paths: &[PathBuf],
     folder_files: &mut BTreeMap<PathBuf, BTreeSet<String>>,
@@ -117,8 +117,8 @@ pub(super) fn files(
     files
 }
 
-/// A folder's documents, then those of the folders in it (each account has its own). Links to
-/// folders are let be: they could lead in a circle.
+/// Lists a folder's documents, then those of its subfolders (each account has one). Ignores links
+/// to folders, because they could form a cycle.
 fn list(
     folder: &Path,
     files: &mut Vec<PathBuf>,

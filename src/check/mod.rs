@@ -1,35 +1,25 @@
-//! `conflow check`: reads documents, looks at them, and tells what it found.
+//! `conflow check`: checks documents and prints the findings.
 
 mod gather;
+mod output;
 mod snippet;
 pub(super) mod watch;
 
 use std::{
-    env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
-use serde::Serialize;
+use self::output::{USAGE, check_once};
+use crate::cli::check::CheckArgs;
 
-use self::gather::{Gathered, GatheredDocument, gather};
-use crate::{
-    cli::check::{CheckArgs, CheckFormat, ColorChoice},
-    flow::check::{Finding, Severity},
-};
-
-/// A fault, or a remark where that is reason enough.
-const FOUND: u8 = 1;
-/// A mistake in the command line, or a file that cannot be read.
-const USAGE: u8 = 2;
-
-/// Does what `conflow check` was asked for, on the standard input and output.
+/// Runs `conflow check` with the standard input and output.
 pub fn check(arguments: &CheckArgs) -> ExitCode {
     let reads_stdin = arguments.paths.iter().any(|path| path.as_os_str() == "-");
     if arguments.watch && reads_stdin {
         drop(writeln!(
             io::stderr(),
-            "conflow: --watch needs files: the standard input is read once"
+            "conflow: --watch needs files: the standard input can be read only once"
         ));
         return ExitCode::from(USAGE);
     }
@@ -38,95 +28,6 @@ pub fn check(arguments: &CheckArgs) -> ExitCode {
         true => watch::watch(arguments),
         false => check_once(arguments),
     };
-    // Nobody reads on: there is nobody to tell, either.
+    // The reader of the output is gone, so there is nowhere to report it.
     done.unwrap_or(ExitCode::FAILURE)
-}
-
-/// # Errors
-///
-/// What is found cannot be written.
-fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
-    let gathered = gather(&arguments.paths, arguments.dialect);
-    let mut out = io::stdout().lock();
-    match arguments.format {
-        CheckFormat::Json => write_json(&gathered, &mut out)?,
-        CheckFormat::Text => write_text(&gathered, is_coloured(arguments.color), &mut out)?,
-    }
-    out.flush()?;
-    for problem in &gathered.problems {
-        writeln!(io::stderr(), "conflow: {problem}")?;
-    }
-    Ok(ExitCode::from(code(&gathered, arguments.deny_warnings)))
-}
-
-fn code(gathered: &Gathered, denies_warnings: bool) -> u8 {
-    let mut findings = gathered.findings();
-    match () {
-        () if !gathered.problems.is_empty() => USAGE,
-        () if findings.any(|(_, it)| denies_warnings || it.code.severity() == Severity::Error) => {
-            FOUND
-        }
-        () => 0,
-    }
-}
-
-/// One element of the JSON array.
-#[derive(Serialize)]
-struct FindingRow<'a> {
-    /// As it was given; `-` for the standard input.
-    file: &'a str,
-    line: u32,
-    column: u32,
-    severity: &'static str,
-    code: &'static str,
-    message: &'a str,
-    advice: &'static str,
-}
-
-impl<'a> FindingRow<'a> {
-    fn of((document, finding): (&'a GatheredDocument, &'a Finding)) -> Self {
-        Self {
-            file: &document.shown,
-            line: finding.at.line,
-            column: finding.at.column,
-            severity: finding.code.severity().text(),
-            code: finding.code.text(),
-            message: &finding.message,
-            advice: finding.code.advice(),
-        }
-    }
-}
-
-fn write_json(gathered: &Gathered, out: &mut impl Write) -> io::Result<()> {
-    let rows: Vec<_> = gathered.findings().map(FindingRow::of).collect();
-    serde_json::to_writer_pretty(&mut *out, &rows)?;
-    writeln!(out)
-}
-
-fn write_text(gathered: &Gathered, is_coloured: bool, out: &mut impl Write) -> io::Result<()> {
-    for (document, finding) in gathered.findings() {
-        snippet::write(document, finding, is_coloured, out)?;
-        writeln!(out)?;
-    }
-    let of =
-        |severity| gathered.findings().filter(|(_, it)| it.code.severity() == severity).count();
-    let (files, errors) = (gathered.documents.len(), of(Severity::Error));
-    let (files, errors) = (count(files, "document"), count(errors, "fault"));
-    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "remark"))
-}
-
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// <https://no-color.org>: set, and not empty.
-fn is_coloured(color: ColorChoice) -> bool {
-    match color {
-        ColorChoice::Always => true,
-        ColorChoice::Auto => {
-            let is_unwanted = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
-            io::stdout().is_terminal() && !is_unwanted
-        }
-        ColorChoice::Never => false,
-    }
 }

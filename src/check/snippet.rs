@@ -1,4 +1,4 @@
-//! A finding with the lines that it is about, for people.
+//! Snippets: prints a finding with its lines of the document, for people.
 
 use std::{
     io::{self, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::GatheredDocument;
+use super::gather::GatheredDocument;
 use crate::flow::{
     TextPosition,
     check::{Finding, Severity},
@@ -17,7 +17,7 @@ use crate::flow::{
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// The writer fails.
 pub(super) fn write(
     document: &GatheredDocument,
     finding: &Finding,
@@ -26,22 +26,21 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let text = shown(&document.bytes);
     let span = span(&text, finding.at);
-    let severity = finding.code.severity();
-    let level = match severity {
+    let level = match finding.code.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let marked = AnnotationKind::Primary.span(span);
     let snippet = Snippet::source(text).path(document.shown.as_str()).annotation(marked);
-    let title = level.with_name(severity.text()).primary_title(finding.message.as_str());
+    let title = level.primary_title(finding.message.as_str());
     let title = title.id(finding.code.text());
     let report = [title.element(snippet).element(Level::HELP.message(finding.code.advice()))];
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
     writeln!(out, "{}", renderer.render(&report))
 }
 
-/// The text as it can be shown: nothing in it moves a terminal's cursor or ends a line where ours
-/// do not end, and every character has as many bytes as before.
+/// Replaces characters that would move a terminal's cursor or end a line by others of the same
+/// length in bytes.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -60,7 +59,7 @@ fn shown(bytes: &[u8]) -> String {
     shown
 }
 
-/// The bytes that a finding at this place is about: a tag's name, a whole attribute, or a word.
+/// Byte range to mark for a finding at this position: a tag's name, a whole attribute, or a word.
 fn span(text: &str, at: TextPosition) -> Range<usize> {
     let line_at = match at.line {
         1 => 0,
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_marked_is_what_is_meant() {
+    fn marks_the_tag_attribute_or_word_at_the_position() {
         let text = "<Response>\r\n\t<Speak voice='a b' x>é€ now</Speak>\n</Response>";
         check(text, 1, 1, "<Response");
         check(text, 2, 2, "<Speak");
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_move_a_cursor_is_blank() {
+    fn replaces_characters_that_move_the_cursor() {
         let text = shown("\u{feff}a\u{1b}[2J\r\n\u{2028}\u{85}\rb\u{7f}".as_bytes());
         assert_eq!(text, "a [2J\r\n\u{2423}\u{a0} b ");
         assert_eq!(shown(b"a\xffb"), "a\u{fffd}b");

@@ -1,4 +1,4 @@
-//! `conflow check --watch`: looks again whenever a file has been saved.
+//! Watch mode: repeats a command whenever a file is saved.
 
 use std::{
     collections::BTreeMap,
@@ -14,23 +14,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{check_once, gather};
+use super::{gather, output::check_once};
 use crate::cli::check::{CheckArgs, CheckFormat};
 
-/// Sooner than anybody looks up from the editor, and nothing for a machine.
+/// Polling interval: shorter than the glance from the editor to the terminal, and cheap.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// By this a file that has been saved is known.
+/// Modification time and length, by which a save is detected.
 type SaveStamp = (Option<SystemTime>, u64);
 
-/// Device and inode: by whatever name it is reached.
+/// Device and inode, which identify a file under any name.
 type FileIdentity = (u64, u64);
 
-/// Goes on until the process is ended.
+/// Checks after each save until the process ends.
 ///
 /// # Errors
 ///
-/// What is found cannot be written.
+/// The findings cannot be written.
 pub(super) fn watch(arguments: &CheckArgs) -> io::Result<ExitCode> {
     at_each_save(&arguments.paths, || {
         check_once(arguments)?;
@@ -41,18 +41,18 @@ pub(super) fn watch(arguments: &CheckArgs) -> io::Result<ExitCode> {
     })
 }
 
-/// Acts at once, and whenever one of the files, or one in the folders, has been saved: also while
-/// it acts. What it prints is no save, though that may go into a file in one of the folders.
+/// Calls `act` now and after each save of one of the files, or of a file in the folders, including
+/// saves during `act`. The own output does not count, even if it goes to a file in such a folder.
 ///
 /// # Errors
 ///
-/// The act fails.
+/// `act` returns an error.
 pub(crate) fn at_each_save<T>(
     paths: &[PathBuf],
     mut act: impl FnMut() -> io::Result<()>,
 ) -> io::Result<T> {
     loop {
-        // Before the act: it may have read a file when that is saved.
+        // Before `act`, which may have read a file before that is saved.
         let seen = stamps(paths);
         act()?;
         while stamps(paths) == seen {
@@ -62,7 +62,7 @@ pub(crate) fn at_each_save<T>(
 }
 
 fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<SaveStamp>> {
-    // A link may lead to a file of any name: all names count.
+    // All names count, because a link may lead to a file of any name.
     let mut folders = BTreeMap::new();
     let mut files = gather::files(paths, &mut folders, &mut Vec::new());
     for (folder, names) in folders {

@@ -1,4 +1,4 @@
-//! `conflow account`: what can be typed behind it.
+//! Command `conflow account`: its arguments and help.
 
 use std::path::{Path, PathBuf};
 
@@ -6,94 +6,96 @@ use clap::{Args, Subcommand};
 
 use crate::base::ids::{AccountId, Dialect};
 
-/// What can be done about accounts.
+/// Subcommands of `conflow account`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AccountCommand {
-    /// Add an account, or with --read-only a read-only token; prints the token, this once.
+    /// Add an account, or with --read-only a read-only token; prints the token once.
     Add(AddAccount),
-    /// Change a token without a gap: prints a second one, and both are good until --finish.
+    /// Replace a token without a gap: prints a second one; both are valid until --finish.
     ///
-    /// In the meantime callbacks are signed with both (Plivo's V3), or with the new one.
+    /// Meanwhile callbacks are signed with both (Plivo's V3), or with the new one.
     Rotate(RotateToken),
-    /// List the accounts, and their tokens by the names that the log has for them.
+    /// List the accounts, and their tokens by their names in the log.
     List(ListAccounts),
-    /// Take an account out, or one of its tokens. Its calls go on until they end.
+    /// Remove an account or one of its tokens. Its calls continue until they end.
     Remove(RemoveAccount),
 }
 
-/// An account, or its first read-only token.
+/// Arguments of `account add`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct AddAccount {
-    /// As MA and 18 more characters of A-Z 0-9; Plivo's own clients take nothing else.
+    /// MA and 18 more characters of A-Z 0-9 (Plivo's own clients accept nothing else), or any other
+    /// id.
     #[arg(value_parser = id)]
     pub id: AccountId,
-    /// Of its inbound calls: vobiz (the default) or plivo.
+    /// Dialect of its inbound calls: vobiz (the default) or plivo.
     #[arg(long, value_parser = dialect, conflicts_with = "read_only")]
     pub dialect: Option<Dialect>,
-    /// A token for an account that is there, to look at all of it and change nothing.
+    /// Add a token to an existing account: it may read everything and change nothing.
     #[arg(long)]
     pub read_only: bool,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// Whose token.
+/// Arguments of `account rotate`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct RotateToken {
-    /// Whose.
+    /// Account whose token is replaced.
     #[arg(value_parser = id)]
     pub id: AccountId,
-    /// Every client has the new token: the older one is good no longer.
+    /// Remove the older token, once every client has the new one.
     #[arg(long)]
     pub finish: bool,
-    /// The read-only token.
+    /// Replace the read-only token instead.
     #[arg(long)]
     pub read_only: bool,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// Whose accounts.
+/// Arguments of `account list`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ListAccounts {
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// An account, or one of its tokens.
+/// Arguments of `account remove`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct RemoveAccount {
-    /// Which.
+    /// Account that is removed, or whose token is.
     #[arg(value_parser = id)]
     pub id: AccountId,
-    /// Only this token, as list has it: t2. At once, for one that has got out.
+    /// Remove only this token, by its name in list (t2), at once: for one that has leaked.
     #[arg(long, value_name = "NAME")]
     pub token: Option<String>,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// What fits into a header, a path and a URL's user part. The vendors' have 20 and fewer.
+/// Longest id: it must fit into a header, a path and a URL's user part. The vendors' ids have at
+/// most 20 characters.
 pub const ACCOUNT_CHARS_MAX: usize = 64;
 
-/// Under the help.
+/// Text below the help.
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   conflow account add MA00000000000000000B --dialect plivo
-  conflow account rotate MA00000000000000000B            both tokens are good from now on
-  conflow account rotate MA00000000000000000B --finish   the older one is good no longer
-  conflow account add MA00000000000000000B --read-only   a token to look, and change nothing
+  conflow account rotate MA00000000000000000B            both tokens are valid from now on
+  conflow account rotate MA00000000000000000B --finish   the older one is no longer valid
+  conflow account add MA00000000000000000B --read-only   a token that reads, and changes nothing
 
-The engine may run meanwhile: it goes by what has changed within a second. The accounts of the
-configuration file are beside these; no id may be in both. The data folder has hashes for tokens;
-its file account-key is as secret as they are, and belongs into every backup.";
+The engine may run meanwhile: it follows changes within a second. The accounts of the configuration
+file exist beside these; no id may be in both. The data folder contains hashes of the tokens; its
+file account-key is as secret as the tokens, and belongs in every backup.";
 
 impl AccountCommand {
-    /// The data folder that is meant.
+    /// Data folder that the command works on.
     pub fn data(&self) -> &Path {
         match self {
             Self::Add(it) => &it.data,
@@ -104,7 +106,7 @@ impl AccountCommand {
     }
 }
 
-/// Whether an id is good for headers, paths and folder names.
+/// Whether an id is safe in headers, paths and folder names.
 pub fn is_id(text: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     (1..=ACCOUNT_CHARS_MAX).contains(&text.len()) && text.chars().all(is_word)

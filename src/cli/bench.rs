@@ -1,4 +1,4 @@
-//! `conflow bench`: what can be typed behind it.
+//! Command `conflow bench`: its arguments and help.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,89 +7,90 @@ use serde::Serialize;
 
 use super::login::LoginArgs;
 
-/// The flags of `conflow bench`.
+/// Arguments of `conflow bench`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct BenchArgs {
-    /// What is measured [default: all of them but soak].
+    /// Scenarios to measure [default: all except soak].
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<Scenario>,
-    /// Members in all [default: as many as a scenario needs].
+    /// Total number of members [default: as many as a scenario needs].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=2_000_000))]
     pub members: Option<u32>,
-    /// Rooms, where a scenario does not come with rooms of its own.
+    /// Number of rooms, unless the scenario has its own.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=200_000))]
     pub rooms: Option<u32>,
-    /// Connections that ask at a time.
+    /// Connections that send requests concurrently.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=1_024))]
     pub connections: u16,
-    /// How long a scenario asks that could go on for ever [default: 3; soak: 60].
+    /// Duration of a scenario that has no end of its own [default: 3; soak: 60].
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=3_600))]
     pub seconds: Option<u16>,
-    /// Requests a second, whether or not the last is answered: a stall then counts for all that
-    /// it held up [default: each connection asks as soon as it is answered].
+    /// Requests a second, whether or not the last one is answered: a stall then delays every
+    /// request that was due meanwhile [default: each connection sends the next request after a
+    /// response].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
-    /// An engine that runs already is measured, in place of one of the bench's own: as
-    /// http://127.0.0.1:8080. What the bench brings into it is gone afterwards.
-    // Not from the environment: no server meets a bench by accident.
+    /// Measure a running engine, such as http://127.0.0.1:8080, instead of one that the bench
+    /// starts. The bench removes what it creates there.
+    // Not from the environment: nobody should benchmark a server by accident.
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub url: Option<String>,
-    /// For `--url`.
+    /// Account for the engine of `--url`.
     #[command(flatten)]
     pub login: LoginArgs,
-    /// So many times all of it; the table has the medians.
+    /// Repeat all of it this many times; the table shows the medians.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=99))]
     pub runs: u8,
-    /// Draw latencies, and what the size of a room costs, as SVG files in this folder.
+    /// Draw latencies, and the cost of a room's size, as SVG files in this folder.
     #[arg(long, value_name = "DIR")]
     pub plot: Option<PathBuf>,
-    /// For programs: the medians as `rows`, and all `runs`.
+    /// Print JSON for programs: the medians as `rows`, and all `runs`.
     #[arg(long)]
     pub json: bool,
 }
 
-/// How long a scenario asks that could go on for ever, if nobody says.
+/// Default duration of a scenario that has no end of its own, in seconds.
 pub const SECONDS: u16 = 3;
 
-/// What can be measured.
+/// Scenarios of `conflow bench`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// One member at a time is kicked, in rooms of 10, 100 and 1,000.
+    /// Kick one member at a time, in rooms of 10, 100 and 1,000.
     KickOne,
-    /// Lists of 10 members are kicked, in rooms of 100.
+    /// Kick lists of 10 members, in rooms of 100.
     KickList,
-    /// All members of a room are kicked, in rooms of 10 to 10,000.
+    /// Kick all members of a room, in rooms of 10 to 10,000.
     KickAll,
-    /// Nothing happens: memory, and what waiting costs.
+    /// Do nothing: memory and processor time of waiting members.
     Idle,
-    /// Simulated phones dial in.
+    /// Simulated phones call in and join.
     Join,
-    /// Members are muted, and no longer, in rooms of 10.
+    /// Mute and unmute members, in rooms of 10.
     Mute,
-    /// A room is shown, of 10, 100 and 1,000.
+    /// Get a room of 10, 100 and 1,000 members.
     Get,
-    /// The names of 100 rooms are listed.
+    /// List the names of 100 rooms.
     List,
-    /// Joins, kicks, mutes and looks at once.
+    /// Joins, kicks, mutes and reads at once.
     Mixed,
-    /// A URL is told of enters and exits in 100 rooms, at 5,000 a second (or --rate).
+    /// Send enters and exits of 100 rooms to a URL, at 5,000 a second (or --rate).
     Callbacks,
-    /// The same over the stream of events.
+    /// Send enters and exits of 100 rooms over the stream of events.
     Events,
-    /// A flow is fetched over HTTP, beside a bare GET of the same document.
+    /// Fetch a flow over HTTP, compared with a bare GET of the document.
     Fetch,
-    /// A flow is read, beside what reading XML takes.
+    /// Parse a flow, compared with parsing its XML alone.
     Parse,
-    /// The engine starts.
+    /// Start the engine, ten times.
     Start,
-    /// Joins, leaves, kicks and mutes for long, and whether memory and gauges return to where they
-    /// were. Only if it is named.
+    /// Join, leave, kick and mute for a long time; checks that memory and gauges return to where
+    /// they were. Runs only if it is named.
     Soak,
 }
 
 impl Scenario {
-    /// Those that are measured if nobody says which.
+    /// Scenarios that run if none is named: all except soak.
     pub fn default_set() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
         all.filter(|it| *it != Self::Soak).collect()
@@ -108,18 +109,19 @@ Examples:
   conflow bench                                  everything but soak, in about three minutes
   conflow bench kick-one kick-all
   conflow bench idle --members 1000000 --rooms 100000
-  conflow bench soak --seconds 3600              whether an hour leaves anything behind
-  conflow bench mute --rate 5000 --seconds 30    what 5,000 a second wait
+  conflow bench soak --seconds 3600              look for leaks for an hour
+  conflow bench mute --rate 5000 --seconds 30    latency at 5,000 requests a second
   conflow bench kick-one --runs 3 --plot plots   medians of three runs, and pictures
   CONFLOW_AUTH_TOKEN=… conflow bench mute --url http://10.0.0.7:8080 --account MA1
 
-The engine runs as a second process with one worker, as does what it is compared with: a bare axum
-route that takes and gives JSON. Machines differ and are never quiet: the ratio counts.
+The engine runs as a second process with one worker, and so does the server that it is compared
+with: a bare axum route that reads and writes JSON. Machines differ and are never idle: look at the
+ratio.
 
 An engine of --url needs simulated phones (--sim), no limits for the account (--rate-limit 0
---calls-max 0 --calls-per-second 0), and to be allowed to fetch flows from this machine
-(--fetch-allow); in development mode, and on the same machine, it has all that. Its rooms are called
-conflow-bench-…, and a Ctrl-C closes them as well. Its memory and processor time are not seen.";
+--calls-max 0 --calls-per-second 0), and access to flows on this machine (--fetch-allow); in
+development mode on the same machine, it has all of them. Its rooms are called conflow-bench-…;
+Ctrl-C closes them, too. Its memory and processor time are not measured.";
 
 #[cfg(test)]
 mod tests {

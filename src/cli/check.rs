@@ -1,4 +1,4 @@
-//! `conflow check`: looks at flows before a caller does.
+//! `conflow check`: its arguments and help.
 
 use std::path::PathBuf;
 
@@ -9,62 +9,62 @@ use clap::{
 
 use crate::base::ids::Dialect;
 
-/// What is to be looked at, and how it is told.
+/// Arguments of `conflow check`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CheckArgs {
-    /// Documents; folders, whose .xml files may lead to each other; or - for the standard input.
+    /// Documents; folders, whose .xml files may link to each other; or - for the standard input.
     #[arg(required = true, value_name = "FILE")]
     pub paths: Vec<PathBuf>,
-    /// Whose defaults hold, and whose ways are remarked upon.
+    /// Vendor whose defaults apply; differences to this vendor cause warnings.
     #[arg(long, value_name = "VENDOR", default_value = "vobiz", value_parser = dialect())]
     pub dialect: Dialect,
-    /// Text with a look at the source, or one JSON array.
+    /// Text with snippets of the source, or one JSON array.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: CheckFormat,
-    /// A remark is reason enough for exit code 1.
+    /// Exit with code 1 for warnings too.
     #[arg(long, alias = "deny-remarks")]
     pub deny_warnings: bool,
-    /// Look again whenever a file is saved, until Ctrl-C.
+    /// Check again whenever a file is saved, until Ctrl-C.
     #[arg(long)]
     pub watch: bool,
-    /// By default, on a terminal and without NO_COLOR.
+    /// When to use colour. By default, on a terminal unless NO_COLOR is set.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: ColorChoice,
 }
 
-/// How findings are told.
+/// Output format of the findings.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum CheckFormat {
-    /// For people.
+    /// Findings with snippets, for people.
     #[default]
     Text,
-    /// For programs.
+    /// A JSON array, for programs.
     Json,
 }
 
-/// When there is colour.
+/// When the output has colour.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
-    /// Whatever is written to.
+    /// Also if the output is not a terminal.
     Always,
-    /// Nowhere.
+    /// Not even on a terminal.
     Never,
 }
 
-/// What stands below the help.
+/// Text after the list of arguments in `--help`.
 pub const AFTER_HELP: &str = "\
-Exit codes: 0 without faults, 1 with a fault (or a remark, with --deny-remarks), 2 for a mistake in
-the command line or a file that cannot be read.
+Exit codes: 0 without errors, 1 with an error (or a warning, with --deny-warnings), 2 for a mistake
+in the command line or a file that cannot be read.
 
 Examples:
   conflow check flows
   conflow check --dialect plivo --format json menu.xml
   conflow check --watch flows";
 
-/// `plivo` or `vobiz`.
+/// Accepts the vendors' names in lower case.
 fn dialect() -> impl TypedValueParser<Value = Dialect> {
     PossibleValuesParser::new(["plivo", "vobiz"]).map(|name| match name.as_str() {
         "plivo" => Dialect::Plivo,

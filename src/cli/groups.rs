@@ -1,13 +1,14 @@
-//! The settings of groups: how the four dialects behave where documents and servers differ.
+//! Settings of groups: how the four dialects behave where documents and servers differ.
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Serialize};
 
-/// `[groups]`.
+/// One layer of the table `[groups]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsSettings {
-    /// The vendors' rate limits for requests about groups [default: true; false in development].
+    /// Apply the vendors' rate limits to requests about groups [default: true; false in
+    /// development].
     #[arg(
         long = "groups-limits", env = "CONFLOW_GROUPS_LIMITS", value_name = "true|false",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -16,16 +17,16 @@ pub struct GroupsSettings {
     pub limits: Option<bool>,
 }
 
-/// `[bungie]`.
+/// One layer of the table `[bungie]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct BungieSettings {
-    /// Failures with statuses that say what they are, or 500 as on the real service [default:
-    /// polite].
+    /// Statuses of failures: polite (401, 403, 404, …), or realistic (500, like the service)
+    /// [default: polite].
     #[arg(long = "bungie-status", env = "CONFLOW_BUNGIE_STATUS", help_heading = "Groups")]
     pub status: Option<BungieStatus>,
-    /// More keys in the answer to a kick than documented: aiobungie's Client.kick_clan_member
-    /// wants them [default: false].
+    /// Add keys to the response to a kick, for aiobungie's Client.kick_clan_member [default:
+    /// false].
     #[arg(
         long = "bungie-superset", env = "CONFLOW_BUNGIE_SUPERSET", value_name = "true|false",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -34,12 +35,12 @@ pub struct BungieSettings {
     pub superset: Option<bool>,
 }
 
-/// `[rocketchat]`.
+/// One layer of the table `[rocketchat]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RocketChatSettings {
-    /// The answer to a kick: with the group, as documented, or without, as the server has it
-    /// [default: docs].
+    /// Response to a kick: with the group, as documented, or without it, like the server [default:
+    /// docs].
     #[arg(
         long = "rocketchat-kick-body",
         env = "CONFLOW_ROCKETCHAT_KICK_BODY",
@@ -48,17 +49,16 @@ pub struct RocketChatSettings {
     pub kick_body: Option<GroupBehaviour>,
 }
 
-/// `[kirimin]`.
+/// One layer of the table `[kirimin]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct KiriminSettings {
-    /// After a kick: its answer, memberleave to all members, memberkick to the target; or as the
-    /// server has it, memberkick, memberleave to members who are no owners, the answer [default:
-    /// docs].
+    /// Order after a kick. docs: response, memberleave to all members, memberkick to the target.
+    /// server: memberkick, memberleave to all but owners, response [default: docs].
     #[arg(long = "kirimin-signals", env = "CONFLOW_KIRIMIN_SIGNALS", help_heading = "Groups")]
     pub signals: Option<GroupBehaviour>,
-    /// The status when somebody kicks who is no owner: 400, as documented, or 404, as the server
-    /// has it [default: docs].
+    /// Status of a kick by somebody who is not an owner: 400, as documented, or 404, like the
+    /// server [default: docs].
     #[arg(
         long = "kirimin-owner-error",
         env = "CONFLOW_KIRIMIN_OWNER_ERROR",
@@ -67,11 +67,11 @@ pub struct KiriminSettings {
     pub owner_error: Option<GroupBehaviour>,
 }
 
-/// `[capillary]`.
+/// One layer of the table `[capillary]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct CapillarySettings {
-    /// A group goes on when its primary member leaves, as with the organisation's
+    /// Keep a group active when its primary member leaves, as with the organisation's
     /// CONF_DISABLE_GROUP_DEACTIVATION_ON_PRIMARY_MEMBER_EXIT [default: false].
     #[arg(
         long = "capillary-keep-active", env = "CONFLOW_CAPILLARY_KEEP_ACTIVE",
@@ -82,25 +82,25 @@ pub struct CapillarySettings {
     pub keep_active: Option<bool>,
 }
 
-/// Which statuses Bungie's failures have.
+/// HTTP statuses of Bungie's failures.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum BungieStatus {
     /// 401, 403, 404, …: clients give up at once.
     #[default]
     Polite,
-    /// 500, as on the real service: clients try again.
+    /// Always 500, like the service: clients try again.
     Realistic,
 }
 
-/// Whom a dialect follows where its documents and its server differ.
+/// Behaviour of a dialect where its documents and its server differ.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum GroupBehaviour {
-    /// The documents.
+    /// As in the vendor's documents.
     #[default]
     Docs,
-    /// The server.
+    /// As measured on the vendor's server.
     Server,
 }
 

@@ -1,4 +1,4 @@
-//! As whom a running server is asked: what can be typed about it.
+//! Account arguments: which account to use on a running server, and the file of its token.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,17 @@ use clap::Args;
 
 use crate::base::ids::AccountId;
 
-/// An account. Its token comes from CONFLOW_AUTH_TOKEN or a file: a typed one would be seen by
-/// others.
+/// An account. Its token comes from CONFLOW_AUTH_TOKEN or a file, since others could see a command
+/// line.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct LoginArgs {
-    /// As which account the server is asked [default: the development account].
+    /// Account to use on the server [default: the development account].
     #[arg(long, env = "CONFLOW_AUTH_ID", value_name = "ID")]
     pub account: Option<AccountId>,
-    /// Where the account's token is, unless CONFLOW_AUTH_TOKEN has it.
+    /// File of the account's token, unless CONFLOW_AUTH_TOKEN is set.
     #[arg(long, env = "CONFLOW_TOKEN_FILE", value_name = "FILE", default_value = "data/dev-token")]
     pub token_file: PathBuf,
 }
+
+/// Account of development mode. 20 characters, since Plivo's SDK accepts nothing else.
+pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";

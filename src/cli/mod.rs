@@ -1,4 +1,4 @@
-//! The command line: what was typed, as plain structs. It decides nothing.
+//! Command line: its commands and flags as plain structs. It decides nothing.
 
 pub mod account;
 pub mod bench;
@@ -13,6 +13,7 @@ pub mod simulate;
 pub mod store;
 pub mod trace;
 pub mod user;
+mod values;
 pub mod watch;
 
 use std::{env, ffi::OsString};
@@ -22,7 +23,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// A conference call control engine: kick a caller, and the script goes on.
+/// A conference call control engine: kick a caller, and their flow continues.
 #[derive(Debug, Parser)]
 #[command(name = "conflow", version, arg_required_else_help = true)]
 struct Cli {
@@ -30,70 +31,70 @@ struct Cli {
     command: Command,
 }
 
-/// What is to be done.
+/// Command of `conflow`, with its arguments.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::ServeArgs>),
-    /// Try a flow out: callers do what a file says, an hour takes milliseconds, and what each
-    /// heard is told.
+    /// Try out a flow: callers do what a file says, an hour takes milliseconds, and the output
+    /// tells what each caller heard.
     #[command(after_help = simulate::AFTER_HELP)]
     Simulate(Box<simulate::SimulateArgs>),
     /// Ask a running engine what a call did, element by element, and why.
     #[command(after_help = trace::AFTER_HELP)]
     Trace(Box<trace::TraceArgs>),
-    /// Accounts of the voice API and their tokens, also while the engine runs.
+    /// Manage accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::AccountCommand>),
-    /// Look at flows before a caller does: what is wrong, what is odd, where a call ends.
+    /// Check flows before a caller hears them: errors, warnings, and where a call ends.
     #[command(after_help = check::AFTER_HELP)]
     Check(check::CheckArgs),
     /// Print the flow language: every element and attribute, with defaults and examples.
     Reference(reference::ReferenceArgs),
-    /// People and their tokens, for the groups. The engine must not run on the folder meanwhile.
+    /// Manage people and their tokens, for groups. The engine must not run on the folder meanwhile.
     #[command(subcommand)]
     User(Box<user::UserCommand>),
-    /// Check the store in a data folder, or back it up; an engine may be running on it.
+    /// Check or back up the store of a data folder; an engine may be running on it.
     #[command(subcommand)]
     Store(Box<store::StoreCommand>),
-    /// Look at the rooms of a running server, live: who is in them, and what each caller hears.
+    /// Watch the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
     Watch(Box<watch::WatchArgs>),
-    /// Measure the engine on this machine, beside what the machine can do at all.
+    /// Measure the engine on this machine, and compare it with what the machine is capable of.
     #[command(after_help = bench::AFTER_HELP)]
     Bench(Box<bench::BenchArgs>),
     /// The engine that `conflow bench` measures: it ends when its standard input does.
     #[command(name = ENGINE, hide = true)]
     Engine(Box<serve::ServeArgs>),
-    /// What `conflow bench` compares the engine with: a bare HTTP server.
+    /// A bare HTTP server that `conflow bench` compares the engine with.
     #[command(name = CEILING, hide = true)]
     Ceiling,
-    /// Read a text from the standard input aloud: WAV on the standard output. The engine calls
-    /// this itself, one process for a text, since the built-in voices are C and may run for ever.
+    /// Read a text from standard input aloud: WAV on standard output. The engine starts one process
+    /// for each text, since the built-in voices are C code and may never return.
     #[command(name = READ_ALOUD, hide = true)]
     ReadAloud {
-        /// Where the voices lie.
+        /// Folder of the voices.
         folder: String,
-        /// Such as en-US.
+        /// Language of the text, such as en-US.
         language: String,
     },
 }
 
-/// The command that is `serve` for a benchmark.
+/// Hidden command: `serve`, for a benchmark.
 pub const ENGINE: &str = "bench-engine";
 
-/// The command that serves what a benchmark compares with.
+/// Hidden command: the server that a benchmark compares with.
 pub const CEILING: &str = "bench-ceiling";
 
-/// The command that reads a text aloud.
+/// Hidden command: reads a text aloud.
 pub const READ_ALOUD: &str = "read-aloud";
 
-/// Understands a command line, the program's name first, and the `CONFLOW_*` variables.
+/// Parses a command line, program name first, and the `CONFLOW_*` variables.
 ///
 /// # Errors
 ///
-/// What to print instead, and the exit code that goes with it: help and version count as errors
+/// [`clap::Error`]: the text to print instead, and its exit code. Help and version count as errors
 /// here, with exit code 0; a mistake has 2.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
@@ -102,7 +103,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     cli.map(|cli| cli.command).map_err(|error| name_variable(error, &arguments))
 }
 
-/// Whether a `CONFLOW_*` variable means anything.
+/// Whether a command reads this `CONFLOW_*` variable.
 pub fn is_variable(name: &str) -> bool {
     let mut cli = command();
     cli.build();
@@ -113,19 +114,19 @@ pub fn is_variable(name: &str) -> bool {
     [AUTH_TOKEN, OPS_TOKEN].contains(&name) || settings.any(is_setting)
 }
 
-/// Gives the development account its token, and is shown by `watch`. Not typed, where others could
-/// see it.
+/// Variable of the development account's token, and of the token that `watch` uses. There is no
+/// flag, since others could see a command line.
 pub const AUTH_TOKEN: &str = "CONFLOW_AUTH_TOKEN";
 
-/// Gives whoever shows it `/metrics`. Not typed either.
+/// Variable of the token for `/metrics`. There is no flag either.
 pub const OPS_TOKEN: &str = "CONFLOW_OPS_TOKEN";
 
-/// With no variable beside each flag: the rule by which they are called is enough.
+/// Hides the variables in the help: they follow one rule, which the help states.
 fn command() -> clap::Command {
     Cli::command().mut_subcommands(|it| it.mut_args(|argument| argument.hide_env(true)))
 }
 
-/// A value that was not typed stands in the environment: the message says in which variable.
+/// If the invalid value comes from the environment, the message names the variable.
 fn name_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else {
         return error;
@@ -141,7 +142,7 @@ fn name_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error 
     error
 }
 
-/// `--log-format` is `CONFLOW_LOG_FORMAT`.
+/// The variable of a flag: `--log-format` is `CONFLOW_LOG_FORMAT`.
 fn variable(flag: &str) -> String {
     flag.replacen("--", "CONFLOW_", 1).replace('-', "_").to_uppercase()
 }

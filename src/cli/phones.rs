@@ -1,4 +1,4 @@
-//! The settings of real phones: SIP, its sound, and speech.
+//! Settings of real phones: flags and file keys of SIP, audio ports and speech.
 
 use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
 
@@ -8,12 +8,12 @@ use toml::Spanned;
 
 use super::settings::{ListenAddress, Secret};
 
-/// `[sip]`: real phones.
+/// One layer of the table `[sip]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SipSettings {
-    /// Where SIP is listened for, over UDP and TCP: addresses with commas between, or off
-    /// [default: 127.0.0.1:5060, if it is free].
+    /// Addresses for SIP over UDP and TCP, separated by commas, or off [default: 127.0.0.1:5060, if
+    /// it is free].
     #[arg(
         long = "sip",
         env = "CONFLOW_SIP",
@@ -21,7 +21,7 @@ pub struct SipSettings {
         help_heading = "Real phones"
     )]
     pub bind: Option<SipBinds>,
-    /// Our address in the world outside, if phones there reach us by another than the bound one.
+    /// Public address of conflow, if phones reach it by another address than the bound one.
     #[arg(
         long = "sip-advertise",
         env = "CONFLOW_SIP_ADVERTISE",
@@ -29,14 +29,14 @@ pub struct SipSettings {
         help_heading = "Real phones"
     )]
     pub advertise: Option<IpAddr>,
-    /// Whether anybody may call who reaches us [default: true if all of --sip is loopback].
+    /// Whether unknown callers may call [default: true if all of --sip is loopback].
     #[arg(
         long = "sip-open", env = "CONFLOW_SIP_OPEN", value_name = "true|false",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = BoolishValueParser::new(), help_heading = "Real phones"
     )]
     pub open: Option<bool>,
-    /// UDP ports for sound, two for each call [default: 16384-32383].
+    /// UDP ports for audio; each call needs two [default: 16384-32383].
     #[arg(
         long = "rtp-ports",
         env = "CONFLOW_RTP_PORTS",
@@ -44,17 +44,17 @@ pub struct SipSettings {
         help_heading = "Real phones"
     )]
     pub rtp_ports: Option<PortRange>,
-    /// Networks that reach us without NAT; in a file only.
+    /// Networks whose phones reach conflow without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
 }
 
-/// `[speech]`.
+/// One layer of the table `[speech]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpeechSettings {
-    /// A program and its arguments that reads what the built-in voices cannot; {language}, {voice}
-    /// and {text} are filled in [default: espeak-ng, if it is there].
+    /// Program and arguments that read what the built-in voices cannot; {language}, {voice} and
+    /// {text} are filled in [default: espeak-ng, if it is installed].
     #[arg(
         long = "speech-command",
         env = "CONFLOW_SPEECH_COMMAND",
@@ -65,47 +65,47 @@ pub struct SpeechSettings {
     pub command: Option<Vec<String>>,
 }
 
-/// `[[endpoint]]`.
+/// A row of `[[endpoint]]`: a phone that registers.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointSettings {
-    /// The user, in REGISTER and From.
+    /// The user in REGISTER and From.
     pub user: Spanned<String>,
-    /// By digest.
+    /// Password for digest authentication.
     pub password: Spanned<PasswordSetting>,
-    /// Whose flows it calls.
+    /// Account whose flows the phone calls.
     pub account: Spanned<String>,
 }
 
-/// `[[trunk]]`.
+/// A row of `[[trunk]]`: a gateway, known by its addresses.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkSettings {
-    /// For logs.
+    /// Name in log lines; need not be unique.
     pub name: String,
-    /// Networks that its calls come from.
+    /// Networks that the gateway's calls come from.
     pub addresses: Spanned<Vec<Spanned<String>>>,
 }
 
-/// Where SIP is listened for.
+/// Addresses of the SIP listeners; empty is `off`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SipBinds(pub Vec<SocketAddr>);
 
-/// A range of ports.
+/// A range of UDP ports, such as `16384-32383`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PortRange {
-    /// The first.
+    /// Lowest port, at least 1024.
     pub first: u16,
-    /// The last.
+    /// Highest port, above `first`.
     pub last: u16,
 }
 
-/// A password in a file.
+/// A password in a file: a string.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PasswordSetting(pub Secret);
 
 impl SipSettings {
-    /// These, and where they say nothing, those below.
+    /// These settings; where they are None, those of `below`.
     pub(super) fn over(self, below: Self) -> Self {
         Self {
             bind: self.bind.or(below.bind),
@@ -159,7 +159,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// By hand: what serde says of a value that does not fit shows the value.
+/// Written by hand: serde's error for a wrong type would show the value.
 impl<'de> Deserialize<'de> for PasswordSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = toml::Value::deserialize(deserializer)?;

@@ -1,23 +1,23 @@
-//! `conflow reference`: the flow language, as the engine itself knows it.
+//! `conflow reference`: its arguments.
 
 use clap::{Args, ValueEnum};
 
-/// What is to be printed.
+/// Arguments of `conflow reference`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ReferenceArgs {
-    /// For people, for programs, or for editors.
+    /// Markdown for people, JSON for programs, or an XML Schema for editors.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: ReferenceFormat,
 }
 
-/// For whom it is.
+/// Output format of the reference.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ReferenceFormat {
-    /// Markdown.
+    /// One page of Markdown.
     #[default]
     Md,
-    /// JSON.
+    /// One object of JSON.
     Json,
-    /// An XML Schema 1.0.
+    /// An XML Schema 1.0 document.
     Xsd,
 }

@@ -1,146 +1,143 @@
-//! Every setting: its flag, its variable, its key in the file, and what it may be. One row each.
+//! Settings: the flag, variable, file key and allowed values of each, one row each.
 //!
-//! The same struct holds what was typed and what stands in a file; what nobody says is None.
+//! The struct holds one layer, either flags and environment or a file; unset values are None.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
+pub use super::values::{ListenAddress, Secret};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
     phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
-use crate::{
-    base::ids::Dialect,
-    fetch::{BadCidr, Cidr},
-};
+use crate::base::{ids::Dialect, network::IpNetwork};
 
 /// One layer of settings.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where HTTP is served [default: 127.0.0.1:8080]; port 0 is any free one.
+    /// Address of the HTTP server [default: 127.0.0.1:8080]; port 0 is any free one.
     #[arg(long, env = "CONFLOW_HTTP", value_name = "ADDR")]
     pub http: Option<ListenAddress>,
-    /// The data folder, made if missing [default: data].
+    /// Data folder; it is created if it is missing [default: data].
     #[arg(long, env = "CONFLOW_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The flows folder [default: flows].
+    /// Folder of the flows [default: flows].
     ///
-    /// In development mode, calling NAME runs NAME.xml in it, else default.xml. With a
-    /// configuration file, the flows of an account are in the folder in it that has the account's
-    /// id for a name.
+    /// In development mode, a call to NAME runs NAME.xml in it, or else default.xml. With a
+    /// configuration file, the flows of an account are in the subfolder that has its id as name.
     #[arg(long, env = "CONFLOW_FLOWS", value_name = "DIR")]
     pub flows: Option<PathBuf>,
-    /// At a SIGTERM, how long calls may go on until they are asked to leave [default: 0].
+    /// After a SIGTERM, how long calls may continue before they are asked to leave [default: 0].
     #[arg(long, env = "CONFLOW_DRAIN", value_name = "SECONDS")]
     pub drain: Option<Count<0, 86_400>>,
     /// Requests of an account within 5 seconds, 0 for no limit [default: 300; 0 in development].
     #[arg(long, env = "CONFLOW_RATE_LIMIT", value_name = "N")]
     pub rate_limit: Option<Count<0, 1_000_000>>,
-    /// How long a call may last from its answer [default: 14400].
+    /// Maximum duration of a call, from its answer [default: 14400].
     #[arg(long, env = "CONFLOW_CALL_TIME_LIMIT", value_name = "SECONDS")]
     pub call_time_limit: Option<Count<1, 86_400>>,
-    /// Calls of an account at a time, beyond which it makes none, 0 for no limit [default: 1000; 0
-    /// in development].
+    /// Concurrent calls of an account, 0 for no limit; at the limit it cannot make another one
+    /// [default: 1000; 0 in development].
     #[arg(long, env = "CONFLOW_CALLS_MAX", value_name = "N")]
     pub calls_max: Option<Count<0, 1_000_000>>,
     /// Calls that an account makes in a second, 0 for no limit [default: 1000; 0 in development].
     #[arg(long, env = "CONFLOW_CALLS_PER_SECOND", value_name = "N")]
     pub calls_per_second: Option<Count<0, 1_000_000>>,
-    /// Members of a conference, whatever its flow allows [default: 10000].
+    /// Maximum number of members of a conference, whatever its flow allows [default: 10000].
     #[arg(long, env = "CONFLOW_MEMBERS_MAX", value_name = "N")]
     pub members_max: Option<Count<1, 100_000>>,
-    /// Whoever shows it sees /metrics; in a file, or CONFLOW_OPS_TOKEN.
+    /// Bearer token for /metrics; in a file, or in CONFLOW_OPS_TOKEN.
     #[arg(skip)]
     pub ops_token: Option<Secret>,
-    /// The log.
+    /// Table `[log]` and its flags.
     #[command(flatten)]
     pub log: LogSettings,
-    /// The voice API.
+    /// Table `[voice]` and its flags.
     #[command(flatten)]
     pub voice: VoiceSettings,
-    /// Requests that the engine makes.
+    /// Table `[fetch]` and its flag.
     #[command(flatten)]
     pub fetch: FetchSettings,
-    /// Simulated phones.
+    /// Table `[sim]` and its flags.
     #[command(flatten)]
     pub sim: SimSettings,
-    /// Real phones.
+    /// Table `[sip]` and its flags.
     #[command(flatten)]
     pub sip: SipSettings,
-    /// Speech for real phones.
+    /// Table `[speech]` and its flag.
     #[command(flatten)]
     pub speech: SpeechSettings,
-    /// Groups.
+    /// Table `[groups]` and its flag.
     #[command(flatten)]
     pub groups: GroupsSettings,
-    /// Groups as Bungie has them.
+    /// Table `[bungie]` and its flags.
     #[command(flatten)]
     pub bungie: BungieSettings,
-    /// Groups as Rocket.Chat has them.
+    /// Table `[rocketchat]` and its flag.
     #[command(flatten)]
     pub rocketchat: RocketChatSettings,
-    /// Groups as Kirimin has them.
+    /// Table `[kirimin]` and its flags.
     #[command(flatten)]
     pub kirimin: KiriminSettings,
-    /// Groups as Capillary has them.
+    /// Table `[capillary]` and its flag.
     #[command(flatten)]
     pub capillary: CapillarySettings,
     /// Phones that register; in a file only.
     #[arg(skip)]
     #[serde(rename = "endpoint")]
     pub endpoints: Vec<EndpointSettings>,
-    /// Gateways; in a file only.
+    /// Gateways, by their addresses; in a file only.
     #[arg(skip)]
     #[serde(rename = "trunk")]
     pub trunks: Vec<TrunkSettings>,
-    /// The accounts; in a file only.
+    /// Accounts and their tokens; in a file only.
     #[arg(skip)]
     #[serde(rename = "account")]
     pub accounts: Vec<AccountSettings>,
-    /// The called numbers; in a file only.
+    /// Called numbers and their flows; in a file only.
     #[arg(skip)]
     #[serde(rename = "number")]
     pub numbers: Vec<NumberSettings>,
 }
 
-/// The log.
+/// One layer of the table `[log]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// For eyes or for machines [default: pretty].
+    /// Format of the log: text for people, or JSON for programs [default: pretty].
     #[arg(long = "log-format", env = "CONFLOW_LOG_FORMAT", help_heading = "Log")]
     pub format: Option<LogFormat>,
-    /// How much; info has calls and conferences, debug their elements too [default: info].
+    /// Least severe level to log; info has calls and conferences, debug their elements, too
+    /// [default: info].
     #[arg(long = "log-level", env = "CONFLOW_LOG_LEVEL", help_heading = "Log")]
     pub level: Option<LogLevel>,
 }
 
-/// The voice API.
+/// One layer of the table `[voice]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct VoiceSettings {
-    /// How a Plivo answer has member ids; array for clients that parse nothing else [default:
-    /// string].
+    /// Member ids in Plivo's responses; array for clients that parse only arrays [default: string].
     #[arg(long = "voice-plivo", env = "CONFLOW_VOICE_PLIVO", help_heading = "Voice API")]
     pub plivo: Option<PlivoMembers>,
-    /// Vobiz answers as its documents have them (200, "10"), or as it does (202, ["10"])
+    /// Vobiz' responses: as documented (200, "10"), or as its servers respond (202, ["10"])
     /// [default: documented].
     #[arg(long = "voice-vobiz", env = "CONFLOW_VOICE_VOBIZ", help_heading = "Voice API")]
     pub vobiz: Option<VobizAnswers>,
 }
 
-/// Requests that the engine makes.
+/// One layer of the table `[fetch]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FetchSettings {
-    /// Addresses that may be asked beside the public ones, as 10.0.0.0/8 [default: none; those of
-    /// this machine in development, if HTTP is served on one of them].
+    /// Networks that requests may reach in addition to public addresses, such as 10.0.0.0/8
+    /// [default: none; in development this machine, if HTTP is served on one of its addresses].
     #[arg(
         long = "fetch-allow",
         env = "CONFLOW_FETCH_ALLOW",
@@ -148,21 +145,21 @@ pub struct FetchSettings {
         value_delimiter = ',',
         help_heading = "Requests"
     )]
-    pub allow: Option<Vec<AllowedNetwork>>,
+    pub allow: Option<Vec<IpNetwork>>,
 }
 
-/// Simulated phones.
+/// One layer of the table `[sim]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimSettings {
-    /// Simulated phones, under /sim/v1/ [default: false; true in development].
+    /// Enable simulated phones, under /sim/v1/ [default: false; true in development].
     #[arg(
         id = "sim", long, env = "CONFLOW_SIM", value_name = "true|false",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = BoolishValueParser::new(), help_heading = "Simulated phones"
     )]
     pub on: Option<bool>,
-    /// How long they hear speech, in milliseconds for each character [default: 60].
+    /// Duration of speech for them, in milliseconds for each character [default: 60].
     #[arg(
         long = "sim-speech-ms-per-char",
         env = "CONFLOW_SIM_SPEECH_MS_PER_CHAR",
@@ -170,7 +167,7 @@ pub struct SimSettings {
         help_heading = "Simulated phones"
     )]
     pub speech_ms_per_char: Option<Count<0, 60_000>>,
-    /// How long they hear a beep, in milliseconds [default: 200].
+    /// Duration of a beep for them, in milliseconds [default: 200].
     #[arg(
         long = "sim-beep-ms",
         env = "CONFLOW_SIM_BEEP_MS",
@@ -178,7 +175,7 @@ pub struct SimSettings {
         help_heading = "Simulated phones"
     )]
     pub beep_ms: Option<Count<0, 3_600_000>>,
-    /// How long they hear any other sound, in milliseconds [default: 1000].
+    /// Duration of any other sound for them, in milliseconds [default: 1000].
     #[arg(
         long = "sim-sound-ms",
         env = "CONFLOW_SIM_SOUND_MS",
@@ -188,81 +185,81 @@ pub struct SimSettings {
     pub sound_ms: Option<Count<0, 3_600_000>>,
 }
 
-/// `[[account]]`.
+/// A row of `[[account]]`: an account and its tokens.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
-    /// `MA…` or `SA…`; Plivo's SDK takes nothing but 20 characters.
+    /// `MA…` or `SA…`; Plivo's SDK accepts only ids of 20 characters.
     pub id: Spanned<String>,
-    /// One, or two while one takes the other's place.
+    /// One, or two while one replaces the other.
     pub tokens: Spanned<AccountTokens>,
-    /// Of its inbound calls.
+    /// Dialect of the account's inbound calls.
     #[serde(default)]
     pub dialect: Dialect,
 }
 
-/// `[[number]]`.
+/// A row of `[[number]]`: the flow or URL of a called number.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct NumberSettings {
-    /// The number, or the user.
+    /// Called number, or the user of a SIP URI.
     pub called: Spanned<String>,
-    /// Whose it is.
+    /// Account that owns the number and its flow.
     pub account: Spanned<String>,
-    /// The name of a flow of that account; else there is an `answer_url`.
+    /// Name of a flow of the account; None if there is an `answer_url`.
     pub flow: Option<String>,
-    /// What its calls ask for their first document.
+    /// URL of the first document; None if there is a `flow`.
     pub answer_url: Option<String>,
-    /// How `answer_url` and `fallback_url` are asked [default: POST].
+    /// Method for `answer_url` and `fallback_url` [default: POST].
     pub answer_method: Option<HttpMethod>,
-    /// What is asked when `answer_url` has brought none.
+    /// URL that is fetched if `answer_url` fails.
     pub fallback_url: Option<String>,
-    /// What is told when a call is over.
+    /// URL that is called when a call has ended.
     pub hangup_url: Option<String>,
-    /// The dialect of its calls; the account's, if it says nothing.
+    /// Dialect of the number's calls; None means the account's.
     pub dialect: Option<Dialect>,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// A line of text.
+    /// Text for people, one line for each entry.
     #[default]
     Pretty,
-    /// A line of JSON.
+    /// JSON for programs, one object on each line.
     Json,
 }
 
-/// How much is logged.
+/// Least severe level that is logged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Faults.
+    /// Failures that an operator must look at.
     Error,
-    /// And what is odd.
+    /// Also what is unusual but handled.
     Warn,
-    /// And calls and conferences.
+    /// Also calls and conferences.
     #[default]
     Info,
-    /// And each element of each call.
+    /// Also each element of each call.
     Debug,
-    /// Everything.
+    /// Everything, including the finest detail.
     Trace,
 }
 
-/// How Plivo answers have member ids.
+/// Shape of member ids in Plivo's responses.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PlivoMembers {
-    /// `"10"`, as documented.
+    /// A string, `"10"`, as documented.
     #[default]
     String,
-    /// `["10"]`, for clients that parse only arrays (plivo-go).
+    /// A list, `["10"]`, for clients that parse only arrays (plivo-go).
     Array,
 }
 
-/// How Vobiz answers.
+/// Statuses and member ids in Vobiz' responses.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum VobizAnswers {
@@ -273,7 +270,7 @@ pub enum VobizAnswers {
     Live,
 }
 
-/// How a URL is asked.
+/// Method of a request that fetches a document.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
@@ -284,28 +281,17 @@ pub enum HttpMethod {
     Post,
 }
 
-/// Some addresses: `10.0.0.0/8`, `::1`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AllowedNetwork(pub Cidr);
-
-/// An address and a port.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct ListenAddress(pub SocketAddr);
-
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Count<const MIN: u32, const MAX: u32>(u32);
 
-/// The tokens of an account.
+/// The tokens of an account, as a list of strings in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccountTokens(pub Vec<Secret>);
 
-/// Something that is shown as `"…"`, wherever it goes.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Secret(pub String);
-
 impl Settings {
-    /// These, and where they say nothing, those below. What is in a file only cannot be typed.
+    /// These settings; where they are None, those of `below`. What can only be in a file comes from
+    /// `below`.
     pub fn over(self, below: Self) -> Self {
         Self {
             http: self.http.or(below.http),
@@ -352,49 +338,14 @@ impl Settings {
     }
 }
 
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
-        text.parse().map(Self).map_err(|_| wanted.to_owned())
-    }
-}
-
-impl<'de> Deserialize<'de> for ListenAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl FromStr for AllowedNetwork {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: BadCidr| error.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for AllowedNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl Serialize for AllowedNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
-    /// One that is known to fit.
+    /// Wraps a constant. Panics if `n` is out of range.
     pub const fn new(n: u32) -> Self {
         assert!(MIN <= n && n <= MAX, "out of bounds");
         Self(n)
     }
 
-    /// The number.
+    /// The value, from `MIN` to `MAX`.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -420,7 +371,7 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     }
 }
 
-/// By hand: what serde says of a value that does not fit shows the value.
+/// Written by hand: serde's error for a wrong type would show the value.
 impl<'de> Deserialize<'de> for AccountTokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a list of strings: tokens = [\"…\"]");
@@ -431,31 +382,5 @@ impl<'de> Deserialize<'de> for AccountTokens {
             value.as_str().map(|token| Secret(token.to_owned())).ok_or_else(wanted)
         };
         values.into_iter().map(token).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// By hand: as [`AccountTokens`].
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = || de::Error::custom("write a string");
-        let value = toml::Value::deserialize(deserializer)?;
-        value.as_str().map(|it| Self(it.to_owned())).ok_or_else(wanted)
-    }
-}
-
-impl Secret {
-    /// What stands for a secret that is not shown; it is no token itself.
-    pub const HIDDEN: &'static str = "…";
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(Self::HIDDEN, f)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
     }
 }

@@ -1,39 +1,39 @@
-//! `conflow simulate`: a flow is tried out, with callers who do what an events file says.
+//! `conflow simulate`: its arguments and help.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// What is to be simulated, and what is to be told of it.
+/// Arguments of `conflow simulate`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct SimulateArgs {
-    /// The flow: a file NAME.xml. flow:OTHER in it leads to OTHER.xml beside it.
+    /// The flow: a file NAME.xml. In it, flow:OTHER is OTHER.xml in the same folder.
     pub flow: PathBuf,
-    /// Who does what, and when; without it, one caller calls, and listens.
+    /// Events file: who does what, and when. Without it, one caller calls and listens.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
-    /// Again whenever a file has been saved, until Ctrl-C.
+    /// Simulate again whenever a file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "update")]
     pub watch: bool,
-    /// Tell it as JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Take turns in the order that this seed shuffles.
+    /// Shuffle the order of turns with this seed.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Try so many orders of the same events, and tell whose call does not always go the same
-    /// way. Exit code 1 if there is one.
+    /// Run the same events in N different orders, and print the different ways in which each call
+    /// ends. Exit code 1 if a call does not always end in the same way.
     #[arg(long, value_name = "N", conflicts_with_all = ["seed", "verify", "update"])]
     pub explore: Option<u64>,
-    /// Compare with what a file has. Exit code 1 if it differs.
+    /// Compare the report with a file. Exit code 1 if it differs.
     #[arg(long, value_name = "FILE", conflicts_with = "update")]
     pub verify: Option<PathBuf>,
-    /// Write it into a file, for --verify.
+    /// Write the report into a file, for --verify.
     #[arg(long, value_name = "FILE")]
     pub update: Option<PathBuf>,
 }
 
-/// Below the help.
+/// Text after the list of arguments in `--help`.
 pub const AFTER_HELP: &str = "\
 Examples:
   conflow simulate weekly.xml
@@ -42,7 +42,7 @@ Examples:
   conflow simulate weekly.xml --events weekly.toml --verify weekly.golden
   conflow simulate weekly.xml --events weekly.toml --explore 10000
 
-An events file is TOML, one event in a line:
+An events file is TOML, with one event on each line:
 
   dialect = \"vobiz\"                                     # or \"plivo\"
   events = [
@@ -53,21 +53,21 @@ An events file is TOML, one event in a line:
     { at = \"10s\",  kick = \"ben\", reason = \"too loud\" },
     { at = \"1h\",   hang_up = \"anna\" },
   ]
-  documents = [                                         # what the web has
+  documents = [                                         # documents on the web
     { url = \"https://example.com/pin\", when = { Digits = \"1234\" }, file = \"in.xml\" },
     { url = \"https://example.com/pin\", xml = \"<Response><Hangup/></Response>\", after = \"200ms\" },
     { url = \"https://example.com/down\", fails = \"no answer\" },
   ]
 
-at, for and after are milliseconds, or as \"1h 2m 3.5s\". Events of phones:
+at, for and after are milliseconds, or texts such as \"1h 2m 3.5s\". Events of phones:
   call (from, to, user, name, flow), press (keys), talk (for), hold, resume, hang_up
-Requests of the API, about a caller, [several], or \"all\"; room, if there are several:
+Requests to the API, for a caller, [several], or \"all\"; room, if there are several:
   kick (reason; then = \"hangup\", { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }; ban = \"10m\";
   dry_run = true), mute, unmute, deaf, undeaf, play (url), speak (text), stop_play,
   stop_speak, remove (hang up members); end = \"ROOM\" (hang up all of it), cut (hang up a call),
   transfer (url)
 
-Of several documents with one URL, those whose `when` fits go first; each is used once, and the
-last for ever. Within a moment, what has begun comes to its end first, and events follow the order
-of the file; --seed and --explore shuffle all of that. Recordings, callbacks and outgoing calls are
-not simulated.";
+If several documents have one URL, those with a matching `when` come first; each is used once, and
+the last one repeatedly. Within a moment, what has begun ends first, and events follow the order of
+the file; --seed and --explore shuffle both. Recordings, callbacks and outgoing calls are not
+simulated.";

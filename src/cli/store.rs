@@ -1,36 +1,36 @@
-//! `conflow store`: what is kept in a data folder, looked at from outside.
+//! Command `conflow store`: its arguments and help.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// What can be done about a store.
+/// Subcommands of `conflow store`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum StoreCommand {
-    /// Look for damage: the file, its version, and every row. Exit code 1 if there is any.
+    /// Look for damage in the file, its version and every row. Exit code 1 if there is any.
     #[command(after_help = AFTER_CHECK)]
     Check(CheckStore),
-    /// Copy it, as it is at one moment, to a file that is not there yet.
+    /// Copy a consistent snapshot of the store to a new file.
     #[command(after_help = AFTER_BACKUP)]
     Backup(BackUpStore),
 }
 
-/// Which store is looked at.
+/// Arguments of `store check`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CheckStore {
-    /// A backup, in place of the store in the data folder.
+    /// A backup to check instead of the data folder's store.
     pub file: Option<PathBuf>,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// From where to where.
+/// Arguments of `store backup`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct BackUpStore {
-    /// The backup; a file that is there already is left as it is, and told of.
+    /// Path of the backup. An existing file is not overwritten: that is an error.
     pub file: PathBuf,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
@@ -41,19 +41,19 @@ Examples:
   conflow store check --data /var/lib/conflow
   conflow store check backup.db                  a backup
 
-Nothing is changed. An engine may be running on the folder.";
+check changes nothing. An engine may be running on the folder.";
 
 const AFTER_BACKUP: &str = "\
 Examples:
   conflow store backup backup.db
   conflow store backup --data /var/lib/conflow /backups/$(date +%F).db
 
-In it: people, groups, their audit, tokens and passwords (as hashes), records of calls, answers to
-requests with an Idempotency-Key, member-id marks. Not in it: the configuration, flows, and the
-development account's token (DATA/dev-token).
+A backup contains people, groups and their audit, tokens and passwords (as hashes), call detail
+records, responses to requests with an Idempotency-Key, and reserved member ids. It does not contain
+the configuration, flows, or the development account's token (DATA/dev-token).
 
-To go back to it: stop the engine; remove conflow.db, conflow.db-wal and conflow.db-shm in the data
-folder; put the backup there as conflow.db.";
+To restore it: stop the engine; remove conflow.db, conflow.db-wal and conflow.db-shm from the data
+folder; copy the backup there as conflow.db.";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! `conflow trace`: asks a running engine what a call did, and why.
+//! Command `conflow trace`: its arguments and help.
 
 use std::path::PathBuf;
 
@@ -6,31 +6,31 @@ use clap::Args;
 
 use crate::base::ids::{AccountId, CallId};
 
-/// Which call, and whom to ask.
+/// Arguments of `conflow trace`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TraceArgs {
-    /// The call's call_uuid; it is up, or one of the last 10,000 that are over.
+    /// The call's call_uuid: a live call, or one of the last 10,000 that ended.
     pub call: CallId,
-    /// The engine.
+    /// URL of the running engine.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// Whose call it is: else the development account's. The token is in CONFLOW_AUTH_TOKEN, or in
-    /// the data folder's dev-token.
+    /// The call's account [default: the development account]. Its token is in CONFLOW_AUTH_TOKEN,
+    /// or in the data folder's dev-token.
     #[arg(long, value_name = "ID")]
     pub account: Option<AccountId>,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
-    /// As the API has it.
+    /// Print the API's JSON response.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Below the help.
+/// Text below the help: examples and the format of the output.
 pub const AFTER_HELP: &str = "\
 Examples:
   conflow trace 2e1f6d66-4c7b-4f39-9a53-6f5a9f9d2a10
   CONFLOW_AUTH_TOKEN=… conflow trace UUID --url https://conflow.example --account MA…
 
-A line for each element: from when to when (ms since the call began), line and column, and why it was
-over; behind that, what led to it, back to the request of the API.";
+Each element is a line: start and end (ms since the call began), line and column, and why it ended;
+then its causes, back to the request of the API. The element's line of the document is below it.";

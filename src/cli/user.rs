@@ -1,4 +1,4 @@
-//! `conflow user`: people and their tokens, in a data folder that no engine has at the moment.
+//! Command `conflow user`: people and their tokens, in a data folder that no engine uses meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -6,99 +6,99 @@ use clap::{Args, Subcommand};
 
 use crate::base::ids::AccountId;
 
-/// What can be done about people.
+/// Subcommands of `conflow user`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum UserCommand {
-    /// Add a person; prints the number that names him.
+    /// Add a person; prints the number that identifies them.
     Add(AddUser),
-    /// Make a token, shown this once.
+    /// Make a token; it is shown once.
     Token(IssueToken),
     /// List the people of an account.
     List(ListUsers),
 }
 
-/// A person.
+/// Arguments of `user add`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct AddUser {
-    /// What he goes by.
+    /// Name of the person, to sign in with and to show to others.
     pub username: String,
-    /// Whose he is.
+    /// Account that the person belongs to.
     #[arg(long, value_name = "ID")]
     pub account: AccountId,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
-    /// To sign in with (Rocket.Chat). Better by CONFLOW_USER_PASSWORD than typed.
+    /// Password to sign in with (Rocket.Chat). CONFLOW_USER_PASSWORD keeps it off the command line.
     #[arg(long, env = "CONFLOW_USER_PASSWORD")]
     pub password: Option<String>,
-    /// A mobile number.
+    /// Mobile number of the person.
     #[arg(long)]
     pub mobile: Option<String>,
-    /// An e-mail address.
+    /// E-mail address of the person.
     #[arg(long)]
     pub email: Option<String>,
-    /// What another system calls him.
+    /// Id of the person in another system.
     #[arg(long)]
     pub external_id: Option<String>,
-    /// The number on a card.
+    /// Number of the person's card.
     #[arg(long)]
     pub card_number: Option<String>,
-    /// What another system calls the card.
+    /// Id of the card in another system.
     #[arg(long)]
     pub card_external_id: Option<String>,
-    /// The user that his phone registers as.
+    /// User that their phone registers as.
     #[arg(long)]
     pub sip_user: Option<String>,
-    /// The number that he calls from.
+    /// Number that they call from.
     #[arg(long)]
     pub caller: Option<String>,
-    /// A platform and its number for him (Bungie): 3:4611686018446405498.
+    /// Platform and the person's id there (Bungie): 3:4611686018446405498.
     #[arg(long, value_name = "PLATFORM:ID")]
     pub membership: Option<String>,
-    /// He may remove people from every group that he belongs to (remove-user).
+    /// May remove people from every group that they belong to (remove-user).
     #[arg(long)]
     pub remove_user: bool,
-    /// He may remove anybody from any group (kick-user-from-any-p-room).
+    /// May remove anybody from any group (kick-user-from-any-p-room).
     #[arg(long)]
     pub kick_from_any: bool,
 }
 
-/// A token: a person's, a program's, or a till's.
+/// Arguments of `user token`. The token is a person's, a program's or a till's.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct IssueToken {
-    /// Whose it is: bearer token, Rocket.Chat token and Kirimin session in one.
+    /// Person who gets it: it serves as bearer token, Rocket.Chat token and Kirimin session.
     #[arg(required_unless_present_any = ["application", "till"])]
     pub username: Option<String>,
-    /// Whose account.
+    /// Account of the token's holder.
     #[arg(long, value_name = "ID")]
     pub account: AccountId,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
-    /// With it, he may administer groups (Bungie's scope AdminGroups).
+    /// The token may administer groups (Bungie's scope AdminGroups).
     #[arg(long)]
     pub admin_groups: bool,
-    /// An API key (Bungie's X-API-Key).
+    /// Make an API key (Bungie's X-API-Key).
     #[arg(long, conflicts_with_all = ["username", "till"])]
     pub application: bool,
-    /// A till's password (Capillary): shown by HTTP Basic as its MD5.
+    /// Make a till's password (Capillary); the till sends its MD5 by HTTP Basic.
     #[arg(long, value_name = "NAME", conflicts_with = "username")]
     pub till: Option<String>,
 }
 
-/// Whose people.
+/// Arguments of `user list`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ListUsers {
-    /// Whose.
+    /// Account whose people are listed.
     #[arg(long, value_name = "ID")]
     pub account: AccountId,
-    /// Where the engine keeps what outlives it.
+    /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
 impl UserCommand {
-    /// The data folder that is meant.
+    /// Data folder that the command works on.
     pub fn data(&self) -> &Path {
         match self {
             Self::Add(it) => &it.data,

@@ -1,14 +1,14 @@
-//! `conflow watch`: the rooms of a running server, live.
+//! Command `conflow watch`: its arguments and help.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 use super::login::LoginArgs;
 use crate::base::ids::ConferenceName;
 
-/// What is watched, and how.
+/// Arguments of `conflow watch`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct WatchArgs {
-    /// Where the server is.
+    /// URL of the running server.
     #[arg(
         long,
         env = "CONFLOW_URL",
@@ -16,23 +16,23 @@ pub struct WatchArgs {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub url: String,
-    /// Whose rooms.
+    /// Account whose rooms are shown.
     #[command(flatten)]
     pub login: LoginArgs,
-    /// Look into this one first.
+    /// Select this room first.
     #[arg(long, value_name = "NAME")]
     pub room: Option<ConferenceName>,
-    /// Print one screen as plain text, and be done; it needs no terminal.
+    /// Print one screen as plain text and exit; it needs no terminal.
     #[arg(long)]
     pub once: bool,
 }
 
-/// What stands below the help.
+/// Text below the help: keys and examples.
 pub const AFTER_HELP: &str = "\
-Keys: arrows or hjkl select, Tab changes the list, PgUp, PgDn, Home and End go far, q quits. It only
-looks: nothing that is pressed changes anything in the server, and a read-only token will do.
+Keys: arrows or hjkl select, Tab changes the list, PgUp, PgDn, Home and End move far, q quits.
+No key changes anything on the server, and a read-only token is enough.
 
 Examples:
-  conflow watch                                  on a server in development mode, in its folder
+  conflow watch                                  a server in development mode, in its folder
   conflow watch --once --room weekly
   CONFLOW_AUTH_TOKEN=… conflow watch --url https://example.com --account MA1";

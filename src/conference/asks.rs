@@ -1,4 +1,4 @@
-//! What callers ask of a conference, and what it answers.
+//! Asks to a conference and their answers: mute, deafen, announce, hush, transfer, roster.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId},
     flow::{Cause, DocumentRequest, Exit},
-    media::{AnnouncementAddress, AnnouncementKind, Order, Sound},
+    media::{AnnouncementAddress, AnnouncementKind, AudioOrder, Sound},
 };
 
 impl Conference {
@@ -58,7 +58,7 @@ impl Conference {
         let calls = self.set_flag(&chosen, on, |member| &mut member.muted);
         if !calls.is_empty() {
             self.floor.is_stale = true;
-            effects.push_back(Order::Mute { room: self.id(), calls, on }.into());
+            effects.push_back(AudioOrder::Mute { room: self.id(), calls, on }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
@@ -67,12 +67,12 @@ impl Conference {
         let chosen = self.choose(who)?;
         let calls = self.set_flag(&chosen, on, |member| &mut member.deaf);
         if !calls.is_empty() {
-            effects.push_back(Order::Deafen { room: self.id(), calls, on }.into());
+            effects.push_back(AudioOrder::Deafen { room: self.id(), calls, on }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
 
-    /// Sets a flag, and tells whose it has changed.
+    /// Sets a flag; returns the calls whose flag has changed.
     fn set_flag(
         &mut self,
         chosen: &[MemberId],
@@ -89,7 +89,7 @@ impl Conference {
         calls
     }
 
-    /// To an id it is heard by the deaf as well; `all` are the others of this moment.
+    /// Plays a sound. Members named by id hear it even if deaf; `all` skips the deaf.
     fn announce(
         &mut self,
         who: MemberSelector,
@@ -105,7 +105,7 @@ impl Conference {
         if !calls.is_empty() {
             let (room, program) = (self.id(), [sound].into());
             let address = Some(address);
-            effects.push_back(Order::Announce { room, calls, address, program }.into());
+            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
@@ -119,11 +119,12 @@ impl Conference {
         let address = address(&who, kind);
         let chosen = self.choose(who)?;
         let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
-        effects.push_back(Order::Hush { room: self.id(), calls, address }.into());
+        effects.push_back(AudioOrder::Hush { room: self.id(), calls, address }.into());
         Ok(ConferenceAnswer::Members(chosen))
     }
 
-    /// Those who are here, once each, as they were asked for; to find none is a refusal.
+    /// The selected members that are in the room, in the order asked for, each once. None is a
+    /// refusal.
     pub(super) fn choose(&self, who: MemberSelector) -> Result<Vec<MemberId>, Refusal> {
         let chosen: Vec<MemberId> = match who {
             MemberSelector::All => self.members.keys().copied().collect(),
@@ -156,7 +157,7 @@ impl Conference {
     }
 }
 
-/// The set as it was asked for, whoever of it is here.
+/// The set as asked for, ids of others included.
 fn address(who: &MemberSelector, kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
     let members = match who {
         MemberSelector::All => None,

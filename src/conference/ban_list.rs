@@ -1,7 +1,7 @@
-//! Bans: who may not come into a conference, until when.
+//! Ban list: the identities that may not enter a conference, and until when.
 //!
-//! A ban is of a name, not of a room: it outlives the room. It is of somebody whom the engine knows
-//! beyond doubt; what a caller merely says of itself bans nobody.
+//! A ban belongs to a conference's name and outlives the room. It applies to a trusted identity: a
+//! number that a caller merely claims (From) cannot be banned.
 
 use std::{
     collections::BTreeMap,
@@ -11,34 +11,34 @@ use std::{
 
 use crate::base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted};
 
-/// Somebody may not come in.
+/// One identity's ban from one conference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RoomBan {
-    /// Its name: the place of the member whose kick it came with.
+    /// The ban's id: the member id of the kicked call.
     pub id: MemberId,
-    /// Of which conference.
+    /// The conference, by account and name.
     pub key: RoomKey,
-    /// Who.
+    /// The identity that is banned.
     pub who: Trusted,
-    /// In the words of whoever has banned.
+    /// The requester's text, if any.
     pub reason: Option<Arc<str>>,
-    /// Since when.
+    /// The time of the kick.
     pub made_at: SystemTime,
-    /// Until when.
+    /// The ban no longer holds at this time.
     pub ends_at: SystemTime,
 }
 
-/// So many for each account: a list of them is still read, and a lookup takes microseconds.
+/// Bans per account. A list of this length is still readable, and a lookup takes microseconds.
 pub const BANS_MAX: usize = 10_000;
 
-/// The longest ban: a year. Beyond that it is a matter for a group.
+/// The longest ban: one year. Use a group for longer ones.
 pub const BAN_MAX: Duration = Duration::from_secs(31_536_000);
 
 /// The bans of all accounts.
 #[derive(Clone, Debug, Default)]
 pub struct RoomBans {
     accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, ConferenceBans>>,
-    /// Places that are promised to kicks under way.
+    /// The number of places that are promised to kicks under way.
     reserved: BTreeMap<AccountId, usize>,
 }
 
@@ -53,12 +53,12 @@ pub struct TooManyBans {
 #[derive(Clone, Debug, Default)]
 struct ConferenceBans {
     bans: BTreeMap<MemberId, RoomBan>,
-    /// Until when each of them is banned, by whichever ban.
+    /// The latest end of each identity's bans.
     until: BTreeMap<Trusted, SystemTime>,
 }
 
 impl RoomBans {
-    /// Takes a ban in.
+    /// Adds a ban, or replaces the one with its id.
     pub fn add(&mut self, ban: RoomBan) {
         let rooms = self.accounts.entry(ban.key.account.clone()).or_default();
         let room = rooms.entry(ban.key.name.clone()).or_default();
@@ -95,19 +95,19 @@ impl RoomBans {
         }
     }
 
-    /// Whether somebody may not come in now.
+    /// Whether a ban of this identity holds now.
     pub fn is_banned(&self, now: SystemTime, key: &RoomKey, who: &Trusted) -> bool {
         let until = self.room(key).and_then(|room| room.until.get(who));
         until.is_some_and(|until| now < *until)
     }
 
-    /// The bans of a conference that hold now, the oldest first.
+    /// The bans of a conference that hold now, oldest first.
     pub fn list(&self, now: SystemTime, key: &RoomKey) -> Vec<RoomBan> {
         let bans = self.room(key).into_iter().flat_map(|room| room.bans.values());
         bans.filter(|ban| now < ban.ends_at).cloned().collect()
     }
 
-    /// Takes one back; None if there is none that holds.
+    /// Removes a ban; None if no ban with this id holds.
     pub fn lift(&mut self, now: SystemTime, key: &RoomKey, id: MemberId) -> Option<RoomBan> {
         let room = self.accounts.get_mut(&key.account)?.get_mut(&key.name)?;
         let ban = room.bans.remove(&id)?;
@@ -115,7 +115,7 @@ impl RoomBans {
         Some(ban).filter(|ban| now < ban.ends_at)
     }
 
-    /// Takes all of a conference back that hold.
+    /// Lifts all bans of a conference that hold now.
     pub fn lift_all(&mut self, now: SystemTime, key: &RoomKey) -> Vec<RoomBan> {
         let rooms = self.accounts.get_mut(&key.account);
         let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&key.name)) else {
@@ -127,7 +127,8 @@ impl RoomBans {
         lifted
     }
 
-    /// Lets go of those that are over; how many an account has left, and which are gone.
+    /// Removes an account's bans that are over. Returns the number that is left, and the removed
+    /// ones.
     pub fn expire(&mut self, now: SystemTime, account: &AccountId) -> (usize, Vec<RoomBan>) {
         let Some(rooms) = self.accounts.get_mut(account) else { return (0, Vec::new()) };
         let (mut left, mut gone) = (0, Vec::new());
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_let_go() {
+    fn bans_that_are_over_are_removed() {
         let mut bans = RoomBans::default();
         [ban(1, "anna", 60), ban(2, "ben", 30)].into_iter().for_each(|it| bans.add(it));
         let account = "MA1".parse().unwrap();

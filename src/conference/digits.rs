@@ -1,4 +1,4 @@
-//! Key presses inside a conference: `hangupOnStar`, `digitsMatch`, `relayDTMF`.
+//! Digits typed in a conference: `hangupOnStar`, `digitsMatch` and `relayDTMF`.
 
 use std::{
     collections::VecDeque,
@@ -6,21 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, ConferenceEvent, Effect, member::Member, state::DueItem};
-use crate::{base::ids::MemberId, flow::Cause, media::Order};
+use super::{
+    Conference, ConferenceEvent, Effect,
+    member::{Member, TypedKeys},
+    state::DueItem,
+};
+use crate::{base::ids::MemberId, flow::Cause, media::AudioOrder};
 
-/// What a member has typed, and no pattern has taken yet.
-#[derive(Clone, Debug)]
-pub(super) struct TypedKeys {
-    keys: String,
-    pub(super) ends_at: Instant,
-}
-
-/// Who pauses longer has begun anew.
+/// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Conference {
-    /// The keys of the muted and of those who wait count as well.
+    /// Handles a key. Keys of muted and of waiting members count as well.
     pub(super) fn digit(
         &mut self,
         now: Instant,
@@ -40,7 +37,7 @@ impl Conference {
         let is_first = keys.is_empty();
         keys.push(digit);
         let patterns = &entry.digits_match;
-        // A star inside a pattern that has been begun belongs to it.
+        // A star that continues a pattern belongs to it.
         let belongs = !is_first && patterns.iter().any(|pattern| pattern.starts_with(&keys));
         if digit == '*' && entry.leaves_on_star && !belongs {
             return self.take_out(id, &Cause::Starred.into());
@@ -58,7 +55,7 @@ impl Conference {
 
     fn keep_typed(&mut self, now: Instant, id: MemberId, mut keys: String, patterns: &[Arc<str>]) {
         let Some(longest) = patterns.iter().map(|pattern| pattern.len()).max() else { return };
-        // Of keys that no pattern has taken, only as many can still begin one. Keys are ASCII.
+        // Only the last keys, fewer than the longest pattern, can begin a match. Keys are ASCII.
         keys.drain(..(keys.len() + 1).saturating_sub(longest));
         if keys.is_empty() {
             return;
@@ -68,7 +65,7 @@ impl Conference {
         self.typed.insert(id, TypedKeys { keys, ends_at });
     }
 
-    /// As heard by the others; not while its presser is not to be heard itself.
+    /// Plays the digit to the others, unless the member who pressed it is muted.
     fn relay(&self, id: MemberId, digit: char, effects: &mut VecDeque<Effect>) {
         if !self.is_live() || self.members[&id].muted {
             return;
@@ -77,12 +74,12 @@ impl Conference {
         let others = self.everybody().filter(hears);
         let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
         if !calls.is_empty() {
-            effects.push_back(Order::RelayDigit { room: self.id(), calls, digit }.into());
+            effects.push_back(AudioOrder::RelayDigit { room: self.id(), calls, digit }.into());
         }
     }
 }
 
-/// The longest pattern that ends what was typed.
+/// The longest pattern that the typed keys end with.
 fn longest_match<'a>(patterns: &'a [Arc<str>], keys: &str) -> Option<&'a Arc<str>> {
     patterns.iter().filter(|it| keys.ends_with(&***it)).max_by_key(|it| it.len())
 }

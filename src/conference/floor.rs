@@ -1,17 +1,18 @@
-//! Who has the floor: whoever spoke first, until it is silent and another speaks.
+//! Floor: the member who speaks. The first to speak keeps it until they are silent and another
+//! speaks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::{Conference, ConferenceEvent, Effect, member::Member};
+use super::member::Member;
 use crate::base::ids::MemberId;
 
-/// Who talks, and whose turn it is.
+/// The members who talk, and the one who has the floor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Floor {
-    holder: Option<MemberId>,
-    /// In the order in which they began, the muted included: they may be unmuted.
-    talkers: Vec<MemberId>,
-    /// Something has happened that may pass the floor on.
+    pub(super) holder: Option<MemberId>,
+    /// In the order in which they began. Muted ones are included, since they may be unmuted.
+    pub(super) talkers: Vec<MemberId>,
+    /// Something has happened that may move the floor.
     pub(super) is_stale: bool,
 }
 
@@ -41,37 +42,10 @@ impl Floor {
         self.talkers.clear();
     }
 
-    /// Holds after every command.
+    /// The invariants after every command.
     pub(super) fn check(&self, members: &BTreeMap<MemberId, Box<Member>>) {
-        assert!(!self.is_stale, "the floor is given before a command is done");
+        assert!(!self.is_stale, "the floor is updated by the end of each command");
         let mut named = self.holder.iter().chain(&self.talkers);
-        assert!(named.all(|id| members.contains_key(id)), "who has left has nothing to say");
-    }
-}
-
-impl Conference {
-    /// Passes the floor on, if somebody should have it who does not.
-    ///
-    /// The first member of a started room who may speak gets it unasked.
-    pub(super) fn give_floor(&mut self, effects: &mut VecDeque<Effect>) {
-        if !std::mem::take(&mut self.floor.is_stale) || !self.is_live() {
-            return;
-        }
-        let may_speak = |id: &MemberId| {
-            self.members.get(id).is_some_and(|member| !member.muted && !member.held)
-        };
-        let holder = self.floor.holder.filter(may_speak);
-        if holder.is_some_and(|id| self.floor.talkers.contains(&id)) {
-            return;
-        }
-        let talker = self.floor.talkers.iter().copied().find(may_speak);
-        let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
-        let next = talker.or(holder).or_else(|| only.filter(may_speak));
-        let is_new = next != self.floor.holder;
-        self.floor.holder = next;
-        if let Some(member) = next.filter(|_| is_new) {
-            let who = self.members[&member].info(member);
-            self.publish(ConferenceEvent::FloorTaken { who }, effects);
-        }
+        assert!(named.all(|id| members.contains_key(id)), "only members are in the floor");
     }
 }

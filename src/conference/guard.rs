@@ -1,4 +1,4 @@
-//! A group that guards the room: who is out of it is out of here, and its moderators have the room.
+//! Guard: the rules of a room that a group guards. It expels removed people and needs a moderator.
 
 use super::{Conference, ConferenceAnswer, Outcome, Refusal, member::Member};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Conference {
-    /// Those who were let in at this revision or later have come back into the group meanwhile.
+    /// Takes the people of an expulsion out. Members admitted at this revision or later have
+    /// rejoined the group meanwhile and stay.
     pub(super) fn expel(&mut self, expulsion: &Expulsion) -> Outcome {
         let Expulsion { group: _, revision, people, reason } = expulsion;
         self.expelled_at = self.expelled_at.max(*revision);
@@ -29,13 +30,13 @@ impl Conference {
         }
     }
 
-    /// Let in before the last expulsion: nobody knows any more whether it still holds.
+    /// Whether a member was admitted before the last expulsion: the admission may no longer hold.
     pub(super) fn has_stale_admission(&self, id: MemberId) -> bool {
         let admission = self.members[&id].call.admission.as_ref();
         admission.is_some_and(|it| it.revision < self.expelled_at)
     }
 
-    /// The last moderator is among the leavers.
+    /// Whether the last moderator is among the leavers.
     pub(super) fn is_without_moderators(&self) -> bool {
         let moderates = |member: &Member| member.moderates() == Some(true);
         let mut left = self.leavers.iter().map(|it| &*it.member).filter(|it| it.announced);

@@ -1,62 +1,19 @@
-//! Kicks: whom, what follows for each, and what would follow.
+//! Kicks: the options, bans and targets of a kick, and its dry run.
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Ask, Conference, ConferenceAnswer, Effect, MemberSelector, Outcome, Refusal, member::Leaver,
+    Ask, Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
+    Refusal, member::Leaver,
 };
 use crate::{
-    base::ids::{CallId, MemberId},
-    flow::{AfterExit, Cause, DialectFlows, Exit, Forecast},
+    base::ids::MemberId,
+    flow::{AfterExit, Cause, Exit},
 };
 
-/// What whoever kicks says of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kick {
-    /// In the kicker's words.
-    pub reason: Option<Arc<str>>,
-    /// Where those go on who are kicked.
-    pub target: KickTarget,
-    /// For how long they may not come in again.
-    pub ban: Option<Duration>,
-    /// Nothing is done; the answer tells what would be.
-    pub is_dry_run: bool,
-}
-
-/// Where somebody goes on who is kicked.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum KickTarget {
-    /// With this document.
-    Document(Box<DialectFlows>),
-    /// At the element of this id, which must lie ahead.
-    Element(Arc<str>),
-    /// With the document of this URL; if that cannot be had, at the next element.
-    Fetch(Arc<str>),
-    /// As its flow has it.
-    #[default]
-    Flow,
-    /// Nowhere: the call ends.
-    HangUp,
-}
-
-/// Somebody who would leave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Departure {
-    /// The place.
-    pub member: MemberId,
-    /// The call.
-    pub call: CallId,
-    /// Why.
-    pub cause: Cause,
-    /// It could not come in again for a while.
-    pub is_banned: bool,
-    /// What the call would do next.
-    pub next: Forecast,
-}
-
 impl Conference {
-    /// How many members an ask would ban, decided now. The shell has places for them in the ban list
-    /// before the ask is decided.
+    /// The number of members that an ask would ban if it were decided now. The actor reserves places
+    /// for them in the ban list before it has the ask decided.
     pub fn bans_wanted(&self, ask: &Ask) -> usize {
         let Ask::Kick { who, kick: Kick { ban: Some(_), .. } } = ask else { return 0 };
         let members = self.choose(who.clone()).unwrap_or_default();
@@ -64,7 +21,7 @@ impl Conference {
         members.iter().filter(is_trusted).count()
     }
 
-    /// All or none: an element that is not ahead of somebody is a refusal.
+    /// Kicks all or none: it is refused if the element does not lie ahead of each member.
     pub(super) fn kick(
         &mut self,
         who: MemberSelector,
@@ -77,7 +34,7 @@ impl Conference {
         if kick.is_dry_run {
             return Ok(ConferenceAnswer::Departures(self.dry_run(&members, kick)));
         }
-        // First: whoever is out may be on the way back at once.
+        // Bans come first: a call that is out may rejoin at once.
         let unknown = kick.ban.map(|length| self.ban(&members, length, &kick.reason, effects));
         let is_one_way =
             matches!(kick.target, KickTarget::Fetch(_) | KickTarget::Flow | KickTarget::HangUp);
@@ -94,7 +51,7 @@ impl Conference {
         })
     }
 
-    /// Bans those whom somebody vouches for, and tells the others.
+    /// Bans the members with a trusted identity, and returns the others.
     fn ban(
         &self,
         members: &[MemberId],
@@ -123,7 +80,7 @@ impl Conference {
         }
     }
 
-    /// Whether the element that is named, if one is, lies ahead of all.
+    /// Refuses a target element that does not lie ahead of each member.
     fn check_ahead(&self, target: &KickTarget, members: &[MemberId]) -> Result<(), Refusal> {
         let KickTarget::Element(element) = target else { return Ok(()) };
         let is_without = |id: &&MemberId| self.members[*id].call.find_ahead(element).is_none();
@@ -134,7 +91,7 @@ impl Conference {
         }
     }
 
-    /// How somebody leaves who is here.
+    /// The exit of a member by this kick.
     fn exit(&self, id: MemberId, kick: &Kick) -> Exit {
         let call = || &self.members[&id].call;
         let then = match &kick.target {
@@ -142,7 +99,7 @@ impl Conference {
                 AfterExit::Document(document.of(call().party.dialect).clone())
             }
             KickTarget::Element(element) => {
-                AfterExit::Element(call().find_ahead(element).expect("it was looked for"))
+                AfterExit::Element(call().find_ahead(element).expect("checked before"))
             }
             KickTarget::Fetch(url) => AfterExit::Fetch(url.clone()),
             KickTarget::Flow => AfterExit::Onward,
@@ -151,7 +108,7 @@ impl Conference {
         Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }
     }
 
-    /// Does it, with all that follows, and undoes it.
+    /// Does the kick with its consequences, collects the departures, and undoes it.
     fn dry_run(&mut self, members: &[MemberId], kick: &Kick) -> Vec<Departure> {
         let before = (self.deadlines.clone(), self.typed.clone(), self.floor.clone());
         for &id in members {

@@ -1,19 +1,21 @@
-//! Leaving a conference: who goes, whom that takes along, and in which order it is done.
+//! Leaving a conference: exits, their consequences for other members, and the order of effects.
 //!
-//! All out of the mix → all exits → the name → all go on → the answer → the end.
+//! The order: all out of the mix → all exits published → the name freed → all calls released → the
+//! reply → the end.
 
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, ConferenceEvent, Effect, Notice, SoundMoment,
-    member::{Leaver, Member},
-    sounds::SoundRequester,
+    Conference, Effect, Leave, SoundMoment,
+    effect::{LeavePhase, exit_cues},
+    member::Leaver,
+    pending_sounds::SoundRequester,
     state::{DueItem, RoomPhase},
 };
 use crate::{
     base::ids::{CallId, MemberId},
     flow::{Cause, ConferenceSound, Exit},
-    media::Order,
+    media::AudioOrder,
 };
 
 impl Conference {
@@ -35,13 +37,14 @@ impl Conference {
         self.floor.all_left();
     }
 
-    /// Who has left may take others along: the room's end before one's loneliness.
+    /// Takes out the members that must leave because others left: all if that ends the room, else
+    /// one who is alone.
     pub(super) fn cascade(&mut self) {
         let mut left = self.leavers.iter().map(|it| &it.member).filter(|it| it.announced);
         if left.any(|member| member.entry.ends) || self.is_without_moderators() {
             return self.take_out_all(&Cause::Ended.into());
         }
-        // So whoever is the only one now has had company.
+        // Somebody left, so a member who is the only one now was not alone before.
         let somebody_left = self.leavers.iter().any(|it| it.member.announced);
         if somebody_left
             && let Some((&id, only)) = self.members.first_key_value()
@@ -52,7 +55,8 @@ impl Conference {
         }
     }
 
-    /// All out of the mix → all exits → the name → all go on → the answer → the end.
+    /// Emits the effects of leaving, the floor and the reply, in the order that this file's head
+    /// gives.
     pub(super) fn conclude(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         let is_over = self.members.is_empty() && self.phase != RoomPhase::Over;
         if is_over || !self.leavers.is_empty() {
@@ -78,7 +82,7 @@ impl Conference {
         let left = calls.len();
         if 0 < left {
             let cues = exit_cues(members());
-            effects.push_back(Order::Remove { room: self.id(), calls }.into());
+            effects.push_back(AudioOrder::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
         }
         let first = self.reserve_sequence(left as u64 + u64::from(is_over));
@@ -92,8 +96,7 @@ impl Conference {
         }));
     }
 
-    /// What those who remain hear of the leaving: the wait sound, who is alone now; and the
-    /// exit sounds, each once.
+    /// Lets a member who is alone now hear their wait sound, and plays each exit sound once.
     fn sound_exit(
         &mut self,
         now: Instant,
@@ -109,102 +112,4 @@ impl Conference {
         }
         self.play_cues(now, SoundMoment::Exit, cues, effects);
     }
-}
-
-/// The leaving of some, who may be many: all exits → the name → all go on. Each effect is made when
-/// it is its turn, so that to decide on many costs little more than to find them.
-#[derive(Debug)]
-pub struct Leave {
-    leavers: VecDeque<Leaver>,
-    /// So many of them have been looked at for their exit.
-    exits_seen: usize,
-    /// So many exits are still to be told.
-    exits_left: usize,
-    /// The number of the next notice.
-    next_sequence: u64,
-    /// The number of the notice of the next exit that is released.
-    release_sequence: u64,
-    phase: LeavePhase,
-}
-
-#[derive(Debug)]
-enum LeavePhase {
-    Exits { is_over: bool },
-    Over,
-    Name,
-    Releases,
-}
-
-impl Leave {
-    /// How much there is to do: a notice of each one's exit, and itself.
-    pub fn steps(&self) -> usize {
-        self.exits_left + self.leavers.len()
-    }
-
-    fn notice(&mut self, event: ConferenceEvent) -> Effect {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Effect::Publish(Notice { sequence, event })
-    }
-
-    fn exit(&mut self, is_over: bool) -> Option<Effect> {
-        let Leaver { id, member, exit } = loop {
-            let leaver = self.leavers.get(self.exits_seen)?;
-            self.exits_seen += 1;
-            if leaver.member.announced {
-                break leaver;
-            }
-        };
-        let (who, cause, reason) = (member.info(*id), exit.cause, exit.reason.clone());
-        self.exits_left -= 1;
-        let is_last = is_over && self.exits_left == 0;
-        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last }))
-    }
-
-    fn release(&mut self) -> Option<Effect> {
-        let Leaver { id: member, member: it, exit } = self.leavers.pop_front()?;
-        let Member { call, announced, .. } = *it;
-        let sequence = announced.then_some(self.release_sequence);
-        self.release_sequence += u64::from(announced);
-        Some(Effect::Release { member, call, exit, sequence })
-    }
-}
-
-impl Iterator for Leave {
-    type Item = Effect;
-
-    fn next(&mut self) -> Option<Effect> {
-        match self.phase {
-            LeavePhase::Exits { is_over } => {
-                if let Some(exit) = self.exit(is_over) {
-                    return Some(exit);
-                }
-                self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
-                self.next()
-            }
-            LeavePhase::Over => {
-                self.phase = LeavePhase::Name;
-                Some(self.notice(ConferenceEvent::Over))
-            }
-            LeavePhase::Name => {
-                self.phase = LeavePhase::Releases;
-                Some(Effect::Unname)
-            }
-            LeavePhase::Releases => self.release(),
-        }
-    }
-}
-
-/// Equal sounds of one step play once.
-fn exit_cues<'a>(
-    leavers: impl Iterator<Item = &'a Member>,
-) -> Vec<(ConferenceSound, SoundRequester)> {
-    let mut cues: Vec<(ConferenceSound, SoundRequester)> = Vec::new();
-    for member in leavers {
-        let Some(cue) = &member.entry.exit_sound else { continue };
-        if cues.iter().all(|(it, _)| it != cue) {
-            cues.push((cue.clone(), SoundRequester::from(&*member.call)));
-        }
-    }
-    cues
 }

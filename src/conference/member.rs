@@ -1,8 +1,11 @@
-//! A member of a conference: a call, the terms it came on, and what has been told of it.
+//! Member of a conference: its call, its options and its state in the room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::MemberInfo;
+use super::event::MemberInfo;
 use crate::{
     base::ids::MemberId,
     call::Call,
@@ -14,30 +17,28 @@ use crate::{
 pub(super) struct Member {
     pub(super) call: Box<Call>,
     pub(super) entry: Arc<JoinOptions>,
-    /// Nanoseconds from the beginning of the room: 584 years of them.
+    /// Nanoseconds from the room's creation to the entry; enough for 584 years.
     joined_after: u64,
     pub(super) muted: bool,
     pub(super) deaf: bool,
-    /// Its far end holds us: out of the mix, still a member, still company.
+    /// The far end has put us on hold: out of the mix, but still a member.
     pub(super) held: bool,
     pub(super) listening: Listening,
-    /// Subscribers know of it, so they must learn of its exit.
+    /// Its entry was published, so its exit must be.
     pub(super) announced: bool,
-    /// The wait sound, once it is known.
+    /// None until the wait sound's document is fetched.
     pub(super) wait_sound: Option<Box<Program>>,
 }
 
-// A million of them are parked on one machine.
+// One machine holds a million of them.
 const _: () = assert!(size_of::<Member>() <= 40);
 
-/// What a member hears while nothing is played to it.
+/// The sound that a member hears between announcements.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Listening {
-    /// Just in.
+    /// Nothing was ordered yet: the member has just entered.
     None,
-    /// The others.
     Room,
-    /// Its wait sound.
     Wait,
 }
 
@@ -63,18 +64,18 @@ impl Member {
         }
     }
 
-    /// From the beginning of the room until it came.
+    /// From the room's creation to the member's entry.
     pub(super) fn joined_after(&self) -> Duration {
         Duration::from_nanos(self.joined_after)
     }
 
-    /// Whether its rank makes it a moderator; None if ranks change nothing for it.
+    /// Whether the rank makes the member a moderator; None if ranks do not matter for them.
     pub(super) fn moderates(&self) -> Option<bool> {
         let min = self.entry.guard.and_then(|it| it.moderators)?;
         Some(self.call.admission.as_ref().is_some_and(|it| min <= it.rank))
     }
 
-    /// Whether the room starts when it comes in.
+    /// Whether the member's entry starts the room.
     pub(super) fn starts(&self) -> bool {
         self.moderates().unwrap_or(self.entry.starts)
     }
@@ -87,4 +88,11 @@ impl Member {
     pub(super) fn is_waiting(&self) -> bool {
         self.listening == Listening::Wait
     }
+}
+
+/// The keys of a member that no pattern has matched yet.
+#[derive(Clone, Debug)]
+pub(super) struct TypedKeys {
+    pub(super) keys: String,
+    pub(super) ends_at: Instant,
 }

@@ -1,70 +1,30 @@
-//! The sounds of a conference: for coming and going, and for those who wait.
+//! Sounds of a conference: enter, exit and wait sounds.
 //!
-//! A sound that is a document is fetched off the actor. One for the room that comes too late is
-//! dropped: at the door, a minute later is worse than never. A wait sound is always welcome.
+//! A sound that is a document is fetched outside of the actor. An enter or exit sound that comes
+//! too late is dropped, since it would confuse. A wait sound is played whenever it comes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Conference, Effect, SoundMoment, state::DueItem};
+use super::{
+    Conference, Effect, SoundMoment,
+    pending_sounds::{PendingSound, SoundPlace, SoundRequester},
+    state::DueItem,
+};
 use crate::{
-    base::ids::{CallId, MemberId},
-    call::{Call, Party},
+    base::ids::MemberId,
     flow::ConferenceSound,
-    media::{MemberAudio, Order, Program, SoundKind},
+    media::{AudioOrder, MemberAudio, Program, SoundKind},
 };
 
-/// The sound documents that are on their way.
-#[derive(Debug, Default)]
-pub(super) struct PendingSounds {
-    number_last: u32,
-    pending: BTreeMap<u32, PendingSound>,
-}
-
-#[derive(Debug)]
-struct PendingSound {
-    place: SoundPlace,
-    /// When it is no longer wanted.
-    expires_at: Option<Instant>,
-}
-
-/// On whose behalf a document is fetched.
-#[derive(Clone, Debug)]
-pub(super) struct SoundRequester {
-    call: CallId,
-    party: Arc<Party>,
-}
-
-impl From<&Call> for SoundRequester {
-    fn from(call: &Call) -> Self {
-        Self { call: call.id, party: call.party.clone() }
-    }
-}
-
-/// Where a sound is heard.
-#[derive(Clone, Copy, Debug)]
-enum SoundPlace {
-    /// By all who are in the room when it comes.
-    Room,
-    /// By a member, while it waits.
-    Waiting(MemberId),
-}
-
-/// Later than this, the moment of the sound has passed.
+/// An enter or exit sound that takes longer is dropped.
 const SOUND_WAIT_MAX: Duration = Duration::from_secs(5);
 
-impl PendingSounds {
-    /// A document is too late: whoever brings it finds nobody who waits for it.
-    pub(super) fn forget(&mut self, number: u32) {
-        self.pending.remove(&number);
-    }
-}
-
 impl Conference {
-    /// Plays sounds of coming or going to all who are in the room, but the deaf.
+    /// Plays enter or exit sounds to all members except the deaf.
     pub(super) fn play_cues(
         &mut self,
         now: Instant,
@@ -84,9 +44,9 @@ impl Conference {
         }
     }
 
-    /// Seats a member with its wait sound; in silence, as long as that is on its way.
+    /// Lets a member hear their wait sound, and silence until that is fetched.
     pub(super) fn place_waiting(&mut self, id: MemberId, effects: &mut VecDeque<Effect>) {
-        let member = self.members.get_mut(&id).expect("a member of this moment");
+        let member = self.members.get_mut(&id).expect("a current member");
         let (requester, cue) =
             (SoundRequester::from(&*member.call), member.entry.wait_sound.clone());
         let known = member.wait_sound.as_deref().cloned().map(Ok);
@@ -99,7 +59,7 @@ impl Conference {
         }
     }
 
-    /// A document has come, or could not be had: then it is empty, and silence stays silence.
+    /// Takes a fetched document. It is empty if the fetch failed: then nothing plays.
     pub(super) fn sounds_fetched(
         &mut self,
         number: u32,
@@ -133,7 +93,7 @@ impl Conference {
         let calls: Vec<_> = hearers.map(|member| member.call.id).collect();
         if self.is_live() && !calls.is_empty() {
             let (room, address) = (self.id(), None);
-            effects.push_back(Order::Announce { room, calls, address, program }.into());
+            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
     }
 
@@ -156,7 +116,7 @@ impl Conference {
     }
 }
 
-/// What a cue plays, or the URL of the document that says it.
+/// The program of a cue, or the URL of the document to fetch for it.
 fn program(cue: &ConferenceSound) -> Result<Program, Arc<str>> {
     match cue {
         ConferenceSound::Beep(number) => Ok([SoundKind::Beep(*number).into()].into()),

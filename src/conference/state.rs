@@ -1,4 +1,4 @@
-//! The conference state machine: coming, leaving, and what follows.
+//! Conference state: the members and deadlines of a room, and the handling of commands.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -9,60 +9,59 @@ use std::{
 
 use super::{
     AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
-    digits::TypedKeys,
     floor::Floor,
-    member::{Leaver, Listening, Member},
-    sounds::{PendingSounds, SoundRequester},
+    member::{Leaver, Listening, Member, TypedKeys},
+    pending_sounds::{PendingSounds, SoundRequester},
 };
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
     flow::{Cause, JoinOptions},
-    media::{LegEvent, MemberAudio, Order},
+    media::{AudioOrder, LegEvent, MemberAudio},
 };
 
-/// A conference, as a value.
+/// The state machine of one conference.
 #[derive(Debug)]
 pub struct Conference {
     incarnation: Arc<Incarnation>,
     pub(super) phase: RoomPhase,
     pub(super) created_at: Instant,
     limit: RoomTimeLimit,
-    /// A cap on what members state.
+    /// The cap from [`Settings::members_max`].
     members_cap: u32,
-    /// As the first member that states it has it.
+    /// The `maxMembers` of the first member that states one.
     members_max: Option<u32>,
-    /// See [`Settings`].
+    /// Counts down from [`Settings::inject_fault_after`].
     fault_countdown: Option<u32>,
-    /// In boxes: who is taken out of the midst would move all who follow.
+    /// In boxes: otherwise a removal from the middle would move large values.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
-    /// No member's call ends before this. It is found anew when it has come: until then, who
-    /// leaves need not be looked for.
+    /// No member's call ends before this time. It is recomputed when it passes, so an exit need not
+    /// update it.
     calls_end_at: Option<Instant>,
-    /// A row for each thing else that is due some day, but for the room's own time limit.
+    /// The room's other deadlines, except its time limit.
     pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
     sequence: u64,
-    /// The revision of the group at the last expulsion that was heard of.
+    /// The group's revision at the last expulsion.
     pub(super) expelled_at: u64,
     pub(super) typed: BTreeMap<MemberId, TypedKeys>,
     pub(super) floor: Floor,
     pub(super) sounds: PendingSounds,
-    /// Filled while a command is handled, empty in between.
+    /// Members that leave by the current command; empty between commands.
     pub(super) leavers: Vec<Leaver>,
-    /// The same; in a box, since most rooms are asked nothing.
+    /// The reply of the current command; boxed, since most rooms get no asks.
     pub(super) reply: Option<Box<(AskTicket, Outcome)>>,
 }
 
-// Rooms are many.
+// One machine has many rooms.
 const _: () = assert!(size_of::<Conference>() <= 320);
 
-/// What holds for every conference.
+/// Settings of all conferences.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A cap on what members state.
+    /// The most members of a room; `maxMembers` can only lower it.
     pub members_max: usize,
-    /// So many asks may wait for their turn; who asks beyond that is told to come again.
+    /// The most asks in a room's queue; further ones get `Busy`.
     pub asks_max: usize,
-    /// For tests: the machine panics when it has come by so many fuses.
+    /// For tests: the number of fault points that the machine passes before one panics.
     pub inject_fault_after: Option<u32>,
 }
 
@@ -72,41 +71,41 @@ impl Default for Settings {
     }
 }
 
-/// A bulk of this size is still answered within some tens of milliseconds.
+/// A command to a room of this size is answered within some tens of milliseconds.
 const MEMBERS_MAX: usize = 10_000;
 
-/// Enough for every member of a large room to act at once.
+/// Enough for simultaneous asks about many members of a large room.
 const ASKS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum RoomPhase {
-    /// Nobody who starts the room has come yet; all hear their wait sounds.
+    /// No member that starts the room has entered; all hear their wait sounds.
     Waiting,
     Live,
     Over,
 }
 
-/// When the room's own time is up.
+/// The time limit of the room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RoomTimeLimit {
-    /// Nobody has stated one.
+    /// The first member's default: no member has stated a limit.
     Default(Instant),
-    /// Stated as none, and by nobody else as something.
+    /// A member has stated 0 and no member another limit, or there is no default.
     None,
     Stated(Instant),
 }
 
-/// What is due at a time.
+/// The subject of a deadline.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum DueItem {
-    /// What a member has typed is forgotten.
+    /// Forget the keys that a member has typed.
     Digits(MemberId),
-    /// A sound document is too late.
+    /// Give up on a sound document.
     Fetch(u32),
 }
 
 impl Conference {
-    /// An empty room, which is over as soon as its first member is in and out again.
+    /// An empty room. It ends when its last member leaves.
     pub fn new(now: Instant, incarnation: Arc<Incarnation>, settings: &Settings) -> Self {
         Self {
             incarnation,
@@ -133,10 +132,10 @@ impl Conference {
         self.incarnation.id
     }
 
-    /// Takes one command to its end. What it adds to the effects is complete, and in order.
+    /// Handles one command completely, and appends its effects in order.
     ///
-    /// A call is never in a local variable while something can panic: it goes from the command
-    /// into the room, and from there into the effects, and all three outlive the unwinding.
+    /// A call is never in a local variable where code can panic: it moves from the command into the
+    /// room and from there into the effects, and all three survive unwinding.
     pub fn handle(&mut self, now: Instant, command: Command, effects: &mut VecDeque<Effect>) {
         match command {
             Command::Enter { member, call, entry } => {
@@ -145,7 +144,7 @@ impl Conference {
                 self.enter(now, member, effects);
             }
             Command::Ask { ticket, ask } => {
-                // What the caller hears if the next line panics.
+                // The reply if the next line panics.
                 self.reply = Some(Box::new((ticket, Err(Refusal::Fault))));
                 let outcome = self.answer(now, ask, effects);
                 self.reply.as_mut().expect("it was just set").1 = outcome;
@@ -162,7 +161,7 @@ impl Conference {
         self.conclude(now, effects);
     }
 
-    /// After a panic: all that are left go on, and the room is over.
+    /// Ends the room after a panic; the members that are left continue their flows.
     pub fn salvage(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         if let Some(reply) = &mut self.reply {
             reply.1 = Err(Refusal::Fault);
@@ -171,7 +170,7 @@ impl Conference {
         self.conclude(now, effects);
     }
 
-    /// When [`Command::Tick`] is next due.
+    /// The time of the next [`Command::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let due = self.deadlines.first().map(|(at, _)| *at);
         due.into_iter().chain(self.calls_end_at).chain(self.ends_at()).min()
@@ -210,7 +209,9 @@ impl Conference {
         let who = self.members[&id].info(id);
         self.publish(ConferenceEvent::Entered { who, is_first }, effects);
         if entry.muted {
-            effects.push_back(Order::Mute { room: self.id(), calls: vec![call], on: true }.into());
+            effects.push_back(
+                AudioOrder::Mute { room: self.id(), calls: vec![call], on: true }.into(),
+            );
         }
         let others = match self.phase {
             RoomPhase::Waiting if starts => {
@@ -218,7 +219,7 @@ impl Conference {
                 self.publish(ConferenceEvent::Started, effects);
                 self.members.keys().copied().filter(|it| *it != id).collect()
             }
-            // Who was alone is so no longer.
+            // The member who was alone hears the room now.
             RoomPhase::Live if self.members.len() == 2 => {
                 self.members.keys().copied().filter(|it| *it != id).collect()
             }
@@ -234,7 +235,7 @@ impl Conference {
         }
     }
 
-    /// The earliest limit that a member states is the room's; a default is no statement.
+    /// Updates the time limit: the earliest limit that a member states wins, defaults do not count.
     fn set_time_limit(&mut self, entry: &JoinOptions, is_first: bool) {
         let at = |seconds: u32| self.created_at + Duration::from_secs(seconds.into());
         self.limit = match (entry.time_limit, self.limit) {
@@ -253,8 +254,7 @@ impl Conference {
         };
     }
 
-    /// Lets members hear what they should: in the room, the others; before its start, and alone
-    /// with a wait sound, that sound and nobody.
+    /// Lets members hear the others, or their wait sound before the room's start and while alone.
     pub(super) fn update_listening(
         &mut self,
         ids: impl Iterator<Item = MemberId>,
@@ -264,7 +264,7 @@ impl Conference {
         let mut calls = Vec::new();
         let mut waiting = Vec::new();
         for id in ids {
-            let member = self.members.get_mut(&id).expect("a member of this moment");
+            let member = self.members.get_mut(&id).expect("a current member");
             let has_sound = member.entry.wait_sound.is_some();
             let listening = match self.phase {
                 RoomPhase::Live if !(is_alone && has_sound) => Listening::Room,
@@ -292,10 +292,10 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let room = self.incarnation.clone();
-        effects.push_back(Order::Place { room, calls, hears }.into());
+        effects.push_back(AudioOrder::Place { room, calls, hears }.into());
     }
 
-    /// Reports come by place. One for a member who has left is stale.
+    /// Takes a report on a member's call. A report on a member who has left is stale.
     fn hear(
         &mut self,
         now: Instant,
@@ -315,7 +315,7 @@ impl Conference {
             }
             LegEvent::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
             LegEvent::MediaLost => self.take_out(id, &Cause::MediaLost.into()),
-            // The room has ordered nothing that it waits for, and its members are answered.
+            // A room waits for none of its orders, and its members are answered.
             LegEvent::Answered
             | LegEvent::Failed(_)
             | LegEvent::Finished(_)
@@ -340,7 +340,7 @@ impl Conference {
         }
     }
 
-    /// For how long the room has been there.
+    /// The time since the room's creation.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.created_at)
     }
@@ -349,8 +349,8 @@ impl Conference {
         self.members.iter().map(|(id, member)| (*id, &**member))
     }
 
-    /// In the order in which their time is up. Each member is looked at, which is once for each
-    /// time that is up, and at most once more for a member that has left before its own.
+    /// Takes out the calls whose time is up, in the order of their ends. It scans all members: once
+    /// for each time that is up, and at most once more for a member that left before their own.
     fn end_expired_calls(&mut self, now: Instant) {
         let ends = |(id, member): (MemberId, &Member)| (member.call.ends_at, id);
         let mut due: Vec<_> = self.everybody().map(ends).filter(|(at, _)| *at <= now).collect();
@@ -379,7 +379,7 @@ impl Conference {
         effects.push_back(Effect::Publish(Notice { sequence, event }));
     }
 
-    /// The first of the numbers of so many notices.
+    /// Reserves numbers for `notices` notices, and returns the first.
     pub(super) fn reserve_sequence(&mut self, notices: u64) -> u64 {
         self.sequence += notices;
         self.sequence + 1 - notices
@@ -395,19 +395,19 @@ impl Conference {
         *left -= 1;
     }
 
-    /// Holds after every command; tests and simulation call it.
+    /// Asserts the invariants after a command, in tests and simulations.
     pub fn check(&self) {
         assert!(self.members.len() <= self.members_cap as usize);
         assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
         let is_in_time = ends_first.is_none_or(|at| self.calls_end_at.is_some_and(|it| it <= at));
-        assert!(is_in_time, "no call's end is missed");
+        assert!(is_in_time, "no call outlives its end");
         let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, DueItem::Digits(_)));
-        assert_eq!(of_digits.count(), self.typed.len(), "one row for each that types");
+        assert_eq!(of_digits.count(), self.typed.len(), "one deadline for each member that types");
         assert!(self.typed.keys().all(|id| self.members.contains_key(id)));
         for member in self.members.values() {
-            assert!(member.announced, "who is not let in is out again");
+            assert!(member.announced, "a refused call is taken out");
             assert!(member.listening != Listening::None, "everybody hears something");
             assert!(
                 self.phase != RoomPhase::Waiting || member.listening == Listening::Wait,
@@ -416,18 +416,42 @@ impl Conference {
             let is_alone = self.members.len() == 1;
             assert!(
                 !self.is_live() || is_alone || member.listening == Listening::Room,
-                "in company"
+                "only a member who is alone waits in a live room"
             );
         }
         self.floor.check(&self.members);
     }
+    /// Gives the floor to another member if needed.
+    ///
+    /// A member who is alone in a started room and may speak gets it without speaking.
+    pub(super) fn give_floor(&mut self, effects: &mut VecDeque<Effect>) {
+        if !mem::take(&mut self.floor.is_stale) || !self.is_live() {
+            return;
+        }
+        let may_speak = |id: &MemberId| {
+            self.members.get(id).is_some_and(|member| !member.muted && !member.held)
+        };
+        let holder = self.floor.holder.filter(may_speak);
+        if holder.is_some_and(|id| self.floor.talkers.contains(&id)) {
+            return;
+        }
+        let talker = self.floor.talkers.iter().copied().find(may_speak);
+        let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
+        let next = talker.or(holder).or_else(|| only.filter(may_speak));
+        let is_new = next != self.floor.holder;
+        self.floor.holder = next;
+        if let Some(member) = next.filter(|_| is_new) {
+            let who = self.members[&member].info(member);
+            self.publish(ConferenceEvent::FloorTaken { who }, effects);
+        }
+    }
 }
 
-/// What a blown fuse says, so that tests can tell it from a bug.
-pub const INJECTED_FAULT: &str = "a fuse has blown";
+/// The panic text of an injected fault; tests tell it from a bug by this.
+pub const INJECTED_FAULT: &str = "injected fault";
 
-impl From<Order> for Effect {
-    fn from(order: Order) -> Self {
+impl From<AudioOrder> for Effect {
+    fn from(order: AudioOrder) -> Self {
         Self::Media(order)
     }
 }

@@ -1,10 +1,13 @@
-//! The configuration file: what makes no sense in it is told by line.
+//! Configuration file: reads and checks it, and reports errors by line.
 
 use std::{cell::RefCell, collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use toml::Spanned;
 
-use super::{AccountConfig, ConfigError, NumberConfig, UnresolvedOwner};
+use super::{
+    account::{AccountConfig, NumberConfig, UnresolvedOwner},
+    error::ConfigError,
+};
 use crate::{
     base::ids::AccountId,
     call::numbers::bare_number,
@@ -15,22 +18,23 @@ use crate::{
     fetch::TargetUrl,
 };
 
-/// A file that has been read, to name the lines in it that make no sense.
+/// A configuration file's text, with the path that errors name.
 pub(super) struct ConfigSource<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
-    /// The rows whose accounts are not in it.
+    /// Rows whose accounts are not in the file.
     pub(super) unresolved_owners: RefCell<Vec<UnresolvedOwner>>,
 }
 
-/// A file that is longer is none of ours.
+/// Longer files are refused unread.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// One in use, and one that takes its place.
+/// One in use, and one that replaces it.
 const TOKENS_MAX: usize = 2;
-/// In a configuration file. Ten characters at random could be guessed, given years.
+/// Length of a token in a configuration file. A random token of ten characters could be guessed
+/// within years.
 const TOKEN_CHARS: Range<usize> = 16..257;
 
-/// Reads a file.
+/// Reads a configuration file of at most [`FILE_BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let found = fs::metadata(path).map_err(unreadable)?;
@@ -40,12 +44,12 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
-/// Whether nobody guesses it, and a header carries it.
+/// Whether a token is hard to guess and fits into a header.
 pub(super) fn is_token(token: &str) -> bool {
     TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What a token must be.
+/// Text that tells what a token must look like.
 pub(super) fn token_wanted() -> String {
     let (min, max) = (TOKEN_CHARS.start, TOKEN_CHARS.end - 1);
     format!(
@@ -55,14 +59,14 @@ pub(super) fn token_wanted() -> String {
 }
 
 impl ConfigSource<'_> {
-    /// What the file says, before it is looked at more closely.
+    /// Parses the file; the rows are not checked yet.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         toml::from_str(self.text).map_err(|error| {
             self.error_at(error.span().unwrap_or_default(), error.message().to_owned())
         })
     }
 
-    /// The accounts, each once.
+    /// Checks the accounts: each id once, with valid tokens.
     pub(super) fn accounts(
         &self,
         rows: &[settings::AccountSettings],
@@ -93,7 +97,7 @@ impl ConfigSource<'_> {
         let invalid = |why: String| Err(self.error_at(row.tokens.span(), why));
         let tokens = &row.tokens.as_ref().0;
         if !(1..=TOKENS_MAX).contains(&tokens.len()) {
-            return invalid("write one token, or two while one takes the other's place".to_owned());
+            return invalid("write one token, or two while one replaces the other".to_owned());
         }
         for Secret(token) in tokens.iter().filter(|it| it.0 != Secret::HIDDEN) {
             if !is_token(token) {
@@ -103,7 +107,7 @@ impl ConfigSource<'_> {
         Ok(())
     }
 
-    /// The numbers, each once, and of accounts that there are.
+    /// Checks the numbers: each once, with a known account and either a flow or a URL.
     pub(super) fn numbers(
         &self,
         rows: &[settings::NumberSettings],
@@ -146,7 +150,8 @@ impl ConfigSource<'_> {
         Ok(numbers)
     }
 
-    /// The account that a row names. One that is not in the file may be in the data folder.
+    /// The account that a row names. If it is not in the file, the data folder may still have it:
+    /// the row is then listed in `unresolved_owners`.
     pub(super) fn owner(
         &self,
         named: &Spanned<String>,

@@ -1,4 +1,4 @@
-//! The configuration of groups.
+//! Configuration of groups: values of `[groups]` and of the four dialects' tables.
 
 use serde::Serialize;
 
@@ -7,42 +7,42 @@ use crate::cli::{
     settings::Settings,
 };
 
-/// `[groups]`.
+/// Checked values of the table `[groups]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct GroupsConfig {
-    /// The vendors' rate limits.
+    /// Whether the vendors' rate limits apply.
     pub limits: bool,
 }
 
-/// `[bungie]`.
+/// Checked values of the table `[bungie]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BungieConfig {
-    /// Which statuses failures have.
+    /// HTTP statuses of failures.
     pub status: BungieStatus,
-    /// More keys in the answer to a kick.
+    /// Whether the response to a kick has more keys than documented.
     pub superset: bool,
 }
 
-/// `[rocketchat]`.
+/// Checked values of the table `[rocketchat]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RocketChatConfig {
-    /// The answer to a kick.
+    /// Whether the response to a kick contains the group.
     pub kick_body: GroupBehaviour,
 }
 
-/// `[kirimin]`.
+/// Checked values of the table `[kirimin]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct KiriminConfig {
-    /// The signals after a kick.
+    /// Order of the signals after a kick.
     pub signals: GroupBehaviour,
-    /// The status when somebody kicks who is no owner.
+    /// Status when somebody kicks who is not an owner.
     pub owner_error: GroupBehaviour,
 }
 
-/// `[capillary]`.
+/// Checked values of the table `[capillary]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CapillaryConfig {
-    /// A group goes on without a primary member.
+    /// Whether a group stays active when its primary member leaves.
     pub keep_active: bool,
 }
 

@@ -1,5 +1,7 @@
-//! The configuration: what was typed, over the environment, over a file, over the defaults.
+//! Configuration: merges flags, environment, file and defaults into checked values.
 
+mod account;
+mod error;
 mod file;
 mod groups;
 mod phones;
@@ -7,223 +9,156 @@ mod phones;
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use self::file::{ConfigSource, read};
+use self::{
+    account::UnresolvedOwner,
+    file::{ConfigSource, read},
+};
 pub use self::{
+    account::{AccountConfig, NumberConfig},
+    error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
 };
+pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
 use crate::{
-    base::ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        network::IpNetwork,
+    },
     cli::{
         serve::ServeArgs,
         settings::{self, Count, ListenAddress, Secret, Settings},
     },
 };
 
-/// Everything that can be set, as it is.
+/// The settings in effect. Flags take precedence over the environment, then the file, then
+/// defaults.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
-    /// Where HTTP is served.
+    /// Listen address of the HTTP server.
     pub http: ListenAddress,
-    /// The data folder.
+    /// Folder of the data that outlives the process; made if it is missing.
     pub data: PathBuf,
-    /// The flows folder.
+    /// Folder of the flows; with a file, each account has a subfolder named after its id.
     pub flows: PathBuf,
-    /// In seconds: how long calls may go on when the engine is to end.
+    /// Seconds that calls may continue after a SIGTERM before they are asked to leave.
     pub drain: Count<0, 86_400>,
-    /// Requests of an account within 5 seconds; 0 is no limit.
+    /// Requests of an account within 5 seconds; 0 for no limit.
     pub rate_limit: Count<0, 1_000_000>,
-    /// In seconds: how long a call may last from its answer.
+    /// Maximum duration of a call, in seconds from its answer.
     pub call_time_limit: Count<1, 86_400>,
-    /// Calls of an account at a time; 0 is no limit.
+    /// Concurrent calls of an account; 0 for no limit.
     pub calls_max: Count<0, 1_000_000>,
-    /// Calls that an account makes in a second; 0 is no limit.
+    /// Calls that an account makes in a second; 0 for no limit.
     pub calls_per_second: Count<0, 1_000_000>,
-    /// Members of a conference.
+    /// Maximum number of members of a conference.
     pub members_max: Count<1, 100_000>,
-    /// Whoever shows it sees /metrics.
+    /// Bearer token for `/metrics`; without one, `/metrics` does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops_token: Option<Secret>,
-    /// The log.
+    /// Format and level of the log.
     pub log: LogConfig,
-    /// The voice API.
+    /// Compatibility choices of the voice API.
     pub voice: VoiceConfig,
-    /// Requests that the engine makes.
+    /// Access rules for requests that conflow sends.
     pub fetch: FetchConfig,
-    /// Simulated phones.
+    /// Whether there are simulated phones, and how long they play sounds.
     pub sim: SimConfig,
-    /// Real phones.
+    /// Addresses and ports of real phones.
     pub sip: SipConfig,
-    /// Speech for them.
+    /// Speech program for real phones.
     pub speech: SpeechConfig,
-    /// Groups, and how the four dialects have them.
+    /// Limits that all four group dialects share.
     pub groups: GroupsConfig,
-    /// Bungie.
+    /// Compatibility choices of the Bungie dialect.
     pub bungie: BungieConfig,
-    /// Rocket.Chat.
+    /// Compatibility choices of the Rocket.Chat dialect.
     pub rocketchat: RocketChatConfig,
-    /// Kirimin.
+    /// Compatibility choices of the Kirimin dialect.
     pub kirimin: KiriminConfig,
-    /// Capillary.
+    /// Compatibility choices of the Capillary dialect.
     pub capillary: CapillaryConfig,
-    /// Phones that register.
+    /// Phones that register with a password.
     #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<EndpointConfig>,
-    /// Gateways.
+    /// Gateways that call without registering.
     #[serde(rename = "trunk", skip_serializing_if = "Vec::is_empty")]
     pub trunks: Vec<TrunkConfig>,
-    /// The accounts. That of development mode has no token unless the environment gives it one.
+    /// Accounts of the file. The development account has no token unless the environment sets one.
     #[serde(rename = "account")]
     pub accounts: Vec<AccountConfig>,
-    /// The called numbers.
+    /// Called numbers, and the flow or URL of each.
     #[serde(rename = "number", skip_serializing_if = "Vec::is_empty")]
     pub numbers: Vec<NumberConfig>,
-    /// The file; none in development mode.
+    /// Path of the file; None in development mode.
     #[serde(skip)]
     pub file: Option<PathBuf>,
-    /// Rows whose accounts must be in the data folder, since they are not in the file.
+    /// Rows whose accounts are not in the file, so the data folder must have them.
     #[serde(skip)]
     unresolved_owners: Vec<UnresolvedOwner>,
 }
 
-/// A row whose account is not in the file.
-#[derive(Clone, Debug, PartialEq)]
-struct UnresolvedOwner {
-    account: AccountId,
-    /// What is told if the data folder does not have it either.
-    why: String,
-}
-
-/// `[log]`.
+/// Checked values of the table `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogConfig {
-    /// For eyes or for machines.
+    /// Text for people, or JSON for programs.
     pub format: settings::LogFormat,
-    /// How much.
+    /// Least severe level that is logged.
     pub level: settings::LogLevel,
 }
 
-/// `[voice]`.
+/// Checked values of the table `[voice]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct VoiceConfig {
-    /// How Plivo answers have member ids.
+    /// Shape of member ids in Plivo's responses.
     pub plivo: settings::PlivoMembers,
-    /// How Vobiz answers.
+    /// Status and member ids in Vobiz' responses.
     pub vobiz: settings::VobizAnswers,
 }
 
-/// `[fetch]`.
+/// Checked values of the table `[fetch]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchConfig {
-    /// Addresses that may be asked beside the public ones.
-    pub allow: Vec<settings::AllowedNetwork>,
+    /// Networks that requests may reach in addition to public addresses.
+    pub allow: Vec<IpNetwork>,
 }
 
-/// `[sim]`.
+/// Checked values of the table `[sim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SimConfig {
     /// Whether there are simulated phones.
     pub on: bool,
-    /// How long speech lasts.
+    /// Duration of speech, in milliseconds for each character.
     pub speech_ms_per_char: Count<0, 60_000>,
-    /// How long a beep lasts.
+    /// Duration of a beep, in milliseconds.
     pub beep_ms: Count<0, 3_600_000>,
-    /// How long any other sound lasts.
+    /// Duration of any other sound, in milliseconds.
     pub sound_ms: Count<0, 3_600_000>,
 }
 
-/// `[[account]]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AccountConfig {
-    /// `MA…` or `SA…`.
-    pub id: AccountId,
-    /// One or two.
-    pub tokens: Vec<Secret>,
-    /// Of its inbound calls.
-    pub dialect: Dialect,
-}
-
-/// `[[number]]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NumberConfig {
-    /// The number, or the user.
-    pub called: String,
-    /// Whose it is.
-    pub account: AccountId,
-    /// The name of a flow of that account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flow: Option<String>,
-    /// What its calls ask for their first document, if there is no flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_url: Option<String>,
-    /// How.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_method: Option<settings::HttpMethod>,
-    /// What is asked when that has brought none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fallback_url: Option<String>,
-    /// What is told when a call is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hangup_url: Option<String>,
-    /// The dialect of its calls; the account's, if it says nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialect: Option<Dialect>,
-}
-
-/// Why there is no configuration to go by.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// No line of a file is at fault, but the whole is.
-    #[error("{0}")]
-    Incomplete(String),
-    /// A line of the file.
-    #[error("{}, line {line}: {key}: {why}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// From one.
-        line: usize,
-        /// What stands before the `=` there. The value might be a secret.
-        key: String,
-        /// What is wrong, and what is allowed.
-        why: String,
-    },
-    /// The file is not to be had.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// The account of development mode; 20 characters, as Plivo's SDK wants it.
-pub const DEVELOPMENT_ACCOUNT: &str = "MACONFLOWDEV00000000";
-/// Nobody but this machine reaches it until somebody says so.
+/// Only this machine reaches the default address.
 const DEFAULT_HTTP: ListenAddress =
     ListenAddress(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
 /// Read from the working directory if no other file is named.
 const DEFAULT_FILE: &str = "conflow.toml";
-/// What the vendors state (contract 7): so many requests of an account within 5 seconds.
+/// Requests of an account within 5 seconds, as the vendors state it (contract 7).
 const RATE_LIMIT: Count<0, 1_000_000> = Count::new(300);
-/// As many as one request may name (contract 7), so that the largest good one is let through.
+/// As many calls as one request may name (contract 7), so that the largest valid request passes.
 const CALLS_MAX: Count<0, 1_000_000> = Count::new(1_000);
 
 impl Config {
-    /// Puts the layers together. `token` is what the environment gives the development account;
-    /// `here` is where a file is looked for that nobody has named.
+    /// Merges the layers. `token` is the development account's, from the environment; `here` is the
+    /// folder that is searched for `conflow.toml` if no file is named.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]: what is wrong, where, and what is allowed.
+    /// [`ConfigError`]: the error, its place, and which values are allowed.
     pub fn load(flags: ServeArgs, token: Option<String>, here: &Path) -> Result<Self, ConfigError> {
         let file = flags.config.or_else(|| {
             let path = here.join(DEFAULT_FILE);
@@ -254,11 +189,11 @@ impl Config {
         Ok(Self { numbers, endpoints, trunks, unresolved_owners, ..config })
     }
 
-    /// With the ops token that the environment gives, which stands above the file's.
+    /// Sets the ops token from the environment, which takes precedence over the file's.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Incomplete`]: it could be guessed, or no header carries it.
+    /// [`ConfigError::Incomplete`]: the token is too easy to guess, or no header can carry it.
     pub fn with_ops_token(mut self, token: Option<String>) -> Result<Self, ConfigError> {
         self.ops_token = token.map(Secret).or(self.ops_token);
         let Some(Secret(token)) = &self.ops_token else { return Ok(self) };
@@ -270,16 +205,16 @@ impl Config {
         Ok(self)
     }
 
-    /// As a configuration file that can be read again, but for the secrets.
+    /// The configuration as a file that can be read again, except for the secrets.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("names, numbers and words are TOML")
     }
 
-    /// Whether calls could be made: a file that was printed, secrets hidden, lacks them.
+    /// Checks that no secret is hidden, as in the output of `--print-config`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Incomplete`].
+    /// [`ConfigError::Incomplete`], which names the hidden secret.
     pub fn check_complete(&self) -> Result<(), ConfigError> {
         let Some(path) = &self.file else { return Ok(()) };
         let path = path.display();
@@ -300,12 +235,12 @@ impl Config {
         Ok(())
     }
 
-    /// Whether there is anybody who could use it, and an owner for every row; `kept` are the
-    /// accounts of the data folder.
+    /// Checks that there is an account, and that each row's account exists. `kept` are the accounts
+    /// of the data folder.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Incomplete`].
+    /// [`ConfigError::Incomplete`], which names the missing account.
     pub fn check_accounts(&self, kept: &BTreeSet<AccountId>) -> Result<(), ConfigError> {
         if let Some(unresolved) =
             self.unresolved_owners.iter().find(|it| !kept.contains(&it.account))
@@ -315,7 +250,7 @@ impl Config {
         let Some(path) = &self.file else { return Ok(()) };
         if self.accounts.is_empty() && kept.is_empty() {
             let why = format!(
-                "{} has no [[account]], and the data folder none either, so nobody could use the \
+                "{} has no [[account]], and neither has the data folder, so nobody could use the \
                 API: run conflow account add, or write one with an id and tokens \
                 (conflow.example.toml shows how); or start without a file, to try conflow",
                 path.display()

@@ -1,79 +1,79 @@
-//! The configuration of real phones, checked.
+//! Configuration of real phones: checks `[sip]`, `[speech]`, `[[endpoint]]` and `[[trunk]]`.
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use toml::Spanned;
 
 use super::{AccountConfig, ConfigError, file::ConfigSource};
 use crate::{
     base::ids::AccountId,
+    base::network::{BadNetwork, IpNetwork},
     cli::{
         phones::{self, PortRange, SipBinds},
         settings::Secret,
     },
-    sip::network::IpNetwork,
 };
 
-/// `[sip]`.
+/// Checked values of the table `[sip]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SipConfig {
-    /// Where it is listened; nowhere, and there are no real phones.
+    /// Addresses of the SIP listeners, UDP and TCP. Empty: there are no real phones.
     pub bind: SipBinds,
-    /// Nobody has named an address: it is no fault if the default one is taken.
+    /// Whether `bind` is the default. It is then no error if the address is taken.
     #[serde(skip)]
     pub is_default: bool,
-    /// Our address in the world outside.
+    /// Public address of conflow, if phones reach it by another one than `bind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertise: Option<IpAddr>,
-    /// Whether anybody may call.
+    /// Whether unknown callers may call. None: only if all of `bind` is loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open: Option<bool>,
-    /// Ports for sound.
+    /// UDP ports for audio; each call needs two.
     pub rtp_ports: PortRange,
-    /// Networks without NAT.
-    #[serde(serialize_with = "as_texts", skip_serializing_if = "Vec::is_empty")]
+    /// Networks whose phones reach conflow without NAT.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_networks: Vec<IpNetwork>,
 }
 
-/// `[speech]`.
+/// Checked values of the table `[speech]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpeechConfig {
-    /// A program that reads what the built-in voices cannot; empty is `espeak-ng`, if it is there.
+    /// Program and arguments that read what the built-in voices cannot. Empty: `espeak-ng`, if it
+    /// is installed.
     pub command: Vec<String>,
 }
 
-/// `[[endpoint]]`.
+/// A row of `[[endpoint]]`: a phone that registers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndpointConfig {
-    /// The user.
+    /// User part of the phone's SIP URI, unique in the file.
     pub user: String,
-    /// By digest.
+    /// Password for digest authentication, never empty.
     pub password: Secret,
-    /// Whose flows it calls.
+    /// Account whose flows the phone calls.
     pub account: AccountId,
 }
 
-/// `[[trunk]]`.
+/// A row of `[[trunk]]`: a gateway, known by its addresses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrunkConfig {
-    /// For logs.
+    /// Name in log lines; need not be unique.
     pub name: String,
-    /// Where its calls come from.
-    #[serde(serialize_with = "as_texts")]
+    /// Networks that the gateway's calls come from; at least one.
     pub addresses: Vec<IpNetwork>,
 }
 
-/// Nobody but this machine reaches it until somebody says so. RFC 3261, 19.1.2.
+/// Only this machine reaches the default address. The port is RFC 3261's, section 19.1.2.
 const BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
 /// Neither registered nor ephemeral on Linux, and enough for 8,000 calls.
 const RTP_PORTS: PortRange = PortRange { first: 16_384, last: 32_383 };
 
 impl SipConfig {
-    /// What holds, over the defaults.
+    /// Values of `layer`, with defaults for what it does not set.
     pub(super) fn new(layer: &phones::SipSettings, local_networks: Vec<IpNetwork>) -> Self {
         Self {
             bind: layer.bind.clone().unwrap_or_else(|| SipBinds(vec![BIND])),
@@ -87,18 +87,16 @@ impl SipConfig {
 }
 
 impl ConfigSource<'_> {
-    /// Networks, each written as one.
+    /// Parses a list of networks.
     pub(super) fn networks(&self, rows: &[Spanned<String>]) -> Result<Vec<IpNetwork>, ConfigError> {
         let network = |row: &Spanned<String>| {
-            row.as_ref().parse().map_err(|_| {
-                let wanted = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7";
-                self.error_at(row.span(), wanted.to_owned())
-            })
+            let bad = |error: BadNetwork| self.error_at(row.span(), error.to_string());
+            row.as_ref().parse().map_err(bad)
         };
         rows.iter().map(network).collect()
     }
 
-    /// Phones that register, each user once, and of accounts that there are.
+    /// Checks the endpoints: each user once, with a password and a known account.
     pub(super) fn endpoints(
         &self,
         rows: &[phones::EndpointSettings],
@@ -110,7 +108,7 @@ impl ConfigSource<'_> {
             let (user, span) = (row.user.as_ref(), row.user.span());
             let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
             if user.is_empty() || !user.chars().all(is_user) {
-                let wanted = "write the user of a SIP URI: letters, digits and a few signs";
+                let wanted = "write the user of a SIP URI: letters, digits and -_.!~*'()&=+$,;?/";
                 return Err(self.error_at(span, wanted.to_owned()));
             }
             if let Some(line) = lines.insert(user, self.line(span.clone())) {
@@ -119,7 +117,7 @@ impl ConfigSource<'_> {
             }
             let password = row.password.as_ref().0.clone();
             if password.0.is_empty() {
-                let wanted = "an endpoint has a password: openssl rand -hex 10 makes one";
+                let wanted = "an endpoint needs a password; make one with: openssl rand -hex 10";
                 return Err(self.error_at(row.password.span(), wanted.to_owned()));
             }
             let account = self.owner(&row.account, accounts)?;
@@ -128,7 +126,7 @@ impl ConfigSource<'_> {
         Ok(endpoints)
     }
 
-    /// Gateways, each with at least one address.
+    /// Checks the trunks: each needs at least one address.
     pub(super) fn trunks(
         &self,
         rows: &[phones::TrunkSettings],
@@ -136,17 +134,13 @@ impl ConfigSource<'_> {
         let trunk = |row: &phones::TrunkSettings| {
             let addresses = self.networks(row.addresses.as_ref())?;
             if addresses.is_empty() {
-                let wanted = "a trunk is known by its addresses: write one at least";
+                let wanted = "a trunk is known by its addresses: write at least one";
                 return Err(self.error_at(row.addresses.span(), wanted.to_owned()));
             }
             Ok(TrunkConfig { name: row.name.clone(), addresses })
         };
         rows.iter().map(trunk).collect()
     }
-}
-
-fn as_texts<S: Serializer>(networks: &[IpNetwork], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(networks.iter().map(ToString::to_string))
 }
 
 #[cfg(test)]
@@ -198,6 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn networks_may_be_written_by_any_of_their_addresses() {
+        let text = "[sip]\nlocal_networks = [\"10.0.0.1/8\"]\n\
+            [fetch]\nallow = [\"10.0.0.1/8\", \"::1\"]\n\
+            [[trunk]]\nname = \"carrier\"\naddresses = [\"192.0.2.7/24\"]\n";
+        let printed = load(text, "").unwrap().to_toml();
+        for expected in [
+            "local_networks = [\"10.0.0.0/8\"]",
+            "allow = [\"10.0.0.0/8\", \"::1/128\"]",
+            "addresses = [\"192.0.2.0/24\"]",
+        ] {
+            assert!(printed.contains(expected), "{expected}: {printed}");
+        }
+        let printed = load("", "--fetch-allow 10.0.0.1/8").unwrap().to_toml();
+        assert!(printed.contains("allow = [\"10.0.0.0/8\"]"), "{printed}");
+    }
+
+    #[test]
     fn errors_are_reported_by_line() {
         let check = |text: &str, expected: &str| {
             let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
@@ -208,14 +219,19 @@ mod tests {
         let anna = "[[endpoint]]\nuser = \"anna\"\npassword = \"hush\"\naccount = \"MA1\"\n";
         check("[sip]\nbind = \"5060\"", "line 5: bind: write an IP address and a port");
         check("[sip]\nrtp_ports = \"9-7\"", "line 5: rtp_ports: write two ports from 1024");
-        check("[sip]\nlocal_networks = [\"ten\"]", "line 5: local_networks: write a network");
+        let bad_network = "write a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7, not";
+        check(
+            "[sip]\nlocal_networks = [\"ten\"]",
+            &format!("line 5: local_networks: {bad_network} \"ten\""),
+        );
+        check("[fetch]\nallow = [\"ten\"]", &format!("{bad_network} \"ten\""));
         check(
             &format!("{anna}{anna}"),
             "line 9: user: anna has an [[endpoint]] already, in line 5",
         );
         check(&anna.replace("MA1", "MA2"), "line 7: account: there is no such [[account]]");
         check(&anna.replace("\"hush\"", "1"), "line 6: password: write a string");
-        check(&anna.replace("hush", ""), "line 6: password: an endpoint has a password");
+        check(&anna.replace("hush", ""), "line 6: password: an endpoint needs a password");
         check("[[trunk]]\nname = \"x\"\naddresses = []", "line 6: addresses: a trunk is known");
     }
 }

@@ -1,4 +1,4 @@
-//! Layers, files and faults.
+//! Tests of the configuration: precedence, files and errors.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ account = "MA_B"
 flow = "weekly"
 "#;
 
-/// A working directory with this configuration file.
+/// A working directory that contains this configuration file.
 fn here(text: &str) -> TempDir {
     let temp = tempdir().unwrap();
     fs::write(temp.path().join(DEFAULT_FILE), text).unwrap();
@@ -117,7 +117,7 @@ fn the_example_shows_every_setting_and_its_default() {
         |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let is_table = |line: &&str| line.starts_with('[');
     let lines = bare.lines().filter(|line| is_setting(line) || is_table(line));
-    // The one default that is none: a number's dialect is its account's.
+    // A number's dialect has no default of its own: it is the account's.
     let all = lines.filter(|line| *line != "dialect = \"plivo\"").collect::<Vec<_>>().join("\n");
     assert_eq!(load(here(&all).path(), "").unwrap().to_toml(), config.to_toml());
     for line in config.to_toml().lines().filter(|line| !line.is_empty()) {
@@ -128,7 +128,7 @@ fn the_example_shows_every_setting_and_its_default() {
 #[test]
 fn every_key_that_a_file_may_have_is_in_the_example() {
     let example = include_str!("../../conflow.example.toml");
-    // What is not known is answered with all that is.
+    // The error about an unknown key lists all known keys.
     let keys = |table: &str| {
         let refused =
             load(here(&format!("{table}\nzzz = 1\n")).path(), "").unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Documents that have been read: each is parsed once, and shared by all calls that run it.
+//! Document cache: each document is parsed once and shared by all calls that run it.
 
 use std::{
     collections::HashMap,
@@ -12,16 +12,18 @@ use parking_lot::Mutex;
 
 use crate::{
     base::ids::Dialect,
-    flow::{DocumentError, Fetched, Flow},
+    flow::{DocumentError, Fetched, Flow, FlowOrigin, FlowText, SourceDocument},
 };
 
-/// What has been parsed of late, by its content; what is no flow is kept as well.
+/// Recently parsed documents by content, including those that are not flows.
 ///
-/// `T` stands for the content: the [`HashedText`] itself, or, of a file that is not to be held, a
-/// cryptographic hash of it.
+/// `T` identifies the content: the [`HashedText`] itself, or a cryptographic hash of it.
 ///
-/// Two halves: what is asked for moves into the young one, and when that is full the old one is
-/// let go. So a document that is in use stays, and no other outlives two fillings.
+/// Documents with equal text share that text, and those of one dialect share their elements too,
+/// whatever their origins. Each keeps its own origin: the URL of another is private.
+///
+/// The cache has two halves. A document that is used moves into the young half; when that is full,
+/// the old half is dropped. So a document in use stays, and others last for at most two fillings.
 #[derive(Debug)]
 pub struct DocumentCache<T> {
     halves: Mutex<DocumentCacheHalves<T>>,
@@ -31,11 +33,11 @@ pub struct DocumentCache<T> {
 struct DocumentCacheHalves<T> {
     young: HashMap<DocumentKey<T>, CachedDocument>,
     old: HashMap<DocumentKey<T>, CachedDocument>,
-    /// Of the young half, as the documents were written.
+    /// Size of the documents of the young half, as text.
     bytes: usize,
 }
 
-/// The same text is another flow in another dialect: its defaults differ.
+/// A text is a different flow in each dialect, because the defaults differ.
 type DocumentKey<T> = (T, Dialect);
 
 #[derive(Clone, Debug)]
@@ -44,35 +46,92 @@ struct CachedDocument {
     bytes: usize,
 }
 
-/// Half of the documents kept. Many times the flows of any account seen, at some kilobytes each.
+/// Entries of one half. Many times the flows of any account seen, at a few kilobytes each.
 const DOCUMENTS_MAX: usize = 512;
-/// Half of the text kept, counted as written: with the parsed flow it is a few times that.
+/// Text of one half in bytes. The parsed flows take a few times that.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-impl<T: Clone + Eq + Hash> DocumentCache<T> {
-    /// A document that has been read of late.
-    pub fn find(&self, content: T, dialect: Dialect) -> Option<Fetched> {
+/// The key of a document's content in the cache.
+pub trait DocumentContent: Clone + Eq + Hash {
+    /// BLAKE3 hash of the content; None if it must still be computed.
+    fn known_hash(&self) -> Option<blake3::Hash>;
+}
+
+impl<T: DocumentContent> DocumentCache<T> {
+    /// Returns the result of an earlier parse, if the cache still has it, with this origin.
+    pub fn find(&self, content: T, origin: &FlowOrigin, dialect: Dialect) -> Option<Fetched> {
         let key = (content, dialect);
         let mut halves = self.halves.lock();
-        if let Some(found) = halves.young.get(&key) {
-            return Some(found.fetched.clone());
+        if let Some(found) = halves.young.get_mut(&key) {
+            return Some(found.of_origin(origin));
         }
-        let found = halves.old.remove(&key)?;
-        halves.insert(key, found.clone());
-        Some(found.fetched)
+        let mut found = halves.old.remove(&key)?;
+        let fetched = found.of_origin(origin);
+        halves.insert(key, found);
+        Some(fetched)
     }
 
-    /// Reads a document, unless the same has been read of late; true if it had to be parsed.
-    pub fn read(&self, content: T, bytes: &[u8], dialect: Dialect) -> (Fetched, bool) {
-        if let Some(found) = self.find(content.clone(), dialect) {
+    /// Parses a document, or returns the cached result. True if it had to be parsed.
+    pub fn read(
+        &self,
+        content: T,
+        bytes: &Bytes,
+        origin: &FlowOrigin,
+        dialect: Dialect,
+    ) -> (Fetched, bool) {
+        if let Some(found) = self.find(content.clone(), origin, dialect) {
             return (found, false);
         }
-        // Not under the lock: two may parse the same at once, and the later stands.
-        let parsed = Flow::from_bytes(bytes, dialect);
+        // Outside the lock: two threads may parse the same text, and the later result is kept.
+        let text = match (self.text_in_use(&content), content.known_hash()) {
+            (Some(text), _) => Ok(text),
+            (None, Some(hash)) => FlowText::with_hash(bytes.clone(), hash).map(Arc::new),
+            (None, None) => FlowText::new(bytes.clone()).map(Arc::new),
+        };
+        let parsed = text.and_then(|text| {
+            let source = SourceDocument { text, origin: origin.clone() };
+            Flow::from_source(source, dialect)
+        });
         let fetched = parsed.map(Arc::new).map_err(|error| DocumentError::Invalid(Arc::new(error)));
         let document = CachedDocument { fetched: fetched.clone(), bytes: bytes.len() };
         self.halves.lock().insert((content, dialect), document);
         (fetched, true)
+    }
+
+    /// The text, if a document of another dialect has it.
+    fn text_in_use(&self, content: &T) -> Option<Arc<FlowText>> {
+        let halves = self.halves.lock();
+        let found = [Dialect::Plivo, Dialect::Vobiz].into_iter().find_map(|dialect| {
+            let key = (content.clone(), dialect);
+            let found = halves.young.get(&key).or_else(|| halves.old.get(&key))?;
+            found.fetched.as_ref().ok()
+        });
+        found.map(|flow| flow.source.text.clone())
+    }
+}
+
+impl CachedDocument {
+    /// The document as one of this origin; the next one from there gets the same.
+    fn of_origin(&mut self, origin: &FlowOrigin) -> Fetched {
+        if let Ok(flow) = &mut self.fetched
+            && flow.source.origin != *origin
+        {
+            let source = SourceDocument { origin: origin.clone(), ..flow.source.clone() };
+            *flow = Arc::new(Flow { source, ..(**flow).clone() });
+        }
+        self.fetched.clone()
+    }
+}
+
+impl DocumentContent for blake3::Hash {
+    fn known_hash(&self) -> Option<blake3::Hash> {
+        Some(*self)
+    }
+}
+
+impl DocumentContent for HashedText {
+    fn known_hash(&self) -> Option<blake3::Hash> {
+        None
     }
 }
 
@@ -97,15 +156,15 @@ impl<T: Eq + Hash> DocumentCacheHalves<T> {
     }
 }
 
-/// The text of a document, as what it is known by: it is compared whole, so that no other can
-/// ever pass for it. Its hash is taken once, under no lock.
+/// Text of a document as a cache key. Texts are compared whole, so that no other text can
+/// match. The hash is computed once, without a lock.
 #[derive(Clone, Debug)]
 pub struct HashedText {
     hash: u64,
     bytes: Bytes,
 }
 
-/// Nobody knows it, so nobody can write texts that meet in a table and make it slow.
+/// A random key: nobody can craft texts whose hashes collide and slow the table down.
 static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl From<Bytes> for HashedText {
@@ -139,7 +198,41 @@ mod tests {
         text: &[u8],
         dialect: Dialect,
     ) -> (Fetched, bool) {
-        documents.read(HashedText::from(Bytes::copy_from_slice(text)), text, dialect)
+        let bytes = Bytes::copy_from_slice(text);
+        documents.read(HashedText::from(bytes.clone()), &bytes, &FlowOrigin::Inline, dialect)
+    }
+
+    fn url(text: &str) -> FlowOrigin {
+        FlowOrigin::Url(text.into())
+    }
+
+    #[test]
+    fn documents_of_one_text_share_it_and_each_knows_its_own_origin() {
+        let documents = DocumentCache::default();
+        let read = |origin: &str, dialect| {
+            let bytes = Bytes::from_static(EMPTY);
+            let content = HashedText::from(bytes.clone());
+            let (flow, is_new) = documents.read(content, &bytes, &url(origin), dialect);
+            (flow.unwrap(), is_new)
+        };
+        let (ours, _) = read("http://a/", Dialect::Vobiz);
+        let (theirs, is_new) = read("http://b/", Dialect::Vobiz);
+        assert!(!is_new && Arc::ptr_eq(&ours.steps, &theirs.steps));
+        assert_eq!(
+            (&ours.source.origin, &theirs.source.origin),
+            (&url("http://a/"), &url("http://b/"))
+        );
+        assert!(Arc::ptr_eq(&theirs, &read("http://b/", Dialect::Vobiz).0));
+        let (plivo, is_new) = read("http://a/", Dialect::Plivo);
+        assert!(is_new && Arc::ptr_eq(&ours.source.text, &plivo.source.text));
+    }
+
+    #[test]
+    fn a_text_is_in_memory_once() {
+        let (documents, bytes) = (DocumentCache::default(), Bytes::from(EMPTY.to_vec()));
+        let content = HashedText::from(bytes.clone());
+        let (flow, _) = documents.read(content, &bytes, &FlowOrigin::Inline, Dialect::Vobiz);
+        assert_eq!(flow.unwrap().source.text.as_str().as_ptr(), bytes.as_ptr());
     }
 
     #[test]
@@ -147,8 +240,9 @@ mod tests {
         let documents = DocumentCache::default();
         let flow = |n| format!("<Response><Wait length=\"{n}\"/></Response>");
         let read = |text: &str| {
-            let content = HashedText { hash: 7, bytes: Bytes::copy_from_slice(text.as_bytes()) };
-            documents.read(content, text.as_bytes(), Dialect::Vobiz)
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            let content = HashedText { hash: 7, bytes: bytes.clone() };
+            documents.read(content, &bytes, &FlowOrigin::Inline, Dialect::Vobiz)
         };
         for is_first in [true, false] {
             for text in [1, 2].map(flow) {
@@ -170,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flow_is_read_once_too() {
+    fn a_text_that_is_not_a_flow_is_parsed_once_too() {
         let documents = DocumentCache::default();
         let (first, is_new) = read(&documents, b"<Response>", Dialect::Vobiz);
         assert!(is_new && matches!(first, Err(DocumentError::Invalid(_))));
@@ -178,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_stays_and_the_rest_is_let_go() {
+    fn documents_in_use_stay_and_others_are_dropped() {
         let documents = DocumentCache::default();
         let text = |n: usize| format!("<Response><Wait length=\"{}\"/></Response>", n + 1);
         for n in 0..DOCUMENTS_MAX * 4 {

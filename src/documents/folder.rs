@@ -1,16 +1,16 @@
-//! The library of local flows: files in the flows folder.
+//! Flows folder: serves the local documents of accounts.
 //!
-//! A file is found by listing a folder and comparing names; no path is ever built from a name
-//! that a caller gave. One account, that of development mode, has the files of the flows folder
-//! itself; every other account has those of the folder in it that is called as the account is.
+//! A file is found by listing a folder and comparing names; no path is built from a name that a
+//! caller supplied. The account of development mode has the files directly in the flows folder;
+//! every other account has those in the subfolder with its id as name.
 //!
-//! A symbolic link counts as what it leads to, unless that lies outside of the flows folder:
-//! such a link is passed over. (Whoever may write into the folder is trusted; the rule keeps a
-//! link that was left by accident from opening a door.)
+//! A symbolic link counts as its target, unless the target is outside of the flows folder: then the
+//! link is ignored. (Those who may write into the folder are trusted; the rule prevents accidental
+//! links from exposing files.)
 //!
-//! A change of a file or a folder is seen by the next call. (But a file that is known, and moves out
-//! of the flows folder with a link to it in its place, or in that of its folder, is what it was: it
-//! is passed over from the next change in the flows folder on.)
+//! The next call sees a change of a file or folder. (One exception: a known file that moves out of
+//! the flows folder and leaves a link in its place, or in that of its folder, is served until the
+//! next change in the flows folder.)
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -26,23 +26,23 @@ use crate::{
     flow::{DocumentError, Fetched, FlowError, FlowErrorKind, TextPosition},
 };
 
-/// The flows folder.
+/// The flows folder of this process.
 #[derive(Debug)]
 pub struct FlowsFolder {
     root: Arc<FolderIndex>,
-    /// Whose flows are in the folder itself.
+    /// Account whose files are directly in the folder.
     owner: Option<AccountId>,
     documents: DocumentCache<Hash>,
 }
 
-/// A message that lists more names is not read.
+/// Longest list of names in an error message.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// The scheme of a local flow's URL.
+/// Scheme of a local flow's URL.
 const FLOW: &str = "flow";
 
 impl FlowsFolder {
-    /// A flows folder, which need not be there yet. The files in it are the owner's.
+    /// The path need not exist yet. The files directly in it belong to `owner`.
     pub fn new(path: PathBuf, owner: Option<AccountId>) -> Self {
         Self {
             root: Arc::new(FolderIndex::new(path, SETTLING_TIME)),
@@ -51,7 +51,7 @@ impl FlowsFolder {
         }
     }
 
-    /// The names of an account's flows, in order.
+    /// Names of the account's flows, sorted.
     pub fn names(&self, account: &AccountId) -> Vec<String> {
         self.index(account).map(|index| index.names()).unwrap_or_default()
     }
@@ -63,20 +63,20 @@ impl FlowsFolder {
         }
     }
 
-    /// A file that is found by its path, and is as it was, is the same file: one look in place of
+    /// Fast path: a file whose path and stamp are unchanged needs one file system call instead of
     /// three.
     fn unchanged(&self, flow: &LocalFlow) -> Option<Fetched> {
         let index = match self.owner.as_ref() == Some(&flow.account) {
             true => self.root.clone(),
             false => self.root.listed_folder(flow.account.as_str())?,
         };
-        let hash = index.listed_file(&flow.name)?.known().ok()??;
-        self.documents.find(hash, flow.dialect)
+        let file = index.listed_file(&flow.name)?;
+        self.documents.find(file.known().ok()??, &file.origin, flow.dialect)
     }
 
     fn read(&self, name: &str, file: &IndexedFile, dialect: Dialect) -> io::Result<Fetched> {
         let Some((hash, bytes)) = file.read()? else { return Ok(Err(too_long())) };
-        let (fetched, is_new) = self.documents.read(hash, &bytes, dialect);
+        let (fetched, is_new) = self.documents.read(hash, &bytes, &file.origin, dialect);
         if is_new {
             log_findings(name, &fetched);
         }
@@ -86,7 +86,7 @@ impl FlowsFolder {
     fn missing(&self, account: &AccountId, name: &str) -> DocumentError {
         let names = self.names(account);
         let mut hint = match names.len() {
-            0 => format!("no flow {name:?}: the account's flows folder is empty, or not there"),
+            0 => format!("no flow {name:?}: the account's flows folder is empty or missing"),
             _ => format!("no flow {name:?} in the account's flows folder; there are: "),
         };
         hint += &names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
@@ -113,13 +113,13 @@ impl DocumentStore for FlowsFolder {
             Some(_) | None => Err(DocumentError::NotUrl(request.url.clone())),
         };
         if let Err(missing) = &fetched {
-            // The URL itself may hold a secret.
+            // The URL may contain a secret.
             let why = match missing {
-                DocumentError::NotUrl(_) => "its URL is none".to_owned(),
+                DocumentError::NotUrl(_) => "its URL is invalid".to_owned(),
                 DocumentError::Invalid(_) | DocumentError::Unreachable(_) => missing.to_string(),
             };
             let purpose = request.purpose;
-            tracing::info!(call = %fetch.call, ?purpose, "there is no document: {why}");
+            tracing::info!(call = %fetch.call, ?purpose, "a document is not available: {why}");
         }
         done(fetch, fetched);
     }
@@ -132,7 +132,7 @@ impl DocumentStore for FlowsFolder {
         let file = index.file(&flow.name)?;
         match self.read(&flow.name, &file, flow.dialect) {
             Ok(fetched) => Some(fetched),
-            // Gone since it was listed.
+            // The file disappeared after the listing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 let text = format!("the file of the flow {:?} cannot be read: {error}", flow.name);
@@ -142,16 +142,16 @@ impl DocumentStore for FlowsFolder {
     }
 }
 
-const NO_HTTP: &str = "the flows folder has no documents of the web";
+const NO_HTTP: &str = "the flows folder has no web documents";
 
 fn too_long() -> DocumentError {
-    let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB are few");
-    let advice = "split it, and let one part lead to the next by <Redirect>";
-    let fault = FlowErrorKind::Limit { what: "bytes", max, advice };
-    DocumentError::Invalid(Arc::new(FlowError { at: TextPosition::default(), error: fault }))
+    let max = usize::try_from(FILE_BYTES_MAX).expect("100 KB fit into usize");
+    let advice = "split it, and continue from part to part with <Redirect>";
+    let error = FlowErrorKind::Limit { what: "bytes", max, advice };
+    DocumentError::Invalid(Arc::new(FlowError { at: TextPosition::default(), error }))
 }
 
-/// Tells the operator, who may be its author, what is wrong or odd with a file that is new.
+/// Logs errors and warnings of a new file for the operator, who may be its author.
 fn log_findings(name: &str, fetched: &Fetched) {
     match fetched {
         Ok(flow) => flow.warnings.iter().for_each(|it| tracing::warn!("{name}.{EXTENSION}:{it}")),
@@ -175,7 +175,7 @@ mod tests {
         base::ids::CallId,
         call::{CallDirection, CallSession, CallStatus, Party},
         documents::DocumentRecipient,
-        flow::{DocumentRequest, Flow, Purpose, RequestMethod},
+        flow::{DocumentRequest, Flow, FlowOrigin, Purpose, RequestMethod, SourceDocument},
     };
 
     const DEV: &str = "MADEV";
@@ -189,7 +189,7 @@ mod tests {
         (temp, FlowsFolder { root, owner, documents: DocumentCache::default() })
     }
 
-    /// A flow that waits for so many seconds.
+    /// A flow that waits for this many seconds.
     fn wait(seconds: u32) -> String {
         format!("<Response><Wait length=\"{seconds}\"/></Response>")
     }
@@ -204,9 +204,17 @@ mod tests {
     }
 
     fn check(folder: &FlowsFolder, account: &str, name: &str, expected: Option<&str>) {
-        let bytes = expected.map(|text| Flow::parse(text, Dialect::Vobiz).unwrap());
+        let file = match account {
+            DEV => format!("{name}.xml"),
+            _ => format!("{account}/{name}.xml"),
+        };
+        let expected = expected.map(|text| {
+            let text = Arc::new(text.into());
+            let source = SourceDocument { text, origin: FlowOrigin::File(file.into()) };
+            Flow::from_source(source, Dialect::Vobiz).unwrap()
+        });
         let found = local(folder, account, name).map(|it| (*it.unwrap()).clone());
-        assert_eq!(found, bytes, "{account} {name}");
+        assert_eq!(found, expected, "{account} {name}");
     }
 
     #[test]
@@ -266,7 +274,7 @@ mod tests {
     fn a_change_is_seen_by_the_next_call_however_soon_it_comes() {
         let (temp, folder) = folder(SETTLING_TIME);
         for n in 100..400 {
-            // As long as before, and often within the same tick of the file system's clock.
+            // The same length as before, and often within one tick of the file system's clock.
             write(&temp, "weekly.xml", &wait(n));
             check(&folder, DEV, "weekly", Some(&wait(n)));
             let file = folder.root.file("weekly").unwrap();
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_settled_is_read_again_only_when_it_changes() {
+    fn a_settled_file_is_read_again_only_after_a_change() {
         let (temp, folder) = folder(Duration::ZERO);
         write(&temp, "weekly.xml", &wait(1));
         let first = local(&folder, DEV, "weekly").unwrap().unwrap();
@@ -290,7 +298,7 @@ mod tests {
         assert!(Arc::ptr_eq(&local(&folder, DEV, "weekly").unwrap().unwrap(), &first));
         assert!(Arc::ptr_eq(&folder.root.file("weekly").unwrap(), &file));
 
-        // In the place of the file, another of the same length and age.
+        // Replaces the file by another one with the same length and modification time.
         let path = temp.path().join("flows").join("weekly.xml");
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         write(&temp, "weekly.new", &wait(2));
@@ -301,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_goes_with_its_folder() {
+    fn known_files_are_dropped_with_their_folder() {
         let (temp, folder) = folder(Duration::ZERO);
         let flows = temp.path().join("flows");
         let fill = |folder: &Path| {
@@ -323,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_flow_says_so() {
+    fn a_file_that_is_not_a_flow_is_an_error() {
         let (temp, folder) = folder(SETTLING_TIME);
         let long = format!("{}{}", wait(1), " ".repeat(100 * 1024));
         for (file, text) in [("broken.xml", "<Response>"), ("long.xml", &long)] {

@@ -1,9 +1,8 @@
-//! A folder of flows, and what is known of it: its listing, and what each file held when it was
-//! last read.
+//! Folder index: the listing of a folder of flows, and the content hashes of its files.
 //!
-//! A change is seen at once. What the file system says of a folder or a file is compared with
-//! what it said before; and since two changes within one tick of its clock look the same,
-//! whatever has changed within the last moments is looked at anew each time.
+//! Changes are seen at once: the metadata of folders and files is compared with the last stamp. Two
+//! changes within one tick of the file system's clock have the same stamp, so recently changed
+//! entries are read again each time.
 
 use std::{
     collections::BTreeMap,
@@ -16,20 +15,25 @@ use std::{
 };
 
 use blake3::Hash;
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A folder, and what is known of it.
+use crate::flow::FlowOrigin;
+
+/// The cached state of one folder.
 #[derive(Debug)]
 pub(super) struct FolderIndex {
     path: PathBuf,
-    /// What has changed within so long is not taken for known.
+    /// Prefix of a file's name in its origin: empty, or `MA…/`.
+    prefix: String,
+    /// Age from which a stamp is trusted.
     settling_time: Duration,
     listing: RwLock<Listing>,
 }
 
 #[derive(Debug, Default)]
 struct Listing {
-    /// Of the folder when it was listed; None if it may have changed unseen since.
+    /// Stamp of the folder at listing time; None if a later change might go unseen.
     stamp: Option<FlowFileStamp>,
     files: BTreeMap<Box<str>, Arc<IndexedFile>>,
     folders: BTreeMap<Box<str>, Arc<FolderIndex>>,
@@ -38,64 +42,66 @@ struct Listing {
 #[derive(Debug)]
 pub(super) struct IndexedFile {
     path: PathBuf,
+    /// Its path from the flows folder on.
+    pub(super) origin: FlowOrigin,
     settling_time: Duration,
-    /// When it was last read, and what it held; None if it may have changed unseen since.
+    /// Stamp and hash at the last read; None if a later change might go unseen.
     known: Mutex<Option<(FlowFileStamp, Hash)>>,
 }
 
-/// By this a change is seen.
+/// Metadata by which a change is detected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct FlowFileStamp {
     device: u64,
     inode: u64,
     len: u64,
-    /// In nanoseconds since 1970: when the content was written.
+    /// Nanoseconds since 1970 of the last change of the content.
     modified: i128,
-    /// When anything was: a file that is moved here keeps its `modified`, and gets this.
+    /// Nanoseconds since 1970 of the last change of the inode. A file that is moved here keeps
+    /// `modified` and gets a new `changed`.
     changed: i128,
 }
 
-/// What the vendors allow in a document (contract 3.1). A longer file is not even read.
+/// Limit of the vendors (contract 3.1). A longer file is not read.
 pub(super) const FILE_BYTES_MAX: u64 = 100 * 1024;
-/// A listing is held in memory; this many names take about a megabyte.
+/// Listings are kept in memory; this many names take about a megabyte.
 const ENTRIES_MAX: usize = 10_000;
-/// The coarsest clock of a file system in use ticks once in two seconds (FAT).
+/// The coarsest clock of a file system in use has ticks of two seconds (FAT).
 pub(super) const SETTLING_TIME: Duration = Duration::from_secs(2);
-/// The ending of a flow's file name.
 pub(super) const EXTENSION: &str = "xml";
 
 impl FolderIndex {
-    /// A folder, which need not be there yet.
+    /// The path need not exist yet.
     pub(super) fn new(path: PathBuf, settling_time: Duration) -> Self {
-        Self { path, settling_time, listing: RwLock::default() }
+        Self { path, prefix: String::new(), settling_time, listing: RwLock::default() }
     }
 
-    /// The names of the flows, in order.
+    /// Names of the flows, sorted.
     pub(super) fn names(&self) -> Vec<String> {
         self.listing().files.keys().map(|name| (**name).to_owned()).collect()
     }
 
-    /// The file of the flow of that name.
+    /// File of the flow with this name.
     pub(super) fn file(&self, name: &str) -> Option<Arc<IndexedFile>> {
         self.listing().files.get(name).cloned()
     }
 
-    /// The same, as far as the folder has been listed: it may have gone since.
+    /// As [`Self::file`], from the last listing: the file may have disappeared since.
     pub(super) fn listed_file(&self, name: &str) -> Option<Arc<IndexedFile>> {
         self.listing.read().files.get(name).cloned()
     }
 
-    /// The folder of that name.
+    /// Subfolder with this name.
     pub(super) fn folder(&self, name: &str) -> Option<Arc<Self>> {
         self.listing().folders.get(name).cloned()
     }
 
-    /// The same, as far as the folder has been listed: it may have gone since.
+    /// As [`Self::folder`], from the last listing: the folder may have disappeared since.
     pub(super) fn listed_folder(&self, name: &str) -> Option<Arc<Self>> {
         self.listing.read().folders.get(name).cloned()
     }
 
-    /// What is in the folder now; nothing if it is not there.
+    /// The current content of the folder; empty if the folder does not exist.
     fn listing(&self) -> RwLockReadGuard<'_, Listing> {
         let stamp = fs::metadata(&self.path).ok().map(|it| FlowFileStamp::of(&it));
         let listing = self.listing.read();
@@ -115,9 +121,9 @@ impl FolderIndex {
         RwLockWriteGuard::downgrade(listing)
     }
 
-    /// Lists the folder; what is known of a file or a folder in it is kept.
+    /// Lists the folder and keeps what is known of unchanged names.
     fn list(&self, before: &Listing) -> io::Result<Listing> {
-        // In this order: what changes while the folder is being listed makes the stamp an old one.
+        // The stamp comes first, so that a change during the listing makes it outdated.
         let now = now();
         let stamp = FlowFileStamp::of(&fs::metadata(&self.path)?);
         let mut listing =
@@ -127,7 +133,7 @@ impl FolderIndex {
             if ENTRIES_MAX <= listing.files.len() + listing.folders.len() {
                 let path = self.path.display();
                 tracing::warn!(
-                    "{path} has more than {ENTRIES_MAX} entries: the rest is passed over"
+                    "{path} has more than {ENTRIES_MAX} entries: the others are ignored"
                 );
                 break;
             }
@@ -143,20 +149,29 @@ impl FolderIndex {
         if found.is_dir() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
             let index = before.folders.get(name).cloned();
-            let index = index.unwrap_or_else(|| Arc::new(Self::new(path.clone(), settling_time)));
+            let index = index.unwrap_or_else(|| {
+                let prefix = format!("{}{name}/", self.prefix);
+                Arc::new(Self { prefix, ..Self::new(path.clone(), settling_time) })
+            });
             listing.folders.insert(name.into(), index);
         } else if found.is_file() && path.extension().is_some_and(|it| it == EXTENSION) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { return };
             let file = before.files.get(name).cloned();
             let file = file.unwrap_or_else(|| {
-                Arc::new(IndexedFile { path: path.clone(), settling_time, known: Mutex::default() })
+                let origin = format!("{}{name}.{EXTENSION}", self.prefix);
+                Arc::new(IndexedFile {
+                    path: path.clone(),
+                    origin: FlowOrigin::File(origin.into()),
+                    settling_time,
+                    known: Mutex::default(),
+                })
             });
             listing.files.insert(name.into(), file);
         }
     }
 }
 
-/// What an entry is, behind its links; None if they lead out of the folder, or nowhere.
+/// Metadata of an entry's target; None if it is outside of the folder or missing.
 fn resolve(entry: &DirEntry, home: &Path) -> Option<Metadata> {
     let own = entry.metadata().ok()?;
     if !own.is_symlink() {
@@ -166,7 +181,10 @@ fn resolve(entry: &DirEntry, home: &Path) -> Option<Metadata> {
     match fs::canonicalize(&path) {
         Ok(target) if target.starts_with(home) => fs::metadata(target).ok(),
         Ok(_) => {
-            tracing::warn!("{} leads out of the flows folder: it is passed over", path.display());
+            tracing::warn!(
+                "{} links to a target outside of the flows folder: it is ignored",
+                path.display()
+            );
             None
         }
         Err(_) => None,
@@ -174,22 +192,22 @@ fn resolve(entry: &DirEntry, home: &Path) -> Option<Metadata> {
 }
 
 impl IndexedFile {
-    /// What the file holds, if it has not changed since it was read.
+    /// Content hash, if the file has not changed since it was read.
     pub(super) fn known(&self) -> io::Result<Option<Hash>> {
         let stamp = FlowFileStamp::of(&self.found()?);
         Ok(self.known.lock().filter(|(it, _)| *it == stamp).map(|(_, hash)| hash))
     }
 
-    /// Reads the file; None if it is too long for a flow.
-    pub(super) fn read(&self) -> io::Result<Option<(Hash, Vec<u8>)>> {
-        // In this order: what is written while the file is being read makes the stamp an old one.
+    /// Reads the file; None if it is longer than a flow may be.
+    pub(super) fn read(&self) -> io::Result<Option<(Hash, Bytes)>> {
+        // The stamp comes first, so that a write during the read makes it outdated.
         let now = now();
         let found = self.found()?;
         if FILE_BYTES_MAX < found.len() {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        // It may grow meanwhile.
+        // The file may grow meanwhile.
         fs::File::open(&self.path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if FILE_BYTES_MAX < bytes.len() as u64 {
             return Ok(None);
@@ -198,10 +216,11 @@ impl IndexedFile {
         let hash = blake3::hash(&bytes);
         let stamp = FlowFileStamp::of(&found).if_settled(now, self.settling_time);
         *self.known.lock() = stamp.map(|stamp| (stamp, hash));
-        Ok(Some((hash, bytes)))
+        // A flow keeps them, so what was allocated beyond them is given back.
+        Ok(Some((hash, bytes.into_boxed_slice().into())))
     }
 
-    /// Anything but a file is as good as none: to open a pipe would wait for its writer.
+    /// Only regular files count: opening a pipe would wait for its writer.
     fn found(&self) -> io::Result<Metadata> {
         let found = fs::metadata(&self.path)?;
         if !found.is_file() {
@@ -224,15 +243,15 @@ impl FlowFileStamp {
         }
     }
 
-    /// None if a later change might bear the same stamp. One from the future never settles.
+    /// None if a later change might have the same stamp. A time in the future never settles.
     fn if_settled(self, now: i128, settling_time: Duration) -> Option<Self> {
         let age = now - self.modified.max(self.changed);
         (settling_time.as_nanos().cast_signed() < age).then_some(self)
     }
 }
 
-/// In nanoseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "a file's age is told by the clock on the wall")]
+/// Current time in nanoseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "file times are wall-clock times")]
 fn now() -> i128 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |it| it.as_nanos().cast_signed())

@@ -1,6 +1,7 @@
-//! The library port: where documents come from.
+//! Document store: the port by which calls and rooms fetch flows.
 
 pub mod cache;
+mod fields;
 pub mod folder;
 mod folder_index;
 pub mod web;
@@ -13,55 +14,54 @@ use crate::{
     flow::{DocumentRequest, Fetched, is_target},
 };
 
-/// A document that somebody needs.
+/// A request for a document, with the call that it is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DocumentFetch {
-    /// Whose: local documents are those of this account.
+    /// Local documents are those of this account.
     pub account: AccountId,
-    /// The call on whose behalf it is.
+    /// Call for which the document is fetched; its id is in the log.
     pub call: CallId,
-    /// Who that is; its dialect's defaults hold in the document.
+    /// Parties of the call. Their dialect sets the defaults of the document.
     pub party: Arc<Party>,
-    /// How far that has come.
+    /// Status of the call, for the standard fields of the request.
     pub status: CallStatus,
-    /// Who gets the answer.
+    /// Call or room that gets the result.
     pub recipient: DocumentRecipient,
-    /// What.
+    /// URL, method and fields of the request.
     pub request: DocumentRequest,
 }
 
-/// Who gets a document.
+/// Receiver of a fetched document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DocumentRecipient {
-    /// A call on its own: the document is what it runs next.
+    /// A call outside of rooms, which runs the document next.
     Call {
-        /// Good within the call; rises.
+        /// Number of the request: unique within the call, increasing.
         number: u32,
     },
-    /// A room: the document is a sound.
+    /// A room, which uses the document as a sound.
     Room {
-        /// The room's name.
+        /// Account and name of the room.
         key: RoomKey,
-        /// Its incarnation.
+        /// Incarnation of the room, so that a later room of this name ignores the result.
         room: RoomId,
-        /// Good within the room; rises.
+        /// Number of the request: unique within the room, increasing.
         number: u32,
     },
-    /// Nobody: the URL is told, and its answer let be.
+    /// No receiver: the request is sent, and its response is ignored.
     Nobody,
 }
 
-/// A place that has documents.
+/// A source of documents, such as the flows folder.
 pub trait DocumentStore: Send + Sync + 'static {
-    /// Begins to fetch; waits for nothing. The answer goes to the fetch's reader, later or at
-    /// once, by `done`.
+    /// Begins a fetch without waiting. `done` gets the result, during this call or later.
     fn fetch(&self, fetch: DocumentFetch, done: OnDocument);
 
-    /// Whether a URL could be asked, as far as can be said without asking.
+    /// Checks whether a URL could be fetched, as far as that can be decided without a request.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and what to do.
+    /// The text says what is wrong with the URL and how to correct it.
     fn check(&self, url: &str) -> Result<(), String> {
         match is_target(url) {
             true => Ok(()),
@@ -69,21 +69,21 @@ pub trait DocumentStore: Send + Sync + 'static {
         }
     }
 
-    /// A flow that is at hand: a file of the account's. None if there is no such file; one that
-    /// is no flow is there, and invalid.
+    /// Returns a local flow without waiting. None if there is no such file; a file that is not a
+    /// flow yields an error.
     fn local(&self, flow: &LocalFlow) -> Option<Fetched>;
 }
 
-/// A flow by its name.
+/// Name of a local flow, with its account and dialect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LocalFlow {
-    /// Whose.
+    /// Account that owns the file.
     pub account: AccountId,
-    /// The file's name without `.xml`.
+    /// File name without `.xml`.
     pub name: Arc<str>,
-    /// Whose defaults hold.
+    /// Selects the defaults of attributes.
     pub dialect: Dialect,
 }
 
-/// Takes the answer to a fetch.
+/// Receives the result of a fetch.
 pub type OnDocument = Box<dyn FnOnce(DocumentFetch, Fetched) + Send>;

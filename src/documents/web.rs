@@ -1,21 +1,21 @@
-//! The library of the web: documents over HTTP, signed by the account that asks; and what is
-//! nobody's URL from the flows folder.
+//! Web documents: fetches flows over HTTP, signed by the account, and local ones from the flows
+//! folder.
 
 use std::sync::Arc;
 
 use super::{
     DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument,
     cache::{DocumentCache, HashedText},
+    fields,
 };
 use crate::{
     accounts::Accounts,
     base::ids::Dialect,
-    events::fields,
     fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
-    flow::{DocumentError, Fetched, Purpose},
+    flow::{DocumentError, Fetched, FlowOrigin, Purpose},
 };
 
-/// Fetches documents; each is parsed once, and shared by all calls that run it.
+/// Document store over HTTP. Each text is parsed once and shared by all calls that run it.
 pub struct WebDocuments {
     folder: Arc<dyn DocumentStore>,
     client: FetchClient,
@@ -23,11 +23,11 @@ pub struct WebDocuments {
     documents: Arc<DocumentCache<HashedText>>,
 }
 
-/// Contract 7; a byte more, and it is refused.
+/// Limit of the vendors (contract 7). A longer document is refused.
 pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
 
 impl WebDocuments {
-    /// Fetches on behalf of these accounts, on the current runtime; `folder` has the rest.
+    /// Fetches for these accounts on the current runtime. `folder` serves all other URLs.
     pub fn new(
         folder: Arc<dyn DocumentStore>,
         client: FetchClient,
@@ -36,7 +36,7 @@ impl WebDocuments {
         Self { folder, client, accounts, documents: Arc::default() }
     }
 
-    /// The request that a fetch comes to.
+    /// Builds the HTTP request for a fetch.
     fn request(&self, fetch: &DocumentFetch) -> Result<OutgoingRequest, DocumentError> {
         let target = TargetUrl::parse(&fetch.request.url);
         let target =
@@ -93,7 +93,7 @@ impl DocumentStore for WebDocuments {
     }
 }
 
-/// The status first, then the body (contract 3.14).
+/// Checks the status before the body (contract 3.14).
 async fn read(
     client: &FetchClient,
     documents: &DocumentCache<HashedText>,
@@ -104,7 +104,9 @@ async fn read(
         Ok(_) if request.answer_bytes_max.is_none() => Err(DocumentError::Unreachable("".into())),
         Ok(response) => {
             let body = response.body;
-            let (fetched, is_new) = documents.read(HashedText::from(body.clone()), &body, dialect);
+            let origin = FlowOrigin::Url(request.target.to_string().into());
+            let content = HashedText::from(body.clone());
+            let (fetched, is_new) = documents.read(content, &body, &origin, dialect);
             if let (Ok(flow), true) = (&fetched, is_new) {
                 let target = &request.target;
                 flow.warnings.iter().for_each(|it| tracing::info!("{target}:{it}"));

@@ -1,4 +1,4 @@
-//! The doors of the conferences: the bans, shared by all rooms, and kept in rows.
+//! Ban list: the bans of all conferences, shared by the rooms and kept in the store.
 
 use std::{
     sync::Arc,
@@ -18,36 +18,36 @@ use crate::{
     },
 };
 
-/// Who may not come in, for all conferences of this process.
+/// The bans of every conference. They hold in memory at once and are stored soon after.
 pub struct BanList {
     bans: RwLock<RoomBans>,
     rows: Arc<dyn RowStore>,
-    /// The same moment, on the engine's clock and on the wall's.
+    /// One moment on the monotonic clock and on the wall clock.
     start: (Instant, SystemTime),
 }
 
-/// Says when what has changed is on disk, and how that went.
+/// Resolves once a change is on disk, or failed to get there.
 pub type BanCommit = oneshot::Receiver<Result<(), RowStoreError>>;
 
-/// A ban, as a row has it: by account and ban.
+/// The body of a ban's row. Its key is the account and the ban's id.
 #[derive(Deserialize, Serialize)]
 struct RoomBanRow {
     conference: ConferenceName,
-    /// As [`Trusted`] is shown: `number:…`, `sip:…` or `user:…`.
+    /// [`Trusted`] as text: `number:…`, `sip:…` or `user:…`.
     who: String,
     reason: Option<Arc<str>>,
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     made_at: u64,
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     ends_at: u64,
 }
 
 impl BanList {
-    /// Takes up the bans where the last process left off.
+    /// Loads the bans that are in the store.
     ///
     /// # Errors
     ///
-    /// The rows cannot be read, or are none of ours.
+    /// The rows cannot be read or parsed.
     pub fn open(
         rows: Arc<dyn RowStore>,
         now: Instant,
@@ -60,7 +60,7 @@ impl BanList {
         Ok(Self { bans: RwLock::new(bans), rows, start: (now, wall) })
     }
 
-    /// Bans that last as long as the process.
+    /// A ban list that is not kept on disk.
     pub fn in_memory(now: Instant, wall: SystemTime) -> Self {
         let (bans, rows) = (RwLock::default(), Arc::new(MemoryRows::default()));
         Self { bans, rows, start: (now, wall) }
@@ -90,8 +90,7 @@ impl BanList {
         self.bans.write().release(account, count);
     }
 
-    /// Bans somebody from now on, in a place that was promised. The ban holds at once; it is on
-    /// disk some milliseconds later.
+    /// Adds a ban in a reserved place. It holds at once and is on disk some milliseconds later.
     pub fn ban(
         &self,
         now: Instant,
@@ -108,42 +107,42 @@ impl BanList {
         bans.release(&ban.key.account, 1);
         bans.add(ban);
         drop(bans);
-        // Whoever answers for it waits until it is kept.
+        // The handler of the request waits with `persisted`.
         drop(self.commit(vec![write]));
     }
 
-    /// When these bans of a conference are on disk. One that is over needs not be.
+    /// Resolves once these bans of a conference are on disk. Ignores bans that are over.
     pub fn persisted(&self, now: Instant, key: &RoomKey, ids: &[MemberId]) -> BanCommit {
-        // Until it is queued, nobody lifts one.
+        // The lock is held until the commit is queued: no ban is lifted before.
         let bans = self.bans.read();
         let list = bans.list(self.wall(now), key);
         let meant = list.iter().filter(|ban| ids.contains(&ban.id));
         self.commit(meant.map(|ban| write(ban, Some(RoomBanRow::of(ban)))).collect())
     }
 
-    /// Whether somebody may not come in.
+    /// Whether a ban keeps this identity out of a conference now.
     pub fn is_banned(&self, now: Instant, key: &RoomKey, who: &Trusted) -> bool {
         self.bans.read().is_banned(self.wall(now), key, who)
     }
 
-    /// The bans of a conference that hold.
+    /// The bans of a conference that hold now, oldest first.
     pub fn list(&self, now: Instant, key: &RoomKey) -> Vec<RoomBan> {
         self.bans.read().list(self.wall(now), key)
     }
 
-    /// Takes one back; None if there is none that holds.
+    /// Lifts a ban; None if no ban with this id holds.
     pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<BanCommit> {
         let lifted = self.bans.write().lift(self.wall(now), key, id)?;
         Some(self.commit(vec![write(&lifted, None)]))
     }
 
-    /// Takes all of a conference back that hold; says when that is on disk.
+    /// Lifts all bans of a conference that hold now. Resolves once that is on disk.
     pub fn lift_all(&self, now: Instant, key: &RoomKey) -> BanCommit {
         let lifted = self.bans.write().lift_all(self.wall(now), key);
         self.commit(lifted.iter().map(|ban| write(ban, None)).collect())
     }
 
-    /// How many bans an account has.
+    /// The number of bans of an account that hold. Deletes those that are over.
     pub fn count(&self, now: Instant, account: &AccountId) -> usize {
         let (left, gone) = self.bans.write().expire(self.wall(now), account);
         drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
@@ -165,9 +164,9 @@ impl BanList {
             writes,
             Box::new(move |written| {
                 if let Err(error) = &written {
-                    tracing::error!("a ban is not kept beyond this process: {error}");
+                    tracing::error!("a ban was not saved and is lost at the next restart: {error}");
                 }
-                // Not everybody waits for it.
+                // The receiver may be gone.
                 drop(reply.send(written));
             }),
         );
@@ -175,11 +174,11 @@ impl BanList {
     }
 }
 
-/// Whether a row is a ban.
+/// Checks that a row holds a ban.
 ///
 /// # Errors
 ///
-/// It is none.
+/// The row cannot be parsed.
 pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     RoomBanRow::read(row).map(drop)
 }
@@ -196,7 +195,7 @@ impl RoomBanRow {
     }
 
     fn read(row: &StoredRow) -> Result<RoomBan, RowStoreError> {
-        let bad = || RowStoreError(format!("the ban {} {} makes no sense", row.account, row.a));
+        let bad = || RowStoreError(format!("the ban {} {} cannot be read", row.account, row.a));
         Self::parse(row).ok_or_else(bad)
     }
 
@@ -217,12 +216,12 @@ impl RoomBanRow {
     }
 }
 
-/// The whole seconds since 1970.
+/// Whole seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Sets a ban's row, or takes it away.
+/// Writes a ban's row, or deletes it if `row` is None.
 fn write(ban: &RoomBan, row: Option<RoomBanRow>) -> RowWrite {
     let body = row.map(|it| serde_json::to_string(&it).expect("names and texts"));
     let (account, a) = (ban.key.account.clone(), ban.id.0);
@@ -234,8 +233,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-    fn a_ban_outlives_the_process_and_ends_when_it_should() {
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    fn a_ban_survives_a_restart_and_ends_on_time() {
         let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
@@ -259,9 +258,9 @@ mod tests {
         assert_eq!(banned(now + Duration::from_secs(1)), [false, false, true]);
         assert_eq!(ban_list.list(now, &key)[0].reason.as_deref(), Some("so"));
         assert_eq!(ban_list.count(now + Duration::from_secs(1), &key.account), 1);
-        assert_eq!(rows.load(Table::RoomBans).unwrap().len(), 1, "what is over is not kept");
+        assert_eq!(rows.load(Table::RoomBans).unwrap().len(), 1, "expired bans are deleted");
     }
-    /// Rows on a disk that takes its time, for ever.
+    /// Rows on a disk that never completes a write by itself.
     #[derive(Default)]
     struct SlowRows(parking_lot::Mutex<Vec<crate::store::rows::OnCommit>>);
 
@@ -277,8 +276,8 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-    fn a_ban_holds_at_once_and_is_kept_when_the_disk_has_it() {
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    fn a_ban_holds_at_once_and_is_persisted_when_the_disk_has_it() {
         let rows = Arc::new(SlowRows::default());
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
@@ -295,7 +294,7 @@ mod tests {
         keep(Ok(()));
         assert_eq!(kept.try_recv(), Ok(Ok(())));
         assert!(matches!(lifted.try_recv(), Ok(Err(_))));
-        // None of these is a ban: there is nothing to wait for.
+        // The ban was lifted: there is nothing to wait for.
         assert_eq!(ban_list.persisted(now, &key, &[id]).try_recv(), Ok(Ok(())));
     }
 }

@@ -1,7 +1,7 @@
-//! A worker: calls that are on their own, many to an actor. They speak or wait, and go on when that
-//! is over.
+//! Call worker: runs the calls that are not in a conference.
 //!
-//! There is an actor while there are calls; a worker at rest keeps its queue.
+//! One worker has many calls, so that a call costs no task, queue or timer of its own. The actor
+//! runs only while the worker has calls; in between its receiver is parked in `CallWorker`.
 
 use std::{
     collections::BTreeSet,
@@ -11,108 +11,46 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
 use tokio::{
-    sync::{
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-        oneshot,
-    },
+    sync::mpsc::UnboundedReceiver,
     task,
     time::{self, sleep_until},
 };
 
-use super::{TurnOutcome, registry::Registry};
+use super::{
+    TurnOutcome,
+    registry::Registry,
+    spawner::Actor,
+    worker_queue::{CallMessage, CallWorker, WorkerMessage},
+};
 use crate::{
     base::{call_map::CallMap, ids::CallId},
     call::{Call, CallAct, Effect},
-    flow::{Cause, DocumentRequest, Fetched},
-    media::LegEvent,
+    flow::Cause,
 };
 
-/// The way to a worker.
-#[derive(Debug)]
-pub(super) struct CallWorker {
-    queue: UnboundedSender<WorkerMessage>,
-    /// None while an actor has it.
-    parked: Mutex<Option<UnboundedReceiver<WorkerMessage>>>,
-}
-
-/// What reaches a call on its own.
-#[derive(Debug)]
-pub(super) enum CallMessage {
-    Fetched {
-        number: u32,
-        fetched: Box<Fetched>,
-    },
-    HangUp {
-        cause: Cause,
-    },
-    Heard(LegEvent),
-    /// Answered once it is done.
-    Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
-}
-
-#[derive(Debug)]
-enum WorkerMessage {
-    Arrive(Box<Call>),
-    /// The call is on its way: what reaches it before it is here waits for it.
-    Expect(CallId),
-    /// It does not come.
-    Forget(CallId),
-    Deliver(CallId, CallMessage),
-}
-
-/// Calls are many.
-const _: () = assert!(size_of::<WorkerMessage>() <= 32);
-
 impl CallWorker {
-    pub(super) fn new() -> Self {
-        let (queue, inbox) = mpsc::unbounded_channel();
-        Self { queue, parked: Mutex::new(Some(inbox)) }
-    }
-
-    /// A call will come, and messages for it may come before.
+    /// Announces a call, whose messages may come before it. Starts the actor if none runs.
     pub(super) fn expect(self: &Arc<Self>, call: CallId, registry: &Arc<Registry>) {
-        let mut resting = self.parked.lock();
+        let mut parked = self.parked.lock();
         self.send(WorkerMessage::Expect(call));
-        let Some(inbox) = resting.take() else { return };
-        drop(resting);
-        registry.links.spawner.spawn_call_worker(CallWorkerActor::new(
-            self.clone(),
-            inbox,
-            registry.clone(),
-        ));
-    }
-
-    pub(super) fn arrive(&self, call: Box<Call>) {
-        self.send(WorkerMessage::Arrive(call));
-    }
-
-    pub(super) fn forget(&self, call: CallId) {
-        self.send(WorkerMessage::Forget(call));
-    }
-
-    /// One for a call that is not here, nor expected, is stale.
-    pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
-        self.send(WorkerMessage::Deliver(call, message));
-    }
-
-    fn send(&self, message: WorkerMessage) {
-        // Its queue lives as long as it, unless the actors' runtime is gone.
-        drop(self.queue.send(message));
+        let Some(inbox) = parked.take() else { return };
+        drop(parked);
+        let actor = CallWorkerActor::new(self.clone(), inbox, registry.clone());
+        registry.links.spawner.spawn_call_worker(Box::new(actor));
     }
 }
 
-/// The shell around a worker's calls.
+/// The actor that runs a worker's calls.
 #[derive(Debug)]
-pub struct CallWorkerActor {
+pub(super) struct CallWorkerActor {
     worker: Arc<CallWorker>,
-    /// None once it is at rest.
+    /// None once it is parked in the worker.
     inbox: Option<UnboundedReceiver<WorkerMessage>>,
-    /// What has come while the actor was waiting.
+    /// The message that ended the last wait.
     next: Option<WorkerMessage>,
     slots: CallMap<CallSlot>,
-    /// When each call is due.
+    /// The next deadline of each call.
     deadlines: BTreeSet<(Instant, CallId)>,
     effects: Vec<Effect>,
     registry: Arc<Registry>,
@@ -122,6 +60,20 @@ pub struct CallWorkerActor {
 enum CallSlot {
     Expected(Vec<CallMessage>),
     Occupied { call: Box<Call>, due: Instant },
+}
+
+impl Actor for CallWorkerActor {
+    fn turn(&mut self, now: Instant, _: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
+    }
 }
 
 impl CallWorkerActor {
@@ -141,8 +93,8 @@ impl CallWorkerActor {
         }
     }
 
-    /// Takes turns until there are no calls.
-    pub async fn run(&mut self) {
+    /// Takes turns until the worker has no calls.
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         let mut left = TURNS_PER_SLICE;
         loop {
@@ -169,15 +121,10 @@ impl CallWorkerActor {
         }
     }
 
-    /// When a turn is next due, if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
-    }
-
-    /// Takes one message to its end, if there is one, or one deadline.
-    pub fn turn(&mut self, now: Instant) -> TurnOutcome {
+    /// Handles one deadline that has passed or, if none has, one message.
+    fn turn(&mut self, now: Instant) -> TurnOutcome {
         let Some(inbox) = &mut self.inbox else { return TurnOutcome::Over };
-        // What has left the queue comes first.
+        // A message that has left the queue comes first.
         let message = match self.next.take() {
             Some(message) => Some(message),
             None => match self.deadlines.first() {
@@ -198,7 +145,7 @@ impl CallWorkerActor {
             Some(WorkerMessage::Deliver(call, message)) => match self.slots.get_mut(call) {
                 Some(CallSlot::Expected(messages)) => messages.push(message),
                 Some(CallSlot::Occupied { .. }) => self.act(now, call, Some(message)),
-                // Stale, but for a hang-up, and that is noted in the directory.
+                // Stale. A hang-up is not lost: the directory has it.
                 None => (),
             },
             None if self.slots.is_empty() => return self.park(),
@@ -212,14 +159,14 @@ impl CallWorkerActor {
         self.deadlines.insert((due, id));
         let before = self.slots.insert(id, CallSlot::Occupied { call, due });
         let Some(CallSlot::Expected(messages)) = before else {
-            unreachable!("who arrives is expected");
+            unreachable!("an arriving call is expected first");
         };
         for message in messages {
             self.act(now, id, Some(message));
         }
     }
 
-    /// A panic costs the call its life, and no other.
+    /// A panic ends this call and no other.
     fn act(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
         let act = AssertUnwindSafe(|| self.act_on(now, id, message));
         if catch_unwind(act).is_ok() {
@@ -233,13 +180,13 @@ impl CallWorkerActor {
         }
     }
 
-    /// A call takes a message, or its deadline has come. Nothing happens if it is not here any more.
+    /// Passes a message to a call, or its deadline if there is none. Ignores calls that have left.
     fn act_on(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
         let Self { slots, effects, registry, .. } = self;
         let Some(CallSlot::Occupied { call, due }) = slots.get_mut(id) else { return };
         let mut reply = None;
         let act = match message {
-            // What the call's own end has overtaken is not worth beginning.
+            // A call whose time is up begins nothing more.
             Some(CallMessage::HangUp { cause }) => CallAct::End(call.ending(&cause.into())),
             Some(_) if call.ends_at <= now => call.tick(now, effects),
             Some(CallMessage::Fetched { number, fetched }) => {
@@ -263,24 +210,25 @@ impl CallWorkerActor {
                 }
                 registry.perform(call, effects);
             }
-            // What is still in the queue is stale, but for a hang-up, and that is noted.
+            // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
             act @ (CallAct::End(_) | CallAct::Join { .. }) => {
                 self.deadlines.remove(&(before, id));
                 let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) else {
-                    unreachable!("it has just acted");
+                    unreachable!("the call has just acted");
                 };
                 self.registry.go_on(now, call, act, &mut self.effects);
             }
         }
         if let Some(reply) = reply {
-            // Whoever asked may have stopped waiting.
+            // The requester may have stopped waiting.
             let _ = reply.send(());
         }
     }
 
-    /// No call is here. Who sends one now finds the queue back at its place, or is seen.
+    /// Ends the actor once no call is left. The lock makes sure that `expect` finds the receiver
+    /// parked, or that this finds its message.
     fn park(&mut self) -> TurnOutcome {
-        let mut resting = self.worker.parked.lock();
+        let mut parked = self.worker.parked.lock();
         let Some(mut inbox) = self.inbox.take() else { return TurnOutcome::Over };
         match inbox.try_recv() {
             Ok(message) => {
@@ -288,12 +236,12 @@ impl CallWorkerActor {
                 TurnOutcome::Busy
             }
             Err(_) => {
-                *resting = Some(inbox);
+                *parked = Some(inbox);
                 TurnOutcome::Over
             }
         }
     }
 }
 
-/// Some tens of microseconds, also when all workers are busy at once: others get their turn.
+/// Some tens of microseconds of work, also when all workers are busy at once.
 const TURNS_PER_SLICE: u32 = 4;

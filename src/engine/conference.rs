@@ -1,16 +1,13 @@
-//! The task that owns one conference, and the queue that leads to it.
+//! Conference actor: the task that owns one conference, and its queue.
 //!
-//! A turn takes one message to the machine, or performs one slice of what the machine asked
-//! for. Every decision is in [`crate::conference`].
+//! A turn passes one message to the machine, or performs one slice of the machine's effects. Every
+//! decision is made in [`crate::conference`].
 
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,84 +16,45 @@ use tokio::{
     task,
     time::{self, sleep_until},
 };
-use uuid::Uuid;
 
 use super::{
     TurnOutcome,
     observed::Blame,
-    queue,
-    registry::{AskError, Observed, Registry},
+    queue::QueueReceiver,
+    registry::{Observed, Registry},
+    room_queue::{RoomHandle, RoomMessage},
+    spawner::Actor,
 };
 use crate::{
-    base::ids::{Incarnation, MemberId, RoomId, RoomKey},
-    call::{self, Call, CallStatus, PastMembership},
+    base::ids::{Incarnation, RoomId, RoomKey},
+    call::{self, CallStatus, PastMembership},
     conference::{
-        Ask, AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Refusal, Settings,
+        AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Refusal, Settings,
         ban_list::TooManyBans,
     },
     documents::{DocumentFetch, DocumentRecipient},
-    flow::{Cause, DocumentRequest, JoinOptions, Purpose, RequestMethod},
-    media::{LegEvent, Program},
+    flow::{DocumentRequest, Purpose, RequestMethod},
 };
 
-/// The way to a room.
+/// The actor that runs one conference.
 #[derive(Debug)]
-pub struct RoomHandle {
-    incarnation: Arc<Incarnation>,
-    queue: queue::QueueSender<RoomMessage>,
-    /// How many asks are in the queue. All else is bounded by the number of calls.
-    asks: AtomicUsize,
-    asks_max: usize,
-}
-
-/// What waits in a room's queue.
-#[derive(Debug)]
-pub(super) enum RoomMessage {
-    /// With the request of the API that asks.
-    Ask {
-        ask: Box<(Option<Uuid>, Ask)>,
-        reply: oneshot::Sender<Outcome>,
-    },
-    Close,
-    Enter {
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    },
-    HangUp {
-        member: MemberId,
-        cause: Cause,
-    },
-    Report {
-        member: MemberId,
-        heard: LegEvent,
-    },
-    Sounds {
-        number: u32,
-        program: Program,
-    },
-}
-
-/// Some wait in a queue at times, and there are many queues.
-const _: () = assert!(size_of::<RoomMessage>() <= 32);
-
-/// The shell around a conference.
-#[derive(Debug)]
-pub struct RoomActor {
+pub(super) struct RoomActor {
     machine: Conference,
     room: Arc<RoomHandle>,
-    queue: queue::QueueReceiver<RoomMessage>,
-    /// What has come while the actor was waiting.
+    queue: QueueReceiver<RoomMessage>,
+    /// The message that ended the last wait.
     next: Option<RoomMessage>,
-    /// What has been decided, and is still to be done; empty, and no memory, in between.
+    /// Decided effects that are still to be performed; empty and unallocated between decisions.
     effects: VecDeque<Effect>,
-    /// The first of these is an order that so many of its calls have carried out.
+    /// The number of effects at the front that are orders to many, split for their engines.
+    split_orders: usize,
+    /// The number of calls for which the first of these has been sent.
     carried_out: usize,
-    /// What the call that is being released asks for; the same.
+    /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
     reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
     ticket_last: AskTicket,
-    /// For what is decided at present.
+    /// The initiator of the current decision.
     blame: Blame,
     registry: Arc<Registry>,
 }
@@ -108,18 +66,16 @@ pub(super) fn open(
     settings: Settings,
     registry: Arc<Registry>,
 ) -> (Arc<RoomHandle>, RoomActor) {
-    let (sender, queue) = queue::queue();
-    let asks_max = settings.asks_max;
     let incarnation = Arc::new(Incarnation { key, id });
     let machine = Conference::new(now, incarnation.clone(), &settings);
-    let room =
-        Arc::new(RoomHandle { incarnation, queue: sender, asks: AtomicUsize::new(0), asks_max });
+    let (room, queue) = RoomHandle::new(incarnation, settings.asks_max);
     let actor = RoomActor {
         machine,
         room: room.clone(),
         queue,
         next: None,
         effects: VecDeque::new(),
+        split_orders: 0,
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
@@ -130,67 +86,23 @@ pub(super) fn open(
     (room, actor)
 }
 
-impl RoomHandle {
-    /// Only asks can be too many.
-    pub(super) fn ask(
-        &self,
-        api_id: Option<Uuid>,
-        ask: Ask,
-        reply: oneshot::Sender<Outcome>,
-    ) -> Result<(), AskError> {
-        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
-            self.asks.fetch_sub(1, Ordering::Relaxed);
-            return Err(AskError::Busy);
-        }
-        self.queue
-            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
-            .map_err(|_| AskError::Gone)
+impl Actor for RoomActor {
+    fn turn(&mut self, now: Instant, slice: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        self.turn(now, slice())
     }
 
-    /// What must be heard however many ask. The number of these is bounded by that of removals
-    /// that are under way.
-    pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
-        self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
     }
 
-    /// Hands the call back if nobody is there to take it.
-    pub(super) fn enter(
-        &self,
-        member: MemberId,
-        call: Box<Call>,
-        entry: Arc<JoinOptions>,
-    ) -> Result<(), Box<Call>> {
-        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
-            Err(RoomMessage::Enter { call, .. }) => Err(call),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// A room that is gone has let its members go before: the report is stale.
-    pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
-        drop(self.queue.send(RoomMessage::Report { member, heard }));
-    }
-
-    pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
-        drop(self.queue.send(RoomMessage::HangUp { member, cause }));
-    }
-
-    /// A sound for an incarnation that is over is not wanted by the next.
-    pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
-        if room == self.incarnation.id {
-            drop(self.queue.send(RoomMessage::Sounds { number, program }));
-        }
-    }
-
-    pub(super) fn close(&self) {
-        drop(self.queue.send(RoomMessage::Close));
+    fn spawn(mut self: Box<Self>) {
+        tokio::spawn(async move { self.run().await });
     }
 }
 
 impl RoomActor {
     /// Takes turns until the room is over.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
         loop {
             match self.turn(time::Instant::now().into_std(), EFFECTS_PER_SLICE) {
@@ -211,18 +123,13 @@ impl RoomActor {
         }
     }
 
-    /// When a turn is next due, if no message comes before.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.machine.deadline()
-    }
-
-    /// Performs a slice of what is decided; else decides on one more thing.
-    pub fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
+    /// Performs a slice of the decided effects; without any, decides on one message or deadline.
+    fn turn(&mut self, now: Instant, slice: usize) -> TurnOutcome {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
         let is_due = self.machine.deadline().is_some_and(|at| at <= now);
-        // What has left the queue comes first: were the room over, it would be lost.
+        // A message that has left the queue comes first: if the room ended, it would be lost.
         let command = match self.next.take() {
             Some(message) => self.accept(message),
             None if is_due => {
@@ -237,7 +144,7 @@ impl RoomActor {
         self.decide_in_limits(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
-            // To decide on many has taken its time.
+            // The decision about so many effects has used up the turn.
             n if slice < n => TurnOutcome::Sliced,
             _ => self.perform(now, slice),
         }
@@ -247,7 +154,7 @@ impl RoomActor {
         self.blame = Blame::default();
         match message {
             RoomMessage::Ask { ask, reply } => {
-                self.room.asks.fetch_sub(1, Ordering::Relaxed);
+                self.room.ask_taken();
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
                 self.reply = Some((ticket, reply));
@@ -291,7 +198,7 @@ impl RoomActor {
         ban_list.release(&self.room.incarnation.key.account, wanted - made.min(wanted));
     }
 
-    /// A panic costs the room its life, and no call its own.
+    /// A panic ends the room and no call.
     fn decide(&mut self, now: Instant, command: Command) {
         let Self { machine, effects, .. } = self;
         let decide = AssertUnwindSafe(|| machine.handle(now, command, effects));
@@ -314,18 +221,17 @@ impl RoomActor {
                     Some(effect) => self.perform_one(now, effect),
                     None => drop(self.effects.pop_front()),
                 },
-                Some(Effect::Media(order))
-                    if 0 < self.carried_out || slice < order.calls().len() =>
-                {
-                    self.carried_out = self.registry.media_part(order, self.carried_out);
+                Some(Effect::Media(order)) if 0 < self.split_orders => {
+                    self.carried_out = self.registry.audio_part(order, self.carried_out);
                     if self.carried_out < order.calls().len() {
                         return TurnOutcome::Sliced;
                     }
-                    self.carried_out = 0;
+                    (self.carried_out, self.split_orders) = (0, self.split_orders - 1);
                     drop(self.effects.pop_front());
                 }
+                Some(Effect::Media(order)) if slice < order.calls().len() => self.split_order(),
                 Some(_) => {
-                    let effect = self.effects.pop_front().expect("it was looked at");
+                    let effect = self.effects.pop_front().expect("the front exists");
                     self.perform_one(now, effect);
                 }
                 None => break,
@@ -335,9 +241,17 @@ impl RoomActor {
             return TurnOutcome::Sliced;
         }
         debug_assert!(self.reply.is_none(), "one ask, one reply");
-        // Rooms are many: fresh memory is warmer than what each would keep.
+        // With many rooms, fresh memory is warmer than buffers that each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         TurnOutcome::Busy
+    }
+
+    /// Replaces the order at the front by those into which the media port splits it.
+    fn split_order(&mut self) {
+        let Some(Effect::Media(order)) = self.effects.pop_front() else { return };
+        let orders = self.registry.split_audio(order);
+        self.split_orders = orders.len();
+        orders.into_iter().rev().for_each(|it| self.effects.push_front(it.into()));
     }
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
@@ -352,7 +266,7 @@ impl RoomActor {
                     url,
                     method: RequestMethod::Post,
                     purpose: Purpose::Sound,
-                    // The two that are empty are so with the vendors (contract 4.5).
+                    // The vendors send the last two empty as well (contract 4.5).
                     fields: vec![
                         ("ConferenceAction", moment.text().to_owned()),
                         ("ConferenceName", key.name.to_string()),
@@ -362,17 +276,17 @@ impl RoomActor {
                     is_private: false,
                 };
                 let (account, status) = (key.account.clone(), CallStatus::InProgress);
-                let reader = DocumentRecipient::Room { key: key.clone(), room: *id, number };
+                let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
                 self.registry.fetch(DocumentFetch {
                     account,
                     call,
                     party,
                     status,
-                    recipient: reader,
+                    recipient,
                     request,
                 });
             }
-            Effect::Media(order) => self.registry.media(order),
+            Effect::Media(order) => self.registry.audio(order),
             Effect::Publish(notice) => {
                 if let ConferenceEvent::Exited { who, cause, .. } = &notice.event {
                     self.blame.exits(who, *cause);
@@ -392,14 +306,14 @@ impl RoomActor {
             Effect::Reply { ticket, outcome } => {
                 let (asked, reply) = self.reply.take().expect("one reply for each ask");
                 debug_assert_eq!(asked, ticket);
-                // The caller may have stopped waiting.
+                // The requester may have stopped waiting.
                 drop(reply.send(outcome));
             }
-            Effect::Leave(_) | Effect::Stop => unreachable!("they are not performed as one"),
+            Effect::Leave(_) | Effect::Stop => unreachable!("`perform` handles them"),
         }
     }
 
-    /// The room is over and its name is free: who came in behind it goes to a fresh one.
+    /// The room is over and its name is free: calls still in its queue join a fresh room.
     fn requeue_arrivals(&mut self, now: Instant) {
         self.queue.close();
         while let Ok(message) = self.queue.try_recv() {
@@ -409,9 +323,9 @@ impl RoomActor {
                     let effects = &mut self.call_effects;
                     self.registry.requeue(now, call, name, entry, effects);
                 }
-                // The reply is dropped, which says that the room is gone.
+                // To drop the reply says that the room is gone.
                 RoomMessage::Ask { .. } => (),
-                // A hang-up is noted in the directory as well, and read at the next move.
+                // The directory has the hang-up as well, and the next move reads it.
                 RoomMessage::Close | RoomMessage::HangUp { .. } | RoomMessage::Report { .. } => (),
                 RoomMessage::Sounds { .. } => (),
             }
@@ -419,5 +333,5 @@ impl RoomActor {
     }
 }
 
-/// Some tens of microseconds: a room's bulk does not hold up the other rooms on its thread.
+/// Some tens of microseconds of work, so that a large room does not delay others on its thread.
 pub const EFFECTS_PER_SLICE: usize = 64;

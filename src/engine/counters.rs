@@ -1,4 +1,4 @@
-//! The counters: what a registry tells, counted. It takes no lock.
+//! Counters: figures about calls and rooms, counted from the registry's events without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ use crate::{
     flow::Cause,
 };
 
-/// Totals that rise; what there is now is the difference of two.
+/// Totals that only rise. The current number of calls or rooms is the difference of two.
 #[derive(Debug, Default)]
 pub struct CallCounters {
     inbound: AtomicU64,
@@ -22,11 +22,11 @@ pub struct CallCounters {
     over: AtomicU64,
 }
 
-/// One for each of [`Cause::ALL`].
+/// One total for each of [`Cause::ALL`].
 type ByCause = [AtomicU64; Cause::ALL.len()];
 
 impl CallCounters {
-    /// Counts what has happened.
+    /// Counts an event of the registry.
     pub fn note(&self, trace: &Observed) {
         match trace {
             Observed::Call { party, event, .. } => match (event, party.direction) {
@@ -48,7 +48,7 @@ impl CallCounters {
         }
     }
 
-    /// Calls that have begun in a direction.
+    /// Calls of a direction that have begun, ended ones included.
     pub fn calls(&self, direction: CallDirection) -> u64 {
         match direction {
             CallDirection::Inbound => self.inbound.load(Relaxed),
@@ -56,40 +56,40 @@ impl CallCounters {
         }
     }
 
-    /// Calls that are up.
+    /// Calls that are up now.
     pub fn calls_now(&self) -> u64 {
         let ended = self.ended.load(Relaxed);
         let begun = self.calls(CallDirection::Inbound) + self.calls(CallDirection::Outbound);
         begun.saturating_sub(ended)
     }
 
-    /// Entries of members.
+    /// Entries into conferences; a call that enters twice counts twice.
     pub fn entered(&self) -> u64 {
         self.entered.load(Relaxed)
     }
 
-    /// Exits of members by a cause.
+    /// Exits from conferences by a cause.
     pub fn exited(&self, cause: Cause) -> u64 {
         of(&self.exited, cause).load(Relaxed)
     }
 
-    /// Members that are in a conference.
+    /// Members that are in a conference now.
     pub fn members_now(&self) -> u64 {
         let exited: u64 = Cause::ALL.iter().map(|it| self.exited(*it)).sum();
         self.entered().saturating_sub(exited)
     }
 
-    /// Calls that were not let in by a cause.
+    /// Joins that were refused by a cause.
     pub fn refused(&self, cause: Cause) -> u64 {
         of(&self.refused, cause).load(Relaxed)
     }
 
-    /// Conferences that have started.
+    /// Conferences that have started, ended ones included.
     pub fn conferences(&self) -> u64 {
         self.started.load(Relaxed)
     }
 
-    /// Conferences that are on.
+    /// Conferences that have started and are not over.
     pub fn conferences_now(&self) -> u64 {
         let over = self.over.load(Relaxed);
         self.conferences().saturating_sub(over)
@@ -102,7 +102,7 @@ fn increment(total: &AtomicU64) {
 
 fn of(totals: &ByCause, cause: Cause) -> &AtomicU64 {
     let place = Cause::ALL.iter().position(|it| *it == cause);
-    &totals[place.expect("all of them are there")]
+    &totals[place.expect("`Cause::ALL` has every cause")]
 }
 
 #[cfg(test)]

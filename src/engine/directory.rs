@@ -1,8 +1,8 @@
-//! Who is where: each call's place, and the room behind each name.
+//! Directory: the place of each call, and the room that has each name.
 //!
-//! Plain tables, generic over what an address is. The shell keeps each in shards under locks:
-//! every delivery and every move happens under the lock of its shard, so that what is delivered
-//! after a move queues behind the arrival.
+//! Plain tables, generic over the type of an address. The registry keeps each in partitions with
+//! locks: every delivery and every move happens under the lock of its partition, so that a message
+//! delivered after a move queues after the arrival.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +21,12 @@ pub struct CallDirectory<P> {
     rows: CallMap<CallLocation<P>>,
 }
 
-/// The cause of a hang-up is set once, and read at every move: it cannot miss a call that is under
-/// way.
+/// The cause of a hang-up is set once and read at every move, so that it also ends a call that is
+/// moving.
 #[derive(Debug)]
 enum CallLocation<P> {
     At(P, Option<Cause>),
-    /// The call has not settled yet.
+    /// The call has no place yet.
     InTransit(Option<Cause>),
 }
 
@@ -49,18 +49,19 @@ impl<P> CallLocation<P> {
 }
 
 impl<P> CallDirectory<P> {
-    /// A new call, which is nowhere yet.
+    /// Adds a new call, which has no place yet.
     pub fn register(&mut self, call: CallId) {
         let before = self.rows.insert(call, CallLocation::InTransit(None));
         debug_assert!(before.is_none(), "call {call} comes twice");
     }
 
-    /// Moves a call, unless it has hung up meanwhile.
+    /// Sets the place of a call, unless it has hung up meanwhile.
+    ///
     /// # Errors
     ///
-    /// The cause by which it has hung up.
+    /// The cause of its hang-up.
     pub fn move_to(&mut self, call: CallId, place: P) -> Result<(), Cause> {
-        let row = self.rows.get_mut(call).expect("a call is admitted before it settles");
+        let row = self.rows.get_mut(call).expect("a call is registered before it moves");
         match *row.hang_up_cause() {
             Some(cause) => Err(cause),
             None => {
@@ -70,17 +71,18 @@ impl<P> CallDirectory<P> {
         }
     }
 
-    /// Where a call is; None while it is on its way.
+    /// The place of a call; None while it moves.
     pub fn find(&self, call: CallId) -> Option<&P> {
         self.rows.get(call)?.place()
     }
 
-    /// Whether a call has been admitted, and not removed.
+    /// Whether a call has been registered and not removed.
     pub fn is_up(&self, call: CallId) -> bool {
         self.rows.contains(call)
     }
 
-    /// Notes that a call ends. The first cause stands, and only it is delivered.
+    /// Notes that a call ends, and returns the place to deliver that to. The first cause stands: a
+    /// later one returns None.
     pub fn hang_up(&mut self, call: CallId, cause: Cause) -> Option<&P> {
         let row = self.rows.get_mut(call)?;
         if row.hang_up_cause().is_some() {
@@ -90,13 +92,13 @@ impl<P> CallDirectory<P> {
         row.place()
     }
 
-    /// A call is over.
+    /// Removes a call that has ended.
     pub fn remove(&mut self, call: CallId) {
         let row = self.rows.remove(call);
         debug_assert!(row.is_some(), "call {call} ends twice");
     }
 
-    /// How many calls are up.
+    /// The number of calls that are up.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -106,7 +108,7 @@ impl<P> CallDirectory<P> {
         self.rows.is_empty()
     }
 
-    /// The calls that are up, in the order of their ids.
+    /// The calls that are up, sorted by id.
     pub fn calls(&self) -> Vec<CallId> {
         self.rows.calls()
     }
@@ -118,17 +120,16 @@ impl<P> Default for CallDirectory<P> {
     }
 }
 
-/// The room behind each name.
+/// The room that has each name.
 #[derive(Debug)]
 pub struct RoomDirectory<R> {
     accounts: BTreeMap<AccountId, AccountRooms<R>>,
 }
 
-/// Those of one account.
 #[derive(Debug)]
 struct AccountRooms<R> {
     named: BTreeMap<ConferenceName, NamedRoom<R>>,
-    /// The names of those that a group guards.
+    /// The names of the rooms that each group guards.
     guarded: BTreeMap<GroupId, BTreeSet<ConferenceName>>,
 }
 
@@ -145,7 +146,7 @@ impl<R> RoomDirectory<R> {
         self.named(key).map(|it| &it.room)
     }
 
-    /// The group that guards it, if one does.
+    /// The group that guards the room; None without a guard.
     pub fn group_of(&self, key: &RoomKey) -> Option<GroupId> {
         self.named(key)?.group
     }
@@ -154,7 +155,7 @@ impl<R> RoomDirectory<R> {
         self.accounts.get(&key.account)?.named.get(&key.name)
     }
 
-    /// Gives a name that is free to a room, which a group may guard.
+    /// Gives a free name to a room. `group` guards it, if any.
     pub fn open(&mut self, key: RoomKey, id: RoomId, group: Option<GroupId>, room: R) {
         let rooms = self.accounts.entry(key.account).or_default();
         if let Some(group) = group {
@@ -164,7 +165,7 @@ impl<R> RoomDirectory<R> {
         debug_assert!(before.is_none(), "a name leads to one room");
     }
 
-    /// Takes a name away from one incarnation, and from no other.
+    /// Frees the name if this incarnation has it; false if another one has it, or none.
     pub fn close(&mut self, key: &RoomKey, id: RoomId) -> bool {
         let Some(rooms) = self.accounts.get_mut(&key.account) else { return false };
         if rooms.named.get(&key.name).is_none_or(|it| it.id != id) {
@@ -184,20 +185,20 @@ impl<R> RoomDirectory<R> {
         true
     }
 
-    /// The names of an account's rooms, in order.
+    /// The names of an account's rooms, sorted.
     pub fn of(&self, account: &AccountId) -> Vec<ConferenceName> {
         let rooms = self.accounts.get(account).into_iter();
         rooms.flat_map(|it| it.named.keys()).cloned().collect()
     }
 
-    /// An account's rooms that a group guards, at the cost of these alone.
+    /// The rooms of an account that a group guards. The cost depends on their number only.
     pub fn guarded_by(&self, account: &AccountId, group: GroupId) -> Vec<&R> {
         let Some(rooms) = self.accounts.get(account) else { return Vec::new() };
         let names = rooms.guarded.get(&group).into_iter().flatten();
         names.map(|name| &rooms.named[name].room).collect()
     }
 
-    /// Every room.
+    /// The rooms of every account.
     pub fn rooms(&self) -> impl Iterator<Item = &R> {
         self.accounts.values().flat_map(|it| it.named.values()).map(|it| &it.room)
     }
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_incarnation_keeps_its_hands_off_a_new_one() {
+    fn an_old_incarnation_cannot_close_a_new_one() {
         let mut names = RoomDirectory::default();
         let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
         names.open(key.clone(), RoomId::of(1), None, 'a');

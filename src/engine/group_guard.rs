@@ -1,29 +1,29 @@
-//! The guard of rooms: who comes into a room that a group guards, and who must leave it.
+//! Group guard: admission to the rooms that a group guards, and expulsion from them.
 //!
-//! # Why whoever is removed is in no guarded room when that is answered
+//! # Proof: when a removal is answered, the removed person is in no guarded room
 //!
-//! A removal goes: written for good → off the access list → the rooms are told → they have let go → the
-//! answer. A join goes, all under the lock of the room's name: the access list is read → the call is in
-//! the room's queue. Say that the removal of somebody has been answered, and look at a join of
-//! his that began with a reading of the access list:
+//! A removal goes: durable → off the access list → the rooms are told → the rooms have released
+//! the person → the answer. A join goes, all under the lock of the room's name: the access list
+//! is read → the call is in the room's queue. Take a removal that has been answered, and a join of
+//! the removed person that began by reading the access list:
 //!
-//! - It has read the access list *before* his name was off. The rooms are told after that, one lock of
-//!   names at a time; so when the lock of this name is taken, the join is over: the room is there
-//!   and guarded, and what it is told queues behind the call. It takes the call out, with what
-//!   follows for the others, and only then says that it has. If the room is over before it comes
-//!   to the call, the call is handed on, which is a join of its own.
-//! - It has read the access list *after*. Then he is on it again, in a later revision, or not let in.
+//! - It read the list *before* the person was off it. The rooms are told after that, one lock of
+//!   names at a time. So when the lock of this name is taken, the join is complete: the room exists
+//!   and is guarded, and the expulsion queues after the call. The room takes the call out, with the
+//!   consequences for the other members, and only then confirms. If the room ends before it
+//!   reaches the call, the call is requeued, which is a join of its own.
+//! - It read the list *after*. Then the person is on it again, in a later revision, or was refused.
 //!
-//! A room that is not there yet when the rooms are told is opened by a join of the second kind. A
-//! room that has lost its name lets everybody go, and hands on who waits for it.
+//! A room that does not exist yet when the rooms are told is opened by a join of the second kind.
+//! A room that has lost its name releases its members and requeues the calls that wait for it.
 //!
-//! The admission that a call carries has the revision at which the access list was read. With it a room spares
-//! whoever has come back into the group before it was told (the admission is newer than the expulsion),
-//! and takes in nobody whose admission is older than an expulsion that it knows of. By the above there
-//! is no such call in this process; the room does not rely on that.
+//! The admission that a call carries has the revision at which the access list was read. By it a
+//! room spares a member who rejoined the group before the room was told (the admission is newer
+//! than the expulsion), and refuses a call whose admission is older than an expulsion that it
+//! knows of. By the above no such call exists in this process; the room does not rely on that.
 //!
-//! Nobody waits for an actor here: the writer of the groups tells the rooms and goes on, and the
-//! task that has its answers to give ([`super::group_writer`]) waits for what they say.
+//! Nobody waits for an actor here: the writer of the groups tells the rooms and continues. The task
+//! that sends its answers ([`super::group_writer`]) waits for their confirmations.
 
 use tokio::sync::oneshot;
 
@@ -37,12 +37,13 @@ use crate::{
 };
 
 impl Registry {
-    /// From now on, the rooms of an account that its groups guard are open to these.
+    /// Replaces the access list of an account.
     pub fn set_access_list(&self, account: AccountId, access_list: AccessList) {
         self.access_lists.write().insert(account, access_list);
     }
 
-    /// The same, by changes that are durable. Whom they put out, [`Self::expel`] takes out.
+    /// Applies durable changes to an account's access list. [`Self::expel`] takes the removed
+    /// members out of the rooms.
     pub fn apply_group_changes(&self, account: &AccountId, changes: &[Change]) {
         let mut access_lists = self.access_lists.write();
         let access_list = match access_lists.get_mut(account) {
@@ -52,8 +53,8 @@ impl Registry {
         changes.iter().for_each(|it| access_list.apply(it));
     }
 
-    /// Tells every room that the group guards to let people go who are off the access list. Each says
-    /// when it has; one that is over meanwhile does so by silence.
+    /// Tells every room that the group guards to release the people of an expulsion. Each room
+    /// answers once it has; the channel of a room that ends first closes without a value.
     pub fn expel(
         &self,
         account: &AccountId,
@@ -71,8 +72,8 @@ impl Registry {
         leaving
     }
 
-    /// What lets a call into a room that `group` guards, if one does. Asked under the lock of the
-    /// room's name, as the head of this file says.
+    /// The admission of a call to a room that `group` guards; None if none does. Called under the
+    /// lock of the room's name (see the proof above).
     pub(super) fn admission_for(
         &self,
         key: &RoomKey,
@@ -83,7 +84,7 @@ impl Registry {
         let stated = entry.guard.map(|it| it.group);
         if stated.is_some() && stated != group {
             let (call, name) = (call.id, &key.name);
-            tracing::warn!(%call, %name, "not let in: the first call there has stated another group, or none");
+            tracing::warn!(%call, %name, "not let in: the room has another group or none");
             return Err(Cause::NotMember);
         }
         let Some(group) = group else { return Ok(None) };
@@ -94,8 +95,3 @@ impl Registry {
         admission.map(|it| Some(Box::new(it))).ok_or(Cause::NotMember)
     }
 }
-
-/// The access lists of all accounts. Locked for a moment, inside the lock of a name or alone, and with
-/// no lock taken inside.
-pub(super) type AccessLists =
-    parking_lot::RwLock<std::collections::BTreeMap<AccountId, AccessList>>;

@@ -1,13 +1,13 @@
-//! The one writer of an account's groups, a step at a time: it decides, it hears that what it has
-//! decided is durable, it has the rooms let go of whoever is out, and then it answers.
+//! Group writer: the steps of an account's one writer. It decides, learns that the changes are
+//! durable, has the rooms release removed members, and answers.
 //!
-//! Nothing here waits but [`PendingReply::wait`], which is for the task that gives the answers.
+//! Nothing here waits except [`PendingReply::wait`], for the task that sends the answers.
 
 use std::{mem, sync::Arc};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{membership::GroupAskError, registry::Registry};
+use super::registry::Registry;
 use crate::{
     base::ids::AccountId,
     conference::Outcome,
@@ -16,25 +16,40 @@ use crate::{
     },
 };
 
-/// The groups of one account, and the rooms that they guard.
+/// The groups of one account, with the registry of the rooms that they guard.
 pub struct GroupWriter {
     account: AccountId,
     groups: AccountGroups,
     registry: Option<Arc<Registry>>,
 }
 
-/// Where an answer goes.
+/// The reason why an ask failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum GroupAskError {
+    /// The machine refused the ask. Nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The account's queue is full. Nothing has changed.
+    #[error("too many requests for the account's groups: try again")]
+    Busy,
+    /// Either the store failed, and nothing has changed; or a room did not release a removed member
+    /// in time, and the change is durable. The ask can be repeated safely.
+    #[error("the store failed, or a room did not release a removed member")]
+    Failed,
+}
+
+/// The sender of an ask's answer.
 pub type GroupReply = oneshot::Sender<Result<GroupAnswer, GroupAskError>>;
 
-/// Asks that are decided, and not durable yet.
+/// Asks that are decided and not yet durable.
 #[derive(Debug, Default)]
 pub struct AskBatch {
-    /// What must be durable before anybody is answered, in order.
+    /// The changes that must be durable before any answer, in order.
     pub changes: Vec<Change>,
     decided: Vec<DecidedAsk>,
 }
 
-/// Asks that are decided and durable. The rooms are not told before the access lists have it.
+/// Asks that are decided and durable, and applied to the access lists. The rooms are told next.
 #[derive(Debug)]
 pub struct PublishedBatch(Vec<DecidedAsk>);
 
@@ -45,7 +60,7 @@ struct DecidedAsk {
     expulsions: Vec<Expulsion>,
 }
 
-/// An answer that is owed once the rooms have let go.
+/// An answer that is sent once the rooms have released the removed members.
 #[derive(Debug)]
 pub struct PendingReply {
     reply: GroupReply,
@@ -54,17 +69,17 @@ pub struct PendingReply {
 }
 
 impl GroupWriter {
-    /// Takes an account over, with the rooms that its groups guard.
+    /// A writer for the groups of one account. Without a registry, no rooms are guarded.
     pub fn new(account: AccountId, groups: AccountGroups, registry: Option<Arc<Registry>>) -> Self {
         Self { account, groups, registry }
     }
 
-    /// Whose groups they are.
+    /// The account that has these groups.
     pub fn account(&self) -> &AccountId {
         &self.account
     }
 
-    /// Decides about asks, in order.
+    /// Decides asks, in order.
     pub fn decide(
         &mut self,
         asks: impl Iterator<Item = (UnixMillis, Ask, GroupReply)>,
@@ -85,7 +100,7 @@ impl GroupWriter {
         batch
     }
 
-    /// What was decided is durable: from now on, doors are open to whom it says.
+    /// Applies a batch that is durable to the access lists.
     pub fn publish(&self, batch: AskBatch) -> PublishedBatch {
         if let Some(registry) = &self.registry {
             registry.apply_group_changes(&self.account, &batch.changes);
@@ -93,7 +108,7 @@ impl GroupWriter {
         PublishedBatch(batch.decided)
     }
 
-    /// Tells the rooms who is out, in order.
+    /// Tells the rooms, in order, to release the removed members.
     pub fn expel(&self, PublishedBatch(decided): PublishedBatch) -> Vec<PendingReply> {
         let tell = |expulsion: &Expulsion| {
             let rooms = self.registry.iter();
@@ -106,7 +121,7 @@ impl GroupWriter {
         decided.into_iter().map(pending).collect()
     }
 
-    /// What was decided could not be written, and has not happened: it is as the store has it.
+    /// Fails a batch that could not be written. `groups` is the state that the store has.
     pub fn take_back(&mut self, batch: AskBatch, groups: AccountGroups) -> Vec<PendingReply> {
         self.groups = groups;
         let failed = |DecidedAsk { reply, .. }| {
@@ -118,26 +133,26 @@ impl GroupWriter {
 }
 
 impl PendingReply {
-    /// Until the rooms have let go. One that is over has.
+    /// Waits until the rooms have released the members, or are over.
     pub async fn wait(&mut self) {
         for leaving in mem::take(&mut self.leaving) {
             drop(leaving.await);
         }
     }
 
-    /// Whether the rooms have let go.
+    /// Whether the rooms have released the members, or are over.
     pub fn is_ready(&mut self) -> bool {
         self.leaving.retain_mut(|it| it.try_recv() == Err(TryRecvError::Empty));
         self.leaving.is_empty()
     }
 
-    /// Answers.
+    /// Sends the answer to the requester.
     pub fn send(self) {
-        // Whoever has gone does not want to know.
+        // The requester may be gone.
         drop(self.reply.send(self.outcome));
     }
 
-    /// A room has not let go in time, which is a fault: nobody is told that all is well.
+    /// Sends [`GroupAskError::Failed`]: a room has not released a member in time, which is a bug.
     pub fn fail(self) {
         drop(self.reply.send(Err(GroupAskError::Failed)));
     }

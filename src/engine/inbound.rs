@@ -1,4 +1,4 @@
-//! The reception: takes the calls that come in, and gives each its flow.
+//! Inbound: accepts the calls that come in and finds the flow of each; also starts outgoing calls.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use crate::{
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
 };
 
-/// Takes calls in, for as long as it is open.
+/// Accepts and starts calls until it is closed.
 pub struct Inbound {
     registry: Arc<Registry>,
     documents: Arc<dyn DocumentStore>,
@@ -33,22 +33,22 @@ pub struct Inbound {
     is_open: AtomicBool,
 }
 
-/// Who may be called, and for how long.
+/// Settings of inbound and outgoing calls.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The called numbers.
+    /// The `[[number]]` rows of the configuration.
     pub numbers: Numbers,
-    /// They know the dialect of each one's inbound calls.
+    /// They give the dialect of each account's inbound calls.
     pub accounts: Arc<Accounts>,
-    /// How long a call may last from its answer (contract 5.2: 14,400 s).
+    /// The maximum length of a call from its answer (contract 5.2: 14,400 s).
     pub call_time_limit: Duration,
 }
 
-/// The flow for a name that has none of its own.
+/// The flow of called names that have none of their own.
 const FLOW_DEFAULT: &str = "default";
 
 impl Inbound {
-    /// Opens a registry to calls.
+    /// Makes an open one.
     pub fn new(
         registry: Arc<Registry>,
         documents: Arc<dyn DocumentStore>,
@@ -58,17 +58,18 @@ impl Inbound {
         Self { registry, documents, cdrs, settings, is_open: AtomicBool::new(true) }
     }
 
-    /// From now on, no call is taken in.
+    /// Refuses calls from now on.
     pub fn close(&self) {
         self.is_open.store(false, Ordering::SeqCst);
     }
 
-    /// Whether calls are taken in.
+    /// Whether calls are accepted.
     pub fn is_open(&self) -> bool {
         self.is_open.load(Ordering::SeqCst)
     }
 
-    /// Calls somebody on an account's behalf; false if no calls are made any more.
+    /// Starts an outgoing call of an account; false if closed. `time_limit` None: the default of
+    /// the settings.
     pub fn call_out(
         &self,
         call: CallId,
@@ -86,7 +87,8 @@ impl Inbound {
         true
     }
 
-    /// The number's row, else the file that is called as the called name, else the default one.
+    /// Finds the flow of a call: the number's row, else the flow file with the called name, else
+    /// the default one.
     fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {
         let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint };
         let called = bare_number(&arrival.to);
@@ -127,7 +129,6 @@ impl Inbound {
     }
 }
 
-/// Where an arrival goes.
 struct InboundRoute {
     account: AccountId,
     dialect: Dialect,
@@ -135,7 +136,7 @@ struct InboundRoute {
     first: FirstDocument,
 }
 
-/// How a call comes to its first document.
+/// The source of a call's first document.
 enum FirstDocument {
     Ask(AnswerUrls),
     Document(Fetched),
@@ -173,18 +174,18 @@ impl Exchange for Inbound {
 
     fn media_ended(&self, call: CallId, sound: LegSummary) {
         let LegSummary { sent, received, lost, jitter_us } = sound;
-        tracing::info!(%call, sent, received, lost, jitter_us, "how it sounded");
+        tracing::info!(%call, sent, received, lost, jitter_us, "audio statistics of the call");
         self.cdrs.add_leg_summary(call, sound);
     }
 }
 
-/// The time on the wall.
-#[expect(clippy::disallowed_methods, reason = "calls are told when they began")]
+/// The wall clock, for start times only: it can jump.
+#[expect(clippy::disallowed_methods, reason = "calls have a start time")]
 pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// `X-PH-name` is known as `name`: each dialect puts a prefix of its own before it again.
+/// Removes the vendor's prefix (`X-PH-`, `X-VH-`); each dialect adds its own when it sends.
 fn bare_header(name: Arc<str>) -> Arc<str> {
     let prefix = name.get(..5).filter(|it| ["x-ph-", "x-vh-"].contains(&&*it.to_ascii_lowercase()));
     prefix.map_or_else(|| name.clone(), |_| name[5..].into())

@@ -1,4 +1,4 @@
-//! The way of a call into a room: under the locks of the registry, or back.
+//! Join: moves a call into a room under the registry's locks, or hands it back.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Registry {
-    /// Finds a call another room, when the one that it has queued for is over.
+    /// Lets a call join again by name: the room that it queued for is over.
     pub(super) fn requeue(
         self: &Arc<Self>,
         now: Instant,
@@ -43,7 +43,7 @@ impl Registry {
         call.left(now, exit, None, effects)
     }
 
-    /// Moves a call into the room of that name, or hands it back.
+    /// Moves a call into the room of that name, which is opened if needed, or hands it back.
     pub(super) fn enter(
         self: &Arc<Self>,
         now: Instant,
@@ -81,14 +81,14 @@ impl Registry {
             }
         };
         let mut places = self.places.of_call(call.id);
-        // A call that has hung up meanwhile opens no room: nobody would ever leave it.
+        // A call that has hung up meanwhile opens no room: no member would ever leave it.
         if let Err(cause) = places.move_to(call.id, CallPlace::Room { room: room.clone(), member })
         {
             return Err((call, cause.into()));
         }
         if let Some((id, actor)) = opened {
             names.open(key, id, group, room.clone());
-            self.links.spawner.spawn_room(actor);
+            self.links.spawner.spawn_room(Box::new(actor));
         }
         room.enter(member, call, entry).map_err(|call| (call, Cause::Fault.into()))
     }

@@ -1,7 +1,7 @@
-//! The journal: what happens to an account's calls and conferences goes, numbered, into its event
-//! log; from there come callbacks, the event stream, the list of live calls, and call records.
+//! Journal: numbers the events of an account's calls and conferences and appends them to its log.
+//! Callbacks, the event stream, the list of live calls and the CDRs come from there.
 //!
-//! Nothing here waits, so that whoever tells may go on: a callback is queued, and a reader woken.
+//! Nothing here waits: a callback is queued and a reader is woken.
 
 use std::{
     collections::HashMap,
@@ -38,12 +38,12 @@ use crate::{
     },
 };
 
-/// The journals of every account.
+/// The event logs and live calls of every account.
 pub struct Journal {
-    /// Of those who have had a call, or have looked: no more than there are accounts.
+    /// Accounts that have had a call or a reader: bounded by the number of accounts.
     journals: RwLock<HashMap<AccountId, Arc<AccountJournal>>>,
     epoch: u64,
-    /// Ages are counted from then.
+    /// The zero of ages.
     opened: Instant,
     accounts: Arc<Accounts>,
     callbacks: WebhookQueue,
@@ -51,50 +51,49 @@ pub struct Journal {
     trace_log: TraceLog,
 }
 
-/// One account's.
 struct AccountJournal {
     log: Mutex<EventLog<AccountEvent>>,
-    /// Wakes whoever reads the log.
+    /// Wakes the readers of the log.
     changed: watch::Sender<()>,
     live: Mutex<CallMap<ActiveCall>>,
 }
 
-/// A call that is up.
+/// A live call, as the API lists it.
 #[derive(Clone, Debug)]
 pub struct ActiveCall {
-    /// Who speaks with whom.
+    /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// How far it has come.
+    /// The status after its last event.
     pub status: CallStatus,
-    /// By the journal's age, in nanoseconds.
+    /// The journal's age when the call began, in nanoseconds.
     since: u64,
-    /// Nanoseconds from then to the answer, and one more, so that none takes no room.
+    /// Nanoseconds from `since` to the answer, plus one: so None takes no room.
     answered: Option<NonZeroU64>,
     open_cdr: Option<OpenCdr>,
-    /// So many events were about it.
+    /// The number of its events so far.
     events: CallSequence,
 }
 
 // A million calls are up on one machine.
 const _: () = assert!(size_of::<ActiveCall>() <= 40);
 
-/// What comes of call_event of a call.
+/// The result of one event of a call.
 struct CallUpdate {
     status: CallStatus,
     at: SystemTime,
-    /// Its place among the call's events.
     call_sequence: CallSequence,
     cdr: Option<FinishedCall>,
 }
 
-/// A call that is over.
+/// The CDR of an ended call, and its open row.
 struct FinishedCall {
     cdr: Arc<Cdr>,
     open_cdr: Option<OpenCdr>,
 }
 
 impl Journal {
-    /// Empty journals. `began_at` sets the events of this process apart from those of the last.
+    /// Empty logs. `began_at` is the epoch of event ids: it tells this process's events from those
+    /// of earlier ones.
     pub fn new(
         began_at: SystemTime,
         accounts: Arc<Accounts>,
@@ -114,7 +113,7 @@ impl Journal {
         }
     }
 
-    /// Takes in what a registry tells.
+    /// Takes an event of the registry.
     pub fn note(&self, trace: &Observed) {
         self.trace_log.note(trace);
         match trace {
@@ -128,7 +127,7 @@ impl Journal {
         }
     }
 
-    /// What an account's log has behind a cursor.
+    /// The events of an account's log after a cursor.
     pub fn read(
         &self,
         account: &AccountId,
@@ -139,17 +138,17 @@ impl Journal {
         self.account_journal(account).log.lock().read(cursor, filter, events_max)
     }
 
-    /// Is marked as changed by every event of the account.
+    /// A receiver that every event of the account marks as changed.
     pub fn subscribe(&self, account: &AccountId) -> watch::Receiver<()> {
         self.account_journal(account).changed.subscribe()
     }
 
-    /// A call of an account that is up.
+    /// A live call of an account; None if it has ended or is another account's.
     pub fn live_call(&self, account: &AccountId, call: CallId) -> Option<ActiveCall> {
         self.account_journal(account).live.lock().get(call).cloned()
     }
 
-    /// The calls of an account that are up, in the order of their ids.
+    /// The live calls of an account, sorted by id.
     pub fn live_calls(&self, account: &AccountId) -> Vec<(CallId, ActiveCall)> {
         let journal = self.account_journal(account);
         let live = journal.live.lock();
@@ -157,23 +156,23 @@ impl Journal {
         calls.filter_map(|call| Some((call, live.get(call)?.clone()))).collect()
     }
 
-    /// How many there are.
+    /// The number of live calls of an account.
     pub fn live_count(&self, account: &AccountId) -> usize {
         self.account_journal(account).live.lock().len()
     }
 
-    /// Whose a call is; None of one that is not known, or not any more.
+    /// The account of a call; None if the call is unknown or its trace was dropped.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
         self.trace_log.account_of(call)
     }
 
-    /// What a call of an account has done, step by step; None of one that is not known, or not any
-    /// more: of those that are over, the last [`trace::ENDED_MAX`] are kept.
+    /// The trace of an account's call; None if it is unknown or was dropped: the last
+    /// [`trace::ENDED_MAX`] ended calls are kept.
     pub fn trace(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
         self.trace_log.show(account, call)
     }
 
-    /// Calls that are over.
+    /// The store of the CDRs of ended calls.
     pub fn cdrs(&self) -> &Arc<dyn CdrStore> {
         &self.cdrs
     }
@@ -269,7 +268,7 @@ impl Journal {
             Ok(target) => Arc::new(target),
             Err(error) => {
                 let owner = queue.owner;
-                return tracing::warn!(%owner, sequence, "a callback has nowhere to go: {error}");
+                return tracing::warn!(%owner, sequence, "callback not sent: bad URL: {error}");
             }
         };
         let (dialect, signer) = (
@@ -284,20 +283,20 @@ impl Journal {
 impl AccountJournal {
     fn append(&self, at: SystemTime, what: AccountEvent) -> Arc<Event<AccountEvent>> {
         let event = self.log.lock().append(at, what);
-        // Who comes to read after this reads it.
+        // A reader that subscribes after this finds the event in the log.
         if 0 < self.changed.receiver_count() {
             self.changed.send_replace(());
         }
         event
     }
 
-    /// Numbers one more event of a call. It is in one place at a time, and told of from there, so
-    /// its events are appended as they are numbered.
+    /// Numbers one more event of a call. A call is in one place at a time, which publishes its
+    /// events, so they are appended in the order of their numbers.
     fn number(&self, call: CallId) -> CallSequence {
         self.live.lock().get_mut(call).map_or(CallSequence::MIN, ActiveCall::number)
     }
 
-    /// Keeps the list of live calls. None for one that nobody has heard of.
+    /// Updates the list of live calls. None if the call is not in it.
     fn update_live(
         &self,
         age: u64,
@@ -355,7 +354,7 @@ impl ActiveCall {
         self.events
     }
 
-    /// What the clock on the wall says, as far as this call goes: it never jumps.
+    /// The wall clock time for this call's events: its start plus elapsed time, so it never jumps.
     fn wall(&self, age: u64) -> SystemTime {
         self.party.session.began_at + Duration::from_nanos(age.saturating_sub(self.since))
     }
@@ -369,7 +368,7 @@ impl ActiveCall {
     }
 }
 
-/// An event on its way to a URL: it is put into words when it is sent.
+/// An event to be sent to a URL. Its form fields are made when it is sent.
 #[derive(Debug)]
 struct EventFields {
     account: AccountId,

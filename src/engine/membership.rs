@@ -1,4 +1,4 @@
-//! The membership actor: one writer per account. Nobody hears of a change before it is durable.
+//! Membership actor: the one writer of an account's groups. It answers once a change is durable.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use super::group_writer::GroupAskError;
 use super::{
     group_writer::{GroupReply, GroupWriter, PendingReply},
     registry::Registry,
@@ -22,12 +23,12 @@ use crate::{
     base::ids::AccountId,
     group::{
         Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
-        Person, PersonId, Refusal, UnixMillis, access_list::AccessList, state::AccountGroups,
+        Person, PersonId, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
     store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
-/// The groups of every account.
+/// The groups of every account. An account's actor starts with its first ask.
 pub struct Memberships {
     rows: Arc<dyn RowStore>,
     clock: GroupClock,
@@ -35,11 +36,11 @@ pub struct Memberships {
     state: Mutex<MembershipState>,
 }
 
-/// Tells the time of day: groups outlive the process, so its own clock will not do.
+/// The time of day. Groups outlive the process, so a monotonic clock does not do.
 pub type GroupClock = Box<dyn Fn() -> UnixMillis + Send + Sync>;
 
 struct MembershipState {
-    /// As they were at the start, until somebody asks.
+    /// The groups as loaded, of accounts whose actor has not started.
     loaded: BTreeMap<AccountId, AccountGroups>,
     running: BTreeMap<AccountId, mpsc::Sender<QueuedAsk>>,
     last_person: u64,
@@ -52,37 +53,22 @@ struct QueuedAsk {
     reply: GroupReply,
 }
 
-/// Why there is no outcome.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum GroupAskError {
-    /// The machine said no.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Too many ask at once. Nothing has happened.
-    #[error("too many ask at once: try again")]
-    Busy,
-    /// The store failed, and what was asked for has not happened; or a room did not let go, and it
-    /// has. To ask again does no harm.
-    #[error("the store failed, or a room")]
-    Failed,
-}
-
-/// Waiting asks of one account. Each is some hundred bytes, and a batch of them takes the disk
-/// milliseconds: a longer queue is one that nobody waits for any more.
+/// Waiting asks of one account. An ask is some hundred bytes, and a batch takes milliseconds on
+/// disk: nobody would wait for the end of a longer queue.
 const QUEUE_MAX: usize = 4_096;
-/// How many asks share a commit.
+/// The number of asks that share a commit.
 const BATCH_MAX: usize = 256;
 /// Kirimin's groups begin with 6, its users with 7 (contract 3.1).
 const GROUP_FIRST: u64 = 6_000_001;
-/// As above.
+/// The first id of a person.
 const PERSON_FIRST: u64 = 7_000_001;
 
 impl Memberships {
-    /// Reads all there is.
+    /// Loads the people and groups of every account.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or a row makes no sense.
+    /// The store cannot be read, or a row cannot be parsed.
     pub fn open(rows: Arc<dyn RowStore>, clock: GroupClock) -> Result<Self, RowStoreError> {
         let loaded = load(&*rows, None)?;
         let last = loaded.values().map(AccountGroups::last_ids);
@@ -97,7 +83,7 @@ impl Memberships {
         Ok(Self { rows, clock, registry: None, state: Mutex::new(state) })
     }
 
-    /// The same, with the rooms that the groups guard. Before anything is asked.
+    /// Connects the groups to the rooms that they guard. To be called before the first ask.
     pub fn guarding(self, registry: Arc<Registry>) -> Self {
         for (account, groups) in &self.state.lock().loaded {
             registry.set_access_list(account.clone(), AccessList::of(groups));
@@ -105,7 +91,7 @@ impl Memberships {
         Self { registry: Some(registry), ..self }
     }
 
-    /// The time of day.
+    /// The time of day, by the clock given to [`Memberships::open`].
     pub fn now(&self) -> UnixMillis {
         (self.clock)()
     }
@@ -116,30 +102,31 @@ impl Memberships {
         state.loaded.keys().chain(state.running.keys()).cloned().collect()
     }
 
-    /// A number that no group has or had.
+    /// A group id that was never used.
     pub fn new_group(&self) -> GroupId {
         let mut state = self.state.lock();
         state.last_group += 1;
         GroupId(state.last_group)
     }
 
-    /// A number that no person has or had.
+    /// A person id that was never used.
     pub fn new_person(&self) -> PersonId {
         let mut state = self.state.lock();
         state.last_person += 1;
         PersonId(state.last_person)
     }
 
-    /// Asks; the answer comes when what it says is durable.
+    /// Asks an account's groups. The answer comes once its changes are durable and the rooms have
+    /// released removed members.
     ///
     /// # Errors
     ///
-    /// As [`GroupAskError`] has it.
+    /// See [`GroupAskError`].
     pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
         let (reply, answer) = oneshot::channel();
         let item = QueuedAsk { at: self.now(), ask, reply };
         self.queue(account).try_send(item).map_err(|_| GroupAskError::Busy)?;
-        // It ends with the process only.
+        // The actor ends with the process only.
         answer.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
@@ -165,23 +152,23 @@ impl fmt::Debug for Memberships {
     }
 }
 
-/// The system's clock.
+/// The system's clock, in milliseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "this is where the time of day comes from")]
 pub fn system_clock() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Whether a row of people and groups can be read.
+/// Checks that a row of people or groups can be parsed.
 ///
 /// # Errors
 ///
-/// It makes no sense.
+/// The row cannot be parsed, or the table holds no groups.
 pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
     read(table, row).map(drop)
 }
 
-/// Runs the one writer of an account.
+/// Runs the writer of one account.
 struct MembershipActor {
     writer: GroupWriter,
     rows: Arc<dyn RowStore>,
@@ -209,7 +196,7 @@ impl MembershipActor {
             };
             let committed_at = Instant::now();
             for reply in pending {
-                // It goes on for as long as this does.
+                // The receiver lives as long as this actor.
                 drop(self.answers.send((committed_at, reply)).await);
             }
         }
@@ -221,8 +208,8 @@ impl MembershipActor {
         result.await.unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
     }
 
-    /// What could not be written has not happened: the store has the last word. Until it can be
-    /// read, nothing is answered.
+    /// After a failed write the groups are as the store has them. Nothing is answered until it can
+    /// be read.
     async fn reload(&self) -> AccountGroups {
         let account = self.writer.account();
         loop {
@@ -235,24 +222,24 @@ impl MembershipActor {
     }
 }
 
-/// Gives the answers of an account in the order of its commits, each when the rooms have let go.
-/// So who is told that somebody is no member, is told so when he is in no room any more.
+/// Sends the answers of an account in the order of its commits, each once the rooms have released
+/// the removed members: a person reported as removed is in no guarded room any more.
 async fn send_replies(mut pending: mpsc::Receiver<(Instant, PendingReply)>) {
     while let Some((committed_at, mut next)) = pending.recv().await {
         match timeout_at(committed_at + LEAVE_WAIT_MAX, next.wait()).await {
             Ok(()) => next.send(),
             Err(_) => {
-                tracing::error!("a room has not let go of whom its group has removed");
+                tracing::error!("a room did not release the members that its group removed");
                 next.fail();
             }
         }
     }
 }
 
-/// Rooms are local and quick; one that takes this long has met a fault, not a queue.
+/// Rooms are local and quick: one that takes longer has a bug, not a long queue.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// A disk that fails is not asked more often than this.
+/// The pause between attempts to read a store that fails.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 fn write(account: &AccountId, change: &Change) -> RowWrite {
@@ -279,7 +266,7 @@ fn load(
     only: Option<&AccountId>,
 ) -> Result<BTreeMap<AccountId, AccountGroups>, RowStoreError> {
     let mut all: BTreeMap<AccountId, AccountGroups> = BTreeMap::new();
-    // Heads before who is in them.
+    // Groups come before their members.
     for table in [Table::People, Table::Groups, Table::Members, Table::Bans, Table::Applications] {
         for row in rows.load(table)? {
             if only.is_none_or(|it| *it == row.account) {
@@ -316,7 +303,7 @@ fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
         | Table::MemberIdBlocks
         | Table::Accounts
         | Table::RoomBans => {
-            return Err(RowStoreError(format!("{} are no groups", table.name())));
+            return Err(RowStoreError(format!("the table {} holds no groups", table.name())));
         }
     })
 }

@@ -1,11 +1,11 @@
-//! Actors: the shells around the machines.
+//! Engine: the actors that run the machines of calls, conferences and groups.
 //!
-//! Each actor takes [`TurnOutcome`]s: one thing at a time, at a time that is an argument, without
-//! waiting. Its `run` waits between turns, on tokio; the simulation takes the turns of many
-//! actors itself, in an order that a seed picks.
+//! An actor takes turns. A turn handles one message or one slice of effects, gets the time as an
+//! argument and never waits; it ends in a [`TurnOutcome`]. The actor's `run` waits between turns,
+//! on tokio. The simulation takes the turns of many actors itself, in an order that a seed picks.
 
 pub mod ban_list;
-pub mod call_worker;
+mod call_worker;
 pub mod conference;
 pub mod counters;
 pub mod directory;
@@ -18,19 +18,21 @@ pub mod membership;
 mod observed;
 mod queue;
 pub mod registry;
+mod room_queue;
 pub mod scheduler;
-mod spawner;
+pub mod spawner;
 pub mod trace_log;
+mod worker_queue;
 
-/// What an actor's turn has come to.
+/// The result of an actor's turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TurnOutcome {
-    /// There may be more to do.
+    /// The actor may have more to do: take another turn.
     Busy,
-    /// A slice is done and more is waiting: let others have the thread.
+    /// A slice of the effects is done and more are left: yield the thread first.
     Sliced,
-    /// Nothing to do until a message comes, or the deadline.
+    /// Nothing to do until a message arrives or the deadline passes.
     Idle,
-    /// The actor has nothing left, and will never have.
+    /// The actor has ended and takes no more turns.
     Over,
 }

@@ -1,4 +1,4 @@
-//! What the world can watch of a registry.
+//! Observed: the events of a registry, for the journal, counters, logs and traces.
 
 use std::sync::Arc;
 
@@ -12,104 +12,104 @@ use crate::{
     trace::{Initiator, TraceElement},
 };
 
-/// What the world can watch.
+/// An event of a registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observed {
-    /// The call has begun an element.
+    /// A call begins an element of its flow.
     Began {
-        /// The call.
+        /// The call that runs the element.
         call: CallId,
-        /// Its number within its document, from zero.
+        /// The element's number within its document, from zero.
         step: u32,
-        /// Where it stands.
+        /// The element's verb and position in the text.
         element: TraceElement,
     },
-    /// Something happened to a call.
+    /// A call began, rang, was answered or ended.
     Call {
-        /// Whose.
+        /// The account that has the call.
         account: AccountId,
-        /// The call.
+        /// The call that the event is about.
         call: CallId,
-        /// Who speaks with whom.
+        /// From, to, direction and session of the call.
         party: Arc<Party>,
-        /// What.
+        /// The event, as subscribers get it.
         event: CallEvent,
     },
-    /// The call is out of its conference, and not yet anywhere else.
+    /// A call has left its conference and has no place yet.
     Left {
-        /// The call.
+        /// The call that has left.
         call: CallId,
-        /// The place it had.
+        /// The member id that it had.
         member: MemberId,
-        /// How.
+        /// The cause of its exit and the next step.
         exit: Exit,
-        /// Who caused it, if somebody else did.
+        /// The initiator; None if the call left by itself.
         by: Option<Initiator>,
     },
-    /// The call asks for a document.
+    /// A call fetches a document.
     Fetching {
-        /// The call.
+        /// The call that needs the document.
         call: CallId,
-        /// Without its query, which may hold what is secret.
+        /// Without its query, which may hold secrets.
         url: Arc<str>,
-        /// What for.
+        /// The reason for the fetch.
         purpose: Purpose,
     },
-    /// Something happened in a conference.
+    /// A conference has published a notice.
     Notice {
-        /// Which.
+        /// The incarnation that published it.
         room: Arc<Incarnation>,
-        /// What.
+        /// The event and its number in the room.
         notice: Notice,
     },
-    /// The room was over when the call's turn came.
+    /// A call joins again, since the room that it queued for is over.
     Requeued {
-        /// The call.
+        /// The call that waited in the room's queue.
         call: CallId,
     },
-    /// A request of the API is about to do something to the call.
+    /// A request of the API is about to act on a call.
     Requested {
-        /// The call.
+        /// The call that the request names.
         call: CallId,
-        /// The request.
+        /// The id of the request, as its response has it.
         api_id: Uuid,
-        /// What it asks for.
+        /// The name of the command: `Transfer`, `HangUp`.
         command: &'static str,
     },
-    /// A request about the call was good, and asked for something in vain.
+    /// A request about a call was accepted, with parameters that conflow ignores.
     Warned {
-        /// The call.
+        /// The call that the request names.
         call: CallId,
-        /// The request.
+        /// The id of the request, as its response has it.
         api_id: Uuid,
-        /// For what, and why it was in vain.
+        /// The parameter and why it was ignored.
         warning: Arc<str>,
     },
-    /// The call was not let in.
+    /// A call was not admitted to a conference.
     Refused {
-        /// The call.
+        /// The call that was refused.
         call: CallId,
-        /// Why.
+        /// Such as `full`, `banned` or `not-member`.
         cause: Cause,
     },
 }
 
-/// Who is to blame for what a room does at present.
+/// The initiator of a room's current decision, for traces.
 #[derive(Debug, Default)]
 pub(super) struct Blame {
     request: Option<Initiator>,
-    /// Whoever has left takes along those whose cause is theirs; true if by ending the room.
+    /// The member whose exit makes others leave; true if it ends the room.
     taker: Option<(bool, CallId)>,
 }
 
 impl Blame {
-    /// The room has an ask before it, and this request has made it.
+    /// For an ask of this request.
     pub(super) fn asked(api_id: Option<Uuid>, ask: &Ask) -> Self {
         let request = api_id.map(|api_id| Initiator::Request { api_id, command: ask.text() });
         Self { request, taker: None }
     }
 
-    /// A member is leaving.
+    /// Notes that a member leaves.
     pub(super) fn exits(&mut self, who: &MemberInfo, cause: Cause) {
         let ends = who.entry.ends;
         let is_taken = matches!(cause, Cause::Alone | Cause::Ended);
@@ -118,7 +118,7 @@ impl Blame {
         }
     }
 
-    /// Who has caused an exit, if somebody else has.
+    /// The initiator of an exit by this cause; None if the call left by itself.
     pub(super) fn of(&self, cause: Cause) -> Option<Initiator> {
         match cause {
             Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| Initiator::Call(call)),

@@ -1,7 +1,10 @@
-//! The queue that leads to an actor: unbounded, with one reader.
+//! Queue of an actor: unbounded, with one sender and one receiver.
 //!
-//! There is one for each room, and most of them are empty. Such a one takes some hundred bytes;
-//! tokio's, which takes its places by the block, 1,000 and more.
+//! Each room has one, and most of them are empty. An empty queue takes some hundred bytes here, and
+//! 1,000 or more with tokio's channel, which allocates slots in blocks.
+//!
+//! The queues of the log and of the store are other things: threads wait for them, and take all
+//! that is in them at once.
 
 use std::{
     collections::VecDeque,
@@ -13,36 +16,36 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Puts things in.
+/// The sending end of a queue.
 #[derive(Debug)]
 pub(super) struct QueueSender<T>(Arc<Mutex<QueueState<T>>>);
 
-/// Takes them out, in order.
+/// The receiving end. It gets items in the order in which they were sent.
 #[derive(Debug)]
 pub(super) struct QueueReceiver<T>(Arc<Mutex<QueueState<T>>>);
 
 #[derive(Debug)]
 struct QueueState<T> {
     waiting: VecDeque<T>,
-    /// Of the reader, while it waits.
+    /// The receiver's, while it waits.
     waker: Option<Waker>,
     has_sender: bool,
     is_open: bool,
 }
 
-/// Nothing is in the queue.
+/// The reason why nothing was received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum RecvError {
-    /// For now.
+    /// The queue is empty, and the sender exists.
     Empty,
-    /// For ever.
+    /// The queue is empty, and the sender is gone.
     Disconnected,
 }
 
-/// What a burst has needed is too much to keep.
+/// A larger buffer, needed by a burst, is freed once it is empty.
 const CAPACITY_KEPT: usize = 8;
 
-/// An empty queue.
+/// Makes an empty queue.
 pub(super) fn queue<T>() -> (QueueSender<T>, QueueReceiver<T>) {
     let (waiting, waker) = (VecDeque::new(), None);
     let state = QueueState { waiting, waker, has_sender: true, is_open: true };
@@ -51,7 +54,7 @@ pub(super) fn queue<T>() -> (QueueSender<T>, QueueReceiver<T>) {
 }
 
 impl<T> QueueSender<T> {
-    /// Never waits. Hands the thing back if nobody takes anything out any more.
+    /// Never waits. Hands the item back if the queue is closed.
     pub(super) fn send(&self, thing: T) -> Result<(), T> {
         let mut state = self.0.lock();
         if !state.is_open {
@@ -76,18 +79,17 @@ impl<T> Drop for QueueSender<T> {
 }
 
 impl<T> QueueReceiver<T> {
-    /// The next thing, or why there is none.
+    /// The next item, without waiting.
     pub(super) fn try_recv(&mut self) -> Result<T, RecvError> {
         self.0.lock().take()
     }
 
-    /// The next thing, once there is one; None if there will be none. Nothing is lost if it is not
-    /// waited for to the end.
+    /// Waits for the next item; None once the queue is empty and the sender is gone. Cancel safe.
     pub(super) async fn recv(&mut self) -> Option<T> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// From now on, nothing is put in. What is in can be taken out.
+    /// Refuses further items. Those in the queue can still be received.
     pub(super) fn close(&mut self) {
         self.0.lock().is_open = false;
     }
@@ -109,7 +111,7 @@ impl<T> QueueReceiver<T> {
 }
 
 impl<T> Drop for QueueReceiver<T> {
-    /// Whoever waits for an answer to what is still in there learns that none will come.
+    /// Drops the items that are left, so that those who wait for their answers learn it.
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_open = false;
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_is_woken_and_gets_all_in_order() {
+    async fn a_waiting_receiver_is_woken_and_gets_all_in_order() {
         let (sender, mut receiver) = queue();
         let reader = tokio::spawn(async move {
             let mut read = Vec::new();
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wait_is_woken_once_by_what_comes_or_by_the_end() {
+    fn each_wait_is_woken_once_by_an_item_or_by_the_end() {
         let ((sender, receiver), wakes) = (queue(), Arc::new(Wakes::default()));
         let waker = wakes.clone().into();
         let context = Context::from_waker(&waker);
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_delivered_comes_back() {
+    fn an_undeliverable_item_comes_back() {
         let (sender, mut receiver) = queue();
         assert_eq!((sender.send(1), receiver.try_recv()), (Ok(()), Ok(1)));
         assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_will_take_out_is_let_go() {
+    fn items_are_dropped_with_the_receiver() {
         let (sender, receiver) = queue();
         let thing = Arc::new(());
         sender.send(thing.clone()).unwrap();
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_no_memory_behind() {
+    fn a_burst_leaves_no_memory_allocated() {
         let (sender, mut receiver) = queue();
         (0..1_000).for_each(|n| sender.send(n).unwrap());
         while receiver.try_recv().is_ok() {}

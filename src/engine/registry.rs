@@ -1,10 +1,11 @@
 //! The registry: every call and every room of this process, and every move between them.
 //!
-//! Nothing here waits. A delivery or a move locks the shard of the name, then the shard of the
-//! call, and sends while it holds them; of other locks, only that of the access lists is taken inside,
-//! by a join (see `guard`).
+//! Nothing here waits. A delivery or a move locks the partition of the name, then the partition of the
+//! call, and sends while it holds them. The only other lock taken inside is that of the access
+//! lists, by a join (see `group_guard`).
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
@@ -14,18 +15,18 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
-    call_worker::{CallMessage, CallWorker},
-    conference::RoomHandle,
-    group_guard::AccessLists,
+    room_queue::RoomHandle,
+    worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{
     observed::Observed,
+    room_queue::AskError,
     spawner::{Spawner, TokioSpawner},
 };
 use crate::{
@@ -34,19 +35,20 @@ use crate::{
         ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     },
     call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
-    conference::{Ask, Outcome, Refusal, Settings},
+    conference::{Ask, Outcome, Settings},
     documents::{DocumentFetch, DocumentRecipient, DocumentStore},
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, DocumentRequest, Fetched, VariableValues},
-    media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
+    group::access_list::AccessList,
+    media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
 };
 
-/// Every call and every room, and the ways to them.
+/// Every call and every room of the process, with the place of each.
 pub struct Registry {
-    pub(super) names: Shards<RoomDirectory<Arc<RoomHandle>>>,
-    pub(super) places: Shards<CallDirectory<CallPlace>>,
-    /// Calls that are on their own, by their ids.
+    pub(super) names: Partitions<RoomDirectory<Arc<RoomHandle>>>,
+    pub(super) places: Partitions<CallDirectory<CallPlace>>,
+    /// They run the calls that are in no room; a call's id picks its worker.
     workers: Box<[Arc<CallWorker>]>,
     pub(super) links: RegistryPorts,
     pub(super) settings: Settings,
@@ -54,69 +56,48 @@ pub struct Registry {
     pub(super) is_closing: AtomicBool,
 }
 
-/// What a registry reaches. Nothing here waits.
+/// The parts of the process that a registry uses. None of their methods waits.
 pub struct RegistryPorts {
-    /// Carries the sound.
+    /// Takes the orders for a call's signalling and audio.
     pub media: Arc<dyn Backend>,
-    /// Has the documents.
+    /// Resolves `flow:` names and fetches URLs.
     pub documents: Arc<dyn DocumentStore>,
-    /// Knows who is banned.
+    /// The room bans of every account.
     pub ban_list: Arc<BanList>,
-    /// Gives out member ids.
+    /// Member ids: rising per account, never used twice.
     pub member_ids: Arc<dyn MemberIdSource>,
-    /// Gives a room its id; random, never the same twice.
+    /// Makes the id of a new room: random and unique.
     pub room_id: Box<dyn Fn() -> RoomId + Send + Sync>,
-    /// Watches.
+    /// Gets every event of the registry. It must not wait.
     pub observer: Box<dyn Fn(Observed) + Send + Sync>,
-    /// Gives actors their turns.
+    /// Starts the actors of rooms and call workers.
     pub spawner: Box<dyn Spawner>,
 }
 
-/// Where a call is, and how it is reached there.
+/// The place of a call, and its address there.
 #[derive(Debug)]
 pub(super) enum CallPlace {
-    /// In its worker.
     Worker,
-    Room {
-        room: Arc<RoomHandle>,
-        member: MemberId,
-    },
+    Room { room: Arc<RoomHandle>, member: MemberId },
 }
 
-/// A transfer that has been asked for.
+/// A requested transfer, by the place of its call.
 #[derive(Debug)]
 pub enum PendingTransfer {
-    /// Of a call on its own.
+    /// The call is in its worker. Resolves once the transfer is done.
     Call(oneshot::Receiver<()>),
-    /// Of a call between two places: ask again.
+    /// The call is between two places: ask again.
     InTransit,
-    /// Of a member.
+    /// The call is a member of a room, which answers.
     Room(oneshot::Receiver<Outcome>),
 }
 
-/// Why an ask brought no answer.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AskError {
-    /// Nothing has happened.
-    #[error("the conference is too busy: try again")]
-    Busy,
-    /// There is no conference of that name.
-    #[error("conference not found")]
-    Gone,
-    /// It may have happened or not.
-    #[error("no answer in time: outcome unknown")]
-    Late,
-    /// The conference said no.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
 impl Registry {
-    /// An empty registry.
+    /// A registry without calls or rooms.
     pub fn new(settings: Settings, links: RegistryPorts) -> Arc<Self> {
         Arc::new(Self {
-            names: Shards::default(),
-            places: Shards::default(),
+            names: Partitions::default(),
+            places: Partitions::default(),
             workers: (0..WORKERS).map(|_| Arc::new(CallWorker::new())).collect(),
             links,
             settings,
@@ -125,7 +106,7 @@ impl Registry {
         })
     }
 
-    /// Takes in a new call, and begins its flow.
+    /// Registers a new call and begins its flow.
     pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
         self.register(&call);
         let mut effects = Vec::new();
@@ -133,7 +114,7 @@ impl Registry {
         self.go_on(now, call, act, &mut effects);
     }
 
-    /// Takes in a new call that asks for its first document.
+    /// Registers a new call, which fetches its first document.
     pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: AnswerUrls) {
         self.register(&call);
         let mut effects = Vec::new();
@@ -141,7 +122,7 @@ impl Registry {
         self.go_on(now, call, act, &mut effects);
     }
 
-    /// Calls somebody.
+    /// Registers an outgoing call and dials its far end.
     pub fn dial(self: &Arc<Self>, now: Instant, mut call: Box<Call>, out: OutgoingCall) {
         self.register(&call);
         let mut effects = Vec::new();
@@ -149,25 +130,25 @@ impl Registry {
         self.go_on(now, call, act, &mut effects);
     }
 
-    /// Whether somebody can be called.
+    /// Whether a backend can dial this number or URI.
     ///
     /// # Errors
     ///
-    /// There is no way to them.
+    /// No backend can reach it.
     pub fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
         self.links.media.can_dial(to)
     }
 
-    /// The bans.
+    /// The room bans of every account.
     pub fn ban_list(&self) -> &BanList {
         &self.links.ban_list
     }
 
-    /// Whether a URL could be asked for a document, as far as can be said at once.
+    /// Checks whether a URL may be fetched, without a request to it.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and what to do.
+    /// A text for the client: why the URL is not allowed, and what to do.
     pub fn may_fetch(&self, url: &str) -> Result<(), String> {
         self.links.documents.check(url)
     }
@@ -177,8 +158,8 @@ impl Registry {
         self.observe_call(call, CallEvent::Begun);
     }
 
-    /// Asks whoever has the call now to let it run another document. Silence says that it has gone
-    /// elsewhere meanwhile: ask again.
+    /// Tells the current owner of a call to run another document. If the answer's channel closes
+    /// without a value, the call has moved meanwhile: ask again.
     ///
     /// # Errors
     ///
@@ -209,12 +190,12 @@ impl Registry {
         })
     }
 
-    /// Orders something of a call's backend that no machine waits for.
-    pub fn order(&self, order: Order) {
-        self.media(order);
+    /// Sends an audio order for a call. No machine waits for its report.
+    pub fn order(&self, order: AudioOrder) {
+        self.audio(order);
     }
 
-    /// Queues an ask, or says at once why not. A room that ends meanwhile answers by silence.
+    /// Queues an ask. If the room ends first, the answer's channel closes without a value.
     ///
     /// # Errors
     ///
@@ -223,7 +204,7 @@ impl Registry {
         self.ask_for(None, key, ask)
     }
 
-    /// The same on behalf of a request of the API, which traces name.
+    /// As [`Registry::ask`], for a request of the API; its `api_id` appears in the calls' traces.
     ///
     /// # Errors
     ///
@@ -241,25 +222,25 @@ impl Registry {
         Ok(answer)
     }
 
-    /// A request of the API is about to do something to a call: its trace names it.
+    /// Notes in the call's trace that a request of the API is about to act on it.
     pub fn note_request(&self, call: CallId, api_id: Uuid, command: &'static str) {
         self.observe(Observed::Requested { call, api_id, command });
     }
 
-    /// A request about a call has asked for something in vain: its trace says so.
+    /// Notes in the call's trace that a request about it had parameters that conflow ignores.
     pub fn note_warning(&self, call: CallId, api_id: Uuid, warning: Arc<str>) {
         self.observe(Observed::Warned { call, api_id, warning });
     }
 
-    /// The conferences of an account, by name.
+    /// The names of an account's conferences, sorted.
     pub fn conferences(&self, account: &AccountId) -> Vec<ConferenceName> {
-        let of_shard = |names: &Mutex<RoomDirectory<Arc<RoomHandle>>>| names.lock().of(account);
-        let mut names: Vec<_> = self.names.0.iter().flat_map(of_shard).collect();
+        let of_partition = |names: &Mutex<RoomDirectory<Arc<RoomHandle>>>| names.lock().of(account);
+        let mut names: Vec<_> = self.names.0.iter().flat_map(of_partition).collect();
         names.sort_unstable();
         names
     }
 
-    /// Brings a report to where its call is now.
+    /// Delivers a backend's report to the place of its call.
     pub fn report(&self, report: Report) {
         let Report { call, event: heard } = report;
         match heard {
@@ -279,7 +260,7 @@ impl Registry {
         }
     }
 
-    /// Ends a call, wherever it is, by a cause that ends calls. The first cause stands.
+    /// Ends a call, wherever it is. `cause` must be one that ends calls; the first one stands.
     pub fn hang_up(&self, call: CallId, cause: Cause) {
         match self.places.of_call(call).hang_up(call, cause) {
             Some(CallPlace::Worker) => self.deliver(call, CallMessage::HangUp { cause }),
@@ -288,7 +269,7 @@ impl Registry {
         }
     }
 
-    /// Ends every room; their calls go on. Whoever wants into a room finds it closed.
+    /// Ends every room; their calls continue their flows. From now on, no call can join a room.
     pub fn close(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
         for names in &self.names.0 {
@@ -296,22 +277,22 @@ impl Registry {
         }
     }
 
-    /// Whether a call has begun, and not ended.
+    /// Whether a call has begun and not ended.
     pub fn is_up(&self, call: CallId) -> bool {
         self.places.of_call(call).is_up(call)
     }
 
-    /// How many calls are up.
+    /// The number of calls that are up.
     pub fn call_count(&self) -> usize {
         self.places.0.iter().map(|places| places.lock().len()).sum()
     }
 
-    /// The calls that are up.
+    /// The ids of the calls that are up.
     pub fn calls(&self) -> Vec<CallId> {
         self.places.0.iter().flat_map(|places| places.lock().calls()).collect()
     }
 
-    /// Does what a call that is nowhere wants, until it is somewhere or has ended.
+    /// Moves a call that has no place: performs its effects until it has settled or ended.
     pub(super) fn go_on(
         self: &Arc<Self>,
         now: Instant,
@@ -333,7 +314,7 @@ impl Registry {
                 }
                 CallAct::Stay => {
                     let worker = self.worker_of(call.id);
-                    // First: the report on an order may be quick.
+                    // Before the orders are sent: a report may come at once.
                     worker.expect(call.id, self);
                     let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
                     if let Err(cause) = settled {
@@ -349,18 +330,22 @@ impl Registry {
         }
     }
 
-    /// Does what a call asks for.
+    /// Performs the effects of a call, in order.
     pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
-            let (reader, request) = match effect {
+            let (recipient, request) = match effect {
                 Effect::Begin { step } => {
                     if let Some(element) = call.element(step) {
                         self.observe(Observed::Began { call: call.id, step, element });
                     }
                     continue;
                 }
-                Effect::Order(order) => {
-                    self.media(order);
+                Effect::Audio(order) => {
+                    self.audio(order);
+                    continue;
+                }
+                Effect::Signal(order) => {
+                    self.signal(order);
                     continue;
                 }
                 Effect::Publish(event) => {
@@ -376,14 +361,7 @@ impl Registry {
             };
             let (account, party) = (call.account.clone(), call.party.clone());
             let status = call.status();
-            self.fetch(DocumentFetch {
-                account,
-                call: call.id,
-                party,
-                status,
-                recipient: reader,
-                request,
-            });
+            self.fetch(DocumentFetch { account, call: call.id, party, status, recipient, request });
         }
     }
 
@@ -391,13 +369,22 @@ impl Registry {
         self.names.of(key).close(key, id);
     }
 
-    pub(super) fn media(&self, order: Order) {
+    pub(super) fn audio(&self, order: AudioOrder) {
         self.links.media.send(order);
     }
 
-    /// As [`Backend::send_part`].
-    pub(super) fn media_part(&self, order: &Order, from: usize) -> usize {
+    /// Calls [`AudioEngine::split`](crate::media::AudioEngine::split).
+    pub(super) fn split_audio(&self, order: AudioOrder) -> Vec<AudioOrder> {
+        self.links.media.split(order)
+    }
+
+    /// Calls [`AudioEngine::send_part`](crate::media::AudioEngine::send_part).
+    pub(super) fn audio_part(&self, order: &AudioOrder, from: usize) -> usize {
         self.links.media.send_part(order, from)
+    }
+
+    fn signal(&self, order: SignallingOrder) {
+        self.links.media.signal(order);
     }
 
     pub(super) fn observe(&self, trace: Observed) {
@@ -409,7 +396,7 @@ impl Registry {
         self.observe(Observed::Call { account, call: call.id, party, event });
     }
 
-    /// Hands a request over. Its answer comes to whoever reads it, wherever that is by then.
+    /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: DocumentFetch) {
         let registry = self.clone();
         let done = Box::new(move |fetch: DocumentFetch, fetched| registry.fetched(&fetch, fetched));
@@ -420,7 +407,7 @@ impl Registry {
         &self.workers[partition_of(call, WORKERS)]
     }
 
-    /// To a call that is on its own.
+    /// Delivers a message to a call in a worker.
     fn deliver(&self, call: CallId, message: CallMessage) {
         self.worker_of(call).deliver(call, message);
     }
@@ -428,7 +415,7 @@ impl Registry {
     fn fetched(&self, fetch: &DocumentFetch, fetched: Fetched) {
         match &fetch.recipient {
             DocumentRecipient::Call { number } => {
-                // A call that is in a room has not asked for it, or no longer.
+                // A call in a room did not ask for it, or needs it no more.
                 if let Some(CallPlace::Worker) = self.places.of_call(fetch.call).find(fetch.call) {
                     let (number, fetched) = (*number, Box::new(fetched));
                     self.deliver(fetch.call, CallMessage::Fetched { number, fetched });
@@ -457,15 +444,19 @@ impl Registry {
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
-        self.media(Order::End { call: call.id, ending });
+        self.signal(SignallingOrder::End { call: call.id, ending });
         self.observe_call(&call, CallEvent::Ended(ending));
-        // Last: who finds no call any more finds all told of it.
+        // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
         call.end();
     }
 }
 
-/// For the log, without what may be secret.
+/// The access lists of all accounts. The lock is held briefly, alone or inside the lock of a name,
+/// and no lock is taken inside it.
+pub(super) type AccessLists = RwLock<BTreeMap<AccountId, AccessList>>;
+
+/// The URL for the log: its query and fragment may hold secrets.
 fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
@@ -476,31 +467,31 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// One table in parts, each under a lock of its own.
-pub(super) struct Shards<T>(pub(super) Vec<Mutex<T>>);
+/// One table in parts, each with its own lock.
+pub(super) struct Partitions<T>(pub(super) Vec<Mutex<T>>);
 
-impl<T> Shards<T> {
+impl<T> Partitions<T> {
     pub(super) fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let n = self.0.len() as u64;
-        self.0[usize::try_from(hash % n).expect("fewer than there are shards")].lock()
+        self.0[usize::try_from(hash % n).expect("fewer than there are partitions")].lock()
     }
 }
 
-impl<T> Shards<T> {
+impl<T> Partitions<T> {
     pub(super) fn of_call(&self, call: CallId) -> MutexGuard<'_, T> {
         self.0[partition_of(call, self.0.len())].lock()
     }
 }
 
-impl<T: Default> Default for Shards<T> {
+impl<T: Default> Default for Partitions<T> {
     fn default() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+        Self((0..PARTITIONS).map(|_| Mutex::default()).collect())
     }
 }
 
-/// Some for each core of a large machine.
-const SHARDS: usize = 64;
+/// A few for each core of a large machine.
+const PARTITIONS: usize = 64;
 
-/// Enough that threads seldom meet, few enough that each has something to do when it is woken.
+/// Enough that threads seldom contend, few enough that a woken worker has work to do.
 const WORKERS: usize = 16;

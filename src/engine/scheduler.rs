@@ -1,72 +1,73 @@
-//! A stage without a runtime: whoever owns it says whose turn it is, and when.
+//! Scheduler: runs actors without a runtime. Its owner picks which actor takes the next turn, when.
 
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
-use super::{TurnOutcome, call_worker, conference, registry::Spawner};
+use super::{
+    TurnOutcome,
+    spawner::{Actor, Spawner},
+};
 
-/// Actors, and whether they have something to do.
+/// The actors of a simulation or a test, each marked as idle or not.
 #[derive(Default)]
 pub struct Scheduler {
     actors: Vec<ScheduledActor>,
     new_actors: SchedulerSpawner,
 }
 
-/// Where new actors wait until [`Scheduler::add_new_actors`] lets them in; it is a registry's stage.
+/// The spawner of a registry under test. New actors wait in it until
+/// [`Scheduler::add_new_actors`].
 #[derive(Clone, Default)]
-pub struct SchedulerSpawner(Arc<Mutex<Vec<AnyActor>>>);
+pub struct SchedulerSpawner(Arc<Mutex<Vec<Box<dyn Actor>>>>);
 
 struct ScheduledActor {
-    actor: AnyActor,
-    /// Its last turn brought nothing, and nobody has done anything since.
+    actor: Box<dyn Actor>,
+    /// Its last turn was idle, and no other actor has done anything since.
     is_idle: bool,
 }
 
-enum AnyActor {
-    Room(Box<conference::RoomActor>),
-    CallWorker(Box<call_worker::CallWorkerActor>),
-}
-
 impl Scheduler {
-    /// The stage that a registry is to have.
+    /// The spawner to give to a registry.
     pub fn spawner(&self) -> SchedulerSpawner {
         self.new_actors.clone()
     }
 
-    /// Lets in who has come.
+    /// Takes over the actors that were spawned since the last call.
     pub fn add_new_actors(&mut self) {
         let scheduled = |actor| ScheduledActor { actor, is_idle: false };
         self.actors.extend(self.new_actors.0.lock().drain(..).map(scheduled));
     }
 
-    /// How many there are.
+    /// The number of actors.
     pub fn len(&self) -> usize {
         self.actors.len()
     }
 
-    /// Nobody is there.
+    /// Whether there are no actors.
     pub fn is_empty(&self) -> bool {
         self.actors.is_empty()
     }
 
-    /// Who may have something to do.
+    /// The indices of the actors that may have something to do.
     pub fn busy(&self) -> impl Iterator<Item = usize> {
         self.actors.iter().enumerate().filter(|(_, it)| !it.is_idle).map(|(n, _)| n)
     }
 
-    /// Something has happened: anybody may have something to do.
+    /// Marks every actor as not idle: something has happened.
     pub fn wake(&mut self) {
         self.actors.iter_mut().for_each(|it| it.is_idle = false);
     }
 
-    /// The nth takes its turn; a room does so many of its effects. The last takes the seat of one
-    /// who is over.
-    pub fn turn(&mut self, n: usize, now: Instant, slice: impl FnOnce() -> usize) -> TurnOutcome {
-        let turn = match &mut self.actors[n].actor {
-            AnyActor::Room(actor) => actor.turn(now, slice()),
-            AnyActor::CallWorker(actor) => actor.turn(now),
-        };
+    /// Gives the nth actor a turn. `slice` is how many effects a room performs in it. If the actor
+    /// ends, the last one takes its index.
+    pub fn turn(
+        &mut self,
+        n: usize,
+        now: Instant,
+        mut slice: impl FnMut() -> usize,
+    ) -> TurnOutcome {
+        let turn = self.actors[n].actor.turn(now, &mut slice);
         match turn {
             TurnOutcome::Busy | TurnOutcome::Sliced => self.wake(),
             TurnOutcome::Idle => self.actors[n].is_idle = true,
@@ -78,22 +79,18 @@ impl Scheduler {
         turn
     }
 
-    /// When somebody has something to do, if nothing happens before.
+    /// The earliest deadline of the actors.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = |it: &ScheduledActor| match &it.actor {
-            AnyActor::Room(actor) => actor.deadline(),
-            AnyActor::CallWorker(actor) => actor.deadline(),
-        };
-        self.actors.iter().filter_map(deadline).min()
+        self.actors.iter().filter_map(|it| it.actor.deadline()).min()
     }
 }
 
 impl Spawner for SchedulerSpawner {
-    fn spawn_room(&self, actor: conference::RoomActor) {
-        self.0.lock().push(AnyActor::Room(Box::new(actor)));
+    fn spawn_room(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 
-    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor) {
-        self.0.lock().push(AnyActor::CallWorker(Box::new(actor)));
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>) {
+        self.0.lock().push(actor);
     }
 }

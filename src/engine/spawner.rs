@@ -1,24 +1,37 @@
-//! The stage: where actors get their turns.
+//! Spawner: starts actors. The tokio one runs each in a task; tests have [`super::scheduler`].
+use std::time::Instant;
 
-use super::{call_worker, conference};
+use super::TurnOutcome;
 
-/// Who gives the actors their turns.
-pub trait Spawner: Send + Sync {
-    /// Takes on a room.
-    fn spawn_room(&self, actor: conference::RoomActor);
-    /// Takes on calls that are on their own.
-    fn spawn_call_worker(&self, actor: call_worker::CallWorkerActor);
+/// What a spawner sees of an actor.
+pub trait Actor: Send {
+    /// Takes one turn. An actor that works in slices asks how many effects this one has.
+    fn turn(&mut self, now: Instant, slice: &mut dyn FnMut() -> usize) -> TurnOutcome;
+
+    /// When a turn is next due, if no message comes before.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Takes turns in a task of the current runtime, until it is over.
+    fn spawn(self: Box<Self>);
 }
 
-/// On the current runtime, a task for each.
+/// Starts actors and gives them their turns.
+pub trait Spawner: Send + Sync {
+    /// Starts the actor of a new room.
+    fn spawn_room(&self, actor: Box<dyn Actor>);
+    /// Starts the actor of a call worker that has got its first call.
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>);
+}
+
+/// Runs each actor in a task of the current tokio runtime.
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {
-    fn spawn_room(&self, mut actor: conference::RoomActor) {
-        tokio::spawn(async move { actor.run().await });
+    fn spawn_room(&self, actor: Box<dyn Actor>) {
+        actor.spawn();
     }
 
-    fn spawn_call_worker(&self, mut actor: call_worker::CallWorkerActor) {
-        tokio::spawn(async move { actor.run().await });
+    fn spawn_call_worker(&self, actor: Box<dyn Actor>) {
+        actor.spawn();
     }
 }

@@ -1,4 +1,4 @@
-//! The tracer: what a registry tells of its calls, as traces keep it.
+//! Trace log: turns the events of the registry into the lines of call traces.
 
 use std::time::Instant;
 
@@ -17,26 +17,30 @@ use crate::{
 pub struct TraceLog(Mutex<Traces>);
 
 impl TraceLog {
-    /// No traces yet.
+    /// An empty log that keeps [`trace::ENDED_MAX`] ended calls.
     pub fn new() -> Self {
         Self(Mutex::new(Traces::new(trace::ENDED_MAX)))
     }
 
-    /// Takes in what a registry tells.
+    /// Takes an event of the registry, at the current time.
     pub fn note(&self, observed: &Observed) {
         let Some((call, line)) = trace_input(observed) else { return };
         let now = time::Instant::now().into_std();
         add_input(&mut self.0.lock(), now, call, line);
     }
 
-    /// Whose a call is; None of one that is not known, or not any more.
+    /// The account of a call; None if the call is unknown or its trace was dropped.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
         self.0.lock().account_of(call).cloned()
     }
 
-    /// What an account's call has done; None of one that is not known, or not any more.
+    /// The trace of an account's call; None if it is unknown or was dropped.
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
-        self.0.lock().show(account, call)
+        let trace = self.0.lock().show(account, call);
+        trace.map(|mut trace| {
+            trace.add_sources();
+            trace
+        })
     }
 }
 
@@ -52,14 +56,13 @@ impl std::fmt::Debug for TraceLog {
     }
 }
 
-/// Notes what a registry tells, at a time that is an argument.
+/// Adds an event of the registry to `traces`, at a given time: for tests and the simulation.
 pub fn note(traces: &mut Traces, now: Instant, observed: &Observed) {
     if let Some((call, line)) = trace_input(observed) {
         add_input(traces, now, call, line);
     }
 }
 
-/// What there is to be written down of a call.
 enum TraceInput {
     Begun(AccountId),
     What(TraceEvent),
@@ -74,7 +77,7 @@ fn add_input(traces: &mut Traces, now: Instant, call: CallId, line: TraceInput) 
 
 fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
     let (call, what) = match observed {
-        Observed::Began { call, element, .. } => (*call, (*element).into()),
+        Observed::Began { call, element, .. } => (*call, element.clone().into()),
         Observed::Call { account, call, event, .. } => match event {
             CallEvent::Begun => return Some((*call, TraceInput::Begun(account.clone()))),
             CallEvent::Ended(ending) => (*call, TraceEvent::Ended(*ending)),
@@ -101,12 +104,12 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
                 return None;
             }
         },
-        // It is on its way still.
+        // The call has not arrived yet.
         Observed::Requeued { .. } => return None,
         Observed::Refused { call, cause } => (*call, TraceEvent::Refused(*cause)),
         Observed::Warned { call, api_id, warning } => {
-            let remarked = RequestWarning { api_id: *api_id, warning: warning.clone() };
-            (*call, TraceEvent::Warned(Box::new(remarked)))
+            let warned = RequestWarning { api_id: *api_id, warning: warning.clone() };
+            (*call, TraceEvent::Warned(Box::new(warned)))
         }
         Observed::Requested { call, api_id, command } => {
             let requested = Requested { api_id: *api_id, command };

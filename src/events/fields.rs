@@ -1,4 +1,4 @@
-//! Form fields of the requests that we make, as either vendor names them (contract 4.2 to 4.5).
+//! Form fields of the requests that conflow makes, as each vendor names them (contract 4.2 to 4.5).
 
 use std::borrow::Cow;
 
@@ -11,32 +11,14 @@ use crate::{
     call::{self, CallDirection, CallStatus},
     cdr::Cdr,
     conference::{ConferenceEvent, MemberInfo, Notice},
-    documents::DocumentFetch,
     events::log::Event,
     fetch::signature::FormField,
-    flow::Purpose,
 };
 
-/// Calls cost nothing here; the vendors' fields are told all the same.
+/// Calls cost nothing here, but the vendors' fields are sent.
 const RATE: &str = "0.00000";
 
-/// What a request for a document tells.
-pub fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
-    let DocumentFetch { account, call, party, status, request, .. } = fetch;
-    let event = match request.purpose {
-        Purpose::Action | Purpose::Kick | Purpose::Redirect => "Redirect",
-        Purpose::Answer => "StartApp",
-        Purpose::Sound => "ConferenceRemoteSounds",
-        Purpose::Transfer => "Transfer",
-    };
-    let subject = CallSubject { account, call: *call, party, status: *status };
-    let mut fields = standard(subject, event);
-    let own = request.fields.iter();
-    fields.extend(own.map(|(name, value)| (Cow::Borrowed(*name), value.clone())));
-    fields
-}
-
-/// What an event tells, in a callback of that dialect.
+/// The fields of an event's callback, in a dialect.
 pub fn of_event(
     account: &AccountId,
     event: &Event<AccountEvent>,
@@ -57,7 +39,7 @@ pub fn of_event(
     }
 }
 
-/// What the event of a happening is called.
+/// The value of `Event` for an event, such as `ConferenceEnter`.
 pub fn event_name(event: &AccountEvent) -> &'static str {
     match event {
         AccountEvent::Call { event, .. } => call_event(*event),
@@ -66,7 +48,7 @@ pub fn event_name(event: &AccountEvent) -> &'static str {
 }
 
 /// The fields that nearly every request has (contract 4.2).
-fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
+pub(crate) fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
     let CallSubject { account, call, party, status } = subject;
     let mut fields = vec![
         field("CallUUID", call),
@@ -81,7 +63,7 @@ fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
         field("SessionStart", utc::precise(party.session.began_at)),
     ];
     if party.direction == CallDirection::Outbound {
-        // A request makes one call, and lends it its name.
+        // A request makes one call, so the call's id stands for the request's.
         let names = ["RequestUUID", "ALegUUID", "ALegRequestUUID"];
         fields.extend(names.map(|name| field(name, call)));
     }
@@ -95,7 +77,7 @@ fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<FormField> {
     fields
 }
 
-/// `hangup_url` alone (contract 4.2).
+/// The fields that only `hangup_url` gets (contract 4.2).
 fn cdr_fields(cdr: &Cdr, dialect: Dialect) -> Vec<FormField> {
     let ending = cdr.ending;
     let talked = cdr.talked().as_secs();
@@ -131,7 +113,7 @@ fn of_conference(
     fields.extend([field("ConferenceName", &room.key.name), field("ConferenceUUID", room.id)]);
     if let Some(MemberInfo { member, call, party, .. }) = event.who() {
         fields.push(field("ConferenceMemberID", member));
-        // Contract 4.4: Vobiz tells of an exit nothing but whose it was.
+        // Contract 4.4: of the call's fields, Vobiz sends only its id with an exit.
         if dialect == Dialect::Vobiz && matches!(event, ConferenceEvent::Exited { .. }) {
             fields.push(field("CallUUID", call));
         } else {
@@ -178,7 +160,7 @@ fn conference_event(event: &ConferenceEvent) -> &'static str {
     }
 }
 
-/// `ConferenceAction`; the vendors have none for a room's start and end.
+/// `ConferenceAction`; the vendors have none for the start and end of a room.
 fn action(event: &ConferenceEvent) -> Option<&'static str> {
     match event {
         ConferenceEvent::DigitsMatched { .. } => Some("digits"),

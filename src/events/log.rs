@@ -1,18 +1,18 @@
-//! One account's events, in the order in which they happened: what subscribers read from.
+//! Event log: the latest events of one account, in order, for subscribers to read page by page.
 //!
-//! The log is bounded and in memory. A subscriber keeps a [`EventCursor`] and reads page by page; one
-//! that has been away for too long is told that there is a gap, never silently brought past it.
-//! What an event says is the log's user's business: the log knows only whom it is about.
+//! The log is bounded and in memory. A subscriber keeps an [`EventCursor`]. One that was away for
+//! too long gets a gap report; events are never skipped silently. The log does not interpret
+//! events: it knows only the call and the conference that each is about.
 
 use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use crate::base::ids::{CallId, ConferenceName};
 
-/// An account's events.
+/// The latest events of an account.
 #[derive(Debug)]
 pub struct EventLog<T> {
     epoch: u64,
-    /// The number of the oldest event that is kept, or of the next one.
+    /// The number of the oldest kept event; of an empty log, of the next one.
     first: u64,
     events: VecDeque<Arc<Event<T>>>,
     events_max: usize,
@@ -21,19 +21,19 @@ pub struct EventLog<T> {
 impl<T: Topic> EventLog<T> {
     /// An empty log that keeps [`EVENTS_MAX`] events.
     ///
-    /// No two logs of an account may have the same `epoch`: a cursor outlives the log that gave
-    /// it. The time of the start does.
+    /// No two logs of an account may have the same `epoch`, since a cursor outlives its log. The
+    /// start time of the process is a good one.
     pub fn new(epoch: u64) -> Self {
         Self::with_capacity(EVENTS_MAX, epoch)
     }
 
-    /// An empty log that keeps so many events, at least one.
+    /// An empty log that keeps `events_max` events, at least one.
     pub fn with_capacity(events_max: usize, epoch: u64) -> Self {
         let events_max = events_max.max(1);
         Self { epoch, first: 1, events: VecDeque::new(), events_max }
     }
 
-    /// Adds an event; the oldest gives way if the log is full.
+    /// Appends an event. Drops the oldest one if the log is full.
     pub fn append(&mut self, at: SystemTime, what: T) -> Arc<Event<T>> {
         let event = Arc::new(Event { number: self.next(), at, what });
 
@@ -45,10 +45,10 @@ impl<T: Topic> EventLog<T> {
         event
     }
 
-    /// What comes after a cursor, of what a filter lets through: at most `events_max` events.
+    /// The events after a cursor that pass a filter, at most `events_max`.
     ///
-    /// A page may be empty and yet not be the last one: a read looks at [`SCAN_MAX`] events, so
-    /// that whoever waits for the log does not wait long.
+    /// An empty page need not be the last one: a read looks at [`SCAN_MAX`] events at most, so that
+    /// it does not hold the log's lock for long.
     pub fn read(
         &self,
         cursor: EventCursor,
@@ -75,7 +75,7 @@ impl<T: Topic> EventLog<T> {
         page
     }
 
-    /// The number to begin with, and what is missing before it.
+    /// The number of the first event to read, and the gap before it.
     fn start(&self, cursor: EventCursor) -> (u64, Option<Gap>) {
         let end = self.next();
         match cursor {
@@ -97,27 +97,27 @@ impl<T: Topic> EventLog<T> {
     }
 }
 
-/// Something that happened.
+/// An event with its number and time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event<T> {
-    /// Its place in the log: from 1, without holes.
+    /// Its number in the log: from 1, without gaps.
     pub number: u64,
-    /// When.
+    /// The wall clock time of the event.
     pub at: SystemTime,
-    /// What.
+    /// The event itself, of the log's user.
     pub what: T,
 }
 
-/// What is logged says whom it is about.
+/// The call and the conference that an event is about, for filters.
 pub trait Topic {
-    /// The call, if one.
+    /// The call that the event is about; None if it is about a room.
     fn call(&self) -> Option<CallId>;
 
-    /// The conference, if one.
+    /// The conference that the event is about; None if it is about a call only.
     fn conference(&self) -> Option<&ConferenceName>;
 }
 
-/// Names an event of an account: `1764000000-17`.
+/// The id of an event in an account: its log's epoch and its number, as in `1764000000-17`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct EventId {
     epoch: u64,
@@ -141,28 +141,28 @@ impl FromStr for EventId {
     }
 }
 
-/// A text that names no event.
+/// A text that is no event id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not the id of an event: give the last one that came, or none at all")]
+#[error("not an event id: give the last id that you received, or none")]
 pub struct BadEventId;
 
-/// How far a subscriber has read.
+/// The position of a subscriber in the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventCursor {
-    /// This one, and all before it (`Last-Event-ID`).
+    /// After this event (`Last-Event-ID`).
     After(EventId),
-    /// All that has happened so far: only what comes is of interest.
+    /// At the end: only future events are read.
     Now,
-    /// Nothing: what is kept is of interest.
+    /// At the oldest event that is kept.
     Oldest,
 }
 
-/// Which events a subscriber wants; those that meet all it says.
+/// The events that a subscriber wants. All conditions must hold.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct EventFilter {
-    /// Of this call only.
+    /// Only events about this call.
     pub call: Option<CallId>,
-    /// Of the conferences of this name only, one incarnation after the other.
+    /// Only events about the conferences of this name, in all incarnations.
     pub conference: Option<ConferenceName>,
 }
 
@@ -174,40 +174,40 @@ impl EventFilter {
     }
 }
 
-/// What a read has found.
+/// The events that a read has found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventPage<T> {
     epoch: u64,
-    /// Something happened between the cursor and the first event here that is not kept any more.
+    /// Events after the cursor that are no longer kept; None if there are none.
     pub gap: Option<Gap>,
-    /// In order.
+    /// In the order of their numbers.
     pub events: Vec<Arc<Event<T>>>,
-    /// Where to read on.
+    /// The position for the next read.
     pub cursor: EventCursor,
-    /// There is no more for now.
+    /// Whether the read has reached the end of the log.
     pub is_last: bool,
 }
 
 impl<T> EventPage<T> {
-    /// What an event of the page is called.
+    /// The id of an event of this page.
     pub fn id(&self, event: &Event<T>) -> EventId {
         EventId { epoch: self.epoch, number: event.number }
     }
 }
 
-/// Events that a subscriber has missed for good.
+/// Events that a subscriber has missed, since they are no longer kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Gap {
-    /// How many, whomever they were about; None if that cannot be said, since the cursor is of an
-    /// older log.
+    /// The number of missed events, those that the filter rejects included; None if it is unknown,
+    /// since the cursor is of an older log.
     pub missed: Option<u64>,
 }
 
-/// A subscriber that is away while 1,000 members come and go a second has half a minute to come
-/// back; the memory that this takes is some 15 MB for an account that does so.
+/// While 1,000 members enter and leave per second, a subscriber may be away for half a minute. The
+/// log of such an account takes some 15 MB.
 pub const EVENTS_MAX: usize = 65_536;
 
-/// A read holds up whoever appends; so many looks take some 50 µs.
+/// Events that one read looks at. It blocks writers for some 50 µs.
 pub const SCAN_MAX: u64 = 4_096;
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
         TestEvent { n, call: CallId::of(call), conference }
     }
 
-    /// Ten events that say their own number; every second one is of call 1 in room "a".
+    /// Ten events with their own numbers; every second one is about call 1 in room "a".
     fn log(events_max: usize) -> EventLog<TestEvent> {
         let mut log = EventLog::with_capacity(events_max, EPOCH);
         for n in 1..=10 {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_leads_on_without_loss_and_a_gap_is_said() {
+    fn a_cursor_continues_without_loss_and_a_gap_is_reported() {
         let check = |cursor, events: &[u64], missed: Option<Option<u64>>| {
             let page = log(4).read(cursor, &EventFilter::default(), 100);
             assert_eq!(whats(&page), events, "{cursor:?}");
@@ -280,14 +280,14 @@ mod tests {
         check(after(EPOCH, 6), &[7, 8, 9, 10], None);
         check(after(EPOCH, 5), &[7, 8, 9, 10], Some(Some(1)));
         check(after(EPOCH, 0), &[7, 8, 9, 10], Some(Some(6)));
-        // Of a log before this one, or made up.
+        // From an earlier log, or made up.
         check(after(EPOCH - 1, 8), &[7, 8, 9, 10], Some(None));
         check(after(EPOCH, 11), &[7, 8, 9, 10], Some(None));
         check(after(EPOCH, u64::MAX), &[7, 8, 9, 10], Some(None));
     }
 
     #[test]
-    fn a_filter_lets_through_what_meets_all_it_says() {
+    fn a_filter_passes_events_that_meet_all_its_conditions() {
         let check = |call: Option<u128>, conference: Option<&str>, expected: &[u64]| {
             let filter = EventFilter {
                 call: call.map(CallId::of),

@@ -1,4 +1,4 @@
-//! What subscribers learn of calls and conferences, and what it is in form fields.
+//! Events: what subscribers get about calls and conferences, the account's log, and form fields.
 
 pub mod fields;
 pub mod log;
@@ -13,43 +13,43 @@ use crate::{
     events::log::{Event, Topic},
 };
 
-/// Something that happened, as an account's event log has it.
+/// An event in an account's log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountEvent {
-    /// To a call.
+    /// An event of a call.
     Call {
-        /// Which.
+        /// The `call_uuid` of the call.
         call: CallId,
-        /// The place among the call's events.
+        /// Its number among the call's events.
         call_sequence: CallSequence,
-        /// Who speaks with whom.
+        /// From, to, direction and session of the call.
         party: Arc<Party>,
-        /// How far it has come by it.
+        /// The call's status after the event.
         status: CallStatus,
-        /// What.
+        /// The kind of event.
         event: call::CallEvent,
-        /// Of a call that is over.
+        /// The CDR, with the event of the call's end only.
         cdr: Option<Arc<Cdr>>,
     },
-    /// In a conference.
+    /// An event of a conference.
     Conference {
-        /// Which.
+        /// The incarnation that published it.
         room: Arc<Incarnation>,
-        /// What.
+        /// The event with its number in the room.
         notice: Notice,
-        /// The place among the events of the call that it is about, if one.
+        /// Its number among the events of the call that it is about; None if it is about the room.
         call_sequence: Option<CallSequence>,
     },
 }
 
-/// A place among a call's events: from 1, without holes.
+/// The number of an event of a call: from 1, without gaps, conference events included.
 pub type CallSequence = NonZeroU32;
 
-// An account's log has many of them.
+// An account's log holds up to 65,536 of them.
 const _: () = assert!(size_of::<Event<AccountEvent>>() <= 112);
 
 impl AccountEvent {
-    /// The place among the events of the call that it is about, if one.
+    /// The number among the events of the call that it is about; None if it is about a room.
     pub fn call_sequence(&self) -> Option<CallSequence> {
         match self {
             Self::Call { call_sequence, .. } => Some(*call_sequence),
@@ -74,15 +74,15 @@ impl Topic for AccountEvent {
     }
 }
 
-/// Whose call something is about.
+/// The call that a request to a URL is about.
 #[derive(Clone, Copy, Debug)]
 pub struct CallSubject<'a> {
-    /// Whose it is.
+    /// The account that has the call.
     pub account: &'a AccountId,
-    /// Which.
+    /// The `call_uuid` of the call.
     pub call: CallId,
-    /// Who speaks with whom.
+    /// From, to, direction and session of the call.
     pub party: &'a Party,
-    /// How far it has come.
+    /// The call's status at that time.
     pub status: CallStatus,
 }

@@ -1,7 +1,7 @@
-//! Connections: a name is looked up, its addresses judged, and one of them connected to.
+//! Connections: resolves a name, checks its addresses, and connects to one of them.
 //!
-//! The address that is judged is the one that is used. An IP literal goes the same way as a
-//! name, so there is one place where a connection is made, and nothing gets round it.
+//! The address that is checked is the one that is used. An IP literal takes the same path as a
+//! name, so connections are made in one place, and nothing bypasses the check.
 
 use std::{
     collections::VecDeque,
@@ -34,24 +34,24 @@ use tower_service::Service;
 
 use super::guard::{AddressGuard, RefusedAddress};
 
-/// A future on the heap, as a trait object's method returns it.
+/// A boxed future, as the method of a trait object returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The net as the client uses it. [`Internet`] is the real one; tests bring their own.
+/// Network that the client uses: [`Internet`], or a fake one in tests.
 pub trait HttpNetwork: Send + Sync + 'static {
-    /// All addresses of a host name.
+    /// Resolves a host name to all of its addresses.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
-    /// A stream of bytes to an address.
+    /// Opens a stream of bytes to an address.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>>;
 }
 
-/// A stream of bytes, both ways.
+/// A stream of bytes in both directions, such as TCP.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
 
-/// The system's resolver, and TCP. It asks no proxy, whatever the environment says.
+/// The system's resolver, and TCP. It ignores proxies of the environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Internet;
 
@@ -63,39 +63,39 @@ impl HttpNetwork for Internet {
     fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            // A request is one write: to wait for more would only delay it.
+            // A request is one write, so waiting for more would only delay it.
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn ByteStream>)
         })
     }
 }
 
-/// Why there is no connection.
+/// Reason why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// It leads where no connection may go.
+    /// The guard refuses every address of the host.
     #[error("{0}")]
     Guard(RefusedAddress),
-    /// The resolver says so.
+    /// The resolver failed, or does not know the name.
     #[error("its name cannot be resolved ({0})")]
     Lookup(io::Error),
-    /// The resolver knows the name, and no address.
+    /// The resolver knows the name, but no address.
     #[error("its name has no address")]
     NoAddress,
-    /// The last address that was tried.
+    /// TCP failed; the address is the last that was tried.
     #[error("{0} does not take a connection ({1})")]
     Tcp(SocketAddr, io::Error),
-    /// Of certificates, most often.
+    /// TLS failed, most often because of a certificate.
     #[error("no secure connection ({0})")]
     Tls(io::Error),
 }
 
-/// The certificates are in no form that can be read.
+/// The authorities are not valid PEM certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("no certificates of authorities: {0}; give PEM blocks of CERTIFICATE")]
 pub struct BadCertificates(String);
 
-/// Makes the connections of a pool, secure ones where the URI says `https`.
+/// Makes the connections of a pool; uses TLS if the URI's scheme is `https`.
 #[derive(Clone)]
 pub struct Connector {
     network: Arc<dyn HttpNetwork>,
@@ -104,11 +104,12 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// `authorities` are PEM blocks of certificates that are trusted beside the public ones.
+    /// `authorities` are PEM blocks of certificates that are trusted in addition to the public
+    /// ones.
     ///
     /// # Errors
     ///
-    /// The authorities cannot be read.
+    /// [`BadCertificates`]: the authorities cannot be read.
     pub fn new(
         network: Arc<dyn HttpNetwork>,
         guard: Arc<AddressGuard>,
@@ -148,7 +149,7 @@ impl Connector {
         Ok(Box::new(self.tls.connect(name, stream).await.map_err(ConnectError::Tls)?))
     }
 
-    /// Those addresses of a host that may be reached; never none.
+    /// Addresses of a host that the guard allows; never empty.
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         let mut addresses = match host.parse() {
             Ok(literal) => vec![literal],
@@ -170,7 +171,7 @@ impl Connector {
         }
     }
 
-    /// The first connection that comes about; each address gets a head start over the next.
+    /// Returns the first connection that succeeds; each address gets a head start over the next.
     async fn race(
         &self,
         addresses: impl Iterator<Item = SocketAddr>,
@@ -222,8 +223,8 @@ impl Connection for Box<dyn ByteStream> {
     }
 }
 
-/// Nobody needs more; a name may be given thousands to keep us busy.
+/// More are not useful; a hostile name may have thousands.
 const ADDRESSES_MAX: usize = 8;
 
-/// As RFC 8305, section 5, has it.
+/// RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);

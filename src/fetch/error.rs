@@ -1,4 +1,4 @@
-//! Why a request came to nothing.
+//! Fetch errors: why a request failed.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{
     target::{BadUrl, RetryOn, TargetUrl},
 };
 
-/// A request that came to nothing. It says where and why, and never what was sent or received.
+/// A failed request. The text has the URL and the reason, and nothing that was sent or received.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}: {failure}")]
 pub struct FetchError {
@@ -22,7 +22,7 @@ impl FetchError {
         Self { at: at.to_string(), failure }
     }
 
-    /// Whether the same request may well succeed later.
+    /// Whether the request may well succeed later.
     pub fn is_temporary(&self) -> bool {
         match &self.failure {
             FetchFailure::Broken(_) | FetchFailure::LateAnswer(_) | FetchFailure::LateTotal(_) => {
@@ -41,7 +41,7 @@ impl FetchError {
         }
     }
 
-    /// Whether a policy has it tried again.
+    /// Whether a retry policy covers the error.
     pub fn is_retried_by(&self, policy: RetryOn) -> bool {
         match &self.failure {
             FetchFailure::LateConnect(_) | FetchFailure::Unconnected(_) => policy.connect,
@@ -57,7 +57,7 @@ impl FetchError {
         }
     }
 
-    /// What was answered, where something other than 2xx was.
+    /// Status of the response, if there was one without success.
     pub fn status(&self) -> Option<u16> {
         match &self.failure {
             FetchFailure::Status(status) => Some(status.as_u16()),
@@ -74,7 +74,7 @@ impl FetchError {
         }
     }
 
-    /// The guard's no, where there was one.
+    /// The guard's refusal, if there was one.
     pub fn refused(&self) -> Option<RefusedAddress> {
         match &self.failure {
             FetchFailure::Refused(refused) => Some(*refused),
@@ -91,7 +91,7 @@ impl FetchError {
         }
     }
 
-    /// In a word, for metrics.
+    /// Label for metrics, one word.
     pub fn label(&self) -> &'static str {
         match &self.failure {
             FetchFailure::Broken(_) => "broken",
@@ -109,7 +109,7 @@ impl FetchError {
     }
 }
 
-/// What went wrong.
+/// Reason of a failed request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchFailure {
     #[error("the connection broke before the answer was complete ({0})")]
@@ -135,3 +135,6 @@ pub(super) enum FetchFailure {
     #[error("{0}")]
     Unconnected(String),
 }
+
+/// Redirects that are followed.
+pub const REDIRECTS_MAX: usize = 3;

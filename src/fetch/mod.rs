@@ -1,10 +1,10 @@
-//! The guarded HTTP client: for every request to a URL that somebody else has written.
+//! Guarded HTTP client for every request to a URL that somebody else has written.
 //!
-//! It is hyper's pooled client on a connector of our own, not `reqwest`: there, an IP literal
-//! never meets the resolver, redirects and proxies from the environment have to be switched off,
-//! and the time to connect is one for the whole client, where contract 4.7 has one per URL. Here
-//! a connection is made in one place ([`HttpNetwork`] below, [`AddressGuard`] before it), and what is not
-//! switched on is not there. TLS is rustls on ring with the roots of Mozilla's programme, so that
+//! It is hyper's pooled client on a connector of our own, not `reqwest`: there, an IP literal never
+//! meets the resolver, redirects and proxies from the environment have to be switched off, and the
+//! connect timeout is one for the whole client, where contract 4.7 has one per URL. Here
+//! connections are made in one place ([`HttpNetwork`] below, [`AddressGuard`] before it), and there
+//! is nothing to switch off. TLS is rustls on ring with the roots of Mozilla's programme, so that
 //! it works in an image without certificates; an operator can add authorities.
 
 mod connect;
@@ -32,61 +32,61 @@ pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
-    error::FetchError,
-    guard::{AddressGuard, BadCidr, Cidr, RefusedAddress},
+    error::{FetchError, REDIRECTS_MAX},
+    guard::{AddressGuard, RefusedAddress},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
 use crate::{
-    base::{ids::Dialect, traceparent::Traceparent},
+    base::{ids::Dialect, network::IpNetwork, traceparent::Traceparent},
     fetch::signature::{FormField, NONCE_DIGITS, Signer},
     flow::RequestMethod,
 };
 
-/// What an operator decides.
+/// Settings of the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// What may be reached beside the public addresses (`fetch.allow`).
-    pub allow: Vec<Cidr>,
-    /// PEM blocks of authorities that are trusted beside the public ones.
+    /// Networks that may be reached in addition to public addresses (`fetch.allow`).
+    pub allow: Vec<IpNetwork>,
+    /// PEM blocks of authorities that are trusted in addition to the public ones.
     pub authorities: Vec<u8>,
 }
 
-/// A request to be made.
+/// A request to a URL that somebody else has written.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
-    /// Where.
+    /// URL of the request, with its delivery options.
     pub target: Arc<TargetUrl>,
     /// GET has the fields in the query, POST as a form.
     pub method: RequestMethod,
-    /// What is told.
+    /// Form fields, in the order of sending.
     pub fields: Vec<FormField>,
-    /// Beside those that every request has: `traceparent`, `if-none-match`.
+    /// Additional headers, such as `traceparent` and `if-none-match`.
     pub headers: HeaderMap,
-    /// By whom we are known to the receiver.
+    /// Selects the user agent that the receiver sees.
     pub dialect: Dialect,
-    /// Signs it, hop by hop; None for a file that is nobody's callback.
+    /// Signs each hop; None for a file, which no receiver validates.
     pub signer: Option<Arc<Signer>>,
-    /// Times and tries; [`TargetUrl::budget`] heeds the URL's own.
+    /// Timeouts and retries; [`TargetUrl::budget`] applies the URL's own.
     pub budget: Budget,
-    /// A longer answer is a failure. None: its status says all, and the rest is let be.
+    /// A longer response is an error. None: only the status counts, and the body is ignored.
     pub answer_bytes_max: Option<usize>,
 }
 
-/// A good answer: its status is 2xx, or 304 where the request had a condition.
+/// A successful response: its status is 2xx, or 304 if the request had a condition.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// 200 to 299, or 304.
+    /// HTTP status, 200 to 299 or 304.
     pub status: u16,
-    /// `content-type`, if it is text.
+    /// Value of `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// All of them.
+    /// All headers of the response.
     pub headers: HeaderMap,
-    /// Not longer than was asked for; of no use if nothing was.
+    /// The body, within the limit of the request; meaningless if the request had none.
     pub body: Bytes,
 }
 
-/// Makes requests, over connections that it keeps for the next one. Cheap to clone.
+/// Makes requests over pooled connections. Cheap to clone.
 #[derive(Clone)]
 pub struct FetchClient {
     guard: Arc<AddressGuard>,
@@ -101,11 +101,11 @@ impl fmt::Debug for FetchClient {
 }
 
 impl FetchClient {
-    /// Connects to nothing yet.
+    /// A client without connections.
     ///
     /// # Errors
     ///
-    /// The authorities cannot be read.
+    /// [`BadCertificates`]: the authorities cannot be read.
     pub fn new(settings: Settings, network: Arc<dyn HttpNetwork>) -> Result<Self, BadCertificates> {
         let guard = Arc::new(AddressGuard::new(settings.allow));
         let connector = Connector::new(network, Arc::clone(&guard), &settings.authorities)?;
@@ -118,11 +118,11 @@ impl FetchClient {
         Ok(Self { guard, results: Arc::default(), pool })
     }
 
-    /// What can be said of a URL without looking its name up: an address in it is judged at once.
+    /// Checks a URL without resolving its name: only an IP literal can be refused.
     ///
     /// # Errors
     ///
-    /// It names an address that may not be reached.
+    /// [`RefusedAddress`]: the URL contains an address that may not be reached.
     pub fn check(&self, target: &TargetUrl) -> Result<(), RefusedAddress> {
         match target.address() {
             Some(address) => self.guard.check(address),
@@ -130,16 +130,16 @@ impl FetchClient {
         }
     }
 
-    /// What has become of its requests so far.
+    /// Counters of all requests so far.
     pub fn results(&self) -> &Arc<ResultCounters> {
         &self.results
     }
 
-    /// Makes a request, again and again as its budget has it.
+    /// Makes a request, with the retries of its budget.
     ///
     /// # Errors
     ///
-    /// Of the last try.
+    /// The [`FetchError`] of the last attempt.
     pub async fn fetch(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
         let fetched = self.fetch_with_retries(request).await;
         self.results.count(false, &fetched);
@@ -164,11 +164,11 @@ impl FetchClient {
         }
     }
 
-    /// Makes a request once; the caller sees to retries.
+    /// Makes one attempt of a request; the caller decides about retries.
     ///
     /// # Errors
     ///
-    /// Nothing good has been answered.
+    /// [`FetchError`]: there was no successful response.
     pub async fn fetch_once(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
         let fetched = self.attempt(request, Instant::now() + request.budget.total).await;
         self.results.count(true, &fetched);
@@ -188,8 +188,9 @@ impl FetchClient {
         }
     }
 
-    /// A webhook is worth nothing without its fields, so a POST stays one, but for 303. The query
-    /// of a GET is in the URL that redirects, which is trusted to hand it on.
+    /// Follows redirects. A webhook is worthless without its fields, so a POST stays a POST, except
+    /// for 303. The fields of a GET are in the URL that redirects, which is trusted to pass them
+    /// on.
     async fn follow(&self, request: &OutgoingRequest) -> Result<Response, FetchError> {
         let mut target = TargetUrl::clone(&request.target);
         let mut method = request.method;
@@ -215,7 +216,7 @@ impl FetchClient {
         Err(FetchError::new(&request.target, FetchFailure::TooManyRedirects))
     }
 
-    /// One request, one answer.
+    /// Makes one request and reads one response.
     async fn hop(
         &self,
         request: &OutgoingRequest,
@@ -249,27 +250,24 @@ impl FetchClient {
     }
 }
 
-/// An answer of any status.
+/// A response of any status.
 struct RawResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// How often an answer may send us on.
-pub const REDIRECTS_MAX: usize = 3;
-
-/// Of an answer's head; no server that speaks to telephony needs more.
+/// Maximum size of a response's head; no telephony server needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Of an answer of which only the status counts.
+/// Bytes that are read of a body that is ignored.
 const UNWANTED_BYTES_MAX: usize = 4 * 1024;
 
-/// Common servers close a connection after 5 s of silence. One that we use at that very moment
-/// breaks, so we let it go before.
+/// Common servers close a connection after 5 s of silence. A request at that moment would fail, so
+/// the pool drops the connection earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// As many as one receiver is asked at a time, and no more.
+/// As many as there are concurrent requests to one receiver.
 const IDLE_PER_HOST_MAX: usize = 64;
 
 /// Short, since a caller waits; but a receiver that has just closed its port may be restarting.
@@ -311,7 +309,7 @@ fn outgoing(
     Ok(outgoing)
 }
 
-/// The header that says what a request belongs to, with a span of its own.
+/// The `traceparent` header with a new span; empty without a trace.
 pub fn trace_headers(trace: Option<Traceparent>) -> HeaderMap {
     let header = trace.map(|it| it.header(Uuid::new_v4()));
     let value = header.map(|it| HeaderValue::try_from(it).expect("digits and hyphens"));
@@ -324,14 +322,14 @@ fn form(fields: &[FormField]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// Never the same twice; the last digits of a random number.
+/// Random decimal digits, which never repeat.
 fn nonce() -> String {
     let random = Uuid::new_v4().as_u128() % 10_u128.pow(NONCE_DIGITS as u32);
     format!("{random:0width$}", width = NONCE_DIGITS)
 }
 
-/// The whole answer, unless it is too long. Where only the status counts, a little of the rest is
-/// read too: a connection whose answer has been read can be used again.
+/// Reads the whole response, unless it is too long. If only the status counts, a little of the body
+/// is read anyway: the connection can then be reused.
 async fn read(
     response: http::Response<hyper::body::Incoming>,
     bytes_max: Option<usize>,
@@ -356,14 +354,14 @@ async fn read(
     Ok(RawResponse { status: head.status, headers: head.headers, body: bytes.into() })
 }
 
-/// Where the answer sends us, if it does.
+/// Target of a redirect; None for other responses.
 fn location(answer: &RawResponse) -> Option<String> {
     let is_redirect = [301, 302, 303, 307, 308].contains(&answer.status.as_u16());
     let location = answer.headers.get(header::LOCATION).filter(|_| is_redirect)?;
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
-/// Whether the last answer is a good one.
+/// Turns the last response into a result.
 fn check_response(
     request: &OutgoingRequest,
     target: &TargetUrl,
@@ -387,7 +385,7 @@ fn check_response(
     Ok(Response { status: status.as_u16(), content_type, headers, body })
 }
 
-/// What the pool's error comes from.
+/// The failure that caused the pool's error.
 fn failure_of(error: &legacy::Error) -> FetchFailure {
     let mut source = error.source();
     while let Some(it) = source {

@@ -1,17 +1,17 @@
-//! What has become of requests, counted.
+//! Result counters: how outgoing requests ended.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::error::FetchError;
 
-/// Requests that were made, by what they came to.
+/// Counters of outgoing requests, by result.
 #[derive(Debug, Default)]
 pub struct ResultCounters {
     fetches: [AtomicU64; LABELS.len()],
     callbacks: [AtomicU64; LABELS.len()],
 }
 
-/// The good ones, and those of [`FetchError::label`].
+/// Successes, then the labels of [`FetchError::label`].
 const LABELS: [&str; 10] = [
     "ok",
     "4xx",
@@ -26,7 +26,7 @@ const LABELS: [&str; 10] = [
 ];
 
 impl ResultCounters {
-    /// All of them: `fetch` or `callback`, the result, and how many there were.
+    /// Visits all counters: `fetch` or `callback`, the result's label, and the count.
     pub fn each(&self, mut visit: impl FnMut(&'static str, &'static str, u64)) {
         for (what, counts) in [("fetch", &self.fetches), ("callback", &self.callbacks)] {
             for (label, count) in LABELS.iter().zip(counts) {
@@ -35,7 +35,7 @@ impl ResultCounters {
         }
     }
 
-    /// Counts a fetch with all its tries, or one try of a callback.
+    /// Counts a fetch including its retries, or one attempt of a callback.
     pub(super) fn count<T>(&self, is_callback: bool, result: &Result<T, FetchError>) {
         let label = result.as_ref().map_or_else(FetchError::label, |_| LABELS[0]);
         let counts = if is_callback { &self.callbacks } else { &self.fetches };

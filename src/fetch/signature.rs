@@ -1,7 +1,7 @@
-//! Signatures of the requests that conflow makes, as the vendors' own validators check them.
+//! Signatures of outgoing requests, as the vendors' own validators check them.
 //!
-//! Every text form here is the one that the shipped validators use, not the one that the
-//! vendors' prose describes; where they differ, contract section 4.8 says how.
+//! Every text form here is the one that the shipped validators use, not the one that the vendors'
+//! prose describes; contract section 4.8 lists the differences.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,29 +12,29 @@ use url::form_urlencoded;
 
 use crate::{base::ids::Dialect, flow::RequestMethod};
 
-/// A form field of a request: its name and its value, both plain text.
+/// A form field of a request: name and value, both plain text.
 pub type FormField = (Cow<'static, str>, String);
 
-/// How many decimal digits a nonce has: as many as the vendors have been seen to send.
+/// Decimal digits of a nonce: as many as the vendors send.
 pub const NONCE_DIGITS: usize = 20;
 
-/// The keys of an account, and whose headers its receivers look for.
+/// The keys of an account, and the dialect of its headers.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Signer {
-    /// Whose headers.
+    /// Vendor whose header names are used.
     pub dialect: Dialect,
-    /// The account's tokens: one, or two while one replaces the other. The newest comes first;
-    /// it alone signs where the validators expect one signature (all but Plivo's third).
+    /// The account's tokens: one, or two while one replaces the other, newest first. Only the
+    /// newest signs where validators expect one signature (all but Plivo's V3).
     pub tokens: Vec<String>,
-    /// The main account's token, where the account is a sub-account.
+    /// Token of the main account, if this is a sub-account.
     pub parent_token: Option<String>,
 }
 
 impl Signer {
-    /// The headers that prove who sends a request. Without a token there are none.
+    /// Headers that authenticate a request; none without a token.
     ///
-    /// `url` is the one that is sent; a fragment is not signed. `fields` are those in the body of
-    /// a POST; those of a GET are in its URL, or here, which comes to the same. `nonce` is
+    /// `url` is sent without its fragment, which is not signed. `fields` are those in the body of a
+    /// POST; those of a GET may be here or in the URL, with equal results. `nonce` is
     /// [`NONCE_DIGITS`] decimal digits, never used twice.
     pub fn sign(
         &self,
@@ -59,7 +59,8 @@ impl Signer {
             (false, Dialect::Plivo | Dialect::Vobiz) => {
                 Some((hmacs(parent, &third), hmacs(parent, &second)))
             }
-            // Plivo's documents have these in every request, and a main account is its own.
+            // Plivo's documents have these headers in every request; a main account is its own
+            // parent.
             (true, Dialect::Plivo) => Some((third_own.clone(), second_own.clone())),
             (true, Dialect::Vobiz) => None,
         };
@@ -76,7 +77,7 @@ impl Signer {
     }
 }
 
-/// The tokens are secrets.
+/// Leaves the tokens out: they are secrets.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { dialect, tokens, parent_token } = self;
@@ -88,7 +89,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// A vendor's header names.
+/// Header names of a vendor.
 struct HeaderNames {
     third: &'static str,
     third_nonce: &'static str,
@@ -116,10 +117,10 @@ const VOBIZ: HeaderNames = HeaderNames {
     second_parent: "X-Vobiz-Signature-MA-V2",
 };
 
-/// Fields by name and by value, in the order of code points, which is UTF-8's.
+/// Fields sorted by name and value, in the order of code points, which is UTF-8's.
 type SortedFields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
-/// What Plivo's third signature is over, but for the nonce.
+/// Text that Plivo's V3 signs, without the nonce.
 fn plivo_v3(method: RequestMethod, url: &str, fields: &[FormField]) -> String {
     let bare = bare(url);
     let query = sorted(form_urlencoded::parse(query(url).as_bytes()));
@@ -136,18 +137,18 @@ fn plivo_v3(method: RequestMethod, url: &str, fields: &[FormField]) -> String {
         }
         RequestMethod::Post if fields.is_empty() && query.is_empty() => bare.to_owned(),
         RequestMethod::Post if fields.is_empty() => format!("{bare}?{}", as_query(&query)),
-        // The bare `?` is no slip: the validators have it.
+        // The bare `?` is intentional: the validators expect it.
         RequestMethod::Post if query.is_empty() => format!("{bare}?{}", as_text(&fields)),
         RequestMethod::Post => format!("{bare}?{}.{}", as_query(&query), as_text(&fields)),
     }
 }
 
-/// The URL up to its query.
+/// The URL before its query.
 fn bare(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// What is between `?` and `#`.
+/// Text between `?` and `#`.
 fn query(url: &str) -> &str {
     let url = url.split('#').next().unwrap_or_default();
     url.split_once('?').map_or("", |(_, query)| query)
@@ -159,7 +160,7 @@ fn sorted<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Sor
     sorted
 }
 
-/// `a=1&b=2`, not encoded.
+/// Fields as `a=1&b=2`, without escapes.
 fn as_query(fields: &SortedFields<'_>) -> String {
     let mut text = String::new();
     for (name, value) in fields {
@@ -169,12 +170,12 @@ fn as_query(fields: &SortedFields<'_>) -> String {
     text
 }
 
-/// `a1b2`.
+/// Fields as `a1b2`, without separators.
 fn as_text(fields: &SortedFields<'_>) -> String {
     fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect()
 }
 
-/// A signature with each key; a validator is content with any of them.
+/// One signature for each key; a validator accepts any of them.
 fn hmacs(keys: &[String], text: &str) -> String {
     keys.iter().map(|key| hmac(key, text)).collect::<Vec<_>>().join(",")
 }
@@ -208,8 +209,8 @@ mod tests {
         &'static str,
     );
 
-    /// Method, URL, fields, what is signed, signature: made with the vendor's own code
-    /// (contract 4.8).
+    /// Method, URL, fields, signed text, signature; computed with the vendor's own code (contract
+    /// 4.8).
     const VECTORS: &[Vector] = &[
         (
             Post,
@@ -331,7 +332,7 @@ mod tests {
         let v2 = "https://example.com/cb05429567804466091622";
         let plivo_v3 = "https://example.com/cb?x=1.kv.05429567804466091622";
         let vobiz_v3 = "https://example.com/cb.05429567804466091622";
-        // Without a parent, the account is its own.
+        // Without a parent, the account is its own parent.
         for (parent, key) in [(Some("PARENT"), "PARENT"), (None, "T")] {
             check(
                 Dialect::Plivo,
@@ -376,7 +377,7 @@ mod tests {
             let signer = signer(dialect, tokens, None);
             let headers = signer.sign(Post, "https://example.com/cb", &[], NONCE);
             if dialect == Dialect::Plivo {
-                // A main account's are the same.
+                // The headers of a main account are equal to its own.
                 assert_eq!([&headers[4].1, &headers[5].1], [&headers[0].1, &headers[2].1]);
             }
             [headers[0].1.clone(), headers[2].1.clone()]

@@ -1,12 +1,13 @@
-//! A URL that may be requested, and the delivery options in its fragment (contract 4.7).
+//! Target URL: a URL that may be requested, with the delivery options in its fragment (contract
+//! 4.7).
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::Uri;
 use url::{Host, Url};
 
-/// A URL that says http or https, and nobody's name or password. Not yet that it may be reached:
-/// that shows when its host is looked up.
+/// An http or https URL without user and password. Its address is checked later, when the host is
+/// resolved.
 ///
 /// Its text forms leave out what may be secret: the query and the fragment.
 #[derive(Clone, Eq, PartialEq)]
@@ -18,17 +19,17 @@ pub struct TargetUrl {
 }
 
 impl TargetUrl {
-    /// Reads a URL as its author wrote it. Blanks around it do not count.
+    /// Parses a URL as its author wrote it; surrounding blanks are ignored.
     ///
     /// # Errors
     ///
-    /// It is no URL that conflow requests.
+    /// [`BadUrl`]: conflow does not request such a URL.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         let text = text.trim();
         if URL_BYTES_MAX < text.len() {
             return Err(BadUrl::Long);
         }
-        // The parser would pass over tabs and line ends, and over slashes too many or too few.
+        // The parser would ignore tabs and line ends, and tolerate a wrong number of slashes.
         if text.chars().any(char::is_control) {
             return Err(BadUrl::Control);
         }
@@ -40,23 +41,23 @@ impl TargetUrl {
         Self::of(Url::parse(text).map_err(BadUrl::of)?)
     }
 
-    /// Where a redirect leads. The options stay as they are: they are the author's.
+    /// Target of a redirect. The options stay as they are: they are the author's.
     pub(super) fn redirected(&self, location: &str) -> Result<Self, BadUrl> {
         let next = Self::of(self.url.join(location).map_err(BadUrl::of)?)?;
         Ok(Self { options: self.options, warnings: Vec::new(), ..next })
     }
 
-    /// The URL as it is sent and signed: in its normal form, without the fragment.
+    /// The URL as it is sent and signed: normalized, without the fragment.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Scheme, host and port: who is asked.
+    /// Scheme, host and port, which identify the receiver.
     pub fn origin(&self) -> &Arc<str> {
         &self.origin
     }
 
-    /// The address, where the URL names one and not a host.
+    /// The IP address, if the URL has one instead of a name.
     pub fn address(&self) -> Option<IpAddr> {
         match self.url.host()? {
             Host::Domain(_) => None,
@@ -65,7 +66,7 @@ impl TargetUrl {
         }
     }
 
-    /// A request's budget: what the fragment says, else what is usual.
+    /// Budget of a request: the fragment's values, or else those of `usual`.
     pub fn budget(&self, usual: Budget) -> Budget {
         let Options { connect, read, total, retries, retry_on, .. } = self.options;
         Budget {
@@ -77,17 +78,17 @@ impl TargetUrl {
         }
     }
 
-    /// What the fragment says.
+    /// Delivery options of the fragment.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// What is odd in the fragment, for the URL's author.
+    /// Warnings about the fragment, for the URL's author.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// With more in the query.
+    /// Adds fields to the query.
     pub(super) fn with_query(mut self, fields: &[crate::fetch::signature::FormField]) -> Self {
         if !fields.is_empty() {
             self.url.query_pairs_mut().extend_pairs(fields);
@@ -108,7 +109,7 @@ impl TargetUrl {
 
         let (options, warnings) = Options::parse(url.fragment().unwrap_or_default());
         url.set_fragment(None);
-        // It is the client's parser whose host is connected to.
+        // hyper connects to the host that its own parser sees, so both parsers must agree.
         let uri: Option<Uri> = url.as_str().parse().ok();
         let agrees = |uri: Uri| uri.host() == url.host_str() && uri.port_u16() == url.port();
         if !uri.is_some_and(agrees) {
@@ -120,7 +121,7 @@ impl TargetUrl {
     }
 }
 
-/// Scheme, host and path.
+/// Writes scheme, host and path.
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.url.as_str();
@@ -134,22 +135,22 @@ impl fmt::Debug for TargetUrl {
     }
 }
 
-/// Why a text is no URL that conflow requests. It never holds the text, which may hold a secret.
+/// Reason why conflow does not request a URL. Never contains the text, which may hold a secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadUrl {
-    /// A line end, a tab or the like.
+    /// A control character, such as a line end or tab.
     #[error("the URL has a control character in it: take out line ends and tabs")]
     Control,
-    /// More than [`URL_BYTES_MAX`].
+    /// The text is longer than [`URL_BYTES_MAX`].
     #[error("the URL is longer than {URL_BYTES_MAX} bytes: shorten it")]
     Long,
-    /// What the parser says.
+    /// The URL parser's error, in our words.
     #[error("the URL cannot be read: {0}")]
     Malformed(&'static str),
-    /// Another scheme, or none.
+    /// Neither http nor https, or no scheme.
     #[error("the URL must begin with http:// or https://")]
     Scheme,
-    /// `user:password@`.
+    /// A user or password in the URL, `user:password@`.
     #[error("the URL must not name a user or a password: callbacks are signed instead")]
     UserInfo,
 }
@@ -169,25 +170,25 @@ impl BadUrl {
     }
 }
 
-/// What a URL's fragment says about its delivery; None where it says nothing, or nothing good.
+/// Delivery options of a URL's fragment; None where an option is missing or invalid.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Options {
-    /// `ct`: to connect.
+    /// `ct`: timeout of the connection.
     pub connect: Option<Duration>,
-    /// `rt`: from the connection to the whole answer.
+    /// `rt`: timeout from the connection to the end of the response.
     pub read: Option<Duration>,
-    /// `tt`: from the first try to the last answer.
+    /// `tt`: timeout from the first attempt to the last response.
     pub total: Option<Duration>,
-    /// `rc`: tries after the first.
+    /// `rc`: number of retries.
     pub retries: Option<u8>,
-    /// `rp`: what is tried again.
+    /// `rp`: failures that are retried.
     pub retry_on: Option<RetryOn>,
-    /// `er`: from where. Noted; conflow asks from where it runs.
+    /// `er`: region. Accepted, but conflow requests from where it runs.
     pub region: Option<Region>,
 }
 
 impl Options {
-    /// Reads `ct=2000&rt=40000&…`. What is not understood is passed over, with a warning.
+    /// Parses `ct=2000&rt=40000&…`. Invalid options are ignored, with a warning.
     pub fn parse(fragment: &str) -> (Self, Vec<String>) {
         let mut options = Self::default();
         let mut warnings = Vec::new();
@@ -200,7 +201,7 @@ impl Options {
         (options, warnings)
     }
 
-    /// An error is what would have been good.
+    /// Sets an option; the error states the valid values.
     fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
         match key {
             "ct" => self.connect = Some(millis(value, 10_000).ok_or("ct is 100 to 10000 ms")?),
@@ -221,22 +222,22 @@ impl Options {
     }
 }
 
-/// How long a request may take, and how often it is tried.
+/// Timeouts and retries of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Budget {
-    /// To look the host up, connect, and agree on a cipher.
+    /// Time to resolve the host, connect, and negotiate TLS.
     pub connect: Duration,
-    /// From the connection to the end of the answer; anew for each redirect.
+    /// Time from the connection to the end of the response; restarts at each redirect.
     pub read: Duration,
-    /// For everything: redirects and retries included.
+    /// Time for everything, including redirects and retries.
     pub total: Duration,
-    /// Tries after the first.
+    /// Attempts after the first.
     pub retries: u8,
-    /// What is tried again.
+    /// Failures that are retried.
     pub retry_on: RetryOn,
 }
 
-/// Contract 4.7.
+/// Defaults of contract 4.7.
 impl Default for Budget {
     fn default() -> Self {
         Self {
@@ -249,21 +250,21 @@ impl Default for Budget {
     }
 }
 
-/// `rp`: which failures are tried again.
+/// `rp`: failures that are retried.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RetryOn {
-    /// `ct`: no connection.
+    /// `ct`: there was no connection.
     pub connect: bool,
-    /// `rt`: a connection, and no answer.
+    /// `rt`: there was a connection, but no response.
     pub read: bool,
-    /// `4xx`: the answer says that the request is at fault.
+    /// `4xx`: the response blames the request.
     pub client_error: bool,
-    /// `5xx`: the answer says that the receiver is.
+    /// `5xx`: the response blames the receiver.
     pub server_error: bool,
 }
 
 impl RetryOn {
-    /// `all`.
+    /// `all`: every failure is retried.
     pub const ALL: Self =
         Self { connect: true, read: true, client_error: true, server_error: true };
 
@@ -283,22 +284,22 @@ impl RetryOn {
     }
 }
 
-/// `er`: the vendor's regions.
+/// `er`: regions of the vendor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Region {
-    /// `nearest`.
+    /// Written `er=nearest` in the fragment.
     Nearest,
-    /// `local`.
+    /// Written `er=local` in the fragment.
     Local,
-    /// `n_california`.
+    /// Written `er=n_california` in the fragment.
     NorthCalifornia,
-    /// `n_virginia`.
+    /// Written `er=n_virginia` in the fragment.
     NorthVirginia,
-    /// `frankfurt`.
+    /// Written `er=frankfurt` in the fragment.
     Frankfurt,
-    /// `singapore`.
+    /// Written `er=singapore` in the fragment.
     Singapore,
-    /// `mumbai`.
+    /// Written `er=mumbai` in the fragment.
     Mumbai,
 }
 
@@ -317,13 +318,13 @@ impl Region {
     }
 }
 
-/// What servers and proxies commonly take in a request line.
+/// Servers and proxies commonly accept as much in a request line.
 pub const URL_BYTES_MAX: usize = 8_000;
 
-/// Contract 4.7: none of the times may be shorter.
+/// Contract 4.7: the minimum of each timeout.
 const MILLIS_MIN: u64 = 100;
 
-/// Contract 4.7.
+/// Contract 4.7: the maximum of `rc`.
 const RETRIES_MAX: u8 = 5;
 
 fn millis(value: &str, max: u64) -> Option<Duration> {
@@ -331,7 +332,7 @@ fn millis(value: &str, max: u64) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
-/// What follows `http://` or `https://`, in whatever case.
+/// The text after `http://` or `https://`, in any case.
 fn strip_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     ["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it)).then_some(rest)
@@ -382,7 +383,7 @@ mod tests {
         check(&format!("http://example.com/{}", "a".repeat(URL_BYTES_MAX)), Err(BadUrl::Long));
     }
 
-    /// The connection is made to the host that the second parser sees.
+    /// hyper connects to the host that its own parser sees.
     #[test]
     fn two_parsers_agree_on_every_url_that_is_let_through() {
         let parts = "http https :// : / // \\ @ ? # & % %2f %00 [ ] ::1 ::ffff:1.2.3.4 127.0.0.1 0x7f.1 \

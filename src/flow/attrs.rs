@@ -1,138 +1,37 @@
-//! Attributes, as a table.
+//! Attribute tables: one row for each attribute of a verb.
 //!
-//! A verb states each attribute once, in a row of [`verb!`]; the field, the parser, the warnings on
-//! it and the reference all come from that row.
+//! A row of [`verb!`] generates the field, the parser, the warnings and the reference.
 
-use std::{fmt, slice, sync::Arc};
+use std::{slice, sync::Arc};
 
 use super::{
     Action, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, RequestMethod, TextPosition,
+    attr::Attr,
     branch,
     element::{XmlAttribute, XmlElement},
     error::{clip, nearest},
     field::AttrValue,
     url,
-    verbs::VerbInfo,
+    verb_info::VerbInfo,
 };
 use crate::base::ids::Dialect;
 
-/// One row of a verb's table.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Attr {
-    /// As it is written; case counts.
-    pub name: &'static str,
-    /// What it does.
-    pub doc: &'static str,
-    /// What its value may be.
-    pub kind: AttrKind,
-    /// What holds in a Plivo document that does not state it; None is nothing.
-    pub plivo: Option<&'static str>,
-    /// What holds in a Vobiz document that does not state it; None is nothing.
-    pub vobiz: Option<&'static str>,
-    /// A value worth showing.
-    pub example: &'static str,
-    /// Why it has no effect yet, if it has none.
-    pub idle: Option<&'static str>,
-}
-
-impl Attr {
-    /// What holds where it is not stated.
-    pub fn default(&self, dialect: Dialect) -> Option<&'static str> {
-        match dialect {
-            Dialect::Plivo => self.plivo,
-            Dialect::Vobiz => self.vobiz,
-        }
-    }
-}
-
-/// What an attribute's value may be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AttrKind {
-    /// A sound in itself: a file's URL or a built-in one.
-    Audio,
-    /// Exactly `true` or `false`.
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// The id of an element further on.
-    Element,
-    /// A name for an element.
-    Id,
-    /// One key, or none.
-    Key,
-    /// Keys, one after the other.
-    Keys,
-    /// Milliseconds within these bounds.
-    Milliseconds(u32, u32),
-    /// A whole number within these bounds.
-    Number(u32, u32),
-    /// Patterns of keys with commas between them.
-    Patterns,
-    /// Whole seconds within these bounds.
-    Seconds(u32, u32),
-    /// Whole seconds within these bounds, or `auto`.
-    SecondsOrAuto(u32, u32),
-    /// A sound document's URL, a built-in sound, or nothing; if true, a beep too.
-    Sound(bool),
-    /// A URL that is asked when the time comes. One that cannot be asked is kept: it ends the call.
-    Target,
-    /// Any text.
-    Text,
-    /// `http://…` or `https://…`.
-    Web,
-}
-
-impl fmt::Display for AttrKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, min, max) = match self {
-            Self::Audio => return write!(f, "http://, https://, flow:FILE or {BUILT_IN}"),
-            Self::Bool => return f.write_str("true or false"),
-            Self::Choice(words) => return f.write_str(&words.join(" or ")),
-            Self::Element => return f.write_str("the id of an element further on"),
-            Self::Id => return f.write_str("1 to 64 of the letters A to Z, digits, and . _ -"),
-            Self::Key => return f.write_str("one of 0123456789*# or none"),
-            Self::Keys => return f.write_str("keys out of 0123456789*#"),
-            Self::Patterns => return f.write_str("keys out of 0123456789*#, such as 1,2,99#"),
-            Self::Sound(false) => return write!(f, "http://, https://, flow:NAME or {BUILT_IN}"),
-            Self::Sound(true) => {
-                return write!(f, "beep:1, beep:2, http://, https://, flow:NAME or {BUILT_IN}");
-            }
-            Self::Target => return f.write_str("http://, https:// or flow:NAME"),
-            Self::Text => return f.write_str("a text"),
-            Self::Web => return f.write_str("http:// or https://"),
-            Self::Milliseconds(min, max) => ("milliseconds", min, max),
-            Self::Number(min, max) => ("a whole number", min, max),
-            Self::Seconds(min, max) => ("whole seconds", min, max),
-            Self::SecondsOrAuto(min, max) => ("auto, or whole seconds", min, max),
-        };
-        match *max {
-            u32::MAX => write!(f, "{unit} from {min} on"),
-            max => write!(f, "{unit} from {min} to {max}"),
-        }
-    }
-}
-
-const BUILT_IN: &str = "sound:hold|ring|beep";
-/// How a URL is requested.
-pub(super) const METHOD: AttrKind = AttrKind::Choice(&["GET", "POST"]);
-
-/// An element, as one verb reads it.
+/// One element, and the state that a verb needs to read it.
 pub(super) struct ElementReader<'r, 'd> {
     pub(super) dialect: Dialect,
     pub(super) info: &'static VerbInfo,
     pub(super) element: &'r XmlElement<'d>,
-    /// It stands in `<Response>` itself.
+    /// Whether it is a direct child of `<Response>`.
     pub(super) is_top: bool,
     pub(super) warnings: &'r mut Vec<FlowWarning>,
 }
 
 impl<'r, 'd> ElementReader<'r, 'd> {
-    /// The elements in it.
     pub(super) fn children(&self) -> slice::Iter<'r, XmlElement<'d>> {
         self.element.children.iter()
     }
 
-    /// What stands in the element, if it is stated and makes sense; else the default.
+    /// Value of the attribute; the default if it is missing or invalid (with a warning).
     pub(super) fn value<T: AttrValue>(
         &mut self,
         attr: &'static Attr,
@@ -153,14 +52,14 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         default(self.dialect)
     }
 
-    /// For an attribute that has no effect yet.
+    /// Warns about an attribute that has no effect yet.
     pub(super) fn warn_if_stated(&mut self, attr: &'static Attr) {
         if let Some(attribute) = self.find(attr.name) {
             self.warn_idle_attribute(attr, attribute);
         }
     }
 
-    /// What `action`, `method` and `redirect` say together.
+    /// Combines `action`, `method` and `redirect`.
     pub(super) fn action(
         &mut self,
         url: Option<Arc<str>>,
@@ -174,7 +73,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         Some(Action { url, method, redirects })
     }
 
-    /// An element without this attribute is remarked upon.
+    /// Warns if the attribute is missing.
     pub(super) fn warn_if_missing(&mut self, name: &'static str, note: &'static str) {
         if self.find(name).is_none() {
             let warning = FlowWarningKind::AttributeMissing { tag: self.info.tag, name, note };
@@ -182,13 +81,13 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         }
     }
 
-    /// The element does nothing.
+    /// Warns that the element has no effect.
     pub(super) fn warn_idle_element(&mut self, why: &'static str) {
         let warning = FlowWarningKind::Idle { tag: self.info.tag, why };
         self.warn(self.element.at, warning);
     }
 
-    /// On an attribute, if it is stated.
+    /// Warns about the attribute, if it is present.
     pub(super) fn warn_attribute(&mut self, name: &str, warning: FlowWarningKind) {
         if let Some(attribute) = self.find(name) {
             self.warn(attribute.at, warning);
@@ -203,7 +102,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         FlowError { at: self.element.at, error }
     }
 
-    /// Warnings on the attributes that are not in the verb's table.
+    /// Warns about attributes that are not in the verb's table.
     pub(super) fn warn_unknown_attributes(&mut self) {
         let info = self.info;
         for attribute in &self.element.attributes {
@@ -222,7 +121,7 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         self.element.attributes.iter().find(|it| it.name == name)
     }
 
-    /// To state what holds anyway is not worth a warning.
+    /// Does not warn if the value equals the default.
     fn warn_idle_attribute(&mut self, attr: &'static Attr, attribute: &XmlAttribute<'_>) {
         let Some(note) = attr.idle else { return };
         if attr.default(self.dialect) != Some(&attribute.value) {
@@ -231,12 +130,12 @@ impl<'r, 'd> ElementReader<'r, 'd> {
     }
 }
 
-/// Declares a verb: what its text and its children are, and one row for each attribute.
+/// Declares a verb: what its text and its children may be, and one row for each attribute.
 ///
-/// A row is `field: type = "name" [kind] or default, like "example";`. The default of Plivo and
-/// that of Vobiz are `or this / that`; `none`, or no `or`, is the type's own default. A row that
-/// ends in `, idle "note"` has no effect yet, and one in `idle` has no field either. The rows in
-/// `branches` name elements further on: they are read once all elements are.
+/// A row is `field: type = "name" [kind] or default, like "example";`. Different defaults of Plivo
+/// and Vobiz are written `or this / that`; `none`, or no `or`, is the type's own default. A row
+/// that ends in `, idle "note"` has no effect yet, and one in `idle` has no field either. The rows
+/// in `branches` name later elements; they are resolved when all elements are read.
 macro_rules! verb {
     (
         $(#[doc = $doc:literal])+
@@ -263,7 +162,7 @@ macro_rules! verb {
         pub struct $name { $($fields)* }
 
         impl $name {
-            /// What the reference says of it.
+            /// Tag, attributes and documentation, for the parser and the reference.
             pub const INFO: $crate::flow::verbs::VerbInfo = $crate::flow::verbs::VerbInfo {
                 tag: $tag,
                 doc: concat!($($doc, "\n"),+),
@@ -287,7 +186,7 @@ macro_rules! verb {
             };
         }
 
-        /// The attributes, as stated or by default.
+        /// Values of the attributes, as stated or by default.
         struct Rows { $( $field: $type, )* }
 
         impl Rows {
@@ -308,7 +207,7 @@ macro_rules! verb {
     };
 }
 
-/// One [`Attr`] of its parts.
+/// Builds one [`Attr`] from the parts of a row.
 macro_rules! row {
     ($name:literal [$kind:expr] $example:literal; $($doc:literal)+; ; $($note:literal)?) => {
         $crate::flow::attrs::row! { $name [$kind] $example; $($doc)+; none / none; $($note)? }
@@ -320,7 +219,7 @@ macro_rules! row {
         $name:literal [$kind:expr] $example:literal; $($doc:literal)+;
         $plivo:tt / $vobiz:tt; $($note:literal)?
     ) => {
-        $crate::flow::attrs::Attr {
+        $crate::flow::Attr {
             name: $name,
             doc: concat!($($doc),+),
             kind: $kind,
@@ -332,7 +231,7 @@ macro_rules! row {
     };
 }
 
-/// A default, in words.
+/// A default as text.
 macro_rules! text {
     () => {
         None
@@ -345,7 +244,7 @@ macro_rules! text {
     };
 }
 
-/// A default, as a value of the row's type.
+/// A default as a value of the row's type.
 macro_rules! default {
     () => {
         |_| Default::default()

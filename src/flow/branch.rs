@@ -1,39 +1,35 @@
-//! Exit branches: where a flow goes on, by the way in which an element has ended.
+//! Exit branches: the element at which a flow continues, by the way in which an element ended.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    AttrKind, Cause, FlowError, FlowErrorKind, FlowStep, FlowWarning, FlowWarningKind,
-    attrs::Attr,
-    element::{XmlAttribute, XmlElement},
-    error::{clip, nearest},
+    AttrKind, Cause, FlowWarning, FlowWarningKind, attr::Attr, element::XmlElement, error::clip,
     field::AttrValue,
-    verbs::VerbInfo,
 };
 
-/// A way out of an element that can lead elsewhere than to the next one.
+/// A way out of an element that an attribute can lead to a later element.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Branch {
-    /// `onAlone`
+    /// `onAlone`: all other members have left.
     Alone,
-    /// `onBan`
+    /// `onBan`: the caller is banned, or not a member of the room's group.
     Ban,
-    /// `onEnd`
+    /// `onEnd`: the room ended, or the engine shuts down.
     End,
-    /// `onError`: a document that is asked for cannot be had.
+    /// `onError`: a document cannot be fetched or parsed.
     Error,
-    /// `onFull`
+    /// `onFull`: the room has reached its member limit.
     Full,
-    /// `onKick`
+    /// `onKick`: a REST kick, or removal from the room's group.
     Kick,
-    /// `onStar`
+    /// `onStar`: the caller pressed `*` with `hangupOnStar`.
     Star,
-    /// `onTimeUp`
+    /// `onTimeUp`: the room's time limit.
     TimeUp,
 }
 
 impl Branch {
-    /// Every branch.
+    /// All branches, in the order of their names.
     pub const ALL: &[Self] = &[
         Self::Alone,
         Self::Ban,
@@ -45,7 +41,7 @@ impl Branch {
         Self::TimeUp,
     ];
 
-    /// The attribute that names the element where it leads.
+    /// Name of the attribute that holds the target's id.
     pub fn attribute(self) -> &'static str {
         match self {
             Self::Alone => "onAlone",
@@ -59,7 +55,7 @@ impl Branch {
         }
     }
 
-    /// The one that a call takes which is out of its conference; None if none is meant for that.
+    /// The branch for an exit cause; None if no branch exists for it.
     pub fn of(cause: Cause) -> Option<Self> {
         match cause {
             Cause::Alone => Some(Self::Alone),
@@ -76,23 +72,23 @@ impl Branch {
     }
 }
 
-/// Where the ways out of one element lead: the numbers of elements, all of them further on.
+/// Targets of one element's branches: indexes of later elements.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Branches(Box<[(Branch, u32)]>);
+pub struct Branches(pub(super) Box<[(Branch, u32)]>);
 
 impl Branches {
-    /// Where one leads, if the author has said so.
+    /// Index of the target element; None if the attribute is missing.
     pub fn find(&self, branch: Branch) -> Option<u32> {
         self.iter().find(|(it, _)| *it == branch).map(|(_, step)| step)
     }
 
-    /// All that the author has stated.
+    /// All stated branches with the indexes of their targets.
     pub fn iter(&self) -> impl Iterator<Item = (Branch, u32)> {
         self.0.iter().copied()
     }
 }
 
-/// What any element of `<Response>` may have.
+/// The `id` attribute, which any element of `<Response>` may have.
 pub const ID: Attr = Attr {
     name: "id",
     doc: " A name for the element, so that a branch, or a kick, can lead there.",
@@ -103,7 +99,7 @@ pub const ID: Attr = Attr {
     idle: None,
 };
 
-/// An element's name, if it has one. An element inside of others cannot have one.
+/// The element's id, if it has a valid one. Nested elements cannot have one.
 pub(super) fn id(element: &XmlElement<'_>, warnings: &mut Vec<FlowWarning>) -> Option<Arc<str>> {
     let attribute = element.attributes.iter().find(|it| it.name == ID.name)?;
     let id = <Arc<str>>::read(&attribute.value, ID.kind);
@@ -116,67 +112,15 @@ pub(super) fn id(element: &XmlElement<'_>, warnings: &mut Vec<FlowWarning>) -> O
     id
 }
 
-/// Finds where the branches lead, once all elements are read: they lead forwards.
-pub(super) fn link(elements: &[&XmlElement<'_>], steps: &mut [FlowStep]) -> Result<(), FlowError> {
-    let mut ids: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    for (number, (element, step)) in elements.iter().zip(&*steps).enumerate() {
-        let Some(id) = &step.id else { continue };
-        if let Some(first) = ids.insert(id.clone(), number) {
-            let at = element.attributes.iter().find(|it| it.name == ID.name).map(|it| it.at);
-            let error = FlowErrorKind::IdTwice { id: id.to_string(), first: steps[first].at };
-            return Err(FlowError { at: at.unwrap_or(element.at), error });
-        }
-    }
-    for (number, element) in elements.iter().enumerate() {
-        let info = steps[number].verb.info();
-        let mut branches = Vec::new();
-        for (branch, attribute) in stated(info, element) {
-            let to = find(&ids, steps, number, branch, attribute)?;
-            branches.push((branch, u32::try_from(to).expect("a document is short")));
-        }
-        steps[number].branches = Branches(branches.into());
-    }
-    Ok(())
-}
-
-/// The branches that an element states. An empty one is none.
-fn stated<'r, 'd>(
-    info: &'static VerbInfo,
-    element: &'r XmlElement<'d>,
-) -> impl Iterator<Item = (Branch, &'r XmlAttribute<'d>)> {
-    let attributes = element.attributes.iter().filter(|it| !it.value.trim().is_empty());
-    attributes.filter_map(|attribute| {
-        let attr = info.attrs.iter().find(|it| it.name == attribute.name)?;
-        let branch = Branch::ALL.iter().find(|it| it.attribute() == attr.name)?;
-        Some((*branch, attribute))
-    })
-}
-
-fn find(
-    ids: &BTreeMap<Arc<str>, usize>,
-    steps: &[FlowStep],
-    number: usize,
-    branch: Branch,
-    attribute: &XmlAttribute<'_>,
-) -> Result<usize, FlowError> {
-    let (name, id) = (branch.attribute(), attribute.value.trim());
-    let error = match ids.get(id) {
-        Some(&to) if number < to => return Ok(to),
-        Some(&to) => FlowErrorKind::BranchBack { name, id: clip(id), to: steps[to].at },
-        None => {
-            let near = nearest(id, ids.keys().map(|it| &**it)).map(str::to_owned);
-            FlowErrorKind::BranchNowhere { name, id: clip(id), near }
-        }
-    };
-    Err(FlowError { at: attribute.at, error })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::ids::Dialect, flow::Flow};
+    use crate::{
+        base::ids::Dialect,
+        flow::{Flow, FlowStep},
+    };
 
-    /// What a document's branches are, an element a line, or what is wrong; then the warnings.
+    /// Compares the resolved branches, one element per line, or the error; then the warnings.
     #[track_caller]
     fn check(elements: &str, expected: &str) {
         let document = format!("<Response>{elements}</Response>");
@@ -220,22 +164,22 @@ mod tests {
     fn a_branch_that_leads_back_or_nowhere_is_an_error() {
         check(
             "<Wait id='here'/>\n<Conference onKick='here'>a</Conference>",
-            "2:13: onKick=\"here\" leads back to 1:11, and a branch leads forwards only: name an \
-             element further on, or go to one with <Redirect>",
+            "2:13: onKick=\"here\" leads back to 1:11: name a later element, or go back with \
+             <Redirect>",
         );
         check(
             "<Conference id='here' onEnd='here'>a</Conference>",
-            "1:33: onEnd=\"here\" leads back to 1:11, and a branch leads forwards only: name an \
-             element further on, or go to one with <Redirect>",
+            "1:33: onEnd=\"here\" leads back to 1:11: name a later element, or go back with \
+             <Redirect>",
         );
         check(
             "<Conference onStar='kickd'>a</Conference><Wait id='kicked'/>",
-            "1:23: onStar=\"kickd\" leads nowhere (did you mean kicked?): give an element further \
-             on that id",
+            "1:23: onStar=\"kickd\" leads nowhere (did you mean kicked?): give a later element \
+             that id",
         );
         check(
             "<Redirect onError='x'>flow:a</Redirect><GetDigits><Wait id='x'/></GetDigits>",
-            "1:21: onError=\"x\" leads nowhere: give an element further on that id",
+            "1:21: onError=\"x\" leads nowhere: give a later element that id",
         );
     }
 
@@ -248,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_a_name_of_an_element_of_its_own() {
+    fn only_a_direct_child_of_the_root_has_an_id() {
         let wanted = "1 to 64 of the letters A to Z, digits, and . _ -";
         check("<Wait id='a b'/>", &format!("Wait\n1:17: id=\"a b\" is ignored: write {wanted}"));
         check("<Wait id=''/>", &format!("Wait\n1:17: id=\"\" is ignored: write {wanted}"));

@@ -1,55 +1,52 @@
-//! Why a call leaves its conference, and what follows.
-
-use std::sync::Arc;
+//! Exit causes: why a call leaves its conference, and what it does next.
 
 use serde::{Deserialize, Serialize};
 
-use super::Flow;
 use crate::{
     base::ids::Dialect,
     media::{Ending, HangupCause, HangupSource},
 };
 
-/// Why a call is out of its conference: one value per exit, never "unknown".
+/// Why a call left its conference, or was not admitted. Every exit has exactly one cause.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// It has had company, nobody else is left, and it does not stay alone.
+    /// The other members have left, and this call does not stay alone.
     Alone,
-    /// A ban of the caller: it was never a member.
+    /// The caller is banned, and never was a member.
     Banned,
-    /// The call's own time limit.
+    /// The call reached its own time limit.
     CallTimeUp,
     /// The caller hung up.
     CallerLeft,
     /// The engine shuts down as planned.
     Drained,
-    /// A member with `endConferenceOnExit` has left.
+    /// A member with `endConferenceOnExit` left.
     Ended,
-    /// A fault in the room.
+    /// An internal error in the room.
     Fault,
-    /// The room had no place: it was never a member.
+    /// The room had reached its member limit; the call never was a member.
     Full,
-    /// Removed from the group that guards the room.
+    /// The caller was removed from the group that guards the room.
     GroupKicked,
-    /// A REST command that ends calls.
+    /// A REST request hung the call up.
     HungUpByApi,
-    /// A REST kick.
+    /// A REST request kicked the call.
     Kicked,
-    /// The leg's media went away.
+    /// The call's media stopped.
     MediaLost,
-    /// A group guards the room, and the caller is no member of it: it was never in the room.
+    /// The caller is not in the group that guards the room; the call never was a member.
     NotMember,
-    /// `*` with `hangupOnStar`.
+    /// The caller pressed `*` with `hangupOnStar`.
     Starred,
-    /// The room's time limit.
+    /// The room reached its time limit.
     TimeUp,
-    /// A REST transfer: another document takes the place of this one.
+    /// A REST transfer: the call continues with another document.
     Transferred,
 }
 
 impl Cause {
-    /// Every cause, for tests and tables.
+    /// All causes, in the order of their names.
     pub const ALL: &[Self] = &[
         Self::Alone,
         Self::Banned,
@@ -69,7 +66,7 @@ impl Cause {
         Self::Transferred,
     ];
 
-    /// As callbacks, logs and metrics have it (`ConferenceExitCause`).
+    /// The name in callbacks (`ConferenceExitCause`), logs and metrics.
     pub fn text(self) -> &'static str {
         match self {
             Self::Alone => "alone",
@@ -91,7 +88,7 @@ impl Cause {
         }
     }
 
-    /// How the call ends by this cause; None if it is still up, and its flow goes on.
+    /// How the call ends for this cause; None if it is still up, and its flow continues.
     pub fn ending(self, dialect: Dialect) -> Option<Ending> {
         let (cause, source) = match self {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
@@ -105,7 +102,7 @@ impl Cause {
         Some(Ending { cause, source })
     }
 
-    /// How the call ends that has left by this cause and finds no element left.
+    /// How the call ends if no element is left to run after this exit.
     pub fn ending_at_end(self, dialect: Dialect) -> Ending {
         let cause = match self {
             Self::Fault => HangupCause::Internal,
@@ -119,41 +116,5 @@ impl Cause {
             Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }
-    }
-}
-
-/// How a call left its conference.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Exit {
-    /// Why.
-    pub cause: Cause,
-    /// In the words of whoever caused it.
-    pub reason: Option<Arc<str>>,
-    /// What follows.
-    pub then: AfterExit,
-}
-
-/// What follows an exit.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AfterExit {
-    /// The flow gives way to this document.
-    Document(Arc<Flow>),
-    /// The flow goes on at the element of this number, which lies ahead.
-    Element(u32),
-    /// The flow gives way to the document of this URL; if that cannot be had, it goes on.
-    Fetch(Arc<str>),
-    /// The call is over.
-    HangUp,
-    /// The flow goes on: at the element's branch, at its `action`, or at the next element.
-    Onward,
-}
-
-impl From<Cause> for Exit {
-    fn from(cause: Cause) -> Self {
-        let then = match cause.ending(Dialect::default()) {
-            Some(_) => AfterExit::HangUp,
-            None => AfterExit::Onward,
-        };
-        Self { cause, reason: None, then }
     }
 }

@@ -1,47 +1,23 @@
-//! Where a call goes on that is out of its conference: decided here, and foretold.
+//! Continuations: where a call can continue after its conference.
 
 use std::sync::Arc;
 
-use super::{
-    Action, AfterExit, Branch, Cause, Exit, Flow, FlowError, FlowStep, Run, TextPosition, Verb,
-    verbs::ConferenceVerb,
-};
-use crate::{base::ids::Dialect, media::Ending};
+use super::{Action, Flow, FlowError, FlowOrigin, SourceDocument};
+use crate::base::ids::Dialect;
 
-/// Where a call goes on.
+/// Where a call continues.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Continuation {
-    /// With the answer of the element's action.
+    /// With the response of the element's action.
     Ask(Action),
-    /// With this document.
     Document(Arc<Flow>),
-    /// With the document of this URL.
+    /// With the document at this URL.
     Fetch(Arc<str>),
-    /// At this element; the flow may have none of that number.
+    /// At the element with this index, which may be past the end of the flow.
     Step(u32),
 }
 
-/// What a call would do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Forecast {
-    /// Run an element.
-    Element {
-        /// Its name.
-        tag: &'static str,
-        /// Its id.
-        id: Option<Arc<str>>,
-        /// Where it stands in its document.
-        at: TextPosition,
-        /// It stands in the document that it runs now, not in one that comes with the kick.
-        is_own: bool,
-    },
-    /// End.
-    End(Ending),
-    /// Ask this URL for a document.
-    Fetch(Arc<str>),
-}
-
-/// A document for calls of either dialect, whose defaults differ.
+/// A document parsed for both dialects, since their defaults differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DialectFlows {
     plivo: Arc<Flow>,
@@ -49,81 +25,22 @@ pub struct DialectFlows {
 }
 
 impl DialectFlows {
-    /// Reads a document twice.
+    /// Parses a document once for each dialect.
     ///
     /// # Errors
     ///
-    /// It is no flow; that is so in both dialects.
+    /// The document is not a flow; that does not depend on the dialect.
     pub fn parse(document: &str) -> Result<Self, FlowError> {
-        let read = |dialect| Flow::parse(document, dialect).map(Arc::new);
+        let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
+        let read = |dialect| Flow::from_source(source.clone(), dialect).map(Arc::new);
         Ok(Self { plivo: read(Dialect::Plivo)?, vobiz: read(Dialect::Vobiz)? })
     }
 
-    /// As a call of this dialect runs it.
+    /// The flow with the defaults of this dialect.
     pub fn of(&self, dialect: Dialect) -> &Arc<Flow> {
         match dialect {
             Dialect::Plivo => &self.plivo,
             Dialect::Vobiz => &self.vobiz,
         }
-    }
-}
-
-impl Run {
-    /// The number of the element of this id, if it lies ahead.
-    pub fn find_ahead(&self, id: &str) -> Option<u32> {
-        let steps = &self.flow.as_ref()?.steps;
-        let found = steps.iter().position(|step| step.id.as_deref() == Some(id))?;
-        u32::try_from(found).ok().filter(|step| self.step < *step)
-    }
-
-    /// What would follow this exit, were it now. It lets the call go on.
-    pub fn forecast(&self, exit: &Exit) -> Forecast {
-        let Some(way) = self.conference().map(|verb| self.continuation(verb, exit)) else {
-            return Forecast::End(exit.cause.ending_at_end(self.dialect));
-        };
-        match way {
-            Continuation::Ask(action) => Forecast::Fetch(action.url),
-            Continuation::Fetch(url) => Forecast::Fetch(url),
-            Continuation::Document(flow) => match flow.steps.first() {
-                Some(step) => step.forecast(false),
-                None => Forecast::End(Cause::Kicked.ending_at_end(self.dialect)),
-            },
-            Continuation::Step(number) => {
-                let step = usize::try_from(number).ok();
-                let step = step.and_then(|it| self.flow.as_ref()?.steps.get(it));
-                let end = || Forecast::End(exit.cause.ending_at_end(self.dialect));
-                step.map_or_else(end, |step| step.forecast(true))
-            }
-        }
-    }
-
-    /// The conference that the call is in, as its element has it.
-    pub fn conference(&self) -> Option<&ConferenceVerb> {
-        let Verb::Conference(verb) = &self.current()?.verb else { return None };
-        Some(verb)
-    }
-
-    /// What whoever let it out has said, else the element's branch, else its action, else the
-    /// next element.
-    pub(super) fn continuation(&self, verb: &ConferenceVerb, exit: &Exit) -> Continuation {
-        match &exit.then {
-            AfterExit::Document(flow) => return Continuation::Document(flow.clone()),
-            AfterExit::Element(step) => return Continuation::Step(*step),
-            AfterExit::Fetch(url) => return Continuation::Fetch(url.clone()),
-            AfterExit::HangUp | AfterExit::Onward => (),
-        }
-        if let Some(step) = Branch::of(exit.cause).and_then(|it| self.branch(it)) {
-            return Continuation::Step(step);
-        }
-        match verb.options.action.as_ref().filter(|action| action.redirects) {
-            Some(action) => Continuation::Ask(action.clone()),
-            None => Continuation::Step(self.step + 1),
-        }
-    }
-}
-
-impl FlowStep {
-    fn forecast(&self, is_own: bool) -> Forecast {
-        Forecast::Element { tag: self.verb.info().tag, id: self.id.clone(), at: self.at, is_own }
     }
 }

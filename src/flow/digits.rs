@@ -1,4 +1,4 @@
-//! Asking for keys: prompts, tries and time-outs, for `<GetDigits>`, `<GetInput>` and `<Gather>`.
+//! Key input: prompts, tries and time-outs of `<GetDigits>`, `<GetInput>` and `<Gather>`.
 
 use std::{
     fmt,
@@ -9,36 +9,36 @@ use std::{
 use super::{Action, Effect, field::KeySet};
 use crate::media::Program;
 
-/// What `digitEndTimeout="auto"` is: long enough to look at a note, short enough to seem quick.
+/// `digitEndTimeout="auto"`: long enough to look at a note, short enough to seem quick.
 pub(super) const DIGITS_END_AUTO: Duration = Duration::from_secs(3);
 
-/// What is asked for, and how.
+/// Settings of a key input, from the attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct CollectSettings {
-    /// Heard at the beginning of each try.
+    /// Played at the beginning of each try.
     pub(super) prompts: Option<Program>,
-    /// Heard after a key that is not valid.
+    /// Played after an invalid key.
     pub(super) invalid_sound: Option<Program>,
-    /// Keys count. If not, tries end by time only.
+    /// False if only speech counts as input: tries then end only by time.
     pub(super) takes_keys: bool,
     pub(super) valid: KeySet,
-    /// The key that ends the input, and is no part of it.
+    /// The key that ends the input without being part of it.
     pub(super) finish: Option<char>,
     pub(super) digits_max: u32,
-    /// How many in all.
+    /// In all, the first one included.
     pub(super) tries: u32,
-    /// From the end of the prompts.
+    /// Counted from the end of the prompts.
     pub(super) first_key_within: Option<Duration>,
     pub(super) next_key_within: Duration,
-    /// From the end of the prompts.
+    /// Counted from the end of the prompts.
     pub(super) all_within: Option<Duration>,
     pub(super) action: Option<Action>,
     pub(super) fields: InputFields,
-    /// What is entered belongs into no log.
+    /// `log="false"`: keeps the keys out of logs and traces.
     pub(super) is_private: bool,
 }
 
-/// What the action is told (contract 3.7, 3.8).
+/// Which fields the action gets (contract 3.7, 3.8).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum InputFields {
     Digits,
@@ -59,20 +59,19 @@ impl InputFields {
     }
 }
 
-/// One such question, under way.
+/// A key input in progress.
 #[derive(PartialEq)]
 pub(super) struct Collector {
     pub(super) settings: Arc<CollectSettings>,
     phase: CollectorPhase,
     tries_left: u32,
     digits: String,
-    /// When the next key must be there.
+    /// Deadline for the next key.
     key_by: Option<Instant>,
-    /// When the try is over.
+    /// Deadline for the try.
     all_by: Option<Instant>,
 }
 
-/// What the caller hears of a question.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum CollectorPhase {
     Prompts,
@@ -80,12 +79,11 @@ enum CollectorPhase {
     InvalidSound,
 }
 
-/// How a question stands.
 #[derive(Debug, PartialEq)]
 pub(super) enum CollectorProgress {
     Asking,
     Entered(String),
-    /// All tries are over.
+    /// All tries ended without input.
     Nothing,
 }
 
@@ -138,7 +136,7 @@ impl Collector {
         CollectorProgress::Asking
     }
 
-    /// What was played is over.
+    /// The sound that was playing has ended.
     pub(super) fn over(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         match self.phase {
             CollectorPhase::Prompts => self.listen(now),
@@ -171,7 +169,7 @@ impl Collector {
         self.all_by = self.settings.all_within.map(|within| now + within);
     }
 
-    /// No key, and nothing is said against it: the next try.
+    /// Returns the keys of the try; without any, begins the next try.
     fn end_try(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CollectorProgress {
         (self.key_by, self.all_by) = (None, None);
         match self.digits.is_empty() {
@@ -200,7 +198,7 @@ impl Collector {
     }
 }
 
-/// Without what has been entered.
+/// Leaves out the keys, which may be private.
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings: _, phase, tries_left, digits, key_by, all_by } = self;

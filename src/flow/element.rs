@@ -1,44 +1,44 @@
-//! Elements: a document as a tree, with everything the verbs need and nothing of XML's ways.
+//! Elements: a document as a tree, independent of the XML reader.
 
 use std::borrow::Cow;
 
 use super::TextPosition;
 
-/// An element. Its texts are parts of the document wherever that is possible.
+/// An element. Its texts borrow from the document where possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct XmlElement<'a> {
-    /// The place of its `<`.
+    /// Position of its `<`.
     pub(super) at: TextPosition,
     pub(super) tag: &'a str,
     pub(super) attributes: Vec<XmlAttribute<'a>>,
     pub(super) children: Vec<Self>,
-    /// Its own text, as it stands there: without that of its children, blanks and all.
+    /// Its own text with all whitespace, without the text of its children.
     pub(super) text: Cow<'a, str>,
-    /// How much of its parent's text comes before it, in bytes.
+    /// Bytes of the parent's own text that come before it.
     pub(super) text_before: usize,
-    /// Where each piece of text between two tags begins.
+    /// Position of each piece of text between two tags.
     pub(super) text_at: Vec<TextPosition>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct XmlAttribute<'a> {
-    /// The place of its name.
+    /// Position of its name.
     pub(super) at: TextPosition,
     pub(super) name: &'a str,
     pub(super) value: Cow<'a, str>,
 }
 
 impl XmlElement<'_> {
-    /// Its own text, with single blanks between its words and none around it.
+    /// Its own text, trimmed, with runs of whitespace replaced by one space.
     pub(super) fn normalized_text(&self) -> Cow<'_, str> {
         collapse_whitespace(&self.text)
     }
 }
 
-/// A text with single blanks between its words and none around it.
+/// Trims a text and replaces each run of whitespace by one space.
 pub(super) fn collapse_whitespace(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    // The common case needs no more than a look: all blanks that are not ASCII begin so high.
+    // Fast path for the common case. Whitespace beyond ASCII begins with a byte of 0xC2 or more.
     let mut last = b'.';
     let is_plain = text.bytes().all(|byte| {
         let fits = byte != b' ' || last != b' ';

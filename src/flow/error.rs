@@ -1,145 +1,147 @@
-//! What can be wrong with a document, and what can be odd: where, what, and what to do.
+//! Errors and warnings about a document: where, what, and what to do.
 
 use std::fmt;
 
-use super::{AttrKind, TextPosition, verbs::RESPONSE};
+use super::{AttrKind, TextPosition};
 use crate::base::ids::Dialect;
 
 /// Why a document is not a flow, and where.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{at}: {error}")]
 pub struct FlowError {
-    /// Line and column.
+    /// Position of the error in the document.
     pub at: TextPosition,
-    /// What is wrong.
+    /// The error, whose text says what to do.
     pub error: FlowErrorKind,
 }
 
-/// What leaves a document without a meaning: nothing of it runs.
+/// Errors: no element of such a document runs.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FlowErrorKind {
-    /// A branch to where the flow has been already.
+    /// A branch to an element that is not later in the flow.
     #[error(
-        "{name}={id:?} leads back to {to}, and a branch leads forwards only: name an element \
-         further on, or go to one with <Redirect>"
+        "{name}={id:?} leads back to {to}: name a later element, or go back with \
+         <Redirect>"
     )]
     BranchBack {
-        /// The attribute.
+        /// Name of the attribute, such as `onKick`.
         name: &'static str,
-        /// The element's id.
+        /// Id of the target element.
         id: String,
-        /// Where that stands.
+        /// Position of the target element.
         to: TextPosition,
     },
-    /// A branch to an element that is not there.
+    /// A branch to an id that no element has.
     #[error(
-        "{name}={id:?} leads nowhere{}: give an element further on that id",
+        "{name}={id:?} leads nowhere{}: give a later element that id",
         DidYouMean(&near.as_deref())
     )]
     BranchNowhere {
-        /// The attribute.
+        /// Name of the attribute, such as `onKick`.
         name: &'static str,
         /// The id that no element has.
         id: String,
-        /// One that is close to it.
+        /// The most similar id in the document, if one is close.
         near: Option<String>,
     },
-    /// An element in one that has no place for it.
+    /// An element inside a parent that may not hold it.
     #[error("{}", ChildNotAllowed { parent, tag, allowed })]
     Child {
-        /// The element around it.
+        /// Tag of the parent.
         parent: &'static str,
-        /// The element.
+        /// Tag of the child, as written.
         tag: String,
-        /// What the element around it holds.
+        /// Tags that the parent may hold.
         allowed: &'static [&'static str],
     },
     /// A document type, which could define entities without end.
     #[error("a flow has no DOCTYPE: leave it out")]
     DocumentType,
-    /// The declaration names another encoding.
+    /// The XML declaration names another encoding than UTF-8.
     #[error("a flow is written in UTF-8, not in {name:?}: save it as UTF-8 and declare that")]
     Encoding {
-        /// As declared.
+        /// The encoding as declared.
         name: String,
     },
-    /// Two elements of one name.
+    /// Two elements with one id.
     #[error("the id {id:?} is taken by the element at {first}: give each element its own")]
     IdTwice {
-        /// The name.
+        /// The id that both elements have.
         id: String,
-        /// Where the other one stands.
+        /// Position of the first element with it.
         first: TextPosition,
     },
-    /// One of the document's limits.
+    /// The document exceeds a limit.
     #[error("a flow has at most {max} {what}: {advice}")]
     Limit {
-        /// Of what it has too many.
+        /// What is limited, such as `elements`.
         what: &'static str,
-        /// How many are allowed.
+        /// The largest allowed number.
         max: usize,
-        /// What to do about it.
+        /// What the author can do about it.
         advice: &'static str,
     },
-    /// An element that belongs into others, at the top level.
-    #[error("<{tag}> does not stand in <Response> itself: put it into {}", TagList(parents))]
+    /// A direct child of `<Response>` that belongs inside another element.
+    #[error("<{tag}> cannot be a direct child of <Response>: put it into {}", TagList(parents))]
     Nested {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
-        /// Where it belongs.
+        /// Tags that may hold it.
         parents: Vec<&'static str>,
     },
     /// A conference without a usable name.
     #[error("{text:?} names no conference: write 1 to 256 characters, none a control character")]
     Room {
-        /// What stands there.
+        /// Text of the element, possibly empty.
         text: String,
     },
-    /// A root of another name.
+    /// The root element is not `<Response>`.
     #[error("a flow begins with <Response>, not with <{tag}>")]
     Root {
-        /// Its name.
+        /// Tag of the root, as written.
         tag: String,
     },
-    /// No root.
+    /// The document has no element.
     #[error("there is no <Response>: the document is empty")]
     RootMissing,
-    /// Another root.
+    /// The document has more than one root element.
     #[error(
         "a document has one root, and this <{tag}> is a second: merge the two, or leave it out"
     )]
     RootSecond {
-        /// Its name.
+        /// Tag of the second root.
         tag: String,
     },
-    /// Text before or behind the root.
+    /// Text before or after the root.
     #[error("text outside of <Response>: move it into an element, or leave it out")]
     RootText,
-    /// An element that is none of ours.
-    #[error("there is no element <{tag}>{}", UnknownElementHint(near))]
+    /// An element that does not exist.
+    #[error("there is no element <{tag}>{}", UnknownElementHint(near, allowed))]
     Unknown {
-        /// Its name.
+        /// Tag as written in the document.
         tag: String,
-        /// The name it is close to.
+        /// The most similar known tag, if one is close.
         near: Option<&'static str>,
+        /// The elements that may be there.
+        allowed: &'static [&'static str],
     },
-    /// Bytes that are no text.
+    /// The document is not valid UTF-8.
     #[error("a flow is written in UTF-8, and this byte is not: save the file as UTF-8")]
     Utf8,
-    /// Not XML.
+    /// The document is not well-formed XML.
     #[error("{what}")]
     Xml {
-        /// What is wrong with it, and what to do.
+        /// Says what is wrong with it, and what to do.
         what: String,
     },
 }
 
-/// Something odd in a flow that runs all the same.
+/// A warning: the document runs, perhaps not as its author expects.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FlowWarning {
-    /// Line and column.
+    /// Position of the element, attribute or text.
     pub at: TextPosition,
-    /// What is odd.
+    /// The warning, whose text says what to do.
     pub warning: FlowWarningKind,
 }
 
@@ -149,112 +151,112 @@ impl fmt::Display for FlowWarning {
     }
 }
 
-/// What is odd.
+/// Kind of a warning, with the details for its text.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FlowWarningKind {
-    /// An attribute that does nothing without another.
+    /// An attribute that has no effect without another one.
     #[error("{name} has no effect without {needs}")]
     AttributeAlone {
-        /// Its name.
+        /// Name of the ineffective attribute.
         name: &'static str,
-        /// The other's name.
+        /// Name of the missing attribute.
         needs: &'static str,
     },
-    /// An attribute that does nothing yet.
+    /// An attribute that has no effect yet.
     #[error("{name} is accepted, and has no effect yet: {note}")]
     AttributeIdle {
-        /// Its name.
+        /// Name of the attribute.
         name: &'static str,
-        /// What there is instead.
+        /// What the engine does instead.
         note: &'static str,
     },
-    /// An attribute that an element should have.
+    /// An attribute that the element should have.
     #[error("<{tag}> has no {name}: {note}")]
     AttributeMissing {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
-        /// The attribute.
+        /// Name of the missing attribute.
         name: &'static str,
-        /// What holds without it.
+        /// What happens without it.
         note: &'static str,
     },
-    /// An attribute that an element does not know.
+    /// An attribute that the element does not have.
     #[error("<{tag}> has no attribute {name:?}{}; it is ignored", DidYouMean(near))]
     AttributeUnknown {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
-        /// The attribute.
+        /// Name as written in the document.
         name: String,
-        /// The name it is close to.
+        /// The most similar known name, if one is close.
         near: Option<&'static str>,
     },
-    /// A value that makes no sense.
+    /// A value of the wrong type, or out of range.
     #[error("{name}={value:?} is ignored{}: write {wanted}", DefaultNote(*default))]
     AttributeValue {
-        /// The attribute.
+        /// Name of the attribute.
         name: &'static str,
-        /// The value.
+        /// The value as written.
         value: String,
-        /// What is expected.
+        /// The expected type and range.
         wanted: AttrKind,
-        /// What holds instead.
+        /// The default that is used instead; None if there is none.
         default: Option<&'static str>,
     },
-    /// A verb that only the other vendor has.
+    /// An element that only the other vendor documents.
     #[error("<{tag}> works, but a {dialect} flow has {instead}")]
     Foreign {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
-        /// The document's dialect.
+        /// Dialect of the document.
         dialect: Dialect,
-        /// What that dialect has.
+        /// The element that this dialect has instead.
         instead: &'static str,
     },
-    /// An element that cannot do anything.
-    #[error("<{tag}> is passed over: {why}")]
+    /// An element that has no effect as written.
+    #[error("<{tag}> is skipped: {why}")]
     Idle {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
-        /// What is amiss, and what to do.
+        /// The reason, and what to do.
         why: &'static str,
     },
-    /// `group` is not the number of one.
-    #[error("group={text:?} names no group, and nobody is let in: write its number")]
+    /// `group` is not a group's number.
+    #[error("group={text:?} names no group, and nobody is admitted: write its number")]
     NoGroup {
-        /// As written.
+        /// Value as written in the document.
         text: String,
     },
-    /// A verb that the engine does not run yet.
-    #[error("<{tag}> is not run yet and is passed over")]
+    /// An element that the engine does not run yet.
+    #[error("<{tag}> is not run yet and is skipped")]
     Skipped {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
     },
-    /// Text where none is read.
-    #[error("text that <{tag}> has no use for is ignored")]
+    /// Text where the element reads none.
+    #[error("<{tag}> ignores this text")]
     StrayText {
-        /// The element.
+        /// Tag of the element.
         tag: &'static str,
     },
-    /// Something like a variable.
-    #[error("${{{name}}} is no variable{}: it is read as it stands", DidYouMean(near))]
+    /// `${…}` with an unknown name.
+    #[error("${{{name}}} is not a variable{}: it stays as written", DidYouMean(near))]
     VariableUnknown {
-        /// Its name.
+        /// Name as written, without `${` and `}`.
         name: String,
-        /// The name it is close to.
+        /// The most similar variable, if one is close.
         near: Option<&'static str>,
     },
-    /// A URL that cannot be asked.
+    /// A URL that cannot be fetched.
     #[error(
-        "{url:?} cannot be asked, and the call ends where it should be: write http://, https:// or flow:NAME"
+        "{url:?} cannot be fetched, and the call ends here: write http://, https:// or flow:NAME"
     )]
     Url {
-        /// As written.
+        /// URL as written in the document.
         url: String,
     },
 }
 
-/// As much of a text as a message shows of it; no more is kept.
+/// Shortens a text to the length that messages show.
 pub(super) fn clip(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -262,10 +264,10 @@ pub(super) fn clip(text: &str) -> String {
     }
 }
 
-/// A message is read in a terminal or a log line.
+/// Messages are read in a terminal or a log line.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// The name that was probably meant, if one is close.
+/// The most similar name, if one is close.
 pub(super) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let close = names.filter_map(|name| {
         let distance = distance(written, name)?;
@@ -274,11 +276,11 @@ pub(super) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -
     close.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// More changes than this make another word.
+/// Names that differ by more changes are not considered similar.
 const CHANGES_MAX: usize = 3;
 
-/// How many bytes must be put in, taken out or changed; a change of case costs nothing. None
-/// beyond [`CHANGES_MAX`].
+/// Number of bytes to insert, delete or change; a change of case is free. None above
+/// [`CHANGES_MAX`].
 fn distance(from: &str, to: &str) -> Option<usize> {
     let to = to.as_bytes();
     if CHANGES_MAX < from.len().abs_diff(to.len()) {
@@ -305,13 +307,13 @@ impl fmt::Display for DidYouMean<'_> {
     }
 }
 
-struct UnknownElementHint<'a>(&'a Option<&'static str>);
+struct UnknownElementHint<'a>(&'a Option<&'static str>, &'static [&'static str]);
 
 impl fmt::Display for UnknownElementHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(near) => write!(f, ": did you mean <{near}>?"),
-            None => write!(f, ": write {}", TagList(RESPONSE.children)),
+            None => write!(f, ": write {}", TagList(self.1)),
         }
     }
 }

@@ -1,38 +1,38 @@
-//! The types that an attribute can have: how each reads a value, and what a default makes of it.
+//! Attribute types: how each parses a value and a default.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{AttrKind, ConferenceSound, RecordingFormat, RequestMethod, url};
 use crate::group::Rank;
 
-/// The type of an attribute.
+/// A type that an attribute can have.
 pub(super) trait AttrValue: Sized {
-    /// What a default is written as in a row.
+    /// Form of a default in a table row.
     type Default;
 
     fn of(default: Self::Default) -> Self;
 
-    /// None if the text makes no sense.
+    /// None if the text is invalid.
     fn read(text: &str, kind: AttrKind) -> Option<Self>;
 
-    /// For a type that keeps the default beside what was read.
+    /// For a type that keeps the default next to the stated value.
     fn with_default(self, _default: impl FnOnce() -> Self) -> Self {
         self
     }
 }
 
-/// A value if the author wrote one, and what holds if not.
+/// The stated value, if any, and the default.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Stated<T> {
     pub(super) stated: Option<T>,
     pub(super) default: T,
 }
 
-/// Keys that may be pressed, as a set.
+/// A set of keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct KeySet(u16);
 
-/// The keys of a telephone.
+/// All keys of a telephone.
 const KEYS: &str = "0123456789*#ABCD";
 
 impl KeySet {
@@ -43,15 +43,15 @@ impl KeySet {
     }
 }
 
-/// The key that ends an input, if any does.
+/// The key that ends an input; None if no key does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FinishKey(pub(super) Option<char>);
 
-/// Seconds; None is `auto`.
+/// A number of seconds; None is `auto`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct SecondsOrAuto(pub(super) Option<Duration>);
 
-/// Patterns of keys, none empty.
+/// Patterns of keys, none of them empty.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Patterns(pub(super) Vec<Arc<str>>);
 
@@ -94,7 +94,7 @@ impl AttrValue for u32 {
             AttrKind::Web => return None,
         };
         let text = text.trim();
-        // Parsing would take a sign.
+        // `parse` would accept a sign.
         let number = text.bytes().all(|it| it.is_ascii_digit()).then(|| text.parse().ok())??;
         (min..=max).contains(&number).then_some(number)
     }
@@ -149,16 +149,16 @@ impl AttrValue for Arc<str> {
     }
 }
 
-/// A name for an element; as in XML, but for letters beyond ASCII.
+/// Ids follow XML names, restricted to ASCII.
 fn is_id(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_part)
 }
 
-/// A name is read in messages and traces.
+/// Ids appear in messages and traces.
 const ID_BYTES_MAX: usize = 64;
 
-/// An empty text states that there is none, where a URL or a sound could stand.
+/// An empty text means "none" where a URL or a sound is expected.
 impl<T: AttrValue> AttrValue for Option<T> {
     type Default = T::Default;
 

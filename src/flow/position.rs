@@ -1,8 +1,8 @@
-//! Line and column, as an author's editor counts them: from one, in characters.
+//! Text positions: line and column as an editor shows them, from one, in characters.
 
 use std::fmt;
 
-/// A place in a document.
+/// A position in a document.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TextPosition {
     /// From one; a line ends with a line feed.
@@ -23,9 +23,9 @@ impl fmt::Display for TextPosition {
     }
 }
 
-/// Walks a document and knows the place of each byte it comes by.
+/// Finds the position of a byte offset in a document.
 ///
-/// It is quick forwards; a step back begins anew.
+/// Fast for increasing offsets; a smaller offset restarts at the beginning.
 pub(super) struct PositionCounter<'a> {
     document: &'a [u8],
     offset: usize,
@@ -37,12 +37,13 @@ impl<'a> PositionCounter<'a> {
         Self::of(document.as_bytes())
     }
 
-    /// Of bytes that may be no text: each that continues no character counts as one.
+    /// For bytes that may be invalid UTF-8: each byte that does not continue a character counts as
+    /// one.
     pub(super) fn of(document: &'a [u8]) -> Self {
         Self { document, offset: 0, position: TextPosition::default() }
     }
 
-    /// The place of a byte; of one behind the end, the place where the next would be.
+    /// Position of a byte; beyond the end, the position of the next byte to come.
     pub(super) fn position(&mut self, offset: usize) -> TextPosition {
         let offset = offset.min(self.document.len());
         if offset < self.offset {
@@ -61,7 +62,7 @@ impl<'a> PositionCounter<'a> {
     }
 }
 
-/// Within UTF-8, every byte but those that continue a character.
+/// In UTF-8: every byte that does not continue a character.
 fn begins_char(byte: u8) -> bool {
     byte & 0b1100_0000 != 0b1000_0000
 }

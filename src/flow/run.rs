@@ -1,4 +1,4 @@
-//! A flow under way on one call: events and the time go in, effects come out.
+//! Flow execution: the machine that runs a flow on one call.
 
 use std::{
     sync::Arc,
@@ -19,31 +19,31 @@ use crate::{
     media::{Ending, HangupCause, HangupSource, Program},
 };
 
-/// Documents per call (trust 3): more is a loop, however slow.
+/// Documents per call (trust 3): more is an endless loop, however slow.
 const DOCUMENTS_MAX: u16 = 10_000;
-/// So many documents in a row in which nothing is heard are a loop …
+/// This many silent documents in a row are an endless loop …
 const QUIET_DOCUMENTS_MAX: u32 = 20;
-/// … if they come within this time; slower ones cost little, and may be meant.
+/// … if they come within this time; slower loops cost little, and may be intended.
 const QUIET_WITHIN: Duration = Duration::from_secs(10);
 
-/// Steps between waits (trust 3). A document is run forwards only and getting another one is a
-/// wait, so its length is the bound.
+/// Steps between waits (trust 3). A document runs forwards only, and fetching the next one is a
+/// wait, so the length of a document is the limit.
 const STEPS_MAX: usize = 1_000;
 const _: () = assert!(ELEMENTS_MAX <= STEPS_MAX);
 
-/// One per call, and most calls are parked in a conference.
+/// Every call has one, and most calls are parked in a conference.
 const _: () = assert!(size_of::<Run>() <= 40);
 
-/// A flow and the place reached in it.
+/// The execution of a flow on one call.
 ///
-/// Wherever it is, it waits for exactly one thing, or is over: what [`Run::handle`] did last was
-/// [`Effect::End`] then.
+/// It always waits for exactly one thing, or is over; then the last effect of [`Run::handle`] was
+/// [`Effect::End`].
 #[derive(Debug, PartialEq)]
 pub struct Run {
-    /// None until the first document is here.
+    /// None until the first document has arrived.
     pub(super) flow: Option<Arc<Flow>>,
     wait: WaitingFor,
-    /// Documents since something was heard; None is none.
+    /// Documents since the last audible element; None if there was none.
     silent_documents: Option<Box<SilentDocuments>>,
     pub(super) step: u32,
     documents: u16,
@@ -51,25 +51,24 @@ pub struct Run {
     is_answered: bool,
 }
 
-/// What is waited for.
 #[derive(Debug, PartialEq)]
 enum WaitingFor {
     Document(Purpose),
     Keys(Box<Collector>),
-    /// The end of what is played or sent.
+    /// The end of playback, or of the keys that are sent.
     Over,
     Pause(Box<Pause>),
     Room,
-    /// Nothing: the run is over.
+    /// The run is over.
     Ended,
 }
 
 #[derive(Debug, PartialEq)]
 struct Pause {
     ends_at: Instant,
-    /// Ends it early.
+    /// Length of silence that ends the pause early.
     silence: Option<Duration>,
-    /// Since when nobody talks; None while somebody does.
+    /// When the current silence began; None while the caller talks.
     silent_since: Option<Instant>,
 }
 
@@ -89,8 +88,8 @@ struct SilentDocuments {
 }
 
 impl Run {
-    /// A call whose first document is still to come: as [`FlowEvent::Fetched`], for
-    /// [`Purpose::Answer`].
+    /// Begins to wait for the call's first document ([`Purpose::Answer`], delivered as
+    /// [`FlowEvent::Fetched`]).
     pub fn new(dialect: Dialect) -> Self {
         Self {
             flow: None,
@@ -103,21 +102,21 @@ impl Run {
         }
     }
 
-    /// Drops the current element, whatever it waits for: a document that a REST transfer names is
-    /// to come, as [`FlowEvent::Fetched`]. Changes nothing once the run is over.
+    /// Drops the current element and waits for the document that a REST transfer names, delivered
+    /// as [`FlowEvent::Fetched`]. Has no effect if the run is over.
     pub fn transfer(&mut self) {
         if self.wait != WaitingFor::Ended {
             self.wait = WaitingFor::Document(Purpose::Transfer);
         }
     }
 
-    /// The call is up before its first document: it is one that we have made.
+    /// Marks the call as answered before its first document: it is an outgoing call.
     pub fn set_answered(&mut self) {
         self.is_answered = true;
     }
 
-    /// Takes one event to its end; appends effects in order. Elements that need no waiting run on
-    /// at once. An event that the current element does not wait for changes nothing.
+    /// Handles one event and appends its effects in order. Runs elements until one has to wait. An
+    /// event that the current element does not wait for has no effect.
     pub fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) {
         match event {
             FlowEvent::Digit(key) => {
@@ -158,7 +157,7 @@ impl Run {
         }
     }
 
-    /// When [`FlowEvent::Tick`] is next due.
+    /// When the next [`FlowEvent::Tick`] is due; None if the run waits for no deadline.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.wait {
             WaitingFor::Keys(collector) => collector.deadline(),
@@ -169,22 +168,27 @@ impl Run {
         }
     }
 
-    /// The number of the current element within its document, from zero.
+    /// Index of the current element within its document, from zero.
     pub fn step(&self) -> u32 {
         self.step
     }
 
-    /// The current element; None before the first and behind the last.
+    /// The current element; None before the first element and after the last.
     pub fn current(&self) -> Option<&FlowStep> {
         self.element(self.step)
     }
 
-    /// An element of the document that is run, by its number.
+    /// Element of the current document with this index.
     pub fn element(&self, step: u32) -> Option<&FlowStep> {
         self.flow.as_ref()?.steps.get(usize::try_from(step).ok()?)
     }
 
-    /// How many documents have been run.
+    /// The flow that is running; None before the first document.
+    pub fn flow(&self) -> Option<&Arc<Flow>> {
+        self.flow.as_ref()
+    }
+
+    /// Number of documents that the call has run, the current one included.
     pub fn documents(&self) -> u32 {
         self.documents.into()
     }
@@ -204,12 +208,11 @@ impl Run {
         }
     }
 
-    /// Begins a document.
     fn enter(&mut self, now: Instant, flow: Arc<Flow>, effects: &mut Vec<Effect>) {
         if self.documents == DOCUMENTS_MAX {
             return self.end(HangupCause::LoopDetected, HangupSource::Error, effects);
         }
-        // Nothing else would answer: an empty document does, then ends (contract 3.1).
+        // No element would answer the call. An empty document answers, then ends it (contract 3.1).
         if flow.steps.is_empty() {
             self.answer(effects);
         }
@@ -223,7 +226,7 @@ impl Run {
         self.run_on(now, None, effects);
     }
 
-    /// A document cannot be had: the element's own way out of that, or the end.
+    /// A document is not available: takes the element's branch for errors, or ends the call.
     fn document_failed(
         &mut self,
         now: Instant,
@@ -233,9 +236,9 @@ impl Run {
     ) {
         let branch_step = match purpose {
             Purpose::Action | Purpose::Redirect => self.branch(Branch::Error),
-            // Whoever was kicked goes on all the same.
+            // A kicked call continues even if the kick's document fails.
             Purpose::Kick => return self.next_step(now, Some(Cause::Kicked), effects),
-            // Nothing of a flow is left, or it was the flow that was to be left.
+            // There is no flow to continue, or the request was to leave it.
             Purpose::Answer | Purpose::Sound | Purpose::Transfer => None,
         };
         match branch_step {
@@ -244,13 +247,13 @@ impl Run {
         }
     }
 
-    /// Where a way out of the current element leads.
+    /// Index of the target of the current element's branch.
     pub(super) fn branch(&self, branch: Branch) -> Option<u32> {
         self.current()?.branches.find(branch)
     }
 
-    /// What may be said when the call is out of its conference again, if no document comes
-    /// between: most likely first.
+    /// Programs that may play first after the conference if the flow fetches no document before,
+    /// the most likely one first.
     fn programs_after(&self, options: &JoinOptions) -> Vec<Program> {
         let (Some(flow), Some(step)) = (&self.flow, self.current()) else { return Vec::new() };
         let redirects = options.action.as_ref().is_some_and(|action| action.redirects);
@@ -266,13 +269,13 @@ impl Run {
     }
 
     fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
-        // Whoever owns the call ends it; there is nothing to run.
+        // The owner of the call ends it, so no element runs.
         if exit.then == AfterExit::HangUp {
             return;
         }
         let Some(verb) = self.conference() else { return };
         let way = self.continuation(verb, exit);
-        // An action that is only told is told, wherever the flow goes on.
+        // An action with `redirect="false"` is sent wherever the flow continues.
         if let Some(action) = verb.options.action.as_ref().filter(|it| !it.redirects) {
             notify(action.clone(), exit_fields(&verb.room, exit), false, effects);
         }
@@ -342,15 +345,15 @@ impl Run {
         self.go_to(now, self.step + 1, left, effects);
     }
 
-    /// Branches lead forwards only, so a document has an end.
+    /// Branches lead forwards only, so a document ends.
     fn go_to(&mut self, now: Instant, step: u32, left: Option<Cause>, effects: &mut Vec<Effect>) {
         debug_assert!(self.step < step);
         self.step = step;
         self.run_on(now, left, effects);
     }
 
-    /// Begins the current element, and those behind it, until one needs waiting. `left` is by
-    /// what the call is out of the conference right before it.
+    /// Runs elements from the current one on until one has to wait. `left` is the cause if the call
+    /// has just left a conference.
     fn run_on(&mut self, now: Instant, mut left: Option<Cause>, effects: &mut Vec<Effect>) {
         while let Some(step) = self.current() {
             let (answers, start) = (step.verb.answers() && !step.is_early, step.verb.begin());
@@ -372,7 +375,7 @@ impl Run {
         self.end(cause, source, effects);
     }
 
-    /// Whether it is waited for, or the end.
+    /// Returns whether the run has to wait or is over.
     fn perform(&mut self, now: Instant, start: VerbStart, effects: &mut Vec<Effect>) -> bool {
         match start {
             VerbStart::Next => return false,
@@ -433,7 +436,7 @@ impl Run {
     }
 }
 
-/// What a URL is told of an exit.
+/// Request fields that describe an exit.
 fn exit_fields(room: &ConferenceName, exit: &Exit) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("ConferenceName", room.to_string()),
@@ -452,7 +455,7 @@ fn request(
     DocumentRequest { url, method, purpose: Purpose::Action, fields, is_private }
 }
 
-/// Tells an action that is not asked.
+/// Sends the request of an action whose response is ignored.
 fn notify(
     action: Action,
     fields: Vec<(&'static str, String)>,
@@ -465,7 +468,7 @@ fn notify(
 }
 
 impl DocumentError {
-    /// How a call ends that cannot have a document (contract 3.14).
+    /// How a call ends if a document is not available (contract 3.14).
     fn ending(&self, purpose: Purpose) -> HangupCause {
         match (self, purpose) {
             (Self::Invalid(_), Purpose::Action) => HangupCause::ActionXmlInvalid,
@@ -478,7 +481,7 @@ impl DocumentError {
             (Self::NotUrl(_), Purpose::Redirect) => HangupCause::RedirectUrlInvalid,
             (Self::NotUrl(_), Purpose::Kick | Purpose::Transfer) => HangupCause::TransferUrlInvalid,
             (Self::Unreachable(_), Purpose::Action) => HangupCause::ActionUrlUnreachable,
-            // There is no code for an answer URL that is none; and a run asks for no sounds.
+            // The vendors have no code for an invalid answer URL; a run requests no sounds.
             (Self::NotUrl(_) | Self::Unreachable(_), Purpose::Answer | Purpose::Sound) => {
                 HangupCause::AnswerUrlUnreachable
             }

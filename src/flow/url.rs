@@ -1,11 +1,11 @@
-//! What counts as a URL in a flow: `http(s)://…`, `flow:NAME`, and the built-in `sound:…`.
+//! URLs in flows: `http(s)://…`, `flow:NAME`, and the built-in `sound:…`.
 
-/// Whether a URL can be asked for a document: `http(s)://…` or `flow:NAME`.
+/// Whether a document can be fetched from this URL: `http(s)://…` or `flow:NAME`.
 pub fn is_target(text: &str) -> bool {
     is_web(text) || is_local(text)
 }
 
-/// `http://…` or `https://…`.
+/// Whether this is an `http://…` or `https://…` URL.
 pub(super) fn is_web(text: &str) -> bool {
     let is_scheme =
         |scheme: &str| text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
@@ -16,17 +16,17 @@ pub(super) fn is_web(text: &str) -> bool {
     !rest.starts_with(['/', '?', '#', ':', '@']) && is_unbroken(rest)
 }
 
-/// A sound in itself: one that is made here (`sound:hold`), or a file (`http(s)://…`, `flow:FILE`).
+/// Whether this is a playable sound: built-in (`sound:hold`), or a file (`http(s)://…`,
+/// `flow:FILE`).
 pub fn is_audio(text: &str) -> bool {
     is_target(text) || is_built_in(text)
 }
 
-/// One of the sounds that are made here.
 pub(super) fn is_built_in(text: &str) -> bool {
     matches!(text, "sound:hold" | "sound:ring" | "sound:beep")
 }
 
-/// A document or a file of the account's own.
+/// A document or file in the account's folder.
 fn is_local(text: &str) -> bool {
     text.strip_prefix("flow:").is_some_and(is_unbroken)
 }

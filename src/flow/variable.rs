@@ -1,7 +1,7 @@
-//! Variables in Speak and Play: `${kick.reason}` is what whoever kicked the call has said.
+//! Variables in Speak and Play: `${kick.reason}` is replaced by the reason of the kick.
 //!
-//! `$${kick.reason}` is the text itself. What looks like a variable and is none stays as it is:
-//! a vendor's text may have it for reasons of its own.
+//! `$${kick.reason}` stands for the literal text `${kick.reason}`. An unknown name is left as
+//! written, because a vendor's text may contain it for other reasons.
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
@@ -14,25 +14,25 @@ use super::{
 };
 use crate::media::{Program, Sound, SoundKind};
 
-/// What a text may name.
+/// A variable that a text can name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Variable {
-    /// The caller.
+    /// `call.from`: number of the caller.
     CallFrom,
-    /// Who was called.
+    /// `call.to`: number that was called.
     CallTo,
-    /// Why the call left its last conference, or was not let in.
+    /// `conference.cause`: why the call left its last conference, or was not admitted.
     ConferenceCause,
-    /// That conference; in the sounds of a conference, this one.
+    /// `conference.name`: that conference; in the sounds of a conference, this one.
     ConferenceName,
-    /// What was last entered at a question, unless that has `log="false"`.
+    /// `digits`: the last input, unless it has `log="false"`.
     Digits,
-    /// What whoever kicked the call has said.
+    /// `kick.reason`: reason given with the last kick.
     KickReason,
 }
 
 impl Variable {
-    /// Every variable, and how it is written.
+    /// All variables with their names in texts.
     pub const ALL: &[(Self, &str)] = &[
         (Self::CallFrom, "call.from"),
         (Self::CallTo, "call.to"),
@@ -47,20 +47,20 @@ impl Variable {
     }
 }
 
-/// What the variables stand for; nothing, where there is nothing yet.
+/// Values of the variables; empty if there is none yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VariableValues<'a> {
-    /// See [`Variable::CallFrom`].
+    /// Value of [`Variable::CallFrom`] (`call.from`).
     pub call_from: &'a str,
-    /// See [`Variable::CallTo`].
+    /// Value of [`Variable::CallTo`] (`call.to`).
     pub call_to: &'a str,
-    /// See [`Variable::ConferenceCause`].
+    /// Value of [`Variable::ConferenceCause`] (`conference.cause`).
     pub conference_cause: &'a str,
-    /// See [`Variable::ConferenceName`].
+    /// Value of [`Variable::ConferenceName`] (`conference.name`).
     pub conference_name: &'a str,
-    /// See [`Variable::Digits`].
+    /// Value of [`Variable::Digits`] (`digits`).
     pub digits: &'a str,
-    /// See [`Variable::KickReason`].
+    /// Value of [`Variable::KickReason`] (`kick.reason`).
     pub kick_reason: &'a str,
 }
 
@@ -76,7 +76,7 @@ impl<'a> VariableValues<'a> {
         }
     }
 
-    /// A program with its variables filled in; most have none, and are the same.
+    /// Replaces the variables in a program. Most programs have none and are returned unchanged.
     pub fn fill(&self, program: Program) -> Program {
         match has_variables(&program) {
             true => program.iter().map(|sound| self.fill_sound(sound)).collect(),
@@ -90,7 +90,7 @@ impl<'a> VariableValues<'a> {
                 let text = self.fill_text(text, Cow::from);
                 SoundKind::Speech { text, voice: voice.clone(), language: language.clone() }
             }
-            // A value is a part of the URL, and no more than that.
+            // A value stays within one part of the URL: reserved characters are escaped.
             SoundKind::Url(url) => SoundKind::Url(
                 self.fill_text(url, |value| utf8_percent_encode(value, OUTSIDE_URLS).into()),
             ),
@@ -115,11 +115,11 @@ impl<'a> VariableValues<'a> {
     }
 }
 
-/// All but the unreserved characters of RFC 3986, section 2.3.
+/// All except the unreserved characters of RFC 3986, section 2.3.
 const OUTSIDE_URLS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Whether something in a program depends on the call.
+/// Whether a program depends on the call.
 pub(crate) fn has_variables(program: &[Sound]) -> bool {
     program.iter().any(|sound| match &sound.what {
         SoundKind::Speech { text, .. } | SoundKind::Url(text) => text.contains("${"),
@@ -128,7 +128,7 @@ pub(crate) fn has_variables(program: &[Sound]) -> bool {
 }
 
 impl ElementReader<'_, '_> {
-    /// Warnings on what looks like a variable, and is none.
+    /// Warns about unknown variables.
     pub(super) fn warn_unknown_variables(&mut self, text: &str) {
         let at = self.element.text_at.first().copied().unwrap_or(self.element.at);
         for piece in pieces(text) {
@@ -142,14 +142,14 @@ impl ElementReader<'_, '_> {
 
 #[derive(Debug, PartialEq)]
 enum TextPiece<'t> {
-    /// The name of a variable that is meant as it is written.
+    /// Name of a variable that stands for its literal text.
     Escaped(&'t str),
     Text(&'t str),
     Unknown(&'t str),
     Variable(Variable),
 }
 
-/// A text as it falls apart at its variables.
+/// Splits a text at its variables.
 fn pieces(mut text: &str) -> impl Iterator<Item = TextPiece<'_>> {
     let mut next = None;
     std::iter::from_fn(move || {
@@ -186,7 +186,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Far beyond any of ours: what is longer was not meant as a name.
+/// Far longer than any variable's name: longer text is not meant as one.
 const NAME_BYTES_MAX: usize = 40;
 
 #[cfg(test)]
@@ -222,7 +222,7 @@ mod tests {
         check("<Speak>a ${call.from} b</Speak>", "a 14155550100 b");
         check("<Speak>${call.to}${conference.cause}</Speak>", "sip:a@bkicked");
         check("<Speak>${conference.name}: ${digits}.</Speak>", "My Room/ü: 12#.");
-        // What somebody has said is no text of ours.
+        // A variable's value is not scanned for variables.
         check("<Speak>${kick.reason}</Speak>", "too ${digits} loud");
     }
 
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_is_read_as_it_stands() {
+    fn an_unknown_variable_stays_as_written() {
         for text in ["$", "${", "${}", "${a b}", "$digits", "{digits}", "${digits", "${${", "100$"]
         {
             check(&format!("<Speak>a{text}</Speak>"), &format!("a{text}"));
@@ -244,9 +244,9 @@ mod tests {
         check(
             "<Speak>${kick.reson} ${price} $${price}</Speak>",
             "${kick.reson} ${price} $${price}\n\
-             1:18: ${kick.reson} is no variable (did you mean kick.reason?): it is read as it stands\n\
-             1:18: ${price} is no variable: it is read as it stands\n\
-             1:18: ${price} is no variable: it is read as it stands",
+             1:18: ${kick.reson} is not a variable (did you mean kick.reason?): it stays as written\n\
+             1:18: ${price} is not a variable: it stays as written\n\
+             1:18: ${price} is not a variable: it stays as written",
         );
         check("<Speak>${a ${digits}</Speak>", "${a 12#");
     }

@@ -1,4 +1,4 @@
-//! From text to elements. The only file that knows quick-xml.
+//! XML reader: turns text into elements. The only file that uses quick-xml.
 
 use std::borrow::Cow;
 
@@ -19,13 +19,13 @@ use super::{
     position::PositionCounter,
 };
 
-/// What the vendors allow (contract 3.1).
+/// Limit of the vendors (contract 3.1).
 const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
-/// The deepest sensible nesting is five; the rest is room for SSML.
+/// The deepest useful nesting is five; the rest is for SSML.
 const DEPTH_MAX: usize = 32;
-/// Many times the longest flow seen; it bounds what a call runs without waiting, too.
+/// Many times the longest flow seen. It also bounds what a call runs without waiting.
 pub(super) const ELEMENTS_MAX: usize = 1_000;
-/// Twice what the verb with the most attributes has.
+/// Twice the attributes of the verb with the most.
 const ATTRIBUTES_MAX: usize = 64;
 
 /// Reads one document and returns its root, which must have this name.
@@ -46,7 +46,7 @@ pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<XmlElement<'
         return Err(tree.error(limit(DOCUMENT_BYTES_MAX, "bytes", SPLIT)));
     }
     tree.check_characters()?;
-    // quick-xml would pass over it, and count wrong.
+    // quick-xml would skip a second byte order mark and miscount offsets.
     if document.starts_with('\u{feff}') {
         return Err(tree.error(FlowErrorKind::RootText));
     }
@@ -72,25 +72,25 @@ fn position(offset: u64) -> usize {
     usize::try_from(offset).expect("the document is in memory")
 }
 
-/// What has been read so far.
+/// State of the reader.
 struct Tree<'a, 'r> {
     document: &'a str,
     root_tag: &'r str,
     ruler: PositionCounter<'a>,
-    /// Where the current event begins, and where it ends.
+    /// Where the current event begins and ends, in bytes.
     offset: usize,
     end: usize,
     elements: usize,
     open: Vec<XmlElement<'a>>,
     root: Option<XmlElement<'a>>,
-    /// Whether a piece of text has begun since the last tag.
+    /// Whether text has begun since the last tag.
     in_text: bool,
 }
 
 impl<'a> Tree<'a, '_> {
-    /// XML knows no control characters but tab, line feed and carriage return.
+    /// XML allows no control characters except tab, line feed and carriage return.
     fn check_characters(&mut self) -> Result<(), FlowError> {
-        // Without a way out of the loop it is done sixteen bytes at a time.
+        // Without an early exit, the compiler vectorizes this loop to 16 bytes at a time.
         let bytes = self.document.as_bytes();
         if !bytes.iter().fold(false, |any, &byte| any | is_control(byte)) {
             return Ok(());
@@ -130,7 +130,7 @@ impl<'a> Tree<'a, '_> {
             return Err(self.error(FlowErrorKind::RootSecond { tag: clip(tag) }));
         }
         if self.open.len() == DEPTH_MAX {
-            let advice = "take this one out of those around it";
+            let advice = "move this one out of its parents";
             return Err(self.error(limit(DEPTH_MAX, "elements within each other", advice)));
         }
         if self.elements == ELEMENTS_MAX {
@@ -164,19 +164,21 @@ impl<'a> Tree<'a, '_> {
         for attribute in Attributes::new(content, name_len) {
             let attribute = attribute.map_err(|error| self.misread_attribute(&error, begin))?;
             let name = attribute.key.0;
-            // The name is a part of the tag: its address is its place.
+            // The name borrows from the tag, so its address gives its offset.
             let within = name.as_ptr().addr() - content.as_ptr().addr();
             self.offset = begin + within;
             if attributes.len() == ATTRIBUTES_MAX {
                 let (what, advice) =
-                    ("attributes in an element", "leave out those it does not know");
+                    ("attributes in an element", "delete those that it does not know");
                 return Err(self.error(limit(ATTRIBUTES_MAX, what, advice)));
             }
             if !content[..within].ends_with(is_blank) {
-                return Err(self.malformed("put a blank before this attribute".into()));
+                return Err(self.malformed("put a space before this attribute".into()));
             }
             if !is_name(name) {
-                return Err(self.malformed(format!("{:?} names no attribute", clip(name))));
+                return Err(
+                    self.malformed(format!("{:?} is not a valid attribute name", clip(name)))
+                );
             }
             let value = value(&attribute).map_err(|what| self.malformed(what))?;
             attributes.push(XmlAttribute { at: self.here(), name, value });
@@ -231,7 +233,8 @@ impl<'a> Tree<'a, '_> {
 
     fn declaration(&mut self, declaration: &BytesDecl<'_>) -> Result<(), FlowError> {
         if self.offset != 0 {
-            let what = "nothing, not even a blank, stands before <?xml: move it to the very start";
+            let what =
+                "nothing, not even a space, may come before <?xml: move it to the very start";
             return Err(self.malformed(what.into()));
         }
         if declaration.version().is_err() {
@@ -269,7 +272,7 @@ impl<'a> Tree<'a, '_> {
         self.error(FlowErrorKind::Xml { what })
     }
 
-    /// In our words, and where the thing begins that is wrong.
+    /// Words the error for authors, at the place where the mistake begins.
     fn misread(&mut self, error: &Error, at: usize) -> FlowError {
         let what = match error {
             Error::Syntax(SyntaxError::UnclosedDoubleQuotedAttributeValue) => {
@@ -290,7 +293,7 @@ impl<'a> Tree<'a, '_> {
         self.malformed(what)
     }
 
-    /// The last quote of its kind begins the value: another one would end it.
+    /// The value begins at the last quote of its kind; another one would have ended it.
     fn misread_quote(&mut self, quote: char) -> FlowError {
         let begin = self.offset + 1;
         let opening = self.document[begin..].rfind(quote).unwrap_or_default();
@@ -318,8 +321,8 @@ impl<'a> Tree<'a, '_> {
         }
     }
 
-    /// At the attribute's name. `begin` is where the tag's content begins, from which the error
-    /// counts.
+    /// Reports an attribute error at the attribute's name. `begin` is the offset of the tag's
+    /// content; the error counts from there.
     fn misread_attribute(&mut self, error: &AttrError, begin: usize) -> FlowError {
         let content = &self.document[begin..];
         let within = match *error {
@@ -342,7 +345,7 @@ impl<'a> Tree<'a, '_> {
     }
 }
 
-/// Where the name of the attribute begins that is under way at this place in a tag.
+/// Offset of the name of the attribute that contains this place in a tag.
 fn name_before(content: &str, at: usize) -> usize {
     let before = content[..at].trim_end_matches(is_blank);
     let before = before.strip_suffix('=').unwrap_or(before).trim_end_matches(is_blank);
@@ -353,7 +356,7 @@ fn limit(max: usize, what: &'static str, advice: &'static str) -> FlowErrorKind 
     FlowErrorKind::Limit { max, what, advice }
 }
 
-const SPLIT: &str = "split it, and lead from one part to the next by <Redirect>";
+const SPLIT: &str = "split it, and continue from part to part with <Redirect>";
 const DOCUMENT_TYPE: &str = "a flow has no DOCTYPE: leave it out";
 const AMPERSAND: &str = "this & begins an entity, and its ; is missing: write &amp; for a plain &";
 
@@ -375,12 +378,12 @@ fn unclosed(error: SyntaxError) -> &'static str {
 
 fn unknown_entity(name: &str) -> String {
     if name.starts_with('#') {
-        return format!("&{}; is no character that XML allows: leave it out", clip(name));
+        return format!("&{}; is not a character that XML allows: leave it out", clip(name));
     }
     format!("there is no entity &{};: write &amp; for a plain &", clip(name))
 }
 
-/// Entities come as events of their own: a reader that skips them loses every `&amp;`.
+/// Entities are separate events: a reader that skips them loses every `&amp;`.
 fn resolve(reference: &BytesRef<'_>) -> Option<char> {
     match reference.resolve_char_ref() {
         Ok(Some(char)) => Some(char).filter(|char| is_allowed(*char)),
@@ -401,7 +404,7 @@ fn value<'a>(attribute: &RawAttribute<'a>) -> Result<Cow<'a, str>, String> {
     let value = value.map_err(|_| {
         format!("{}: an & in it begins no entity: write &amp; for a plain &", clip(name))
     })?;
-    // As it stands in the document it has been checked: only what a reference made can be odd.
+    // Text borrowed from the document is checked already. Only a resolved reference can be invalid.
     match matches!(value, Cow::Borrowed(_)) || value.chars().all(is_allowed) {
         true => Ok(value),
         false => Err(format!(
@@ -427,7 +430,7 @@ fn is_blank(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Strict where a slip is likely: in ASCII. Beyond it, nearly all characters are good in names.
+/// Strict for ASCII, where mistakes are likely. Nearly all other characters are valid in names.
 fn is_name(text: &str) -> bool {
     let fits = |byte: u8| match byte {
         b'-' | b'.' | b':' | b'_' => true,

@@ -1,7 +1,7 @@
-//! The access list: who may enter the conferences that a group guards, as far as it is durable.
+//! Access list: who may enter the conferences that a group guards, by durable changes only.
 //!
-//! It is written behind each commit, and read at the door of a room. What is not on it yet lets
-//! nobody in, and what is not off it yet has not been answered.
+//! It is updated after each commit and read by each join. A member who is not on it yet cannot
+//! enter; while a removed one is still on it, their removal has not been answered.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, GroupId, Person, PersonId, PersonName, Rank, state::AccountGroups};
 use crate::base::ids::Trusted;
 
-/// The members of each group of one account, and what they are known by at the door.
+/// The members of each group of one account, and the trusted identities that they are known by.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AccessList {
     names: BTreeMap<PersonName, PersonId>,
@@ -24,32 +24,32 @@ struct GroupAccess {
     members: BTreeMap<PersonId, Rank>,
 }
 
-/// What lets a call into a room that a group guards.
+/// The right of a call to be in a room that a group guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Admission {
-    /// Whose call it is.
+    /// The member whose call it is.
     pub person: PersonId,
-    /// What he is in the group. A promotion counts when he comes again.
+    /// The rank when they were admitted. A promotion counts at the next entry.
     pub rank: Rank,
-    /// The group's, when he was let in.
+    /// The group's revision when they were admitted.
     pub revision: u64,
 }
 
-/// People are no members any more: their calls must leave the rooms that the group guards.
+/// People who are no members any more: their calls must leave the rooms that the group guards.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Expulsion {
-    /// Which group.
+    /// The group that they were members of.
     pub group: GroupId,
-    /// Its revision after it. Whoever was let in at this one or later has come back since.
+    /// The group's revision after the removal. Calls admitted at this one or later have rejoined.
     pub revision: u64,
-    /// Who.
+    /// The people who must leave.
     pub people: Vec<PersonId>,
-    /// In the words of whoever removed them.
+    /// The actor's text, if any.
     pub reason: Option<Arc<str>>,
 }
 
 impl AccessList {
-    /// As a machine has it that has written all it knows.
+    /// The list for groups whose changes are all durable.
     pub fn of(groups: &AccountGroups) -> Self {
         let mut list = Self::default();
         for person in groups.people.values() {
@@ -64,12 +64,12 @@ impl AccessList {
         list
     }
 
-    /// Takes up a change that is durable.
+    /// Applies a durable change.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Person(person) => self.set_names(person),
-            Change::Info(head) if head.is_closed => drop(self.groups.remove(&head.id)),
-            Change::Info(head) => self.groups.entry(head.id).or_default().revision = head.revision,
+            Change::Info(info) if info.is_closed => drop(self.groups.remove(&info.id)),
+            Change::Info(info) => self.groups.entry(info.id).or_default().revision = info.revision,
             Change::Member(group, person, Some(member)) => {
                 let group_access = self.groups.entry(*group).or_default();
                 group_access.members.insert(*person, member.rank);
@@ -79,12 +79,13 @@ impl AccessList {
                     group_access.members.remove(person);
                 }
             }
-            // Who is banned is no member.
+            // A ban comes with the removal of the member.
             Change::Application(..) | Change::Audit(_) | Change::Ban(..) => (),
         }
     }
 
-    /// Whether a group lets somebody in. One that is not there, or over, lets nobody in.
+    /// The admission of an identity to a group's rooms; None if it is no member's, or the group
+    /// does not exist or is closed.
     pub fn admit(&self, group: GroupId, who: &Trusted) -> Option<Admission> {
         let person = *self.names.get(&PersonName::trusted(who))?;
         let group_access = self.groups.get(&group)?;
@@ -102,13 +103,13 @@ impl AccessList {
     }
 }
 
-/// Whom the changes of one ask have put out, in order.
+/// The expulsions that follow from the changes of one ask, in order.
 pub fn expulsions(changes: &[Change]) -> Vec<Expulsion> {
     let (mut all, mut people) = (Vec::new(), Vec::new());
     for change in changes {
         match change {
             Change::Member(_, person, None) => people.push(*person),
-            // Each change of a group ends with what it was.
+            // The changes of one commit end with its audit entry.
             Change::Audit(audit) => {
                 let people = std::mem::take(&mut people);
                 let reason = (!audit.reason.is_empty()).then(|| Arc::from(&*audit.reason));
@@ -133,7 +134,7 @@ mod tests {
 
     const GROUP: GroupId = GroupId(6);
 
-    /// A machine and the access list that follows it: 1 is the owner of [`GROUP`], 2 is an admin.
+    /// A machine and its access list: person 1 is the owner of [`GROUP`], 2 is an admin.
     struct Pair {
         groups: AccountGroups,
         access_list: AccessList,
@@ -150,7 +151,7 @@ mod tests {
                 person.names.insert(PersonName::Mobile(format!("999{n}").into()));
                 pair.ask(Ask::AddPerson(person));
             }
-            let head = GroupInfo {
+            let info = GroupInfo {
                 id: GROUP,
                 name: "weekly".into(),
                 external_id: None,
@@ -164,7 +165,7 @@ mod tests {
                 link: "".into(),
                 members_max: 9,
             };
-            pair.ask(Ask::Create(head));
+            pair.ask(Ask::Create(info));
             pair.add(2);
             pair
         }
@@ -182,7 +183,7 @@ mod tests {
             assert_eq!(
                 self.access_list,
                 AccessList::of(&self.groups),
-                "as it would be read at the start"
+                "as it would be loaded at the start"
             );
             expulsions(&changes)
         }
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_known_by_what_somebody_vouches_for() {
+    fn a_member_is_known_by_trusted_identities_only() {
         let pair = Pair::new();
         for (who, expected) in [
             (user("user2"), Some((2, Rank::Admin))),
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_over_puts_everybody_out() {
+    fn a_closed_group_expels_everybody() {
         let mut pair = Pair::new();
         let (actor, rule) = (PersonId(1), Rule::KIRIMIN_LEAVE);
         let expulsions = pair.ask(Ask::Leave { group: GroupRef::Id(GROUP), actor, rule });

@@ -1,4 +1,4 @@
-//! How groups come to be, how people get into them, and what they may do there.
+//! Entry: creates groups, adds people to them and sets their ranks.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ impl AccountGroups {
     pub(super) fn create(
         &mut self,
         at: UnixMillis,
-        head: GroupInfo,
+        info: GroupInfo,
         changes: &mut Vec<Change>,
     ) -> Result<GroupAnswer, Refusal> {
-        let (id, creator) = (head.id, head.creator);
-        let name = GroupRef::Name(head.name.clone());
-        let external_id = head.external_id.clone().map(GroupRef::ExternalId);
+        let (id, creator) = (info.id, info.creator);
+        let name = GroupRef::Name(info.name.clone());
+        let external_id = info.external_id.clone().map(GroupRef::ExternalId);
         let is_known = self.groups.contains_key(&id) || self.find_open(&name).is_ok();
         if is_known || external_id.is_some_and(|it| self.find(&it).is_ok()) {
             return Err(Refusal::NameTaken);
@@ -26,11 +26,11 @@ impl AccountGroups {
         }
 
         let is_ownerless = creator.is_none();
-        let head = GroupInfo { created: at, revision: 0, is_closed: false, is_ownerless, ..head };
+        let info = GroupInfo { created: at, revision: 0, is_closed: false, is_ownerless, ..info };
         let owner = creator
             .map(|it| Change::Member(id, it, Some(GroupMember { rank: Rank::Owner, joined: at })));
-        // The head is there before anybody is in it; the one that stays has the revision.
-        self.restore(Change::Info(head));
+        // The group exists before its owner is added; `commit` writes it with its revision.
+        self.restore(Change::Info(info));
         self.commit(at, id, (GroupAction::Created, creator, None, ""), owner, changes);
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
@@ -133,7 +133,7 @@ impl AccountGroups {
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
-    /// A member already is let be: his client asks again after each restart.
+    /// Joins by the link. A member may repeat it: clients do so after each restart.
     pub(super) fn join(
         &mut self,
         at: UnixMillis,
@@ -170,7 +170,7 @@ impl AccountGroups {
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
-    /// An owner gives any rank, an admin the lower ones to those below him.
+    /// Sets a rank. An owner gives any rank; an admin gives ranks below their own to lower members.
     pub(super) fn set_rank(
         &mut self,
         at: UnixMillis,

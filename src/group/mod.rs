@@ -1,419 +1,382 @@
-//! Groups: who belongs to them, with which rank, and who may change that.
+//! Groups: members, ranks, bans and applications, and the rules for changing them.
 //!
-//! [`state::AccountGroups`] is the machine. Four systems' calls are the same few asks with another
-//! [`rule::Rule`]; nothing here knows whose call it was.
+//! [`state::AccountGroups`] is the machine. The four dialects of the API send the same few asks,
+//! each with its own [`rule::Rule`]; the machine does not know the dialect.
 
 pub mod access_list;
 mod entry;
+mod ids;
 pub mod person;
 mod person_map;
+mod rank;
 mod removal;
 pub mod rule;
 pub mod state;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
+    ids::{GroupId, PersonId, UnixMillis},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
+    rank::Rank,
 };
 
-/// Names a group, in the whole of a data folder: decimal.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct GroupId(pub u64);
-
-/// Names a person, in the whole of a data folder: decimal.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct PersonId(pub u64);
-
-/// A moment: milliseconds since 1970, UTC.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub struct UnixMillis(pub u64);
-
-/// What a member may do, lowest first.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Rank {
-    /// New, with fewer rights than a member.
-    Beginner,
-    /// Belongs to the group, and no more.
-    Member,
-    /// May let people in and remove them.
-    Admin,
-    /// Stands in for an owner.
-    Acting,
-    /// Has the group. There may be several.
-    Owner,
-}
-
-impl Rank {
-    /// Every one, lowest first.
-    pub const ALL: [Self; 5] =
-        [Self::Beginner, Self::Member, Self::Admin, Self::Acting, Self::Owner];
-    /// Their names, as `moderators` has them, lowest first.
-    pub const NAMES: [&str; 5] = ["beginner", "member", "admin", "acting", "owner"];
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        let n = Self::NAMES.iter().position(|it| *it == name)?;
-        Some(Self::ALL[n])
-    }
-}
-
-/// One member.
+/// A person's membership of a group.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupMember {
-    /// What he may do.
+    /// The rank, which decides what they may do.
     pub rank: Rank,
-    /// Since when he belongs.
+    /// The time when they became a member.
     pub joined: UnixMillis,
 }
 
-/// Keeps a person out.
+/// A ban, which keeps a person out of a group.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupBan {
-    /// Since when.
+    /// The time when it was made.
     pub from: UnixMillis,
-    /// Until when; None is for ever.
+    /// The end of the ban; None: forever.
     pub until: Option<UnixMillis>,
-    /// Who said so.
+    /// The person who made it; None: a machine.
     pub by: Option<PersonId>,
-    /// Why.
+    /// The actor's text; may be empty.
     pub reason: Box<str>,
 }
 
-/// Who comes in without being let in.
+/// The treatment of applications to join.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum JoinPolicy {
-    /// An application waits for an admin.
+    /// An application waits for an admin's decision.
     Reviewed,
-    /// An application is a membership.
+    /// An application makes a member at once.
     Open,
-    /// Nobody may apply.
+    /// Every application is refused.
     Closed,
 }
 
-/// A group, but for who belongs to it.
+/// The facts of a group, without its people.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupInfo {
-    /// Names it.
+    /// The group's id, never reused.
     pub id: GroupId,
-    /// What people call it.
+    /// The display name, unique among open groups of the account.
     pub name: Box<str>,
-    /// A name that the caller's own system has for it.
+    /// The group's id in the client's system.
     pub external_id: Option<Box<str>>,
-    /// Since when there is one.
+    /// The time of its creation.
     pub created: UnixMillis,
-    /// When it changed last.
+    /// The time of its last change.
     pub modified: UnixMillis,
-    /// Who made it; None is a machine.
+    /// The person who made it; None: a machine.
     pub creator: Option<PersonId>,
-    /// How many changes there were: the sequence number of the last one.
+    /// The number of changes so far, which is the sequence number of the last one.
     pub revision: u64,
-    /// Over, or never to be used again.
+    /// The group is closed for good.
     pub is_closed: bool,
-    /// It may be without an owner: it has had none yet, or its last one was let go.
+    /// The group may be without an owner: it never had one, or its last one left by a rule that
+    /// allows it.
     pub is_ownerless: bool,
-    /// Who may apply.
+    /// The treatment of applications.
     #[serde(rename = "door")]
     pub join_policy: JoinPolicy,
-    /// Lets in whoever knows it.
+    /// The secret of the invitation link; empty: no link.
     pub link: Box<str>,
-    /// How many it holds.
+    /// The largest number of members.
     pub members_max: u32,
 }
 
-/// A group.
+/// A group with its people.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Group {
-    /// All but its people.
+    /// Everything except its people.
     pub info: GroupInfo,
-    /// Who belongs to it.
+    /// The members, by person.
     pub members: PersonMap<GroupMember>,
-    /// Who is kept out.
+    /// The bans, expired ones included.
     pub bans: PersonMap<GroupBan>,
-    /// Who wants in, and since when.
+    /// The waiting applications, and their times.
     pub applications: PersonMap<UnixMillis>,
 }
 
-/// Which group is meant.
+/// A reference to a group, as a request gives it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GroupRef {
-    /// This one.
+    /// By the group's id.
     Id(GroupId),
-    /// The one of this name.
+    /// By name; an open group wins over closed ones.
     Name(Box<str>),
-    /// The one with this name in the caller's own system.
+    /// By the id in the client's system.
     ExternalId(Box<str>),
-    /// The one with this link.
+    /// By the secret of the invitation link.
     Link(Box<str>),
 }
 
-/// Which person is meant.
+/// A reference to a person, as a request gives it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PersonRef {
-    /// This one.
+    /// By the person's id.
     Id(PersonId),
-    /// Whoever has this name.
+    /// By one of the person's names.
     Name(PersonName),
-    /// Nobody: what was given names no one.
+    /// The text of the request cannot be anybody's id.
     Nobody,
 }
 
-/// What is wanted. `actor` is who wants it; None is a machine with the right to.
+/// A request to the groups of an account. `actor` is the person who asks; None: a machine with
+/// every right.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ask {
-    /// A person of this account.
+    /// Adds or replaces a person of the account.
     AddPerson(Person),
-    /// A group, with its creator as owner.
+    /// Creates a group, with its creator as owner.
     Create(GroupInfo),
-    /// A group of somebody who owns fewer than so many of this size.
+    /// Creates a group, unless its creator owns too many of the same size.
     CreateOwn {
-        /// The group. Those that its creator owns, and that hold as many members, are counted.
+        /// The new group. Groups with the same `members_max` that its creator owns are counted.
         info: GroupInfo,
-        /// How many they may own, this one included.
+        /// The number that they may own, the new one included.
         own_max: usize,
     },
-    /// To take somebody out.
+    /// Removes a member from a group.
     Remove {
-        /// Of which group.
+        /// The group to remove them from.
         group: GroupRef,
-        /// By whom.
+        /// The person who removes.
         actor: Option<PersonId>,
-        /// Whom.
+        /// The person to remove.
         target: PersonRef,
-        /// Who may.
+        /// The dialect's policy for removals.
         rule: Rule,
-        /// Why; empty is no reason.
+        /// The actor's text; empty: none.
         reason: Box<str>,
     },
-    /// To keep somebody out, and take him out if he is in.
+    /// Removes a member and keeps them out.
     Ban {
-        /// Of which group.
+        /// The group to ban them from.
         group: GroupRef,
-        /// By whom.
+        /// The person who bans.
         actor: Option<PersonId>,
-        /// Whom.
+        /// The person to ban; must be a member.
         target: PersonRef,
-        /// Who may.
+        /// The dialect's policy for removals.
         rule: Rule,
-        /// Why; empty is no reason.
+        /// The actor's text; empty: none.
         reason: Box<str>,
-        /// Until when; None is for ever.
+        /// The end of the ban; None: forever.
         until: Option<UnixMillis>,
     },
-    /// To let somebody come back some day.
+    /// Lifts a ban. The person is not a member by this.
     Unban {
-        /// Of which group.
+        /// The group with the ban.
         group: GroupRef,
-        /// By whom.
+        /// The person who lifts it.
         actor: Option<PersonId>,
-        /// Whom.
+        /// The person who is banned.
         target: PersonRef,
     },
-    /// To go oneself.
+    /// Leaves a group as its member.
     Leave {
-        /// From which group.
+        /// The group to leave.
         group: GroupRef,
-        /// Who goes.
+        /// The member who leaves.
         actor: PersonId,
-        /// What becomes of a group whose last owner goes.
+        /// Its `last_owner` says what happens when the last owner leaves.
         rule: Rule,
     },
-    /// To take somebody in.
+    /// Adds a member to a group.
     Add {
-        /// Into which group.
+        /// The group to add them to.
         group: GroupRef,
-        /// By whom.
+        /// The person who adds.
         actor: Option<PersonId>,
-        /// Whom.
+        /// The person to add.
         target: PersonRef,
-        /// As what.
+        /// The rank to give them.
         rank: Rank,
     },
-    /// To take somebody in as the owner of a group that has none.
+    /// Adds the owner of a group that has none.
     AddFirstOwner {
-        /// Into which group.
+        /// The group to add them to.
         group: GroupRef,
-        /// By whom.
+        /// The person who adds.
         actor: Option<PersonId>,
-        /// Whom.
+        /// The person to add.
         target: PersonRef,
     },
-    /// To be let in by an admin.
+    /// Applies for membership of a group.
     Apply {
-        /// Into which group.
+        /// The group to join.
         group: GroupRef,
-        /// Who wants in.
+        /// The person who applies.
         actor: PersonId,
     },
-    /// To let an applicant in, or not.
+    /// Accepts or rejects an application.
     Decide {
-        /// Of which group.
+        /// The group applied to.
         group: GroupRef,
-        /// Who decides.
+        /// The person who decides.
         actor: Option<PersonId>,
-        /// Who has applied.
+        /// The person who has applied.
         target: PersonRef,
-        /// Whether he comes in.
+        /// True accepts, false rejects.
         is_approved: bool,
     },
-    /// To come in with the link.
+    /// Joins by the invitation link.
     Join {
-        /// Into which group.
+        /// The group to join.
         group: GroupRef,
-        /// Who comes.
+        /// The person who joins.
         actor: PersonId,
-        /// What he knows.
+        /// The secret that they give.
         link: Box<str>,
     },
-    /// To make the old link worthless.
+    /// Replaces the invitation link.
     ResetLink {
-        /// Of which group.
+        /// The group that has the link.
         group: GroupRef,
-        /// By whom.
+        /// The owner who replaces it.
         actor: PersonId,
-        /// The new one.
+        /// The new secret; empty: no link.
         link: Box<str>,
     },
-    /// To give a member another rank.
+    /// Changes the rank of a member.
     SetRank {
-        /// In which group.
+        /// The group of the member.
         group: GroupRef,
-        /// By whom.
+        /// The person who changes it.
         actor: Option<PersonId>,
-        /// To whom.
+        /// The member to change.
         target: PersonRef,
-        /// Which.
+        /// The rank to give them.
         rank: Rank,
     },
-    /// To see a group.
+    /// Reads a group, also a closed one.
     Show(GroupRef),
-    /// To see somebody's groups.
+    /// Reads the groups of a person.
     ShowOf(PersonId),
-    /// To see a person.
+    /// Reads a person of the account.
     Find(PersonRef),
-    /// To see everybody.
+    /// Reads all people of the account.
     List,
 }
 
-/// What has happened.
+/// The answer to an ask.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GroupAnswer {
-    /// There is a person.
+    /// The person added or found.
     Person(Person),
-    /// Everybody.
+    /// All people of the account.
     People(Vec<Person>),
-    /// This is the group now, and these are its people.
+    /// The group after the ask.
     Group(Box<GroupSnapshot>),
-    /// These are the groups.
+    /// The groups of a person.
     Groups(Vec<GroupSnapshot>),
-    /// Somebody is in, by the link.
+    /// The person is a member, by the invitation link.
     Joined(Box<Joined>),
-    /// Somebody is out.
+    /// The person is no member.
     Removed(Box<Removed>),
-    /// The application waits.
+    /// The application waits for a decision.
     Pending,
 }
 
-/// How a removal went.
+/// The result of a removal.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Removed {
-    /// Who is out.
+    /// The person who was removed.
     pub person: PersonId,
-    /// Whether he was in: who may remove anybody, may do so twice.
+    /// False if they were no member: an actor who may remove anybody can repeat a removal.
     pub was_member: bool,
-    /// The other members, if the group has ended with this.
+    /// The other members, if the removal has closed the group; else empty.
     pub others: Vec<PersonId>,
-    /// The group without him.
+    /// The group after the removal.
     pub snapshot: GroupSnapshot,
 }
 
-/// How somebody has come in.
+/// The result of a join by link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Joined {
-    /// They were in before, and nothing has changed.
+    /// True if they were a member before, so that nothing has changed.
     pub was_member: bool,
-    /// The group with them.
+    /// The group after the join.
     pub snapshot: GroupSnapshot,
 }
 
-/// A group as it was at a moment, and people. Both are shared with the machine: a snapshot costs
-/// nothing, however large the group, and the next change copies the part that it changes.
+/// A group at one moment, with its people. Both are shared with the machine: a snapshot costs
+/// nothing, however large the group is, and the next change copies only the part that it changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GroupSnapshot {
-    /// The group.
+    /// The group with its members.
     pub group: Arc<Group>,
-    /// Its members and its creator, among all people of the account.
+    /// All people of the account, its members and creator among them.
     pub people: Arc<PeopleById>,
 }
 
-/// The people of an account.
+/// The people of an account by their ids.
 pub type PeopleById = BTreeMap<PersonId, Arc<Person>>;
 
-/// Why not.
+/// The reason why an ask was refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such group.
+    /// The account has no such group.
     #[error("no such group")]
     NoGroup,
-    /// The group is over.
+    /// The group is closed for good.
     #[error("the group is closed")]
     Closed,
-    /// The one who asks does not belong to the group, and has no right beside that.
+    /// The actor is no member and has no other right.
     #[error("only members may")]
     ActorNotMember,
-    /// He has the right, but does not see this group.
-    #[error("not a group of the one who asks")]
+    /// The actor has the right, but only in groups that they belong to.
+    #[error("the actor is not in this group")]
     NoAccess,
-    /// His rank is too low, for this or for the one it is about.
+    /// The actor's rank is too low for this ask or for this target.
     #[error("the rank is too low")]
     RankTooLow,
-    /// There is no such person.
+    /// The account has no such person.
     #[error("no such person")]
     TargetUnknown,
-    /// He does not belong to the group.
+    /// The target is not a member of the group.
     #[error("not a member")]
     TargetNotMember,
-    /// The group would be without an owner.
+    /// The group would be left without an owner.
     #[error("the last owner")]
     LastOwner,
-    /// Nobody removes himself so: he leaves.
-    #[error("oneself")]
+    /// The dialect does not let members remove themselves: they leave.
+    #[error("members cannot remove themselves: they leave")]
     SelfTarget,
-    /// He belongs to the group already.
+    /// The person is a member of the group already.
     #[error("a member already")]
     AlreadyMember,
-    /// He is kept out.
+    /// A ban keeps the person out.
     #[error("banned")]
     Banned,
-    /// The link is not this group's, or nobody may apply.
+    /// The link is not this group's, or the group takes no applications.
     #[error("not invited")]
     NotInvited,
-    /// He has not applied.
+    /// The target has not applied.
     #[error("no application")]
     NoApplication,
-    /// The group holds no more.
+    /// The group has `members_max` members.
     #[error("full")]
     Full,
-    /// Another has this name, or this id in the caller's own system.
+    /// Another group or person has this name, or this id in the client's system.
     #[error("the name is taken")]
     NameTaken,
-    /// The group has an owner, and may have no other.
+    /// The group has an owner, and the dialect lets it have no other.
     #[error("the group has an owner")]
     HasOwner,
-    /// They own as many groups as they may.
+    /// The creator owns as many groups as the dialect lets them.
     #[error("the owner of too many groups")]
     OwnsTooMany,
 }
 
 impl Refusal {
-    /// Every one.
+    /// Every refusal, for tables and tests.
     pub const ALL: [Self; 17] = [
         Self::NoGroup,
         Self::Closed,
@@ -435,94 +398,66 @@ impl Refusal {
     ];
 }
 
-/// A change that must outlive the process, as the row that it leaves.
+/// A change that must be durable, as the row to store.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// A person as he is now.
+    /// A person, new or changed.
     Person(Person),
-    /// A group as it is now.
+    /// A group's facts, new or changed.
     Info(GroupInfo),
-    /// A member as he is now; None, and he is none.
+    /// A membership; None deletes it.
     Member(GroupId, PersonId, Option<GroupMember>),
-    /// A ban; None, and there is none.
+    /// A ban; None deletes it.
     Ban(GroupId, PersonId, Option<GroupBan>),
-    /// An application; None, and there is none.
+    /// An application; None deletes it.
     Application(GroupId, PersonId, Option<UnixMillis>),
-    /// What has happened.
+    /// A new entry of a group's history.
     Audit(GroupAuditEntry),
 }
 
-/// One line of a group's history. Its number is the group's revision after it.
+/// An entry of a group's history. Its number is the group's revision after the change.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupAuditEntry {
-    /// In which group.
+    /// The group that changed.
     pub group: GroupId,
-    /// 1, 2, 3, … without holes.
+    /// Numbered within the group, from 1, without gaps.
     pub sequence: u64,
-    /// When.
+    /// The time of the change.
     pub at: UnixMillis,
-    /// By whom; None is a machine.
+    /// The person who acted; None: a machine.
     pub actor: Option<PersonId>,
-    /// What.
+    /// The kind of change.
     #[serde(rename = "deed")]
     pub action: GroupAction,
-    /// To whom.
+    /// The person it was done to, if any.
     pub target: Option<PersonId>,
-    /// Why; empty is no reason.
+    /// The actor's text; empty: none.
     pub reason: Box<str>,
 }
 
-/// What can happen to a group.
+/// The kind of change in a group's history.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum GroupAction {
-    /// It was made.
+    /// The group was created.
     Created,
-    /// Somebody came in.
+    /// A person became a member.
     Joined,
-    /// Somebody was taken out.
+    /// A member was removed by another actor.
     Removed,
-    /// Somebody went.
+    /// A member left by themselves.
     Left,
-    /// Somebody is kept out.
+    /// A member was removed and banned.
     Banned,
-    /// Somebody may come back.
+    /// A ban was lifted.
     Unbanned,
-    /// Somebody wants in.
+    /// A person applied for membership.
     Applied,
-    /// Somebody is not let in.
+    /// An application was rejected.
     Denied,
-    /// Somebody has another rank.
+    /// A member's rank was changed.
     Ranked,
-    /// The link is another.
+    /// The invitation link was replaced.
     LinkReset,
-    /// It is over.
+    /// The group was closed for good.
     Closed,
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for PersonId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for GroupId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
-impl FromStr for PersonId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
 }

@@ -1,4 +1,4 @@
-//! A person: one identity with many names.
+//! Person: one identity of an account, with its names and permissions.
 
 use std::collections::BTreeSet;
 
@@ -7,68 +7,68 @@ use serde::{Deserialize, Serialize};
 use super::PersonId;
 use crate::base::ids::Trusted;
 
-/// Somebody, in an account.
+/// A person of an account.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Person {
-    /// Names him everywhere.
+    /// The person's id, never reused.
     pub id: PersonId,
-    /// The name that he goes by: one of `names`.
+    /// The display name, as written; in lower case it is one of `names`.
     pub username: Box<str>,
-    /// His names, each his alone in the account.
+    /// The person's names; no other person of the account has any of them.
     pub names: BTreeSet<PersonName>,
-    /// What he may do in every group.
+    /// Rights that hold in every group.
     pub permissions: BTreeSet<Permission>,
 }
 
-/// A name that is one person's alone in an account.
+/// A name of a person, unique in the account.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum PersonName {
-    /// What he goes by, in lower case: `PersonName::username` makes it so.
+    /// The user name in lower case; [`PersonName::username`] makes it so.
     Username(Box<str>),
-    /// A platform, and the number it has for him.
+    /// A platform and the person's number there.
     Membership {
-        /// Which platform: -1 … 254.
+        /// The platform's number: -1 to 254.
         platform: i32,
-        /// The number.
+        /// The person's number on the platform.
         id: i64,
     },
-    /// A mobile number.
+    /// A mobile number, as written.
     Mobile(Box<str>),
     /// An e-mail address, in lower case.
     Email(Box<str>),
-    /// What the caller's own system calls him.
+    /// The person's id in the client's system.
     ExternalId(Box<str>),
-    /// The number on a card.
+    /// The number printed on a card.
     CardNumber(Box<str>),
-    /// What the caller's own system calls the card.
+    /// The card's id in the client's system.
     CardExternalId(Box<str>),
-    /// The user that his phone registers as.
+    /// The user that their phone registers as.
     SipUser(Box<str>),
-    /// The number that he calls from.
+    /// The number that they call from, without `+`.
     Caller(Box<str>),
 }
 
-/// What somebody may do in every group of the account, whatever his rank.
+/// A right in groups of the account, whatever the person's rank.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Permission {
-    /// To remove people from the groups that he belongs to (Rocket.Chat's `remove-user`).
+    /// To remove people from groups that they belong to (Rocket.Chat's `remove-user`).
     RemoveUser,
     /// To remove anybody from any group (Rocket.Chat's `kick-user-from-any-p-room`).
     KickFromAny,
 }
 
 impl PersonName {
-    /// A user name: case does not count.
+    /// A user name; case does not count.
     pub fn username(text: &str) -> Self {
         Self::Username(text.trim().to_lowercase().into())
     }
 
-    /// A number that somebody calls from: a plus does not count.
+    /// A calling number; a leading `+` does not count.
     pub fn caller(text: &str) -> Self {
         Self::Caller(text.trim().trim_start_matches('+').into())
     }
 
-    /// The name that a trusted identity is.
+    /// The name for a trusted identity.
     pub fn trusted(who: &Trusted) -> Self {
         match who {
             Trusted::Number(number) => Self::caller(number),
@@ -77,7 +77,7 @@ impl PersonName {
         }
     }
 
-    /// The same, of a name that a trusted identity can be; None of another.
+    /// This name as [`PersonName::trusted`] would make it; None if it can be no trusted identity.
     pub fn trusted_form(&self) -> Option<Self> {
         match self {
             Self::Caller(number) => Some(Self::caller(number)),
@@ -87,20 +87,20 @@ impl PersonName {
         }
     }
 
-    /// An e-mail address: case does not count.
+    /// An e-mail address; case does not count.
     pub fn email(text: &str) -> Self {
         Self::Email(text.trim().to_lowercase().into())
     }
 }
 
 impl Person {
-    /// Somebody with one name.
+    /// A person with a user name and no permissions.
     pub fn new(id: PersonId, username: &str) -> Self {
         let names = BTreeSet::from([PersonName::username(username)]);
         Self { id, username: username.trim().into(), names, permissions: BTreeSet::new() }
     }
 
-    /// Whether he may do something everywhere.
+    /// Whether the person has this permission.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
     }

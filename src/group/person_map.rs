@@ -1,67 +1,67 @@
-//! A table by person that is cheap to copy, however long: a copy shares what has not changed since.
+//! Person map: a table by person that is cheap to copy; copies share the parts that are unchanged.
 
 use std::{fmt, mem, ops::Index, sync::Arc};
 
 use super::PersonId;
 
-/// Rows by person, in the order of their ids.
+/// Rows by person, sorted by id.
 #[derive(Clone)]
 pub struct PersonMap<T> {
-    /// None of them empty; each behind the one before.
+    /// Sorted; none is empty.
     parts: Vec<Arc<Vec<(PersonId, T)>>>,
     len: usize,
 }
 
-/// To change a row copies its part, if it is shared, and the list of parts: with 30,000 rows, both
-/// are some 200 long.
+/// A change copies the row's part, if it is shared, and the list of parts: with 30,000 rows, both
+/// have some 200 entries.
 const PART_MAX: usize = 256;
 
 impl<T> PersonMap<T> {
-    /// Somebody's row.
+    /// The row of a person.
     pub fn get(&self, person: &PersonId) -> Option<&T> {
         let part = self.parts.get(self.part_index(person))?;
         let found = part.binary_search_by_key(person, |(id, _)| *id).ok()?;
         Some(&part[found].1)
     }
 
-    /// Whether somebody has a row.
+    /// Whether the person has a row.
     pub fn contains_key(&self, person: &PersonId) -> bool {
         self.get(person).is_some()
     }
 
-    /// How many there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Every row, and whose it is.
+    /// Every row with its person, sorted by id.
     pub fn iter(&self) -> impl Iterator<Item = (&PersonId, &T)> {
         self.parts.iter().flat_map(|part| part.iter()).map(|(id, row)| (id, row))
     }
 
-    /// Whose rows there are.
+    /// The people that have rows, sorted by id.
     pub fn keys(&self) -> impl Iterator<Item = &PersonId> {
         self.iter().map(|(id, _)| id)
     }
 
-    /// Every row.
+    /// Every row, sorted by the person's id.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.iter().map(|(_, row)| row)
     }
 
-    /// The part that somebody's row is in, or would be.
+    /// The part that has the person's row, or would have it.
     fn part_index(&self, person: &PersonId) -> usize {
         self.parts.partition_point(|part| part[0].0 <= *person).saturating_sub(1)
     }
 }
 
 impl<T: Clone> PersonMap<T> {
-    /// Sets somebody's row; hands back the one before.
+    /// Sets a person's row; returns the previous one.
     pub fn insert(&mut self, person: PersonId, row: T) -> Option<T> {
         let index = self.part_index(&person);
         let Some(part) = self.parts.get_mut(index).map(Arc::make_mut) else {
@@ -83,7 +83,7 @@ impl<T: Clone> PersonMap<T> {
         }
     }
 
-    /// Takes somebody's row out.
+    /// Removes a person's row and returns it.
     pub fn remove(&mut self, person: &PersonId) -> Option<T> {
         let index = self.part_index(person);
         let found = self.parts.get(index)?.binary_search_by_key(person, |(id, _)| *id).ok()?;
@@ -107,7 +107,7 @@ impl<T> Index<&PersonId> for PersonMap<T> {
     type Output = T;
 
     fn index(&self, person: &PersonId) -> &T {
-        self.get(person).expect("somebody who has a row")
+        self.get(person).expect("a person with a row")
     }
 }
 
@@ -131,16 +131,16 @@ mod tests {
 
     use super::*;
 
-    /// Beside a map that is known to be right; every copy stays as it was.
+    /// Compares with a `BTreeMap`; copies do not change.
     #[test]
-    fn rows_are_set_found_and_taken_out_and_copies_keep_theirs() {
+    fn rows_are_set_found_and_removed_and_copies_keep_theirs() {
         let (mut table, mut map) = (PersonMap::default(), BTreeMap::new());
         let mut copies = Vec::new();
         let mut random = 1_u64;
         for n in 0..20_000_u64 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let person = PersonId(random >> 52);
-            // More come in the first half, and more go in the second.
+            // The table grows in the first half and shrinks in the second.
             let comes = (random >> 20) % 4 < if n < 10_000 { 3 } else { 1 };
             match comes {
                 true => assert_eq!(table.insert(person, n), map.insert(person, n)),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_equal_by_their_rows_however_they_came_about() {
+    fn tables_are_equal_by_their_rows_in_any_order_of_insertion() {
         let rising: Vec<_> = (0..1_000).map(PersonId).collect();
         let fill = |ids: &mut dyn Iterator<Item = &PersonId>| {
             let mut table = PersonMap::default();

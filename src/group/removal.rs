@@ -1,4 +1,4 @@
-//! How people get out of a group: removed, banned, or on their own.
+//! Removal: removes, bans and unbans members, lets them leave, and closes groups.
 
 use super::{
     Change, GroupAction, GroupAnswer, GroupBan, GroupId, GroupRef, Permission, PersonId, PersonRef,
@@ -23,7 +23,7 @@ impl AccountGroups {
         let target = self.check_removal(id, actor, target, rule)?;
         let Removal { target, was_member } = target;
         if !was_member {
-            // Nothing changes, but it is on record that somebody wanted it.
+            // Nothing changes, but the history shows the request.
             let entry = (GroupAction::Removed, actor, Some(target), reason);
             self.commit(at, id, entry, [], changes);
             return Ok(self.removed_answer(id, target, false, Vec::new()));
@@ -99,7 +99,8 @@ impl AccountGroups {
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
-    /// The one rule: the actor's rank, then the target, then both beside each other.
+    /// Checks a removal by its rule: the actor's rank, then the target, then the two ranks
+    /// compared.
     fn check_removal(
         &self,
         id: GroupId,
@@ -132,7 +133,7 @@ impl AccountGroups {
         Ok(Removal { target, was_member: true })
     }
 
-    /// Whether the actor may remove at all; true, if anybody from anywhere.
+    /// Checks that the actor may remove people; true if anybody from any group.
     fn check_actor(
         &self,
         id: GroupId,
@@ -206,7 +207,7 @@ impl AccountGroups {
     }
 }
 
-/// A removal that may be.
+/// A removal that is allowed.
 struct Removal {
     target: PersonId,
     was_member: bool,

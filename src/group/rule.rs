@@ -1,37 +1,38 @@
-//! Rules: what a removal asks of the one who wants it. Policy as a value, one per dialect.
+//! Rules: the policy for removals as a value, one for each dialect.
 
 use super::Rank;
 
-/// Who may remove whom.
+/// The policy of a dialect for removals: who may remove a member, and which effects that has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {
-    /// The lowest rank that may.
+    /// The lowest rank that may remove people.
     pub rank_min: Rank,
-    /// Only those of a lower rank than one's own can be removed.
+    /// The target's rank must be below the actor's.
     pub is_above_target: bool,
-    /// Account-wide permissions count beside ranks.
+    /// Account-wide permissions count besides ranks.
     pub has_permissions: bool,
-    /// An unknown target is told before the rank is looked at.
+    /// An unknown target is refused before the actor's rank is checked.
     pub is_target_first: bool,
-    /// Removing oneself is leaving; else it is refused.
+    /// To remove oneself counts as leaving; otherwise it is refused.
     pub is_self_leave: bool,
-    /// What becomes of the group when its last owner goes.
+    /// The effect on the group when its last owner would go.
     pub last_owner: LastOwner,
 }
 
-/// What becomes of a group whose last owner goes.
+/// The effect on a group when its last owner would go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LastOwner {
-    /// He stays.
+    /// The removal is refused.
     Stays,
     /// The group is closed.
     Closes,
-    /// The group goes on without one.
+    /// The group continues without an owner.
     Goes,
 }
 
 impl Rule {
-    /// Admins and up, downwards only; the founder stays; nobody removes himself (contract 1.4).
+    /// Admins and above remove lower ranks; the founder stays; nobody removes themselves (contract
+    /// 1.4).
     pub const BUNGIE: Self = Self {
         rank_min: Rank::Admin,
         is_above_target: true,
@@ -51,7 +52,7 @@ impl Rule {
         last_owner: LastOwner::Stays,
     };
 
-    /// The owner alone, and not himself (contract 3.1, 3.4).
+    /// Only the owner removes people, but not themselves (contract 3.1, 3.4).
     pub const KIRIMIN: Self = Self {
         rank_min: Rank::Owner,
         is_above_target: false,
@@ -61,10 +62,11 @@ impl Rule {
         last_owner: LastOwner::Stays,
     };
 
-    /// The owner of a Kirimin group goes, and it is over (contract 3.4).
+    /// A Kirimin group is closed when its owner leaves (contract 3.4).
     pub const KIRIMIN_LEAVE: Self = Self { last_owner: LastOwner::Closes, ..Self::KIRIMIN };
 
-    /// A machine's right, no rank; the primary member goes, and the group is over (contract 4.3).
+    /// A machine acts, ranks do not count; the group is closed when its primary member goes
+    /// (contract 4.3).
     pub const CAPILLARY: Self = Self {
         rank_min: Rank::Beginner,
         is_above_target: false,
@@ -74,10 +76,10 @@ impl Rule {
         last_owner: LastOwner::Closes,
     };
 
-    /// As [`Self::CAPILLARY`], where the organisation has switched the closing off.
+    /// As [`Self::CAPILLARY`], for organisations that have switched the closing off.
     pub const CAPILLARY_STAYS_ACTIVE: Self =
         Self { last_owner: LastOwner::Goes, ..Self::CAPILLARY };
 
-    /// Whoever runs the account may remove anybody, but leaves no group without an owner.
+    /// The operator of the account may remove anybody except a group's last owner.
     pub const OPERATOR: Self = Self { last_owner: LastOwner::Stays, ..Self::CAPILLARY };
 }

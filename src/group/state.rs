@@ -1,4 +1,4 @@
-//! The machine: every person and group of one account, and every change to them.
+//! Group state: the machine with every person and group of one account.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,7 +8,7 @@ use super::{
     Refusal, UnixMillis,
 };
 
-/// The people and groups of one account.
+/// The people and groups of one account, and every change to them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AccountGroups {
     pub(super) people: Arc<PeopleById>,
@@ -17,12 +17,12 @@ pub struct AccountGroups {
 }
 
 impl AccountGroups {
-    /// Decides about an ask, and does it. What it has changed is put behind `changes`, in order;
-    /// a refusal changes nothing.
+    /// Decides an ask and carries it out. Appends its changes to `changes`, in order; a refusal
+    /// changes nothing.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] is an answer.
+    /// The [`Refusal`], which is an answer like any other.
     pub fn handle(
         &mut self,
         at: UnixMillis,
@@ -31,7 +31,7 @@ impl AccountGroups {
     ) -> Result<GroupAnswer, Refusal> {
         match ask {
             Ask::AddPerson(person) => self.add_person(person, changes),
-            Ask::Create(head) => self.create(at, head, changes),
+            Ask::Create(info) => self.create(at, info, changes),
             Ask::CreateOwn { info, own_max } => self.create_own(at, info, own_max, changes),
             Ask::Remove { group, actor, target, rule, reason } => {
                 self.remove(at, &group, actor, &target, rule, &reason, changes)
@@ -74,17 +74,17 @@ impl AccountGroups {
         }
     }
 
-    /// Takes up a change that was made before: the way back from a store. In any order, but for
-    /// a group's head, which comes before its people.
+    /// Applies a stored change. The order does not matter, except that a group comes before its
+    /// people.
     pub fn restore(&mut self, change: Change) {
         match change {
             Change::Person(person) => {
                 self.names.extend(person.names.iter().map(|name| (name.clone(), person.id)));
                 Arc::make_mut(&mut self.people).insert(person.id, Arc::new(person));
             }
-            Change::Info(head) => match self.groups.get_mut(&head.id) {
-                Some(group) => Arc::make_mut(group).info = head,
-                None => drop(self.groups.insert(head.id, Arc::new(Group::new(head)))),
+            Change::Info(info) => match self.groups.get_mut(&info.id) {
+                Some(group) => Arc::make_mut(group).info = info,
+                None => drop(self.groups.insert(info.id, Arc::new(Group::new(info)))),
             },
             Change::Member(group, person, row) => {
                 self.edit(group, |it| put(&mut it.members, person, row));
@@ -95,36 +95,36 @@ impl AccountGroups {
             Change::Application(group, person, row) => {
                 self.edit(group, |it| put(&mut it.applications, person, row));
             }
-            // What has happened changes nothing any more.
+            // History entries are not part of the state.
             Change::Audit(_) => (),
         }
     }
 
-    /// The highest numbers in use, people's and groups'.
+    /// The highest ids in use: a person's and a group's.
     pub fn last_ids(&self) -> (u64, u64) {
         let person = self.people.last_key_value().map_or(0, |(id, _)| id.0);
         let group = self.groups.last_key_value().map_or(0, |(id, _)| id.0);
         (person, group)
     }
 
-    /// Trips over what must never be.
+    /// Asserts the invariants.
     ///
     /// # Panics
     ///
-    /// If there is such a thing.
+    /// If an invariant does not hold.
     pub fn check(&self) {
         for group in self.groups.values() {
-            let head = &group.info;
+            let info = &group.info;
             let owners = group.owners();
-            assert!(head.is_closed || head.is_ownerless || 0 < owners, "ownerless: {head:?}");
-            assert!(!head.is_closed || group.members.is_empty(), "closed, with members: {head:?}");
+            assert!(info.is_closed || info.is_ownerless || 0 < owners, "ownerless: {info:?}");
+            assert!(!info.is_closed || group.members.is_empty(), "closed, with members: {info:?}");
             for person in group.members.keys() {
-                assert!(self.people.contains_key(person), "a stranger is in {head:?}");
-                assert!(!group.applications.contains_key(person), "in, and applies: {person}");
+                assert!(self.people.contains_key(person), "an unknown member is in {info:?}");
+                assert!(!group.applications.contains_key(person), "a member applies: {person}");
             }
         }
         for (name, person) in &self.names {
-            assert!(self.people[person].names.contains(name), "{name:?} is nobody's");
+            assert!(self.people[person].names.contains(name), "{name:?} belongs to nobody");
         }
     }
 
@@ -152,20 +152,20 @@ impl AccountGroups {
 
     pub(super) fn find(&self, which: &GroupRef) -> Result<GroupId, Refusal> {
         let by = |is_it: &dyn Fn(&GroupInfo) -> bool| {
-            // The one in use, where an old one had the same name.
+            // An open group wins over closed ones with the same name.
             let found = self.groups.values().filter(|it| is_it(&it.info));
             found.min_by_key(|it| it.info.is_closed).map(|it| it.info.id)
         };
         let found = match which {
             GroupRef::Id(id) => self.groups.contains_key(id).then_some(*id),
-            GroupRef::Name(name) => by(&|head| head.name == *name),
-            GroupRef::ExternalId(name) => by(&|head| head.external_id.as_ref() == Some(name)),
-            GroupRef::Link(link) => by(&|head| !link.is_empty() && head.link == *link),
+            GroupRef::Name(name) => by(&|info| info.name == *name),
+            GroupRef::ExternalId(name) => by(&|info| info.external_id.as_ref() == Some(name)),
+            GroupRef::Link(link) => by(&|info| !link.is_empty() && info.link == *link),
         };
         found.ok_or(Refusal::NoGroup)
     }
 
-    /// One that is not over.
+    /// Finds a group that is not closed.
     pub(super) fn find_open(&self, which: &GroupRef) -> Result<GroupId, Refusal> {
         let id = self.find(which)?;
         match self.groups[&id].info.is_closed {
@@ -183,7 +183,7 @@ impl AccountGroups {
         found.ok_or(Refusal::TargetUnknown)
     }
 
-    /// A member's rank; an actor that is a machine has none, and may all.
+    /// Refuses an actor of a lower rank. An actor that is a machine may do everything.
     pub(super) fn require_rank(
         &self,
         group: GroupId,
@@ -202,7 +202,7 @@ impl AccountGroups {
         GroupSnapshot { group: self.groups[&id].clone(), people: self.people.clone() }
     }
 
-    /// Changes a group, if there is one; snapshots of it stay as they are.
+    /// Changes a group, if it exists. Its snapshots do not change.
     pub(super) fn edit(&mut self, id: GroupId, edit: impl FnOnce(&mut Group)) {
         if let Some(group) = self.groups.get_mut(&id) {
             edit(Arc::make_mut(group));
@@ -210,11 +210,11 @@ impl AccountGroups {
     }
 
     fn groups_of(&self, person: PersonId) -> Vec<GroupSnapshot> {
-        let is_his = |it: &&Arc<Group>| it.members.contains_key(&person);
-        self.groups.values().filter(is_his).map(|it| self.snapshot(it.info.id)).collect()
+        let is_member = |it: &&Arc<Group>| it.members.contains_key(&person);
+        self.groups.values().filter(is_member).map(|it| self.snapshot(it.info.id)).collect()
     }
 
-    /// Changes a group for good: `rows`, then what has happened, under the next number.
+    /// Applies `rows`, and appends them with the group's next revision and a history entry.
     pub(super) fn commit(
         &mut self,
         at: UnixMillis,
@@ -227,12 +227,12 @@ impl AccountGroups {
             self.restore(row.clone());
             changes.push(row);
         }
-        let group = self.groups.get_mut(&id).expect("it was found");
-        let head = &mut Arc::make_mut(group).info;
-        head.revision += 1;
-        head.modified = at;
-        let (group, sequence, reason) = (id, head.revision, reason.into());
-        changes.push(Change::Info(head.clone()));
+        let group = self.groups.get_mut(&id).expect("the group was found before");
+        let info = &mut Arc::make_mut(group).info;
+        info.revision += 1;
+        info.modified = at;
+        let (group, sequence, reason) = (id, info.revision, reason.into());
+        changes.push(Change::Info(info.clone()));
         changes.push(Change::Audit(GroupAuditEntry {
             group,
             sequence,
@@ -245,27 +245,27 @@ impl AccountGroups {
     }
 }
 
-/// What has happened, by whom, to whom, why.
+/// The action, the actor, the target and the reason.
 pub(super) type AuditFields<'a> = (GroupAction, Option<PersonId>, Option<PersonId>, &'a str);
 
 impl Group {
-    pub(super) fn new(head: GroupInfo) -> Self {
+    pub(super) fn new(info: GroupInfo) -> Self {
         let (members, bans) = (PersonMap::default(), PersonMap::default());
-        Self { info: head, members, bans, applications: PersonMap::default() }
+        Self { info, members, bans, applications: PersonMap::default() }
     }
 
-    /// How many owners there are.
+    /// The number of owners.
     pub fn owners(&self) -> usize {
         self.members.values().filter(|it| it.rank == Rank::Owner).count()
     }
 
-    /// Whether a member is the only owner.
+    /// Whether a person is the only owner.
     pub fn is_last_owner(&self, person: PersonId) -> bool {
         let is_owner = |it: &GroupMember| it.rank == Rank::Owner;
         self.members.get(&person).is_some_and(is_owner) && self.owners() == 1
     }
 
-    /// Whether somebody is kept out at a moment.
+    /// Whether a ban keeps a person out at this time.
     pub fn is_banned(&self, at: UnixMillis, person: PersonId) -> bool {
         let holds = |ban: &super::GroupBan| ban.until.is_none_or(|until| at < until);
         self.bans.get(&person).is_some_and(holds)

@@ -1,4 +1,4 @@
-//! What is told of calls, conferences and requests, in words.
+//! Log messages: the texts for calls, conferences and requests.
 
 use tracing::level_filters::LevelFilter;
 
@@ -12,7 +12,7 @@ use crate::{
     trace,
 };
 
-/// What is told, before there are words for it.
+/// An event before it is formatted.
 #[derive(Debug)]
 pub(super) enum DeferredEvent {
     Audit(AuditEntry),
@@ -20,7 +20,7 @@ pub(super) enum DeferredEvent {
 }
 
 impl DeferredEvent {
-    /// In an event, or more.
+    /// Formats and logs the event.
     pub(super) fn emit(self) {
         match self {
             Self::Audit(entry) => entry.log(),
@@ -29,7 +29,7 @@ impl DeferredEvent {
     }
 }
 
-/// Of the event that comes of it.
+/// Level of the event's log line.
 pub(super) fn level(trace: &Observed) -> LevelFilter {
     match trace {
         Observed::Call { event: call::CallEvent::Begun | call::CallEvent::Ended(_), .. } => {
@@ -44,18 +44,19 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
     }
 }
 
-/// Notes what the registry tells, with the ids of the calls and conferences it is about.
+/// Logs an observation of the registry, with the ids of its calls and conferences.
 fn emit_trace(trace: Observed) {
     match trace {
         Observed::Began { call, element, .. } => {
-            let trace::TraceElement { document, verb, at } = element;
-            tracing::debug!(%call, document, element = verb.tag, %at, "an element begins");
+            let trace::TraceElement { document, verb, at, text: _ } = element;
+            let element = verb.info().tag;
+            tracing::debug!(%call, document, element, %at, "an element begins");
         }
         Observed::Fetching { call, url, purpose } => {
-            tracing::debug!(%call, %url, ?purpose, "the call asks for a document");
+            tracing::debug!(%call, %url, ?purpose, "the call fetches a document");
         }
-        Observed::Warned { call, api_id, warning: remark } => {
-            tracing::debug!(%call, %api_id, %remark, "a request has asked for something in vain");
+        Observed::Warned { call, api_id, warning } => {
+            tracing::debug!(%call, %api_id, remark = %warning, "a request has a parameter that is ignored");
         }
         Observed::Requested { call, api_id, command } => {
             tracing::debug!(%call, %api_id, command, "a request is about the call");
@@ -75,7 +76,7 @@ fn emit_trace(trace: Observed) {
         }
         Observed::Notice { room, notice } => emit_notice(&room, notice),
         Observed::Requeued { call } => {
-            tracing::debug!(%call, "the conference was over: on to the next");
+            tracing::debug!(%call, "the conference has ended: the call enters the next one");
         }
         Observed::Refused { call, cause } => {
             tracing::info!(%call, cause = cause.text(), "the call was not let into the conference");
@@ -139,11 +140,11 @@ mod tests {
     use crate::{
         base::ids::{Dialect, MemberId, RoomId},
         call::{CallEvent, CallSession},
-        flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+        flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
         media::{HangupCause, HangupSource},
     };
 
-    /// What is passed over at a level must be what has no line at it.
+    /// A level that filters an observation out must also filter its line out.
     fn check(trace: Observed) {
         let (shown, level) = (format!("{trace:?}"), level(&trace));
         let (queue, mut line) = (LogQueue::default(), Vec::new());
@@ -173,8 +174,8 @@ mod tests {
             });
             check(Observed::Call { account: account.clone(), call, party, event });
         }
-        let verb = VerbInfo::of("Speak").unwrap();
-        let element = trace::TraceElement { document: 1, verb, at };
+        let (verb, text) = (VerbKind::Speak, WeakFlowText::default());
+        let element = trace::TraceElement { document: 1, verb, at, text };
         check(Observed::Began { call, step: 0, element });
         check(Observed::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
         let (exit, member) = (Cause::Kicked.into(), MemberId(1));
@@ -187,7 +188,7 @@ mod tests {
         }
         check(Observed::Requeued { call });
         check(Observed::Refused { call, cause: Cause::Full });
-        check(Observed::Warned { call, api_id, warning: "in vain".into() });
+        check(Observed::Warned { call, api_id, warning: "ignored".into() });
         check(Observed::Requested { call, api_id, command: "Kick" });
     }
 }

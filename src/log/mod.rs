@@ -1,8 +1,8 @@
-//! The log: what happens to calls and conferences, as lines for eyes or for machines.
+//! Log: lines about calls and conferences, as text or JSON.
 //!
-//! Lines go to the standard error by a thread of their own, so that a reader who stalls does not
-//! stall calls; what it cannot take is dropped, and counted. What is told of every call and request
-//! is put into words by that thread as well.
+//! A thread of its own writes lines to standard error, so that a slow reader does not stall calls;
+//! what it cannot take is dropped and counted. The thread also formats the lines of calls and
+//! requests.
 
 mod json;
 mod messages;
@@ -38,18 +38,18 @@ use crate::{
     engine::{inbound::wall_clock, registry::Observed},
 };
 
-/// Between two looks at what has come: a busy engine would wake the thread for each line, and that
-/// is more work than the line. At 100,000 lines a second 200 come together.
+/// Pause between two writes: waking the thread for each line would cost more than the line. At
+/// 100,000 lines a second, 200 are written at once.
 const WRITE_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The log's thread. Dropped last, it writes what is still there.
+/// The log's thread. Drop it last: it writes what is still queued.
 #[derive(Debug)]
 pub struct LogThread {
     sender: LogSender,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where it is noted what the log is to tell. Clones are the same.
+/// Handle to queue observations and audit entries for the log. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct LogSender {
     queue: LogQueue,
@@ -57,7 +57,7 @@ pub struct LogSender {
 }
 
 impl LogThread {
-    /// Begins the log of this process. Panics go to it as well.
+    /// Starts the log of this process. It logs panics, too.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl LogThread {
         Ok(Self { sender: notes, thread: Some(thread) })
     }
 
-    /// For those who have something to be told.
+    /// A handle for those who log observations and audit entries.
     pub fn sender(&self) -> LogSender {
         self.sender.clone()
     }
@@ -94,25 +94,25 @@ impl LogSender {
         Self { queue: LogQueue::default(), level: LevelFilter::OFF }
     }
 
-    /// What happens in the registry.
+    /// Queues an observation of the registry, if its level is enabled.
     pub fn trace(&self, trace: Observed) {
         if messages::level(&trace) <= self.level {
             self.queue.push_deferred(wall_clock(), DeferredEvent::Trace(trace));
         }
     }
 
-    /// A request that has been answered.
+    /// Queues the audit entry of a request that was answered.
     pub fn audit(&self, entry: AuditEntry) {
         self.queue.push_deferred(wall_clock(), DeferredEvent::Audit(entry));
     }
 }
 
-/// Turns events into lines of a queue.
+/// Formats events into lines of a queue.
 fn subscriber(settings: config::LogConfig, queue: LogQueue) -> impl Subscriber + Send + Sync {
     let own = level(settings.level);
-    // Of what we are built from, only what is amiss, unless everything is wanted.
+    // Dependencies log warnings and errors only, unless everything is wanted.
     let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
-    // Who may say who did what: not to be left out.
+    // Audit entries record who did what, so no level filters them out.
     let audit = own.max(LevelFilter::INFO);
     let filter = Targets::new().with_target("conflow", own).with_default(others);
     let filter = filter.with_target("conflow::audit", audit);
@@ -136,9 +136,9 @@ fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Writes lines until there are no more. Where nobody reads, nothing is to be done about it.
+/// Writes lines until the queue ends. Errors are ignored: there is nowhere to report them.
 fn write(queue: &LogQueue, settings: config::LogConfig, out: &mut impl Write) {
-    // What this thread tells goes past the queue, and comes where it was noted.
+    // Events that this thread formats bypass the queue, so that their lines stay in order.
     let own = LogQueue::default();
     let guard = set_default(subscriber(settings, own.clone()));
     let (mut entries, mut lines) = (Vec::new(), Vec::new());
@@ -173,7 +173,7 @@ fn write(queue: &LogQueue, settings: config::LogConfig, out: &mut impl Write) {
     }
 }
 
-/// What is kept for the next lines; what a burst has needed beyond is given back.
+/// Capacity that is kept for the next lines; what a burst has needed beyond it is freed.
 const BYTES_KEPT: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -225,10 +225,10 @@ mod tests {
             let queue = LogQueue::default();
             queue.push(b"before\n");
             queue.push_deferred(at, DeferredEvent::Trace(over()));
-            queue.push(b"behind\n");
+            queue.push(b"after\n");
             let text = written(&queue, format);
             let lines: Vec<_> = text.lines().collect();
-            assert_eq!((lines.len(), lines[0], lines[2]), (3, "before", "behind"), "{text}");
+            assert_eq!((lines.len(), lines[0], lines[2]), (3, "before", "after"), "{text}");
             for part in expected {
                 assert!(lines[1].contains(part), "{part} is not in {}", lines[1]);
             }
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(noted(LevelFilter::DEBUG, passed_on()), 1);
     }
 
-    /// Another time than that of the thread would be one that nothing has happened at.
+    /// The time of the thread would be wrong for other lines.
     #[test]
     fn what_is_logged_at_once_has_the_current_time() {
         let before = wall_clock();

@@ -1,4 +1,4 @@
-//! When what is told has happened: now, but for what is put into words later.
+//! Time of log lines: the current time, except for events that are formatted later.
 
 use std::{cell::Cell, fmt, time::SystemTime};
 
@@ -10,19 +10,19 @@ thread_local! {
     static AT: Cell<Option<SystemTime>> = const { Cell::new(None) };
 }
 
-/// Whatever this thread tells meanwhile has happened at that time.
+/// Sets the time of all lines that this thread logs within `log`.
 pub(super) fn at(at: SystemTime, log: impl FnOnce()) {
     AT.set(Some(at));
     log();
     AT.set(None);
 }
 
-/// When what this thread tells has happened.
+/// Time of a line that this thread logs.
 pub(super) fn now() -> SystemTime {
     AT.get().unwrap_or_else(wall_clock)
 }
 
-/// Stands before each line for eyes.
+/// Writes the time at the start of a text line.
 pub(super) struct LogTime;
 
 impl FormatTime for LogTime {

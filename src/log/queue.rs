@@ -1,5 +1,7 @@
-//! What is on its way to the log's thread: one queue that all append to, so that what is told costs
-//! no wake-up of its own.
+//! Log queue: one buffer that all threads append to, so that an entry costs no wake-up of its own.
+//!
+//! `store/queue.rs` says why the two are not one type. The crate `tracing-appender` (0.2.5) takes
+//! lines that are formatted already; here most entries become text on the log's thread.
 
 use std::{io, mem, sync::Arc, time::SystemTime};
 
@@ -10,25 +12,25 @@ use super::messages::DeferredEvent;
 
 /// Some tenths of a second of a busy engine.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Of what is not in words yet: about as much as its lines will have.
+/// Assumed size of an entry that is not formatted yet: about the size of its lines.
 const DEFERRED_BYTES: usize = 256;
-/// What is kept for the next entries; what a burst has needed beyond is given back.
+/// Capacity that is kept for the next entries; what a burst has needed beyond it is freed.
 const ENTRIES_KEPT: usize = 512;
 
-/// Takes whole lines, and what is to become some, and never waits for them to be written. Clones
-/// are the same queue.
+/// Takes formatted lines and deferred events, and never waits for the writer. Clones share one
+/// queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogQueue(Arc<SharedLogQueue>);
 
 #[derive(Debug)]
 pub(super) enum LogEntry {
-    /// With its end.
+    /// A formatted line, with its newline.
     Line(Box<[u8]>),
-    /// Something that has happened then.
+    /// An event that is formatted later, with its time.
     Deferred(SystemTime, DeferredEvent),
 }
 
-/// They are many.
+/// Many entries wait at once, so they must be small.
 const _: () = assert!(size_of::<LogEntry>() <= DEFERRED_BYTES);
 
 #[derive(Debug, Default)]
@@ -45,22 +47,22 @@ struct WaitingEntries {
     is_over: bool,
 }
 
-/// What [`LogQueue::take`] has not taken.
+/// Result of [`LogQueue::take`], besides the entries.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct TakeOutcome {
-    /// Entries for which there was no room.
+    /// Entries that were dropped since the last call, for lack of space.
     pub(super) lost: u64,
-    /// There will be no more.
+    /// Whether the queue has ended.
     pub(super) is_over: bool,
 }
 
 impl LogQueue {
-    /// Appends a line; one for which there is no room is lost, and counted.
+    /// Appends a line. If there is no space, it is dropped and counted.
     pub(super) fn push(&self, line: &[u8]) {
         self.append(line.len(), || LogEntry::Line(line.into()));
     }
 
-    /// The same of what is put into words later.
+    /// Appends an event that is formatted later, under the same limit.
     pub(super) fn push_deferred(&self, at: SystemTime, event: DeferredEvent) {
         self.append(DEFERRED_BYTES, || LogEntry::Deferred(at, event));
     }
@@ -80,13 +82,13 @@ impl LogQueue {
         }
     }
 
-    /// Nobody will append any more.
+    /// Ends the queue: the reader stops once it is empty.
     pub(super) fn end(&self) {
         self.0.waiting.lock().is_over = true;
         self.0.arrived.notify_one();
     }
 
-    /// Waits for entries, and has them in place of those that are there.
+    /// Waits for entries, and replaces the content of `entries` by them.
     pub(super) fn take(&self, entries: &mut Vec<LogEntry>) -> TakeOutcome {
         entries.clear();
         entries.shrink_to(ENTRIES_KEPT);
@@ -99,14 +101,14 @@ impl LogQueue {
         TakeOutcome { lost: mem::take(&mut waiting.lost), is_over: waiting.is_over }
     }
 
-    /// Appends the lines that are there.
+    /// Moves all queued lines to `lines`.
     pub(super) fn take_lines(&self, lines: &mut Vec<u8>) {
         let mut waiting = self.0.waiting.lock();
         for entry in waiting.entries.drain(..) {
             match entry {
                 LogEntry::Line(line) => lines.extend(line),
                 LogEntry::Deferred(..) => {
-                    unreachable!("only lines are asked for where only lines come")
+                    unreachable!("this queue has formatted lines only")
                 }
             }
         }
@@ -139,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// What has come, once it has.
+    /// Waits for entries and returns them.
     fn taken(queue: &LogQueue) -> (TakeOutcome, String) {
         let mut entries = vec![LogEntry::Line(Box::from(b"old\n".as_slice()))];
         let rest = queue.take(&mut entries);
@@ -171,7 +173,7 @@ mod tests {
         queue.push(b"a\n");
         assert_eq!(taken(&queue), (TakeOutcome { lost: 0, is_over: false }, "a\n".to_owned()));
 
-        // Whoever takes lines alone makes room as well.
+        // Taking lines alone frees space, too.
         for _ in 0..2 {
             (0..2).for_each(|_| queue.push(&line));
             queue.take_lines(&mut lines);

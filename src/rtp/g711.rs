@@ -1,12 +1,12 @@
-//! G.711: the two laws of telephone sound, by table.
+//! G.711: A-law and µ-law, encoded and decoded by table.
 //!
-//! Pure and total: every byte is a sample, every sample has a byte. A tick thread decodes what a
-//! jitter buffer gave it, lets the mixer work on `i16`, and encodes what goes out.
+//! Pure and total: every byte has a sample and every sample has a byte. A mixer thread decodes what
+//! a jitter buffer gave it, mixes `i16`, and encodes what goes out.
 
-/// Samples in a second: G.711 knows no other rate.
+/// Samples per second: G.711 has no other rate.
 pub const RATE: u32 = 8_000;
 
-/// Samples, bytes and timestamp units of 20 ms.
+/// Samples, bytes and timestamp units in 20 ms.
 pub const FRAME: usize = 160;
 
 /// One of the two laws of ITU-T G.711.
@@ -19,7 +19,7 @@ pub enum Law {
 }
 
 impl Law {
-    /// The law with this static payload type (RFC 3551, table 4).
+    /// Returns the law with this static payload type (RFC 3551, table 4).
     pub const fn of_payload_type(payload_type: u8) -> Option<Self> {
         match payload_type {
             0 => Some(Self::Mu),
@@ -28,7 +28,7 @@ impl Law {
         }
     }
 
-    /// Its static payload type: 0 or 8.
+    /// Returns the static payload type: 0 or 8.
     pub const fn payload_type(self) -> u8 {
         match self {
             Self::A => 8,
@@ -36,7 +36,7 @@ impl Law {
         }
     }
 
-    /// Its name in an `rtpmap`.
+    /// Returns the encoding name that an `rtpmap` uses.
     pub const fn name(self) -> &'static str {
         match self {
             Self::A => "PCMA",
@@ -44,7 +44,7 @@ impl Law {
         }
     }
 
-    /// The byte nearest to the sample 0: in A-law, which has none, it is 8.
+    /// Returns the byte nearest to sample 0. A-law has no byte for 0; this one decodes to 8.
     pub const fn silence(self) -> u8 {
         match self {
             Self::A => 0xd5,
@@ -52,7 +52,7 @@ impl Law {
         }
     }
 
-    /// Fills `samples` with what the bytes say; the shorter of the two slices counts.
+    /// Decodes `encoded` into `samples`. The shorter of the two slices sets the length.
     pub fn decode(self, encoded: &[u8], samples: &mut [i16]) {
         let table = self.decode_table();
         for (sample, byte) in samples.iter_mut().zip(encoded) {
@@ -60,7 +60,7 @@ impl Law {
         }
     }
 
-    /// Fills `encoded` with the nearest bytes; the shorter of the two slices counts.
+    /// Encodes `samples` into `encoded`. The shorter of the two slices sets the length.
     pub fn encode(self, samples: &[i16], encoded: &mut [u8]) {
         let table = self.encode_table();
         for (byte, sample) in encoded.iter_mut().zip(samples) {
@@ -68,21 +68,21 @@ impl Law {
         }
     }
 
-    /// What one byte says.
+    /// Decodes one byte to a 16-bit sample.
     pub fn sample(self, byte: u8) -> i16 {
         self.decode_table()[usize::from(byte)]
     }
 
-    /// The nearest byte.
+    /// Encodes one sample to the byte whose value is nearest.
     pub fn byte(self, sample: i16) -> u8 {
         self.encode_table()[index(sample)]
     }
 
-    /// How loud a frame is, straight from the encoded: 0 (silence) to [`LEVEL_MAX`].
+    /// Returns how loud an encoded frame is, without decoding it: 0 (silence) to [`LEVEL_MAX`].
     ///
-    /// It is the mean of the samples' µ-law codes without their sign, so it grows with the
-    /// logarithm of the sound: some 16 for each 6 dB, and linear in the last 48 dB. This costs a
-    /// tenth of a decode, and tells who need not be decoded at all.
+    /// The level is the mean of the samples' µ-law codes without their sign. It grows with the
+    /// logarithm of the sound: about 16 for each 6 dB, and linear in the last 48 dB. It costs a
+    /// tenth of a decode, and shows which legs need not be decoded.
     pub fn level(self, encoded: &[u8]) -> u8 {
         let flip = match self {
             Self::A => 0x55,
@@ -111,16 +111,16 @@ impl Law {
     }
 }
 
-/// The highest level there is.
+/// The highest level that [`Law::level`] returns.
 pub const LEVEL_MAX: u8 = 0x7f;
 
-/// As [`Law::level`], of samples of any rate.
+/// The level of samples at any rate, on the scale of [`Law::level`].
 pub fn level(samples: &[i16]) -> u8 {
     let code = |sample: &i16| u32::from(!MU_ENCODE[index(*sample)] & 0x7f);
     (samples.iter().map(code).sum::<u32>() / (samples.len().max(1) as u32)) as u8
 }
 
-/// µ-law looks at 14 bits of a sample, A-law at 13: the lowest two never count.
+/// µ-law uses 14 bits of a sample and A-law 13: the lowest two never count.
 fn index(sample: i16) -> usize {
     usize::from(sample as u16 >> 2)
 }
@@ -130,12 +130,12 @@ static MU_DECODE: [i16; 256] = decode_table(Law::Mu);
 static A_ENCODE: [u8; 1 << 14] = encode_table(Law::A);
 static MU_ENCODE: [u8; 1 << 14] = encode_table(Law::Mu);
 
-/// The µ-law code of each A-law code: below the second segment the two laws have other steps.
+/// The µ-law code of each A-law code. The steps of the two laws differ below the second segment.
 static A_LEVELS: [u8; 128] = {
     let mut levels = [0; 128];
     let mut code = 0;
     while code < 128 {
-        // 0xd5 turns an A-law code into the byte of a positive sample.
+        // The byte of a positive sample is the A-law code xor 0xd5.
         levels[code] = !mu_byte(a_sample(code as u8 ^ 0xd5)) & 0x7f;
         code += 1;
     }
@@ -169,8 +169,8 @@ const fn encode_table(law: Law) -> [u8; 1 << 14] {
     table
 }
 
-/// G.711 table 2: all bits inverted; sign, three bits of segment, four within it; the ladder is
-/// displaced by 33 of 8,159, here by 132 of 32,636.
+/// G.711 table 2: all bits are inverted; one bit of sign, three of segment, four within it. The
+/// ladder is displaced by 33 of 8,159; here by 132 of 32,636.
 const fn mu_sample(byte: u8) -> i16 {
     let code = !byte;
     let within = ((code & 0x0f) as i16) << 3;
@@ -188,8 +188,8 @@ const fn mu_byte(sample: i16) -> u8 {
     !(sign | (segment << 4) as u8 | within as u8)
 }
 
-/// G.711 table 1: even bits inverted; a set sign is positive; the first two segments have the
-/// same step of 2 in 4,096.
+/// G.711 table 1: even bits are inverted; a set sign bit means positive; the first two segments
+/// share one step, 2 of 4,096.
 const fn a_sample(byte: u8) -> i16 {
     let code = byte ^ 0x55;
     let segment = (code >> 4) & 7;
@@ -275,7 +275,7 @@ mod tests {
         for law in LAWS {
             for byte in 0..=255 {
                 let back = law.byte(law.sample(byte));
-                // µ-law has two zeros; one of them is not made again.
+                // µ-law has two zeros; the encoder produces only one of them.
                 let expected = if law == Law::Mu && byte == 0x7f { 0xff } else { byte };
                 assert_eq!(back, expected, "{law:?} {byte:#04x}");
             }
@@ -290,7 +290,7 @@ mod tests {
                 let there = law.sample(law.byte(sample));
                 assert!(before <= there, "{law:?} {sample}: {there} after {before}");
                 before = there;
-                // Sixteen steps to a doubling, and the lowest bits are not looked at.
+                // Sixteen steps to a doubling; the lowest bits are ignored.
                 let bound = i32::from(sample).unsigned_abs() / 32 + 16;
                 let moved = i32::from(there).abs_diff(i32::from(sample));
                 assert!(moved <= bound, "{law:?} {sample}: {there}");

@@ -1,11 +1,12 @@
-//! Where one leg's packets go, and whose packets are taken for its own.
+//! Source latching: the address that a leg's packets go to, and which packets it accepts.
 //!
-//! SDP says where to send. A phone behind NAT cannot know its own address, so it is learnt from
-//! the first packets that come from where the signalling came from. All others are strangers: a
-//! guessed port does not get anybody into a call, nor move its sound elsewhere.
+//! SDP names an address, but a phone behind NAT cannot know its own. So the address is learnt from
+//! the first packets that come from the host of the signalling. Packets from anywhere else are
+//! dropped: somebody who guesses a port can neither speak in a call nor redirect its sound.
 //!
-//! A tick thread asks [`RtpSource::receive`] for each well-formed packet of a negotiated payload
-//! type, before anything else looks at it, and sends to [`RtpSource::destination`].
+//! The demultiplexer asks [`RtpSource::receive`] for each well-formed packet of a negotiated
+//! payload type, before anything else reads it. The mixer thread sends to
+//! [`RtpSource::destination`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,39 +16,37 @@ use std::{
 /// The far end of one leg's media.
 #[derive(Clone, Debug)]
 pub struct RtpSource {
-    /// As SDP has it.
     sdp_address: SocketAddr,
     signalling: IpAddr,
     destination: SocketAddr,
     /// Packets from the signalling's address that may still move the destination.
     learning: u8,
-    /// When the last packet of sound came.
     heard_at: Instant,
-    /// When anything came.
+    /// When the last packet of RTP or RTCP came.
     alive_at: Instant,
-    /// Of the last packet of sound.
+    /// The payload type of the last packet of sound.
     payload_type: Option<u8>,
 }
 
-/// Whether a packet is the far end's.
+/// The verdict on a packet: whether the far end sent it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PacketOrigin {
-    /// It is.
+    /// The far end sent it, from the address already in use.
     Known,
-    /// It is, and from now on the far end is where this came from.
+    /// The far end sent it from a new address. Packets go there from now on.
     Moved,
-    /// It is not: drop it.
+    /// Somebody else sent it: drop it.
     Stranger,
 }
 
-/// After so many valid packets the far end is settled.
+/// After this many accepted packets the address is locked.
 const LEARN_PACKETS: u8 = 5;
 
-/// After so long without a packet the far end may have moved to another port.
+/// After this much silence the far end may continue from another port.
 const SILENCE: Duration = Duration::from_secs(2);
 
 impl RtpSource {
-    /// The far end that SDP names; the signalling came from this address.
+    /// Starts with the address that SDP names. `signalling` is the address that SIP came from.
     pub fn new(now: Instant, named: SocketAddr, signalling: IpAddr) -> Self {
         let (named, signalling) = (canonical(named), signalling.to_canonical());
         Self {
@@ -61,8 +60,8 @@ impl RtpSource {
         }
     }
 
-    /// SDP has been exchanged again: learns anew. Until a packet comes, an address that SDP has
-    /// not changed stays where it was found. Not for a hold without an address (`0.0.0.0`).
+    /// Learns again after a new SDP exchange. If SDP names the same address as before, the learnt
+    /// one stays until a packet comes. Not for a hold without an address (`0.0.0.0`).
     pub fn renew(&mut self, now: Instant, named: SocketAddr, signalling: IpAddr) {
         let found = self.destination;
         let is_same = self.sdp_address == canonical(named);
@@ -72,7 +71,7 @@ impl RtpSource {
         }
     }
 
-    /// Judges a packet of sound or of telephone events.
+    /// Judges a packet of sound or of telephone events, and learns from it.
     pub fn receive(&mut self, now: Instant, from: SocketAddr, payload_type: u8) -> PacketOrigin {
         let from = canonical(from);
         let has_moved = from != self.destination;
@@ -90,7 +89,7 @@ impl RtpSource {
         if has_moved { PacketOrigin::Moved } else { PacketOrigin::Known }
     }
 
-    /// Judges an RTCP packet: its port is its own affair.
+    /// Judges an RTCP packet. Only its IP address counts: RTCP has a port of its own.
     pub fn receive_rtcp(&mut self, now: Instant, from: SocketAddr) -> PacketOrigin {
         if from.ip().to_canonical() != self.destination.ip() {
             return PacketOrigin::Stranger;
@@ -99,12 +98,12 @@ impl RtpSource {
         PacketOrigin::Known
     }
 
-    /// Where to send. An IPv4 address is plain, whatever the socket's family.
+    /// Returns the address to send to. An IPv4 address is plain, whatever the socket's family.
     pub fn destination(&self) -> SocketAddr {
         self.destination
     }
 
-    /// For how long neither RTP nor RTCP has come. A leg that is held has a right to it.
+    /// Returns how long neither RTP nor RTCP has come. Silence is legitimate while a leg is held.
     pub fn silence(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.alive_at)
     }
@@ -119,13 +118,13 @@ impl RtpSource {
     }
 }
 
-/// None, if the signalling came from where SDP says.
+/// 0 if the signalling came from the address in SDP.
 fn packets_to_learn(named: SocketAddr, signalling: IpAddr) -> u8 {
     if named.ip() == signalling { 0 } else { LEARN_PACKETS }
 }
 
-/// A socket for both families shows IPv4 addresses in the clothes of IPv6. An address of IPv6
-/// proper keeps its scope.
+/// Unwraps IPv4-mapped IPv6 addresses, which a dual-stack socket reports. True IPv6 addresses keep
+/// their scope.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
@@ -141,7 +140,7 @@ mod tests {
     const NAMED: &str = "10.0.0.7:4000";
     const NAT: &str = "192.0.2.1";
 
-    /// Packets of (ms, from, payload type) and what becomes of them; answers the destination.
+    /// Checks the verdict on each packet of (ms, from, payload type); returns the destination.
     #[track_caller]
     fn check(
         source: &mut RtpSource,

@@ -1,65 +1,66 @@
-//! RTP: the header of a packet, the numbers of a stream that is sent, and the counts of one that
-//! is received (RFC 3550).
+//! RTP packets: the header, the numbers of a sent stream, and the statistics of a received one (RFC
+//! 3550).
 //!
-//! For each datagram a tick thread asks [`is_rtcp`], then [`Packet::parse`]; a packet whose source
-//! and payload type are good goes to [`ReceptionStats::count`] and on to the jitter buffer. Each tick
-//! it writes one packet with [`RtpStream::write`], or [`RtpStream::skip`]s the time.
+//! For each datagram the demultiplexer asks [`is_rtcp`], then calls [`Packet::parse`]. A packet of
+//! an accepted source and payload type goes to [`ReceptionStats::count`] and to the jitter buffer.
+//! Each tick the mixer thread writes one packet with [`RtpStream::write`], or [`RtpStream::skip`]s
+//! the time.
 
-/// What every packet begins with, in bytes.
+/// Length of the fixed header, in bytes.
 pub const HEADER: usize = 12;
 
-/// A packet that came in. It borrows from its datagram.
+/// A received packet. It borrows from its datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
-    /// Begins a talkspurt, or a telephone event.
+    /// Set on the first packet of a talkspurt or of a telephone event.
     pub marker: bool,
-    /// 0 to 127.
+    /// Payload type: 0 to 127.
     pub payload_type: u8,
     /// Rises by one with each packet, and wraps.
     pub sequence: u16,
-    /// Of the first sample, in units of the payload's clock; wraps.
+    /// Time of the first sample, in units of the payload's clock; wraps.
     pub timestamp: u32,
-    /// Who sends.
+    /// Identifies the sender's stream: a random number.
     pub ssrc: u32,
-    /// Without header, extension and padding; perhaps empty.
+    /// The bytes without header, extension and padding; may be empty.
     pub payload: &'a [u8],
 }
 
-/// Why a datagram is no RTP packet.
+/// The reason why a datagram is not an RTP packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RtpError {
-    /// It ends within what its header announces.
+    /// It ends before the length that its header implies.
     #[error("the packet is shorter than its header says")]
     Short,
-    /// The first two bits are not 2.
+    /// The version, its first two bits, is not 2.
     #[error("the packet is not of RTP version 2")]
     Version,
-    /// More padding than payload, or padding of no length.
+    /// The padding is longer than the payload, or has length 0.
     #[error("the padding does not fit the packet")]
     Padding,
 }
 
-/// Whether a datagram on a shared port is RTCP: the second byte decides (RFC 5761, section 4).
+/// Tells RTCP from RTP on a shared port, by the second byte (RFC 5761, section 4).
 pub fn is_rtcp(datagram: &[u8]) -> bool {
     matches!(datagram.get(1), Some(192..=223))
 }
 
-/// How far `a` is after `b`, if timestamps wrap. Negative: before.
+/// Returns how far timestamp `a` is after `b`, across a wrap; negative if it is before.
 pub fn timestamp_after(a: u32, b: u32) -> i32 {
     a.wrapping_sub(b) as i32
 }
 
-/// How far `a` is after `b`, if sequence numbers wrap. Negative: before.
+/// Returns how far sequence number `a` is after `b`, across a wrap; negative if it is before.
 pub fn sequence_after(a: u16, b: u16) -> i16 {
     a.wrapping_sub(b) as i16
 }
 
 impl<'a> Packet<'a> {
-    /// Reads one datagram (RFC 3550, 5.1): contributors and extension are passed over.
+    /// Reads one datagram (RFC 3550, 5.1). Skips contributors and extension.
     ///
     /// # Errors
     ///
-    /// What it says about itself does not fit what it is.
+    /// The datagram contradicts its own header.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, RtpError> {
         let (header, mut rest) = datagram.split_first_chunk::<HEADER>().ok_or(RtpError::Short)?;
         let [flags, second, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *header;
@@ -88,8 +89,8 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// Writes it, without contributors, extension or padding. Answers the bytes used; None if
-    /// `outgoing` is too short.
+    /// Writes the packet without contributors, extension or padding. Returns the bytes used; None
+    /// if `out` is too short.
     pub fn write(&self, out: &mut [u8]) -> Option<usize> {
         let len = HEADER + self.payload.len();
         let (header, payload) = out.get_mut(..len)?.split_at_mut(HEADER);
@@ -103,26 +104,26 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A stream that we send: its numbers go on, whatever is sent, for as long as the leg lives.
+/// A stream that we send. Its numbers continue for the life of the leg, whatever is sent.
 #[derive(Clone, Debug)]
 pub struct RtpStream {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// The next packet begins a talkspurt: nothing came before it.
+    /// The next packet starts a talkspurt.
     begins: bool,
     packets: u32,
     octets: u32,
 }
 
 impl RtpStream {
-    /// A stream with numbers of the caller's making: random ones (RFC 3550, 5.1).
+    /// Starts a stream. The caller supplies the numbers, which must be random (RFC 3550, 5.1).
     pub fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Self {
         Self { ssrc, sequence, timestamp, begins: true, packets: 0, octets: 0 }
     }
 
-    /// Writes a packet of sound that lasts `units`, and goes on by as many. Answers the bytes
-    /// used; None, and nothing has changed, if `outgoing` is too short.
+    /// Writes a packet of sound and advances the timestamp by its length, `units`. Returns the
+    /// bytes used; None, with nothing changed, if `out` is too short.
     pub fn write(
         &mut self,
         payload_type: u8,
@@ -136,8 +137,8 @@ impl RtpStream {
         Some(len)
     }
 
-    /// Writes a packet that began `age` units ago, such as a telephone event; the time does not
-    /// go on. As [`RtpStream::write`] otherwise.
+    /// Writes a packet that began `age` units ago, such as a telephone event. Unlike
+    /// [`RtpStream::write`] it does not advance the timestamp.
     pub fn write_aged(
         &mut self,
         age: u32,
@@ -156,87 +157,88 @@ impl RtpStream {
         Some(len)
     }
 
-    /// Time goes by and nothing is sent; what comes next begins a talkspurt.
+    /// Lets time pass without a packet. The next packet starts a talkspurt.
     pub fn skip(&mut self, units: u32) {
         self.timestamp = self.timestamp.wrapping_add(units);
         self.begins = true;
     }
 
-    /// As its packets say.
+    /// Returns the SSRC that our packets carry.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Of the next packet of sound.
+    /// Returns the timestamp of the next packet of sound.
     pub fn timestamp(&self) -> u32 {
         self.timestamp
     }
 
-    /// Packets sent, as a sender report counts them.
+    /// Returns the packets sent, as a sender report counts them (RFC 3550, 6.4.1).
     pub fn packets(&self) -> u32 {
         self.packets
     }
 
-    /// Bytes of payload sent, likewise.
+    /// Returns the bytes of payload sent, as a sender report counts them (RFC 3550, 6.4.1).
     pub fn octets(&self) -> u32 {
         self.octets
     }
 }
 
-/// What has been received from one far end, over all its streams.
+/// Statistics of everything received from one far end, over all its streams.
 #[derive(Clone, Debug, Default)]
 pub struct ReceptionStats {
     stream: Option<SourceStats>,
-    /// The streams before this one, by other SSRCs.
+    /// The sum of the streams before this one, which had other SSRCs.
     earlier: Quality,
 }
 
-/// How well a leg was heard, for its record.
+/// Reception quality of a leg, for its call detail record.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Quality {
-    /// Packets that came, late and doubled ones included.
+    /// Packets received, late and duplicate ones included.
     pub received: u64,
-    /// Packets that never came: expected less received, never below zero.
+    /// Packets lost: expected minus received, never below zero.
     pub lost: u64,
     /// The highest interarrival jitter, in units of the payload's clock.
     pub jitter_max: u32,
 }
 
-/// What a report says of a stream (RFC 3550, 6.4.1), without the sender report's echo.
+/// The numbers that a report gives for a stream (RFC 3550, 6.4.1), without the echo of the sender
+/// report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReportBlock {
-    /// Whose stream.
+    /// SSRC of the stream that the report is about.
     pub ssrc: u32,
-    /// In 256ths, since the last report.
+    /// Share of packets lost since the last report, in 256ths.
     pub fraction_lost: u8,
-    /// Since the stream began; doubled packets can make it negative. 24 bits.
+    /// Packets lost since the stream began, in 24 bits. Duplicates can make it negative.
     pub lost: i32,
-    /// The highest sequence number, with its wraps above it.
+    /// The highest sequence number received; the upper 16 bits count its wraps.
     pub highest: u32,
-    /// In units of the payload's clock.
+    /// Interarrival jitter, in units of the payload's clock.
     pub jitter: u32,
 }
 
-/// RFC 3550, A.1: the state of one stream.
+/// The state of one received stream (RFC 3550, A.1).
 #[derive(Clone, Debug)]
 struct SourceStats {
     ssrc: u32,
-    /// With wraps, as all of these.
+    /// Sequence number of the first packet, extended by wraps like `highest`.
     first: u32,
     highest: u32,
     received: u32,
-    /// As of the last report.
+    /// The counts at the last report.
     expected_before: u32,
     received_before: u32,
     transit: u32,
-    /// In sixteenths, as A.8 has it.
+    /// In sixteenths (RFC 3550, A.8).
     jitter: u32,
     jitter_max: u32,
 }
 
 impl ReceptionStats {
-    /// Counts a packet. `arrival` is when it came, in units of the payload's clock since any
-    /// moment that stays the same for the leg.
+    /// Counts a packet. `arrival` is its time of arrival, in units of the payload's clock since a
+    /// moment that is fixed for the leg.
     pub fn count(&mut self, packet: &Packet<'_>, arrival: u32) {
         let transit = arrival.wrapping_sub(packet.timestamp);
         match &mut self.stream {
@@ -249,13 +251,13 @@ impl ReceptionStats {
         }
     }
 
-    /// How well everything so far was heard.
+    /// Returns the reception quality since the leg began.
     pub fn quality(&self) -> Quality {
         self.stream.as_ref().map_or(self.earlier, |stream| self.earlier.plus(stream))
     }
 
-    /// For the next RTCP report; what is lost from now on counts for the one after it. None if
-    /// nothing has come yet.
+    /// Returns the numbers for the next RTCP report and starts the interval of the one after it.
+    /// None if nothing has come yet.
     pub fn report(&mut self) -> Option<ReportBlock> {
         self.stream.as_mut().map(SourceStats::report)
     }
@@ -276,16 +278,16 @@ impl Quality {
     }
 }
 
-/// More than this many packets ahead is no loss but another count (A.1: MAX_DROPOUT).
+/// A larger step ahead is a restarted count, not loss (A.1: MAX_DROPOUT).
 const DROPOUT_MAX: i16 = 3_000;
 
-/// More than this many packets back is not late but another count (A.1: MAX_MISORDER, which has
-/// 100: two seconds of frames).
+/// A larger step back is a restarted count, not a late packet (A.1: MAX_MISORDER, 100: two seconds
+/// of frames).
 const MISORDER_MAX: i16 = 100;
 
 impl SourceStats {
     fn new(packet: &Packet<'_>, transit: u32) -> Self {
-        // One wrap up, so that packets from before the first one have numbers too.
+        // Starts one wrap up, so that packets from before the first one have numbers too.
         let first = 0x1_0000 + u32::from(packet.sequence);
         Self {
             ssrc: packet.ssrc,
@@ -300,7 +302,7 @@ impl SourceStats {
         }
     }
 
-    /// False: the sender has begun to count anew.
+    /// Returns false if the sender has restarted its count.
     fn count(&mut self, sequence: u16, transit: u32) -> bool {
         let ahead = sequence_after(sequence, self.highest as u16);
         if !(-MISORDER_MAX..=DROPOUT_MAX).contains(&ahead) {
@@ -313,7 +315,7 @@ impl SourceStats {
 
         let moved = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
         self.transit = transit;
-        // A clock that leaps is no jitter: half a minute of it would take minutes to be forgotten.
+        // A jump of the clock is not jitter: a jump of 30 s would take minutes to decay.
         if moved < TRANSIT_LEAP {
             self.jitter = self.jitter + moved - ((self.jitter + 8) >> 4);
             self.jitter_max = self.jitter_max.max(self.jitter >> 4);
@@ -334,7 +336,7 @@ impl SourceStats {
         let total = i64::from(self.expected()) - i64::from(self.received);
         ReportBlock {
             ssrc: self.ssrc,
-            // A.3; all of them lost would be 256, which a byte cannot say.
+            // A.3; a total loss would be 256, which does not fit into a byte.
             fraction_lost: (lost * 256).checked_div(expected.into()).unwrap_or(0).min(255) as u8,
             lost: total.clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest: self.highest.wrapping_sub(0x1_0000),
@@ -343,7 +345,7 @@ impl SourceStats {
     }
 }
 
-/// A change of transit time that only a change of clocks explains: 10 s at 8 kHz.
+/// A larger change of transit time means a changed clock: 10 s at 8 kHz.
 const TRANSIT_LEAP: u32 = 80_000;
 
 #[cfg(test)]
@@ -362,7 +364,7 @@ mod tests {
         }
     }
 
-    /// The plain packet with other flags, and this after its header.
+    /// The plain packet with other flags, and `rest` after its header.
     fn packet(flags: u8, rest: &[u8]) -> Vec<u8> {
         let mut bytes = [&PLAIN[..HEADER], rest].concat();
         bytes[0] = flags;

@@ -1,57 +1,57 @@
-//! RTCP: what a leg's two ends tell each other of what they hear (RFC 3550, 6).
+//! RTCP: the reports that the two ends of a leg send each other (RFC 3550, 6).
 //!
-//! Every five seconds or so, and once more with a BYE at the end, a tick thread sends what
-//! [`RtcpSession::compose`] writes; what comes from the far end goes to [`RtcpSession::receive`]. Time is
-//! an NTP timestamp: seconds since 1900 in the upper 32 bits, fractions in the lower.
+//! About every five seconds, and once more with a BYE at the end, a mixer thread sends what
+//! [`RtcpSession::compose`] writes. Datagrams from the far end go to [`RtcpSession::receive`].
+//! Times are NTP timestamps: seconds since 1900 in the upper 32 bits, fractions in the lower.
 
 use super::packet;
 
-/// No report of ours is longer, in bytes.
+/// The longest report that we send, in bytes.
 pub const REPORT_MAX: usize = 352;
 
-/// One leg's reports, in both directions.
+/// The RTCP state of one leg, in both directions.
 #[derive(Clone, Debug)]
 pub struct RtcpSession {
     cname: Box<str>,
-    /// Of the far end's last sender report: its NTP time, and ours when it came; middle 32 bits.
+    /// The far end's last sender report: its NTP time, and ours when it came; the middle 32 bits.
     last_report: Option<(u32, u32)>,
-    /// Packets sent by the last report of ours.
+    /// Packets sent when we last reported.
     sent_before: u32,
     far_end_report: Option<FarEndReport>,
 }
 
-/// How the far end hears us, as it said last.
+/// Reception of our stream at the far end, by its latest report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FarEndReport {
-    /// Since its report before, in 256ths.
+    /// Share of our packets lost since its previous report, in 256ths.
     pub fraction_lost: u8,
-    /// Since the beginning.
+    /// Packets lost since the stream began; duplicates can make it negative.
     pub lost: i32,
-    /// In timestamp units.
+    /// Interarrival jitter, in timestamp units.
     pub jitter: u32,
-    /// There and back, in 65,536ths of a second. None if it has not had a report of ours.
+    /// Round trip time, in 65,536ths of a second. None if the far end has had no report of ours.
     pub round_trip: Option<u32>,
 }
 
-/// What a datagram said.
+/// The contents of one received datagram.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Received {
-    /// A stream of the far end has ended. The call has not: SIP says so.
+    /// A stream of the far end has ended. The call goes on until SIP ends it.
     pub bye: bool,
-    /// It told how it hears us.
+    /// The far end's report on our stream, if there was one.
     pub far_end_report: Option<FarEndReport>,
 }
 
-/// Why a datagram is no RTCP.
+/// The reason why a datagram is not RTCP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RtcpError {
-    /// It ends within a packet, or within what a packet announces.
+    /// It ends within a packet, or before the end that a packet announces.
     #[error("the report is shorter than it says")]
     Short,
-    /// A packet in it is not of version 2.
+    /// One of its packets is not of version 2.
     #[error("the report is not of RTP version 2")]
     Version,
-    /// It begins with something else than a report (RFC 3550, A.2).
+    /// The first packet is not a report (RFC 3550, A.2).
     #[error("the datagram does not begin with a report")]
     NoReport,
 }
@@ -61,20 +61,20 @@ const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
 
-/// Of one report on one stream.
+/// Bytes of one report block.
 const BLOCK: usize = 24;
 
 impl RtcpSession {
-    /// A leg of this canonical name: any text that stays the same for the leg and belongs to no
-    /// other (RFC 7022). What exceeds 255 bytes is cut off.
+    /// Starts the session of a leg. `cname` is its canonical name: any text that is fixed for the
+    /// leg and unique to it (RFC 7022). Bytes after the 255th are cut off.
     pub fn new(cname: &str) -> Self {
         let cname = cname[..cname.floor_char_boundary(255)].into();
         Self { cname, last_report: None, sent_before: 0, far_end_report: None }
     }
 
-    /// Writes a report: on what we send, if we have since the last one, and on what we hear; with
-    /// `bye`, that it is over. Answers the bytes used; None if `outgoing` is too short
-    /// ([`REPORT_MAX`] is not).
+    /// Writes a report: on what we sent, if anything since the last report, and on what we
+    /// received. `bye` appends a BYE. Returns the bytes used; None if `out` is too short
+    /// ([`REPORT_MAX`] suffices).
     pub fn compose(
         &mut self,
         ntp: u64,
@@ -103,7 +103,7 @@ impl RtcpSession {
             self.write_block(&mut writer, ntp, block)?;
         }
 
-        // An item, its end, and zeros up to the next word.
+        // The CNAME item, its end, and zeros up to the next word.
         let item = 2 + self.cname.len();
         writer.header(DESCRIPTION, 1, 1 + item as u32 / 4 + 1)?;
         writer.word(stream.ssrc())?;
@@ -119,11 +119,11 @@ impl RtcpSession {
         Some(writer.len)
     }
 
-    /// Takes a datagram from the far end; `ours` is the SSRC that we send with.
+    /// Reads a datagram from the far end. `ours` is the SSRC of the stream that we send.
     ///
     /// # Errors
     ///
-    /// Its lengths do not fit, and nothing of it counts.
+    /// A length does not fit. Then nothing of the datagram is used.
     pub fn receive(&mut self, ntp: u64, ours: u32, datagram: &[u8]) -> Result<Received, RtcpError> {
         let mut packets = RtcpPackets { rest: datagram, is_first: true };
         let (mut received, mut last_report) = (Received::default(), self.last_report);
@@ -149,7 +149,7 @@ impl RtcpSession {
         Ok(received)
     }
 
-    /// How the far end hears us. None if it has not said.
+    /// Returns the far end's latest report on our stream. None before the first one.
     pub fn far_end_report(&self) -> Option<FarEndReport> {
         self.far_end_report
     }
@@ -177,7 +177,7 @@ struct RtcpWriter<'a> {
 }
 
 impl RtcpWriter<'_> {
-    /// `words` is the length without the header itself.
+    /// `words` is the length without the header.
     fn header(&mut self, kind: u8, count: u8, words: u32) -> Option<()> {
         self.word(0x8000_0000 | u32::from(count) << 24 | u32::from(kind) << 16 | words)
     }
@@ -194,7 +194,6 @@ impl RtcpWriter<'_> {
     }
 }
 
-/// The packets of a datagram, one by one.
 struct RtcpPackets<'a> {
     rest: &'a [u8],
     is_first: bool,
@@ -222,7 +221,7 @@ impl<'a> RtcpPackets<'a> {
         let len = 4 + 4 * usize::from(u16::from_be_bytes([*l0, *l1]));
         let (part, rest) = self.rest.split_at_checked(len).ok_or(RtcpError::Short)?;
         self.rest = rest;
-        // Padding, if any, is behind all that is looked at.
+        // Padding, if any, stands after everything that is read here.
         Ok(Some(RtcpPacket { kind: *kind, count: flags & 0x1f, body: &part[4..] }))
     }
 }
@@ -232,7 +231,7 @@ impl RtcpPacket<'_> {
         words_of(self.body).ok_or(RtcpError::Short)
     }
 
-    /// The report on our stream, among those that begin at this offset.
+    /// Finds the report on our stream among the blocks that begin at `offset`.
     fn report_on(
         &self,
         offset: usize,
@@ -249,7 +248,7 @@ impl RtcpPacket<'_> {
             let is_sound = theirs != 0 && round_trip < ROUND_TRIP_MAX;
             FarEndReport {
                 fraction_lost: (lost >> 24) as u8,
-                // Its sign is its 24th bit.
+                // The sign is the 24th bit.
                 lost: (lost << 8) as i32 >> 8,
                 jitter,
                 round_trip: is_sound.then_some(round_trip),
@@ -258,7 +257,7 @@ impl RtcpPacket<'_> {
     }
 }
 
-/// Half a minute, in 65,536ths of a second: no call is that far away.
+/// 30 s in 65,536ths of a second: no call has a longer round trip.
 const ROUND_TRIP_MAX: u32 = 30 << 16;
 
 fn words_of<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
@@ -273,7 +272,7 @@ fn words_of<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
 mod tests {
     use super::*;
 
-    /// Two minutes past some second, in NTP.
+    /// An NTP time with a fraction of one half.
     const NOW: u64 = (3_900_000_120 << 32) | 0x8000_0000;
     const SECOND: u64 = 1 << 32;
 
@@ -334,7 +333,7 @@ mod tests {
         let (mut a, mut b, mut out) =
             (RtcpSession::new("a"), RtcpSession::new("b"), [0; REPORT_MAX]);
         let len = a.compose(NOW, &sent(1, 5), &mut heard(2), false, &mut out).unwrap();
-        // 50 ms there, half a second of rest, 50 ms back.
+        // 50 ms there, half a second at the far end, 50 ms back.
         let there = NOW + SECOND / 20;
         let received = b.receive(there, 2, &out[..len]).unwrap();
         let expected = FarEndReport { fraction_lost: 64, lost: 1, jitter: 0, round_trip: None };

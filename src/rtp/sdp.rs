@@ -1,8 +1,8 @@
-//! SDP: what two ends agree on before they send sound (RFC 3264, RFC 8866).
+//! SDP: the offers and answers by which two ends agree on media (RFC 3264, RFC 8866).
 //!
-//! One [`Negotiation`] for each call. The signalling gives it every offer ([`Negotiation::answer`])
-//! and every answer ([`Negotiation::accept`]), sends what it writes, and hands what was
-//! [`Agreed`] to the leg. A refusal changes nothing: what was agreed before still holds.
+//! Each call has one [`Negotiation`]. The signalling gives it every offer ([`Negotiation::answer`])
+//! and every answer ([`Negotiation::accept`]), sends the description that it writes, and hands the
+//! result, [`Agreed`], to the leg. A refusal changes nothing: the previous agreement still holds.
 
 use std::{
     fmt::Write,
@@ -13,122 +13,121 @@ use sdp_types::{Media, Session};
 
 use super::g711::Law;
 
-/// One call's exchange of offers and answers.
+/// The offer and answer state of one call.
 #[derive(Clone, Debug)]
 pub struct Negotiation {
     local: LocalMedia,
     version: u64,
-    /// The lines of media in all descriptions of this call, and which of them is the sound.
+    /// The media lines in all descriptions of this call; `sound` is the index of the audio line.
     lines: Vec<String>,
     sound: usize,
-    /// The payload types in the last description of ours.
+    /// The payload types in our last description.
     payloads: Vec<(u8, Payload)>,
-    /// The last description of ours, without its origin.
+    /// Our last description, without its origin line.
     sent: Option<String>,
     agreed: Option<Agreed>,
 }
 
-/// Where we are.
+/// Our end of the media: the address and ports that we announce.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LocalMedia {
-    /// As the far end can reach it.
+    /// The address under which the far end can reach us.
     pub address: IpAddr,
-    /// Of RTP. RTCP has the next one, unless the two are multiplexed.
+    /// The RTP port. RTCP uses the next port, unless the two are multiplexed.
     pub port: u16,
-    /// Names the session in its origin: a random number, below 2⁶³ for old parsers.
+    /// The session id in the `o=` line: a random number, below 2⁶³ for old parsers.
     pub session: u64,
 }
 
-/// What was agreed on.
+/// The result of an offer and its answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Agreed {
-    /// Where to send. None: a hold of the old kind, without an address.
+    /// Address to send RTP to. None: an old-style hold, without an address.
     pub remote: Option<SocketAddr>,
-    /// Where to send reports. None likewise.
+    /// Address to send RTCP to. None when `remote` is None.
     pub remote_rtcp: Option<SocketAddr>,
-    /// RTP and RTCP share a port, at both ends.
+    /// RTP and RTCP share one port, at both ends.
     pub rtcp_mux: bool,
-    /// How we send sound.
+    /// The law in which we send.
     pub law: Law,
-    /// Its payload type.
+    /// The payload type number for `law`.
     pub payload_type: u8,
-    /// The payload type of telephone events that we send. None: the far end knows none.
+    /// The payload type of telephone events that we send. None if the far end accepts none.
     pub events: Option<u8>,
-    /// What may come in, by payload type.
+    /// The payload types that we accept, and their contents.
     pub accepts: Vec<(u8, Payload)>,
-    /// Who sends, seen from here.
+    /// Direction of the media, seen from our side.
     pub direction: MediaDirection,
-    /// The far end holds us.
+    /// The far end has put us on hold.
     pub held: bool,
 }
 
 impl Agreed {
-    /// What a packet of this payload type carries. None: it was not agreed on.
+    /// Returns the contents of a payload type. None if it was not agreed on.
     pub fn payload(&self, payload_type: u8) -> Option<Payload> {
         self.accepts.iter().find(|it| it.0 == payload_type).map(|it| it.1)
     }
 }
 
-/// What a packet carries.
+/// The contents of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Payload {
-    /// G.711.
+    /// Audio in G.711, by either of its laws.
     Sound(Law),
     /// Key presses (RFC 4733).
     Events,
 }
 
-/// Who sends (RFC 8866, 6.7).
+/// Direction of media (RFC 8866, 6.7), seen from the end that wrote the description.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MediaDirection {
-    /// Both.
+    /// Both ends send; the default.
     SendRecv,
-    /// Only the one whose description this is.
+    /// Only the end that wrote the description sends.
     SendOnly,
-    /// Only the other.
+    /// Only the other end sends.
     RecvOnly,
-    /// Nobody.
+    /// Neither end sends: a hold in both directions.
     Inactive,
 }
 
-/// Why there is no agreement; SIP says 488 to an offer, and hangs up after an answer.
+/// The reason why there is no agreement. SIP answers an offer with 488, and hangs up after an
+/// answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// Of more than [`BYTES_MAX`] or [`LINES_MAX`].
-    #[error(
-        "the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} lines of media"
-    )]
+    /// It has more than [`BYTES_MAX`] bytes or [`LINES_MAX`] media lines.
+    #[error("the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} media lines")]
     TooLong,
-    /// It is no SDP.
+    /// It is not SDP; the text is the parser's error.
     #[error("not a session description: {0}")]
     Malformed(String),
-    /// It has no sound in it, or its sound has port 0.
-    #[error("no audio is offered; offer m=audio with a port")]
+    /// It has no audio line, or its audio line has port 0.
+    #[error("no audio offered; offer m=audio with a port")]
     NoAudio,
-    /// Its sound is neither plain RTP nor anything else that we speak.
-    #[error("audio over {0} is not spoken here; offer RTP/AVP")]
+    /// The transport of its audio line is not `RTP/AVP`.
+    #[error("audio over {0} is not supported; offer RTP/AVP")]
     Transport(String),
-    /// Its sound is neither PCMU nor PCMA.
+    /// Its audio line offers neither PCMU nor PCMA.
     #[error("no codec in common; offer PCMU or PCMA at 8000 Hz")]
     Codec,
-    /// There is no address, or none that sound can be sent to.
+    /// It has no address, or one that sound cannot be sent to.
     #[error("not an address to send to: {0:?}; name one IP address of one host")]
     Address(String),
-    /// The address is of the other family than ours.
+    /// The address is of another IP version than ours.
     #[error("{0} cannot be reached from {1}: both ends need the same IP version")]
     Family(IpAddr, IpAddr),
-    /// An answer has not the lines of its offer.
-    #[error("the answer has {answered} lines of media, the offer had {offered}")]
+    /// The answer has another number of media lines than the offer.
+    #[error("the answer has {answered} media lines, the offer had {offered}")]
     Lines {
-        /// How many we sent.
+        /// Media lines that we sent.
         offered: usize,
-        /// How many came.
+        /// Media lines that came back.
         answered: usize,
     },
 }
 
 impl Refusal {
-    /// The code of a SIP `Warning` header (RFC 3261, 20.43).
+    /// Returns the code for a SIP `Warning` header (RFC 3261, 20.43).
     pub fn warning(&self) -> u16 {
         match self {
             Self::TooLong | Self::Malformed(_) | Self::Lines { .. } => 399,
@@ -141,21 +140,20 @@ impl Refusal {
     }
 }
 
-/// No phone's description comes near to this.
+/// The longest description that we read, in bytes. Phones send far shorter ones.
 pub const BYTES_MAX: usize = 16_384;
 
-/// Lines of media; each is answered.
+/// The most media lines that we read; each one needs an answer.
 pub const LINES_MAX: usize = 16;
 
-/// What we offer, in this order.
+/// The payload types that we offer, in order of preference.
 const OFFER: [(u8, Payload); 3] =
     [(0, Payload::Sound(Law::Mu)), (8, Payload::Sound(Law::A)), (101, Payload::Events)];
 
-/// The only kind of sound that we speak.
 const TRANSPORT: &str = "RTP/AVP";
 
 impl Negotiation {
-    /// Before the first offer.
+    /// Starts a negotiation without an offer yet.
     pub fn new(local: LocalMedia) -> Self {
         Self {
             local,
@@ -168,15 +166,15 @@ impl Negotiation {
         }
     }
 
-    /// Takes an offer, the first one or another. Answers the description to send, and what is
-    /// agreed with it.
+    /// Takes an offer, the first one or a later one. Returns the description to send, and the
+    /// agreement.
     ///
-    /// The first line of sound that we can speak is taken, the others are declined. The offerer's
-    /// order and numbers are kept.
+    /// Takes the first audio line that we support and declines the others. Keeps the offerer's
+    /// order and payload type numbers.
     ///
     /// # Errors
     ///
-    /// None of its lines will do; what is said is the fault of the first line of sound.
+    /// No line is acceptable; the refusal is that of the first audio line.
     pub fn answer(&mut self, offer: &[u8]) -> Result<(String, Agreed), Refusal> {
         let session = parse(offer)?;
         let mut first_refusal = None;
@@ -202,7 +200,7 @@ impl Negotiation {
         Ok((self.describe(agreed.direction, agreed.rtcp_mux), agreed))
     }
 
-    /// Makes an offer: the first one, if the other end has sent none; later on what was said last.
+    /// Makes an offer: the first one, or our last description again.
     pub fn offer(&mut self) -> String {
         match &self.sent {
             Some(sent) => self.with_origin(sent),
@@ -210,11 +208,11 @@ impl Negotiation {
         }
     }
 
-    /// Takes the answer to our offer.
+    /// Takes the answer to our offer, and returns the agreement.
     ///
     /// # Errors
     ///
-    /// It does not answer what was offered.
+    /// The answer does not fit the offer.
     pub fn accept(&mut self, answer: &[u8]) -> Result<Agreed, Refusal> {
         let session = parse(answer)?;
         let (offered, answered) = (self.lines.len(), session.medias.len());
@@ -228,12 +226,12 @@ impl Negotiation {
         Ok(agreed)
     }
 
-    /// What was agreed on last.
+    /// Returns the latest agreement. None before the first one.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.agreed.as_ref()
     }
 
-    /// Writes a description. Its version rises if it says something else than the one before.
+    /// Writes a description. Its version rises if the text differs from the one before.
     fn describe(&mut self, direction: MediaDirection, rtcp_mux: bool) -> String {
         let mut text = format!("s=-\r\nc=IN {}\r\nt=0 0\r\n", address_of(self.local.address));
         for (line, declined) in self.lines.iter().enumerate() {
@@ -279,7 +277,7 @@ impl Negotiation {
 }
 
 impl MediaDirection {
-    /// As an attribute.
+    /// Returns the SDP attribute.
     pub fn name(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",
@@ -289,12 +287,12 @@ impl MediaDirection {
         }
     }
 
-    /// Whether we send, if this is ours.
+    /// Whether the end that wrote the description sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
-    /// Whether the far end sends, if this is ours.
+    /// Whether the end that wrote the description receives.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
@@ -329,20 +327,20 @@ fn parse(text: &[u8]) -> Result<Session, Refusal> {
     Ok(session)
 }
 
-/// A line of sound of the far end's that will do.
+/// An acceptable audio line of the far end.
 struct RemoteMedia {
     remote: Option<SocketAddr>,
     remote_rtcp: Option<SocketAddr>,
     rtcp_mux: bool,
-    /// In its order; there is sound among them.
+    /// In the far end's order; at least one is audio.
     payloads: Vec<(u8, Payload)>,
     law: (u8, Law),
-    /// Seen from there.
+    /// Seen from the far end.
     direction: MediaDirection,
 }
 
 impl RemoteMedia {
-    /// None: the line is not sound, or it is declined.
+    /// None if the line is not audio, or is declined.
     fn of(
         session: &Session,
         media: &Media,
@@ -372,7 +370,7 @@ impl RemoteMedia {
         }))
     }
 
-    /// `ours` are the numbers of our offer, if it was ours.
+    /// `ours` are the payload types of our offer; empty if the far end offered.
     fn agreed(self, ours: &[(u8, Payload)]) -> Agreed {
         let has_address = self.remote.is_some();
         let events = self.payloads.iter().find(|it| it.1 == Payload::Events).map(|it| it.0);
@@ -400,7 +398,7 @@ impl RemoteMedia {
     }
 }
 
-/// What the line has of the payloads we know, in its order; one number for each.
+/// The payloads of a line that are among `known`, in the line's order; one number for each.
 fn payloads_of(media: &Media, known: &[(u8, Payload)]) -> Vec<(u8, Payload)> {
     let mut payloads: Vec<(u8, Payload)> = Vec::new();
     for number in media.fmt.split_ascii_whitespace().filter_map(|it| it.parse().ok()) {
@@ -414,9 +412,9 @@ fn payloads_of(media: &Media, known: &[(u8, Payload)]) -> Vec<(u8, Payload)> {
     payloads
 }
 
-/// By its `rtpmap` (`97 PCMA/8000/1`), or by its number if it needs none.
+/// Identifies a payload by its `rtpmap` (`97 PCMA/8000/1`), or by its number if it needs none.
 fn payload_of(media: &Media, number: u8) -> Option<Payload> {
-    // Above 127 there is no bit for it in a packet.
+    // A packet has seven bits for the payload type.
     if 127 < number {
         return None;
     }
@@ -436,7 +434,7 @@ fn payload_of(media: &Media, number: u8) -> Option<Payload> {
     }
 }
 
-/// None: a hold of the old kind (RFC 3264, 8.4).
+/// None: an old-style hold (RFC 3264, 8.4).
 fn ip_of(session: &Session, media: &Media, local: &LocalMedia) -> Result<Option<IpAddr>, Refusal> {
     let connection = media.connections.first().or(session.connection.as_ref());
     let text = connection.map(|it| it.connection_address.as_str()).unwrap_or_default();
@@ -454,8 +452,8 @@ fn ip_of(session: &Session, media: &Media, local: &LocalMedia) -> Result<Option<
     }
 }
 
-/// Of RTP and RTCP. `a=rtcp:4001` may name another port (RFC 3605); that it may name another
-/// address is not followed: reports go where the sound goes.
+/// Returns the addresses of RTP and RTCP. `a=rtcp:4001` may name another port (RFC 3605). An
+/// address in it is ignored: reports go to the host that the sound goes to.
 fn ends_of(media: &Media, ip: Option<IpAddr>) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let named = || {
         let value = media.get_first_attribute_value("rtcp")??;
@@ -468,7 +466,7 @@ fn ends_of(media: &Media, ip: Option<IpAddr>) -> (Option<SocketAddr>, Option<Soc
     (ip.map(|ip| SocketAddr::new(ip, media.port)), ip.map(|ip| SocketAddr::new(ip, rtcp_port)))
 }
 
-/// The line's own, or the session's, or both ways.
+/// The direction of the line, else of the session, else both ways.
 fn direction_of(session: &Session, media: &Media) -> MediaDirection {
     let of = |has: &dyn Fn(&str) -> bool| MediaDirection::ALL.into_iter().find(|it| has(it.name()));
     of(&|name| media.has_attribute(name))

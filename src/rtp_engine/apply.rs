@@ -1,4 +1,4 @@
-//! What each order does to the legs and rooms of a shard.
+//! Command execution: the effect of each command on the legs and rooms of a mixer thread.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl<W: RtpSocket> MixerThread<W> {
-    /// Does it, to the leg at this place. In the midst of sending, those who have not been sent
-    /// this tick yet are sent it as it is from now on.
+    /// Applies a command to the leg at this index. If packets of this tick are being sent, those
+    /// not yet sent obey it.
     pub(super) fn apply(&mut self, at: usize, command: Command) {
         let now = self.context.now;
         let Some(leg) = self.legs[at].as_deref_mut() else { return };
@@ -72,14 +72,16 @@ impl<W: RtpSocket> MixerThread<W> {
                 leg.programs.play_over(kind, loaded);
             }
             Command::StopOver { kind } => leg.playout.stop_over(kind),
-            Command::RoomSound { room, sound } => {
-                if self.is_in(at, room) {
-                    let tones = &self.context.tones;
-                    self.legs[at]
-                        .iter_mut()
-                        .for_each(|leg| leg.play_room_sound(sound.clone(), tones));
-                }
-            }
+            Command::RoomSound { room, sound } => self.play_room_sound(at, room, sound),
+        }
+    }
+
+    fn play_room_sound(&mut self, at: usize, room: RoomId, sound: RoomSound) {
+        if !self.is_in(at, room) {
+            return;
+        }
+        if let Some(leg) = self.legs[at].as_deref_mut() {
+            leg.play_room_sound(sound, &self.context.tones);
         }
     }
 
@@ -106,7 +108,7 @@ impl<W: RtpSocket> MixerThread<W> {
         self.flag(at, |flags| *flags = Flags { muted, held, waiting, ..*flags });
     }
 
-    /// Out of the room, if it is in one, with all that was heard there.
+    /// Takes the leg out of its room, if it is in one, with all sounds of the room.
     fn leave(&mut self, at: usize) {
         let Some(leg) = self.legs[at].as_deref_mut() else { return };
         let Some(seat) = leg.room_slot else { return };
@@ -120,7 +122,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// Changes what holds for a leg in its room. Who is no longer heard is not, from now on.
+    /// Changes a leg's flags in its room. A leg that becomes inaudible is cut off at once.
     fn flag(&mut self, at: usize, change: impl FnOnce(&mut Flags)) {
         let Some(seat) = self.legs[at].as_ref().and_then(|leg| leg.room_slot) else { return };
         let Some(room) = &mut self.rooms[seat.room] else { return };
@@ -146,7 +148,6 @@ fn is_audible(flags: Flags) -> bool {
 }
 
 impl<W: RtpSocket> RtpLeg<W> {
-    /// What is heard over a room.
     fn play_room_sound(&mut self, sound: RoomSound, tones: &Tones) {
         let taken = match sound {
             RoomSound::Announce { address, loaded } => {
@@ -165,7 +166,7 @@ impl<W: RtpSocket> RtpLeg<W> {
             }
         };
         if let Err(full) = taken {
-            tracing::warn!(call = %self.call, %full, "a sound is not announced");
+            tracing::warn!(call = %self.call, %full, "a sound for a member was dropped");
         }
     }
 
@@ -178,8 +179,8 @@ impl<W: RtpSocket> RtpLeg<W> {
 
     fn send_digits(&mut self, number: u32, digits: Arc<str>) -> Option<LegEvent> {
         let full = self.playout.send_digits(number, digits).err()?;
-        tracing::warn!(call = %self.call, %full, "keys are not sent");
-        // Whoever waits for them does not wait for ever.
+        tracing::warn!(call = %self.call, %full, "keys for the far end were dropped");
+        // The end is reported, so that nobody waits for it forever.
         Some(LegEvent::Finished(number))
     }
 }

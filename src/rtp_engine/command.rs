@@ -1,4 +1,5 @@
-//! What a tick thread is told: the orders of the media port and of signalling, made ready for it.
+//! Commands to a mixer thread: orders of the media port and of signalling, with their sounds
+//! loading.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,29 +9,29 @@ use crate::{
     media::{AnnouncementAddress, AnnouncementKind, legs::LegSession},
 };
 
-/// What comes into a thread's queue.
+/// A message in a mixer thread's mailbox.
 #[derive(Debug)]
 pub(super) enum MailboxMessage<W> {
-    /// A leg begins its life here.
+    /// A new leg starts on this thread.
     Open(Box<RtpLeg<W>>),
-    /// For one leg.
+    /// A command to one leg.
     One(CallId, Command),
-    /// For several, in one step.
+    /// A command to several legs, applied in one step.
     Many(Vec<CallId>, Command),
-    /// A leg comes from another thread.
+    /// A leg arrives from another thread.
     MovedIn(Box<RtpLeg<W>>),
 }
 
-/// What happens to a leg. As the orders of the same name, unless it says otherwise.
+/// A command to a leg. Variants do what the order of the same name does, unless noted.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
-    /// It is on its way here from another thread: what is for it waits until it has come.
+    /// The leg is moving here from another thread. Commands to it wait until it arrives.
     ExpectLeg,
-    /// It goes to another thread, when this tick is over.
+    /// The leg moves to another thread when this tick is over.
     MoveToThread(usize),
-    /// SDP has been exchanged, and sound flows.
+    /// SDP was exchanged, and sound may flow.
     Agree(Arc<LegSession>),
-    /// It is over: no packet from now on.
+    /// The leg ends: no packet from now on.
     End,
     Play {
         number: u32,
@@ -41,12 +42,12 @@ pub(super) enum Command {
         number: u32,
         digits: Arc<str>,
     },
-    /// `LegLocation`: it hears the room, or what it waits with.
+    /// The `Place` order: the leg hears the room, or its wait sound.
     Enter {
         room: RoomId,
         hears: LoadedAudio,
     },
-    /// `RemoveAccount`.
+    /// The `Remove` order: the leg leaves this room.
     Leave {
         room: RoomId,
     },
@@ -58,25 +59,23 @@ pub(super) enum Command {
         room: RoomId,
         on: bool,
     },
-    /// Something is heard over this room, or no longer.
+    /// A sound of this room starts or stops.
     RoomSound {
         room: RoomId,
         sound: RoomSound,
     },
-    /// `PlayOver`.
     PlayOver {
         kind: AnnouncementKind,
         mixes: bool,
         length: Option<Duration>,
         loaded: LoadedProgram,
     },
-    /// `StopOver`.
     StopOver {
         kind: AnnouncementKind,
     },
 }
 
-/// What is heard over a room.
+/// A sound that is played to legs of a room.
 #[derive(Clone, Debug)]
 pub(super) enum RoomSound {
     Announce {
@@ -84,11 +83,11 @@ pub(super) enum RoomSound {
         loaded: LoadedProgram,
     },
     Hush(Arc<AnnouncementAddress>),
-    /// `RelayDigit`.
+    /// The tone of a key that another member pressed.
     Relay(char),
 }
 
-/// What is heard in a room: [`crate::media::MemberAudio`], with its sound on the way.
+/// [`crate::media::MemberAudio`] with its sounds loading.
 #[derive(Clone, Debug)]
 pub(super) enum LoadedAudio {
     Room,

@@ -1,4 +1,4 @@
-//! The order side of the engine: knows which thread has which call, and posts there.
+//! Demultiplexer: routes orders to the mixer threads that own the calls.
 
 use std::{
     collections::HashMap,
@@ -20,32 +20,30 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, RoomId},
-    media::{MemberAudio, Order, legs::LegSummary},
+    media::{AudioOrder, MemberAudio, legs::LegSummary},
 };
 
-/// Where every call's leg is. An order goes to one thread; nothing here waits, but for a packet
-/// that is under way.
+/// The thread of every leg. Nothing here blocks, except for a packet that is being made.
 pub(super) struct Demultiplexer<W> {
     pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
     pub(super) program_loader: ProgramLoader,
     calls: Box<[Mutex<HashMap<CallId, LegRoute>>]>,
-    /// The thread of the next leg.
+    /// Counts opened legs; chooses the thread of the next one.
     next: AtomicUsize,
 }
 
 /// A call that signalling has opened and not closed.
 struct LegRoute {
-    /// Where its leg is, or will be when it has come.
+    /// The thread that has the leg, or will have it when it arrives.
     thread: usize,
     has_ended: bool,
     counters: Arc<LegCounters>,
 }
 
-/// Enough that callers seldom meet.
+/// Enough that callers seldom collide.
 const LOCKS: usize = 64;
 
 impl<W: RtpSocket> Demultiplexer<W> {
-    /// No calls yet.
     pub(super) fn new(
         threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
         program_loader: ProgramLoader,
@@ -54,7 +52,6 @@ impl<W: RtpSocket> Demultiplexer<W> {
         Self { threads, program_loader, calls, next: AtomicUsize::new(0) }
     }
 
-    /// A leg begins.
     pub(super) fn open(&self, leg: Box<RtpLeg<W>>) {
         let (call, counters) = (leg.call, leg.counters());
         let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
@@ -64,97 +61,85 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[thread].post(MailboxMessage::Open(leg)).wait(WaitFor::Nothing);
     }
 
-    /// It is over, and forgotten.
+    /// Ends a leg and forgets its call.
     pub(super) fn close(&self, call: CallId) -> LegSummary {
         self.end(call);
         let entry = self.calls_of(call).remove(&call);
         entry.map_or_else(LegSummary::default, |entry| entry.counters.summary())
     }
+
     /// Sees to it that an order is in effect.
-    pub(super) fn send(&self, order: Order) {
+    pub(super) fn send(&self, order: AudioOrder) {
         match order {
-            // Sound flows from the moment at which signalling has agreed on it.
-            Order::Answer { .. } | Order::EarlyMedia { .. } => (),
-            Order::End { call, .. } => self.end(call),
-            Order::Play { call, number, program } => {
+            AudioOrder::Play { call, number, program } => {
                 if self.is_known(call) {
                     let loaded = self.program_loader.load_program(call, &program);
                     let wait_for = WaitFor::FramesOf(FrameOwner::of_call(call));
                     self.send_to_leg(call, Command::Play { number, loaded }, wait_for);
                 }
             }
-            Order::Prepare { call, program } => {
+            AudioOrder::Prepare { call, program } => {
                 if self.is_known(call) {
                     self.program_loader.prefetch(call, &program);
                 }
             }
-            Order::Stop { call } => {
+            AudioOrder::Stop { call } => {
                 self.send_to_leg(call, Command::Stop, WaitFor::FramesOf(FrameOwner::of_call(call)));
             }
-            // Calls are made by signalling; until then there is no leg.
-            Order::Dial { .. } => (),
-            Order::PlayOver { call, kind, mixes, length, program } => {
+            AudioOrder::PlayOver { call, kind, mixes, length, program } => {
                 if self.is_known(call) {
                     let loaded = self.program_loader.load_program(call, &program);
                     let command = Command::PlayOver { kind, mixes, length, loaded };
                     self.send_to_leg(call, command, WaitFor::AnyFrame);
                 }
             }
-            Order::StopOver { call, kind } => {
+            AudioOrder::StopOver { call, kind } => {
                 self.send_to_leg(call, Command::StopOver { kind }, WaitFor::AnyFrame);
             }
-            Order::SendDigits { call, number, digits } => {
+            AudioOrder::SendDigits { call, number, digits } => {
                 self.send_to_leg(call, Command::SendDigits { number, digits }, WaitFor::Nothing);
             }
-            Order::Place { room, calls, hears } => self.place(room.id, calls, &hears),
-            Order::Remove { room, calls } => {
+            AudioOrder::Place { room, calls, hears } => self.place(room.id, calls, &hears),
+            AudioOrder::Remove { room, calls } => {
                 self.send_to_room(room, calls, Command::Leave { room });
             }
-            Order::Mute { room, calls, on } => {
+            AudioOrder::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.
                 let calls = self.move_to_thread_of(room, calls);
                 self.send_to_room(room, calls, Command::Mute { room, on });
             }
-            Order::Deafen { room, calls, on } => {
+            AudioOrder::Deafen { room, calls, on } => {
                 self.send_to_room(room, calls, Command::Deafen { room, on });
             }
-            Order::Announce { room, mut calls, address, program } => {
+            AudioOrder::Announce { room, mut calls, address, program } => {
                 calls.retain(|call| self.is_known(*call));
                 if let [first, ..] = calls[..] {
                     let loaded = self.program_loader.load_program(first, &program);
-                    let sound = RoomSound::Announce { address, loaded };
-                    self.send_to_room(room, calls, Command::RoomSound { room, sound });
+                    self.play_in_room(room, calls, RoomSound::Announce { address, loaded });
                 }
             }
-            Order::Hush { room, calls, address } => {
-                self.send_to_room(
-                    room,
-                    calls,
-                    Command::RoomSound { room, sound: RoomSound::Hush(address) },
-                );
+            AudioOrder::Hush { room, calls, address } => {
+                self.play_in_room(room, calls, RoomSound::Hush(address));
             }
-            Order::RelayDigit { room, calls, digit } => {
-                self.send_to_room(
-                    room,
-                    calls,
-                    Command::RoomSound { room, sound: RoomSound::Relay(digit) },
-                );
+            AudioOrder::RelayDigit { room, calls, digit } => {
+                self.play_in_room(room, calls, RoomSound::Relay(digit));
             }
         }
     }
 
-    /// For one leg, wherever it is.
+    /// Sends a command to one leg, on whichever thread it is.
     pub(super) fn send_to_leg(&self, call: CallId, command: Command, wait_for: WaitFor) {
         let posted = {
             let calls = self.calls_of(call);
             let Some(entry) = calls.get(&call).filter(|it| !it.has_ended) else { return };
-            // Under the lock, so that it is not overtaken by a move to another thread.
+            // Under the lock, so that a move to another thread cannot overtake it.
             self.threads[entry.thread].post(MailboxMessage::One(call, command))
         };
         posted.wait(wait_for);
     }
 
-    fn end(&self, call: CallId) {
+    /// No packet of the leg is sent from now on.
+    pub(super) fn end(&self, call: CallId) {
         let posted = {
             let mut calls = self.calls_of(call);
             let Some(entry) = calls.get_mut(&call).filter(|it| !it.has_ended) else { return };
@@ -164,7 +149,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         posted.wait(WaitFor::AnyFrame);
     }
 
-    /// For legs in a room. Those that are unknown have ended, or are another backend's.
+    /// Sends a command to legs of a room. Unknown calls have ended, or belong to another backend.
     fn send_to_room(&self, room: RoomId, calls: Vec<CallId>, command: Command) {
         if calls.is_empty() {
             return;
@@ -173,6 +158,10 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[self.thread_of(room)]
             .post(MailboxMessage::Many(calls, command))
             .wait(wait_for);
+    }
+
+    fn play_in_room(&self, room: RoomId, calls: Vec<CallId>, sound: RoomSound) {
+        self.send_to_room(room, calls, Command::RoomSound { room, sound });
     }
 
     fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &MemberAudio) {
@@ -188,7 +177,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[self.thread_of(room)].post(enter).wait(WaitFor::AnyFrame);
     }
 
-    /// Sends legs to the thread of a room. Answers those that are ours and up.
+    /// Moves legs to the thread of a room. Returns those that exist and have not ended.
     fn move_to_thread_of(&self, room: RoomId, mut calls: Vec<CallId>) -> Vec<CallId> {
         let thread = self.thread_of(room);
         calls.retain(|&call| {
@@ -215,7 +204,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.calls_of(call).contains_key(&call)
     }
 
-    /// Rooms live by a random id: any part of it spreads them well.
+    /// Room ids are random, so any part of them spreads rooms evenly.
     fn thread_of(&self, room: RoomId) -> usize {
         (room.0.as_u128() >> 64) as usize % self.threads.len()
     }

@@ -1,4 +1,4 @@
-//! What is counted: what there is at the moment, and how well the ticks keep time.
+//! Gauges of the RTP engine: current numbers of things, and the punctuality of the ticks.
 
 use std::{
     fmt,
@@ -9,50 +9,50 @@ use std::{
     time::Duration,
 };
 
-/// Figures of a engine, for metrics. All may be read at any time.
+/// Figures of an engine, for metrics. All may be read at any time, from any thread.
 #[derive(Debug, Default)]
 pub struct RtpGauges {
-    /// Calls whose sound is open.
+    /// Legs that are open: one for each call with sound.
     pub legs: AtomicUsize,
-    /// Sockets that are bound: two for each leg.
+    /// UDP sockets that are bound: two for each leg.
     pub sockets: AtomicUsize,
-    /// Rooms that are mixed.
+    /// Rooms with at least one leg.
     pub rooms: AtomicUsize,
     /// Packets sent, of sound and of key presses.
     pub sent: AtomicU64,
-    /// Packets that the system would not send.
+    /// Packets that the system refused to send.
     pub unsent: AtomicU64,
-    /// Packets received that were the far end's.
+    /// Packets received from the far ends.
     pub received: AtomicU64,
-    /// Datagrams dropped: from strangers, of payload types not agreed on, or malformed.
+    /// Datagrams dropped: from unknown sources, of payload types not agreed on, or malformed.
     pub dropped: AtomicU64,
-    /// How late ticks begin.
+    /// Delay between the scheduled and the actual start of ticks.
     pub late: TickHistogram,
-    /// How late they are over: the last packet of a tick is out.
+    /// Delay between the scheduled start of ticks and their last packet.
     pub done: TickHistogram,
 }
 
-/// How often something took how long, in steps of 100 µs.
+/// Histogram of durations in steps of 100 µs.
 pub struct TickHistogram([AtomicU64; STEPS]);
 
-/// Beyond 25.5 ms it is all the same: the next tick is due.
+/// Durations above 25.5 ms share the last step: they are longer than a tick.
 const STEPS: usize = 256;
 
 const STEP: Duration = Duration::from_micros(100);
 
 impl TickHistogram {
-    /// Counts one.
+    /// Adds one duration to its step.
     pub fn count(&self, took: Duration) {
         let step = (took.as_micros() / STEP.as_micros()).min(STEPS as u128 - 1);
         self.0[step as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// Returns how many durations were counted.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|it| it.load(Ordering::Relaxed)).sum()
     }
 
-    /// What at least this share of all, from 0 to 1, did not exceed, rounded up to a step.
+    /// Returns the duration that this share of all (0 to 1) did not exceed, rounded up to a step.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.total() as f64 * share).ceil() as u64;
         let mut sum = 0;
@@ -63,7 +63,7 @@ impl TickHistogram {
         STEP * (step.unwrap_or(STEPS - 1) as u32 + 1)
     }
 
-    /// Begins anew.
+    /// Removes all counted durations.
     pub fn clear(&self) {
         self.0.iter().for_each(|it| it.store(0, Ordering::Relaxed));
     }
@@ -82,7 +82,7 @@ impl fmt::Debug for TickHistogram {
     }
 }
 
-/// Counts something for as long as it is there.
+/// Keeps something counted in a gauge until it is dropped.
 #[derive(Debug)]
 pub(super) struct GaugeGuard {
     gauges: Arc<RtpGauges>,

@@ -1,4 +1,4 @@
-//! One leg: a far end's packets come in, and what it hears goes out.
+//! RTP leg: the media state of one call, from received packets to sent ones.
 
 use std::{
     net::SocketAddr,
@@ -37,49 +37,48 @@ use crate::{
     },
 };
 
-/// One leg. A tick thread owns it, and hands it on when its room lives elsewhere.
+/// One leg. A mixer thread owns it, and passes it on when its room is on another thread.
 #[derive(Debug)]
 pub(super) struct RtpLeg<W> {
     pub(super) call: CallId,
     pub(super) playout: Playout,
     pub(super) programs: LegPrograms,
-    /// Its place in a room.
     pub(super) room_slot: Option<RoomSlot>,
-    /// Muted in this room, where it is or will be.
+    /// The room in which it is muted, now or once it arrives.
     pub(super) muted_in: Option<RoomId>,
-    /// The thread that it goes to when this tick is over.
+    /// The thread that it moves to when this tick is over.
     pub(super) moves_to: Option<usize>,
-    /// The last tick that was played out to it.
+    /// The last tick in which it was sent something.
     pub(super) last_tick: u64,
     socket: W,
     session: Option<Arc<LegSession>>,
     source: Option<RtpSource>,
     stream: RtpStream,
     reception: ReceptionStats,
-    /// Of the last packet of sound: its arrival less its timestamp, in ticks' units. Packets are
-    /// read once a tick, so jitter is measured in steps of 20 ms.
+    /// Arrival minus timestamp of the last packet of sound, in timestamp units. Packets are read
+    /// once a tick, so jitter is measured in steps of 20 ms.
     transit: Option<u32>,
     rtcp: RtcpSession,
-    /// The tick of the next report.
+    /// The tick of the next RTCP report.
     report_at: u64,
     jitter: Jitter,
     dtmf: dtmf::DtmfReceiver,
-    /// Tells its talking while it is in no room.
+    /// Talk detection while the leg is in no room.
     gate: Gate,
     is_lost: bool,
     counters: Arc<LegCounters>,
     _gauge_guard: GaugeGuard,
 }
 
-/// Where a leg is in its room.
+/// A leg's position in its room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoomSlot {
-    /// Its index in the shard.
+    /// The room's index in its mixer thread.
     pub(super) room: usize,
     pub(super) slot: Slot,
 }
 
-/// A leg's figures, for those who do not own it.
+/// A leg's figures, readable by other threads.
 #[derive(Debug, Default)]
 pub(super) struct LegCounters {
     sent: AtomicU64,
@@ -88,17 +87,17 @@ pub(super) struct LegCounters {
     jitter_us: AtomicU32,
 }
 
-/// What all legs of a thread share in a tick.
+/// State that all legs of a thread share during a tick.
 #[derive(Debug)]
 pub(super) struct TickContext {
     pub(super) now: Instant,
-    /// Which tick it is.
+    /// Number of the tick.
     pub(super) tick: u64,
-    /// The same moment as an NTP timestamp.
+    /// `now` as an NTP timestamp.
     pub(super) ntp: u64,
     pub(super) tones: Arc<Tones>,
     pub(super) gauges: Arc<RtpGauges>,
-    /// What the far ends did, and orders that are over.
+    /// Events of the leg being processed: what the far end did, and completed orders.
     pub(super) heard: Vec<LegEvent>,
     finished: Vec<u32>,
     samples: [i16; FRAME],
@@ -107,33 +106,33 @@ pub(super) struct TickContext {
     datagram: [u8; DATAGRAM_MAX],
 }
 
-/// The longest packet that is sent: a frame, or a report.
+/// Longest packet that we send: a frame, or a report.
 const PACKET_MAX: usize = rtcp::REPORT_MAX;
 
-/// The longest datagram that is read: beyond a network's usual frame nothing can be sound.
+/// Longest datagram that we read: sound never exceeds a usual network's packet size.
 const DATAGRAM_MAX: usize = 1_500;
 
-/// More in one tick is a flood; what is left over waits for the next, and then the system drops.
+/// Limit of datagrams per leg and tick. The rest waits for the next tick, then the system drops.
 const DATAGRAMS_MAX: usize = 32;
 
-/// Whoever neither speaks nor reports for so long is gone.
+/// A far end that sends neither sound nor reports for this long is gone.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// Reports of far ends are read every so many ticks: 80 ms. They come every five seconds.
+/// Ticks between reads of RTCP: 80 ms. Reports come every five seconds.
 const CONTROL_TICKS: u64 = 4;
 
-/// A report goes out after 4 to 6 s (RFC 3550, 6.2: five, by a factor of chance).
+/// Ticks between our reports: 4 to 6 s at random (RFC 3550, 6.2: about five).
 const REPORT_TICKS: u64 = 200;
 const REPORT_SPREAD: u64 = 100;
 
-/// Timestamp units of a tick.
+/// Timestamp units per tick.
 const UNITS: u32 = FRAME as u32;
 
 impl<W: RtpSocket> RtpLeg<W> {
-    /// A leg that has agreed on nothing yet. `random` is any number.
+    /// Creates a leg without an agreement. `random` seeds its stream numbers and its CNAME.
     pub(super) fn new(call: CallId, socket: W, random: u128, gauge_guard: GaugeGuard) -> Self {
         let settings = playout::Settings { rate: g711::RATE, dtmf_mode: DtmfMode::Tones };
-        // RFC 7022: a name that tells nothing, and is the leg's own.
+        // RFC 7022: a unique name that reveals nothing.
         let cname = format!("{:024x}", random >> 32);
         let (ssrc, sequence, timestamp) =
             (random as u32, (random >> 32) as u16, (random >> 48) as u32);
@@ -166,7 +165,7 @@ impl<W: RtpSocket> RtpLeg<W> {
         Arc::clone(&self.counters)
     }
 
-    /// SDP has been exchanged, first or anew: from the next tick on sound flows.
+    /// Applies an SDP exchange, the first or a later one. Sound flows from the next tick on.
     pub(super) fn agree(&mut self, now: Instant, session: Arc<LegSession>) {
         let agreed = &session.agreed;
         let keys = if agreed.events.is_some() { DtmfMode::Events } else { DtmfMode::Tones };
@@ -180,18 +179,17 @@ impl<W: RtpSocket> RtpLeg<W> {
         self.session = Some(session);
     }
 
-    /// Whether the far end holds us.
     pub(super) fn is_held(&self) -> bool {
         self.session.as_ref().is_some_and(|it| it.agreed.held)
     }
 
-    /// Another room, or none, is another sound to talk into.
+    /// Puts the leg into a room or out of one. Talk detection starts over.
     pub(super) fn move_to(&mut self, seat: Option<RoomSlot>) {
         self.room_slot = seat;
         self.gate = Gate::default();
     }
 
-    /// Reads what has come since the last tick.
+    /// Reads the datagrams that came since the last tick.
     pub(super) fn receive(&mut self, context: &mut TickContext) {
         for _ in 0..DATAGRAMS_MAX {
             let Some((len, from)) = self.socket.receive(SocketKind::Rtp, &mut context.datagram)
@@ -218,8 +216,8 @@ impl<W: RtpSocket> RtpLeg<W> {
         }
     }
 
-    /// What the far end says in this tick. None: nothing. A far end that holds us says nothing to
-    /// us, whatever it sends.
+    /// Returns the far end's frame of this tick. None if it sent nothing, or holds us: then nothing
+    /// that it sends counts.
     pub(super) fn listen(&mut self, context: &mut TickContext) -> Option<(Law, &[u8; FRAME])> {
         let is_held = self.is_held();
         let frame = match self.jitter.pull() {
@@ -235,12 +233,12 @@ impl<W: RtpSocket> RtpLeg<W> {
         frame
     }
 
-    /// Whether sound flows: it has been agreed where to.
+    /// Whether sound can flow: its destination has been agreed on.
     pub(super) fn is_agreed(&self) -> bool {
         self.session.is_some() && self.source.is_some()
     }
 
-    /// Sends what it hears in this tick.
+    /// Sends the leg the frame of this tick.
     pub(super) fn play_out(&mut self, mut leg_mix: Option<LegMix<'_>>, context: &mut TickContext) {
         let (Some(session), Some(source)) = (&self.session, &self.source) else { return };
         let agreed = &session.agreed;
@@ -288,7 +286,7 @@ impl<W: RtpSocket> RtpLeg<W> {
         self.counters.publish(&self.stream, &self.reception);
     }
 
-    /// Sends a report, if it is time.
+    /// Sends an RTCP report if it is due.
     pub(super) fn report(&mut self, context: &mut TickContext) {
         if context.tick < self.report_at {
             return;
@@ -296,12 +294,12 @@ impl<W: RtpSocket> RtpLeg<W> {
         if self.report_at != 0 {
             self.send_report(false, context);
         }
-        // Any number will do that is another one for each leg and each time.
+        // Any number that differs between legs and between reports.
         let chance = u64::from(self.stream.ssrc() ^ self.stream.timestamp()) % REPORT_SPREAD;
         self.report_at = context.tick + REPORT_TICKS + chance;
     }
 
-    /// Says goodbye to the far end's receiver.
+    /// Sends the final report, with a BYE.
     pub(super) fn end(&mut self, context: &mut TickContext) {
         if self.is_agreed() {
             self.send_report(true, context);
@@ -314,7 +312,7 @@ impl<W: RtpSocket> RtpLeg<W> {
         let (stream, reception) = (&self.stream, &mut self.reception);
         let len = self.rtcp.compose(context.ntp, stream, reception, bye, &mut context.packet);
         if let Some(len) = len {
-            // Nobody waits for a report; the next one is as good.
+            // A lost report does not matter; the next one replaces it.
             self.socket.send(port, &context.packet[..len], to);
         }
     }
@@ -346,7 +344,7 @@ impl<W: RtpSocket> RtpLeg<W> {
                 self.jitter.push(&packet, law);
             }
             Payload::Events => {
-                // All packets of an event have its beginning for a timestamp: that is no jitter.
+                // All packets of an event carry the time of its start: that is no jitter.
                 if let Some(transit) = self.transit {
                     self.reception.count(&packet, packet.timestamp.wrapping_add(transit));
                 }
@@ -359,12 +357,12 @@ impl<W: RtpSocket> RtpLeg<W> {
     fn receive_control(&mut self, len: usize, from: SocketAddr, context: &TickContext) -> bool {
         let Some(source) = &mut self.source else { return false };
         let (ntp, datagram) = (context.ntp, &context.datagram[..len]);
-        // The address first: a stranger's report is not read.
+        // The address is checked first: reports from unknown sources are not read.
         source.receive_rtcp(context.now, from) != PacketOrigin::Stranger
             && self.rtcp.receive(ntp, self.stream.ssrc(), datagram).is_ok()
     }
 
-    /// Tells, once, that the far end has been silent for too long.
+    /// Reports, once, that the far end has been silent for too long.
     fn check_media_lost(&mut self, context: &mut TickContext) {
         let (Some(session), Some(source)) = (&self.session, &self.source) else { return };
         let hears =
@@ -390,7 +388,7 @@ fn send(
 }
 
 impl LegCounters {
-    /// As of now.
+    /// Returns the figures as of the last packet sent.
     pub(super) fn summary(&self) -> LegSummary {
         LegSummary {
             sent: self.sent.load(Ordering::Relaxed),

@@ -1,5 +1,5 @@
-//! Programs whose sounds are on their way: asked for when the order comes, and found by the tick
-//! thread without a lock.
+//! Program loader: requests the sounds of a program when its order arrives; the mixer thread finds
+//! them without a lock.
 
 use std::{
     collections::VecDeque,
@@ -17,53 +17,53 @@ use crate::{
     media::{AnnouncementKind, Program, SoundKind},
 };
 
-/// Where sounds come from that are not our own: files, URLs and speech.
+/// Source of sounds that are not built in: files, URLs and speech.
 pub trait SoundLoader: Send + Sync + 'static {
-    /// Gets the samples of a sound at 8,000 a second, mono, for this call: whose account says
-    /// what `flow:FILE` is. Returns at once; `done` is called once, now or later, on any thread.
-    /// The error says what cannot be had and why.
+    /// Loads the samples of a sound: 8,000 a second, mono. The account of the call decides which
+    /// file `flow:FILE` is. Returns at once; `done` is called once, now or later, on any thread.
+    /// Its error says what cannot be loaded and why.
     ///
-    /// Never asked for beeps, silence, or a `sound:` of ours. The same sound is asked for again
-    /// and again: what was loaded lately is to be had at once.
+    /// Never called for beeps, silence or a built-in `sound:`. The same sound is requested again
+    /// and again, so recent ones must be available at once.
     fn load(&self, call: CallId, what: &SoundKind, done: OnSoundLoaded);
 }
 
-/// Takes a sound, or what is wrong with it.
+/// Callback that receives the samples, or the error text.
 pub type OnSoundLoaded = Box<dyn FnOnce(Result<Arc<[i16]>, String>) + Send>;
 
-/// What makes programs of programs.
+/// Turns programs into loaded programs.
 pub(super) struct ProgramLoader {
     loader: Arc<dyn SoundLoader>,
     tones: Arc<Tones>,
 }
 
-/// A program, and its sounds as far as they have come.
+/// A program and its sounds, as far as they have been loaded.
 #[derive(Clone, Debug)]
 pub(super) struct LoadedProgram {
     pub(super) program: Program,
-    /// Those that are none of ours; most programs have one.
+    /// The sounds that are not built in; most programs have one.
     slots: Arc<[LoadedSound]>,
 }
 
-/// A sound that comes, or has come.
+/// A sound that has been requested, and its samples once they arrive.
 #[derive(Clone, Debug)]
 struct LoadedSound {
     what: SoundKind,
-    /// None in it: it cannot be had.
+    /// The inner None means that loading failed.
     sound: Arc<OnceLock<Option<Arc<[i16]>>>>,
 }
 
-/// The programs that a leg's playout may look into.
+/// The programs whose sounds a leg's playout may need.
 #[derive(Debug, Default)]
 pub(super) struct LegPrograms {
     played: Option<LoadedProgram>,
     waiting: Option<LoadedProgram>,
     announced: VecDeque<LoadedProgram>,
-    /// A Play and a Speak.
+    /// The overlays: one `Play` and one `Speak`.
     over: [Option<LoadedProgram>; 2],
 }
 
-/// A leg's programs, and the sounds that are always there.
+/// A leg's programs, and the built-in sounds.
 pub(super) struct LegSounds<'a> {
     pub(super) tones: &'a Tones,
     pub(super) programs: &'a LegPrograms,
@@ -74,7 +74,7 @@ impl ProgramLoader {
         Self { loader, tones }
     }
 
-    /// Asks for all the sounds of a program, as this call hears it.
+    /// Requests all sounds of a program for this call.
     pub(super) fn load_program(&self, call: CallId, program: &Program) -> LoadedProgram {
         let mut slots: Vec<LoadedSound> = Vec::new();
         for sound in program.iter() {
@@ -89,10 +89,10 @@ impl ProgramLoader {
         LoadedProgram { program: Arc::clone(program), slots: slots.into() }
     }
 
-    /// Has the sounds of a program loaded, so that they are at hand when it is played.
+    /// Requests the sounds of a program in advance, so that they are cached when it is played.
     pub(super) fn prefetch(&self, call: CallId, program: &Program) {
         for sound in program.iter().filter(|it| !self.is_built_in(&it.what)) {
-            // What cannot be had is told of when it is played.
+            // An error is reported when the program is played.
             self.loader.load(call, &sound.what, Box::new(drop));
         }
     }
@@ -110,12 +110,12 @@ impl ProgramLoader {
                 Err(complaint) => {
                     let sound = name_of(&what);
                     tracing::warn!(%call, sound, complaint, "a sound cannot be played");
-                    // Words that nobody can read are not passed over in silence.
+                    // Speech that cannot be synthesized is replaced with a beep, not skipped.
                     let is_speech = matches!(what, SoundKind::Speech { .. });
                     is_speech.then(|| tones.of(&SoundKind::Beep(1)).cloned()).flatten()
                 }
             };
-            // A loader that calls twice is not heard twice.
+            // Only the first call of `done` counts.
             drop(sound.set(loaded));
         };
         self.loader.load(call, &slot.what, Box::new(done));
@@ -128,8 +128,7 @@ impl fmt::Debug for ProgramLoader {
     }
 }
 
-/// For the log: no words of a caller's flow, and no secrets of a URL. Which URL, the complaint
-/// tells.
+/// Name for the log: contains no text of a flow and no secret of a URL. The error says which URL.
 fn name_of(what: &SoundKind) -> &str {
     match what {
         SoundKind::Beep(_) => "beep",
@@ -147,12 +146,11 @@ impl LegPrograms {
         self.played = Some(loaded);
     }
 
-    /// What was played is over, and this is heard while it waits.
+    /// Replaces the played program with the wait sound.
     pub(super) fn wait(&mut self, loaded: Option<LoadedProgram>) {
         (self.played, self.waiting) = (None, loaded);
     }
 
-    /// Over all else.
     pub(super) fn play_over(&mut self, kind: AnnouncementKind, loaded: LoadedProgram) {
         let [play, speak] = &mut self.over;
         match kind {
@@ -161,7 +159,7 @@ impl LegPrograms {
         }
     }
 
-    /// As many are kept as can wait.
+    /// Keeps as many programs as announcements may wait.
     pub(super) fn announce(&mut self, loaded: LoadedProgram) {
         if self.announced.len() == playout::ANNOUNCEMENTS_MAX {
             self.announced.pop_front();
@@ -169,7 +167,6 @@ impl LegPrograms {
         self.announced.push_back(loaded);
     }
 
-    /// Out of the room.
     pub(super) fn leave(&mut self) {
         self.waiting = None;
         self.announced.clear();
@@ -208,7 +205,7 @@ mod tests {
 
     const CALL: CallId = CallId::of(1);
 
-    /// Calls back when it is told to.
+    /// A loader that completes when the test says so.
     #[derive(Default)]
     struct SlowLoader(Mutex<Vec<(SoundKind, OnSoundLoaded)>>);
 

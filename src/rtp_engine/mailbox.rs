@@ -1,10 +1,10 @@
-//! How orders reach a tick thread, and take effect before the one who gives them goes on.
+//! Mailbox of a mixer thread: commands take effect before their sender continues.
 //!
-//! A queue that never waits, and two counters beside it. The thread marks each single packet
-//! before it makes it, and then looks whether an order has been posted: if so it takes its orders
-//! first. The one who posts looks at the mark, and waits only if a packet that his order concerns
-//! is being made at that very moment: some microseconds. So no packet is made behind the back of
-//! an order that has been posted, and no lock is held across a packet.
+//! It is a queue that never blocks, with two counters. Before each packet the thread publishes who
+//! owns the packet's sound, then checks for new commands and takes them first. The sender of a
+//! command checks that owner, and waits only while a packet that its command concerns is being
+//! made: some microseconds. So no packet is made without a command posted before it, and no lock is
+//! held while a packet is made.
 
 use std::{
     hint,
@@ -18,41 +18,41 @@ use std::{
 
 use crate::base::ids::{CallId, RoomId};
 
-/// Where orders are posted. Cheap to clone.
+/// The sending end of a mailbox. Cheap to clone.
 #[derive(Debug)]
 pub(super) struct MailboxSender<T> {
     queue: Sender<T>,
     state: Arc<MailboxState>,
 }
 
-/// Where a tick thread finds its orders.
+/// The receiving end of a mailbox, owned by a mixer thread.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
     queue: Receiver<T>,
     state: Arc<MailboxState>,
-    /// Orders up to this one have been taken.
+    /// Commands up to this number have been taken.
     taken: u64,
-    /// How many had been posted when it was begun to take them; none in between.
+    /// The number posted when taking began; None between times.
     posted_at_start: Option<u64>,
 }
 
-/// What kind of packet is being made: with the sound of a room, or what one call alone hears.
+/// The owner of the sound in a packet: a room, or one call alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FrameOwner(u64);
 
-/// For whose packets an order waits.
+/// The packets that the sender of a command waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum WaitFor {
-    /// Those with this mark.
+    /// Packets with sound of this owner.
     FramesOf(FrameOwner),
-    /// All.
+    /// Whichever packet is being made.
     AnyFrame,
-    /// None: what it brings is heard soon enough.
+    /// No packet: the effect is heard soon enough.
     Nothing,
 }
 
-/// An order that has been posted, and may still be overtaken by a packet.
-#[must_use = "an order takes effect when it is awaited"]
+/// A command that was posted; the packet being made may not obey it yet.
+#[must_use = "a command takes effect once it has been waited for"]
 #[derive(Debug)]
 pub(super) struct PostedCommand<'a> {
     state: &'a MailboxState,
@@ -61,46 +61,44 @@ pub(super) struct PostedCommand<'a> {
 
 #[derive(Debug, Default)]
 struct MailboxState {
-    /// Orders posted, ever.
     posted: AtomicU64,
-    /// Of these, orders taken.
+    /// The number of these that have been taken.
     taken: AtomicU64,
-    /// The mark of the packet that is being made, or nothing.
+    /// The owner of the packet that is being made, or [`NO_FRAME`].
     frame_owner: AtomicU64,
 }
 
-/// No packet is being made.
 const NO_FRAME: u64 = 0;
 
-/// A packet is out within so many turns, unless its thread has lost its core: then ours may go
-/// to it.
+/// Spins before yielding. A packet is sent sooner, unless its thread has lost its core: then it may
+/// get ours.
 const SPINS: u32 = 200;
 
-/// A post and its desk.
+/// Creates a mailbox and its sender.
 pub(super) fn mailbox<T>() -> (MailboxSender<T>, Mailbox<T>) {
-    let (sender, receiver) = mpsc::channel();
+    let (queue, receiver) = mpsc::channel();
     let state = Arc::new(MailboxState::default());
-    let post = MailboxSender { queue: sender, state: Arc::clone(&state) };
-    (post, Mailbox { queue: receiver, state, taken: 0, posted_at_start: None })
+    let sender = MailboxSender { queue, state: Arc::clone(&state) };
+    (sender, Mailbox { queue: receiver, state, taken: 0, posted_at_start: None })
 }
 
 impl FrameOwner {
-    /// Of what one call alone hears.
+    /// Sound that one call alone hears.
     pub(super) fn of_call(call: CallId) -> Self {
         Self(call.0.as_u128() as u64 | 1)
     }
 
-    /// Of what is heard in a room.
+    /// Sound of a room.
     pub(super) fn of_room(room: RoomId) -> Self {
         Self((room.0.as_u128() as u64 | 2) & !1)
     }
 }
 
 impl<T> MailboxSender<T> {
-    /// Posts an order: it comes behind those that were posted before. A thread that has ended
-    /// makes no packets; what it is told is dropped.
-    pub(super) fn post(&self, order: T) -> PostedCommand<'_> {
-        drop(self.queue.send(order));
+    /// Posts a command after those posted before. It is dropped if the thread has ended: then no
+    /// more packets are made.
+    pub(super) fn post(&self, command: T) -> PostedCommand<'_> {
+        drop(self.queue.send(command));
         let number = self.state.posted.fetch_add(1, Ordering::SeqCst) + 1;
         PostedCommand { state: &self.state, number }
     }
@@ -113,7 +111,7 @@ impl<T> Clone for MailboxSender<T> {
 }
 
 impl PostedCommand<'_> {
-    /// Waits until no packet is under way that concerns it: from then on it is in effect.
+    /// Waits until no packet that the command concerns is being made. From then on it is in effect.
     pub(super) fn wait(self, wait_for: WaitFor) {
         let mut spins = 0;
         while wait_for.concerns(self.state.frame_owner.load(Ordering::SeqCst))
@@ -128,7 +126,7 @@ impl PostedCommand<'_> {
 impl WaitFor {
     fn concerns(self, frame_owner: u64) -> bool {
         match self {
-            Self::FramesOf(mark) => frame_owner == mark.0,
+            Self::FramesOf(owner) => frame_owner == owner.0,
             Self::AnyFrame => frame_owner != NO_FRAME,
             Self::Nothing => false,
         }
@@ -136,19 +134,19 @@ impl WaitFor {
 }
 
 impl<T> Mailbox<T> {
-    /// The next order. None: all that had been posted when this was asked first are taken.
+    /// Takes the next command. None once all are taken that were posted when taking began.
     pub(super) fn take(&mut self) -> Option<T> {
         let posted =
             *self.posted_at_start.get_or_insert_with(|| self.state.posted.load(Ordering::SeqCst));
-        if let Ok(order) = self.queue.try_recv() {
-            return Some(order);
+        if let Ok(command) = self.queue.try_recv() {
+            return Some(command);
         }
         (self.taken, self.posted_at_start) = (posted, None);
         self.state.taken.store(posted, Ordering::SeqCst);
         None
     }
 
-    /// Begins a packet. False: orders have been posted, and come first.
+    /// Begins a packet. Returns false if commands have been posted, which must be taken first.
     #[must_use]
     pub(super) fn begin_frame(&self, owner: FrameOwner) -> bool {
         self.state.frame_owner.store(owner.0, Ordering::SeqCst);
@@ -159,14 +157,14 @@ impl<T> Mailbox<T> {
         is_clear
     }
 
-    /// The packet is out.
+    /// Ends the packet, which has been sent.
     pub(super) fn end_frame(&self) {
         self.state.frame_owner.store(NO_FRAME, Ordering::SeqCst);
     }
 }
 
 impl<T> Drop for Mailbox<T> {
-    /// A thread that ends, by whatever fault, keeps nobody waiting.
+    /// A thread that ends, even by a panic, blocks nobody.
     fn drop(&mut self) {
         self.end_frame();
     }
@@ -178,87 +176,87 @@ mod tests {
 
     use super::*;
 
-    fn take_all(desk: &mut Mailbox<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| desk.take()).collect()
+    fn take_all(mailbox: &mut Mailbox<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| mailbox.take()).collect()
     }
 
     #[test]
-    fn orders_are_taken_in_the_order_of_posting() {
-        let (post, mut desk) = mailbox();
-        (1..4).for_each(|it| post.post(it).wait(WaitFor::AnyFrame));
-        assert_eq!(take_all(&mut desk), [1, 2, 3]);
-        assert_eq!(take_all(&mut desk), [0; 0]);
+    fn commands_are_taken_in_the_order_of_posting() {
+        let (sender, mut mailbox) = mailbox();
+        (1..4).for_each(|it| sender.post(it).wait(WaitFor::AnyFrame));
+        assert_eq!(take_all(&mut mailbox), [1, 2, 3]);
+        assert_eq!(take_all(&mut mailbox), [0; 0]);
     }
 
     #[test]
-    fn no_packet_begins_while_an_order_waits() {
-        let (post, mut desk) = mailbox();
-        let mark = FrameOwner::of_room(RoomId::of(7));
-        assert!(desk.begin_frame(mark));
-        desk.end_frame();
-        post.post(1).wait(WaitFor::AnyFrame);
-        assert!(!desk.begin_frame(mark));
-        take_all(&mut desk);
-        assert!(desk.begin_frame(mark));
+    fn no_packet_begins_while_a_command_waits() {
+        let (sender, mut mailbox) = mailbox();
+        let owner = FrameOwner::of_room(RoomId::of(7));
+        assert!(mailbox.begin_frame(owner));
+        mailbox.end_frame();
+        sender.post(1).wait(WaitFor::AnyFrame);
+        assert!(!mailbox.begin_frame(owner));
+        take_all(&mut mailbox);
+        assert!(mailbox.begin_frame(owner));
     }
 
     #[test]
-    fn an_order_waits_for_the_packets_that_it_concerns_and_no_other() {
+    fn a_command_waits_for_the_packets_that_it_concerns_and_no_other() {
         let (room, call) = (FrameOwner::of_room(RoomId::of(7)), FrameOwner::of_call(CallId::of(7)));
         assert_ne!(room, call);
-        let (post, desk) = mailbox();
-        assert!(desk.begin_frame(room));
-        post.post(1).wait(WaitFor::FramesOf(call));
-        post.post(2).wait(WaitFor::Nothing);
+        let (sender, mailbox) = mailbox();
+        assert!(mailbox.begin_frame(room));
+        sender.post(1).wait(WaitFor::FramesOf(call));
+        sender.post(2).wait(WaitFor::Nothing);
 
         let is_out = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                post.post(3).wait(WaitFor::FramesOf(room));
+                sender.post(3).wait(WaitFor::FramesOf(room));
                 assert!(is_out.load(Ordering::SeqCst), "it went on before the packet was out");
             });
             (0..100).for_each(|_| thread::yield_now());
             is_out.store(true, Ordering::SeqCst);
-            desk.end_frame();
+            mailbox.end_frame();
         });
     }
 
     #[test]
-    fn an_order_that_has_been_taken_waits_for_nothing() {
+    fn a_command_that_has_been_taken_waits_for_nothing() {
         let room = FrameOwner::of_room(RoomId::of(7));
-        let (post, mut desk) = mailbox();
-        let posted = post.post(1);
-        take_all(&mut desk);
-        assert!(desk.begin_frame(room));
+        let (sender, mut mailbox) = mailbox();
+        let posted = sender.post(1);
+        take_all(&mut mailbox);
+        assert!(mailbox.begin_frame(room));
         posted.wait(WaitFor::FramesOf(room));
     }
 
     #[test]
-    fn nothing_is_made_behind_the_back_of_an_order() {
+    fn no_packet_misses_a_command_that_was_in_effect() {
         const ROUNDS: u32 = 20_000;
-        let (post, mut desk) = mailbox::<u32>();
-        let mark = FrameOwner::of_room(RoomId::of(7));
-        // What the last packet said, and what the orders have settled on.
-        let (said, settled) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (sender, mut mailbox) = mailbox::<u32>();
+        let owner = FrameOwner::of_room(RoomId::of(7));
+        // The command that the last packet obeyed, and the last command in effect.
+        let (obeyed, in_effect) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 1..=ROUNDS {
-                    post.post(n).wait(WaitFor::FramesOf(mark));
-                    settled.store(n.into(), Ordering::SeqCst);
+                    sender.post(n).wait(WaitFor::FramesOf(owner));
+                    in_effect.store(n.into(), Ordering::SeqCst);
                 }
             });
             let mut word = 0;
             while word < ROUNDS {
-                while !desk.begin_frame(mark) {
-                    word = take_all(&mut desk).last().copied().unwrap_or(word);
+                while !mailbox.begin_frame(owner) {
+                    word = take_all(&mut mailbox).last().copied().unwrap_or(word);
                 }
-                // Here the packet is made: by an order that had settled before it was begun.
-                let before = settled.load(Ordering::SeqCst);
-                assert!(before <= u64::from(word), "{before} had settled, {word} was said");
-                said.store(word.into(), Ordering::SeqCst);
-                desk.end_frame();
+                // The packet made here must obey every command that was in effect when it began.
+                let before = in_effect.load(Ordering::SeqCst);
+                assert!(before <= u64::from(word), "{before} was in effect, {word} was obeyed");
+                obeyed.store(word.into(), Ordering::SeqCst);
+                mailbox.end_frame();
             }
         });
-        assert_eq!(said.into_inner(), u64::from(ROUNDS));
+        assert_eq!(obeyed.into_inner(), u64::from(ROUNDS));
     }
 }

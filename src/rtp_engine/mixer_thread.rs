@@ -1,7 +1,7 @@
-//! The legs and rooms of one tick thread, and what a tick does to them.
+//! Mixer thread: the legs and rooms of one thread, and the work of a tick.
 //!
-//! A shard reads no clock and knows no socket: its thread says what time it is, and each leg
-//! brings its wire. So a test can let hours go by.
+//! It has no clock and no sockets: the ticker passes the time, and each leg brings its socket. So a
+//! test can let hours pass.
 
 use std::{
     collections::HashMap,
@@ -24,49 +24,48 @@ use crate::{
     media::{LegEvent, Report},
 };
 
-/// What one thread owns.
+/// The state of one mixer thread.
 #[derive(Debug)]
 pub(super) struct MixerThread<W> {
     pub(super) context: TickContext,
     pub(super) legs: Vec<Option<Box<RtpLeg<W>>>>,
     pub(super) rooms: Vec<Option<MixerRoom>>,
-    /// This tick has been mixed, and is being sent.
+    /// The rooms of this tick are mixed, and packets are being sent.
     pub(super) is_mixed: bool,
     calls: HashMap<CallId, LegLocation>,
     room_ids: HashMap<RoomId, usize>,
-    /// Places in `legs` and `rooms` that are empty.
+    /// Unused indexes of `legs` and `rooms`.
     free_legs: Vec<usize>,
     free_rooms: Vec<usize>,
-    /// Legs that go elsewhere when the tick is over.
+    /// Legs that move to other threads after this tick.
     leaving: Vec<usize>,
     talks: Vec<TalkChange>,
-    desk: Mailbox<MailboxMessage<W>>,
+    mailbox: Mailbox<MailboxMessage<W>>,
     links: ThreadLinks<W>,
 }
 
-/// Whom a shard tells.
+/// The receivers of what a mixer thread sends.
 #[derive(Debug)]
 pub(super) struct ThreadLinks<W> {
-    /// All threads of the engine, this one included.
+    /// All threads of the engine, including this one.
     pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
-    /// None is for the one who closes the engine to send.
+    /// Reports to the engine. None comes only from the engine's `Drop`.
     pub(super) reports: Sender<Option<Report>>,
 }
 
-/// Where a call of this thread is.
+/// The state of a call on this thread.
 #[derive(Debug, Default)]
 struct LegLocation {
-    /// In `legs`; none if it is yet to come.
+    /// Index in `legs`. None while the leg has not arrived.
     index: Option<usize>,
-    /// It is to come, perhaps once more: this waits for it.
+    /// Commands that wait for the leg, if it is on its way, perhaps for the second time.
     awaited: Option<Vec<Command>>,
 }
 
 impl<W: RtpSocket> MixerThread<W> {
-    /// No legs yet.
     pub(super) fn new(
         now: Instant,
-        desk: Mailbox<MailboxMessage<W>>,
+        mailbox: Mailbox<MailboxMessage<W>>,
         links: ThreadLinks<W>,
         tones: Arc<Tones>,
         gauges: Arc<RtpGauges>,
@@ -82,13 +81,13 @@ impl<W: RtpSocket> MixerThread<W> {
             free_rooms: Vec::new(),
             leaving: Vec::new(),
             talks: Vec::new(),
-            desk,
+            mailbox,
             links,
         }
     }
 
-    /// One tick: orders, what has come, the mix, and what goes out. `ntp` is the same moment as
-    /// `now`; ticks are numbered alike on all threads, from 1 on.
+    /// Runs one tick: commands, received packets, mix, sent packets. `ntp` is `now` as an NTP
+    /// timestamp. Ticks have the same numbers on all threads, from 1 on.
     pub(super) fn tick(&mut self, tick: u64, now: Instant, ntp: u64) {
         (self.context.tick, self.context.now, self.context.ntp) = (tick, now, ntp);
         self.take_messages();
@@ -102,10 +101,10 @@ impl<W: RtpSocket> MixerThread<W> {
         self.hand_over();
     }
 
-    /// After a panic, which is a bug: what is here cannot be trusted any more. All its calls lose
-    /// their sound, and the engine is told; those of other threads go on.
+    /// Recovers from a panic, which is a bug: the state cannot be trusted any more, so all calls of
+    /// this thread lose their sound, and the engine is told. Other threads continue.
     pub(super) fn fail(&mut self) {
-        self.desk.end_frame();
+        self.mailbox.end_frame();
         self.is_mixed = false;
         self.context.heard.clear();
         self.legs.clear();
@@ -121,7 +120,7 @@ impl<W: RtpSocket> MixerThread<W> {
     }
 
     fn take_messages(&mut self) {
-        while let Some(message) = self.desk.take() {
+        while let Some(message) = self.mailbox.take() {
             match message {
                 MailboxMessage::Open(leg) => _ = self.insert_leg(leg),
                 MailboxMessage::One(call, command) => self.dispatch(call, command),
@@ -133,7 +132,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// A leg is here. Its first packet goes out in the next tick.
+    /// Adds a leg. Its first packet is sent in the next tick.
     fn insert_leg(&mut self, mut leg: Box<RtpLeg<W>>) -> usize {
         if leg.last_tick == 0 {
             leg.last_tick = self.context.tick;
@@ -153,11 +152,11 @@ impl<W: RtpSocket> MixerThread<W> {
         let call = self.legs[at].as_ref().map(|leg| leg.call);
         let location = call.and_then(|call| self.calls.get_mut(&call));
         let awaited = location.and_then(|place| place.awaited.take());
-        // Unless all that was known here was lost meanwhile.
+        // None if a panic has dropped this thread's calls in the meantime.
         let mut commands = awaited.into_iter().flatten();
         while let Some(command) = commands.next() {
             if let Command::ExpectLeg = command {
-                // It was called away again, and back: the rest is for then.
+                // It moved away and back: the other commands wait for the second arrival.
                 let location = call.and_then(|call| self.calls.get_mut(&call));
                 location
                     .into_iter()
@@ -168,7 +167,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// A call that is unknown here has ended: nothing happens.
+    /// Applies a command. A call that is unknown here has ended; its commands are ignored.
     fn dispatch(&mut self, call: CallId, command: Command) {
         if let Command::ExpectLeg = command {
             self.calls.entry(call).or_default();
@@ -184,7 +183,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// The leg at this place goes elsewhere when the tick is over.
+    /// Moves the leg to its new thread when the tick is over.
     pub(super) fn mark_leaving(&mut self, at: usize) {
         self.leaving.push(at);
     }
@@ -193,7 +192,7 @@ impl<W: RtpSocket> MixerThread<W> {
         report(&self.links, call, heard);
     }
 
-    /// Takes a leg out, wherever it goes.
+    /// Removes a leg that ends or moves.
     pub(super) fn remove_leg(&mut self, at: usize) -> Option<Box<RtpLeg<W>>> {
         let leg = self.legs[at].take()?;
         self.free_legs.push(at);
@@ -206,7 +205,7 @@ impl<W: RtpSocket> MixerThread<W> {
         Some(leg)
     }
 
-    /// The room of this id, opened if need be.
+    /// Returns the index of a room, which is created if necessary.
     pub(super) fn room(&mut self, id: RoomId) -> usize {
         if let Some(at) = self.room_ids.get(&id) {
             return *at;
@@ -221,7 +220,7 @@ impl<W: RtpSocket> MixerThread<W> {
         at
     }
 
-    /// A room that is empty is gone.
+    /// Removes an empty room.
     pub(super) fn close_room(&mut self, at: usize) {
         if let Some(room) = self.rooms[at].take() {
             self.room_ids.remove(&room.id);
@@ -229,7 +228,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// Reads what has come, and lays it before the rooms.
+    /// Reads received packets, and gives their sound to the rooms.
     fn listen(&mut self) {
         let Self { legs, rooms, context, links, .. } = self;
         for leg in legs.iter_mut().flatten() {
@@ -257,10 +256,10 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// Sends a leg what it hears. Orders that come in between take effect first.
+    /// Sends a leg its packet. Commands that arrive before it take effect first.
     fn play_out(&mut self, at: usize) {
         while let Some(owner) = self.frame_owner(at) {
-            if !self.desk.begin_frame(owner) {
+            if !self.mailbox.begin_frame(owner) {
                 self.take_messages();
                 continue;
             }
@@ -270,7 +269,7 @@ impl<W: RtpSocket> MixerThread<W> {
                     leg.room_slot.and_then(|seat| Some((rooms[seat.room].as_mut()?, seat.slot)));
                 leg.play_out(seat.map(|(room, slot)| room.mixer.leg_mix(slot)), context);
             }
-            self.desk.end_frame();
+            self.mailbox.end_frame();
             if let Some(leg) = &mut legs[at] {
                 leg.report(context);
                 report(links, leg.call, context.heard.drain(..));
@@ -279,7 +278,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// What kind of packet a leg is to get. None: none in this tick.
+    /// The owner of the packet that a leg gets. None: no packet in this tick.
     fn frame_owner(&self, at: usize) -> Option<FrameOwner> {
         let leg = self.legs[at].as_ref()?;
         if !leg.is_agreed() || self.context.tick <= leg.last_tick {
@@ -297,7 +296,7 @@ impl<W: RtpSocket> MixerThread<W> {
             if let Some(thread) = thread
                 && let Some(leg) = self.remove_leg(at)
             {
-                // It makes no packets on its way, so there is none to wait for.
+                // A leg in transit sends no packets, so there is nothing to wait for.
                 self.links.threads[thread]
                     .post(MailboxMessage::MovedIn(leg))
                     .wait(WaitFor::Nothing);
@@ -306,7 +305,7 @@ impl<W: RtpSocket> MixerThread<W> {
     }
 }
 
-/// Tells what a call has done. Nobody listens any more when the engine is being closed.
+/// Sends reports of a call. They are dropped while the engine is closing.
 fn report<W>(links: &ThreadLinks<W>, call: CallId, heard: impl IntoIterator<Item = LegEvent>) {
     heard.into_iter().for_each(|heard| _ = links.reports.send(Some(Report { call, event: heard })));
 }

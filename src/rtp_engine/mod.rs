@@ -1,16 +1,16 @@
-//! The media engine: carries the sound of real calls. RTP comes in, rooms are mixed, RTP goes out.
+//! RTP engine: carries the sound of real calls. It receives RTP, mixes rooms and sends RTP.
 //!
-//! A few threads ([`Settings::threads`]), each of which owns legs and rooms by value and ticks
-//! every 20 ms: no task, no timer and no lock for a leg. A leg lives on any thread while it is
-//! alone, and on the thread of its room while it is in one: it is moved there by value.
+//! A few threads ([`Settings::threads`]) own legs and rooms by value and tick every 20 ms, so a leg
+//! needs no task, timer or lock. A leg outside of rooms is on any thread; a leg in a room is on the
+//! room's thread. It is moved there by value.
 //!
-//! [`RtpEngine`] takes the sound orders of the [`Backend`] port, and is the sound of calls to the
-//! signalling ([`Legs`]). An order is in effect when [`Backend::send`] returns: a packet that was
-//! being made is out by then, and each that is begun later obeys it, even in the midst of a tick
-//! (see `mailbox`). Who is removed hears no more of the room; who is removed, muted, or made to wait
-//! is in no more packets to the others, but for the 5 ms that lead from a sample to zero.
+//! [`RtpEngine`] is an [`AudioEngine`] of the media port, and provides the sound of calls to the
+//! signalling ([`Legs`]). An order is in effect when [`AudioEngine::send`] returns: a packet that
+//! was being made has been sent, and later ones obey it, even within a tick (see `mailbox`). A
+//! removed member hears no more of the room. The others hear no more of a member who is removed,
+//! muted or made to wait, except for the 5 ms from the last sample to zero.
 //!
-//! The part that decides is a shard (`shard`): it has no clock and no socket of its own.
+//! `mixer_thread` is the part that decides: it has no clock and no socket of its own.
 
 mod apply;
 mod command;
@@ -55,34 +55,32 @@ pub use self::{
     ticker::Ticker,
 };
 use super::media::{
-    Backend, Exchange, Order, Report,
+    AudioEngine, AudioOrder, Exchange, Report,
     legs::{LegSession, LegSummary, Legs, NoPort},
 };
 use crate::audio::tone::Tones;
 use crate::base::ids::CallId;
 use crate::rtp::g711;
 
-/// How the engine is laid out.
+/// Threads and ports of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Threads that tick; at least 1.
+    /// Number of mixer threads; 0 means 1.
     pub threads: usize,
-    /// Ports for RTP and RTCP: an even one and the next for each call.
+    /// Port range of RTP and RTCP. Each call uses an even port and the next one.
     pub rtp_ports: RangeInclusive<u16>,
 }
 
 impl Default for Settings {
-    /// A thread for two cores, so that signalling has the other; and ports that are neither
-    /// registered nor ephemeral on Linux, for 8,000 calls.
+    /// One thread for two cores, which leaves the other core to signalling; and ports for 8,000
+    /// calls that are neither registered nor ephemeral on Linux.
     fn default() -> Self {
         let cores = std_thread::available_parallelism().map_or(1, usize::from);
         Self { threads: (cores / 2).max(1), rtp_ports: 16_384..=32_383 }
     }
 }
 
-/// The media engine of a process.
-///
-/// Dropping it ends its threads, and with them all sound.
+/// The RTP engine of a process. Dropping it ends its threads, and with them all sound.
 pub struct RtpEngine {
     core: Arc<EngineCore>,
     threads: Vec<JoinHandle<()>>,
@@ -98,11 +96,11 @@ struct EngineCore {
 }
 
 impl RtpEngine {
-    /// Starts the threads. Other sounds than our own come from `loader`.
+    /// Starts the threads. `loader` provides sounds that are not built in.
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     pub fn start(settings: Settings, loader: Arc<dyn SoundLoader>) -> io::Result<Self> {
         let (mut engine, tickers) = Self::with_tickers(settings, loader)?;
         for (number, ticker) in tickers.into_iter().enumerate() {
@@ -112,11 +110,11 @@ impl RtpEngine {
         Ok(engine)
     }
 
-    /// A engine whose threads are the caller's affair: for tests and benches.
+    /// Creates an engine whose tickers the caller runs: for tests and benches.
     ///
     /// # Errors
     ///
-    /// The system gives no thread for the reports.
+    /// The system cannot start the thread that sends reports.
     pub fn with_tickers(
         settings: Settings,
         loader: Arc<dyn SoundLoader>,
@@ -135,10 +133,10 @@ impl RtpEngine {
         });
         let (reports, received_reports) = mpsc::channel();
         let epoch = Epoch::now();
-        let ticker = |desk| {
+        let ticker = |mailbox| {
             let links = ThreadLinks { threads: Arc::clone(&senders), reports: reports.clone() };
             let (tones, gauges) = (Arc::clone(&tones), Arc::clone(&core.gauges));
-            Ticker::new(epoch, MixerThread::new(epoch.start(), desk, links, tones, gauges))
+            Ticker::new(epoch, MixerThread::new(epoch.start(), mailbox, links, tones, gauges))
         };
         let tickers = mailboxes.into_iter().map(ticker).collect();
         let mut engine = Self { core: Arc::clone(&core), threads: Vec::new(), reports };
@@ -147,13 +145,13 @@ impl RtpEngine {
         Ok((engine, tickers))
     }
 
-    /// What far ends do is reported to this exchange from now on. Once.
+    /// Sends reports of far ends to this exchange from now on. Must be called once.
     pub fn connect(&self, exchange: Weak<dyn Exchange>) {
         let is_first = self.core.exchange.set(exchange).is_ok();
-        debug_assert!(is_first, "a engine is connected once");
+        debug_assert!(is_first, "an engine is connected once");
     }
 
-    /// What there is, and how it goes.
+    /// Returns the engine's figures, which it updates as it runs.
     pub fn gauges(&self) -> &Arc<RtpGauges> {
         &self.core.gauges
     }
@@ -167,11 +165,11 @@ impl RtpEngine {
 impl Drop for RtpEngine {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Relaxed);
-        // The thread that reports has ended by itself, or ends by this.
+        // The report thread has ended, or ends at this message.
         _ = self.reports.send(None);
         let here = std_thread::current().id();
         for thread in self.threads.drain(..) {
-            // The one that reports may be the last to have held the engine.
+            // The report thread may be the last owner of the engine.
             if thread.thread().id() != here {
                 drop(thread.join());
             }
@@ -189,10 +187,10 @@ impl Legs for RtpEngine {
     fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort> {
         let core = &*self.core;
         let random = || Uuid::new_v4().as_u128();
-        let (wire, address) =
+        let (socket, address) =
             UdpSocketPair::bind(local, &core.settings.rtp_ports, random(), &core.gauges)?;
         let gauge_guard = GaugeGuard::new(&core.gauges, 1, |it| &it.legs);
-        core.demultiplexer.open(Box::new(RtpLeg::new(call, wire, random(), gauge_guard)));
+        core.demultiplexer.open(Box::new(RtpLeg::new(call, socket, random(), gauge_guard)));
         Ok(address)
     }
 
@@ -201,22 +199,23 @@ impl Legs for RtpEngine {
         self.core.demultiplexer.send_to_leg(call, command, WaitFor::Nothing);
     }
 
+    fn end(&self, call: CallId) {
+        self.core.demultiplexer.end(call);
+    }
+
     fn close(&self, call: CallId) -> LegSummary {
         self.core.demultiplexer.close(call)
     }
 }
 
-impl Backend for RtpEngine {
-    fn send(&self, order: Order) {
-        // Where all calls are simulated, this costs nothing.
-        if self.core.gauges.legs.load(Ordering::Relaxed) != 0 {
-            self.core.demultiplexer.send(order);
-        }
+impl AudioEngine for RtpEngine {
+    fn send(&self, order: AudioOrder) {
+        self.core.demultiplexer.send(order);
     }
 }
 
 impl EngineCore {
-    /// Tells the exchange, until there is nothing more to tell.
+    /// Passes reports to the exchange until the channel ends.
     fn forward_reports(&self, received_reports: &Receiver<Option<Report>>) {
         for report in received_reports.iter().map_while(|it| it) {
             if let Some(exchange) = self.exchange.get().and_then(Weak::upgrade) {

@@ -1,4 +1,4 @@
-//! A room on its tick thread: its mixer, and who is where in it.
+//! Room of a mixer thread: its mixer and its legs.
 
 use super::gauges::GaugeGuard;
 use crate::{
@@ -6,12 +6,12 @@ use crate::{
     base::ids::RoomId,
 };
 
-/// One room. It is there as long as somebody is in it.
+/// One room. It exists while it has a leg.
 #[derive(Debug)]
 pub(super) struct MixerRoom {
     pub(super) id: RoomId,
     pub(super) mixer: Mixer,
-    /// Where in the shard the leg of each slot is; what it says of empty slots does not count.
+    /// The index in the thread of each slot's leg; stale for empty slots.
     members: Vec<usize>,
     _gauge_guard: GaugeGuard,
 }
@@ -22,7 +22,7 @@ impl MixerRoom {
         Self { id, mixer, members: Vec::new(), _gauge_guard: gauge_guard }
     }
 
-    /// The leg at this place of the shard comes in.
+    /// Adds the leg at this index of the thread.
     pub(super) fn enter(&mut self, at: usize) -> Slot {
         let slot = self.mixer.add();
         if self.members.len() <= slot.index() {
@@ -32,8 +32,8 @@ impl MixerRoom {
         slot
     }
 
-    /// A leg goes. If the tick has been mixed, those who have not been sent it do not hear the
-    /// leg any more. True: the room is empty.
+    /// Removes a leg. If the tick has been mixed, its voice is cut from packets not yet sent.
+    /// Returns true if the room is empty.
     pub(super) fn leave(&mut self, slot: Slot, is_mixed: bool) -> bool {
         if is_mixed {
             self.mixer.cut_voice(slot);
@@ -42,7 +42,7 @@ impl MixerRoom {
         self.mixer.is_empty()
     }
 
-    /// Where in the shard the leg of a slot is.
+    /// Returns the index in the thread of a slot's leg.
     pub(super) fn leg_at(&self, slot: Slot) -> usize {
         self.members[slot.index()]
     }

@@ -1,4 +1,4 @@
-//! The sockets of one leg: an even port for RTP, the odd one above it for RTCP.
+//! RTP sockets of one leg: an even port for RTP, the next odd one for RTCP.
 
 use std::{
     io,
@@ -10,21 +10,19 @@ use std::{
 use super::gauges::{GaugeGuard, RtpGauges};
 use crate::media::legs::NoPort;
 
-/// What carries the datagrams of a leg. Nothing waits.
+/// Sends and receives a leg's datagrams. Never blocks.
 pub(super) trait RtpSocket: Send + 'static {
-    /// The next datagram on a port, if there is one. What is longer than the buffer is cut.
+    /// Returns the next datagram on a port, if there is one. It is cut to the buffer's length.
     fn receive(&mut self, port: SocketKind, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;
 
-    /// Sends a datagram. False: the system would not.
+    /// Sends a datagram. Returns false if the system refuses.
     fn send(&mut self, port: SocketKind, datagram: &[u8], to: SocketAddr) -> bool;
 }
 
-/// One of a leg's two ports.
+/// One of the two ports of a leg.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SocketKind {
-    /// The sound.
     Rtp,
-    /// The reports on it.
     Rtcp,
 }
 
@@ -37,15 +35,15 @@ pub(super) struct UdpSocketPair {
     _gauge_guard: GaugeGuard,
 }
 
-/// So many ports are tried at random before all are, one after the other.
+/// Ports tried at random before all are tried in order.
 const TRIES: usize = 8;
 
 impl UdpSocketPair {
-    /// Binds an even port of the range and the one above it. `random` is any number.
+    /// Binds an even port of the range and the one above it. `random` chooses which.
     ///
     /// # Errors
     ///
-    /// All are taken, or the address is not ours.
+    /// All are in use, or the address is not ours.
     pub(super) fn bind(
         local: IpAddr,
         ports: &RangeInclusive<u16>,
@@ -72,7 +70,7 @@ impl UdpSocketPair {
                 Ok(bound) => return Ok(bound),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => (),
                 Err(error) => {
-                    tracing::error!(%local, %error, "no port can be bound for the sound of a call");
+                    tracing::error!(%local, %error, "cannot bind an RTP port for a call");
                     return Err(NoPort);
                 }
             }
@@ -93,7 +91,7 @@ impl UdpSocketPair {
         Ok((Self { rtp, rtcp, is_ipv6, _gauge_guard: gauge_guard }, address))
     }
 
-    /// A socket of IPv6 that is bound to no address reaches IPv4 too, in clothes of its own.
+    /// A dual-stack IPv6 socket reaches IPv4 under mapped addresses.
     fn reachable(&self, to: SocketAddr) -> SocketAddr {
         match to.ip() {
             IpAddr::V4(ip) if self.is_ipv6 => {
@@ -113,7 +111,7 @@ impl UdpSocketPair {
 
 impl RtpSocket for UdpSocketPair {
     fn receive(&mut self, port: SocketKind, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        // Errors are those of packets sent before (no such host, port closed): not of this one.
+        // An error here comes from an earlier packet (no such host, port closed).
         self.socket(port).recv_from(buffer).ok()
     }
 
@@ -130,7 +128,7 @@ mod tests {
 
     const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// A range of so many pairs that nobody uses.
+    /// A range of `n_pairs` pairs that nobody uses.
     fn free_range(n_pairs: u16) -> RangeInclusive<u16> {
         let start = (32_400..32_700)
             .step_by(16)

@@ -1,4 +1,4 @@
-//! The shell of a shard: a thread that wakes up every 20 ms.
+//! Ticker: the thread that runs a mixer thread's ticks, every 20 ms.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -10,39 +10,38 @@ use std::{
 use super::{mixer_thread::MixerThread, socket::UdpSocketPair};
 use crate::media::TICK;
 
-/// The work of one thread.
+/// A mixer thread and its clock. Tests and benches call [`Ticker::tick`] themselves.
 #[derive(Debug)]
 pub struct Ticker {
     epoch: Epoch,
     mixer_thread: MixerThread<UdpSocketPair>,
 }
 
-/// What ticks are counted from, the same for all threads.
+/// The origin of ticks, shared by all threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epoch {
     start: Instant,
-    /// The same moment, as NTP has it.
+    /// `start` as an NTP timestamp.
     ntp: u64,
 }
 
-/// When the next tick is due. A thread that comes late makes up for it without a burst: its ticks
-/// follow each other at twice the pace until it is back in time.
+/// Schedule of the next tick. A late thread catches up without a burst: it ticks at twice the pace
+/// until it is on time.
 #[derive(Clone, Copy, Debug)]
 struct TickPace {
     start: Instant,
-    /// The next tick.
     tick: u64,
-    /// Not before this moment.
+    /// The next tick does not start before this.
     earliest: Instant,
 }
 
-/// Who has slept for longer than this does not make up for it: nobody would listen.
+/// A thread that is later than this skips the missed ticks: nobody would listen to them.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
-/// Before all that has no such wish, behind the system's own.
+/// Priority: above ordinary processes, below those of the system.
 const NICE: i32 = -10;
 
-/// Seconds from 1900, where NTP begins, to 1970.
+/// Seconds from 1900, the origin of NTP, to 1970.
 const NTP_UNIX: u64 = 2_208_988_800;
 
 impl Ticker {
@@ -50,14 +49,14 @@ impl Ticker {
         Self { epoch, mixer_thread }
     }
 
-    /// One tick, now. They are numbered from 1 on, alike for all tickers of a engine; to the legs
-    /// it is exactly so many times 20 ms after the beginning.
+    /// Runs one tick. Ticks are numbered from 1 on, alike for all tickers of an engine. The legs
+    /// see the scheduled time, which is the start plus that many times 20 ms.
     pub fn tick(&mut self, tick: u64) {
         let now = scheduled(self.epoch.start, tick);
         self.mixer_thread.tick(tick, now, self.epoch.ntp(now));
     }
 
-    /// Ticks until it is told to end.
+    /// Ticks until the engine is closed.
     pub(super) fn run(mut self, is_closed: &AtomicBool) {
         raise_priority();
         let mut pace = TickPace::new(self.epoch.start, now());
@@ -68,7 +67,9 @@ impl Ticker {
             let ntp = self.epoch.ntp(begun);
             let tick = AssertUnwindSafe(|| self.mixer_thread.tick(pace.tick, begun, ntp));
             if catch_unwind(tick).is_err() {
-                tracing::error!("a fault in the media engine: all calls of a thread are lost");
+                tracing::error!(
+                    "the media engine panicked, which is a bug: all calls of one thread lose sound"
+                );
                 self.mixer_thread.fail();
             }
             let gauges = &self.mixer_thread.context.gauges;
@@ -79,19 +80,18 @@ impl Ticker {
     }
 }
 
-/// Puts this thread before others that want its core: what is late here is heard. The system
-/// allows it to root, or with `CAP_SYS_NICE`; without, a busy machine is heard.
+/// Raises the priority of this thread, since delays are audible. The system permits it to root, or
+/// with `CAP_SYS_NICE`; without, delays are heard on a busy machine.
 fn raise_priority() {
     // On Linux "this process" is this thread.
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::setpriority_process(None, NICE)
     {
-        tracing::debug!(%error, "the media engine has no priority over other threads");
+        tracing::debug!(%error, "mixer threads run at normal priority; grant CAP_SYS_NICE to raise it");
     }
 }
 
 impl Epoch {
-    /// It begins now.
     pub(super) fn now() -> Self {
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self { start: now(), ntp: ntp_of(since) + (NTP_UNIX << 32) }
@@ -136,7 +136,7 @@ impl TickPace {
 }
 
 fn scheduled(start: Instant, tick: u64) -> Instant {
-    // In nanoseconds u64 is 584 years.
+    // A u64 holds 584 years of nanoseconds.
     start + Duration::from_nanos(TICK.as_nanos() as u64 * tick)
 }
 
@@ -153,7 +153,7 @@ fn now() -> Instant {
 mod tests {
     use super::*;
 
-    /// Ticks that take so many ms, as (tick, ms at which it begins).
+    /// Runs ticks that take `took` ms each; checks each tick and the ms at which it begins.
     fn check(took: &[u64], expected: &[(u64, u64)]) {
         let start = now();
         let at = |ms| start + Duration::from_millis(ms);

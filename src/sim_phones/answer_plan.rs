@@ -1,40 +1,40 @@
-//! A phone that is called: `sim:NAME?ring_ms=…`, and what it does about it.
+//! Answer plan: the behaviour of a called phone, read from its address `sim:NAME?ring_ms=…`.
 
 use crate::media::{CannotDial, HangupCause};
 
 /// The scheme of a simulated phone's address.
 const SCHEME: &str = "sim:";
 
-/// A phone picks up after so long, unless it is told otherwise.
+/// Default time until a phone answers.
 const RING_MS: u32 = 100;
 
-/// Nobody lets a phone ring for longer than this (contract 3.9: a carrier gives up before).
+/// Default time that an unanswered phone rings (contract 3.9: a carrier gives up sooner).
 const RING_UNANSWERED_MS: u32 = 60_000;
 
-/// Longer than any call lasts.
+/// Limit of times: a day, longer than any call.
 const MS_MAX: u32 = 86_400_000;
 
-/// What a phone that is called does, and when: in milliseconds since the call was made.
+/// The behaviour of a called phone. Times are milliseconds since the call was placed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct AnswerPlan {
-    /// None once it has rung, or if it never does.
+    /// None after it has rung, or if it never rings.
     rings_at: Option<u32>,
-    /// None once it is done.
+    /// When it answers or refuses. None afterwards.
     ends_at: Option<u32>,
-    /// Why it does not pick up, if it does not.
+    /// The cause with which it refuses. None if it answers.
     refuses: Option<HangupCause>,
 }
 
 impl AnswerPlan {
-    /// Reads `sim:NAME`, with what follows a `?` if anything does:
+    /// Parses `sim:NAME` with its options, if there is a `?`:
     ///
-    /// | | |
+    /// | option | meaning (default) |
     /// |---|---|
-    /// | `ring_ms=N` | it rings for so long (100; unanswered, 60,000) |
-    /// | `delay_ms=N` | so long after the call was made (0) |
-    /// | `busy` | it is busy, and does not ring |
-    /// | `reject` | it rings, and does not want the call |
-    /// | `no_answer` | it rings, and nobody is there |
+    /// | `ring_ms=N` | rings for N ms (100; 60,000 with `no_answer`) |
+    /// | `delay_ms=N` | starts N ms after the call was placed (0) |
+    /// | `busy` | is busy and does not ring |
+    /// | `reject` | rings and rejects the call |
+    /// | `no_answer` | rings and is not answered |
     pub(super) fn parse(to: &str) -> Result<Self, CannotDial> {
         let no_way = |hint: String| CannotDial { to: to.into(), hint };
         let Some(rest) = to.strip_prefix(SCHEME) else {
@@ -61,7 +61,7 @@ impl AnswerPlan {
                 "reject" => refuses = Some(HangupCause::Rejected),
                 _ => {
                     return Err(no_way(format!(
-                        "{key:?} is no option: there are ring_ms, delay_ms, busy, no_answer, reject"
+                        "{key:?} is not an option: use ring_ms, delay_ms, busy, no_answer or reject"
                     )));
                 }
             }
@@ -76,12 +76,12 @@ impl AnswerPlan {
         Ok(Self { rings_at, ends_at: Some(delay_ms.saturating_add(rings_for)), refuses })
     }
 
-    /// When it does something.
+    /// Returns when the next step is due.
     pub(super) fn due(&self) -> Option<u32> {
         self.rings_at.or(self.ends_at)
     }
 
-    /// One thing that was due now, if any; the rest is due still.
+    /// Takes one step that is due. Further ones may still be due.
     pub(super) fn step(&mut self, now: u32) -> Option<AnswerStep> {
         if self.rings_at.is_some() {
             self.rings_at.take_if(|at| *at <= now)?;
@@ -92,7 +92,7 @@ impl AnswerPlan {
     }
 }
 
-/// One thing that a phone does that is called.
+/// One step of a called phone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum AnswerStep {
     PickUp,
@@ -132,6 +132,6 @@ mod tests {
         check("14155550100", "sim:NAME");
         check("sim:", "give the phone a name");
         check("sim:a?ring_ms=x", "ring_ms: give 0 to");
-        check("sim:a?bussy", "\"bussy\" is no option");
+        check("sim:a?bussy", "\"bussy\" is not an option");
     }
 }

@@ -1,9 +1,9 @@
-//! The simulated phones of a running engine: shards under locks, and a task for each.
+//! Simulated phones in real time: partitions of phones under locks, with one task each.
 //!
-//! Locks, in the order in which they are taken: a shard's `reporting`, then its `state`; `ended` is
-//! taken alone. Only `reporting` is held while the engine is told something, so that one phone's
-//! reports come in order; the engine's orders need `state` alone, and may come at any time, from
-//! within [`Exchange::arrive`] and [`Exchange::report`] too.
+//! Lock order: a partition's `reporting`, then its `state`; `ended` is taken alone. Only `reporting` is
+//! held while the engine gets a report, so that the reports of a phone stay in order. Orders need
+//! `state` only, and may come at any time, even from within [`Exchange::arrive`] and
+//! [`Exchange::report`].
 
 use std::{
     collections::VecDeque,
@@ -27,38 +27,41 @@ use crate::{
         call_map::partition_of,
         ids::{AccountId, CallId},
     },
-    media::{Backend, CannotDial, Exchange, HangupCause, LegEvent, Order, Report},
+    media::{
+        AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, LegEvent, Report,
+        SignallingBackend, SignallingOrder,
+    },
 };
 
-/// For so long one can ask what an ended phone has heard.
+/// Time for which the details of an ended phone are kept.
 pub const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// So many ended phones are kept: they cost some megabytes.
+/// Limit of ended phones that are kept; they cost some megabytes.
 pub const KEPT_MAX: usize = 10_000;
 
-/// Twice what one machine is meant to carry.
+/// Limit of phones, ended ones included: twice the design load of one machine.
 pub const PHONES_MAX: usize = 2_000_000;
 
-/// Enough that threads seldom meet, few enough that their tasks cost nothing.
-const SHARDS: usize = 16;
+/// Enough that threads seldom collide; few enough that the tasks cost nothing.
+const PARTITIONS: usize = 16;
 
-/// So many phones obey in a tenth of a millisecond: others get their turn.
+/// Phones per part of an order, which take a tenth of a millisecond.
 const PART_CALLS: usize = 256;
 
-/// Simulated phones in real time, on tokio's clock.
+/// Simulated phones on tokio's clock.
 ///
-/// Nothing here waits. An [`Exchange`] must not use a phone (press, dial, …) from within
-/// [`Exchange::report`]; it may send orders.
+/// No method waits. An [`Exchange`] may send orders from within [`Exchange::report`], but must not
+/// use a phone there (press, dial and so on).
 pub struct SimPhones {
     core: Arc<SimCore>,
 }
 
 impl SimPhones {
-    /// No phones yet, and nobody to call: [`Self::connect`] comes next.
+    /// Creates the backend without phones. Call [`Self::connect`] next.
     pub fn new(settings: Settings) -> Self {
-        let shards = (0..SHARDS).map(|_| PhoneShard::new(settings)).collect();
+        let partitions = (0..PARTITIONS).map(|_| PhonePartition::new(settings)).collect();
         let core = SimCore {
-            shards,
+            partitions,
             exchange: OnceLock::new(),
             ended: Mutex::new(VecDeque::new()),
             phones: AtomicUsize::new(0),
@@ -67,24 +70,25 @@ impl SimPhones {
         Self { core: Arc::new(core) }
     }
 
-    /// Phones call this exchange from now on. Once, and on a tokio runtime: the tasks live there
+    /// Connects the engine that phones call. Must be called once, on a tokio runtime. The tasks run
     /// until this or the exchange is dropped.
     pub fn connect(&self, exchange: Weak<dyn Exchange>) {
         if self.core.exchange.set(exchange).is_err() {
             debug_assert!(false, "phones are connected once");
             return;
         }
-        for shard in 0..SHARDS {
+        for partition in 0..PARTITIONS {
             let core = Arc::clone(&self.core);
-            tokio::spawn(async move { core.run(&core.shards[shard]).await });
+            tokio::spawn(async move { core.run(&core.partitions[partition]).await });
         }
     }
 
-    /// A phone dials in. When this returns the engine has the call; the phone may be answered.
+    /// Adds a phone that dials in. When this returns, the engine has the call, which may be
+    /// answered.
     ///
     /// # Errors
     ///
-    /// There is no such phone: no flow for the number, or what it dials with cannot be.
+    /// The parameters are invalid, the number has no flow, or the limit of phones is reached.
     pub fn dial(&self, account: &AccountId, dial: Dial) -> Result<CallId, DialError> {
         let exchange = self.core.exchange().ok_or(DialError::Unconnected)?;
         if self.core.phones.load(Ordering::Relaxed) >= PHONES_MAX {
@@ -93,7 +97,7 @@ impl SimPhones {
 
         let call = CallId(Uuid::new_v4());
         let arrival = {
-            let mut state = self.core.shard(call).state.lock();
+            let mut state = self.core.partition(call).state.lock();
             state.phones.dial(now(), call, account, dial)?
         };
         self.core.phones.fetch_add(1, Ordering::Relaxed);
@@ -104,56 +108,56 @@ impl SimPhones {
         Ok(call)
     }
 
-    /// Presses keys, 100 ms apart: the first now, unless others wait. Ringing phones may do so.
+    /// Presses keys 100 ms apart: the first now, unless others wait. Works while the phone rings.
     ///
     /// # Errors
     ///
-    /// No such phone, it has ended, or its keys cannot be pressed.
+    /// The phone does not exist or has ended, or the keys are invalid or too many.
     pub fn press(&self, account: &AccountId, call: CallId, digits: &str) -> Result<(), PhoneError> {
         let keys: PressedKeys = digits.parse()?;
         self.act(call, |phones, now| phones.press(now, account, call, &keys))
     }
 
-    /// Talks for so many milliseconds from now on, or longer if it does so already.
+    /// Talks for `ms` from now on; longer if it is talking already.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn talk(&self, account: &AccountId, call: CallId, ms: u32) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.talk(now, account, call, ms))
     }
 
-    /// Holds the engine (true), or is back; nothing happens if it is so already.
+    /// Holds the engine (true) or resumes (false). No effect if that is the state already.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hold(&self, account: &AccountId, call: CallId, on: bool) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.hold(now, account, call, on))
     }
 
-    /// Hangs up. The phone is completed at once; why, its record says when the engine has ended
-    /// the call.
+    /// Hangs up. The phone is completed at once; its details contain the cause when the engine has
+    /// ended the call.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hang_up(&self, account: &AccountId, call: CallId) -> Result<(), PhoneError> {
         self.act(call, |phones, now| phones.hang_up(now, account, call))
     }
 
-    /// What is told of a phone. One that has ended is kept for [`KEPT_FOR`], unless
-    /// [`KEPT_MAX`] others have ended since.
+    /// Returns the details of a phone. An ended phone is kept for [`KEPT_FOR`], unless [`KEPT_MAX`]
+    /// others have ended since.
     ///
     /// # Errors
     ///
-    /// No such phone.
+    /// The phone does not exist, or is no longer kept.
     pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
         self.core.keep_ended(now(), Vec::new());
-        self.core.shard(call).state.lock().phones.details(account, call)
+        self.core.partition(call).state.lock().phones.details(account, call)
     }
 
-    /// Something that a phone's owner does; the engine has heard of it when this returns.
+    /// Performs an action of a phone's user. The engine has its reports when this returns.
     fn act(
         &self,
         call: CallId,
@@ -161,19 +165,19 @@ impl SimPhones {
     ) -> Result<(), PhoneError> {
         let now = now();
         self.core.keep_ended(now, Vec::new());
-        let shard = self.core.shard(call);
-        let result = act(&mut shard.state.lock().phones, now);
-        self.core.deliver_reports(shard, now);
+        let partition = self.core.partition(call);
+        let result = act(&mut partition.state.lock().phones, now);
+        self.core.deliver_reports(partition, now);
         result
     }
 }
 
-impl Backend for SimPhones {
-    fn send(&self, order: Order) {
-        let now = now();
-        if let Order::Dial { call, account, from, to, .. } = &order {
+impl SignallingBackend for SimPhones {
+    fn signal(&self, order: SignallingOrder) {
+        let (now, partition) = (now(), self.core.partition(order.call()));
+        if let SignallingOrder::Dial { call, account, from, to, .. } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
-            let is_new = self.core.shard(*call).change(|phones| {
+            let is_new = partition.change(|phones| {
                 if is_full {
                     phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
                     return false;
@@ -183,18 +187,13 @@ impl Backend for SimPhones {
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
         }
-        if let [call] = order.calls() {
-            let call = *call;
-            return self.core.apply(now, self.core.shard(call), &order, [call].into_iter());
+        let ended = partition.change(|phones| {
+            phones.signal(now, &order);
+            phones.take_ended()
+        });
+        if !ended.is_empty() {
+            self.core.keep_ended(now, ended);
         }
-        self.core.apply_all(now, &order, order.calls());
-    }
-
-    fn send_part(&self, order: &Order, from: usize) -> usize {
-        let (now, calls) = (now(), order.calls());
-        let to = calls.len().min(from + PART_CALLS);
-        self.core.apply_all(now, order, &calls[from..to]);
-        to
     }
 
     fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
@@ -202,60 +201,78 @@ impl Backend for SimPhones {
     }
 }
 
+impl AudioEngine for SimPhones {
+    fn send(&self, order: AudioOrder) {
+        let now = now();
+        if let [call] = order.calls() {
+            let call = *call;
+            return self.core.apply(now, self.core.partition(call), &order, [call].into_iter());
+        }
+        self.core.apply_all(now, &order, order.calls());
+    }
+
+    fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
+        let (now, calls) = (now(), order.calls());
+        let to = calls.len().min(from + PART_CALLS);
+        self.core.apply_all(now, order, &calls[from..to]);
+        to
+    }
+}
+
 impl Drop for SimPhones {
     fn drop(&mut self) {
         self.core.is_closed.store(true, Ordering::Release);
-        self.core.shards.iter().for_each(|shard| shard.changed.notify_one());
+        self.core.partitions.iter().for_each(|partition| partition.changed.notify_one());
     }
 }
 
 struct SimCore {
-    shards: Box<[PhoneShard]>,
+    partitions: Box<[PhonePartition]>,
     exchange: OnceLock<Weak<dyn Exchange>>,
-    /// Ended phones, the oldest first.
+    /// Ended phones, oldest first.
     ended: Mutex<VecDeque<(Instant, CallId)>>,
-    /// How many there are, kept ones included.
+    /// Number of phones, kept ones included.
     phones: AtomicUsize,
     is_closed: AtomicBool,
 }
 
-struct PhoneShard {
-    state: Mutex<ShardState>,
-    /// Held by whoever tells the engine, so that reports come in order.
+struct PhonePartition {
+    state: Mutex<PartitionState>,
+    /// Held while the engine gets reports, so that they stay in order.
     reporting: Mutex<()>,
-    /// The task is to look again.
+    /// Wakes the task, so that it looks at the deadline again.
     changed: Notify,
 }
 
-struct ShardState {
+struct PartitionState {
     phones: PhoneTable,
     /// When the task wakes up by itself.
     wake_at: Option<Instant>,
 }
 
 impl SimCore {
-    fn shard(&self, call: CallId) -> &PhoneShard {
-        &self.shards[shard_of(call)]
+    fn partition(&self, call: CallId) -> &PhonePartition {
+        &self.partitions[partition_index(call)]
     }
 
-    /// Some phones do what the engine says, shard by shard.
-    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
-        for (n, shard) in self.shards.iter().enumerate() {
-            let calls = calls.iter().copied().filter(|call| shard_of(*call) == n);
-            self.apply(now, shard, order, calls);
+    /// Applies an order to some phones, partition by partition.
+    fn apply_all(&self, now: Instant, order: &AudioOrder, calls: &[CallId]) {
+        for (n, partition) in self.partitions.iter().enumerate() {
+            let calls = calls.iter().copied().filter(|call| partition_index(*call) == n);
+            self.apply(now, partition, order, calls);
         }
     }
 
-    /// Some of a shard's phones do what the engine says.
+    /// Applies an order to some phones of a partition.
     fn apply(
         &self,
         now: Instant,
-        shard: &PhoneShard,
-        order: &Order,
+        partition: &PhonePartition,
+        order: &AudioOrder,
         mut calls: impl Iterator<Item = CallId>,
     ) {
         let Some(first) = calls.next() else { return };
-        let ended = shard.change(|phones| {
+        let ended = partition.change(|phones| {
             phones.apply(now, first, order);
             calls.for_each(|call| phones.apply(now, call, order));
             phones.take_ended()
@@ -269,34 +286,34 @@ impl SimCore {
         self.exchange.get()?.upgrade()
     }
 
-    async fn run(&self, shard: &PhoneShard) {
+    async fn run(&self, partition: &PhonePartition) {
         loop {
-            match shard.plan_wake() {
+            match partition.plan_wake() {
                 Some(deadline) => {
-                    // Either way the shard is looked at: a time-out is as good as a call.
+                    // A time-out and a notification have the same effect: deliver.
                     let sleep = time::sleep_until(deadline.into());
                     tokio::select! {
                         () = sleep => {}
-                        () = shard.changed.notified() => {}
+                        () = partition.changed.notified() => {}
                     }
                 }
-                None => shard.changed.notified().await,
+                None => partition.changed.notified().await,
             }
-            if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(shard, now()) {
+            if self.is_closed.load(Ordering::Acquire) || !self.deliver_reports(partition, now()) {
                 return;
             }
-            // Many phones may be due at once: others get their turn.
+            // Many phones may be due at once; other tasks get their turn.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Lets time go by in a shard, and tells the engine. False if that is gone.
-    fn deliver_reports(&self, shard: &PhoneShard, now: Instant) -> bool {
+    /// Advances a partition and sends its reports to the engine. Returns false if the engine is gone.
+    fn deliver_reports(&self, partition: &PhonePartition, now: Instant) -> bool {
         let Some(exchange) = self.exchange() else { return false };
         let mut reports: Vec<Report> = Vec::new();
         let ended = {
-            let _telling = shard.reporting.lock();
-            let ended = shard.change(|phones| {
+            let _telling = partition.reporting.lock();
+            let ended = partition.change(|phones| {
                 phones.tick(now, &mut reports);
                 phones.take_ended()
             });
@@ -307,7 +324,7 @@ impl SimCore {
         true
     }
 
-    /// Keeps ended phones, and forgets those that have been kept for long enough.
+    /// Keeps ended phones, and forgets those that were kept long enough.
     fn keep_ended(&self, now: Instant, ended: Vec<CallId>) {
         let mut forgotten = Vec::new();
         {
@@ -324,23 +341,23 @@ impl SimCore {
     }
 
     fn forget(&self, call: CallId) {
-        if self.shard(call).state.lock().phones.forget(call) {
+        if self.partition(call).state.lock().phones.forget(call) {
             self.phones.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-fn shard_of(call: CallId) -> usize {
-    partition_of(call, SHARDS)
+fn partition_index(call: CallId) -> usize {
+    partition_of(call, PARTITIONS)
 }
 
-impl PhoneShard {
+impl PhonePartition {
     fn new(settings: Settings) -> Self {
-        let state = ShardState { phones: PhoneTable::new(settings), wake_at: None };
+        let state = PartitionState { phones: PhoneTable::new(settings), wake_at: None };
         Self { state: Mutex::new(state), reporting: Mutex::new(()), changed: Notify::new() }
     }
 
-    /// Changes something, and wakes the task if it would sleep for too long.
+    /// Changes the partition, and wakes the task if its deadline has become earlier.
     fn change<T>(&self, change: impl FnOnce(&mut PhoneTable) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.phones);

@@ -1,4 +1,4 @@
-//! What is told of a phone to whoever asks: who it is, how it ended, and what it heard.
+//! Phone details: a phone's parties, state, ending and timeline, as the API returns them.
 
 use std::{fmt, sync::Arc};
 
@@ -6,91 +6,92 @@ use serde::Serialize;
 
 use crate::base::ids::CallId;
 
-/// One phone's life so far. Serialized, it is the body of `GET …/SimPhone/{call_uuid}/`.
+/// A phone's life so far. Serialized, it is the body of `GET …/SimPhone/{call_uuid}/`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct PhoneDetails {
-    /// Its call.
+    /// UUID of the call, which also identifies the phone.
     pub call_uuid: CallId,
-    /// Its own number.
+    /// Number of the calling party.
     pub from: Arc<str>,
-    /// The number it called.
+    /// Number of the called party.
     pub to: Arc<str>,
-    /// How far its call is.
+    /// Progress of the call.
     pub state: PhoneState,
-    /// What ended the call; None until the engine has ended it, here and in the next two.
+    /// Name of the hang-up cause (contract 3.14). This and the next two are None until the engine
+    /// has ended the call.
     pub hangup_cause_name: Option<&'static str>,
-    /// The same, as a number (contract 3.14).
+    /// Code of the hang-up cause (contract 3.14).
     pub hangup_cause_code: Option<u16>,
-    /// Who ended it.
+    /// The party that ended the call, such as `Caller`.
     pub hangup_source: Option<&'static str>,
-    /// What it heard, without gaps from the moment on at which it could hear.
+    /// The sounds that it heard, without gaps from the moment at which it could hear.
     pub timeline: Vec<TimelineEntry>,
-    /// So many entries are missing in the middle, because the life was too long; not serialized
-    /// if none is.
+    /// Number of entries missing in the middle because the timeline was too long; not serialized if
+    /// 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub timeline_dropped: u32,
 }
 
 impl PhoneDetails {
-    /// The timeline in one line, for tests and logs: `0-200 beep, 200- room weekly`.
+    /// Returns the timeline in one line, for tests and logs: `0-200 beep, 200- room weekly`.
     pub fn transcript(&self) -> String {
         transcript(&self.timeline)
     }
 }
 
-/// How far a call is.
+/// Progress of a phone's call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PhoneState {
-    /// Not answered.
+    /// The call has not been answered; early media may be heard.
     Ringing,
-    /// Answered.
+    /// The call is answered and has not ended.
     InProgress,
-    /// Hung up, by the phone or by the engine.
+    /// The phone or the engine has hung up.
     Completed,
 }
 
-/// Something that was heard.
+/// A sound that a phone heard, and when.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct TimelineEntry {
-    /// When it began, in milliseconds since the phone dialled in.
+    /// Start, in milliseconds since the phone dialled in.
     pub from_ms: u32,
-    /// When it ended; None while it lasts.
+    /// End, on the same clock; None while it lasts.
     pub to_ms: Option<u32>,
-    /// What it was.
+    /// Serialized as `heard` and the fields of the sound.
     #[serde(flatten)]
     pub heard: HeardSound,
 }
 
-/// What was heard.
+/// A sound that a phone heard, by kind.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "heard")]
 pub enum HeardSound {
-    /// A beep.
+    /// A beep of a program, one or more tones.
     Beep,
-    /// The others in a conference.
+    /// The other members of a conference.
     Room {
-        /// Its name.
+        /// Name of the conference.
         conference: Arc<str>,
     },
-    /// Nothing.
+    /// Silence: a pause, a hold, or nothing played.
     Silence,
-    /// A sound.
+    /// A sound file, a built-in sound, or the tone of a key.
     Sound {
-        /// Its URL; `dtmf:5` for the tone of a key.
+        /// URL of the sound; `dtmf:5` for the tone of a key.
         url: Arc<str>,
     },
-    /// A text.
+    /// Synthesized speech, as text.
     Speech {
-        /// As spoken.
+        /// The text as the flow gives it.
         text: Arc<str>,
     },
-    /// A conference's wait sound, over and over: the first of it that has a name.
+    /// A conference's wait sound, repeated. Its first sound with a name stands for all.
     Wait {
-        /// If it is spoken.
+        /// The text, if that sound is speech.
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<Arc<str>>,
-        /// If it is a sound.
+        /// The URL, if that sound is a file.
         #[serde(skip_serializing_if = "Option::is_none")]
         url: Option<Arc<str>>,
     },
@@ -115,7 +116,7 @@ impl fmt::Display for TimelineEntry {
     }
 }
 
-/// Entries in one line.
+/// Joins entries to one line.
 pub(super) fn transcript(entries: &[TimelineEntry]) -> String {
     entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! What a phone dials with, and why something cannot be done with a phone.
+//! Dialling: the parameters of a new phone, and the errors of phone operations.
 
 use std::sync::Arc;
 
@@ -7,34 +7,34 @@ use serde::Deserialize;
 use super::script::{BadKeys, ScriptItem};
 use crate::media::NoFlow;
 
-/// No number, SIP URI or display name that is meant is longer.
+/// Longest number, SIP URI or display name, in characters.
 pub const NUMBER_CHARS_MAX: usize = 256;
 
-/// A longer script is better written as several calls of the API.
+/// Limit of script items; for more, use several calls of the API.
 pub const SCRIPT_ACTS_MAX: usize = 256;
 
-/// A phone that dials in. Deserialized, it is the body of `POST …/SimPhone/`.
+/// The parameters of a phone that dials in. Deserialized, it is the body of `POST …/SimPhone/`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {
-    /// Who is called.
+    /// The number that the phone calls.
     pub to: Arc<str>,
-    /// The phone's own number; else one is made up: `1555` and seven digits.
+    /// The phone's own number. None: `1555` and seven digits.
     #[serde(default)]
     pub from: Option<Arc<str>>,
-    /// The phone's display name; else it has none.
+    /// The phone's display name. None: empty.
     #[serde(default)]
     pub caller_name: Option<Arc<str>>,
-    /// Who holds it, for the engine to trust in: a user's name.
+    /// Name of the user who has the phone, which the engine trusts.
     #[serde(default)]
     pub user: Option<Arc<str>>,
-    /// What it does by itself once it is answered.
+    /// Actions of the phone after it is answered.
     #[serde(default)]
     pub script: Vec<ScriptItem>,
 }
 
 impl Dial {
-    /// Calls somebody, and does nothing by itself.
+    /// Creates a call to a number, without a script.
     pub fn to(number: &str) -> Self {
         let (from, caller_name, user) = (None, None, None);
         Self { to: number.into(), from, caller_name, user, script: Vec::new() }
@@ -58,62 +58,62 @@ impl Dial {
     }
 }
 
-/// No phone can dial with this.
+/// Parameters with which no phone can dial.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadDial {
-    /// `to`, or a `from` that is given, is empty.
+    /// `to` is empty, or `from` is given and empty.
     #[error("\"to\" and \"from\" cannot be empty; leave \"from\" out to have one made up")]
     Empty,
-    /// More than [`SCRIPT_ACTS_MAX`] acts.
+    /// The script has more than [`SCRIPT_ACTS_MAX`] items.
     #[error("a script of {count} items is too long: {SCRIPT_ACTS_MAX} at most")]
     Script {
-        /// So many.
+        /// Number of items in the script.
         count: usize,
     },
-    /// Too long, or not printable.
+    /// A text is too long, or contains control characters.
     #[error("{field:?} is longer than {NUMBER_CHARS_MAX} characters, or has control characters")]
     Text {
-        /// Which one.
+        /// Name of the parameter.
         field: &'static str,
     },
 }
 
-/// A phone could not dial in. There is no such phone.
+/// The reason why a phone could not dial in. The phone does not exist afterwards.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DialError {
-    /// What it would dial with cannot be.
+    /// The parameters are invalid.
     #[error(transparent)]
     Bad(#[from] BadDial),
-    /// The called number leads nowhere.
+    /// The called number leads to no flow.
     #[error(transparent)]
     NoFlow(#[from] NoFlow),
-    /// There are as many phones as can be.
-    #[error("there are {max} phones already: hang some up")]
+    /// The limit of phones is reached.
+    #[error("there are already {max} phones: hang some up")]
     TooManyPhones {
-        /// So many.
+        /// The limit, ended phones included.
         max: usize,
     },
-    /// The engine is not there (yet, or any more).
+    /// No engine is connected, or it has been dropped.
     #[error("the engine takes no calls")]
     Unconnected,
 }
 
-/// Something cannot be done with a phone.
+/// The reason why a phone operation failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PhoneError {
-    /// No phone has such keys.
+    /// The keys are invalid.
     #[error(transparent)]
     BadKeys(#[from] BadKeys),
-    /// Its call is over.
+    /// The phone's call has ended.
     #[error("the call has ended")]
     Ended,
-    /// Keys pressed earlier wait for their turn.
-    #[error("{max} keys wait to be pressed already: try again in some seconds")]
+    /// Too many earlier keys still wait to be pressed.
+    #[error("{max} keys are already waiting to be pressed: try again in some seconds")]
     TooManyKeys {
-        /// So many.
+        /// Limit of waiting keys.
         max: usize,
     },
-    /// The account has no such phone, or has it no more.
+    /// The account has no such phone, or it has been forgotten.
     #[error("phone not found")]
     Unknown,
 }

@@ -1,7 +1,7 @@
-//! Simulated phones: a backend without sound, for tests, for trying things out, and for measuring.
+//! Simulated phones: a backend without sound, for tests, demonstrations and measurements.
 //!
-//! [`PhoneTable`] decides what phones hear and do, and reads no clock; [`SimPhones`] has many of them in
-//! shards under locks, with one task each that sleeps until the earliest deadline.
+//! [`PhoneTable`] decides what phones hear and do, and reads no clock. [`SimPhones`] keeps many
+//! phones in partitions under locks; the task of each partition sleeps until the earliest deadline.
 
 mod answer_plan;
 mod backend;
@@ -23,14 +23,14 @@ pub use self::{
     timeline::TIMELINE_MAX,
 };
 
-/// How long sounds last.
+/// Durations of simulated sounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// Speech, in milliseconds for each character (Unicode scalar value).
+    /// Duration of speech, in milliseconds per character (Unicode scalar value).
     pub speech_ms_per_char: u32,
-    /// A beep, in milliseconds; `sound:beep` too.
+    /// Duration of a beep and of `sound:beep`, in milliseconds.
     pub beep_ms: u32,
-    /// Any other sound, in milliseconds: nobody listens to what is in it.
+    /// Duration of any other sound, in milliseconds; its contents are not read.
     pub sound_ms: u32,
 }
 

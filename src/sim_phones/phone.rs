@@ -1,9 +1,9 @@
-//! One simulated phone: what it hears, and what it does.
+//! Simulated phone: what one phone hears and does.
 //!
-//! A phone hears one thing at a time: keys that the engine presses, over an announcement, over a
-//! program, over the room or its wait sound, over silence. What lies background runs on in time, and
-//! is a new entry of the timeline when it is heard again. A phone that holds the engine hears
-//! silence. Nothing is heard before the answer or early media, nor after the end.
+//! A phone hears one sound at a time. Priority: keys that the engine sends, an announcement, a
+//! program, the room or its wait sound, silence. Covered sounds advance in time, and get a new
+//! entry in the timeline when they are heard again. A phone that holds the engine hears silence. A
+//! phone hears nothing before the answer or early media, nor after the end.
 //!
 //! Times are whole milliseconds since it dialled in.
 
@@ -23,10 +23,13 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
-    media::{AnnouncementAddress, AnnouncementKind, Ending, LegEvent, MemberAudio, Order, Program},
+    media::{
+        AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio, Program,
+        SignallingOrder,
+    },
 };
 
-/// One phone, from its first ring on.
+/// One phone, from its first ring to its end.
 #[derive(Debug)]
 pub(super) struct SimPhone {
     pub(super) account: AccountId,
@@ -34,32 +37,31 @@ pub(super) struct SimPhone {
     to: Arc<str>,
     dialled: Instant,
     line: LineState,
-    /// The engine has said so; a phone that hung up waits for it.
+    /// Set by the engine's order; a phone that hung up waits for it.
     ending: Option<Ending>,
-    /// The engine is held.
+    /// The phone has put the engine on hold.
     is_holding: bool,
     placement: Option<Placement>,
     sounds: Option<Box<SoundStack>>,
     user: Option<Box<SimUser>>,
     timeline: Timeline,
-    /// Which sound is heard; 0 is none, but what lies background.
+    /// The sound being heard; 0 stands for the background.
     token: u32,
 }
 
-// A million of them are parked on one machine.
+// A million phones in rooms must fit on one machine.
 const _: () = assert!(size_of::<SimPhone>() <= 152);
 
-/// How far the call is, to the phone.
+/// Progress of the call from the phone's side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum LineState {
     Ringing,
-    /// It rings, and is heard already.
+    /// Ringing with early media.
     Early,
     Answered,
     Over,
 }
 
-/// A place in a room.
 #[derive(Debug)]
 struct Placement {
     room: Arc<Incarnation>,
@@ -92,13 +94,13 @@ impl SimPhone {
         }
     }
 
-    /// One that is called.
+    /// Makes it a called phone.
     pub(super) fn answering_as(mut self, called: AnswerPlan) -> Self {
         self.user().answer_as(called);
         self
     }
 
-    /// Milliseconds since it dialled in.
+    /// Returns the milliseconds since it dialled in.
     pub(super) fn ms(&self, now: Instant) -> u32 {
         millis(now.saturating_duration_since(self.dialled))
     }
@@ -107,19 +109,19 @@ impl SimPhone {
         self.line == LineState::Over
     }
 
-    /// When it does, or hears, something new by itself.
+    /// Returns when something happens by itself.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.dialled + Duration::from_millis(self.due()?.into()))
     }
 
-    /// The same, in its own milliseconds.
+    /// The deadline in the phone's milliseconds.
     fn due(&self) -> Option<u32> {
         let sound = self.sounds.as_ref().and_then(|sounds| sounds.due());
         let act = self.user.as_ref().and_then(|user| user.due());
         [sound, act].into_iter().flatten().min()
     }
 
-    /// Lets time go by: all that was due up to now happens, each at its moment.
+    /// Lets time pass: performs everything due up to `now`, each at its time.
     pub(super) fn advance_to(
         &mut self,
         now: u32,
@@ -131,9 +133,9 @@ impl SimPhone {
         }
     }
 
-    /// Does what it is told. Time has gone by up to now.
-    pub(super) fn apply(&mut self, now: u32, order: &Order, settings: &Settings) {
-        if let Order::End { ending, .. } = order {
+    /// Applies a signalling order. The phone must have advanced to `now`.
+    pub(super) fn signal(&mut self, now: u32, order: &SignallingOrder) {
+        if let SignallingOrder::End { ending, .. } = order {
             self.ending.get_or_insert(*ending);
             self.stop(now);
             return;
@@ -143,16 +145,28 @@ impl SimPhone {
         }
 
         match order {
-            Order::Answer { .. } => self.answer(now),
-            Order::EarlyMedia { .. } if self.line == LineState::Ringing => {
+            SignallingOrder::Answer { .. } => self.answer(now),
+            SignallingOrder::EarlyMedia { .. } if self.line == LineState::Ringing => {
                 self.line = LineState::Early;
             }
-            // What others hear of this phone is not simulated; and it is called already.
-            Order::EarlyMedia { .. } | Order::End { .. } => {}
-            Order::Dial { .. } | Order::Mute { .. } => {}
-            // Its sounds are always at hand.
-            Order::Prepare { .. } => {}
-            Order::PlayOver { kind, program, length, .. } => {
+            // The call exists already.
+            SignallingOrder::EarlyMedia { .. }
+            | SignallingOrder::Dial { .. }
+            | SignallingOrder::End { .. } => {}
+        }
+        self.listen(now);
+    }
+
+    /// Applies an audio order. The phone must have advanced to `now`.
+    pub(super) fn apply(&mut self, now: u32, order: &AudioOrder, settings: &Settings) {
+        if self.is_over() {
+            return;
+        }
+
+        match order {
+            // The phone's own sound is not simulated, and the sounds it hears need no loading.
+            AudioOrder::Mute { .. } | AudioOrder::Prepare { .. } => {}
+            AudioOrder::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
                 let piece = PhonePiece::announced(
@@ -162,40 +176,40 @@ impl SimPhone {
                 );
                 self.play(now, settings, piece.limited_to(length.map(millis)));
             }
-            Order::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
-            Order::Play { number, program, .. } => {
+            AudioOrder::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
+            AudioOrder::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let content = PieceContent::Program(Arc::clone(program));
                 self.play(now, settings, PhonePiece::numbered(*number, Layer::Played, content));
             }
-            Order::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
-            Order::SendDigits { number, digits, .. } => {
+            AudioOrder::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
+            AudioOrder::SendDigits { number, digits, .. } => {
                 let content = PieceContent::Keys(Arc::clone(digits));
                 self.play(now, settings, PhonePiece::numbered(*number, Layer::Keys, content));
             }
-            Order::Place { room, hears, .. } => {
+            AudioOrder::Place { room, hears, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 self.place(now, settings, room, hears);
             }
-            Order::Remove { room, .. }
-            | Order::Deafen { room, .. }
-            | Order::Announce { room, .. }
-            | Order::Hush { room, .. }
-            | Order::RelayDigit { room, .. }
+            AudioOrder::Remove { room, .. }
+            | AudioOrder::Deafen { room, .. }
+            | AudioOrder::Announce { room, .. }
+            | AudioOrder::Hush { room, .. }
+            | AudioOrder::RelayDigit { room, .. }
                 if !self.is_in(*room) => {}
-            Order::Remove { room, .. } => self.leave(now, settings, *room),
-            Order::Deafen { on, .. } => {
+            AudioOrder::Remove { room, .. } => self.leave(now, settings, *room),
+            AudioOrder::Deafen { on, .. } => {
                 self.placement.iter_mut().for_each(|placement| placement.is_deaf = *on);
             }
-            Order::Announce { room, address, program, .. } => {
+            AudioOrder::Announce { room, address, program, .. } => {
                 let content = PieceContent::Program(Arc::clone(program));
                 let piece = PhonePiece::announced(Some(*room), address.clone(), content);
                 self.play(now, settings, piece);
             }
-            Order::Hush { room, address, .. } => {
+            AudioOrder::Hush { room, address, .. } => {
                 self.hush(now, settings, Some(*room), address);
             }
-            Order::RelayDigit { room, digit, .. } => {
+            AudioOrder::RelayDigit { room, digit, .. } => {
                 let piece = PhonePiece::announced(Some(*room), None, PieceContent::Relayed(*digit));
                 self.play(now, settings, piece);
             }
@@ -203,21 +217,20 @@ impl SimPhone {
         self.listen(now);
     }
 
-    /// Presses keys: the first one now, unless others wait.
+    /// Presses keys: the first now, unless others wait.
     pub(super) fn press(&mut self, now: u32, keys: &PressedKeys) -> Result<(), PhoneError> {
         self.user().has_room(keys)?;
         self.user().press(now, keys);
         Ok(())
     }
 
-    /// Talks for so long.
     pub(super) fn talk(&mut self, now: u32, ms: u32, heard: &mut dyn FnMut(LegEvent)) {
         if self.user().talk(now, ms) {
             heard(LegEvent::Talk(true));
         }
     }
 
-    /// Holds the engine, or is back; nothing happens if it is so already.
+    /// Holds the engine or resumes. No effect if that is the state already.
     pub(super) fn hold(&mut self, now: u32, on: bool, heard: &mut dyn FnMut(LegEvent)) {
         if self.is_holding != on {
             self.is_holding = on;
@@ -226,13 +239,12 @@ impl SimPhone {
         }
     }
 
-    /// Hangs up. To the phone the call is completed; why, the engine will say.
+    /// Hangs up. For the phone the call is completed; the engine's order gives the cause.
     pub(super) fn hang_up(&mut self, now: u32, heard: &mut dyn FnMut(LegEvent)) {
         self.stop(now);
         heard(LegEvent::HungUp);
     }
 
-    /// What is told of it.
     pub(super) fn details(&self, call: CallId) -> PhoneDetails {
         let state = match self.line {
             LineState::Ringing | LineState::Early => PhoneState::Ringing,
@@ -317,7 +329,7 @@ impl SimPhone {
         self.sounds.get_or_insert_default().add(now, piece, settings);
     }
 
-    /// What was announced under an address is heard no longer.
+    /// Ends announcements with this address.
     fn hush(
         &mut self,
         now: u32,
@@ -346,7 +358,7 @@ impl SimPhone {
         self.user.get_or_insert_with(|| Box::new(SimUser::new(Vec::new())))
     }
 
-    /// Nothing is heard nor done any more.
+    /// Ends all sounds and actions.
     fn stop(&mut self, now: u32) {
         if !self.is_over() {
             self.line = LineState::Over;
@@ -357,7 +369,7 @@ impl SimPhone {
         self.user = None;
     }
 
-    /// Writes down what is heard from now on.
+    /// Records what is heard from now on.
     fn listen(&mut self, now: u32) {
         match self.line {
             LineState::Ringing | LineState::Over => return,
@@ -386,7 +398,7 @@ impl SimPhone {
     }
 }
 
-/// What is played over whatever a call hears has the same address wherever that is.
+/// The address of overlays of a call, which are independent of rooms.
 fn to_call(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
     Arc::new(AnnouncementAddress { kind, members: None })
 }

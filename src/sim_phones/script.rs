@@ -1,46 +1,46 @@
-//! What a phone's owner does: key presses, talk, hold, hanging up.
+//! Phone scripts: key presses, talk, hold and hang-up.
 
 use std::{fmt, str::FromStr};
 
 use serde::Deserialize;
 
-/// More than any menu or card number asks for.
+/// Limit of keys in one action, more than any menu or card number needs.
 pub const KEYS_MAX: usize = 64;
 
-/// Something a phone does by itself, some time after it was answered.
+/// An action that a phone performs by itself after it was answered.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "ScriptItemBody")]
 pub struct ScriptItem {
-    /// How long after the act before it was done (its last key pressed, its talk over), or, for
-    /// the first, after the answer.
+    /// Delay in milliseconds after the action before it has finished (last key pressed, talk over);
+    /// for the first action, after the answer.
     pub after_ms: u32,
-    /// What.
+    /// The action to perform after the delay.
     pub action: PhoneAction,
 }
 
-/// What a phone does.
+/// An action of a phone's user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PhoneAction {
-    /// `{"hang_up": true}`.
+    /// Hangs up: `{"hang_up": true}`.
     HangUp,
-    /// `{"hold": true}` holds the engine, `{"hold": false}` is back.
+    /// Holds the engine, `{"hold": true}`, or resumes, `{"hold": false}`.
     Hold(bool),
-    /// `{"press": "1#"}`.
+    /// Presses keys: `{"press": "1#"}`.
     Press(PressedKeys),
-    /// `{"talk_ms": 500}`.
+    /// Talks for some time: `{"talk_ms": 500}`.
     Talk {
-        /// For how long.
+        /// Duration of the talk, in milliseconds.
         ms: u32,
     },
 }
 
-/// Keys to press, one after the other: 1 to [`KEYS_MAX`] of `0-9*#ABCD`.
+/// Keys to press in order: 1 to [`KEYS_MAX`] of `0-9*#ABCD`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
 pub struct PressedKeys(Box<str>);
 
 impl PressedKeys {
-    /// In the order in which they are pressed.
+    /// Returns the keys in the order in which they are pressed.
     pub fn iter(&self) -> impl Iterator<Item = char> {
         self.0.chars()
     }
@@ -75,7 +75,7 @@ impl fmt::Display for PressedKeys {
     }
 }
 
-/// A number of milliseconds. To JSON, `5.0` is as whole as `5`.
+/// A number of milliseconds. JSON may write it as `5.0`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct WholeNumber(pub u32);
@@ -98,24 +98,24 @@ impl TryFrom<f64> for WholeNumber {
     }
 }
 
-/// These keys cannot be pressed.
+/// The reason why keys are invalid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadKeys {
-    /// There are none.
+    /// The text contains no keys.
     #[error("no keys to press: give 1 to {KEYS_MAX} of 0-9, *, #, A-D")]
     None,
-    /// No phone has such a key.
+    /// The character is not a key of a phone.
     #[error("{0:?} is not a key of a phone: keys are 0-9, *, #, A-D")]
     NotAKey(char),
-    /// More than [`KEYS_MAX`].
+    /// The text has more than [`KEYS_MAX`] keys.
     #[error("{count} keys at once are too many: press {KEYS_MAX} at most")]
     TooMany {
-        /// So many.
+        /// Number of keys in the text.
         count: usize,
     },
 }
 
-/// An act as it is written down.
+/// A script item in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScriptItemBody {

@@ -1,6 +1,6 @@
-//! What is played to one phone: key tones over announcements over a program.
+//! Sound stack of one phone: key tones over announcements over a program.
 //!
-//! The front of each layer runs in time, heard or not; the rest of a layer waits for it.
+//! The first piece of each layer advances in time, whether it is heard or not; the others wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,68 +10,68 @@ use crate::{
     media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, Program, Sound, SoundKind},
 };
 
-/// The tone of a key lasts this long; a phone that presses several lets as much time pass.
+/// Duration of a key tone, and interval between keys that a phone presses.
 pub(super) const KEY_MS: u32 = 100;
 
-/// `w` among the digits that are sent (contract 3.10: half a second).
+/// Duration of `w` in digits to send (contract 3.10: half a second).
 const PAUSE_MS: u32 = 500;
 
-/// `W` among the digits that are sent (contract 3.10: a second).
+/// Duration of `W` in digits to send (contract 3.10: a second).
 const LONG_PAUSE_MS: u32 = 1_000;
 
-/// All that is played to one phone.
+/// All pieces that are played to one phone.
 #[derive(Debug, Default)]
 pub(super) struct SoundStack {
-    /// Topmost layer first, and within a layer in the order in which they came.
+    /// Topmost layer first; within a layer in order of arrival.
     pieces: Vec<PhonePiece>,
-    /// The last token that was given out.
+    /// The last token assigned.
     token_last: u32,
 }
 
-/// What lies over what: the topmost first.
+/// The layers, topmost first: a phone hears the topmost one only.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Layer {
-    /// Keys that the engine presses.
+    /// Keys that the engine sends.
     Keys,
-    /// What is announced over a room.
+    /// Announcements, and overlays of the call.
     Announced,
-    /// The one program of a call.
+    /// The program of the call.
     Played,
 }
 
-/// Something to be played.
+/// A piece: something to be played in one layer.
 #[derive(Debug)]
 pub(super) struct PhonePiece {
     layer: Layer,
     content: PieceContent,
-    /// Reported when it is over.
+    /// Number of the order, reported at the end.
     number: Option<u32>,
-    /// It is cut off so long after its beginning.
+    /// Limit of its duration, in milliseconds from its start.
     length: Option<u32>,
     ends_at: Option<u32>,
-    /// It goes with the room.
+    /// The room with which it ends.
     pub(super) room: Option<RoomId>,
-    /// By this it can be taken back.
+    /// The address under which it can be hushed.
     pub(super) address: Option<Arc<AnnouncementAddress>>,
     at: PiecePosition,
 }
 
 #[derive(Debug)]
 pub(super) enum PieceContent {
-    /// Keys and pauses.
+    /// Keys and pauses that the engine sends.
     Keys(Arc<str>),
     Program(Program),
-    /// One key, pressed by another member.
+    /// The tone of a key that another member pressed.
     Relayed(char),
 }
 
 impl PhonePiece {
-    /// Its end is reported with this number.
+    /// Creates a piece whose end is reported with this number.
     pub(super) fn numbered(number: u32, layer: Layer, content: PieceContent) -> Self {
         Self { number: Some(number), ..Self::new(layer, content) }
     }
 
-    /// Heard over a room, and gone with it; or over whatever the call hears.
+    /// Creates an announcement: over a room, with which it ends, or over all that the call hears.
     pub(super) fn announced(
         room: Option<RoomId>,
         address: Option<Arc<AnnouncementAddress>>,
@@ -80,7 +80,7 @@ impl PhonePiece {
         Self { room, address, ..Self::new(Layer::Announced, content) }
     }
 
-    /// The same, but no longer than so many milliseconds.
+    /// Limits the duration, in milliseconds.
     pub(super) fn limited_to(self, length: Option<u32>) -> Self {
         Self { length, ..self }
     }
@@ -97,7 +97,7 @@ impl SoundStack {
         self.pieces.is_empty()
     }
 
-    /// Adds a piece behind those of its layer; one for which too many others wait is dropped.
+    /// Adds a piece to the end of its layer. An announcement is dropped if too many wait.
     pub(super) fn add(&mut self, now: u32, piece: PhonePiece, settings: &Settings) {
         let layer = piece.layer;
         let is_front = self.front(layer).is_none();
@@ -114,7 +114,7 @@ impl SoundStack {
         }
     }
 
-    /// Takes pieces out of a layer; the next in line begins, if it was the front's turn.
+    /// Removes pieces from a layer. If the first was among them, the next one begins.
     pub(super) fn remove(
         &mut self,
         now: u32,
@@ -129,13 +129,13 @@ impl SoundStack {
         }
     }
 
-    /// When something here changes by itself.
+    /// Returns when something here changes by itself.
     pub(super) fn due(&self) -> Option<u32> {
         self.fronts().filter_map(|piece| piece.at.until).min()
     }
 
-    /// What was due now: each layer moves by one sound at most, so that what lasts no time is
-    /// heard too. The numbers of pieces that are over go into `announced`.
+    /// Makes the changes due now: each layer advances by one sound at most, so that sounds of zero
+    /// length are heard too. Calls `over` with the numbers of completed pieces.
     pub(super) fn step(&mut self, now: u32, settings: &Settings, over: &mut dyn FnMut(u32)) {
         for layer in [Layer::Keys, Layer::Announced, Layer::Played] {
             let Some(index) = self.front(layer) else { continue };
@@ -151,12 +151,12 @@ impl SoundStack {
         }
     }
 
-    /// What is heard, if anything: a token that is new for each sound that begins, and a mark.
+    /// Returns the sound being heard, with a token that is new for each piece or sound that begins.
     pub(super) fn heard(&self) -> Option<(u32, TimelineSound)> {
         self.fronts().find_map(|piece| Some((piece.at.token, piece.part()?.timeline_sound())))
     }
 
-    /// The first of each layer: it runs.
+    /// The first piece of each layer, which is the one that advances.
     fn fronts(&self) -> impl Iterator<Item = &PhonePiece> {
         self.pieces.chunk_by(|one, next| one.layer == next.layer).filter_map(<[PhonePiece]>::first)
     }
@@ -172,20 +172,20 @@ impl SoundStack {
     }
 }
 
-/// Where a piece is.
+/// Position in a piece.
 #[derive(Debug, Default)]
 struct PiecePosition {
     sound: usize,
-    /// How often the sound has been heard to its end.
+    /// Completed repetitions of the current sound.
     times: u32,
-    /// None: for ever.
+    /// When the current sound ends; None for an endless one.
     until: Option<u32>,
     token: u32,
 }
 
 impl PhonePiece {
     fn start(&mut self, now: u32, token: u32, settings: &Settings) {
-        // Without a sound it is over as soon as somebody looks.
+        // A piece without sounds ends at the next step.
         let ms = self.part().map_or(Some(0), |part| part.ms(settings));
         self.ends_at = self.ends_at.or_else(|| Some(now.saturating_add(self.length?)));
         let until = ms.map(|ms| now.saturating_add(ms));
@@ -193,10 +193,10 @@ impl PhonePiece {
         self.at.token = token;
     }
 
-    /// To the next sound, or the next time of the same; false if there is none.
+    /// Goes to the next repetition or sound. Returns false at the end.
     fn advance(&mut self, settings: &Settings) -> bool {
         let Some(part) = self.part() else { return false };
-        // What lasts no time can be heard only once.
+        // A sound of zero length is heard once only.
         let is_last = part.ms(settings) == Some(0) || self.at.times + 1 >= part.times();
         self.at.times = if is_last { 0 } else { self.at.times + 1 };
         self.at.sound += usize::from(is_last);
@@ -212,7 +212,6 @@ impl PhonePiece {
     }
 }
 
-/// One sound of a piece.
 enum PiecePart<'a> {
     /// A key, or a pause between keys.
     Key(char),
@@ -220,7 +219,7 @@ enum PiecePart<'a> {
 }
 
 impl PiecePart<'_> {
-    /// How long it lasts; None for ever.
+    /// Duration in milliseconds; None for endless.
     fn ms(&self, settings: &Settings) -> Option<u32> {
         match self {
             Self::Key('w') => Some(PAUSE_MS),
@@ -248,7 +247,7 @@ impl PiecePart<'_> {
 }
 
 impl Settings {
-    /// How long a sound lasts, in milliseconds.
+    /// Duration of a sound, in milliseconds.
     fn length(&self, what: &SoundKind) -> u32 {
         match what {
             SoundKind::Beep(_) => self.beep_ms,
@@ -263,7 +262,7 @@ impl Settings {
     }
 }
 
-/// Whole milliseconds; 49 days at most.
+/// Converts to whole milliseconds; saturates at 49 days.
 pub(super) fn millis(length: Duration) -> u32 {
     u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
 }

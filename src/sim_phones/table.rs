@@ -1,24 +1,26 @@
-//! Many phones and their deadlines, on anybody's clock: the simulation without the waiting.
+//! Phone table: many phones and their deadlines, on the caller's clock, so that nothing waits.
 //!
 //! ```
 //! # use std::{sync::Arc, time::{Duration, Instant}};
-//! # use conflow::{ids::CallId, media::{Heard, Order, Report, sim::{Dial, Phones, Settings}}};
+//! # use conflow::{base::ids::CallId, media::{AudioOrder, LegEvent, Report}};
+//! # use conflow::media::SignallingOrder;
+//! # use conflow::sim_phones::{Dial, PhoneTable, Settings};
 //! let now = Instant::now();
-//! let mut phones = Phones::new(Settings::default());
+//! let mut phones = PhoneTable::new(Settings::default());
 //! let (call, account) = (CallId::of(1), "MA1".parse().expect("a name"));
 //! let dial = Dial { script: vec![], ..Dial::to("weekly") };
 //! let arrival = phones.dial(now, call, &account, dial).expect("a good number");
 //! assert_eq!(&*arrival.to, "weekly");
-//! phones.order(now, &Order::Answer { call });
-//! phones.order(now, &Order::SendDigits { call, number: 1, digits: "5".into() });
+//! phones.signal(now, &SignallingOrder::Answer { call });
+//! phones.order(now, &AudioOrder::SendDigits { call, number: 1, digits: "5".into() });
 //!
 //! let due = phones.deadline().expect("the key's tone ends");
 //! assert_eq!(due, now + Duration::from_millis(100));
 //! let mut reports = Vec::new();
 //! phones.tick(due, &mut reports);
-//! assert_eq!(reports, [Report { call, heard: Heard::Over(1) }]);
-//! let record = phones.record(&account, call).expect("it is known");
-//! assert_eq!(record.transcript(), "0-100 sound dtmf:5, 100- silence");
+//! assert_eq!(reports, [Report { call, event: LegEvent::Finished(1) }]);
+//! let details = phones.details(&account, call).expect("it is known");
+//! assert_eq!(details.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
@@ -32,30 +34,30 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Trusted},
     },
-    media::{Arrival, HangupCause, LegEvent, Order, Report},
+    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder},
 };
 
-/// In one tick: as much as may be done before others get their turn.
+/// Phones advanced per tick, before other tasks get their turn.
 const TICK_PHONES_MAX: usize = 8;
 
-/// Phones, on whatever clock the caller has: it may stand still, but not run backwards.
+/// Phones on the caller's clock, which may stand still but not go backwards.
 ///
-/// What they do is reported at the next [`Self::tick`], which is due at [`Self::deadline`].
+/// Reports of phones are returned by the next [`Self::tick`], which is due at [`Self::deadline`].
 #[derive(Debug)]
 pub struct PhoneTable {
     settings: Settings,
     phones: CallMap<SimPhone>,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
-    /// When the first of the reports was made.
+    /// When the first report was made.
     reports_since: Option<Instant>,
     ended: Vec<CallId>,
-    /// One copy of each name is enough.
+    /// Account ids, shared by their phones.
     accounts: BTreeSet<AccountId>,
 }
 
 impl PhoneTable {
-    /// No phones yet.
+    /// Creates a table without phones.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -68,12 +70,12 @@ impl PhoneTable {
         }
     }
 
-    /// A phone dials in: it rings from now on. The arrival is for the engine; if that does not
-    /// take it, [`Self::forget`] the phone.
+    /// Adds a phone that dials in and rings. The arrival is for the engine; if the engine refuses
+    /// it, call [`Self::forget`].
     ///
     /// # Errors
     ///
-    /// What it dials with cannot be; there is no such phone then.
+    /// The parameters are invalid. No phone is added.
     pub fn dial(
         &mut self,
         now: Instant,
@@ -106,7 +108,8 @@ impl PhoneTable {
         })
     }
 
-    /// A phone is called: it rings, and more, as its address says. False if there is none.
+    /// Adds a phone that is called; its address says how it answers. Returns false if the address
+    /// is invalid, which is reported.
     pub fn place_call(
         &mut self,
         now: Instant,
@@ -132,29 +135,38 @@ impl PhoneTable {
         true
     }
 
-    /// Tells the engine something of a call whose phone is not there.
+    /// Reports an event of a call that has no phone.
     pub(super) fn report(&mut self, now: Instant, call: CallId, heard: LegEvent) {
         self.reports.push(Report { call, event: heard });
         self.reports_since.get_or_insert(now);
     }
 
-    /// Does what the engine says, for all its calls that are known here.
-    pub fn order(&mut self, now: Instant, order: &Order) {
+    /// Applies a signalling order. An order for a call without a phone here does nothing.
+    pub fn signal(&mut self, now: Instant, order: &SignallingOrder) {
+        if let SignallingOrder::Dial { call, account, from, to, .. } = order {
+            self.place_call(now, *call, account, from, to);
+            return;
+        }
+        self.with(now, order.call(), |phone, ms, _, _| phone.signal(ms, order));
+    }
+
+    /// Applies an audio order to all its calls that have a phone here.
+    pub fn order(&mut self, now: Instant, order: &AudioOrder) {
         for call in order.calls() {
             self.apply(now, *call, order);
         }
     }
 
-    /// The same for one of its calls.
-    pub fn apply(&mut self, now: Instant, call: CallId, order: &Order) {
+    /// Applies an audio order to one of its calls.
+    pub fn apply(&mut self, now: Instant, call: CallId, order: &AudioOrder) {
         self.with(now, call, |phone, ms, settings, _| phone.apply(ms, order, settings));
     }
 
-    /// Presses keys, 100 ms apart: the first now, unless others wait. Ringing phones may do so.
+    /// Presses keys 100 ms apart: the first now, unless others wait. Works while the phone rings.
     ///
     /// # Errors
     ///
-    /// No such phone, it has ended, or too many keys wait already.
+    /// The phone does not exist or has ended, or too many keys wait.
     pub fn press(
         &mut self,
         now: Instant,
@@ -170,11 +182,11 @@ impl PhoneTable {
         .unwrap_or(Err(PhoneError::Unknown))
     }
 
-    /// Talks for so long from now on, or longer if it does so already. Ringing phones may do so.
+    /// Talks for `ms` from now on; longer if it is talking already. Works while the phone rings.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn talk(
         &mut self,
         now: Instant,
@@ -185,11 +197,11 @@ impl PhoneTable {
         self.act(now, account, call, |phone, at, heard| phone.talk(at, ms, heard))
     }
 
-    /// Holds the engine (true), or is back; nothing happens if it is so already.
+    /// Holds the engine (true) or resumes (false). No effect if that is the state already.
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hold(
         &mut self,
         now: Instant,
@@ -200,12 +212,12 @@ impl PhoneTable {
         self.act(now, account, call, |phone, at, heard| phone.hold(at, on, heard))
     }
 
-    /// Hangs up: it is completed at once, and hears and does nothing more. The engine's
-    /// [`Order::End`] then says why.
+    /// Hangs up. The phone is completed at once and does nothing more. The cause follows in the
+    /// engine's [`SignallingOrder::End`].
     ///
     /// # Errors
     ///
-    /// No such phone, or it has ended.
+    /// The phone does not exist or has ended.
     pub fn hang_up(
         &mut self,
         now: Instant,
@@ -215,23 +227,23 @@ impl PhoneTable {
         self.act(now, account, call, |phone, at, heard| phone.hang_up(at, heard))
     }
 
-    /// What is told of a phone.
+    /// Returns the details of a phone.
     ///
     /// # Errors
     ///
-    /// No such phone.
+    /// The phone does not exist.
     pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
         Ok(self.find(account, call)?.details(call))
     }
 
-    /// When [`Self::tick`] has something to do: a moment that has gone by, if at once.
+    /// Returns when [`Self::tick`] is due; a time in the past means now.
     pub fn deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
         [self.reports_since, first].into_iter().flatten().min()
     }
 
-    /// Lets time go by, for some phones whose deadline has come, and hands over what all have to
-    /// report, each phone's in order. Whatever is left has its deadline still.
+    /// Advances some of the phones that are due, and appends all reports, in order for each phone.
+    /// Phones that remain keep their deadlines.
     pub fn tick(&mut self, now: Instant, reports: &mut Vec<Report>) {
         for _ in 0..TICK_PHONES_MAX {
             match self.deadlines.first() {
@@ -243,12 +255,12 @@ impl PhoneTable {
         self.reports_since = None;
     }
 
-    /// Phones that have ended since this was last asked. They are kept until forgotten.
+    /// Returns the phones that have ended since the last call. They are kept until forgotten.
     pub fn take_ended(&mut self) -> Vec<CallId> {
         mem::take(&mut self.ended)
     }
 
-    /// From now on there is no such phone. False if there was none.
+    /// Removes a phone. Returns false if there was none.
     pub fn forget(&mut self, call: CallId) -> bool {
         let Some(phone) = self.phones.remove(call) else { return false };
         if let Some(deadline) = phone.deadline() {
@@ -257,12 +269,12 @@ impl PhoneTable {
         true
     }
 
-    /// How many are known, ended ones included.
+    /// Returns the number of phones, ended ones included.
     pub fn len(&self) -> usize {
         self.phones.len()
     }
 
-    /// None is known.
+    /// Whether the table has no phones, not even ended ones.
     pub fn is_empty(&self) -> bool {
         self.phones.is_empty()
     }
@@ -272,7 +284,7 @@ impl PhoneTable {
         phone.ok_or(PhoneError::Unknown)
     }
 
-    /// Something that a phone's owner does, unless it has ended.
+    /// An action of a phone's user; an error if the phone has ended.
     fn act(
         &mut self,
         now: Instant,
@@ -291,8 +303,8 @@ impl PhoneTable {
         .unwrap_or(Err(PhoneError::Unknown))
     }
 
-    /// Everything that happens to a phone happens in here: first the time goes by, then the
-    /// thing itself, then what follows of it at once.
+    /// Accesses a phone. All changes go through here: first the time passes, then the change
+    /// happens, then its immediate consequences.
     fn with<T>(
         &mut self,
         now: Instant,
@@ -324,7 +336,8 @@ impl PhoneTable {
     }
 }
 
-/// `1555` and seven digits: no such area code is in use, so a reader sees that it is made up.
+/// Makes a number of `1555` and seven digits. No such area code exists, so people see that it is
+/// made up.
 fn made_up_number(call: CallId) -> Arc<str> {
     format!("1555{:07}", call.0.as_u128() % 10_000_000).into()
 }

@@ -1,4 +1,4 @@
-//! What one phone has heard, moment by moment: one thing at a time, without gaps.
+//! Timeline of one phone: the sounds that it heard, one at a time, without gaps.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use crate::{
     media::{Program, SoundKind},
 };
 
-/// A phone that hears a beep a second for two minutes needs this many; of a longer life the
-/// beginning and the end tell most.
+/// Limit of entries: enough for a beep a second for two minutes. A longer timeline loses entries in
+/// its middle.
 pub const TIMELINE_MAX: usize = 256;
 
-/// How a life began stays; what came after is dropped first.
+/// Entries at the beginning that are never dropped.
 const HEAD: usize = 32;
 
-/// Dropped at a time, so that a long life does not move its entries at every sound.
+/// Entries dropped at once, so that a long timeline is not moved at every sound.
 const DROPPED_AT_ONCE: usize = 64;
 
-/// What one phone has heard. Times are milliseconds since it dialled in.
+/// The sounds that one phone heard. Times are milliseconds since it dialled in.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     rows: Vec<TimelineRow>,
@@ -27,12 +27,12 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// From now on this is heard, until the next.
+    /// Records that this is heard from now on.
     ///
-    /// What lies beneath (silence, the room, the wait sound) leaves no entry if something else is
-    /// heard in the same millisecond, and no second one if it goes on.
+    /// A background sound (silence, the room, the wait sound) leaves no entry if something else is
+    /// heard in the same millisecond, and no second entry if it continues.
     pub(super) fn hear(&mut self, at_ms: u32, sound: TimelineSound) {
-        // Two threads may read the clock in one order and be heard in the other.
+        // Two threads may read the clock in one order and arrive in the other.
         let from_ms = at_ms.max(self.rows.last().map_or(0, |row| row.from_ms));
         self.rows.pop_if(|row| row.from_ms == from_ms && row.kind.is_background());
 
@@ -43,7 +43,7 @@ impl Timeline {
         }
 
         if self.rows.len() == self.rows.capacity() {
-            // Most phones hear few things in their life.
+            // Most phones hear few sounds.
             self.rows.reserve_exact((self.rows.len() / 2).max(2));
         }
         self.rows.push(TimelineRow { text, kind, from_ms });
@@ -52,7 +52,7 @@ impl Timeline {
         }
     }
 
-    /// Nothing is heard any more.
+    /// Ends the last entry.
     pub(super) fn end(&mut self, at_ms: u32) {
         let last = self.rows.last().map_or(0, |row| row.from_ms);
         let end = at_ms.max(last);
@@ -61,7 +61,7 @@ impl Timeline {
         self.rows.shrink_to_fit();
     }
 
-    /// As the record has it.
+    /// Returns the entries for the phone's details.
     pub(super) fn entries(&self) -> Vec<TimelineEntry> {
         let ends = self.rows.iter().skip(1).map(|row| Some(row.from_ms)).chain([self.end]);
         let rows = self.rows.iter().zip(ends);
@@ -72,18 +72,18 @@ impl Timeline {
         .collect()
     }
 
-    /// How many entries are missing in the middle.
+    /// Returns how many entries are missing in the middle.
     pub(super) fn dropped(&self) -> u32 {
         self.dropped
     }
 
-    /// What it takes beside its own size, in bytes.
+    /// Bytes on the heap.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {
         self.rows.capacity() * size_of::<TimelineRow>()
     }
 
-    /// Leaves a mark where entries are missing: the one before still needs its end.
+    /// Drops entries and leaves a marker, which the entry before needs for its end.
     fn drop_some(&mut self) {
         let is_first = self.rows[HEAD].kind != TimelineKind::Dropped;
         self.rows[HEAD].kind = TimelineKind::Dropped;
@@ -93,7 +93,7 @@ impl Timeline {
     }
 }
 
-/// What is heard, small: a million phones keep some of these.
+/// A sound in compact form: a million phones keep some of these.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct TimelineSound {
     kind: TimelineKind,
@@ -103,7 +103,6 @@ pub(super) struct TimelineSound {
 impl TimelineSound {
     pub(super) const SILENCE: Self = Self { kind: TimelineKind::Silence, text: None };
 
-    /// A key's tone.
     pub(super) fn tone(key: char) -> Self {
         Self { kind: TimelineKind::Tone(key), text: None }
     }
@@ -112,7 +111,6 @@ impl TimelineSound {
         Self { kind: TimelineKind::Room, text: Some(name.clone().into()) }
     }
 
-    /// A sound of a program.
     pub(super) fn sound(what: &SoundKind) -> Self {
         let (kind, text) = match what {
             SoundKind::Beep(_) => (TimelineKind::Beep, None),
@@ -123,7 +121,7 @@ impl TimelineSound {
         Self { kind, text }
     }
 
-    /// A wait sound: the first thing in it that has a name stands for the whole.
+    /// A wait sound: its first sound with a name stands for the whole.
     pub(super) fn wait(program: &Program) -> Self {
         let marks = program.iter().map(|sound| Self::sound(&sound.what));
         let first = marks.into_iter().find(|mark| mark.text.is_some());
@@ -141,7 +139,7 @@ impl TimelineSound {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum TimelineKind {
     Beep,
-    /// Entries are missing here.
+    /// Marks the place of dropped entries.
     Dropped,
     Room,
     Silence,
@@ -149,7 +147,7 @@ enum TimelineKind {
     Tone(char),
     Url,
     WaitSpeech,
-    /// A wait sound of nothing but beeps and silence.
+    /// A wait sound of beeps and silence only.
     WaitTone,
     WaitUrl,
 }
@@ -179,7 +177,7 @@ impl TimelineKind {
     }
 }
 
-/// A [`TimelineSound`] and its beginning, without a gap between them.
+/// A [`TimelineSound`] and its start, laid out without padding.
 #[derive(Debug)]
 struct TimelineRow {
     text: Option<Arc<str>>,

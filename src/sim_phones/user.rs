@@ -1,4 +1,4 @@
-//! What one phone does of its own accord, and when: keys, talk, and its script.
+//! Simulated user: the keys, talk, script and answer of one phone, and their times.
 
 use std::{collections::VecDeque, vec};
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::media::{HangupCause, LegEvent};
 
-/// Keys that wait for their turn, beside those of the script: half a minute of pressing.
+/// Limit of waiting keys, besides those of the script: half a minute of pressing.
 const KEYS_WAITING_MAX: usize = 256;
 
-/// Something a phone has under way.
+/// The pending actions of one phone's user.
 #[derive(Debug)]
 pub(super) struct SimUser {
-    /// How it takes a call; None if it has made one, or is done with it.
+    /// Its response to a call. None if it placed the call, or after the answer.
     called: Option<AnswerPlan>,
     script: vec::IntoIter<ScriptItem>,
-    /// None until the answer, and when nothing is left.
+    /// When the next script item is due. None before the answer, and at the end.
     act_at: Option<u32>,
     keys: VecDeque<char>,
-    /// When a key can be pressed next, if not at once.
+    /// When the next key can be pressed. None: at once.
     key_at: Option<u32>,
     talk_until: Option<u32>,
 }
@@ -34,17 +34,16 @@ impl SimUser {
         Self { called: None, script, act_at: None, keys, key_at, talk_until }
     }
 
-    /// It is called.
     pub(super) fn answer_as(&mut self, called: AnswerPlan) {
         self.called = Some(called);
     }
 
-    /// The call is answered: the script begins.
+    /// Starts the script when the call is answered.
     pub(super) fn begin(&mut self, now: u32) {
         self.plan(now);
     }
 
-    /// Whether so many keys find room.
+    /// Checks that the keys fit into the queue.
     pub(super) fn has_room(&self, keys: &PressedKeys) -> Result<(), PhoneError> {
         match self.keys.len() + keys.iter().count() <= KEYS_WAITING_MAX {
             true => Ok(()),
@@ -52,13 +51,13 @@ impl SimUser {
         }
     }
 
-    /// Presses keys after those that wait already.
+    /// Queues keys after those that wait.
     pub(super) fn press(&mut self, now: u32, keys: &PressedKeys) {
         self.keys.extend(keys.iter());
         self.key_at.get_or_insert(now);
     }
 
-    /// Talks for so long from now on, or longer if it does so already. True if that is new.
+    /// Talks for `ms` from now on; longer if it is talking already. Returns true if talk starts.
     pub(super) fn talk(&mut self, now: u32, ms: u32) -> bool {
         let until = now.saturating_add(ms);
         let is_new = self.talk_until.is_none();
@@ -66,13 +65,13 @@ impl SimUser {
         is_new
     }
 
-    /// When something is to be done.
+    /// Returns when the next action is due.
     pub(super) fn due(&self) -> Option<u32> {
         let called = self.called.as_ref().and_then(AnswerPlan::due);
         [called, self.key_at, self.talk_until, self.act_at].into_iter().flatten().min()
     }
 
-    /// One thing that was due now, if any; the rest is due still.
+    /// Takes one action that is due. Further ones may still be due.
     pub(super) fn step(&mut self, now: u32) -> Option<UserAction> {
         if let Some(step) = self.called.as_mut().and_then(|called| called.step(now)) {
             self.called.take_if(|called| called.due().is_none());
@@ -99,7 +98,7 @@ impl SimUser {
         None
     }
 
-    /// Nothing is under way, and nothing will be.
+    /// Whether no action is pending.
     pub(super) fn is_idle(&self) -> bool {
         self.script.as_slice().is_empty() && self.due().is_none()
     }
@@ -109,7 +108,7 @@ impl SimUser {
         self.act_at = next.map(|act| after.saturating_add(act.after_ms));
     }
 
-    /// When a action that begins now will be done.
+    /// When an action that begins now will be finished.
     fn done_at(&self, now: u32, action: &PhoneAction) -> u32 {
         match action {
             PhoneAction::HangUp | PhoneAction::Hold(_) => now,
@@ -123,7 +122,7 @@ impl SimUser {
     }
 }
 
-/// What user do next.
+/// An action that the phone must perform.
 #[derive(Debug)]
 pub(super) enum UserAction {
     Do(PhoneAction),

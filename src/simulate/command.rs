@@ -1,4 +1,4 @@
-//! `conflow simulate`: reads the files, runs them, and tells what came of it.
+//! `conflow simulate`: reads the files, runs the simulation and prints the report.
 
 use std::{
     fs,
@@ -15,11 +15,11 @@ use crate::{
     simulate::{self, Schedule, Script, SimulatedFlows},
 };
 
-/// Does what `conflow simulate` was asked for; false if it differs from what is expected.
+/// Runs `conflow simulate`. False if the report differs from the expected one.
 ///
 /// # Errors
 ///
-/// A file cannot be read, or is wrong; or the run does not come to its end.
+/// A file cannot be read or is invalid, or the simulation does not end.
 pub fn simulate(arguments: &SimulateArgs, out: &mut impl Write) -> Result<bool> {
     if !arguments.watch {
         return once(arguments, out);
@@ -31,7 +31,7 @@ pub fn simulate(arguments: &SimulateArgs, out: &mut impl Write) -> Result<bool> 
     let mut paths = vec![folder(&arguments.flow)];
     paths.extend(arguments.events.iter().chain(&arguments.verify).cloned());
     let forever: io::Result<bool> = at_each_save(&paths, || {
-        // What is wrong now may be right after the next save.
+        // The next save may correct the error.
         if let Err(error) = once(arguments, out) {
             writeln!(out, "conflow: {error:#}")?;
         }
@@ -83,12 +83,12 @@ fn script(path: Option<&Path>) -> Result<Script> {
     Script::parse(&text, &beside).with_context(|| path.display().to_string())
 }
 
-/// The folder of the flow, and its name there. It must be a flow.
+/// Folder and name of the main flow, which must be valid.
 fn main_flow(flow: &Path, script: &Script) -> Result<(String, Arc<SimulatedFlows>)> {
     read(flow)?;
     let name = flow.file_stem().and_then(|it| it.to_str());
     let Some(name) = name.filter(|_| flow.extension().is_some_and(|it| it == "xml")) else {
-        bail!("{}: give a file that is called NAME.xml", flow.display());
+        bail!("{}: the file name must be NAME.xml", flow.display());
     };
     let folder = flow.parent().filter(|it| !it.as_os_str().is_empty());
     let flows = SimulatedFlows::new(folder.unwrap_or_else(|| Path::new(".")));
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Tells the first line that differs.
+/// Prints the first line that differs.
 fn compare(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
     let expected = read(path)?;
     if expected == text {
@@ -119,7 +119,7 @@ fn compare(path: &Path, text: &str, out: &mut impl Write) -> Result<bool> {
         if old == new && old.is_some() {
             continue;
         }
-        writeln!(out, "{}:{line} differs (--update writes it anew)", path.display())?;
+        writeln!(out, "{}:{line} differs (--update replaces the file)", path.display())?;
         writeln!(out, "- {}", old.unwrap_or("(the end)"))?;
         writeln!(out, "+ {}", new.unwrap_or("(the end)"))?;
         break;

@@ -1,11 +1,10 @@
-//! Where a simulated call's documents come from: the web as an events file has it, and the files
-//! beside the flow.
+//! Simulated documents: those that an events file defines, and the files in the folder of the flow.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{fields::ScriptFields, script::AT_MAX};
+use super::fields::{AT_MAX, ScriptFields};
 use crate::{
     base::ids::{AccountId, Dialect},
     documents::{DocumentStore, LocalFlow, folder::FlowsFolder},
@@ -13,11 +12,11 @@ use crate::{
 };
 use toml::Value;
 
-/// What a URL brings.
+/// A document that a URL returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScriptDocument {
     url: String,
-    /// Fields that a request must have for it: names and values.
+    /// Names and values of fields that a request must have to get this document.
     when: Vec<(String, String)>,
     after_ms: u64,
     fetched: Fetched,
@@ -67,15 +66,15 @@ fn wanted((name, value): (String, Value)) -> Result<(String, String), String> {
     }
 }
 
-/// The web during one run: whoever asks again may get another answer.
+/// State of the simulated web during one run: repeated requests may get different documents.
 #[derive(Debug, Default)]
 pub(super) struct SimulatedWeb {
     used: Vec<bool>,
 }
 
 impl SimulatedWeb {
-    /// What a request brings, and after how many milliseconds. Rows with a `when` that fits go
-    /// before those without; of several, each is used once, and the last for ever.
+    /// The document for a request, and its delay in milliseconds. Rows with a matching `when` come
+    /// before those without. Each row is used once, the last one repeatedly.
     pub(super) fn get(
         &mut self,
         documents: &[ScriptDocument],
@@ -100,7 +99,7 @@ impl SimulatedWeb {
     }
 }
 
-/// The flows in a folder, each read once.
+/// The flows of a folder, each read once.
 #[derive(Debug)]
 pub struct SimulatedFlows {
     folder: FlowsFolder,
@@ -108,26 +107,26 @@ pub struct SimulatedFlows {
     read: Mutex<KnownFlows>,
 }
 
-/// By name and dialect; None where no file is.
+/// Flows by name and dialect; None if there is no such file.
 type KnownFlows = HashMap<(Arc<str>, Dialect), Option<Fetched>>;
 
-/// The simulated account.
+/// Account that all simulated calls belong to.
 const ACCOUNT: &str = "MASIMULATED";
 
 impl SimulatedFlows {
-    /// The flows of a folder.
+    /// The flows in this folder, which are read on demand.
     pub fn new(folder: &Path) -> Self {
         let account: AccountId = ACCOUNT.parse().expect("a name");
         let folder = FlowsFolder::new(folder.to_owned(), Some(account.clone()));
         Self { folder, account, read: Mutex::default() }
     }
 
-    /// Whose they are.
+    /// Account that owns the flows.
     pub fn account(&self) -> &AccountId {
         &self.account
     }
 
-    /// A flow by its name: the file `NAME.xml`. None if there is no such file.
+    /// Flow in the file `NAME.xml`. None if there is no such file.
     pub fn flow(&self, name: &str, dialect: Dialect) -> Option<Fetched> {
         let (account, name) = (self.account.clone(), Arc::<str>::from(name));
         let mut read = self.read.lock();
@@ -136,11 +135,12 @@ impl SimulatedFlows {
         read.entry(key).or_insert_with(flow).clone()
     }
 
-    /// The same, for those who have to have one.
+    /// As [`Self::flow`]; a missing file is an error that lists the existing flows.
     pub(super) fn fetched(&self, name: &str, dialect: Dialect) -> Fetched {
         self.flow(name, dialect).unwrap_or_else(|| {
             let names = self.folder.names(&self.account).join(", ");
-            let why = format!("there is no {name}.xml beside the flow; there are: {names}");
+            let why =
+                format!("there is no {name}.xml in the folder of the flow; there are: {names}");
             Err(DocumentError::Unreachable(why.into()))
         })
     }

@@ -1,4 +1,4 @@
-//! Many orders of the same events: does any of them end a call in another way?
+//! Exploration: runs the same events in many orders and compares how the calls end.
 
 use std::{
     collections::BTreeMap,
@@ -10,50 +10,50 @@ use serde::Serialize;
 
 use super::{Endless, Schedule, Script, SimulatedFlows, run};
 
-/// What came of many runs.
+/// Result of an exploration.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Explored {
-    /// So many.
+    /// Number of runs, each with its own seed.
     pub runs: u64,
-    /// Of each caller, in the order of the events file.
+    /// Endings of each caller, in the order of the events file.
     pub callers: Vec<Endings>,
 }
 
-/// How the calls of one caller went.
+/// The different ways in which the calls of one caller went.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Endings {
-    /// Who.
+    /// Name of the caller in the events file.
     pub name: Arc<str>,
-    /// Each way, the most frequent first.
+    /// Distinct endings, the most frequent first.
     pub found: Vec<FoundEnding>,
 }
 
 /// One way in which a call went.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct FoundEnding {
-    /// As [`super::SimulationReport::ending`] has it.
+    /// The ending as text, from [`super::SimulationReport::ending`].
     pub ending: String,
-    /// In so many runs.
+    /// Number of runs with this ending.
     pub runs: u64,
-    /// The first seed that leads there.
+    /// The first seed with this ending.
     pub seed: u64,
 }
 
-/// Of each caller: each ending, in how many runs, and the first seed.
+/// For each caller: each ending with its number of runs and its first seed.
 type EndingCounts = Vec<BTreeMap<String, (u64, u64)>>;
 
 impl Explored {
-    /// Every caller has one ending only.
+    /// Whether every caller has only one ending.
     pub fn is_settled(&self) -> bool {
         self.callers.iter().all(|it| it.found.len() <= 1)
     }
 }
 
-/// Runs a script by so many seeds, from 1.
+/// Runs a script with the seeds from 1 to `runs`.
 ///
 /// # Errors
 ///
-/// A run does not come to its end.
+/// A run does not end.
 pub fn explore(
     script: &Arc<Script>,
     flows: &Arc<SimulatedFlows>,

@@ -1,4 +1,4 @@
-//! One row of an events file: its fields are taken one by one, and none may be left over.
+//! Fields of an events file: reads the fields of one row, and rejects unknown ones.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use crate::base::ids::ConferenceName;
 
-/// What an event can be, and the fields it can have beside `at`: `!` marks those it needs.
+/// All kinds of events with their fields in addition to `at`; `!` marks required fields.
 pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("call", &["from", "to", "user", "name", "flow"]),
     ("press", &["!keys"]),
@@ -36,7 +36,7 @@ impl ScriptFields {
         Self(row)
     }
 
-    /// An event's fields, and what it is.
+    /// Splits a row into the kind of the event and its fields.
     pub(super) fn of_event(row: Table) -> Result<(&'static str, Self), String> {
         let verbs = VERBS.iter().map(|(verb, _)| *verb);
         let found: Vec<_> = verbs.clone().filter(|it| row.contains_key(*it)).collect();
@@ -60,7 +60,7 @@ impl ScriptFields {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(format!("{name}: {other} is no text: write \"…\"")),
+            Some(other) => Err(format!("{name}: {other} is not a text: write \"…\"")),
         }
     }
 
@@ -73,7 +73,7 @@ impl ScriptFields {
         self.text(name)?.map(name_).transpose()
     }
 
-    /// Milliseconds: `1500`, `"1.5s"` or `"1h 2m 3s 4ms"`.
+    /// Time in milliseconds: `1500`, `"1.5s"` or `"1h 2m 3s 4ms"`.
     pub(super) fn time(&mut self, name: &str, max: Duration) -> Result<Option<u64>, String> {
         let ms = match self.take(name) {
             None => return Ok(None),
@@ -89,13 +89,13 @@ impl ScriptFields {
         ms.ok_or_else(expected).map(Some)
     }
 
-    /// Nothing is left.
+    /// Fails if a field is left.
     pub(super) fn finish(self, what: &str, known: &[&str]) -> Result<(), String> {
         let Some(odd) = self.0.keys().next() else { return Ok(()) };
         Err(format!("{odd}: {what} has no such field; there are: {}", known.join(", ")))
     }
 
-    /// The same of an event.
+    /// As [`Self::finish`], with the fields of the event.
     pub(super) fn finish_event(self, verb: &str) -> Result<(), String> {
         let fields = VERBS.iter().find(|(it, _)| *it == verb).map_or(&[][..], |it| it.1);
         let fields = fields.iter().map(|it| it.trim_start_matches('!'));
@@ -104,14 +104,14 @@ impl ScriptFields {
     }
 }
 
-/// `1h 2m 3.5s`, with or without blanks.
+/// Parses `1h 2m 3.5s`, with or without blanks.
 fn millis(text: &str) -> Option<u64> {
     let (mut rest, mut sum) = (text.trim(), 0.0);
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, behind) = rest.split_at(end);
-        let unit_end = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit_end);
+        let (number, after) = rest.split_at(end);
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_end);
         let ms = match unit {
             "h" => 3_600_000.0,
             "m" | "min" => 60_000.0,
@@ -120,12 +120,15 @@ fn millis(text: &str) -> Option<u64> {
             _ => return None,
         };
         sum += number.parse::<f64>().ok()? * ms;
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     let is_good = !text.trim().is_empty() && sum <= f64::from(u32::MAX);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
     is_good.then(|| sum.round() as u64)
 }
+
+/// Limit of times: no call is left a day after it began.
+pub const AT_MAX: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,15 @@
-//! Simulation: a flow, callers who do what an events file says, and nobody's real time.
+//! Simulation: runs a flow with the callers of an events file on a virtual clock.
 //!
-//! The machines and shells are the engine's own, the phones are simulated, and the clock jumps to
-//! whatever is due next: an hour of conference takes milliseconds. Ids are counted and every turn
-//! is taken in the same order, so the same events tell the same story, line by line; unless a seed
-//! shuffles who comes first within a moment, which is how [`explore()`] finds races.
+//! The machines and actors are those of the engine, the phones are simulated, and the clock jumps
+//! to the next due time: an hour of conference takes milliseconds. Ids are counted, and turns have
+//! a fixed order, so the same events give the same report, line by line. A seed shuffles the order
+//! within a moment; [`explore()`] finds races that way.
 
 pub mod command;
 mod documents;
 mod explore;
 mod fields;
+mod note;
 mod print;
 mod report;
 mod run;

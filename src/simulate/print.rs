@@ -1,4 +1,4 @@
-//! A run, and what many have come to, as people read them. The same run prints the same.
+//! Printing: the text form of a report and of an exploration. The same run prints the same text.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl SimulationReport {
         writeln!(f, "{name} ({from}) calls {to}")?;
         writeln!(f, "  hears")?;
         for TimelineEntry { from_ms, to_ms, heard } in timeline {
-            // As the entry itself has it, behind its times.
+            // The text of the entry after its times.
             let entry =
                 TimelineEntry { from_ms: 0, to_ms: Some(0), heard: heard.clone() }.to_string();
             let heard = entry.trim_start_matches("0-0 ");

@@ -1,69 +1,54 @@
-//! What a run has come to: what each caller heard and ran, and what else happened.
+//! Simulation report: what each caller heard and ran, and what else happened.
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::{Script, run::id, world::SimulatedWorld};
+pub use super::note::Note;
+use super::{Script, world::SimulatedWorld};
 use crate::{
     base::ids::{AccountId, CallId},
     sim_phones::TimelineEntry,
     trace::TraceStep,
 };
 
-/// A run that is over.
+/// Report of a finished run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SimulationReport {
-    /// In the order of the events file.
+    /// One entry for each caller, in the order of the events file.
     pub callers: Vec<CallerReport>,
-    /// What else happened, in order.
+    /// Other events, in the order in which they happened.
     pub log: Vec<Note>,
 }
 
-/// What has become of one caller. All times are milliseconds of the run.
+/// Report of one caller. All times are milliseconds of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CallerReport {
-    /// By which the events file knows it.
+    /// Name of the caller in the events file.
     pub name: Arc<str>,
-    /// Its call.
+    /// Id of the call, counted from 1.
     pub call_uuid: CallId,
-    /// Its number.
+    /// Number of the caller.
     pub from: Arc<str>,
-    /// The called number.
+    /// Number that was called.
     pub to: Arc<str>,
-    /// When it called.
+    /// When the caller called.
     pub began_ms: u64,
-    /// When its call was over.
+    /// When the call ended.
     pub ended_ms: u64,
-    /// What ended it.
+    /// Cause of the hang-up; None if the call did not end.
     pub hangup_cause_name: Option<&'static str>,
-    /// Who ended it.
+    /// Originator of the hang-up; None if the call did not end.
     pub hangup_source: Option<&'static str>,
-    /// What it heard.
+    /// Sounds that the caller heard, with their times.
     pub timeline: Vec<TimelineEntry>,
-    /// What it ran, and why that was over.
+    /// Elements that the call ran, and why each ended.
     pub steps: Vec<TraceStep>,
 }
 
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Note {
-    /// When.
-    pub at_ms: u64,
-    /// What.
-    pub what: String,
-    /// What came of it, if that is to be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
-    /// Its id, if it was a request; they are counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_id: Option<Uuid>,
-}
-
 impl SimulationReport {
-    /// How the caller's call went: what it ran, and how it ended. Not when, nor why it left a
-    /// conference, if that made no difference to what came next.
+    /// Describes how the caller's call went: the elements that it ran, and how it ended. Leaves out
+    /// times, and causes of exits that made no difference to the next element.
     pub fn ending(&self, caller: usize) -> String {
         let it = &self.callers[caller];
         let step = |step: &TraceStep| {
@@ -115,9 +100,14 @@ pub(super) fn report(
 }
 
 impl Script {
-    /// When the nth caller calls.
+    /// When the caller with this index calls.
     pub(super) fn began_ms(&self, n: usize) -> u64 {
         let call = self.events.iter().find(|it| it.action == super::ScriptAction::Call(n));
         call.map(|it| it.at_ms).unwrap_or_default()
     }
+}
+
+/// The call of the nth caller.
+pub(super) fn id(caller: usize) -> CallId {
+    CallId::of(caller as u128 + 1)
 }

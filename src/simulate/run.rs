@@ -1,4 +1,4 @@
-//! One run: whoever can do something gets a turn, and when nobody can, time goes on.
+//! Simulation run: gives turns to everything that can act, then advances the clock.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::{
     Schedule, Script, ScriptAction, ScriptPhoneAction, ScriptTargets, SimulatedFlows,
     SimulationReport,
-    report::{self, Note},
+    note::Note,
+    report::{self, id},
     schedule::TurnPicker,
     script::{EventText, ScriptEvent},
     world::SimulatedWorld,
@@ -30,27 +31,27 @@ use crate::{
     sim_phones::Dial,
 };
 
-/// A day of many busy callers; a run that has not come to its end by then never will.
+/// A day with many busy callers; a run that takes more turns does not end.
 pub const TURNS_MAX: u64 = 20_000_000;
 
-/// As calls last in an engine that is not told otherwise (contract 5.2).
+/// Default time limit of calls in the engine (contract 5.2).
 const CALL_TIME_LIMIT: Duration = Duration::from_secs(14_400);
 
-/// The run does not come to its end.
+/// Error: the run does not end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("after {TURNS_MAX} turns, at {at_ms} ms, calls are still busy: is there a loop?")]
 pub struct Endless {
-    /// When it was cut off.
+    /// Virtual time at which the run was stopped.
     pub at_ms: u64,
 }
 
-/// Runs a script to its end: until every call is over.
+/// Runs a script until all calls have ended.
 ///
-/// `flow` is the name of the main flow, which is on the flows.
+/// `flow` is the name of the main flow in `flows`.
 ///
 /// # Errors
 ///
-/// It has none.
+/// The run does not end.
 pub fn run(
     script: &Arc<Script>,
     flows: &Arc<SimulatedFlows>,
@@ -88,18 +89,18 @@ struct SimulationRun<'a> {
     registry: Arc<Registry>,
     scheduler: Scheduler,
     dice: TurnPicker,
-    /// Those whose time has not come.
+    /// Future events, in order.
     events: VecDeque<&'a ScriptEvent>,
-    /// Those whose time has come.
+    /// Events of the current moment.
     due: Vec<&'a ScriptEvent>,
     reports: VecDeque<Report>,
-    /// Requests that wait for their answer, and the notes about them.
+    /// Requests that wait for their response, with the indexes of their notes.
     asked: Vec<(usize, Receiver<Outcome>)>,
     transfers: Vec<TransferInProgress>,
     request_last: u128,
 }
 
-/// A transfer that waits for its answer.
+/// A transfer that waits for its response.
 struct TransferInProgress {
     note: usize,
     call: CallId,
@@ -107,7 +108,7 @@ struct TransferInProgress {
     transferring: PendingTransfer,
 }
 
-/// Something that could happen now.
+/// Something that can happen now.
 enum Choice {
     Document(usize),
     Event(usize),
@@ -125,7 +126,7 @@ impl SimulationRun<'_> {
             match self.next_moment() {
                 Some(ms) => self.go_to(ms),
                 None => {
-                    debug_assert!(self.scheduler.is_empty(), "somebody is left");
+                    debug_assert!(self.scheduler.is_empty(), "an actor is left");
                     return Ok(report::report(self.script, &self.world, self.account));
                 }
             }
@@ -134,7 +135,7 @@ impl SimulationRun<'_> {
         Err(Endless { at_ms: self.world.clock.ms() })
     }
 
-    /// No call may be dropped alive.
+    /// Hangs up all calls: no call may be dropped while it is up.
     fn cut_off(&mut self) {
         self.events.clear();
         self.due.clear();
@@ -151,7 +152,7 @@ impl SimulationRun<'_> {
         }
     }
 
-    /// Lets one thing happen; false if nothing can at this moment.
+    /// Lets one thing happen. False if nothing can happen at this moment.
     fn step(&mut self) -> bool {
         self.scheduler.add_new_actors();
         self.collect_answers();
@@ -187,7 +188,7 @@ impl SimulationRun<'_> {
         true
     }
 
-    /// What can happen at this moment: in the order in which it should, where there is order.
+    /// Everything that can happen at this moment, in order for an orderly schedule.
     fn choices(&self) -> Vec<Choice> {
         let now_ms = self.world.clock.ms();
         let mut choices: Vec<_> = self.scheduler.busy().map(Choice::Turn).collect();
@@ -306,7 +307,7 @@ impl SimulationRun<'_> {
         done.map_err(|error| error.to_string())
     }
 
-    /// The conference, and its members, that a request is about.
+    /// The conference of a request, and the members that it names.
     fn find_targets(
         &self,
         room: Option<&ConferenceName>,
@@ -327,7 +328,7 @@ impl SimulationRun<'_> {
                 _ => return Err("there are several conferences: give room = \"…\"".to_owned()),
             },
         };
-        let room = found.ok_or("no such member: nobody of them is in a conference")?;
+        let room = found.ok_or("no such member: none of them is in a conference")?;
         let who = these.map_or(MemberSelector::All, |places| {
             let here = places.into_iter().filter(|(it, _)| *it == room);
             MemberSelector::These(here.map(|(_, member)| *member).collect())
@@ -373,7 +374,7 @@ impl SimulationRun<'_> {
         Ok(())
     }
 
-    /// Takes in the answers that have come.
+    /// Writes the responses that have arrived into the notes.
     fn collect_answers(&mut self) {
         let (mut answers, world) = (Vec::new(), &self.world);
         self.asked.retain_mut(|(note, answer)| {
@@ -405,7 +406,7 @@ impl SimulationRun<'_> {
             match answer {
                 Ok(()) => answers.push((it.note, "done".to_owned())),
                 Err(TryRecvError::Empty) => return true,
-                // It has gone elsewhere meanwhile.
+                // The call has moved meanwhile: asks its new owner.
                 Err(TryRecvError::Closed) => match registry.transfer(it.call, it.request.clone()) {
                     Ok(again) => {
                         it.transferring = again;
@@ -434,7 +435,7 @@ fn banned(world: &SimulatedWorld, members: &[MemberId], unknown: &[MemberId]) ->
     match unknown.is_empty() {
         true => format!("{names_}; banned"),
         false => format!(
-            "{names_}; not banned, since nobody vouches for them: {}",
+            "{names_}; not banned, because their identity is not trusted: {}",
             names(world, unknown)
         ),
     }
@@ -455,16 +456,11 @@ fn would_leave(world: &SimulatedWorld, departures: &[Departure]) -> String {
 }
 
 impl ScriptAction {
-    /// Whose doing it is, and after what else that he does; None of a request.
+    /// Index of the caller who acts; None for a request.
     fn caller(&self) -> Option<usize> {
         match self {
             Self::Call(who) | Self::Phone(who, _) => Some(*who),
             Self::Ask { .. } | Self::Cut(_) | Self::End(_) | Self::Transfer(..) => None,
         }
     }
-}
-
-/// The call of the nth caller.
-pub(super) fn id(caller: usize) -> CallId {
-    CallId::of(caller as u128 + 1)
 }

@@ -1,21 +1,21 @@
-//! Who comes first, of those who could within a moment.
+//! Schedules: who acts first, if several can act at one moment.
 
 use crate::engine::conference::EFFECTS_PER_SLICE;
 
 /// An order of turns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Schedule {
-    /// Whatever has begun comes to its end before anything else begins.
+    /// Whatever has begun ends before anything else begins.
     Orderly,
-    /// Any order that could be: whose turn is next, how many effects a room does in one go, and
-    /// which of the events of one moment comes first.
+    /// A random order with this seed: of turns, of events of one moment, and of the number of
+    /// effects that a room performs in one turn.
     Seeded(u64),
 }
 
-/// A schedule under way.
+/// State of a schedule during a run.
 pub(super) struct TurnPicker(Option<u64>);
 
-/// So few effects in one go show what comes between them.
+/// Small slices expose what happens between effects.
 const SLICE_MAX: usize = 4;
 
 impl TurnPicker {
@@ -26,7 +26,7 @@ impl TurnPicker {
         }
     }
 
-    /// One of so many, at least one; the first, where there is order.
+    /// Picks one of `count` choices; the first one if the schedule is orderly.
     pub(super) fn pick(&mut self, count: usize) -> usize {
         let number = self.next();
         usize::try_from(number % (count.max(1) as u64)).unwrap_or_default()

@@ -1,10 +1,11 @@
-//! Events files: who does what at which moment, as an author writes it down.
+//! Events files: the callers, events and documents of a simulation.
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
+pub use super::fields::AT_MAX;
 use super::{documents::ScriptDocument, fields::ScriptFields};
 use crate::{
     base::ids::{ConferenceName, Dialect},
@@ -14,112 +15,112 @@ use crate::{
     sim_phones::PressedKeys,
 };
 
-/// Who does what, and when.
+/// A parsed events file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
-    /// Whose defaults hold.
+    /// Dialect of all calls: it selects the defaults of flows.
     pub dialect: Dialect,
-    /// Who calls, in the order of the file.
+    /// All callers, in the order of the file.
     pub callers: Vec<ScriptCaller>,
-    /// In order of time; within a moment, of the file.
+    /// All events, by time; events of one moment in the order of the file.
     pub events: Vec<ScriptEvent>,
-    /// What the web has.
+    /// Documents of the simulated web.
     pub documents: Vec<ScriptDocument>,
 }
 
-/// Somebody with a phone.
+/// A caller of the simulation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScriptCaller {
-    /// By which the file knows it.
+    /// Name in the events file and in the report.
     pub name: Arc<str>,
-    /// Its number; else one is made up.
+    /// Number of the caller; None picks one.
     pub from: Option<Arc<str>>,
-    /// The called number; else the flow's name.
+    /// Number that is called; None is the name of the flow.
     pub to: Option<Arc<str>>,
-    /// Who holds it, for the engine to trust in.
+    /// Trusted user of the phone, for groups and bans.
     pub user: Option<Arc<str>>,
-    /// The display name.
+    /// Display name of the caller, if any.
     pub caller_name: Option<Arc<str>>,
-    /// The flow that it runs, beside the main one; else that one.
+    /// Name of the flow that the call runs; None is the main flow.
     pub flow: Option<Arc<str>>,
 }
 
-/// Something that happens.
+/// An event of the script.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScriptEvent {
-    /// When, in milliseconds.
+    /// Time in milliseconds from the beginning.
     pub at_ms: u64,
-    /// In the file.
+    /// Line in the events file, from one.
     pub line: usize,
-    /// What.
+    /// Action of a caller, or request to the API.
     pub action: ScriptAction,
 }
 
-/// What happens. Callers are named by their place in [`Script::callers`].
+/// Kind of an event. Callers are indexes of [`Script::callers`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScriptAction {
-    /// A request about members.
+    /// A request to the conference API.
     Ask {
-        /// Of which conference; else of the one that they are in.
+        /// Conference of the request; None is the one that the targets are in.
         room: Option<ConferenceName>,
-        /// Whom.
+        /// Members that the request names.
         targets: ScriptTargets,
-        /// What.
+        /// Command for these members.
         command: ScriptMemberCommand,
     },
-    /// Somebody calls.
+    /// The caller with this index calls.
     Call(usize),
-    /// A request to hang up a call.
+    /// A REST request hangs up a call.
     Cut(usize),
-    /// A request to hang up whoever is in a conference.
+    /// A REST request hangs up all members of a conference.
     End(ConferenceName),
-    /// A phone is used.
+    /// The caller uses their phone.
     Phone(usize, ScriptPhoneAction),
-    /// A request to let a call run another document.
+    /// A REST request transfers a call to the document at this URL.
     Transfer(usize, Arc<str>),
 }
 
-/// Whom a request is about.
+/// Targets of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ScriptTargets {
-    /// Whoever is in the conference.
+    /// All members of the conference.
     All,
-    /// These callers.
+    /// The callers with these indexes.
     These(Vec<usize>),
 }
 
-/// What a phone does.
+/// Action of a caller's phone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ScriptPhoneAction {
-    /// Hangs up.
+    /// Ends the call from the caller's side.
     HangUp,
-    /// Holds the engine, or is back.
+    /// Puts the engine on hold (true) or resumes (false).
     Hold(bool),
-    /// Presses keys.
+    /// Presses these keys in sequence.
     Press(PressedKeys),
-    /// Talks for so many milliseconds.
+    /// Talks for this many milliseconds.
     Talk(u32),
 }
 
-/// What a request about members wants.
+/// Command of a request about members.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScriptMemberCommand {
-    /// `kick`, why, and what follows.
+    /// `kick` with its reason and its continuation.
     Kick(Kick),
-    /// `mute` and `unmute`.
+    /// `mute` (true) or `unmute`.
     Mute(bool),
-    /// `deaf` and `undeaf`.
+    /// `deaf` (true) or `undeaf`.
     Deafen(bool),
-    /// `remove`.
+    /// `remove`: hangs up the members.
     HangUp,
-    /// `play` and `speak`.
+    /// `play` and `speak`: a sound for the members.
     Announce(AnnouncementKind, Sound),
-    /// `stop_play` and `stop_speak`.
+    /// `stop_play` and `stop_speak`: ends such sounds.
     Hush(AnnouncementKind),
 }
 
 impl ScriptMemberCommand {
-    /// What the conference is asked.
+    /// The ask to the conference's actor.
     pub(super) fn ask(&self, who: crate::conference::MemberSelector) -> Ask {
         match self.clone() {
             Self::Kick(kick) => Ask::Kick { who, kick },
@@ -132,28 +133,26 @@ impl ScriptMemberCommand {
     }
 }
 
-/// An events file cannot be read.
+/// Why an events file cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ScriptError {
-    /// It is no TOML, or has other tables than it may.
+    /// The text is not TOML, or has unknown tables.
     #[error("{0}")]
     Toml(String),
-    /// A row makes no sense.
+    /// A row of the file is invalid.
     #[error("line {line}: {why}")]
     Row {
-        /// The row's.
+        /// Line of the row, from one.
         line: usize,
-        /// What is wrong, and what is expected.
+        /// Says what is wrong, and what is expected.
         why: String,
     },
 }
 
-/// More is no script that anybody has written.
+/// Limit of events; nobody writes a longer file.
 pub const EVENTS_MAX: usize = 10_000;
-/// No conference that is tried out by hand is larger.
+/// Limit of callers; nobody tries out a larger conference by hand.
 pub const CALLERS_MAX: usize = 1_000;
-/// Nothing of a call is left a day after it began.
-pub const AT_MAX: Duration = Duration::from_secs(86_400);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,18 +166,18 @@ struct ScriptFile {
 }
 
 impl Script {
-    /// One that has a single call, and nothing else.
+    /// A script with one caller who listens.
     pub fn one_call() -> Self {
         let caller = ScriptCaller { name: "caller".into(), ..ScriptCaller::default() };
         let event = ScriptEvent { at_ms: 0, line: 0, action: ScriptAction::Call(0) };
         Self { callers: vec![caller], events: vec![event], ..Self::default() }
     }
 
-    /// Reads an events file. `read` brings the text of a file that a document names.
+    /// Parses an events file. `read` returns the text of a file that a document names.
     ///
     /// # Errors
     ///
-    /// Where it is wrong, and what is expected there.
+    /// The line, what is wrong, and what is expected.
     pub fn parse(
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,
@@ -253,7 +252,9 @@ impl Script {
     fn call(&mut self, fields: &mut ScriptFields) -> Result<ScriptAction, String> {
         let name = fields.needed("call")?;
         if name == "all" || self.callers.iter().any(|it| *it.name == *name) {
-            return Err(format!("call: {name:?} is taken: give this caller another name"));
+            return Err(format!(
+                "call: {name:?} is already the name of a caller: choose another name"
+            ));
         }
         if self.callers.len() == CALLERS_MAX {
             return Err(format!("more than {CALLERS_MAX} callers are too many"));
@@ -274,7 +275,7 @@ impl Script {
         found.ok_or_else(|| {
             let names: Vec<_> = self.callers.iter().map(|it| &*it.name).collect();
             let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-            format!("{verb}: {name:?} has not called in a line above; there are: {names}")
+            format!("{verb}: {name:?} has not called in an earlier line; there are: {names}")
         })
     }
 
@@ -285,7 +286,7 @@ impl Script {
             Some(Value::Array(names)) => {
                 let name = |it: &Value| match it.as_str() {
                     Some(name) => self.find(verb, name),
-                    None => Err(format!("{verb}: {it} is no caller's name")),
+                    None => Err(format!("{verb}: {it} is not the name of a caller")),
                 };
                 Ok(ScriptTargets::These(names.iter().map(name).collect::<Result<_, _>>()?))
             }
@@ -306,7 +307,7 @@ fn member_command(verb: &str, fields: &mut ScriptFields) -> Result<ScriptMemberC
             let url = fields.needed("url")?;
             if !is_audio(&url) {
                 return Err(format!(
-                    "url: {url:?} is no sound: give http(s)://…, flow:NAME or sound:…"
+                    "url: {url:?} is not a sound: write http(s)://…, flow:NAME or sound:…"
                 ));
             }
             ScriptMemberCommand::Announce(AnnouncementKind::Play, SoundKind::Url(url.into()).into())
@@ -319,7 +320,7 @@ fn member_command(verb: &str, fields: &mut ScriptFields) -> Result<ScriptMemberC
         }
         "stop_play" => ScriptMemberCommand::Hush(AnnouncementKind::Play),
         "stop_speak" => ScriptMemberCommand::Hush(AnnouncementKind::Speak),
-        _ => return Err(format!("{verb}: nobody does that")),
+        _ => return Err(format!("{verb}: no such command")),
     })
 }
 
@@ -331,7 +332,7 @@ fn kick(fields: &mut ScriptFields) -> Result<Kick, String> {
         Some(Value::Boolean(is_dry)) => is_dry,
         Some(_) => return Err("dry_run: write true or false".to_owned()),
     };
-    let course = match fields.take("then") {
+    let target = match fields.take("then") {
         None => KickTarget::Flow,
         Some(Value::String(word)) if word == "hangup" => KickTarget::HangUp,
         Some(Value::Table(then)) => {
@@ -352,13 +353,13 @@ fn kick(fields: &mut ScriptFields) -> Result<Kick, String> {
         }
         Some(_) => return Err(THEN.to_owned()),
     };
-    Ok(Kick { reason, target: course, ban, is_dry_run: is_dry })
+    Ok(Kick { reason, target, ban, is_dry_run: is_dry })
 }
 
 const THEN: &str =
     "then: write \"hangup\", or { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }";
 
-/// What an event says, in one line, for a log: `kick anna, ben in weekly`.
+/// Describes an event in one line of the log: `kick anna, ben in weekly`.
 pub(super) struct EventText<'a>(pub(super) &'a Script, pub(super) &'a ScriptAction);
 
 impl fmt::Display for EventText<'_> {

@@ -1,4 +1,4 @@
-//! What a simulated registry reaches: phones, documents, ids, and a clock that stands still.
+//! Simulated world: phones, documents, ids and the virtual clock of a registry.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, SimulatedFlows, documents::SimulatedWeb, report::Note};
+use super::{Script, SimulatedFlows, documents::SimulatedWeb, note::Note};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::CallEvent,
@@ -24,13 +24,13 @@ use crate::{
         trace_log,
     },
     flow::Fetched,
-    media::{Backend, Order},
+    media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
     trace::Traces,
 };
 
-/// All that is outside of the registry.
+/// Everything outside of the registry.
 pub(super) struct SimulatedWorld {
     pub(super) clock: VirtualClock,
     pub(super) phones: Mutex<PhoneTable>,
@@ -42,13 +42,13 @@ pub(super) struct SimulatedWorld {
     member_last: AtomicU64,
 }
 
-/// Virtual time.
+/// Clock that advances only when the run sets it.
 pub(super) struct VirtualClock {
     start: Instant,
     ms: AtomicU64,
 }
 
-/// A document on its way.
+/// A fetch whose response is due at a known time.
 pub(super) struct DueDocument {
     pub(super) at_ms: u64,
     pub(super) fetch: DocumentFetch,
@@ -56,12 +56,12 @@ pub(super) struct DueDocument {
     pub(super) fetched: Fetched,
 }
 
-/// What has been seen.
+/// Observations that become the report.
 pub(super) struct Seen {
     pub(super) traces: Traces,
     pub(super) notes: Vec<Note>,
     pub(super) members: BTreeMap<CallId, (ConferenceName, MemberId)>,
-    /// Who each member is, or was.
+    /// Calls of all current and former members.
     pub(super) callers: BTreeMap<MemberId, CallId>,
     pub(super) ends: BTreeMap<CallId, u64>,
 }
@@ -87,7 +87,7 @@ impl SimulatedWorld {
         }
     }
 
-    /// A registry in this world; its actors come to the turns.
+    /// Creates a registry in this world; the scheduler gets its actors.
     pub(super) fn registry(self: &Arc<Self>, scheduler: &Scheduler) -> Arc<Registry> {
         let room_last = AtomicU64::new(0);
         let links = RegistryPorts {
@@ -112,7 +112,7 @@ impl SimulatedWorld {
         self.seen.lock().notes.push(Note { at_ms, what, answer: None, api_id: None });
     }
 
-    /// The caller whose call it is.
+    /// Name of the caller whose call this is.
     pub(super) fn name(&self, call: CallId) -> &str {
         let n = usize::try_from(call.0.as_u128()).unwrap_or_default();
         n.checked_sub(1).and_then(|n| self.script.callers.get(n)).map_or("nobody", |it| &it.name)
@@ -127,7 +127,7 @@ impl SimulatedWorld {
             }
             Observed::Requeued { call } => {
                 note = Some(format!(
-                    "{} comes as the conference ends: on to the next",
+                    "{} arrives as the conference ends: goes to the next one",
                     self.name(*call)
                 ));
             }
@@ -146,10 +146,10 @@ impl SimulatedWorld {
     fn observe_conference(
         &self,
         name: &ConferenceName,
-        news: &conference::ConferenceEvent,
+        event: &conference::ConferenceEvent,
     ) -> Option<String> {
         let mut seen = self.seen.lock();
-        match news {
+        match event {
             conference::ConferenceEvent::Entered { who, .. } => {
                 seen.members.insert(who.call, (name.clone(), who.member));
                 seen.callers.insert(who.member, who.call);
@@ -170,7 +170,7 @@ impl SimulatedWorld {
 }
 
 impl VirtualClock {
-    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    #[expect(clippy::disallowed_methods, reason = "the start of virtual time; any instant will do")]
     fn new() -> Self {
         Self { start: Instant::now(), ms: AtomicU64::new(0) }
     }
@@ -192,21 +192,22 @@ impl VirtualClock {
         self.ms.store(ms, Ordering::Relaxed);
     }
 
-    /// The first whole millisecond that is not before.
+    /// The first whole millisecond that is not before `at`.
     pub(super) fn ms_of(&self, at: Instant) -> u64 {
         let nanos = at.saturating_duration_since(self.start).as_nanos().div_ceil(1_000_000);
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }
 
-impl Backend for SimulatedWorld {
-    fn send(&self, order: Order) {
-        let now = self.clock.now();
-        let mut phones = self.phones.lock();
-        if let Order::Dial { call, account, from, to, .. } = &order {
-            phones.place_call(now, *call, account, from, to);
-        }
-        phones.order(now, &order);
+impl SignallingBackend for SimulatedWorld {
+    fn signal(&self, order: SignallingOrder) {
+        self.phones.lock().signal(self.clock.now(), &order);
+    }
+}
+
+impl AudioEngine for SimulatedWorld {
+    fn send(&self, order: AudioOrder) {
+        self.phones.lock().order(self.clock.now(), &order);
     }
 }
 

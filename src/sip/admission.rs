@@ -1,4 +1,4 @@
-//! Who may call, and whom we take a caller to be.
+//! Admission: which callers are let in, and the identity that each one gets.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -15,29 +15,29 @@ use crate::{
     media::Arrival,
 };
 
-/// As whom a caller is let in.
+/// The identity with which a caller is let in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum SipCaller {
-    /// A user of ours, by digest.
+    /// A configured endpoint, proven by digest.
     Endpoint(Arc<str>),
-    /// Through a gateway that is known by its address.
+    /// A gateway, known by its address.
     Trunk,
-    /// Anybody.
+    /// A caller without proof of identity.
     Anonymous,
 }
 
-/// No flow uses more; each is kept for as long as the call.
+/// Limit of custom headers. No flow uses more, and each is kept for the length of the call.
 const CUSTOM_HEADERS_MAX: usize = 32;
 
-/// What a callback field carries at most.
+/// Limit of a custom header's value: the most that a callback field carries.
 const CUSTOM_BYTES_MAX: usize = 1_024;
 
 impl Agent {
-    /// Lets a caller in.
+    /// Decides whether a caller is let in.
     ///
     /// # Errors
     ///
-    /// It must show credentials first: the headers of a 401.
+    /// They must authenticate first; the value is the headers of a 401.
     pub(super) fn admit(
         &mut self,
         now: Instant,
@@ -48,7 +48,7 @@ impl Agent {
             return Ok(SipCaller::Trunk);
         }
         let user = request.from.uri.sip().and_then(SipUri::user_unescaped);
-        // Nobody speaks in the name of an endpoint without its password.
+        // Nobody may use an endpoint's name without its password.
         let is_named = user.is_some_and(|user| self.settings.endpoint(&user).is_some());
         if self.settings.is_open() && !is_named && self.credentials(request).is_none() {
             return Ok(SipCaller::Anonymous);
@@ -56,11 +56,11 @@ impl Agent {
         self.authenticate(now, hop, request).map(SipCaller::Endpoint)
     }
 
-    /// The user who has shown its password.
+    /// Returns the user whose password the request proves.
     ///
     /// # Errors
     ///
-    /// Nobody has: the headers of a 401.
+    /// The request proves none; the value is the headers of a 401.
     pub(super) fn authenticate(
         &mut self,
         now: Instant,
@@ -91,14 +91,14 @@ impl Agent {
         settings.algorithms.iter().copied().map(challenge).collect()
     }
 
-    /// The credentials for our realm; others are for somebody else on the way.
+    /// Returns the credentials for our realm. Others are meant for another server.
     fn credentials(&self, request: &SipRequest) -> Option<DigestCredentials> {
         let mut all =
             request.message.all(&HeaderName::Authorization).filter_map(DigestCredentials::parse);
         all.find(|it| it.realm() == self.settings.realm)
     }
 
-    /// How the engine is told of a call.
+    /// Describes a call to the engine.
     pub(super) fn arrival(
         &self,
         call: CallId,
@@ -127,7 +127,7 @@ impl Agent {
         }
     }
 
-    /// Whose flows a caller reaches by name; a trunk reaches those of number rows only.
+    /// The account whose flows a caller reaches by name. A trunk reaches flows by number rows only.
     fn account(&self, hop: &Hop, caller: &SipCaller) -> Option<AccountId> {
         let is_loopback = hop.remote.ip().to_canonical().is_loopback();
         let loopback_account = || self.settings.loopback_account.clone().filter(|_| is_loopback);
@@ -142,23 +142,23 @@ impl Agent {
     }
 }
 
-/// What a trusted peer asserts about the caller (RFC 3325).
+/// The caller identity that a trusted peer asserts (RFC 3325).
 fn asserted(request: &SipRequest) -> Option<NameAddr> {
     let mut all = request.message.all(&HeaderName::PAssertedIdentity);
     all.find_map(|text| NameAddr::parse_list(text).ok()?.into_iter().next())
 }
 
-/// Whom that vouches for; nobody, if the number is withheld (RFC 3323).
+/// The number that the assertion vouches for. None if it is withheld (RFC 3323).
 fn asserted_number(asserted: &NameAddr) -> Option<Trusted> {
     let user = asserted.uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
     let is_withheld = WITHHELD.iter().any(|it| user.eq_ignore_ascii_case(it));
     (!is_withheld).then(|| Trusted::Number(caller_number(&asserted.uri).into()))
 }
 
-/// What peers write for a number that they do not tell.
+/// User parts that peers send for a withheld number.
 const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
 
-/// A number without its `+`, or the URI without its parameters.
+/// Returns the number without `+`, or the URI without its parameters.
 fn caller_number(uri: &Uri) -> String {
     match uri {
         Uri::Sip(uri) => match uri.user_unescaped() {
@@ -179,7 +179,7 @@ fn caller_number(uri: &Uri) -> String {
     }
 }
 
-/// The called user: a number, or a name.
+/// Returns the called user: a number without `+`, or a name.
 fn called_number(uri: &Uri) -> String {
     let user = uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
     match is_number(&user) {
@@ -193,7 +193,7 @@ fn is_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `X-PH-…` and `X-VH-…`, which become callback fields.
+/// Returns the `X-PH-…` and `X-VH-…` headers, which become callback fields.
 fn custom_headers(request: &SipRequest) -> Vec<(Arc<str>, Arc<str>)> {
     let rows = request.message.headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();

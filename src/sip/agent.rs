@@ -1,7 +1,7 @@
-//! The signalling machine: every message, order and moment goes through [`Agent::handle`].
+//! SIP agent: the state machine that handles every message, order and timer, in [`Agent::handle`].
 //!
-//! What belongs to no call is answered here, mostly without keeping anything: a refusal costs no
-//! memory, so a flood of strangers leaves none behind. Calls are in the files beside.
+//! Requests outside of calls are answered here, mostly without state: a refusal costs no memory, so
+//! a flood from strangers leaves nothing. Calls are handled in `invite`, `within` and `ending`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::base::ids::CallId;
 
-/// The signalling of all calls, without sockets and without a clock.
+/// The signalling of all calls; it has neither sockets nor a clock.
 #[derive(Debug)]
 pub struct Agent {
     pub(super) settings: Arc<Settings>,
@@ -36,7 +36,7 @@ pub struct Agent {
     pub(super) clients: ClientTransactions,
     pub(super) timers: Timers,
     pub(super) calls: BTreeMap<CallId, SipCall>,
-    /// By our tag.
+    /// Calls by our dialog tag.
     pub(super) dialogs: BTreeMap<String, CallId>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
@@ -44,33 +44,34 @@ pub struct Agent {
     pub(super) is_draining: bool,
 }
 
-/// How much the machine holds.
+/// Figures about the agent's state.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SipGauges {
-    /// Calls, those included whose BYE is on its way.
+    /// Calls, including those whose BYE awaits its answer.
     pub calls: usize,
-    /// Transactions that still absorb what comes again.
+    /// Transactions, including finished ones that still absorb retransmissions.
     pub transactions: usize,
-    /// Registered phones.
+    /// Bindings of registered phones that have not expired.
     pub registered: usize,
 }
 
-/// All methods that do something here.
+/// The methods that we support.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER";
 
-/// Each holds its last reply for half a minute, a kilobyte or two; beyond, requests wait outside.
+/// Limit of transactions; beyond it, requests get a 503. Each keeps its last reply, a kilobyte or
+/// two, for half a minute.
 const TRANSACTIONS_MAX: usize = 131_072;
 
-/// An empty message, which every SIP element passes over (RFC 3261, 7.5).
+/// An empty message, which every SIP element ignores (RFC 3261, 7.5).
 const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
-/// When a call may be tried again that we cannot take now.
+/// `Retry-After` for calls that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 pub(super) type Effects = VecDeque<Effect>;
 
 impl Agent {
-    /// Nothing has happened. The key must be random, and new for each process.
+    /// Creates an agent without calls. `key` must be random, and new for each process.
     pub fn new(now: Instant, settings: Arc<Settings>, key: SipSecret) -> Self {
         let of_nonces = SipSecret(blake3::derive_key("conflow SIP nonces", &key.0));
         let nonces = Nonces::new(now, &settings.realm, of_nonces);
@@ -90,7 +91,7 @@ impl Agent {
         }
     }
 
-    /// Takes in what has happened; what follows from it is added to the effects.
+    /// Handles one command and appends its effects, in order.
     pub fn handle(&mut self, now: Instant, command: Command, effects: &mut VecDeque<Effect>) {
         match command {
             Command::Received { hop, message } => self.receive(now, hop, message, effects),
@@ -106,12 +107,12 @@ impl Agent {
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
     }
 
-    /// When [`Command::Tick`] is due.
+    /// Returns when [`Command::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.first()
     }
 
-    /// How much is held; all zero when everything is over.
+    /// Returns the current figures; all are zero when everything has ended.
     pub fn gauges(&self) -> SipGauges {
         SipGauges {
             calls: self.calls.len(),
@@ -150,7 +151,7 @@ impl Agent {
             Ok(request) => self.receive_request(now, hop, request, effects),
             Err(_) if method == SipMethod::Ack => {}
             Err(InvalidRequest { error, message }) => {
-                // Without a Via that can be read, nobody knows where an answer goes.
+                // Without a readable Via there is no address to reply to.
                 let Ok(via) = top_via(&message) else { return };
                 let reply = reply(&message, &hop, error.code, error.reason, &self.ids.tag());
                 send(&reply_hop(&via, &hop), &reply, effects);
@@ -194,7 +195,7 @@ impl Agent {
         }
     }
 
-    /// What every request must be, whatever it asks (RFC 3261, 8.2).
+    /// Checks common to all requests (RFC 3261, 8.2).
     fn check_request(&self, request: &SipRequest) -> Result<(), (u16, ExtraHeaders)> {
         if matches!(request.method, SipMethod::Other(_)) {
             return Err((405, vec![(HeaderName::Allow, ALLOW.to_owned())]));
@@ -215,7 +216,7 @@ impl Agent {
         if !unknown.is_empty() {
             return Err((420, vec![(HeaderName::Unsupported, unknown.join(", "))]));
         }
-        // Calls that are up may go on a little longer than new ones may come.
+        // Requests of existing calls get more room than new calls.
         let is_new = request.to.tag().is_none();
         let limit = if is_new { TRANSACTIONS_MAX } else { 2 * TRANSACTIONS_MAX };
         if self.servers.count() >= limit {
@@ -243,7 +244,7 @@ impl Agent {
             SipMethod::Bye | SipMethod::Info | SipMethod::Update => {
                 self.refuse(&hop, &request, 481, &[], effects);
             }
-            // These three never come here.
+            // These three are handled before.
             SipMethod::Ack | SipMethod::Cancel | SipMethod::Other(_) => {}
         }
     }
@@ -291,7 +292,7 @@ impl Agent {
         self.timers.set(Timer::Registrar, &mut self.registrar_due, at);
     }
 
-    /// A reply that is remembered, and sent again if its request comes again.
+    /// Sends a reply and keeps it, to be sent again when its request is retransmitted.
     #[expect(clippy::too_many_arguments, reason = "the parts of one reply")]
     pub(super) fn reply(
         &mut self,
@@ -308,7 +309,7 @@ impl Agent {
         self.servers.reply(now, server, kind, reply.to_bytes().into(), &mut self.timers, effects);
     }
 
-    /// A reply that is not remembered: if its request comes again, it is made anew.
+    /// Sends a reply without keeping it: a retransmitted request gets a new one.
     pub(super) fn refuse(
         &mut self,
         hop: &Hop,
@@ -335,15 +336,14 @@ impl Agent {
     }
 }
 
-/// Headers of a reply beyond those that all have.
+/// Headers of a reply beyond those that every reply has.
 pub(super) type ExtraHeaders = Vec<(HeaderName, String)>;
 
-/// When to come back.
 pub(super) fn retry_after() -> ExtraHeaders {
     vec![(HeaderName::RetryAfter, RETRY_AFTER_SECONDS.to_owned())]
 }
 
-/// What we can do, for OPTIONS.
+/// Our capabilities, for OPTIONS.
 pub(super) fn capabilities() -> ExtraHeaders {
     vec![
         (HeaderName::Allow, ALLOW.to_owned()),

@@ -1,4 +1,4 @@
-//! The body of a request: a session description, alone or as a part among others.
+//! Request bodies: finds the session description, alone or in a multipart body.
 
 use super::{
     name::HeaderName,
@@ -6,21 +6,20 @@ use super::{
     uri::{SipParams, split_unquoted},
 };
 
-/// What a body is to a call.
+/// The body of a request, as far as calls use it.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum SipBody {
-    /// There is none.
+    /// No body, or an optional one that we do not read.
     Nothing,
-    /// A session description.
+    /// An SDP description, unparsed.
     Description(Vec<u8>),
-    /// A status code, and headers that say what would be taken.
+    /// The status code of the refusal, and headers that name what is acceptable.
     Refused(u16, Vec<(HeaderName, String)>),
 }
 
-/// Parts of a multipart body; two or three is what phones send.
+/// Limit of parts in a multipart body. Phones send two or three.
 const PARTS_MAX: usize = 16;
 
-/// Finds the session description.
 pub(super) fn body_of(request: &SipRequest) -> SipBody {
     let encoding = request.get(&HeaderName::ContentEncoding).unwrap_or_default();
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
@@ -51,7 +50,7 @@ fn unsupported() -> SipBody {
     SipBody::Refused(415, vec![(HeaderName::Accept, "application/sdp".to_owned())])
 }
 
-/// `handling=optional`: the sender does not mind if we do not read it (RFC 3204).
+/// `handling=optional`: the sender allows us to ignore the body (RFC 3204).
 fn is_optional(request: &SipRequest) -> bool {
     let disposition = HeaderName::Other("Content-Disposition".into());
     let all = request.message.headers.iter();
@@ -62,7 +61,7 @@ fn is_optional(request: &SipRequest) -> bool {
     })
 }
 
-/// The first part that is a session description (RFC 2046, 5.1).
+/// Returns the first part that is a session description (RFC 2046, 5.1).
 fn description_among(body: &[u8], boundary: &str) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(body);
     let mark = format!("--{boundary}");

@@ -1,4 +1,4 @@
-//! One call, as signalling holds it: its dialog, its description of media, and what it waits for.
+//! Call state of the signalling: dialog, media description, and pending messages.
 
 use std::{
     net::SocketAddr,
@@ -18,99 +18,100 @@ use crate::{
     rtp::sdp::{Agreed, LocalMedia, Negotiation, Refusal},
 };
 
-/// One call.
+/// The signalling state of one call.
 #[derive(Debug)]
 pub struct SipCall {
-    /// Its id.
+    /// The engine's id of the call, not its `Call-ID`.
     pub id: CallId,
-    /// What both ends call it.
+    /// The dialog with the far end.
     pub dialog: Dialog,
-    /// How far it has come.
+    /// Progress of the call: ringing, established, ending.
     pub phase: SipPhase,
-    /// Its media; None until its port is open.
+    /// The state of offer and answer. None until the RTP port is open.
     pub media: Option<CallMedia>,
-    /// A 200 of ours that waits for its ACK.
+    /// Our 200 that waits for its ACK.
     pub unacked: Option<Unacked>,
-    /// A request of ours that could change the session is on its way.
+    /// Whether an INVITE of ours awaits its reply.
     pub has_pending_invite: bool,
-    /// How long it stands without a refresh.
+    /// The session timer. None if no session timer was agreed on.
     pub timer: Option<SessionTimer>,
-    /// Whether the far end takes UPDATE.
+    /// Whether the far end supports UPDATE.
     pub has_update: bool,
-    /// Our last ACK, for a 200 that comes again.
+    /// Our last ACK, sent again for a retransmitted 200.
     pub ack: Option<(Hop, Arc<[u8]>)>,
-    /// Its row among the timers.
+    /// The time of its row in the timer table.
     pub due: Option<Instant>,
 }
 
-/// How far a call has come.
+/// Progress of a call.
 #[derive(Debug)]
 pub enum SipPhase {
-    /// Not answered.
+    /// The call has not been answered.
     Ringing(Box<Ringing>),
-    /// Answered.
+    /// The call has been answered and has not ended.
     Established,
-    /// Over for the engine before the ACK has come: the BYE must wait for it.
+    /// The engine ended the call before the ACK came. The BYE must wait for it.
     EndAfterAck(Ending),
-    /// Our BYE is on its way.
+    /// Our BYE awaits its answer.
     ByeSent,
 }
 
-/// A call that is not answered.
+/// State of a call that has not been answered.
 #[derive(Debug)]
 pub struct Ringing {
-    /// Its INVITE.
+    /// The INVITE that began the call.
     pub invite: SipRequest,
-    /// Where that came from.
+    /// The hop on which the INVITE came.
     pub hop: Hop,
-    /// The transaction.
+    /// The id of the INVITE's server transaction.
     pub server: u64,
-    /// The offer within; None is a late offer.
+    /// The offer in the INVITE. None: the offer will be in our 200 (late offer).
     pub offer: Option<Vec<u8>>,
-    /// Session timers that were asked for.
+    /// The session timer that the INVITE asks for.
     pub terms: Option<Terms>,
-    /// For the engine, once the port of its media is open.
+    /// The message to the engine; None after it was sent, once the RTP port was open.
     pub arrival: Option<Arrival>,
-    /// What is said again each minute: 180 or 183. None before the flow is known.
+    /// The last provisional reply, 180 or 183, and when to repeat it. None before the flow is
+    /// known.
     pub progress: Option<(u16, Instant)>,
 }
 
-/// A 200 that is sent again until its ACK comes (RFC 3261, 13.3.1.4).
+/// A 200 that is retransmitted until its ACK comes (RFC 3261, 13.3.1.4).
 #[derive(Debug)]
 pub struct Unacked {
-    /// The number of its INVITE.
+    /// The CSeq number of its INVITE.
     pub cseq: u32,
     /// Whether that INVITE began the call.
     pub is_first: bool,
-    /// Where it goes.
+    /// The hop to send it on.
     pub hop: Hop,
-    /// The reply.
+    /// The complete reply as sent.
     pub bytes: Arc<[u8]>,
-    /// Whether it holds our offer, and the ACK must bring the answer.
+    /// Whether it contains our offer, so that the ACK must contain the answer.
     pub has_offer: bool,
-    /// How long the last wait was.
+    /// The interval before the next retransmission; doubles up to T2.
     pub resend: Duration,
-    /// When it is sent again.
+    /// When it is sent next.
     pub resend_at: Instant,
-    /// When nobody waits any more.
+    /// When the far end counts as gone.
     pub ends_at: Instant,
 }
 
-/// What both ends have said about media.
+/// State of offer and answer of a call.
 #[derive(Debug)]
 pub struct CallMedia {
     negotiation: Negotiation,
-    /// Our last description.
+    /// Our last description, as sent.
     pub text: String,
-    /// Whether the engine has been told that the far end holds us.
+    /// Whether the engine knows that the far end has put us on hold.
     pub is_held: bool,
 }
 
-/// So often an unanswered call says that it still rings, lest a proxy give up (13.3.1.1).
+/// Interval between provisional replies, so that no proxy gives up (RFC 3261, 13.3.1.1).
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
 impl SipCall {
-    /// When it next wants attention.
+    /// Returns when the call next needs a tick.
     pub fn deadline(&self) -> Option<Instant> {
         let unacked = self.unacked.as_ref().map(|it| it.resend_at.min(it.ends_at));
         let progress = match &self.phase {
@@ -128,13 +129,13 @@ impl SipCall {
 }
 
 impl Unacked {
-    /// Sent for the first time.
+    /// Records a 200 that has just been sent once.
     pub fn new(now: Instant, cseq: u32, hop: Hop, bytes: Arc<[u8]>, has_offer: bool) -> Self {
         let (resend_at, ends_at) = (now + T1, now + GIVE_UP);
         Self { cseq, is_first: false, hop, bytes, has_offer, resend: T1, resend_at, ends_at }
     }
 
-    /// Sent again.
+    /// Plans the next retransmission, with twice the interval.
     pub fn schedule_resend(&mut self, now: Instant) {
         self.resend = (self.resend * 2).min(T2);
         self.resend_at = now + self.resend;
@@ -142,37 +143,37 @@ impl Unacked {
 }
 
 impl CallMedia {
-    /// Nothing has been said; `address` is where the far end sends its media to.
+    /// Starts without an agreement. The far end sends its media to `address`.
     pub fn new(address: SocketAddr, session: u64) -> Self {
         let local = LocalMedia { address: address.ip(), port: address.port(), session };
         Self { negotiation: Negotiation::new(local), text: String::new(), is_held: false }
     }
 
-    /// What has been agreed last.
+    /// Returns the last agreement. None before the first one.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.negotiation.agreed()
     }
 
-    /// Answers an offer; [`CallMedia::text`] is the answer.
+    /// Answers an offer and puts the answer into [`CallMedia::text`].
     ///
     /// # Errors
     ///
-    /// It cannot be agreed to: what was agreed before stands.
+    /// The offer is not acceptable. The previous agreement still holds.
     pub fn answer(&mut self, offer: &[u8]) -> Result<(), Refusal> {
         self.text = self.negotiation.answer(offer)?.0;
         Ok(())
     }
 
-    /// Makes an offer; [`CallMedia::text`] is the offer.
+    /// Makes an offer and puts it into [`CallMedia::text`].
     pub fn offer(&mut self) {
         self.text = self.negotiation.offer();
     }
 
-    /// Takes the answer to our offer. True if it says something new.
+    /// Takes the answer to our offer. Returns true if it changes the agreement.
     ///
     /// # Errors
     ///
-    /// It cannot be agreed to: what was agreed before stands.
+    /// The answer is not acceptable. The previous agreement still holds.
     pub fn accept(&mut self, answer: &[u8]) -> Result<bool, Refusal> {
         let before = self.negotiation.agreed().cloned();
         let agreed = self.negotiation.accept(answer)?;

@@ -1,4 +1,4 @@
-//! A dialog: what both ends call it, and how our requests find the far end (RFC 3261, section 12).
+//! Dialog state: its identifiers, and the route of our requests (RFC 3261, section 12).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,29 +12,29 @@ use super::{
     value::NameAddr,
 };
 
-/// One call's dialog, as the callee holds it.
+/// The dialog of one call, in the callee's role.
 #[derive(Debug)]
 pub struct Dialog {
-    /// Of all its messages.
+    /// The Call-ID of all its messages.
     pub call_id: String,
-    /// Ours.
+    /// Our tag: From of our requests, To of theirs.
     pub local_tag: String,
-    /// The far end's; nothing from one that sends none.
+    /// The far end's tag; empty if it sends none (RFC 2543).
     pub remote_tag: String,
-    /// The number of the far end's last request.
+    /// CSeq number of the far end's last request.
     pub remote_cseq: u32,
-    /// How its last request came.
+    /// The hop on which the last request came.
     pub hop: Hop,
-    /// Our From, tag included.
+    /// From of our requests, with tag.
     local: String,
-    /// Our To, tag included.
+    /// To of our requests, with tag.
     remote: String,
     target: Uri,
     routes: Vec<RouteEntry>,
     local_cseq: u32,
 }
 
-/// One proxy that wants to stay on the way.
+/// A proxy that stays in the path (Record-Route).
 #[derive(Debug)]
 struct RouteEntry {
     text: String,
@@ -42,7 +42,7 @@ struct RouteEntry {
 }
 
 impl Dialog {
-    /// The dialog that this INVITE begins.
+    /// Creates the dialog that an INVITE begins.
     pub fn of(request: &SipRequest, hop: &Hop, contact: NameAddr, local_tag: String) -> Self {
         let header = |name| request.get(&name).unwrap_or_default().to_owned();
         let routes = request.message.all(&HeaderName::RecordRoute).flat_map(|value| {
@@ -65,12 +65,12 @@ impl Dialog {
         }
     }
 
-    /// Whether a request, found by our tag, is of this dialog.
+    /// Whether a request with our tag belongs to this dialog.
     pub fn owns(&self, request: &SipRequest) -> bool {
         request.call_id == self.call_id && request.from.tag().unwrap_or_default() == self.remote_tag
     }
 
-    /// A request with a new Contact: the far end has moved, or its NAT has.
+    /// Updates the target: the far end, or its NAT, has another address.
     pub fn move_to(&mut self, hop: &Hop, contact: Option<NameAddr>) {
         self.hop = *hop;
         if let Some(contact) = contact.filter(|it| it.uri.sip().is_some()) {
@@ -78,12 +78,12 @@ impl Dialog {
         }
     }
 
-    /// The number of our last request.
+    /// Returns the CSeq number of our last request.
     pub fn local_cseq(&self) -> u32 {
         self.local_cseq
     }
 
-    /// A request of ours within the dialog, and where it goes first.
+    /// Builds a request within the dialog. Returns it with the hop to send it on.
     pub fn request(
         &mut self,
         method: SipMethod,
@@ -118,8 +118,8 @@ impl Dialog {
         (message, hop)
     }
 
-    /// To the first proxy, or to the far end itself; a far end behind NAT is reached where its
-    /// requests come from.
+    /// The first proxy, or the far end itself. A far end behind NAT is reached at the source of its
+    /// requests.
     fn next_hop(&self, settings: &Settings) -> Hop {
         let uri = self.routes.first().map_or(&self.target, |it| &it.uri);
         let address = uri.sip().and_then(|uri| {
@@ -135,7 +135,7 @@ impl Dialog {
     }
 }
 
-/// Whether an address that the far end names for itself can be taken at its word.
+/// Whether an address that the far end gives for itself can be used.
 fn is_reachable(address: IpAddr, hop: &Hop, settings: &Settings) -> bool {
     let source = hop.remote.ip();
     if address.is_ipv4() != source.is_ipv4() {
@@ -151,7 +151,7 @@ fn is_loose(uri: &Uri) -> bool {
     uri.sip().is_some_and(|uri| uri.params.get("lr").is_some())
 }
 
-/// Our Contact, as the far end of this hop reaches it.
+/// Returns our Contact with the address that the far end of this hop can reach.
 pub fn contact(settings: &Settings, hop: &Hop) -> String {
     let us = settings.address_for(hop.local.ip(), hop.remote.ip());
     let us = SocketAddr::new(us, hop.local.port());

@@ -1,9 +1,9 @@
 //! Digest authentication: MD5 and SHA-256, `qop=auth` (RFC 3261, section 22; RFC 7616; RFC 8760).
 //!
-//! A nonce is good once, for one address, for a minute. It carries its own proof, so a challenge
-//! costs no memory; only nonces that were used are remembered, until they would have expired.
-//! The `uri` of the credentials is not compared with the request's: phones write different ones,
-//! and a nonce that is good once leaves nothing to replay.
+//! A nonce is valid once, for one address, for a minute. It contains its own proof, so a challenge
+//! costs no memory: only used nonces are kept, until they expire. The `uri` of the credentials is
+//! not compared with that of the request: phones write different ones, and a nonce that is valid
+//! once leaves nothing to replay.
 
 use std::{
     collections::BTreeMap,
@@ -20,19 +20,19 @@ use super::{
     uri::{split_unquoted, unquote},
 };
 
-/// Which hash.
+/// Hash algorithm of a challenge and its response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {
-    /// Weak, and what every phone has.
+    /// Weak, but supported by every phone.
     Md5,
-    /// RFC 8760.
+    /// For SIP by RFC 8760.
     Sha256,
 }
 
-/// What a client sends in Authorization.
+/// The contents of an Authorization header.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DigestCredentials {
-    /// Who it says it is.
+    /// The user name that the client claims.
     pub username: String,
     realm: String,
     nonce: String,
@@ -44,18 +44,18 @@ pub struct DigestCredentials {
     client_nonce: String,
 }
 
-/// What credentials are worth.
+/// The verdict on credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DigestResult {
-    /// The client knows the password.
+    /// The password is right and the nonce is valid.
     Good,
-    /// It does, but the nonce has been used, is too old, or is another's: it may try again.
+    /// The password is right, but the nonce is used, expired or for another address: try again.
     Stale,
-    /// It does not, or nobody of this name is known.
+    /// The password is wrong, or the user is unknown.
     Bad,
 }
 
-/// The nonces of one realm.
+/// Issues and verifies the nonces of one realm.
 #[derive(Debug)]
 pub struct Nonces {
     realm: String,
@@ -65,14 +65,14 @@ pub struct Nonces {
     used: BTreeMap<u64, Instant>,
 }
 
-/// Long enough for a slow phone to answer, short enough to forget soon.
+/// Lifetime of a nonce: enough for a slow phone to answer.
 const NONCE_LIFE: Duration = Duration::from_secs(60);
 
-/// What an unknown user's answer is compared with, so that it takes as long as a known one's.
+/// Compared for unknown users, so that the answer takes as long as for a known one.
 const PASSWORD_OF_NOBODY: &str = "a password that is never right";
 
 impl Algorithm {
-    /// As headers have it.
+    /// Returns the name that headers use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Md5 => "MD5",
@@ -93,7 +93,7 @@ impl Algorithm {
 }
 
 impl DigestCredentials {
-    /// Reads an Authorization header; None if it is of another scheme, or lacks a part.
+    /// Reads an Authorization header. None for another scheme, or if a part is missing.
     pub fn parse(header: &str) -> Option<Self> {
         let (scheme, rest) = header.trim().split_once(char::is_whitespace)?;
         if !scheme.eq_ignore_ascii_case("Digest") {
@@ -113,14 +113,14 @@ impl DigestCredentials {
                 "qop" => it.qop = value,
                 "nc" => it.nonce_count = value,
                 "cnonce" => it.client_nonce = value,
-                // `opaque` is not ours, and an extension says nothing to us.
+                // `opaque` is not ours; extensions are ignored.
                 _ => {}
             }
         }
         [&it.username, &it.nonce, &it.response].iter().all(|it| !it.is_empty()).then_some(it)
     }
 
-    /// What `response` must be, if the password is this.
+    /// The `response` that this password gives.
     fn expected(&self, algorithm: Algorithm, method: &str, password: &str) -> String {
         let Self { username, realm, nonce, uri, nonce_count, client_nonce, qop, .. } = self;
         let who = algorithm.hex(&format!("{username}:{realm}:{password}"));
@@ -128,7 +128,7 @@ impl DigestCredentials {
         algorithm.hex(&format!("{who}:{nonce}:{nonce_count}:{client_nonce}:{qop}:{what}"))
     }
 
-    /// For whom they are.
+    /// Returns the realm that the credentials are for.
     pub fn realm(&self) -> &str {
         &self.realm
     }
@@ -141,12 +141,12 @@ impl DigestCredentials {
 }
 
 impl Nonces {
-    /// A realm whose nonces nobody can forge who does not know the key.
+    /// Starts a realm. Without `key` nobody can forge its nonces.
     pub fn new(began: Instant, realm: &str, key: SipSecret) -> Self {
         Self { realm: realm.to_owned(), key, began, last: 0, used: BTreeMap::new() }
     }
 
-    /// The value of a WWW-Authenticate header for a client at this address.
+    /// Builds the value of a WWW-Authenticate header for a client at `source`.
     pub fn challenge(
         &mut self,
         now: Instant,
@@ -163,7 +163,7 @@ impl Nonces {
         )
     }
 
-    /// Judges credentials; `password` is None for an unknown user. A good nonce is used up by it.
+    /// Judges credentials and uses up a good nonce. `password` is None for an unknown user.
     pub fn verify(
         &mut self,
         now: Instant,
@@ -186,7 +186,7 @@ impl Nonces {
         }
     }
 
-    /// Which of our nonces this is, if it is one for this address that has not expired.
+    /// Returns the number of a nonce if we issued it, for this address, and it has not expired.
     fn number(&self, now: Instant, source: IpAddr, nonce: &str) -> Option<u64> {
         let field = |from: usize| u64::from_str_radix(nonce.get(from..from + 16)?, 16).ok();
         let (age, number) = (field(0)?, field(16)?);
@@ -205,7 +205,7 @@ impl Nonces {
     }
 }
 
-/// Compares in constant time: equality of BLAKE3 hashes is.
+/// Compares in constant time, as BLAKE3 hashes do.
 fn is_same(a: &str, b: &str) -> bool {
     blake3::hash(a.as_bytes()) == blake3::hash(b.as_bytes())
 }
@@ -222,7 +222,7 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A client's answer to a challenge.
+    /// Builds a client's answer to a challenge.
     pub(crate) fn answer(
         challenge: &str,
         user: &str,

@@ -1,5 +1,4 @@
-//! The loop around the machine: sockets, orders and the clock on one side, sound and the engine on
-//! the other.
+//! SIP driver: connects the agent to the sockets, the clock, the RTP engine and the call engine.
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
 
@@ -16,18 +15,18 @@ use super::{
     settings::Settings,
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Backend, Exchange, Order, legs::Legs};
+use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
 
-/// Real phones: signalling by SIP, sound by the rtp_engine within.
+/// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
     orders: mpsc::UnboundedSender<DriverCommand>,
-    rtp_engine: Arc<dyn Backend>,
+    legs: Arc<dyn Legs>,
     sockets: Arc<SipSockets>,
     gauges: Arc<Mutex<SipGauges>>,
     addresses: Vec<SocketAddr>,
 }
 
-/// What [`SipBackend`] needs to run: a future that ends by [`SipBackend::stop`].
+/// The task of a [`SipBackend`]: a future that ends after [`SipBackend::stop`].
 pub struct SipDriver {
     agent: Agent,
     orders: mpsc::UnboundedReceiver<DriverCommand>,
@@ -39,38 +38,38 @@ pub struct SipDriver {
     effects: VecDeque<Effect>,
 }
 
-/// What a [`SipBackend`] tells its driver.
 enum DriverCommand {
     Command(Command),
     Stop,
 }
 
-/// An address that cannot be listened on.
+/// An address on which SIP cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen for SIP on {address}: {source}")]
 pub struct BindError {
-    /// Which.
+    /// The address from `[sip] bind`.
     pub address: SocketAddr,
-    /// Why.
+    /// The error of the system.
     pub source: io::Error,
 }
 
 impl BindError {
-    /// Another program has it.
+    /// Whether another program uses the address.
     pub fn is_busy(&self) -> bool {
         self.source.kind() == io::ErrorKind::AddrInUse
     }
 }
 
-/// Messages between the sockets and the machine. Beyond, datagrams are dropped: they come again.
+/// Capacity of the queue of received messages. When it is full, datagrams are dropped; senders
+/// repeat them.
 const INBOX_MAX: usize = 8_192;
 
-/// So many messages are handled before the clock is looked at again.
+/// Messages handled before the clock is read again.
 const BATCH_MAX: usize = 64;
 
 impl SipBackend {
-    /// Binds the sockets. Nothing is taken in before [`SipDriver::run`]. Must be called within a tokio
-    /// runtime; `key` must be random, and new for each process.
+    /// Binds the sockets; messages are read from [`SipDriver::run`] on. Must be called within a
+    /// tokio runtime. `key` must be random, and new for each process.
     ///
     /// # Errors
     ///
@@ -78,7 +77,6 @@ impl SipBackend {
     pub fn bind(
         settings: Settings,
         legs: Arc<dyn Legs>,
-        rtp_engine: Arc<dyn Backend>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
         let settings = Arc::new(settings);
@@ -104,40 +102,39 @@ impl SipBackend {
             inbox,
             sockets: sockets.clone(),
             listeners,
-            legs,
+            legs: legs.clone(),
             gauges: gauges.clone(),
             effects: VecDeque::new(),
         };
-        Ok((Self { orders: sender, rtp_engine, sockets, gauges, addresses }, driver))
+        Ok((Self { orders: sender, legs, sockets, gauges, addresses }, driver))
     }
 
-    /// Where it listens, over UDP and TCP each.
+    /// Returns the bound addresses, each for both UDP and TCP.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// From now on, new calls and OPTIONS are answered 503; calls that are up go on.
+    /// Refuses new calls and OPTIONS with 503 from now on. Established calls continue.
     pub fn drain(&self) {
         self.command(Command::Drain);
     }
 
-    /// How much is held.
+    /// Returns the agent's figures, as of its last batch of messages.
     pub fn gauges(&self) -> SipGauges {
         *self.gauges.lock()
     }
 
-    /// Streams that are open.
+    /// Returns the number of open TCP connections.
     pub fn streams(&self) -> usize {
         self.sockets.streams.lock().len()
     }
 
-    /// What has been turned away.
+    /// Returns the counters of dropped messages.
     pub fn losses(&self) -> &Losses {
         &self.sockets.losses
     }
 
-    /// Ends the driver: what was said before is still sent, and then nothing more. Calls should
-    /// have ended before.
+    /// Ends the driver after the commands given so far. Calls should have ended before.
     pub fn stop(&self) {
         self.send_to_driver(DriverCommand::Stop);
     }
@@ -147,48 +144,30 @@ impl SipBackend {
     }
 
     fn send_to_driver(&self, command: DriverCommand) {
-        // Once the driver has ended there are no calls.
+        // Without a driver there are no calls.
         let _ = self.orders.send(command);
     }
 }
 
-impl Backend for SipBackend {
-    fn send(&self, order: Order) {
+impl SignallingBackend for SipBackend {
+    fn signal(&self, order: SignallingOrder) {
         match order {
-            Order::Answer { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::Answer(call));
-            }
-            Order::EarlyMedia { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::EarlyMedia(call));
-            }
-            Order::End { call, ending } => {
-                self.rtp_engine.send(order);
+            SignallingOrder::Answer { call } => self.command(Command::Answer(call)),
+            SignallingOrder::EarlyMedia { call } => self.command(Command::EarlyMedia(call)),
+            SignallingOrder::End { call, ending } => {
+                // The driver closes the leg a moment later.
+                self.legs.end(call);
                 self.command(Command::End(call, ending));
             }
-            // Nobody is called from here yet: `can_dial` says so before it comes to this.
-            Order::Dial { .. } => (),
-            Order::Play { .. }
-            | Order::PlayOver { .. }
-            | Order::StopOver { .. }
-            | Order::Prepare { .. }
-            | Order::Stop { .. }
-            | Order::SendDigits { .. }
-            | Order::Place { .. }
-            | Order::Remove { .. }
-            | Order::Mute { .. }
-            | Order::Deafen { .. }
-            | Order::Announce { .. }
-            | Order::Hush { .. }
-            | Order::RelayDigit { .. } => self.rtp_engine.send(order),
+            SignallingOrder::Dial { call, to, .. } => {
+                tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
+            }
         }
     }
 }
 
 impl SipDriver {
-    /// Takes calls in and carries them, until it is told to stop or the last [`SipBackend`] is
-    /// dropped.
+    /// Handles calls until [`SipBackend::stop`], or until the last [`SipBackend`] is dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers = self.sockets.listen(std::mem::take(&mut self.listeners));
         let far_off = std::time::Duration::from_secs(3_600);
@@ -202,7 +181,7 @@ impl SipDriver {
                     Some(DriverCommand::Stop) | None => break,
                 },
                 () = sleep_until(at) => self.handle(Command::Tick, &*exchange),
-                // The sockets holds a sender, so this does not end before the orders do.
+                // The sockets hold a sender, so the inbox does not close before the orders do.
                 Some(incoming) = self.inbox.recv() => self.take(incoming, &*exchange),
             }
             for _ in 1..BATCH_MAX {
@@ -219,7 +198,7 @@ impl SipDriver {
         self.handle(Command::Received { hop, message }, exchange);
     }
 
-    /// One command, and all that follows from it.
+    /// Handles one command and performs all its effects.
     fn handle(&mut self, command: Command, exchange: &dyn Exchange) {
         let now = Clock::now().into_std();
         self.agent.handle(now, command, &mut self.effects);

@@ -1,4 +1,4 @@
-//! What goes into the signalling machine, and what comes out of it.
+//! Commands and effects of the SIP agent: its inputs and outputs.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,28 +14,28 @@ use crate::{
     },
 };
 
-/// Something that has happened.
+/// An input of the agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// A message has come.
+    /// A message arrived on a socket.
     Received {
-        /// Over this.
+        /// The hop it came on.
         hop: Hop,
-        /// As it was read.
+        /// The message, parsed; it may have an error in it.
         message: SipMessage,
     },
-    /// [`Effect::Open`] has been done, or not.
+    /// The result of [`Effect::Open`].
     Opened {
-        /// The call.
+        /// The call that the port was opened for.
         call: CallId,
-        /// The port of its sound.
+        /// The address of the call's RTP port.
         port: Result<SocketAddr, NoPort>,
     },
-    /// [`Effect::Arrive`] has been done.
+    /// The result of [`Effect::Arrive`].
     Arrived {
-        /// The call.
+        /// The call that was announced to the engine.
         call: CallId,
-        /// Whether there is a flow for it.
+        /// Whether the engine found a flow for it.
         has_flow: bool,
     },
     /// The engine answers a call.
@@ -44,43 +44,43 @@ pub enum Command {
     EarlyMedia(CallId),
     /// The engine ends a call.
     End(CallId, Ending),
-    /// From now on no call is taken in.
+    /// Refuse new calls from now on.
     Drain,
-    /// Time has passed.
+    /// A timer is due ([`Agent::deadline`](super::agent::Agent::deadline)).
     Tick,
 }
 
-/// Something to be done, in order.
+/// An output of the agent, to be performed in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Sends a message.
+    /// Send a message on the network.
     Send {
-        /// Over this. If the stream is gone, a new one to `remote` will do.
+        /// The hop to send it on. If its connection is closed, a new one to `remote` may be opened.
         hop: Hop,
-        /// The message.
+        /// The message as it is sent.
         bytes: Arc<[u8]>,
     },
-    /// Takes a port for a call's sound; [`Command::Opened`] must follow.
+    /// Open an RTP port for a call; [`Command::Opened`] must follow.
     Open {
-        /// The call.
+        /// The call that needs the port.
         call: CallId,
-        /// On this address of ours.
+        /// The local address to open it on.
         local: IpAddr,
     },
-    /// Tells the sound of a call what has been agreed.
+    /// Give the result of an SDP exchange to the RTP engine.
     Agree {
-        /// The call.
+        /// The call that was negotiated.
         call: CallId,
-        /// What.
+        /// The agreement, and the address that the signalling came from.
         session: LegSession,
     },
-    /// Ends the sound of a call.
+    /// Close the RTP port of a call.
     Close {
-        /// The call.
+        /// The call whose sound ends.
         call: CallId,
     },
-    /// Tells the engine of a call; [`Command::Arrived`] must follow.
+    /// Announce a call to the engine; [`Command::Arrived`] must follow.
     Arrive(Arrival),
-    /// Tells the engine what has happened on a call.
+    /// Report an event of a call to the engine.
     Report(Report),
 }

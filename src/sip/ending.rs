@@ -1,4 +1,4 @@
-//! How a call ends, and what keeps it alive: orders, BYE, refreshes, time.
+//! Call ending: hang-up orders, BYE, session refreshes and time-outs.
 
 use std::{
     sync::Arc,
@@ -23,11 +23,11 @@ use crate::{
     media::{Ending, HangupCause},
 };
 
-/// After a glare the owner of the call's Call-ID waits longer; we are not (RFC 3261, 14.1).
+/// Wait after a glare. The owner of the Call-ID waits longer; we never own it (RFC 3261, 14.1).
 const GLARE_WAIT: Duration = Duration::from_secs(1);
 
 impl Agent {
-    /// The engine ends a call.
+    /// Ends a call on the engine's order.
     pub(super) fn end(&mut self, now: Instant, id: CallId, ending: Ending, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.phase {
@@ -37,7 +37,7 @@ impl Agent {
                 effects.push_back(Effect::Close { call: id });
                 self.reject(now, id, code, &[reason], effects);
             }
-            // The callee may say BYE only after the ACK (RFC 3261, 15); in a re-INVITE it may.
+            // The callee may send BYE only after the ACK of the first INVITE (RFC 3261, 15).
             SipPhase::Established if call.unacked.as_ref().is_some_and(|it| it.is_first) => {
                 effects.push_back(Effect::Close { call: id });
                 call.phase = SipPhase::EndAfterAck(ending);
@@ -51,7 +51,7 @@ impl Agent {
         }
     }
 
-    /// Sends a BYE; the call is kept until its answer.
+    /// Sends a BYE. The call is kept until it is answered.
     pub(super) fn send_bye(
         &mut self,
         now: Instant,
@@ -73,7 +73,7 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// A call's time has come.
+    /// Handles a due timer of a call.
     pub(super) fn call_tick(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.due = None;
@@ -103,7 +103,7 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// Gives a sign of life, and asks for one (RFC 4028, 7.4).
+    /// Refreshes the session (RFC 4028, 7.4).
     fn refresh(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let us = &self.settings;
         let Some(call) = self.calls.get_mut(&id) else { return };
@@ -122,7 +122,7 @@ impl Agent {
         message.push(HeaderName::SessionExpires, format!("{seconds};refresher=uac"));
         if method == SipMethod::Invite {
             media.offer();
-            // The description as it stands: nothing changes.
+            // The same description again: nothing changes.
             write_description(&mut message, &media.text);
         }
         call.has_pending_invite = method == SipMethod::Invite;
@@ -131,7 +131,7 @@ impl Agent {
         clients.begin(now, id, method, branch, hop, bytes, timers, effects);
     }
 
-    /// A reply to a request of ours.
+    /// Handles a reply to a request of ours.
     pub(super) fn receive_reply(
         &mut self,
         now: Instant,
@@ -198,20 +198,20 @@ impl Agent {
                 self.report_hangup(client.call, effects);
                 return self.send_bye(now, client.call, None, effects);
             }
-            // Both asked at once: again in a moment.
+            // Both ends asked at once (glare): try again later.
             491 | 500 => timer.refresh_at = Some(now + GLARE_WAIT),
-            // No UPDATE after all.
+            // The far end does not support UPDATE after all.
             _ if client.method == SipMethod::Update => {
                 call.has_update = false;
                 timer.refresh_at = Some(now);
             }
-            // The call stands until the interval is over.
+            // The call stands until its interval ends.
             _ => {}
         }
         self.rearm(client.call);
     }
 
-    /// A 200 that comes again: our ACK was lost.
+    /// Sends our ACK again for a retransmitted 200: the first one was lost.
     fn resend_ack(&mut self, code: u16, message: &SipMessage, effects: &mut Effects) {
         let tag = message.get(&HeaderName::From).and_then(|it| NameAddr::parse(it).ok());
         let id = tag.as_ref().and_then(|it| it.tag()).and_then(|tag| self.dialogs.get(tag));
@@ -223,14 +223,14 @@ impl Agent {
         }
     }
 
-    /// A client transaction's time has come.
+    /// Handles a due timer of a client transaction.
     pub(super) fn client_tick(&mut self, now: Instant, id: u64, effects: &mut Effects) {
         let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
         if client.method == SipMethod::Bye {
             self.forget(client.call);
             return;
         }
-        // Nobody there: a refresh that is not answered ends the call (RFC 4028, section 10).
+        // An unanswered refresh ends the call (RFC 4028, section 10).
         let is_up = self
             .calls
             .get(&client.call)
@@ -242,7 +242,7 @@ impl Agent {
     }
 }
 
-/// How a call is refused that was never answered: the status code, and the cause of Q.850.
+/// The status code and Q.850 cause that refuse an unanswered call.
 fn refusal(cause: HangupCause) -> (u16, u8) {
     match cause {
         HangupCause::Busy => (486, 17),
@@ -272,7 +272,7 @@ fn refusal(cause: HangupCause) -> (u16, u8) {
     }
 }
 
-/// Why, for whoever reads traces (RFC 3326).
+/// The value of a Reason header, for readers of traces (RFC 3326).
 fn reason(cause: u8, ending: Ending) -> String {
     format!("Q.850;cause={cause};text=\"{}\"", ending.cause.name())
 }

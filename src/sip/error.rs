@@ -1,18 +1,18 @@
-//! What is wrong with a message, as its sender is told.
+//! SIP errors: the status code and phrase with which a bad message is answered.
 
 use std::fmt;
 
-/// Why a message is not understood: the status code and phrase that answer it.
+/// The error in a message, as its sender gets to see it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub struct SipError {
-    /// 400, or a code that says more.
+    /// Status code: 400, or a more specific one.
     pub code: u16,
-    /// What is wrong, in the words of the reply's status line.
+    /// Reason phrase of the reply's status line.
     pub reason: &'static str,
 }
 
 impl SipError {
-    /// A plain 400.
+    /// Creates a 400 with this phrase.
     pub const fn bad_request(reason: &'static str) -> Self {
         Self { code: 400, reason }
     }

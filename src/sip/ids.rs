@@ -1,10 +1,10 @@
-//! Tags, branches and call ids: random to everybody who does not know the key.
+//! SIP identifiers: tags, branches and call ids that nobody can guess without the key.
 
 use std::fmt::{self, Write as _};
 
 use crate::base::ids::CallId;
 
-/// Random bytes that nobody else knows, and no log shows.
+/// A random key; `Debug` does not show it.
 #[derive(Clone, Copy)]
 pub struct SipSecret(pub [u8; 32]);
 
@@ -14,7 +14,7 @@ impl fmt::Debug for SipSecret {
     }
 }
 
-/// A source of words that nobody guesses and none of which comes twice.
+/// Generator of identifiers that nobody can guess, each unique within the process.
 #[derive(Debug)]
 pub struct SipIds {
     key: SipSecret,
@@ -22,38 +22,38 @@ pub struct SipIds {
 }
 
 impl SipIds {
-    /// All words follow from the key, which must be random and new.
+    /// Starts a generator. All identifiers follow from the key, which must be random and new.
     pub fn new(key: SipSecret) -> Self {
         Self { key, last: 0 }
     }
 
-    /// A dialog's tag.
+    /// Creates a dialog tag: 32 hexadecimal digits.
     pub fn tag(&mut self) -> String {
         hex(&self.next())
     }
 
-    /// A transaction's branch.
+    /// Creates a transaction branch with the magic cookie (RFC 3261, 8.1.1.7).
     pub fn branch(&mut self) -> String {
         format!("{}{}", super::value::COOKIE, hex(&self.next()))
     }
 
-    /// A call's id.
+    /// Creates a call id: a UUID of version 4.
     pub fn call(&mut self) -> CallId {
         CallId(uuid::Builder::from_random_bytes(self.next()).into_uuid())
     }
 
-    /// A number from 0 to `max`.
+    /// Returns a number from 0 to `max`.
     pub fn upto(&mut self, max: u8) -> u8 {
         self.next()[0] % (max + 1)
     }
 
-    /// A number for a session description.
+    /// Creates the session id of an SDP description: below 2³².
     pub fn session(&mut self) -> u64 {
         let [a, b, c, d, ..] = self.next();
         u32::from_be_bytes([a, b, c, d]).into()
     }
 
-    /// The same tag for the same request, so that a reply needs no memory.
+    /// Returns the same tag for the same request, so that a stateless reply needs no memory.
     pub fn tag_of(&self, call_id: &str, branch: &str) -> String {
         let text = format!("tag {call_id} {branch}");
         hex(&blake3::keyed_hash(&self.key.0, text.as_bytes()).as_bytes()[..16])

@@ -1,18 +1,18 @@
-//! Key presses by INFO: `application/dtmf-relay` and `application/dtmf`.
+//! INFO bodies: key presses as `application/dtmf-relay` and `application/dtmf`.
 
-/// What an INFO says.
+/// The contents of an INFO body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InfoBody {
-    /// A key: one of `0-9*#ABCD`.
+    /// A pressed key: one of `0-9*#ABCD`.
     Digit(char),
-    /// Nothing that asks for anything: it is answered 200.
+    /// No key, but nothing wrong either: answered with 200.
     Nothing,
-    /// A body that we do not read: 415.
+    /// A body type that we do not support: answered with 415.
     Unknown,
 }
 
 impl InfoBody {
-    /// Reads the body of an INFO.
+    /// Reads a body of this content type.
     pub fn read(content_type: Option<&str>, body: &[u8]) -> Self {
         if body.is_empty() {
             return Self::Nothing;
@@ -32,7 +32,7 @@ impl InfoBody {
     }
 }
 
-/// A key by its name, or by its number: phones send `*` as `*` or as 10, `#` as 11.
+/// Reads a key by name or number: phones send `*` as `*` or 10, `#` as `#` or 11.
 fn digit(signal: &str) -> Option<char> {
     const BY_NUMBER: [char; 6] = ['*', '#', 'A', 'B', 'C', 'D'];
     let signal = signal.trim();

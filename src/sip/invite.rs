@@ -1,4 +1,4 @@
-//! A call from its INVITE to its answer.
+//! Call setup: from the INVITE to the answer.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 impl Agent {
-    /// An INVITE outside of any dialog: a call, if all is well.
+    /// Handles an INVITE outside of a dialog: begins a call if it is acceptable.
     pub(super) fn invite(
         &mut self,
         now: Instant,
@@ -108,7 +108,7 @@ impl Agent {
         Ok(AcceptedInvite { contact, caller, offer, terms })
     }
 
-    /// Session timers that a request asks for.
+    /// The session timer that a request asks for.
     pub(super) fn session_terms(
         &self,
         request: &SipRequest,
@@ -120,7 +120,7 @@ impl Agent {
         })
     }
 
-    /// The port of a call's media is open: the engine may know of the call.
+    /// The RTP port is open (or is not): announces the call to the engine.
     pub(super) fn opened(
         &mut self,
         now: Instant,
@@ -152,7 +152,7 @@ impl Agent {
         effects.extend(arrival.map(Effect::Arrive));
     }
 
-    /// The engine has taken a call, or has no flow for it.
+    /// The engine has taken the call, or has no flow for it.
     pub(super) fn arrived(
         &mut self,
         now: Instant,
@@ -169,8 +169,8 @@ impl Agent {
         }
     }
 
-    /// Early media: what is played is heard before the answer. Without an offer there is nowhere
-    /// to play to (an offer of ours in a 183 would need RFC 3262).
+    /// Opens early media, so that the caller hears what is played before the answer. It needs an
+    /// offer in the INVITE (an offer of ours in a 183 would need RFC 3262).
     pub(super) fn early_media(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (SipPhase::Ringing(ringing), Some(media)) = (&call.phase, &call.media) else { return };
@@ -184,7 +184,7 @@ impl Agent {
         }
     }
 
-    /// Says that it rings, and again each minute.
+    /// Sends a provisional reply, and plans the next one in a minute.
     pub(super) fn progress(&mut self, now: Instant, id: CallId, code: u16, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let SipPhase::Ringing(ringing) = &mut call.phase else { return };
@@ -200,7 +200,7 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// Picks up.
+    /// Answers a call with a 200 on the engine's order.
     pub(super) fn answer(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (SipPhase::Ringing(ringing), Some(media)) = (&call.phase, &mut call.media) else {
@@ -233,7 +233,7 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// Tells the media what has been agreed, and the engine whether the far end holds us.
+    /// Gives the agreement to the RTP engine, and reports to the engine if the hold state changed.
     pub(super) fn agree(&mut self, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(media) = &mut call.media else { return };
@@ -247,7 +247,7 @@ impl Agent {
         }
     }
 
-    /// Refuses a call that rings, and forgets it.
+    /// Refuses a ringing call and drops its state.
     pub(super) fn reject(
         &mut self,
         now: Instant,
@@ -264,7 +264,7 @@ impl Agent {
         self.servers.reply(now, ringing.server, (code, true), bytes, &mut self.timers, effects);
     }
 
-    /// The caller has thought better of it.
+    /// Handles a CANCEL: the caller hangs up before the answer.
     pub(super) fn cancel(
         &mut self,
         now: Instant,
@@ -290,7 +290,7 @@ impl Agent {
         }
     }
 
-    /// An ACK that belongs to a 200.
+    /// Handles the ACK of a 200.
     pub(super) fn acked(&mut self, now: Instant, request: &SipRequest, effects: &mut Effects) {
         let id = request.to.tag().and_then(|tag| self.dialogs.get(tag)).copied();
         let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else { return };
@@ -314,7 +314,7 @@ impl Agent {
         let media = call.media.as_mut();
         match media.zip(answer).map(|(media, answer)| media.accept(&answer).is_ok()) {
             Some(true) => self.agree(id, effects),
-            // An answer that is missing or worthless: there is no call to be had.
+            // Without a usable answer there is no call.
             Some(false) | None => {
                 self.report_hangup(id, effects);
                 self.send_bye(now, id, None, effects);
@@ -322,7 +322,7 @@ impl Agent {
         }
     }
 
-    /// Takes a call out of all tables.
+    /// Removes a call from all tables.
     pub(super) fn forget(&mut self, id: CallId) -> Option<SipCall> {
         let mut call = self.calls.remove(&id)?;
         self.timers.set(Timer::Call(id), &mut call.due, None);
@@ -330,7 +330,7 @@ impl Agent {
         Some(call)
     }
 
-    /// Sets a call's row among the timers to what it now waits for.
+    /// Updates a call's row in the timer table.
     pub(super) fn rearm(&mut self, id: CallId) {
         if let Some(call) = self.calls.get_mut(&id) {
             let at = call.deadline();
@@ -339,7 +339,7 @@ impl Agent {
     }
 }
 
-/// What a good INVITE asks for.
+/// The parts of an acceptable INVITE.
 struct AcceptedInvite {
     contact: super::value::NameAddr,
     caller: super::admission::SipCaller,
@@ -347,12 +347,12 @@ struct AcceptedInvite {
     terms: Option<Terms>,
 }
 
-/// A text for a quoted string, without what would end it.
+/// Removes characters that would end a quoted string.
 fn quotable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !"\"\\".contains(*c)).collect()
 }
 
-/// What makes or keeps a dialog: Contact, Record-Route, Allow.
+/// Adds the headers of a reply that makes or keeps a dialog: Record-Route, Contact, Allow.
 pub(super) fn write_dialog(reply: &mut SipMessage, request: &SipRequest, contact: String) {
     for value in request.message.all(&HeaderName::RecordRoute) {
         reply.push(HeaderName::RecordRoute, value);
@@ -363,7 +363,7 @@ pub(super) fn write_dialog(reply: &mut SipMessage, request: &SipRequest, contact
     }
 }
 
-/// A session description as the body.
+/// Sets the body to a session description.
 pub(super) fn write_description(message: &mut SipMessage, text: &str) {
     message.push(HeaderName::ContentType, "application/sdp");
     message.body = text.as_bytes().to_vec();

@@ -1,7 +1,7 @@
-//! Messages as they stand on the wire: parsed with tolerance, judged later, written back.
+//! SIP messages: tolerant parsing and serialization.
 //!
-//! A error that leaves the sender's Via, From, To, Call-ID and CSeq readable is kept in the message
-//! ([`SipMessage::error`]), so that it can be answered; else the message is no message.
+//! If a message has an error but its Via, From, To, Call-ID and CSeq are readable, the error is
+//! kept in [`SipMessage::error`] so that the message can be answered. Otherwise parsing fails.
 
 use std::fmt::Write as _;
 
@@ -10,64 +10,65 @@ use super::{
     name::{HeaderName, SipMethod, is_token},
 };
 
-/// A request or a response.
+/// A request or a response, as parsed or as to be sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SipMessage {
-    /// Which of the two.
+    /// The first line: that of a request or of a response.
     pub start: StartLine,
-    /// In order, unfolded.
+    /// The headers in their order, with folded lines joined.
     pub headers: Vec<(HeaderName, String)>,
-    /// As long as Content-Length says.
+    /// The body, of the length that Content-Length gives.
     pub body: Vec<u8>,
-    /// The first thing that is wrong with it, if something is.
+    /// The first error in the message, if there is one.
     pub error: Option<SipError>,
 }
 
-/// The first line.
+/// The first line of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StartLine {
-    /// Of a request.
+    /// The request line, such as `INVITE sip:a@b SIP/2.0`.
     Request {
-        /// What is asked.
+        /// The method, known or not.
         method: SipMethod,
-        /// Of whom, unparsed.
+        /// The Request-URI as text, not yet parsed.
         uri: String,
     },
-    /// Of a response.
+    /// The status line of a response.
     Status {
-        /// 100 to 699.
+        /// Status code: 100 to 699.
         code: u16,
-        /// For humans.
+        /// Reason phrase, for people only.
         reason: String,
     },
 }
 
-/// What a stream holds at its beginning.
+/// The first item in a stream's buffer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Frame {
-    /// Nothing whole yet.
+    /// An incomplete message, or nothing.
     Partial,
-    /// So many bytes of line ends between messages: a keep-alive (RFC 5626).
+    /// This many bytes of line ends between messages: a keep-alive (RFC 5626).
     Blank(usize),
-    /// A message of so many bytes.
+    /// A message of this many bytes.
     Whole(usize),
 }
 
-/// No message of a phone has more; a header costs some 60 bytes of memory beside its text.
+/// Limit of headers; no phone sends more. A header costs some 60 bytes of memory besides its text.
 pub const HEADERS_MAX: usize = 128;
 
-/// RFC 4475, 3.1.1.7 has values of some 500 bytes; proxies and certificates make longer ones.
+/// Limit of the header section, in bytes. Values in RFC 4475, 3.1.1.7 have some 500 bytes; proxies
+/// and certificates make longer ones.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// SDP and DTMF are all that we read; a datagram cannot carry more.
+/// Limit of the body, in bytes. We read SDP and DTMF only; a datagram cannot carry more.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 impl SipMessage {
-    /// Reads one datagram, or one frame of a stream; None is a keep-alive.
+    /// Parses one datagram, or one frame of a stream. None is a keep-alive.
     ///
     /// # Errors
     ///
-    /// It is no message at all, and cannot be answered.
+    /// It is not a message, and cannot be answered.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, SipError> {
         let blank = bytes.iter().take_while(|b| b"\r\n\0".contains(b)).count();
         let bytes = &bytes[blank..];
@@ -107,11 +108,11 @@ impl SipMessage {
         Ok(Some(message))
     }
 
-    /// Finds the first message in a stream. Content-Length rules (RFC 3261, 18.3); none is zero.
+    /// Finds the first message in a stream by its Content-Length (RFC 3261, 18.3); none means 0.
     ///
     /// # Errors
     ///
-    /// The stream has lost its framing, or the message is too large: the connection must end.
+    /// The framing is lost, or the message is too large: the connection must be closed.
     pub fn frame(bytes: &[u8]) -> Result<Frame, SipError> {
         let blank = bytes.iter().take_while(|b| b"\r\n".contains(b)).count();
         if blank > 0 {
@@ -137,27 +138,27 @@ impl SipMessage {
         }
     }
 
-    /// The first value of a header.
+    /// Returns the first value of a header.
     pub fn get(&self, name: &HeaderName) -> Option<&str> {
         self.all(name).next()
     }
 
-    /// All values of a header, in order; lists are not split.
+    /// Returns all values of a header in order, without splitting lists.
     pub fn all(&self, name: &HeaderName) -> impl Iterator<Item = &str> {
         self.headers.iter().filter(move |(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
-    /// All the words of a header that is a list of tokens, such as Supported.
+    /// Returns the items of a header that is a list of tokens, such as Supported.
     pub fn words(&self, name: &HeaderName) -> impl Iterator<Item = &str> {
         self.all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|it| !it.is_empty())
     }
 
-    /// Adds a header at the end.
+    /// Appends a header, after any others of its name.
     pub fn push(&mut self, name: HeaderName, value: impl Into<String>) {
         self.headers.push((name, value.into()));
     }
 
-    /// As it goes out, Content-Length included.
+    /// Serializes the message, with its Content-Length.
     pub fn to_bytes(&self) -> Vec<u8> {
         let len: usize = self.headers.iter().map(|(_, value)| value.len() + 24).sum();
         let mut text = String::with_capacity(len + 128 + self.body.len());
@@ -218,7 +219,7 @@ impl StartLine {
     }
 }
 
-/// `SIP/7.0` is a version, if none of ours.
+/// Whether the text is a version, such as `SIP/7.0`, even if not ours.
 fn is_version(text: &str) -> bool {
     let digits = |it: &str| !it.is_empty() && it.bytes().all(|b| b.is_ascii_digit());
     let number = text.get(..4).filter(|it| it.eq_ignore_ascii_case("SIP/")).map(|_| &text[4..]);
@@ -232,7 +233,7 @@ fn parse_headers(
     let mut headers: Vec<(HeaderName, String)> = Vec::with_capacity(16);
     for line in text.split("\r\n") {
         if line.contains(|c: char| c.is_control() && c != '\t') {
-            // It would go out again with our replies.
+            // It would be copied into our replies.
             error.get_or_insert(SipError::bad_request("control character in a header"));
             continue;
         }
@@ -264,7 +265,7 @@ fn parse_headers(
     Ok(headers)
 }
 
-/// A line that goes on in the next one (RFC 3261, 7.3.1).
+/// Joins a folded line (RFC 3261, 7.3.1).
 fn unfold(value: &mut String, more: &str) {
     if !value.is_empty() && !more.is_empty() {
         value.push(' ');
@@ -272,7 +273,7 @@ fn unfold(value: &mut String, more: &str) {
     value.push_str(more);
 }
 
-/// What Content-Length says; None if there is none.
+/// Reads Content-Length. None if there is none.
 fn content_length<'a>(values: impl Iterator<Item = &'a str>) -> Result<Option<usize>, SipError> {
     let mut len = None;
     for value in values {

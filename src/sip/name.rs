@@ -1,4 +1,4 @@
-//! Names of headers and methods.
+//! SIP names: header names, long and compact, and methods.
 
 use std::fmt;
 
@@ -57,19 +57,19 @@ pub fn is_token(text: &str) -> bool {
 
 macro_rules! methods {
     ($( $name:ident = $text:literal, )*) => {
-        /// What a request asks for. Methods compare with case.
+        /// The method of a request. Methods compare with case.
         #[derive(Clone, Debug, Eq, PartialEq)]
         pub enum SipMethod {
             $(
                 #[doc = $text]
                 $name,
             )*
-            /// One that we do not know.
+            /// A method that we do not know, as written.
             Other(Box<str>),
         }
 
         impl SipMethod {
-            /// The method of this name, known or not.
+            /// Returns the method of this name, known or not.
             pub fn of(text: &str) -> Self {
                 match text {
                     $( $text => Self::$name, )*
@@ -77,7 +77,7 @@ macro_rules! methods {
                 }
             }
 
-            /// As it stands on the wire.
+            /// Returns the name as it is sent.
             pub fn as_str(&self) -> &str {
                 match self {
                     $( Self::$name => $text, )*
@@ -98,12 +98,12 @@ macro_rules! names {
                 #[doc = $text]
                 $name,
             )*
-            /// Any other, as it was written.
+            /// A header that we do not know, as written.
             Other(Box<str>),
         }
 
         impl HeaderName {
-            /// The header of this name, known or not.
+            /// Returns the header of this name, known or not.
             pub fn of(text: &str) -> Self {
                 $(
                     if text.eq_ignore_ascii_case($text)
@@ -115,7 +115,7 @@ macro_rules! names {
                 Self::Other(text.into())
             }
 
-            /// The long form.
+            /// Returns the long form of the name.
             pub fn as_str(&self) -> &str {
                 match self {
                     $( Self::$name => $text, )*

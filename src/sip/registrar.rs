@@ -1,4 +1,5 @@
-//! Where registered phones are (RFC 3261, section 10; for phones behind NAT, at their source).
+//! Registrar: the addresses of registered phones (RFC 3261, section 10); for phones behind NAT, the
+//! source of their REGISTER.
 
 use std::{
     collections::BTreeMap,
@@ -14,39 +15,41 @@ use super::{
     value::{NameAddr, parse_number},
 };
 
-/// All phones.
+/// The bindings of all users, in memory only.
 #[derive(Debug, Default)]
 pub struct Registrar {
     users: BTreeMap<Arc<str>, Vec<Binding>>,
 }
 
-/// One phone of a user.
+/// The binding of one phone of a user.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// As the phone calls itself.
+    /// The Contact that the phone gave.
     pub contact: Uri,
-    /// How its REGISTER came: behind NAT, it is reached this way only.
+    /// The hop of its REGISTER; the only way to reach a phone behind NAT.
     pub hop: Hop,
-    /// When it is forgotten.
+    /// When the binding expires.
     pub ends_at: Instant,
-    /// When its NAT must be reminded of it; None for one that needs no reminder.
+    /// When the next keep-alive is due. None for a phone that needs none.
     keep_alive_at: Option<Instant>,
     call_id: String,
     cseq: u32,
 }
 
-/// NATs forget a UDP flow after 30 s at the earliest (RFC 4787: two minutes, which few keep).
+/// Interval of keep-alives. NATs drop a UDP flow after 30 s at the earliest (RFC 4787 demands two
+/// minutes; few comply).
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 
-/// A desk phone, a laptop, a mobile: more are stale ones, and the oldest goes.
+/// Limit of bindings per user: desk phone, laptop, mobile; any more are stale. The oldest is
+/// dropped.
 const BINDINGS_MAX: usize = 8;
 
 impl Registrar {
-    /// Does what a user's REGISTER asks, all of it or nothing.
+    /// Applies a REGISTER of a user, completely or not at all.
     ///
     /// # Errors
     ///
-    /// 400 or 423, the latter to be sent with Min-Expires; 500 for one that comes too late.
+    /// 400; 423, to be sent with Min-Expires; 500 for a REGISTER that is out of order.
     pub fn register(
         &mut self,
         now: Instant,
@@ -112,23 +115,24 @@ impl Registrar {
         Ok(())
     }
 
-    /// A user's phones, the latest last.
+    /// Returns a user's bindings, the newest last.
     pub fn bindings(&self, now: Instant, user: &str) -> impl Iterator<Item = &Binding> {
         self.users.get(user).into_iter().flatten().filter(move |it| it.ends_at > now)
     }
 
-    /// How many phones are registered.
+    /// Returns the number of bindings.
     pub fn count(&self) -> usize {
         self.users.values().map(Vec::len).sum()
     }
 
-    /// When the first binding ends or wants to be reminded.
+    /// Returns when the next binding expires or needs a keep-alive.
     pub fn deadline(&self) -> Option<Instant> {
         let all = self.users.values().flatten();
         all.map(|it| it.keep_alive_at.map_or(it.ends_at, |at| at.min(it.ends_at))).min()
     }
 
-    /// Forgets what has ended. To these an empty message must be sent, which keeps the way open.
+    /// Drops expired bindings. Returns the hops to which an empty message must be sent as a
+    /// keep-alive.
     #[must_use]
     pub fn tick(&mut self, now: Instant) -> Vec<Hop> {
         let mut keep_alives = Vec::new();
@@ -145,7 +149,7 @@ impl Registrar {
     }
 }
 
-/// Over UDP, and at another address than it names.
+/// Whether the phone uses UDP and its Contact has another address than its source.
 fn is_natted(contact: &Uri, hop: &Hop) -> bool {
     let address = contact.sip().and_then(|uri| uri.host.address());
     hop.transport == Transport::Udp && address.is_some_and(|it| it != hop.remote.ip())

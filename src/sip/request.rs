@@ -1,4 +1,4 @@
-//! A request whose headers hold what every request must, and the replies to it.
+//! SIP requests: checks the headers that every request must have, and builds replies.
 
 use std::net::SocketAddr;
 
@@ -10,30 +10,30 @@ use super::{
     value::{CSeq, NameAddr, Via, parse_number},
 };
 
-/// Between whom and over what a message travels.
+/// The path of a message: transport, socket and both addresses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Hop {
-    /// Datagrams or a stream.
+    /// UDP or TCP, as Via names it.
     pub transport: Transport,
-    /// Which socket or connection of ours; good for the life of the process.
+    /// Number of our socket (UDP) or connection (TCP); unique for the life of the process.
     pub link: u64,
-    /// Our end, as the far end reaches it (never the unspecified address).
+    /// Our address, as the far end reaches it (never the unspecified address).
     pub local: SocketAddr,
-    /// The far end.
+    /// The far end's address: the source of what it sends.
     pub remote: SocketAddr,
 }
 
-/// What carries messages.
+/// Transport protocol of a message.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Transport {
-    /// Datagrams: what is lost is sent again.
+    /// Datagrams: lost messages are retransmitted.
     Udp,
     /// A stream: nothing is lost.
     Tcp,
 }
 
 impl Transport {
-    /// As Via has it.
+    /// Returns the name that Via uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
@@ -42,33 +42,33 @@ impl Transport {
     }
 }
 
-/// A request that can be acted upon.
+/// A request that has all required headers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SipRequest {
-    /// As it came.
+    /// The complete message as received.
     pub message: SipMessage,
-    /// What is asked.
+    /// The method; CSeq names the same one.
     pub method: SipMethod,
-    /// Of whom.
+    /// The Request-URI, without headers.
     pub uri: Uri,
-    /// The topmost.
+    /// The topmost Via: the sender's.
     pub via: Via,
-    /// Who asks.
+    /// The From header: the caller.
     pub from: NameAddr,
-    /// Who was meant.
+    /// The To header; has a tag within a dialog.
     pub to: NameAddr,
-    /// Which dialog or registration.
+    /// The Call-ID, which identifies the dialog or registration.
     pub call_id: String,
-    /// Which request of it.
+    /// The CSeq number; rises with each request of a dialog.
     pub cseq: u32,
 }
 
 impl SipRequest {
-    /// Judges a request by what RFC 3261 asks of all of them.
+    /// Checks a message for what RFC 3261 demands of all requests.
     ///
     /// # Errors
     ///
-    /// It lacks something, or has something twice.
+    /// A header is missing, malformed, or present twice.
     pub fn read(message: SipMessage) -> Result<Self, InvalidRequest> {
         match RequestParts::read(&message) {
             Ok(RequestParts { method, uri, via, from, to, call_id, cseq }) => {
@@ -78,16 +78,16 @@ impl SipRequest {
         }
     }
 
-    /// A header of the request.
+    /// Returns the first value of a header.
     pub fn get(&self, name: &HeaderName) -> Option<&str> {
         self.message.get(name)
     }
 
-    /// The Contact of a request that needs exactly one.
+    /// Returns the Contact of a request that needs exactly one.
     ///
     /// # Errors
     ///
-    /// There is none, or more than one, or it is none.
+    /// There is no Contact, more than one, or a malformed one.
     pub fn contact(&self) -> Result<NameAddr, SipError> {
         let text = self.get(&HeaderName::Contact).ok_or(SipError::bad_request("no Contact"))?;
         let mut list = NameAddr::parse_list(text)?;
@@ -97,33 +97,33 @@ impl SipRequest {
         }
     }
 
-    /// The hops left; None if the sender does not say.
+    /// Returns Max-Forwards. None if the header is missing.
     ///
     /// # Errors
     ///
-    /// It is no number from 0 to 255.
+    /// It is not a number from 0 to 255.
     pub fn hops_left(&self) -> Result<Option<u32>, SipError> {
         let Some(text) = self.get(&HeaderName::MaxForwards) else { return Ok(None) };
         let hops = parse_number(text).filter(|it| *it <= 255);
         hops.map(Some).ok_or(SipError::bad_request("bad Max-Forwards"))
     }
 
-    /// A reply to it; `tag` is ours, and left out if the request has one already.
+    /// Builds a reply. `tag` is our To tag, used if the request has none.
     pub fn reply(&self, hop: &Hop, code: u16, tag: &str) -> SipMessage {
         reply(&self.message, hop, code, phrase(code), tag)
     }
 }
 
-/// A request that cannot be acted upon, only answered.
+/// A request that can be answered but not processed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidRequest {
-    /// What is wrong with it.
+    /// The error to answer with.
     pub error: SipError,
-    /// As it came.
+    /// The complete message as received.
     pub message: Box<SipMessage>,
 }
 
-/// What [`SipRequest::read`] takes out of a message.
+/// The parts that [`SipRequest::read`] takes out of a message.
 struct RequestParts {
     method: SipMethod,
     uri: Uri,
@@ -175,7 +175,7 @@ impl RequestParts {
 
 const TWICE: SipError = SipError::bad_request("two values where one must be");
 
-/// The only value of a header that must be there once.
+/// Returns the value of a header that must occur exactly once.
 fn single_header<'a>(message: &'a SipMessage, name: &HeaderName) -> Result<&'a str, SipError> {
     let mut values = message.all(name);
     match (values.next(), values.next()) {
@@ -185,17 +185,17 @@ fn single_header<'a>(message: &'a SipMessage, name: &HeaderName) -> Result<&'a s
     }
 }
 
-/// The topmost Via, where a list may stand in one header.
+/// Returns the topmost Via. One header may hold a list.
 ///
 /// # Errors
 ///
-/// There is none, or it is none: such a request cannot be answered.
+/// It is missing or malformed. Then the request cannot be answered.
 pub fn top_via(message: &SipMessage) -> Result<Via, SipError> {
     let text = message.get(&HeaderName::Via).ok_or(SipError::bad_request("no Via"))?;
     Via::parse(split_unquoted(text, b',')?[0])
 }
 
-/// A reply to any message that has a Via (RFC 3261, 8.2.6; RFC 3581 for the Via).
+/// Builds a reply to a message with a Via (RFC 3261, 8.2.6; RFC 3581 for the Via).
 pub fn reply(request: &SipMessage, hop: &Hop, code: u16, reason: &str, tag: &str) -> SipMessage {
     let mut reply = SipMessage {
         start: StartLine::Status { code, reason: reason.to_owned() },
@@ -223,7 +223,7 @@ pub fn reply(request: &SipMessage, hop: &Hop, code: u16, reason: &str, tag: &str
     reply
 }
 
-/// Where the reply to a request goes: back to where it came from, or to the port it names.
+/// Returns the hop of a reply: back to the source (`rport`, TCP), or to the port in Via.
 pub fn reply_hop(via: &Via, hop: &Hop) -> Hop {
     if hop.transport == Transport::Tcp || via.params.get("rport").is_some() {
         return *hop;
@@ -232,7 +232,7 @@ pub fn reply_hop(via: &Via, hop: &Hop) -> Hop {
     Hop { remote: SocketAddr::new(hop.remote.ip(), port), ..*hop }
 }
 
-/// The topmost Via with the source it came from, if it does not say so itself.
+/// Adds the source address to the topmost Via, unless it is the same.
 fn with_received(value: &str, hop: &Hop) -> String {
     let Ok(parts) = split_unquoted(value, b',') else { return value.to_owned() };
     let (first, rest) = (parts[0], &value[parts[0].len()..]);
@@ -241,7 +241,7 @@ fn with_received(value: &str, hop: &Hop) -> String {
     if !has_rport && via.host.address() == Some(hop.remote.ip()) {
         return value.to_owned();
     }
-    // What the sender claims about its own source is not repeated.
+    // The sender's own `received` and `rport` are replaced.
     let is_ours = |it: &&str| {
         let name = it.split('=').next().unwrap_or(it).trim();
         !["rport", "received"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
@@ -260,7 +260,7 @@ fn with_received(value: &str, hop: &Hop) -> String {
     text
 }
 
-/// The usual phrase of a status code that we send.
+/// Returns the phrase of a status code that we send.
 pub fn phrase(code: u16) -> &'static str {
     match code {
         100 => "Trying",

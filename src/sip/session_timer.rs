@@ -1,4 +1,4 @@
-//! Session timers: how long a call stands without a sign of life (RFC 4028).
+//! Session timers: end calls whose far end has vanished (RFC 4028).
 
 use std::time::{Duration, Instant};
 
@@ -7,32 +7,32 @@ use super::{
     value::parse_number,
 };
 
-/// What has been agreed.
+/// The session timer that was agreed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Terms {
-    /// From one refresh to the end.
+    /// Session interval: the call ends if it is not refreshed in this time.
     pub interval: Duration,
-    /// Whether we are the one who refreshes.
+    /// Whether we send the refreshes.
     pub is_ours: bool,
 }
 
-/// Terms, and when they run out.
+/// A running session timer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SessionTimer {
-    /// As agreed.
+    /// The interval and the refresher, as negotiated.
     pub terms: Terms,
-    /// When we refresh, if we do, and have not begun to.
+    /// When we refresh. None if the far end does, or while our refresh awaits its answer.
     pub refresh_at: Option<Instant>,
-    /// When the call is over.
+    /// When the call ends without a refresh.
     pub ends_at: Instant,
 }
 
 impl Terms {
-    /// What a caller's INVITE or UPDATE asks for, in the callee's role; None is no timer.
+    /// Reads the timer that an INVITE or UPDATE asks us for. None if it asks for none.
     ///
     /// # Errors
     ///
-    /// 400 if it cannot be read; 422 if the interval is too small, to be sent with Min-SE.
+    /// 400 if the header is malformed; 422, to be sent with Min-SE, if the interval is too short.
     pub fn asked(request: &SipRequest, shortest: Duration) -> Result<Option<Self>, SipError> {
         let Some((interval, refresher)) = read(&request.message)? else { return Ok(None) };
         let has_timer = request
@@ -42,18 +42,18 @@ impl Terms {
         if interval < shortest && has_timer {
             return Err(SipError { code: 422, reason: "Session Interval Too Small" });
         }
-        // A caller without timers cannot refresh: a proxy has asked.
+        // A caller without timers cannot refresh: a proxy asked for the timer.
         let is_ours = !has_timer || refresher == Some(Refresher::Callee);
         Ok(Some(Self { interval: interval.max(shortest), is_ours }))
     }
 
-    /// What the far end has granted us, who asked; None if it knows no timers.
+    /// Reads the timer from the answer to our refresh. None if the far end has no timers.
     pub fn granted(response: &SipMessage) -> Option<Self> {
         let (interval, refresher) = read(response).ok()??;
         Some(Self { interval, is_ours: refresher != Some(Refresher::Callee) })
     }
 
-    /// Writes them into our reply.
+    /// Adds the timer to our reply.
     pub fn write(&self, reply: &mut SipMessage) {
         let (refresher, seconds) = match self.is_ours {
             true => ("uas", self.interval.as_secs()),
@@ -65,7 +65,7 @@ impl Terms {
         }
     }
 
-    /// The timer that begins with a refresh, now.
+    /// Starts the timer at a refresh.
     pub fn begin(self, now: Instant) -> SessionTimer {
         let early = (self.interval / 3).min(MARGIN_MAX);
         let ends_at = now + self.interval - early;
@@ -74,7 +74,7 @@ impl Terms {
     }
 }
 
-/// So much earlier than the interval the BYE goes out (RFC 4028, section 10).
+/// Margin by which the BYE is sent before the interval ends (RFC 4028, section 10).
 const MARGIN_MAX: Duration = Duration::from_secs(32);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

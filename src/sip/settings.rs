@@ -1,76 +1,75 @@
-//! What the configuration says about signalling: `[sip]`, `[[endpoint]]` and `[[trunk]]`.
+//! SIP settings: `[sip]`, `[[endpoint]]` and `[[trunk]]` of the configuration.
 
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, network::IpNetwork, throttle::Rate};
-use crate::base::ids::AccountId;
+use super::{digest::Algorithm, throttle::Rate};
+use crate::base::{ids::AccountId, network::IpNetwork};
 
-/// `[sip]`, and the rows that belong to it.
+/// The settings of `[sip]`, with its endpoints and trunks.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen, each over UDP and TCP. Port 0 takes any, the same for both.
+    /// Addresses to listen on, each over UDP and TCP. Port 0 takes any port, the same for both.
     pub bind: Vec<SocketAddr>,
-    /// How the world outside reaches us, if it does not by the bound address: this address stands
-    /// in Contact and SDP for all who are not in a local network.
+    /// Our public address, if it is not the bound one. Contact and SDP name it to all who are not
+    /// in a local network.
     pub advertise: Option<IpAddr>,
-    /// Who reaches us, and is reached, without NAT. Loopback always is.
+    /// Networks that reach us without NAT. Loopback always does.
     pub local_networks: Vec<IpNetwork>,
-    /// Whether anybody may call who can reach us. None: only if all binds are loopback.
+    /// Whether callers without credentials are let in. None: only if all binds are loopback.
     pub open: Option<bool>,
-    /// Whose flows a caller on loopback reaches by name when no number row matches.
+    /// The account whose flows callers on loopback reach by name, when no number row matches.
     pub loopback_account: Option<AccountId>,
-    /// In challenges; passwords are for this realm.
+    /// Realm of challenges and passwords.
     pub realm: String,
-    /// Which challenges are sent, the best first. MD5 alone by default: baresip 1.0 and sipp 3.6
-    /// give up on a challenge they do not know, even if one follows that they do.
+    /// Algorithms of the challenges, best first. Only MD5 by default: baresip 1.0 and sipp 3.6 give
+    /// up on a challenge that they do not know, even if one follows that they do.
     pub algorithms: Vec<Algorithm>,
-    /// Phones that register.
+    /// Phones that may register and call, from `[[endpoint]]`.
     pub endpoints: Vec<SipEndpoint>,
-    /// Gateways that call us.
+    /// Gateways that call us, from `[[trunk]]`.
     pub trunks: Vec<SipTrunk>,
-    /// What a stranger may send.
+    /// Rate limit of unknown sources.
     pub rate: Rate,
-    /// What loopback and trunks may send.
+    /// Rate limit of loopback and trunks.
     pub rate_trusted: Rate,
-    /// Calls at once; beyond, 503.
+    /// Limit of simultaneous calls; beyond it, new ones get a 503.
     pub calls_max: usize,
-    /// Shortest and longest time between a phone's registrations; what it asks for is kept within.
+    /// Bounds of a registration's lifetime. Longer wishes are shortened, shorter ones refused.
     pub register_for: (Duration, Duration),
-    /// The shortest session interval that we take (RFC 4028: at least 90 s).
+    /// The shortest session interval that we accept (RFC 4028: at least 90 s).
     pub session_min: Duration,
 }
 
-/// A phone, or several of one user, that registers and may call.
+/// A user whose phones, one or several, may register and call.
 #[derive(Clone, Debug)]
 pub struct SipEndpoint {
-    /// Its name, in REGISTER and From.
+    /// User name in REGISTER and From.
     pub user: Arc<str>,
-    /// By digest.
+    /// Password of digest authentication.
     pub password: SipPassword,
-    /// Whose flows it reaches by name, and whose numbers.
+    /// The account whose flows and numbers it reaches.
     pub account: Option<AccountId>,
 }
 
-/// A gateway that is known by its address.
+/// A gateway, identified by its address.
 #[derive(Clone, Debug)]
 pub struct SipTrunk {
-    /// For logs.
+    /// The name in log lines.
     pub name: Arc<str>,
-    /// Where its calls come from. Whom it asserts is trusted.
+    /// Source addresses of its calls. The caller identity that it asserts is trusted.
     pub addresses: Vec<IpNetwork>,
 }
 
-/// A password, which no log shows.
+/// A password; `Debug` does not show it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SipPassword(Arc<str>);
 
 impl SipPassword {
-    /// Keeps a password.
+    /// Wraps the plain text of a password.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// For the one who must compare it.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -83,7 +82,7 @@ impl fmt::Debug for SipPassword {
 }
 
 impl Default for Settings {
-    /// A softphone on this machine, and nobody else.
+    /// For a softphone on this machine, and nothing else.
     fn default() -> Self {
         Self {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], super::PORT_DEFAULT))],
@@ -105,7 +104,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether anybody may call.
+    /// Whether callers without credentials are let in.
     pub fn is_open(&self) -> bool {
         let is_loopback = || self.bind.iter().all(|it| it.ip().is_loopback());
         self.open.unwrap_or_else(is_loopback)
@@ -113,11 +112,11 @@ impl Settings {
 
     /// Whether an address is reached without NAT.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_loopback()
-            || self.local_networks.iter().any(|it| it.contains(address))
+        let address = address.to_canonical();
+        address.is_loopback() || self.local_networks.iter().any(|it| it.contains(address))
     }
 
-    /// How the far end at `remote` reaches us, whom it reached at `local`.
+    /// Returns the address under which `remote` reaches us; `local` is the one that it used.
     pub fn address_for(&self, local: IpAddr, remote: IpAddr) -> IpAddr {
         match self.advertise {
             Some(advertise) if !self.is_local(remote) => advertise,
@@ -125,17 +124,18 @@ impl Settings {
         }
     }
 
-    /// The trunk that has this address.
+    /// Returns the trunk that has this address.
     pub fn trunk_at(&self, address: IpAddr) -> Option<&SipTrunk> {
+        let address = address.to_canonical();
         self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
     }
 
-    /// The endpoint of this name.
+    /// Returns the endpoint with this user name.
     pub fn endpoint(&self, user: &str) -> Option<&SipEndpoint> {
         self.endpoints.iter().find(|it| &*it.user == user)
     }
 
-    /// What a source may send.
+    /// Returns the rate limit of a source.
     pub fn rate_of(&self, source: IpAddr) -> Rate {
         match source.to_canonical().is_loopback() || self.trunk_at(source).is_some() {
             true => self.rate_trusted,
@@ -143,7 +143,7 @@ impl Settings {
         }
     }
 
-    /// What is odd about these settings, for the log at the start.
+    /// Returns warnings about these settings, for the log at start-up.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for bind in self.bind.iter().filter(|it| !it.ip().is_loopback()) {
@@ -195,6 +195,19 @@ mod tests {
             let address = settings.address_for(local, remote.parse().unwrap());
             assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{remote}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_counts_where_a_socket_shows_it_as_ipv6() {
+        let addresses = vec!["192.0.2.0/24".parse().unwrap()];
+        let settings = Settings {
+            local_networks: vec!["10.0.0.1/8".parse().unwrap()],
+            trunks: vec![SipTrunk { name: "carrier".into(), addresses }],
+            ..Settings::default()
+        };
+        assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));
+        assert!(settings.trunk_at("::ffff:192.0.2.9".parse().unwrap()).is_some());
+        assert!(settings.trunk_at("::ffff:192.0.3.9".parse().unwrap()).is_none());
     }
 
     #[test]

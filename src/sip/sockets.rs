@@ -1,13 +1,10 @@
-//! Sockets: datagrams in and out, and the table of streams.
+//! SIP sockets: UDP in and out, and the table of TCP connections.
 
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use parking_lot::Mutex;
@@ -15,76 +12,74 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::mpsc,
-    time::Instant,
 };
 
-use super::{
-    message::SipMessage,
-    request::{Hop, Transport},
-    settings::Settings,
-    stream::{self, SipStream},
-    throttle::{SOURCES_MAX, Throttle},
-};
+use super::{message::SipMessage, request::Hop, settings::Settings};
 
-/// A message, and the way it came.
+/// A received message and its hop.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The way.
+    /// The hop on which it came.
     pub hop: Hop,
-    /// The message.
+    /// The message, parsed; it may have an error in it.
     pub message: SipMessage,
 }
 
-/// What has been turned away before it reached the machine.
+/// Counters of messages that were dropped outside of the agent.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Messages of sources that send too much.
+    /// Messages from sources above their rate limit.
     pub throttled: AtomicU64,
-    /// What was no message.
+    /// Datagrams and frames that were not messages.
     pub unreadable: AtomicU64,
-    /// Messages that found the machine busy: senders repeat them.
+    /// Messages dropped because the inbox was full; senders repeat them.
     pub overrun: AtomicU64,
-    /// What could not be sent.
+    /// Messages that could not be sent.
     pub unsent: AtomicU64,
 }
 
-/// All sockets of ours.
+/// All SIP sockets of the process.
 pub struct SipSockets {
     pub(super) settings: Arc<Settings>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) losses: Losses,
     pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
     pub(super) stream_last: AtomicU64,
-    datagrams: Vec<Arc<UdpSocket>>,
-    routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
+    pub(super) datagrams: Vec<Arc<UdpSocket>>,
+    pub(super) routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
 }
 
-/// One bound address, over both transports.
+/// Write end of a connection, and its far end's address.
+#[derive(Debug)]
+pub struct SipStream {
+    pub(super) out: mpsc::Sender<Arc<[u8]>>,
+    pub(super) source: IpAddr,
+}
+
+/// A bound address, for UDP and TCP.
 pub struct Listener {
-    /// As bound.
+    /// The bound address, with the port that port 0 became.
     pub address: SocketAddr,
-    udp: Arc<UdpSocket>,
-    tcp: TcpListener,
+    pub(super) udp: Arc<UdpSocket>,
+    pub(super) tcp: TcpListener,
 }
 
-/// With the default of some 200 kB, a burst of a thousand calls loses packets in the kernel.
+/// Buffer size of UDP sockets. With the default of some 200 kB, the kernel drops packets in a burst
+/// of a thousand calls.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// A datagram cannot be larger.
-const DATAGRAM_BYTES_MAX: usize = 65_536;
+/// Connections that the kernel queues before we accept them.
+const BACKLOG: i32 = 1_024;
 
-/// Port 0 is taken from UDP first; TCP may be taken there, and then another one is tried.
+/// Tries to find a free port for port 0: UDP picks it, and TCP may find it taken.
 const FREE_PORT_TRIES: usize = 16;
-
-/// Peers whose way is known are few; what is more is looked up again.
-const ROUTES_MAX: usize = 1_024;
 
 impl Listener {
     /// Binds UDP and TCP to one address. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// The address is taken, not ours, or not allowed.
+    /// The address is in use, not ours, or not permitted.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let mut tries = if address.port() == 0 { FREE_PORT_TRIES } else { 1 };
         loop {
@@ -97,7 +92,7 @@ impl Listener {
             tries -= 1;
             match tcp.bind(&bound.into()) {
                 Ok(()) => {
-                    tcp.listen(stream::BACKLOG)?;
+                    tcp.listen(BACKLOG)?;
                     let tcp = TcpListener::from_std(tcp.into())?;
                     return Ok(Self { address: bound, udp: Arc::new(udp), tcp });
                 }
@@ -109,7 +104,7 @@ impl Listener {
 }
 
 impl SipSockets {
-    /// All sockets, which listen when [`SipSockets::listen`] is called.
+    /// Collects the sockets. They are read from [`SipSockets::listen`] on.
     pub fn new(
         settings: Arc<Settings>,
         inbox: mpsc::Sender<Incoming>,
@@ -125,88 +120,6 @@ impl SipSockets {
             routes: Mutex::default(),
         }
     }
-
-    /// Begins to take messages in; ends when the returned tasks are dropped.
-    pub fn listen(self: &Arc<Self>, listeners: Vec<Listener>) -> tokio::task::JoinSet<()> {
-        let mut tasks = tokio::task::JoinSet::new();
-        for (link, listener) in listeners.into_iter().enumerate() {
-            tasks.spawn(self.clone().read_datagrams(link as u64, listener.address));
-            tasks.spawn(stream::accept(self.clone(), listener.tcp));
-        }
-        tasks
-    }
-
-    /// Sends a message, or drops it if the network does not take it: what matters is sent again.
-    pub fn send(self: &Arc<Self>, hop: &Hop, bytes: Arc<[u8]>) {
-        let is_sent = match hop.transport {
-            Transport::Udp => match self.datagrams.get(hop.link as usize) {
-                Some(socket) => socket.try_send_to(&bytes, hop.remote).is_ok(),
-                None => false,
-            },
-            Transport::Tcp => stream::send(self, hop, bytes),
-        };
-        if !is_sent {
-            self.losses.unsent.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    async fn read_datagrams(self: Arc<Self>, link: u64, bound: SocketAddr) {
-        let Some(socket) = self.datagrams.get(link as usize).cloned() else { return };
-        let mut throttle = Throttle::new(SOURCES_MAX);
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-        loop {
-            // An error here is an ICMP answer to something sent before: it ends nothing.
-            let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
-            let rate = self.settings.rate_of(remote.ip());
-            if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
-                self.losses.throttled.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            let local = SocketAddr::new(self.local_for(bound.ip(), remote), bound.port());
-            let hop = Hop { transport: Transport::Udp, link, local, remote };
-            match SipMessage::parse(&buffer[..len]) {
-                Ok(Some(message)) => self.take_in(Incoming { hop, message }),
-                Ok(None) => {}
-                Err(_) => {
-                    self.losses.unreadable.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    fn take_in(&self, incoming: Incoming) {
-        if self.inbox.try_send(incoming).is_err() {
-            self.losses.overrun.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Our address towards a peer, where we are bound to all of them.
-    fn local_for(&self, bound: IpAddr, remote: SocketAddr) -> IpAddr {
-        if !bound.is_unspecified() {
-            return bound;
-        }
-        let mut routes = self.routes.lock();
-        if let Some(local) = routes.get(&remote.ip()) {
-            return *local;
-        }
-        let local = route_to(remote).unwrap_or(bound);
-        if routes.len() >= ROUTES_MAX {
-            routes.clear();
-        }
-        routes.insert(remote.ip(), local);
-        local
-    }
-}
-
-/// Which of our addresses the kernel would send from. Nothing is sent.
-fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = std::net::UdpSocket::bind((any, 0))?;
-    socket.connect(remote)?;
-    Ok(socket.local_addr()?.ip())
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -216,7 +129,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
         socket.set_only_v6(true)?;
     }
     if kind == Type::DGRAM {
-        // The kernel gives what it allows; less is slower, not wrong.
+        // The kernel grants what it allows; a smaller buffer is slower, not wrong.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     }

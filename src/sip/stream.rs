@@ -1,4 +1,4 @@
-//! Streams: each connection is read by one task and written by another.
+//! SIP over TCP: one task reads each connection and another writes to it.
 
 use std::{
     net::IpAddr,
@@ -24,49 +24,40 @@ use super::{
     message::{Frame, SipMessage},
     name::HeaderName,
     request::{Hop, Transport},
-    sockets::{Incoming, SipSockets},
+    sockets::{Incoming, SipSockets, SipStream},
     throttle::Throttle,
 };
 
-/// How a connection is written to.
-#[derive(Debug)]
-pub struct SipStream {
-    out: mpsc::Sender<Arc<[u8]>>,
-    source: IpAddr,
-}
-
-/// Connections that the kernel holds for us until we take them.
-pub const BACKLOG: i32 = 1_024;
-
-/// Each costs two tasks and its buffers, some 20 kB.
+/// Limit of connections. Each costs two tasks and its buffers, some 20 kB.
 const STREAMS_MAX: usize = 4_096;
 
-/// An office behind one address; trunks and loopback have no such limit.
+/// Limit per source address: an office behind one address. Trunks and loopback are exempt.
 const STREAMS_PER_SOURCE_MAX: usize = 64;
 
-/// Messages that wait for a slow reader; with more, the connection ends.
+/// Messages queued for a slow reader; with more, sending fails.
 const OUT_MAX: usize = 512;
 
-/// From the connection to the first whole message, and from one byte of a message to its end.
+/// Time for the first message after the connection, and for the rest of a message after its first
+/// byte.
 const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Phones send a keep-alive every minute or two (RFC 5626).
+/// Time without a message. Phones send a keep-alive every minute or two (RFC 5626).
 const IDLE_MAX: Duration = Duration::from_secs(900);
 
-/// A peer that takes nothing for so long is gone.
+/// Time after which a peer that reads nothing is gone.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Room for one message of a usual size, at each read.
+/// Buffer space for each read: one message of usual size.
 const READ_BYTES: usize = 2_048;
 
-/// For a connection that we begin, so that a request may still arrive in time.
+/// Time to connect, short enough that a request still arrives in time.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Takes connections in, for as long as it is polled.
+/// Accepts connections for as long as it is polled.
 pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
-            // Out of file descriptors: the others must end first.
+            // Out of file descriptors: other connections must end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -84,12 +75,12 @@ fn has_room(sockets: &SipSockets, source: IpAddr) -> bool {
     streams.len() < STREAMS_MAX && (is_known || of_source() < STREAMS_PER_SOURCE_MAX)
 }
 
-/// Writes to a connection that stands, or else to a new one.
+/// Writes to the hop's connection, or opens one. Returns false if the message cannot be sent.
 pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if let Some(stream) = sockets.streams.lock().get(&hop.link) {
         return stream.out.try_send(bytes).is_ok();
     }
-    // Only our own requests are worth a new connection: a reply's far end has gone.
+    // Only our requests justify a new connection; a reply's far end has gone.
     if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
@@ -105,10 +96,10 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     true
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 async fn run(sockets: Arc<SipSockets>, stream: TcpStream, first: Option<Arc<[u8]>>) {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
-    // Replies are small and wanted now.
+    // Messages are small and urgent.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let (out, outbox) = mpsc::channel(OUT_MAX);
@@ -123,7 +114,7 @@ async fn run(sockets: Arc<SipSockets>, stream: TcpStream, first: Option<Arc<[u8]
     read(&sockets, hop, reader, &out).await;
     sockets.streams.lock().remove(&link);
     drop(out);
-    // What has been queued still goes out; then the connection closes.
+    // Queued messages are still written; then the connection closes.
     let _ = writing.await;
 }
 
@@ -139,7 +130,7 @@ async fn read(
         loop {
             let message = match take_message(&mut bytes) {
                 Ok(NextMessage::Nothing) => break,
-                // A ping wants its pong (RFC 5626, 3.5.1).
+                // A double CRLF is a ping and gets a pong (RFC 5626, 3.5.1).
                 Ok(NextMessage::Blank(len)) if len >= 4 => {
                     match out.try_send(b"\r\n".as_slice().into()) {
                         Ok(()) => continue,
@@ -155,7 +146,7 @@ async fn read(
             if !throttle.admit(Instant::now().into_std(), hop.remote.ip(), rate) {
                 return count(&sockets.losses.throttled);
             }
-            // A full inbox holds this stream back, and only this one.
+            // A full inbox blocks this connection only.
             if sockets.inbox.send(Incoming { hop, message: *message }).await.is_err() {
                 return;
             }
@@ -173,7 +164,7 @@ async fn read(
     }
 }
 
-/// What a stream holds at its beginning, taken out of it.
+/// The first item of a stream's buffer, taken out of it.
 enum NextMessage {
     Nothing,
     Blank(usize),
@@ -185,7 +176,7 @@ fn take_message(bytes: &mut Vec<u8>) -> Result<NextMessage, SipError> {
         Frame::Partial => return Ok(NextMessage::Nothing),
         Frame::Blank(len) => (len, NextMessage::Blank(len)),
         Frame::Whole(len) => match SipMessage::parse(&bytes[..len])? {
-            // What has no Via cannot be answered: this speaks something else.
+            // A message without Via cannot be answered: the peer speaks another protocol.
             Some(message) if message.get(&HeaderName::Via).is_none() => {
                 return Err(SipError::bad_request("no Via"));
             }

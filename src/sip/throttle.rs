@@ -1,4 +1,4 @@
-//! How much each address may send: a token bucket per source, before anything is parsed.
+//! Rate limits: a token bucket for each source, checked before anything is parsed.
 
 use std::{
     collections::BTreeMap,
@@ -6,76 +6,66 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The measure of one kind of source.
+use crate::base::{
+    network::limited_source,
+    token_bucket::{BucketRate, TokenBucket},
+};
+
+/// The rate limit of one kind of source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
-    /// Messages per second, in the long run.
+    /// Messages per second in the long run.
     pub per_second: u32,
-    /// Messages at once.
+    /// Messages that may come at once.
     pub burst: u32,
 }
 
-/// The buckets of all sources.
+/// The token buckets of all sources.
 #[derive(Debug)]
 pub struct Throttle {
-    buckets: BTreeMap<IpAddr, ThrottleBucket>,
+    buckets: BTreeMap<IpAddr, TokenBucket>,
     sources_max: usize,
     swept_at: Option<Instant>,
 }
 
-/// When the bucket will be full again says all there is to say.
-#[derive(Debug)]
-struct ThrottleBucket {
-    full_at: Instant,
-}
-
-/// A full table is gone through so often at most: forged sources must not buy time with it.
+/// Interval between sweeps of a full table, so that forged sources cannot cost us time.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A bucket is 40 bytes; a network of forged sources must not fill the memory.
+/// Limit of buckets, 40 bytes each, so that forged sources cannot fill the memory.
 pub const SOURCES_MAX: usize = 65_536;
 
 impl Throttle {
-    /// Nobody has sent anything.
+    /// Creates an empty table that holds up to `sources_max` sources.
     pub fn new(sources_max: usize) -> Self {
         Self { buckets: BTreeMap::new(), sources_max, swept_at: None }
     }
 
-    /// Takes one message from a source; false if it has sent too much.
+    /// Counts one message of a source. Returns false if the source is above its limit.
     pub fn admit(&mut self, now: Instant, source: IpAddr, rate: Rate) -> bool {
-        let source = widen(source);
-        let cost = Duration::from_secs(1) / rate.per_second.max(1);
+        let (source, rate) = (limited_source(source), rate.of_bucket());
         if let Some(bucket) = self.buckets.get_mut(&source) {
-            let full_at = bucket.full_at.max(now) + cost;
-            if full_at > now + cost * rate.burst.max(1) {
-                return false;
-            }
-            bucket.full_at = full_at;
-            return true;
+            return bucket.take(now, rate, 1).is_ok();
         }
 
         let may_sweep = self.swept_at.is_none_or(|at| now >= at + SWEEP_EVERY);
         if self.buckets.len() >= self.sources_max && may_sweep {
             self.swept_at = Some(now);
-            self.buckets.retain(|_, bucket| bucket.full_at > now);
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         if self.buckets.len() >= self.sources_max {
             return false;
         }
-        self.buckets.insert(source, ThrottleBucket { full_at: now + cost });
-        true
+        let mut bucket = TokenBucket::default();
+        let is_admitted = bucket.take(now, rate, 1).is_ok();
+        self.buckets.insert(source, bucket);
+        is_admitted
     }
 }
 
-/// A host of IPv6 has a whole /64 to send from.
-fn widen(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let mut segments = address.segments();
-            segments[4..].fill(0);
-            IpAddr::from(segments)
-        }
+impl Rate {
+    fn of_bucket(self) -> BucketRate {
+        let interval = Duration::from_secs(1) / self.per_second.max(1);
+        BucketRate { interval, fill: interval * self.burst.max(1) }
     }
 }
 

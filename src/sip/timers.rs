@@ -1,30 +1,30 @@
-//! What is due when: one ordered set of rows, each owner having one row at most.
+//! Timer table: one ordered set of deadlines; each owner has at most one row.
 
 use std::{collections::BTreeSet, time::Instant};
 
 use crate::base::ids::CallId;
 
-/// Whose time has come.
+/// The owner of a deadline.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Timer {
-    /// A server transaction.
+    /// A server transaction, by its id.
     Server(u64),
-    /// A client transaction.
+    /// A client transaction, by its id.
     Client(u64),
-    /// A call.
+    /// A call, by the engine's id.
     Call(CallId),
-    /// The registrar.
+    /// The registrar: an expiry or a keep-alive.
     Registrar,
 }
 
-/// All rows.
+/// The ordered deadlines of one agent.
 #[derive(Debug, Default)]
 pub struct Timers {
     rows: BTreeSet<(Instant, Timer)>,
 }
 
 impl Timers {
-    /// Moves an owner's only row; `due` is where the owner keeps it.
+    /// Moves an owner's row to `at`; `due` is the owner's copy of its time.
     pub fn set(&mut self, timer: Timer, due: &mut Option<Instant>, at: Option<Instant>) {
         if *due == at {
             return;
@@ -38,7 +38,7 @@ impl Timers {
         }
     }
 
-    /// Takes the first row that is due. Its owner's `due` is stale until set anew.
+    /// Takes the first row that is due. The owner's `due` is stale until it is set again.
     pub fn pop(&mut self, now: Instant) -> Option<Timer> {
         let (at, timer) = self.rows.first().copied()?;
         (at <= now).then(|| {
@@ -47,7 +47,7 @@ impl Timers {
         })
     }
 
-    /// When the first row is due.
+    /// Returns when the first row is due.
     pub fn first(&self) -> Option<Instant> {
         self.rows.first().map(|(at, _)| *at)
     }

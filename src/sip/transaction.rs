@@ -1,5 +1,5 @@
-//! Transactions: what is sent again, what is absorbed, and for how long (RFC 3261, section 17;
-//! RFC 6026 for what follows a 200).
+//! Transactions: retransmission, absorption of repeated requests, and their time-outs (RFC 3261,
+//! section 17; RFC 6026 after a 200).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,26 +16,26 @@ use super::{
 };
 use crate::base::ids::CallId;
 
-/// The round trip that is assumed.
+/// Estimate of the round trip time.
 pub const T1: Duration = Duration::from_millis(500);
-/// What is sent again, is so at least this often.
+/// Longest interval between retransmissions.
 pub const T2: Duration = Duration::from_secs(4);
-/// How long a datagram may be on its way.
+/// Longest time that a message stays in the network.
 pub const T4: Duration = Duration::from_secs(5);
-/// After this, the far end is not there.
+/// Time after which a far end that does not answer is gone: 64 × T1.
 pub const GIVE_UP: Duration = Duration::from_millis(64 * 500);
 
-/// What tells a server transaction from all others (RFC 3261, 17.2.3).
+/// The identity of a server transaction (RFC 3261, 17.2.3).
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TransactionKey(String);
 
 impl TransactionKey {
-    /// The transaction of a request; for ACK and CANCEL, that of the INVITE they belong to.
+    /// Returns the key of a request; for ACK and CANCEL, that of the INVITE they belong to.
     pub fn of(request: &SipRequest) -> Self {
         Self::with(request, &request.method)
     }
 
-    /// The transaction of a CANCEL itself.
+    /// Returns the key of a CANCEL itself.
     pub fn of_cancel(request: &SipRequest) -> Self {
         Self::with(request, &SipMethod::Other("CANCEL".into()))
     }
@@ -47,7 +47,7 @@ impl TransactionKey {
         let sent_by = |via: &Via| format!("{}:{}", via.host, via.port.unwrap_or_default());
         Self(match via.branch() {
             Some(branch) => format!("{method} {branch} {}", sent_by(via)),
-            // A sender of RFC 2543: no branch that is its own.
+            // A sender of RFC 2543 has no unique branch.
             None => {
                 let tag = from.tag().unwrap_or_default();
                 format!("{method} {call_id} {cseq} {tag} {} {}", request.uri, sent_by(via))
@@ -56,7 +56,7 @@ impl TransactionKey {
     }
 }
 
-/// The server transactions.
+/// The server transactions: requests of far ends that we answer.
 #[derive(Debug, Default)]
 pub struct ServerTransactions {
     transactions: BTreeMap<u64, ServerTransaction>,
@@ -65,7 +65,7 @@ pub struct ServerTransactions {
     last: u64,
 }
 
-/// An INVITE that came over several ways is one call only (RFC 3261, 8.2.2.2).
+/// Identifies an INVITE that arrives by several paths, which is one call (RFC 3261, 8.2.2.2).
 type MergeKey = (String, String, u32);
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ struct ServerTransaction {
     merge: Option<MergeKey>,
     hop: Hop,
     state: ServerState,
-    /// Sent again for a request that comes again.
+    /// The reply to send again when the request is repeated.
     last: Option<Arc<[u8]>>,
     call: Option<CallId>,
     due: Option<Instant>,
@@ -82,21 +82,21 @@ struct ServerTransaction {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ServerState {
-    /// No final reply yet.
+    /// No final reply has been sent.
     Proceeding,
-    /// A refusal of an INVITE waits for its ACK.
+    /// An INVITE was refused; we wait for the ACK.
     Refused { resend: Duration, ends: Instant },
-    /// All is said; requests that come again are absorbed until then.
+    /// Complete; repeated requests are absorbed until `ends`.
     Finished { ends: Instant },
 }
 
 impl ServerTransactions {
-    /// How many there are.
+    /// Returns the number of server transactions.
     pub fn count(&self) -> usize {
         self.transactions.len()
     }
 
-    /// Whether a request has been seen: if so, it is answered as before.
+    /// Whether the request is a repetition. If so, its last reply is sent again.
     pub fn absorb(&self, key: &TransactionKey, effects: &mut VecDeque<Effect>) -> bool {
         let Some(server) = self.ids.get(key).and_then(|id| self.transactions.get(id)) else {
             return false;
@@ -107,12 +107,12 @@ impl ServerTransactions {
         true
     }
 
-    /// Whether the same INVITE is here already, over another way.
+    /// Whether this INVITE has come before by another path.
     pub fn is_merged(&self, request: &SipRequest) -> bool {
         self.merges.contains_key(&merge_of(request))
     }
 
-    /// Begins a transaction.
+    /// Starts a transaction for a request and returns its id.
     pub fn begin(
         &mut self,
         request: &SipRequest,
@@ -141,18 +141,18 @@ impl ServerTransactions {
         self.last
     }
 
-    /// The call of an INVITE.
+    /// Returns the call of an INVITE's transaction.
     pub fn call_of(&self, key: &TransactionKey) -> Option<CallId> {
         self.transactions.get(self.ids.get(key)?)?.call
     }
 
-    /// Trips on a row that its indexes have forgotten, or that has forgotten them.
+    /// Asserts, in debug builds, that the indexes agree with the table.
     pub fn check(&self) {
         debug_assert_eq!(self.ids.len(), self.transactions.len(), "one key for each");
         debug_assert!(self.merges.len() <= self.transactions.len(), "no INVITE that is gone");
     }
 
-    /// Sends a reply. A 200 to an INVITE is sent again by the call, not from here.
+    /// Sends a reply. A 200 to an INVITE is retransmitted by the call, not here.
     pub fn reply(
         &mut self,
         now: Instant,
@@ -191,7 +191,7 @@ impl ServerTransactions {
         timers.set(Timer::Server(id), &mut server.due, Some(at));
     }
 
-    /// An ACK for a refusal has come: true if it belongs here.
+    /// Handles the ACK of a refusal. Returns false if no refusal awaits it.
     pub fn acknowledge(&mut self, now: Instant, key: &TransactionKey, timers: &mut Timers) -> bool {
         let Some(&id) = self.ids.get(key) else { return false };
         let Some(server) = self.transactions.get_mut(&id) else { return false };
@@ -203,7 +203,7 @@ impl ServerTransactions {
         true
     }
 
-    /// A transaction's time has come.
+    /// Handles a due timer of a transaction.
     pub fn tick(
         &mut self,
         now: Instant,
@@ -249,12 +249,12 @@ pub struct ClientTransactions {
     last: u64,
 }
 
-/// A request of ours that waits for its final reply.
+/// A request of ours that awaits its final reply.
 #[derive(Debug)]
 pub struct ClientTransaction {
-    /// What was asked.
+    /// The method of the request.
     pub method: SipMethod,
-    /// In which call.
+    /// The call it belongs to.
     pub call: CallId,
     hop: Hop,
     branch: String,
@@ -266,12 +266,12 @@ pub struct ClientTransaction {
 }
 
 impl ClientTransactions {
-    /// How many there are.
+    /// Returns the number of client transactions.
     pub fn count(&self) -> usize {
         self.transactions.len()
     }
 
-    /// Sends a request, and again until a reply comes.
+    /// Sends a request, and retransmits it until a reply comes.
     #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
     pub fn begin(
         &mut self,
@@ -304,7 +304,7 @@ impl ClientTransactions {
         self.transactions.insert(self.last, client);
     }
 
-    /// A reply has come: the request it ends, if it is final and awaited.
+    /// Handles a reply. Returns the transaction that it completes, if it is final and awaited.
     pub fn receive(
         &mut self,
         branch: &str,
@@ -315,7 +315,7 @@ impl ClientTransactions {
         let id = *self.ids.get(branch)?;
         let client = self.transactions.get_mut(&id).filter(|it| it.method == *method)?;
         if code < 200 {
-            // An INVITE that has been heard is not sent again; others are, more slowly.
+            // An INVITE with a provisional reply is not repeated; others are, more slowly.
             if *method == SipMethod::Invite {
                 client.resend_at = None;
                 timers.set(Timer::Client(id), &mut client.due, Some(client.ends));
@@ -326,7 +326,7 @@ impl ClientTransactions {
         self.remove(id)
     }
 
-    /// A transaction's time has come: the request that nobody has answered, if that is its end.
+    /// Handles a due timer. Returns the transaction if it ends without an answer.
     pub fn tick(
         &mut self,
         now: Instant,

@@ -4,56 +4,56 @@ use std::{fmt, net::IpAddr};
 
 use super::error::SipError;
 
-/// Whom a message is about.
+/// A URI of any scheme.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Uri {
-    /// `sip:` or `sips:`.
+    /// A URI of scheme `sip:` or `sips:`.
     Sip(SipUri),
     /// Any other scheme, such as `tel:`.
     Other {
-        /// In lower case.
+        /// The scheme, in lower case.
         scheme: String,
-        /// What follows the colon.
+        /// Everything after the colon.
         rest: String,
     },
 }
 
-/// A `sip:` or `sips:` URI.
+/// A `sip:` or `sips:` URI in its parts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SipUri {
-    /// `sips:`.
+    /// Whether the scheme is `sips:`.
     pub is_secure: bool,
-    /// As it was sent, escapes and all, without a password.
+    /// The user part with its escapes, without a password.
     pub user: Option<String>,
-    /// Whose user that is.
+    /// The host, without its port.
     pub host: Host,
-    /// None is the transport's default.
+    /// The port. None means the transport's default.
     pub port: Option<u16>,
-    /// Such as `transport=tcp`.
+    /// The parameters, such as `transport=tcp`.
     pub params: SipParams,
-    /// What follows `?`; a URI in a request line must have none.
+    /// Everything after `?`; not allowed in a request line.
     pub headers: Option<String>,
 }
 
-/// A name or an address.
+/// A host name or an IP address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Host {
-    /// In lower case; never resolved by us for a reply.
+    /// A host name, in lower case. We never resolve it to send a reply.
     Name(String),
-    /// IPv4, or IPv6 that was written in brackets.
+    /// IPv4, or IPv6 written in brackets.
     Address(IpAddr),
 }
 
-/// `;name=value` and `;name`, in order. Names compare without case.
+/// The parameters `;name=value` and `;name`, in order. Names compare without case.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SipParams(Vec<(String, Option<String>)>);
 
 impl Uri {
-    /// Reads one URI; nothing may surround it.
+    /// Parses a URI; the text must contain nothing else.
     ///
     /// # Errors
     ///
-    /// It has no scheme, or is a SIP URI with a error.
+    /// It has no scheme, or is a SIP URI with an error.
     pub fn parse(text: &str) -> Result<Self, SipError> {
         const NONE: SipError = SipError::bad_request("URI without a scheme");
         let (scheme, rest) = text.split_once(':').ok_or(NONE)?;
@@ -73,7 +73,7 @@ impl Uri {
         }
     }
 
-    /// The SIP URI, if it is one.
+    /// Returns the SIP URI. None for another scheme.
     pub fn sip(&self) -> Option<&SipUri> {
         match self {
             Self::Sip(uri) => Some(uri),
@@ -105,18 +105,18 @@ impl SipUri {
         Ok(Self { is_secure, user: user.map(str::to_owned), host, port, params, headers })
     }
 
-    /// The user part, with its escapes undone.
+    /// Returns the user part with its escapes decoded.
     pub fn user_unescaped(&self) -> Option<String> {
         self.user.as_deref().map(unescape)
     }
 }
 
 impl Host {
-    /// Reads `host`, `host:port` or `[address]:port`.
+    /// Parses `host`, `host:port` or `[address]:port`.
     ///
     /// # Errors
     ///
-    /// It is none of these.
+    /// The text has none of these forms.
     pub fn parse_with_port(text: &str) -> Result<(Self, Option<u16>), SipError> {
         const BAD: SipError = SipError::bad_request("bad host or port");
         let (host, port) = match text.strip_prefix('[') {
@@ -158,7 +158,7 @@ impl Host {
         }
     }
 
-    /// The address, if it is one.
+    /// Returns the address. None for a name.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Address(address) => Some(*address),
@@ -168,7 +168,7 @@ impl Host {
 }
 
 impl SipParams {
-    /// Reads `a=b;c`, with no semicolon before it. Values may be quoted.
+    /// Parses `a=b;c`, without a leading semicolon. Values may be quoted.
     ///
     /// # Errors
     ///
@@ -188,14 +188,14 @@ impl SipParams {
         Ok(Self(params))
     }
 
-    /// The value of a parameter: None if it is not there, an empty text if it has no value.
+    /// Returns the value of a parameter: None if it is missing, empty if it has no value.
     pub fn get(&self, name: &str) -> Option<&str> {
         let row = self.0.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
         row.map(|(_, value)| value.as_deref().unwrap_or_default())
     }
 }
 
-/// Splits at a separator that stands outside of quotes and angle brackets; parts are trimmed.
+/// Splits at separators outside of quotes and angle brackets, and trims the parts.
 ///
 /// # Errors
 ///
@@ -224,7 +224,7 @@ pub fn split_unquoted(text: &str, separator: u8) -> Result<Vec<&str>, SipError> 
     Ok(parts)
 }
 
-/// The text within quotes, with its backslashes undone; other text as it is.
+/// Returns a quoted text without quotes and backslashes; other text unchanged.
 pub fn unquote(text: &str) -> String {
     let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
         return text.to_owned();
@@ -240,7 +240,7 @@ pub fn unquote(text: &str) -> String {
     plain
 }
 
-/// Undoes `%41`; what is no escape stays as it is, and so does what is no UTF-8.
+/// Decodes `%41`. Anything that is not an escape stays, as does the whole if it is not UTF-8.
 fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
@@ -313,7 +313,7 @@ impl fmt::Display for SipParams {
     }
 }
 
-/// Whether a parameter's value needs no quotes.
+/// Whether a value needs no quotes.
 fn is_plain(value: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~[]:/?&$()@".contains(&b);
     !value.is_empty() && value.bytes().all(is_plain)

@@ -1,4 +1,4 @@
-//! Header values that we read: names with addresses, Via, CSeq.
+//! Header values: names with addresses, Via, CSeq.
 
 use super::{
     error::SipError,
@@ -6,48 +6,48 @@ use super::{
     uri::{Host, SipParams, Uri, split_unquoted, unquote},
 };
 
-/// From, To, Contact and their like: `"Anna" <sip:anna@example.com>;tag=1`.
+/// A value of From, To or Contact: `"Anna" <sip:anna@example.com>;tag=1`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameAddr {
-    /// The display name without quotes, or nothing.
+    /// The display name without quotes; may be empty.
     pub display: String,
-    /// Who it is.
+    /// The address, without the header's parameters.
     pub uri: Uri,
-    /// Of the header, not of the URI.
+    /// Parameters of the header, not of the URI.
     pub params: SipParams,
 }
 
-/// Where a message comes from, and how its reply finds the way back.
+/// A value of Via: the sender of a message, and the way back for its reply.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Via {
-    /// In upper case: `UDP`, `TCP`, or anything.
+    /// Transport in upper case, such as `UDP`; any token is accepted.
     pub transport: String,
-    /// Who sent it, by its own account.
+    /// The sender, as it names itself.
     pub host: Host,
-    /// None is the transport's default.
+    /// The port. None means the transport's default.
     pub port: Option<u16>,
-    /// `branch`, `rport`, `received`.
+    /// Parameters such as `branch`, `rport` and `received`.
     pub params: SipParams,
 }
 
-/// The number and the method of a request.
+/// A value of CSeq: number and method of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CSeq {
-    /// Below 2³¹.
+    /// Sequence number: below 2³¹.
     pub number: u32,
-    /// Which must be that of the request line.
+    /// The method; must be that of the request line.
     pub method: SipMethod,
 }
 
-/// What every branch of our time begins with (RFC 3261, 8.1.1.7).
+/// Start of every branch since RFC 3261 (8.1.1.7).
 pub const COOKIE: &str = "z9hG4bK";
 
 impl NameAddr {
-    /// Reads one value.
+    /// Parses one value.
     ///
     /// # Errors
     ///
-    /// A quote or bracket is open, the display name is none, or the URI is none.
+    /// A quote or bracket is open, or the display name or the URI is malformed.
     pub fn parse(text: &str) -> Result<Self, SipError> {
         let text = text.trim();
         let after_display = match text.starts_with('"') {
@@ -77,7 +77,7 @@ impl NameAddr {
         Ok(Self { display: unquote(display), uri: Uri::parse(uri)?, params })
     }
 
-    /// Without brackets, all parameters are the header's (RFC 3261, section 20).
+    /// Without brackets, all parameters belong to the header (RFC 3261, section 20).
     fn parse_bare(text: &str) -> Result<Self, SipError> {
         if text.contains(['?', ',']) {
             return Err(SipError::bad_request("address that needs brackets"));
@@ -89,27 +89,27 @@ impl NameAddr {
         Ok(Self { display: String::new(), uri: Uri::parse(uri)?, params })
     }
 
-    /// Reads a value that may be a list.
+    /// Parses a value that may be a list.
     ///
     /// # Errors
     ///
-    /// As for one value.
+    /// One of its values is malformed.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, SipError> {
         split_unquoted(text, b',')?.into_iter().map(Self::parse).collect()
     }
 
-    /// The tag, unless it is empty.
+    /// Returns the tag. None if it is missing or empty.
     pub fn tag(&self) -> Option<&str> {
         self.params.get("tag").filter(|tag| !tag.is_empty())
     }
 }
 
-/// A word of a display name without quotes. Bytes beyond ASCII are tolerated there.
+/// Whether a word may stand in a display name without quotes. Bytes beyond ASCII are tolerated.
 fn is_word(word: &str) -> bool {
     is_token(&word.replace(|c: char| !c.is_ascii(), "x"))
 }
 
-/// How long the quoted text is that begins here, quotes included.
+/// Length of the quoted text at the beginning, quotes included.
 fn quoted_len(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| match byte {
@@ -127,11 +127,11 @@ fn quoted_len(text: &str) -> Option<usize> {
 }
 
 impl Via {
-    /// Reads one value, not a list.
+    /// Parses one value, not a list.
     ///
     /// # Errors
     ///
-    /// It is no Via.
+    /// It is not a Via of SIP/2.0.
     pub fn parse(text: &str) -> Result<Self, SipError> {
         const BAD: SipError = SipError::bad_request("bad Via");
         let mut parts = text.splitn(3, '/').map(str::trim);
@@ -152,7 +152,7 @@ impl Via {
         Ok(Self { transport: transport.to_ascii_uppercase(), host, port, params })
     }
 
-    /// What names the transaction, if it is of our time.
+    /// Returns the branch. None for a sender of RFC 2543.
     pub fn branch(&self) -> Option<&str> {
         let is_new = |it: &&str| it.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(COOKIE));
         self.params.get("branch").filter(is_new).filter(|it| it.len() > COOKIE.len())
@@ -160,7 +160,7 @@ impl Via {
 }
 
 impl CSeq {
-    /// Reads the value.
+    /// Parses a number and a method.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl CSeq {
     }
 }
 
-/// A number of digits alone, without a sign.
+/// Parses a number of digits only, without a sign.
 pub fn parse_number(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,4 +1,4 @@
-//! What the far end asks within a call: hold, resume, a new address, key presses, the end.
+//! Requests within a call: hold, resume, a new address, key presses, hang-up.
 
 use std::time::Instant;
 
@@ -19,11 +19,11 @@ use crate::{
     media::{LegEvent, Report},
 };
 
-/// A change that overlaps another may come again after so long at most (RFC 3261, 14.2).
+/// Longest Retry-After for a change that overlaps another (RFC 3261, 14.2).
 const RETRY_SECONDS_MAX: u8 = 10;
 
 impl Agent {
-    /// A request within a dialog that we know.
+    /// Handles a request of a known dialog.
     pub(super) fn receive_in_dialog(
         &mut self,
         now: Instant,
@@ -35,7 +35,7 @@ impl Agent {
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if request.cseq <= call.dialog.remote_cseq {
-            // Older than what we have seen (RFC 3261, 12.2.2).
+            // Out of order (RFC 3261, 12.2.2).
             return self.refuse(&hop, &request, 500, &[], effects);
         }
         call.dialog.remote_cseq = request.cseq;
@@ -81,7 +81,7 @@ impl Agent {
         }
     }
 
-    /// A re-INVITE or an UPDATE: another description, another address, or a sign of life.
+    /// Handles a re-INVITE or an UPDATE: a new description, a new address, or a refresh.
     fn change(
         &mut self,
         now: Instant,
@@ -144,7 +144,7 @@ impl Agent {
         self.rearm(id);
     }
 
-    /// Whether a change may be made now (RFC 3261, 14.2; RFC 3311, 5.2).
+    /// Checks whether a change is allowed now (RFC 3261, 14.2; RFC 3311, 5.2).
     fn check_change(
         &mut self,
         id: CallId,
@@ -154,7 +154,7 @@ impl Agent {
         let retry_after = (HeaderName::RetryAfter, self.ids.upto(RETRY_SECONDS_MAX).to_string());
         let Some(call) = self.calls.get(&id) else { return Ok(()) };
         let changes_sound = is_invite || *body != SipBody::Nothing;
-        // The last INVITE is over when its ACK has come, not before.
+        // An INVITE is complete when its ACK has come, not before.
         let is_open = |it: &Unacked| is_invite || (changes_sound && it.has_offer);
         if changes_sound && call.has_pending_invite {
             return Err((491, vec![]));
@@ -166,7 +166,7 @@ impl Agent {
         }
     }
 
-    /// The far end is gone: the engine is told, and the media ends.
+    /// Reports to the engine that the far end has hung up, and ends the sound.
     pub(super) fn report_hangup(&mut self, id: CallId, effects: &mut Effects) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.phase {
@@ -174,7 +174,7 @@ impl Agent {
                 effects.push_back(Effect::Close { call: id });
                 effects.push_back(Effect::Report(Report { call: id, event: LegEvent::HungUp }));
             }
-            // The engine has ended it before.
+            // The engine ended it earlier.
             SipPhase::EndAfterAck(_) | SipPhase::ByeSent => {}
         }
     }

@@ -1,5 +1,6 @@
-//! Sounds at the rate of a leg: made once, kept while there is room, by threads that may wait.
+//! Sound cache: samples at the rates of legs, produced once by threads that may block.
 
+mod settings;
 mod state;
 
 use std::{
@@ -13,74 +14,38 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-pub use self::state::AccountShare;
+pub use self::settings::{AccountShare, OnSound, Settings, SoundCacheGauges};
 use self::state::{Freshness, MadeSound, SoundCacheState, SoundJob, SoundKey, WebDownload};
 use super::{
-    SoundError, SoundSource,
+    SoundSource,
     download::{Download, DownloadRequest, Downloaded, Validity},
     files,
 };
-use crate::audio::{decode::decode, resample::resample};
 use crate::{
+    audio::{
+        clip::{Clip, SoundError},
+        decode::decode,
+        resample::resample,
+    },
     base::ids::AccountId,
-    speech::{Clip, Speech},
+    speech::Speech,
 };
 
-/// Makes built-in sounds: the name (`hold`, `ring`, `beep`) and the rate in samples per second.
-/// None: there is no such sound.
+/// Generates a built-in sound by its name (`hold`, `ring`, `beep`) and rate in samples per
+/// second. None if there is no such sound.
 pub type ToneMaker = Arc<dyn Fn(&str, u32) -> Option<Arc<[i16]>> + Send + Sync>;
 
-/// Takes a sound, or the reason why there is none.
-pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
-
-/// How much a cache may hold, and how many threads fill it.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Samples and names, in bytes. What was not asked for longest goes first.
-    pub bytes_max: usize,
-    /// Threads that read files, have texts read, and decode.
-    pub workers: usize,
-    /// How many sounds may wait for a thread. More is a flood: it is refused.
-    pub waiting_max: usize,
-    /// What each account may have of the web.
-    pub share: AccountShare,
-}
-
-impl Default for Settings {
-    /// 128 MiB is two hours at 8 kHz. Four threads: some texts hold one up for ten seconds. A
-    /// queue of 1,000 sentences is done in about as long.
-    fn default() -> Self {
-        Self {
-            bytes_max: 128 << 20,
-            workers: 4,
-            waiting_max: 1_000,
-            share: AccountShare::default(),
-        }
-    }
-}
-
-/// How full a cache is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct SoundCacheGauges {
-    /// Sounds kept.
-    pub sounds: usize,
-    /// What they take, in bytes.
-    pub bytes: usize,
-    /// Sounds being made, or waiting for it.
-    pub making: usize,
-}
-
-/// The cache. Its threads end with it.
+/// The sound cache. Dropping it ends its threads.
 pub struct SoundCache {
     shared: Arc<SharedSoundCache>,
 }
 
 impl SoundCache {
-    /// An empty cache; the threads start at once.
+    /// Starts with no sounds; the threads start at once.
     ///
     /// # Errors
     ///
-    /// The machine gives no more threads.
+    /// The system refuses to start a thread.
     pub fn new(
         settings: Settings,
         speech: Arc<dyn Speech>,
@@ -89,7 +54,7 @@ impl SoundCache {
     ) -> std::io::Result<Self> {
         let (state, work) = (Mutex::default(), Condvar::new());
         let shared = SharedSoundCache { settings, speech, tones, web, state, work };
-        // From here on, the threads that have started end when `cache` is dropped.
+        // If a later step fails, dropping `cache` ends the threads that have started.
         let cache = Self { shared: Arc::new(shared) };
         for number in 0..settings.workers.max(1) {
             let shared = Arc::clone(&cache.shared);
@@ -98,12 +63,12 @@ impl SoundCache {
         Ok(cache)
     }
 
-    /// Has a sound made, or takes it from the cache: then `done` is called before this returns,
-    /// else by a thread of the cache. Holding a lock that `done` takes is a deadlock.
+    /// Produces a sound, or takes it from the cache. `done` is called during this call if the
+    /// sound is cached, otherwise by a thread of the cache. Do not hold a lock that `done` takes.
     ///
-    /// Waits for nothing: a kept file is looked at (one `stat`), and made anew if it has changed;
-    /// of one of the web, its server is asked once in a while. The same sound asked for twice is
-    /// made once. What fails is tried anew the next time.
+    /// Never waits. A cached file is checked by one `stat` and read again if it has changed; for a
+    /// web sound, the server is asked when its freshness ends. Concurrent requests for one sound
+    /// produce it once. A failure is not cached.
     pub fn load(
         &self,
         source: &SoundSource,
@@ -123,12 +88,12 @@ impl SoundCache {
         }
     }
 
-    /// Has a sound made that will be asked for.
+    /// Produces a sound that will probably be requested.
     pub fn prepare(&self, source: &SoundSource, rate: u32) {
         self.load(source, rate, |_| ());
     }
 
-    /// How full it is now.
+    /// Current fill level, for metrics.
     pub fn gauges(&self) -> SoundCacheGauges {
         let state = self.shared.state.lock();
         state.gauges()
@@ -136,7 +101,7 @@ impl SoundCache {
 }
 
 impl Drop for SoundCache {
-    /// Whoever waits gets an error; a thread at work ends after it.
+    /// Waiting requests fail; a busy thread ends after its current sound.
     fn drop(&mut self) {
         let asked = {
             let mut state = self.shared.state.lock();
@@ -151,11 +116,11 @@ impl Drop for SoundCache {
     }
 }
 
-/// Rates of legs, the finer ones: a sound kept at one of them need not be made again.
+/// Higher rates of legs: a sound cached at one of them is resampled instead of produced again.
 const FINER_RATES: [u32; 2] = [48_000, 16_000];
 
-/// A server that cannot be asked whether a sound has changed is asked again so much later, and
-/// until then the sound is heard as it was.
+/// If a server cannot say whether a sound has changed, the cached sound is used, and the
+/// server is asked again after this time.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 struct SharedSoundCache {
@@ -168,17 +133,17 @@ struct SharedSoundCache {
 }
 
 impl SharedSoundCache {
-    /// The sound, if it is kept and still current.
+    /// The sound, if it is cached and current.
     fn kept(&self, key: &SoundKey) -> Option<Arc<[i16]>> {
         let (samples, freshness) = self.state.lock().touch(key)?;
-        // The disk is asked without the lock.
+        // File system calls happen outside the lock.
         match &freshness {
             Freshness::None => return Some(samples),
             Freshness::File(found) if found.is_current() => return Some(samples),
             Freshness::Web(validity) if Instant::now() < validity.fresh_until => {
                 return Some(samples);
             }
-            // It need not come again, if it is still the same.
+            // An unchanged file is not transferred again.
             Freshness::Web(_) => return None,
             Freshness::File(_) => (),
         }
@@ -186,7 +151,7 @@ impl SharedSoundCache {
         None
     }
 
-    /// Puts a sound on the list, or its caller among those who wait for it.
+    /// Queues a sound, or adds the caller to those who wait for it.
     fn request(
         self: &Arc<Self>,
         key: SoundKey,
@@ -212,7 +177,7 @@ impl SharedSoundCache {
         Ok(())
     }
 
-    /// Gets a file; what has come is a thread's job.
+    /// Downloads a file; a thread of the cache decodes it.
     fn download(
         self: &Arc<Self>,
         account: AccountId,
@@ -220,7 +185,7 @@ impl SharedSoundCache {
         before: Option<(Arc<[i16]>, Validity)>,
         key: SoundKey,
     ) {
-        // Whoever downloads does not keep the cache from ending.
+        // A download does not keep the cache alive.
         let shared = Arc::downgrade(self);
         let known = before.as_ref().map(|(_, validity)| validity.clone());
         let done = move |outcome| {
@@ -234,14 +199,14 @@ impl SharedSoundCache {
         self.web.begin(DownloadRequest { account, url, known }, Box::new(done));
     }
 
-    /// A thread's life.
+    /// Main loop of a thread.
     fn work(&self) {
         while let Some(SoundJob { key, web }) = self.next() {
-            // A panic is a bug, and one sound; it is not the thread.
+            // A panic is a bug that costs one sound, but not the thread.
             let made = catch_unwind(AssertUnwindSafe(|| self.make(&key, web)));
             let made = made.unwrap_or_else(|_| {
-                tracing::error!("a sound could not be made: a bug");
-                Err(SoundError::permanent("the sound could not be made: a bug"))
+                tracing::error!("producing a sound panicked: this is a bug");
+                Err(SoundError::permanent("the sound could not be produced: this is a bug"))
             });
             let (waiting, result) = {
                 let mut state = self.state.lock();
@@ -259,7 +224,7 @@ impl SharedSoundCache {
         }
     }
 
-    /// Waits for something to do. None: the cache is closed.
+    /// Waits for a job. None: the cache is closed.
     fn next(&self) -> Option<SoundJob> {
         let mut state = self.state.lock();
         loop {
@@ -294,13 +259,15 @@ impl SharedSoundCache {
             SoundSource::BuiltIn(name) => {
                 let samples = (self.tones)(name, key.rate).ok_or_else(|| {
                     let name: String = name.chars().take(40).collect();
-                    SoundError::permanent(format!("sound:{name}: there are hold, ring and beep"))
+                    SoundError::permanent(format!(
+                        "sound:{name}: the built-in sounds are hold, ring and beep"
+                    ))
                 })?;
                 Ok(MadeSound { samples, freshness: Freshness::None })
             }
             SoundSource::Web { url, .. } => {
                 let WebDownload { outcome, before } =
-                    web.expect("a file of the web comes with its job");
+                    web.expect("the job for a web sound has its download");
                 match (outcome, before) {
                     (Ok(Downloaded::File { bytes, validity }), _) => {
                         made(&decode(without_query(url), &bytes)?, Freshness::Web(validity))
@@ -309,14 +276,17 @@ impl SharedSoundCache {
                         Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
                     }
                     (Err(error), Some((samples, validity))) if error.is_temporary() => {
-                        tracing::info!("a sound may be out of date: {error}");
+                        tracing::info!("a cached sound may be out of date: {error}");
                         let fresh_until = Instant::now() + ASK_AGAIN;
                         let validity = Validity { fresh_until, ..validity };
                         Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
                     }
                     (Err(error), _) => Err(error),
                     (Ok(Downloaded::Unchanged(_)), None) => {
-                        let message = format!("{}: unchanged since never", without_query(url));
+                        let message = format!(
+                            "{}: the server answered 304 to a request without conditions",
+                            without_query(url)
+                        );
                         Err(SoundError::temporary(message))
                     }
                 }
@@ -324,7 +294,7 @@ impl SharedSoundCache {
         }
     }
 
-    /// The same text at a finer rate, if it is kept.
+    /// The same sound at a higher rate, if it is cached.
     fn finer(&self, key: &SoundKey) -> Option<Clip> {
         let state = self.state.lock();
         FINER_RATES.into_iter().filter(|rate| *rate > key.rate).find_map(|rate| {
@@ -334,15 +304,15 @@ impl SharedSoundCache {
     }
 }
 
-/// A URL without what may be secret in it.
+/// Removes the parts of a URL that may be secret.
 fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 
-/// Calls back; a panic in there is a bug, and not the thread's end.
+/// Calls back. A panic in the callback is a bug, but does not end the thread.
 fn call(done: OnSound, result: Result<Arc<[i16]>, SoundError>) {
     if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-        tracing::error!("who waited for a sound panicked: a bug");
+        tracing::error!("a callback for a sound panicked: this is a bug");
     }
 }
 

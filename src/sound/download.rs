@@ -1,54 +1,52 @@
-//! The port of files of the web, as the cache sees them: got once, and asked for again when they
-//! may have changed.
+//! Download port: how the cache fetches web sounds and revalidates them.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::SoundError;
-use crate::base::ids::AccountId;
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
-/// Gets files of the web.
+/// A source of web files.
 pub trait Download: Send + Sync + 'static {
-    /// Begins to get a file; waits for nothing. `done` is called once, on any thread.
+    /// Begins a download without waiting. `done` is called once, on any thread.
     fn begin(&self, ask: DownloadRequest, done: OnDownload);
 }
 
-/// Takes a file, or the reason why there is none.
+/// Receives a file or the reason for the failure.
 pub type OnDownload = Box<dyn FnOnce(Result<Downloaded, SoundError>) + Send>;
 
-/// A file that somebody needs.
+/// A request for a file.
 #[derive(Clone, Debug)]
 pub struct DownloadRequest {
-    /// On whose behalf.
+    /// Account that the request is made and limited for.
     pub account: AccountId,
-    /// `http(s)://…`, as its author wrote it.
+    /// `http(s)://…`, as written in the flow.
     pub url: Arc<str>,
-    /// What is known of it, if it is here already: it need not come again.
+    /// Validators of the cached file, if there is one: an unchanged file is not transferred.
     pub known: Option<Validity>,
 }
 
-/// What has come of an ask.
+/// Result of a successful download.
 #[derive(Clone, Debug)]
 pub enum Downloaded {
-    /// The file.
+    /// A new or changed file.
     File {
-        /// All of it.
+        /// The complete body of the response.
         bytes: bytes::Bytes,
-        /// For how long it is good.
+        /// Freshness and validators of the response.
         validity: Validity,
     },
-    /// It is still what it was: only where something was known of it.
+    /// The cached file is still valid; only if the request had `known`.
     Unchanged(Validity),
 }
 
-/// For how long a file is good, and by what it is asked for again.
+/// How long a file is fresh, and the validators to ask for it again.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Validity {
-    /// Until then nobody is asked.
+    /// Until then, the file is used without a request.
     pub fresh_until: Instant,
-    /// Its `ETag`.
+    /// `ETag` of the response, if it had one.
     pub etag: Option<Arc<str>>,
-    /// Its `Last-Modified`.
+    /// `Last-Modified` of the response, if it had one.
     pub modified: Option<Arc<str>>,
 }

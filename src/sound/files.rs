@@ -1,7 +1,7 @@
-//! The sounds in a flows folder.
+//! Sound files: finds and reads sounds in a flows folder.
 //!
-//! No path is made of a name that a flow gives: the folder is listed, and names are compared. So
-//! there is nothing to escape from.
+//! No path is built from a name in a flow: the folder is listed, and names are compared. So a name
+//! cannot escape from the folder.
 
 use std::{
     fs::{self, File, Metadata},
@@ -10,22 +10,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::SoundError;
+use crate::audio::clip::SoundError;
 
-/// The largest sound file: the vendors' limit (contract 3.5), and 10 minutes at 8 kHz.
+/// Largest sound file: limit of the vendors (contract 3.5), and 10 minutes at 8 kHz.
 pub const FILE_BYTES_MAX: u64 = 10_000_000;
 
-/// A flows folder with more entries is not searched to its end: a second of looking is too long.
+/// Entries of a folder that are searched. More would take over a second.
 const ENTRIES_MAX: usize = 10_000;
 
-/// A sound file as it was found.
+/// A sound file with its stamp.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct FoundSoundFile {
     path: PathBuf,
     stamp: SoundFileStamp,
 }
 
-/// By this a file that has been changed is known.
+/// Metadata by which a change is detected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct SoundFileStamp {
     inode: u64,
@@ -46,7 +46,7 @@ impl From<&Metadata> for SoundFileStamp {
 }
 
 impl FoundSoundFile {
-    /// Whether the file is still what it was.
+    /// Whether the file is unchanged.
     pub(super) fn is_current(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| SoundFileStamp::from(&metadata) == self.stamp)
     }
@@ -56,13 +56,13 @@ impl FoundSoundFile {
 ///
 /// # Errors
 ///
-/// There is no such file, it is too large, or it cannot be read (temporary).
+/// The file does not exist, is too large, or cannot be read (temporary).
 pub(super) fn read(folder: &Path, name: &str) -> Result<(FoundSoundFile, Vec<u8>), SoundError> {
     let unreadable = |error: io::Error| {
         if error.kind() == ErrorKind::NotFound {
             return SoundError::permanent(format!("flow:{name}: there is no such file"));
         }
-        SoundError::temporary(format!("flow:{name}: it cannot be read: {error}"))
+        SoundError::temporary(format!("flow:{name}: the file cannot be read: {error}"))
     };
     if !is_sound(name) {
         let message = format!("flow:{name}: a sound file ends in .wav or .mp3");
@@ -74,26 +74,27 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<(FoundSoundFile, Vec<u8>
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message =
-            format!("flow:{name}: over {FILE_BYTES_MAX} bytes: shorten it, or make it an MP3");
+        let message = format!(
+            "flow:{name}: the file has over {FILE_BYTES_MAX} bytes: shorten it, or convert it to MP3"
+        );
         return Err(SoundError::permanent(message));
     }
     Ok((FoundSoundFile { path, stamp: SoundFileStamp::from(&metadata) }, bytes))
 }
 
-/// Whether it is the name of a sound, by its ending.
+/// Whether the extension is that of a sound.
 fn is_sound(name: &str) -> bool {
     let (_, ending) = name.rsplit_once('.').unwrap_or_default();
     ["wav", "mp3"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-/// The file of that very name.
+/// Finds the file with exactly this name.
 fn find(folder: &Path, name: &str) -> io::Result<PathBuf> {
     for entry in fs::read_dir(folder)?.take(ENTRIES_MAX) {
         let entry = entry?;
         if entry.file_name() == name {
             let path = entry.path();
-            // A pipe would never end.
+            // Only regular files: a pipe would never end.
             return if path.is_file() { Ok(path) } else { Err(ErrorKind::NotFound.into()) };
         }
     }
@@ -104,7 +105,7 @@ fn find(folder: &Path, name: &str) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// A folder of the test's own, empty.
+    /// An empty folder for one test.
     fn folder(name: &str) -> PathBuf {
         let folder = Path::new(env!("OUT_DIR")).join(name);
         let _none = fs::remove_dir_all(&folder);
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!(read(&folder, "large.wav").unwrap().1.len() as u64, FILE_BYTES_MAX);
         file.set_len(FILE_BYTES_MAX + 1).unwrap();
         let error = read(&folder, "large.wav").unwrap_err().to_string();
-        assert!(error.starts_with("flow:large.wav: over 10000000 bytes"), "{error}");
+        assert!(error.starts_with("flow:large.wav: the file has over 10000000 bytes"), "{error}");
     }
 
     #[test]

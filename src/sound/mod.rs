@@ -1,7 +1,8 @@
-//! Sound in memory: files and texts become samples at the rate of a leg, once.
+//! Sounds: turns files, texts and built-in tones into samples at the rate of a leg.
 //!
-//! [`SoundCache`] is the way in. Below it: [`crate::audio::decode`] (WAV and MP3), [`crate::audio::resample`], [`files`] (what
-//! lies in a flows folder), and [`download`] (what lies in the web; the adapter is [`web`]).
+//! [`SoundCache`] is the entry point. Below it: [`crate::audio::decode`] (WAV and MP3),
+//! [`crate::audio::resample`], [`files`] (sounds in a flows folder), and [`download`] (web sounds;
+//! its adapter is [`web`]).
 
 mod cache;
 pub mod download;
@@ -9,41 +10,16 @@ pub mod files;
 mod source;
 pub mod web;
 
-use std::sync::Arc;
-
 pub use cache::{AccountShare, OnSound, Settings, SoundCache, SoundCacheGauges, ToneMaker};
 pub use source::SoundSource;
 
-use crate::speech::SpeechError;
-
-/// A sound cannot be had. The text says what, which, and what to do about it.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{message}")]
-pub struct SoundError {
-    message: Arc<str>,
-    temporary: bool,
-}
-
-impl SoundError {
-    /// It will be the same next time.
-    pub fn permanent(message: impl Into<Arc<str>>) -> Self {
-        Self { message: message.into(), temporary: false }
-    }
-
-    /// It may go well next time.
-    pub fn temporary(message: impl Into<Arc<str>>) -> Self {
-        Self { message: message.into(), temporary: true }
-    }
-
-    /// Whether the same may go well later.
-    pub fn is_temporary(&self) -> bool {
-        self.temporary
-    }
-}
+use crate::{audio::clip::SoundError, speech::SpeechError};
 
 impl From<SpeechError> for SoundError {
     fn from(error: SpeechError) -> Self {
-        let temporary = error.is_temporary();
-        Self { message: error.to_string().into(), temporary }
+        match error.is_temporary() {
+            true => Self::temporary(error.to_string()),
+            false => Self::permanent(error.to_string()),
+        }
     }
 }

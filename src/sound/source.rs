@@ -1,40 +1,39 @@
-//! Where a sound comes from.
+//! Sound sources: speech, files, built-in tones and web URLs.
 
 use std::{path::Path, sync::Arc};
 
-use super::SoundError;
-use crate::{base::ids::AccountId, speech::Utterance};
+use crate::{audio::clip::SoundError, base::ids::AccountId, speech::Utterance};
 
-/// A sound, by where it comes from. Equal sources sound the same, until a file is changed.
+/// Origin of a sound. Equal sources sound equal until the file changes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum SoundSource {
-    /// A text read aloud.
+    /// A text to synthesize.
     Speech(Utterance),
     /// A file in a flows folder.
     File {
-        /// The folder: that of the account.
+        /// The folder of the account.
         folder: Arc<Path>,
-        /// The file's name in it, and only that.
+        /// File name without a path.
         name: Arc<str>,
     },
-    /// One that is built in: `hold`, `ring`, `beep`.
+    /// A built-in sound: `hold`, `ring` or `beep`.
     BuiltIn(Arc<str>),
-    /// A file of the web.
+    /// A file on a web server.
     Web {
-        /// On whose behalf it is got: what one account has got is nothing to another.
+        /// Account that fetches it; accounts do not share web files.
         account: AccountId,
-        /// `http(s)://…`, as its author wrote it.
+        /// `http(s)://…`, as written in the flow.
         url: Arc<str>,
     },
 }
 
 impl SoundSource {
-    /// The source that a URL of an account names: `flow:FILE` in that folder, `sound:NAME`,
-    /// `http(s)://…`.
+    /// Parses a URL: `flow:FILE` in the folder `flows`, `sound:NAME`, or `http(s)://…` of the
+    /// account.
     ///
     /// # Errors
     ///
-    /// It is none of these.
+    /// The URL has none of these forms.
     pub fn from_url(url: &str, account: &AccountId, flows: &Arc<Path>) -> Result<Self, SoundError> {
         match url.split_once(':') {
             Some(("flow", name)) => Ok(Self::File { folder: Arc::clone(flows), name: name.into() }),
@@ -54,7 +53,7 @@ impl SoundSource {
         }
     }
 
-    /// How much memory its name takes, in bytes.
+    /// Bytes of its name.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Speech(utterance) => utterance.text.len(),
@@ -63,7 +62,7 @@ impl SoundSource {
         }
     }
 
-    /// Whose share of the cache it is in.
+    /// Account whose share of the cache it uses; None for sounds that are not limited.
     pub(super) fn account(&self) -> Option<&AccountId> {
         match self {
             Self::Web { account, .. } => Some(account),

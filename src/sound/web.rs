@@ -1,9 +1,9 @@
-//! Sounds of the web: files over HTTP, by the guarded client.
+//! Web sounds: downloads sound files with the guarded HTTP client.
 //!
-//! How long one is kept before its server is asked again: as its `Cache-Control: max-age` says,
-//! within [`FRESH_MIN`] and [`FRESH_MAX`]; [`FRESH_MIN`] for `no-cache` and `no-store`; and
-//! [`FRESH_USUAL`] where nothing is said. Then it is asked for by its `ETag` or `Last-Modified`,
-//! so that an unchanged one does not come again.
+//! A file is fresh for the `max-age` of its `Cache-Control`, between [`FRESH_MIN`] and
+//! [`FRESH_MAX`]; for [`FRESH_MIN`] with `no-cache` or `no-store`; and for [`FRESH_USUAL`] without
+//! instructions. Then it is revalidated by `ETag` or `Last-Modified`, so that an unchanged file is
+//! not transferred again.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,39 +16,39 @@ use tokio::{
 };
 
 use super::{
-    SoundError,
     download::{Download, DownloadRequest, Downloaded, OnDownload, Validity},
     files::FILE_BYTES_MAX,
 };
 use crate::{
+    audio::clip::SoundError,
     base::ids::{AccountId, Dialect},
     fetch::{Budget, FetchClient, OutgoingRequest, Response, RetryOn, TargetUrl},
     flow::RequestMethod,
 };
 
-/// Gets sounds for accounts.
+/// Downloads web sounds for accounts.
 pub struct WebSounds {
     client: FetchClient,
     runtime: Handle,
-    /// What each account may have under way.
+    /// Limits the concurrent downloads of each account.
     in_flight: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
-/// At the least: what is loaded ahead is still good when it is played, and a hundred who join in
-/// a moment ask once.
+/// Minimum freshness: a preloaded sound is still fresh when it is played, and a hundred callers
+/// who join at once cause one request.
 pub const FRESH_MIN: Duration = Duration::from_secs(10);
 
-/// Where its server says nothing: whoever changes a file hears it soon.
+/// Freshness without instructions: changes of a file are heard soon.
 pub const FRESH_USUAL: Duration = Duration::from_secs(5 * 60);
 
-/// At the most: a year is said lightly.
+/// Maximum freshness: servers state a year without meaning it.
 pub const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Of one account at a time, so that large files of one leave memory for those of the others.
+/// Concurrent downloads per account, so that large files of one leave memory for others.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// Contract 3.6: whatever the URL's fragment says. All in all, a caller who has heard nothing for
-/// so long has hung up.
+/// Fixed limits (contract 3.6), whatever the URL's fragment says. A caller who hears nothing for
+/// the total time has hung up.
 const BUDGET: Budget = Budget {
     connect: Duration::from_secs(2),
     read: Duration::from_secs(120),
@@ -62,7 +62,7 @@ impl WebSounds {
     ///
     /// # Panics
     ///
-    /// Not called from within one.
+    /// Called outside of a runtime.
     pub fn new(client: FetchClient) -> Self {
         Self { client, runtime: Handle::current(), in_flight: Mutex::default() }
     }
@@ -81,7 +81,9 @@ impl Download for WebSounds {
             let permit = timeout(BUDGET.total, limit.acquire()).await;
             let downloaded = match &permit {
                 Ok(_) => get(&client, &ask).await,
-                Err(_) => Err(SoundError::temporary("too many slow sounds are on their way")),
+                Err(_) => {
+                    Err(SoundError::temporary("too many sounds are downloading: try again later"))
+                }
             };
             done(downloaded);
         });
@@ -125,7 +127,7 @@ fn downloaded(answer: Response, known: Option<&Validity>, now: Instant) -> Downl
     }
 }
 
-/// Asks only for what has changed.
+/// Headers of a conditional request.
 fn conditions(known: &Validity) -> HeaderMap {
     let conditions =
         [(header::IF_NONE_MATCH, &known.etag), (header::IF_MODIFIED_SINCE, &known.modified)];
@@ -135,7 +137,7 @@ fn conditions(known: &Validity) -> HeaderMap {
     good.collect()
 }
 
-/// How long an answer is good from now on.
+/// How long a response is fresh from now on.
 fn freshness(headers: &HeaderMap) -> Duration {
     let lines = headers.get_all(header::CACHE_CONTROL).iter();
     let words: Vec<String> = lines

@@ -1,38 +1,38 @@
-//! Speech by a program beside us: `espeak-ng` where it is installed, or one that is configured.
+//! Speech by an external program: `espeak-ng` if it is installed, or a configured one.
 
 use std::{env, path::Path, time::Duration};
 
 use super::{
-    Clip, Speech, SpeechError, Utterance,
+    Speech, SpeechError, Utterance,
     process::{self, TIME_MAX},
     words::{self, Timbre},
 };
-use crate::audio::decode;
+use crate::audio::{clip::Clip, decode};
 
-/// A program that reads texts, and which languages.
+/// Speech backend that runs a program for each text.
 pub struct CommandSpeech {
     settings: Settings,
 }
 
-/// How a program is called.
+/// Command line of a program, its languages and its limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The program and its arguments; no shell is asked. `{language}` stands for the language,
-    /// `{voice}` for the voice, and an argument that is `{text}` alone for the text. Without it,
-    /// the text goes to the standard input. A WAV file is expected from the standard output.
+    /// The program and its arguments, run without a shell. `{language}` and `{voice}` are replaced
+    /// within arguments; an argument that is exactly `{text}` becomes the text. Without `{text}`,
+    /// the text goes to the standard input. The program writes a WAV file to its standard output.
     pub argv: Vec<String>,
-    /// The languages that it reads, in small letters (`pt-br`, `pt`). None: all of them.
+    /// Languages that it speaks, in lower case (`pt-br`, `pt`). None: all languages.
     pub languages: Option<Vec<String>>,
-    /// What `{voice}` is for a woman.
+    /// Replacement of `{voice}` for a woman's voice.
     pub woman: String,
-    /// What `{voice}` is for a man.
+    /// Replacement of `{voice}` for a man's voice.
     pub man: String,
-    /// How long it may take for one text.
+    /// Time limit for one text.
     pub time_max: Duration,
 }
 
 impl Settings {
-    /// A program for all languages.
+    /// Settings for a program that speaks all languages.
     pub fn new(argv: Vec<String>) -> Self {
         let (woman, man) = ("WOMAN".to_owned(), "MAN".to_owned());
         Self { argv, languages: None, woman, man, time_max: TIME_MAX }
@@ -40,11 +40,11 @@ impl Settings {
 }
 
 impl CommandSpeech {
-    /// Looks whether the program is there.
+    /// Checks that the program exists.
     ///
     /// # Errors
     ///
-    /// It is not, or an argument has braces that stand for nothing.
+    /// The program does not exist, or an argument has unknown braces.
     pub fn new(settings: Settings) -> Result<Self, SpeechError> {
         let program = settings.argv.first().map_or("", String::as_str);
         if !is_there(program) {
@@ -55,7 +55,7 @@ impl CommandSpeech {
             let rest = argument.replace("{language}", "").replace("{voice}", "");
             if argument != TEXT && rest.contains(['{', '}']) {
                 let message = format!(
-                    "{argument:?} of {program}: {{language}} and {{voice}} may stand in an \
+                    "{argument:?} of {program}: {{language}} and {{voice}} may be part of an \
                      argument, {{text}} alone as one"
                 );
                 return Err(SpeechError::permanent(message));
@@ -64,11 +64,11 @@ impl CommandSpeech {
         Ok(Self { settings })
     }
 
-    /// `espeak-ng`, with the languages that it says it has.
+    /// Uses `espeak-ng` with the languages that it lists.
     ///
     /// # Errors
     ///
-    /// It is not on the `PATH`, or does not say.
+    /// The program is not on the `PATH`, or does not list its languages.
     pub fn espeak() -> Result<Self, SpeechError> {
         let argv = ["espeak-ng", "-b", "1", "-v", "{language}+{voice}", "--stdin", "--stdout"];
         let mut settings = Settings::new(argv.map(str::to_owned).to_vec());
@@ -77,17 +77,18 @@ impl CommandSpeech {
         let voices = ["espeak-ng", "--voices"].map(str::to_owned);
         let voices = process::run("espeak-ng", &voices, Vec::new(), TIME_MAX)?;
         let voices = String::from_utf8_lossy(&voices);
-        // The second column has the language; the first line says so.
+        // The second column has the language; the first line is the header.
         let column = |line: &str| words::language(line.split_whitespace().nth(1)?);
         program.settings.languages = Some(voices.lines().skip(1).filter_map(column).collect());
         Ok(program)
     }
 
-    /// The program's own name for a language: that, or it without its region, or another region's.
+    /// The program's name for a language: an exact match, the language without its region, or with
+    /// another region.
     fn language(&self, tag: &str) -> Option<String> {
         let tag = words::language(tag)?;
         let Some(languages) = &self.settings.languages else { return Some(tag) };
-        // The world says zh, the program says cmn (ISO 639-3).
+        // Callers say zh, the program says cmn (ISO 639-3).
         let primary = if words::primary(&tag) == "zh" { "cmn" } else { words::primary(&tag) };
         let find = |fits: &dyn Fn(&str) -> bool| languages.iter().find(|name| fits(name));
         find(&|name| name == tag)
@@ -96,11 +97,11 @@ impl CommandSpeech {
             .cloned()
     }
 
-    /// The program and its arguments, for one text.
+    /// Command line for one text.
     fn argv(&self, language: &str, voice: &str, text: &str) -> Vec<String> {
         let fill = |argument: &String| {
             if argument == TEXT {
-                // What begins with a dash is an option to most programs, after a space it is not.
+                // Most programs take a leading dash for an option; after a space they do not.
                 let dash = if text.starts_with('-') { " " } else { "" };
                 return format!("{dash}{text}");
             }
@@ -110,7 +111,6 @@ impl CommandSpeech {
     }
 }
 
-/// Stands for the text.
 const TEXT: &str = "{text}";
 
 impl Speech for CommandSpeech {
@@ -126,7 +126,7 @@ impl Speech for CommandSpeech {
             return Ok(Clip { rate: 8_000, samples: [].into() });
         }
 
-        // Only names of our own go into arguments, never what a flow has made up.
+        // Only known names become arguments, never text from a flow.
         let voice = match Timbre::of(&utterance.voice) {
             Some(Timbre::Man) => &self.settings.man,
             Some(Timbre::Woman) | None => &self.settings.woman,
@@ -138,7 +138,7 @@ impl Speech for CommandSpeech {
     }
 }
 
-/// Whether there is such a file, or one of the name in a folder of the `PATH`.
+/// Whether the file exists, or a file of this name is in a folder of the `PATH`.
 fn is_there(program: &str) -> bool {
     if program.is_empty() || program.contains('/') {
         return Path::new(program).is_file();
@@ -156,7 +156,7 @@ mod tests {
     };
     use std::path::PathBuf;
 
-    /// A program that says as many beeps of 0.3 s as there are words.
+    /// A program that plays one beep of 0.3 s for each word.
     fn beeper(name: &str, with: &str) -> CommandSpeech {
         let beep: Vec<i16> =
             (0..2_400).map(|n| if n / 10 % 2 == 0 { 4_000 } else { -4_000 }).collect();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sound_is_an_error() {
+    fn output_that_is_not_a_sound_is_an_error() {
         let argv = ["sh", "-c", "echo no sound"].map(str::to_owned).to_vec();
         let mut settings = Settings::new(argv);
         let error = CommandSpeech::new(settings.clone()).unwrap().speak(&utterance("ru", "x"));

@@ -1,4 +1,4 @@
-//! The speech port: a text goes in, sound comes out.
+//! Speech port: turns texts into sound.
 
 pub mod command;
 pub mod pico;
@@ -10,52 +10,41 @@ use std::sync::Arc;
 
 pub use voices::Voices;
 
-/// The longest text that is read, in characters: the vendors' limit (contract 3.4). What is
-/// longer is read so far, with a line in the log.
+use crate::audio::clip::Clip;
+
+/// Longest text that is spoken, in characters: the vendors' limit (contract 3.4). A longer text
+/// is cut, with a warning in the log.
 pub const TEXT_CHARS_MAX: usize = 3_000;
 
-/// The longest that anything sounds, in seconds. Nobody listens longer to one text or file, and
-/// words of 3,000 characters take half of it.
-pub const SECONDS_MAX: u32 = 600;
-
-/// A text to be read aloud.
+/// A text to be spoken, with voice and language.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Utterance {
-    /// The words. What stands in `<…>` is not read.
+    /// Text without markup: everything in `<…>` is skipped.
     pub text: Arc<str>,
-    /// `WOMAN`, `MAN`, or a name that the implementation may know.
+    /// `WOMAN`, `MAN`, or a name that the backend may know.
     pub voice: Arc<str>,
-    /// Such as `en-US`.
+    /// Language tag, such as `en-US`.
     pub language: Arc<str>,
 }
 
-/// Sound in memory: one channel.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Clip {
-    /// Samples per second.
-    pub rate: u32,
-    /// The samples.
-    pub samples: Arc<[i16]>,
-}
-
-/// Something that reads texts aloud.
+/// A speech backend: a program or an engine.
 pub trait Speech: Send + Sync + 'static {
-    /// Whether it has a voice for the language, or for another region's form of it.
+    /// Whether it has a voice for the language, possibly of another region.
     fn reads(&self, language: &str) -> bool;
 
-    /// Reads a text. The same utterance sounds the same every time. A text without words (empty,
-    /// only spaces) is a clip without samples.
+    /// Speaks a text. The same utterance always gives the same samples. A text without words gives
+    /// a clip without samples.
     ///
-    /// Takes as long as it takes (milliseconds to seconds) and blocks: call it on a thread that
-    /// may wait, never on one that carries calls.
+    /// Blocks for milliseconds to seconds: call it only on a thread that may wait, never on one
+    /// that carries calls.
     ///
     /// # Errors
     ///
-    /// No voice reads the language or the script of the text, or the voice failed.
+    /// No voice speaks the language or the script of the text, or the voice failed.
     fn speak(&self, utterance: &Utterance) -> Result<Clip, SpeechError>;
 }
 
-/// A text was not read.
+/// Why a text was not spoken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct SpeechError {
@@ -64,44 +53,44 @@ pub struct SpeechError {
 }
 
 impl SpeechError {
-    /// It will be the same next time.
+    /// An error that will repeat with the same text.
     pub(crate) fn permanent(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: false }
     }
 
-    /// It may go well next time.
+    /// An error that may not repeat.
     pub(crate) fn temporary(message: impl Into<Arc<str>>) -> Self {
         Self { message: message.into(), temporary: true }
     }
 
-    /// Nobody reads this language.
+    /// No voice speaks this language.
     pub(crate) fn no_voice(language: &str) -> Self {
         let language: String = language.chars().take(40).collect();
         Self::permanent(format!("no voice reads {language:?}"))
     }
 
-    /// Whether the same may go well later.
+    /// Whether a later attempt may succeed.
     pub fn is_temporary(&self) -> bool {
         self.temporary
     }
 }
 
-/// What every implementation must pass.
+/// Tests that every backend must pass.
 #[cfg(test)]
 pub(crate) mod suite {
     use super::*;
 
-    /// Puts an implementation to the test with a language and a text of it.
+    /// Runs all tests of the suite with a language and a text in it.
     pub(crate) fn check(speech: &dyn Speech, language: &str, text: &str) {
         a_text_becomes_sound(speech, language, text);
         a_longer_text_sounds_longer(speech, language, text);
-        nothing_to_read_is_silence(speech, language);
+        an_empty_text_is_silence(speech, language);
         markup_is_not_read(speech, language, text);
         control_characters_do_no_harm(speech, language, text);
-        a_language_that_is_none_is_refused(speech);
+        an_invalid_language_is_refused(speech);
     }
 
-    /// An utterance by WOMAN.
+    /// An utterance with the voice WOMAN.
     pub(crate) fn utterance(language: &str, text: &str) -> Utterance {
         Utterance { text: text.into(), voice: "WOMAN".into(), language: language.into() }
     }
@@ -133,7 +122,7 @@ pub(crate) mod suite {
         assert!((1.5..2.5).contains(&(twice / once)), "{language}: {once} s, then {twice} s");
     }
 
-    fn nothing_to_read_is_silence(speech: &dyn Speech, language: &str) {
+    fn an_empty_text_is_silence(speech: &dyn Speech, language: &str) {
         for text in ["", "  \n", "<br/>", "\u{0}"] {
             let clip = speak(speech, language, text);
             assert_eq!(clip.samples.len(), 0, "{language}: {text:?}");
@@ -153,7 +142,7 @@ pub(crate) mod suite {
         assert_eq!(plain, controlled, "{language}");
     }
 
-    fn a_language_that_is_none_is_refused(speech: &dyn Speech) {
+    fn an_invalid_language_is_refused(speech: &dyn Speech) {
         for language in ["", "-", "--help", "../de-DE", "de-DE/..", "zz; ls"] {
             let refusal = speech.speak(&utterance(language, "hello")).expect_err(language);
             assert!(!refusal.is_temporary(), "{language}: {refusal}");

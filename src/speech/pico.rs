@@ -1,4 +1,4 @@
-//! The voices inside the binary: six languages, read by the engine SVOX Pico.
+//! Built-in voices: six languages, spoken by the engine SVOX Pico.
 
 mod engine;
 mod letters;
@@ -16,11 +16,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
 use super::{
-    Clip, Speech, SpeechError, Utterance, process,
+    Speech, SpeechError, Utterance, process,
     words::{self, Timbre},
 };
+use crate::audio::clip::Clip;
 
-/// The voices, read from a folder where their files lie as long as the process runs.
+/// Speech backend with the built-in voices. Their files stay in a folder while the process runs.
 pub struct Pico {
     folder: String,
     program: Option<Vec<String>>,
@@ -29,15 +30,15 @@ pub struct Pico {
 }
 
 impl Pico {
-    /// Writes the voices (6.4 MB, Apache-2.0) to a folder of their own that only this user can
-    /// read, unless they are there.
+    /// Writes the voices (6.4 MB, Apache-2.0) to a folder that only this user can read, unless they
+    /// are there already.
     ///
-    /// The engine runs on the thread that calls [`speak`](Speech::speak), and a text that it
-    /// never comes to the end of costs that thread: see [`Pico::in_own_process`].
+    /// The engine runs on the thread that calls [`speak`](Speech::speak). A text that it never
+    /// finishes costs that thread: see [`Pico::in_own_process`].
     ///
     /// # Errors
     ///
-    /// The folder cannot be made or written to, or its path is not UTF-8.
+    /// The folder cannot be created or written to, or its path is not UTF-8.
     pub fn open(folder: &Path) -> Result<Self, SpeechError> {
         let Some(name) = folder.to_str() else {
             let message = format!("the path {} is not UTF-8: no voice opens it", folder.display());
@@ -50,31 +51,30 @@ impl Pico {
         Ok(Self { folder, program: None, time_max: TIME_MAX, has_warned: noted })
     }
 
-    /// Runs the engine in a process of its own for each text, within a time limit: there are
-    /// texts that it never comes to the end of, and a process can be ended where a thread cannot.
+    /// Runs the engine in a separate process for each text, with a time limit: the engine never
+    /// finishes some texts, and a process can be killed where a thread cannot.
     ///
-    /// The program is our own, with arguments on which it calls [`read_aloud`] with the two
-    /// that are added here: the folder and the language.
+    /// `argv` runs our own program, which must call [`read_aloud`] with the two arguments that are
+    /// added here: the folder and the language.
     pub fn in_own_process(mut self, argv: Vec<String>) -> Self {
         self.program = Some(argv);
         self
     }
 
-    /// Each voice is a woman's; a man's is made of it. Other names are nobody's: said once.
+    /// All voices are a woman's; a man's is derived from it. Warns once about other names.
     fn timbre(&self, voice: &str) -> Timbre {
         Timbre::of(voice).unwrap_or_else(|| {
             if !self.has_warned.swap(true, Ordering::Relaxed) {
                 let voice: String = voice.chars().take(40).collect();
                 tracing::warn!(
                     voice,
-                    "the built-in voices are WOMAN and MAN: others read as WOMAN"
+                    "the built-in voices are WOMAN and MAN; any other name is spoken by WOMAN"
                 );
             }
             Timbre::Woman
         })
     }
 
-    /// Here or apart.
     fn synthesize(&self, lingware: &Lingware, text: String) -> Result<Vec<i16>, SpeechError> {
         let Some(program) = &self.program else {
             return engine::synthesize(&self.folder, lingware, &text);
@@ -92,13 +92,13 @@ impl Pico {
     }
 }
 
-/// What the process does that [`Pico::in_own_process`] starts: a text from standard input becomes samples
-/// of 16 bits on standard output. It is done when this returns; no more must be written.
+/// Main function of the process that [`Pico::in_own_process`] starts: turns the text on the
+/// standard input into 16-bit samples on the standard output. Write nothing after it.
 pub fn read_aloud(folder: &str, language: &str) -> ExitCode {
     match try_read_aloud(folder, language) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // If nobody reads the message either, the exit code is left.
+            // If nobody reads the message, the exit code remains.
             let _unread = writeln!(std::io::stderr(), "{message}");
             ExitCode::FAILURE
         }
@@ -106,7 +106,7 @@ pub fn read_aloud(folder: &str, language: &str) -> ExitCode {
 }
 
 fn try_read_aloud(folder: &str, language: &str) -> Result<(), String> {
-    // Whoever started this may be gone and kill it no more.
+    // A limit of its own, because the parent may be gone and cannot kill this process.
     let seconds = Some(TIME_MAX.as_secs());
     let limit = Rlimit { current: seconds, maximum: seconds };
     setrlimit(Resource::Cpu, limit).map_err(|error| error.to_string())?;
@@ -148,23 +148,23 @@ impl Speech for Pico {
     }
 }
 
-/// The longest text takes a tenth of it; what takes longer will not end.
+/// The longest text takes a tenth of it. A text that takes longer will not end.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// At full volume the engine clips the peaks of each voice: 6 dB lower it does not. The tags are
-/// the engine's own, and not closed: a closing one makes the end of the last sentence another.
+/// At full volume the engine clips the peaks of each voice; 6 dB lower it does not. The tags
+/// belong to the engine and stay open: a closing tag changes the end of the last sentence.
 const WOMAN_TAGS: &str = "<volume level='50'>";
 
-/// A man's voice is the woman's played slower, which makes the throat 15 % longer …
+/// A man's voice is the woman's voice played slower, which makes the throat 15 % longer …
 const RATE_OF_MAN: u32 = 13_600;
 
-/// … spoken faster by as much, and lower still.
+/// … and spoken faster by the same factor, at a lower pitch.
 const MAN_TAGS: &str = "<volume level='50'><speed level='118'><pitch level='75'>";
 
-/// The engine ends with half a second of silence and more: so much of it is left.
+/// The engine adds more than half a second of silence; this much of it is kept.
 const TAIL_SAMPLES: usize = 3_200;
 
-/// No sample of silence is beyond this.
+/// Samples of silence are not louder than this.
 const QUIET: u16 = 100;
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error_and_the_next_text_is_well() {
+    fn an_unreadable_text_is_an_error_and_the_next_text_works() {
         let pico = pico();
         let well = speak(&pico, "en-US", "WOMAN", "all is well");
         let (word, digits) = ("ü".repeat(40_000), "8".repeat(500));
@@ -290,12 +290,12 @@ mod tests {
         });
     }
 
-    /// The voices read by processes of this test's own binary: what the harness says first is
-    /// cut off.
+    /// Voices that run in processes of this test binary. The output of the test harness is cut
+    /// off.
     fn pico_in_own_process() -> Pico {
         let script = "\
             export CONFLOW_TEST_FOLDER=\"$1\" CONFLOW_TEST_LANGUAGE=\"$2\"; \
-            \"$0\" --exact speech::pico::tests::this_is_the_process_apart --nocapture | tail -c +17";
+            \"$0\" --exact speech::pico::tests::this_is_the_separate_process --nocapture | tail -c +17";
         let program = std::env::current_exe().unwrap();
         pico().in_own_process(
             ["sh", "-c", script, program.to_str().unwrap()].map(str::to_owned).to_vec(),
@@ -307,7 +307,7 @@ mod tests {
         let variable = |name| std::env::var(name).ok();
         if let Some(folder) = variable("CONFLOW_TEST_FOLDER") {
             read_aloud(&folder, &variable("CONFLOW_TEST_LANGUAGE").unwrap());
-            // The harness would say that all is well.
+            // The harness would print its own result.
             std::process::exit(0);
         }
     }
@@ -331,7 +331,7 @@ mod tests {
         assert!(error.is_temporary());
     }
 
-    /// A sentence of the fuzzer's, that the engine does not come to the end of.
+    /// A text found by fuzzing that the engine never finishes.
     const ENDLESS: &str = include_str!("../../tests/sounds/endless.txt");
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
         fs::remove_file(&folder).unwrap();
     }
 
-    /// The median pitch of what is voiced, in hertz: by the best lag of 40 ms with itself.
+    /// Median pitch of the voiced parts in hertz: the best autocorrelation lag of 40 ms windows.
     fn pitch(clip: &Clip) -> f64 {
         let rate = clip.rate as usize;
         let (window, lags) = (rate / 25, rate / 400..rate / 60);

@@ -1,4 +1,4 @@
-//! A program that is given a text and answers with sound, within limits.
+//! Speech process: runs a program with time and size limits.
 
 use std::{
     io::{self, Read, Write},
@@ -13,26 +13,27 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::SpeechError;
 
-/// How long a program may take by default: the longest text takes espeak-ng 2 s, and who waits
-/// for speech has waited long enough by then.
+/// Default time limit: espeak-ng takes 2 s for the longest text, and a caller has waited long
+/// enough then.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How much sound a program may give: 600 s at 22,050 samples per second, as espeak-ng has it.
+/// Limit of the output: 600 s at 22,050 samples per second, the rate of espeak-ng.
 const OUTPUT_BYTES_MAX: u64 = 27_000_000;
 
-/// How much is read of what a program complains about.
+/// Limit of the error output that is read.
 const STDERR_BYTES_MAX: u64 = 300;
 
-/// A program that has said all is given so long to end.
+/// Time to exit after the output has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a program, called `name` in complaints, in a group of its own: `input` goes to its standard input, its standard output
-/// comes back. No shell is asked. When the time is up, the whole group is killed.
+/// Runs a program in its own process group: `input` goes to its standard input, and its
+/// standard output is returned. Uses no shell. `name` is for error messages. At the time limit, the
+/// whole group is killed.
 ///
 /// # Errors
 ///
-/// It cannot be started, fails, says too much, or takes too long (temporary: the machine may be
-/// busy).
+/// The program cannot be started, fails, writes too much, or takes too long (temporary: the
+/// machine may be busy).
 pub(super) fn run(
     name: &str,
     argv: &[String],
@@ -51,13 +52,13 @@ pub(super) fn run(
         .spawn()
         .map_err(|error| SpeechError::permanent(format!("{name} cannot be started: {error}")))?;
     let stdin = child.stdin.take();
-    // One that does not read its input closes the pipe: its answer counts.
+    // A program that does not read its input closes the pipe; its output counts.
     thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let output = drain(child.stdout.take(), OUTPUT_BYTES_MAX + 1);
     let message = drain(child.stderr.take(), STDERR_BYTES_MAX);
 
     let output = output.recv_timeout(time_max);
-    // It has ended when it can complain no more; who dawdles is killed, and has said all.
+    // Its standard error ends when it exits. If it lingers, it is killed, and its output counts.
     let message = output.as_ref().ok().and_then(|_| message.recv_timeout(GRACE).ok());
     let status = end(&mut child);
     let Ok(output) = output else {
@@ -80,23 +81,23 @@ pub(super) fn run(
     Err(SpeechError::permanent(format!("{name} failed ({status}): {}", message.trim())))
 }
 
-/// Reads to the end, or to the limit, in a thread of its own.
+/// Reads to the end or to the limit in a separate thread.
 fn drain(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = pipe.map_or(Ok(0), |pipe| pipe.take(limit).read_to_end(&mut bytes));
-        // Nobody listens any more: the time was up.
+        // The receiver is gone if the time limit was reached.
         let _late = sender.send(read.map(|_| bytes));
     });
     receiver
 }
 
-/// Kills what is left of the group, and takes leave of the child: how it ended.
+/// Kills the process group and waits for the child. Returns the exit status.
 ///
-/// The child is not waited for before, so its number cannot be another's yet.
+/// The child is not waited for earlier, so its process id cannot belong to another process yet.
 fn end(child: &mut Child) -> io::Result<ExitStatus> {
-    // An error is that there is nobody left.
+    // An error means that no process is left.
     let _gone = kill_process_group(Pid::from_child(child), Signal::KILL);
     child.wait()
 }
@@ -151,7 +152,8 @@ mod tests {
             let lines = processes.map(|process| process.path().join("cmdline"));
             lines.filter_map(|line| std::fs::read_to_string(line).ok()).any(|line| line == sleeps)
         };
-        // Who is killed is gone soon, not at once; who is not sleeps longer than this looks.
+        // Killed processes disappear soon, but not at once; others sleep longer than this loop
+        // runs.
         assert!((0..1_000).any(|_| !left()));
     }
 

@@ -1,14 +1,15 @@
-//! Several voices as one: who reads a language is whoever comes first and can.
+//! Voices: several speech backends as one, in order of preference.
 
 use std::sync::Arc;
 
-use super::{Clip, Speech, SpeechError, Utterance};
+use super::{Speech, SpeechError, Utterance};
+use crate::audio::clip::Clip;
 
-/// Implementations in order of preference.
+/// Speech backends in order of preference.
 pub struct Voices(Vec<Arc<dyn Speech>>);
 
 impl Voices {
-    /// The first that reads a language is asked, and only that one.
+    /// The first backend that speaks a language gets the text, and only that one.
     pub fn new(in_order: Vec<Arc<dyn Speech>>) -> Self {
         Self(in_order)
     }
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
     use crate::speech::suite::utterance;
 
-    /// Reads one language, by a clip of one sample.
+    /// Speaks one language with a clip of one sample.
     struct One(&'static str, i16);
 
     impl Speech for One {

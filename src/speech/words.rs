@@ -1,11 +1,11 @@
-//! What voices are given: text made plain, and the names of languages and voices.
+//! Speech input: removes markup from texts, and normalizes the names of languages and voices.
 
 use super::TEXT_CHARS_MAX;
 
-/// A text without markup and control characters, cut at [`TEXT_CHARS_MAX`].
+/// Removes markup and control characters from a text and cuts it at [`TEXT_CHARS_MAX`].
 ///
-/// Markup is what stands between `<` and `>`, where a letter, `/`, `!` or `?` follows the `<`:
-/// so `2 < 3` keeps its sign. Runs of spaces become one.
+/// Markup is everything between `<` and `>` if a letter, `/`, `!` or `?` follows the `<`;
+/// so `2 < 3` keeps its sign. Runs of spaces become one space.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len().min(4 * TEXT_CHARS_MAX));
     let mut chars = 0;
@@ -22,7 +22,10 @@ pub(super) fn plain(text: &str) -> String {
         }
         if chars == TEXT_CHARS_MAX {
             let characters = text.chars().count();
-            tracing::warn!(characters, "the text is too long: {TEXT_CHARS_MAX} are read");
+            tracing::warn!(
+                characters,
+                "the text is too long: its first {TEXT_CHARS_MAX} characters are spoken"
+            );
             break;
         }
         plain.push(if space { ' ' } else { next });
@@ -32,7 +35,7 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// Where the tag ends with which the text begins. None: it begins with no tag.
+/// Length of the tag at the beginning of the text. None: the text does not begin with a tag.
 fn tag_end(text: &str) -> Option<usize> {
     let first = text.strip_prefix('<')?.chars().next()?;
     if !(first.is_alphabetic() || matches!(first, '/' | '!' | '?')) {
@@ -41,8 +44,8 @@ fn tag_end(text: &str) -> Option<usize> {
     text.find('>').map(|at| at + 1)
 }
 
-/// A language as `en-us`: parts of letters and digits, the first of letters (RFC 5646, 2.1).
-/// None: it is no language.
+/// Normalizes a language tag to the form `en-us`: parts of letters and digits, the first one of
+/// letters (RFC 5646, 2.1). None: it is not a language tag.
 pub(super) fn language(tag: &str) -> Option<String> {
     let tag = tag.trim().to_ascii_lowercase().replace('_', "-");
     let mut parts = tag.split('-');
@@ -55,15 +58,15 @@ pub(super) fn language(tag: &str) -> Option<String> {
     well.then_some(tag)
 }
 
-/// The longest language tag: RFC 5646, 4.4.1 says that 35 is enough for all.
+/// Longest language tag: by RFC 5646, 4.4.1, 35 bytes are enough for all.
 const LANGUAGE_BYTES_MAX: usize = 35;
 
-/// The language without its region: `en` of `en-us`.
+/// The language without its region: `en` for `en-us`.
 pub(super) fn primary(language: &str) -> &str {
     language.split('-').next().unwrap_or(language)
 }
 
-/// Whose voice.
+/// Kind of a voice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Timbre {
     Woman,
@@ -71,8 +74,8 @@ pub(super) enum Timbre {
 }
 
 impl Timbre {
-    /// By the name of a voice: `WOMAN`, `MAN`, or one that the vendors offer (`Polly.Matthew`).
-    /// None: nobody here knows it.
+    /// Finds the kind by the name of a voice: `WOMAN`, `MAN`, or one of the vendors
+    /// (`Polly.Matthew`). None: the name is unknown.
     pub(super) fn of(voice: &str) -> Option<Self> {
         let name = voice.trim().to_ascii_lowercase();
         let name = name.strip_prefix("polly.").unwrap_or(&name);
@@ -88,12 +91,12 @@ impl Timbre {
     }
 }
 
-/// By these names callers of the vendors' API ask for a woman (`Polly.…`).
+/// Vendors' names for women's voices (`Polly.…`).
 const WOMEN: &str = "amy astrid bianca camila carla carmen celine chantal conchita danielle elin \
     emma ewa gabrielle ines isabelle ivy joanna kendra kimberly lea lotte lucia lupe maja marlene \
     mia naja nicole olivia penelope raveena ruth salli tatyana vicki vitoria";
 
-/// And by these for a man.
+/// Vendors' names for men's voices.
 const MEN: &str = "adriano andres arthur brian cristiano daniel enrique giorgio gregory hans \
     jacek jan joey justin kevin liam mads mathieu matthew maxim miguel pedro remi ricardo ruben \
     russell sergio stephen thiago";

@@ -1,4 +1,4 @@
-//! The data folder: what outlives the process, in files. One process at a time has it.
+//! Data folder: the files that outlive the process. One process at a time locks it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -9,67 +9,67 @@ use std::{
 
 use super::rows::RowStoreError;
 
-/// A data folder that this process has to itself, for as long as this value lives.
+/// A data folder that this process has locked, for as long as this value lives.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    /// Locked; the system unlocks it when the process ends, however it ends.
+    /// The system unlocks it when the process ends, however it ends.
     _lock: File,
 }
 
-/// Why something cannot be stored, or what is stored cannot be had.
+/// Error of the data folder or of its store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has the data folder.
+    /// Another process has locked the data folder.
     #[error(
         "the data folder {} is in use by another conflow: stop that one, or name another folder with --data",
         path.display()
     )]
     Busy {
-        /// The folder.
+        /// Path of the data folder.
         path: PathBuf,
     },
-    /// A file does not hold what we have once written.
+    /// A file does not contain what conflow writes.
     #[error(
-        "{} is damaged ({why}): bring it back from a backup; without it, what it holds begins anew",
+        "{} is damaged ({why}): bring it back from a backup; without it, its data is lost",
         path.display()
     )]
     Damaged {
-        /// The file.
+        /// Path of the damaged file.
         path: PathBuf,
-        /// In what way.
+        /// Description of the damage.
         why: String,
     },
-    /// The rows failed.
+    /// The store's rows cannot be read or written.
     #[error(transparent)]
     Rows(#[from] RowStoreError),
-    /// The system said no.
+    /// The system refused an operation.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// Verb of the operation, for the message.
         what: &'static str,
-        /// On which file or folder.
+        /// File or folder of the operation.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system call.
         source: io::Error,
     },
 }
 
-/// Nobody but its owner may look into the folder: it holds secrets.
+/// The folder contains secrets: only its owner may look into it.
 const FOLDER_MODE: u32 = 0o700;
-/// As the folder.
+/// Only the owner may read the files, too.
 const FILE_MODE: u32 = 0o600;
-/// Its content is of no account, its lock is.
+/// Lock file of the engine; it is empty.
 const LOCK: &str = "lock";
-/// As that, for as long as accounts are changed.
+/// Lock file for changes of accounts; it is empty.
 const ACCOUNTS_LOCK: &str = "accounts.lock";
 
 impl DataFolder {
-    /// Makes the folder if there is none, and takes it for this process.
+    /// Creates the folder if it is missing, and locks it for this process.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Busy`] if another process has it.
+    /// [`StoreError::Busy`] if another process has locked it; [`StoreError::Io`].
     pub fn hold(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Io { what: "lock", path: path.to_owned(), source };
         let lock = lock_file(path, LOCK)?;
@@ -80,12 +80,12 @@ impl DataFolder {
         }
     }
 
-    /// The same, only to change accounts: another process may hold the folder meanwhile. Waits
-    /// until nobody else changes them.
+    /// Locks the folder for changes of accounts only: another process may hold the folder. Blocks
+    /// until no other process changes accounts.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`]: the folder or its lock file cannot be created or locked.
     pub fn hold_accounts(path: &Path) -> Result<Self, StoreError> {
         let lock = lock_file(path, ACCOUNTS_LOCK)?;
         let failed = |source| StoreError::Io { what: "lock", path: path.to_owned(), source };
@@ -93,16 +93,16 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where a file of this name is, or would be.
+    /// Path of a file in the folder; the file need not exist.
     pub fn path(&self, file: &str) -> PathBuf {
         self.path.join(file)
     }
 
-    /// What a file holds; None if there is none.
+    /// Content of a file; None if there is no such file.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`]: the file exists and cannot be read.
     pub fn read(&self, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.path(file)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -111,22 +111,22 @@ impl DataFolder {
         }
     }
 
-    /// Gives a file a new content, for good: whatever happens meanwhile, it holds the old or the
-    /// new one, and once this has returned, the new one.
+    /// Replaces a file's content atomically: after a crash, the file has the old or the new
+    /// content. Once this has returned, the new content is durable.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`]; the file holds what it held, or the new content.
+    /// [`StoreError::Io`]; the file has its old content, or the new one.
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let written = self.replace(file, bytes);
         written.map_err(|source| StoreError::Io { what: "write", path: self.path(file), source })
     }
 
-    /// Takes a file away, if there is one.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`]: the file exists and cannot be removed.
     pub fn remove(&self, file: &str) -> Result<(), StoreError> {
         match fs::remove_file(self.path(file)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -144,12 +144,12 @@ impl DataFolder {
         writer.write_all(bytes)?;
         writer.sync_all()?;
         fs::rename(new, self.path(file))?;
-        // Else the new name might not outlive a power cut.
+        // Otherwise the new name might not survive a power cut.
         File::open(&self.path)?.sync_all()
     }
 }
 
-/// Makes the folder and the file if they are missing.
+/// Opens a file in the folder; creates both if they are missing.
 fn lock_file(path: &Path, name: &str) -> Result<File, StoreError> {
     let failed = |what| move |source| StoreError::Io { what, path: path.to_owned(), source };
     let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);

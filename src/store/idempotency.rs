@@ -1,7 +1,7 @@
-//! Answered requests: for a day, or until there are too many; in memory, and in rows if they are
-//! to outlive it.
+//! Idempotency keys: responses kept for a day, in memory, and in rows if they must survive.
 //!
-//! A request that was being answered when the process died has left nothing, and may come again.
+//! The oldest response is removed when there are too many. A request that was being answered when
+//! the process died has left nothing, and may be sent again.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,10 +22,10 @@ use super::{
 /// A client that tries again does so within a day (guarantee 6).
 pub const KEPT_FOR: Duration = Duration::from_secs(86_400);
 
-/// Some tens of megabytes; the oldest gives way.
+/// Some tens of megabytes; the oldest response is removed first.
 const ANSWERS_MAX: usize = 100_000;
 
-/// The requests that have been answered, and those that are being answered.
+/// Requests that have been answered, and those that are being answered.
 #[derive(Debug, Default)]
 pub struct StoredResponses {
     state: Arc<Mutex<IdempotencyState>>,
@@ -36,9 +36,9 @@ pub struct StoredResponses {
 #[derive(Debug, Default)]
 struct IdempotencyState {
     entries: BTreeMap<RequestKey, IdempotencyEntry>,
-    /// The oldest answer first: until when it is kept, and its row.
+    /// Expiry, row number and key of each response, oldest first.
     answered: VecDeque<(Instant, u64, RequestKey)>,
-    /// Rows are numbered as they come.
+    /// Number of the newest row.
     last: u64,
 }
 
@@ -50,32 +50,32 @@ struct IdempotencyEntry {
 
 struct IdempotencyDisk {
     rows: Arc<dyn RowStore>,
-    /// One moment by both clocks. From one process to the next, only that on the wall goes on.
+    /// One moment by both clocks. Only the wall clock continues in the next process.
     opened: (Instant, SystemTime),
 }
 
-/// What a row says.
+/// JSON of a row.
 #[derive(Deserialize, Serialize)]
 struct AnswerRow {
     method: String,
     path: String,
     key: String,
-    /// In hexadecimal digits.
+    /// Hash of the request, in hexadecimal digits.
     asked: String,
     status: u16,
     body: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
-    /// Milliseconds since 1970.
+    /// In milliseconds since 1970.
     answered_at: u64,
 }
 
 impl StoredResponses {
-    /// Those that outlive the process; `now` and `wall` are the same moment.
+    /// Opens a store that outlives the process; `now` and `wall` are one moment.
     ///
     /// # Errors
     ///
-    /// The rows cannot be read, or one makes no sense.
+    /// [`RowStoreError`]: the rows cannot be read, or one is invalid.
     pub fn open(
         rows: Arc<dyn RowStore>,
         now: Instant,
@@ -87,7 +87,7 @@ impl StoredResponses {
         for row in found {
             let (request, entry, answered_at) = read(&row)?;
             state.last = row.a;
-            // One from the future is as old as this moment: clocks are set back.
+            // The wall clock may have been set back: a response from the future counts as made now.
             let age = wall.duration_since(answered_at).unwrap_or_default();
             match KEPT_FOR.checked_sub(age).filter(|left| !left.is_zero()) {
                 Some(left) => {
@@ -103,11 +103,11 @@ impl StoredResponses {
     }
 }
 
-/// Whether a row of [`Table::IdempotencyKeys`] can be read.
+/// Checks that a row of [`Table::IdempotencyKeys`] can be read.
 ///
 /// # Errors
 ///
-/// It makes no sense.
+/// [`RowStoreError`]: the row is invalid.
 pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     read(row).map(drop)
 }
@@ -155,7 +155,7 @@ impl IdempotencyStore for StoredResponses {
         });
         let (state, request) = (self.state.clone(), request.clone());
         let on_written: OnCommit = Box::new(move |written| {
-            // One that cannot be written is good for as long as the process.
+            // A response that cannot be written is valid for as long as the process lives.
             state.lock().answer(now, number, request, answer);
             on_stored(written);
         });
@@ -184,7 +184,7 @@ impl IdempotencyState {
         }
     }
 
-    /// Lets go of what is too old, and of what is too much.
+    /// Removes responses that are too old, and the oldest of those that are too many.
     fn expire(&mut self, now: Instant) -> Vec<RowWrite> {
         let mut writes = Vec::new();
         while let Some((until, ..)) = self.answered.front()
@@ -215,7 +215,7 @@ impl IdempotencyDisk {
             key: request.key.clone(),
             asked: Hash::from(request_hash).to_hex().to_string(),
             status: it.status,
-            // Our answers are JSON, and that is UTF-8.
+            // Responses are JSON, which is UTF-8.
             body: String::from_utf8_lossy(&it.body).into_owned(),
             headers: it.headers.clone(),
             answered_at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(answers.begin(now + KEPT_FOR, &one, [2; 32]), KeyStatus::New);
     }
 
-    /// A store that tells how commits went when it is told to.
+    /// A store that completes commits when the test says so.
     #[derive(Default)]
     struct DelayedRows {
         memory: MemoryRows,

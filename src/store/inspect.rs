@@ -1,7 +1,7 @@
-//! A store's file as others see it: what is in it, and a copy of it, while an engine may have it.
+//! Inspection of a store's file: checks it and copies it, while an engine may be running on it.
 //!
-//! It is opened for reading alone. In WAL mode a reader sees one moment of the store, keeps nobody
-//! from writing, and needs no lock of the data folder.
+//! The file is opened read-only. In WAL mode a reader sees a snapshot of the store, never blocks a
+//! writer, and needs no lock of the data folder.
 
 use std::{
     ffi::OsString,
@@ -26,15 +26,15 @@ pub struct Inspection {
     version: u32,
 }
 
-/// More is no news any more.
+/// Further errors tell nothing new.
 const ERRORS_MAX: u32 = 20;
 
 impl Inspection {
-    /// Opens a store, or a backup of one.
+    /// Opens a store or a backup.
     ///
     /// # Errors
     ///
-    /// There is none, or a later version of conflow has written it.
+    /// [`RowStoreError`]: there is no store, or a later version of conflow has written it.
     pub fn open(path: &Path) -> Result<Self, RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot use the store {}: {why}", path.display()))
@@ -52,17 +52,17 @@ impl Inspection {
         Ok(Self { connection, path: path.to_owned(), version })
     }
 
-    /// Its version, and the one that this conflow writes: older ones are brought up to it when an
-    /// engine starts.
+    /// The file's version, and the one that this conflow writes. An engine migrates older stores
+    /// when it starts.
     pub fn versions(&self) -> (u32, u32) {
         (self.version, known_version())
     }
 
-    /// What SQLite finds wrong with the file; the first few.
+    /// SQLite's errors about the file, the first 20 of them.
     ///
     /// # Errors
     ///
-    /// It cannot be read at all.
+    /// [`RowStoreError`]: the file cannot be read at all.
     pub fn errors(&self) -> Result<Vec<String>, RowStoreError> {
         let errors = || -> Result<Vec<String>, Error> {
             let mut statement =
@@ -74,11 +74,11 @@ impl Inspection {
         Ok(errors.into_iter().filter(|it| it != "ok").collect())
     }
 
-    /// The rows of a table; None if a store of this version has no such table yet.
+    /// The rows of a table; None if the store's version is too old to have the table.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// [`RowStoreError`]: the table cannot be read.
     pub fn load(&self, table: Table) -> Result<Option<Vec<StoredRow>>, RowStoreError> {
         let (version, known) = self.versions();
         let has_it = self.connection.table_exists(None, table.name());
@@ -88,12 +88,12 @@ impl Inspection {
         }
     }
 
-    /// Copies the store, as it is at one moment, to a file that is not there yet. Until the copy
-    /// is whole and on the disk, it goes by another name.
+    /// Copies a snapshot of the store to a new file. The copy has another name until it is complete
+    /// and durable.
     ///
     /// # Errors
     ///
-    /// There is a file of that name, or none can be written.
+    /// [`RowStoreError`]: the file exists already, or cannot be written.
     pub fn copy_to(&self, file: &Path) -> Result<(), RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot write the backup {}: {why}", file.display()))
@@ -105,7 +105,7 @@ impl Inspection {
         let mut partial = OsString::from(file);
         partial.push(PARTIAL);
         let partial = Path::new(&partial);
-        // The name is ours from here on: nobody else's file is written over.
+        // Creating the file reserves its name, so no other file is overwritten.
         create(file).map_err(|error| match error.kind() == io::ErrorKind::AlreadyExists {
             true => failed(&"there is a file of that name already"),
             false => failed(&error),
@@ -136,13 +136,13 @@ impl Inspection {
     }
 }
 
-/// Behind the name of a backup that is not whole yet.
+/// Suffix of a backup that is incomplete.
 const PARTIAL: &str = ".partial";
 
 fn publish(partial: &Path, file: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     fs::rename(partial, file)?;
     let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
-    // Else the name might not outlive a power cut.
+    // Otherwise the name might not survive a power cut.
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }

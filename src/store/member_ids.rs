@@ -1,8 +1,8 @@
-//! Member ids: counters, and the marks in rows that keep an id from ever being given twice.
+//! Member id blocks: counters, and rows that keep an id from being allocated twice.
 //!
-//! A mark says that the ids up to it may have been given. It is set ahead, a block at a time, so
-//! that a crash costs the rest of a block and nothing else; a planned end sets it to the last id
-//! given, so that the next start goes on without a gap.
+//! A row states the end of the reserved block: ids up to it may be in use. It is written ahead, one
+//! block at a time, so that a crash costs only the rest of a block. A planned end sets it to the
+//! last allocated id, so that the next start continues without a gap.
 
 use std::{
     collections::BTreeMap,
@@ -27,44 +27,45 @@ use crate::base::ids::{AccountId, MemberId};
 /// The member ids of a data folder.
 pub struct MemberIdBlocks {
     rows: Arc<dyn RowStore>,
-    /// Locked for reading but for the first id of an account.
+    /// Locked for writing only for the first id of an account.
     counters: RwLock<BTreeMap<AccountId, Arc<MemberIdCounter>>>,
-    /// Whoever sets a mark has it, until it is set for good.
+    /// Held while a block is reserved, until its row is durable.
     reserving: Mutex<()>,
 }
 
-/// Its two numbers are used in one order by all: an id is taken first, then the mark is looked
-/// at; whoever lowers the mark does so first, then looks at the last id.
+/// All users access the two numbers in one order: first an id is taken, then the end of the block
+/// is read; a closing store first lowers the end, then reads the last id.
 #[derive(Debug)]
 struct MemberIdCounter {
     last: AtomicU64,
-    /// Up to this, ids are good.
+    /// Ids up to this one may be used.
     reserved_until: AtomicU64,
 }
 
-/// Where marks were before there were rows.
+/// File of reserved ids in versions without a row store.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OldBlocksFile {
     version: u32,
-    /// By account: the ids up to this one may have been given.
+    /// By account: ids up to this one may be in use.
     members: BTreeMap<AccountId, u64>,
 }
 
-/// How many ids are set aside at a time: at 10,000 joins a second, one write a second.
+/// Ids reserved at a time: at 10,000 joins a second, one write a second.
 const BLOCK: u64 = 10_000;
-/// The form of the old file.
+/// Version of the old file's format.
 const OLD_VERSION: u32 = 1;
-/// Its name in the data folder.
+/// Name of the old file in the data folder.
 const OLD_FILE: &str = "marks.json";
 
 impl MemberIdBlocks {
-    /// Takes up the ids where the last process left off; marks in the file of an earlier version
-    /// are taken over, and the file is removed.
+    /// Continues where the last process stopped. Imports the file of an earlier version, and
+    /// removes it.
     ///
     /// # Errors
     ///
-    /// The rows cannot be read or make no sense; [`StoreError::Damaged`] if the file makes none.
+    /// [`StoreError::Rows`]: the rows cannot be read or are invalid; [`StoreError::Damaged`]: the
+    /// file is invalid.
     pub fn open(folder: &DataFolder, rows: Arc<dyn RowStore>) -> Result<Self, StoreError> {
         let mut blocks = BTreeMap::new();
         for row in rows.load(Table::MemberIdBlocks)? {
@@ -86,11 +87,12 @@ impl MemberIdBlocks {
         Ok(Self { rows, counters, reserving: Mutex::default() })
     }
 
-    /// Sets the marks to the last ids given. Ids can be had afterwards as before.
+    /// Lowers the ends of the blocks to the last allocated ids. Later ids reserve a new block.
     ///
     /// # Errors
     ///
-    /// The store cannot write: the marks stay where they were, and the rest of a block is lost.
+    /// [`RowStoreError`]: the store cannot write. The rows are unchanged, and the rest of a block
+    /// is lost.
     pub fn close(&self) -> Result<(), RowStoreError> {
         let _reserving = self.reserving.lock();
         let mut blocks = Vec::new();
@@ -109,14 +111,14 @@ impl MemberIdBlocks {
         self.counters.write().entry(account.clone()).or_insert_with(fresh).clone()
     }
 
-    /// Sets an account's mark ahead, unless another has done so meanwhile.
+    /// Reserves an account's next block, unless another thread has done so meanwhile.
     fn reserve(&self, account: &AccountId, counter: &MemberIdCounter, id: u64) {
         let _reserving = self.reserving.lock();
         if id <= counter.reserved_until.load(SeqCst) {
             return;
         }
         let end = id + BLOCK;
-        // Without a disk, callers can still meet: what is at stake is a number given twice.
+        // Calls can go on without a disk; the risk is a member id that is used twice.
         if let Err(error) = write_blocks(&*self.rows, [(account.clone(), end)]) {
             tracing::error!("member ids may come twice after the next start: {error}");
         }
@@ -124,16 +126,16 @@ impl MemberIdBlocks {
     }
 }
 
-/// Whether a row of [`Table::MemberIdBlocks`] can be read.
+/// Checks that a row of [`Table::MemberIdBlocks`] can be read.
 ///
 /// # Errors
 ///
-/// It makes no sense.
+/// [`RowStoreError`]: the row is invalid.
 pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
     row.parse::<u64>(Table::MemberIdBlocks).map(drop)
 }
 
-/// Waits until they are durable.
+/// Blocks until the rows are durable.
 fn write_blocks(
     rows: &dyn RowStore,
     blocks: impl IntoIterator<Item = (AccountId, u64)>,
@@ -174,7 +176,7 @@ impl MemberIdSource for MemberIdBlocks {
     }
 }
 
-/// Member ids that begin anew with each process: for tests and trials.
+/// Member ids that start at 1 in each process, for tests and development.
 #[derive(Debug, Default)]
 pub struct VolatileMemberIds {
     last: Mutex<BTreeMap<AccountId, u64>>,
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
     use crate::store::rows_memory::MemoryRows;
 
-    /// Rows that outlive whoever has them open.
+    /// Rows that outlive the [`MemberIdBlocks`] that have them open.
     #[derive(Default)]
     struct Disk(Arc<MemoryRows>);
 
@@ -244,7 +246,7 @@ mod tests {
         let disk = Disk::default();
         let (mut last, mut seen) = (0, BTreeSet::new());
         for n in [1, 2, usize::try_from(BLOCK).unwrap() + 5, 3] {
-            // Dropped without a close.
+            // Dropped without a close, as in a crash.
             let ids = disk.open();
             for id in take(&ids, "MA1", n) {
                 assert!(last < id && seen.insert(id), "{id} after {last}");

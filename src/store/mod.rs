@@ -1,4 +1,5 @@
-//! The store port: what must outlive the process.
+//! Store: the ports for data that must outlive the process, and their SQLite and memory
+//! implementations.
 
 pub mod folder;
 pub mod idempotency;
@@ -14,20 +15,21 @@ use std::{sync::Arc, time::Instant};
 use self::rows::OnCommit;
 use crate::base::ids::{AccountId, MemberId};
 
-/// Gives out member ids: decimal, rising per account, never twice for the life of the data
+/// Allocates member ids: decimal, rising per account, never reused in the lifetime of a data
 /// folder. A fresh folder starts at 1.
 pub trait MemberIdSource: Send + Sync + 'static {
-    /// The next one of an account.
+    /// The next id of an account.
     fn next(&self, account: &AccountId) -> MemberId;
 }
 
-/// Knows which requests have been answered already (`Idempotency-Key`).
+/// Stores responses by idempotency key (`Idempotency-Key`).
 pub trait IdempotencyStore: Send + Sync + 'static {
-    /// A request comes, perhaps again; what it has asked for is told by a hash.
+    /// Looks up a request; a new one is reserved until [`Self::done`] or [`Self::forget`]. The hash
+    /// of its content detects a key that is used twice.
     fn begin(&self, now: Instant, request: &RequestKey, request_hash: [u8; 32]) -> KeyStatus;
 
-    /// A request that was new has been answered. `on_stored` is told once the answer outlives the
-    /// process, if it ever does: only then may anybody have it.
+    /// Stores the response of a new request. `on_stored` is called once the response outlives the
+    /// process, or never will: only then may it be sent.
     fn done(
         &self,
         now: Instant,
@@ -36,43 +38,43 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         on_stored: OnCommit,
     );
 
-    /// A request that was new has come to nothing: it may come again.
+    /// Removes the reservation of a new request that has failed, so that it may be tried again.
     fn forget(&self, request: &RequestKey);
 }
 
-/// What makes a request the same.
+/// Identity of a request: two requests with equal keys are one request, sent twice.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestKey {
-    /// Whose.
+    /// Account that has sent the request.
     pub account: AccountId,
-    /// POST or DELETE.
+    /// HTTP method, POST or DELETE.
     pub method: String,
-    /// As it was written.
+    /// Path as the client wrote it.
     pub path: String,
-    /// The header.
+    /// Value of the header `Idempotency-Key`.
     pub key: String,
 }
 
-/// Whether a request is new.
+/// Result of a lookup by key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyStatus {
-    /// It is.
+    /// The request is new, and now reserved.
     New,
-    /// It is being answered: ask again later.
+    /// The request is being answered: the client should try again later.
     Busy,
-    /// It has been answered.
+    /// The request was answered earlier, with this response.
     Answered(Arc<StoredResponse>),
-    /// The same key has asked for something else.
+    /// The key belongs to a request with another content.
     Mismatch,
 }
 
-/// An answer that is kept.
+/// A response that is stored for its key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredResponse {
-    /// The status.
+    /// HTTP status of the response.
     pub status: u16,
-    /// JSON, or nothing.
+    /// JSON body; empty for a response without one.
     pub body: Vec<u8>,
-    /// Headers that say more than that: remarks, and when to come again.
+    /// Additional headers: warnings, and `Retry-After`.
     pub headers: Vec<(String, String)>,
 }

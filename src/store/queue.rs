@@ -1,7 +1,12 @@
-//! The queue to the writer: what somebody waits for goes at once, and takes along what nobody waits
-//! for, which is gathered otherwise.
+//! Queue to the writer thread: awaited writes go at once, others are collected for a while.
 //!
-//! To wake a thread costs more than to hand it a row, so a row that is gathered wakes nobody.
+//! An awaited write takes the collected ones along. Waking a thread costs more than handing it a
+//! row, so a collected row wakes nobody.
+//!
+//! The log's queue is also taken as a whole by a thread, but the two share no more than that (a
+//! lock, a vector and a condition variable): here the taker lingers, a batch is bounded, and a
+//! closed queue fails what is pushed; there, bytes are bounded, what does not fit is counted, and
+//! the taker's vector is reused. A common type would be longer than what it saves.
 
 use std::{fmt, mem, time::Duration};
 
@@ -10,19 +15,19 @@ use tokio::time::Instant;
 
 use super::rows::{OnCommit, RowStoreError, RowWrite};
 
-/// What is written together.
+/// Rows that are written together.
 pub(super) struct WriteBatch {
     pub(super) writes: Vec<RowWrite>,
     pub(super) done: OnCommit,
-    /// Somebody waits for it.
+    /// Whether somebody waits for it.
     pub(super) is_awaited: bool,
 }
 
-/// Batches on their way to one thread.
+/// Queue of batches to one thread.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
     waiting: Mutex<QueuedWrites>,
-    /// There is something to be done about what waits.
+    /// Signalled when a batch is due, or the first one has come.
     due: Condvar,
     linger: Duration,
 }
@@ -32,27 +37,27 @@ struct QueuedWrites {
     batches: Vec<WriteBatch>,
     is_awaited: bool,
     is_closed: bool,
-    /// The thread has seen the first, and waits for more.
+    /// The thread has seen the first batch, and waits for more.
     is_lingering: bool,
 }
 
-/// This bounds one transaction.
+/// Bound of one transaction.
 const BATCHES_MAX: usize = 4_096;
 
 impl WriteQueue {
-    /// An empty queue, in which what nobody waits for stays for so long.
+    /// An empty queue that holds writes that nobody waits for back for `linger`.
     pub(super) fn new(linger: Duration) -> Self {
         Self { waiting: Mutex::default(), due: Condvar::new(), linger }
     }
 
-    /// Hands a batch to the thread that takes them; if none does any more, its end is told.
+    /// Hands a batch to the writer thread; if that has ended, the batch fails.
     pub(super) fn push(&self, batch: WriteBatch) {
         let mut waiting = self.waiting.lock();
         if waiting.is_closed {
             drop(waiting);
             return batch.fail();
         }
-        // From the first one on, the thread knows when it is to go on by itself.
+        // The first batch starts the thread's linger timer.
         let is_first = waiting.batches.is_empty();
         waiting.is_awaited |= batch.is_awaited;
         waiting.batches.push(batch);
@@ -63,7 +68,8 @@ impl WriteQueue {
         }
     }
 
-    /// Waits for what is due, in order; None once the queue is closed and empty.
+    /// Blocks until batches are due, and returns them in order; None once the queue is closed and
+    /// empty.
     pub(super) fn take(&self) -> Option<Vec<WriteBatch>> {
         let mut waiting = self.waiting.lock();
         while waiting.batches.is_empty() {
@@ -88,13 +94,13 @@ impl WriteQueue {
         Some(mem::replace(&mut waiting.batches, rest))
     }
 
-    /// Nothing more comes. What has come is still taken.
+    /// Refuses further batches. Queued ones are still taken.
     pub(super) fn close(&self) {
         self.waiting.lock().is_closed = true;
         self.due.notify_one();
     }
 
-    /// Nothing more is taken.
+    /// Closes the queue and fails all queued batches.
     pub(super) fn abandon(&self) {
         self.close();
         let batches = mem::take(&mut self.waiting.lock().batches);
@@ -141,7 +147,7 @@ mod tests {
         Arc::new(queue)
     }
 
-    /// How many come together at each take, long before an hour is up.
+    /// The number of batches in each take.
     fn take_counts(queue: &Arc<WriteQueue>) -> mpsc::Receiver<Option<usize>> {
         let (queue, (tell, told)) = (queue.clone(), mpsc::channel());
         thread::spawn(move || {

@@ -1,106 +1,107 @@
-//! The port of rows that outlive the process: people and groups, records of calls, answers, marks.
+//! Row store port: tables of rows that outlive the process.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::base::ids::AccountId;
 
-/// Rows that outlive the process. All are read at the start; afterwards there are only writes.
+/// Rows that outlive the process. All are read at the start; afterwards they are only written.
 pub trait RowStore: Send + Sync + 'static {
-    /// Every row of a table, by account, then by its two numbers.
+    /// Every row of a table, ordered by account, then by its two numbers.
     ///
     /// # Errors
     ///
-    /// They cannot be read.
+    /// [`RowStoreError`]: the table cannot be read.
     fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError>;
 
-    /// Writes all of these or none, after those of earlier calls; then calls `done`, from any
-    /// thread. Once it has been told `Ok`, they outlive the process, however that ends.
+    /// Writes all of these rows or none, after those of earlier calls; then calls `done` from any
+    /// thread. After `Ok`, they outlive the process, however it ends.
     fn commit(&self, writes: Vec<RowWrite>, done: OnCommit);
 
-    /// The same where nobody waits: more may come together in some tens of milliseconds, and the
-    /// disk syncs once for all of it.
+    /// As [`Self::commit`], for writes that nobody waits for: they may be collected for some tens
+    /// of milliseconds, so that the disk syncs once for all of them.
     fn commit_soon(&self, writes: Vec<RowWrite>, done: OnCommit) {
         self.commit(writes, done);
     }
 }
 
-/// Is told how a commit went.
+/// Callback with the result of a commit.
 pub type OnCommit = Box<dyn FnOnce(Result<(), RowStoreError>) + Send>;
 
-/// What rows there are.
+/// Tables of the store, each with the meaning of a row's numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Table {
-    /// By person.
+    /// People of groups, by person number.
     People,
-    /// By group.
+    /// Groups of all dialects, by group number.
     Groups,
-    /// By group and person.
+    /// Members of groups, by group and person.
     Members,
-    /// By group and person.
+    /// Bans from groups, by group and person.
     Bans,
-    /// By group and person.
+    /// Applications to join groups, by group and person.
     Applications,
-    /// By group and sequence number.
+    /// Audit entries of groups, by group and sequence number.
     Audit,
-    /// By a number that rises.
+    /// Hashes of tokens, by a rising number.
     Tokens,
-    /// By person.
+    /// Hashes of passwords, by person number.
     Passwords,
-    /// What the whole folder has but once.
+    /// A single row for the whole folder: the key that hashes tokens.
     Folder,
-    /// Calls that are over, by a number that rises.
+    /// Calls that have ended, by a rising number.
     Cdrs,
-    /// Calls that have been answered and are not over, by a number that rises.
+    /// Calls that were answered and have not ended, by a rising number.
     Calls,
-    /// Answers to requests that may come again, by a number that rises.
+    /// Responses with idempotency keys, by a rising number.
     IdempotencyKeys,
-    /// One for each account.
+    /// Ends of the reserved member id blocks, one row for each account.
     MemberIdBlocks,
-    /// The accounts that are kept, one row each.
+    /// Accounts of `conflow account`, one row each.
     Accounts,
-    /// Who may not come into a conference; by ban.
+    /// Bans from conferences, by ban number.
     RoomBans,
 }
 
-/// One row.
+/// A row as it is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredRow {
-    /// Whose it is.
+    /// Account that the row belongs to.
     pub account: AccountId,
-    /// The first number of its key.
+    /// First number of the key.
     pub a: u64,
-    /// The second one; 0 where one is enough.
+    /// Second number of the key; 0 where one is enough.
     pub b: u64,
-    /// What it says, as JSON.
+    /// Content of the row, as JSON.
     pub body: String,
 }
 
-/// A row as it is to be.
+/// A write of one row.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RowWrite {
-    /// Where.
+    /// Table that the row is in.
     pub table: Table,
-    /// Whose.
+    /// Account that the row belongs to.
     pub account: AccountId,
-    /// The first number of its key.
+    /// First number of the key.
     pub a: u64,
-    /// The second one; 0 where one is enough.
+    /// Second number of the key; 0 where one is enough.
     pub b: u64,
-    /// What it says, as JSON; None takes it away.
+    /// New content, as JSON; None deletes the row.
     pub body: Option<String>,
 }
 
 impl StoredRow {
-    /// What it says.
+    /// Parses the row's content.
     ///
     /// # Errors
     ///
-    /// It is no JSON, or not of this shape; `table` is for the message.
+    /// [`RowStoreError`]: the content is not JSON, or has another shape; `table` is for the
+    /// message.
     pub fn parse<T: DeserializeOwned>(&self, table: Table) -> Result<T, RowStoreError> {
         serde_json::from_str(&self.body).map_err(|error| self.invalid(table, &error))
     }
 
-    /// That it makes no sense, and why.
+    /// The error that this row is invalid.
     pub fn invalid(&self, table: Table, why: &dyn std::fmt::Display) -> RowStoreError {
         let Self { account, a, b, .. } = self;
         RowStoreError(format!(
@@ -111,27 +112,27 @@ impl StoredRow {
 }
 
 impl RowWrite {
-    /// A row with this number, and what it says.
+    /// A write of a row with this number and content.
     pub fn put(table: Table, account: &AccountId, a: u64, body: &impl Serialize) -> Self {
         let mut body = serde_json::to_string(body).expect("names and numbers are JSON");
-        // Many may wait for the disk.
+        // Many writes may wait for the disk.
         body.shrink_to_fit();
         Self { table, account: account.clone(), a, b: 0, body: Some(body) }
     }
 
-    /// The end of the row with this number.
+    /// A write that deletes the row with this number.
     pub fn delete(table: Table, account: &AccountId, a: u64) -> Self {
         Self { table, account: account.clone(), a, b: 0, body: None }
     }
 }
 
-/// The store failed.
+/// An error of the store, as text for the operator.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct RowStoreError(pub String);
 
 impl Table {
-    /// Every one.
+    /// Every table, in the order of its declaration.
     pub const ALL: [Self; 15] = [
         Self::People,
         Self::Groups,
@@ -150,7 +151,7 @@ impl Table {
         Self::RoomBans,
     ];
 
-    /// What a database calls it.
+    /// Name of the table in the database, which never changes.
     pub fn name(self) -> &'static str {
         match self {
             Self::People => "people",

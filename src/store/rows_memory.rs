@@ -1,4 +1,4 @@
-//! Rows that last as long as the process: for tests and trials.
+//! Row store in memory, for tests and development: rows last as long as the process.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table};
 use crate::base::ids::AccountId;
 
-/// Rows in memory.
+/// Rows in memory, which never fail.
 #[derive(Debug, Default)]
 pub struct MemoryRows {
     rows: Mutex<BTreeMap<RowKey, String>>,

@@ -1,4 +1,4 @@
-//! Rows in SQLite: one writer thread, and one commit for all who wait.
+//! Row store in SQLite: one writer thread, and one commit for all that wait.
 
 use std::{
     fs::OpenOptions,
@@ -17,39 +17,39 @@ use super::{
     rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
-/// A database file.
+/// An open database file, with its writer thread.
 #[derive(Debug)]
 pub struct Sqlite {
     reader: Mutex<Connection>,
     queue: Arc<WriteQueue>,
-    /// None once it closes.
+    /// None once the store is being dropped.
     writer: Option<JoinHandle<()>>,
 }
 
-/// In order, each once. What has been given out is never changed: a new one is added.
+/// In order, each applied once. Released migrations never change: add a new one.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_groups.sql"),
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_records.sql"),
     include_str!("migrations/0004_room_bans.sql"),
 ];
-/// For so long what nobody waits for is gathered: at 20,000 calls a second, 50 syncs instead of
-/// 1,000.
+/// How long writes that nobody waits for are collected: at 20,000 calls a second, 50 syncs instead
+/// of 1,000.
 const LINGER: Duration = Duration::from_millis(20);
-/// As the rest of the data folder: nobody but its owner may read it.
+/// Only the owner may read the file, like the rest of the data folder.
 pub(super) const FILE_MODE: u32 = 0o600;
 
 impl Sqlite {
-    /// Opens a file, or makes it, and brings it up to this version.
+    /// Opens a file or creates it, and migrates it to this version.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or a later version of conflow has written it.
+    /// [`RowStoreError`]: the file cannot be opened, or a later version of conflow has written it.
     pub fn open(path: &Path) -> Result<Self, RowStoreError> {
         let failed = |error: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot use the store {}: {error}", path.display()))
         };
-        // First, so that it is never readable by others.
+        // Created here with its mode, so that others can never read it.
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(FILE_MODE);
         options.open(path).map_err(|error| failed(&error))?;
@@ -88,7 +88,7 @@ impl RowStore for Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// What is queued is written first.
+    /// Writes what is queued first.
     fn drop(&mut self) {
         self.queue.close();
         if let Some(writer) = self.writer.take() {
@@ -102,7 +102,7 @@ pub(super) fn known_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("they are few")
 }
 
-/// The version of a store; one that is too new is refused.
+/// The version of a store; a version that is too new is an error.
 pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowStoreError> {
     let failed = |why: &dyn std::fmt::Display| {
         RowStoreError(format!("cannot use the store {}: {why}", path.display()))
@@ -118,7 +118,7 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowSt
     }
 }
 
-/// Every row of a table, in the port's order.
+/// Every row of a table, in the order of [`RowStore::load`].
 pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
     let failed = |why: String| RowStoreError(format!("cannot read {}: {why}", table.name()));
     let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
@@ -146,7 +146,7 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// The writer's end of the queue: should the writer panic, whoever is in the queue is told.
+/// The writer's end of the queue: if the writer panics, all queued batches fail.
 struct QueueConsumer(Arc<WriteQueue>);
 
 impl Drop for QueueConsumer {
@@ -155,7 +155,7 @@ impl Drop for QueueConsumer {
     }
 }
 
-/// Takes whatever waits into one transaction, so that the disk syncs once for all of it.
+/// Writes everything that is queued in one transaction, so that the disk syncs once for all of it.
 fn write_all(connection: &mut Connection, queue: &QueueConsumer) {
     while let Some(batches) = queue.0.take() {
         let written = write(connection, &batches)

@@ -1,91 +1,100 @@
-//! A call's steps, as its lines tell of them: what ran from when to when, and why it ended.
+//! Steps of a trace: each element with its start, its end and the causes of the end.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
+use super::lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId},
-    flow::{Cause, Purpose, TextPosition, verbs::VerbInfo},
+    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupSource},
 };
 
-/// One element that a call has run, or the wait for a document.
+/// An element that a call has run.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct TraceStep {
-    /// From one: how many documents the call had run by then, with this one.
+    /// The number of documents that the call had run, this one included: from 1.
     pub document: u32,
-    /// Where that came from, without the query; None of the first, if it was at hand.
+    /// The document's URL without its query; None of a local first document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Arc<str>>,
-    /// `SpeakParams`, `Conference` …
+    /// The element's tag, such as `Conference`.
     pub element: &'static str,
-    /// Of its `<`, from one.
+    /// The line of its `<`, from 1.
     pub line: u32,
-    /// As the line.
+    /// The column of its `<`, from 1.
     pub column: u32,
-    /// When it began, in milliseconds since the call did.
+    /// The line of the document; of a line with more than 160 characters, the part that begins with
+    /// the element. None if the document is no longer in memory, or before
+    /// [`add_sources`](super::Trace::add_sources).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The text of the document.
+    #[serde(skip)]
+    pub(super) text: WeakFlowText,
+    /// The start, in milliseconds since the call began.
     pub from_ms: u32,
-    /// When it was over; None while it lasts.
+    /// The end, in milliseconds since the call began; None while the element runs.
     pub to_ms: Option<u32>,
-    /// Where the call was a member.
+    /// The conference that the call entered; None of other elements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conference: Option<ConferenceName>,
-    /// As whom.
+    /// The call's member id there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
-    /// The document that it asked for, without the query.
+    /// The URL of the document that it fetched, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<Arc<str>>,
-    /// Why it was over: `done`, `asked`, an exit cause, `transferred`, or a hang-up cause.
+    /// The reason for the end: `done`, `asked`, an exit cause, `transferred`, or a hang-up cause.
     pub ended: Option<&'static str>,
-    /// In the words of whoever kicked.
+    /// The text of the request that kicked the member, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
-    /// What led to it: the last is where it began.
+    /// The chain of causes of the end; the root cause is last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<CauseLink>,
 }
 
-/// What a request about a call has asked for in vain.
+/// A parameter of a request about the call that conflow ignored.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct TraceWarning {
-    /// When, in milliseconds since the call began.
+    /// The time, in milliseconds since the call began.
     pub at_ms: u32,
-    /// The request.
+    /// The request's id, as its response has it.
     pub api_id: Uuid,
-    /// For what, and why it was in vain.
+    /// The parameter and why it was ignored.
     #[serde(rename = "remark")]
     pub warning: Arc<str>,
 }
 
-/// One link in the chain of what led to a step's end.
+/// One cause in the chain that led to a step's end.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct CauseLink {
-    /// Why: an exit cause, or a hang-up cause.
+    /// An exit cause or a hang-up cause.
     pub cause: &'static str,
-    /// The call that it happened to.
+    /// The call that this happened to.
     pub call_uuid: CallId,
-    /// The element that the call was at.
+    /// The tag of the element that the call was at.
     pub element: &'static str,
-    /// Where that stands.
+    /// The line of its `<`, from 1.
     pub line: u32,
-    /// As the line.
+    /// The column of its `<`, from 1.
     pub column: u32,
-    /// The request that did it.
+    /// The id of the request that caused it, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_id: Option<Uuid>,
-    /// What that asked for.
+    /// The name of that request's command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<&'static str>,
-    /// The account that asked.
+    /// The account that made that request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<AccountId>,
 }
 
-/// Whoever takes others along was not taken along, so two links are the longest chain there is.
+/// A member whose exit makes others leave did not leave because of another one, so no chain has
+/// more than two links.
 const LINKS_MAX: usize = 2;
 
 impl Traces {
@@ -133,16 +142,16 @@ impl CallTrace {
     }
 }
 
-/// Makes lines into steps.
+/// Turns lines into steps.
 struct StepBuilder<'a> {
     traces: &'a Traces,
     call: CallId,
     lines: &'a CallTrace,
     links_max: usize,
     steps: Vec<TraceStep>,
-    /// Where the next document comes from.
+    /// The URL of the next document.
     next_url: Option<Arc<str>>,
-    /// The last request about the call itself.
+    /// The last request about the call.
     request: Option<Initiator>,
 }
 
@@ -151,7 +160,9 @@ impl StepBuilder<'_> {
         let at_ms = line.at_ms;
         match &line.what {
             TraceEvent::Warned(_) => (),
-            TraceEvent::Began { document, verb, at } => self.began(at_ms, *document, verb, *at),
+            TraceEvent::Began { document, verb, at, text } => {
+                self.began(at_ms, *document, *verb, *at, text);
+            }
             TraceEvent::Ended(ending) => self.ended(at_ms, *ending),
             TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
@@ -169,7 +180,14 @@ impl StepBuilder<'_> {
         }
     }
 
-    fn began(&mut self, at_ms: u32, document: u32, verb: &'static VerbInfo, at: TextPosition) {
+    fn began(
+        &mut self,
+        at_ms: u32,
+        document: u32,
+        verb: VerbKind,
+        at: TextPosition,
+        text: &WeakFlowText,
+    ) {
         self.close(at_ms, "done", None);
         let url = match self.steps.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
@@ -178,9 +196,10 @@ impl StepBuilder<'_> {
         let step = TraceStep {
             document,
             url,
-            element: verb.tag,
+            element: verb.info().tag,
             line: at.line,
             column: at.column,
+            text: text.clone(),
             from_ms: at_ms,
             ..TraceStep::default()
         };
@@ -220,7 +239,7 @@ impl StepBuilder<'_> {
         }
     }
 
-    /// What took the other call out, which took this one along.
+    /// The cause of the exit of `other`, which made this call leave.
     fn cause_of_departure(&self, other: CallId, at_ms: u32) -> Option<CauseLink> {
         let lines = self.traces.calls.get(other).filter(|_| 1 < self.links_max)?;
         let at = self.lines.moment(at_ms);
@@ -231,7 +250,7 @@ impl StepBuilder<'_> {
         let step = steps.find(was_in)?;
         match step.causes.into_iter().next() {
             Some(link) => Some(link),
-            // It has left by itself.
+            // The other call left by itself.
             None => Some(CauseLink {
                 cause: step.ended?,
                 call_uuid: other,

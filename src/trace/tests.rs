@@ -1,9 +1,14 @@
-//! What traces tell of calls.
+//! Tests of traces: steps, causes, and the limits on their number.
+
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::*;
 use crate::{
-    base::ids::RoomId,
-    media::{HangupCause, HangupSource},
+    base::ids::{Dialect, Incarnation, MemberId, RoomId},
+    flow::{Cause, Flow, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    media::{Ending, HangupCause, HangupSource},
 };
 
 const OURS: &str = "MA1";
@@ -13,8 +18,9 @@ fn place(line: u32, column: u32) -> TextPosition {
 }
 
 fn began(document: u32, name: &'static str, line: u32) -> TraceEvent {
-    let verb = VerbInfo::of(name).expect("a verb");
-    TraceElement { document, verb, at: place(line, 3) }.into()
+    let verb = VerbKind::of(name).expect("a verb");
+    let text = WeakFlowText::default();
+    TraceElement { document, verb, at: place(line, 3), text }.into()
 }
 
 fn left(cause: Cause, by: Option<Initiator>) -> TraceEvent {
@@ -33,13 +39,13 @@ fn requested(n: u128, command: &'static str) -> TraceEvent {
     TraceEvent::Requested(Box::new(Requested { api_id: Uuid::from_u128(n), command }))
 }
 
-/// Traces, and the moment at which all calls begin.
-#[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+/// Empty traces that keep two ended calls, and the time at which all calls begin.
+#[expect(clippy::disallowed_methods, reason = "any start time does")]
 fn traces() -> (Traces, Instant) {
     (Traces::new(2), Instant::now())
 }
 
-/// `0-50 Speak 1:3 done`, and `kicked 2:3 Kick` for each link.
+/// The steps as text: `0-50 Speak 1:3 done`, and `kicked 2:3 Kick` for each link.
 fn brief(traces: &Traces, call: u128) -> Vec<String> {
     let trace = traces.show(&OURS.parse().unwrap(), CallId::of(call)).unwrap();
     let brief = |it: &TraceStep| {
@@ -57,7 +63,7 @@ fn brief(traces: &Traces, call: u128) -> Vec<String> {
 }
 
 #[test]
-fn a_step_says_why_it_ended_and_who_did_it() {
+fn a_step_has_the_cause_of_its_end_and_the_initiator() {
     let (mut traces, start) = traces();
     let (host, guest) = (CallId::of(1), CallId::of(2));
     let mut note = |ms, call, what| traces.note(start + Duration::from_millis(ms), call, what);
@@ -90,6 +96,25 @@ fn a_step_says_why_it_ended_and_who_did_it() {
         "99- flow:c Wait 1:3",
     ];
     assert_eq!(brief(&traces, 2), expected);
+}
+
+#[test]
+fn a_step_quotes_its_document_and_keeps_none_in_memory() {
+    let (mut traces, start) = traces();
+    let (call, account) = (CallId::of(1), OURS.parse().unwrap());
+    let flow = Flow::parse("<Response>\n  <Wait/>\n</Response>", Dialect::Vobiz).unwrap();
+    traces.begin(start, call, OURS.parse().unwrap());
+    let verb = VerbKind::Wait;
+    let text = WeakFlowText::of(&flow.source.text);
+    traces.note(start, call, TraceElement { document: 1, verb, at: place(2, 3), text }.into());
+    let quoted = || {
+        let mut trace = traces.show(&account, call).unwrap();
+        trace.add_sources();
+        trace.steps[0].source.clone()
+    };
+    assert_eq!(quoted().as_deref(), Some("<Wait/>"));
+    drop(flow);
+    assert_eq!(quoted(), None);
 }
 
 #[test]

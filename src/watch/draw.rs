@@ -1,4 +1,4 @@
-//! The picture as cells: only the rows that fit are looked at.
+//! Drawing: turns the model into cells; it looks only at visible rows.
 
 use ratatui::{
     buffer::Buffer,
@@ -8,9 +8,10 @@ use ratatui::{
 };
 
 use super::{
+    cursor::WatchedPlace,
     hears,
     layout::visible_rows,
-    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedPlace, WatchedRoom},
+    model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedRoom},
 };
 use crate::base::ids::CallId;
 
@@ -21,16 +22,16 @@ const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 const GOOD: Style = Style::new().fg(Color::Green);
 const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 
-/// Of the columns of a caller: who, and how he is there. What he hears has the rest.
+/// Widths of a caller's columns: name and state. The sound has the rest.
 const WHO_COLUMNS: (u16, u16) = (12, 24);
 const STATE_COLUMNS: u16 = 16;
-/// Of the number that a member has.
+/// Minimum width of a member id.
 const MEMBER_DIGITS_MIN: usize = 3;
-/// Of the number of those in a room.
+/// Width of the number of members.
 const COUNT_COLUMNS: u16 = 6;
 const KEYS: &str = "arrows or hjkl: select   q: quit";
 
-/// Draws the whole screen, from the upper left corner on.
+/// Draws the whole screen into the buffer.
 pub fn draw(model: &Model, buffer: &mut Buffer) {
     let layout = model.layout();
     title(model, layout.title, buffer);
@@ -44,7 +45,7 @@ pub fn draw(model: &Model, buffer: &mut Buffer) {
     foot(model, layout.foot, buffer);
 }
 
-/// The screen as text: lines without spaces at their ends, and none empty at the end.
+/// The screen as text, without trailing spaces and empty lines.
 pub fn text(model: &Model) -> String {
     let (columns, rows) = model.size;
     let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
@@ -54,7 +55,7 @@ pub fn text(model: &Model) -> String {
         while x < columns {
             let symbol = buffer[(x, y)].symbol();
             line += symbol;
-            // What is behind a wide character is none.
+            // The cell after a wide character is empty.
             x += width(symbol).max(1);
         }
         line.trim_end().to_owned() + "\n"
@@ -70,7 +71,7 @@ fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
         FeedState::Lost(why) => (format!("NO CONNECTION, trying again: {why}"), BAD),
         FeedState::Once => (String::new(), PLAIN),
     };
-    // What is wrong counts more than where.
+    // An error is more important than the address.
     let columns = width(&feed_text).min(area.width);
     let (left, right) = split(area, area.width - columns);
     put(buffer, right, &feed_text, style);
@@ -129,7 +130,7 @@ fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
     let columns = columns(heading, room);
     let headings = ["", name_of(place), "", "hears"];
     for ((area, text), n) in columns.into_iter().zip(headings).zip(0..) {
-        // The name may be as long as two columns.
+        // The name may cover two columns.
         let wider = if n == 1 { columns[2].width } else { 0 };
         put(buffer, Rect { width: area.width + wider, ..area }, text, style);
     }
@@ -153,7 +154,7 @@ fn members(model: &Model, heading: Rect, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// What stands in a caller's columns.
+/// Texts of a caller's columns.
 fn cells(
     room: &WatchedRoom,
     call: CallId,
@@ -192,7 +193,7 @@ fn state_text(caller: &WatchedCaller, has_floor: bool) -> String {
     }
 }
 
-/// Numbers rise as long as the account lives: their column is as wide as the highest.
+/// Member ids rise over an account's lifetime: their column is as wide as the highest.
 fn columns(line: Rect, room: &WatchedRoom) -> [Rect; 4] {
     let digits = room.callers.last().map_or(0, |(member, _)| member.to_string().len());
     let (member, rest) = split(line, digits.max(MEMBER_DIGITS_MIN) as u16 + 2);
@@ -201,7 +202,7 @@ fn columns(line: Rect, room: &WatchedRoom) -> [Rect; 4] {
     [member, who, state, hears]
 }
 
-/// What whoever is selected has heard: the end of it.
+/// The end of the selected caller's timeline.
 fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
     if area.is_empty() {
         return;
@@ -234,7 +235,7 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
 fn foot(model: &Model, area: Rect, buffer: &mut Buffer) {
     let keys = if model.feed_state == FeedState::Once { "" } else { KEYS };
     let columns = width(keys);
-    // On a narrow screen, what happens counts more than the keys.
+    // On a narrow screen, the last event is more important than the keys.
     let (left, right) = match columns * 2 <= area.width {
         true => split(area, area.width - columns),
         false => (area, Rect::default()),
@@ -247,9 +248,9 @@ fn foot(model: &Model, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Writes a line into the first row of an area; what does not fit ends in an ellipsis. Control
-/// characters and those that turn the direction of text around are no part of what is shown: a
-/// name is the caller's.
+/// Writes a line into the first row of an area, and ends it with an ellipsis if it does not fit.
+/// Removes control characters and those that change the direction of text, since a caller chooses
+/// their name.
 fn put(buffer: &mut Buffer, area: Rect, text: &str, style: Style) {
     if area.is_empty() {
         return;
@@ -274,7 +275,7 @@ fn fill(buffer: &mut Buffer, area: Rect, style: Style) {
     buffer.set_style(area, style);
 }
 
-/// In cells: a wide character has two.
+/// Width in cells: a wide character has two.
 fn width(text: &str) -> u16 {
     Span::raw(text).width().try_into().unwrap_or(u16::MAX)
 }
@@ -283,7 +284,7 @@ fn at(x: u16, y: u16, width: u16) -> Rect {
     Rect { x, y, width, height: 1 }
 }
 
-/// The first so many columns, and the rest.
+/// The first columns of an area, and the rest.
 fn split(area: Rect, columns: u16) -> (Rect, Rect) {
     let columns = columns.min(area.width);
     let rest = Rect { x: area.x + columns, width: area.width - columns, ..area };

@@ -1,12 +1,12 @@
-//! What a caller hears, in words.
+//! Sound descriptions: what a caller hears, in words.
 
 use super::{
+    answers::HeardEntry,
     model::{CallerPhone, CallerState, WatchedCaller},
-    wire::HeardEntry,
 };
 use crate::base::ids::ConferenceName;
 
-/// What it is at the moment, or was last.
+/// The sound that a caller hears now, or heard last.
 pub(super) fn current_sound(caller: &WatchedCaller) -> String {
     match &caller.phone {
         CallerPhone::Unknown => "…".to_owned(),
@@ -21,7 +21,7 @@ pub(super) fn current_sound(caller: &WatchedCaller) -> String {
             ("ringing", _) => "its ringing".to_owned(),
             (_, None) => "nothing".to_owned(),
             ("completed", Some(last)) => format!("at last {}", describe(last)),
-            // Where he is listed, that room needs no name.
+            // The room's name is redundant where the caller is listed.
             (_, Some(last)) if is_here(caller, last) => "the room".to_owned(),
             (_, Some(last)) => describe(last),
         },
@@ -35,7 +35,7 @@ fn is_here(caller: &WatchedCaller, entry: &HeardEntry) -> bool {
         && caller.place.as_ref().map(ConferenceName::as_str) == room
 }
 
-/// `12.0 to 14.3 s  a beep`
+/// One line of a timeline: `12.0 to 14.3 s  a beep`.
 pub(super) fn entry(entry: &HeardEntry) -> String {
     let from = seconds(entry.from_ms);
     match entry.to_ms {

@@ -1,51 +1,33 @@
-//! Where the eye is: which room, and whom in it.
+//! Selection: the selected room and caller, and the keys that move it.
 
-use super::model::{Model, WatchedPlace};
-use crate::base::ids::{CallId, ConferenceName};
+use super::{cursor::WatchedPlace, model::Model};
+use crate::base::ids::CallId;
 
-/// A key that moves the eye.
+/// A key that moves the selection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WatchKey {
-    /// To the one above.
+    /// Selects the previous row.
     Up,
-    /// To the one below.
+    /// Selects the next row.
     Down,
-    /// A screen up.
+    /// Moves one screen up.
     PageUp,
-    /// A screen down.
+    /// Moves one screen down.
     PageDown,
-    /// To the first.
+    /// Selects the first row.
     First,
-    /// To the last.
+    /// Selects the last row.
     Last,
-    /// To the rooms.
+    /// Moves to the list of rooms.
     Left,
-    /// To those in the room.
+    /// Moves to the list of members.
     Right,
-    /// To the other list.
+    /// Moves to the other list.
     Switch,
 }
 
-/// What is selected.
-#[derive(Clone, Debug, Default)]
-pub(super) struct WatchCursor {
-    pub(super) is_in_room: bool,
-    /// The room, once there is one.
-    place: Option<WatchedPlace>,
-    /// Somebody in it; the first unless somebody has been selected.
-    call: Option<CallId>,
-    /// The room that was asked for, until it is there.
-    awaited: Option<ConferenceName>,
-}
-
-impl WatchCursor {
-    pub(super) fn at(room: Option<ConferenceName>) -> Self {
-        Self { awaited: room, ..Self::default() }
-    }
-}
-
 impl Model {
-    /// Moves the eye.
+    /// Moves the selection, and stops at the ends of a list.
     pub fn press(&mut self, key: WatchKey) {
         let page = usize::from(self.layout().rows_at_once(self.cursor.is_in_room)).max(1);
         match key {
@@ -75,36 +57,36 @@ impl Model {
         self.cursor.call = None;
     }
 
-    /// The room that is looked into.
+    /// The selected room, whose callers are listed.
     pub(super) fn selected_room(&self) -> Option<&WatchedPlace> {
         self.cursor.place.as_ref()
     }
 
-    /// Its place in the list.
+    /// Index of the selected room in the list.
     pub(super) fn selected_room_index(&self) -> Option<usize> {
         let place = self.selected_room()?;
         self.rooms.keys().position(|it| it == place)
     }
 
-    /// Everybody who is listed in it.
+    /// All callers that are listed in the selected room.
     pub(super) fn listed_calls(&self) -> Vec<CallId> {
         let room = self.selected_room().and_then(|it| self.rooms.get(it));
         room.map(|it| it.callers.iter().map(|(_, call)| *call).collect()).unwrap_or_default()
     }
 
-    /// Who is looked at.
+    /// The selected caller, or else the first.
     pub(super) fn selected_call(&self) -> Option<CallId> {
         let calls = self.listed_calls();
         self.cursor.call.filter(|it| calls.contains(it)).or_else(|| calls.first().copied())
     }
 
-    /// His place in the list.
+    /// Index of the selected caller in the list.
     pub(super) fn selected_call_index(&self) -> Option<usize> {
         let call = self.selected_call()?;
         self.listed_calls().iter().position(|it| *it == call)
     }
 
-    /// If what was selected is gone, the next in order is.
+    /// If the selected room is gone, selects the next one in order.
     pub(super) fn reselect(&mut self) {
         if self.cursor.awaited.is_some() && self.rooms.contains_key(&self.cursor.awaited) {
             self.cursor.place = Some(self.cursor.awaited.take());

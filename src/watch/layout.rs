@@ -1,4 +1,4 @@
-//! Where everything is on a screen of that size.
+//! Layout: the areas of a screen of a given size.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use ratatui::layout::Rect;
 
 use super::model::Model;
 
-/// Narrower than this, there is one list at a time.
+/// A narrower screen shows one list at a time.
 const BOTH_COLUMNS_MIN: u16 = 60;
-/// Of the list of rooms.
+/// Minimum and maximum width of the list of rooms.
 const ROOMS_COLUMNS: (u16, u16) = (18, 32);
-/// Lower than this, nothing is said of what was heard before.
+/// A lower screen has no timeline.
 const TIMELINE_ROWS_MIN: u16 = 12;
-/// Its rows, with the heading.
+/// Rows of the timeline, including the heading.
 const TIMELINE_ROWS_MAX: u16 = 9;
 
-/// Rectangles of cells; what does not fit is empty.
+/// Areas of a screen, in cells; what does not fit is empty.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Layout {
     pub(super) title: Rect,
@@ -46,7 +46,7 @@ impl Layout {
         let (left, right) = match (BOTH_COLUMNS_MIN <= columns, is_in_room) {
             (true, _) => {
                 let width = (columns / 3).clamp(ROOMS_COLUMNS.0, ROOMS_COLUMNS.1);
-                // A column between them.
+                // One column separates them.
                 let right = Rect { x: width + 1, width: columns - width - 1, ..body };
                 (Rect { width, ..body }, right)
             }
@@ -58,7 +58,7 @@ impl Layout {
         Self { rooms_heading, rooms, members_heading, members, ..layout }
     }
 
-    /// How many rows there are at once.
+    /// Rows of the active list that fit on the screen.
     pub(super) fn rows_at_once(&self, is_in_room: bool) -> u16 {
         if is_in_room { self.members.height } else { self.rooms.height }
     }
@@ -70,7 +70,7 @@ impl Model {
     }
 }
 
-/// Which of so many rows are seen in so many, if this one must be.
+/// The range of `count` rows that fits into `height` rows and contains row `at`.
 pub(super) fn visible_rows(count: usize, at: Option<usize>, height: u16) -> Range<usize> {
     let height = usize::from(height);
     if height == 0 {

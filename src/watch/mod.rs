@@ -1,27 +1,27 @@
-//! `conflow watch` without its terminal: what the public API tells becomes a picture of rooms,
-//! callers and what each hears, and the picture becomes a screen.
+//! Watch: a live screen of rooms, callers and what each hears, made from the public API.
 //!
-//! [`Model`] takes answers, events and keys, and says what should be asked next
-//! ([`Model::next_queries`]); [`draw()`] puts it into a buffer of cells. Time is an argument: the age of
-//! the watch.
+//! [`Model`] takes responses, events and keys, and returns the next queries
+//! ([`Model::next_queries`]); [`draw()`] draws it into a buffer of cells. Time is an argument: the
+//! age of the watch. Only [`terminal`] does IO.
 
+pub mod answers;
+mod cursor;
 mod draw;
-mod feed;
 mod hears;
 mod keys;
 mod layout;
 mod model;
 mod queries;
+mod query;
 pub mod terminal;
-pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     draw::{draw, text},
-    feed::{Feed, FeedError, ServerSentEvent},
     keys::WatchKey,
     model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller},
-    queries::{PendingQuery, Query, QueryResult},
+    queries::QueryResult,
+    query::{PendingQuery, Query},
 };

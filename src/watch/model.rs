@@ -1,7 +1,7 @@
-//! What is known of an account's rooms and callers, from answers and events.
+//! Model of an account's rooms and callers, updated by responses and events.
 //!
-//! An answer may be older than an event that has come before it: each request carries how many
-//! events there had been ([`super::PendingQuery`]), and an answer takes nothing away that has changed
+//! A response may be older than an event that came before it. Each query carries the number of
+//! events at the time ([`super::PendingQuery`]), so a response removes nothing that has changed
 //! since.
 
 use std::{
@@ -10,19 +10,19 @@ use std::{
 };
 
 use super::{
-    keys::WatchCursor,
-    queries::QueryState,
-    wire::{self, WatchedEvent, WatchedRoster},
+    answers::{self, WatchedEvent, WatchedRoster},
+    cursor::{WatchCursor, WatchedPlace},
+    query::QueryState,
 };
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
-/// Long enough to be read; then the row goes.
+/// Ended calls stay visible long enough to be read.
 const OVER_KEPT: Duration = Duration::from_secs(10);
 
-/// The picture.
+/// Rooms and callers of one account, with the user's selection.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Whose rooms, and where: the title.
+    /// Title: the account and the server.
     pub(super) about: String,
     pub(super) feed_state: FeedState,
     /// Columns and rows of the screen.
@@ -30,100 +30,97 @@ pub struct Model {
     pub(super) rooms: BTreeMap<WatchedPlace, WatchedRoom>,
     pub(super) callers: BTreeMap<CallId, WatchedCaller>,
     pub(super) cursor: WatchCursor,
-    /// What happened last, in words.
+    /// Description of the last event.
     pub(super) last: String,
-    /// Why the last answer was none.
+    /// Error of the last query that failed.
     pub(super) trouble: Option<String>,
     pub(super) queries: QueryState,
-    /// How many events there have been.
+    /// Number of events so far.
     pub(super) changes: u64,
 }
 
-/// How the stream of events is.
+/// State of the stream of events.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FeedState {
-    /// Not there yet.
+    /// No connection has succeeded yet.
     Connecting,
-    /// What happens is seen at once.
+    /// Events are shown as they happen.
     Live,
-    /// Not there, and why; it is tried again.
+    /// No connection, with the reason; it is retried.
     Lost(String),
-    /// There is to be none: one picture is enough.
+    /// There is no stream: a single screen is printed.
     Once,
 }
 
-/// A room, or None: in no room.
-pub(super) type WatchedPlace = Option<ConferenceName>;
-
-/// Who is in a room, or was last, in the order in which they came.
+/// A room with its callers, current and past, in the order of joining.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchedRoom {
     pub(super) callers: BTreeSet<(MemberId, CallId)>,
-    /// Who has the floor.
+    /// Member who has the floor.
     pub(super) floor: Option<MemberId>,
-    /// It has ended; those who were in it last may still be on the line.
+    /// The room has ended; its last callers may still be on the line.
     pub(super) is_over: bool,
-    /// The event that changed it last.
+    /// Number of the event that changed it last.
     pub(super) changed: u64,
-    /// When its roster came.
+    /// Time of its last roster.
     pub(super) roster_at: Option<Duration>,
 }
 
-/// One call.
+/// A call, as the watch knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchedCaller {
-    /// Whence he calls.
+    /// Number or URI of the caller.
     pub from: String,
-    /// What he called.
+    /// Number or URI that was called.
     pub to: String,
-    /// What his phone calls him.
+    /// Display name that the phone sends.
     pub name: String,
-    /// His number in the room; 0 in none.
+    /// Member id in the room; 0 outside of rooms.
     pub member: MemberId,
-    /// How he is there.
+    /// State of the call in the place where it is listed.
     pub state: CallerState,
-    /// By what he left his last room: `kicked`, or `kicked: too loud`.
+    /// Exit cause of the last room: `kicked`, or `kicked: too loud`.
     pub exit: Option<String>,
-    /// What is known of his phone.
+    /// Timeline of the phone, if it is simulated.
     pub phone: CallerPhone,
     pub(super) place: WatchedPlace,
     pub(super) phone_at: Option<Duration>,
 }
 
-/// How a caller is where he is listed.
+/// State of a call in the place where it is listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallerState {
     /// On the line, in no room so far.
     Outside,
-    /// In the room.
+    /// A member of the room.
     InRoom {
-        /// The others do not hear him.
+        /// Whether others cannot hear them.
         muted: bool,
-        /// He does not hear the others.
+        /// Whether they cannot hear others.
         deaf: bool,
     },
-    /// He has left the room, and his flow goes on.
+    /// Has left the room; the flow continues.
     Left,
-    /// The call is over.
+    /// The call has ended.
     Over {
-        /// Since when.
+        /// Time of the end, since the watch began.
         at: Duration,
     },
 }
 
-/// What is known of a phone.
+/// Knowledge about a call's phone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallerPhone {
-    /// Nothing yet.
+    /// No response about the phone yet.
     Unknown,
-    /// It is not simulated: nobody knows what it hears.
+    /// Not simulated, so nothing tells what it hears.
     Real,
-    /// All of it.
-    Simulated(wire::WatchedPhone),
+    /// Simulated, with everything that it has heard.
+    Simulated(answers::WatchedPhone),
 }
 
 impl Model {
-    /// Knows nothing yet. `about` is the title, `room` what is selected as soon as it is there.
+    /// An empty model. `about` is the title; `room` is selected as soon as it exists.
     pub fn new(
         about: String,
         feed_state: FeedState,
@@ -144,12 +141,12 @@ impl Model {
         }
     }
 
-    /// The screen has so many columns and rows.
+    /// Sets the number of columns and rows of the screen.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.size = (columns, rows);
     }
 
-    /// The stream of events is there, or is not. After a pause everything is asked again.
+    /// Sets the state of the stream. A new connection invalidates all that was queried before.
     pub fn set_feed_state(&mut self, link: FeedState) {
         if link == FeedState::Live {
             self.queries = QueryState::default();
@@ -158,7 +155,7 @@ impl Model {
         self.feed_state = link;
     }
 
-    /// Events were missed for good: whoever is in no room may have hung up meanwhile.
+    /// Reports that events were lost: calls in no room may have ended meanwhile.
     pub fn events_missed(&mut self) {
         self.changes += 1;
         self.queries.rooms_at = None;
@@ -169,7 +166,7 @@ impl Model {
         self.remove_empty_rooms();
     }
 
-    /// Time passes: the rows of calls that are over go.
+    /// Advances the time: removes calls that ended ten seconds ago.
     pub fn tick(&mut self, now: Duration) {
         let is_gone = |it: &WatchedCaller| match it.state {
             CallerState::Over { at } => at + OVER_KEPT <= now,
@@ -180,7 +177,7 @@ impl Model {
         self.remove_empty_rooms();
     }
 
-    /// An event.
+    /// Applies an event of the stream.
     pub fn apply_event(&mut self, event: &WatchedEvent, now: Duration) {
         self.changes += 1;
         if let (true, Some(words)) = (event.room.is_some() || event.call.is_some(), describe(event))
@@ -226,7 +223,7 @@ impl Model {
                 });
                 self.put(call, place, member);
             }
-            // Keys, and what a later version may tell.
+            // Keys, and events of later versions.
             _ => (),
         }
     }
@@ -246,8 +243,8 @@ impl Model {
         }
     }
 
-    /// `GET Conference/`, asked when there had been so many events.
-    pub(super) fn take_rooms(&mut self, rooms: &wire::WatchedRooms, asked: u64) {
+    /// Applies `GET Conference/`, sent when `asked` events had been applied.
+    pub(super) fn take_rooms(&mut self, rooms: &answers::WatchedRooms, asked: u64) {
         let names: BTreeSet<_> = rooms.conferences.iter().collect();
         for name in &names {
             let room = self.rooms.entry(Some((*name).clone())).or_default();
@@ -262,7 +259,7 @@ impl Model {
         self.remove_empty_rooms();
     }
 
-    /// `GET Conference/{name}/`; None if there is no such room.
+    /// Applies `GET Conference/{name}/`; None if there is no such room.
     pub(super) fn take_roster(
         &mut self,
         name: &ConferenceName,
@@ -294,10 +291,11 @@ impl Model {
         self.remove_empty_rooms();
     }
 
-    fn take_member(&mut self, place: &WatchedPlace, member: &wire::WatchedMember) {
+    fn take_member(&mut self, place: &WatchedPlace, member: &answers::WatchedMember) {
         let (Some(id), call) = (member.id(), member.call_uuid) else { return };
         let known = self.callers.get(&call);
-        // Numbers never come twice: who has left by this one, or entered by a later, did so since.
+        // Member ids are never reused: who left with this id, or joined with a later one, did so
+        // since.
         let is_older = known.is_some_and(|it| match it.state {
             CallerState::Left | CallerState::Over { .. } => id <= it.member,
             CallerState::Outside | CallerState::InRoom { .. } => id < it.member,
@@ -317,11 +315,11 @@ impl Model {
         self.put(call, place.clone(), id);
     }
 
-    /// `GET Phone/{call_uuid}/`; None if that is no simulated phone.
+    /// Applies `GET Phone/{call_uuid}/`; None if the phone is not simulated.
     pub(super) fn take_phone(
         &mut self,
         call: CallId,
-        phone: Option<wire::WatchedPhone>,
+        phone: Option<answers::WatchedPhone>,
         now: Duration,
     ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
@@ -337,7 +335,7 @@ impl Model {
         caller.phone = CallerPhone::Simulated(phone);
     }
 
-    /// The room is no more; of those who are in no other, nothing is known.
+    /// Marks a room as ended; its members, who are in no other room, are forgotten.
     fn end(&mut self, place: &WatchedPlace) {
         let Some(room) = self.rooms.get_mut(place) else { return };
         room.is_over = true;
@@ -358,7 +356,7 @@ impl Model {
         }
     }
 
-    /// The caller, new or known.
+    /// The caller, created if they are new.
     fn caller(&mut self, call: CallId, party: &WatchedEvent) -> &mut WatchedCaller {
         let caller = self.callers.entry(call).or_insert_with(|| WatchedCaller {
             from: String::new(),
@@ -379,7 +377,7 @@ impl Model {
         caller
     }
 
-    /// Lists a known caller here, and nowhere else.
+    /// Lists a known caller in this place only.
     fn put(&mut self, call: CallId, place: WatchedPlace, member: MemberId) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         if let Some(room) = self.rooms.get_mut(&caller.place) {
@@ -390,26 +388,26 @@ impl Model {
         self.rooms.entry(place).or_default().callers.insert((member, call));
     }
 
-    /// Takes away what nobody is listed in.
+    /// Removes ended rooms without callers.
     fn remove_empty_rooms(&mut self) {
         self.rooms
             .retain(|place, room| !room.callers.is_empty() || (place.is_some() && !room.is_over));
         self.reselect();
     }
 
-    /// Those who are in the room now; None while that is not known.
+    /// Number of current members; None while it is unknown.
     pub(super) fn member_count(&self, room: &WatchedRoom) -> Option<usize> {
         let is_in_room = |call| self.callers.get(call).is_some_and(WatchedCaller::is_in_room);
         let count = room.callers.iter().filter(|(_, call)| is_in_room(call)).count();
         (room.roster_at.is_some() || 0 < room.changed && 0 < count).then_some(count)
     }
 
-    /// Whether nothing more will come unasked for.
+    /// Whether all queries are answered and none failed.
     pub fn is_settled(&self) -> bool {
         self.queries.is_idle() && self.trouble.is_none()
     }
 
-    /// Why an answer was none, since the last good one.
+    /// Error of the last query; None after a success.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -423,7 +421,7 @@ impl WatchedCaller {
         }
     }
 
-    /// Whether there may be more to learn from his phone.
+    /// Whether the phone may have more to report.
     pub(super) fn is_phone_asked(&self) -> bool {
         match (&self.phone, self.state) {
             (CallerPhone::Real, _) => false,
@@ -433,7 +431,7 @@ impl WatchedCaller {
     }
 }
 
-/// What happened, in a line.
+/// Describes an event in one line.
 fn describe(event: &WatchedEvent) -> Option<String> {
     let who = if event.caller_name.is_empty() { &event.from } else { &event.caller_name };
     let room = event.room.as_ref().map(ConferenceName::as_str).unwrap_or_default();

@@ -1,65 +1,31 @@
-//! What should be asked next: of 1,000 rooms, only those that are seen.
+//! Queries: selects what to ask the server next; of 1,000 rooms, only the visible ones.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
+    answers::{WatchedPhone, WatchedRooms, WatchedRoster},
+    cursor::WatchedPlace,
     layout::visible_rows,
-    model::{FeedState, Model, WatchedPlace},
-    wire::{WatchedPhone, WatchedRooms, WatchedRoster},
+    model::{FeedState, Model},
+    query::{PendingQuery, Query},
 };
-use crate::base::ids::{CallId, ConferenceName};
 
-/// Events tell of rooms that come and go; this is for what they should have missed.
+/// Maximum age of the list of rooms. Events report rooms that begin and end; this catches missed
+/// ones.
 const ROOMS_AGE_MAX: Duration = Duration::from_secs(30);
-/// Of the room that is looked into: that somebody is muted is told by no event.
+/// Maximum age of the selected room's roster: no event reports a mute.
 const ROSTER_AGE_MAX: Duration = Duration::from_secs(2);
-/// A large roster is long: its age may be so many times the 2 seconds, for each of so many.
+/// A large roster costs more: its maximum age grows by 2 seconds for each of this many members.
 const ROSTER_MEMBERS: usize = 200;
-/// Of the other rooms that are seen, whose members are only counted.
+/// Maximum age of other visible rooms' rosters, of which only the counts are shown.
 const COUNT_AGE_MAX: Duration = Duration::from_secs(30);
-/// Of what a caller hears.
+/// Maximum age of the sounds that a caller hears.
 const PHONE_AGE_MAX: Duration = Duration::from_secs(1);
-/// After an answer that is none.
+/// Pause after a query that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Something that the API can tell.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Query {
-    /// `GET …/Conference/`
-    Rooms,
-    /// `GET …/Conference/{name}/`
-    Roster(ConferenceName),
-    /// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`
-    Phone(CallId),
-}
-
-/// A request that is under way.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PendingQuery {
-    /// For what.
-    pub query: Query,
-    /// How many events there had been.
-    pub changes: u64,
-}
-
-/// What has been asked.
-#[derive(Clone, Debug, Default)]
-pub(super) struct QueryState {
-    pending: BTreeSet<Query>,
-    /// When the rooms came.
-    pub(super) rooms_at: Option<Duration>,
-    /// Nothing is asked until then.
-    quiet_until: Duration,
-}
-
-impl QueryState {
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty()
-    }
-}
-
 impl Model {
-    /// What to ask now, at most so much. Each must be answered by [`Model::take`] or
+    /// Queries to send now, at most `max`. Each must be answered by [`Model::take`] or
     /// [`Model::fail`].
     pub fn next_queries(&mut self, now: Duration, max: usize) -> Vec<PendingQuery> {
         let is_linked = match self.feed_state {
@@ -94,7 +60,7 @@ impl Model {
             visible_rows(self.rooms.len(), self.selected_room_index(), self.layout().rooms.height);
         let looked_into = self.selected_room().and_then(|it| self.rooms.get_key_value(it));
         let rooms = looked_into.into_iter().chain(
-            // On a narrow screen nobody sees the others.
+            // A narrow screen hides the other rooms.
             self.rooms.iter().skip(seen.start).take(seen.len()),
         );
         let due = rooms.filter(|(place, room)| {
@@ -103,7 +69,7 @@ impl Model {
         due.filter_map(|(place, _)| place.clone()).map(Query::Roster).collect()
     }
 
-    /// Who has waited longest is first.
+    /// The phone that has waited longest comes first.
     fn phones(&self, now: Duration) -> Vec<Query> {
         let calls = self.listed_calls();
         let seen =
@@ -122,10 +88,10 @@ impl Model {
         due.into_iter().map(|(_, call)| Query::Phone(call)).collect()
     }
 
-    /// What came of a request.
+    /// Applies the response to a query.
     pub fn take(&mut self, pending_query: PendingQuery, answer: QueryResult, now: Duration) {
         if !self.queries.pending.remove(&pending_query.query) {
-            return; // Asked before the connection was lost.
+            return; // Sent before the connection was lost.
         }
         self.trouble = None;
         match (pending_query.query, answer) {
@@ -137,7 +103,7 @@ impl Model {
                 self.take_roster(&name, roster, pending_query.changes, now);
             }
             (Query::Phone(call), QueryResult::Phone(phone)) => self.take_phone(call, phone, now),
-            // Nobody answers what was not asked.
+            // A response of another type than its query is ignored.
             (
                 Query::Phone(_) | Query::Rooms | Query::Roster(_),
                 QueryResult::Phone(_) | QueryResult::Rooms(_) | QueryResult::Roster(_),
@@ -145,7 +111,7 @@ impl Model {
         }
     }
 
-    /// There was no good answer to it.
+    /// Reports that a query failed; queries pause for two seconds.
     pub fn fail(&mut self, pending_query: &PendingQuery, why: String, now: Duration) {
         self.queries.pending.remove(&pending_query.query);
         self.queries.quiet_until = now + PAUSE;
@@ -153,14 +119,14 @@ impl Model {
     }
 }
 
-/// What was answered.
+/// Response to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryResult {
-    /// To [`Query::Rooms`].
+    /// Response to [`Query::Rooms`]: the names of all rooms.
     Rooms(WatchedRooms),
-    /// To [`Query::Roster`]; None if there is no such room.
+    /// Response to [`Query::Roster`]; None if there is no such room.
     Roster(Option<WatchedRoster>),
-    /// To [`Query::Phone`]; None if there is no such simulated phone.
+    /// Response to [`Query::Phone`]; None if there is no such simulated phone.
     Phone(Option<WatchedPhone>),
 }
 

@@ -1,19 +1,16 @@
-//! Whole screens, as text, and what becomes of them.
+//! Tests of whole screens, as text, and of how events and responses change them.
 
 use std::time::Duration;
 
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
-use super::{
-    queries::{Query, QueryResult},
-    *,
-};
+use super::*;
 use crate::base::ids::{CallId, ConferenceName};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A watch on a live stream.
+/// A model with a live stream.
 fn model(size: (u16, u16)) -> Model {
     Model::new("conflow  MA1 at http://here".to_owned(), FeedState::Live, size, None)
 }
@@ -44,7 +41,7 @@ fn member(id: u128, from: &str) -> Value {
     json!({"member_id": id.to_string(), "call_uuid": CallId::of(id), "from": from, "muted": id == 2})
 }
 
-/// A phone that has heard each for 1.2 seconds, and hears the last.
+/// A phone that heard each sound for 1.2 seconds, and still hears the last.
 fn phone(state: &str, heard: &[Value]) -> QueryResult {
     let mut timeline = heard.to_vec();
     for (entry, n) in timeline.iter_mut().zip(1..) {
@@ -55,7 +52,7 @@ fn phone(state: &str, heard: &[Value]) -> QueryResult {
     QueryResult::Phone(Some(serde_json::from_value(phone).unwrap()))
 }
 
-/// Answers whatever the model asks for, until it asks for nothing; returns the requests.
+/// Answers all queries of the model until there are no more; returns the queries.
 fn answer(model: &mut Model, now: Duration, with: impl Fn(&Query) -> QueryResult) -> Vec<Query> {
     let mut all = Vec::new();
     loop {
@@ -79,7 +76,7 @@ fn roster(members: &[Value]) -> QueryResult {
     QueryResult::Roster(Some(serde_json::from_value(json!({ "members": members })).unwrap()))
 }
 
-/// As ratatui draws it, and as it is printed: both are the same.
+/// The screen as ratatui draws it, after a check that it is printed identically.
 fn screen(model: &Model) -> String {
     let (columns, rows) = model.size;
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
@@ -95,7 +92,7 @@ fn rows(screen: &str) -> Vec<&str> {
     screen.lines().collect()
 }
 
-/// Two rooms; of the first, one is muted and one is at a real phone.
+/// Two rooms; in the first, one member is muted and one is a real phone.
 fn two_rooms(size: (u16, u16)) -> Model {
     let mut model = model(size);
     answer(&mut model, SECOND, |want| match want {
@@ -116,7 +113,7 @@ fn in_my_conference() -> Value {
     json!({"heard": "room", "conference": "MyConference"})
 }
 
-/// The first of them has been kicked.
+/// Two rooms, after the first member was kicked.
 fn one_kicked(size: (u16, u16)) -> Model {
     let mut model = two_rooms(size);
     exit(&mut model, "MyConference", 1, "kicked");

@@ -1,7 +1,7 @@
-//! Callbacks sent: the delivery machine, with the guarded client under it, in one task.
+//! Dispatcher: sends callbacks; one task that drives the delivery machine and the guarded client.
 //!
-//! Whoever has something to tell puts it in a queue and never waits. A queue that has nothing to
-//! deliver costs nothing: there is a task per request under way, and none per queue.
+//! Senders put callbacks into a queue and never wait. An idle queue costs nothing: there is a task
+//! per request in flight, and none per queue.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -34,32 +34,32 @@ use crate::{
     },
 };
 
-/// Something that a URL is told.
+/// A callback to a URL.
 #[derive(Debug)]
 pub struct Webhook {
-    /// What it is kept in order with.
+    /// Callbacks with equal keys are delivered in order.
     pub queue: QueueKey,
-    /// Its number in its conference, or among its call's events.
+    /// Sequence number within its conference, or among its call's events.
     pub sequence: u64,
-    /// Where to. Its fragment changes the time-outs, and the tries if it names `rc`; if it names
-    /// `rp`, only those failures are tried again.
+    /// URL of the receiver. Its fragment changes timeouts, the number of attempts (`rc`), and the
+    /// failures that are retried (`rp`).
     pub target: Arc<TargetUrl>,
-    /// GET or POST.
+    /// GET or POST, as the URL's author chose.
     pub method: RequestMethod,
-    /// By whom we are known to the receiver.
+    /// Selects the user agent that the receiver sees.
     pub dialect: Dialect,
-    /// The account's.
+    /// Signer of the account; None leaves the callback unsigned.
     pub signer: Option<Arc<Signer>>,
-    /// What is told.
+    /// Source of the form fields.
     pub fields: Arc<dyn WebhookFields>,
 }
 
-/// What a callback tells, made when it is sent: what waits in a queue stays small.
+/// Fields of a callback. They are made when it is sent, so that waiting callbacks stay small.
 pub trait WebhookFields: fmt::Debug + Send + Sync {
-    /// Names and values, in order.
+    /// Names and values in the order of sending.
     fn fields(&self) -> Vec<FormField>;
 
-    /// What it belongs to, if to anything.
+    /// Trace that the callback belongs to, if any.
     fn trace(&self) -> Option<Traceparent> {
         None
     }
@@ -71,7 +71,7 @@ impl WebhookFields for Vec<FormField> {
     }
 }
 
-/// Where callbacks are put. Cheap to clone.
+/// Queue of the dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct WebhookQueue {
     queue: mpsc::Sender<Arc<Webhook>>,
@@ -79,8 +79,7 @@ pub struct WebhookQueue {
 }
 
 impl WebhookQueue {
-    /// Puts a callback in the queue, and never waits. Where there is no room it is dropped, which
-    /// is counted and logged.
+    /// Queues a callback without waiting. If there is no space, it is dropped, counted and logged.
     pub fn send(&self, callback: Webhook) {
         let Err(error) = self.queue.try_send(Arc::new(callback)) else { return };
         let (why, callback) = match error {
@@ -90,39 +89,39 @@ impl WebhookQueue {
         self.counters.give_up(why, 0, &callback);
     }
 
-    /// What has become of them.
+    /// Counters of all callbacks.
     pub fn counters(&self) -> &Arc<WebhookCounters> {
         &self.counters
     }
 }
 
-/// Callbacks, counted. All totals rise.
+/// Counters of callbacks; totals only rise.
 #[derive(Debug, Default)]
 pub struct WebhookCounters {
-    /// Now: those that wait or are on their way.
+    /// Now: callbacks that wait or are in flight.
     pub queued: AtomicU64,
-    /// Now: requests under way.
+    /// Now: requests in flight.
     pub in_flight: AtomicU64,
-    /// How long the oldest one has waited, in milliseconds; looked at every few seconds.
+    /// Age of the oldest waiting callback in milliseconds; updated every few seconds.
     pub oldest_millis: AtomicU64,
-    /// Total: those that have arrived.
+    /// Total: callbacks that receivers confirmed.
     pub delivered: AtomicU64,
-    /// Total, of those that have arrived: milliseconds from the notice to the arrival.
+    /// Total of all delivered callbacks: milliseconds from the notice to the delivery.
     pub lag_millis: AtomicU64,
-    /// Total: requests that have failed, those that are tried again included.
+    /// Total: failed requests, including those that are retried.
     pub failed: AtomicU64,
-    /// Total: given up at the shutdown.
+    /// Total: dropped at the shutdown.
     pub dropped_closed: AtomicU64,
-    /// Total: given up after the last try.
+    /// Total: dropped after the last attempt.
     pub dropped_exhausted: AtomicU64,
-    /// Total: given up for want of room.
+    /// Total: dropped for lack of space.
     pub dropped_full: AtomicU64,
-    /// Total: given up since no try would help.
+    /// Total: dropped since no retry would help.
     pub dropped_refused: AtomicU64,
 }
 
 impl WebhookCounters {
-    /// How many have been given up for that reason.
+    /// Counter of callbacks that were dropped for a reason.
     pub fn dropped(&self, why: DropReason) -> &AtomicU64 {
         match why {
             DropReason::Closed => &self.dropped_closed,
@@ -140,7 +139,7 @@ impl WebhookCounters {
     }
 }
 
-/// Who brings them. Nothing is sent until it runs.
+/// Task that sends callbacks. It sends nothing until [`Dispatcher::run`].
 #[derive(Debug)]
 pub struct Dispatcher {
     delivery: Delivery<Arc<Webhook>>,
@@ -150,12 +149,12 @@ pub struct Dispatcher {
     requests: JoinSet<Outcome>,
     tickets: HashMap<task::Id, DeliveryTicket>,
     counters: Arc<WebhookCounters>,
-    /// When the oldest one is looked at again; none while there is none.
+    /// Time of the next check of the oldest callback; None while there is none.
     next_age_check: Option<Instant>,
     is_lagging: bool,
 }
 
-/// A queue, and who empties it.
+/// Creates a dispatcher and its queue.
 pub fn webhook_dispatcher(
     client: FetchClient,
     limits: DeliveryLimits,
@@ -176,25 +175,25 @@ pub fn webhook_dispatcher(
     (WebhookQueue { queue: sender, counters }, dispatcher)
 }
 
-/// What wakes the dispatcher.
+/// Event that wakes the dispatcher.
 enum DispatcherEvent {
-    /// Somebody has put something in the queue.
+    /// Callbacks have been queued.
     Queued(Vec<Arc<Webhook>>),
-    /// Nobody can put anything in the queue any more, and it is empty.
+    /// All senders are gone, and the queue is empty.
     Emptied,
-    /// A request is over.
+    /// A request has ended.
     Done(DeliveryTicket, Outcome),
-    /// A deadline has passed: the machine's, or for a look at the oldest.
+    /// A deadline has passed: the machine's, or that of the age check.
     Due,
     /// The engine shuts down.
     Closing,
-    /// It has waited for us long enough.
+    /// The grace period of the shutdown is over.
     GraceOver,
 }
 
 impl Dispatcher {
-    /// Brings callbacks until `close` is ready or the last [`WebhookQueue`] has gone; then those that
-    /// are still to be brought have [`GRACE`].
+    /// Sends callbacks until `close` is ready or the last [`WebhookQueue`] is dropped; the
+    /// remaining ones then have [`GRACE`].
     pub async fn run(mut self, close: impl Future<Output = ()>) {
         let mut close = pin!(close);
         let mut end = None;
@@ -222,7 +221,7 @@ impl Dispatcher {
         }
     }
 
-    /// The only place that waits.
+    /// The only method that waits.
     async fn next(
         &mut self,
         is_open: bool,
@@ -248,7 +247,7 @@ impl Dispatcher {
         let (id, outcome) = match done {
             Ok(done) => done,
             Err(error) => {
-                warn!(%error, "a request has met a bug");
+                warn!(%error, "a callback's request panicked: this is a bug");
                 (error.id(), Outcome::Failed)
             }
         };
@@ -303,8 +302,8 @@ impl Dispatcher {
                     self.counters.delivered.fetch_add(1, Relaxed);
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
-                Effect::Dropped { why, attempts, item: parcel } => {
-                    self.counters.give_up(why, attempts, &parcel.payload);
+                Effect::Dropped { why, attempts, item } => {
+                    self.counters.give_up(why, attempts, &item.payload);
                 }
             }
         }
@@ -336,24 +335,24 @@ impl Dispatcher {
     }
 }
 
-/// Between the actors and the dispatcher. It is emptied at every turn; one that is full has met a
-/// process that is out of breath.
+/// Queue from the actors to the dispatcher. It is emptied at every turn; if it is full, the process
+/// is overloaded.
 const QUEUE_MAX: usize = 65_536;
 
-/// Answers are looked at between so many.
+/// Callbacks that are taken between two looks at responses.
 const RECEIVE_MAX: usize = 256;
 
-/// What a restart can wait for.
+/// Time that a shutdown may take for callbacks.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// To look at every queue takes milliseconds when there are very many.
+/// A check of every queue takes milliseconds if there are very many.
 const AGE_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// A receiver that restarts is back by then.
 const LAG_WARNED: Duration = Duration::from_secs(30);
 
-/// How long one try may take. A receiver has only to say that it has heard: one that does its work
-/// first is asked again, and holds up its own notices.
+/// Timeout of one attempt. A receiver only has to confirm: one that does its work first gets the
+/// callback again, and delays its own further callbacks.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn request(callback: &Webhook) -> OutgoingRequest {
@@ -373,7 +372,7 @@ fn request(callback: &Webhook) -> OutgoingRequest {
     }
 }
 
-/// Whether no further try would help, or the URL's author wants none.
+/// Whether no retry would help, or the URL's author wants none.
 fn is_final(error: &FetchError, target: &TargetUrl) -> bool {
     match target.options().retry_on {
         Some(policy) => !error.is_retried_by(policy),

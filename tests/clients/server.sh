@@ -1,5 +1,5 @@
-# A server for a client, freshly started, and packages for Python: read by those who need them, which
-# name the program in $program. $work is a folder that goes away with them.
+# Functions to source: start and stop a fresh server, and install packages for Python. The caller sets
+# $program, the conflow binary. $work is a temporary folder that is removed at the end.
 
 work=$(mktemp -d)
 server=
@@ -17,19 +17,19 @@ fail() {
   exit 1
 }
 
-# A folder with what a list asks for, and with nothing else.
+# Creates a virtual environment with exactly the packages of a list.
 install_venv() {
   [ ! -e "$1/whole" ] || return 0
   rm -rf "$1"
   python3 -m venv "$1" || fail "python3 has no venv: install python3-venv"
   "$1/bin/pip" install -q --disable-pip-version-check --no-deps -r "$2" ||
-    fail "the packages of $2 cannot be had"
-  "$1/bin/pip" check >/dev/null || fail "the list $2 is not whole"
+    fail "the packages of $2 cannot be installed"
+  "$1/bin/pip" check >/dev/null || fail "the list $2 is not complete"
   touch "$1/whole"
 }
 
-# Starts a server in a folder of its own, with one account, whose calls are of the dialect; with more
-# settings, if there are any.
+# Starts a server in its own folder, with one account of this dialect, and additional settings, if
+# given.
 start() {
   local dialect=$1 home=$2 more=${3:-} address=
   id=MA0000000000CLIENTS0
@@ -57,14 +57,14 @@ TOML
     kill -0 "$server" 2>/dev/null || fail "the server does not start: $(cat "$home/log")"
     sleep 0.1
   done
-  [ -n "$address" ] || fail "the server does not say where it serves: $(cat "$home/log")"
+  [ -n "$address" ] || fail "the log has no HTTP address: $(cat "$home/log")"
   export CLIENT_URL=http://$address CLIENT_ID=$id CLIENT_TOKEN=$token
   export CLIENT_FLOWS=$home/flows/$id
 }
 
 stop() {
   kill "$server"
-  wait "$server" || fail "the server does not end well: $(tail -5 "$1/log")"
+  wait "$server" || fail "the server did not exit cleanly: $(tail -5 "$1/log")"
   server=
   ! grep -q "$CLIENT_TOKEN" "$1/log" "$1/banner" || fail "the token is in the log"
   ! grep -i "panicked" "$1/log" || fail "the server has panicked"

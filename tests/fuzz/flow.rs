@@ -1,5 +1,5 @@
-//! What must hold for every document whatsoever, and for every run of one. A plain function, for
-//! the mutation test and for a fuzzer alike.
+//! Flow properties: what must hold for every document, and for every run of one. Plain functions,
+//! used by the mutation test and by a fuzzer.
 
 use std::{
     sync::Arc,
@@ -14,14 +14,14 @@ use conflow::{
 
 /// More events than the longest flow of the corpus needs.
 const EVENTS: usize = 60;
-/// A document has at most 1,000 elements, and each asks for a few things.
+/// A document has at most 1,000 elements with a few effects each.
 const EFFECTS_MAX: usize = 4_000;
 
-/// Parses a document and, if it is one, runs it with events that the seed picks.
+/// Parses a document and, if it is valid, runs it with events that the seed picks.
 ///
 /// # Panics
 ///
-/// If a promise is broken.
+/// If a property does not hold.
 pub(crate) fn check(document: &[u8], seed: u64) {
     let dialect = if seed.is_multiple_of(2) { Dialect::Vobiz } else { Dialect::Plivo };
     match Flow::from_bytes(document, dialect) {
@@ -38,12 +38,12 @@ pub(crate) fn check(document: &[u8], seed: u64) {
     }
 }
 
-/// A place lies within the document, or right behind its end.
+/// Checks that a position lies within the document, or directly after its end.
 fn inside(document: &[u8], at: TextPosition) {
     let text = String::from_utf8_lossy(document);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let line = text.split('\n').nth(at.line as usize - 1).expect("the line is there");
-    // Bytes that are no text count differently from what stands for them here.
+    // Bytes that are not UTF-8 count differently from their replacement characters here.
     assert!(1 <= at.column && at.column as usize <= document.len() + 1, "{at}");
     if str::from_utf8(document).is_ok() {
         assert!(at.column as usize <= line.chars().count() + 1, "{at}");
@@ -67,15 +67,15 @@ fn play(flow: Arc<Flow>, seed: u64) {
         }
         let mut effects = Vec::new();
         run.handle(now, event, &mut effects);
-        assert!(!is_over || effects.is_empty(), "nothing follows the end: {effects:?}");
+        assert!(!is_over || effects.is_empty(), "an effect follows the end: {effects:?}");
         is_over |= effects.iter().any(|it| matches!(it, Effect::End(_)));
         keeps_rules(&effects, &flow);
-        assert!(!is_over || run.deadline().is_none(), "who is over waits for nothing");
+        assert!(!is_over || run.deadline().is_none(), "a run that is over has no deadline");
         assert!((run.step() as usize) <= flow.steps.len());
     }
 }
 
-/// What holds for the effects of any one event.
+/// Checks the effects of one event.
 fn keeps_rules(effects: &[Effect], flow: &Flow) {
     assert!(effects.len() < EFFECTS_MAX, "{} effects", effects.len());
     for (n, effect) in effects.iter().enumerate() {
@@ -102,7 +102,7 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
     }
 }
 
-/// Chance by a seed: the same on every machine (splitmix64).
+/// Seeded random numbers, equal on every machine (splitmix64).
 struct Dice(u64);
 
 impl Dice {

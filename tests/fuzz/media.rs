@@ -1,5 +1,5 @@
-//! What comes from the network into the media engine: bodies for a fuzzer, and for the mutation
-//! test that runs them with every build. None may panic, whatever the bytes.
+//! Media properties: network input of the RTP engine, for a fuzzer, and for the mutation test that
+//! runs with every build. Nothing may panic, whatever the bytes.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use conflow::{
     },
 };
 
-/// An offer, and the same bytes as an answer to ours.
+/// The bytes are an offer, and then an answer to an offer of ours.
 pub(crate) fn sdp(bytes: &[u8]) {
     let local = LocalMedia { address: [198, 51, 100, 1].into(), port: 20_000, session: 1 };
     let mut negotiation = Negotiation::new(local);
@@ -28,7 +28,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
         assert!(agreed.events.is_none_or(|it| agreed.payload(it).is_some()));
         assert!(agreed.remote.is_none_or(|it| it.port() != 0 && !it.ip().is_multicast()));
         assert!(agreed.remote.is_some() || !agreed.direction.sends());
-        // What we say, we understand.
+        // We understand our own answer.
         let mut far_end = Negotiation::new(local);
         let (_, again) = far_end.answer(answer.as_bytes()).expect("an answer of ours is SDP");
         assert_eq!((again.law, again.payload_type), (agreed.law, agreed.payload_type));
@@ -41,12 +41,12 @@ pub(crate) fn sdp(bytes: &[u8]) {
     }
 }
 
-/// The datagrams of one leg, one after the other; each begins with its length in two bytes. A
-/// length above 0x8000 is a tick.
+/// The datagrams of one leg. Each is preceded by its length in two bytes; a length above 0x8000 is
+/// a tick.
 pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
     let (named, signalling) = (([192, 0, 2, 7], 4_000).into(), [192, 0, 2, 1].into());
     let mut source = RtpSource::new(start, named, signalling);
-    let (mut jitter, mut reception) = (Jitter::default(), ReceptionStats::default());
+    let (mut jitter, mut received) = (Jitter::default(), ReceptionStats::default());
     let (mut receiver, mut control) = (dtmf::DtmfReceiver::default(), RtcpSession::new("x"));
     let mut ticks = 0;
     while let Some(([high, low], rest)) = bytes.split_first_chunk() {
@@ -68,7 +68,7 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
         } else if let Ok(packet) = Packet::parse(datagram) {
             source.receive(now, ([192, 0, 2, 1], packet.sequence).into(), packet.payload_type);
             same_again(&packet);
-            reception.count(&packet, 160 * ticks as u32);
+            received.count(&packet, 160 * ticks as u32);
             if let Some(key) = receiver.receive(&packet) {
                 assert!("0123456789*#ABCD".contains(key));
             }
@@ -76,12 +76,12 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
             assert!(pushed != Pushed::Kept || packet.payload.len() <= PACKET_MAX);
         }
     }
-    let quality = reception.quality();
+    let quality = received.quality();
     let stream = RtpStream::new(1, 0, 0);
     let mut out = [0; REPORT_MAX];
-    let len = control.compose(0, &stream, &mut reception, true, &mut out);
+    let len = control.compose(0, &stream, &mut received, true, &mut out);
     assert!(len.is_some_and(|len| is_rtcp(&out[..len]) && len % 4 == 0));
-    assert!(reception.quality() == quality);
+    assert!(received.quality() == quality);
 }
 
 fn rtcp(control: &mut RtcpSession, datagram: &[u8]) {

@@ -1,5 +1,5 @@
-//! What comes from the network into the signalling: bodies for a fuzzer, and for the mutation test
-//! that runs them with every build. None may panic, whatever the bytes.
+//! SIP properties: network input of the signalling, for a fuzzer, and for the mutation test that
+//! runs with every build. Nothing may panic, whatever the bytes.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -20,13 +20,13 @@ use conflow::{
     },
 };
 
-/// Between two messages of the input.
+/// Separates two messages of the input.
 pub(crate) const NEXT: &[u8] = b"=====";
 
-/// In the input, stands for our tag of the call that came last.
+/// Stands for conflow's tag of the latest call in the input.
 pub(crate) const TAG: &[u8] = b"@TAG@";
 
-/// One message after another comes from one phone; in between, time passes and the engine speaks.
+/// Messages of one phone, one after another. In between, time passes and the engine sends orders.
 pub(crate) fn messages(start: Instant, bytes: &[u8]) {
     let mut fuzz_agent = FuzzAgent::new(start);
     for (number, text) in split(bytes, NEXT).into_iter().enumerate() {
@@ -48,7 +48,7 @@ pub(crate) fn messages(start: Instant, bytes: &[u8]) {
     fuzz_agent.end();
 }
 
-/// A stream is cut into messages, all of it.
+/// Cuts a stream into messages up to its end.
 pub(crate) fn stream(mut bytes: &[u8]) {
     loop {
         match SipMessage::frame(bytes) {
@@ -63,12 +63,12 @@ pub(crate) fn stream(mut bytes: &[u8]) {
     }
 }
 
-/// A machine, and a world that does what it asks.
+/// An agent, and a world that performs its effects.
 struct FuzzAgent {
     agent: Agent,
     now: Instant,
     hop: Hop,
-    /// Whose sound is open.
+    /// Calls whose sound is open.
     open: BTreeSet<CallId>,
     calls: Vec<CallId>,
     tag: String,
@@ -92,7 +92,7 @@ impl FuzzAgent {
         let mut done = 0;
         while let Some(effect) = effects.pop_front() {
             done += 1;
-            assert!(done < 32, "one thing leads to a few others, not to many");
+            assert!(done < 32, "a command has too many effects");
             if let Some(command) = self.perform(effect) {
                 self.agent.handle(self.now, command, &mut effects);
             }
@@ -106,7 +106,7 @@ impl FuzzAgent {
                 assert!(self.open.insert(call), "opened once");
                 return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
             }
-            Effect::Agree { call, .. } => assert!(self.open.contains(&call), "while it is open"),
+            Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {
                 self.calls.push(arrival.call);
@@ -117,12 +117,12 @@ impl FuzzAgent {
         None
     }
 
-    /// What we say, we understand; and nothing that was said to us makes us say something else.
+    /// Checks that we understand what we send, and that parsing and writing it changes nothing.
     fn check_sent(&mut self, bytes: &[u8]) {
         let sent = SipMessage::parse(bytes).expect("a message").expect("not empty");
         assert_eq!(sent.error, None, "{}", String::from_utf8_lossy(bytes));
         assert_eq!(sent.all(&HeaderName::ContentLength).count(), 1);
-        assert_eq!(sent.to_bytes(), bytes, "it comes back as it was");
+        assert_eq!(sent.to_bytes(), bytes, "parsing and writing changes the message");
         if let (StartLine::Status { code: 180, .. }, Some(to)) =
             (&sent.start, sent.get(&HeaderName::To))
         {
@@ -139,13 +139,13 @@ impl FuzzAgent {
         self.now = until;
     }
 
-    /// All calls end; half a minute later nothing is left of them.
+    /// Ends all calls and checks that half a minute later no state is left.
     fn end(mut self) {
         let ending = Ending { cause: HangupCause::Normal, source: HangupSource::ApiRequest };
         for call in self.calls.clone() {
             self.handle(Command::End(call, ending));
         }
-        assert_eq!(self.open, BTreeSet::new(), "all is silent");
+        assert_eq!(self.open, BTreeSet::new(), "legs are left open");
         self.wait(Duration::from_secs(120));
         assert_eq!(self.agent.gauges(), SipGauges::default());
         assert_eq!(self.agent.deadline(), None);

@@ -1,4 +1,4 @@
-//! Counts what a piece of code takes from the heap, thread by thread.
+//! Allocation counter: a global allocator that counts heap allocations per thread.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts")]
 
@@ -7,14 +7,14 @@ use std::{
     cell::Cell,
 };
 
-/// How often, and how many bytes in all.
+/// The number of allocations, and their bytes in total.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Allocations {
     pub(crate) count: u64,
     pub(crate) bytes: u64,
 }
 
-/// Runs it, and counts.
+/// Runs `work` and returns its result and what it allocated on this thread.
 pub(crate) fn counted<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
     let before = TAKEN.get();
     let outcome = work();
@@ -33,14 +33,14 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 fn take(bytes: usize) {
-    // A thread that ends may have lost it.
+    // The thread-local is gone while its thread ends.
     let _ = TAKEN.try_with(|taken| {
         let Allocations { count, bytes: before } = taken.get();
         taken.set(Allocations { count: count + 1, bytes: before + bytes as u64 });
     });
 }
 
-// SAFETY: all is done by the system's allocator, under the caller's own promises.
+// SAFETY: the system's allocator does all the work, under the caller's own promises.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
@@ -61,7 +61,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[test]
-fn what_is_taken_is_counted() {
+fn allocations_are_counted() {
     let (boxed, taken) = counted(|| Box::new([0_u8; 100]));
     assert_eq!(taken, Allocations { count: 1, bytes: 100 });
     assert_eq!(counted(|| drop(boxed)).1, Allocations::default());

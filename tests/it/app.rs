@@ -1,4 +1,4 @@
-//! The program itself, as a process: how it starts, what it prints, and how it ends.
+//! The `conflow` program as a process: how it starts, what it prints, how it ends.
 
 mod accounts;
 mod restarts;
@@ -20,16 +20,16 @@ pub(crate) const ID: &str = "MACONFLOWDEV00000000";
 pub(crate) const FLOW: &str =
     "<Response><Conference>weekly</Conference><Wait length=\"60\"/></Response>";
 
-/// A running conflow, whose log is read line by line.
+/// A running conflow. Its log is read line by line.
 pub(crate) struct Program {
     child: Child,
     pub(crate) log: BufReader<ChildStderr>,
     pub(crate) http: SocketAddr,
-    /// What has been read of the log.
+    /// The part of the log that has been read.
     read: String,
 }
 
-/// An empty folder but for the flow `default`.
+/// A folder that holds only the flow `default`.
 pub(crate) fn home() -> TempDir {
     let home = tempdir().unwrap();
     fs::create_dir(home.path().join("flows")).unwrap();
@@ -37,7 +37,7 @@ pub(crate) fn home() -> TempDir {
     home
 }
 
-/// `conflow` with these arguments, in this folder.
+/// The command `conflow` with `arguments`, in the folder `home`.
 pub(crate) fn command(home: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     let own = std::env::vars_os().map(|(name, _)| name);
@@ -49,7 +49,7 @@ pub(crate) fn command(home: &Path, arguments: &str) -> Command {
 }
 
 impl Program {
-    /// Waits until it serves, on any free port.
+    /// Starts the program on a free port and waits until it serves.
     pub(crate) fn start(home: &Path, arguments: &str) -> Self {
         let mut command = command(home, &format!("serve --http 127.0.0.1:0 {arguments}"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -63,7 +63,7 @@ impl Program {
         program
     }
 
-    /// The next line of the log that has these words.
+    /// Returns the next line of the log that contains `words`.
     pub(crate) fn wait_for(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
@@ -81,7 +81,7 @@ impl Program {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// The exit code, the banner, and the whole log.
+    /// Waits for the process and returns its exit code, stdout and the whole log.
     pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
         let (mut banner, mut log) = (String::new(), mem::take(&mut self.read));
         self.log.read_to_string(&mut log).unwrap();
@@ -89,12 +89,12 @@ impl Program {
         (self.child.wait().unwrap().code(), banner, log)
     }
 
-    /// The status and the body.
+    /// Returns the status and the body.
     pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         self.request([ID, token], method, path, "", body)
     }
 
-    /// As above, with more headers: a line each.
+    /// [`ask`](Self::ask) with additional header lines.
     pub(crate) fn ask_with(
         &self,
         token: &str,
@@ -106,7 +106,7 @@ impl Program {
         self.request([ID, token], method, path, headers, body)
     }
 
-    /// As another account.
+    /// [`ask`](Self::ask) as the account `id`.
     pub(crate) fn ask_as(
         &self,
         id: &str,
@@ -130,7 +130,7 @@ impl Program {
         self.send(&headers, method, path, body)
     }
 
-    /// With no other headers than these: a line each.
+    /// Sends a request with these header lines and no others.
     pub(crate) fn send(
         &self,
         headers: &str,
@@ -141,7 +141,7 @@ impl Program {
         self.try_send(headers, method, path, body).unwrap()
     }
 
-    /// As above, of a program that may be gone.
+    /// [`send`](Self::send) to a program that may be gone.
     pub(crate) fn try_send(
         &self,
         headers: &str,
@@ -184,7 +184,7 @@ impl Drop for Program {
     }
 }
 
-/// What `conflow account` prints.
+/// Runs `conflow account` and returns its output.
 pub(crate) fn account(home: &Path, arguments: &str) -> String {
     let (code, printed, log) = run(command(home, &format!("account {arguments}")));
     assert_eq!(code, Some(0), "{arguments}: {log}");
@@ -196,7 +196,7 @@ pub(crate) fn token(home: &Path) -> String {
 }
 
 #[test]
-fn it_serves_until_it_is_told_to_end() {
+fn the_program_serves_until_a_signal() {
     let home = home();
     let program = Program::start(home.path(), "");
     assert_eq!(program.ask("", "GET", "/healthz", "").0, 200);
@@ -217,7 +217,7 @@ fn it_serves_until_it_is_told_to_end() {
 }
 
 #[test]
-fn member_ids_and_the_token_outlive_the_process_however_it_ends() {
+fn member_ids_and_the_token_survive_any_end_of_the_process() {
     let home = home();
     let mut program = Program::start(home.path(), "");
     let token = token(home.path());
@@ -260,7 +260,7 @@ fn the_log_can_be_read_by_machines_and_knows_calls_and_conferences() {
     program.signal("TERM");
     let (_, _, log) = program.end();
     let lines: Vec<Value> = log.lines().filter_map(|it| serde_json::from_str(it).ok()).collect();
-    assert_eq!(lines.len(), log.lines().count() - 1, "all but the last words:\n{log}");
+    assert_eq!(lines.len(), log.lines().count() - 1, "every line but the last is JSON:\n{log}");
     let find = |words: &str| lines.iter().find(|it| it["message"] == words).unwrap();
     let (came, entered) = (find("a call comes in"), find("entered"));
     assert_eq!((&came["account"], &came["call"]), (&entered["account"], &entered["call"]));

@@ -1,5 +1,5 @@
-//! `conflow bench`: that it measures, what it measures it with, and what it leaves behind. Nothing
-//! here asserts a time.
+//! `conflow bench`: its measurements, the engine it starts, and its clean-up. No test asserts a
+//! time.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::app::{ID, Program, command, home, run, token};
 
 #[test]
-fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
+fn a_small_bench_checks_and_reports_each_measurement() {
     let scenarios = "kick-one kick-list kick-all idle mute join get list mixed fetch callbacks \
                      events parse start soak";
     let flags = "--json --members 100 --rooms 10 --connections 4 --seconds 1";
@@ -35,7 +35,7 @@ fn a_small_bench_checks_what_it_does_and_says_what_it_took() {
         assert!(operations <= row["operations"].as_u64().unwrap(), "{row:#}");
     };
     check("ceiling: bare axum JSON POST", 1);
-    // But for those that were looked at before the clock ran: all but one of each room.
+    // Kicks of the warm-up are not counted: all but one of each room.
     check("kick one, rooms of 10", 10);
     check("kick lists of 10, rooms of 100", 1);
     check("kick all of 10", 10);
@@ -71,7 +71,7 @@ fn a_bench_that_cannot_be_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn what_a_bench_has_started_ends_with_it_however_it_ends() {
+fn child_processes_of_a_bench_end_with_it() {
     let check = |line: &str, child: &str, signal: &str| {
         let home = home();
         let mut command = command(home.path(), &format!("bench {line} --seconds 600"));
@@ -87,27 +87,27 @@ fn what_a_bench_has_started_ends_with_it_however_it_ends() {
     check("mute", "bench-ceiling", "TERM");
 }
 
-/// A bench that is ended has not done what it was asked for.
+/// Sends `signal` and checks that the bench does not report success.
 fn end(bench: &mut Child, signal: &str) {
     let kill = format!("kill -{signal} {}", bench.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     assert!(!bench.wait().unwrap().success(), "{signal}");
 }
 
-/// The processes that it has started, and that are there still.
+/// The live child processes of `parent`.
 fn children(parent: &Child) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let processes = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
     let is_child = |it: &u32| {
         let stat = fs::read_to_string(format!("/proc/{it}/stat")).unwrap_or_default();
-        // Behind the name, in brackets: its state, and whose child it is (proc(5)).
+        // After the name in brackets: the state and the parent's process id (proc(5)).
         let fields = stat.rsplit(')').next().unwrap_or_default();
         fields.split_whitespace().nth(1).is_some_and(|it| it == parent.id().to_string())
     };
     processes.filter(is_child).collect()
 }
 
-/// Whether a process is there and has this argument; one that has ended has none.
+/// Whether the process lives and has this argument. A zombie has no arguments.
 fn runs(process: u32, argument: &str) -> bool {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     line.split(|it| *it == 0).any(|it| it == argument.as_bytes())
@@ -123,7 +123,7 @@ fn wait<T>(mut seen: impl FnMut() -> Option<T>) -> T {
     panic!("not within a minute");
 }
 
-/// A conflow with one caller of its own in a room. Its log is read, or it would wait for that.
+/// A conflow with one caller in a room. A thread reads its log, or the pipe would fill up.
 fn engine(home: &Path) -> (Program, String) {
     let mut program = Program::start(home, "");
     let token = token(home);
@@ -133,8 +133,8 @@ fn engine(home: &Path) -> (Program, String) {
     (program, token)
 }
 
-/// The names of its rooms, and how many calls are up.
-fn there_is(program: &Program, token: &str) -> (Vec<Value>, usize) {
+/// The names of its rooms, and the number of calls.
+fn state_of(program: &Program, token: &str) -> (Vec<Value>, usize) {
     let get = |what: &str| {
         let (status, body) = program.ask(token, "GET", &format!("/v1/Account/{ID}/{what}"), "");
         assert_eq!(status, 200, "{body}");
@@ -148,7 +148,7 @@ fn there_is(program: &Program, token: &str) -> (Vec<Value>, usize) {
 fn an_engine_of_others_is_measured_and_left_as_it_was() {
     let home = home();
     let (program, token) = engine(home.path());
-    let before = there_is(&program, &token);
+    let before = state_of(&program, &token);
     assert_eq!(before, (vec!["weekly".into()], 1));
 
     let scenarios = "kick-one kick-list kick-all mute join get list mixed callbacks events \
@@ -173,20 +173,20 @@ fn an_engine_of_others_is_measured_and_left_as_it_was() {
     let left_out: Vec<_> = left_out.iter().map(|it| it["scenario"].as_str().unwrap()).collect();
     assert_eq!(left_out, ["idle", "start", "fetch", "soak"], "{report:#}");
     assert_eq!(report["engine"]["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(there_is(&program, &token), before);
+    assert_eq!(state_of(&program, &token), before);
 }
 
 #[test]
-fn a_bench_that_is_interrupted_takes_along_what_it_has_brought() {
+fn an_interrupted_bench_removes_the_calls_it_made() {
     let home = home();
     let (program, token) = engine(home.path());
-    let before = there_is(&program, &token);
+    let before = state_of(&program, &token);
     let line = format!("bench kick-all --url http://{}", program.http);
     let mut command = command(home.path(), &line);
     let mut bench = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait(|| (4 <= there_is(&program, &token).0.len()).then_some(()));
+    wait(|| (4 <= state_of(&program, &token).0.len()).then_some(()));
     end(&mut bench, "INT");
-    assert_eq!(there_is(&program, &token), before);
+    assert_eq!(state_of(&program, &token), before);
 }
 
 #[test]
@@ -202,14 +202,14 @@ fn an_engine_that_cannot_be_measured_is_distinguished_from_one_that_can() {
     };
     let url = format!("--url http://{}", program.http);
     check(&url, None, 0, "kick-one is left out, since the engine has no simulated phones");
-    check(&url, Some("guess"), 1, "the engine does not let this account in");
-    check(&format!("{url} --account MA1"), None, 1, "the engine does not let this account in");
+    check(&url, Some("guess"), 1, "the engine denies access to this account");
+    check(&format!("{url} --account MA1"), None, 1, "the engine denies access to this account");
     check(&format!("{url} --token-file nowhere"), None, 1, "cannot read nowhere");
     check("--url https://here", None, 1, "--url https://here: give the engine's own address");
 }
 
 #[test]
-fn all_runs_are_reported_and_drawn_as_one() {
+fn several_reports_are_merged_and_drawn_as_one() {
     let home = home();
     let line = "bench parse --seconds 1 --runs 2 --plot pictures/all";
     let (code, table, log) = run(command(home.path(), line));
@@ -248,11 +248,11 @@ fn a_bar_is_drawn_on_a_terminal_and_nowhere_else() {
     let line = "bench parse --seconds 1";
     let (code, _, log) = run(command(home.path(), line));
     assert_eq!((code, log.as_str()), (Some(0), "parse: a flow of 1 KB\n"));
-    // script(1) gives it a terminal.
+    // terminal(1) gives it a terminal.
     let program = env!("CARGO_BIN_EXE_conflow");
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("{program} {line}"), "/dev/null"]).current_dir(home.path());
-    let (code, printed, _) = run(script);
+    let mut terminal = Command::new("terminal");
+    terminal.args(["-qec", &format!("{program} {line}"), "/dev/null"]).current_dir(home.path());
+    let (code, printed, _) = run(terminal);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("0 of 1") && printed.contains("parse: a flow"), "{printed:?}");
 }

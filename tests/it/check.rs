@@ -1,7 +1,7 @@
-//! `conflow check`: documents that are broken or odd, and folders of them, each with what is printed
-//! as text and as JSON beside it; exit codes, and looking again.
+//! `conflow check`: each broken or odd document and folder, with its text and JSON output beside
+//! it; exit codes; `--watch`.
 //!
-//! `UPDATE=1 cargo test --test it check` writes those anew.
+//! `UPDATE=1 cargo test --test it check` rewrites the expected output.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,6 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/check");
 const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/flows/faulty");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// `conflow check` in a folder.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conflow"));
     command.arg("check").args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -41,7 +40,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What is in a folder, in order.
+/// The entries of a folder, sorted.
 fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
     let entries: BTreeSet<_> = entries.collect();
@@ -53,8 +52,8 @@ fn documents(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     entries(folder).into_iter().filter(is_document).collect()
 }
 
-/// Compares what is printed of a document or a folder with what is kept beside it. Gives the codes
-/// that were found.
+/// Compares the output for a document or a folder with the files beside it. Returns the codes
+/// found.
 fn compare(path: &Path, exit: i32) -> Vec<String> {
     let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
     let dialect = if name.starts_with("plivo") { "plivo" } else { "vobiz" };
@@ -76,8 +75,10 @@ fn compare(path: &Path, exit: i32) -> Vec<String> {
     let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
     for row in &rows {
         let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = ["advice", "code", "column", "file", "line", "message", "severity"];
+        let expected = ["advice", "code", "column", "file", "level", "line", "message", "severity"];
         assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected), "{name}");
+        let names = (row["level"].as_str().unwrap(), row["severity"].as_str().unwrap());
+        assert!([("error", "fault"), ("warning", "remark")].contains(&names), "{name}: {names:?}");
     }
     rows.iter().map(|row| row["code"].as_str().unwrap().to_owned()).collect()
 }
@@ -96,7 +97,7 @@ fn odd_documents_are_explained() {
     let documents = documents(format!("{CASES}/odd"));
     assert!(20 <= documents.len());
     for document in documents {
-        // To itself and at once: no caller gets out of it.
+        // It redirects to itself at once, so no caller ever gets out of it.
         let exit = i32::from(document.ends_with("redirect-to-itself.xml"));
         let codes = compare(&document, exit);
         let is_sound = document.ends_with("plivo-alone.xml")
@@ -106,7 +107,7 @@ fn odd_documents_are_explained() {
 }
 
 #[test]
-fn the_documents_of_a_folder_are_looked_at_together() {
+fn the_documents_of_a_folder_are_checked_together() {
     let folders = entries(format!("{CASES}/folders")).into_iter().filter(|it| it.is_dir());
     for folder in folders {
         compare(&folder, i32::from(!folder.ends_with("rooms")));
@@ -131,7 +132,7 @@ fn every_code_is_shown_by_an_example() {
 }
 
 #[test]
-fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() {
+fn an_error_of_the_parser_has_the_same_position_and_text() {
     for folder in [FAULTY.to_owned(), format!("{CASES}/broken"), format!("{CASES}/odd")] {
         for document in documents(folder) {
             let bytes = fs::read(&document).unwrap();
@@ -145,7 +146,7 @@ fn what_the_parser_refuses_is_an_error_at_the_same_position_in_the_same_words() 
                         assert!(found_texts.contains(&error.to_string()), "{found_texts:?}");
                     }
                     Ok(flow) => {
-                        for warning in flow.warnings {
+                        for warning in &*flow.warnings {
                             assert!(
                                 found_texts.contains(&warning.to_string()),
                                 "{warning}: {found_texts:?}"
@@ -163,16 +164,16 @@ fn the_flows_that_come_along_have_no_error() {
     for dialect in ["plivo", "vobiz"] {
         let output = run(Path::new(ROOT), &["--dialect", dialect, "flows"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-        assert!(text(&output).contains(": 0 faults, "), "{}", text(&output));
+        assert!(text(&output).contains(": 0 errors, "), "{}", text(&output));
     }
 }
 
 #[test]
-fn nothing_in_them_is_odd_but_that_the_first_does_not_say_who_may_be_alone() {
+fn the_flows_that_come_along_have_one_kind_of_warning() {
     let output = run(Path::new(ROOT), &["flows"]);
     let text = text(&output);
-    assert!(text.contains(": 0 faults, 1 remark\n"), "{text}");
-    assert!(text.contains("remark[alone-under-vobiz]") && text.contains("flows/kick.xml:9:5"));
+    assert!(text.contains(": 0 errors, 1 warning\n"), "{text}");
+    assert!(text.contains("warning[alone-under-vobiz]") && text.contains("flows/kick.xml:9:5"));
 }
 
 #[test]
@@ -180,9 +181,11 @@ fn warnings_count_where_they_are_denied() {
     let folder = Path::new(CASES).join("odd");
     let code = |arguments: &[&str]| run(&folder, arguments).status.code();
     assert_eq!(code(&["alone.xml"]), Some(0));
-    assert_eq!(code(&["--deny-remarks", "alone.xml"]), Some(1));
-    assert_eq!(code(&["--deny-remarks", "plivo-alone.xml"]), Some(1));
-    assert_eq!(code(&["--deny-remarks", "--dialect", "plivo", "plivo-alone.xml"]), Some(0));
+    for deny in ["--deny-warnings", "--deny-remarks"] {
+        assert_eq!(code(&[deny, "alone.xml"]), Some(1), "{deny}");
+        assert_eq!(code(&[deny, "plivo-alone.xml"]), Some(1), "{deny}");
+        assert_eq!(code(&[deny, "--dialect", "plivo", "plivo-alone.xml"]), Some(0), "{deny}");
+    }
 }
 
 #[test]
@@ -200,35 +203,36 @@ fn a_mistake_in_the_command_line_has_a_code_of_its_own() {
     let empty = tempdir().unwrap();
     check(&[empty.path().to_str().unwrap()], "holds no .xml file");
 
-    // What can be read is told all the same, and the array is one.
+    // The readable document is checked nevertheless, and the output is one array.
     let output = run(Path::new(CASES), &["--format", "json", "nowhere.xml", "odd/alone.xml"]);
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), rows.len()), (Some(2), 1));
 }
 
 #[test]
-fn the_standard_input_is_called_by_a_dash() {
+fn a_dash_means_the_standard_input() {
     let mut command = command(Path::new(CASES), &["--format", "json", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"<Response>\n <Say/></Response>").unwrap();
     let output = child.wait_with_output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = serde_json::json!([{
-        "file": "-", "line": 2, "column": 2, "severity": "fault", "code": "unknown-element",
-        "message": rows[0]["message"], "advice": Code::UnknownElement.advice(),
+        "file": "-", "line": 2, "column": 2, "level": "error", "severity": "fault",
+        "code": "unknown-element", "message": rows[0]["message"],
+        "advice": Code::UnknownElement.advice(),
     }]);
     assert_eq!((rows, output.status.code()), (expected, Some(1)));
 }
 
 #[test]
-fn nothing_found_is_an_empty_array() {
+fn no_findings_are_an_empty_array() {
     let folder = Path::new(CASES).join("odd");
     let output = run(&folder, &["--dialect", "plivo", "--format", "json", "plivo-alone.xml"]);
     assert_eq!(text(&output), "[]\n");
 }
 
 #[test]
-fn there_is_colour_only_where_it_is_wanted() {
+fn colour_is_printed_only_where_it_is_wanted() {
     let folder = Path::new(CASES).join("odd");
     let is_coloured = |arguments: &[&str]| run(&folder, arguments).stdout.contains(&0x1b);
     assert!(!is_coloured(&["alone.xml"]), "no terminal");
@@ -237,26 +241,26 @@ fn there_is_colour_only_where_it_is_wanted() {
 }
 
 #[test]
-fn a_file_that_is_saved_is_looked_at_again() {
+fn a_saved_file_is_checked_again() {
     let home = tempdir().unwrap();
     save(home.path(), "a.xml", "<Response/>");
     let mut command = command(home.path(), &["--watch", "."]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("document"))).unwrap();
-    assert_eq!(next(), "1 document: 0 faults, 0 remarks");
+    assert_eq!(next(), "1 document: 0 errors, 0 warnings");
     save(home.path(), "a.xml", "<Response><Say/></Response>");
-    assert_eq!(next(), "1 document: 1 fault, 0 remarks");
+    assert_eq!(next(), "1 document: 1 error, 0 warnings");
     save(home.path(), "b.xml", "<Response/>");
-    assert_eq!(next(), "2 documents: 1 fault, 0 remarks");
+    assert_eq!(next(), "2 documents: 1 error, 0 warnings");
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[test]
-fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
+fn a_file_saved_during_printing_is_checked_again() {
     let home = tempdir().unwrap();
-    // More than a pipe holds: it waits for its reader, and has read all files.
+    // More output than a pipe holds: the process waits for its reader after it has read all files.
     for number in 0..1_000 {
         save(home.path(), &format!("{number:03}.xml"), "<Response><Say/></Response>");
     }
@@ -266,14 +270,14 @@ fn a_file_that_is_saved_while_others_are_printed_is_looked_at_again() {
     assert!(out.next().unwrap().unwrap().contains("Say"));
     save(home.path(), "000.xml", "<Response/>");
     let mut next = || out.find_map(|line| line.ok().filter(|it| it.contains("documents"))).unwrap();
-    assert_eq!(next(), "1000 documents: 1000 faults, 0 remarks");
-    assert_eq!(next(), "1000 documents: 999 faults, 0 remarks");
+    assert_eq!(next(), "1000 documents: 1000 errors, 0 warnings");
+    assert_eq!(next(), "1000 documents: 999 errors, 0 warnings");
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[test]
-fn what_it_prints_into_the_folder_is_no_save() {
+fn its_own_output_in_the_folder_is_no_save() {
     let home = tempdir().unwrap();
     save(home.path(), "a.xml", "<Response/>");
     let printed = home.path().join("printed.txt");
@@ -293,14 +297,14 @@ fn what_it_prints_into_the_folder_is_no_save() {
     assert_eq!(
         printed,
         [
-            "1 document: 0 faults, 0 remarks",
-            "1 document: 1 fault, 0 remarks",
-            "1 document: 2 faults, 0 remarks"
+            "1 document: 0 errors, 0 warnings",
+            "1 document: 1 error, 0 warnings",
+            "1 document: 2 errors, 0 warnings"
         ]
     );
 }
 
-/// As editors do that leave no moment at which half of it is there.
+/// Saves atomically, as many editors do: writes a temporary file and renames it.
 fn save(folder: &Path, name: &str, text: &str) {
     let half = folder.with_extension("half");
     fs::write(&half, text).unwrap();

@@ -1,4 +1,4 @@
-//! The guarded client: what it refuses, what it sends, and how it takes failures.
+//! The guarded HTTP client: what it refuses, what it sends, and how it handles failures.
 
 mod guard;
 
@@ -62,7 +62,7 @@ async fn get(client: &FetchClient, url: &str) -> Result<Response, FetchError> {
     client.fetch(&request(RequestMethod::Get, url, &[])).await
 }
 
-/// Says what it was sent.
+/// Answers with the request that it received.
 async fn echo(verb: Verb, uri: Uri, headers: HeaderMap, body: Bytes) -> String {
     let header = |name| headers.get(name).map_or("-", |it| it.to_str().unwrap());
     let (host, kind) = (header("host"), header("content-type"));
@@ -158,7 +158,7 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
             let header = |name| headers[name].to_str().unwrap();
             let nonce = header("X-Plivo-Signature-V3-Nonce");
             assert!(nonce.len() == 20 && nonce.bytes().all(|it| it.is_ascii_digit()), "{nonce}");
-            // As a receiver does it: the URL that it was asked for, and the form that it got.
+            // A receiver does the same: the requested URL, and the form it received.
             let (method, form): (_, &[FormField]) = match *verb == Verb::POST {
                 true => (RequestMethod::Post, &request.fields),
                 false => (RequestMethod::Get, &[]),
@@ -178,8 +178,8 @@ async fn each_hop_is_signed_for_the_url_that_it_goes_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_tried_again_as_the_fragment_says() {
-    /// How many tries came, and what the last one led to.
+async fn a_failure_is_retried_as_the_fragment_says() {
+    /// Checks the number of tries and the outcome of the last one.
     async fn check(answer: Option<u16>, fragment: &str, tries: usize, label: &str) {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
@@ -209,7 +209,7 @@ async fn a_failure_is_tried_again_as_the_fragment_says() {
     check(None, "rt=1000", 2, "late").await;
     check(None, "rt=1000&rc=0", 1, "late").await;
     check(None, "rt=1000&rc=3&rp=ct", 1, "late").await;
-    // The total ends it: at 0, 1.25 and 2.5 s, and none at 3.75.
+    // The total time ends it: tries at 0, 1.25 and 2.5 s, none at 3.75 s.
     check(None, "rt=1000&rc=5&tt=3000", 3, "late").await;
     check(Some(503), "rp=5xx&rc=5&tt=600", 3, "5xx").await;
 }
@@ -258,7 +258,7 @@ async fn each_wait_has_its_own_limit_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_good_only_when_it_is_whole_plain_and_short() {
+async fn a_response_must_be_complete_uncompressed_and_short() {
     let check = async |answer: &'static [u8], expected: Result<&str, &str>| {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
@@ -296,7 +296,7 @@ async fn an_answer_is_good_only_when_it_is_whole_plain_and_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_only_the_status_counts_the_rest_is_let_be() {
+async fn the_body_is_not_read_where_only_the_status_counts() {
     let check = async |head: &'static str, body: usize| {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
@@ -333,7 +333,7 @@ async fn a_condition_makes_not_modified_a_good_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_becomes_of_fetches_and_of_callbacks_is_counted_apart() {
+async fn results_of_fetches_and_of_callbacks_are_counted_separately() {
     let net = Net::new();
     net.name("example.com", &[&[PUBLIC]]);
     net.serve("93.184.215.14:80", echoing().route("/none", any(async || StatusCode::NOT_FOUND)));
@@ -357,7 +357,7 @@ async fn what_becomes_of_fetches_and_of_callbacks_is_counted_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_too_long_is_cut_off_however_it_comes() {
+async fn a_response_that_is_too_long_is_cut_off_in_every_framing() {
     let check = async |head: &'static str, chunk: &'static str, chunks: usize, expected: bool| {
         let net = Net::new();
         net.name("example.com", &[&[PUBLIC]]);
@@ -367,7 +367,7 @@ async fn an_answer_that_is_too_long_is_cut_off_however_it_comes() {
             assert_ne!(connection.read(&mut [0; 1_000]).await.unwrap(), 0);
             connection.write_all(head.as_bytes()).await.unwrap();
             for _ in 0..chunks {
-                // The client hangs up when it has had enough.
+                // The client hangs up when the limit is exceeded.
                 let _ = connection.write_all(chunk.as_bytes()).await;
             }
             let _ = connection.write_all(b"0\r\n\r\n").await;
@@ -388,7 +388,7 @@ async fn an_answer_that_is_too_long_is_cut_off_however_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secure_connection_is_to_a_name_that_a_trusted_authority_vouches_for() {
+async fn a_tls_certificate_must_match_the_name_and_be_trusted() {
     let check = async |name: &str, trusts: bool, expected: Result<&str, &str>| {
         let own = rcgen::generate_simple_self_signed(["secure.example".to_owned()]).unwrap();
         let net = Net::new();
@@ -412,7 +412,7 @@ async fn a_secure_connection_is_to_a_name_that_a_trusted_authority_vouches_for()
 }
 
 #[test]
-fn authorities_that_cannot_be_read_are_refused_at_the_start() {
+fn certificate_authorities_that_cannot_be_read_are_refused_at_start_up() {
     let check = |authorities: &str| {
         let settings = Settings { authorities: authorities.into(), ..Settings::default() };
         let error = FetchClient::new(settings, Arc::new(Internet)).err().unwrap();

@@ -1,4 +1,4 @@
-//! A registry on the current runtime, with everything it does written down.
+//! Test bench: a registry on the current runtime with a log of everything that it does.
 
 use std::{
     collections::BTreeMap,
@@ -19,13 +19,16 @@ use conflow::{
         registry::{AskError, Observed, Registry, RegistryPorts, TokioSpawner},
     },
     flow::{Cause, DocumentError, Fetched, Flow},
-    media::{Backend, LegEvent, Order, Report, SoundKind},
+    media::{
+        AudioEngine, AudioOrder, Backend, LegEvent, Report, SignallingBackend, SignallingOrder,
+        SoundKind,
+    },
     store::MemberIdSource,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A registry, and what it has done.
+/// A registry and the log of what it has done.
 pub(crate) struct Bench {
     pub(crate) registry: Arc<Registry>,
     log: Arc<Mutex<Vec<String>>>,
@@ -33,7 +36,7 @@ pub(crate) struct Bench {
     call_last: u128,
 }
 
-/// Room for many.
+/// Settings with limits that tests do not reach.
 pub(crate) fn settings() -> Settings {
     Settings { members_max: 2_000, ..Settings::default() }
 }
@@ -43,7 +46,7 @@ impl Bench {
         Self::with(settings, |log| Arc::new(LoggingBackend(log)))
     }
 
-    /// One whose sound is carried by somebody else, who may write in its log.
+    /// A bench with its own media backend, which may write to the log.
     pub(crate) fn with(
         settings: Settings,
         media: impl FnOnce(Arc<Mutex<Vec<String>>>) -> Arc<dyn Backend>,
@@ -78,7 +81,7 @@ impl Bench {
         Self { registry: Registry::new(settings, links), log, started, call_last: 0 }
     }
 
-    /// A call goes into a room for a minute at most, and says something when it is out.
+    /// A call that enters a room for at most a minute, and speaks when it has left.
     pub(crate) fn call(&mut self, room: &str) -> CallId {
         self.run(&format!("<Conference timeLimit='60'>{room}</Conference><Speak>bye</Speak>"))
     }
@@ -89,18 +92,18 @@ impl Bench {
         }
     }
 
-    /// A call of the account `MA1` runs these elements.
+    /// A call of the account `MA1` that runs these elements.
     pub(crate) fn run(&mut self, elements: &str) -> CallId {
         self.run_as(None, elements)
     }
 
-    /// The same, for somebody whom the engine trusts it to be.
+    /// [`run`](Self::run) for a caller whom the engine trusts to be this person.
     pub(crate) fn run_as(&mut self, trusted: Option<Trusted>, elements: &str) -> CallId {
         self.call_last += 1;
         self.run_nth(self.call_last, trusted, elements)
     }
 
-    /// The same, with a number of the caller's own making.
+    /// [`run_as`](Self::run_as) with a call number of the test's choice.
     pub(crate) fn run_nth(&self, n: u128, trusted: Option<Trusted>, elements: &str) -> CallId {
         let id = CallId::of(n);
         let party = Party {
@@ -119,17 +122,17 @@ impl Bench {
         id
     }
 
-    /// A call's far end presses a key.
+    /// The far end of a call presses a key.
     pub(crate) fn press(&self, call: CallId, key: char) {
         self.registry.report(Report { call, event: LegEvent::Digit(key) });
     }
 
-    /// Whether a room has started since the last time.
+    /// Whether a room has started since the last look at the log.
     pub(crate) fn is_started(&self) -> bool {
         self.started.swap(false, Ordering::Relaxed)
     }
 
-    /// Lets all others do what they can.
+    /// Lets all other tasks run until they wait.
     pub(crate) async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -147,12 +150,12 @@ impl Bench {
         members(answer.map_err(|_| AskError::Gone)?)
     }
 
-    /// What has happened since the last time.
+    /// The log since the last call of this function.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.log.lock())
     }
 
-    /// No live call may be dropped, so a test ends as a registry does.
+    /// Ends all calls, because a live call must not be dropped.
     pub(crate) async fn close(self) {
         self.registry.close();
         for _ in 0..200 {
@@ -163,7 +166,7 @@ impl Bench {
             }
             calls.iter().for_each(|call| self.registry.hang_up(*call, Cause::HungUpByApi));
         }
-        panic!("calls are left: {:?}", self.registry.calls());
+        panic!("live calls are left: {:?}", self.registry.calls());
     }
 }
 
@@ -188,7 +191,7 @@ fn flow(elements: &str) -> Fetched {
     Ok(Arc::new(Flow::parse(&document, Dialect::Plivo).unwrap()))
 }
 
-/// Counts per account, in memory.
+/// Member ids per account, in memory.
 #[derive(Default)]
 pub(crate) struct Counter(Mutex<BTreeMap<AccountId, u64>>);
 
@@ -201,7 +204,7 @@ impl MemberIdSource for Counter {
     }
 }
 
-/// Has one document, and has it at once; another never comes.
+/// Serves one document at once. Every other document never arrives.
 struct TestDocuments(Arc<Mutex<Vec<String>>>);
 
 impl DocumentStore for TestDocuments {
@@ -257,14 +260,18 @@ fn n(call: CallId) -> u128 {
     call.0.as_u128()
 }
 
-/// Writes down what calls hear, and that they are out.
+/// Logs what calls hear and that they have ended.
 struct LoggingBackend(Arc<Mutex<Vec<String>>>);
 
-impl Backend for LoggingBackend {
-    fn send(&self, order: Order) {
+impl SignallingBackend for LoggingBackend {
+    fn signal(&self, _: SignallingOrder) {}
+}
+
+impl AudioEngine for LoggingBackend {
+    fn send(&self, order: AudioOrder) {
         let line = match order {
-            Order::Remove { calls, .. } => format!("remove {}", calls.len()),
-            Order::Play { call, program, .. } => {
+            AudioOrder::Remove { calls, .. } => format!("remove {}", calls.len()),
+            AudioOrder::Play { call, program, .. } => {
                 let text = program.iter().map(|sound| match &sound.what {
                     SoundKind::Speech { text, .. } => text.to_string(),
                     SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Url(_) => {
@@ -273,11 +280,16 @@ impl Backend for LoggingBackend {
                 });
                 format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
             }
-            Order::Announce { .. } | Order::Answer { .. } | Order::Deafen { .. } => return,
-            Order::Dial { .. } | Order::PlayOver { .. } | Order::StopOver { .. } => return,
-            Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
-            Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
-            Order::Prepare { .. } | Order::SendDigits { .. } | Order::Stop { .. } => return,
+            AudioOrder::Announce { .. } | AudioOrder::Deafen { .. } | AudioOrder::Hush { .. } => {
+                return;
+            }
+            AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } | AudioOrder::Mute { .. } => {
+                return;
+            }
+            AudioOrder::Place { .. } | AudioOrder::RelayDigit { .. } => return,
+            AudioOrder::Prepare { .. }
+            | AudioOrder::SendDigits { .. }
+            | AudioOrder::Stop { .. } => return,
         };
         self.0.lock().push(line);
     }

@@ -1,4 +1,5 @@
-//! One binary, so that the crate links once. Run a part with `cargo test --test it simulation`.
+//! All integration tests in one binary, so that the crate links once. The folders mirror `src`. Run
+//! a part with `cargo test --test it simulation`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 
@@ -21,6 +22,7 @@ mod fuzz_sip;
 mod group;
 mod harness;
 mod lives;
+mod media;
 mod mutate;
 mod net;
 mod phone;

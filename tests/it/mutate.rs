@@ -1,10 +1,12 @@
-//! Good input, mutated in thousands of ways. `SEED=7 cargo test mutations` replays one run.
+//! Mutation runner: valid input, mutated in thousands of ways. `SEED=7 cargo test mutations`
+//! replays one run.
 
 use std::env;
 
 use fastrand::Rng;
 
-/// Spoils each of the seeds in turn, a little or a lot, so often; the first of each are whole.
+/// Mutates each of the seeds in turn, slightly or heavily, `mutations` times in all. The first run
+/// of each seed is unchanged.
 pub(crate) fn run(seeds: &[Vec<u8>], pieces: &[&str], mutations: usize, body: impl Fn(&[u8])) {
     let seed = env::var("SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     let mut random = Rng::with_seed(seed);
@@ -17,7 +19,7 @@ pub(crate) fn run(seeds: &[Vec<u8>], pieces: &[&str], mutations: usize, body: im
     }
 }
 
-/// Once; what is put in is one of the pieces, a piece of its own, or any byte.
+/// Mutates once. An insertion is one of `pieces`, a part of the input, or any byte.
 fn mutate(random: &mut Rng, pieces: &[&str], bytes: &mut Vec<u8>) {
     let at = random.usize(..=bytes.len());
     let until = (at + random.usize(..=64)).min(bytes.len());

@@ -1,5 +1,5 @@
-//! A net in memory: names, servers and connections without a socket, so that a paused clock is
-//! exact. Servers are real ones (axum), and the client's bytes are real HTTP.
+//! In-memory network: names, servers and connections without sockets, so that a paused clock is
+//! exact. The servers are real ones (axum), and the client's bytes are real HTTP.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// What is in the net, and what has been asked of it.
+/// The state of the network, and what has been requested of it.
 #[derive(Default)]
 pub(crate) struct Net {
     state: Mutex<State>,
@@ -28,10 +28,10 @@ pub(crate) struct Net {
 
 #[derive(Default)]
 struct State {
-    /// The answers to come, per name; the last one stays.
+    /// The answers still to come, per name. The last one stays.
     names: BTreeMap<String, VecDeque<Vec<IpAddr>>>,
     servers: BTreeMap<SocketAddr, UnboundedSender<DuplexStream>>,
-    /// What carries the bytes of each connection, by the server's address.
+    /// The tasks that copy the bytes of each connection, by the server's address.
     links: BTreeMap<SocketAddr, Vec<AbortHandle>>,
     silent: Vec<SocketAddr>,
     looked_up: usize,
@@ -43,21 +43,21 @@ impl Net {
         Arc::default()
     }
 
-    /// What a name means, look-up by look-up.
+    /// Sets the addresses of a name, look-up by look-up.
     pub(crate) fn name(&self, host: &str, answers: &[&[&str]]) {
         let parse = |answer: &&[&str]| answer.iter().map(|it| it.parse().unwrap()).collect();
         let answers = answers.iter().map(parse).collect();
         self.state.lock().names.insert(host.to_owned(), answers);
     }
 
-    /// Starts a server. It runs as long as the test.
+    /// Starts a server that runs as long as the test.
     pub(crate) fn serve(&self, address: &str, router: Router) {
         let address = address.parse().unwrap();
         let port = self.listen(address);
         tokio::spawn(async move { axum::serve(port, router).await });
     }
 
-    /// Starts a server that gives everybody the same answer, over TLS.
+    /// Starts a TLS server that gives every request the same response.
     pub(crate) fn serve_tls(
         &self,
         address: &str,
@@ -75,7 +75,7 @@ impl Net {
         let mut port = self.listen(address.parse().unwrap());
         tokio::spawn(async move {
             while let Some(connection) = port.connections.recv().await {
-                // A client that trusts us not hangs up.
+                // A client that does not trust this server hangs up.
                 let Ok(mut stream) = acceptor.accept(connection).await else { continue };
                 assert_ne!(stream.read(&mut [0; 1_000]).await.unwrap(), 0);
                 stream.write_all(answer.as_bytes()).await.unwrap();
@@ -83,14 +83,14 @@ impl Net {
         });
     }
 
-    /// Takes connections; what comes over them is the caller's business.
+    /// Accepts connections and leaves their handling to the caller.
     pub(crate) fn listen(&self, address: SocketAddr) -> Port {
         let (sender, connections) = unbounded_channel();
         self.state.lock().servers.insert(address, sender);
         Port { address, connections }
     }
 
-    /// Kills a server: its connections break, and who connects is refused.
+    /// Kills a server: its connections break, and new ones are refused.
     pub(crate) fn kill(&self, address: &str) {
         let address = address.parse().unwrap();
         let mut state = self.state.lock();
@@ -99,7 +99,7 @@ impl Net {
         links.iter().flatten().for_each(AbortHandle::abort);
     }
 
-    /// An address that never says anything.
+    /// An address that accepts connections and never sends anything.
     pub(crate) fn silence(&self, address: &str) {
         self.state.lock().silent.push(address.parse().unwrap());
     }
@@ -109,13 +109,13 @@ impl Net {
         self.state.lock().dialed.iter().map(ToString::to_string).collect()
     }
 
-    /// How many look-ups there were.
+    /// The number of look-ups.
     pub(crate) fn looked_up(&self) -> usize {
         self.state.lock().looked_up
     }
 }
 
-/// One more owner, as the client wants it.
+/// A shared handle to the network, in the shape that the client wants.
 pub(crate) struct TestNetwork(pub(crate) Arc<Net>);
 
 impl HttpNetwork for TestNetwork {
@@ -152,10 +152,10 @@ impl HttpNetwork for TestNetwork {
     }
 }
 
-/// More than any message of a test but one that is too long.
+/// More than any message of a test, except the one that is too long.
 const BUFFER: usize = 64 * 1024;
 
-/// A server's side of an address.
+/// The server's side of an address.
 pub(crate) struct Port {
     address: SocketAddr,
     pub(crate) connections: UnboundedReceiver<DuplexStream>,

@@ -1,19 +1,19 @@
-//! A phone that writes its messages by hand, and reads ours.
+//! Test phone: a SIP caller that writes its messages by hand and reads ours.
 
-/// One dialog, as its caller holds it.
+/// One dialog, as the caller holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Phone {
     /// The called user.
     pub(crate) to: &'static str,
     /// The calling user.
     pub(crate) from: &'static str,
-    /// What follows `SIP/2.0/`, and where it says it is.
+    /// The value of Via after `SIP/2.0/`: transport and sent-by.
     pub(crate) via: String,
-    /// Its Contact header, the name included.
+    /// The whole Contact header, with its name.
     pub(crate) contact: String,
-    /// Ours, once we have sent it.
+    /// The engine's tag, once it is known.
     pub(crate) to_tag: Option<String>,
-    /// Of the last request.
+    /// The CSeq of the last request.
     pub(crate) cseq: u32,
     branch: u32,
     name: String,
@@ -24,11 +24,11 @@ pub(crate) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN I
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n";
 
-/// What says that the body is a description.
+/// The Content-Type of a description.
 pub(crate) const SDP: &str = "Content-Type: application/sdp\r\n";
 
 impl Phone {
-    /// A phone at this address. Each needs a name of its own.
+    /// A phone at this address. Each phone of a test needs its own name.
     pub(crate) fn new(name: &str, address: &str) -> Self {
         Self {
             to: "weekly",
@@ -42,36 +42,35 @@ impl Phone {
         }
     }
 
-    /// A new request; headers end their lines, the body stands as it is.
+    /// A new request. `headers` ends with a line end; `body` is sent unchanged.
     pub(crate) fn request(&mut self, method: &str, headers: &str, body: &str) -> String {
         self.cseq += 1;
         self.branch += 1;
         self.write(method, headers, body)
     }
 
-    /// An INVITE with an offer.
     pub(crate) fn invite(&mut self) -> String {
         let contact = self.contact.clone();
         self.request("INVITE", &format!("{contact}{SDP}"), OFFER)
     }
 
-    /// The ACK for a 200: a transaction of its own, with the number of its INVITE.
+    /// The ACK for a 200: a transaction of its own, with the CSeq of the INVITE.
     pub(crate) fn ack(&mut self) -> String {
         self.ack_with("", "")
     }
 
-    /// As [`Phone::ack`], with a body.
+    /// [`ack`](Self::ack) with headers and a body.
     pub(crate) fn ack_with(&mut self, headers: &str, body: &str) -> String {
         self.branch += 1;
         self.write("ACK", headers, body)
     }
 
-    /// The ACK for a refusal, or the CANCEL: of the same transaction as the INVITE.
+    /// The ACK for a refusal, or the CANCEL: in the transaction of the INVITE.
     pub(crate) fn same_branch(&self, method: &str) -> String {
         self.write(method, "", "")
     }
 
-    /// Takes our tag out of a reply.
+    /// Takes the engine's tag from a reply.
     pub(crate) fn learn(&mut self, reply: &str) {
         let to = header(reply, "To").unwrap();
         self.to_tag = to.split_once(";tag=").map(|(_, tag)| tag.to_owned());
@@ -101,12 +100,11 @@ pub(crate) fn headers<'a>(message: &'a str, name: &str) -> impl Iterator<Item = 
     head.split("\r\n").filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// The body.
 pub(crate) fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
-/// `200` of a reply, `BYE` of a request.
+/// Shortens a message: `200` for a reply, `BYE` for a request.
 pub(crate) fn brief(message: &str) -> String {
     let mut words = message.split(' ');
     match words.next() {

@@ -1,7 +1,8 @@
-//! Flows tried out with events files, each with what came of it in the `.golden` beside it.
+//! `conflow simulate`: flows run with events files, each with its expected outcome in the `.golden`
+//! file beside it.
 //!
-//! `NAME.toml`, or `NAME.WHAT.toml`, runs `NAME.xml` beside it, or else that of the flows folder.
-//! `UPDATE=1 cargo test --test it simulate` writes the golden files anew.
+//! `NAME.toml`, or `NAME.CASE.toml`, runs `NAME.xml` beside it, or else from the flows folder.
+//! `UPDATE=1 cargo test --test it simulate` rewrites the golden files.
 
 use std::{
     env, fs,
@@ -22,7 +23,7 @@ pub(crate) fn script(events: &Path) -> Arc<Script> {
     Arc::new(Script::parse(&text, &beside).unwrap_or_else(|it| panic!("{events:?}: {it}")))
 }
 
-/// The flow that an events file is for, and the folder that it is in.
+/// The flow of an events file, and the flows of its folder.
 fn flow(events: &Path) -> (String, Arc<SimulatedFlows>) {
     let name = events.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
     let beside = Path::new(FOLDER).join(format!("{name}.xml")).exists();
@@ -62,7 +63,7 @@ fn every_flow_goes_as_its_golden_file_says() {
 }
 
 #[test]
-fn a_seed_tells_the_same_story_every_time() {
+fn a_seed_always_gives_the_same_outcome() {
     for events in events() {
         let (flow, flows) = flow(&events);
         let script = script(&events);
@@ -75,7 +76,7 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 #[test]
-fn to_kick_all_has_one_ending_for_each_caller_in_every_schedule() {
+fn kick_all_has_one_ending_for_each_caller_in_every_schedule() {
     let explored = explored("kick-all.toml", 400);
     assert!(explored.is_settled() && explored.callers.len() == 4, "{explored}");
     let ending = &explored.callers[1].found[0].ending;
@@ -102,7 +103,7 @@ fn a_race_is_found_and_its_seed_replays_it() {
 }
 
 #[test]
-fn a_bad_events_file_says_where_and_what_is_expected() {
+fn an_error_in_an_events_file_names_the_position_and_what_is_expected() {
     let check = |text: &str, expected: &str| {
         let nothing = |name: &str| Err(format!("{name} is not there"));
         let error = Script::parse(text, &nothing).unwrap_err().to_string();
@@ -118,7 +119,7 @@ fn a_bad_events_file_says_where_and_what_is_expected() {
     check(&with("{ at = '25h', kick = 'anna' }"), "up to 24h");
     check(
         &with("{ at = 1, kick = 'ben' }"),
-        "kick: \"ben\" has not called in a line above; there are: anna",
+        "kick: \"ben\" has not called in an earlier line; there are: anna",
     );
     check(&with("{ at = 1, kick = 7 }"), "kick: name a caller, [several], or \"all\"");
     check(
@@ -131,8 +132,8 @@ fn a_bad_events_file_says_where_and_what_is_expected() {
     check(&with("{ at = 1, press = 'anna' }"), "keys: missing");
     check(&with("{ at = 1, press = 'anna', keys = 'x' }"), "keys: 'x' is not a key");
     check(&with("{ at = 1, talk = 'anna' }"), "for: say how long");
-    check(&with("{ at = 1, call = 'anna' }"), "call: \"anna\" is taken");
-    check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is no sound");
+    check(&with("{ at = 1, call = 'anna' }"), "call: \"anna\" is already the name");
+    check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is not a sound");
     check("documents = [ { url = 'https://a' } ]", "line 1: a document has one of: xml");
     check("documents = [ { url = 'https://a', file = 'b.xml' } ]", "b.xml is not there");
     check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "no text");

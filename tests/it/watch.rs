@@ -1,4 +1,4 @@
-//! `conflow watch --once`: one screen of a running server.
+//! `conflow watch --once`: one screen about a running server.
 
 use std::{fs, path::Path};
 
@@ -6,15 +6,15 @@ use crate::app::*;
 
 const READER: &str = "MAREADER000000000000";
 
-/// The exit code, what is printed, and what is complained of.
+/// Returns the exit code, stdout and stderr.
 fn watch(program: &Program, home: &Path, arguments: &str) -> (Option<i32>, String, String) {
     run(command(home, &format!("watch --once --url http://{} {arguments}", program.http)))
 }
 
 #[test]
-fn it_shows_who_is_in_which_room_and_what_they_hear() {
+fn the_screen_shows_who_is_in_which_room_and_what_they_hear() {
     let home = home();
-    // Without beeps they hear the room at once.
+    // Without beeps, members hear the room at once.
     let flow = FLOW.replace("<Conference>", "<Conference enterSound=\"\" exitSound=\"\">");
     fs::write(home.path().join("flows/default.xml"), flow).unwrap();
     let mut program = Program::start(home.path(), "");
@@ -56,7 +56,7 @@ fn a_read_only_token_is_enough_and_a_wrong_one_is_not() {
     assert!(printed.starts_with(&format!("conflow  {READER} at http://127.0.0.1:")), "{printed}");
     let (code, printed, log) = as_reader("guess");
     assert_eq!((code, printed.as_str()), (Some(1), ""));
-    assert!(log.contains("does not let this account in") && !log.contains("guess"), "{log}");
+    assert!(log.contains("denies access to this account") && !log.contains("guess"), "{log}");
 }
 
 #[test]
@@ -70,9 +70,9 @@ fn missing_arguments_are_reported() {
     check("--once", "cannot read data/dev-token");
     fs::create_dir(home.path().join("data")).unwrap();
     fs::write(home.path().join("data/dev-token"), "none\n").unwrap();
-    check("", "--once prints one screen without");
+    check("", "use --once to print one screen");
     check("--once --url ftp://here", "--url ftp://here: give one such as http://127.0.0.1:8080");
-    // Nobody is there.
+    // Nothing listens at this address.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);

@@ -1,5 +1,5 @@
-//! baresip without a sound card: it sends a tone, records what it receives, and does what it is
-//! told over a connection of its own.
+//! baresip without a sound card: it sends a tone, records what it receives, and takes commands over
+//! a control connection.
 
 use std::{
     fs::{self, File},
@@ -20,20 +20,19 @@ use crate::{
     program::{self, eventually},
 };
 
-/// Of a WAV file.
+/// The bytes of a WAV file's header.
 const HEADER: usize = 44;
 
 /// Longer than any test.
 const TONE_SECONDS: usize = 120;
 
-/// A baresip.
 pub(crate) struct Baresip {
     pub(crate) user: &'static str,
-    /// What it sends, in Hz.
+    /// The tone that it sends, in Hz.
     pub(crate) tone: f64,
     child: Child,
     control: TcpStream,
-    /// What it has said over the connection.
+    /// Everything received over the control connection.
     said: Arc<Mutex<String>>,
     home: TempDir,
 }
@@ -46,7 +45,7 @@ impl Baresip {
         phone
     }
 
-    /// Registers, or tries to, by `udp` or `tcp`.
+    /// Registers, or tries to, over `udp` or `tcp`.
     pub(crate) fn register(
         server: SocketAddr,
         transport: &str,
@@ -100,14 +99,14 @@ impl Baresip {
         Self { user, tone, child, control, said, home }
     }
 
-    /// A command of its menu: `dial`, `hold`, `resume`, `hangup`, `sndcode`.
+    /// Sends a menu command: `dial`, `hold`, `resume`, `hangup`, `sndcode`.
     pub(crate) fn tell(&mut self, command: &str, params: &str) {
         let order = serde_json::json!({ "command": command, "params": params }).to_string();
         write!(self.control, "{}:{order},", order.len()).unwrap();
     }
 
-    /// Waits for an event, or for words in its log: what happens before it is told to do
-    /// anything is only there.
+    /// Waits for an event, or for words in the log, which alone has what happens before the first
+    /// command.
     #[track_caller]
     pub(crate) fn wait_for(&self, event: &str) {
         eventually(&format!("{} of {}", event, self.user), || {
@@ -120,20 +119,20 @@ impl Baresip {
         String::from_utf8_lossy(&log).replace('\r', "\n")
     }
 
-    /// How many samples it has received.
+    /// The number of samples received.
     pub(crate) fn received(&self) -> usize {
         let len = self.recording().and_then(|path| Some(fs::metadata(path).ok()?.len()));
         (len.unwrap_or_default() as usize).saturating_sub(HEADER) / 2
     }
 
-    /// All that it has received.
+    /// All samples received.
     pub(crate) fn heard(&self) -> Vec<i16> {
         let bytes = self.recording().map_or_else(Vec::new, |path| fs::read(path).unwrap());
         let (samples, _odd) = bytes.get(HEADER..).unwrap_or_default().as_chunks();
         samples.iter().map(|it| i16::from_le_bytes(*it)).collect()
     }
 
-    /// Waits until it has received so many milliseconds after a sample, and answers them.
+    /// Waits for `ms` milliseconds of sound after the sample `from`, and returns them.
     #[track_caller]
     pub(crate) fn listen(&self, from: usize, ms: usize) -> Vec<i16> {
         let to = from + samples(ms);
@@ -161,12 +160,12 @@ impl Drop for Baresip {
     }
 }
 
-/// So many make so many milliseconds.
+/// The number of samples in `ms` milliseconds.
 pub(crate) fn samples(ms: usize) -> usize {
     ms * RATE as usize / 1_000
 }
 
-/// All it needs, and nothing that looks for a sound card.
+/// The necessary settings, and none that needs a sound card.
 fn config(folder: &str, control: u16) -> String {
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\n\

@@ -1,5 +1,5 @@
-//! How sharply a member is cut out of a room, judged packet by packet: by a kick of one, of a
-//! list or of all, by `*`, by the room's time limit, and by the end of the room.
+//! Removal from a room, checked packet by packet: by a kick of one member, of a list or of all, by
+//! `*`, by the room's time limit, and by the end of the room.
 
 use crate::{
     ear::loudness,
@@ -7,16 +7,16 @@ use crate::{
     program::{Conflow, beside_others},
 };
 
-/// The others' tone: high, where speech has little.
+/// The talker's tone in Hz: high, where speech has little energy.
 const TONE: f64 = 3_400.0;
 
-/// Of the tone: of speech in a packet there is less at this frequency.
+/// Amplitude at [`TONE`] in a packet of speech: less than this.
 const IN_SPEECH_MAX: f64 = 0.06;
 
-/// Of the tone, in silence.
+/// Amplitude at [`TONE`] in a silent packet.
 const IN_SILENCE_MAX: f64 = 0.001;
 
-/// A room, a second of nothing or no wait at all, and a goodbye.
+/// A room, then a second of silence or nothing, and a goodbye.
 fn flows() -> [(&'static str, &'static str); 5] {
     [
         ("talker", "<Response><Conference stayAlone=\"true\">room</Conference></Response>"),
@@ -44,7 +44,7 @@ fn flows() -> [(&'static str, &'static str); 5] {
     ]
 }
 
-/// A listener who hears a talker, in a room of a flow.
+/// A listener who hears a talker in the room of one of the flows.
 struct Scene {
     listener: Leg,
     talker: Leg,
@@ -66,13 +66,13 @@ impl Scene {
         scene
     }
 
-    /// Until the talker has been heard for some time.
+    /// Waits until the talker has been heard for some time.
     fn wait_for_tone(&self) {
         let heard = self.listener.hear(1_000);
         assert!(crate::ear::hears("lena", &heard[4_000..], TONE), "before the cut");
     }
 
-    /// The order goes out and is answered, with marks around it.
+    /// Sends the request and waits for the response, with marks around both.
     fn order(&self, method: &str, path: &str) {
         self.listener.mark("ordered");
         self.conflow.order(method, "room", path);
@@ -80,7 +80,7 @@ impl Scene {
     }
 }
 
-/// The packets before the order, between it and the answer, and after it.
+/// The packets before the request, between it and the response, and after it.
 fn split_at_marks(received: Vec<RtpItem>) -> [Vec<Sound>; 3] {
     let (mut parts, mut at) = ([const { Vec::new() }; 3], 0);
     for it in received {
@@ -95,7 +95,7 @@ fn split_at_marks(received: Vec<RtpItem>) -> [Vec<Sound>; 3] {
     parts
 }
 
-/// A stream from the first packet to the last: one source, no gap, no step.
+/// Checks that the stream has one source, no gap and no step in its numbers.
 #[track_caller]
 fn check_stream(sounds: &[Sound]) {
     for pair in sounds.windows(2) {
@@ -106,12 +106,12 @@ fn check_stream(sounds: &[Sound]) {
     }
 }
 
-/// From here on: no tone, then the goodbye, then the hang-up.
+/// Checks that from here on there is no tone, then the goodbye, then the hang-up.
 #[track_caller]
 fn check_goodbye(leg: &Leg, after: &[Sound], tone_max: f64) {
     for (n, sound) in after.iter().enumerate() {
         let tone = sound.amplitude(TONE);
-        // Speech of its own comes later than a second.
+        // The goodbye begins later than a second after the cut.
         let max = if n < 45 { tone_max } else { IN_SPEECH_MAX };
         assert!(tone < max, "packet {n} of {}: {tone}", after.len());
     }
@@ -120,7 +120,8 @@ fn check_goodbye(leg: &Leg, after: &[Sound], tone_max: f64) {
     assert!(0.02 < loudness(&samples), "{} hears {}", leg.user, loudness(&samples));
 }
 
-/// A cut that is ordered: nothing of the room after the answer, nor three ticks after the order.
+/// Checks a requested cut: nothing of the room after the response, nor three ticks after the
+/// request.
 #[track_caller]
 fn check_order(listener: &'static str, method: &str, path: impl Fn(&Scene) -> String) {
     let _share = beside_others();
@@ -146,12 +147,12 @@ fn a_kicked_member_hears_nothing_of_the_room_once_the_kick_is_answered() {
 }
 
 #[test]
-fn nor_does_who_is_kicked_in_a_list_or_with_all() {
+fn members_kicked_in_a_list_or_with_all_hear_nothing_of_the_room_either() {
     check_order("pause", "POST", |it| format!("Member/{},{}/Kick/", it.talker_id, it.listener_id));
     check_order("pause", "POST", |_| "Member/all/Kick/".to_owned());
 }
 
-/// A cut without an answer: when the tone has ended, it has ended.
+/// Checks a cut without a response: once the tone has ended, it does not come back.
 #[track_caller]
 fn check_cut(listener: &'static str, talker: &'static str, cut: impl Fn(&Scene)) {
     let _share = beside_others();
@@ -169,7 +170,7 @@ fn check_cut(listener: &'static str, talker: &'static str, cut: impl Fn(&Scene))
 }
 
 #[test]
-fn a_star_takes_the_one_who_presses_it_out() {
+fn a_star_removes_the_member_who_presses_it() {
     check_cut("guest", "talker", |it| {
         it.listener.press('*');
         let [_] = it.conflow.wait_members("room", ["tina"]);
@@ -177,7 +178,7 @@ fn a_star_takes_the_one_who_presses_it_out() {
 }
 
 #[test]
-fn the_time_limit_takes_all_out() {
+fn the_time_limit_removes_all() {
     check_cut("short", "talker", |it| {
         it.talker.wait_for("BYE");
         assert!(it.conflow.members("room").is_empty());
@@ -185,7 +186,7 @@ fn the_time_limit_takes_all_out() {
 }
 
 #[test]
-fn who_ends_the_conference_on_leaving_takes_all_out() {
+fn a_member_who_ends_the_conference_on_exit_removes_all() {
     check_cut("guest", "host", |it| {
         it.order("POST", &format!("Member/{}/Kick/", it.talker_id));
     });

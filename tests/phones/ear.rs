@@ -1,20 +1,19 @@
-//! An ear: how much of a tone is in a piece of sound, and how loud it is.
+//! Sound analysis: tones and loudness.
 
 use std::{f64::consts::TAU, sync::Arc};
 
 use conflow::{
-    audio::{tone::amplitude, wav},
+    audio::{clip::Clip, tone::amplitude, wav},
     rtp::g711::RATE,
-    speech::Clip,
 };
 
-/// Of the tones that phones send here: −12 dB.
+/// The amplitude of the tones that test phones send: −12 dB.
 pub(crate) const TONE: f64 = 0.25;
 
-/// Long enough to tell tones apart that are 100 Hz from each other.
+/// Long enough to distinguish tones 100 Hz apart.
 const WINDOW: usize = RATE as usize / 10;
 
-/// A tone. Frequencies are multiples of 50 Hz, so that a packet has whole periods.
+/// A tone. `frequency` is a multiple of 50 Hz, so that a packet has whole periods.
 pub(crate) fn tone(frequency: f64, seconds: usize) -> Arc<[i16]> {
     let sample = |n: usize| {
         let phase = TAU * frequency * n as f64 / f64::from(RATE);
@@ -28,8 +27,8 @@ pub(crate) fn wav(samples: Arc<[i16]>) -> Vec<u8> {
     wav::write(&Clip { rate: RATE, samples })
 }
 
-/// Whether a tone is in the sound: true if it is in nearly all of it, false if in nearly nothing
-/// of it. In a few windows a phone may have lost a packet, which is heard at all frequencies.
+/// Returns true if the tone is in nearly all of the sound, false if in nearly none of it. A packet
+/// lost by the phone is a click with all frequencies, so a few windows may differ.
 #[track_caller]
 pub(crate) fn hears(who: &str, samples: &[i16], frequency: f64) -> bool {
     let mut found: Vec<f64> =
@@ -44,7 +43,7 @@ pub(crate) fn hears(who: &str, samples: &[i16], frequency: f64) -> bool {
     }
 }
 
-/// The root of the mean square, full scale being 1.
+/// The root mean square; full scale is 1.
 pub(crate) fn loudness(samples: &[i16]) -> f64 {
     let sum: f64 = samples.iter().map(|it| (f64::from(*it) / 32_768.0).powi(2)).sum();
     (sum / samples.len().max(1) as f64).sqrt()

@@ -1,4 +1,4 @@
-//! What a kicked caller hears, as a file for human ears and eyes.
+//! Recording of what a kicked caller hears, for people to listen to and look at.
 
 use std::{env, fs, path::Path};
 
@@ -8,12 +8,12 @@ use crate::{
     program::{Conflow, beside_others},
 };
 
-/// The flow that conflow grew from, as a newcomer finds it.
+/// The flow that new users see first.
 const KICK: &str = include_str!("../../flows/kick.xml");
 
 #[test]
 #[ignore = "it writes a file, where HEAR says: run tests/phones/hear.sh"]
-fn what_a_kicked_caller_hears_is_written_down() {
+fn the_sound_of_a_kicked_caller_is_recorded() {
     let _share = beside_others();
     let folder = env::var("HEAR").expect("HEAR names a folder");
     let conflow = Conflow::start(&[("kick", KICK)]);

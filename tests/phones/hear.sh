@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes what a kicked caller hears: kicked.wav, and kicked.png, a picture of it (time from left to
-# right, frequency from bottom to top). Two others hum at 700 and 1,100 Hz; after three seconds the
-# caller is kicked, and hears the goodbye of flows/kick.xml.
+# Records what a kicked caller hears: kicked.wav, and its spectrogram kicked.png (time from left to
+# right, frequency from bottom to top). Two others hum at 700 and 1,100 Hz. After three seconds the
+# caller is kicked and hears the goodbye of flows/kick.xml.
 #
 #   tests/phones/hear.sh [FOLDER]
 set -euo pipefail
@@ -20,7 +20,7 @@ if ! command -v sox >/dev/null; then
 fi
 
 HEAR="$folder" cargo test --locked --test phones -- --ignored --exact \
-  hear::what_a_kicked_caller_hears_is_written_down
+  hear::the_sound_of_a_kicked_caller_is_recorded
 sox "$folder/kicked.wav" -n spectrogram -t "What a kicked caller hears" -o "$folder/kicked.png"
 echo
 echo "$folder/kicked.wav"

@@ -1,5 +1,4 @@
-//! Who is heard when the way there is not straight: hold and resume, an address that leads
-//! nowhere, keys that are relayed.
+//! Hearing in difficult cases: hold and resume, an unreachable address in the SDP, relayed keys.
 
 use conflow::audio::tone::key_in;
 
@@ -14,7 +13,7 @@ const ROOM: [(&str, &str); 1] = [(
     "<Response><Conference stayAlone=\"true\" relayDTMF=\"true\">room</Conference></Response>",
 )];
 
-/// For documentation (RFC 5737): nobody is there.
+/// An address for documentation (RFC 5737): no host has it.
 const NOWHERE: &str = "203.0.113.7";
 
 const ANNA: f64 = 500.0;
@@ -24,7 +23,7 @@ fn talking(tone: f64) -> LegOptions {
     LegOptions { tone: Some(tone), ..LegOptions::default() }
 }
 
-/// Whether the listener hears a tone, once what was under way has arrived.
+/// Whether the listener hears a tone, once packets in transit have arrived.
 #[track_caller]
 fn hears_now(listener: &Leg, tone: f64) -> bool {
     listener.hear(300);
@@ -32,7 +31,7 @@ fn hears_now(listener: &Leg, tone: f64) -> bool {
 }
 
 #[test]
-fn who_holds_is_not_heard_and_hears_again_once_back() {
+fn a_holding_phone_is_not_heard_and_hears_again_once_back() {
     let _share = beside_others();
     let conflow = Conflow::start(&ROOM);
     let mut anna = Leg::call(conflow.sip, "room", "anna", talking(ANNA));
@@ -41,20 +40,20 @@ fn who_holds_is_not_heard_and_hears_again_once_back() {
 
     let answer = anna.invite("sendonly");
     assert!(answer.contains("a=recvonly"), "{answer}");
-    assert!(!hears_now(&bert, ANNA), "who holds is not heard");
+    assert!(!hears_now(&bert, ANNA), "a holding phone is not heard");
     let before = anna.sounds();
     bert.hear(200);
-    assert_eq!(anna.sounds().len(), before.len(), "who holds is sent nothing");
+    assert_eq!(anna.sounds().len(), before.len(), "a holding phone is sent nothing");
 
     let answer = anna.invite("sendrecv");
     assert!(answer.contains("a=sendrecv"), "{answer}");
     assert!(hears_now(&anna, BERT) && hears_now(&bert, ANNA));
     let sounds = anna.sounds();
     let [last, next] = [&sounds[before.len() - 1], &sounds[before.len()]];
-    assert_eq!(next.ssrc, last.ssrc, "the same stream goes on");
+    assert_eq!(next.ssrc, last.ssrc, "the same stream continues");
     assert_eq!(next.sequence, last.sequence.wrapping_add(1));
     let away = next.timestamp.wrapping_sub(last.timestamp);
-    assert!((160 * 30..8_000 * 60).contains(&away), "its time has gone on: {away}");
+    assert!((160 * 30..8_000 * 60).contains(&away), "its timestamps have advanced: {away}");
 }
 
 #[test]
@@ -69,7 +68,7 @@ fn a_phone_behind_nat_whose_description_names_another_address_hears_and_is_heard
 }
 
 #[test]
-fn a_key_is_relayed_as_a_tone_and_the_one_who_presses_it_hears_none() {
+fn a_key_is_relayed_as_a_tone_and_the_presser_hears_none() {
     let _share = beside_others();
     let conflow = Conflow::start(&ROOM);
     let anna = Leg::call(conflow.sip, "room", "anna", LegOptions::default());

@@ -1,6 +1,6 @@
-//! A phone of our own: it keeps every packet that it receives, in order, and among them marks of
-//! what it knows to have happened. So what was sent before and after an answer is told by the
-//! order in which the kernel queued it, and no clock is asked.
+//! Test phone that keeps every received packet in order, with marks for events that the test knows
+//! of. The order in which the kernel queued them shows which packets were sent before and after a
+//! response, so no clock is needed.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -29,14 +29,14 @@ use crate::{
 
 const TICK: Duration = conflow::media::TICK;
 
-/// Sockets are looked at so often whether they are to be closed.
+/// Sockets are checked for their close at this interval.
 const READ_WAIT: Duration = Duration::from_millis(50);
 
-/// What came in on the RTP port.
+/// An item received on the RTP port.
 #[derive(Clone, Debug)]
 pub(crate) enum RtpItem {
     Sound(Sound),
-    /// By [`Leg::mark`].
+    /// Sent by [`Leg::mark`].
     Mark(&'static str),
 }
 
@@ -50,22 +50,21 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    /// How much of a tone is in it.
+    /// The amplitude of a tone in the packet; full scale is 1.
     pub(crate) fn amplitude(&self, frequency: f64) -> f64 {
         amplitude(&self.samples, RATE, frequency)
     }
 }
 
-/// What a leg offers.
+/// Options of the offer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LegOptions {
-    /// What it sends, in Hz.
+    /// The tone that it sends, in Hz; None for silence.
     pub(crate) tone: Option<f64>,
-    /// The address in its SDP: else its own.
+    /// The address in its SDP; None for its own.
     pub(crate) sdp: Option<&'static str>,
 }
 
-/// A call.
 pub(crate) struct Leg {
     pub(crate) user: &'static str,
     phone: Phone,
@@ -77,20 +76,20 @@ pub(crate) struct Leg {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What its threads share.
+/// State shared by the threads.
 #[derive(Default)]
 struct LegState {
     is_over: AtomicBool,
     received: Mutex<Vec<RtpItem>>,
-    /// Requests and replies, as they came.
+    /// Received requests and replies, in order.
     messages: Mutex<Vec<String>>,
-    /// Keys to be pressed.
+    /// Keys still to be pressed.
     keys: Mutex<Vec<char>>,
     is_talking: AtomicBool,
 }
 
 impl Leg {
-    /// Calls, and waits for the answer.
+    /// Calls and waits for the answer.
     #[track_caller]
     pub(crate) fn call(
         server: SocketAddr,
@@ -117,7 +116,8 @@ impl Leg {
         leg
     }
 
-    /// An INVITE, or a re-INVITE: `sendrecv`, `sendonly`. The answer, acknowledged.
+    /// Sends an INVITE or re-INVITE with `sendrecv` or `sendonly`, acknowledges the answer and
+    /// returns it.
     #[track_caller]
     pub(crate) fn invite(&mut self, direction: &str) -> String {
         let contact = self.phone.contact.clone();
@@ -141,24 +141,24 @@ impl Leg {
         answer
     }
 
-    /// Leaves a mark among the packets: what came before was sent before this returns, and what
-    /// comes after was sent after this was called.
+    /// Puts a mark among the packets: those before it were sent before this returns, and those
+    /// after it were sent after this was called.
     pub(crate) fn mark(&self, mark: &'static str) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(mark.as_bytes(), self.rtp.local_addr().unwrap()).unwrap();
     }
 
-    /// Presses a key, as RFC 4733 has it.
+    /// Presses a key by RFC 4733.
     pub(crate) fn press(&self, key: char) {
         self.state.keys.lock().push(key);
     }
 
-    /// All that has come in so far.
+    /// Everything received so far.
     pub(crate) fn received(&self) -> Vec<RtpItem> {
         self.state.received.lock().clone()
     }
 
-    /// The sound so far.
+    /// The sound received so far.
     pub(crate) fn sounds(&self) -> Vec<Sound> {
         let sound = |it| match it {
             RtpItem::Sound(sound) => Some(sound),
@@ -167,7 +167,7 @@ impl Leg {
         self.received().into_iter().filter_map(sound).collect()
     }
 
-    /// Waits until it has received so many milliseconds more, and answers them.
+    /// Waits for `ms` more milliseconds of sound, and returns them.
     #[track_caller]
     pub(crate) fn hear(&self, ms: usize) -> Vec<i16> {
         let from = self.sounds().len();
@@ -178,7 +178,7 @@ impl Leg {
         self.sounds()[from..to].iter().flat_map(|it| it.samples.clone()).collect()
     }
 
-    /// Waits for a request from conflow: `BYE`. Answers it in full.
+    /// Waits for a request from conflow, such as `BYE`, and returns it.
     #[track_caller]
     pub(crate) fn wait_for(&self, method: &str) -> String {
         eventually(&format!("{method} for {}", self.user), || {
@@ -187,7 +187,6 @@ impl Leg {
         })
     }
 
-    /// Whether conflow has hung up.
     pub(crate) fn is_over(&self) -> bool {
         self.state.messages.lock().iter().any(|it| phone::brief(it) == "BYE")
     }
@@ -219,7 +218,7 @@ impl Drop for Leg {
     }
 }
 
-/// What a thread of a leg works with.
+/// The sockets and state for the threads of a leg.
 struct LegSockets {
     sip: Arc<UdpSocket>,
     rtp: Arc<UdpSocket>,
@@ -232,7 +231,7 @@ impl LegSockets {
         self.state.is_over.load(Ordering::Relaxed)
     }
 
-    /// Keeps what it is told, and answers every request with 200.
+    /// Keeps received messages and answers every request with 200.
     fn signal(&self) {
         self.sip.set_read_timeout(Some(READ_WAIT)).unwrap();
         let mut bytes = [0; 8_192];
@@ -246,7 +245,7 @@ impl LegSockets {
         }
     }
 
-    /// Keeps what comes from the server's host as RTP, and marks.
+    /// Keeps marks, and RTP from the server's host.
     fn listen(&self) {
         self.rtp.set_read_timeout(Some(READ_WAIT)).unwrap();
         let mut bytes = [0; 2_048];
@@ -262,7 +261,7 @@ impl LegSockets {
         }
     }
 
-    /// Sends a tone or silence, a packet a tick, and keys.
+    /// Sends one packet per tick, with a tone or silence, and keys.
     fn talk(&self, to: SocketAddr, tone: Option<f64>) {
         let tone = tone.map(|it| ear::tone(it, 1));
         let mut stream = RtpStream::new(u32::from(to.port()), 1, 1_000);
@@ -295,13 +294,13 @@ impl LegSockets {
             if update.is_some() {
                 stream.skip(FRAME as u32);
             }
-            // It may have been closed at the other end.
+            // The other end may have closed its port.
             _ = self.rtp.send_to(&packet[..len.unwrap()], to);
         }
     }
 }
 
-/// What [`Leg::mark`] may say, in this order.
+/// The values for [`Leg::mark`], in the order of use.
 pub(crate) const MARKS: [&str; 2] = ["ordered", "answered"];
 
 fn sound(datagram: &[u8]) -> Option<Sound> {
@@ -324,7 +323,7 @@ fn offer(address: &str, port: u16) -> String {
     )
 }
 
-/// Where the answer wants the sound.
+/// The address at which the answer expects sound.
 fn media_address(answer: &str) -> SocketAddr {
     let lines = || phone::body(answer).lines();
     let ip = lines().find_map(|it| it.strip_prefix("c=IN IP4 ")).unwrap();
@@ -332,7 +331,6 @@ fn media_address(answer: &str) -> SocketAddr {
     format!("{ip}:{}", media.split(' ').next().unwrap()).parse().unwrap()
 }
 
-/// A 200 for a request.
 fn ok(request: &str) -> String {
     let mut reply = "SIP/2.0 200 OK\r\n".to_owned();
     for name in ["Via", "From", "To", "Call-ID", "CSeq"] {

@@ -1,6 +1,6 @@
-//! The program with real phones: sipp, baresip, and a phone of our own that looks at every packet.
+//! The program with real phones: sipp, baresip, and a test phone that checks every packet.
 //!
-//! Run with `cargo test --test phones`; it needs the packages `sip-tester` and `baresip-core`.
+//! Run it with `cargo test --test phones`. It needs the packages `sip-tester` and `baresip-core`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 #![expect(clippy::disallowed_methods, reason = "real phones live in real time")]

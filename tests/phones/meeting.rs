@@ -8,14 +8,14 @@ use crate::{
     program::{Conflow, beside_others},
 };
 
-/// Silent for who is alone, so that nothing but the others is ever heard.
+/// A member alone hears silence, so that nothing but the others is ever heard.
 const MEETING: &str = "<Response><Conference stayAlone=\"true\">meeting</Conference>\
     <Speak>You have been disconnected from the conference</Speak></Response>";
 
 const TONES: [(&str, f64); 3] = [("anna", 500.0), ("bert", 1_100.0), ("carl", 1_900.0)];
 
-/// How long to listen for who is heard, and how long a change may take to arrive in a recording:
-/// our jitter buffer, theirs, and a machine with other work to do.
+/// The length of sound that is checked, and how long a change may take to arrive in a recording:
+/// both jitter buffers, on a busy machine.
 const LISTEN_MS: usize = 1_000;
 const ARRIVE_MS: usize = 400;
 
@@ -34,7 +34,8 @@ impl Meeting {
         Self { phones, ids, conflow }
     }
 
-    /// Of each listener a row: whom it hears. The third may be left out.
+    /// Checks which phones each listener hears, one row per listener. The third row may be left
+    /// out.
     #[track_caller]
     fn check(&self, when: &str, expected: &[[bool; 3]]) {
         // All listen at the same time.
@@ -57,7 +58,7 @@ impl Meeting {
 const ALL: [[bool; 3]; 3] = [[false, true, true], [true, false, true], [true, true, false]];
 
 #[test]
-fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
+fn each_hears_the_two_others_and_a_kicked_member_the_goodbye() {
     let _share = beside_others();
     let meeting = Meeting::begin();
     meeting.check("at first", &ALL);
@@ -67,7 +68,7 @@ fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
     meeting.order("POST", 0, "Kick");
     anna.wait_for("CALL_CLOSED");
     let heard = &anna.heard()[before..];
-    // What our packets under way and its own buffer still held, then the speech alone.
+    // Packets in transit and the phone's own buffer come first, then only speech.
     let after = &heard[samples(ARRIVE_MS)..];
     assert!(16_000 < after.len(), "the goodbye takes some seconds: {} samples", after.len());
     assert!(0.02 < loudness(after), "the goodbye: {}", loudness(after));
@@ -78,12 +79,12 @@ fn each_hears_the_two_others_and_a_kicked_one_the_goodbye() {
     for (listener, other) in [(bert, carl), (carl, bert)] {
         let heard = listener.listen(listener.received(), LISTEN_MS);
         assert!(hears(listener.user, &heard, other.tone));
-        assert!(!hears(listener.user, &heard, anna.tone), "the kicked one is not heard");
+        assert!(!hears(listener.user, &heard, anna.tone), "the kicked member is not heard");
     }
 }
 
 #[test]
-fn the_muted_are_not_heard_the_deaf_hear_nothing_and_the_held_neither() {
+fn a_muted_member_is_not_heard_and_a_deaf_or_holding_one_hears_nothing() {
     let _share = beside_others();
     let mut meeting = Meeting::begin();
     meeting.order("POST", 0, "Mute");
@@ -99,8 +100,8 @@ fn the_muted_are_not_heard_the_deaf_hear_nothing_and_the_held_neither() {
     meeting.phones[2].tell("hold", "");
     meeting.check("carl holds", &[[false, true, false], [true, false, false]]);
     let ids = meeting.conflow.wait_members("meeting", TONES.map(|it| it.0));
-    assert_eq!(ids, meeting.ids, "who holds is still a member");
+    assert_eq!(ids, meeting.ids, "a holding phone is still a member");
     meeting.phones[2].tell("resume", "");
-    // baresip 1.0 does not go on recording after a hold: what carl hears then, see `hold`.
+    // baresip 1.0 does not continue its recording after a hold. For what carl hears, see `hearing`.
     meeting.check("carl holds no longer", &ALL[..2]);
 }

@@ -1,4 +1,4 @@
-//! conflow as a process of its own, on ports that were free, in a folder of its own.
+//! conflow as a child process, on free ports and in its own folder.
 
 use std::{
     fs,
@@ -16,32 +16,32 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-/// The account of development mode, and of our configuration files.
+/// The account of development mode and of the tests' configuration files.
 pub(crate) const ID: &str = "MACONFLOWDEV00000000";
 
-/// In configuration files.
+/// The token in configuration files.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// The longest that anything takes here, even on a machine with other work to do.
+/// The longest wait for anything, even on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How often something that is waited for is looked at.
+/// The interval between two looks at an awaited condition.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Tests of sound run side by side; one that needs all of the machine runs alone.
+/// Tests of sound run side by side; a test that needs the whole machine runs alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// A share of the machine.
+/// Takes a share of the machine.
 pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
     MACHINE.read()
 }
 
-/// The machine.
+/// Takes the whole machine.
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write()
 }
 
-/// Waits until there is something.
+/// Waits until `look` returns a value.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -54,7 +54,7 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
-/// A running conflow. It is told to end when this is dropped, and must end well.
+/// A running conflow. It is told to end when this is dropped, and must exit with success.
 pub(crate) struct Conflow {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -66,7 +66,7 @@ pub(crate) struct Conflow {
 }
 
 impl Conflow {
-    /// In development mode, with flows of these names.
+    /// In development mode, with these flows.
     pub(crate) fn start(flows: &[(&str, &str)]) -> Self {
         Self::start_with("127.0.0.1:0", flows, None)
     }
@@ -76,7 +76,7 @@ impl Conflow {
         Self::start_with(sip, flows, None)
     }
 
-    /// With a configuration file, to which an account is added.
+    /// With a configuration file, to which the account is added.
     pub(crate) fn configured(flows: &[(&str, &str)], config: &str) -> Self {
         Self::start_with("127.0.0.1:0", flows, Some(config))
     }
@@ -120,14 +120,14 @@ impl Conflow {
         conflow
     }
 
-    /// The first line of the log that has these words.
+    /// Waits for the first line of the log that contains these words, and returns it.
     pub(crate) fn wait_for(&self, words: &str) -> String {
         eventually(words, || {
             self.log.lock().lines().find(|it| it.contains(words)).map(String::from)
         })
     }
 
-    /// Waits until so many lines of the log have these words.
+    /// Waits until `count` lines of the log contain these words.
     #[track_caller]
     pub(crate) fn wait_for_lines(&self, words: &str, count: usize) {
         let found = || self.log.lock().lines().filter(|it| it.contains(words)).count();
@@ -135,13 +135,12 @@ impl Conflow {
         assert_eq!(found(), count, "{words}");
     }
 
-    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().clone()
     }
 
-    /// A request below the account's path: `api/v1` and `Conference/room/`, say. The status and
-    /// the body.
+    /// Sends a request below the account's path, such as `api/v1` and `Conference/room/`. Returns
+    /// the status and the body.
     pub(crate) fn ask(&self, method: &str, api: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
@@ -158,14 +157,14 @@ impl Conflow {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// A request about a conference that must succeed: `room`, `Member/1/Kick/`.
+    /// Sends a request about a conference that must succeed: `room`, `Member/1/Kick/`.
     #[track_caller]
     pub(crate) fn order(&self, method: &str, room: &str, path: &str) {
         let (status, body) = self.ask(method, "api/v1", &format!("Conference/{room}/{path}"), "{}");
         assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     }
 
-    /// Who is in a conference: the user of each, and its member id.
+    /// The members of a conference: user and member id of each.
     pub(crate) fn members(&self, room: &str) -> Vec<(String, String)> {
         let (status, body) = self.ask("GET", "api/v1", &format!("Conference/{room}/"), "");
         if status == 404 {
@@ -177,7 +176,7 @@ impl Conflow {
         room["members"].as_array().unwrap().iter().map(of).collect()
     }
 
-    /// Waits until these users are in a conference, and nobody else; answers their member ids.
+    /// Waits until exactly these users are in a conference, and returns their member ids.
     #[track_caller]
     pub(crate) fn wait_members<const N: usize>(&self, room: &str, users: [&str; N]) -> [String; N] {
         eventually(&format!("{users:?} in {room}"), || {
@@ -213,19 +212,19 @@ impl Drop for Conflow {
         drop(self.child.kill());
         drop(self.child.wait());
         match thread::panicking() {
-            // What went wrong is in its log, as likely as not.
+            // The log most likely has the reason.
             true => write_out(&format!("--- the log of conflow:\n{}\n", self.log.lock())),
             false => assert_eq!(ended, Ok(())),
         }
     }
 }
 
-/// On standard error, even where tests have theirs caught.
+/// Prints to stderr, even where tests have theirs captured.
 pub(crate) fn write_out(text: &str) {
     _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Ends a process that we have started, as its user would; kills it if it does not.
+/// Ends a process that the tests started by SIGTERM, or else kills it.
 pub(crate) fn end(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
@@ -254,7 +253,7 @@ fn command(home: &Path, sip: &str) -> Command {
     command
 }
 
-/// What stands behind these words.
+/// The address that follows these words.
 fn address(line: &str, words: &str) -> SocketAddr {
     let (_, rest) = line.split_once(words).unwrap();
     rest.split([' ', ',']).next().unwrap().parse().unwrap()

@@ -1,4 +1,4 @@
-//! A phone with a password: it registers, calls, presses a key, and hears the flow go on.
+//! A phone with a password: it registers, calls, presses a key, and hears the flow continue.
 
 use crate::{
     baresip::{Baresip, samples},

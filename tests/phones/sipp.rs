@@ -1,4 +1,4 @@
-//! sipp calls: what is built into it, and scenarios of our own.
+//! sipp calls: its built-in scenario, and scenarios of our own.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tempfile::tempdir;
 
 use crate::program::{self, Conflow, alone, beside_others, eventually};
 
-/// Callers stay until they hang up, press `*`, or are tired of ringing.
+/// Callers stay until they hang up, press `*`, or give up ringing.
 const FLOWS: [(&str, &str); 3] = [
     (
         "stay",
@@ -24,7 +24,7 @@ const FLOWS: [(&str, &str); 3] = [
 
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/phones/sipp");
 
-/// What became of a run, by the statistics of sipp.
+/// The results of a run, from sipp's statistics.
 #[derive(Debug, Eq, PartialEq)]
 struct SippCounts {
     successful: u64,
@@ -32,12 +32,12 @@ struct SippCounts {
     retransmissions: u64,
 }
 
-/// More would be no bad luck any more.
+/// More failures than this are not bad luck.
 const ATTEMPTS: usize = 5;
 
-/// Runs sipp in a folder; its output, and what it says of errors.
+/// Runs sipp in a folder. Returns its output and its error file.
 fn run(home: &Path, server: SocketAddr, arguments: &str) -> (Output, String) {
-    // By itself it would take 5060.
+    // By default it would take 5060.
     let port = free_port(server.ip()).to_string();
     let log = home.join("errors.log");
     drop(fs::remove_file(&log));
@@ -54,7 +54,7 @@ fn run(home: &Path, server: SocketAddr, arguments: &str) -> (Output, String) {
     (output, fs::read_to_string(log).unwrap_or_default())
 }
 
-/// One that is free for UDP and for TCP.
+/// A port that is free for UDP and for TCP.
 fn free_port(ip: IpAddr) -> u16 {
     loop {
         let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
@@ -64,13 +64,13 @@ fn free_port(ip: IpAddr) -> u16 {
     }
 }
 
-/// Runs sipp against conflow until it ends by itself: `-sn uac -m 3`.
+/// Runs sipp against conflow until it ends by itself, with arguments such as `-sn uac -m 3`.
 #[track_caller]
 fn sipp(server: SocketAddr, arguments: &str) -> SippCounts {
     let home = tempdir().unwrap();
     let (run, errors) = (0..ATTEMPTS)
         .map(|_| run(home.path(), server, arguments))
-        // Somebody else may take the port between our look at it and sipp's.
+        // Another process may take the port before sipp does.
         .find(|(_, errors)| !errors.contains("Address already in use"))
         .expect("a port stays free for a moment");
     let output = String::from_utf8_lossy(&run.stdout);
@@ -98,7 +98,7 @@ fn check(conflow: &Conflow, arguments: &str, calls: u64) {
 }
 
 #[test]
-fn the_built_in_caller_comes_and_goes_over_udp_and_tcp() {
+fn the_built_in_caller_calls_and_hangs_up_over_udp_and_tcp() {
     let _share = beside_others();
     let conflow = Conflow::start(&FLOWS);
     check(&conflow, "-sn uac -s stay -d 500 -r 5", 5);
@@ -106,7 +106,7 @@ fn the_built_in_caller_comes_and_goes_over_udp_and_tcp() {
     check(&conflow, "-sn uac -s stay -d 500 -r 5 -t tn -max_socket 20", 5);
 }
 
-/// An endpoint, in a configuration file; `settings` of `[sip]`.
+/// An endpoint in a configuration file, with these settings of `[sip]`.
 fn with_endpoint(settings: &str) -> Conflow {
     let config = format!(
         "[sip]\n{settings}\n[[endpoint]]\nuser = \"anna\"\npassword = \"secret\"\n\
@@ -123,7 +123,7 @@ fn check_scenario(conflow: &Conflow, name: &str, arguments: &str, calls: u64) {
 }
 
 #[test]
-fn callers_of_every_kind_get_the_answers_that_the_rfcs_ask_for() {
+fn callers_of_every_kind_get_the_replies_of_the_rfcs() {
     let _share = beside_others();
     let conflow = with_endpoint("");
     let names = fs::read_dir(SCENARIOS).unwrap().map(|it| it.unwrap().path());
@@ -134,12 +134,12 @@ fn callers_of_every_kind_get_the_answers_that_the_rfcs_ask_for() {
     for (name, transport) in names.iter().flat_map(|name| [(name, "u1"), (name, "t1")]) {
         check_scenario(&conflow, name, &format!("-t {transport}"), 2);
     }
-    // In `star` and in `info`.
+    // In the scenarios `star` and `info`.
     conflow.wait_for_lines("cause=\"starred\"", 8);
 }
 
 #[test]
-fn where_not_anybody_may_call_a_password_lets_in_and_a_wrong_one_does_not() {
+fn without_anonymous_calls_a_password_is_accepted_and_a_wrong_one_refused() {
     let _share = beside_others();
     let conflow = with_endpoint("open = false");
     check_scenario(&conflow, "register", "", 1);
@@ -148,22 +148,22 @@ fn where_not_anybody_may_call_a_password_lets_in_and_a_wrong_one_does_not() {
     check_scenario(&conflow, "refused", "-au otto -ap secret", 1);
     conflow.wait_for_lines("the call has ended", 1);
     conflow.wait_for_lines("a call comes in", 1);
-    assert!(!conflow.log().contains("secret"), "passwords are nobody's business");
+    assert!(!conflow.log().contains("secret"), "the log has a password");
 }
 
 #[test]
-fn ipv6_is_as_good() {
+fn ipv6_works_as_well() {
     let _share = beside_others();
     let conflow = Conflow::at("[::1]:0", &FLOWS);
     check(&conflow, "-sn uac -s stay -d 500 -r 5", 5);
     check(&conflow, "-sn uac -s stay -d 500 -r 5 -t t1", 5);
 }
 
-/// As fast as a build for tests can be expected to be.
+/// The rate that a build for tests can be expected to reach.
 const CALLS_PER_SECOND: usize = 200;
 
 #[test]
-fn many_callers_at_once_are_answered_before_they_ask_again() {
+fn many_callers_at_once_are_answered_before_they_retransmit() {
     let _machine = alone();
     let conflow = Conflow::start(&FLOWS);
     let calls = CALLS_PER_SECOND * 4;

@@ -1,4 +1,5 @@
-//! What is spoken is what the engine makes of the text: as long, as loud, and wave for wave.
+//! Speech as phones hear it: as long, as loud and of the same waveform as the speech engine's
+//! output.
 
 use conflow::{
     audio::resample::resample,
@@ -13,7 +14,7 @@ use crate::{
     program::{Conflow, beside_others},
 };
 
-/// Of two equal waves it is 1. µ-law leaves an error of −38 dB.
+/// 1 means equal waves. µ-law leaves an error of −38 dB.
 const LIKENESS_MIN: f64 = 0.98;
 
 #[track_caller]
@@ -28,7 +29,7 @@ fn check(language: &str, text: &str) {
 
     let start = heard.iter().position(|it| 100 < it.unsigned_abs()).unwrap_or_default();
     let onset = spoken.iter().position(|it| 100 < it.unsigned_abs()).unwrap();
-    // They are compared where both are, the best of some milliseconds to either side.
+    // Compared where both have sound, at the best shift of some milliseconds to either side.
     let best = (0..2 * SLACK).map(|shift| {
         let at = (start + shift).checked_sub(onset + SLACK)?;
         Some((likeness(heard.get(at..)?, &spoken[..PROBE]), at))
@@ -45,11 +46,11 @@ fn check(language: &str, text: &str) {
     assert!(after < RATE as usize, "{language}: {after} samples after the speech");
 }
 
-/// Samples that are looked at to find the beginning, and how far off it may be.
+/// Samples compared to find the beginning, and the largest shift.
 const PROBE: usize = 8_000;
 const SLACK: usize = 400;
 
-/// What the engine makes of it.
+/// The speech engine's output.
 fn spoken(language: &str, text: &str) -> Vec<i16> {
     let voices = tempdir().unwrap();
     let pico = Pico::open(voices.path()).unwrap();
@@ -59,7 +60,7 @@ fn spoken(language: &str, text: &str) -> Vec<i16> {
     resample(&clip.samples, clip.rate, RATE)
 }
 
-/// The correlation of two waves from their beginnings on, as far as the shorter goes.
+/// The correlation of two waves from their beginnings, over the length of the shorter one.
 fn likeness(a: &[i16], b: &[i16]) -> f64 {
     let dot = |a: &[i16], b: &[i16]| -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
@@ -70,7 +71,7 @@ fn likeness(a: &[i16], b: &[i16]) -> f64 {
 }
 
 #[test]
-fn a_text_is_read_as_the_engine_reads_it() {
+fn the_phone_hears_a_text_as_the_engine_speaks_it() {
     check("en-US", "The quick brown fox jumps over the lazy dog.");
 }
 

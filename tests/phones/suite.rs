@@ -1,5 +1,4 @@
-//! The same scenarios with simulated phones and with real ones: all hear the same, in the same
-//! order.
+//! Suite of scenarios for simulated and real phones: both hear the same, in the same order.
 
 use std::time::Instant;
 
@@ -12,15 +11,15 @@ use crate::{
     program::{Conflow, beside_others, eventually},
 };
 
-/// What a phone hears, as a word.
+/// A kind of sound, as a word.
 type Word = &'static str;
 
-/// One thing that is done, or waited for. Phones go by their names.
+/// One action or wait. Phones are named.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A phone calls a flow.
     Dial(&'static str, &'static str),
-    /// Waits until this is what a phone hears.
+    /// Waits until the phone hears this.
     Hears(&'static str, Word),
     /// A request about a member: method, phone, action, body.
     Order(&'static str, &'static str, &'static str, &'static str),
@@ -59,10 +58,10 @@ const FLOWS: [(&str, &str); 4] = [
     ),
 ];
 
-/// What is done, and what anna hears.
+/// Name, steps, and what anna hears.
 const SCENARIOS: [(&str, &[Step], &str); 6] = [
     (
-        "a kick lets the flow go on",
+        "a kick lets the flow continue",
         &[
             Dial("anna", "room"),
             Hears("anna", "wait"),
@@ -74,7 +73,7 @@ const SCENARIOS: [(&str, &[Step], &str); 6] = [
         "speech beep wait beep room silence speech",
     ),
     (
-        "so does the key *, and the other one is told by a beep",
+        "so does the key *, and the other member hears a beep",
         &[
             Dial("anna", "room"),
             Hears("anna", "wait"),
@@ -138,7 +137,7 @@ const SCENARIOS: [(&str, &[Step], &str); 6] = [
     ),
 ];
 
-/// A kind of phones.
+/// One kind of phone.
 trait Phone: Sized {
     fn dial(conflow: &Conflow, name: &'static str, flow: &'static str) -> Self;
     fn press(&self, conflow: &Conflow, key: char);
@@ -147,10 +146,11 @@ trait Phone: Sized {
     fn heard(&self, conflow: &Conflow) -> Vec<Word>;
 }
 
-/// A room or a wait sound that lasts less is hidden by what came with it: a beep, an announcement.
+/// A room or wait sound shorter than this is hidden by a beep or an announcement that begins with
+/// it.
 const BENEATH_MIN_MS: u64 = 20;
 
-/// Shorter silence is a pause between words, or time that it takes to make a sound.
+/// Shorter silence is a pause between words, or the time to generate a sound.
 const SILENCE_MIN_MS: u64 = 1_200;
 
 #[track_caller]
@@ -195,7 +195,7 @@ fn check<P: Phone>((name, steps, expected): (&str, &[Step], &str)) {
 struct Simulated(String, Instant);
 
 impl Simulated {
-    fn record(&self, conflow: &Conflow) -> Value {
+    fn state(&self, conflow: &Conflow) -> Value {
         let (status, body) = conflow.ask("GET", "sim/v1", &format!("Phone/{}/", self.0), "");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
@@ -224,19 +224,19 @@ impl Phone for Simulated {
     }
 
     fn is_over(&self, conflow: &Conflow) -> bool {
-        self.record(conflow)["state"] == "completed"
+        self.state(conflow)["state"] == "completed"
     }
 
     fn heard(&self, conflow: &Conflow) -> Vec<Word> {
-        let record = self.record(conflow);
-        let timeline = record["timeline"].as_array().unwrap();
+        let state = self.state(conflow);
+        let timeline = state["timeline"].as_array().unwrap();
         let heard = timeline.iter().filter_map(|it| {
             let word = ["beep", "room", "silence", "speech", "wait"]
                 .into_iter()
                 .find(|word| it["heard"] == *word)?;
             let to = it["to_ms"].as_u64().unwrap_or_else(|| self.1.elapsed().as_millis() as u64);
             let ms = to.saturating_sub(it["from_ms"].as_u64().unwrap());
-            // What lies beneath a sound that begins in the next millisecond was not heard.
+            // A sound that is covered by another within a millisecond was not heard.
             let least = if word == "silence" { SILENCE_MIN_MS } else { BENEATH_MIN_MS };
             (["beep", "speech"].contains(&word) || least <= ms).then_some(word)
         });
@@ -270,16 +270,16 @@ impl Phone for Option<Leg> {
     }
 }
 
-/// What the others send: high, where speech and beeps have little.
+/// The tone of the others in Hz: high, where speech and beeps have little energy.
 const OTHERS: f64 = 3_400.0;
 
-/// A shorter piece of anything is the edge of another.
+/// A piece shorter than this is the edge of another.
 const PIECE_MIN: usize = 4;
 
-/// Of silence, in packets of 20 ms.
+/// The same limit in packets of 20 ms.
 const SILENCE_MIN: usize = SILENCE_MIN_MS as usize / 20;
 
-/// What the packets sound like, one word for each piece.
+/// Classifies the packets, one word for each piece.
 fn words(sounds: &[Sound]) -> Vec<Word> {
     let all: Vec<Word> = sounds.iter().map(word).collect();
     let mut words: Vec<Word> = Vec::new();
@@ -292,11 +292,11 @@ fn words(sounds: &[Sound]) -> Vec<Word> {
     words
 }
 
-/// What a packet sounds like: the wait sound of [`FLOWS`] is a tone too.
+/// Classifies a packet. The wait sound of [`FLOWS`] is a tone too.
 fn word(sound: &Sound) -> Word {
     let has = |frequency| 0.04 < amplitude(&sound.samples, RATE, frequency);
     let loud = loudness(&sound.samples);
-    // A pure tone's loudness is its amplitude by √2; of speech this is a part.
+    // The loudness of a pure tone is its amplitude divided by √2; speech has only a part there.
     let is = |frequency| {
         let tone = amplitude(&sound.samples, RATE, frequency);
         0.04 < tone && loud * 1.2 < tone

@@ -1,4 +1,4 @@
-//! Sounds and sound documents that lie on a web server, heard by a phone.
+//! Sounds and sound documents from a web server, heard by a phone.
 
 use std::{
     io::{Read, Write},
@@ -21,14 +21,13 @@ const ENTERED: f64 = 1_100.0;
 const LEFT: f64 = 1_500.0;
 const ANNOUNCED: f64 = 1_900.0;
 
-/// A web server that has tones and sound documents.
+/// A web server with tones and sound documents. It runs as long as the tests.
 struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// It runs as long as the tests.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -36,14 +35,14 @@ impl Server {
         let log = Arc::clone(&asked);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                // Who asks and goes away is not answered.
+                // A client that has disconnected gets no response.
                 _ = answer(address, stream.unwrap(), &log);
             }
         });
         Self { address, asked }
     }
 
-    /// What was asked for, without headers: `GET /500.wav`.
+    /// The requests without headers, such as `GET /500.wav`.
     fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
     }
@@ -90,12 +89,12 @@ fn answer(
     stream.write_all(&body)
 }
 
-/// With elements that nobody hears.
+/// A sound document that also has elements which are not played.
 fn sound_document(play: &str) -> Vec<u8> {
     format!("<Response><Hangup/>{play}<Wait length=\"1\"/><DTMF>1</DTMF></Response>").into_bytes()
 }
 
-/// The head, and the body that it promises.
+/// Whether the head and its whole body have arrived.
 fn is_whole(text: &str) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let lines = head.lines().map(str::to_ascii_lowercase);
@@ -103,7 +102,7 @@ fn is_whole(text: &str) -> bool {
     length.unwrap_or(0) <= body.len()
 }
 
-/// Waits until a tone is heard, for a second on end.
+/// Waits until a tone is heard for a second without a break.
 #[track_caller]
 fn wait_for_tone(leg: &Leg, tone: f64) {
     eventually(&format!("{tone} Hz for {}", leg.user), || {
@@ -122,7 +121,7 @@ fn wait_for_tone(leg: &Leg, tone: f64) {
 }
 
 #[test]
-fn a_sound_of_the_web_is_played_and_got_once_and_one_that_is_missing_is_passed_over() {
+fn a_web_sound_is_played_and_fetched_once_and_a_missing_one_is_skipped() {
     let _share = beside_others();
     let server = Server::start();
     let (tone, missing) = (server.url("500.wav?key=hush"), server.url("missing.wav"));
@@ -151,7 +150,7 @@ fn a_sound_of_the_web_is_played_and_got_once_and_one_that_is_missing_is_passed_o
 }
 
 #[test]
-fn sound_documents_are_posted_for_and_heard_at_their_moments() {
+fn sound_documents_are_requested_by_post_and_heard_at_their_moments() {
     let _share = beside_others();
     let server = Server::start();
     let [wait, enter, exit] = ["wait.xml", "enter.xml", "exit.xml"].map(|it| server.url(it));
@@ -163,7 +162,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
     let anna = Leg::call(conflow.sip, "room", "anna", LegOptions::default());
     wait_for_tone(&anna, WAITING);
     assert_eq!(server.count("POST /wait.xml"), 1);
-    // Over and over: two seconds of it, and one of silence.
+    // In a loop: two seconds of sound, and one of silence.
     let heard = anna.hear(6_000);
     let on = |it: &&[i16]| 0.5 * ear::TONE < conflow::audio::tone::amplitude(it, 8_000, WAITING);
     let on = heard.chunks_exact(800).filter(on).count();
@@ -184,7 +183,7 @@ fn sound_documents_are_posted_for_and_heard_at_their_moments() {
 
     bert.hang_up();
     wait_for_tone(&anna, LEFT);
-    let idle = "is passed over: a sound document plays its Play, Speak and Wait only";
+    let idle = "is skipped: a sound document plays its Play, Speak and Wait only";
     for document in
         ["wait.xml:1:11: <Hangup>", "enter.xml:1:11: <Hangup>", "exit.xml:1:11: <Hangup>"]
     {

@@ -1,4 +1,4 @@
-"""Documents made of the reference's own rows: good ones of examples and defaults, and bad ones."""
+"""Documents made from the rows of the reference: valid ones from examples and defaults, and bad ones."""
 
 import json
 import pathlib
@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 reference, folder = json.load(open(sys.argv[1])), pathlib.Path(sys.argv[2])
 TEXTS = {"keys": "1", "the room's name": "weekly", "a URL": "flow:menu", "words": "Hello."}
-# Where the examples' branches lead. Bad ones lead nowhere.
+# The targets of the examples' branches. Bad values have no target.
 ATTAINABLE = {
     row["example"]
     for element in reference["elements"]
@@ -22,7 +22,7 @@ def text(element):
 
 
 def document(element, attributes, name):
-    """One element in the element that holds it."""
+    """Writes one element inside its parent."""
     stated = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
     inner = f"<{element['name']}{stated}>{escape(text(element))}</{element['name']}>"
     parent = element["stands_in"][0]

@@ -1,4 +1,5 @@
-//! Calls per second over real sockets, and what each costs, beside the bare SIP crate (P7).
+//! SIP calls per second over real sockets, and the CPU time of each, compared with the bare SIP
+//! crate (P7).
 
 #[path = "../../sip/caller.rs"]
 mod caller;

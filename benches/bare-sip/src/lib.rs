@@ -1,4 +1,4 @@
-//! A machine that answers calls, of rsipstack 0.7 and nothing else.
+//! A server that answers calls with rsipstack 0.7 alone.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -19,10 +19,11 @@ use socket2::SockRef;
 
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Answers every call with this description, until it is dropped; tells where, once.
+/// Answers every call with this description until it is dropped. Calls `ready` once with its
+/// address.
 pub async fn answer(ready: impl FnOnce(SocketAddr), description: &'static str) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    // With the buffer that the crate itself takes, packets are lost.
+    // With the buffer size of the crate itself, packets are lost.
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER).expect("it is a socket");
     socket.set_nonblocking(true).expect("it is a socket");
     let socket = tokio::net::UdpSocket::from_std(socket).expect("a runtime");

@@ -1,22 +1,13 @@
 //! Moments as the dialects write them: ISO 8601, UTC.
 
-use crate::group::UnixMillis;
+use std::time::{Duration, SystemTime};
+
+use crate::{base::utc, group::UnixMillis};
 
 /// `2016-12-09T15:08:58.042Z`
 pub(super) fn iso(at: UnixMillis) -> String {
-    let (days, ms) = (at.0 / 86_400_000, at.0 % 86_400_000);
-    // Years begin in March, so that the odd day is the last one of a year; eras have 400 years.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    let (s, ms) = (ms / 1_000, ms % 1_000);
-    let (h, m, s) = (s / 3_600, s / 60 % 60, s % 60);
-    format!("{year:04}-{month:02}-{date:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(at.0);
+    format!("{}.{:03}Z", utc::seconds(time).replace(' ', "T"), at.0 % 1_000)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What is played over one call, in a room or not: alone, or mixed with what else it hears.
+//! Overlays: programs played over one call, in a room or not; alone, or mixed with what else it
+//! hears.
 
 use std::{mem, time::Duration};
 
@@ -10,12 +11,12 @@ use crate::{
     media::{AnnouncementKind, Program},
 };
 
-/// The one Play and the one Speak that a call has.
+/// The one `Play` and the one `Speak` that a call may have.
 #[derive(Debug)]
 pub(super) struct Overlays {
     rate: u32,
     by_kind: [Option<Overlay>; 2],
-    /// The sum of the last samples of mixed ones that were cut off: on its way to zero.
+    /// Sum of the last samples of mixed programs that were cut off; it fades to zero.
     fade_from: i16,
 }
 
@@ -23,23 +24,22 @@ pub(super) struct Overlays {
 struct Overlay {
     serial: u32,
     cursor: ProgramCursor,
-    /// Samples that are still to be heard at the most.
+    /// Samples left before the length limit.
     left: Option<u64>,
-    /// Where it is mixed: a frame of it, and how much of that is sound.
+    /// For a mixed program: the buffer of a frame; `filled` samples of it are sound.
     mix: Option<Box<[i16]>>,
     filled: usize,
 }
 
-/// What is heard alone: by its serial, and whether it was begun before.
+/// A program that is heard alone: its serial, and whether it had begun before.
 pub(super) type SoleOverlay = (u32, bool);
 
 impl Overlays {
-    /// None, at this rate.
     pub(super) fn new(rate: u32) -> Self {
         Self { rate, by_kind: [None, None], fade_from: 0 }
     }
 
-    /// In place of the one of its kind.
+    /// Replaces the program of this kind.
     pub(super) fn play(
         &mut self,
         serial: u32,
@@ -54,7 +54,7 @@ impl Overlays {
             u64::try_from(samples).unwrap_or(u64::MAX)
         };
         let left = length.map(samples);
-        // Here, since a tick has no time for it.
+        // Allocated here, because a tick has no time for it.
         let mix = mixes.then(|| vec![0; self.rate as usize / FRAMES_PER_SECOND].into());
         let cursor = ProgramCursor::once(program);
         self.by_kind[index_of(kind)] = Some(Overlay { serial, cursor, left, mix, filled: 0 });
@@ -65,7 +65,7 @@ impl Overlays {
         self.fade_from = self.fade_from.saturating_add(overlay.last());
     }
 
-    /// Fills a frame with what is heard alone, if there is such a thing and it has come.
+    /// Fills a frame with the program that is heard alone, if there is one and it is loaded.
     pub(super) fn alone(
         &mut self,
         sounds: &mut impl SoundLookup,
@@ -83,7 +83,7 @@ impl Overlays {
         None
     }
 
-    /// Moves on what is mixed. Answers whether there is something to be added.
+    /// Advances the mixed programs. Returns whether there is something to add.
     pub(super) fn mix(&mut self, sounds: &mut impl SoundLookup) -> bool {
         let mut is_heard = self.fade_from != 0;
         for it in self.by_kind.iter_mut().flatten() {
@@ -96,7 +96,7 @@ impl Overlays {
         is_heard
     }
 
-    /// Adds what is mixed, and lets go of what is over.
+    /// Adds the mixed programs, and drops those that have ended.
     pub(super) fn add(&mut self, fade: usize, out: &mut [i16]) {
         add_fade_out(mem::take(&mut self.fade_from), &mut out[..fade]);
         for slot in &mut self.by_kind {
@@ -114,7 +114,7 @@ impl Overlays {
     }
 }
 
-/// As [`crate::media::TICK`] has it.
+/// Must agree with [`crate::media::TICK`].
 const FRAMES_PER_SECOND: usize = 50;
 
 fn index_of(kind: AnnouncementKind) -> usize {
@@ -125,8 +125,8 @@ fn index_of(kind: AnnouncementKind) -> usize {
 }
 
 impl Overlay {
-    /// Fills a frame, as far as its length goes; answers how much of it is sound. What is still
-    /// coming is no sound.
+    /// Fills a frame up to the program's length limit. Returns how much of it is sound; a sound
+    /// that is loading counts as none.
     fn fill(&mut self, rate: u32, sounds: &mut impl SoundLookup, out: &mut [i16]) -> usize {
         let filled = self.cursor.fill(rate, sounds, out);
         if !self.cursor.has_begun() {
@@ -143,7 +143,7 @@ impl Overlay {
         self.cursor.is_over() || self.left == Some(0)
     }
 
-    /// Of what is mixed: its last sample.
+    /// The last sample of a mixed program.
     fn last(&self) -> i16 {
         let frame = self.mix.as_ref().filter(|_| 0 < self.filled);
         frame.and_then(|it| it.last()).copied().unwrap_or(0)

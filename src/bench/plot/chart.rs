@@ -1,4 +1,4 @@
-//! A chart of curves as SVG: no more of it than a bench needs, so that it needs no library.
+//! SVG charts of curves: only what a bench needs, so that it needs no crate.
 
 use std::fmt::Write;
 
@@ -13,20 +13,20 @@ pub(super) struct Chart {
     pub(super) curves: Vec<Curve>,
 }
 
-/// An axis, and what stands at it.
+/// An axis with its title and ticks.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     pub(super) title: String,
     pub(super) ticks: Ticks,
 }
 
-/// How figures lie on an axis.
+/// Scale of an axis.
 #[derive(Clone, Debug)]
 pub(super) struct Ticks {
     low: f64,
     high: f64,
     is_logarithmic: bool,
-    /// Figures that have a line, and a label if it is not empty.
+    /// Grid lines; an empty label is not drawn.
     lines: Vec<(f64, String)>,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Ticks {
 pub(super) struct Curve {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
-    /// Drawn behind the others: they are compared with it.
+    /// Drawn as a dashed line, to compare with.
     pub(super) is_ceiling: bool,
-    /// Its points have marks, with their figures.
+    /// Whether its points have marks with their figures.
     pub(super) has_marks: bool,
 }
 
-/// Shares of 0 to so many nines: 1 is 90 %, 2 is 99 %.
+/// A scale of nines: 1 is 90 %, 2 is 99 %.
 pub(super) fn nines(high: f64) -> Ticks {
     let half = (0.5_f64.log10().abs(), "50 %".to_owned());
     let whole = (0..=high.ceil() as usize).map(|n| {
@@ -57,7 +57,7 @@ pub(super) fn nines(high: f64) -> Ticks {
     Ticks { low: 0.0, high, is_logarithmic: false, lines }
 }
 
-/// Microseconds.
+/// A logarithmic scale of microseconds.
 pub(super) fn time(figures: impl Iterator<Item = f64>) -> Ticks {
     logarithmic(figures, |micros| match micros {
         1e6.. => format!("{} s", grouped(micros / 1e6)),
@@ -66,17 +66,17 @@ pub(super) fn time(figures: impl Iterator<Item = f64>) -> Ticks {
     })
 }
 
-/// Sizes that differ by orders of magnitude, and are few: each has its line.
+/// A logarithmic scale with a line for each of a few sizes.
 pub(super) fn sizes(figures: impl Iterator<Item = f64> + Clone) -> Ticks {
     let (low, high) = range(figures.clone());
     let lines = figures.map(|it| (it, grouped(it))).collect();
     Ticks { low: low / MARGIN, high: high * MARGIN, is_logarithmic: true, lines }
 }
 
-/// Beside the first and the last size there is room for the figures of their points.
+/// Space for the figures of the first and last points.
 const MARGIN: f64 = 1.6;
 
-/// Numbers that count from zero, unless they are too far apart.
+/// A scale of numbers, linear from zero unless they differ too much.
 pub(super) fn number(figures: impl Iterator<Item = f64> + Clone) -> Ticks {
     let (low, high) = range(figures.clone());
     match high < low * LINEAR_MAX {
@@ -85,9 +85,9 @@ pub(super) fn number(figures: impl Iterator<Item = f64> + Clone) -> Ticks {
     }
 }
 
-/// Figures that are not farther apart are seen beside each other as they are.
+/// Maximum ratio of figures on a linear scale.
 const LINEAR_MAX: f64 = 20.0;
-/// Lines of a linear axis, at least.
+/// Minimum number of lines of a linear axis.
 const LINES: f64 = 3.0;
 
 fn linear(high: f64) -> Ticks {
@@ -100,9 +100,9 @@ fn linear(high: f64) -> Ticks {
     Ticks { low: 0.0, high: count * step, is_logarithmic: false, lines }
 }
 
-/// So that the highest point is not at the edge.
+/// Keeps the highest point off the edge.
 const HEADROOM: f64 = 1.1;
-/// Of so many decades, only the whole ones have labels.
+/// If there are more decades, only powers of ten have labels.
 const LABELLED_DECADES_MAX: f64 = 3.0;
 
 fn logarithmic(figures: impl Iterator<Item = f64>, label: impl Fn(f64) -> String) -> Ticks {
@@ -111,7 +111,7 @@ fn logarithmic(figures: impl Iterator<Item = f64>, label: impl Fn(f64) -> String
     let decades = low.log10().floor() as i32..=(high * HEADROOM).log10().ceil() as i32;
     let all = decades.flat_map(|n| steps.map(|it| it * 10_f64.powi(n)));
     let all: Vec<_> = all.collect();
-    // From the line below the lowest to the line above the highest.
+    // From the line below the lowest figure to the line above the highest.
     let is_below = |it: &&f64| **it <= low * ROUNDING;
     let first = all.iter().rev().find(is_below).copied().unwrap_or(low);
     let is_above = |it: &&f64| high * HEADROOM <= **it;
@@ -124,14 +124,14 @@ fn logarithmic(figures: impl Iterator<Item = f64>, label: impl Fn(f64) -> String
     Ticks { low: first, high: last, is_logarithmic: true, lines }
 }
 
-/// Powers of ten are not quite what they are.
+/// Powers of ten are not exact.
 const ROUNDING: f64 = 1.000_001;
 
 fn range(figures: impl Iterator<Item = f64>) -> (f64, f64) {
     figures.fold((f64::INFINITY, f64::MIN_POSITIVE), |(low, high), it| (low.min(it), high.max(it)))
 }
 
-/// `12,345`; of what is small, what counts.
+/// Formats `12,345`; small figures keep two decimals.
 fn grouped(figure: f64) -> String {
     if figure < 10.0 && 1e-6 < (figure - figure.round()).abs() {
         let text = format!("{figure:.2}");
@@ -150,15 +150,15 @@ fn grouped(figure: f64) -> String {
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 560.0;
-/// The corners of what the curves are in; to the right of it they have their names.
+/// Corners of the plot; the legend is to its right.
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 690.0;
 const TOP: f64 = 110.0;
 const BOTTOM: f64 = 480.0;
-/// Between two lines of text.
+/// Height of a line of text.
 const LINE: f64 = 18.0;
 
-/// Of Okabe and Ito: they are told apart by people who see few colours.
+/// Palette of Okabe and Ito, which colour-blind people can distinguish.
 const COLOURS: [&str; 7] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 const CEILING: &str = "#888888";
@@ -169,7 +169,7 @@ const STYLE: &str = "text{font-family:'DejaVu Sans',Verdana,Arial,sans-serif;fon
     .curve{fill:none;stroke-width:2;stroke-linejoin:round}";
 
 impl Chart {
-    /// The whole document.
+    /// Renders the SVG document.
     pub(super) fn svg(&self) -> String {
         let mut svg = Svg(String::new());
         svg.add(format_args!(
@@ -232,7 +232,7 @@ impl Chart {
         }
     }
 
-    /// Where a point lies.
+    /// Coordinates of a point.
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let (x, y) = (self.x.ticks.share(x), self.y.ticks.share(y));
         (LEFT + x * (RIGHT - LEFT), BOTTOM - y * (BOTTOM - TOP))
@@ -240,7 +240,7 @@ impl Chart {
 }
 
 impl Ticks {
-    /// 0 is the low end, 1 the high one.
+    /// Position on the axis: 0 is the low end, 1 the high one.
     fn share(&self, figure: f64) -> f64 {
         match self.is_logarithmic {
             true => (figure.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
@@ -329,7 +329,7 @@ mod tests {
                 break;
             }
         }
-        // Each curve, and its line beside its name.
+        // Each curve, and its line in the legend.
         assert_eq!((depth, circles, curves), (0, 3, 4));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }

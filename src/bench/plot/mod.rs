@@ -1,4 +1,4 @@
-//! What has been measured as pictures: how long answers took, and what the size of a room costs.
+//! Plots of the results: latencies, and the cost of a room's size.
 
 mod chart;
 
@@ -10,8 +10,8 @@ use self::chart::{Axis, Chart, Curve, nines, number, sizes, time};
 use super::report::{BenchReport, NINES_STEP, ReportRow};
 use crate::{base::utc, cli::bench::Scenario};
 
-/// Writes `SCENARIO-latency.svg` of each scenario whose answers were timed, and
-/// `SCENARIO-scaling.svg` of each that was measured in rooms of several sizes.
+/// Writes `SCENARIO-latency.svg` for each scenario with latencies, and `SCENARIO-scaling.svg` for
+/// each that varied the size of rooms.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ fn caption(report: &BenchReport) -> Vec<String> {
     vec![report.about(), how]
 }
 
-/// Each row a curve: the slower the answers, the farther to the right they are spread out.
+/// Chart of latencies, one curve per row; slow responses are spread out to the right.
 fn latency(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Option<Chart> {
     let curve = |row: &&ReportRow| {
         let latency = row.latency.as_ref()?;
@@ -73,16 +73,16 @@ fn latency(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Opt
     let points = || curves.iter().flat_map(|it| &it.points);
     let x = points().map(|it| it.0).reduce(f64::max)?;
     Some(Chart {
-        title: format!("{scenario}: how long answers took"),
+        title: format!("{scenario}: latency of responses"),
         caption,
-        x: Axis { title: "share of answers that took no longer".to_owned(), ticks: nines(x) },
+        x: Axis { title: "share of responses that took no longer".to_owned(), ticks: nines(x) },
         y: Axis { title: "time".to_owned(), ticks: time(points().map(|it| it.1)) },
         curves,
     })
 }
 
-/// Of the rows in rooms of several sizes: operations a second, or what a member costs where all are
-/// kicked at once.
+/// Chart over the size of rooms: operations a second, or the cost per member if all are kicked at
+/// once.
 fn scaling(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Option<Chart> {
     let is_per_member = scenario == Scenario::KickAll;
     let point = |row: &&ReportRow| {
@@ -119,7 +119,7 @@ fn scaling(scenario: Scenario, rows: &[&ReportRow], caption: Vec<String>) -> Opt
     let curves: Vec<_> = curves.collect();
     let figures = curves.iter().flat_map(|it| &it.points).map(|it| it.1);
     Some(Chart {
-        title: format!("{scenario}: what the size of a room costs"),
+        title: format!("{scenario}: cost of the size of a room"),
         caption,
         x: Axis {
             title: "members of the room".to_owned(),

@@ -1,8 +1,8 @@
-//! Of several runs the one in the middle, row by row and figure by figure.
+//! Medians of several runs, row by row and figure by figure.
 
 use super::{Latency, ReportRow, ReportTarget};
 
-/// The rows of all runs as one. Each has the same ones: the second of a name goes with the second.
+/// Merges the rows of all runs. Runs have equal rows: the nth row of a name is merged with the nth.
 pub(super) fn rows(runs: &[Vec<ReportRow>]) -> Vec<ReportRow> {
     let Some((first, rest)) = runs.split_first() else { return Vec::new() };
     let others: Vec<Vec<(&ReportRow, usize)>> = rest.iter().map(|run| numbered(run)).collect();
@@ -16,13 +16,13 @@ pub(super) fn rows(runs: &[Vec<ReportRow>]) -> Vec<ReportRow> {
         .collect()
 }
 
-/// Each row, and how many of that name precede it.
+/// Each row with the number of earlier rows of that name.
 fn numbered(run: &[ReportRow]) -> Vec<(&ReportRow, usize)> {
     let before = |at: usize| run[..at].iter().filter(|it| it.what == run[at].what).count();
     run.iter().enumerate().map(|(at, row)| (row, before(at))).collect()
 }
 
-/// Texts are those of the run whose operations a second are the median.
+/// Texts are those of the run with the median rate.
 fn of_rows(rows: &[&ReportRow]) -> ReportRow {
     let pick =
         |of: fn(&ReportRow) -> Option<f64>| middle(rows.iter().filter_map(|it| of(it)).collect());
@@ -57,7 +57,7 @@ fn of_latencies(all: &[&Latency]) -> Latency {
     }
 }
 
-/// One of them as it stands: whether it is met goes with its figure.
+/// A target is taken as a whole, so that `is_met` matches its figure.
 fn of_targets(rows: &[&ReportRow], n: usize) -> ReportTarget {
     let mut targets: Vec<_> = rows.iter().filter_map(|it| it.targets.get(n)).collect();
     targets.sort_by(|a, b| a.figure.total_cmp(&b.figure));
@@ -69,7 +69,7 @@ fn middle(mut figures: Vec<f64>) -> Option<f64> {
     figures.get(middle_index(figures.len())).copied()
 }
 
-/// Of an even number the lower one.
+/// The lower one of two middle ones.
 fn middle_index(of: usize) -> usize {
     of.saturating_sub(1) / 2
 }

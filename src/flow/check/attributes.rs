@@ -1,14 +1,17 @@
-//! What an element's own attributes and text say together, and say elsewhere.
+//! Attribute checks: attributes that contradict each other, and limits and names of the vendors.
 
-use super::{Checked, Code, attribute};
+use super::{
+    Code,
+    finding::{Finding, add, attribute},
+};
 use crate::{base::ids::Dialect, flow::element::XmlElement};
 
-/// The longest text that the vendors speak (contract 3.4).
+/// Longest text that the vendors speak (contract 3.4).
 const SPEAK_CHARS_MAX: usize = 3_000;
-/// The most members that the vendors let into a room (contract 3.3).
+/// Most members that the vendors allow in a room (contract 3.3).
 const VENDOR_MEMBERS_MAX: u32 = 20;
 
-/// An attribute of `<Conference>` that one vendor does not have.
+/// An attribute of `<Conference>` that one vendor lacks.
 struct ForeignAttribute {
     name: &'static str,
     missing_in: Dialect,
@@ -34,24 +37,24 @@ const FOREIGN: &[ForeignAttribute] = &[
     ForeignAttribute {
         name: "floorEvent",
         missing_in: Dialect::Vobiz,
-        instead: "it tells of no floor",
+        instead: "it reports no floor",
     },
 ];
 
-/// Looks at an element and those in it.
-pub(super) fn judge(element: &XmlElement<'_>, dialect: Dialect, checked: &mut Checked) {
+/// Checks an element and its children.
+pub(super) fn judge(element: &XmlElement<'_>, dialect: Dialect, findings: &mut Vec<Finding>) {
     match element.tag {
         "Conference" => {
-            judge_star(element, checked);
-            judge_vendor(element, dialect, checked);
+            judge_star(element, findings);
+            judge_vendor(element, dialect, findings);
         }
-        "Speak" => return judge_speak(element, checked),
+        "Speak" => return judge_speak(element, findings),
         _ => (),
     }
-    element.children.iter().for_each(|child| judge(child, dialect, checked));
+    element.children.iter().for_each(|child| judge(child, dialect, findings));
 }
 
-fn judge_star(element: &XmlElement<'_>, checked: &mut Checked) {
+fn judge_star(element: &XmlElement<'_>, findings: &mut Vec<Finding>) {
     let leaves_on_star = attribute(element, "hangupOnStar").is_some_and(|it| it.value == "true");
     let Some(patterns) = attribute(element, "digitsMatch").filter(|_| leaves_on_star) else {
         return;
@@ -61,21 +64,21 @@ fn judge_star(element: &XmlElement<'_>, checked: &mut Checked) {
         let message = format!(
             "digitsMatch never sees {pattern:?}: with hangupOnStar, the key * takes the caller out"
         );
-        checked.add(patterns.at, Code::StarInDigitsMatch, message);
+        add(findings, patterns.at, Code::StarInDigitsMatch, message);
     }
 }
 
-fn judge_vendor(element: &XmlElement<'_>, dialect: Dialect, checked: &mut Checked) {
+fn judge_vendor(element: &XmlElement<'_>, dialect: Dialect, findings: &mut Vec<Finding>) {
     if dialect == Dialect::Vobiz && attribute(element, "stayAlone").is_none() {
-        let message = "Vobiz throws out a member left alone unless stayAlone=\"true\": the first \
-                       at once, where we let it wait for company";
-        checked.add(element.at, Code::AloneUnderVobiz, message.to_owned());
+        let message = "Vobiz removes a member who is alone unless stayAlone=\"true\": even the \
+                       first one, who waits for others in conflow";
+        add(findings, element.at, Code::AloneUnderVobiz, message.to_owned());
     }
     for foreign in FOREIGN.iter().filter(|it| it.missing_in == dialect) {
         if let Some(attribute) = attribute(element, foreign.name) {
             let (name, instead) = (foreign.name, foreign.instead);
             let message = format!("{} has no {name}: {instead}", vendor(dialect));
-            checked.add(attribute.at, Code::ForeignAttribute, message);
+            add(findings, attribute.at, Code::ForeignAttribute, message);
         }
     }
     for name in ["maxMembers", "maxParticipants"] {
@@ -83,20 +86,21 @@ fn judge_vendor(element: &XmlElement<'_>, dialect: Dialect, checked: &mut Checke
         let members = attribute.value.trim().parse().unwrap_or(0);
         if VENDOR_MEMBERS_MAX < members {
             let message = format!(
-                "{} lets {VENDOR_MEMBERS_MAX} members into a room, not {members}",
+                "{} allows {VENDOR_MEMBERS_MAX} members in a room, not {members}",
                 vendor(dialect)
             );
-            checked.add(attribute.at, Code::VendorMembersMax, message);
+            add(findings, attribute.at, Code::VendorMembersMax, message);
         }
     }
 }
 
-fn judge_speak(element: &XmlElement<'_>, checked: &mut Checked) {
+fn judge_speak(element: &XmlElement<'_>, findings: &mut Vec<Finding>) {
     let chars = chars(element);
     if SPEAK_CHARS_MAX < chars {
-        let message =
-            format!("this text has {chars} characters, and the vendors speak {SPEAK_CHARS_MAX}");
-        checked.add(element.at, Code::LongSpeak, message);
+        let message = format!(
+            "this text has {chars} characters; the limit of the vendors is {SPEAK_CHARS_MAX}"
+        );
+        add(findings, element.at, Code::LongSpeak, message);
     }
 }
 

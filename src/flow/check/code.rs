@@ -1,19 +1,27 @@
-//! What can be found in a document, as a table: one row for each code.
+//! Finding codes: the table of everything that `conflow check` can report, one row for each code.
 
 use crate::flow::{FlowErrorKind, FlowWarningKind};
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
-    /// The document does not run, or a call that comes to this place dies of it.
+    /// The document does not run, or a call that reaches this place ends.
     Error,
-    /// The document runs, and perhaps not as its author thinks.
+    /// The document runs, perhaps not as its author expects.
     Warning,
 }
 
 impl Severity {
-    /// As it is printed.
+    /// `error` or `warning`: in the text for people, and as `level` in JSON.
     pub fn text(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+
+    /// `fault` or `remark`: the old names, which `severity` has in JSON.
+    pub fn old_text(self) -> &'static str {
         match self {
             Self::Error => "fault",
             Self::Warning => "remark",
@@ -24,30 +32,30 @@ impl Severity {
 /// Declares [`Code`]: a row is `Variant = "text", Severity, "advice";`.
 macro_rules! codes {
     ($( $(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident, $advice:literal; )*) => {
-        /// What a finding is about. The texts are stable: scripts may look for them.
+        /// Kind of a finding. The texts are stable, so scripts may look for them.
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
         pub enum Code { $( $(#[doc = $doc])+ $name, )* }
 
         impl Code {
-            /// Every code, for tables and tests.
+            /// All codes, in the order of the reference.
             pub const ALL: &[Self] = &[ $( Self::$name, )* ];
 
-            /// As it is printed.
+            /// Stable name in kebab case, such as `not-xml`.
             pub fn text(self) -> &'static str {
                 match self { $( Self::$name => $text, )* }
             }
 
-            /// How bad it is.
+            /// Error or warning; fixed for each code.
             pub fn severity(self) -> Severity {
                 match self { $( Self::$name => Severity::$severity, )* }
             }
 
-            /// What it means, for the reference.
+            /// Meaning of the code, for the reference.
             pub fn doc(self) -> &'static str {
                 match self { $( Self::$name => concat!($($doc),+), )* }
             }
 
-            /// What to do about it.
+            /// What the author can do; printed as help.
             pub fn advice(self) -> &'static str {
                 match self { $( Self::$name => $advice, )* }
             }
@@ -56,100 +64,100 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The bytes are no UTF-8.
-    NotUtf8 = "not-utf8", Error, "save the file as UTF-8, without other encodings in it";
-    /// The declaration names another encoding.
-    OtherEncoding = "other-encoding", Error, "save the file as UTF-8, and declare that or nothing";
+    /// The bytes are not valid UTF-8.
+    NotUtf8 = "not-utf8", Error, "save the file as UTF-8";
+    /// The XML declaration names another encoding than UTF-8.
+    OtherEncoding = "other-encoding", Error, "save the file as UTF-8, and declare UTF-8 or nothing";
     /// The text is not well-formed XML.
     NotXml = "not-xml", Error,
-        "nothing of the document runs until it is well-formed; & is written &amp;, < is &lt;";
+        "the document does not run until it is well-formed XML; write &amp; for & and &lt; for <";
     /// A document type, which could define entities without end.
     DocumentType = "document-type", Error, "delete the <!DOCTYPE …>";
-    /// A limit of size, depth or number is passed.
-    Limit = "limit", Error, "make the document smaller, or split it and lead on by <Redirect>";
+    /// The document exceeds a limit of size, depth or number.
+    Limit = "limit", Error, "make the document smaller, or split it and continue with <Redirect>";
     /// The root is missing, or is not `<Response>`.
-    NoResponse = "no-response", Error, "put everything into one <Response>…</Response>";
-    /// There is another root behind the first.
-    SecondRoot = "second-root", Error, "put everything into one <Response>…</Response>";
-    /// There is text before or behind the root.
-    TextOutside = "text-outside", Error, "put everything into one <Response>…</Response>";
-    /// There is no such element.
+    NoResponse = "no-response", Error, "put all elements into one <Response>…</Response>";
+    /// There is a second root element.
+    SecondRoot = "second-root", Error, "put all elements into one <Response>…</Response>";
+    /// There is text before or after the root.
+    TextOutside = "text-outside", Error, "put all elements into one <Response>…</Response>";
+    /// The element is unknown.
     UnknownElement = "unknown-element", Error,
-        "names are as the vendors write them, and case counts: see conflow reference";
-    /// A branch leads to an element that comes before it.
+        "names are case-sensitive; conflow reference lists all elements";
+    /// A branch leads to an earlier element.
     BranchBack = "branch-back", Error,
-        "put the element behind the one that leads to it, or go back by <Redirect>";
+        "move the element after the one that leads to it, or go back with <Redirect>";
     /// A branch leads to an id that no element has.
-    BranchNowhere = "branch-nowhere", Error, "write id=\"…\" on the element that is meant";
-    /// Two elements have one id.
-    IdTwice = "id-twice", Error, "a branch leads to one element: give the other another id";
-    /// An element stands where it must not.
+    BranchNowhere = "branch-nowhere", Error, "add id=\"…\" to the target element";
+    /// Two elements have the same id.
+    IdTwice = "id-twice", Error, "give one of the elements another id";
+    /// An element is not allowed at this place.
     MisplacedElement = "misplaced-element", Error,
-        "move the element, or close the one around it before it";
-    /// A conference without a usable name.
+        "move the element, or close its parent before it";
+    /// A conference has no usable name.
     BadRoom = "bad-room", Error, "write the room's name between <Conference> and </Conference>";
-    /// A `flow:` link leads to no file of the folder.
+    /// A `flow:` link leads to a file that is missing in the folder.
     MissingLink = "missing-link", Error,
-        "correct the name, or write the file: a call that comes here ends, a sound is silence";
-    /// Documents redirect to each other, or to themselves, and nothing is heard between.
+        "correct the name, or add the file; without it, a call ends here, and a sound is silent";
+    /// Documents redirect to each other or to themselves in silence.
     SilentLoop = "silent-loop", Error,
-        "the engine ends such a call (2060, Loop Detected): say or wait for something on the way";
-    /// An attribute that the element does not know.
+        "the engine ends such a call (2060, Loop Detected): add an element that plays or waits";
+    /// The element has no such attribute.
     UnknownAttribute = "unknown-attribute", Warning,
-        "correct the name (case counts), or leave the attribute out: it does nothing";
-    /// A value that makes no sense, or is out of range.
-    BadValue = "bad-value", Warning, "write a value of the kind that is named, or leave it out";
-    /// An attribute that should be stated.
-    MissingAttribute = "missing-attribute", Warning, "state it, if only to say what holds anyway";
-    /// An attribute that is read and has no effect.
-    IdleAttribute = "idle-attribute", Warning, "do not count on it";
-    /// A variable that there is not.
+        "correct the name (it is case-sensitive), or delete the attribute, which has no effect";
+    /// A value is invalid or out of range.
+    BadValue = "bad-value", Warning, "write a value of the expected type, or delete the attribute";
+    /// An attribute that should be stated is missing.
+    MissingAttribute = "missing-attribute", Warning, "add the attribute, even if it only states the default";
+    /// An attribute is read but has no effect.
+    IdleAttribute = "idle-attribute", Warning, "do not rely on it";
+    /// The variable is unknown.
     UnknownVariable = "unknown-variable", Warning,
         "correct the name, or write the text without ${…}";
-    /// Text where none is read.
-    StrayText = "stray-text", Warning, "delete the text, or make it a comment or a <Speak>";
-    /// A URL that cannot be asked.
-    BadUrl = "bad-url", Warning, "write the whole URL, or flow: and the name of a document";
-    /// An element that cannot do anything as it stands.
-    IdleElement = "idle-element", Warning, "correct it, or leave it out: it is passed over";
-    /// An element that the engine does not run yet.
+    /// There is text where the element reads none.
+    StrayText = "stray-text", Warning, "delete the text, or put it into a comment or a <Speak>";
+    /// A URL cannot be fetched.
+    BadUrl = "bad-url", Warning, "write the complete URL, or flow: and the name of a document";
+    /// An element has no effect as written.
+    IdleElement = "idle-element", Warning, "correct the element, or delete it: it is skipped";
+    /// The engine does not run this element yet.
     UnsupportedElement = "unsupported-element", Warning,
-        "the call goes on behind it as if it were not there";
-    /// An element that only the other vendor has.
+        "the call continues as if the element were not there";
+    /// Only the other vendor has this element.
     ForeignElement = "foreign-element", Warning,
-        "it works here; write the vendor's own if the flow is to run there, too";
-    /// An attribute that only the other vendor has.
+        "it works here; write the vendor's own if the flow must run there too";
+    /// Only the other vendor has this attribute.
     ForeignAttribute = "foreign-attribute", Warning,
-        "it works here; write the vendor's own if the flow is to run there, too";
-    /// Behind a `<Conference>` there is nothing to go on with.
+        "it works here; write the vendor's own if the flow must run there too";
+    /// No element follows the `<Conference>`.
     KickEndsCall = "kick-ends-call", Warning,
-        "put what a caller is to hear behind it, such as <Speak>You have been removed.</Speak>";
-    /// When one member leaves, the room ends, and for others there is nothing to go on with.
+        "add an element after it, such as <Speak>You have been removed.</Speak>";
+    /// The room ends when one member leaves, and no element follows for the others.
     EndEndsCalls = "end-ends-calls", Warning,
-        "put what the others are to hear behind their <Conference>";
-    /// An element that no call can come to.
-    DeadElement = "dead-element", Warning, "move it before what leads away, or leave it out";
-    /// An `action` that can fail, and nothing is said for that case.
+        "add an element after the <Conference> of the others";
+    /// No call can reach this element.
+    DeadElement = "dead-element", Warning, "move it before the element that leads away, or delete it";
+    /// An `action` can fail, and `onError` is missing.
     ActionWithoutOnError = "action-without-on-error", Warning,
-        "name an element to go on at with onError, or only tell the URL: redirect=\"false\"";
-    /// Documents lead back to each other whatever the caller does.
+        "name an element to continue at with onError, or ignore the response: redirect=\"false\"";
+    /// Documents redirect to each other whatever the caller does.
     EndlessLoop = "endless-loop", Warning,
-        "callers get out by hanging up only: offer a key, or lead elsewhere after some rounds";
-    /// An element of a sound document that is neither Play, Speak nor Wait.
-    NotASound = "not-a-sound", Warning, "a sound document holds <Play>, <Speak> and <Wait>";
-    /// A pattern with `*` at its beginning, where `*` takes the caller out.
+        "callers can only hang up: offer a key, or lead elsewhere after some rounds";
+    /// An element of a sound document is neither Play, Speak nor Wait.
+    NotASound = "not-a-sound", Warning, "use only <Play>, <Speak> and <Wait> in a sound document";
+    /// A pattern begins with `*`, the key that takes the caller out of the room.
     StarInDigitsMatch = "star-in-digits-match", Warning,
-        "begin the pattern with another key, or leave hangupOnStar out";
-    /// Whether the last member stays is left to the vendor, and Vobiz throws it out.
+        "begin the pattern with another key, or delete hangupOnStar";
+    /// `stayAlone` is missing, and Vobiz removes the last member then.
     AloneUnderVobiz = "alone-under-vobiz", Warning,
-        "write stayAlone=\"true\" if it is to stay, or stayAlone=\"false\" if not";
-    /// More members than the vendor takes.
+        "add stayAlone=\"true\" if the member should stay, or stayAlone=\"false\" if not";
+    /// The vendor allows fewer members.
     VendorMembersMax = "vendor-members-max", Warning,
-        "it works here; the vendor refuses who comes after the twentieth";
-    /// A text that is longer than the vendors take.
+        "it works here; the vendor refuses the twenty-first member";
+    /// The text is longer than the vendors allow.
     LongSpeak = "long-speak", Warning, "split it into several <Speak>";
-    /// An `id` that no branch leads to.
-    UnusedId = "unused-id", Warning, "lead a branch to it (onKick=\"…\"), or leave it out";
+    /// No branch leads to this `id`.
+    UnusedId = "unused-id", Warning, "add a branch that leads to it (onKick=\"…\"), or delete it";
 }
 
 impl From<&FlowErrorKind> for Code {
@@ -199,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_one_of_its_own_in_kebab_case_and_says_what_to_do() {
+    fn every_code_is_unique_in_kebab_case_and_has_advice() {
         let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
         for code in Code::ALL {
             let text = code.text();

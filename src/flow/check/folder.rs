@@ -1,4 +1,4 @@
-//! What the documents of one folder are to each other: links, loops, rooms and sounds.
+//! Folder checks: links, loops, rooms and sounds across the documents of one folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::flow::{TextPosition, error::nearest};
 
-/// The ending of a document's file name; `flow:NAME` leaves it out.
+/// Extension of documents, which `flow:NAME` leaves out.
 const EXTENSION: &str = ".xml";
 
-/// Adds to documents of one folder, by the names of their files, what is to be found when they are
-/// looked at together. With the names of all the folder's files, a link to none of them is an error.
+/// Adds the findings that need all documents of a folder, by file name, to each of them. `files`
+/// holds all file names of the folder; if it is given, a link to a missing file is an error.
 pub fn check_folder(documents: &mut BTreeMap<String, Checked>, files: Option<&BTreeSet<String>>) {
     let mut found = Vec::new();
     for (name, document) in &*documents {
@@ -30,7 +30,6 @@ pub fn check_folder(documents: &mut BTreeMap<String, Checked>, files: Option<&BT
     }
 }
 
-/// The file that `flow:NAME` leads to.
 fn file_of(name: &str) -> String {
     format!("{name}{EXTENSION}")
 }
@@ -87,7 +86,7 @@ fn find_sounds(
     for link in document.outline.links.iter().filter(|it| it.to == LinkTarget::Sound) {
         let Some(sound) = documents.get(&file_of(&link.name)) else { continue };
         for &(at, tag) in &sound.outline.soundless {
-            let message = format!("<{tag}> is passed over where {name}:{} plays this", link.at);
+            let message = format!("<{tag}> is ignored when {name}:{} plays this document", link.at);
             found.push(FolderFinding {
                 document: file_of(&link.name),
                 at,
@@ -98,7 +97,7 @@ fn find_sounds(
     }
 }
 
-/// Whose call ends when another member's leaving ends the room.
+/// Finds calls that end when another member's exit ends the room.
 fn find_ends(name: &str, documents: &BTreeMap<String, Checked>, found: &mut Vec<FolderFinding>) {
     let hosts = documents.iter().flat_map(|(host, document)| {
         document.outline.rooms.iter().filter_map(move |it| Some((host, it, it.ends_at?)))
@@ -126,7 +125,7 @@ fn find_ends(name: &str, documents: &BTreeMap<String, Checked>, found: &mut Vec<
     }
 }
 
-/// A way from a document's end back to its beginning.
+/// Finds a loop of redirects from the document back to itself.
 fn find_loop(name: &str, documents: &BTreeMap<String, Checked>, found: &mut Vec<FolderFinding>) {
     let mut path: Vec<&DefaultRedirect> = Vec::new();
     let mut at = name.to_owned();
@@ -140,7 +139,7 @@ fn find_loop(name: &str, documents: &BTreeMap<String, Checked>, found: &mut Vec<
         if at == name {
             break;
         }
-        // A loop that this document only leads into is found at the documents of the loop.
+        // A loop that this document only leads into is reported for the documents of the loop.
         if documents.len() < path.len() {
             return;
         }
@@ -148,7 +147,7 @@ fn find_loop(name: &str, documents: &BTreeMap<String, Checked>, found: &mut Vec<
 
     let round = match path.len() {
         1 => "to itself".to_owned(),
-        n => format!("back to itself, by way of {}", names(&path[..n - 1])),
+        n => format!("back to itself by way of {}", names(&path[..n - 1])),
     };
     let (code, what) = match () {
         () if path.iter().all(|it| it.is_silent) => {

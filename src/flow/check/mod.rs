@@ -1,62 +1,46 @@
-//! What a document's author should know before a caller finds out: errors, warnings, and where the
-//! call goes on or does not.
+//! Flow checks: finds errors and warnings in documents before a caller does.
 //!
-//! [`check`] looks at one document, [`check_folder`] at what the documents of a folder are to each other.
+//! [`check`] checks one document, [`check_folder`] the links between the documents of a folder.
 
 mod attributes;
 mod code;
+mod finding;
 mod folder;
 mod order;
 mod outline;
 
-use std::sync::Arc;
-
 pub use self::{
     code::{Code, Severity},
+    finding::Finding,
     folder::check_folder,
 };
-use self::{order::ElementOrder, outline::Outline};
+use self::{finding::ParsedElement, order::ElementOrder, outline::Outline};
 use super::{
     Flow, FlowError, TextPosition, Verb,
     attrs::ElementReader,
     branch,
-    element::{XmlAttribute, XmlElement},
+    element::XmlElement,
     verbs::{PreAnswerVerb, RESPONSE, VerbInfo},
     xml,
 };
 use crate::base::ids::Dialect;
 
-/// Something about a document that its author should know.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Finding {
-    /// Line and column.
-    pub at: TextPosition,
-    /// What kind of thing it is; it has the severity and the advice.
-    pub code: Code,
-    /// What is wrong or odd, in this very case.
-    pub message: String,
-}
-
-/// A document that has been looked at.
+/// A document with its findings.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// In the order of the document.
+    /// Errors and warnings, sorted by position.
     pub findings: Vec<Finding>,
     outline: Outline,
 }
 
 impl Checked {
-    /// Whether there is an error.
+    /// Whether the document has an error and so does not run.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|it| it.code.severity() == Severity::Error)
     }
 
     fn add(&mut self, at: TextPosition, code: Code, message: String) {
-        let finding = Finding { at, code, message };
-        let place = self.findings.partition_point(|it| it.at <= at);
-        if !self.findings.contains(&finding) {
-            self.findings.insert(place, finding);
-        }
+        finding::add(&mut self.findings, at, code, message);
     }
 
     fn add_error(&mut self, error: &FlowError) {
@@ -64,30 +48,12 @@ impl Checked {
     }
 }
 
-/// An element that the flow comes to, and what it does.
-struct ParsedElement<'e, 'd> {
-    element: &'e XmlElement<'d>,
-    /// By this it can be led to.
-    id: Option<Arc<str>>,
-    verb: Verb,
-}
-
-impl<'e, 'd> ParsedElement<'e, 'd> {
-    fn attribute(&self, name: &str) -> Option<&'e XmlAttribute<'d>> {
-        attribute(self.element, name)
-    }
-}
-
-fn attribute<'e, 'd>(element: &'e XmlElement<'d>, name: &str) -> Option<&'e XmlAttribute<'d>> {
-    element.attributes.iter().find(|it| it.name == name)
-}
-
-/// Looks at one document as it comes from a file. What is no XML has one error, that of the
-/// parser; else there may be one for each element.
+/// Checks one document. If it is not XML, the parser's error is the only finding; otherwise each
+/// element may have findings.
 pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let mut checked = Checked::default();
     let parsed = Flow::from_bytes(document, dialect);
-    // Empty is no document either.
+    // Invalid UTF-8 becomes an empty text, which is not a document either.
     let text = str::from_utf8(document).unwrap_or_default();
     let Ok(root) = xml::read(text, RESPONSE.tag) else {
         parsed.err().iter().for_each(|error| checked.add_error(error));
@@ -95,19 +61,19 @@ pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     };
 
     let items = read(&root, dialect, &mut checked);
-    // The parser has the last word, whatever it looks at that is not looked at here.
+    // Adds the parser's error in case the checks here miss it.
     parsed.err().iter().for_each(|error| checked.add_error(error));
-    attributes::judge(&root, dialect, &mut checked);
-    // In a document that does not run, nothing comes after anything.
+    attributes::judge(&root, dialect, &mut checked.findings);
+    // The order of elements matters only in a document that runs.
     if !checked.has_errors() {
         let order = ElementOrder::of(&items);
-        order.judge(&mut checked);
+        order.judge(&mut checked.findings);
         checked.outline = Outline::of(&root, &order);
     }
     checked
 }
 
-/// The elements that are sound, as [`Flow::parse`] has them, past the errors.
+/// Parses each element as [`Flow::parse`] does, and continues after errors.
 fn read<'e, 'd>(
     root: &'e XmlElement<'d>,
     dialect: Dialect,

@@ -1,25 +1,28 @@
-//! What comes after what: where a kicked caller goes on, and what nobody comes to.
+//! Order checks: where a kicked caller continues, and which elements no call reaches.
 
 use std::collections::BTreeSet;
 
-use super::{Checked, Code, ParsedElement};
+use super::{
+    Code,
+    finding::{Finding, ParsedElement, add},
+};
 use crate::flow::{Action, AttrKind, Branch, ID, Verb, error::clip, url};
 
-/// The elements of a sound document, in the order in which they run.
+/// The elements of a document without errors, in the order in which they run.
 pub(super) struct ElementOrder<'i, 'e, 'd> {
     pub(super) items: &'i [ParsedElement<'e, 'd>],
-    /// The ids that a branch names.
+    /// Ids that a branch names.
     targets: BTreeSet<&'e str>,
-    /// The elements that no call comes to, and behind which one.
+    /// Elements that no call reaches.
     dead: Vec<DeadElements>,
 }
 
-/// Elements in a row that nobody comes to.
+/// Consecutive elements that no call reaches.
 struct DeadElements {
     first: usize,
     end: usize,
-    /// The element that leads away.
-    behind: usize,
+    /// Index of the element that leads away.
+    after: usize,
     why: &'static str,
 }
 
@@ -35,53 +38,53 @@ impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
         order
     }
 
-    /// The elements that a call may come to.
+    /// Elements that a call may reach.
     pub(super) fn reachable(&self) -> impl Iterator<Item = (usize, &'i ParsedElement<'e, 'd>)> {
         let is_dead = |i: usize| self.dead.iter().any(|it| (it.first..it.end).contains(&i));
         self.items.iter().enumerate().filter(move |(i, _)| !is_dead(*i))
     }
 
-    /// Whether a caller who is out of a conference by this branch has something to go on with.
+    /// Whether an element, branch or action follows for a caller who leaves by this branch.
     pub(super) fn goes_on(&self, i: usize, branch: Branch) -> bool {
         let item = &self.items[i];
         let has_action = action(&item.verb).is_some_and(|it| it.redirects);
         i + 1 < self.items.len() || has_action || leads(item, branch)
     }
 
-    pub(super) fn judge(&self, checked: &mut Checked) {
+    pub(super) fn judge(&self, findings: &mut Vec<Finding>) {
         for dead in &self.dead {
-            let (first, behind) = (&self.items[dead.first], &self.items[dead.behind]);
+            let (first, after) = (&self.items[dead.first], &self.items[dead.after]);
             let more = match dead.end - dead.first {
                 1 => String::new(),
-                2 => " and the element behind it".to_owned(),
-                n => format!(" and the {} elements behind it", n - 1),
+                2 => " and the next element".to_owned(),
+                n => format!(" and the next {} elements", n - 1),
             };
-            let (tag, other, at) = (first.element.tag, behind.element.tag, behind.element.at);
+            let (tag, other, at) = (first.element.tag, after.element.tag, after.element.at);
             let message =
-                format!("no call comes to this <{tag}>{more}: <{other}> of {at} {}", dead.why);
-            checked.add(first.element.at, Code::DeadElement, message);
+                format!("no call reaches this <{tag}>{more}: <{other}> at {at} {}", dead.why);
+            add(findings, first.element.at, Code::DeadElement, message);
         }
         for (i, item) in self.reachable() {
-            self.judge_kick(i, item, checked);
-            judge_action(item, checked);
+            self.judge_kick(i, item, findings);
+            judge_action(item, findings);
         }
         for item in self.items {
-            self.judge_id(item, checked);
+            self.judge_id(item, findings);
         }
     }
 
-    fn judge_kick(&self, i: usize, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+    fn judge_kick(&self, i: usize, item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
         if matches!(item.verb, Verb::Conference(_)) && !self.goes_on(i, Branch::Kick) {
             let message = "a kick here ends the call: no element follows".to_owned();
-            checked.add(item.element.at, Code::KickEndsCall, message);
+            add(findings, item.element.at, Code::KickEndsCall, message);
         }
     }
 
-    fn judge_id(&self, item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+    fn judge_id(&self, item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
         let (Some(id), Some(attribute)) = (&item.id, item.attribute(ID.name)) else { return };
         if !self.targets.contains(&**id) {
             let message = format!("no branch leads to id={id:?}: only a kick that names it does");
-            checked.add(attribute.at, Code::UnusedId, message);
+            add(findings, attribute.at, Code::UnusedId, message);
         }
     }
 
@@ -90,36 +93,36 @@ impl<'i, 'e, 'd> ElementOrder<'i, 'e, 'd> {
         let mut away = None;
         for (i, item) in self.items.iter().enumerate() {
             if item.id.is_some() {
-                // A branch comes here, or a kick that names it.
+                // A branch or a kick can lead here.
                 away = None;
             }
-            let Some((behind, why)) = away else {
+            let Some((after, why)) = away else {
                 away = leads_away(&item.verb).map(|why| (i, why));
                 continue;
             };
-            match rows.last_mut().filter(|it| it.behind == behind) {
+            match rows.last_mut().filter(|it| it.after == after) {
                 Some(dead) => dead.end = i + 1,
-                None => rows.push(DeadElements { first: i, end: i + 1, behind, why }),
+                None => rows.push(DeadElements { first: i, end: i + 1, after, why }),
             }
         }
         rows
     }
 }
 
-/// Where a link that can fail leads, the call ends; a local one is looked at by itself.
-fn judge_action(item: &ParsedElement<'_, '_>, checked: &mut Checked) {
+/// Warns if a failing action ends the call. Local files are checked by the folder checks.
+fn judge_action(item: &ParsedElement<'_, '_>, findings: &mut Vec<Finding>) {
     let Some(action) = action(&item.verb) else { return };
     let Some(attribute) = item.attribute("action") else { return };
     if action.redirects && url::is_web(&action.url) && !leads(item, Branch::Error) {
         let message = format!(
-            "if {:?} cannot be had, or answers with no flow, the call ends (7012, 8012)",
+            "if {:?} cannot be fetched or returns no flow, the call ends (7012, 8012)",
             clip(&action.url)
         );
-        checked.add(attribute.at, Code::ActionWithoutOnError, message);
+        add(findings, attribute.at, Code::ActionWithoutOnError, message);
     }
 }
 
-/// Whether it says where to go on by this branch. An empty one says nothing.
+/// Whether the element names a target for this branch. An empty attribute does not count.
 fn leads(item: &ParsedElement<'_, '_>, branch: Branch) -> bool {
     item.attribute(branch.attribute()).is_some_and(|it| !it.value.trim().is_empty())
 }
@@ -136,13 +139,13 @@ fn action(verb: &Verb) -> Option<&Action> {
     }
 }
 
-/// Why no call gets past this element, if none does.
+/// Why no call continues after this element; None if a call may.
 pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
     let endless = "plays for as long as the call is up";
     match verb {
         Verb::Conference(_) => action(verb)
             .filter(|action| action.redirects)
-            .map(|_| "asks its action, whose answer runs instead"),
+            .map(|_| "requests its action, whose response runs instead"),
         Verb::Hangup(verb) => verb.schedule.is_none().then_some("ends the call"),
         Verb::Play(_) | Verb::Speak(_) => {
             verb.sound().is_some_and(|sound| sound.times == 0).then_some(endless)
@@ -154,8 +157,8 @@ pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
     }
 }
 
-/// Whether a caller hears or waits for something here: a loop through it is none that the engine
-/// ends.
+/// Whether the caller hears or waits for something here. The engine does not end a loop
+/// through such an element.
 pub(super) fn takes_time(verb: &Verb) -> bool {
     match verb {
         Verb::Conference(_) | Verb::Wait(_) => true,
@@ -167,14 +170,14 @@ pub(super) fn takes_time(verb: &Verb) -> bool {
     }
 }
 
-/// Whether a caller, or an API command, can lead the call elsewhere from here.
+/// Whether a caller or an API request can lead the call elsewhere from here.
 pub(super) fn offers_exit(verb: &Verb) -> bool {
     match verb {
         Verb::Conference(_) => true,
         Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => {
             action(verb).is_some_and(|action| action.redirects)
         }
-        // With a schedule, it ends the call in time.
+        // A scheduled hang-up ends the call after a while.
         Verb::Hangup(_) => true,
         Verb::Dial(_) | Verb::Dtmf(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
         Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) => false,

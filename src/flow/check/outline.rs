@@ -1,7 +1,7 @@
-//! What other documents need to know of one: where it leads, and which rooms it enters.
+//! Outlines: the links and rooms of a document, for the checks across documents.
 
 use super::{
-    attribute,
+    finding::attribute,
     order::{self, ElementOrder},
 };
 use crate::flow::{
@@ -10,57 +10,53 @@ use crate::flow::{
     verbs::{TextKind, VerbInfo},
 };
 
-/// A document, from outside.
+/// Summary of a document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outline {
     pub(super) links: Vec<FlowLink>,
     pub(super) rooms: Vec<RoomUse>,
-    /// The <Redirect> that every call comes to which is led nowhere else.
+    /// The <Redirect> that every call reaches unless something leads it elsewhere.
     pub(super) redirect: Option<DefaultRedirect>,
-    /// The elements that are passed over where the document is a conference's sound.
+    /// Elements that are ignored if the document is used as a sound.
     pub(super) soundless: Vec<(TextPosition, &'static str)>,
 }
 
-/// A `flow:` link.
+/// A `flow:` link to a document or file.
 #[derive(Clone, Debug)]
 pub(super) struct FlowLink {
     pub(super) at: TextPosition,
-    /// Without the scheme.
+    /// The URL without `flow:`.
     pub(super) name: String,
     pub(super) to: LinkTarget,
 }
 
-/// What a link leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum LinkTarget {
-    /// A sound file.
     Audio,
-    /// A document that runs.
     Document,
-    /// A document that a conference plays.
+    /// A document that is used as a conference's sound.
     Sound,
 }
 
-/// A conference.
 #[derive(Clone, Debug)]
 pub(super) struct RoomUse {
     pub(super) at: TextPosition,
     pub(super) name: String,
-    /// Where it says that the room ends when a member leaves.
+    /// Position of its `endConferenceOnExit="true"`.
     pub(super) ends_at: Option<TextPosition>,
-    /// Whether there is something to go on with when the room ends.
+    /// Whether an element or action follows when the room ends.
     pub(super) goes_on: bool,
 }
 
-/// Where a document leads of itself.
+/// The redirect at which a document ends by default.
 #[derive(Clone, Debug)]
 pub(super) struct DefaultRedirect {
     pub(super) at: TextPosition,
-    /// None for a URL of the web.
+    /// None for a web URL.
     pub(super) name: Option<String>,
-    /// Nothing is heard or waited for before.
+    /// Whether nothing is heard or waited for before it.
     pub(super) is_silent: bool,
-    /// Something before it can lead elsewhere.
+    /// Whether an element before it can lead elsewhere.
     pub(super) has_exit: bool,
 }
 
@@ -142,7 +138,7 @@ fn default_redirect(order: &ElementOrder<'_, '_, '_>) -> Option<DefaultRedirect>
             let (at, name) = (item.element.at, local(&verb.url));
             return Some(DefaultRedirect { at, name, is_silent, has_exit });
         }
-        // What lives behind it is led to by a branch.
+        // An element after it is reached by a branch only.
         if order::leads_away(&item.verb).is_some() {
             return None;
         }

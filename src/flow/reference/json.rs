@@ -1,4 +1,4 @@
-//! The reference for programs.
+//! The reference as JSON, for programs.
 
 use serde_json::{Value, json as value};
 
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::flow::{ID, check::Code};
 
-/// The reference as JSON: `elements`, each with its `attributes`, the attributes that every
-/// element of `<Response>` may have beside them, and the `codes` of findings.
+/// The reference as JSON: `elements` with their `attributes`, the attributes that all elements of
+/// `<Response>` share, and the `codes` of findings.
 pub fn json() -> String {
     let elements: Vec<_> = elements().map(element).collect();
     let codes: Vec<_> = Code::ALL.iter().map(|&it| code(it)).collect();
@@ -54,7 +54,8 @@ fn attribute(element: &VerbInfo, attr: &Attr) -> Value {
 fn code(code: Code) -> Value {
     value!({
         "code": code.text(),
-        "severity": code.severity().text(),
+        "level": code.severity().text(),
+        "severity": code.severity().old_text(),
         "doc": line(code.doc()),
         "advice": code.advice(),
     })

@@ -1,4 +1,4 @@
-//! The reference for people.
+//! The reference as Markdown, for people.
 
 use super::{Attr, RESPONSE, VerbInfo, doc, elements, idle, line, text_name, vendors};
 use crate::flow::{ID, check::Code};
@@ -7,28 +7,28 @@ const INTRODUCTION: &str = "\
 # The flow language
 
 A flow is an XML document in UTF-8 with the root `<Response>`. Its elements run one after the
-other; behind the last one, the call ends. Names are as written here, and case counts. An attribute
-that is not stated has its default; where Plivo's and Vobiz' differ, the call's dialect decides.
+other; after the last one, the call ends. Names are case-sensitive. A missing attribute has its
+default; where the defaults of Plivo and Vobiz differ, the call's dialect decides.
 
-This page is made by `conflow reference`.
+`conflow reference` prints this page.
 ";
 
 const XSD: &str = "\
 ## What a schema cannot say
 
-`conflow reference --format xsd` is for editors: it completes names and marks what is wrong. It
-marks more than `conflow check` calls a fault (unknown attributes, values, stray text), and some
-faults are beyond XML Schema 1.0: a document type, another encoding than UTF-8, the limits of size,
-depth and number, two attributes that contradict each other, where links lead, and what comes after
-what.
+`conflow reference --format xsd` is for editors: they complete names and mark mistakes. It marks
+as errors some things for which `conflow check` only warns (unknown attributes, values, stray text).
+XML Schema 1.0 cannot express some errors: a document type, another encoding than UTF-8, the limits
+of size, depth and number, two attributes that contradict each other, links to missing files, and
+the order of elements.
 ";
 
-/// The reference in Markdown.
+/// The reference as one Markdown page.
 pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     elements().for_each(|info| element(info, &mut page));
     page += "\n## What `conflow check` finds\n\n";
-    row(&mut page, &["code", "severity", "what it is", "what to do"]);
+    row(&mut page, &["code", "level", "meaning", "what to do"]);
     row(&mut page, &["---"; 4]);
     for code in Code::ALL {
         let name = format!("`{}`", code.text());
@@ -42,27 +42,27 @@ fn element(info: &VerbInfo, page: &mut String) {
     *page += &format!("\n## `<{}>`\n\n{}\n\n", info.tag, doc(info.doc));
     let mut facts = Vec::new();
     if !info.is_run {
-        facts.push("**Not run yet:** it is valid, and passed over.".to_owned());
+        facts.push("**Not run yet:** it is valid, and skipped.".to_owned());
     }
     if let (&[vendor], instead) = vendors(info.vendors) {
-        let instead = instead.map(|it| format!("; the other has {}", code_tags(it)));
-        facts.push(format!("Of {vendor} only{}.", instead.unwrap_or_default()));
+        let instead = instead.map(|it| format!("; the other vendor has {}", code_tags(it)));
+        facts.push(format!("Only {vendor} documents it{}.", instead.unwrap_or_default()));
     }
     facts.extend(text_name(info.text).map(|text| format!("Text: {text}.")));
     if !info.children.is_empty() {
         facts.push(format!("Holds {}.", tags(info.children.iter().copied())));
     }
     if 0 < info.parents().count() {
-        facts.push(format!("Stands in {}.", tags(info.parents())));
+        facts.push(format!("Allowed in {}.", tags(info.parents())));
     }
     if info.answers {
-        facts.push("Answers a call that is not answered.".to_owned());
+        facts.push("Answers the call if it is not answered yet.".to_owned());
     }
     for fact in facts {
         *page += &format!("- {fact}\n");
     }
     if info.tag == RESPONSE.tag {
-        *page += "\nEvery element that stands in it may have, beside its own attributes:\n";
+        *page += "\nEvery direct child may also have:\n";
         return attributes(info, &[ID], page);
     }
     attributes(info, info.attrs, page);
@@ -84,7 +84,7 @@ fn attribute(element: &VerbInfo, attr: &Attr, page: &mut String) {
         (plivo, vobiz) if plivo == vobiz => code(plivo),
         (plivo, vobiz) => format!("Plivo {}, Vobiz {}", code(plivo), code(vobiz)),
     };
-    // Of a whole element, that has been said above.
+    // For an element that is not run, the page says so once.
     let idle = idle(element, attr).filter(|_| element.is_run);
     let idle = idle.map(|it| format!(" *No effect yet: {it}.*"));
     let what = prose(attr.doc) + &idle.unwrap_or_default();
@@ -104,12 +104,12 @@ fn tags(tags: impl Iterator<Item = &'static str>) -> String {
     tags.map(|tag| format!("`<{tag}>`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Markdown takes a bare `<` for HTML.
+/// Markdown would take a bare `<` for HTML.
 fn code_tags(text: &str) -> String {
     text.replace('<', "`<").replace('>', ">`")
 }
 
-/// In one line, and nothing in it ends a cell or begins HTML.
+/// On one line, without anything that ends a table cell or begins HTML.
 fn prose(text: &str) -> String {
     let text = line(text);
     match text.contains('`') {

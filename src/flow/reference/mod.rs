@@ -1,4 +1,4 @@
-//! The flow language's reference, made of the verbs' tables: for people, programs and editors.
+//! Language reference, generated from the tables of the verbs: for people, programs and editors.
 
 mod json;
 mod markdown;
@@ -10,23 +10,23 @@ use super::{
     verbs::{ALL, RESPONSE, TextKind, Vendors, VerbInfo},
 };
 
-/// The root, then every element.
+/// The root and all elements.
 fn elements() -> impl Iterator<Item = &'static VerbInfo> {
     [&RESPONSE].into_iter().chain(ALL)
 }
 
-/// A text as its author meant it: rows of documentation begin with a blank each.
+/// Removes the leading space that each line of a doc attribute has.
 fn doc(text: &str) -> String {
     let lines = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end());
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-/// The same, in one line.
+/// A doc text as one line.
 fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What kind of thing a value is, in a word.
+/// Short name of a value's type.
 fn kind_name(kind: AttrKind) -> &'static str {
     match kind {
         AttrKind::Audio => "audio",
@@ -47,7 +47,7 @@ fn kind_name(kind: AttrKind) -> &'static str {
     }
 }
 
-/// The least and the greatest number, where there are such.
+/// Minimum and maximum, for types that have them.
 fn bounds(kind: AttrKind) -> Option<(u32, Option<u32>)> {
     let (min, max) = match kind {
         AttrKind::Milliseconds(min, max) | AttrKind::Number(min, max) => (min, max),
@@ -61,7 +61,7 @@ fn bounds(kind: AttrKind) -> Option<(u32, Option<u32>)> {
     Some((min, Some(max).filter(|max| *max != u32::MAX)))
 }
 
-/// The words that are possible, where they can be listed.
+/// The allowed words, if they can be listed.
 fn words(kind: AttrKind) -> Option<&'static [&'static str]> {
     match kind {
         AttrKind::Bool => Some(&["true", "false"]),
@@ -98,7 +98,7 @@ fn text_name(text: TextKind) -> Option<&'static str> {
     }
 }
 
-/// Why an attribute does nothing yet, if it does nothing.
+/// Why the attribute has no effect yet; None if it has one.
 fn idle(element: &VerbInfo, attr: &Attr) -> Option<&'static str> {
     match element.is_run {
         true => attr.idle,

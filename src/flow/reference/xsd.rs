@@ -1,8 +1,8 @@
-//! The reference for editors: an XML Schema 1.0.
+//! The reference as XML Schema 1.0, for editors.
 //!
-//! It has no namespace, since flows have none, and one global element, so that no other root is
-//! valid. Every element has a named type; types say with whitespace facets and patterns what
-//! [`super::super::field`] reads.
+//! The schema has no namespace, since flows have none, and one global element, so that no other
+//! root is valid. Every element has a named type. Whitespace facets and patterns accept the same
+//! texts as [`super::super::field`].
 
 use super::{
     Attr, AttrKind, RESPONSE, TextKind, VerbInfo, bounds, doc, elements, idle, line, words,
@@ -14,10 +14,10 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
 "#;
 
-/// What stands in other elements and is none of ours: SSML, of which only the names are known.
+/// Name of the type for SSML inside other elements; only the tags of SSML are known.
 const SSML: &str = "SSML";
 
-/// What the type of an element is called where the element stands in the root.
+/// Suffix of an element's type for direct children of the root, which may have an id.
 const STEP: &str = "-step";
 
 const WEB: &str = r"[hH][tT][tT][pP][sS]?://[^\s/?#:@]\S*";
@@ -26,7 +26,7 @@ const BUILT_IN: &str = "sound:(hold|ring|beep)";
 const ID_PATTERN: &str = "[A-Za-z0-9._\\-]{1,64}";
 const KEY: &str = "[0-9*#A-D]";
 
-/// The reference as an XML Schema.
+/// The reference as an XML Schema document.
 pub fn xsd() -> String {
     let mut out = XsdWriter { text: HEAD.to_owned(), depth: 1 };
     out.root();
@@ -48,7 +48,7 @@ impl XsdWriter {
         self.text.push('\n');
     }
 
-    /// An element of the schema, and what is in it.
+    /// Writes an element of the schema and its content.
     fn within(&mut self, name: &str, attributes: &str, inner: impl FnOnce(&mut Self)) {
         let blank = if attributes.is_empty() { "" } else { " " };
         self.line(&format!("<xs:{name}{blank}{attributes}>"));
@@ -67,7 +67,7 @@ impl XsdWriter {
         }
     }
 
-    /// The root. Ids are one each, and branches lead to them.
+    /// The root, with the rules that ids are unique and that branches name an id.
     fn root(&mut self) {
         let root = format!("name=\"{0}\" type=\"{0}\"", RESPONSE.tag);
         self.within("element", &root, |out| {
@@ -86,7 +86,7 @@ impl XsdWriter {
         });
     }
 
-    /// An element as it stands in the root: it may have an id.
+    /// An element as a direct child of the root: it may have an id.
     fn step(&mut self, info: &VerbInfo) {
         self.within("complexType", &format!("name=\"{}{STEP}\"", info.tag), |out| {
             let content = if info.children.is_empty() { "simpleContent" } else { "complexContent" };
@@ -118,7 +118,7 @@ impl XsdWriter {
         }
     }
 
-    /// Any of these, in any order.
+    /// Any of these elements, in any order.
     fn children(&mut self, parent: &VerbInfo, tags: &[&str]) {
         let step = if parent.tag == RESPONSE.tag { STEP } else { "" };
         self.within("choice", "minOccurs=\"0\" maxOccurs=\"unbounded\"", |out| {
@@ -154,7 +154,7 @@ impl XsdWriter {
     fn text_of(&mut self, text: TextKind) {
         match text {
             TextKind::Digits => self.pattern("string", r"\s*([0-9*#wW]\s*)+"),
-            // Blanks are nothing, too.
+            // Blanks are allowed.
             TextKind::None => self.restrict("token", &["<xs:maxLength value=\"0\"/>"]),
             TextKind::Room => self.restrict(
                 "token",
@@ -199,7 +199,7 @@ impl XsdWriter {
     fn number(&mut self, kind: AttrKind) {
         let (min, max) = bounds(kind).unwrap_or_default();
         let mut facets = vec![
-            // A sign would be good in XML.
+            // `xs:unsignedInt` would accept a sign.
             "<xs:pattern value=\"[0-9]+\"/>".to_owned(),
             format!("<xs:minInclusive value=\"{min}\"/>"),
         ];
@@ -218,7 +218,7 @@ impl XsdWriter {
     }
 }
 
-/// What an editor shows of an attribute.
+/// Documentation of an attribute, which editors show.
 fn about(element: &VerbInfo, attr: &Attr) -> String {
     let default = match (attr.plivo, attr.vobiz) {
         (None, None) => None,

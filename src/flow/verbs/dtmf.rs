@@ -9,20 +9,20 @@ use crate::flow::{
 };
 
 verb! {
-    /// Sends the keys that its text names to the far end.
+    /// Sends the keys in its text to the caller.
     ///
     /// ```xml
     /// <DTMF async="false">1W23#</DTMF>
     /// ```
     pub struct DtmfVerb {
-        /// The keys, and pauses; None where the text makes no sense.
+        /// Keys and pauses; None if the text is invalid.
         pub digits: Option<Arc<str>>,
-        /// Waits until they are sent.
+        /// Whether the flow waits until they are sent.
         pub awaits: bool,
     }
     "DTMF", Vendors::Both, text Digits, holds &[], answers true;
 
-    /// Goes on at once; else when the keys are sent.
+    /// The flow continues at once. If false, it continues when the keys are sent.
     is_async: bool = "async" [AttrKind::Bool] or true, like "false";
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn passes_over_what_is_no_key() {
-        let expected = "Dtmf(DtmfVerb { digits: None, awaits: false })\n1:11: <DTMF> is passed over: \
+        let expected = "Dtmf(DtmfVerb { digits: None, awaits: false })\n1:11: <DTMF> is skipped: \
                         write keys out of 0123456789*#, w for a pause of 0.5 s or W for 1 s";
         check("<DTMF>1x</DTMF>", expected);
         check("<DTMF/>", expected);

@@ -1,10 +1,10 @@
-//! `<Gather>`: asks for keys or speech.
+//! `<Gather>`: asks for keys. Vobiz' name for `<GetInput>`.
 
 super::get_input::input! {
-    /// Plays what is in it, and takes the keys that the caller presses. A key ends the prompts.
+    /// Plays its children and takes the keys that the caller presses. A key ends the prompts.
     ///
-    /// With keys, `action` is asked, with the fields `InputType`, `Digits`, `Speech` and
-    /// `SpeechConfidenceScore`; without one, the flow goes on at the next element.
+    /// After an input, `action` is requested with the fields `InputType`, `Digits`, `Speech` and
+    /// `SpeechConfidenceScore`. Without input, the flow continues at the next element.
     ///
     /// ```xml
     /// <Gather action="flow:menu" inputType="dtmf" numDigits="1">

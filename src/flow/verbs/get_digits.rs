@@ -6,25 +6,26 @@ use super::{Vendors, VerbStart};
 use crate::{
     flow::{
         AttrKind, FlowError, RequestMethod,
-        attrs::{ElementReader, METHOD, verb},
+        attr::METHOD,
+        attrs::{ElementReader, verb},
         digits::{CollectSettings, InputFields},
         field::{FinishKey, KeySet},
     },
     media::{Sound, SoundKind},
 };
 
-/// An hour is longer than anybody waits for a key.
+/// One hour: nobody waits longer for a key.
 const SECONDS_MAX: u32 = 3_600;
-/// The vendors' own default, and more than any number has.
+/// Default of the vendors, and longer than any number.
 const DIGITS_MAX: u32 = 99;
-/// More often than anybody listens.
+/// Nobody listens more often.
 const TRIES_MAX: u32 = 100;
 
 verb! {
-    /// Plays what is in it, and takes the keys that the caller presses. A key ends the prompts.
+    /// Plays its children and takes the keys that the caller presses. A key ends the prompts.
     ///
-    /// With keys, `action` is asked, with the field `Digits`; without one, or without `action`,
-    /// the flow goes on at the next element.
+    /// After an input, `action` is requested with the field `Digits`. Without input, or without
+    /// `action`, the flow continues at the next element.
     ///
     /// ```xml
     /// <GetDigits action="flow:menu" numDigits="1" retries="2">
@@ -32,39 +33,40 @@ verb! {
     /// </GetDigits>
     /// ```
     pub struct GetDigitsVerb {
-        /// What is asked, and how.
+        /// Shared with every call that runs this element.
         pub(in crate::flow) collect: Arc<CollectSettings>,
     }
     "GetDigits", Vendors::Plivo("<Gather>"), text None, holds &["Speak", "Play", "Wait"], answers true;
 
-    /// Asked with the keys.
+    /// Requested with the keys.
     action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/digits";
-    /// How `action` is asked.
+    /// HTTP method for `action`.
     method: RequestMethod = "method" [METHOD] or "POST", like "GET";
     /// Seconds from the end of the prompts to the first key.
     timeout: Duration = "timeout" [AttrKind::Seconds(1, SECONDS_MAX)] or 5, like "10";
-    /// Seconds from key to key.
+    /// Seconds between two keys.
     digit_timeout: Duration = "digitTimeout" [AttrKind::Seconds(1, SECONDS_MAX)] or 2, like "4";
-    /// The key that ends the input, and is no part of it.
+    /// The key that ends the input without being part of it.
     finish: FinishKey = "finishOnKey" [AttrKind::Key] or '#', like "*";
-    /// So many keys end the input.
+    /// Number of keys that end the input.
     digits_max: u32 = "numDigits" [AttrKind::Number(1, DIGITS_MAX)] or 99, like "4";
-    /// How many times it is asked in all.
+    /// Number of tries in all.
     tries: u32 = "retries" [AttrKind::Number(1, TRIES_MAX)] or 1, like "3";
-    /// The answer of `action` is the next document; else it is only told.
+    /// The response of `action` is the next document. If false, it is ignored.
     redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
-    /// Beeps when the prompts are over.
+    /// Beeps after the prompts.
     beeps: bool = "playBeep" [AttrKind::Bool] or false, like "true";
-    /// The keys that may be pressed; another one ends the try.
+    /// The valid keys. Another key ends the try.
     valid: KeySet = "validDigits" [AttrKind::Keys] or "1234567890*#", like "123";
-    /// Heard after a key that may not be pressed.
+    /// Played after an invalid key.
     invalid_sound: Option<Arc<str>> = "invalidDigitsSound" [AttrKind::Audio],
         like "https://example.com/wrong.mp3";
     /// False keeps the keys out of logs and traces.
     logs: bool = "log" [AttrKind::Bool] or true, like "false";
 
     branches {
-        /// Where it goes on when the document of `action` cannot be had; without it, the call ends.
+        /// Id of a later element at which the flow continues if the document of `action` cannot be
+        /// fetched. Without it, the call ends.
         "onError", like "sorry";
     }
 }
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_the_default() {
+    fn an_invalid_value_is_replaced_by_the_default() {
         for (attribute, wanted) in [
             ("timeout=\"0\"", "the default \"5\" holds: write whole seconds from 1 to 3600"),
             ("finishOnKey=\"12\"", "the default \"#\" holds: write one of 0123456789*# or none"),

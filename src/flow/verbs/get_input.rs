@@ -1,4 +1,4 @@
-//! `<GetInput>`: asks for keys or speech. `<Gather>` is the same under Vobiz' name.
+//! `<GetInput>`: asks for keys. [`super::gather`] is the same element under Vobiz' name.
 
 /// Declares the verb under one of its names.
 macro_rules! input {
@@ -8,7 +8,7 @@ macro_rules! input {
         use super::{VerbStart, Vendors};
         use crate::flow::{
             FlowError, AttrKind, RequestMethod, FlowWarningKind,
-            attrs::{METHOD, ElementReader, verb},
+            attr::METHOD, attrs::{ElementReader, verb},
             digits::{CollectSettings, DIGITS_END_AUTO, InputFields},
             field::{FinishKey, KeySet, SecondsOrAuto},
         };
@@ -16,61 +16,61 @@ macro_rules! input {
         verb! {
             $(#[doc = $doc])+
             pub struct $name {
-                /// What is asked, and how.
+                /// Shared with every call that runs this element.
                 pub(in crate::flow) collect: Arc<CollectSettings>,
             }
             $tag, $vendors, text None, holds &["Speak", "Play", "Wait"], answers true;
 
-            /// Asked with the input.
+            /// Requested with the input.
             action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/input";
-            /// How `action` is asked.
+            /// HTTP method for `action`.
             method: RequestMethod = "method" [METHOD] or "POST", like "GET";
-            /// What counts as input.
+            /// Kind of input: keys, speech or both.
             input_type: Option<Arc<str>> = "inputType"
                 [AttrKind::Choice(&["dtmf", "speech", "dtmf speech", "speech dtmf"])], like "dtmf";
             /// Seconds from the end of the prompts to the end of the try.
             all_within: Duration = "executionTimeout" [AttrKind::Seconds(5, 60)] or 15, like "30";
-            /// Seconds from key to key.
+            /// Seconds between two keys.
             next_key_within: SecondsOrAuto = "digitEndTimeout" [AttrKind::SecondsOrAuto(2, 10)]
                 or "auto", like "5";
             /// Seconds from the end of the prompts to the first key.
             first_key_within: Option<Duration> = "startInputTimeout" [AttrKind::Seconds(1, 60)],
                 like "5";
-            /// The key that ends the input, and is no part of it.
+            /// The key that ends the input without being part of it.
             finish: FinishKey = "finishOnKey" [AttrKind::Key] or '#', like "*";
-            /// So many keys end the input.
+            /// Number of keys that end the input.
             digits_max: u32 = "numDigits" [AttrKind::Number(1, 32)] or 32, like "4";
-            /// How many times it is asked in all.
+            /// Number of tries in all.
             tries: u32 = "retries" [AttrKind::Number(1, 100)] or 1, like "3";
-            /// The answer of `action` is the next document; else it is only told.
+            /// The response of `action` is the next document. If false, it is ignored.
             redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
             /// False keeps the input out of logs and traces.
             logs: bool = "log" [AttrKind::Bool] or true, like "false";
 
             idle {
-                /// Seconds of silence that end what is said.
+                /// Seconds of silence that end the speech.
                 "speechEndTimeout" [AttrKind::SecondsOrAuto(2, 10)] or "auto", like "5":
                     "no speech is heard";
-                /// What is listened for.
+                /// Model for speech recognition.
                 "speechModel" [AttrKind::Choice(&["default", "command_and_search", "phone_call"])]
                     or "default", like "phone_call": "no speech is heard";
-                /// Phrases that are likely to be said, with commas between them.
+                /// Phrases that the caller is likely to say, separated by commas.
                 "hints" [AttrKind::Text], like "yes,no": "no speech is heard";
-                /// What is spoken.
+                /// Language of the speech.
                 "language" [AttrKind::Text] or "en-US", like "fr-FR": "no speech is heard";
-                /// Told of what is understood so far.
+                /// URL that receives partial results.
                 "interimSpeechResultsCallback" [AttrKind::Web], like "https://example.com/interim":
                     "no speech is heard";
-                /// How that is told.
+                /// HTTP method for `interimSpeechResultsCallback`.
                 "interimSpeechResultsCallbackMethod" [METHOD] or "POST", like "GET":
                     "no speech is heard";
-                /// Leaves out rude words.
+                /// Removes rude words from the text.
                 "profanityFilter" [AttrKind::Bool] or false, like "true": "no speech is heard";
             }
 
             branches {
-                /// Where it goes on when the document of `action` cannot be had; without it, the
-                /// call ends.
+                /// Id of a later element at which the flow continues if the document of `action`
+                /// cannot be fetched. Without it, the call ends.
                 "onError", like "sorry";
             }
         }
@@ -78,8 +78,8 @@ macro_rules! input {
         impl $name {
             pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
                 let rows = Rows::read(reading);
-                reading.warn_if_missing("action", "what is entered is told to nobody");
-                reading.warn_if_missing("inputType", "keys are taken, as with inputType=\"dtmf\"");
+                reading.warn_if_missing("action", "the input is sent nowhere");
+                reading.warn_if_missing("inputType", "keys are read, as with inputType=\"dtmf\"");
                 let input_type = rows.input_type.as_deref().unwrap_or("dtmf");
                 if input_type.contains("speech") {
                     let note = "no speech is heard";
@@ -113,10 +113,10 @@ macro_rules! input {
 pub(super) use input;
 
 input! {
-    /// Plays what is in it, and takes the keys that the caller presses. A key ends the prompts.
+    /// Plays its children and takes the keys that the caller presses. A key ends the prompts.
     ///
-    /// With keys, `action` is asked, with the fields `InputType`, `Digits`, `Speech` and
-    /// `SpeechConfidenceScore`; without one, the flow goes on at the next element.
+    /// After an input, `action` is requested with the fields `InputType`, `Digits`, `Speech` and
+    /// `SpeechConfidenceScore`. Without input, the flow continues at the next element.
     ///
     /// ```xml
     /// <GetInput action="flow:menu" inputType="dtmf" numDigits="1">
@@ -150,7 +150,7 @@ mod tests {
         (verb.collect.clone(), warnings)
     }
 
-    /// Under both names, each in its own dialect.
+    /// Parses the element under both names, each in its own dialect.
     #[track_caller]
     fn check(attributes: &str, expected: &[&str]) -> Arc<CollectSettings> {
         let attributes = format!("action='' {attributes}");
@@ -222,8 +222,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "<Gather> has no action: what is entered is told to nobody",
-                "<Gather> has no inputType: keys are taken, as with inputType=\"dtmf\"",
+                "<Gather> has no action: the input is sent nowhere",
+                "<Gather> has no inputType: keys are read, as with inputType=\"dtmf\"",
             ]
         );
     }

@@ -11,11 +11,11 @@ use crate::{
     media::HangupCause,
 };
 
-/// No call lasts longer (contract 7: 24 hours).
+/// Longest call: 24 hours (contract 7).
 const SCHEDULE_SECONDS_MAX: u32 = 86_400;
 
 verb! {
-    /// Ends the call: at once, or so many seconds from here, while the flow goes on.
+    /// Ends the call: at once, or after `schedule` seconds while the flow continues.
     ///
     /// ```xml
     /// <Response>
@@ -24,16 +24,16 @@ verb! {
     /// </Response>
     /// ```
     pub struct HangupVerb {
-        /// How a call ends that is not answered.
+        /// Cause if the call is not answered.
         pub unanswered: HangupCause,
-        /// So long from here, instead of at once.
+        /// Time from now; None ends the call at once.
         pub schedule: Option<Duration>,
     }
     "Hangup", Vendors::Both, text None, holds &[], answers false;
 
-    /// What the caller is told, if the call is not answered.
+    /// Reported to the caller if the call is not answered.
     reason: Option<Arc<str>> = "reason" [AttrKind::Choice(&["busy", "rejected"])], like "busy";
-    /// Seconds until the call ends, while the flow goes on.
+    /// Seconds until the call ends; the flow continues meanwhile.
     schedule: Option<Duration> = "schedule" [AttrKind::Seconds(1, SCHEDULE_SECONDS_MAX)], like "60";
 }
 

@@ -1,4 +1,4 @@
-//! The verbs. One file each; the table below is the only list of them.
+//! Verbs: one file for each element, and the table of all elements.
 
 mod conference;
 mod dtmf;
@@ -11,21 +11,22 @@ mod pre_answer;
 mod redirect;
 mod skipped;
 mod speak;
+mod start;
 mod wait;
 
-use std::{fmt, sync::Arc, time::Duration};
-
 use super::{
-    DocumentRequest, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, JoinOptions,
-    attrs::{Attr, ElementReader},
-    digits::CollectSettings,
+    FlowError, FlowErrorKind, FlowWarning, FlowWarningKind,
+    attrs::ElementReader,
     element::XmlElement,
     error::{clip, nearest},
 };
 use crate::{
-    base::ids::{ConferenceName, Dialect},
-    media::{HangupCause, Program, Sound},
+    base::ids::Dialect,
+    media::{Program, Sound},
 };
+
+pub(super) use self::start::VerbStart;
+pub use super::verb_info::{TextKind, Vendors, VerbInfo};
 
 verbs! {
     Conference: conference::ConferenceVerb,
@@ -46,80 +47,7 @@ verbs! {
     Wait: wait::WaitVerb,
 }
 
-/// What the reference says of a verb; the parser goes by it, too.
-#[derive(Clone, Copy, PartialEq)]
-pub struct VerbInfo {
-    /// Its name; case counts.
-    pub tag: &'static str,
-    /// What it does, in Markdown, with an example.
-    pub doc: &'static str,
-    /// Whose it is. It works in documents of both.
-    pub vendors: Vendors,
-    /// What its text is.
-    pub text: TextKind,
-    /// The elements that it may hold.
-    pub children: &'static [&'static str],
-    /// An unanswered call is answered by it, unless it stands in `<PreAnswer>`.
-    pub answers: bool,
-    /// False: it is passed over.
-    pub is_run: bool,
-    /// Its attributes.
-    pub attrs: &'static [Attr],
-}
-
-/// Who has a verb.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Vendors {
-    /// Plivo and Vobiz.
-    Both,
-    /// Plivo; Vobiz has this instead.
-    Plivo(&'static str),
-    /// Vobiz; Plivo has this instead.
-    Vobiz(&'static str),
-}
-
-/// What a verb's text is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TextKind {
-    /// Keys to press: `0-9*#`, `w` (half a second) and `W` (a second).
-    Digits,
-    /// Nothing.
-    None,
-    /// A conference's name.
-    Room,
-    /// A URL.
-    Url,
-    /// Words.
-    Words,
-}
-
-/// What an element does when it begins.
-#[derive(Debug)]
-pub(super) enum VerbStart {
-    Collect(Arc<CollectSettings>),
-    EarlyMedia,
-    Fetch(DocumentRequest),
-    /// The cause is that of a call which is not answered.
-    HangUp(HangupCause),
-    Join {
-        room: ConferenceName,
-        options: Arc<JoinOptions>,
-    },
-    /// Nothing, and the next element is its.
-    Next,
-    Pause {
-        length: Duration,
-        silence: Option<Duration>,
-    },
-    Play(Program),
-    Schedule(Duration),
-    Send {
-        digits: Arc<str>,
-        awaits: bool,
-    },
-}
-
-/// The root: not a verb, but the place of verbs.
+/// The root element, which holds the verbs.
 pub const RESPONSE: VerbInfo = VerbInfo {
     tag: "Response",
     doc: " Holds the elements, which run one after the other.",
@@ -131,7 +59,7 @@ pub const RESPONSE: VerbInfo = VerbInfo {
     attrs: &[],
 };
 
-/// Every verb, and every element that stands in one only, for the reference.
+/// All verbs, and all elements that occur only inside verbs, for the reference.
 pub static ALL: &[VerbInfo] = {
     const LEN: usize = Verb::INFOS.len() + skipped::PARTS.len();
     let mut all = [RESPONSE; LEN];
@@ -146,22 +74,39 @@ pub static ALL: &[VerbInfo] = {
     &{ all }
 };
 
-impl fmt::Debug for VerbInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerbInfo").field(&self.tag).finish()
-    }
-}
-
 impl VerbInfo {
-    /// Of an element by its name.
+    /// Finds an element by its tag.
     pub fn of(tag: &str) -> Option<&'static Self> {
         ALL.iter().find(|info| info.tag == tag)
     }
 
-    /// The elements that may hold it.
+    /// Tags of the elements that may hold it.
     pub fn parents(&self) -> impl Iterator<Item = &'static str> {
         let all = [&RESPONSE].into_iter().chain(ALL);
         all.filter(|info| info.children.contains(&self.tag)).map(|info| info.tag)
+    }
+
+    /// Refuses a child that the parent may not hold.
+    pub(super) fn check_child(&self, child: &XmlElement<'_>) -> Result<(), FlowError> {
+        if self.children.contains(&child.tag) {
+            return Ok(());
+        }
+
+        let error = match (self.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
+            (false, _) => {
+                let tag = clip(child.tag);
+                FlowErrorKind::Child { parent: self.tag, tag, allowed: self.children }
+            }
+            (true, Some(info)) => {
+                FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
+            }
+            (true, None) => {
+                let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
+                let allowed = self.children;
+                FlowErrorKind::Unknown { tag: clip(child.tag), near, allowed }
+            }
+        };
+        Err(FlowError { at: child.at, error })
     }
 }
 
@@ -171,7 +116,7 @@ impl Verb {
         self.info().answers
     }
 
-    /// What it plays, if playing is all it does.
+    /// The program of an element that only plays; None for other elements.
     pub(super) fn program(&self) -> Option<&Program> {
         match self {
             Self::Play(verb) => verb.program.as_ref(),
@@ -183,7 +128,7 @@ impl Verb {
         }
     }
 
-    /// What it adds to a sound document, or to the prompts around it.
+    /// Its contribution to a sound document or to prompts; None if it adds no sound.
     pub fn sound(&self) -> Option<Sound> {
         match self {
             Self::Play(verb) => verb.program.as_ref()?.first().cloned(),
@@ -197,40 +142,17 @@ impl Verb {
     }
 }
 
-/// Refuses an element where it has no place.
-pub(super) fn check_allowed_in(parent: &VerbInfo, child: &XmlElement<'_>) -> Result<(), FlowError> {
-    if parent.children.contains(&child.tag) {
-        return Ok(());
-    }
-
-    let error = match (parent.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
-        (false, _) => {
-            let tag = clip(child.tag);
-            FlowErrorKind::Child { parent: parent.tag, tag, allowed: parent.children }
-        }
-        (true, Some(info)) => {
-            FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
-        }
-        (true, None) => {
-            let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
-            FlowErrorKind::Unknown { tag: clip(child.tag), near }
-        }
-    };
-    Err(FlowError { at: child.at, error })
-}
-
 impl ElementReader<'_, '_> {
-    /// What holds for every element: its attributes, children and text are as its table says, or
-    /// there is a warning or an error.
+    /// Checks attributes, children and text against the table of the element.
     pub(super) fn check_element(&mut self) -> Result<(), FlowError> {
         for child in self.children() {
-            check_allowed_in(self.info, child)?;
+            self.info.check_child(child)?;
         }
         self.check_self();
         Ok(())
     }
 
-    /// The part of it that is odd at worst.
+    /// The checks that can only cause warnings.
     pub(super) fn check_self(&mut self) {
         self.warn_unknown_attributes();
         if self.info.text == TextKind::None {
@@ -262,7 +184,7 @@ impl ElementReader<'_, '_> {
         Ok(sounds)
     }
 
-    /// Elements that are known by name only.
+    /// Checks children of which only the attributes are known.
     fn check_parts(&mut self) -> Result<(), FlowError> {
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
@@ -277,24 +199,43 @@ macro_rules! verbs {
     ($($name:ident: $module:ident::$verb:ident),* $(,)?) => {
         $( pub use self::$module::$verb; )*
 
-        /// What an element does.
+        /// A parsed element of a flow.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Verb {
             $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name($verb), )*
+        }
+
+        /// A verb without its attributes: a byte, for those who note many.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum VerbKind {
+            $( #[doc = concat!("See [`", stringify!($verb), "`].")] $name, )*
+        }
+
+        impl VerbKind {
+            /// Of an element by its name; None if it is part of a verb, or none.
+            pub fn of(tag: &str) -> Option<Self> {
+                $( if tag == $verb::INFO.tag { return Some(Self::$name); } )*
+                None
+            }
+
+            /// What the reference says of it.
+            pub fn info(self) -> &'static VerbInfo {
+                match self { $( Self::$name => const { &$verb::INFO }, )* }
+            }
         }
 
         impl Verb {
             const INFOS: &[VerbInfo] = &[ $( $verb::INFO, )* ];
             const TAGS: &[&str] = &[ $( $verb::INFO.tag, )* ];
 
-            /// Reads one element, and what is in it.
+            /// Parses one element with its children.
             pub(super) fn parse(
                 parent: &VerbInfo,
                 element: &XmlElement<'_>,
                 dialect: Dialect,
                 warnings: &mut Vec<FlowWarning>,
             ) -> Result<Self, FlowError> {
-                check_allowed_in(parent, element)?;
+                parent.check_child(element)?;
                 $(
                     if element.tag == $verb::INFO.tag {
                         let info = const { &$verb::INFO };
@@ -305,17 +246,23 @@ macro_rules! verbs {
                         return $verb::parse(&mut reading).map(Self::$name);
                     }
                 )*
-                // Allowed in its parent, and no verb: a part of one, which its parent reads.
-                let (tag, near) = (clip(element.tag), None);
-                Err(FlowError { at: element.at, error: FlowErrorKind::Unknown { tag, near } })
+                // Known but not a verb: a part of one, which only its parent reads.
+                let (tag, near, allowed) = (clip(element.tag), None, RESPONSE.children);
+                let error = FlowErrorKind::Unknown { tag, near, allowed };
+                Err(FlowError { at: element.at, error })
             }
 
-            /// What the reference says of it.
+            /// Description of the element's tag.
             pub fn info(&self) -> &'static VerbInfo {
-                match self { $( Self::$name(_) => const { &$verb::INFO }, )* }
+                self.kind().info()
             }
 
-            /// What it does when the flow comes to it.
+            /// Which verb it is.
+            pub fn kind(&self) -> VerbKind {
+                match self { $( Self::$name(_) => VerbKind::$name, )* }
+            }
+
+            /// First action when the flow reaches it.
             pub(super) fn begin(&self) -> VerbStart {
                 match self { $( Self::$name(verb) => verb.begin(), )* }
             }
@@ -324,7 +271,7 @@ macro_rules! verbs {
 }
 use verbs;
 
-/// Reads one element; what it holds, and what is odd about it, a line each.
+/// Parses one element; returns its Debug form and its warnings, one per line.
 #[cfg(test)]
 fn read(dialect: Dialect, element: &str) -> String {
     let flow = match super::Flow::parse(&format!("<Response>{element}</Response>"), dialect) {
@@ -336,7 +283,7 @@ fn read(dialect: Dialect, element: &str) -> String {
     steps.chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads one element of a Vobiz document.
+/// Parses one element of a Vobiz document.
 #[cfg(test)]
 #[track_caller]
 fn check(element: &str, expected: &str) {

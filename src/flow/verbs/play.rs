@@ -11,21 +11,21 @@ use crate::{
 };
 
 verb! {
-    /// Plays the sound that its text names, then goes on.
+    /// Plays the sound that its text names, then continues.
     ///
     /// The text is the URL of an mp3 or wav file, `flow:FILE`, or one of the built-in sounds
-    /// `sound:hold`, `sound:ring` and `sound:beep`. It may have variables, as `<Speak>` has.
+    /// `sound:hold`, `sound:ring` and `sound:beep`. It may contain the variables of `<Speak>`.
     ///
     /// ```xml
     /// <Play loop="2">https://example.com/welcome.mp3</Play>
     /// ```
     pub struct PlayVerb {
-        /// The sound; None where the text names none.
+        /// None if the text names no sound.
         pub program: Option<Program>,
     }
     "Play", Vendors::Both, text Url, holds &[], answers true;
 
-    /// How many times; 0 is for as long as the call is up.
+    /// Number of repetitions; 0 repeats until the call ends.
     times: u32 = "loop" [AttrKind::Number(0, u32::MAX)] or 1, like "3";
 }
 
@@ -35,7 +35,7 @@ impl PlayVerb {
         let text = reading.element.normalized_text();
         if !url::is_audio(&text) {
             reading.warn_idle_element(
-                "its text is no http://, https://, flow:FILE or sound:hold|ring|beep",
+                "its text must be http://, https://, flow:FILE or sound:hold|ring|beep",
             );
             return Ok(Self { program: None });
         }
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn passes_over_what_is_no_sound() {
-        let expected = "Play(PlayVerb { program: None })\n1:11: <Play> is passed over: \
-                        its text is no http://, https://, flow:FILE or sound:hold|ring|beep";
+        let expected = "Play(PlayVerb { program: None })\n1:11: <Play> is skipped: \
+                        its text must be http://, https://, flow:FILE or sound:hold|ring|beep";
         check("<Play/>", expected);
         check("<Play>a.mp3</Play>", expected);
         check("<Play>http://a/b c</Play>", expected);

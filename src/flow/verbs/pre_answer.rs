@@ -1,16 +1,16 @@
-//! `<PreAnswer>`: something to hear before the call is answered.
+//! `<PreAnswer>`: elements that run before the call is answered.
 
 use super::{TextKind, Vendors, VerbInfo, VerbStart};
 use crate::flow::{FlowError, attrs::ElementReader};
 
-/// Runs what is in it as early media: the call is not answered yet. What follows answers it.
+/// Runs its children as early media, before the call is answered. The next element answers it.
 ///
-/// What is in it follows it as steps of its own.
+/// The children follow it as steps of the flow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreAnswerVerb {}
 
 impl PreAnswerVerb {
-    /// What the reference says of it.
+    /// Tag, children and documentation.
     pub const INFO: VerbInfo = VerbInfo {
         tag: "PreAnswer",
         doc: r#" Runs what is in it as early media: the call is not answered yet. What follows answers it.
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_it_follows_it() {
+    fn its_children_follow_it() {
         check(
             "<PreAnswer><DTMF>1</DTMF></PreAnswer><Hangup/>",
             "PreAnswer(PreAnswerVerb)\n\

@@ -1,36 +1,38 @@
-//! `<Redirect>`: goes on with another document.
+//! `<Redirect>`: continues with another document.
 
 use std::sync::Arc;
 
 use super::{Vendors, VerbStart};
 use crate::flow::{
     DocumentRequest, FlowError, FlowWarningKind, Purpose, RequestMethod,
-    attrs::{ElementReader, METHOD, verb},
+    attr::METHOD,
+    attrs::{ElementReader, verb},
     error::clip,
     url,
 };
 
 verb! {
-    /// Goes on with the document that its text names. Nothing after it runs.
+    /// Continues with the document that its text names. No element after it runs.
     ///
-    /// The text is a URL: `http(s)://…`, or `flow:NAME` for a file among the flows.
+    /// The text is a URL: `http(s)://…`, or `flow:NAME` for a file in the folder of flows.
     ///
     /// ```xml
     /// <Redirect method="GET">https://example.com/next</Redirect>
     /// ```
     pub struct RedirectVerb {
-        /// As written.
+        /// `http(s)://…` or `flow:NAME`, as written.
         pub url: Arc<str>,
-        /// How it is asked.
+        /// HTTP method: GET or POST.
         pub method: RequestMethod,
     }
     "Redirect", Vendors::Both, text Url, holds &[], answers true;
 
-    /// How the document is asked for.
+    /// HTTP method of the request.
     method: RequestMethod = "method" [METHOD] or "POST", like "GET";
 
     branches {
-        /// Where it goes on when the document cannot be had; without it, the call ends.
+        /// Id of a later element at which the flow continues if the document cannot be fetched.
+        /// Without it, the call ends.
         "onError", like "sorry";
     }
 }
@@ -67,8 +69,8 @@ mod tests {
     fn warns_of_a_url_that_cannot_be_asked() {
         let expected = |url: &str, at: &str| {
             format!(
-                "Redirect(RedirectVerb {{ url: {url:?}, method: Post }})\n{at}: {url:?} cannot be asked, \
-                 and the call ends where it should be: write http://, https:// or flow:NAME"
+                "Redirect(RedirectVerb {{ url: {url:?}, method: Post }})\n{at}: {url:?} cannot be fetched, \
+                 and the call ends here: write http://, https:// or flow:NAME"
             )
         };
         check("<Redirect>\n next.xml</Redirect>", &expected("next.xml", "2:2"));

@@ -1,237 +1,238 @@
-//! The verbs that are valid and not run yet. They get files of their own when they are. Their
-//! attributes are known (contract 3.9 to 3.13), and their values are not read.
+//! Skipped verbs: valid elements that the engine does not run yet. Their attributes are known
+//! (contract 3.9 to 3.13), but the values are not read. A verb gets its own file when it is run.
 
 use super::{TextKind, Vendors, VerbInfo, VerbStart};
 use crate::flow::{
     AttrKind, FlowError,
-    attrs::{ElementReader, METHOD, row},
+    attr::METHOD,
+    attrs::{ElementReader, row},
 };
 
 skipped! {
-    /// Calls somebody, and connects the two.
+    /// Calls a number or a user and connects the two calls.
     DialVerb, "Dial", Vendors::Both, text Words, holds &["Number", "User", "Record"], answers false {
-        /// Asked when the two are apart again, or nobody has answered.
+        /// Requested when the two calls are separated, or nobody answered.
         "action" [AttrKind::Target], like "https://example.com/dialled";
-        /// How `action` is asked.
+        /// HTTP method for `action`.
         "method" [METHOD] or "POST", like "GET";
-        /// The answer of `action` is the next document; else it is only told.
+        /// The response of `action` is the next document. If false, it is ignored.
         "redirect" [AttrKind::Bool] or true, like "false";
-        /// How long it rings.
+        /// Seconds until an unanswered call is given up.
         "timeout" [AttrKind::Seconds(1, 600)], like "30";
-        /// How long the two may talk.
+        /// Longest conversation in seconds.
         "timeLimit" [AttrKind::Seconds(1, 86_400)] or 14400, like "3600";
-        /// The number that is shown to the one who is called.
+        /// Caller number that the callee sees.
         "callerId" [AttrKind::Text], like "15551234567";
-        /// The name that is shown to the one who is called.
+        /// Caller name that the callee sees.
         "callerName" [AttrKind::Text], like "Support";
-        /// The caller's `*` ends the call to the other, and the flow goes on.
+        /// The caller's `*` ends the other call, and the flow continues.
         "hangupOnStar" [AttrKind::Bool] or false, like "true";
-        /// Heard by the one who is called before the two are connected.
+        /// Played to the callee before the two calls are connected.
         "confirmSound" [AttrKind::Sound(false)], like "https://example.com/confirm";
-        /// The key by which the one who is called takes the call.
+        /// The key with which the callee accepts the call.
         "confirmKey" [AttrKind::Keys], like "1";
-        /// How long that key is waited for.
+        /// Seconds to wait for `confirmKey`.
         "confirmTimeout" [AttrKind::Seconds(1, 600)], like "10";
-        /// Heard by the caller while it rings: a sound document, or `real`.
+        /// Played to the caller while it rings: a sound document, or `real`.
         "dialMusic" [AttrKind::Text], like "https://example.com/music";
-        /// Told of the answer, the keys and the end.
+        /// URL that receives events: answer, keys and end.
         "callbackUrl" [AttrKind::Web], like "https://example.com/dial";
-        /// How `callbackUrl` is told.
+        /// HTTP method for `callbackUrl`.
         "callbackMethod" [METHOD] or "POST", like "GET";
-        /// The caller's keys that `callbackUrl` is told of.
+        /// The caller's keys that are reported to `callbackUrl`.
         "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
-        /// The other's keys that `callbackUrl` is told of.
+        /// The callee's keys that are reported to `callbackUrl`.
         "digitsMatchBLeg" [AttrKind::Patterns], like "1,2,99#";
-        /// SIP headers to send, as `name=value` with commas between.
+        /// SIP headers to send, as `name=value`, separated by commas.
         "sipHeaders" [AttrKind::Text], like "Ticket=42";
-        /// By what the other is called.
+        /// Kind of the outgoing call.
         "callType" [AttrKind::Choice(&["voice", "whatsapp"])] or "voice", like "whatsapp";
     }
     /// Sends a text message.
     MessageVerb, "Message", Vendors::Plivo("no such element"), text Words, holds &[], answers true {
-        /// The number that it comes from.
+        /// Number of the sender.
         "src" [AttrKind::Text], like "15551234567";
-        /// The numbers that it goes to, with `<` between them.
+        /// Numbers of the receivers, separated by `<`.
         "dst" [AttrKind::Text], like "15557654321";
-        /// What kind of message it is.
+        /// Kind of the message.
         "type" [AttrKind::Choice(&["sms"])] or "sms", like "sms";
-        /// Told what has become of it.
+        /// URL that receives the delivery status.
         "callbackUrl" [AttrKind::Web], like "https://example.com/sent";
-        /// How `callbackUrl` is told.
+        /// HTTP method for `callbackUrl`.
         "callbackMethod" [METHOD] or "POST", like "GET";
     }
-    /// Puts the call into a room with roles.
+    /// Moves the call into a room with roles.
     MultiPartyCallVerb, "MultiPartyCall", Vendors::Plivo("<Conference>"), text Words, holds &[],
     answers true {
-        /// What this call is in the room.
+        /// Role of this call in the room.
         "role" [AttrKind::Choice(&["Agent", "Supervisor", "Customer"])], like "Agent";
-        /// How long the room lasts.
+        /// Longest duration of the room in seconds.
         "maxDuration" [AttrKind::Seconds(300, 28_800)] or 14400, like "3600";
-        /// How many calls it holds.
+        /// Size limit of the room.
         "maxParticipants" [AttrKind::Number(2, 10)] or 10, like "5";
-        /// So many members start the recording.
+        /// Number of members that starts the recording.
         "recordMinMemberCount" [AttrKind::Number(1, 2)] or 1, like "2";
-        /// Heard before the room starts.
+        /// Played before the room starts.
         "waitMusicUrl" [AttrKind::Sound(false)], like "https://example.com/wait";
-        /// How that is asked.
+        /// HTTP method for `waitMusicUrl`.
         "waitMusicMethod" [METHOD] or "GET", like "POST";
-        /// How long a call waits for the room to start.
+        /// Seconds that a call waits for the room to start.
         "waitTime" [AttrKind::Seconds(1, 86_400)], like "60";
-        /// The room starts when an agent is there.
+        /// The room starts when an agent enters.
         "waitForAgent" [AttrKind::Bool] or false, like "true";
-        /// Heard by an agent on hold.
+        /// Played to an agent on hold.
         "agentHoldMusicUrl" [AttrKind::Sound(false)], like "https://example.com/hold";
-        /// How that is asked.
+        /// HTTP method for `agentHoldMusicUrl`.
         "agentHoldMusicMethod" [METHOD] or "GET", like "POST";
-        /// Heard by a customer on hold.
+        /// Played to a customer on hold.
         "customerHoldMusicUrl" [AttrKind::Sound(false)], like "https://example.com/hold";
-        /// How that is asked.
+        /// HTTP method for `customerHoldMusicUrl`.
         "customerHoldMusicMethod" [METHOD] or "GET", like "POST";
-        /// Records the room.
+        /// Records the conversation in the room.
         "record" [AttrKind::Bool] or false, like "true";
-        /// Records each member on a track of its own.
+        /// Records each member on a separate track.
         "recordParticipantTrack" [AttrKind::Bool] or false, like "true";
-        /// The recording's format.
+        /// File format of the recording.
         "recordFileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3", like "wav";
-        /// Records what a supervisor says to an agent.
+        /// Records the words of a supervisor to an agent.
         "recordCoachVoice" [AttrKind::Bool], like "true";
-        /// Told when the recording is there.
+        /// Requested when the recording is available.
         "recordingCallbackUrl" [AttrKind::Web], like "https://example.com/recorded";
-        /// How that is told.
+        /// HTTP method for `recordingCallbackUrl`.
         "recordingCallbackMethod" [METHOD] or "GET", like "POST";
-        /// Told what happens in the room.
+        /// URL that receives the events of the room.
         "statusCallbackUrl" [AttrKind::Web], like "https://example.com/status";
-        /// How that is told.
+        /// HTTP method for `statusCallbackUrl`.
         "statusCallbackMethod" [METHOD] or "GET", like "POST";
-        /// What it is told of, with commas between.
+        /// Events that are reported to `statusCallbackUrl`, separated by commas.
         "statusCallbackEvents" [AttrKind::Text] or "mpc-state-changes,participant-state-changes",
             like "participant-digit-input-events";
-        /// Stays when all others have left.
+        /// The call stays in the room when all others have left.
         "stayAlone" [AttrKind::Bool] or false, like "true";
-        /// A supervisor is heard by the agent only.
+        /// Only the agent hears a supervisor.
         "coachMode" [AttrKind::Bool] or true, like "false";
-        /// Enters unable to speak.
+        /// The call enters muted: the other members do not hear it.
         "mute" [AttrKind::Bool] or false, like "true";
-        /// Enters on hold.
+        /// The call enters on hold.
         "hold" [AttrKind::Bool] or false, like "true";
         /// The room starts when this call enters.
         "startMpcOnEnter" [AttrKind::Bool] or true, like "false";
         /// The room ends when this call leaves.
         "endMpcOnExit" [AttrKind::Bool] or false, like "true";
-        /// Heard by the room when this call enters: as in `<Conference>`, or `none`.
+        /// Played to the room when this call enters: as in `<Conference>`, or `none`.
         "enterSound" [AttrKind::Text] or "beep:1", like "none";
-        /// How that is asked.
+        /// HTTP method for `enterSound`.
         "enterSoundMethod" [METHOD] or "GET", like "POST";
-        /// Heard by those who remain when this call leaves: as in `<Conference>`, or `none`.
+        /// Played to the remaining members when this call leaves: as in `<Conference>`, or `none`.
         "exitSound" [AttrKind::Text] or "beep:2", like "none";
-        /// How that is asked.
+        /// HTTP method for `exitSound`.
         "exitSoundMethod" [METHOD] or "GET", like "POST";
-        /// Asked when this call has left.
+        /// Requested when this call has left.
         "onExitActionUrl" [AttrKind::Target], like "https://example.com/left";
-        /// How that is asked.
+        /// HTTP method for `onExitActionUrl`.
         "onExitActionMethod" [METHOD] or "POST", like "GET";
-        /// The others hear the keys that this call presses.
+        /// The other members hear the keys that this call presses.
         "relayDTMFInputs" [AttrKind::Bool] or false, like "true";
-        /// Heard when the recording begins.
+        /// Played when the recording begins.
         "startRecordingAudio" [AttrKind::Sound(false)], like "https://example.com/begins";
-        /// How that is asked.
+        /// HTTP method for `startRecordingAudio`.
         "startRecordingAudioMethod" [METHOD] or "GET", like "POST";
-        /// Heard when the recording ends.
+        /// Played when the recording ends.
         "stopRecordingAudio" [AttrKind::Sound(false)], like "https://example.com/ends";
-        /// How that is asked.
+        /// HTTP method for `stopRecordingAudio`.
         "stopRecordingAudioMethod" [METHOD] or "GET", like "POST";
-        /// Transcribes the recording.
+        /// Requests a transcription of the recording.
         "transcript" [AttrKind::Bool] or false, like "true";
-        /// Where the transcription goes.
+        /// URL that receives the transcription.
         "transcriptionUrl" [AttrKind::Web], like "https://example.com/text";
     }
-    /// Records the call.
+    /// Records what the caller says.
     RecordVerb, "Record", Vendors::Both, text None, holds &[], answers true {
-        /// Asked when it is over.
+        /// Requested when the recording ends.
         "action" [AttrKind::Target], like "https://example.com/recorded";
-        /// How `action` is asked.
+        /// HTTP method for `action`.
         "method" [METHOD] or "POST", like "GET";
-        /// The answer of `action` is the next document; else it is only told.
+        /// The response of `action` is the next document. If false, it is ignored.
         "redirect" [AttrKind::Bool] or true / false, like "false";
-        /// The recording's format.
+        /// File format of the recording.
         "fileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3", like "wav";
-        /// So much silence ends it.
+        /// Seconds of silence that end the recording.
         "timeout" [AttrKind::Seconds(1, 86_400)] or 15 / 60, like "5";
-        /// The longest recording.
+        /// Longest recording in seconds.
         "maxLength" [AttrKind::Seconds(1, 86_400)] or 60, like "120";
-        /// Beeps before it begins.
+        /// Beeps before the recording begins.
         "playBeep" [AttrKind::Bool] or true, like "false";
-        /// The keys that end it.
+        /// Keys that end the recording.
         "finishOnKey" [AttrKind::Text] or "#" / "1234567890*#", like "#";
-        /// Records the call from here on, while the flow goes on.
+        /// Records the call from now on while the flow continues.
         "recordSession" [AttrKind::Bool] or false, like "true";
-        /// With `recordSession`: begins when a `<Dial>` is answered.
+        /// With `recordSession`: the recording begins when a `<Dial>` is answered.
         "startOnDialAnswer" [AttrKind::Bool] or false, like "true";
-        /// The two sides mixed, or on a track each.
+        /// Both sides mixed, or on one track each.
         "recordChannelType" [AttrKind::Choice(&["mono", "stereo"])] or "stereo" / none, like "mono";
-        /// How it is transcribed.
+        /// How the recording is transcribed.
         "transcriptionType" [AttrKind::Choice(&["auto", "hybrid", "manual"])], like "auto";
-        /// Where the transcription goes.
+        /// URL that receives the transcription.
         "transcriptionUrl" [AttrKind::Web], like "https://example.com/text";
-        /// How the transcription is told.
+        /// HTTP method for `transcriptionUrl`.
         "transcriptionMethod" [METHOD] or "POST", like "GET";
-        /// What of the transcription is told.
+        /// Parts of the transcription that are reported.
         "transcriptionReportType" [AttrKind::Text], like "text";
-        /// Told when the file is there.
+        /// Requested when the file is available.
         "callbackUrl" [AttrKind::Web], like "https://example.com/file";
-        /// How `callbackUrl` is told.
+        /// HTTP method for `callbackUrl`.
         "callbackMethod" [METHOD] or "POST", like "GET";
     }
-    /// Sends the call's sound to a WebSocket.
+    /// Sends the call's audio to a WebSocket.
     StreamVerb, "Stream", Vendors::Both, text Url, holds &[], answers true {
-        /// What comes back is heard by the call.
+        /// Plays the audio that comes back to the call.
         "bidirectional" [AttrKind::Bool] or false, like "true";
-        /// Whose voice is sent.
+        /// The side whose audio is sent.
         "audioTrack" [AttrKind::Choice(&["inbound", "outbound", "both"])] or "inbound", like "both";
-        /// How long it lasts.
+        /// Longest stream in seconds.
         "streamTimeout" [AttrKind::Seconds(1, 86_400)] or 86400, like "3600";
-        /// Told of its beginning and end.
+        /// URL that receives events: beginning and end of the stream.
         "statusCallbackUrl" [AttrKind::Web], like "https://example.com/stream";
-        /// How that is told.
+        /// HTTP method for `statusCallbackUrl`.
         "statusCallbackMethod" [METHOD] or "POST", like "GET";
-        /// The sound's format.
+        /// Format of the audio.
         "contentType" [AttrKind::Choice(&["audio/x-l16;rate=8000", "audio/x-l16;rate=16000", "audio/x-mulaw;rate=8000"])] or "audio/x-l16;rate=8000",
             like "audio/x-mulaw;rate=8000";
-        /// Stated to the other side at the beginning, as `name=value` with commas between.
+        /// Sent to the other side at the beginning, as `name=value`, separated by commas.
         "extraHeaders" [AttrKind::Text], like "Ticket=42";
-        /// The flow goes on when the stream is over; else at once.
+        /// The flow waits for the end of the stream. If false, it continues at once.
         "keepCallAlive" [AttrKind::Bool] or false, like "true";
     }
 }
 
 parts! {
-    /// A telephone number that <Dial> calls.
+    /// A phone number that <Dial> calls.
     "Number" {
-        /// Keys to press once it is answered: `w` is half a second, `W` a second.
+        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
         "sendDigits" [AttrKind::Text], like "wW1";
-        /// How they are sent.
+        /// Transport of the keys.
         "sendDigitsMode" [AttrKind::Text], like "rfc2833";
-        /// They are sent before it is answered.
+        /// Sends the keys before the call is answered.
         "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value` with commas between.
+        /// SIP headers to send, as `name=value`, separated by commas.
         "sipHeaders" [AttrKind::Text], like "Ticket=42";
     }
     /// A SIP user that <Dial> calls.
     "User" {
-        /// Keys to press once it is answered: `w` is half a second, `W` a second.
+        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
         "sendDigits" [AttrKind::Text], like "wW1";
-        /// They are sent before it is answered.
+        /// Sends the keys before the call is answered.
         "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value` with commas between.
+        /// SIP headers to send, as `name=value`, separated by commas.
         "sipHeaders" [AttrKind::Text], like "Ticket=42";
-        /// What to authenticate as.
+        /// User name for SIP authentication.
         "sipAuthUsername" [AttrKind::Text], like "alice";
-        /// What to authenticate with.
+        /// Password for SIP authentication.
         "sipAuthPassword" [AttrKind::Text], like "secret";
     }
 }
 
-/// Declares the elements that stand in those above only.
+/// Declares elements that occur only inside the verbs above.
 macro_rules! parts {
     ($( $(#[doc = $doc:literal])+ $tag:literal {
         $(
@@ -239,7 +240,7 @@ macro_rules! parts {
             $attr:literal [$kind:expr] $(or $plivo:tt $(/ $vobiz:tt)?)?, like $example:literal;
         )*
     })*) => {
-        /// Elements that stand in those above only.
+        /// Elements that occur only inside the verbs above.
         pub(super) const PARTS: &[VerbInfo] = &[ $( VerbInfo {
             tag: $tag,
             doc: concat!($($doc, "\n"),+),
@@ -269,12 +270,12 @@ macro_rules! skipped {
     )*) => { $(
         $(#[doc = $doc])+
         ///
-        /// It is not run yet, and passed over.
+        /// The engine skips it: it is not run yet.
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name {}
 
         impl $name {
-            /// What the reference says of it.
+            /// Tag, attributes and documentation.
             pub const INFO: VerbInfo = VerbInfo {
                 tag: $tag,
                 doc: concat!($($doc, "\n"),+),
@@ -318,15 +319,14 @@ mod tests {
             let tag = info.tag;
             let attributes: String =
                 info.attrs.iter().map(|attr| format!("{}='1' ", attr.name)).collect();
-            let expected =
-                format!("{tag}({tag}Verb)\n1:11: <{tag}> is not run yet and is passed over");
+            let expected = format!("{tag}({tag}Verb)\n1:11: <{tag}> is not run yet and is skipped");
             check(&format!("<{tag} {attributes}/>"), &expected);
         }
     }
 
     #[test]
     fn dial_holds_numbers_and_users() {
-        let skipped = "Dial(DialVerb)\n1:11: <Dial> is not run yet and is passed over";
+        let skipped = "Dial(DialVerb)\n1:11: <Dial> is not run yet and is skipped";
         check("<Dial>1<Number sendDigits='1'>2</Number><User>a</User><Record/></Dial>", skipped);
         check(
             "<Dial><Number colour='1'/></Dial>",
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn parts_stand_in_their_verbs() {
-        let nested = "does not stand in <Response> itself: put it into <Dial>";
+        let nested = "cannot be a direct child of <Response>: put it into <Dial>";
         check("<Number>1</Number>", &format!("1:11: <Number> {nested}"));
         check("<User>1</User>", &format!("1:11: <User> {nested}"));
     }

@@ -12,32 +12,34 @@ use crate::{
     media::{Program, Sound, SoundKind},
 };
 
-/// Elements of SSML that the vendors take (contract 3.2).
+/// Elements of SSML that the vendors accept (contract 3.2).
 const SSML: &[&str] =
     &["break", "cont", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w"];
-/// Those of them that stand between words; the others may stand within one.
+/// Those that separate words; the others may be inside a word.
 const BETWEEN: &[&str] = &["break", "p", "s"];
 
 verb! {
-    /// Speaks its text, then goes on. Elements of SSML in it are read as their text.
+    /// Speaks its text, then continues. Elements of SSML are replaced by their text.
     ///
     /// `${call.from}`, `${call.to}`, `${conference.name}`, `${conference.cause}`, `${kick.reason}`
-    /// and `${digits}` stand for what is so at that moment; `$${digits}` is that text itself.
+    /// and `${digits}` are replaced by their current values. `$${digits}` is the literal text
+    /// `${digits}`.
     ///
     /// ```xml
-    /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are <emphasis>early</emphasis>.</Speak>
+    /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are
+    /// <emphasis>early</emphasis>.</Speak>
     /// ```
     pub struct SpeakVerb {
-        /// The words; None where there are none.
+        /// None if the text is empty.
         pub program: Option<Program>,
     }
     "Speak", Vendors::Both, text Words, holds SSML, answers true;
 
     /// `WOMAN`, `MAN`, or a name that the speech backend knows, such as `Polly.Joanna`.
     voice: Arc<str> = "voice" [AttrKind::Text] or "WOMAN", like "MAN";
-    /// The language of the text.
+    /// Language of the text.
     language: Arc<str> = "language" [AttrKind::Text] or "en-US", like "fr-FR";
-    /// How many times; 0 is for as long as the call is up.
+    /// Number of repetitions; 0 repeats until the call ends.
     times: u32 = "loop" [AttrKind::Number(0, u32::MAX)] or 1, like "3";
 }
 
@@ -67,13 +69,13 @@ impl SpeakVerb {
     }
 }
 
-/// An element's text with that of the elements in it, each in its place.
+/// Appends an element's text with the text of its children in place.
 fn append(element: &XmlElement<'_>, text: &mut String) -> Result<(), FlowError> {
     let mut from = 0;
     for child in &element.children {
         text.push_str(&element.text[from..child.text_before]);
         from = child.text_before;
-        super::check_allowed_in(&SpeakVerb::INFO, child)?;
+        SpeakVerb::INFO.check_child(child)?;
         let between = if BETWEEN.contains(&child.tag) { " " } else { "" };
         text.push_str(between);
         append(child, text)?;
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn passes_over_silence() {
         let expected =
-            "Speak(SpeakVerb { program: None })\n1:11: <Speak> is passed over: it has no text";
+            "Speak(SpeakVerb { program: None })\n1:11: <Speak> is skipped: it has no text";
         check("<Speak/>", expected);
         check("<Speak> <break/> </Speak>", expected);
     }

@@ -1,4 +1,4 @@
-//! `<Wait>`: lets time pass.
+//! `<Wait>`: pauses the flow.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use crate::{
     media::{Sound, SoundKind},
 };
 
-/// No call lasts longer (contract 7: 24 hours).
+/// Longest call: 24 hours (contract 7).
 const SECONDS_MAX: u32 = 86_400;
 
 verb! {
-    /// Lets time pass, then goes on. It does not answer the call.
+    /// Waits, then continues. It does not answer the call.
     ///
     /// ```xml
     /// <Wait length="30" silence="true" minSilence="2000"/>
     /// ```
     pub struct WaitVerb {
-        /// For so long.
+        /// Duration without an early end.
         pub length: Duration,
-        /// Or until the far end has been silent for so long.
+        /// Ends the wait early after this much silence of the caller; None never does.
         pub silence: Option<Duration>,
     }
     "Wait", Vendors::Both, text None, holds &[], answers false;
 
-    /// Seconds.
+    /// Length of the wait in seconds.
     length: Duration = "length" [AttrKind::Seconds(1, SECONDS_MAX)] or 1, like "30";
-    /// Ends as soon as the far end has been silent for `minSilence`.
+    /// Ends the wait when the caller has been silent for `minSilence`.
     silence: bool = "silence" [AttrKind::Bool] or false, like "true";
-    /// How long the silence must last; without it, `silence` changes nothing.
+    /// Milliseconds of silence. Without it, `silence` has no effect.
     min_silence: Option<u32> = "minSilence" [AttrKind::Milliseconds(1, SECONDS_MAX * 1_000)]
         or none / 2000, like "3000";
 
     idle {
-        /// Ends when a voicemail's beep is heard.
+        /// Ends the wait when a voicemail's beep is heard.
         "beep" [AttrKind::Text] or false, like "true": "no beep is listened for";
     }
 }
@@ -53,7 +53,7 @@ impl WaitVerb {
         VerbStart::Pause { length: self.length, silence: self.silence }
     }
 
-    /// As a part of a sound document, or of a prompt.
+    /// As part of a sound document or of prompts.
     pub(super) fn sound(&self) -> Sound {
         SoundKind::Silence(self.length).into()
     }

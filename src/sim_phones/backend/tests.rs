@@ -1,4 +1,4 @@
-//! Phones in time: who is reported what and when, and what locks must not do.
+//! Phones in real time: reports and their times, and the locks.
 
 use std::{collections::BTreeMap, thread};
 
@@ -16,8 +16,8 @@ use crate::{
 async fn orders_may_come_before_the_arrival_is_over() {
     let harness = SimHarness::new(|sim, arrival| {
         let call = arrival.call;
-        sim.send(Order::Answer { call });
-        sim.send(Order::Play { call, number: 1, program: beeps(2) });
+        sim.signal(SignallingOrder::Answer { call });
+        sim.send(AudioOrder::Play { call, number: 1, program: beeps(2) });
         assert_eq!(sim.details(&mine(), call).unwrap().state, PhoneState::InProgress);
         Ok(())
     });
@@ -53,9 +53,9 @@ async fn a_new_deadline_before_the_next_one_is_met() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
     let pause = SoundKind::Silence(Duration::from_secs(10)).into();
-    harness.sim.send(Order::Play { call, number: 1, program: [pause].into() });
+    harness.sim.send(AudioOrder::Play { call, number: 1, program: [pause].into() });
     time::sleep(Duration::from_millis(1_000)).await;
-    harness.sim.send(Order::SendDigits { call, number: 2, digits: "1".into() });
+    harness.sim.send(AudioOrder::SendDigits { call, number: 2, digits: "1".into() });
     time::sleep(Duration::from_millis(10_000)).await;
 
     let over = |at, number| (at, call, LegEvent::Finished(number));
@@ -66,7 +66,7 @@ async fn a_new_deadline_before_the_next_one_is_met() {
 async fn nothing_is_reported_from_within_an_order() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
-    harness.sim.send(Order::Play { call, number: 1, program: beeps(0) });
+    harness.sim.send(AudioOrder::Play { call, number: 1, program: beeps(0) });
     assert_eq!(harness.exchange.reported(), []);
 
     time::sleep(Duration::from_millis(1)).await;
@@ -128,7 +128,7 @@ async fn a_phone_that_hangs_up_is_completed_at_once_and_learns_why_later() {
     assert_eq!((record().state, record().hangup_cause_code), (PhoneState::Completed, None));
     assert_eq!(harness.sim.press(&mine(), call, "1"), Err(PhoneError::Ended));
 
-    harness.sim.send(end(call));
+    harness.sim.signal(end(call));
     assert_eq!(record().hangup_cause_code, Some(4000));
     assert_eq!(record().hangup_source, Some("Caller"));
 }
@@ -137,7 +137,7 @@ async fn a_phone_that_hangs_up_is_completed_at_once_and_learns_why_later() {
 async fn an_ended_phone_is_kept_for_ten_minutes() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
-    harness.sim.send(end(call));
+    harness.sim.signal(end(call));
     time::sleep(KEPT_FOR - Duration::from_millis(1)).await;
     assert!(harness.sim.details(&mine(), call).is_ok());
     time::sleep(Duration::from_millis(1)).await;
@@ -154,7 +154,7 @@ async fn of_many_ended_phones_the_oldest_go_first() {
             let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
             match n % 2 {
                 0 => harness.sim.hang_up(&mine(), call).unwrap(),
-                _ => harness.sim.send(end(call)),
+                _ => harness.sim.signal(end(call)),
             }
             call
         })
@@ -183,7 +183,7 @@ async fn the_tasks_end_with_the_phones() {
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let harness = SimHarness::new(answer);
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
-    assert_eq!(alive(), SHARDS);
+    assert_eq!(alive(), PARTITIONS);
     harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
     drop(harness);
     time::sleep(Duration::from_millis(1)).await;
@@ -200,8 +200,8 @@ async fn nobody_calls_an_engine_that_is_gone() {
     assert_eq!(alone.dial(&mine(), Dial::to("weekly")), Err(DialError::Unconnected));
 }
 
-/// The engine sends orders while it holds locks of its own, and takes them when it is reported
-/// something: neither may wait for the other.
+/// The engine sends orders while it holds its own locks, and takes these locks in a report: neither
+/// side may wait for the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reports_come_in_order_and_nobody_waits_for_ever() {
     const THREADS: usize = 4;
@@ -224,7 +224,7 @@ async fn reports_come_in_order_and_nobody_waits_for_ever() {
                     {
                         let _engine = engine.lock();
                         let all = calls.lock().clone();
-                        harness.sim.send(Order::Play { call, number, program: beeps(0) });
+                        harness.sim.send(AudioOrder::Play { call, number, program: beeps(0) });
                         harness.sim.send(place(all));
                     }
                     for on in [true, false, true] {
@@ -249,7 +249,7 @@ async fn reports_come_in_order_and_nobody_waits_for_ever() {
     }
 }
 
-/// While one thread tells the engine something, another one's news of the same phone wait.
+/// While one thread delivers a report, reports of other threads on the same phone wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_first_is_reported_first() {
     let harness = SimHarness::new(answer);
@@ -262,7 +262,7 @@ async fn what_happened_first_is_reported_first() {
         while harness.exchange.pause.lock().is_some() {
             thread::yield_now();
         }
-        // The first report is being reported, and lasts.
+        // The first report is being delivered, which takes a while.
         let second = scope.spawn(|| harness.sim.hold(&mine(), call, false).unwrap());
         for _ in 0..1_000 {
             thread::yield_now();
@@ -277,7 +277,7 @@ async fn what_happened_first_is_reported_first() {
     assert_eq!(reported, [LegEvent::Hold(true), LegEvent::Hold(false)]);
 }
 
-/// Phones, and an exchange that writes down what it is reported.
+/// Phones, and an exchange that records their reports.
 struct SimHarness {
     sim: Arc<SimPhones>,
     exchange: Arc<RecordingExchange>,
@@ -290,9 +290,9 @@ struct RecordingExchange {
     sim: Weak<SimPhones>,
     on_arrival: OnArrival,
     reported: Mutex<Vec<(u128, CallId, LegEvent)>>,
-    /// A lock that the engine takes when it is reported something.
+    /// A lock that the engine takes in each report.
     engine: Mutex<Option<Arc<Mutex<()>>>>,
-    /// The next report lasts until this is so.
+    /// The next report lasts until this is true.
     pause: Mutex<Option<Arc<AtomicBool>>>,
 }
 
@@ -335,26 +335,26 @@ impl Exchange for RecordingExchange {
         }
         let Report { call, event: heard } = report;
         self.reported.lock().push((self.begun.elapsed().as_millis(), call, heard));
-        // The engine answers at once.
+        // The engine sends an order at once.
         if let Some(sim) = self.sim.upgrade() {
-            sim.send(Order::Answer { call });
+            sim.signal(SignallingOrder::Answer { call });
         }
     }
 }
 
 fn answer(sim: &SimPhones, arrival: Arrival) -> Result<(), NoFlow> {
-    sim.send(Order::Answer { call: arrival.call });
+    sim.signal(SignallingOrder::Answer { call: arrival.call });
     Ok(())
 }
 
-fn place(calls: Vec<CallId>) -> Order {
+fn place(calls: Vec<CallId>) -> AudioOrder {
     let room = Incarnation::of(RoomId::of(1), "weekly");
-    Order::Place { room, calls, hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls, hears: MemberAudio::Room }
 }
 
-fn end(call: CallId) -> Order {
+fn end(call: CallId) -> SignallingOrder {
     let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
+    SignallingOrder::End { call, ending }
 }
 
 fn beeps(count: usize) -> Program {

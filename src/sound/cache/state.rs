@@ -1,4 +1,4 @@
-//! What a cache keeps, and what it has been asked for: under its lock.
+//! Cache state: cached sounds and pending requests, under the lock of the cache.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -10,30 +10,11 @@ use super::{
         download::{Downloaded, Validity},
         files,
     },
-    OnSound, Settings, SoundCacheGauges, SoundError, SoundSource,
+    AccountShare, OnSound, Settings, SoundCacheGauges, SoundSource,
 };
-use crate::base::ids::AccountId;
+use crate::{audio::clip::SoundError, base::ids::AccountId};
 
-/// What one account may have of the web: so that no account fills the cache of all.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountShare {
-    /// Samples and names, in bytes.
-    pub bytes_max: usize,
-    /// Sounds kept.
-    pub sounds_max: usize,
-    /// Sounds on their way.
-    pub waiting_max: usize,
-}
-
-impl Default for AccountShare {
-    /// 32 MiB is half an hour at 8 kHz. A thousand sounds are an announcement service. Who waits
-    /// for a hundred has a server that does not answer.
-    fn default() -> Self {
-        Self { bytes_max: 32 << 20, sounds_max: 1_000, waiting_max: 100 }
-    }
-}
-
-/// What is kept under one name.
+/// Cache key: a source at a rate.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct SoundKey {
     pub(super) source: SoundSource,
@@ -46,51 +27,51 @@ impl SoundKey {
     }
 }
 
-/// What an entry takes besides its samples and its name, about.
+/// Approximate size of an entry without its samples and name, in bytes.
 pub(super) const KEY_BYTES: usize = 300;
 
-/// Something for a thread to make.
+/// A job for a thread.
 pub(super) struct SoundJob {
     pub(super) key: SoundKey,
-    /// Of a sound of the web: what has come.
+    /// Result of the download, for web sounds.
     pub(super) web: Option<WebDownload>,
 }
 
-/// What has come from the web.
+/// Result of a download.
 pub(super) struct WebDownload {
     pub(super) outcome: Result<Downloaded, SoundError>,
-    /// What was kept when it was asked for.
+    /// The cached sound when the download began.
     pub(super) before: Option<(Arc<[i16]>, Validity)>,
 }
 
-/// A sound, fresh from the making.
+/// A newly produced sound.
 pub(super) struct MadeSound {
     pub(super) samples: Arc<[i16]>,
     pub(super) freshness: Freshness,
 }
 
-/// By what it is known that a sound is still what it was.
+/// How to find out whether a sound is current.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Freshness {
-    /// It cannot change.
+    /// The sound cannot change.
     None,
-    /// A file, as it was when it was read.
+    /// Stamp of the file when it was read.
     File(files::FoundSoundFile),
-    /// A file of the web.
+    /// Freshness of a web file.
     Web(Validity),
 }
 
 #[derive(Default)]
 pub(super) struct SoundCacheState {
     kept: HashMap<SoundKey, CachedSound>,
-    /// The keys of `kept` in the order of their use.
+    /// Keys of `kept` in order of their last use.
     by_use: BTreeMap<u64, SoundKey>,
     uses: u64,
-    /// The sum of the weights of `kept`.
+    /// Sum of the weights of `kept`.
     bytes: usize,
-    /// Of what is of the web: whose it is.
+    /// Usage of web sounds by account.
     usage: HashMap<AccountId, AccountUsage>,
-    /// Who waits for which sound that is on its way, in the queue, or at a thread.
+    /// Callbacks of sounds that are downloading, queued or in production.
     pub(super) waiting: HashMap<SoundKey, Vec<OnSound>>,
     pub(super) queue: VecDeque<SoundJob>,
     pub(super) closed: bool,
@@ -102,10 +83,10 @@ struct CachedSound {
     freshness: Freshness,
 }
 
-/// What an account has.
+/// Usage of one account.
 #[derive(Debug, Default)]
 struct AccountUsage {
-    /// The uses of its sounds, as in the order of all.
+    /// Use numbers of its sounds, as in `by_use`.
     uses: BTreeSet<u64>,
     bytes: usize,
     waiting: usize,
@@ -116,7 +97,7 @@ impl SoundCacheState {
         SoundCacheGauges { sounds: self.kept.len(), bytes: self.bytes, making: self.waiting.len() }
     }
 
-    /// The samples of a key, which is the last used from now on.
+    /// Samples of a key; marks it as most recently used.
     pub(super) fn touch(&mut self, key: &SoundKey) -> Option<(Arc<[i16]>, Freshness)> {
         let kept = self.kept.get_mut(key)?;
         self.uses += 1;
@@ -131,12 +112,12 @@ impl SoundCacheState {
         Some(found)
     }
 
-    /// The samples of a key, just to look.
+    /// Samples of a key, without marking it as used.
     pub(super) fn samples(&self, key: &SoundKey) -> Option<Arc<[i16]>> {
         Some(Arc::clone(&self.kept.get(key)?.samples))
     }
 
-    /// What is kept of the web under a key.
+    /// Samples and freshness of a cached web sound.
     pub(super) fn validity(&self, key: &SoundKey) -> Option<(Arc<[i16]>, Validity)> {
         let kept = self.kept.get(key)?;
         match &kept.freshness {
@@ -145,7 +126,7 @@ impl SoundCacheState {
         }
     }
 
-    /// Whether one more may be asked for.
+    /// Checks the limits for one more request.
     pub(super) fn check_capacity(
         &self,
         key: &SoundKey,
@@ -160,14 +141,14 @@ impl SoundCacheState {
         };
         match waiting {
             Some(waiting) => {
-                let message = format!("{waiting} sounds wait to be made: later");
+                let message = format!("{waiting} sounds are waiting: try again later");
                 Err(SoundError::temporary(message))
             }
             None => Ok(()),
         }
     }
 
-    /// Somebody waits for a sound that nobody has waited for.
+    /// Adds the first callback that waits for a sound.
     pub(super) fn add_waiting(&mut self, key: SoundKey, done: OnSound) {
         if let Some(account) = key.source.account() {
             self.usage.entry(account.clone()).or_default().waiting += 1;
@@ -175,15 +156,15 @@ impl SoundCacheState {
         self.waiting.insert(key, vec![done]);
     }
 
-    /// Nobody waits for it any more: those who did.
+    /// Removes and returns the callbacks that wait for a sound.
     pub(super) fn take_waiting(&mut self, key: &SoundKey) -> Vec<OnSound> {
         let Some(waiting) = self.waiting.remove(key) else { return Vec::new() };
         self.change_usage(key, |usage| usage.waiting -= 1);
         waiting
     }
 
-    /// Keeps a sound, in place of those that were not used longest. One that would take all the
-    /// room by itself is not kept.
+    /// Caches a sound and drops the least recently used ones for it. A sound that would need all
+    /// the memory is not cached.
     pub(super) fn keep(&mut self, key: SoundKey, made: MadeSound, settings: &Settings) {
         self.remove(&key);
         let (weight, share) = (key.weight(&made.samples), settings.share);
@@ -215,7 +196,7 @@ impl SoundCacheState {
         );
     }
 
-    /// What an account has not used longest, if one more sound would be too much.
+    /// The account's least recently used sound, if one more would exceed its share.
     fn oldest_over(
         &self,
         account: &AccountId,
@@ -240,14 +221,14 @@ impl SoundCacheState {
         });
     }
 
-    /// Removes what is no longer current, unless it has been made anew meanwhile.
+    /// Removes a sound that is no longer current, unless it was replaced meanwhile.
     pub(super) fn remove_if(&mut self, key: &SoundKey, freshness: &Freshness) {
         if self.kept.get(key).is_some_and(|kept| kept.freshness == *freshness) {
             self.remove(key);
         }
     }
 
-    /// An account that has nothing takes no room.
+    /// Changes the usage of an account; removes empty entries.
     fn change_usage(&mut self, key: &SoundKey, change: impl FnOnce(&mut AccountUsage)) {
         let Some(account) = key.source.account() else { return };
         let Some(usage) = self.usage.get_mut(account) else { return };

@@ -1,4 +1,4 @@
-//! Tests of the cache.
+//! Tests of the sound cache.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     speech::{SpeechError, Utterance},
 };
 
-/// Reads a text as so many samples, at 16 kHz, as it has bytes; waits at a gate before.
+/// Fake speech: one sample at 16 kHz for each byte of the text, after waiting at a gate.
 struct Reader {
     read: AtomicUsize,
     gate: Mutex<mpsc::Receiver<()>>,
@@ -28,19 +28,19 @@ impl Speech for Reader {
     }
 
     fn speak(&self, utterance: &Utterance) -> Result<Clip, SpeechError> {
-        // An error means that the gate is open for good.
+        // The gate is dropped: it stays open.
         let _open = self.gate.lock().recv();
         let text = &*utterance.text;
         let times = self.read.fetch_add(1, Ordering::SeqCst);
         match text {
-            "panic" => panic!("as the test wants it"),
+            "panic" => panic!("intended by the test"),
             "fail once" if times == 0 => Err(SpeechError::temporary("not now")),
             _ => Ok(Clip { rate: 16_000, samples: vec![7; text.len()].into() }),
         }
     }
 }
 
-/// Keeps what it is asked for; the test answers.
+/// Records requests; the test responds to them.
 #[derive(Default)]
 struct FakeDownload(Mutex<Vec<(DownloadRequest, download::OnDownload)>>);
 
@@ -54,7 +54,7 @@ struct World {
     cache: SoundCache,
     reader: Arc<Reader>,
     download: Arc<FakeDownload>,
-    /// Lets one text through; dropped, all.
+    /// Lets one text pass; dropping it lets all pass.
     gate: Option<mpsc::Sender<()>>,
 }
 
@@ -77,7 +77,7 @@ fn open(bytes_max: usize) -> World {
 }
 
 impl World {
-    /// Asks, and gives the place where the answer will be.
+    /// Requests a sound; returns the receiver of the result.
     fn ask(
         &self,
         source: &SoundSource,
@@ -92,7 +92,7 @@ impl World {
         self.ask(source, rate).recv().unwrap().map_err(|error| error.to_string())
     }
 
-    /// Answers the first ask that is open; answers whose it was, and what was known.
+    /// Responds to the oldest request; returns its account and validators.
     fn answer(
         &self,
         outcome: impl FnOnce() -> Result<Downloaded, SoundError>,
@@ -102,18 +102,18 @@ impl World {
         (ask.account, ask.url, ask.known)
     }
 
-    /// Has a file of the web got that has so many samples.
+    /// Requests a web sound and delivers this many samples.
     fn get(&self, source: &SoundSource, samples: usize, fresh_for: u64) -> Arc<[i16]> {
         let answer = self.ask(source, 8_000);
         self.answer(|| Ok(file(samples, fresh_for)));
         answer.recv().unwrap().unwrap()
     }
 
-    /// Whether it is there without a question.
+    /// Whether the sound is cached and fresh.
     fn keeps(&self, source: &SoundSource) -> bool {
         let is_here = self.ask(source, 8_000).try_recv().is_ok();
         if !is_here {
-            // What was begun is ended.
+            // Ends the download that this request began.
             self.answer(|| Err(SoundError::permanent("only a look")));
         }
         is_here
@@ -133,13 +133,12 @@ fn account(name: &str) -> AccountId {
     name.parse().unwrap()
 }
 
-/// A sound of the web.
 fn web(owner: &str, name: &str) -> SoundSource {
     let url = format!("https://x.example/{name}?key=secret").into();
     SoundSource::Web { account: account(owner), url }
 }
 
-/// A WAV that is good for so many seconds.
+/// A WAV file that is fresh for this many seconds.
 fn file(samples: usize, fresh_for: u64) -> Downloaded {
     let clip = Clip { rate: 8_000, samples: vec![5; samples].into() };
     Downloaded::File { bytes: wav::write(&clip).into(), validity: valid(fresh_for, "\"one\"") }
@@ -188,7 +187,7 @@ fn the_same_sound_asked_for_twice_is_made_once() {
     let samples = first.recv().unwrap().unwrap();
     assert!(Arc::ptr_eq(&samples, &second.recv().unwrap().unwrap()));
     assert_eq!(world.reader.read.load(Ordering::SeqCst), 1);
-    // Kept: the answer is there when `load` returns.
+    // Cached: the result is available when `load` returns.
     let (sender, third) = mpsc::channel();
     world.cache.load(&speech("hello"), 16_000, move |result| sender.send(result).unwrap());
     assert!(Arc::ptr_eq(&samples, &third.try_recv().unwrap().unwrap()));
@@ -196,7 +195,7 @@ fn the_same_sound_asked_for_twice_is_made_once() {
 }
 
 #[test]
-fn what_was_not_used_longest_goes_first() {
+fn the_least_recently_used_sound_is_dropped_first() {
     let one = 2 * 100 + 100 + KEY_BYTES;
     let world = open(3 * one);
     let text = |letter: &str| speech(&letter.repeat(100));
@@ -211,7 +210,7 @@ fn what_was_not_used_longest_goes_first() {
     }
     world.load(&text("b"), 16_000).unwrap();
     assert_eq!(world.texts_read(), 5);
-    // Larger than all the room: heard, but not kept, and nothing goes for it.
+    // Larger than the cache: played, but not cached, and nothing is dropped for it.
     let huge = speech(&"h".repeat(3 * one));
     assert_eq!(world.load(&huge, 16_000).unwrap().len(), 3 * one);
     assert_eq!(world.cache.gauges(), SoundCacheGauges { sounds: 3, bytes: 3 * one, making: 0 });
@@ -230,10 +229,10 @@ fn a_panic_costs_one_sound_and_no_thread() {
     let world = open(1 << 20);
     for _ in 0..5 {
         let error = world.load(&speech("panic"), 8_000).unwrap_err();
-        assert_eq!(error, "the sound could not be made: a bug");
+        assert_eq!(error, "the sound could not be produced: this is a bug");
     }
-    world.cache.load(&speech("hello"), 8_000, |_| panic!("as the test wants it"));
-    world.cache.load(&speech("there"), 8_000, |_| panic!("as the test wants it"));
+    world.cache.load(&speech("hello"), 8_000, |_| panic!("intended by the test"));
+    world.cache.load(&speech("there"), 8_000, |_| panic!("intended by the test"));
     assert!(world.load(&speech("still here"), 8_000).is_ok());
 }
 
@@ -241,7 +240,7 @@ fn a_panic_costs_one_sound_and_no_thread() {
 fn a_flood_is_refused_and_what_was_asked_is_made() {
     let mut world = world(1 << 20, 1);
     let mut answers = vec![world.ask(&speech("at the thread"), 8_000)];
-    // The thread has taken it when the queue is empty: it waits at the gate.
+    // The queue is empty when the thread has taken the job; then it waits at the gate.
     while !world.cache.shared.state.lock().queue.is_empty() {
         thread::yield_now();
     }
@@ -249,7 +248,7 @@ fn a_flood_is_refused_and_what_was_asked_is_made() {
         answers.push(world.ask(&speech(text), 8_000));
     }
     let refused = world.ask(&speech("four"), 8_000).try_recv().unwrap().unwrap_err();
-    assert_eq!(refused.to_string(), "3 sounds wait to be made: later");
+    assert_eq!(refused.to_string(), "3 sounds are waiting: try again later");
     assert!(refused.is_temporary());
     answers.push(world.ask(&speech("three"), 8_000));
     world.gate = None;
@@ -260,7 +259,7 @@ fn a_flood_is_refused_and_what_was_asked_is_made() {
 }
 
 #[test]
-fn whoever_waits_when_the_cache_closes_gets_an_error() {
+fn waiting_requests_fail_when_the_cache_closes() {
     let mut world = world(1 << 20, 1);
     let answers = ["one", "two"].map(|text| world.ask(&speech(text), 8_000));
     drop(world.cache);
@@ -305,7 +304,7 @@ fn built_in_sounds_come_from_the_hook_and_others_are_named() {
         assert_eq!(loaded.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
     };
     check("beep", Ok(8_000));
-    check("boop", Err("sound:boop: there are hold, ring and beep"));
+    check("boop", Err("sound:boop: the built-in sounds are hold, ring and beep"));
 }
 
 #[test]
@@ -324,7 +323,7 @@ fn a_sound_of_the_web_is_got_once_for_all_who_wait_and_once_for_each_account() {
 }
 
 #[test]
-fn what_may_have_changed_is_asked_for_by_what_is_known_of_it() {
+fn a_stale_sound_is_revalidated() {
     let world = open(1 << 20);
     let source = web("MA1", "a");
     let first = world.get(&source, 80, 0);
@@ -378,7 +377,7 @@ fn an_account_has_its_share_and_what_it_has_not_used_longest_goes_first() {
     let kept = |names: [&str; 4]| names.map(|it| world.keeps(&web("MA1", it)));
     assert_eq!(kept(["a", "b", "c", "d"]), [true, false, true, true], "three sounds");
 
-    // 4,100 of 5,000 bytes: only one of 2 * 80 bytes and its name fits beside it.
+    // 4,100 of 5,000 bytes: only one entry of 2 * 80 bytes and its name fits as well.
     world.get(&web("MA1", "large"), 2_050 - KEY_BYTES / 2, 60);
     assert_eq!(kept(["a", "c", "d", "large"]), [false, false, true, true], "half of the room");
     world.get(&web("MA1", "huge"), 2_500, 60);
@@ -391,7 +390,7 @@ fn an_account_whose_servers_do_not_answer_keeps_nobody_else_waiting() {
     let world = open(1 << 20);
     let waiting: Vec<_> = (0..4).map(|n| world.ask(&web("MA1", &n.to_string()), 8_000)).collect();
     let refused = world.ask(&web("MA1", "more"), 8_000).try_recv().unwrap().unwrap_err();
-    assert_eq!(refused.to_string(), "4 sounds wait to be made: later");
+    assert_eq!(refused.to_string(), "4 sounds are waiting: try again later");
     assert!(world.load(&speech("hello"), 8_000).is_ok());
     let theirs = world.ask(&web("MA2", "theirs"), 8_000);
     for _ in 0..5 {
@@ -403,7 +402,7 @@ fn an_account_whose_servers_do_not_answer_keeps_nobody_else_waiting() {
 }
 
 #[test]
-fn what_comes_after_the_cache_has_gone_is_nobodys() {
+fn a_download_that_ends_after_the_cache_is_ignored() {
     let world = open(1 << 20);
     let answer = world.ask(&web("MA1", "a"), 8_000);
     let World { cache, download: far, .. } = world;

@@ -1,7 +1,7 @@
-//! The build script: copies the voices of the speech engine out of its package, to be embedded.
+//! Build script: copies the voices of the speech engine from its package, to be embedded.
 //!
-//! `ttspico-sys` has them beside its C source and names them to nobody, so cargo is asked where
-//! the package lies. `CONFLOW_LINGWARE` names the folder where that does not work.
+//! `ttspico-sys` contains them next to its C source but does not export their path, so the script
+//! asks cargo for the path of the package. `CONFLOW_LINGWARE` overrides it.
 
 use std::{
     env, fs,
@@ -9,13 +9,13 @@ use std::{
     process::Command,
 };
 
-/// The package that has the voices.
+/// Package that contains the voices.
 const PACKAGE: &str = "ttspico-sys";
 
-/// Where it has them.
+/// Their folder in the package.
 const FOLDER: &str = "build/pico/lang";
 
-/// For each voice: what it knows of its language, and of its sound. `lingware.rs` embeds the same.
+/// Two files for each voice: text analysis and sound. `lingware.rs` embeds the same files.
 const FILES: [&str; 12] = [
     "de-DE_gl0_sg.bin",
     "de-DE_ta.bin",
@@ -45,8 +45,8 @@ fn main() {
     }
 }
 
-/// The folder of the voices. Cargo is asked without the network first: a build for one target
-/// may not have fetched every package of the lock file, and only then is the network needed.
+/// Finds the folder of the voices. Asks cargo offline first: a build for one target may not
+/// have fetched every package of the lock file, and only then is the network needed.
 fn find() -> PathBuf {
     let mut message = String::new();
     for offline in [true, false] {
@@ -61,7 +61,7 @@ fn find() -> PathBuf {
     panic!("{message}\nSet CONFLOW_LINGWARE to the folder {FOLDER} of the package {PACKAGE}.");
 }
 
-/// What cargo says about the packages of this build, as JSON.
+/// Output of `cargo metadata`, as JSON.
 fn metadata(offline: bool) -> Result<String, String> {
     let mut command = Command::new(variable("CARGO"));
     command.args(["metadata", "--format-version=1", "--locked", "--filter-platform"]);
@@ -79,8 +79,8 @@ fn metadata(offline: bool) -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|error| format!("cargo metadata: {error}"))
 }
 
-/// Looks through the paths of all manifests: a JSON parser would be one more package to build
-/// before anything else, and a path that is cut wrongly leads to no voices.
+/// Searches the paths of all manifests. A JSON parser would be one more package to build first,
+/// and a wrongly cut path leads to no voices.
 fn folder_in(metadata: &str) -> Option<PathBuf> {
     metadata
         .split("\"manifest_path\":\"")

@@ -1,29 +1,29 @@
-//! The engine itself, on this thread: C of 2009, and to be handled as such.
+//! Pico engine: synthesizes a text on the current thread, with a C library of 2009.
 //!
-//! One is made for each text: that takes half a millisecond, its handles cannot leave their
-//! thread, and one that has failed is of no use any more.
+//! Each text gets a new engine: that takes half a millisecond, the handles cannot leave their
+//! thread, and a failed engine cannot be used again.
 
 use std::rc::Rc;
 
 use ttspico::{Engine, EngineStatus, PicoError, System};
 
 use super::lingware::{Lingware, LingwareFile};
-use crate::speech::{SECONDS_MAX, SpeechError};
+use crate::{audio::clip::SECONDS_MAX, speech::SpeechError};
 
-/// What the engine makes, in samples per second.
+/// Sample rate of the engine.
 pub(super) const RATE: u32 = 16_000;
 
-/// Memory for one engine. It takes 3 MB of it, and reads some before it writes any: a block of
-/// more than 32 MiB comes from the kernel, filled with zeros, and so the same text sounds the
-/// same. What is not touched costs nothing.
+/// Memory for one engine. It uses 3 MB, and reads some bytes before it writes any. A block of
+/// more than 32 MiB comes zeroed from the kernel, so that a text always sounds the same. Untouched
+/// pages cost nothing.
 const ENGINE_BYTES: usize = 40 << 20;
 
-/// Room for what one call of the engine gives, which is at most 32,767 bytes.
+/// Buffer for one call of the engine, which returns at most 32,767 bytes.
 const CHUNK_SAMPLES: usize = 8_192;
 
-/// Has a text read, with the engine's own tags in it.
+/// Synthesizes a text, which may contain the engine's own tags.
 ///
-/// Some texts take it for ever: it tries all ways to say a sentence, and they multiply.
+/// Some texts never end: the engine tries all ways to say a sentence, and their number explodes.
 pub(super) fn synthesize(
     folder: &str,
     lingware: &Lingware,
@@ -35,7 +35,7 @@ pub(super) fn synthesize(
     let mut engine = engine(folder, lingware).map_err(failed)?;
     let mut samples = Vec::new();
     let mut chunk = vec![0_i16; CHUNK_SAMPLES];
-    // A zero at the end has the engine read what it holds.
+    // A final zero byte makes the engine process the text that it holds.
     let mut rest = [text.as_bytes(), b"\0"].concat();
     while !rest.is_empty() {
         let taken = engine.put_text(&rest).map_err(failed)?;
@@ -59,7 +59,7 @@ pub(super) fn synthesize(
     Ok(samples)
 }
 
-/// An engine for one voice.
+/// Creates an engine for one voice.
 #[expect(unsafe_code, reason = "the crate cannot tell that a voice has both of its resources")]
 fn engine(folder: &str, lingware: &Lingware) -> Result<Engine, PicoError> {
     let system = System::new(ENGINE_BYTES)?;
@@ -69,7 +69,7 @@ fn engine(folder: &str, lingware: &Lingware) -> Result<Engine, PicoError> {
     let voice = System::create_voice(system, lingware.language)?;
     voice.borrow_mut().add_resource(analysis)?;
     voice.borrow_mut().add_resource(sound)?;
-    // SAFETY: a voice must have a text analysis and a sound generation before an engine is made
-    // of it: both have just been added, and `?` has left otherwise.
+    // SAFETY: a voice must have a text analysis and a sound generation before an engine is created
+    // from it. Both were added above; on a failure, `?` has returned.
     unsafe { ttspico::Voice::create_engine(voice) }
 }

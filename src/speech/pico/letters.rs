@@ -1,10 +1,10 @@
-//! Text as the engine can bear it.
+//! Text filter for the Pico engine: reduces texts to characters that it can handle.
 
-/// The text in characters that the voices know: Latin-1, without `<` and `>`, which would be
-/// tags. None: nothing of it can be read.
+/// Converts the text to the characters of the voices: Latin-1, without `<` and `>`, which would
+/// begin tags. None: no character can be spoken.
 ///
-/// Long words are cut: the engine cuts tokens at 255 bytes, and when that halves a letter outside
-/// ASCII, it loops for ever.
+/// Splits long words: the engine cuts tokens at 255 bytes, and if the cut is inside a non-ASCII
+/// letter, it loops forever.
 pub(super) fn latin(text: &str) -> Option<String> {
     let mut latin = String::with_capacity(text.len());
     let mut word = 0;
@@ -20,11 +20,11 @@ pub(super) fn latin(text: &str) -> Option<String> {
     latin.contains(char::is_alphanumeric).then_some(latin)
 }
 
-/// The longest word, in characters: no word of these languages is longer outside of records, and
-/// two bytes each leave the engine room to spare.
+/// Longest word in characters: no ordinary word of these languages is longer, and at two bytes
+/// each the engine's limit is far.
 const WORD_CHARS_MAX: usize = 60;
 
-/// A character as the voices know it, or a space.
+/// Maps a character to one that the voices know, or to a space.
 fn letter(char: char) -> char {
     match char {
         '<' | '>' => ' ',
@@ -38,7 +38,7 @@ fn letter(char: char) -> char {
     }
 }
 
-/// The letters from U+0100 to U+017F without their marks.
+/// The letters U+0100 to U+017F without their diacritics.
 static LATIN_EXTENDED_A: &[u8; 128] =
     b"AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHhIiIiIiIiIiIiJjKkkLlLlLlL\
     lLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";

@@ -1,4 +1,4 @@
-//! The voices: what the build script has found, and where the engine reads it.
+//! Voice files: the embedded voices of the build script, and their copies for the engine.
 
 use std::{
     fs, io,
@@ -9,10 +9,10 @@ use std::{
 
 use crate::speech::words;
 
-/// A voice: one for each language.
+/// A voice; there is one for each language.
 pub(super) struct Lingware {
     pub(super) language: &'static str,
-    /// Which regions' forms of the language it reads rather than an earlier voice does.
+    /// Regions of its language that it serves although an earlier voice has the same language.
     also: &'static [&'static str],
     pub(super) analysis: LingwareFile,
     pub(super) sound: LingwareFile,
@@ -29,7 +29,6 @@ macro_rules! file {
     };
 }
 
-/// What the build script has found.
 static LINGWARE: [Lingware; 6] = [
     Lingware {
         language: "en-US",
@@ -70,7 +69,7 @@ static LINGWARE: [Lingware; 6] = [
 ];
 
 impl Lingware {
-    /// The voice of a language: exactly its own, else one that takes its region, else the first
+    /// The voice for a language: an exact match, then one that serves the region, then the first
     /// of any region.
     pub(super) fn of(language: &str) -> Option<&'static Self> {
         let language = words::language(language)?;
@@ -83,8 +82,8 @@ impl Lingware {
 
 static PARTS: AtomicU32 = AtomicU32::new(0);
 
-/// Writes the files that are not there as they should be. Each is moved into place when it is
-/// whole, so that two processes on one folder do not read each other's halves.
+/// Writes missing or damaged files. Each is renamed into place when it is complete, so that two
+/// processes with one folder never read partial files.
 pub(super) fn write_all(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
@@ -93,7 +92,7 @@ pub(super) fn write_all(folder: &Path) -> io::Result<()> {
         if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
             continue;
         }
-        // Whoever else is at it, in this process or another, writes a file of its own.
+        // Other writers, in this process or another one, use separate temporary files.
         let number = PARTS.fetch_add(1, Ordering::Relaxed);
         let part = folder.join(format!("{}.{}.{number}.part", file.name, std::process::id()));
         fs::write(&part, file.bytes)?;

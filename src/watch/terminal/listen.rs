@@ -1,4 +1,4 @@
-//! The stream of events, kept up: if it breaks, it is begun again behind the last event.
+//! Event listener: keeps the stream of events open, and resumes it after the last event.
 
 use std::time::Duration;
 
@@ -9,31 +9,36 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::client::{AccessDenied, SILENCE_MAX, WatchClient};
-use crate::watch::{Feed, FeedState, wire::WatchedEvent};
+use crate::{
+    client::{
+        feed::Feed,
+        server::{AccessDenied, SILENCE_MAX, ServerClient},
+    },
+    watch::{FeedState, answers::WatchedEvent},
+};
 
-/// Events wait here while a screen is drawn; a server that is faster waits for us.
+/// Events that may wait while a screen is drawn; then the stream is read no further.
 const MESSAGES_MAX: usize = 1_024;
-/// To the first try after the stream breaks, and one more with each that fails.
+/// Pause before the first retry; each further failure adds another one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// No pause is longer.
+/// Bound of the number of pauses that add up.
 const PAUSES_MAX: u32 = 5;
 
-/// What comes of the stream.
+/// Message of the listener.
 #[derive(Debug)]
 pub(super) enum StreamMessage {
-    /// It is there, or is not.
+    /// The state of the connection has changed.
     FeedState(FeedState),
-    /// Events were lost.
+    /// The server has dropped events.
     Missed,
-    /// An event.
+    /// An event has arrived.
     Event(Box<WatchedEvent>),
-    /// It will not be there, whatever is tried.
+    /// The server denies access: a retry would not help.
     Denied(AccessDenied),
 }
 
-/// Listens until nobody takes what it hears.
-pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
+/// Starts a listener that runs until the receiver is dropped.
+pub(super) fn listen(client: ServerClient) -> mpsc::Receiver<StreamMessage> {
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     drop(tokio::spawn(async move {
         let mut stream = EventListener { client, sender, last: None, failures: 0 };
@@ -54,20 +59,20 @@ pub(super) fn listen(client: WatchClient) -> mpsc::Receiver<StreamMessage> {
 }
 
 struct EventListener {
-    client: WatchClient,
+    client: ServerClient,
     sender: mpsc::Sender<StreamMessage>,
-    /// The id of the last event.
+    /// Id of the last event, to resume after.
     last: Option<String>,
-    /// Since it was there the last time.
+    /// Failures since the last working connection.
     failures: u32,
 }
 
 impl EventListener {
-    /// Ok if nobody listens any more.
+    /// Returns Ok once the receiver is dropped.
     async fn receive(&mut self) -> Result<()> {
         let mut body = self.client.events(self.last.as_deref()).await?;
         let mut feed = Feed::default();
-        // The server speaks at once; by then no event is missed.
+        // The server sends something at once; from then on, no event is missed.
         let mut is_live = false;
         loop {
             let frame = timeout(SILENCE_MAX, body.frame()).await.context("the server is silent")?;
@@ -85,8 +90,7 @@ impl EventListener {
                 let message = match &*event.event {
                     "gap" => StreamMessage::Missed,
                     _ => StreamMessage::Event(Box::new(
-                        serde_json::from_str(&event.data)
-                            .context("an event cannot be understood")?,
+                        serde_json::from_str(&event.data).context("an event is invalid")?,
                     )),
                 };
                 if event.id.is_some() {

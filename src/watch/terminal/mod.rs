@@ -1,6 +1,6 @@
-//! `conflow watch`: the shell around the [`Model`], with the clock, the terminal and the net.
+//! Program of `conflow watch`: drives the [`Model`] with the clock, the terminal and the network.
 
-pub(crate) mod client;
+mod ask;
 mod listen;
 mod screen;
 
@@ -18,36 +18,39 @@ use tokio::{
 };
 
 use self::{
-    client::{AccessDenied, WatchClient},
     listen::StreamMessage,
     screen::{Screen, TerminalInput},
 };
-use crate::app::{login::login, signals::EndSignals};
 use crate::{
     cli::watch::WatchArgs,
+    client::{
+        login::login,
+        server::{AccessDenied, ServerClient},
+        signals::EndSignals,
+    },
     watch::{self, FeedState, Model, PendingQuery, QueryResult},
 };
 
-/// A screen is drawn so often at most, and requests go out.
+/// Interval of screens and requests.
 const TICK: Duration = Duration::from_millis(100);
-/// So that there are 150 within 5 seconds at most: half of what an account has by default.
+/// At most 150 requests within 5 seconds: half of an account's default limit.
 const REQUESTS_PER_TICK_MAX: usize = 3;
-/// Events between two screens; the rest has its turn after the next.
+/// Events between two screens; further ones wait for the next.
 const EVENTS_PER_TICK_MAX: usize = 4_096;
-/// At a time, for a single screen.
+/// Concurrent requests for a single screen.
 const REQUESTS_AT_ONCE_MAX: usize = 8;
-/// Of a single screen where there is no terminal.
+/// Size of a single screen without a terminal.
 const SCREEN: (u16, u16) = (100, 30);
 
-/// Watches until somebody quits, or prints one screen.
+/// Watches until the user quits, or prints one screen.
 ///
 /// # Errors
 ///
-/// There is no token or no terminal, or the server does not let us in; for one screen, also that
-/// the server does not answer.
+/// There is no token or no terminal, or the server denies access; for one screen also that the
+/// server does not answer.
 pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
     let (account, token) = login(flags.login, token)?;
-    let client = WatchClient::new(&flags.url, account.clone(), &token)?;
+    let client = ServerClient::new(&flags.url, account.clone(), &token)?;
     let about = format!("conflow  {account} at {}", flags.url);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
@@ -55,16 +58,16 @@ pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
         return once(&mut model, &client).await;
     }
     if !io::stdout().is_terminal() {
-        bail!("there is no terminal to draw on: --once prints one screen without");
+        bail!("there is no terminal to draw on: use --once to print one screen");
     }
-    let mut screen = Screen::open().context("the terminal cannot be drawn on")?;
+    let mut screen = Screen::open().context("cannot draw on the terminal")?;
     let model = Model::new(about, FeedState::Connecting, screen.size()?, flags.room);
     let done = LiveWatch { model, client, requests: JoinSet::new(), began: Instant::now() };
     done.run(&mut screen).await
 }
 
-/// Asks until all is known that is seen, and prints it.
-async fn once(model: &mut Model, client: &WatchClient) -> Result<()> {
+/// Sends queries until everything visible is known, and prints it.
+async fn once(model: &mut Model, client: &ServerClient) -> Result<()> {
     let now = Duration::ZERO;
     let mut requests = JoinSet::new();
     loop {
@@ -78,15 +81,14 @@ async fn once(model: &mut Model, client: &WatchClient) -> Result<()> {
     Ok(io::stdout().write_all(watch::text(model).as_bytes())?)
 }
 
-async fn ask(client: WatchClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
-    let answer = client.ask(&asked.query).await;
+async fn ask(client: ServerClient, asked: PendingQuery) -> (PendingQuery, Result<QueryResult>) {
+    let answer = ask::ask(&client, &asked.query).await;
     (asked, answer)
 }
 
-/// A watch that goes on.
 struct LiveWatch {
     model: Model,
-    client: WatchClient,
+    client: ServerClient,
     requests: JoinSet<(PendingQuery, Result<QueryResult>)>,
     began: Instant,
 }
@@ -105,7 +107,7 @@ impl LiveWatch {
                 pressed = keys.recv() => match pressed {
                     Some(TerminalInput::Key(key)) => self.model.press(key),
                     Some(TerminalInput::Size(columns, rows)) => self.model.resize(columns, rows),
-                    // Nobody can quit without keys.
+                    // Without keys, the user could not quit.
                     Some(TerminalInput::Quit) | None => return Ok(()),
                 },
                 _ = ticks.tick() => {
@@ -131,7 +133,7 @@ impl LiveWatch {
         Ok(())
     }
 
-    /// Takes what has been answered, and asks for more.
+    /// Applies responses and sends further queries.
     fn ask(&mut self) -> Result<()> {
         let now = self.began.elapsed();
         while let Some(answered) = self.requests.try_join_next() {

@@ -1,4 +1,4 @@
-//! The terminal: taken over, given back whatever happens, and its keys.
+//! Terminal: draws screens, reads keys, and restores the terminal in any case.
 
 use std::{io, thread};
 
@@ -10,18 +10,18 @@ use tokio::sync::mpsc;
 
 use crate::watch::{self, Model, WatchKey};
 
-/// So many keys may wait while a screen is drawn.
+/// Keys that may wait while a screen is drawn.
 const INPUTS_MAX: usize = 64;
 
-/// The whole terminal. Dropped, or in a panic, it is as it was before.
+/// The whole terminal. It is restored on drop and on a panic.
 pub(super) struct Screen(DefaultTerminal);
 
-/// What somebody does at it.
+/// Input from the terminal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TerminalInput {
     Key(WatchKey),
     Quit,
-    /// It has another size: so many columns and rows.
+    /// New size of the screen, in columns and rows.
     Size(u16, u16),
 }
 
@@ -43,12 +43,12 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // If there is no terminal any more, there is nothing to give back.
+        // If the terminal is gone, there is nothing to restore.
         drop(ratatui::try_restore());
     }
 }
 
-/// Reads keys on a thread of its own, which ends with the process: to read is to wait.
+/// Reads keys on a separate thread, since reading blocks; the thread ends with the process.
 pub(super) fn read_input() -> mpsc::Receiver<TerminalInput> {
     let (sender, inputs) = mpsc::channel(INPUTS_MAX);
     thread::spawn(move || {

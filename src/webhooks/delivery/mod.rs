@@ -1,19 +1,19 @@
-//! Callbacks on their way: in order, one at a time per queue, again and again until they arrive or
-//! their time is up.
+//! Delivery of callbacks: in order, one at a time per queue, with retries until they arrive or
+//! expire.
 //!
 //! ```text
-//!            its turn has come             it has arrived, or is given up
-//!  Ready --------------------> Flying ------------------------------------> Ready: the next one
-//!    ^                            |
-//!    '---------- Resting <--------'  it has failed, and is tried again
+//!            a slot is free                the item is delivered or dropped
+//!  Ready --------------------> InFlight ----------------------------------> Ready: the next item
+//!    ^                             |
+//!    '-------- BackingOff <--------'  the attempt failed, and is retried
 //! ```
 //!
-//! A [`QueueKey`] is what is kept in order: the notices of a conference to one URL, or those of one
-//! call. A queue that waits for its receiver holds up no other: every receiver has so many
-//! requests at a time and no more, and those that fail share a few turns among themselves, so
-//! that a thousand dead ones leave the living theirs.
+//! A [`QueueKey`] identifies what is kept in order: the notices of a conference to one URL, or
+//! those of one call. A queue that waits for its receiver does not delay others: requests to each
+//! receiver are limited, and failing receivers share a few slots of their own, so that a thousand
+//! dead ones leave the healthy ones theirs.
 //!
-//! The machine is pure. It knows neither HTTP nor what is in a item.
+//! The machine is pure. It knows neither HTTP nor the content of an item.
 
 mod round_robin;
 mod state;
@@ -23,87 +23,87 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::state::Delivery;
 use crate::base::ids::{CallId, RoomId};
 
-/// Everything that can happen to a delivery.
+/// Commands of the delivery machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<P> {
-    /// Something is to be delivered.
+    /// An item is to be delivered.
     Queue(DeliveryItem<P>),
-    /// A request is over.
+    /// A request has ended.
     Done {
-        /// Of [`Effect::Send`].
+        /// Ticket of the [`Effect::Send`] that started it.
         ticket: DeliveryTicket,
-        /// How.
+        /// Result of the request.
         outcome: Outcome,
     },
     /// A deadline has passed.
     Tick,
-    /// The engine shuts down: what is not on its way is given up.
+    /// The engine shuts down: items that are not in flight are dropped.
     Close,
 }
 
-/// Everything a delivery can ask of the world.
+/// Effects of the delivery machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect<P> {
-    /// Makes a request; one [`Command::Done`] answers.
+    /// Start a request; one [`Command::Done`] answers.
     Send {
-        /// Comes back with the answer.
+        /// Ticket that [`Command::Done`] must return.
         ticket: DeliveryTicket,
-        /// Which try it is, from 1.
+        /// Number of the attempt, from 1.
         attempt: u8,
-        /// What is sent.
+        /// Payload of the item.
         payload: P,
     },
-    /// It has arrived.
+    /// An item has been delivered.
     Delivered {
-        /// How long it took since it was queued.
+        /// Time since it was queued.
         lag: Duration,
-        /// Tries, from 1.
+        /// Number of attempts, from 1.
         attempts: u8,
     },
-    /// It is given up.
+    /// An item has been dropped.
     Dropped {
-        /// Why.
+        /// Reason of the drop.
         why: DropReason,
-        /// Tries, from 0.
+        /// Number of attempts, from 0.
         attempts: u8,
-        /// What.
+        /// The item, for the log.
         item: DeliveryItem<P>,
     },
 }
 
-/// Something to be delivered.
+/// An item to deliver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliveryItem<P> {
-    /// What it is kept in order with.
+    /// Items with equal keys are delivered in order.
     pub queue: QueueKey,
-    /// Who is asked (scheme, host and port): how much is asked of it at a time.
+    /// Receiver (scheme, host and port), whose concurrent requests are limited.
     pub receiver: Arc<str>,
-    /// Its number in its conference, or among its call's events; for those who read of its loss.
+    /// Sequence number in its conference or among its call's events; for the log.
     pub sequence: u64,
-    /// How often it is tried: [`ATTEMPTS_MAX`], or what its URL names.
+    /// Maximum number of attempts: [`ATTEMPTS_MAX`], or the URL's own.
     pub attempts_max: u8,
-    /// What is sent. Cloned for each try.
+    /// Content of the request. Cloned for each attempt.
     pub payload: P,
 }
 
-/// What is kept in order.
+/// Identity of a queue, whose items are delivered in order.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct QueueKey {
-    /// Whose notices.
+    /// Conference or call that the items are about.
     pub owner: QueueOwner,
-    /// Where to, as its author wrote it.
+    /// URL as its author wrote it.
     pub url: Arc<str>,
-    /// `callbackOrder="call"`: only those of one call are kept in order, and
-    /// [`BY_CALL_IN_FLIGHT_MAX`] are on their way at a time.
+    /// Set by `callbackOrder="call"`: only the items of one call are kept in order, and
+    /// [`BY_CALL_IN_FLIGHT_MAX`] may be in flight at a time.
     pub by_call: Option<CallId>,
 }
 
-/// Whose notices a queue carries.
+/// Subject of a queue's items.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum QueueOwner {
-    /// A call's (`ring_url`, `hangup_url`, …).
+    /// A call, for `ring_url`, `hangup_url`, ….
     Call(CallId),
-    /// A conference's.
+    /// A conference, for its `callbackUrl`.
     Room(RoomId),
 }
 
@@ -116,36 +116,36 @@ impl fmt::Display for QueueOwner {
     }
 }
 
-/// A request under way.
+/// Identifies a request in flight.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct DeliveryTicket(u64);
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// Well.
+    /// The receiver has confirmed.
     Arrived,
-    /// Badly; it is tried again.
+    /// The request failed, and may be retried.
     Failed,
-    /// Badly, and no try will change that.
+    /// The request failed, and no retry would help.
     Refused,
 }
 
-/// Why something is given up.
+/// Reason why an item is dropped.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum DropReason {
     /// The engine has shut down.
     Closed,
-    /// All tries have failed, or the last one after [`AGE_MAX`].
+    /// All attempts have failed, or the last one after [`AGE_MAX`].
     Exhausted,
-    /// Its queue, or all of them together, had no more room; the oldest goes.
+    /// Its queue, or all queues together, were full; the oldest item is dropped.
     Full,
-    /// Its URL is refused, or its receiver's answer is final.
+    /// The URL is refused, or the receiver's response is final.
     Refused,
 }
 
 impl DropReason {
-    /// For logs and metrics.
+    /// Text for logs and metrics, one word.
     pub fn text(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -156,20 +156,20 @@ impl DropReason {
     }
 }
 
-/// How much a delivery holds, and does at a time. Each field's default is the constant of its name.
+/// Limits of a delivery. Each field's default is the constant of its name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DeliveryLimits {
-    /// Requests at a time, to receivers that answer.
+    /// Concurrent requests to receivers that respond.
     pub in_flight_max: usize,
-    /// Of those, to one receiver.
+    /// Of these, requests to one receiver.
     pub in_flight_per_receiver_max: usize,
-    /// Requests at a time, to receivers whose last answer was a failure.
+    /// Concurrent requests to receivers whose last response was a failure.
     pub failing_in_flight_max: usize,
-    /// Of those, to one receiver.
+    /// Of these, requests to one receiver.
     pub failing_in_flight_per_receiver_max: usize,
     /// Items in one queue; at least 2.
     pub queue_items_max: usize,
-    /// Items in all queues.
+    /// Items in all queues together.
     pub items_max: usize,
 }
 
@@ -186,36 +186,36 @@ impl Default for DeliveryLimits {
     }
 }
 
-/// Guarantee 4: so many tries, if the URL names no number.
+/// Guarantee 4: number of attempts, unless the URL has its own.
 pub const ATTEMPTS_MAX: u8 = 12;
 
-/// Guarantee 4: what fails at this age, counted from its queueing, is not tried again.
+/// Guarantee 4: an item that fails at this age, counted from its queueing, is not retried.
 pub const AGE_MAX: Duration = Duration::from_secs(600);
 
-/// When each try is due, in seconds from the first one. A receiver that restarts is found within
-/// seconds, one that is moved within minutes.
+/// Due times of the attempts, in seconds from the first. A receiver that restarts is reached within
+/// seconds, one that moves within minutes.
 pub const ATTEMPTS_DUE: [u64; ATTEMPTS_MAX as usize] =
     [0, 1, 3, 8, 20, 45, 90, 150, 240, 360, 480, 600];
 
-/// After a failure a queue rests at least so long, also when a late try's next is overdue.
+/// Minimum back-off of a queue after a failure, even if the next attempt is overdue.
 pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
-/// Of `callbackOrder="call"` (guarantee 4), per conference and URL.
+/// Guarantee 4: concurrent requests for `callbackOrder="call"`, per conference and URL.
 pub const BY_CALL_IN_FLIGHT_MAX: usize = 16;
 
-/// Sockets and memory for 10 ms answers at 50,000 a second.
+/// Enough for responses of 10 ms at 50,000 a second.
 pub const IN_FLIGHT_MAX: usize = 512;
 
-/// What a small receiver's server can bear at a time.
+/// As many concurrent requests as a small server can handle.
 pub const IN_FLIGHT_PER_RECEIVER_MAX: usize = 64;
 
-/// Half as many again for those that fail: they wait for each other, and for nobody else.
+/// Half as many again for failing receivers, which wait only for each other.
 pub const FAILING_IN_FLIGHT_MAX: usize = 256;
 
-/// Enough to find out that a receiver is back.
+/// Enough to notice that a receiver is back.
 pub const FAILING_IN_FLIGHT_PER_RECEIVER_MAX: usize = 16;
 
-/// A busy room's notices of some minutes; whoever is away for longer has to ask anyway.
+/// Notices of a busy room for some minutes; a receiver that is away longer must query anyway.
 pub const QUEUE_ITEMS_MAX: usize = 10_000;
 
 /// Some 100 MB of items.

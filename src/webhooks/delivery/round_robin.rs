@@ -1,20 +1,22 @@
-//! Turns: so many requests at a time, so many of them to one receiver, one receiver after another.
+//! Round robin: limits requests in total and per receiver, and serves receivers in turn.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use super::state::QueueId;
+/// Id of a queue; valid while the queue has items.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct QueueId(pub(super) u64);
 
-/// Who may make a request next.
+/// Slots for requests, and the queues that wait for them.
 #[derive(Debug)]
 pub(super) struct RoundRobin {
     max: usize,
     per_receiver_max: usize,
     in_flight: usize,
     receivers: BTreeMap<Arc<str>, ReceiverSlot>,
-    /// Receivers with a queue that may go, each once.
+    /// Receivers with a queue that may start a request, each once.
     rotation: VecDeque<Arc<str>>,
 }
 
@@ -37,31 +39,33 @@ impl RoundRobin {
         }
     }
 
-    /// A queue wants its turn.
+    /// Adds a queue that waits for a slot.
     pub(super) fn wait(&mut self, receiver: Arc<str>, queue: QueueId) {
         self.receivers.entry(Arc::clone(&receiver)).or_default().queues.push_back(queue);
         self.enter_rotation(receiver);
     }
 
-    /// Whose turn it is: until [`Self::release`], it counts.
+    /// Takes a slot for the next queue; [`Self::release`] frees it.
     pub(super) fn next(&mut self) -> Option<QueueId> {
         if self.max <= self.in_flight {
             return None;
         }
 
         let receiver = self.rotation.pop_front()?;
-        let slot = self.receivers.get_mut(&receiver).expect("who is in line has a slot");
+        let slot =
+            self.receivers.get_mut(&receiver).expect("a receiver in the rotation has an entry");
         slot.is_in_rotation = false;
-        let queue = slot.queues.pop_front().expect("who is in line has a queue");
+        let queue = slot.queues.pop_front().expect("a receiver in the rotation has a queue");
         slot.in_flight += 1;
         self.in_flight += 1;
         self.enter_rotation(receiver);
         Some(queue)
     }
 
-    /// A turn is over.
+    /// Frees a slot that [`Self::next`] took.
     pub(super) fn release(&mut self, receiver: &Arc<str>) {
-        let slot = self.receivers.get_mut(receiver).expect("who had a turn has a slot");
+        let slot =
+            self.receivers.get_mut(receiver).expect("a receiver with a request has an entry");
         slot.in_flight -= 1;
         self.in_flight -= 1;
         if slot.in_flight == 0 && slot.queues.is_empty() {
@@ -71,7 +75,7 @@ impl RoundRobin {
         self.enter_rotation(Arc::clone(receiver));
     }
 
-    /// A receiver's queues wait elsewhere from now on, where none of them waits yet.
+    /// Moves a receiver's waiting queues to `to`, where none of them waits yet.
     pub(super) fn move_receiver(&mut self, receiver: Arc<str>, to: &mut Self) {
         let Some(slot) = self.receivers.get_mut(&receiver) else { return };
         let queues = std::mem::take(&mut slot.queues);
@@ -87,22 +91,22 @@ impl RoundRobin {
         }
     }
 
-    /// How many turns are taken.
+    /// Number of slots in use.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How many queues wait.
+    /// Number of queues that wait.
     pub(super) fn waiting(&self) -> usize {
         self.receivers.values().map(|slot| slot.queues.len()).sum()
     }
 
-    /// The receivers whose queues wait.
+    /// Receivers whose queues wait.
     pub(super) fn waiting_receivers(&self) -> impl Iterator<Item = &Arc<str>> {
         self.receivers.iter().filter(|(_, slot)| !slot.queues.is_empty()).map(|(it, _)| it)
     }
 
-    /// Nobody waits any more. The turns that are taken last until they are done.
+    /// Removes all waiting queues. Slots in use stay until they are released.
     pub(super) fn clear(&mut self) {
         self.rotation.clear();
         self.receivers.retain(|_, slot| {
@@ -128,7 +132,7 @@ impl RoundRobin {
 mod tests {
     use super::*;
 
-    /// Queues 10, 11, … wait at receiver 1, queues 20, 21, … at receiver 2, and so on.
+    /// Queues 10, 11, … wait for receiver 1, queues 20, 21, … for receiver 2, and so on.
     fn round_robin(max: usize, per_receiver_max: usize, queues: &[u64]) -> RoundRobin {
         let mut round_robin = RoundRobin::new(max, per_receiver_max);
         queues.iter().for_each(|queue| round_robin.wait(receiver(*queue), QueueId(*queue)));

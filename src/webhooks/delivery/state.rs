@@ -1,4 +1,4 @@
-//! The machine of a delivery: queues, rests and turns.
+//! Delivery machine: queues, back-offs, and slots for requests.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -9,10 +9,10 @@ use std::{
 use super::{
     AGE_MAX, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem,
     DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner,
-    round_robin::RoundRobin,
+    round_robin::{QueueId, RoundRobin},
 };
 
-/// What is on its way, and what waits. See the [module](super).
+/// Callbacks in flight and waiting. See the [module](super).
 #[derive(Debug)]
 pub struct Delivery<P> {
     limits: DeliveryLimits,
@@ -22,13 +22,13 @@ pub struct Delivery<P> {
     next_ticket: u64,
     in_flight: BTreeMap<DeliveryTicket, QueueId>,
     backing_off: BTreeSet<(Instant, QueueId)>,
-    /// Queues by call, by conference and URL.
+    /// Queues by call, grouped by conference and URL.
     call_limits: BTreeMap<(QueueOwner, Arc<str>), CallLimit>,
     receivers: BTreeMap<Arc<str>, ReceiverHealth>,
-    /// For receivers that answer, and for those that fail.
+    /// Two sets of slots: for receivers that respond, and for those that fail.
     healthy: RoundRobin,
     failing: RoundRobin,
-    /// The longest queue is the last.
+    /// Lengths of the queues; the longest is last.
     lengths: BTreeSet<(usize, QueueId)>,
     item_count: usize,
     is_closed: bool,
@@ -38,20 +38,19 @@ pub struct Delivery<P> {
 struct DeliveryQueue<P> {
     key: QueueKey,
     receiver: Arc<str>,
-    /// Never empty.
     items: VecDeque<QueuedItem<P>>,
     phase: QueuePhase,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum QueuePhase {
-    /// Too many of its limit are at it.
+    /// Too many queues of its limit are active.
     AtCallLimit,
-    /// Its turn comes.
+    /// Waits for a slot.
     Ready,
-    /// A request is under way.
+    /// A request is in flight.
     InFlight { is_failing: bool },
-    /// Its next try comes at that time.
+    /// Waits for the time of its next attempt.
     BackingOff(Instant),
 }
 
@@ -63,10 +62,10 @@ struct QueuedItem<P> {
     attempts: u8,
 }
 
-/// The queues by call of one conference and URL.
+/// Queues by call of one conference and URL.
 #[derive(Debug, Default)]
 struct CallLimit {
-    /// Ready or flying.
+    /// Queues that are ready or in flight.
     active: usize,
     waiting: VecDeque<QueueId>,
 }
@@ -74,14 +73,14 @@ struct CallLimit {
 #[derive(Debug, Default)]
 struct ReceiverHealth {
     queues: usize,
-    /// The last answer was a failure.
+    /// Whether the last response was a failure.
     is_failing: bool,
 }
 
 impl<P: Clone> Delivery<P> {
-    /// With nothing to do.
+    /// A machine without queues.
     pub fn new(limits: DeliveryLimits) -> Self {
-        // Of two, one may be on its way, and the other can give way.
+        // A queue needs two items: one may be in flight, and the other can be dropped.
         let queue_items_max = limits.queue_items_max.max(2);
         Self {
             limits: DeliveryLimits { queue_items_max, ..limits },
@@ -104,7 +103,7 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// Takes a command; what it asks for is put at the end of `effects`, in order.
+    /// Applies a command, and appends its effects in order.
     pub fn handle(&mut self, now: Instant, command: Command<P>, effects: &mut VecDeque<Effect<P>>) {
         match command {
             Command::Queue(item) => self.enqueue(now, item, effects),
@@ -115,12 +114,12 @@ impl<P: Clone> Delivery<P> {
         self.start_requests(now, effects);
     }
 
-    /// When [`Command::Tick`] is due.
+    /// Time when [`Command::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.backing_off.first().map(|(at, _)| *at)
     }
 
-    /// How many items there are, those under way included.
+    /// Number of items, including those in flight.
     pub fn len(&self) -> usize {
         self.item_count
     }
@@ -130,17 +129,17 @@ impl<P: Clone> Delivery<P> {
         self.item_count == 0
     }
 
-    /// How many requests are under way.
+    /// Number of requests in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Since when the item that waits longest has waited. Looks at every queue.
+    /// Time since which the oldest item has waited. Scans every queue.
     pub fn oldest(&self) -> Option<Instant> {
         self.queues.values().filter_map(|queue| queue.items.front()).map(|it| it.queued_at).min()
     }
 
-    /// Panics if what must always hold does not. For tests: it looks at everything.
+    /// Panics if an invariant does not hold. For tests: it checks everything.
     pub fn check(&self) {
         let count = |is: &dyn Fn(QueuePhase) -> bool| {
             self.queues.values().filter(|queue| is(queue.phase)).count()
@@ -165,11 +164,11 @@ impl<P: Clone> Delivery<P> {
         let is_failing = |it: &Arc<str>| self.receivers[it].is_failing;
         assert!(
             self.healthy.waiting_receivers().all(|it| !is_failing(it)),
-            "an failing one waits with the well"
+            "a failing receiver waits with the healthy ones"
         );
         assert!(
             self.failing.waiting_receivers().all(is_failing),
-            "a well one waits with the failing"
+            "a healthy receiver waits with the failing ones"
         );
     }
 
@@ -210,7 +209,7 @@ impl<P: Clone> Delivery<P> {
         self.release_request(id);
         self.note_health(id, outcome != Outcome::Arrived);
 
-        let head = self.queue_state(id).items.front().expect("what flies is in its queue");
+        let head = self.queue_state(id).items.front().expect("an item in flight is in its queue");
         let attempts = head.attempts;
         let is_last = head.item.attempts_max <= attempts || AGE_MAX <= now - head.queued_at;
         match outcome {
@@ -263,7 +262,7 @@ impl<P: Clone> Delivery<P> {
         self.failing.clear();
     }
 
-    /// Begins every request whose turn it is.
+    /// Starts every request that has a slot.
     fn start_requests(&mut self, now: Instant, effects: &mut VecDeque<Effect<P>>) {
         while let Some(id) = self.healthy.next() {
             self.start_request(now, id, false, effects);
@@ -293,7 +292,7 @@ impl<P: Clone> Delivery<P> {
         effects.push_back(Effect::Send { ticket, attempt, payload: load });
     }
 
-    /// How a receiver does decides among whom its queues wait.
+    /// Moves a receiver's queues to the slots that match its health.
     fn note_health(&mut self, id: QueueId, is_failing: bool) {
         let receiver = Arc::clone(&self.queue_state(id).receiver);
         let health = self.receivers.get_mut(&receiver).expect("a queue's receiver is known");
@@ -307,7 +306,7 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// A request is over: its turn is another's.
+    /// Frees the slot of a request that has ended.
     fn release_request(&mut self, id: QueueId) {
         let state = self.queue_state(id);
         let (receiver, phase) = (Arc::clone(&state.receiver), state.phase);
@@ -319,7 +318,7 @@ impl<P: Clone> Delivery<P> {
         self.release_call_limit(id);
     }
 
-    /// A queue that has landed goes on with what it has: at once, or after a rest.
+    /// Continues a queue after a request: at once, or after a back-off.
     fn continue_queue(&mut self, id: QueueId, backoff: Option<Instant>) {
         if self.queue_state(id).items.is_empty() {
             return self.remove_queue(id);
@@ -333,7 +332,7 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// A queue that is not at it wants its turn.
+    /// Makes an idle queue ready, unless its limit is reached.
     fn try_ready(&mut self, id: QueueId) {
         let state = self.queue_state(id);
         if state.key.by_call.is_some() {
@@ -364,7 +363,7 @@ impl<P: Clone> Delivery<P> {
             return;
         }
         let key = (queue.owner, Arc::clone(&queue.url));
-        let limit = self.call_limits.get_mut(&key).expect("who is at it is of a limit");
+        let limit = self.call_limits.get_mut(&key).expect("an active queue by call has a limit");
         match limit.waiting.pop_front() {
             Some(next) => self.make_ready(next),
             None => {
@@ -376,13 +375,13 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// Gives up the head of a queue.
+    /// Drops the head of a queue.
     fn give_up(&mut self, id: QueueId, why: DropReason, effects: &mut VecDeque<Effect<P>>) {
         let QueuedItem { item, attempts, .. } = self.pop(id, 0);
         effects.push_back(Effect::Dropped { why, attempts, item });
     }
 
-    /// Gives up the oldest item of the longest queue; false if that would take its only one.
+    /// Drops the oldest item of the longest queue; false if every queue has only one.
     fn make_room(&mut self, effects: &mut VecDeque<Effect<P>>) -> bool {
         match self.lengths.last().copied() {
             Some((length, id)) if 2 <= length => {
@@ -393,14 +392,14 @@ impl<P: Clone> Delivery<P> {
         }
     }
 
-    /// Gives up the oldest item of a queue of two or more that is not on its way.
+    /// Drops the oldest item that is not in flight, from a queue of two or more.
     fn drop_oldest(&mut self, id: QueueId, effects: &mut VecDeque<Effect<P>>) {
         let index = self.in_flight_at_head(id);
         let QueuedItem { item, attempts, .. } = self.pop(id, index);
         effects.push_back(Effect::Dropped { why: DropReason::Full, attempts, item });
     }
 
-    /// How many items at the head of a queue are on their way: 0 or 1.
+    /// Items at the head of a queue that are in flight: 0 or 1.
     fn in_flight_at_head(&self, id: QueueId) -> usize {
         match self.queue_state(id).phase {
             QueuePhase::InFlight { .. } => 1,
@@ -420,7 +419,7 @@ impl<P: Clone> Delivery<P> {
         id
     }
 
-    /// A queue is empty: nothing of it stays.
+    /// Removes an empty queue completely.
     fn remove_queue(&mut self, id: QueueId) {
         let Some(state) = self.queues.remove(&id) else { return };
         self.queue_ids.remove(&state.key);
@@ -438,13 +437,13 @@ impl<P: Clone> Delivery<P> {
         item.expect("the caller has seen it there")
     }
 
-    /// Changes a queue's queue, and keeps the counts.
+    /// Changes the items of a queue, and updates the counts.
     fn edit_items<T>(
         &mut self,
         id: QueueId,
         change: impl FnOnce(&mut VecDeque<QueuedItem<P>>) -> T,
     ) -> T {
-        let items = &mut self.queues.get_mut(&id).expect("an id is of a queue").items;
+        let items = &mut self.queues.get_mut(&id).expect("an id belongs to a queue").items;
         let before = items.len();
         let result = change(items);
         let after = items.len();
@@ -459,15 +458,11 @@ impl<P: Clone> Delivery<P> {
     }
 
     fn queue_state_mut(&mut self, id: QueueId) -> &mut DeliveryQueue<P> {
-        self.queues.get_mut(&id).expect("an id is of a queue")
+        self.queues.get_mut(&id).expect("an id belongs to a queue")
     }
 }
 
-/// A queue, as long as it has something to deliver.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct QueueId(pub(super) u64);
-
-/// When the try after so many is due, from the first one.
+/// Time of the attempt after `attempts` ones, from the first.
 fn due(attempts: u8) -> Duration {
     Duration::from_secs(
         ATTEMPTS_DUE.get(usize::from(attempts)).copied().unwrap_or(AGE_MAX.as_secs()),

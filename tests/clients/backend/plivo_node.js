@@ -1,5 +1,5 @@
-// Plivo's own Node SDK against a conflow server: a small application answers with documents that
-// the SDK's builder makes, and checks what it is told with the SDK's own validator.
+// Test of a backend with Plivo's Node.js SDK: a small application against conflow. It answers with
+// documents from the SDK's own builder, and checks each callback with the SDK's own validator.
 //
 //     node plivo_node.js http://127.0.0.1:8080 MACONFLOWDEV00000000 TOKEN
 "use strict";
@@ -10,7 +10,7 @@ const axios = require("axios");
 
 const [server, authId, token] = process.argv.slice(2);
 
-// The SDK has its hosts built in: each request is sent to the server instead.
+// The SDK has fixed hosts: each request is redirected to the server.
 const redirect = (request) => {
   const url = new URL(request.url, request.baseURL);
   const to = new URL(server);
@@ -114,10 +114,10 @@ async function main() {
   await client.conferences.hangup("node");
   check("the room is gone", (await count()) === 0);
   await until(() => told.filter((it) => it.path === "/hangup").length === 2, "both are hung up");
-  check("every request is signed as the SDK wants it", told.every((it) => it.isValid));
+  check("the SDK accepts every signature", told.every((it) => it.isValid));
   const methods = new Set(told.filter((it) => it.path === "/conference").map((it) => it.method));
   check("callbacks came by GET and by POST", methods.size === 2);
-  console.log("plivo-node is content");
+  console.log("plivo-node: all checks passed");
   process.exit(0);
 }
 

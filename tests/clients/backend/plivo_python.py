@@ -1,9 +1,9 @@
-"""Plivo's own Python SDK, and a small single-threaded Flask application, against a conflow server.
+"""Test of a backend with Plivo's Python SDK: a small single-threaded Flask application against conflow.
 
-The application answers with documents that the SDK's own builder makes, checks every callback with
-the SDK's own validator, and kicks a member from within a callback. What it is told of two of the calls,
-field by field, is compared with the files in golden/; where a value is another one each time, they have a
-star. WRITE_GOLDEN=1 writes them anew.
+The application answers with documents from the SDK's own builder, checks every callback with the SDK's
+own validator, and kicks a member from within a callback. The requests about two of the calls are
+compared with the files in golden/, field by field; a star stands for a value that differs in each run.
+WRITE_GOLDEN=1 rewrites them.
 
     python plivo_python.py http://127.0.0.1:8080 MACONFLOWDEV00000000 TOKEN
 """
@@ -50,11 +50,11 @@ def check(what, is_so):
 
 
 def fields():
-    """What was told, after the SDK's own validator has looked at it."""
+    """Returns the fields of the request, and notes whether the SDK's validator accepts it."""
     values = request.form if request.method == "POST" else request.args
     params = {name: values[name] for name in request.form} if request.method == "POST" else {}
     nonce = request.headers["X-Plivo-Signature-V3-Nonce"]
-    # One by the account's token, and one by that of the main account, which it is itself.
+    # Signed with the account's token, and with that of the main account, which it is itself.
     is_valid = all(
         validate_v3_signature(
             request.method, request.url, nonce, TOKEN, request.headers[name], params
@@ -96,7 +96,7 @@ def following():
 @app.route("/conference", methods=["GET", "POST"])
 def conference():
     event = fields()
-    # The third who comes in is kicked from in here, while this very request is being answered.
+    # The third member is kicked from here, while the server still waits for this response.
     if event["ConferenceAction"] == "enter" and event["ConferenceMemberID"] == members.get("kick"):
         client.conferences.member_kick(event["ConferenceName"], event["ConferenceMemberID"])
     return ""
@@ -169,18 +169,18 @@ def conferences():
     check("the flags are off", not any(it["muted"] for it in client.conferences.get("quickstart").members))
 
     three = dial("quickstart", "three")
-    until(lambda: "You have left the conference" in heard(three), "the third goes on")
+    until(lambda: "You have left the conference" in heard(three), "the third continues")
     check("the callback has kicked the third", count("quickstart") == 2)
     done = client.conferences.member_kick("quickstart", ids[0])
     check("member_kick", done.message == "kicked" and done.member_id == ids[0])
-    check("the kicked one goes on at once", heard(one)[-1] == "You have left the conference")
+    check("the kicked member continues at once", heard(one)[-1] == "You have left the conference")
     client.conferences.member_hangup("quickstart", ids[1])
     check("the room is gone", count("quickstart") == 0)
     try:
         client.conferences.member_kick("quickstart", "1")
-        check("a kick of nobody", False)
+        check("a kick of an unknown member", False)
     except ResourceNotFoundError as error:
-        check("a kick of nobody: %s" % error, True)
+        check("a kick of an unknown member: %s" % error, True)
     for call in (one, three):
         client.calls.delete(call)
     dial("hung-up", "four")
@@ -214,21 +214,21 @@ def calls():
     check("calls.cancel", client.calls.get(queued.request_uuid).hangup_cause_code == 1000)
     try:
         client.calls.create("14155550100", "14155550199", base + "/answer", "POST")
-        check("a call to nobody", False)
+        check("a call to an unknown number", False)
     except ValidationError as error:
-        check("a call to nobody: %s" % error, True)
+        check("a call to an unknown number: %s" % error, True)
     return call
 
 
-# These are others each time: ids, numbers that rise, moments, and how long it took.
+# Values that differ in each run: ids, increasing numbers, times and durations.
 VARY = re.compile("(UUID|MemberID|Sequence|Time|Start|Duration)$")
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 
 
 def golden(name, call):
-    """All that was asked and told of a call: each request with its fields, in their order."""
+    """Compares all requests about a call, with their fields in order, with the golden file."""
     lines = []
-    # A document is fetched while the notice of what came before may still be on its way.
+    # A document may be requested while an earlier notice is still in flight, so documents go last.
     of_call = [it for it in told if it[2].get("CallUUID") == call]
     for path, _, values in sorted(of_call, key=lambda it: not it[0].endswith(("/answer", "/next"))):
         lines.append(path)
@@ -242,12 +242,12 @@ def golden(name, call):
         expected = file.read().splitlines()
     for line in difflib.unified_diff(expected, lines, "golden/" + name, "told", lineterm=""):
         say("      " + line)
-    check("what was told is what golden/%s has: %d lines" % (name, len(lines)), lines == expected)
+    check("the requests equal golden/%s: %d lines" % (name, len(lines)), lines == expected)
 
 
 def compare(one, call):
     time.sleep(0.5)
-    check("every request is signed as the SDK wants it", all(it[1] == "valid" for it in told))
+    check("the SDK accepts every signature", all(it[1] == "valid" for it in told))
     golden("kicked.txt", one)
     golden("transferred.txt", call)
     numbers = [
@@ -263,4 +263,4 @@ base = "http://127.0.0.1:%d" % web.server_port
 threading.Thread(target=web.serve_forever, daemon=True).start()
 first = conferences()
 compare(first, calls())
-say("plivo-python is content")
+say("plivo-python: all checks passed")

@@ -1,6 +1,6 @@
-"""What no schema says: what there is on this server, whom it reaches, and that nobody else is asked.
+"""Hooks of schemathesis for facts that are not in the schema: existing ids, and addresses of nobody.
 
-Before each request there is a call, and a conference with a member, for it to find.
+Before each request, they make sure that its call and a conference with a member exist.
 """
 
 import os
@@ -14,7 +14,7 @@ ACCOUNT = "/v1/Account/" + os.environ["CLIENT_ID"]
 SCHEME_AND_HOST = re.compile(r"(https?)://[^/?#,]*")
 # A conference has its first member some milliseconds after a phone dials in.
 LOOKS = 200
-# Where a kicked call may go on: flow.xml has it.
+# Valid targets of a kick: the element is in flow.xml.
 AHEAD = {"element": "out", "xml": "<Response><Hangup/></Response>"}
 
 server = requests.Session()
@@ -43,11 +43,11 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict):
         case.body = {name: nearby(name, value) for name, value in case.body.items()}
         if case.meta.generation.mode.is_positive and isinstance(case.body.get("user"), str):
-            # One for each.
+            # One user per called phone.
             case.body["user"] = re.sub("[^<]+", "somebody", case.body["to"])
         then = case.body.get("then")
         if case.meta.generation.mode.is_positive and isinstance(then, dict):
-            # An element that lies ahead, and a document that is one.
+            # An element that exists ahead, and a valid document.
             then.update({name: AHEAD[name] for name in then if name in AHEAD})
 
 
@@ -56,7 +56,7 @@ def is_up(path):
 
 
 def dial():
-    """A phone dials in, and comes to the conference."""
+    """Dials in a phone and waits until the conference exists."""
     url = os.environ["CLIENT_URL"] + "/sim" + ACCOUNT + "/Phone/"
     there["call"] = server.post(url, json={"to": "4100"}).json()["call_uuid"]
     for _ in range(LOOKS):
@@ -67,7 +67,7 @@ def dial():
 
 
 def ban():
-    """Somebody comes to the conference, is known, and is kicked and banned."""
+    """Dials in a phone with an identity, kicks and bans it, and returns the ban's id."""
     there["users"] = there.get("users", 0) + 1
     url = os.environ["CLIENT_URL"] + "/sim" + ACCOUNT + "/Phone/"
     server.post(url, json={"to": "4100", "user": "banned-%d" % there["users"]})
@@ -82,7 +82,7 @@ def ban():
 
 
 def queue():
-    """A call that does not ring yet."""
+    """Makes a call that does not ring yet, and returns its request id."""
     body = {"from": "4100", "to": "sim:late?delay_ms=60000", "answer_url": "flow:4100"}
     return server.post(os.environ["CLIENT_URL"] + ACCOUNT + "/Call/", json=body).json()["request_uuid"]
 
@@ -93,7 +93,7 @@ def nearby(name, value):
     if not isinstance(value, str):
         return value
     if name == "to" and value and not value.startswith("sim:"):
-        # There are simulated phones, and no others.
+        # Only simulated phones are called.
         return "<".join(f"sim:x{n}" for n, _ in enumerate(value.split("<")))
-    # A port where nobody is.
+    # Nothing listens at this port.
     return SCHEME_AND_HOST.sub(r"\1://127.0.0.1:9", value)

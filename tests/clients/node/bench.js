@@ -1,5 +1,5 @@
-// What every script has: checks that are counted, simulated phones, a folder of flows. As
-// python/bench.py, which says more.
+// Test bench for the SDKs for Node.js: counted checks, simulated phones, a folder of flows. The same as
+// python/bench.py.
 'use strict';
 
 const fs = require('node:fs');
@@ -13,7 +13,7 @@ const {
   CLIENT_FLOWS: FLOWS,
 } = process.env;
 
-// What has to happen by itself, happens within a second; a slow machine takes longer.
+// What happens by itself happens within a second; a slow machine takes longer.
 const WAIT_MAX_MS = 10_000;
 
 class Bench {
@@ -21,18 +21,18 @@ class Bench {
     Object.assign(this, { name, passed: 0, failed: 0 });
   }
 
-  // They are equal.
+  // Checks that the values are equal.
   check(what, found, expected) {
     const why = () => `found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`;
     this.#line(isDeepStrictEqual(found, expected), what, why);
   }
 
-  // The deed fails with an error of this status, with this text in its message. (Its class says
-  // nothing: as the SDK is compiled, whatever it throws is an Error, and of no class of its own.)
-  async raises(what, status, text, deed) {
+  // Checks that the action fails with this status, and this text in its message. (The SDK, as
+  // compiled, throws only plain errors, so there is no class to check.)
+  async raises(what, status, text, action) {
     let found;
     try {
-      found = { returned: await deed() };
+      found = { returned: await action() };
     } catch (error) {
       found = { status: error?.status, message: String(error?.message ?? error), id: error?.apiID };
     }
@@ -40,14 +40,14 @@ class Bench {
     this.#line(good, what, () => `found ${JSON.stringify(found)}, expected ${status} ${text}`);
   }
 
-  // Runs functions that take the bench, says how it went, and ends the process.
+  // Runs functions that take the bench, prints the result, and ends the process.
   async run(...sections) {
     for (const section of sections) {
       try {
         await section(this);
       } catch (error) {
         console.log(error);
-        this.#line(false, section.name, () => 'it broke off');
+        this.#line(false, section.name, () => 'an error ended it');
       }
     }
     await Phone.hangUpAll();
@@ -62,7 +62,7 @@ class Bench {
   }
 }
 
-// A simulated phone, as `POST /sim/v1/…/Phone/` makes it.
+// A simulated phone, made by `POST /sim/v1/…/Phone/`.
 class Phone {
   static dialled = [];
 
@@ -73,25 +73,25 @@ class Phone {
     return phone;
   }
 
-  // So that the server has nobody to say goodbye to.
+  // Ends all calls, so that the server has none left when it stops.
   static async hangUpAll() {
     for (const phone of Phone.dialled) {
       if ((await phone.look()).state !== 'completed') await ask('DELETE', `${phone.uuid}/`);
     }
   }
 
-  // What is told of it: its state, its timeline.
+  // Returns its state and timeline.
   look() {
     return ask('GET', `${this.uuid}/`);
   }
 
-  // What it has heard, one text for each thing but silence.
+  // Returns what it has heard, one text per sound, without silence.
   async heard() {
     const { timeline } = await this.look();
     return timeline.filter((entry) => entry.heard !== 'silence').map(text);
   }
 
-  // What it hears now, or heard last.
+  // Returns what it hears now, or heard last.
   async hears() {
     const { timeline } = await this.look();
     return timeline.length ? text(timeline.at(-1)) : '';
@@ -101,7 +101,7 @@ class Phone {
     return ask('POST', `${this.uuid}/Press/`, { digits });
   }
 
-  // Waits until it hears this; gives back itself.
+  // Waits until it hears this, and returns the phone.
   async until(words) {
     await wait(
       `to hear ${words}`,
@@ -121,7 +121,7 @@ class Phone {
     return true;
   }
 
-  // Waits until its call is over; gives back all that it has heard.
+  // Waits until its call has ended, and returns all that it has heard.
   async ended() {
     await wait(
       'for the end',
@@ -132,7 +132,7 @@ class Phone {
   }
 }
 
-// Writes a flow, as a whole.
+// Writes a flow atomically.
 function flow(name, document) {
   const file = path.join(FLOWS, `${name}.xml`);
   fs.writeFileSync(`${file}.new`, document);

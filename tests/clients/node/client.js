@@ -1,10 +1,10 @@
-// Plivo's SDK for Node.js against a running conflow.
+// Test with Plivo's SDK for Node.js against a running conflow.
 'use strict';
 
 const { URL, Bench } = require('./bench.js');
 
-// The SDK has no option for another host. Some requests go through its one axios, most through an
-// axios of their own: what leaves any of them goes to the server under test, second tries included.
+// The SDK has no option for another host. Some requests go through its global axios, most through
+// their own instance. All are redirected to the server under test, retries included.
 const axios = require('axios');
 
 const VENDOR = 'https://api.plivo.com/';

@@ -1,4 +1,4 @@
-// The conference API, through Plivo's SDK for Node.js.
+// Test of the conference API with Plivo's SDK for Node.js.
 'use strict';
 
 const plivo = require('plivo');
@@ -8,7 +8,7 @@ const { conferences } = new plivo.Client(AUTH_ID, TOKEN);
 
 const OUT = 'speech You are out.';
 
-// So many phones in a room, and the ids of their members.
+// Dials `count` phones into a room, and returns them with their member ids.
 async function enter(room, count) {
   const document = new plivo.Response();
   document.addConference(room);
@@ -37,7 +37,7 @@ async function listAndGet(bench) {
   const {
     phones: [phone],
   } = await enter('look', 1);
-  bench.check('list: the name of the one there is', (await conferences.list()).conferences, [
+  bench.check('list: its name', (await conferences.list()).conferences, [
     'look',
   ]);
   const room = await conferences.get('look');
@@ -74,7 +74,7 @@ async function kick(bench) {
     await hear(phones.slice(1)),
     Array(3).fill('room kick'),
   );
-  await bench.raises('kick: who has gone is not found', 404, 'member not found', () =>
+  await bench.raises('kick: a member who has left is not found', 404, 'member not found', () =>
     conferences.kickMember('kick', one),
   );
 
@@ -128,7 +128,7 @@ async function playAndSpeak(bench) {
   const { phones, ids } = await enter('loud', 3);
   const url = 'https://example.com/ten-minutes.mp3';
   const words = Array(20).fill('This is an announcement that lasts.').join(' ');
-  for (const [deed, start, stop, sound] of [
+  for (const [action, start, stop, sound] of [
     [
       'play',
       (who) => conferences.playAudioToMember('loud', who, url),
@@ -150,15 +150,15 @@ async function playAndSpeak(bench) {
     ]) {
       const answer = await start(who);
       const expected = phones.map((_, n) => (hearers.includes(n) ? sound : 'room loud'));
-      bench.check(`${deed}: ${form} hears it at once`, await hear(phones), expected);
+      bench.check(`${action}: ${form} hears it at once`, await hear(phones), expected);
       bench.check(
-        `${deed}: ${form}, the answer`,
+        `${action}: ${form}, the answer`,
         [answer.message, answer.memberId],
-        [`${deed} queued into conference`, who],
+        [`${action} queued into conference`, who],
       );
       await conferences[stop]('loud', who);
       bench.check(
-        `${deed}: ${form}, stopped at once`,
+        `${action}: ${form}, stopped at once`,
         await hear(phones),
         Array(3).fill('room loud'),
       );
@@ -224,7 +224,7 @@ async function errors(bench) {
     ids: [id],
   } = await enter('here', 1);
   const stranger = new plivo.Client(AUTH_ID, 'wrong').conferences;
-  for (const [what, status, text, deed] of [
+  for (const [what, status, text, action] of [
     ['a wrong token', 401, 'wrong credentials', () => stranger.list()],
     [
       'speak an empty text',
@@ -239,9 +239,9 @@ async function errors(bench) {
       () => conferences.playAudioToMember('here', id, 'file:///etc/hosts'),
     ],
   ]) {
-    await bench.raises(`errors: ${what}`, status, text, deed);
+    await bench.raises(`errors: ${what}`, status, text, action);
   }
-  for (const deed of [
+  for (const action of [
     'kickMember',
     'muteMember',
     'unmuteMember',
@@ -251,11 +251,11 @@ async function errors(bench) {
     'stopSpeakingTextToMember',
     'hangupMember',
   ]) {
-    await bench.raises(`errors: ${deed}, no such room`, 404, 'conference not found', () =>
-      conferences[deed]('nowhere', id),
+    await bench.raises(`errors: ${action}, no such room`, 404, 'conference not found', () =>
+      conferences[action]('nowhere', id),
     );
-    await bench.raises(`errors: ${deed}, no such member`, 404, 'member not found', () =>
-      conferences[deed]('here', '999999'),
+    await bench.raises(`errors: ${action}, no such member`, 404, 'member not found', () =>
+      conferences[action]('here', '999999'),
     );
   }
   bench.check('errors: nothing has happened', await phone.heard(), ['room here']);

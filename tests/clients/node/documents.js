@@ -1,4 +1,4 @@
-// Documents that the XML builder of Plivo's SDK for Node.js makes, run by conflow.
+// Test of documents that the XML builder of Plivo's SDK for Node.js makes, run by conflow.
 'use strict';
 
 const plivo = require('plivo');
@@ -58,7 +58,7 @@ async function conferenceAttributes(bench) {
     [true, true],
   );
   const third = await Phone.dial(name);
-  bench.check('Conference: maxMembers, the third goes on with the action', await third.ended(), [
+  bench.check('Conference: maxMembers, the third continues with the action', await third.ended(), [
     left,
   ]);
   await second.press('*');
@@ -85,7 +85,7 @@ async function conferenceStartAndEnd(bench) {
   const { members } = await conferences.get('panel');
   await conferences.kickMember('panel', members.find((it) => it.callUuid === host.uuid).memberId);
   bench.check(
-    'Conference: endConferenceOnExit, all are out at once',
+    'Conference: endConferenceOnExit, all leave at once',
     [await host.hears(), await guest.hears()],
     ['speech You have ended it.', 'speech The panel is over.'],
   );

@@ -1,6 +1,6 @@
-"""What every script has: checks that are counted, simulated phones, a folder of flows.
+"""Test bench for the SDKs for Python: counted checks, simulated phones, a folder of flows.
 
-Where the server is, and whose credentials are good there, the runner says in variables.
+Environment variables set by the runner name the server, the credentials and the folder.
 """
 
 import json
@@ -16,12 +16,12 @@ AUTH_ID = os.environ["CLIENT_ID"]
 TOKEN = os.environ["CLIENT_TOKEN"]
 FLOWS = os.environ["CLIENT_FLOWS"]
 
-# What has to happen by itself, happens within a second; a slow machine takes longer.
+# What happens by itself happens within a second; a slow machine takes longer.
 WAIT_MAX = 10
 
 
 class Bench:
-    """Counts checks, and prints a line for each."""
+    """Counts checks and prints a line for each."""
 
     def __init__(self, name):
         self.name = name
@@ -29,26 +29,26 @@ class Bench:
         self.failed = 0
 
     def check(self, what, found, expected):
-        """They are equal."""
+        """Checks that the values are equal."""
         self._line(found == expected, what, f"found {found!r}, expected {expected!r}")
 
-    def raises(self, what, error, text, deed):
-        """The deed raises this error, and no subclass of it, with this text in its message."""
+    def raises(self, what, error, text, action):
+        """Checks that the action raises this error, not a subclass, with this text in its message."""
         try:
-            found = f"no error, but {deed()!r}"
+            found = f"no error, but {action()!r}"
         except Exception as raised:
             good = type(raised) is error and text in str(raised)
             return self._line(good, what, f"found {raised!r}, expected {error.__name__} {text!r}")
         return self._line(False, what, f"found {found}, expected {error.__name__}")
 
     def run(self, *sections):
-        """Runs functions that take the bench, says how it went, and ends the process."""
+        """Runs functions that take the bench, prints the result, and ends the process."""
         for section in sections:
             try:
                 section(self)
             except Exception:
                 traceback.print_exc(limit=3, file=sys.stdout)
-                self._line(False, section.__name__, "it broke off")
+                self._line(False, section.__name__, "an error ended it")
         Phone.hang_up_all()
         print(f"{self.name}: {self.passed} passed, {self.failed} failed", flush=True)
         sys.exit(0 if self.passed and not self.failed else 1)
@@ -60,7 +60,7 @@ class Bench:
 
 
 class Phone:
-    """A simulated phone, as `POST /sim/v1/…/Phone/` makes it."""
+    """A simulated phone, made by `POST /sim/v1/…/Phone/`."""
 
     dialled = []
 
@@ -70,7 +70,7 @@ class Phone:
 
     @classmethod
     def hang_up_all(cls):
-        """So that the server has nobody to say goodbye to."""
+        """Ends all calls, so that the server has none left when it stops."""
         for phone in cls.dialled:
             try:
                 _ask("DELETE", f"{phone.uuid}/")
@@ -78,16 +78,16 @@ class Phone:
                 assert error.code == 409, f"only a call that has ended cannot be ended: {error}"
 
     def look(self):
-        """What is told of it: its state, its timeline."""
+        """Returns its state and timeline."""
         return _ask("GET", f"{self.uuid}/")
 
     def heard(self):
-        """What it has heard, one text for each thing but silence."""
+        """Returns what it has heard, one text per sound, without silence."""
         timeline = self.look()["timeline"]
         return [_text(entry) for entry in timeline if entry["heard"] != "silence"]
 
     def hears(self):
-        """What it hears now, or heard last."""
+        """Returns what it hears now, or heard last."""
         timeline = self.look()["timeline"]
         return _text(timeline[-1]) if timeline else ""
 
@@ -95,7 +95,7 @@ class Phone:
         _ask("POST", f"{self.uuid}/Press/", {"digits": digits})
 
     def until(self, text):
-        """Waits until it hears this; gives back itself."""
+        """Waits until it hears this, and returns the phone."""
         _wait(f"to hear {text!r}", self.hears, lambda hears: hears == text)
         return self
 
@@ -105,13 +105,13 @@ class Phone:
         return True
 
     def ended(self):
-        """Waits until its call is over; gives back all that it has heard."""
+        """Waits until its call has ended, and returns all that it has heard."""
         _wait("for the end", self.look, lambda it: it["state"] == "completed")
         return self.heard()
 
 
 def flow(name, document):
-    """Writes a flow, as a whole: who reads it meanwhile sees the old one or the new one."""
+    """Writes a flow atomically: a reader sees the old file or the new one."""
     path = os.path.join(FLOWS, f"{name}.xml")
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(document)

@@ -1,19 +1,19 @@
-"""Documents that the XML builders of Plivo's and Vobiz' SDKs for Python make, run by conflow."""
+"""Test of documents that the XML builders of Plivo's and Vobiz' SDKs for Python make."""
 
 from bench import Phone, flow
 
 
 class Documents:
-    """The builders of one SDK, and what its REST client knows of conferences."""
+    """Flows from the builders of one SDK, checked with its REST client."""
 
     def __init__(self, xml, conferences):
         self.xml = xml
         self.conferences = conferences
-        # Who presses no key: what is checked, the phone, what it hears.
+        # Callers who press no key: what is checked, the phone, what it must hear.
         self.silent = []
 
     def sections(self):
-        """For Bench.run."""
+        """The sections for Bench.run."""
         return [
             self.a_changed_document,
             self.conference_attributes,
@@ -29,7 +29,7 @@ class Documents:
         return self.xml.ResponseElement()
 
     def says(self, name, text):
-        """A flow that says one thing."""
+        """Writes a flow that says one thing, and returns its name."""
         return flow(name, self.response().add_speak(text).to_string())
 
     def members(self, room):
@@ -79,7 +79,7 @@ class Documents:
         bench.check("Conference: muted", found, [True, True])
         third = Phone(name)
         bench.check(
-            "Conference: maxMembers, the third goes on with the action",
+            "Conference: maxMembers, the third continues with the action",
             third.ended(),
             ["speech You have left by the star."],
         )
@@ -115,7 +115,7 @@ class Documents:
         self.conferences.member_kick("panel", inside.member_id)
         found = [phone.hears() for phone in [host, *guests]]
         expected = ["speech You have ended it.", *["speech The panel is over."] * 2]
-        bench.check("Conference: endConferenceOnExit, all are out at once", found, expected)
+        bench.check("Conference: endConferenceOnExit, all leave at once", found, expected)
 
     def get_digits(self, bench):
         self.says("digits", "Thank you for the digits.")

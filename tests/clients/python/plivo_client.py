@@ -1,4 +1,4 @@
-"""Plivo's SDK for Python against a running conflow."""
+"""Test with Plivo's SDK for Python against a running conflow."""
 
 import plivo.rest.client
 

@@ -1,4 +1,4 @@
-"""The conference API, through Plivo's SDK for Python."""
+"""Test of the conference API with Plivo's SDK for Python."""
 
 import plivo
 from plivo.exceptions import AuthenticationError, ResourceNotFoundError, ValidationError
@@ -12,7 +12,7 @@ OUT = "speech You are out."
 
 
 def enter(room, count):
-    """So many phones, one after the other, in a room; each goes on to OUT."""
+    """Dials `count` phones into a room one after another; each continues to OUT."""
     document = plivo.plivoxml.ResponseElement()
     document.add_conference(room)
     document.add_speak("You are out.")
@@ -22,7 +22,7 @@ def enter(room, count):
 
 
 def members(room):
-    """The members of a room, by the ids of their calls."""
+    """Returns the members of a room by the ids of their calls."""
     return {member.call_uuid: member for member in conferences.get(room).members}
 
 
@@ -37,7 +37,7 @@ def list_and_get(bench):
     name = flow("look", document.to_string())
     phone = Phone(name, **{"from": "14155550100"}, caller_name="Anna").until("room look")
 
-    bench.check("list: the name of the one there is", conferences.list().conferences, ["look"])
+    bench.check("list: its name", conferences.list().conferences, ["look"])
     room = conferences.get("look")
     bench.check("get: its name", room.conference_name, "look")
     bench.check("get: its members are counted", room.conference_member_count, "1")
@@ -45,9 +45,9 @@ def list_and_get(bench):
     bench.check("get: there is an api_id", len(room.api_id), 36)
     member = room.members[0]
     found = (member.call_uuid, getattr(member, "from"), member.to, member.caller_name)
-    bench.check("get: who the member is", found, (phone.uuid, "14155550100", "look", "Anna"))
+    bench.check("get: the member's identity", found, (phone.uuid, "14155550100", "look", "Anna"))
     found = (member.muted, member.deaf, member.direction, member.join_time.isdigit())
-    bench.check("get: how the member is", found, (False, False, "inbound", True))
+    bench.check("get: the member's state", found, (False, False, "inbound", True))
     conferences.hangup("look")
 
 
@@ -72,9 +72,9 @@ def kick(bench):
     bench.check("kick: at once a list of two hears the next element", found, [OUT] * 2)
     bench.check("kick: the answer names the list", answer.member_id, f"{three},{four}")
     answer = conferences.member_kick("kick", f"{one},{five}")
-    bench.check("kick: who has gone is left out of a list", answer.member_id, five)
+    bench.check("kick: a member who has left is left out of a list", answer.member_id, five)
     bench.raises(
-        "kick: who has gone is not found",
+        "kick: a member who has left is not found",
         ResourceNotFoundError,
         "member not found",
         lambda: conferences.member_kick("kick", one),
@@ -101,9 +101,9 @@ def mute_and_deaf(bench):
         inside = members("quiet")
         return [getattr(inside[phone.uuid], name) for phone in phones]
 
-    for deed, flag, message in [("mute", "muted", "muted"), ("deaf", "deaf", "deaf")]:
-        start = getattr(conferences, f"member_{deed}")
-        stop = getattr(conferences, f"member_{deed}_stop")
+    for action, flag, message in [("mute", "muted", "muted"), ("deaf", "deaf", "deaf")]:
+        start = getattr(conferences, f"member_{action}")
+        stop = getattr(conferences, f"member_{action}_stop")
         for form, who, expected in [
             ("one", names[0], [True, False, False]),
             ("a list", f"{names[0]},{names[2]}", [True, False, True]),
@@ -111,10 +111,10 @@ def mute_and_deaf(bench):
         ]:
             answer = start("quiet", who)
             found = (answer.message, answer.member_id, flags(flag))
-            bench.check(f"{deed}: {form}", found, (message, who, expected))
+            bench.check(f"{action}: {form}", found, (message, who, expected))
             found = (stop("quiet", who), flags(flag))
-            bench.check(f"{deed}: {form}, no longer", found, (None, [False] * 3))
-        bench.check(f"{deed}: to stop it twice does no harm", stop("quiet", "all"), None)
+            bench.check(f"{action}: {form}, no longer", found, (None, [False] * 3))
+        bench.check(f"{action}: a repeated stop is no error", stop("quiet", "all"), None)
     conferences.hangup("quiet")
 
 
@@ -128,7 +128,7 @@ def play_and_speak(bench):
     words = "This is an announcement that lasts. " * 20
     play = lambda who: conferences.member_play("loud", who, url)
     speak = lambda who: conferences.member_speak("loud", who, words, voice="MAN", language="en-GB")
-    for deed, start, stop, sound in [
+    for action, start, stop, sound in [
         ("play", play, conferences.member_play_stop, f"sound {url}"),
         ("speak", speak, conferences.member_speak_stop, f"speech {words.strip()}"),
     ]:
@@ -140,15 +140,15 @@ def play_and_speak(bench):
             answer = start(who)
             expected = [sound if n in hearers else "room loud" for n in range(3)]
             found = [text.strip() for text in heard()]
-            bench.check(f"{deed}: {form} hears it at once", found, expected)
+            bench.check(f"{action}: {form} hears it at once", found, expected)
             found = (answer.message, answer.member_id)
             bench.check(
-                f"{deed}: {form}, the answer", found, (f"{deed} queued into conference", who)
+                f"{action}: {form}, the answer", found, (f"{action} queued into conference", who)
             )
             found = (stop("loud", who), heard())
-            bench.check(f"{deed}: {form}, stopped at once", found, (None, quiet))
+            bench.check(f"{action}: {form}, stopped at once", found, (None, quiet))
     found = conferences.member_play_stop("loud", "all")
-    bench.check("play: to stop what is not there does no harm", found, None)
+    bench.check("play: a stop without a play is no error", found, None)
     conferences.hangup("loud")
 
 
@@ -164,7 +164,7 @@ def hang_up(bench):
     conferences.member_hangup("end", f"{names[1]},{names[2]}")
     found = [how(phone.look()) for phone in phones[1:]]
     bench.check("hang up: a list has ended at once", found[:2], [by_api] * 2)
-    bench.check("hang up: who is not in the list is there", found[2][0], "in-progress")
+    bench.check("hang up: the others stay", found[2][0], "in-progress")
 
     bench.check("hang up: the room", conferences.hangup("end"), None)
     bench.check("hang up: all in it have ended at once", how(phones[3].look()), by_api)
@@ -205,7 +205,7 @@ def errors(bench):
     bench.raises("errors: a wrong token", AuthenticationError, "wrong credentials", stranger.list)
     stranger = plivo.RestClient("MA00000000000000NONE", TOKEN).conferences
     bench.raises("errors: a wrong id", AuthenticationError, "wrong credentials", stranger.list)
-    for deed in [
+    for action in [
         "kick",
         "mute",
         "mute_stop",
@@ -215,19 +215,19 @@ def errors(bench):
         "speak_stop",
         "hangup",
     ]:
-        call = getattr(conferences, f"member_{deed}")
+        call = getattr(conferences, f"member_{action}")
         for what, room, who, text in [
             ("room", "nowhere", name, "conference not found"),
             ("member", "here", "999999", "member not found"),
         ]:
             bench.raises(
-                f"errors: {deed}, no such {what}",
+                f"errors: {action}, no such {what}",
                 ResourceNotFoundError,
                 text,
                 lambda: call(room, who),
             )
     speak, play = conferences.member_speak, conferences.member_play
-    for what, text, deed in [
+    for what, text, action in [
         ("speak without a text", "text: missing", lambda: speak("here", name, None)),
         ("speak with an empty text", "text: missing", lambda: speak("here", name, "")),
         ("speak with no such voice", "voice:", lambda: speak("here", name, "Hi", voice="CHILD")),
@@ -238,7 +238,7 @@ def errors(bench):
             lambda: play("here", name, "file:///etc/hosts"),
         ),
     ]:
-        bench.raises(f"errors: {what}", ValidationError, text, deed)
+        bench.raises(f"errors: {what}", ValidationError, text, action)
     bench.check("errors: nothing has happened", phone.heard(), ["room here"])
     conferences.hangup_all()
 

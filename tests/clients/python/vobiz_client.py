@@ -1,4 +1,4 @@
-"""Vobiz' SDK for Python against a running conflow."""
+"""Test with Vobiz' SDK for Python against a running conflow."""
 
 import vobiz.rest.client
 

@@ -1,7 +1,7 @@
-"""The conference API, through the client of Vobiz' SDK for Python.
+"""Test of the conference API with the client of Vobiz' SDK for Python.
 
-The SDK has no methods for conferences yet: credentials, requests, answers and errors are its own,
-the paths are written here.
+The SDK has no methods for conferences yet: credentials, requests, responses and errors are its own, the
+paths are here.
 """
 
 import vobiz
@@ -13,13 +13,13 @@ OUT = "speech You are out."
 
 
 class Conferences:
-    """The conferences of an account, as documents.py asks for them."""
+    """The conferences of an account, with the interface that documents.py needs."""
 
     def __init__(self, token=TOKEN):
         self.client = vobiz.RestClient(AUTH_ID, token)
 
     def sections(self):
-        """For Bench.run."""
+        """The sections for Bench.run."""
         return [self.rooms_and_kicks, self.member_controls, self.errors]
 
     def list(self):
@@ -34,11 +34,11 @@ class Conferences:
     def member_kick(self, room, who):
         return self.member("POST", room, who, "Kick")
 
-    def member(self, method, room, who, *deed, **parameters):
-        return self.client.request(method, ("Conference", room, "Member", who, *deed), parameters)
+    def member(self, method, room, who, *action, **parameters):
+        return self.client.request(method, ("Conference", room, "Member", who, *action), parameters)
 
     def enter(self, room, count):
-        """So many phones in a room, and the ids of their members."""
+        """Dials `count` phones into a room, and returns them with their member ids."""
         document = vobiz.vobizxml.ResponseElement().add_conference(room, stay_alone=True)
         document.add_speak("You are out.").add_wait(length=60)
         name = flow("enter", document.to_string())
@@ -49,7 +49,7 @@ class Conferences:
     def rooms_and_kicks(self, bench):
         bench.check("list: there are no conferences", self.list().conferences, [])
         phones, [one, two, three, four] = self.enter("Küche 1", 4)
-        bench.check("list: the name of the one there is", self.list().conferences, ["Küche 1"])
+        bench.check("list: its name", self.list().conferences, ["Küche 1"])
         room = self.get("Küche 1")
         found = (room.conference_name, room.conference_member_count, room.members[0].member_id)
         bench.check("get: name, count, member", found, ("Küche 1", "4", one))
@@ -97,7 +97,7 @@ class Conferences:
 
     def errors(self, bench):
         [phone], [one] = self.enter("here", 1)
-        for what, error, text, deed in [
+        for what, error, text, action in [
             ("a wrong token", AuthenticationError, "wrong credentials", Conferences("wrong").list),
             ("no such room", ResourceNotFoundError, "conference not found", lambda: self.get("no")),
             (
@@ -113,6 +113,6 @@ class Conferences:
                 lambda: self.member("POST", "here", one, "Speak"),
             ),
         ]:
-            bench.raises(f"errors: {what}", error, text, deed)
+            bench.raises(f"errors: {what}", error, text, action)
         bench.check("errors: nothing has happened", phone.hears(), "room here")
         self.hangup("here")

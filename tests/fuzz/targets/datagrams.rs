@@ -1,4 +1,4 @@
-//! RTP and RTCP of one leg.
+//! Target: RTP and RTCP of one leg.
 #![no_main]
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! A flow document, and a run of it.
+//! Target: a flow document, and a run of it.
 #![no_main]
 
 #[path = "../flow.rs"]

@@ -1,4 +1,4 @@
-//! An offer.
+//! Target: an SDP offer.
 #![no_main]
 
 #[expect(dead_code, reason = "each target has one body of the file")]

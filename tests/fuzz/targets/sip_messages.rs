@@ -1,4 +1,4 @@
-//! SIP messages, one after another.
+//! Target: SIP messages, one after another.
 #![no_main]
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! SIP as it comes over TCP.
+//! Target: a TCP stream of SIP messages.
 #![no_main]
 
 #[expect(dead_code, reason = "each target has one body of the file")]

@@ -1,4 +1,4 @@
-//! `conflow account`, beside an engine that runs.
+//! `conflow account`, run beside a live engine.
 
 use super::*;
 
@@ -9,14 +9,14 @@ impl Program {
         self.ask_as(id, token, "GET", &format!("/v1/Account/{id}/Conference/"), "").0
     }
 
-    /// Waits until the engine has looked.
+    /// Waits until the engine has read the accounts again.
     fn take_in(&mut self) {
         self.wait_for("the accounts of the data folder have changed");
     }
 }
 
 #[test]
-fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
+fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
     let home = home();
     let mut program = Program::start(home.path(), "");
     let first = account(home.path(), &format!("add {KEPT} --dialect plivo"));
@@ -25,7 +25,11 @@ fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
     assert_eq!(program.conference_list(KEPT, &first), 200);
     assert_eq!(program.conference_list(ID, &first), 401);
     let wall = format!("/v1/Account/{ID}/Conference/");
-    assert_eq!(program.ask_as(KEPT, &first, "GET", &wall, "").0, 404, "accounts are walls");
+    assert_eq!(
+        program.ask_as(KEPT, &first, "GET", &wall, "").0,
+        404,
+        "another account sees nothing"
+    );
 
     let second = account(home.path(), &format!("rotate {KEPT}"));
     program.take_in();
@@ -39,7 +43,7 @@ fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
     program.signal("KILL");
     program.end();
     let mut program = Program::start(home.path(), "");
-    assert_eq!(program.conference_list(KEPT, &second), 200, "it outlives the process");
+    assert_eq!(program.conference_list(KEPT, &second), 200, "it survives a restart");
     let list = account(home.path(), "list");
     assert!(list.starts_with(&format!("{KEPT} plivo\n  t2 full, made 20")), "{list}");
     account(home.path(), &format!("remove {KEPT}"));
@@ -59,7 +63,7 @@ fn an_account_is_added_rotated_and_taken_out_while_the_engine_runs() {
 }
 
 #[test]
-fn a_read_only_token_looks_at_everything_and_changes_nothing() {
+fn a_read_only_token_reads_everything_and_changes_nothing() {
     let home = home();
     account(home.path(), &format!("add {KEPT}"));
     let reader = account(home.path(), &format!("add {KEPT} --read-only"));
@@ -84,7 +88,7 @@ fn a_read_only_token_looks_at_everything_and_changes_nothing() {
 }
 
 #[test]
-fn an_account_is_in_one_place_and_a_number_may_be_that_of_a_kept_one() {
+fn an_account_has_one_source_and_an_endpoint_may_name_a_kept_account() {
     let home = home();
     let file = |id: &str, owner: &str| {
         let text = format!(
@@ -106,5 +110,5 @@ fn an_account_is_in_one_place_and_a_number_may_be_that_of_a_kept_one() {
     program.signal("TERM");
     program.end();
     file("MA2", "MA2");
-    refused("MA2 is an account of conflow.toml and of the data folder as well");
+    refused("MA2 is an account of conflow.toml and of the data folder, too");
 }

@@ -1,4 +1,4 @@
-//! What outlives the process, seen from outside: records, answers, the store and its backups.
+//! Restarts seen from outside: call detail records, stored responses, the store and its backups.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::app::{ID, Program, command, home, run, token};
 
-/// A conflow with one member in its conference; his call.
+/// A conflow with one member in its conference, and the call of that member.
 fn with_a_call(home: &Path) -> (Program, String, String) {
     let mut program = Program::start(home, "");
     let token = token(home);
@@ -23,7 +23,7 @@ fn join(program: &mut Program, token: &str) -> String {
     phone["call_uuid"].as_str().unwrap().to_owned()
 }
 
-/// The cdr of a call, but for the number of the request; it may come moments after its end.
+/// The CDR of a call, without the request id. It may appear moments after the end of the call.
 fn cdr(program: &Program, token: &str, call: &str) -> Value {
     for _ in 0..500 {
         let path = format!("/api/v1/Account/{ID}/Call/{call}/");
@@ -43,7 +43,7 @@ fn a_kill_loses_no_cdr_and_no_answer() {
     let home = home();
     let (mut program, token, first) = with_a_call(home.path());
     let second = join(&mut program, &token);
-    // Else the second would be alone.
+    // Otherwise the second member would be alone.
     join(&mut program, &token);
     let calls = format!("/api/v1/Account/{ID}/Call/");
     let ask = |program: &Program, method, path: &str, key: &str| {
@@ -52,7 +52,7 @@ fn a_kill_loses_no_cdr_and_no_answer() {
     let end = format!("{calls}{first}/");
     assert_eq!(ask(&program, "DELETE", &end, "a").0, 204);
     let before = cdr(&program, &token, &first);
-    // Whoever has this answer knows that it is durable, and with it all that came before.
+    // This response shows that the kick is durable, and with it everything before.
     let kick = format!("/api/v1/Account/{ID}/Conference/weekly/Member/2/Kick/");
     let (status, kicked) = ask(&program, "POST", &kick, "b");
     assert_eq!(status, 200, "{kicked}");
@@ -84,7 +84,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
         assert_eq!(found, Some(code), "{arguments}: {out}{log}");
         assert!(format!("{out}{log}").contains(expected), "{arguments}: {out}{log}");
     };
-    check("store check", 0, "no faults");
+    check("store check", 0, "no errors");
     check("store check", 0, "records      1 rows");
     check("store backup b.db", 0, "b.db: ");
     check("store backup b.db", 1, "there is a file of that name already");
@@ -102,7 +102,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
 }
 
 #[test]
-fn a_damaged_store_and_one_of_a_later_version_are_told_of() {
+fn a_damaged_store_and_a_later_version_are_reported() {
     let home = home();
     let program = Program::start(home.path(), "");
     program.signal("TERM");

@@ -1,4 +1,4 @@
-//! A jitter buffer under the networks that there are.
+//! The jitter buffer under different network conditions.
 
 use conflow::{
     audio::jitter::{Jitter, JitterCounts, Pulled, Pushed, TARGET_MAX},
@@ -8,8 +8,8 @@ use conflow::{
     },
 };
 
-/// Packets of (arrival in ms, number, units each); ticks are at 10, 30, 50 … ms. What is
-/// played, by letters: `a` is the first packet, `~` is made up, `.` is silence.
+/// Takes packets of (arrival in ms, number, units each); ticks are at 10, 30, 50 … ms. Returns what
+/// is played: `a` is the first packet, `~` is concealment, `.` is silence.
 fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, JitterCounts) {
     let (mut jitter, mut played, mut packets) = (Jitter::default(), String::new(), packets);
     for tick in 0..ticks {
@@ -28,7 +28,7 @@ fn played(packets: &[(usize, usize, usize)], ticks: usize) -> (String, JitterCou
     (played, jitter.counts())
 }
 
-/// Sequence numbers and timestamps wrap after five packets, so that every test sees it.
+/// Sequence numbers and timestamps wrap after five packets, so that every test covers it.
 fn push(jitter: &mut Jitter, ssrc: u32, number: usize, units: usize) -> Pushed {
     let first = (number * units) as u32;
     let payload: Vec<u8> =
@@ -48,11 +48,11 @@ fn frame_char(byte: u8) -> char {
     char::from(byte - 0x10 + b'a')
 }
 
-/// Packets of 20 ms by letters, at the times that `late` makes of the due ones.
-fn sent(letters: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
+/// Packets of 20 ms, one per letter. `late` maps the due time to the time of arrival.
+fn sent(order: &str, late: impl Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
     let at = |it: char| (it as usize) - ('a' as usize);
     let mut sent: Vec<_> =
-        letters.chars().map(|it| (at(it) * 20 + late(at(it)), at(it), FRAME)).collect();
+        order.chars().map(|it| (at(it) * 20 + late(at(it)), at(it), FRAME)).collect();
     sent.sort();
     sent
 }
@@ -71,18 +71,18 @@ fn frames_are_played_in_order_50_ms_after_they_come() {
 }
 
 #[test]
-fn up_to_40_ms_of_jitter_pass_unnoticed() {
+fn up_to_40_ms_of_jitter_change_nothing() {
     check(&sent("abcdefgh", |n| if n % 3 == 1 { 39 } else { 0 }), "..abcdefgh");
     check(&sent("abcdefgh", |n| if n == 4 { 25 } else { 0 }), "..abcdefgh");
 }
 
 #[test]
-fn what_is_lost_is_made_up_and_then_it_is_silent() {
+fn loss_is_concealed_and_then_becomes_silence() {
     let counts = check(&sent("abdefgh", |_| 0), "..ab~defgh");
     assert_eq!(counts.concealed, 1);
     check(&sent("abgh", |_| 0), "..ab~~~.gh");
     check(&sent("ab", |_| 0), "..ab~~~....");
-    // Long after the ring has been around: what it held is not heard again.
+    // Long after the ring has wrapped: its old content is not heard again.
     let lossy: Vec<_> = sent("abcdefghijklmnopqrstuvwxyz", |_| 0);
     let lossy: Vec<_> = lossy.into_iter().filter(|it| it.1 != 20).collect();
     check(&lossy, "..abcdefghijklmnopqrst~vwxyz");
@@ -105,7 +105,7 @@ fn a_late_packet_is_dropped_and_the_delay_grows_by_a_frame() {
 
 #[test]
 fn a_stalled_network_delays_but_loses_nothing() {
-    // Nothing between 60 and 150 ms, then all of it.
+    // Nothing arrives between 60 and 150 ms, then everything at once.
     let stand = |n: usize| if (3..8).contains(&n) { 150 - n * 20 } else { 0 };
     check(&sent("abcdefghijklm", stand), "..abc~~defghijklm");
 }
@@ -127,12 +127,12 @@ fn a_stand_of_100_ms_loses_nothing() {
 #[test]
 fn a_sender_that_pauses_has_the_same_delay_afterwards() {
     check(&sent("abcdefmnopq", |_| 0), "..abcdef~~~...mnopq");
-    // The buffer ran dry for two ticks; what comes is as far behind as before.
+    // The buffer ran dry for two ticks; what follows has the same delay as before.
     check(&sent("abcghij", |_| 0), "..abc~~~ghij");
 }
 
 #[test]
-fn packets_of_other_lengths_fall_into_place() {
+fn packets_of_other_lengths_are_played_in_order() {
     let of = |units: usize, n: usize| -> Vec<_> {
         (0..n).map(|it| (it * units / 8, it, units)).collect()
     };
@@ -182,7 +182,7 @@ fn another_law_is_another_stream() {
 }
 
 #[test]
-fn a_clock_that_leaps_or_a_count_that_leaps_begins_anew() {
+fn a_leap_of_the_clock_or_of_the_sequence_starts_a_new_stream() {
     for leap in [60, 1_100, 30_000, 200_000_000] {
         let mut jitter = Jitter::default();
         for number in 0..4 {
@@ -224,7 +224,7 @@ fn a_fast_sender_does_not_pile_up() {
     let mut jitter = Jitter::default();
     let (mut sent, mut played) = (0, 0);
     for tick in 0..5_000_usize {
-        // 1 % too fast.
+        // The sender's clock is 1 % fast.
         while sent <= tick + tick / 100 {
             push(&mut jitter, 1, sent, FRAME);
             sent += 1;
@@ -239,7 +239,7 @@ fn a_fast_sender_does_not_pile_up() {
 }
 
 #[test]
-fn what_is_made_up_follows_on_and_dies_away() {
+fn concealment_continues_the_sound_and_fades() {
     let mut jitter = Jitter::default();
     let tone: Vec<u8> = (0..FRAME)
         .map(|at| (at as f64 * 0.3).sin() * 8_000.0)

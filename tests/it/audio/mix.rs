@@ -1,4 +1,4 @@
-//! A room as its legs hear it: who is in the mix, and how voices come and go.
+//! The mixer: who is in the mix, and how voices fade in and out.
 
 use std::mem;
 
@@ -10,10 +10,10 @@ use conflow::{
     rtp::g711::{FRAME, Law},
 };
 
-/// A room in which each leg sends a tone of its own, for so many ticks at a time.
+/// A room in which each leg sends a tone of its own for a number of ticks.
 struct Room {
     mixer: Mixer,
-    /// None: gone.
+    /// None after the leg has left.
     slots: Vec<Option<Slot>>,
     tick: usize,
     talks: Vec<TalkChange>,
@@ -35,7 +35,7 @@ impl Room {
         Self { mixer, slots, tick: 0, talks: Vec::new(), heard: vec![Vec::new(); n_legs] }
     }
 
-    /// Each (leg, amplitude) sends its tone, the others nothing.
+    /// Each (leg, amplitude) sends its tone; the other legs send nothing.
     fn run(&mut self, ticks: usize, sending: &[(usize, f64)]) {
         self.heard.iter_mut().for_each(Vec::clear);
         for _ in 0..ticks {
@@ -56,7 +56,7 @@ impl Room {
         }
     }
 
-    /// Whose tones a leg hears, as it has been since 5 ms after the last look.
+    /// The legs whose tones a leg hears, measured from 5 ms after the last look on.
     fn hears(&self, leg: usize) -> Vec<usize> {
         let heard = &self.heard[leg][160..];
         (0..10).filter(|it| 0.004 < tone::amplitude(heard, 8_000, HZ[*it])).collect()
@@ -93,12 +93,12 @@ fn check(flags: Flags, expected: [&[usize]; 4]) {
 }
 
 #[test]
-fn each_hears_the_others_and_not_himself() {
+fn each_leg_hears_the_others_and_not_itself() {
     check(Flags::default(), [&[1, 2], &[0, 2], &[0, 1], &[0, 1, 2]]);
 }
 
 #[test]
-fn flags_rule_who_hears_and_who_is_heard() {
+fn flags_decide_who_hears_and_who_is_heard() {
     let none = Flags::default();
     check(Flags { muted: true, ..none }, [&[2], &[0, 2], &[0], &[0, 2]]);
     check(Flags { deaf: true, ..none }, [&[1, 2], &[], &[0, 1], &[0, 1, 2]]);
@@ -107,7 +107,7 @@ fn flags_rule_who_hears_and_who_is_heard() {
 }
 
 #[test]
-fn one_who_is_alone_hears_silence() {
+fn a_leg_that_is_alone_hears_silence() {
     let mut room = Room::of(1);
     room.run(10, &[(0, 0.5)]);
     assert!(room.mixer.leg_mix(room.slot(0)).is_silent());
@@ -115,7 +115,7 @@ fn one_who_is_alone_hears_silence() {
 }
 
 #[test]
-fn what_is_heard_is_the_sum_and_the_bytes_are_its_samples() {
+fn a_leg_hears_the_sum_and_the_bytes_are_its_samples() {
     let mut room = Room::of(3);
     room.run(10, &[(0, 0.2), (1, 0.3)]);
     for (leg, hz, amplitude) in [(2, HZ[0], 0.2), (2, HZ[1], 0.3), (0, HZ[1], 0.3)] {
@@ -135,7 +135,7 @@ fn what_is_heard_is_the_sum_and_the_bytes_are_its_samples() {
 }
 
 #[test]
-fn both_laws_and_plain_samples_may_be_put_even_in_frames_of_odd_length() {
+fn both_laws_and_plain_samples_are_accepted_in_frames_of_any_length() {
     let (mut mixer, mut talks) = (Mixer::new(Settings::default()), Vec::new());
     let slots = [(); 4].map(|()| mixer.add());
     mixer.put(slots[0], Law::A, &[Law::A.byte(-4_032); 400]);
@@ -153,7 +153,7 @@ fn both_laws_and_plain_samples_may_be_put_even_in_frames_of_odd_length() {
 #[test]
 fn a_leg_that_leaves_fades_to_zero() {
     let mut room = Room::of(3);
-    // 350 Hz has no whole periods in a frame: the last sample is far from zero.
+    // 350 Hz has no whole periods in a frame, so the last sample is far from zero.
     room.run(5, &[(1, 0.5)]);
     let last = *room.heard[2].last().unwrap();
     assert!(4_000 < last.unsigned_abs(), "{last}");
@@ -178,11 +178,11 @@ fn a_leg_that_is_muted_fades_for_the_others_and_for_nobody_twice() {
     let plain = tone_frame(HZ[0], 0.1, 5);
     let own = &room.heard[1][..FRAME];
     let near = |(a, b): (&i16, &i16)| a.abs_diff(*b) < 200;
-    assert!(own.iter().zip(&plain).all(near), "his own rest is not played back to him");
+    assert!(own.iter().zip(&plain).all(near), "a leg does not hear its own fade-out");
 }
 
 #[test]
-fn a_slot_that_is_used_again_has_nothing_of_its_past() {
+fn a_reused_slot_has_nothing_of_its_past() {
     let mut room = Room::of(3);
     *room.flags(1) = Flags { muted: true, deaf: true, ..Flags::default() };
     room.run(5, &[(0, 0.5), (1, 0.5), (2, 0.5)]);
@@ -196,7 +196,7 @@ fn a_slot_that_is_used_again_has_nothing_of_its_past() {
 }
 
 #[test]
-fn voices_begin_softly_even_where_one_has_just_left() {
+fn voices_fade_in_even_where_a_leg_has_just_left() {
     let mut room = Room::of(3);
     let put = |room: &mut Room, leg, level: i16| {
         room.mixer.put_samples(room.slot(leg), &[level; FRAME]);
@@ -209,7 +209,7 @@ fn voices_begin_softly_even_where_one_has_just_left() {
     room.remove(1);
     room.slots[1] = Some(room.mixer.add());
     let heard = put(&mut room, 1, -8_000);
-    assert_eq!(heard[0], 7_800, "the one who left fades out of his slot's next user");
+    assert_eq!(heard[0], 7_800, "the leg that left fades out below the next user of its slot");
     let is_soft = heard.windows(2).all(|it| it[0].abs_diff(it[1]) <= 400);
     assert!(is_soft && heard[40] == -8_000, "{heard:?}");
 }
@@ -254,7 +254,7 @@ fn noise_is_not_mixed_but_the_end_of_a_word_is() {
 }
 
 #[test]
-fn loud_rooms_are_turned_down_and_not_cut_off() {
+fn loud_rooms_are_turned_down_and_not_clipped() {
     let mut room = Room::of(4);
     room.run(20, &[(0, 0.9), (1, 0.9), (2, 0.9)]);
     let steady = &room.heard[3][10 * FRAME..];

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! Audio: jitter buffer, mixer, playout.
 
 mod jitter;
 mod mix;

@@ -1,4 +1,4 @@
-//! What one leg hears under orders of every kind.
+//! Playout: what one leg hears under each kind of order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use conflow::{
     rtp::g711::FRAME,
 };
 
-/// `flow:LxN` is N ticks of samples that are all L; of others, some come and some never do.
+/// `flow:LxN` is N ticks of samples with the value L. Some other sounds load late, some never.
 struct TestSounds {
     tones: Tones,
     has_come: bool,
@@ -41,7 +41,7 @@ impl SoundLookup for TestSounds {
     }
 }
 
-/// A leg, and a room in which somebody else sends 1,000, always.
+/// A leg, and a room in which one other leg constantly sends the sample 1,000.
 struct PlayoutLeg {
     playout: Playout,
     sounds: TestSounds,
@@ -50,7 +50,7 @@ struct PlayoutLeg {
     other: Slot,
     is_in: bool,
     over: Vec<u32>,
-    /// All that has gone out since the last look.
+    /// Samples sent since the last look.
     samples: Vec<i16>,
     events: Vec<(u8, bool, bool, u16)>,
 }
@@ -96,7 +96,7 @@ impl PlayoutLeg {
         self.playout.relay(key, &mut self.sounds).unwrap();
     }
 
-    /// One tick; what it sent.
+    /// Runs one tick and returns what the leg sent.
     fn tick(&mut self) -> OutgoingAudio {
         let mut out = [0x55; FRAME];
         self.mixer.put_samples(self.other, &[ROOM; FRAME]);
@@ -118,7 +118,7 @@ impl PlayoutLeg {
         outgoing
     }
 
-    /// What is heard in each tick, judged by its samples after the fade; `*` is a mixture.
+    /// What is heard in each tick, taken from the samples after the fade; `*` is a mixture.
     fn heard(&mut self, ticks: usize) -> String {
         self.samples.clear();
         (0..ticks).for_each(|_| _ = self.tick());
@@ -132,7 +132,7 @@ impl PlayoutLeg {
         frames.collect::<Vec<_>>().join(" ")
     }
 
-    /// The largest step from one sample to the next since the last look.
+    /// The largest step between adjacent samples since the last look.
     fn step(&self) -> u16 {
         self.samples.windows(2).map(|it| it[0].abs_diff(it[1])).max().unwrap()
     }
@@ -160,13 +160,13 @@ fn a_program_is_played_and_its_end_is_reported_with_its_last_frame() {
 }
 
 #[test]
-fn one_that_is_stopped_or_replaced_ends_unreported_and_without_a_click() {
+fn a_program_that_is_stopped_or_replaced_ends_unreported_and_without_a_click() {
     let mut leg = PlayoutLeg::new(DtmfMode::Events);
     leg.playout.play(1, program(&["flow:8000x9"]));
     leg.heard(2);
     leg.playout.play(2, program(&["flow:-8000x9"]));
     assert_eq!(leg.heard(2), "-8000 -8000");
-    assert_eq!(leg.samples[0], -8_000 + 7_800, "the rest leads over");
+    assert_eq!(leg.samples[0], -8_000 + 7_800, "a fade leads to it");
     leg.playout.stop();
     assert_eq!(leg.heard(3), "0 0 0");
     assert!(leg.step() <= 200);
@@ -176,7 +176,7 @@ fn one_that_is_stopped_or_replaced_ends_unreported_and_without_a_click() {
 }
 
 #[test]
-fn a_sound_that_is_not_there_yet_is_silence_until_it_comes() {
+fn a_sound_that_is_still_loading_is_silence() {
     let mut leg = PlayoutLeg::new(DtmfMode::Events);
     leg.playout.play(1, program(&["gone", "flow:5x1", "flow:7x1?"]));
     assert_eq!(leg.heard(4), "5 0 0 0");
@@ -185,7 +185,7 @@ fn a_sound_that_is_not_there_yet_is_silence_until_it_comes() {
 }
 
 #[test]
-fn the_room_is_heard_as_it_is() {
+fn the_room_is_heard_unchanged() {
     let mut leg = PlayoutLeg::in_room();
     assert_eq!(leg.tick(), OutgoingAudio::Room);
     assert_eq!(leg.heard(2), "1000 1000");
@@ -198,14 +198,14 @@ fn the_room_is_heard_as_it_is() {
 }
 
 #[test]
-fn one_who_waits_hears_the_wait_sound_over_and_over_and_nobody() {
+fn a_waiting_member_hears_the_wait_sound_in_a_loop_and_nobody_else() {
     let mut leg = PlayoutLeg::new(DtmfMode::Events);
     leg.playout.play(1, program(&["flow:9x99"]));
     leg.heard(1);
     leg.place(MemberAudio::Wait(Some(program(&["flow:3x1", "flow:4x1"]))));
     assert_eq!((leg.heard(5), leg.over.clone()), ("3 4 3 4 3".to_owned(), vec![]));
     leg.playout.announce(None, program(&["flow:8x1"])).unwrap();
-    assert_eq!(leg.heard(3), "8 4 3", "interrupted, then it goes on");
+    assert_eq!(leg.heard(3), "8 4 3", "interrupted, then continued");
     leg.place(MemberAudio::Wait(None));
     assert_eq!(leg.heard(1), "0");
     leg.place(MemberAudio::Room);
@@ -213,21 +213,21 @@ fn one_who_waits_hears_the_wait_sound_over_and_over_and_nobody() {
 }
 
 #[test]
-fn announcements_are_heard_over_the_room_one_after_the_other() {
+fn announcements_are_heard_over_the_room_one_after_another() {
     let mut leg = PlayoutLeg::in_room();
     leg.playout.announce(None, program(&["flow:5x2"])).unwrap();
     leg.playout.announce(None, program(&["flow:6x1.5"])).unwrap();
     assert_eq!(leg.heard(5), "5 5 6 * 1000");
     let back = &leg.samples[4 * FRAME..][..41];
-    assert!(back.is_sorted() && back[0] == 0 && back[40] == ROOM, "it begins softly: {back:?}");
+    assert!(back.is_sorted() && back[0] == 0 && back[40] == ROOM, "it fades in: {back:?}");
     assert_eq!(leg.tick(), OutgoingAudio::Room);
     leg.mixer.flags(leg.slot).deaf = true;
     leg.playout.announce(None, program(&["flow:5x1"])).unwrap();
-    assert_eq!(leg.heard(2), "5 0", "by the deaf as well");
+    assert_eq!(leg.heard(2), "5 0", "deaf legs hear it as well");
 }
 
 #[test]
-fn the_room_is_heard_until_an_announcement_has_come() {
+fn the_room_is_heard_until_an_announcement_has_loaded() {
     let mut leg = PlayoutLeg::in_room();
     leg.playout.announce(None, program(&["flow:5x1?", "gone"])).unwrap();
     leg.playout.announce(None, program(&["flow:6x1"])).unwrap();
@@ -237,7 +237,7 @@ fn the_room_is_heard_until_an_announcement_has_come() {
 }
 
 #[test]
-fn a_hush_stops_all_under_its_address_and_no_others() {
+fn a_stop_ends_every_announcement_of_its_address_and_no_other() {
     let (play, speak) = (AnnouncementKind::Play, AnnouncementKind::Speak);
     let mut leg = PlayoutLeg::in_room();
     for (address, url) in [
@@ -255,11 +255,11 @@ fn a_hush_stops_all_under_its_address_and_no_others() {
     let members = Some(vec![]);
     leg.playout.announce(address(speak), program(&["flow:4x2"])).unwrap();
     leg.playout.hush(&AnnouncementAddress { kind: speak, members });
-    assert_eq!(leg.heard(3), "4 4 1000", "the same words are needed");
+    assert_eq!(leg.heard(3), "4 4 1000", "the address must be equal");
 }
 
 #[test]
-fn who_is_removed_hears_nothing_of_the_room_from_the_next_tick_on() {
+fn a_removed_leg_hears_nothing_of_the_room_from_the_next_tick_on() {
     let mut leg = PlayoutLeg::in_room();
     leg.heard(1);
     leg.remove();
@@ -288,7 +288,7 @@ fn the_private_sounds_of_a_room_do_not_outlive_it() {
     assert_eq!(leg.heard(1), "1000");
     leg.remove();
     leg.place(MemberAudio::Room);
-    assert_eq!(leg.tick(), OutgoingAudio::Samples, "it may be another room: from one to the other");
+    assert_eq!(leg.tick(), OutgoingAudio::Samples, "it may move to another room in between");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn relayed_keys_are_heard_over_everything() {
     assert_eq!(leg.heard(6), "* * * * * 1000");
     assert_eq!(key_in(&leg.samples[..5 * FRAME], 8_000), Some('5'));
     let mean: i32 = leg.samples[..800].iter().map(|it| i32::from(*it)).sum::<i32>() / 800;
-    assert!((990..1_010).contains(&mean), "the room goes on below: {mean}");
+    assert!((990..1_010).contains(&mean), "the room continues below: {mean}");
     leg.remove();
     leg.heard(2);
     leg.relay('#');
@@ -338,12 +338,12 @@ fn keys_are_sent_as_tones_where_events_are_not_agreed_on() {
         assert_eq!(key_in(&leg.samples, 8_000), Some(key));
         assert_eq!(leg.heard(5), "0 0 0 0 0");
     }
-    assert_eq!(leg.heard(3), "9 9 0", "what was played stood still");
+    assert_eq!(leg.heard(3), "9 9 0", "the program was paused");
     assert_eq!((leg.over, leg.events), (vec![2, 3, 1], vec![]));
 }
 
 #[test]
-fn what_waits_is_bounded() {
+fn the_queue_is_bounded() {
     let mut leg = PlayoutLeg::in_room();
     for _ in 0..ANNOUNCEMENTS_MAX {
         leg.playout.announce(None, program(&["flow:5x1"])).unwrap();
@@ -362,7 +362,7 @@ const SPEAK: AnnouncementKind = AnnouncementKind::Speak;
 const TICK: Duration = Duration::from_millis(20);
 
 #[test]
-fn what_is_played_over_a_call_alone_is_heard_in_place_of_all_else() {
+fn a_sound_played_over_a_call_alone_replaces_all_else() {
     let mut leg = PlayoutLeg::in_room();
     leg.playout.announce(None, program(&["flow:300x2"])).unwrap();
     leg.playout.play_over(PLAY, program(&["flow:500x3"]), false, None);
@@ -370,17 +370,17 @@ fn what_is_played_over_a_call_alone_is_heard_in_place_of_all_else() {
     leg.playout.play_over(PLAY, program(&["flow:500x9"]), false, None);
     assert_eq!(leg.heard(2), "500 500");
     leg.playout.play_over(PLAY, program(&["flow:600x9"]), false, None);
-    assert_eq!(leg.heard(1), "600", "it ends the one before");
+    assert_eq!(leg.heard(1), "600", "it ends the earlier one");
     leg.remove();
-    assert_eq!(leg.heard(1), "600", "it is the call's, not the room's");
+    assert_eq!(leg.heard(1), "600", "it belongs to the call, not to the room");
     leg.playout.stop_over(SPEAK);
-    assert_eq!(leg.heard(1), "600", "the other kind is stopped apart");
+    assert_eq!(leg.heard(1), "600", "the other kind is stopped separately");
     leg.playout.stop_over(PLAY);
     assert_eq!(leg.heard(2), "0 0");
 }
 
 #[test]
-fn what_is_mixed_is_heard_with_what_else_there_is() {
+fn a_mixed_sound_is_heard_with_everything_else() {
     let mut leg = PlayoutLeg::in_room();
     leg.playout.play_over(PLAY, program(&["flow:500x3"]), true, None);
     assert_eq!(leg.heard(4), "1500 1500 1500 1000");
@@ -404,7 +404,7 @@ fn what_is_mixed_is_heard_with_what_else_there_is() {
 }
 
 #[test]
-fn what_comes_late_leaves_the_rest_as_it_is_and_what_never_comes_is_over() {
+fn a_late_sound_leaves_the_rest_unchanged_and_a_missing_one_is_over() {
     for mixes in [true, false] {
         let mut leg = PlayoutLeg::in_room();
         leg.playout.play_over(PLAY, program(&["flow:500x2?"]), mixes, Some(TICK));
@@ -419,7 +419,7 @@ fn what_comes_late_leaves_the_rest_as_it_is_and_what_never_comes_is_over() {
 }
 
 #[test]
-fn what_is_played_over_a_call_is_cut_off_softly_at_its_length() {
+fn a_sound_played_over_a_call_is_faded_out_at_its_length() {
     let (over_and_over, length) =
         (Sound { what: SoundKind::Url("flow:9000x1".into()), times: 0 }, 3);
     for mixes in [true, false] {
@@ -428,7 +428,7 @@ fn what_is_played_over_a_call_is_cut_off_softly_at_its_length() {
         leg.playout.play_over(PLAY, program, mixes, Some(length * TICK));
         let on = if mixes { "10000 10000 10000" } else { "9000 9000 9000" };
         assert_eq!(leg.heard(5), format!("{on} 1000 1000"));
-        // It begins at once, as sounds do; the way down takes 40 samples.
+        // It begins at once, as sounds do; the fade-out takes 40 samples.
         leg.samples.drain(..FRAME);
         assert!(leg.step() <= 9_000 / 40 + 1_000, "{}", leg.step());
         leg.playout.play_over(PLAY, [over_and_over.clone()].into(), mixes, None);

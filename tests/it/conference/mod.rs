@@ -1,7 +1,7 @@
-//! The conference machine: a test per row of what a conference does.
+//! The conference machine: one test per rule of a conference.
 //!
-//! Commands go in, effects come out as short lines; the n-th call that enters has the number n,
-//! as a call and as a member.
+//! Commands go in, effects come out as short lines. The n-th call that enters has the number n, as
+//! call and as member.
 
 mod stay;
 
@@ -20,7 +20,7 @@ use conflow::{
     },
     flow::{Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
     group::{Admission, Expulsion, GroupId, PersonId, Rank},
-    media::{AnnouncementKind, LegEvent, MemberAudio, Order, Program, SoundKind},
+    media::{AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SoundKind},
 };
 
 struct Bench {
@@ -49,7 +49,7 @@ impl Bench {
         self.enter_limited(entry, Duration::from_secs(14_400))
     }
 
-    /// Somebody comes in whom the room's group lets in.
+    /// A call enters whose person the room's group admits.
     fn enter_with(&mut self, entry: &JoinOptions, person: u64, revision: u64) -> Vec<String> {
         let admission = Admission { person: PersonId(person), rank: Rank::Member, revision };
         self.enter_as(entry, Duration::from_secs(14_400), Some(Box::new(admission)))
@@ -100,7 +100,7 @@ impl Bench {
         self.handle(Command::Report { member: MemberId(member), heard })
     }
 
-    /// Presses keys, one after the other; what comes out of it all.
+    /// Presses keys one after another and returns all effects.
     fn press(&mut self, member: u64, keys: &str) -> Vec<String> {
         keys.chars().flat_map(|key| self.heard(member, LegEvent::Digit(key))).collect()
     }
@@ -113,7 +113,7 @@ impl Bench {
         }
     }
 
-    /// What came out, in short; the calls that came out are ended.
+    /// Returns the effects in short form. Calls that come out are ended.
     fn handle(&mut self, command: Command) -> Vec<String> {
         let mut effects = VecDeque::new();
         self.room.handle(self.now, command, &mut effects);
@@ -142,7 +142,7 @@ impl Bench {
     }
 }
 
-/// A room that is let go of holds live calls; a test that ends well ends them.
+/// A room must not be dropped with live calls, so a test that passes ends them.
 impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -155,7 +155,7 @@ fn brief(effect: Effect) -> String {
     match effect {
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
-        Effect::Leave(_) => unreachable!("it is taken apart"),
+        Effect::Leave(_) => unreachable!("handled above"),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, event: news, .. }) => match news {
             ConferenceEvent::Entered { who, is_first } => {
@@ -205,41 +205,39 @@ fn brief(effect: Effect) -> String {
     }
 }
 
-fn brief_order(order: Order) -> String {
+fn brief_order(order: AudioOrder) -> String {
     let calls = |calls: Vec<CallId>| list(calls.into_iter().map(|it| it.0.as_u128()));
     match order {
-        Order::Announce { calls: to, program, address, .. } => {
+        AudioOrder::Announce { calls: to, program, address, .. } => {
             let kind = address.map_or_else(String::new, |it| format!(" {:?}", it.kind));
             format!("announce{kind} {} to {}", sounds(&program), calls(to))
         }
-        Order::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
-        Order::Hush { calls: whom, address, .. } => match &address.members {
+        AudioOrder::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
+        AudioOrder::Hush { calls: whom, address, .. } => match &address.members {
             None => format!("hush {:?} of all at {}", address.kind, calls(whom)),
             Some(ids) => {
                 let ids = list(ids.iter().map(|it| it.0));
                 format!("hush {:?} of {ids} at {}", address.kind, calls(whom))
             }
         },
-        Order::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
-        Order::Place { calls: whom, hears: MemberAudio::Room, .. } => {
+        AudioOrder::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
+        AudioOrder::Place { calls: whom, hears: MemberAudio::Room, .. } => {
             format!("room {}", calls(whom))
         }
-        Order::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
+        AudioOrder::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
         }
-        Order::RelayDigit { calls: to, digit, .. } => format!("relay {digit} to {}", calls(to)),
-        Order::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
-        Order::Answer { .. }
-        | Order::Dial { .. }
-        | Order::EarlyMedia { .. }
-        | Order::End { .. }
-        | Order::Play { .. }
-        | Order::PlayOver { .. }
-        | Order::StopOver { .. }
-        | Order::Prepare { .. }
-        | Order::SendDigits { .. }
-        | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
+        AudioOrder::RelayDigit { calls: to, digit, .. } => {
+            format!("relay {digit} to {}", calls(to))
+        }
+        AudioOrder::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
+        AudioOrder::Play { .. }
+        | AudioOrder::PlayOver { .. }
+        | AudioOrder::StopOver { .. }
+        | AudioOrder::Prepare { .. }
+        | AudioOrder::SendDigits { .. }
+        | AudioOrder::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }
 }
 
@@ -270,7 +268,7 @@ fn announce(bench: &mut Bench, who: MemberSelector, url: &str) -> Vec<String> {
     bench.ask(Ask::Announce { who, kind: AnnouncementKind::Play, sound })
 }
 
-/// A member as Plivo's defaults make it.
+/// A member with Plivo's defaults.
 fn plain() -> JoinOptions {
     JoinOptions {
         guard: None,
@@ -299,7 +297,7 @@ fn ender() -> JoinOptions {
     JoinOptions { ends: true, ..plain() }
 }
 
-fn shy() -> JoinOptions {
+fn leaves_alone() -> JoinOptions {
     JoinOptions { stays_alone: false, ..plain() }
 }
 
@@ -325,10 +323,10 @@ fn has_not(effects: &[String], part: &str) {
     assert!(!effects.iter().any(|it| it.contains(part)), "{part:?} is in {effects:#?}");
 }
 
-// Why a member leaves.
+// Causes of leaving.
 
 #[test]
-fn a_kicked_member_goes_on_and_the_others_stay() {
+fn a_kicked_member_continues_and_the_others_stay() {
     let mut bench = Bench::with(&[plain(), plain(), plain()]);
     assert_eq!(
         bench.kick(these(&[2])),
@@ -347,8 +345,8 @@ fn a_kick_carries_its_reason() {
 }
 
 #[test]
-fn a_bulk_has_phases_and_its_targets_come_first() {
-    let mut bench = Bench::with(&[shy(), plain(), ender()]);
+fn a_bulk_kick_has_phases_and_its_targets_come_first() {
+    let mut bench = Bench::with(&[leaves_alone(), plain(), ender()]);
     assert_eq!(
         bench.kick(these(&[3, 9, 2, 3])),
         [
@@ -368,8 +366,8 @@ fn a_bulk_has_phases_and_its_targets_come_first() {
 }
 
 #[test]
-fn kick_all_resumes_all_even_when_one_of_them_ends_the_room() {
-    let mut bench = Bench::with(&[plain(), ender(), shy(), plain()]);
+fn kick_all_releases_all_even_when_one_of_them_ends_the_room() {
+    let mut bench = Bench::with(&[plain(), ender(), leaves_alone(), plain()]);
     let effects = bench.kick(MemberSelector::All);
     for member in 1..=4 {
         has(&effects, &format!("release {member} kicked"));
@@ -395,7 +393,7 @@ fn kick_against_hang_up_ends_the_call_once() {
 }
 
 #[test]
-fn kick_of_a_waiting_member_lets_it_go_on() {
+fn kick_of_a_waiting_member_lets_it_continue() {
     let mut bench = Bench::with(&[guest(), guest()]);
     assert_eq!(
         bench.kick(these(&[1])),
@@ -405,24 +403,24 @@ fn kick_of_a_waiting_member_lets_it_go_on() {
 
 #[test]
 fn kick_against_hold_takes_the_held_member_out() {
-    let mut bench = Bench::with(&[shy(), plain()]);
+    let mut bench = Bench::with(&[leaves_alone(), plain()]);
     assert!(bench.heard(1, LegEvent::Hold(true)).is_empty(), "no cause fires");
-    assert!(bench.heard(2, LegEvent::Hold(true)).is_empty(), "the held are company");
+    assert!(bench.heard(2, LegEvent::Hold(true)).is_empty(), "a held member is company");
     has(&bench.kick(these(&[2])), "release 2 kicked");
     assert!(bench.heard(2, LegEvent::Hold(false)).is_empty(), "it is gone");
 }
 
 #[test]
-fn kick_while_a_sound_plays_takes_the_sound_along() {
+fn kick_during_a_sound_stops_the_sound() {
     let mut bench = Bench::with(&[plain(), plain()]);
     announce(&mut bench, these(&[2]), "a");
     let effects = bench.kick(these(&[2]));
-    // Removal ends what was played, queued announcements included: there is no hush.
+    // Removal ends every sound, queued announcements included; no separate stop is sent.
     assert_eq!(effects, ["remove 2", "#5 exited 2 kicked", "release 2 kicked", "reply 2"]);
 }
 
 #[test]
-fn the_star_takes_out_who_asked_for_it() {
+fn the_star_key_releases_the_member_who_pressed_it() {
     let star = JoinOptions { leaves_on_star: true, ..plain() };
     let mut bench = Bench::with(&[star.clone(), plain()]);
     assert!(bench.press(2, "*").is_empty());
@@ -450,8 +448,8 @@ fn a_kicked_ender_ends_the_room_and_is_itself_kicked() {
 }
 
 #[test]
-fn only_who_has_had_company_is_alone() {
-    let mut bench = Bench::with(&[shy()]);
+fn only_a_member_who_had_company_is_alone() {
+    let mut bench = Bench::with(&[leaves_alone()]);
     assert_eq!(bench.kick(these(&[2])), ["reply: member not found"]);
     bench.enter(&plain());
     let effects = bench.kick(these(&[2]));
@@ -459,23 +457,23 @@ fn only_who_has_had_company_is_alone() {
 }
 
 #[test]
-fn ended_comes_before_alone() {
-    let mut bench = Bench::with(&[shy(), ender()]);
+fn ended_is_decided_before_alone() {
+    let mut bench = Bench::with(&[leaves_alone(), ender()]);
     has(&bench.kick(these(&[2])), "release 1 ended");
 }
 
 #[test]
-fn who_finds_the_room_full_was_never_a_member() {
+fn a_caller_who_finds_the_room_full_was_never_a_member() {
     let mut bench = Bench::with(&[ender(), plain(), plain(), plain()]);
     assert_eq!(bench.enter(&ender()), ["release 5 full"]);
     assert_eq!(bench.ask(Ask::Roster).len(), 1);
 }
 
 #[test]
-fn the_first_member_that_states_it_settles_how_many_there_may_be() {
+fn the_first_member_that_states_a_limit_sets_the_size_of_the_room() {
     let two = JoinOptions { members_max: Some(2), ..plain() };
     let mut bench = Bench::with(&[plain(), two, JoinOptions { members_max: Some(9), ..plain() }]);
-    // Three were in question when two were the limit.
+    // The limit is two; three members were possible before it was stated.
     assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s, 2 0s"]);
     let over_the_cap = JoinOptions { members_max: Some(99), ..plain() };
     let mut bench = Bench::with(&[over_the_cap, plain(), plain(), plain()]);
@@ -483,9 +481,9 @@ fn the_first_member_that_states_it_settles_how_many_there_may_be() {
 }
 
 #[test]
-fn who_is_out_of_the_group_is_out_of_the_room_with_all_his_calls() {
+fn a_person_removed_from_the_group_leaves_the_room_with_all_their_calls() {
     let mut bench = Bench::new();
-    for (person, entry) in [(1, shy()), (2, plain()), (2, plain())] {
+    for (person, entry) in [(1, leaves_alone()), (2, plain()), (2, plain())] {
         bench.enter_with(&entry, person, 5);
     }
     let expected = [
@@ -505,14 +503,14 @@ fn who_is_out_of_the_group_is_out_of_the_room_with_all_his_calls() {
 }
 
 #[test]
-fn an_expulsion_spares_who_has_come_back_and_keeps_out_who_was_let_in_before() {
+fn an_expulsion_spares_a_person_readmitted_later_and_refuses_one_admitted_before() {
     let mut bench = Bench::new();
     bench.enter_with(&plain(), 1, 5);
-    // Let in again before the room hears of the removal.
+    // Admitted again before the room learns of the removal.
     bench.enter_with(&plain(), 2, 7);
     assert_eq!(bench.expel(&[2], 6), ["reply: member not found"]);
     let expected = ["release 3 not-member"];
-    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "nobody knows whether that holds");
+    assert_eq!(bench.enter_with(&plain(), 1, 5), expected, "the admission may be outdated");
     has(&bench.enter_with(&plain(), 1, 6), "#5 entered 4");
     has(&bench.expel(&[2], 8), "#6 exited 2 group-kicked (loud)");
 }
@@ -521,7 +519,7 @@ fn an_expulsion_spares_who_has_come_back_and_keeps_out_who_was_let_in_before() {
 fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
     let guard = |moderators| Some(RoomGuard { group: GroupId(6), moderators });
     let ranked = JoinOptions { guard: guard(Some(Rank::Member)), ..plain() };
-    // To start it is not for him.
+    // This member may not start it.
     let other = JoinOptions { guard: guard(Some(Rank::Owner)), ..plain() };
     let mut bench = Bench::new();
     has_not(&bench.enter_with(&other, 1, 5), "started");
@@ -534,7 +532,7 @@ fn the_first_moderator_starts_the_room_and_the_last_one_ends_it() {
 }
 
 #[test]
-fn media_that_are_lost_and_calls_that_are_hung_up_go_nowhere() {
+fn calls_with_lost_media_and_calls_that_hung_up_do_not_continue() {
     let mut bench = Bench::with(&[plain(), plain(), plain()]);
     has(&bench.heard(1, LegEvent::MediaLost), "release 1 media-lost");
     let effects = bench.handle(Command::HangUp { member: MemberId(2), cause: Cause::HungUpByApi });
@@ -558,10 +556,10 @@ fn a_planned_shutdown_drains() {
     has(&effects, "release 2 drained");
 }
 
-// What arrives for nobody.
+// Commands for members who have left.
 
 #[test]
-fn reports_on_who_has_left_change_nothing() {
+fn reports_about_members_who_have_left_change_nothing() {
     let mut bench = Bench::with(&[plain(), plain()]);
     bench.kick(these(&[1]));
     for heard in

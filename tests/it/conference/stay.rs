@@ -1,15 +1,15 @@
-//! What is between coming and going: time limits, waiting, sounds, announcements, digits, the floor.
+//! Between entry and exit: time limits, waiting, sounds, announcements, digits, the floor.
 
 use super::*;
 
 // Time limits.
 
 #[test]
-fn the_earliest_limit_that_is_stated_holds() {
+fn the_earliest_stated_limit_holds() {
     let mut bench = Bench::with(&[limited(30), limited(50), plain()]);
     assert_eq!(bench.deadline_seconds(), Some(30));
     bench.advance(10);
-    // From the room's creation, not from the entry.
+    // From the creation of the room, not from the entry.
     bench.enter(&limited(25));
     assert_eq!(bench.deadline_seconds(), Some(25));
     assert!(bench.advance(14).is_empty());
@@ -28,7 +28,7 @@ fn time_limit_against_a_new_joiner_is_never_extended() {
 }
 
 #[test]
-fn a_default_is_no_statement() {
+fn a_default_is_not_a_statement() {
     // Calls end after 14,400 s here; the room's own default is far beyond.
     let long = Duration::from_secs(1_000_000);
     let mut bench = Bench::new();
@@ -46,10 +46,10 @@ fn a_default_is_no_statement() {
     assert_eq!(bench.deadline_seconds(), Some(60));
 }
 
-// Waiting, company.
+// Waiting and company.
 
 #[test]
-fn who_waits_is_a_member_and_hears_its_wait_sound() {
+fn a_waiting_member_is_a_member_and_hears_its_wait_sound() {
     let hold =
         JoinOptions { wait_sound: Some(ConferenceSound::BuiltIn("sound:hold".into())), ..guest() };
     let mut bench = Bench::new();
@@ -58,13 +58,13 @@ fn who_waits_is_a_member_and_hears_its_wait_sound() {
     assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s, 2 0s"]);
     let starter = bench.enter(&plain());
     assert_eq!(starter, ["#3 entered 3", "#4 started", "room 1,2,3"]);
-    // Starting is one-way.
+    // A room that has started never waits again.
     bench.kick(these(&[3]));
     assert_eq!(bench.enter(&guest()), ["#6 entered 4", "room 4"]);
 }
 
 #[test]
-fn flags_that_are_set_while_waiting_apply_at_the_start() {
+fn flags_set_while_waiting_apply_at_the_start() {
     let mut bench = Bench::with(&[guest()]);
     assert_eq!(bench.ask(mute(these(&[1]), true)), ["mute 1 true", "reply 1"]);
     assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s muted"]);
@@ -74,7 +74,7 @@ fn flags_that_are_set_while_waiting_apply_at_the_start() {
 }
 
 #[test]
-fn who_is_alone_hears_the_wait_sound_until_somebody_comes() {
+fn a_member_alone_hears_the_wait_sound_until_somebody_enters() {
     let hold =
         JoinOptions { wait_sound: Some(ConferenceSound::BuiltIn("sound:hold".into())), ..plain() };
     let mut bench = Bench::new();
@@ -89,13 +89,13 @@ fn who_is_alone_hears_the_wait_sound_until_somebody_comes() {
 }
 
 #[test]
-fn a_wait_sound_that_is_a_document_is_fetched_once_and_heard_when_it_comes() {
+fn a_wait_sound_that_is_a_document_is_fetched_once_and_played_when_it_arrives() {
     let music =
         JoinOptions { wait_sound: Some(ConferenceSound::Document("flow:music".into())), ..plain() };
     let mut bench = Bench::new();
     let effects = bench.enter(&music);
     assert_eq!(effects[2..4], ["wait 1 silence", "fetch 1 flow:music for 1"]);
-    // However late.
+    // A wait sound is never too late.
     bench.advance(60);
     let program: Program = [SoundKind::Url("https://example.com/a.mp3".into()).into()].into();
     let came = Command::Sounds { number: 1, program };
@@ -104,10 +104,10 @@ fn a_wait_sound_that_is_a_document_is_fetched_once_and_heard_when_it_comes() {
     has(&bench.kick(these(&[2])), "wait 1 https://example.com/a.mp3");
 }
 
-// Sounds of coming and going.
+// Entry and exit sounds.
 
 #[test]
-fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
+fn the_room_hears_entries_and_only_those_who_stay_hear_exits() {
     let beeping = JoinOptions {
         enter_sound: Some(ConferenceSound::Beep(1)),
         exit_sound: Some(ConferenceSound::Beep(2)),
@@ -116,7 +116,7 @@ fn the_room_hears_who_comes_and_only_those_who_remain_hear_who_goes() {
     let mut bench = Bench::with(&[plain(), plain()]);
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3");
     has(&bench.enter(&beeping), "announce beep:1 to 1,2,3,4");
-    // Equal sounds of one step play once.
+    // Equal sounds of one step are played once.
     let effects = bench.kick(these(&[3, 4]));
     assert_eq!(effects[..2], ["remove 3,4", "announce beep:2 to 1,2"]);
     assert_eq!(effects.iter().filter(|it| it.contains("announce")).count(), 1);
@@ -154,7 +154,7 @@ fn a_sound_document_for_the_room_is_dropped_when_it_is_late() {
     assert!(bench.handle(came(2)).is_empty(), "five seconds are too late");
     has(&bench.enter(&jingle), "fetch 3 flow:jingle for 3");
     let nothing = Command::Sounds { number: 3, program: [].into() };
-    assert!(bench.handle(nothing).is_empty(), "what cannot be had is silence");
+    assert!(bench.handle(nothing).is_empty(), "an unreachable sound is silence");
 }
 
 // Mute, deaf, announcements.
@@ -164,7 +164,7 @@ fn mute(who: MemberSelector, on: bool) -> Ask {
 }
 
 #[test]
-fn mute_and_deaf_are_told_once_and_answered_always() {
+fn mute_and_deaf_are_reported_once_and_always_answered() {
     let mut bench = Bench::with(&[JoinOptions { muted: true, ..plain() }, plain()]);
     assert_eq!(bench.ask(mute(MemberSelector::All, true)), ["mute 2 true", "reply 1,2"]);
     assert_eq!(bench.ask(mute(these(&[2]), true)), ["reply 2"]);
@@ -186,10 +186,10 @@ fn an_announcement_to_an_id_reaches_the_deaf_and_one_to_all_does_not() {
 }
 
 #[test]
-fn a_stop_has_the_words_of_the_start() {
+fn a_stop_has_the_address_of_the_start() {
     let mut bench = Bench::with(&[plain(), plain()]);
     let hush = |who| Ask::Hush { who, kind: AnnouncementKind::Play };
-    // Who has left in between belongs to the set all the same.
+    // A member who has left in between still belongs to the address.
     let effects = bench.ask(hush(these(&[2, 9, 1, 2])));
     assert_eq!(effects, ["hush Play of 1,2,9 at 2,1", "reply 2,1"]);
     assert_eq!(bench.ask(hush(MemberSelector::All)), ["hush Play of all at 1,2", "reply 1,2"]);
@@ -199,14 +199,14 @@ fn a_stop_has_the_words_of_the_start() {
 // Digits.
 
 #[test]
-fn the_longest_pattern_that_ends_the_input_fires_and_clears_it() {
+fn the_longest_pattern_that_ends_the_input_matches_and_clears_it() {
     let mut bench = Bench::with(&[typing(&["1", "21", "321"]), plain()]);
     assert_eq!(bench.press(1, "91"), ["#5 digits 1 1"]);
     assert_eq!(bench.press(1, "321"), ["#6 digits 1 321"]);
     assert_eq!(bench.press(1, "2"), [""; 0]);
     bench.advance(2);
     assert_eq!(bench.press(1, "1"), ["#7 digits 1 21"]);
-    // Three seconds of nothing clear it.
+    // Three seconds without a key clear the input.
     bench.press(1, "2");
     bench.advance(3);
     assert_eq!(bench.press(1, "1"), ["#8 digits 1 1"]);
@@ -224,7 +224,7 @@ fn the_star_wins_over_a_pattern_that_begins_with_it() {
     let both = JoinOptions { leaves_on_star: true, ..typing(&["*9", "1*"]) };
     let mut bench = Bench::with(&[plain(), both.clone(), both]);
     has(&bench.press(2, "*"), "release 2 starred");
-    // One that has been begun is finished.
+    // A pattern that has begun is completed.
     assert_eq!(bench.press(3, "1*"), ["#7 digits 3 1*"]);
 }
 
@@ -235,13 +235,13 @@ fn a_relayed_key_is_heard_by_the_others() {
     assert_eq!(bench.press(1, "5"), ["relay 5 to 2,3"]);
     assert!(bench.press(2, "5").is_empty());
     bench.ask(mute(these(&[1]), true));
-    assert!(bench.press(1, "5").is_empty(), "who is muted is not heard");
+    assert!(bench.press(1, "5").is_empty(), "a muted member is not heard");
 }
 
 // The floor.
 
 #[test]
-fn the_floor_goes_to_whoever_talks_while_its_holder_is_silent() {
+fn the_floor_goes_to_a_member_who_talks_while_its_holder_is_silent() {
     let mut bench = Bench::new();
     has(&bench.enter(&plain()), "#3 floor 1");
     bench.enter(&plain());
@@ -251,7 +251,7 @@ fn the_floor_goes_to_whoever_talks_while_its_holder_is_silent() {
     assert!(bench.heard(3, LegEvent::Talk(true)).is_empty());
     assert_eq!(bench.heard(1, LegEvent::Talk(false)), ["#6 floor 2"]);
     bench.ask(mute(these(&[2]), true));
-    // Who is muted or held has no floor.
+    // A muted or held member cannot have the floor.
     assert!(bench.heard(1, LegEvent::Talk(true)).is_empty());
     assert_eq!(bench.heard(3, LegEvent::Hold(true)), ["#8 floor 1"]);
     has_not(&bench.kick(these(&[1])), "floor");

@@ -1,4 +1,4 @@
-//! The shell on a runtime: time, slices, overload and faults, with the clock in our hands.
+//! Conference actor on a runtime: time, slices, overload and injected panics, on a paused clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use conflow::{
     conference::{Ask, Kick, MemberSelector, Refusal, Settings},
     engine::registry::AskError,
     flow::Cause,
-    media::{Backend, LegEvent, Order, Report},
+    media::{AudioEngine, AudioOrder, LegEvent, Report, SignallingBackend, SignallingOrder},
 };
 use parking_lot::Mutex;
 use tokio::{task, time};
@@ -15,7 +15,7 @@ use tokio::{task, time};
 use crate::harness::{Bench, key, members, settings};
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_is_done_when_it_is_answered() {
+async fn a_kick_is_synchronous() {
     let mut bench = Bench::new(settings());
     bench.call("weekly");
     bench.call("weekly");
@@ -31,7 +31,7 @@ async fn a_kick_is_done_when_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_comes_by_itself() {
+async fn the_time_limit_fires_by_itself() {
     let mut bench = Bench::new(settings());
     bench.call("weekly");
     time::sleep(Duration::from_millis(59_900)).await;
@@ -43,7 +43,7 @@ async fn the_time_limit_comes_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_joins_behind_the_end_finds_a_fresh_room() {
+async fn a_caller_who_joins_after_the_end_finds_a_fresh_room() {
     let mut bench = Bench::new(settings());
     bench.call("weekly");
     bench.settle().await;
@@ -57,7 +57,7 @@ async fn who_joins_behind_the_end_finds_a_fresh_room() {
     bench.settle().await;
     let expected = ["remove 1", "1 exited kicked", "1 over", "call 1 hears bye", "3 entered 2"];
     assert_eq!(bench.log(), expected);
-    assert!(late.unwrap().await.is_err(), "an ask behind the end has no room");
+    assert!(late.unwrap().await.is_err(), "an ask after the end has no room");
     bench.close().await;
 }
 
@@ -78,7 +78,7 @@ async fn only_asks_are_refused_by_a_full_queue() {
         assert_eq!(members(answer.await.unwrap()), Ok(vec![MemberId(1), MemberId(2)]));
     }
     bench.settle().await;
-    // The queue is empty again, and holds as many as before.
+    // The queue is empty again and takes as many asks as before.
     let answers: Vec<_> = (0..settings().asks_max).map(|_| ask().unwrap()).collect();
     drop(answers);
     bench.settle().await;
@@ -87,7 +87,7 @@ async fn only_asks_are_refused_by_a_full_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bulk_lets_the_other_rooms_work() {
+async fn a_bulk_kick_lets_the_other_rooms_work() {
     let mut bench = Bench::new(settings());
     bench.calls(1_000, "large");
     bench.call("small");
@@ -105,13 +105,17 @@ async fn a_bulk_lets_the_other_rooms_work() {
     bench.close().await;
 }
 
-/// Writes down which of an order's calls carry it out, a hundred at a time.
+/// Logs how many of an order's calls are carried out at a time: a hundred per part.
 struct PartialBackend(Arc<Mutex<Vec<String>>>);
 
-impl Backend for PartialBackend {
-    fn send(&self, _: Order) {}
+impl SignallingBackend for PartialBackend {
+    fn signal(&self, _: SignallingOrder) {}
+}
 
-    fn send_part(&self, order: &Order, from: usize) -> usize {
+impl AudioEngine for PartialBackend {
+    fn send(&self, _: AudioOrder) {}
+
+    fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let to = order.calls().len().min(from + 100);
         self.0.lock().push(format!("{from} to {to}"));
         to
@@ -119,7 +123,7 @@ impl Backend for PartialBackend {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_to_many_is_carried_out_in_parts_before_what_follows() {
+async fn an_order_to_many_is_carried_out_in_parts_before_the_next_order() {
     let mut bench = Bench::with(settings(), |log| Arc::new(PartialBackend(log)));
     bench.calls(250, "weekly");
     bench.settle().await;
@@ -133,8 +137,8 @@ async fn an_order_to_many_is_carried_out_in_parts_before_what_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_costs_the_room_and_no_call() {
-    // The fuse blows when the second of three is on its way out.
+async fn a_panic_costs_the_room_and_no_call() {
+    // The fault is injected while the second of three members leaves.
     let mut bench = Bench::new(Settings { inject_fault_after: Some(13), ..settings() });
     bench.calls(3, "weekly");
     bench.settle().await;
@@ -165,7 +169,7 @@ async fn a_member_has_no_task_and_a_speaker_has_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_arrives_as_the_time_is_up_is_not_lost() {
+async fn a_caller_who_arrives_as_the_time_is_up_is_not_lost() {
     let mut bench = Bench::new(settings());
     bench.call("weekly");
     bench.settle().await;
@@ -178,7 +182,7 @@ async fn who_arrives_as_the_time_is_up_is_not_lost() {
     bench.close().await;
 }
 
-/// What the simulation cannot show: locks, and threads that meet.
+/// Covers what the simulation cannot: locks and real threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threads_lose_no_call_and_no_hang_up() {
     const CALLS: u128 = 3_000;
@@ -196,7 +200,7 @@ async fn threads_lose_no_call_and_no_hang_up() {
     let registry = bench.registry.clone();
     let hanger = task::spawn_blocking(move || {
         for call in (1..=CALLS).step_by(3).map(CallId::of) {
-            // As soon as the call is there, wherever it is.
+            // As soon as the call is in the registry, wherever it is.
             while !registry.is_up(call) {
                 std::hint::spin_loop();
             }
@@ -219,7 +223,7 @@ async fn threads_lose_no_call_and_no_hang_up() {
     let left = bench.registry.calls();
     let log = bench.log();
     let dead: Vec<_> = log.iter().filter(|line| line.contains("refused fault")).collect();
-    assert!(dead.is_empty(), "a dead room was met: {dead:?}");
+    assert!(dead.is_empty(), "a call met a dead room: {dead:?}");
     let ended = log.iter().filter(|line| line.contains(" ended ")).count();
     assert_eq!(ended + left.len(), usize::try_from(CALLS).unwrap());
     bench.close().await;

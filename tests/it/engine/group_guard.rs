@@ -1,4 +1,4 @@
-//! Rooms that groups guard: who comes in, who is taken out, and when that is answered.
+//! Rooms guarded by groups: who is admitted, who is removed, and when the removal is answered.
 
 use std::sync::{
     Arc,
@@ -21,7 +21,7 @@ use crate::harness::{Bench, account, key, settings};
 
 const ROOM: &str = "<Conference group='6000001'>club</Conference><Speak>bye</Speak>";
 
-/// [`crate::group::GROUP`] with its owner 1, admin 2 and member 3; 4 is outside.
+/// [`crate::group::GROUP`] with owner 1, admin 2 and member 3; person 4 is outside.
 async fn club(settings: conflow::conference::Settings) -> (Bench, Memberships) {
     let bench = Bench::new(settings);
     let memberships = Memberships::open(Arc::new(MemoryRows::default()), Box::new(|| NOW)).unwrap();
@@ -56,7 +56,7 @@ fn user(n: u64) -> Option<Trusted> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_caller_whose_identity_is_trusted_comes_in() {
+async fn only_a_caller_with_a_trusted_identity_is_admitted() {
     let (mut bench, _memberships) = club(settings()).await;
     for (trusted, comes_in) in [
         (user(1), true),
@@ -65,7 +65,7 @@ async fn only_a_caller_whose_identity_is_trusted_comes_in() {
         (user(4), false),
         (user(5), false),
         (Some(Trusted::SipUser("user1".into())), false),
-        // A bare From is nobody's word.
+        // A bare From header proves nothing.
         (None, false),
     ] {
         bench.run_as(trusted.clone(), ROOM);
@@ -80,9 +80,9 @@ async fn only_a_caller_whose_identity_is_trusted_comes_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_is_guarded_as_its_first_call_says() {
+async fn the_first_call_decides_whether_a_room_is_guarded() {
     let (mut bench, memberships) = club(settings()).await;
-    // Opened by a member: who states nothing must be one all the same.
+    // Opened by a member: a caller whose flow names no group must be a member too.
     bench.run_as(user(1), ROOM);
     bench.run_as(user(4), "<Conference>club</Conference>");
     bench.run_as(user(2), "<Conference>club</Conference><Speak>bye</Speak>");
@@ -92,14 +92,14 @@ async fn a_room_is_guarded_as_its_first_call_says() {
     for line in ["call 2 refused not-member", "3 entered 1", "call 4 refused not-member"] {
         assert!(log.contains(&line.to_owned()), "{line}: {log:?}");
     }
-    // And is taken out with the others.
+    // And is removed with the others.
     memberships.ask(&account(), removal(2, Rule::BUNGIE)).await.unwrap();
     assert!(bench.log().contains(&"3 exited group-kicked".to_owned()));
 
-    // Opened by anybody: nobody can say that it is for members only.
+    // Opened without a group: nobody can make it members-only afterwards.
     bench.run("<Conference>open</Conference>");
     bench.run_as(user(1), "<Conference group='6000001'>open</Conference>");
-    // No group, and another account's.
+    // No such group, and a group of another account.
     bench.run_as(user(1), "<Conference group='x'>none</Conference>");
     bench.run_as(user(1), "<Conference group='6000009'>none</Conference>");
     bench.settle().await;
@@ -110,7 +110,7 @@ async fn a_room_is_guarded_as_its_first_call_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
+async fn every_removal_from_the_group_is_a_removal_from_its_rooms() {
     let ban = |until| {
         let (group, actor, target, rule) = (group_ref(), None, person_ref(3), Rule::BUNGIE);
         Ask::Ban { group, actor, target, rule, reason: "".into(), until }
@@ -126,7 +126,7 @@ async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
         (ban(None), 1),
         (ban(Some(UnixMillis(NOW.0 + 5))), 1),
         (leave, 1),
-        // The group is over.
+        // The group is closed.
         (close, 3),
         (removal(1, Rule::CAPILLARY), 3),
     ] {
@@ -137,7 +137,7 @@ async fn every_way_out_of_the_group_is_a_way_out_of_its_rooms() {
         bench.settle().await;
         bench.log();
         let done = memberships.ask(&account(), ask.clone()).await;
-        // The moment of the answer.
+        // The log at the moment of the answer.
         let log = bench.log();
         assert!(matches!(done, Ok(GroupAnswer::Removed(_))), "{ask:?}: {done:?}");
         let count = |what: &str| log.iter().filter(|it| it.ends_with(what)).count();
@@ -177,7 +177,7 @@ async fn all_calls_of_a_removed_person_leave_all_rooms_of_the_group_and_of_no_ot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_person_whose_ban_is_over_may_come_back() {
+async fn a_person_whose_ban_has_expired_may_return() {
     let bench = Bench::new(settings());
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(NOW.0));
     let time = clock.clone();
@@ -204,7 +204,7 @@ async fn a_person_whose_ban_is_over_may_come_back() {
     assert_eq!(memberships.ask(&account(), again()).await, banned);
     bench.run_as(user(2), ROOM);
     clock.store(NOW.0 + 1_000, Ordering::Relaxed);
-    // The ban is over, and he is no member yet.
+    // The ban has expired, but the person is not a member yet.
     bench.run_as(user(2), ROOM);
     memberships.ask(&account(), again()).await.unwrap();
     bench.run_as(user(2), ROOM);
@@ -217,7 +217,7 @@ async fn a_person_whose_ban_is_over_may_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn moderators_have_the_room() {
+async fn moderators_start_and_end_the_room() {
     let (mut bench, _memberships) = club(settings()).await;
     let room = "<Conference group='6000001' moderators='admin'>club</Conference><Speak>bye</Speak>";
     let star = room.replace("moderators", "hangupOnStar='true' moderators");
@@ -230,7 +230,7 @@ async fn moderators_have_the_room() {
     bench.log();
     bench.press(admin, '*');
     bench.settle().await;
-    assert!(!bench.log().iter().any(|it| it.contains("ended")), "another one is there");
+    assert!(!bench.log().iter().any(|it| it.contains("ended")), "another moderator is in the room");
     bench.press(owner, '*');
     bench.settle().await;
     let log = bench.log();
@@ -257,7 +257,7 @@ async fn ranks_change_nothing_without_the_attribute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_moderator_who_is_kicked_from_the_group_takes_all_along() {
+async fn a_kick_of_the_last_moderator_from_the_group_releases_everyone() {
     let (mut bench, memberships) = club(settings()).await;
     let room = "<Conference group='6000001' moderators='admin'>club</Conference><Speak>bye</Speak>";
     bench.run_as(user(2), room);
@@ -277,10 +277,10 @@ async fn the_last_moderator_who_is_kicked_from_the_group_takes_all_along() {
     bench.close().await;
 }
 
-/// The rank is that of the moment of entering: no room ends under its people because a member has
-/// another rank now. Who is not to have it any more is kicked.
+/// The rank is that of the moment of entry: no room ends because a member's rank changes. To take
+/// moderation from a person, kick them.
 #[tokio::test(start_paused = true)]
-async fn a_person_who_came_in_as_a_moderator_is_one_until_they_leave() {
+async fn a_person_who_entered_as_a_moderator_remains_one_until_they_leave() {
     let (mut bench, memberships) = club(settings()).await;
     let room = "<Conference group='6000001' moderators='admin'>club</Conference><Speak>bye</Speak>";
     bench.run_as(user(3), room);
@@ -289,28 +289,28 @@ async fn a_person_who_came_in_as_a_moderator_is_one_until_they_leave() {
         |n, rank| Ask::SetRank { group: group_ref(), actor: None, target: person_ref(n), rank };
     memberships.ask(&account(), rank(3, Rank::Admin)).await.unwrap();
     bench.settle().await;
-    assert!(!bench.is_started(), "he has come in as a member");
+    assert!(!bench.is_started(), "they entered as a member");
     bench.run_as(user(2), room);
     bench.settle().await;
     assert!(bench.is_started());
     bench.log();
     memberships.ask(&account(), rank(2, Rank::Member)).await.unwrap();
     bench.settle().await;
-    assert!(!bench.log().iter().any(|it| it.contains("exited")), "it goes on");
+    assert!(!bench.log().iter().any(|it| it.contains("exited")), "the room continues");
     memberships.ask(&account(), removal(2, Rule::BUNGIE)).await.unwrap();
-    assert!(bench.log().contains(&"1 exited ended".to_owned()), "he was the last of them");
+    assert!(bench.log().contains(&"1 exited ended".to_owned()), "the last moderator has left");
     bench.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_is_busy_is_told_all_the_same_and_the_answer_waits_for_it() {
+async fn a_busy_room_receives_the_removal_and_the_answer_waits_for_it() {
     let asks_max = 1;
     let (mut bench, memberships) =
         club(conflow::conference::Settings { asks_max, ..settings() }).await;
     bench.run_as(user(3), ROOM);
     bench.settle().await;
     bench.log();
-    // Nobody has a turn before this waits: the room's queue is full.
+    // No actor has a turn before this task waits, so the room's queue is full.
     let full = bench.registry.ask(&key("club"), RoomAsk::Roster).unwrap();
     memberships.ask(&account(), removal(3, Rule::BUNGIE)).await.unwrap();
     let log = bench.log();
@@ -320,7 +320,7 @@ async fn a_room_that_is_busy_is_told_all_the_same_and_the_answer_waits_for_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_as_no_member_is_answered_when_the_rooms_have_let_go() {
+async fn a_refusal_for_no_member_is_answered_when_the_rooms_have_released_them() {
     let (mut bench, memberships) = club(settings()).await;
     bench.run_as(user(3), ROOM);
     bench.settle().await;
@@ -338,10 +338,10 @@ async fn a_refusal_as_no_member_is_answered_when_the_rooms_have_let_go() {
     bench.close().await;
 }
 
-/// What the simulation cannot see: the locks. Somebody dials in again and again, on another
-/// thread, while he is removed and taken back again and again.
+/// Covers what the simulation cannot: the locks. A person dials in repeatedly on another thread,
+/// while they are removed and readmitted repeatedly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_person_is_in_no_room_when_that_is_answered_however_they_race() {
+async fn a_removed_person_is_in_no_room_when_the_removal_is_answered() {
     let (bench, memberships) = club(settings()).await;
     let (is_over, bench) = (Arc::new(AtomicBool::new(false)), Arc::new(bench));
     let (caller, flag) = (bench.clone(), is_over.clone());
@@ -353,7 +353,7 @@ async fn a_removed_person_is_in_no_room_when_that_is_answered_however_they_race(
             while !flag.load(Ordering::Relaxed) {
                 n += 1;
                 caller.run_nth(n, user(3), "<Conference group='6000001'>club</Conference>");
-                // As many as the room holds, and no more than it can let go of.
+                // As many calls as the room holds, and no more than it can release.
                 while 60 < caller.registry.call_count() && !flag.load(Ordering::Relaxed) {
                     std::thread::yield_now();
                 }
@@ -370,13 +370,13 @@ async fn a_removed_person_is_in_no_room_when_that_is_answered_however_they_race(
                     answer => break answer,
                 }
             };
-            assert!(!matches!(answer, Ok(Ok(_))), "he is in still: {answer:?}");
+            assert!(!matches!(answer, Ok(Ok(_))), "still in a room: {answer:?}");
         }
         add(&memberships, 3, Rank::Member).await;
         removed += bench.log().iter().filter(|it| it.ends_with("exited group-kicked")).count();
     }
     is_over.store(true, Ordering::Relaxed);
     dialling.join().unwrap();
-    assert!(0 < removed, "somebody was in, sometimes");
+    assert!(0 < removed, "no removal found the person in a room");
     Arc::into_inner(bench).unwrap().close().await;
 }

@@ -1,4 +1,4 @@
-//! Kicks that say where their members go on, and dry runs, on the real shells.
+//! Kicks with a target, and dry runs, on the real actors.
 
 use conflow::{
     base::ids::MemberId,
@@ -11,7 +11,7 @@ use conflow::{
 
 use crate::harness::{Bench, key, settings};
 
-/// A registry with a call for each of these flows, and its log read.
+/// A registry with a call for each of these flows. Its log has been read.
 async fn bench(flows: &[&str]) -> Bench {
     let mut bench = Bench::new(settings());
     for flow in flows {
@@ -43,7 +43,7 @@ const FORK: &str = "<Conference onKick='k'>a</Conference><Speak>next</Speak>\
                     <Speak id='k'>kicked</Speak><Hangup/><Speak id='e'>elsewhere</Speak>";
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_leads_where_it_says_before_where_the_flow_says() {
+async fn the_kicks_target_comes_before_the_flows_branches() {
     let check = async |target: KickTarget, expected: &str| {
         let bench = bench(&[FORK, "<Conference>a</Conference>"]).await;
         kick(&bench, &[1], to(target)).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_kick_leads_where_it_says_before_where_the_flow_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_element_that_is_not_ahead_of_all_refuses_the_kick_of_all() {
+async fn an_element_that_is_not_ahead_of_every_member_refuses_kick_all() {
     let flows = [FORK, "<Conference>a</Conference>", "<Wait id='e'/><Conference>a</Conference>"];
     let bench = bench(&flows).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -84,9 +84,9 @@ async fn an_element_that_is_not_ahead_of_all_refuses_the_kick_of_all() {
     bench.close().await;
 }
 
-/// What each call would do next is what it does.
+/// The outcome that a dry run predicts for each call is what the kick then does.
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_foretells_what_the_kick_then_does() {
+async fn a_dry_run_predicts_the_outcome_of_the_kick() {
     let flows = [
         "<Conference endConferenceOnExit='true' onKick='k'>a</Conference><Speak>next</Speak><Wait id='k'/>",
         "<Conference onEnd='e'>a</Conference><Speak>next</Speak><Wait/><Wait id='e'/>",
@@ -102,9 +102,9 @@ async fn a_dry_run_foretells_what_the_kick_then_does() {
     ] {
         let bench = bench(&flows).await;
         let dry = Kick { is_dry_run: true, ..to(target.clone()) };
-        let told = kick(&bench, ids, dry).await.unwrap();
-        let ConferenceAnswer::Departures(departures) = told else { panic!("{told:?}") };
-        assert_eq!(bench.log(), [""; 0], "nothing has happened");
+        let outcome = kick(&bench, ids, dry).await.unwrap();
+        let ConferenceAnswer::Departures(departures) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(bench.log(), [""; 0], "a dry run has no effect");
 
         kick(&bench, ids, to(target)).await.unwrap();
         let log = bench.log();
@@ -123,7 +123,7 @@ async fn a_dry_run_foretells_what_the_kick_then_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_of_nobody_is_refused_as_the_kick_is() {
+async fn a_dry_run_without_targets_is_refused_like_the_kick() {
     let bench = bench(&["<Conference>a</Conference>"]).await;
     let dry = Kick { is_dry_run: true, ..Kick::default() };
     assert_eq!(kick(&bench, &[9], dry).await, Err(Refusal::NoMember));

@@ -1,4 +1,5 @@
-//! The membership actor: races have one outcome each, and what cannot be written has not happened.
+//! Membership actor: each race has one outcome, and a change that cannot be written does not
+//! happen.
 
 use std::sync::{
     Arc,
@@ -17,7 +18,7 @@ use conflow::{
 
 use crate::group::{GROUP, NOW, group_info, group_ref, person_ref, removal};
 
-/// A store that fails when it is told to.
+/// A store that fails on request.
 #[derive(Default)]
 pub(crate) struct FailingRows {
     memory: MemoryRows,
@@ -55,7 +56,7 @@ async fn fill_group(memberships: &Memberships, account: &AccountId) {
 }
 
 #[tokio::test]
-async fn of_racing_kicks_one_removes_and_the_rest_find_nobody() {
+async fn of_racing_kicks_one_removes_and_the_others_find_no_member() {
     let (memberships, account) = open(&Arc::default()).await;
     fill_group(&memberships, &account).await;
     let kick = || memberships.ask(&account, removal(Some(1), 2, Rule::BUNGIE));
@@ -67,7 +68,7 @@ async fn of_racing_kicks_one_removes_and_the_rest_find_nobody() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_has_not_happened() {
+async fn a_change_that_cannot_be_written_does_not_happen() {
     let rows = Arc::new(FailingRows::default());
     let (memberships, account) = open(&rows).await;
     fill_group(&memberships, &account).await;

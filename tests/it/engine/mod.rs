@@ -1,4 +1,4 @@
-//! TODO first line.
+//! The engine: call workers, conference actors, membership, kicks and races on the real actors.
 
 mod call_worker;
 mod conference;

@@ -1,7 +1,7 @@
-//! The races that have bitten others, each by its name, on the real shells.
+//! Races that have broken other conference servers, one test each, on the real actors.
 //!
-//! What two parties do "at once" is here two things in the queue of one actor, in either order;
-//! the simulation and the threads of `actor.rs` try the orders that nobody thought of.
+//! "At once" means here: two messages in the queue of one actor, in either order. The simulation
+//! and the threads of `engine/conference.rs` try the orders that nobody thought of.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn these(ids: &[u64]) -> MemberSelector {
     MemberSelector::These(ids.iter().copied().map(MemberId).collect())
 }
 
-/// A registry with a call for each of these flows, and its log read.
+/// A registry with a call for each of these flows. Its log has been read.
 async fn bench(flows: &[&str]) -> Bench {
     let mut bench = Bench::new(settings());
     for flow in flows {
@@ -43,12 +43,12 @@ const SHY: &str = "<Conference stayAlone='false'>a</Conference><Speak>bye</Speak
 async fn kick_against_hang_up() {
     let bench = bench(&[PLAIN, PLAIN]).await;
     let call = CallId::of(1);
-    // The caller is gone when the kick's turn comes.
+    // The caller has hung up when the kick is handled.
     bench.registry.report(Report { call, event: LegEvent::HungUp });
     assert_eq!(bench.kick("a", these(&[1])).await, Err(NOBODY));
     bench.settle().await;
     assert_eq!(bench.log(), ["remove 1", "1 exited caller-left", "call 1 ended Normal Hangup"]);
-    // The other way round: it goes on, and ends as what it is, a caller that hung up.
+    // The other way round: the call continues, and ends as a hang-up by the caller.
     let kicked = bench.registry.ask(&key("a"), kick(these(&[2]))).unwrap();
     let call = CallId::of(2);
     bench.registry.report(Report { call, event: LegEvent::HungUp });
@@ -63,7 +63,7 @@ async fn kick_against_hang_up() {
 async fn kick_against_join() {
     let mut bench = bench(&[]).await;
     bench.run(PLAIN);
-    // The call has not had its turn in the room, and the kick finds it all the same.
+    // The call has not yet been handled by the room, and the kick finds it nevertheless.
     assert_eq!(bench.kick("a", these(&[1])).await, Ok(vec![MemberId(1)]));
     let expected = ["1 entered 1", "remove 1", "1 exited kicked", "1 over", "call 1 hears bye"];
     assert_eq!(bench.log(), expected);
@@ -102,7 +102,7 @@ async fn kick_against_playback() {
     bench.registry.report(over(1));
     bench.settle().await;
     assert_eq!(bench.kick("a", MemberSelector::All).await, Ok(vec![MemberId(1)]));
-    // What was still on its way from the sound before the room ends nothing.
+    // A late report about the sound from before the room ends nothing.
     bench.registry.report(over(1));
     bench.settle().await;
     assert!(bench.registry.is_up(call), "it is still speaking");
@@ -119,7 +119,7 @@ async fn kick_against_hold() {
         bench.registry.report(Report { call, event: LegEvent::Hold(true) });
     }
     bench.settle().await;
-    assert_eq!(bench.log(), [""; 0], "who holds us is still company");
+    assert_eq!(bench.log(), [""; 0], "a holding member is still company");
     assert_eq!(bench.kick("a", these(&[2])).await, Ok(vec![MemberId(2)]));
     assert!(bench.log().contains(&"1 exited alone".to_owned()));
     bench.close().await;
@@ -144,7 +144,7 @@ async fn join_against_the_end_of_the_same_name() {
     assert_eq!(members(kicked.await.unwrap()), Ok(vec![MemberId(1)]));
     bench.settle().await;
     let log = bench.log();
-    // A fresh room, with an id of its own.
+    // A fresh room, with its own id.
     assert!(log.iter().any(|line| line.ends_with("entered 2")), "{log:?}");
     assert!(!log.iter().any(|line| line.contains("refused")), "{log:?}");
     bench.close().await;
@@ -167,7 +167,7 @@ async fn a_kicked_member_rejoins_the_same_room() {
     let bench = bench(&[AGAIN, AGAIN]).await;
     bench.kick("a", MemberSelector::All).await.unwrap();
     bench.settle().await;
-    // With ids of their own: a late hang-up of the old ones is not for them.
+    // They have new ids: a late hang-up of the old ids does not reach them.
     assert_eq!(bench.ask("a", Ask::HangUp { who: these(&[1, 2]) }).await, Err(NOBODY));
     assert_eq!(bench.ask("a", Ask::Roster).await, Ok(vec![MemberId(3), MemberId(4)]));
     bench.close().await;
@@ -191,7 +191,7 @@ async fn kick_while_a_document_is_fetched() {
     let bench = bench(&["<Conference action='flow:slow'>a</Conference>", PLAIN]).await;
     let call = CallId::of(1);
     assert_eq!(bench.kick("a", these(&[1])).await, Ok(vec![MemberId(1)]));
-    // It is out already: nobody can take it out twice.
+    // The member has left already: nobody can kick it twice.
     assert_eq!(bench.kick("a", these(&[1])).await, Err(NOBODY));
     assert!(bench.registry.is_up(call), "it waits for its document");
     bench.registry.report(Report { call, event: LegEvent::HungUp });

@@ -1,8 +1,8 @@
-//! What the guard refuses: in every notation, by every name, after every redirect.
+//! The fetch guard: addresses it refuses, in every notation, for every name, after every redirect.
 
 use super::*;
 
-/// Hosts that must not be reached, in every notation that a URL has for an address.
+/// Hosts that must not be reached, in every notation that a URL allows for an address.
 const CLOSED: &[&str] = &[
     // Loopback, as decimal, short, octal, hexadecimal and mixed numbers.
     "127.0.0.1",
@@ -88,11 +88,11 @@ async fn no_notation_of_an_address_gets_past_the_guard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_judged_by_what_it_means_at_that_moment_and_by_all_of_it() {
+async fn a_name_is_judged_by_every_address_it_has_at_that_moment() {
     let check = async |allow: &[&str], answers: &[&[&str]], expected: &[&str]| {
         let net = Net::new();
         net.name("example.com", answers);
-        // One that connects to nothing dials anew each time.
+        // A client that never connects dials again each time.
         let client = client(&net, allow);
         for _ in answers {
             let error =
@@ -104,15 +104,15 @@ async fn a_name_is_judged_by_what_it_means_at_that_moment_and_by_all_of_it() {
 
     check(&[], &[&["127.0.0.1"]], &[]).await;
     check(&[], &[&["10.0.0.1", "::1"]], &[]).await;
-    // It changes its mind between two look-ups.
+    // The name changes its address between two look-ups.
     check(&[], &[&[PUBLIC], &["169.254.169.254"]], &["93.184.215.14:80"]).await;
     check(&[], &[&["::ffff:10.0.0.1"], &[PUBLIC]], &["93.184.215.14:80"]).await;
-    // Of several, only those that may be reached are tried.
+    // Of several addresses, only the permitted ones are tried.
     check(&[], &[&["10.0.0.1", PUBLIC, "64:ff9b::7f00:1"]], &["93.184.215.14:80"]).await;
     check(&["127.0.0.0/8"], &[&["::1", "127.0.0.1"]], &["127.0.0.1:80"]).await;
     check(&["10.0.0.0/8"], &[&["10.0.0.1"]], &["10.0.0.1:80"]).await;
     check(&[], &[&[]], &[]).await;
-    // A name that is given very many addresses does not keep us busy.
+    // A name with very many addresses does not keep the client busy.
     let many: Vec<_> = (1..100).map(|n| format!("9.9.9.{n}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let first: Vec<_> = (1..9).map(|n| format!("9.9.9.{n}:80")).collect();
@@ -120,21 +120,21 @@ async fn a_name_is_judged_by_what_it_means_at_that_moment_and_by_all_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_goes_where_the_guard_has_looked_and_a_name_is_looked_up_once_for_it() {
+async fn a_connection_goes_to_the_checked_address_with_one_look_up_per_connection() {
     let net = Net::new();
     net.name("example.com", &[&[PUBLIC], &["127.0.0.1"]]);
     net.serve("93.184.215.14:80", echoing());
     net.serve("127.0.0.1:80", echoing());
     let client = client(&net, &[]);
 
-    // The second request finds the connection of the first, and asks no resolver.
+    // The second request reuses the connection of the first, without a look-up.
     for _ in 0..2 {
         let answer = get(&client, "http://example.com/a").await.unwrap();
         assert_eq!(answer.body, "GET /a example.com - ");
     }
     assert_eq!((net.dialed(), net.looked_up()), (vec!["93.184.215.14:80".to_owned()], 1));
 
-    // Left alone it is closed; the name now means something else, which is refused.
+    // An idle connection is closed; the name now has another address, which is refused.
     tokio::time::sleep(Duration::from_secs(60)).await;
     let error = get(&client, "http://example.com/a").await.unwrap_err();
     assert_eq!(error.refused().unwrap().address, "127.0.0.1".parse::<std::net::IpAddr>().unwrap());

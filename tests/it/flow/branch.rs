@@ -1,10 +1,10 @@
-//! Exit branches of a flow: which element a call goes on at, for each way out.
+//! Exit branches of a flow: the element at which a call continues, for each way out.
 
 use conflow::flow::{Branch, Cause};
 
 use crate::flow::run::{V, check};
 
-/// One element for each branch, behind one that none leads to.
+/// One element per branch, after one that no branch leads to.
 fn flow(attributes: &str) -> String {
     let branch = |it: &Branch| format!("{}='{}' ", it.attribute(), it.attribute());
     let branches: String = Branch::ALL.iter().map(branch).collect();
@@ -17,7 +17,7 @@ fn number(branch: Branch) -> usize {
     2 + Branch::ALL.iter().position(|it| *it == branch).unwrap()
 }
 
-/// Where a call is that has left by this cause.
+/// Checks at which element a call continues that left for this cause.
 #[track_caller]
 fn goes_on(cause: Cause, attributes: &str, expected: &str) {
     let left = format!("> left {}", cause.text());
@@ -43,7 +43,7 @@ fn each_cause_has_its_branch_or_the_next_element() {
 }
 
 #[test]
-fn a_branch_comes_before_an_action_which_is_notified_if_it_does_not_redirect() {
+fn a_branch_precedes_an_action_which_is_notified_if_it_does_not_redirect() {
     let kick = number(Branch::Kick);
     goes_on(Cause::Kicked, "action='flow:b'", &format!("begin {kick}"));
     let notified = "notify flow:b action ConferenceName=a ConferenceExitCause=kicked";
@@ -57,14 +57,14 @@ fn a_branch_comes_before_an_action_which_is_notified_if_it_does_not_redirect() {
 }
 
 #[test]
-fn a_document_that_cannot_be_had_is_a_way_out() {
+fn an_unreachable_document_is_a_way_out() {
     let error = number(Branch::Error);
     for missing in ["unreachable", "invalid"] {
         let asked = "fetch flow:b action ConferenceName=a ConferenceExitCause=fault";
-        let script = format!("{asked}\n> {missing}\nbegin {error}");
-        goes_on(Cause::Fault, "action='flow:b'", &script);
+        let expected = format!("{asked}\n> {missing}\nbegin {error}");
+        goes_on(Cause::Fault, "action='flow:b'", &expected);
     }
-    // One that cannot even be asked for.
+    // A URL that cannot even be requested.
     goes_on(Cause::Fault, "action='b.xml'", &format!("begin {error}"));
     for (element, asked) in [
         ("<Redirect onError='e'>flow:b</Redirect>", "fetch flow:b redirect"),
@@ -78,14 +78,14 @@ fn a_document_that_cannot_be_had_is_a_way_out() {
         ),
     ] {
         let elements = format!("{element}<Wait/><Speak id='e'>sorry</Speak>");
-        let script = format!("> start\nbegin 0\nanswer\n{asked}\n> unreachable");
+        let expected = format!("> start\nbegin 0\nanswer\n{asked}\n> unreachable");
         let sorry = "begin 2\nplay \"sorry\" WOMAN en-US";
-        check(V, &elements, &format!("{script}\n{sorry}"));
+        check(V, &elements, &format!("{expected}\n{sorry}"));
     }
 }
 
 #[test]
-fn what_a_branch_may_say_is_prepared() {
+fn the_values_of_a_branch_are_prepared() {
     check(
         V,
         "<Conference onKick='k' onEnd='e' onStar='k'>a</Conference><Speak>next</Speak>\

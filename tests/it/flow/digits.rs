@@ -1,21 +1,21 @@
-//! `<GetDigits>`, `<GetInput>` and `<Gather>` against callers who press keys, or none.
+//! `<GetDigits>`, `<GetInput>` and `<Gather>` with callers who press keys or none.
 
 use crate::flow::run::{V, check};
 
-/// The script of elements that begin, answer, and play a prompt.
+/// The beginning of each transcript: the elements start, answer, and play a prompt.
 const ASKED: &str = "> start\nbegin 0\nanswer\nplay \"pin\" WOMAN en-US\n";
 
 #[track_caller]
-fn asks(attributes: &str, script: &str) {
+fn asks(attributes: &str, transcript: &str) {
     let elements = format!("<GetDigits {attributes}><Speak>pin</Speak></GetDigits><Wait/>");
-    check(V, &elements, &format!("{ASKED}{script}"));
+    check(V, &elements, &format!("{ASKED}{transcript}"));
 }
 
 #[track_caller]
-fn takes(attributes: &str, script: &str) {
+fn takes(attributes: &str, transcript: &str) {
     let attributes = format!("inputType='dtmf' action='flow:a' {attributes}");
     let elements = format!("<Gather {attributes}><Speak>pin</Speak></Gather><Wait/>");
-    check(V, &elements, &format!("{ASKED}{script}"));
+    check(V, &elements, &format!("{ASKED}{transcript}"));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_pause_ends_the_input() {
 }
 
 #[test]
-fn a_key_stops_the_prompts() {
+fn a_key_interrupts_the_prompts() {
     asks(
         "action='flow:a'",
         "> +60
@@ -73,7 +73,7 @@ fn a_key_stops_the_prompts() {
 }
 
 #[test]
-fn without_an_action_the_flow_goes_on() {
+fn without_an_action_the_flow_continues() {
     asks("", "> over\n> key 1\n> key #\nbegin 1");
     asks(
         "action='http://a' redirect='false'",
@@ -83,14 +83,14 @@ fn without_an_action_the_flow_goes_on() {
 }
 
 #[test]
-fn without_keys_the_action_is_not_asked() {
+fn without_keys_the_action_is_not_requested() {
     asks("action='flow:a'", "> over\n> +4.9\n> +0.1\nbegin 1");
     asks("action='flow:a'", "> over\n> key #\nbegin 1");
     check(V, "<GetDigits/><Wait/>", "> start\nbegin 0\nanswer\n> +5\nbegin 1");
 }
 
 #[test]
-fn the_question_is_repeated() {
+fn the_prompt_is_repeated() {
     asks(
         "action='flow:a' retries='3' timeout='7'",
         "> over
@@ -110,7 +110,7 @@ fn the_question_is_repeated() {
 }
 
 #[test]
-fn a_key_that_may_not_be_pressed_costs_a_try() {
+fn a_key_that_is_not_valid_costs_a_try() {
     asks(
         "action='flow:a' validDigits='12' retries='2' invalidDigitsSound='flow:no.mp3'",
         "> over
@@ -141,7 +141,7 @@ fn a_key_that_may_not_be_pressed_costs_a_try() {
 }
 
 #[test]
-fn what_is_no_key_changes_nothing() {
+fn a_character_that_is_not_a_key_changes_nothing() {
     asks(
         "action='flow:a'",
         "> key x\n> key 1\nstop\n> key é\n> key #\nfetch flow:a action Digits=1",
@@ -157,7 +157,7 @@ fn private_digits_are_marked() {
 }
 
 #[test]
-fn an_input_is_sent_as_the_contract_says() {
+fn an_input_is_sent_with_the_fields_of_the_contract() {
     let fetch = "fetch flow:a action InputType=dtmf Digits=12 Speech= SpeechConfidenceScore=";
     takes("", &format!("> over\n> key 1\n> key 2\n> key #\n{fetch}"));
     takes("numDigits='2'", &format!("> over\n> key 1\n> key 2\n{fetch}"));
@@ -169,10 +169,10 @@ fn an_input_is_sent_as_the_contract_says() {
 }
 
 #[test]
-fn an_input_has_a_time_in_all() {
+fn an_input_has_a_limit_for_its_total_time() {
     let fetch = "fetch flow:a action InputType=dtmf Digits=12 Speech= SpeechConfidenceScore=";
-    let script = "> +60\n> over\n> +4\n> key 1\n> +2\n> key 2\n> +1.9\n> +0.1";
-    takes("executionTimeout='8' digitEndTimeout='10'", &format!("{script}\n{fetch}"));
+    let transcript = "> +60\n> over\n> +4\n> key 1\n> +2\n> key 2\n> +1.9\n> +0.1";
+    takes("executionTimeout='8' digitEndTimeout='10'", &format!("{transcript}\n{fetch}"));
     takes("executionTimeout='8'", "> over\n> +7.9\n> +0.1\nbegin 1");
     takes("startInputTimeout='4'", "> over\n> +3.9\n> +0.1\nbegin 1");
     let again = "play \"pin\" WOMAN en-US";
@@ -180,7 +180,7 @@ fn an_input_has_a_time_in_all() {
 }
 
 #[test]
-fn speech_yields_none() {
+fn speech_input_yields_no_result() {
     let elements = "<Gather action='flow:a' inputType='speech'><Speak>pin</Speak></Gather><Wait/>";
     check(
         V,
@@ -190,7 +190,7 @@ fn speech_yields_none() {
 }
 
 #[test]
-fn what_is_entered_is_not_shown() {
+fn the_entered_digits_do_not_appear_in_debug_output() {
     use conflow::flow::{Flow, FlowEvent, Run};
     use std::{sync::Arc, time::Instant};
 

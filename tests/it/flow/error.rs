@@ -1,4 +1,4 @@
-//! Where a document is said to be wrong: case by case what would be tedious as a file each.
+//! Positions of errors in a document: cases that would be tedious as a file each.
 
 use conflow::flow::Flow;
 
@@ -14,7 +14,7 @@ fn check(document: &str, expected: &str) {
 }
 
 #[test]
-fn says_where_a_tag_is_wrong() {
+fn an_error_in_a_tag_has_its_position() {
     check(
         "<Response>\n <Speak>a</Response>",
         "2:10: </Response> closes nothing here: <Speak> of 2:2 is still open",
@@ -47,7 +47,7 @@ fn says_where_a_tag_is_wrong() {
 }
 
 #[test]
-fn says_where_an_attribute_is_wrong() {
+fn an_error_in_an_attribute_has_its_position() {
     let twice = "voice is stated already: leave one of them out";
     check(
         "<Response>\n<Speak voice='a'\n  voice='b'>c</Speak></Response>",
@@ -57,8 +57,8 @@ fn says_where_an_attribute_is_wrong() {
     check("<Response><Speak é voice='a'/></Response>", &format!("1:18: {equals}"));
     check("<Response><Speak voice=a/></Response>", "1:18: voice: put its value into quotes");
     check("<Response><Speak voice=/></Response>", "1:18: voice has no value: write voice=\"…\"");
-    check("<Response><Speak a='b'c='d'/></Response>", "1:23: put a blank before this attribute");
-    check("<Response><Speak a$='b'/></Response>", "1:18: \"a$\" names no attribute");
+    check("<Response><Speak a='b'c='d'/></Response>", "1:23: put a space before this attribute");
+    check("<Response><Speak a$='b'/></Response>", "1:18: \"a$\" is not a valid attribute name");
     check(
         "<Response><Speak a='<'/></Response>",
         "1:18: a: its closing quote is missing (or write &lt; for a plain <)",
@@ -74,7 +74,7 @@ fn says_where_an_attribute_is_wrong() {
 }
 
 #[test]
-fn says_where_a_text_is_wrong() {
+fn an_error_in_a_text_has_its_position() {
     check(
         "<Response>\n <Play>http://a?b&c</Play></Response>",
         "2:18: this & begins an entity, and its ; is missing: write &amp; for a plain &",
@@ -83,7 +83,10 @@ fn says_where_a_text_is_wrong() {
         "<Response>\n <Play>a&nbsp;b</Play></Response>",
         "2:9: there is no entity &nbsp;: write &amp; for a plain &",
     );
-    check("<Response>&#1;</Response>", "1:11: &#1; is no character that XML allows: leave it out");
+    check(
+        "<Response>&#1;</Response>",
+        "1:11: &#1; is not a character that XML allows: leave it out",
+    );
     check(
         "<Response>a &",
         "1:13: this & begins an entity, and its ; is missing: write &amp; for a plain &",
@@ -95,7 +98,7 @@ fn says_where_a_text_is_wrong() {
 }
 
 #[test]
-fn has_one_root_and_it_is_called_response() {
+fn a_document_has_one_root_named_response() {
     check("<Answer/>", "1:1: a flow begins with <Response>, not with <Answer>");
     check(
         "<Response/>\n <Response/>",
@@ -112,7 +115,7 @@ fn has_one_root_and_it_is_called_response() {
 }
 
 #[test]
-fn knows_one_encoding() {
+fn a_document_is_utf_8() {
     check("<?xml version='1.0' encoding='utf-8'?><Response/>", "");
     check("<?xml version=\"1.0\"?>\n<?php?><!-- x --><Response/>", "");
     check(
@@ -126,8 +129,8 @@ fn knows_one_encoding() {
 }
 
 #[test]
-fn nothing_stands_before_the_declaration() {
-    let late = "nothing, not even a blank, stands before <?xml: move it to the very start";
+fn nothing_may_precede_the_declaration() {
+    let late = "nothing, not even a space, may come before <?xml: move it to the very start";
     check("\n<?xml version='1.0'?><Response/>", &format!("2:1: {late}"));
     check("<?xml version='1.0'?><?xml version='1.0'?><Response/>", &format!("1:22: {late}"));
     check("<Response><?xml version='1.0'?></Response>", &format!("1:11: {late}"));
@@ -138,7 +141,7 @@ fn nothing_stands_before_the_declaration() {
 }
 
 #[test]
-fn refuses_what_could_grow() {
+fn constructs_that_could_expand_are_refused() {
     let document_type = "a flow has no DOCTYPE: leave it out";
     check("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", &format!("1:1: {document_type}"));
     check("<!DOCTYPE", &format!("1:1: {document_type}"));
@@ -146,15 +149,15 @@ fn refuses_what_could_grow() {
 }
 
 #[test]
-fn warns_about_stray_text_where_it_begins() {
+fn a_warning_about_stray_text_has_its_position() {
     check(
         "<Response>\n  é <Hangup>now</Hangup>\n <!-- x -->&amp;c<![CDATA[ \n d]]> e</Response>",
-        "2:3: text that <Response> has no use for is ignored\n\
-         2:13: text that <Hangup> has no use for is ignored\n\
-         3:12: text that <Response> has no use for is ignored",
+        "2:3: <Response> ignores this text\n\
+         2:13: <Hangup> ignores this text\n\
+         3:12: <Response> ignores this text",
     );
     check(
         "<Response><Hangup><![CDATA[ \n  d]]></Hangup></Response>",
-        "2:3: text that <Hangup> has no use for is ignored",
+        "2:3: <Hangup> ignores this text",
     );
 }

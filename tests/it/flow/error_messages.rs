@@ -1,6 +1,6 @@
-//! Documents that are wrong or odd, each with what its author is told in the `.txt` beside it.
+//! Error messages: documents that are wrong or odd, each with the messages in the `.txt` beside it.
 //!
-//! `UPDATE=1 cargo test faulty` writes those anew.
+//! `UPDATE=1 cargo test --test it error_messages` rewrites the expected messages.
 
 use std::{env, fs, path::Path};
 
@@ -26,7 +26,7 @@ fn check(document: &Path) {
         Ok(flow) => flow.warnings.iter().map(|warning| format!("{warning}\n")).collect(),
         Err(error) => format!("{error}\n"),
     };
-    assert!(!explained.is_empty(), "{}: nothing is wrong with it", document.display());
+    assert!(!explained.is_empty(), "{}: has no error or warning", document.display());
     let expected = document.with_extension("txt");
     if env::var_os("UPDATE").is_some() {
         return fs::write(expected, explained).unwrap();

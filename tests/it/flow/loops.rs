@@ -1,4 +1,4 @@
-//! Documents that lead from one to the next without end.
+//! Redirect loops: documents that lead from one to the next without end.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ fn documents_without_a_sound_are_a_loop() {
     assert_eq!(runner.happens(redirect())[1..], ["fetch flow:a redirect"]);
 }
 
-/// 19 documents in which nothing is heard, then one with an element before its redirect.
+/// 19 silent documents, then one with an element before its redirect.
 #[track_caller]
-fn check_loop(element: &str, happenings: &[&str], expected: &str) {
+fn check_loop(element: &str, events: &[&str], expected: &str) {
     let mut runner = FlowRunner::new(V);
     (0..19).for_each(|_| drop(runner.happens(fetched(V, "<Redirect>flow:a</Redirect>"))));
     let last = fetched(V, &format!("{element}<Redirect>flow:a</Redirect>"));
     let mut effects = runner.happens(last);
-    for line in happenings {
+    for line in events {
         let event = runner.event(line);
         effects = runner.happens(event);
     }
@@ -48,7 +48,7 @@ fn check_loop(element: &str, happenings: &[&str], expected: &str) {
 }
 
 #[test]
-fn what_is_heard_makes_no_loop() {
+fn a_sound_or_a_wait_ends_the_loop() {
     const GOES_ON: &str = "fetch flow:a redirect";
     const ENDS: &str = "end 2060 Error";
     check_loop("<Speak>a</Speak>", &["over"], GOES_ON);
@@ -62,7 +62,7 @@ fn what_is_heard_makes_no_loop() {
 }
 
 #[test]
-fn a_call_has_so_many_documents() {
+fn a_call_runs_at_most_10_000_documents() {
     let mut runner = FlowRunner::new(V);
     let event = fetched(V, "<Redirect>flow:a</Redirect>");
     for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! Flows: parsing, error messages, verbs, runs, exit branches, the gallery.
 
 mod branch;
 mod digits;

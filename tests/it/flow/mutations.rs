@@ -1,7 +1,7 @@
-//! Thousands of seeded mutations of real flows and of tricky scraps: nothing panics, every place
-//! lies inside its document, and every run keeps its rules.
+//! Flow mutations: thousands of seeded mutations of real flows and tricky fragments. No input
+//! panics, every position lies inside its document, and every run keeps its rules.
 //!
-//! A failure prints its seed; `SEED=… cargo test mutations` plays that one again.
+//! A failure prints its seed; `SEED=… cargo test mutations` replays it.
 
 use std::{env, fs, panic, path::Path};
 
@@ -11,10 +11,10 @@ use fastrand::Rng;
 use crate::fuzz_flow;
 
 const MUTATIONS: u64 = 30_000;
-/// Most of what is mutated once still parses in part; what is mutated often finds odd corners.
+/// One mutation mostly leaves a document that parses in part; several reach the corner cases.
 const CHANGES_MAX: usize = 6;
 
-/// Bytes that mean something to XML, to us, or to whoever counts characters.
+/// Bytes with a meaning in XML or in a flow, and characters that are hard to count.
 const SCRAPS: &[&str] = &[
     "",
     "<",
@@ -120,11 +120,11 @@ fn mutations_break_nothing() {
         assert!(outcome.is_ok(), "replay with SEED={seed}:\n{shown}");
         good += usize::from(Flow::from_bytes(&document, Dialect::Vobiz).is_ok());
     }
-    // If everything is refused, no run is tried; if nothing is, the mutations are too tame.
+    // If every document is refused, no run is tested; if none is, the mutations are too weak.
     assert!(all < 100 || (all / 20..all * 19 / 20).contains(&good), "{good} of {all} are good");
 }
 
-/// The flows that come with us, the faulty ones, and each scrap on its own.
+/// The flows that come with conflow, the faulty ones, and each fragment on its own.
 fn corpus() -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut corpus = Vec::new();
@@ -147,7 +147,7 @@ fn mutate(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
     for _ in 0..rng.usize(0..=CHANGES_MAX) {
         let at = rng.usize(0..=document.len());
         match rng.u8(0..8) {
-            // Whole elements where elements stand keep many documents good.
+            // Whole elements between elements keep many documents valid.
             0..3 => {
                 let ends: Vec<_> = document.iter().enumerate().filter(|it| *it.1 == b'>').collect();
                 let at = rng.choice(ends).map_or(at, |(end, _)| end + 1);

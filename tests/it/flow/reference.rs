@@ -1,5 +1,5 @@
-//! `conflow reference`: it has every element and attribute, in each format. Whether the schema is a
-//! schema, and a good one, xmllint says: `tests/reference/run`.
+//! `conflow reference`: every element and attribute is there, in each format. The test with
+//! xmllint, whether the schema is valid and accepts the right documents, is `tests/reference/run`.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use conflow::flow::{
 };
 use serde_json::Value;
 
-/// The elements and attributes of one page or list.
+/// Each element and attribute, in the order of the tables.
 fn rows() -> impl Iterator<Item = (&'static VerbInfo, &'static str)> {
     ALL.iter().flat_map(|info| info.attrs.iter().map(move |attr| (info, attr.name)))
 }
@@ -26,10 +26,12 @@ fn markdown_has_every_row_under_its_element() {
         assert!(section(info.tag).contains(&format!("\n| `{name}` | ")), "{} {name}", info.tag);
     }
     let expected = "| `stayAlone` | true or false | Plivo `true`, Vobiz `false` | `true` | \
-                    Stays when all others have left. |";
+                    The call stays in the room when all others have left. |";
     assert!(section("Conference").contains(expected), "{}", section("Conference"));
     assert!(section("Dial").contains("**Not run yet:**"));
-    assert!(section("Gather").contains("Of vobiz only; the other has `<GetInput>`."));
+    assert!(
+        section("Gather").contains("Only vobiz documents it; the other vendor has `<GetInput>`.")
+    );
     for code in Code::ALL {
         assert!(page.contains(&format!("\n| `{}` | {} | ", code.text(), code.severity().text())));
     }
@@ -57,7 +59,12 @@ fn json_has_type_range_defaults_and_example_of_every_row() {
     assert_eq!((&limit["type"], &limit["min"]), (&"seconds".into(), &0.into()));
     let format = find(&conference["attributes"], "recordFileFormat");
     assert_eq!(format["values"], serde_json::json!(["mp3", "wav"]));
-    assert_eq!(reference["codes"].as_array().unwrap().len(), Code::ALL.len());
+    let codes = reference["codes"].as_array().unwrap();
+    assert_eq!(codes.len(), Code::ALL.len());
+    for code in codes {
+        let names = (code["level"].as_str().unwrap(), code["severity"].as_str().unwrap());
+        assert!([("error", "fault"), ("warning", "remark")].contains(&names), "{code}");
+    }
 }
 
 #[test]

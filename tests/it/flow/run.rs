@@ -1,4 +1,4 @@
-//! Flows played against scripts: what happens, and what the flow then asks for.
+//! Flow runs against transcripts: events, and the effects that follow.
 
 use std::{
     sync::Arc,
@@ -16,14 +16,14 @@ use conflow::{
 
 pub(crate) const V: Dialect = Dialect::Vobiz;
 
-/// Plays a document's elements. A script has a line `> …` for each thing that happens: the start,
-/// then whatever [`FlowRunner::event`] knows; below it, a line for each effect.
+/// Runs a document's elements against a transcript. A line `> …` is an event: the start, then those
+/// that [`FlowRunner::event`] parses. The lines below it are the effects, one each.
 #[track_caller]
-pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
+pub(crate) fn check(dialect: Dialect, elements: &str, expected: &str) {
     let mut runner = FlowRunner::new(dialect);
     let mut transcript = String::new();
-    let script = script.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    for line in script.lines().filter_map(|line| line.strip_prefix("> ")) {
+    let expected = expected.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    for line in expected.lines().filter_map(|line| line.strip_prefix("> ")) {
         transcript += &format!("> {line}\n");
         let event = match line {
             "start" => fetched(dialect, elements),
@@ -31,7 +31,7 @@ pub(crate) fn check(dialect: Dialect, elements: &str, script: &str) {
         };
         runner.happens(event).iter().for_each(|effect| transcript += &format!("{effect}\n"));
     }
-    assert_eq!(transcript.trim(), script, "{elements}");
+    assert_eq!(transcript.trim(), expected, "{elements}");
 }
 
 pub(crate) fn fetched(dialect: Dialect, elements: &str) -> FlowEvent {
@@ -39,7 +39,7 @@ pub(crate) fn fetched(dialect: Dialect, elements: &str) -> FlowEvent {
     FlowEvent::Fetched(Ok(Arc::new(flow)))
 }
 
-/// A run, and a clock in our hands.
+/// A run with a virtual clock.
 pub(crate) struct FlowRunner {
     dialect: Dialect,
     pub(crate) run: Run,
@@ -74,14 +74,14 @@ impl FlowRunner {
             ("silence", _) => FlowEvent::Talk(false),
             ("talk", _) => FlowEvent::Talk(true),
             ("unreachable", _) => FlowEvent::Fetched(Err(DocumentError::Unreachable("no".into()))),
-            _ => panic!("not a happening: {line:?}"),
+            _ => panic!("not an event: {line:?}"),
         }
     }
 
     pub(crate) fn happens(&mut self, event: FlowEvent) -> Vec<String> {
         let mut effects = Vec::new();
         self.run.handle(self.now, event, &mut effects);
-        // For texts only: what was entered is in the request.
+        // Only traces use it; the request has the entered text too.
         effects.retain(|it| !matches!(it, Effect::Entered(_)));
         effects.iter().map(show).collect()
     }
@@ -161,23 +161,23 @@ fn a_kicked_caller_hears_the_next_element() {
 
 #[test]
 fn the_end_of_the_elements_is_the_end_of_the_call() {
-    for (dialect, script) in [
+    for (dialect, expected) in [
         (V, "> start\nanswer\nend 4010 Vobiz"),
         (Dialect::Plivo, "> start\nanswer\nend 4010 Plivo"),
     ] {
-        check(dialect, "", script);
+        check(dialect, "", expected);
     }
     let begin = "> start\nbegin 0\nanswer\njoin a, muted false\n> left";
     for (cause, ending) in [("kicked", 4010), ("full", 4010), ("drained", 4010), ("fault", 5010)] {
         check(V, "<Conference>a</Conference>", &format!("{begin} {cause}\nend {ending} Vobiz"));
     }
-    let script = "> left fault\nbegin 1\nsend 1, awaits false\nend 4010 Vobiz";
+    let expected = "> left fault\nbegin 1\nsend 1, awaits false\nend 4010 Vobiz";
     let elements = "<Conference>a</Conference><DTMF>1</DTMF>";
-    check(V, elements, &format!("> start\nbegin 0\nanswer\njoin a, muted false\n{script}"));
+    check(V, elements, &format!("> start\nbegin 0\nanswer\njoin a, muted false\n{expected}"));
 }
 
 #[test]
-fn a_conference_asks_its_action() {
+fn a_conference_requests_its_action() {
     check(
         V,
         r#"<Conference action="flow:left" method="GET">a</Conference><Speak>never</Speak>"#,
@@ -218,7 +218,7 @@ fn a_conference_asks_its_action() {
 }
 
 #[test]
-fn a_call_that_is_over_runs_nothing_more() {
+fn a_call_that_has_ended_runs_nothing_more() {
     check(
         V,
         "<Conference>a</Conference><Speak>b</Speak>",
@@ -282,15 +282,15 @@ fn a_wait_ends_by_silence() {
     let elements = r#"<Wait length="30" silence="true" minSilence="3000"/><Hangup/>"#;
     let end = "begin 1\nend 4000 Answer XML";
     check(V, elements, &format!("> start\nbegin 0\n> +2.9\n> +0.1\n{end}"));
-    let script = "> start\nbegin 0\n> +2.9\n> talk\n> +20\n> silence\n> +2.9\n> +0.1\n";
-    check(V, elements, &format!("{script}{end}"));
+    let expected = "> start\nbegin 0\n> +2.9\n> talk\n> +20\n> silence\n> +2.9\n> +0.1\n";
+    check(V, elements, &format!("{expected}{end}"));
     check(V, elements, &format!("> start\nbegin 0\n> talk\n> +29.9\n> +0.1\n{end}"));
     check(
         V,
         r#"<Wait length="30" silence="true"/><Hangup/>"#,
         &format!("> start\nbegin 0\n> +2\n{end}"),
     );
-    // Plivo has no default: the silence of none is a plain wait.
+    // Plivo has no default: without a duration of silence it is a plain wait.
     let plain = format!("> start\nbegin 0\n> +29.9\n> +0.1\n{end}");
     check(Dialect::Plivo, r#"<Wait length="30" silence="true"/><Hangup/>"#, &plain);
 }
@@ -319,7 +319,7 @@ fn early_elements_do_not_answer() {
 }
 
 #[test]
-fn every_verb_answers_but_four() {
+fn every_verb_answers_except_four() {
     for verb in ["<Wait/>", "<Hangup/>", "<PreAnswer/>", "<Dial>1</Dial>"] {
         let mut runner = FlowRunner::new(V);
         assert!(!runner.happens(fetched(V, verb)).contains(&"answer".to_owned()), "{verb}");
@@ -344,18 +344,18 @@ fn every_verb_answers_but_four() {
 }
 
 #[test]
-fn a_hangup_says_why_while_nobody_has_answered() {
+fn a_hangup_gives_a_reason_before_the_answer() {
     let end = |source: &str| format!("> start\nbegin 0\nend {source} Answer XML");
     check(V, "<Hangup/>", &end("4000"));
     check(V, r#"<Hangup reason="busy"/>"#, &end("3010"));
     check(V, r#"<Hangup reason="rejected"/>"#, &end("3020"));
     check(V, r#"<Hangup reason="bored"/>"#, &end("4000"));
-    let script = "> start\nbegin 0\nanswer\nbegin 1\nend 4000 Answer XML";
-    check(V, r#"<Speak/><Hangup reason="busy"/>"#, script);
+    let expected = "> start\nbegin 0\nanswer\nbegin 1\nend 4000 Answer XML";
+    check(V, r#"<Speak/><Hangup reason="busy"/>"#, expected);
 }
 
 #[test]
-fn a_scheduled_hangup_lets_the_flow_run() {
+fn a_scheduled_hangup_lets_the_flow_continue() {
     check(
         V,
         r#"<Hangup schedule="60" reason="busy"/><Wait/>"#,
@@ -385,7 +385,7 @@ fn keys_are_sent_in_the_background_or_awaited() {
 }
 
 #[test]
-fn verbs_that_are_not_run_are_passed_over() {
+fn verbs_that_conflow_does_not_run_are_skipped() {
     check(
         V,
         "<Dial><Number>1</Number></Dial><Record/><Wait/>",
@@ -398,7 +398,7 @@ fn verbs_that_are_not_run_are_passed_over() {
 }
 
 #[test]
-fn a_redirect_goes_on_with_another_document() {
+fn a_redirect_continues_with_another_document() {
     let mut runner = FlowRunner::new(V);
     let redirect = r#"<Redirect method="GET">flow:b</Redirect>"#;
     assert_eq!(runner.run.documents(), 0);
@@ -436,7 +436,7 @@ fn a_missing_document_ends_the_call() {
 }
 
 #[test]
-fn a_url_that_is_none_is_not_asked() {
+fn an_invalid_url_is_not_requested() {
     check(V, "<Redirect>a.xml</Redirect>", "> start\nbegin 0\nanswer\nend 7024 Error");
     let begin = "> start\nbegin 0\nanswer\njoin a, muted false\n> left kicked";
     let conference = |more| format!("<Conference action=\"a b\" {more}>a</Conference>");
@@ -471,7 +471,7 @@ fn only_what_waits_for_time_has_a_deadline() {
 }
 
 #[test]
-fn who_hangs_up_is_not_run() {
+fn a_caller_who_hung_up_runs_nothing_more() {
     let mut runner = FlowRunner::new(V);
     runner.happens(fetched(V, "<Conference>a</Conference><Speak>b</Speak>"));
     let exit = Exit { cause: Cause::Kicked, reason: None, then: AfterExit::HangUp };

@@ -1,4 +1,4 @@
-//! The verbs' tables, from which the parser, the warnings and the reference are made.
+//! Verb tables: the rows from which the parser, the warnings and the reference are made.
 
 use conflow::{
     base::ids::Dialect,
@@ -10,7 +10,7 @@ use conflow::{
 
 const DIALECTS: [Dialect; 2] = [Dialect::Plivo, Dialect::Vobiz];
 
-/// What is odd about a verb with one attribute stated.
+/// The warnings for a verb with one attribute stated.
 fn warnings(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<FlowWarningKind> {
     let text = match verb.text {
         TextKind::Digits => "1",
@@ -19,14 +19,14 @@ fn warnings(dialect: Dialect, verb: &VerbInfo, attribute: &str) -> Vec<FlowWarni
         TextKind::Url => "flow:a",
     };
     let tag = verb.tag;
-    // What a branch leads to must be there.
+    // The target of a branch must exist.
     let is_branch =
         verb.attrs.iter().any(|it| it.kind == AttrKind::Element && attribute.starts_with(it.name));
     let id = attribute.split('"').nth(1).filter(|_| is_branch);
     let target = id.map_or_else(String::new, |id| format!("<Hangup id='{id}'/>"));
     let document = format!("<Response><{tag} {attribute}>{text}</{tag}>{target}</Response>");
     let flow = Flow::parse(&document, dialect).unwrap_or_else(|error| panic!("{tag}: {error}"));
-    flow.warnings.into_iter().map(|warning| warning.warning).collect()
+    flow.warnings.iter().map(|it| it.warning.clone()).collect()
 }
 
 fn verbs() -> impl Iterator<Item = &'static VerbInfo> {
@@ -58,13 +58,13 @@ fn every_example_and_default_is_understood() {
 }
 
 #[test]
-fn what_holds_anyway_changes_nothing() {
+fn a_stated_default_changes_nothing() {
     for (verb, dialect) in verbs().flat_map(|verb| DIALECTS.map(|dialect| (verb, dialect))) {
         for attr in verb.attrs {
             let Some(default) = attr.default(dialect) else { continue };
             let attribute = format!("{}=\"{default}\"", attr.name);
             let mut expected = warnings(dialect, verb, "");
-            // To state what is expected is what the warning asks for.
+            // The warning asks the author to state what is expected.
             expected.retain(
                 |it| !matches!(it, FlowWarningKind::AttributeMissing { name, .. } if *name == attr.name),
             );
@@ -90,7 +90,7 @@ fn every_row_is_documented() {
 }
 
 #[test]
-fn every_element_of_the_contract_is_there() {
+fn every_element_of_the_contract_exists() {
     let tags: Vec<_> = ALL.iter().map(|info| info.tag).collect();
     let expected = [
         "Conference",
@@ -120,7 +120,7 @@ fn every_element_of_the_contract_is_there() {
 }
 
 #[test]
-fn the_rooms_of_the_contract_have_every_attribute() {
+fn conference_has_every_attribute_of_the_contract() {
     let conference = VerbInfo::of("Conference").unwrap();
     for name in [
         "muted",

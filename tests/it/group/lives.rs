@@ -1,6 +1,6 @@
-//! Lives of groups: asks in an order that a seed picks, and promises that must hold after each.
+//! Lives of groups: asks in a seeded order, with promises checked after each.
 //!
-//! The machine is a single writer, so a race is an order. `SEED=7` replays one.
+//! The machine is a single writer, so a race is an order of asks. `SEED=7` replays one life.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ fn promises_hold_in_every_life() {
         refusals.extend(life.refusals);
     });
     if is_whole {
-        // What has never happened has not been tested.
+        // An action that has never occurred has not been tested.
         assert_eq!(actions.len(), 11, "{actions:?}");
         assert_eq!(refusals.len(), Refusal::ALL.len(), "{refusals:?}");
     }
@@ -86,7 +86,7 @@ impl Life {
         life
     }
 
-    /// A store that has the last row of each makes the same machine of them.
+    /// A machine restored from the last row of each key equals the original.
     fn check_rows(&self, seed: u64) {
         let key = |change: &Change| match change {
             Change::Person(it) => (0, it.id.0, 0),
@@ -100,17 +100,17 @@ impl Life {
         let rows: BTreeMap<(u8, u64, u64), Change> = rows.collect();
         let mut restored = AccountGroups::default();
         rows.into_values().for_each(|it| restored.restore(it));
-        assert!(restored == self.world.groups, "seed {seed}: it is another after a restart");
+        assert!(restored == self.world.groups, "seed {seed}: the restored machine differs");
     }
 
-    /// The audit is complete and without holes, and what it says is how it is.
+    /// The audit has no gaps, and the groups are as it says.
     fn check_audit(&self, seed: u64) {
         for n in 1..=GROUPS {
             let of_this = |it: &&Change| matches!(it, Change::Audit(it) if it.group.0 == n);
             let audits = self.world.changes.iter().filter(of_this);
             let mut members = BTreeSet::new();
             for (expected, change) in (1..).zip(audits) {
-                let Change::Audit(audit) = change else { unreachable!("they are audits") };
+                let Change::Audit(audit) = change else { unreachable!("filtered above") };
                 assert_eq!(audit.sequence, expected, "seed {seed}");
                 let target = audit.target.or(audit.actor);
                 match audit.action {
@@ -127,12 +127,12 @@ impl Life {
                 }
             }
             let found = show(&self.world.groups, GroupId(n));
-            assert_eq!(members, found, "seed {seed}: who is in group {n}");
+            assert_eq!(members, found, "seed {seed}: members of group {n}");
         }
     }
 }
 
-/// What must be so after a removal.
+/// The condition that must hold after a removal.
 struct Promise(Option<(GroupRef, PersonRef)>);
 
 impl Promise {
@@ -150,7 +150,7 @@ impl Promise {
         let Some((GroupRef::Id(group), PersonRef::Id(person))) = self.0 else { return };
         let GroupAnswer::Removed(removed) = done else { panic!("seed {seed}: {done:?}") };
         assert_eq!(removed.was_member, show(before, group).contains(&person), "seed {seed}");
-        assert!(!show(after, group).contains(&person), "seed {seed}: {person} is in still");
+        assert!(!show(after, group).contains(&person), "seed {seed}: {person} is still a member");
     }
 }
 
@@ -164,7 +164,7 @@ fn ask(rng: &mut fastrand::Rng, at: UnixMillis) -> Ask {
     let group = GroupRef::Id(GroupId(rng.u64(1..GROUPS + 2)));
     let actor = PersonId(rng.u64(1..=PEOPLE));
     let target = PersonRef::Id(PersonId(rng.u64(1..PEOPLE + 2)));
-    // Closing is rare: little can happen afterwards.
+    // Closing is rare, because little can happen afterwards.
     let rule = match rng.u32(0..40) {
         0 => Rule::CAPILLARY,
         1..4 => Rule::CAPILLARY_STAYS_ACTIVE,

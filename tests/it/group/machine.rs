@@ -1,4 +1,4 @@
-//! The membership machine: a case for each rule, and for each cell of the table of outcomes.
+//! The membership machine: a test for each rule and each cell of the table of outcomes.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ const REMOVER: u64 = 9;
 const KICKER: u64 = 10;
 const STRANGER: u64 = 99;
 
-/// A removal in a fresh world, and who is in the group if it has happened.
+/// Removes `target` in a fresh world and checks the outcome and the membership afterwards.
 fn check(rule: Rule, actor: Option<u64>, target: u64, expected: Result<(), Refusal>) {
     let mut world = GroupFixture::new();
     let done = world.ask(removal(actor, target, rule)).map(drop);
     assert_eq!(done, expected, "{actor:?} removes {target} by {rule:?}");
     let is_in = world.members().contains(&target);
-    assert!(expected.is_err() || !is_in, "{target} is still in");
+    assert!(expected.is_err() || !is_in, "{target} is still a member");
 }
 
 #[test]
-fn bungies_admins_remove_those_below_them_and_nobody_the_founder() {
+fn a_bungie_admin_removes_lower_ranks_and_nobody_removes_the_founder() {
     let check = |actor, target, expected| check(Rule::BUNGIE, Some(actor), target, expected);
     check(1, 2, Ok(()));
     check(2, 3, Ok(()));
@@ -67,7 +67,7 @@ fn rocket_chats_moderators_remove_anybody_but_the_last_owner() {
 }
 
 #[test]
-fn a_permission_counts_for_a_plain_member() {
+fn a_permission_is_enough_for_a_plain_member() {
     let mut world = GroupFixture::new();
     let (group, target) = (group_ref(), person_ref(REMOVER));
     world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
@@ -78,7 +78,7 @@ fn a_permission_counts_for_a_plain_member() {
 }
 
 #[test]
-fn kirimins_owner_removes_anybody_but_himself() {
+fn a_kirimin_owner_removes_anybody_but_themself() {
     let check = |actor, target, expected| check(Rule::KIRIMIN, Some(actor), target, expected);
     check(1, 2, Ok(()));
     check(1, 1, Err(SelfTarget));
@@ -89,7 +89,7 @@ fn kirimins_owner_removes_anybody_but_himself() {
 }
 
 #[test]
-fn capillarys_machines_remove_anybody() {
+fn capillarys_server_removes_anybody() {
     let check = |target, expected| check(Rule::CAPILLARY, None, target, expected);
     check(5, Ok(()));
     check(1, Ok(()));
@@ -98,7 +98,7 @@ fn capillarys_machines_remove_anybody() {
 }
 
 #[test]
-fn what_becomes_of_a_group_whose_last_owner_goes_is_the_rules() {
+fn the_rule_decides_what_becomes_of_a_group_whose_last_owner_leaves() {
     let check = |last_owner, expected: &[u64], is_closed| {
         let mut world = GroupFixture::new();
         let rule = Rule { last_owner, ..Rule::CAPILLARY };
@@ -114,7 +114,7 @@ fn what_becomes_of_a_group_whose_last_owner_goes_is_the_rules() {
 }
 
 #[test]
-fn of_two_owners_each_may_go_but_not_both() {
+fn of_two_owners_one_may_leave_but_not_both() {
     let mut world = GroupFixture::new();
     let (group, target, actor) = (group_ref(), person_ref(5), Some(PersonId(1)));
     world.ask(Ask::SetRank { group, actor, target, rank: Rank::Owner }).unwrap();
@@ -129,7 +129,7 @@ fn of_two_owners_each_may_go_but_not_both() {
 }
 
 #[test]
-fn the_second_of_two_removals_finds_nobody() {
+fn the_second_of_two_removals_finds_no_member() {
     for rule in [Rule::BUNGIE, Rule::ROCKET_CHAT, Rule::KIRIMIN] {
         let mut world = GroupFixture::new();
         world.ask(removal(Some(1), 5, rule)).unwrap();
@@ -139,7 +139,7 @@ fn the_second_of_two_removals_finds_nobody() {
 }
 
 #[test]
-fn bungies_kicked_apply_and_are_let_in_or_not() {
+fn a_person_kicked_in_bungie_applies_and_is_admitted_or_denied() {
     let mut world = GroupFixture::new();
     world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
     let apply = Ask::Apply { group: group_ref(), actor: PersonId(5) };
@@ -161,7 +161,7 @@ fn bungies_kicked_apply_and_are_let_in_or_not() {
 }
 
 #[test]
-fn rocket_chats_kicked_need_a_new_invitation() {
+fn a_person_kicked_in_rocket_chat_needs_a_new_invitation() {
     let mut world = GroupFixture::new();
     world.ask(removal(Some(3), 5, Rule::ROCKET_CHAT)).unwrap();
     let invite = |actor| {
@@ -175,7 +175,7 @@ fn rocket_chats_kicked_need_a_new_invitation() {
 }
 
 #[test]
-fn kirimins_kicked_come_back_with_the_link_until_it_is_reset() {
+fn a_person_kicked_in_kirimin_returns_by_the_link_until_it_is_reset() {
     let mut world = GroupFixture::new();
     let join = |link: &str| Ask::Join { group: group_ref(), actor: PersonId(5), link: link.into() };
     world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
@@ -195,7 +195,7 @@ fn kirimins_kicked_come_back_with_the_link_until_it_is_reset() {
 }
 
 #[test]
-fn capillarys_removed_join_again() {
+fn a_person_removed_in_capillary_joins_again() {
     let mut world = GroupFixture::new();
     world.ask(removal(None, 5, Rule::CAPILLARY)).unwrap();
     let (group, target) = (group_ref(), PersonRef::Name(PersonName::Mobile("5".into())));
@@ -244,7 +244,7 @@ fn a_removal_that_ends_the_group_names_who_else_was_in_it() {
 }
 
 #[test]
-fn a_ban_keeps_out_until_it_is_lifted_or_over() {
+fn a_ban_holds_until_it_is_lifted_or_expires() {
     let mut world = GroupFixture::new();
     let ban = |actor, target, until| Ask::Ban {
         group: group_ref(),
@@ -272,7 +272,7 @@ fn a_ban_keeps_out_until_it_is_lifted_or_over() {
 }
 
 #[test]
-fn ranks_are_given_downwards_only() {
+fn a_rank_is_given_only_by_a_higher_rank() {
     let check = |actor: u64, target, rank, expected| {
         let (group, actor, target) = (group_ref(), Some(PersonId(actor)), person_ref(target));
         let done = GroupFixture::new().ask(Ask::SetRank { group, actor, target, rank }).map(drop);
@@ -289,7 +289,7 @@ fn ranks_are_given_downwards_only() {
 }
 
 #[test]
-fn a_name_is_one_persons_alone() {
+fn a_name_belongs_to_one_person() {
     let mut world = GroupFixture::new();
     let mut person = Person::new(PersonId(11), "USER1");
     assert_eq!(world.ask(Ask::AddPerson(person.clone())).map(drop), Err(NameTaken));
@@ -313,7 +313,7 @@ fn an_unknown_group_is_refused() {
 }
 
 #[test]
-fn a_full_group_takes_nobody() {
+fn a_full_group_admits_nobody() {
     let mut world = GroupFixture::new();
     let id = GroupId(6_000_002);
     let mut small = group_info(id, "small", Some(1));
@@ -325,12 +325,12 @@ fn a_full_group_takes_nobody() {
 }
 
 #[test]
-fn the_changes_bring_back_all_there_was() {
+fn a_machine_restored_from_its_changes_equals_the_original() {
     let mut world = GroupFixture::new();
     world.ask(removal(Some(1), 5, Rule::BUNGIE)).unwrap();
     world.ask(Ask::Apply { group: group_ref(), actor: PersonId(OUTSIDER) }).unwrap();
     let mut other = AccountGroups::default();
-    // A group's head comes last in a batch, but first from a store.
+    // The group's row is last in a batch, but first when a store is loaded.
     let is_info = |it: &conflow::group::Change| matches!(it, conflow::group::Change::Info(_));
     let (infos, rest): (Vec<_>, Vec<_>) = world.changes.iter().cloned().partition(is_info);
     infos.into_iter().chain(rest).for_each(|it| other.restore(it));
@@ -339,7 +339,7 @@ fn the_changes_bring_back_all_there_was() {
 }
 
 #[test]
-fn a_snapshot_is_shared_with_the_machine_and_stays_as_it_was() {
+fn a_snapshot_is_shared_with_the_machine_and_never_changes() {
     let mut world = GroupFixture::new();
     let mut snapshot = || {
         let Ok(GroupAnswer::Group(snapshot)) = world.ask(Ask::Show(group_ref())) else {

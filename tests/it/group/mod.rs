@@ -1,4 +1,4 @@
-//! Groups: the machine, lives of it, its store, and its dialects.
+//! Groups: the membership machine, and seeded lives of it.
 
 mod lives;
 mod machine;
@@ -41,7 +41,7 @@ pub(crate) fn removal(actor: Option<u64>, target: u64, rule: Rule) -> Ask {
     Ask::Remove { group: group_ref(), actor, target: person_ref(target), rule, reason }
 }
 
-/// A machine, and every change that it has made.
+/// A machine and every change that it has made.
 #[derive(Default)]
 pub(crate) struct GroupFixture {
     pub(crate) groups: AccountGroups,
@@ -49,8 +49,8 @@ pub(crate) struct GroupFixture {
 }
 
 impl GroupFixture {
-    /// Ten people, 1 to 10, of whom the first six are owner, acting owner, two admins, member and
-    /// beginner of [`GROUP`]; 9 may remove from his groups, 10 from any.
+    /// People 1 to 10. The first six are owner, acting owner, two admins, member and beginner of
+    /// [`GROUP`]; 9 may remove from their own groups, 10 from any.
     pub(crate) fn new() -> Self {
         let mut world = Self::default();
         for n in 1..=10 {
@@ -81,7 +81,10 @@ impl GroupFixture {
         let done = self.groups.handle(at, ask, &mut self.changes);
         self.groups.check();
         if done.is_err() {
-            assert!(self.groups == before && self.changes.len() == changes, "a no changed it");
+            assert!(
+                self.groups == before && self.changes.len() == changes,
+                "a refusal changed the state"
+            );
         }
         done
     }

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! RTP: SDP offers and answers, and mutated packets.
 
 mod mutations;
 mod sdp;

@@ -1,24 +1,24 @@
-//! Good input from the network, spoilt in thousands of ways: nothing panics, and nothing takes
+//! Network mutations: valid input, mutated in thousands of ways. Nothing panics, and no input takes
 //! more memory than its length explains. `SEED=7 cargo test mutations` replays one run.
 
 use std::time::Instant;
 
 use crate::{allocations::counted, fuzz_media, mutate};
 
-/// Of each body.
+/// For each property.
 const MUTATIONS: usize = 20_000;
 
-/// Bytes that a body may take from the heap for each byte of input, and to begin with.
+/// Bytes of heap allowed per byte of input, and the base.
 const HEAP_PER_BYTE: u64 = 100;
 const HEAP_BASE: u64 = 16_384;
 
 #[test]
-fn spoilt_descriptions_are_answered_or_refused() {
+fn mutated_descriptions_are_answered_or_refused() {
     run(&descriptions(), fuzz_media::sdp);
 }
 
 #[test]
-fn spoilt_datagrams_are_taken_or_dropped() {
+fn mutated_datagrams_are_taken_or_dropped() {
     #[expect(clippy::disallowed_methods, reason = "an origin, from which the body counts")]
     let start = Instant::now();
     run(&sessions(), |bytes| fuzz_media::datagrams(start, bytes));
@@ -32,7 +32,7 @@ fn run(seeds: &[Vec<u8>], body: impl Fn(&[u8])) {
     });
 }
 
-/// What a description may hold in places where it should not.
+/// Fragments of descriptions, to be inserted where they do not belong.
 const PIECES: &[&str] = &[
     "\r\n",
     "\n",
@@ -72,7 +72,7 @@ fn descriptions() -> Vec<Vec<u8>> {
     [simple, rich, &ours].map(|it| it.as_bytes().to_vec()).to_vec()
 }
 
-/// Datagrams as the body wants them: sound, events and reports, with ticks in between.
+/// Datagrams in the format of the property: sound, events and reports, with ticks in between.
 fn sessions() -> Vec<Vec<u8>> {
     let sound = |sequence: u8| {
         let mut packet = vec![0x80, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 9];

@@ -1,4 +1,4 @@
-//! Offers as phones make them, and what we answer.
+//! SDP: offers as phones make them, and our answers.
 
 use conflow::rtp::{
     g711::Law,
@@ -16,7 +16,7 @@ fn at(address: &str) -> Negotiation {
     Negotiation::new(LocalMedia { address: address.parse().unwrap(), port: 20_000, session: 77 })
 }
 
-/// What is answered to these lines after a usual session, without what is always so.
+/// Compares the answer to these lines after a usual session, without its constant lines.
 #[track_caller]
 fn check(offer: &str, expected: &str) {
     let (answer, _) = negotiation().answer(format!("{SESSION}{offer}").as_bytes()).unwrap();
@@ -34,7 +34,7 @@ fn check_refusal(offer: &str, expected: Refusal, warning: u16) {
 }
 
 #[test]
-fn the_offerers_order_and_numbers_are_kept() {
+fn the_order_and_payload_types_of_the_offer_are_kept() {
     check(
         "m=audio 4000 RTP/AVP 9 8 0 101\na=rtpmap:101 telephone-event/8000\na=ptime:20\n",
         "m=audio 20000 RTP/AVP 8 0 101\na=rtpmap:8 PCMA/8000\na=rtpmap:0 PCMU/8000\n\
@@ -49,9 +49,9 @@ fn the_offerers_order_and_numbers_are_kept() {
 }
 
 #[test]
-fn what_is_not_ours_is_left_out() {
+fn unsupported_codecs_are_left_out() {
     let expected = "m=audio 20000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv\n";
-    // Opus and its events, wideband A-law, a stolen number, a number too high, the same twice.
+    // Opus and its events, wideband A-law, a reused number, a number too high, a duplicate.
     check(
         "m=audio 4000 RTP/AVP 96 100 97 8 300 128 0 0 13 x\na=rtpmap:96 opus/48000/2\n\
          a=rtpmap:100 telephone-event/48000\na=rtpmap:97 PCMA/16000\na=rtpmap:8 speex/8000\n\
@@ -63,7 +63,7 @@ fn what_is_not_ours_is_left_out() {
 }
 
 #[test]
-fn the_first_line_that_will_do_is_taken_and_the_others_declined() {
+fn the_first_usable_line_is_taken_and_the_others_are_declined() {
     check(
         "m=video 4002 RTP/AVP 31\nm=audio 4004 RTP/SAVP 0\na=crypto:1 x\nm=audio 0 RTP/AVP 0\n\
          m=audio 4000 RTP/AVP 0\nm=audio 4006 RTP/AVP 0\nm=application 9 TCP/BFCP *\n",
@@ -74,7 +74,7 @@ fn the_first_line_that_will_do_is_taken_and_the_others_declined() {
 }
 
 #[test]
-fn what_is_agreed_is_what_the_leg_needs() {
+fn the_agreement_has_what_the_leg_needs() {
     let offer =
         format!("{SESSION}m=audio 4000 RTP/AVP 101 8 0\na=rtpmap:101 telephone-event/8000\n");
     let (_, agreed) = negotiation().answer(offer.as_bytes()).unwrap();
@@ -87,7 +87,7 @@ fn what_is_agreed_is_what_the_leg_needs() {
     assert_eq!(payloads, [sound(Law::Mu), sound(Law::A), Some(Payload::Events), None]);
 }
 
-/// Lines after `m=audio 4000 RTP/AVP 0`, then: our direction, held, where to, reports to.
+/// Lines after `m=audio 4000 RTP/AVP 0`; then our direction, held, the RTP and RTCP addresses.
 #[track_caller]
 fn check_line(lines: &str, direction: MediaDirection, held: bool, rtp: &str, rtcp: &str) {
     let offer = format!("{ORIGIN}{lines}");
@@ -101,7 +101,7 @@ fn check_line(lines: &str, direction: MediaDirection, held: bool, rtp: &str, rtc
 }
 
 #[test]
-fn directions_are_turned_round_and_holds_known() {
+fn directions_are_reversed_and_holds_recognized() {
     use MediaDirection::{Inactive, RecvOnly, SendOnly, SendRecv};
     let audio = "c=IN IP4 192.0.2.7\nm=audio 4000 RTP/AVP 0\n";
     let (rtp, rtcp) = ("192.0.2.7:4000", "192.0.2.7:4001");
@@ -143,7 +143,7 @@ fn addresses_and_ports_are_found_where_they_are() {
 }
 
 #[test]
-fn ipv6_is_spoken_to_ipv6() {
+fn an_ipv6_offer_gets_an_ipv6_answer() {
     let offer = "v=0\no=- 1 1 IN IP6 2001:db8::7\ns=-\nc=IN IP6 2001:db8::7\nt=0 0\n\
                  m=audio 4000 RTP/AVP 0\n";
     let (answer, agreed) = at("2001:db8::1").answer(offer.as_bytes()).unwrap();
@@ -155,7 +155,7 @@ fn ipv6_is_spoken_to_ipv6() {
 }
 
 #[test]
-fn a_refusal_says_what_is_wrong() {
+fn a_refusal_has_its_reason() {
     let offer = |lines: &str| format!("{SESSION}{lines}");
     check_refusal(&offer(""), Refusal::NoAudio, 304);
     check_refusal(&offer("m=video 4000 RTP/AVP 31\n"), Refusal::NoAudio, 304);
@@ -180,7 +180,7 @@ fn a_refusal_says_what_is_wrong() {
 }
 
 #[test]
-fn versions_rise_only_when_something_else_is_said() {
+fn a_version_rises_only_with_a_change() {
     let mut it = negotiation();
     let mut version = |lines: &str| {
         let answer = it.answer(format!("{SESSION}{lines}").as_bytes()).map(|it| it.0);
@@ -197,7 +197,7 @@ fn versions_rise_only_when_something_else_is_said() {
 }
 
 #[test]
-fn a_refused_offer_leaves_what_was_agreed() {
+fn a_refused_offer_leaves_the_agreement_unchanged() {
     let mut it = negotiation();
     let offer = format!("{SESSION}m=audio 4000 RTP/AVP 0\n");
     let (answer, agreed) = it.answer(offer.as_bytes()).unwrap();
@@ -214,7 +214,7 @@ fn we_offer_when_the_caller_does_not() {
                     a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
                     a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
     assert!(offer.ends_with(expected), "{offer}");
-    assert_eq!(it.offer(), offer, "again is the same");
+    assert_eq!(it.offer(), offer, "a repeated offer is equal");
 
     let answer = format!(
         "{SESSION}m=audio 4000 RTP/AVP 8 96\na=rtpmap:96 telephone-event/8000\na=sendonly\n"
@@ -248,11 +248,11 @@ fn an_answer_must_fit_its_offer() {
 }
 
 #[test]
-fn offers_of_ours_and_of_theirs_take_turns() {
+fn our_offers_and_theirs_may_alternate() {
     let mut it = negotiation();
     let theirs = format!("{SESSION}m=video 4002 RTP/AVP 31\nm=audio 4000 RTP/AVP 8\n");
     let (answer, _) = it.answer(theirs.as_bytes()).unwrap();
-    assert_eq!(it.offer(), answer, "a refresh of ours says what we said");
+    assert_eq!(it.offer(), answer, "our refresh repeats the agreement");
     let agreed = it.accept(theirs.replace("4002", "0").as_bytes()).unwrap();
     assert_eq!((agreed.law, agreed.direction), (Law::A, MediaDirection::SendRecv));
     let answer = theirs.replace("AVP 8", "AVP 0");

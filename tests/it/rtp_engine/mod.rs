@@ -1,4 +1,4 @@
-//! The media engine over real sockets: phones of our own on loopback, in step with its ticks.
+//! The RTP engine over real sockets: test phones on loopback, in step with its ticks.
 
 mod ticks;
 
@@ -17,8 +17,8 @@ use conflow::{
     audio::tone::amplitude,
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent,
-        MemberAudio, NoFlow, Order, Report, SoundKind,
+        AnnouncementKind, Arrival, AudioEngine, AudioOrder, Exchange, LegEvent, MemberAudio,
+        NoFlow, Report, SoundKind,
         legs::{LegSession, Legs, NoPort},
     },
     rtp::{
@@ -35,7 +35,7 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOM: RoomId = RoomId::of(7);
 const TONES: [f64; 3] = [700.0, 1_100.0, 1_900.0];
 
-/// A phone of ours, with a tone of its own.
+/// A phone with its own tone.
 struct Phone {
     call: CallId,
     socket: UdpSocket,
@@ -43,12 +43,12 @@ struct Phone {
     tone: f64,
     at: u32,
     stream: RtpStream,
-    /// Of all that it was sent.
+    /// The heads of all received packets.
     heads: Vec<Head>,
     heard: Vec<i16>,
 }
 
-/// The numbers of a packet.
+/// The RTP numbers of a packet.
 #[derive(Clone, Copy)]
 struct Head {
     ssrc: u32,
@@ -57,7 +57,7 @@ struct Head {
 }
 
 impl Phone {
-    /// Dials in, and is answered.
+    /// Dials in and is answered.
     fn dial(engine: &RtpEngine, local: IpAddr, n: u128, tone: f64) -> Self {
         let call = CallId::of(n);
         let to = engine.open(call, local).unwrap();
@@ -68,7 +68,7 @@ impl Phone {
         Self { call, socket, to, tone, at: 0, stream, heads: Vec::new(), heard: Vec::new() }
     }
 
-    /// Says the next 20 ms of its tone.
+    /// Sends the next 20 ms of its tone.
     fn say(&mut self) {
         let payload: [u8; FRAME] = std::array::from_fn(|n| {
             let time = f64::from(self.at + n as u32) / 8_000.0;
@@ -80,7 +80,7 @@ impl Phone {
         self.socket.send_to(&out, self.to).unwrap();
     }
 
-    /// Takes all that has come.
+    /// Takes everything that has arrived.
     fn hear(&mut self) {
         let mut buffer = [0; 400];
         while let Ok(len) = self.socket.recv(&mut buffer) {
@@ -91,7 +91,7 @@ impl Phone {
         }
     }
 
-    /// Waits for a packet, however long it takes.
+    /// Waits for a packet without a limit.
     fn wait(&mut self) {
         let before = self.heads.len();
         while self.heads.len() == before {
@@ -100,7 +100,7 @@ impl Phone {
         }
     }
 
-    /// Which of the tones are in the last so many packets.
+    /// Which of the tones are in the last `packets` packets.
     fn hears(&self, packets: usize) -> [bool; 3] {
         let heard = &self.heard[self.heard.len() - packets * FRAME..];
         TONES.map(|tone| 0.02 < amplitude(heard, 8_000, tone))
@@ -131,16 +131,16 @@ fn session(remote: SocketAddr) -> LegSession {
     LegSession { agreed, source: remote.ip() }
 }
 
-/// Knows no sound.
+/// Loads no sound.
 struct NoSounds;
 
 impl SoundLoader for NoSounds {
     fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
-        done(Err(format!("{what:?} is not to be had")));
+        done(Err(format!("{what:?} does not exist")));
     }
 }
 
-/// Passes on what is reported.
+/// Forwards reports to a channel.
 struct ReportChannel(Sender<Report>);
 
 impl Exchange for ReportChannel {
@@ -165,21 +165,16 @@ fn settings(threads: usize) -> Settings {
     Settings { threads, ..Settings::default() }
 }
 
-fn place(room: RoomId, calls: &[CallId]) -> Order {
+fn place(room: RoomId, calls: &[CallId]) -> AudioOrder {
     let room = Incarnation::of(room, "weekly");
-    Order::Place { room, calls: calls.to_vec(), hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls: calls.to_vec(), hears: MemberAudio::Room }
 }
 
-fn remove(call: CallId) -> Order {
-    Order::Remove { room: ROOM, calls: vec![call] }
+fn remove(call: CallId) -> AudioOrder {
+    AudioOrder::Remove { room: ROOM, calls: vec![call] }
 }
 
-fn end(call: CallId) -> Order {
-    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
-}
-
-/// A engine that ticks when the test says so.
+/// An engine that ticks on request.
 struct SocketHarness {
     engine: RtpEngine,
     tickers: Vec<Ticker>,
@@ -236,7 +231,7 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
     let [a, b, c] = [0, 1, 2].map(|it| phones[it].call);
     for round in 0..10 {
         engine.send(place(ROOM, &[a, b, c]));
-        // On a busy machine some of what they say comes too late, and nothing is in its place.
+        // On a busy machine some packets arrive too late, and concealment is silence.
         let hears = (0..1_000).any(|tick| {
             phones[0].wait();
             phones.iter_mut().for_each(Phone::say);
@@ -244,7 +239,7 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
         });
         assert!(hears, "round {round}");
 
-        // Somewhere in a tick, or between two.
+        // Somewhere within a tick, or between two.
         (0..round * 997).for_each(|_| std::hint::spin_loop());
         engine.send(remove(a));
         phones[0].hear();
@@ -253,7 +248,7 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
             phones[0].wait();
             phones.iter_mut().for_each(Phone::say);
         }
-        // Each packet may begin with what leads to zero, of the first it must be all.
+        // Each packet may begin with a fade to zero; the first may consist of it.
         let after = &phones[0].heard[before + 40..];
         assert!(after.iter().all(|it| it.unsigned_abs() <= 8), "round {round}: {after:?}");
     }
@@ -262,17 +257,17 @@ fn no_packet_after_a_kick_has_the_rooms_sound_in_it() {
 }
 
 #[test]
-fn what_is_played_over_a_call_is_mixed_with_its_room_or_heard_alone_and_by_nobody_else() {
+fn a_sound_over_a_call_is_mixed_with_its_room_or_replaces_it_for_that_call_only() {
     let mut harness = SocketHarness::new(settings(2));
     let mut phones = harness.three(V4);
     let (call, kind) = (phones[0].call, AnnouncementKind::Play);
     let over = |mixes| {
         let program = [SoundKind::Url("sound:ring".into()).into()].into();
-        Order::PlayOver { call, kind, mixes, length: None, program }
+        AudioOrder::PlayOver { call, kind, mixes, length: None, program }
     };
     let mut check = |order, room, ring| {
         harness.engine.send(order);
-        // Of the tick that is under way, and of those that are on their way here.
+        // Packets of the current tick, and those in transit.
         harness.ticks(4, &mut phones);
         harness.ticks(15, &mut phones);
         let rings = |phone: &Phone| {
@@ -286,10 +281,10 @@ fn what_is_played_over_a_call_is_mixed_with_its_room_or_heard_alone_and_by_nobod
     check(over(true), [false, true, true], true);
     check(over(false), [false, false, false], true);
     check(over(true), [false, true, true], true);
-    check(Order::StopOver { call, kind }, [false, true, true], false);
+    check(AudioOrder::StopOver { call, kind }, [false, true, true], false);
 }
 
-/// Of `sound:ring`.
+/// The frequency of `sound:ring` in Hz.
 const RINGING: f64 = 425.0;
 
 #[test]
@@ -298,17 +293,17 @@ fn reports_reach_the_exchange() {
     let (_ear, reports) = report_channel(&engine);
     let phone = Phone::dial(&engine, V4, 1, 700.0);
     let call = phone.call;
-    engine.send(Order::Play { call, number: 5, program: [SoundKind::Beep(1).into()].into() });
+    engine.send(AudioOrder::Play { call, number: 5, program: [SoundKind::Beep(1).into()].into() });
     engine.send(place(ROOM, &[call]));
     engine.send(remove(call));
-    engine.send(Order::Play { call, number: 6, program: [SoundKind::Beep(1).into()].into() });
+    engine.send(AudioOrder::Play { call, number: 6, program: [SoundKind::Beep(1).into()].into() });
     let report = reports.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(report, Report { call, event: LegEvent::Finished(6) });
-    engine.send(end(call));
+    engine.end(call);
 }
 
 #[test]
-fn strangers_packets_are_not_heard() {
+fn packets_of_strangers_are_not_heard() {
     let mut harness = SocketHarness::new(settings(1));
     let mut phones = harness.three(V4);
     let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
@@ -328,7 +323,7 @@ fn strangers_packets_are_not_heard() {
 }
 
 #[test]
-fn behind_nat_a_phone_is_heard_and_hears() {
+fn a_phone_behind_nat_is_heard_and_hears() {
     let mut harness = SocketHarness::new(settings(1));
     let mut phones = harness.three(V4);
     let mut agreed = session("127.0.0.9:9".parse().unwrap());
@@ -340,7 +335,7 @@ fn behind_nat_a_phone_is_heard_and_hears() {
 }
 
 #[test]
-fn all_is_freed_when_hundreds_of_legs_have_come_and_gone() {
+fn everything_is_freed_when_hundreds_of_legs_have_come_and_gone() {
     let mut harness = SocketHarness::new(settings(2));
     let calls: Vec<_> = (1..=300).map(CallId::of).collect();
     for call in &calls {
@@ -358,7 +353,7 @@ fn all_is_freed_when_hundreds_of_legs_have_come_and_gone() {
     };
     assert_eq!(counts(&harness), [300, 600, 10]);
     for call in &calls {
-        harness.engine.send(end(*call));
+        harness.engine.end(*call);
         assert!(0 < harness.engine.close(*call).sent);
     }
     harness.ticks(3, &mut []);
@@ -366,8 +361,8 @@ fn all_is_freed_when_hundreds_of_legs_have_come_and_gone() {
 }
 
 #[test]
-fn a_range_of_ports_is_used_up_and_free_again_after_the_calls() {
-    // Between the range by default and what the system gives out.
+fn a_range_of_ports_runs_out_and_is_free_again_after_the_calls() {
+    // Between the default range and the ports that the system assigns.
     let is_free = |port: &u16| [0, 1].iter().all(|it| UdpSocket::bind((V4, port + it)).is_ok());
     let free = (32_400..32_700).step_by(2).find(is_free).unwrap();
     let rtp_ports = free..=free + 1;
@@ -381,13 +376,13 @@ fn a_range_of_ports_is_used_up_and_free_again_after_the_calls() {
 }
 
 #[test]
-fn a_tick_takes_no_memory() {
+fn a_tick_allocates_nothing() {
     let mut harness = SocketHarness::new(settings(1));
     let mut phones = harness.three(V4);
-    // One is played something without an end, the others hear each other.
+    // One leg is played an endless sound, the others hear each other.
     let program = [conflow::media::Sound { what: SoundKind::Url("sound:hold".into()), times: 0 }];
     let (calls, program) = (vec![phones[2].call], program.into());
-    harness.engine.send(Order::Announce { room: ROOM, calls, address: None, program });
+    harness.engine.send(AudioOrder::Announce { room: ROOM, calls, address: None, program });
     harness.ticks(400, &mut phones);
     for _ in 0..400 {
         harness.tick += 1;

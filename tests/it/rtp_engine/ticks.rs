@@ -1,5 +1,5 @@
-//! A whole room as a tick thread drives it, packet in to packet out; and what that costs: no
-//! memory, once it goes.
+//! A whole room driven like by a tick thread, from incoming to outgoing packet; and its heap
+//! allocations, which are none once it runs.
 
 use std::{
     net::SocketAddr,
@@ -29,7 +29,7 @@ use crate::allocations::{Allocations, counted};
 const LEGS: usize = 30;
 const EVENTS: u8 = 101;
 
-/// One leg as a tick thread has it.
+/// One leg of a tick thread.
 struct TickLeg {
     source: RtpSource,
     jitter: Jitter,
@@ -38,7 +38,7 @@ struct TickLeg {
     slot: Slot,
     playout: Playout,
     stream: RtpStream,
-    /// What the far end sends with.
+    /// The far end's outgoing stream.
     far: RtpStream,
     address: SocketAddr,
     pressed: Vec<char>,
@@ -132,8 +132,8 @@ impl TickLeg {
         leg
     }
 
-    /// Its far end sends a tone of its own, for two seconds of five, and loses a packet in 31;
-    /// one of them presses a key in the tenth second.
+    /// The far end sends its own tone for two seconds of five, and loses a packet in 31. One far
+    /// end presses a key in the tenth second.
     fn speak(&mut self, now: Instant, number: usize, tick: u32) {
         let mut datagram = [0; HEADER + FRAME];
         let press = tick.wrapping_sub(500);
@@ -170,7 +170,7 @@ impl TickLeg {
         }
     }
 
-    /// Everybody hears A-law.
+    /// Every leg hears A-law.
     fn listen(&mut self, mixer: &mut Mixer, sounds: &mut BuiltInSounds, over: &mut Vec<u32>) {
         let (mut samples, mut wire) = ([0; FRAME], [Law::A.silence(); FRAME]);
         let mut leg_mix = mixer.leg_mix(self.slot);
@@ -198,15 +198,15 @@ impl TickLeg {
     }
 }
 
-/// Whole periods in a frame.
+/// A frequency with whole periods in a frame.
 fn hertz(number: usize) -> f64 {
     300.0 + 50.0 * number as f64
 }
 
 #[test]
-fn a_room_in_its_stride_takes_no_memory() {
+fn a_running_room_allocates_nothing() {
     let mut room = TickRoom::new();
-    // The longest sounds have been around once.
+    // The longest sounds have been played once.
     room.run(Duration::from_secs(12));
     let taken = room.run(Duration::from_secs(12));
     assert_eq!(taken, Allocations::default());
@@ -214,7 +214,7 @@ fn a_room_in_its_stride_takes_no_memory() {
 }
 
 #[test]
-fn everybody_hears_the_loudest_and_the_one_who_waits_hears_music() {
+fn everybody_hears_the_loudest_and_the_waiting_member_hears_music() {
     let mut room = TickRoom::new();
     room.run(Duration::from_millis(500));
     let hears = |leg: &TickLeg| -> Vec<usize> {
@@ -225,7 +225,7 @@ fn everybody_hears_the_loudest_and_the_one_who_waits_hears_music() {
     assert_eq!(voices.len(), 8, "of twelve who talk: {voices:?}");
     assert!(voices.iter().all(|it| it % 5 < 2), "{voices:?}");
     let others: Vec<_> = voices[1..].to_vec();
-    assert_eq!(hears(&room.legs[voices[0]]), others, "and nobody hears himself");
+    assert_eq!(hears(&room.legs[voices[0]]), others, "and nobody hears themself");
     let heard = room.legs[2].heard();
     let music = room.legs[LEGS - 1].heard();
     assert_ne!(music, heard);
@@ -234,7 +234,7 @@ fn everybody_hears_the_loudest_and_the_one_who_waits_hears_music() {
 }
 
 #[test]
-fn a_key_is_heard_once_and_its_leg_goes_on() {
+fn a_key_is_heard_once_and_its_leg_continues() {
     let mut room = TickRoom::new();
     room.run(Duration::from_secs(15));
     let pressed: Vec<_> =

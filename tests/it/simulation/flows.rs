@@ -1,4 +1,4 @@
-//! What the lives are made of: flows, and the documents that they ask for.
+//! Random flows, kicks and documents for the lives.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ pub(super) fn flow(rng: &mut Rng) -> Flow {
 
 const ELEMENTS: usize = 6;
 
-/// The element with an id, so that branches can lead there.
+/// The element with an id, as the target of branches.
 fn named(element: &str, n: usize) -> String {
     let end = element.find([' ', '>', '/']).unwrap();
     format!("{} id='e{n}'{}", &element[..end], &element[end..])
 }
 
-/// A way out of the nth element, to one behind it; or none.
+/// A branch from the nth element to a later one, or none.
 fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
     match n + 1 < ELEMENTS && rng.u8(0..3) == 0 {
         true => format!(" {name}='e{}'", rng.usize(n + 1..ELEMENTS)),
@@ -33,7 +33,7 @@ fn branch(rng: &mut Rng, name: &str, n: usize) -> String {
     }
 }
 
-/// A kick, with anything that can be said of it.
+/// A kick with any options.
 pub(super) fn kick(rng: &mut Rng) -> Kick {
     let target = match rng.u8(0..8) {
         0 => KickTarget::HangUp,
@@ -49,7 +49,7 @@ pub(super) fn kick(rng: &mut Rng) -> Kick {
     Kick { reason: Some("so it goes".into()), target, ban, is_dry_run: rng.u8(0..8) == 0 }
 }
 
-/// What a URL brings. None of them leads back, so every life has an end.
+/// The document at a URL. None leads back, so every life ends.
 pub(super) fn document(url: &str) -> Fetched {
     let document = match url {
         "flow:goodbye" => "<Response><Speak>words</Speak></Response>",
@@ -67,7 +67,7 @@ fn parse(document: &str) -> Flow {
     Flow::parse(document, Dialect::Vobiz).unwrap()
 }
 
-/// Where a document may be, or not.
+/// A URL that may or may not exist.
 pub(super) fn url(rng: &mut Rng) -> &'static str {
     ["flow:goodbye", "flow:again", "flow:empty", "flow:nowhere"][rng.usize(0..4)]
 }
@@ -103,7 +103,7 @@ fn conference(rng: &mut Rng, n: usize) -> String {
         flag("relayDTMF", 2),
     ]
     .concat();
-    // Mostly true: a world where nobody starts a room is a dull one.
+    // Mostly true: if nobody starts a room, little happens.
     let mut not = |name: &str, one_in: u8| format!(" {name}='{}'", rng.u8(0..one_in) != 0);
     attributes += &not("startConferenceOnEnter", 3);
     attributes += &not("stayAlone", 3);
@@ -114,7 +114,7 @@ fn conference(rng: &mut Rng, n: usize) -> String {
     attributes += &maybe(" action='flow:lost'".to_owned());
     attributes += &maybe(" action='flow:nowhere' redirect='false'".to_owned());
     attributes += &maybe(" digitsMatch='1,12,2*'".to_owned());
-    // An attribute twice would be a fault.
+    // A duplicate attribute is an error.
     for url in ["flow:again", "flow:lost"] {
         if 1 < attributes.matches(" action=").count() {
             attributes = attributes.replacen(&format!(" action='{url}'"), "", 1);
@@ -124,7 +124,7 @@ fn conference(rng: &mut Rng, n: usize) -> String {
         attributes += &branch(rng, name, n);
     }
     let (limit, room) = (rng.u8(0..100), rng.usize(0..ROOMS));
-    // Room 0 is open to all; a group guards each of the others, mostly.
+    // Room 0 is open to everyone; a group mostly guards each of the others.
     if 0 < room && rng.u8(0..12) != 0 {
         attributes += &format!(" group='{room}'");
         attributes += if rng.u8(0..4) == 0 { " moderators='admin'" } else { "" };

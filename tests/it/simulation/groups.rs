@@ -1,5 +1,5 @@
-//! The groups of a life: who is asked to go, by which dialect's rule, when that is durable, when
-//! the rooms are told, and what must hold when it is answered.
+//! Groups of a life: removals by each dialect's rule, their durability, the notification of the
+//! rooms, and the promises when they are answered.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -28,7 +28,7 @@ const GROUPS: u64 = 2;
 const RULES: [Rule; 4] =
     [Rule::BUNGIE, Rule::ROCKET_CHAT, Rule::KIRIMIN, Rule::CAPILLARY_STAYS_ACTIVE];
 
-/// The writer of the groups, and what it is about.
+/// The groups' writer, and its state.
 pub(super) struct GroupWriterDriver {
     writer: GroupWriter,
     at: UnixMillis,
@@ -36,18 +36,17 @@ pub(super) struct GroupWriterDriver {
     under_way: BatchState,
     pending: VecDeque<PendingReply>,
     asked: VecDeque<(Out, Answer)>,
-    /// What is durable.
     stored: AccountGroups,
     members: BTreeSet<(GroupId, PersonId)>,
     closed: BTreeSet<GroupId>,
     audits: [u64; GROUPS as usize],
-    /// As the audit alone has it.
+    /// The membership according to the audit alone.
     audited: BTreeSet<(GroupId, PersonId)>,
-    /// How often somebody was taken out of a group for good, and not answered yet.
+    /// The number of removals per person that have not been answered yet.
     out: BTreeMap<(GroupId, PersonId), u64>,
 }
 
-/// Who is to be out of which group, if that is what is asked for.
+/// The person whom an ask removes, if it removes one.
 type Out = Option<(GroupId, PersonId)>;
 
 type Answer = Receiver<Result<GroupAnswer, GroupAskError>>;
@@ -60,7 +59,7 @@ enum BatchState {
 }
 
 impl GroupWriterDriver {
-    /// Everybody is in both groups, the first as their owner.
+    /// Everybody is in both groups; the first person is the owner.
     pub(super) fn new(registry: Arc<Registry>) -> Self {
         let writer = GroupWriter::new(account(), AccountGroups::default(), Some(registry));
         let (asks, owed, asked) = (Vec::new(), VecDeque::new(), VecDeque::new());
@@ -99,14 +98,14 @@ impl GroupWriterDriver {
         driver
     }
 
-    /// Somebody asks, in a dialect.
+    /// A random ask in a random dialect.
     pub(super) fn somebody_asks(&mut self, rng: &mut Rng) {
         self.at.0 += rng.u64(0..50);
         let id = GroupId(rng.u64(1..=GROUPS));
         let group = GroupRef::Id(id);
         let (actor, person) = (PersonId(rng.u64(1..=PEOPLE)), PersonId(rng.u64(1..=PEOPLE)));
         let (target, rule) = (PersonRef::Id(person), RULES[rng.usize(0..RULES.len())]);
-        // A machine asks by the last two; a group that is over with its owner ends the game.
+        // The last two have no actor. A group closed with its owner would end the life early.
         let is_machine = rule.is_self_leave && !rule.has_permissions;
         let is_over = is_machine && rng.u8(0..8) == 0;
         let rule = if is_over { Rule::CAPILLARY } else { rule };
@@ -124,7 +123,7 @@ impl GroupWriterDriver {
             7 => (Ask::Unban { group, actor: None, target }, None),
             _ => (Ask::Add { group, actor: None, target, rank }, None),
         };
-        // Who is out may be in again before the rooms are told.
+        // A removed person may be admitted again before the rooms are told.
         let (group, target) = (GroupRef::Id(id), PersonRef::Id(person));
         let again =
             (out.is_some() && rng.bool()).then_some(Ask::Add { group, actor: None, target, rank });
@@ -138,7 +137,7 @@ impl GroupWriterDriver {
         self.asked.push_back((out, answer));
     }
 
-    /// The next step of what is under way: decide, write, tell the rooms.
+    /// Takes the next step of the current batch: decide, write, tell the rooms.
     pub(super) fn step(&mut self, rng: &mut Rng, may_fail: bool) -> Option<&'static str> {
         self.under_way = match std::mem::replace(&mut self.under_way, BatchState::Nothing) {
             BatchState::Nothing if self.asks.is_empty() => BatchState::Nothing,
@@ -161,7 +160,7 @@ impl GroupWriterDriver {
         None
     }
 
-    /// What the audit says is what is, and whoever is out is owed one answer.
+    /// Checks the audit against the membership, and notes an answer due per removal.
     fn audit(&mut self, audit: &GroupAuditEntry) {
         let group = audit.group;
         let GroupAuditEntry { action: deed, target, actor, .. } = *audit;
@@ -170,7 +169,7 @@ impl GroupWriterDriver {
                 assert!(self.audited.insert((group, person)), "{person} comes in twice");
             }
             (GroupAction::Removed | GroupAction::Left | GroupAction::Banned, Some(person)) => {
-                // A machine may remove who is not in.
+                // A machine may remove a person who is not a member.
                 if self.audited.remove(&(group, person)) {
                     *self.out.entry((group, person)).or_default() += 1;
                 }
@@ -186,7 +185,7 @@ impl GroupWriterDriver {
                 | GroupAction::Banned,
                 None,
             ) => {
-                panic!("nobody is meant: {audit:?}")
+                panic!("no target: {audit:?}")
             }
         }
         let of_this = |it: &BTreeSet<(GroupId, PersonId)>| -> Vec<_> {
@@ -196,7 +195,7 @@ impl GroupWriterDriver {
     }
 
     fn durable(&mut self, changes: &[Change]) {
-        // A head is there before its people, as in a store.
+        // The group's row precedes its people, as in a store.
         let heads = changes.iter().filter(|it| matches!(it, Change::Info(_)));
         heads.chain(changes).for_each(|it| self.stored.restore(it.clone()));
         self.stored.check();
@@ -221,7 +220,7 @@ impl GroupWriterDriver {
         }
     }
 
-    /// Gives the answers that are due, in order, and looks at what each says.
+    /// Gives the answers that are due, in order, and checks each.
     pub(super) fn answer(&mut self, world: &mut World) {
         while let Some(owed) = self.pending.front_mut() {
             if !owed.is_ready() {
@@ -232,14 +231,14 @@ impl GroupWriterDriver {
             let outcome = answer.try_recv().expect("one answer for each, in order");
             world.lived.insert(if outcome.is_ok() { "done" } else { "not done" });
             let Ok(GroupAnswer::Removed(removed)) = outcome else { continue };
-            let (group, person) = out.expect("who asked for it is told");
+            let (group, person) = out.expect("the ask has a target");
             assert_eq!(removed.person, person);
             if removed.was_member {
                 let owed = self.out.get_mut(&(group, person)).filter(|it| 0 < **it);
-                *owed.expect("a removal has one answer") -= 1;
+                *owed.expect("each removal has one answer") -= 1;
             }
-            // Back again, and about to be out again, by name or with the end of the group: the later
-            // answer is for that.
+            // The person is back, and about to be removed again, by name or with the end of the
+            // group. The later answer is for that removal.
             let is_closed = self.closed.contains(&group);
             let is_about = |it: &Out| *it == out || is_closed && it.is_some_and(|it| it.0 == group);
             if self.asked.iter().any(|(it, _)| is_about(it)) {
@@ -257,7 +256,7 @@ impl GroupWriterDriver {
         }
     }
 
-    /// Nothing is left to be done.
+    /// Whether nothing is left to be done.
     pub(super) fn is_idle(&self) -> bool {
         let is_idle = self.asked.is_empty();
         let owed: u64 = self.out.values().sum();

@@ -1,9 +1,9 @@
-//! Thousands of seeded lives of a registry, checked against what must hold in every one.
+//! Simulation: thousands of seeded lives of a registry, with promises checked in each.
 //!
 //! Rooms and calls are the real actors on the real queues, without a runtime: the seed picks
-//! who gets the next turn, what phones do, what is asked, and when documents come. A failure
-//! prints its seed; `SEED=7 cargo test simulation` plays that life again, and
-//! `LIVES=100000` plays more of them.
+//! who gets the next turn, what phones do, what is asked, and when documents arrive. A failure
+//! prints its seed; `SEED=7 cargo test simulation` replays that life, and `LIVES=100000` plays more
+//! of them.
 
 mod flows;
 mod groups;
@@ -43,7 +43,7 @@ use crate::{harness::Counter, lives};
 
 const LIVES: RangeInclusive<u64> = 3_000..=6_000;
 const STEPS: usize = 150;
-/// Many times what the longest flow needs.
+/// Far more than the longest flow needs.
 const LAST_STEPS_MAX: usize = 50_000;
 const ROOMS: usize = 3;
 
@@ -55,7 +55,7 @@ fn every_life_keeps_the_promises() {
         let lived = Life::new(seed).play();
         lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
     });
-    // A world in which nothing happens keeps every promise.
+    // If nothing happens, no promise is tested.
     if is_whole {
         let others = [
             "answered",
@@ -90,7 +90,7 @@ fn silence_injected_faults() {
     }));
 }
 
-/// One life: the registry, who may act in it, and what has been seen.
+/// One life: the registry, its spawner, and the observations.
 struct Life {
     rng: Rng,
     now: Instant,
@@ -174,7 +174,7 @@ impl Life {
             }
             self.turn();
             self.step_groups();
-            // Not faster than they are read.
+            // Events arrive no faster than they are handled.
             match self.rng.u8(0..24) {
                 0..3 => self.over(),
                 3 => self.fetched(),
@@ -193,7 +193,7 @@ impl Life {
 
     fn call(&mut self) {
         self.call_last += 1;
-        // Some are nobody in particular, and some nobody whom a group knows.
+        // Some callers have no identity, and some are in no group.
         let person = match self.rng.u8(0..12) {
             0 => 0,
             1 => groups::PEOPLE + 1,
@@ -238,7 +238,7 @@ impl Life {
         OutgoingCall { answer, ring_timeout, ring_max: None, digits: None }
     }
 
-    /// Far ends ring, pick up or do not want to, in no particular order, and more than once.
+    /// Far ends ring, answer or refuse, in any order and repeatedly.
     fn far_end(&mut self) {
         for _ in 0..3 {
             let call = CallId::of(self.rng.u128(0..=self.call_last));
@@ -314,7 +314,7 @@ impl Life {
         }
     }
 
-    /// A phone presses, talks, or holds, whether anybody listens or not.
+    /// A phone presses a key, talks or holds, in any state.
     fn phone(&mut self) {
         let call = CallId::of(self.rng.u128(0..=self.call_last));
         let on = self.rng.bool();
@@ -326,7 +326,8 @@ impl Life {
         self.registry.report(Report { call, event });
     }
 
-    /// SoundKind was played to its end is reported; what is stale, and what never was, too.
+    /// Reports that a program was played; also stale reports and reports of programs that never
+    /// were.
     fn over(&mut self) {
         let playing = self.rng.choice(self.world.lock().playing.clone());
         if let Some((call, number)) = playing {
@@ -339,7 +340,7 @@ impl Life {
         }
     }
 
-    /// A document comes, in no particular order; some come twice, as answers do.
+    /// Delivers a document, in any order; some arrive twice.
     fn fetched(&mut self) {
         let mut pending_fetches = std::mem::take(&mut self.world.lock().pending_fetches);
         if !pending_fetches.is_empty() {
@@ -359,7 +360,7 @@ impl Life {
         }
     }
 
-    /// Takes in the newborn, and checks each reply as soon as it can be seen.
+    /// Takes in new actors, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
         self.scheduler.add_new_actors();
         let mut world = self.world.lock();

@@ -1,4 +1,4 @@
-//! What can be seen of a registry from outside, and what must hold of it.
+//! World: what can be observed of a registry from outside, and the promises that must hold.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,12 +16,12 @@ use conflow::{
     engine::registry::Observed,
     flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
     group::{GroupId, PersonId},
-    media::{Backend, Order, Program, SoundKind},
+    media::{AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind},
     trace::Initiator,
 };
 use parking_lot::Mutex;
 
-/// All that has been seen.
+/// Everything observed so far.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) calls: BTreeMap<CallId, CallSeen>,
@@ -34,46 +34,45 @@ pub(super) struct World {
     pub(super) playing: Vec<(CallId, u32)>,
     pub(super) played: BTreeSet<(CallId, u32)>,
     pub(super) hung_up: BTreeSet<CallId>,
-    /// Documents that have been asked for.
+    /// Documents that have been requested.
     pub(super) pending_fetches: Vec<(DocumentFetch, OnDocument)>,
     pub(super) lived: BTreeSet<&'static str>,
-    /// A room may meet a fault in this life.
+    /// Whether faults may be injected into rooms in this life.
     pub(super) may_inject_faults: bool,
 }
 
-/// What has been seen of a call.
+/// The observed state of a call.
 #[derive(Debug, Default)]
 pub(super) struct CallSeen {
-    /// How many elements of its document have begun.
+    /// The number of elements of its document that have begun.
     begun: u32,
-    /// The exit is told, and the call is not yet out.
+    /// Its exit has been announced, and it has not been released yet.
     exits: bool,
-    /// Out of a room alive, and has not gone on.
+    /// It was released alive and has not continued yet.
     must_go_on: bool,
-    /// It had hung up before it was let out: nothing may begin.
+    /// It had hung up before its release, so nothing may begin.
     doomed: bool,
     ended: bool,
-    /// The number of the words that it waits for.
+    /// The number of the playing program that it waits for.
     awaits: Option<u32>,
     /// The document that it waits for.
     reads: Option<AwaitedDocument>,
-    /// What it runs.
     pub(super) flow: Option<Arc<Flow>>,
-    /// By what it has left its conference, and not gone on yet.
+    /// The exit by which it left its conference, until it continues.
     left: Option<Exit>,
-    /// It is one that we make.
+    /// Whether it is an outgoing call.
     pub(super) is_out: bool,
-    /// Its far end has said so.
+    /// Whether its far end has answered.
     pub(super) picked_up: bool,
     answered: bool,
-    /// Who it is known to be.
+    /// The trusted identity of the caller.
     pub(super) person: Option<PersonId>,
-    /// Documents that it has been transferred to.
+    /// The number of transfers.
     transfers: u32,
     transfers_answered: u32,
 }
 
-/// A document that is on its way, or has come.
+/// A document that has been requested, and may have arrived.
 #[derive(Debug)]
 struct AwaitedDocument {
     number: u32,
@@ -97,19 +96,20 @@ impl World {
             Observed::Left { call, member, exit, by } => {
                 let cause = exit.cause;
                 let announced = self.members.contains_key(&member);
-                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                assert!(!self.inside.contains_key(&call), "{call} is still in the mix");
                 let doomed = self.hung_up.contains(&call);
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.must_go_on, "{call} leaves once");
-                assert_eq!(seen.exits, announced, "the exit of {call} goes first");
-                assert!(!(announced && cause == Cause::Full), "{call} never was in");
+                assert_eq!(seen.exits, announced, "the exit of {call} was not announced first");
+                assert!(!(announced && cause == Cause::Full), "{call} was never a member");
                 let may_be_new = [Cause::Full, Cause::Fault].contains(&cause);
-                assert!(announced || may_be_new, "{call} is told of before it leaves");
+                assert!(announced || may_be_new, "{call} is announced before it leaves");
                 let goes_on = exit.then != AfterExit::HangUp;
                 (seen.exits, seen.must_go_on, seen.doomed) = (false, goes_on, doomed);
                 seen.left = Some(exit);
                 self.lived.insert(cause.text());
-                // What asks here are nobody's, but who takes others along is always known.
+                // The asks here have no requester, but a call taken along names the member who
+                // caused it.
                 let is_taken = [Cause::Alone, Cause::Ended].contains(&cause);
                 let is_named = matches!(by, Some(Initiator::Call(other)) if other != call);
                 assert!(
@@ -124,7 +124,7 @@ impl World {
             Observed::Call { call, event: CallEvent::Answered, .. } => {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.answered && !seen.ended, "{call} is answered once");
-                assert!(!seen.is_out || seen.picked_up, "nobody has picked up {call}");
+                assert!(!seen.is_out || seen.picked_up, "the far end of {call} has not answered");
                 seen.answered = true;
                 self.lived.insert("answered");
             }
@@ -132,12 +132,12 @@ impl World {
                 let seen = self.calls.get_mut(&call).unwrap();
                 assert!(!seen.ended, "{call} ends once");
                 (seen.ended, seen.must_go_on) = (true, false);
-                assert!(!self.inside.contains_key(&call), "{call} is out of the mix first");
+                assert!(!self.inside.contains_key(&call), "{call} is still in the mix");
                 self.playing.retain(|(it, _)| *it != call);
             }
             Observed::Notice { room, notice } => self.hear(room.id, notice),
             Observed::Refused { call, cause } => {
-                assert!(cause != Cause::Fault, "{call} has met a dead room");
+                assert!(cause != Cause::Fault, "{call} met a dead room");
                 self.lived.insert(cause.text());
                 let goes_on = Exit::from(cause).then == AfterExit::Onward;
                 let seen = self.calls.get_mut(&call).unwrap();
@@ -149,14 +149,14 @@ impl World {
 
     fn began(&mut self, call: CallId, step: u32) {
         let seen = self.calls.get_mut(&call).unwrap();
-        assert!(!seen.ended, "{call} goes on after its end");
-        assert!(!seen.exits, "{call} goes on before it is out");
-        assert!(!seen.is_out || seen.answered, "{call} speaks to nobody");
+        assert!(!seen.ended, "{call} continues after its end");
+        assert!(!seen.exits, "{call} continues before it is released");
+        assert!(!seen.is_out || seen.answered, "{call} is not answered yet");
         let expected = seen.next();
         if expected != 0 && expected != seen.begun {
             self.lived.insert("branched");
         }
-        assert_eq!(step, expected, "{call} goes on at the next element, and once");
+        assert_eq!(step, expected, "{call} continues at the right element");
         if let Some(number) = seen.awaits.take() {
             assert!(self.played.contains(&(call, number)), "{call} was still speaking");
         }
@@ -167,7 +167,7 @@ impl World {
     fn hear(&mut self, id: RoomId, Notice { sequence, event: news }: Notice) {
         let room = self.rooms.entry(id).or_default();
         room.sequence += 1;
-        assert_eq!(sequence, room.sequence, "the sequence has no holes");
+        assert_eq!(sequence, room.sequence, "the sequence has a gap");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
             RoomNews::Entered { who: MemberInfo { member, call, entry, .. }, is_first } => {
@@ -191,11 +191,11 @@ impl World {
                 assert!(!is_last || room.in_room.is_empty(), "{member} is not the last");
             }
             RoomNews::DigitsMatched { who: MemberInfo { member, .. }, .. } => {
-                assert!(room.in_room.contains(&member), "{member} types from outside");
+                assert!(room.in_room.contains(&member), "{member} is outside");
                 self.lived.insert("digits");
             }
             RoomNews::FloorTaken { who: MemberInfo { member, call, .. } } => {
-                assert!(room.in_room.contains(&member), "{member} has the floor from outside");
+                assert!(room.in_room.contains(&member), "{member} is outside");
                 assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
                 self.lived.insert("floor");
             }
@@ -207,17 +207,18 @@ impl World {
         }
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: AudioOrder) {
         match order {
-            Order::Place { room, calls, .. } => {
+            AudioOrder::Place { room, calls, .. } => {
                 for call in calls {
                     let before = self.inside.insert(call, room.id);
                     assert!(before.is_none_or(|it| it == room.id), "{call} is in two rooms");
                 }
             }
-            Order::Remove { room, calls } => {
+            AudioOrder::Remove { room, calls } => {
                 for call in calls {
-                    // A fault can strike between the news of an entry and the seat.
+                    // A panic can strike between the notice of an entry and the placement in the
+                    // mix.
                     let before = self.inside.remove(&call);
                     let is_new = before.is_none() && self.may_inject_faults;
                     assert!(is_new || before == Some(room), "{call} is in the room");
@@ -225,37 +226,46 @@ impl World {
                     self.deaf.remove(&call);
                 }
             }
-            Order::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
-            Order::Deafen { room, calls, on } => {
+            AudioOrder::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
+            AudioOrder::Deafen { room, calls, on } => {
                 self.are_in(room, &calls);
                 set(&mut self.deaf, &calls, on);
             }
-            Order::Announce { room, calls, .. } | Order::RelayDigit { room, calls, .. } => {
+            AudioOrder::Announce { room, calls, .. }
+            | AudioOrder::RelayDigit { room, calls, .. } => {
                 self.are_in(room, &calls);
             }
-            Order::Hush { room, calls, .. } => self.are_in(room, &calls),
-            Order::Play { call, number, program } => self.play(call, number, &program),
-            Order::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
-            Order::Stop { call } => {
+            AudioOrder::Hush { room, calls, .. } => self.are_in(room, &calls),
+            AudioOrder::Play { call, number, program } => self.play(call, number, &program),
+            AudioOrder::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
+            AudioOrder::Stop { call } => {
                 self.calls.get_mut(&call).unwrap().awaits = None;
                 self.playing.retain(|(it, _)| *it != call);
             }
-            Order::PlayOver { .. } | Order::StopOver { .. } => {}
-            Order::Prepare { call, .. } => {
-                assert!(!self.calls[&call].ended, "{call} has nothing to prepare for");
+            AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } => {}
+            AudioOrder::Prepare { call, .. } => {
+                assert!(!self.calls[&call].ended, "{call} prepares after its end");
             }
-            Order::Answer { call } | Order::Dial { call, .. } | Order::EarlyMedia { call } => {
-                assert!(!self.calls[&call].ended, "{call} is picked up after its end");
+        }
+    }
+
+    fn signal(&mut self, order: &SignallingOrder) {
+        let is_over = self.calls[&order.call()].ended;
+        match order {
+            SignallingOrder::Answer { call }
+            | SignallingOrder::Dial { call, .. }
+            | SignallingOrder::EarlyMedia { call } => {
+                assert!(!is_over, "{call} is picked up after its end");
             }
-            Order::End { call, .. } => assert!(!self.calls[&call].ended, "{call} ends once"),
+            SignallingOrder::End { call, .. } => assert!(!is_over, "{call} ends once"),
         }
     }
 
     fn play(&mut self, call: CallId, number: u32, program: &Program) {
         let seen = self.calls.get_mut(&call).unwrap();
-        assert!(!seen.doomed, "{call} has hung up, and goes on");
+        assert!(!seen.doomed, "{call} has hung up, and continues");
         assert!(!self.inside.contains_key(&call), "{call} is in a room, and alone");
-        // A prompt may be interrupted; words are waited for.
+        // A prompt may be interrupted; other programs are awaited.
         let is_prompt = program.iter().any(|sound| match &sound.what {
             SoundKind::Speech { text, .. } => &**text == "prompt",
             SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Url(_) => false,
@@ -265,18 +275,18 @@ impl World {
         self.playing.push((call, number));
     }
 
-    /// Whether somebody has a call in a room that a group guards.
+    /// Whether a person has a call in a room that a group guards.
     pub(super) fn is_in(&self, group: GroupId, person: PersonId) -> bool {
         self.guarded().any(|it| it == (group, person))
     }
 
-    /// Who is in the rooms that groups guard. Nobody is who is not known.
+    /// The persons in rooms that groups guard. A caller without an identity must not be there.
     pub(super) fn guarded(&self) -> impl Iterator<Item = (GroupId, PersonId)> {
         let of_room = move |(room, group): (&RoomSeen, GroupId)| {
             let calls: Vec<_> = room.in_room.iter().map(|it| self.members[it].1).collect();
             calls.into_iter().map(move |it| {
                 let person = self.calls[&it].person;
-                (group, person.expect("a stranger has been let in"))
+                (group, person.expect("a caller without identity was admitted"))
             })
         };
         self.rooms.values().filter_map(|it| Some((it, it.group?))).flat_map(of_room)
@@ -305,7 +315,7 @@ impl World {
         self.pending_fetches.push((fetch, done));
     }
 
-    /// A document is about to come.
+    /// Notes a document that is about to arrive.
     pub(super) fn fetched(&mut self, fetch: &DocumentFetch, document: &Fetched) {
         self.lived.insert(if document.is_ok() { "fetched" } else { "missing" });
         if document.is_err() && fetch.request.purpose == Purpose::Answer {
@@ -320,7 +330,7 @@ impl World {
         }
     }
 
-    /// What an answer says has happened, to everyone, and its consequences too.
+    /// Checks that what an answer says has happened everywhere, with its consequences.
     pub(super) fn check_reply(&self, ask: &Ask, outcome: &Outcome) {
         let members = match outcome {
             Ok(ConferenceAnswer::Members(members) | ConferenceAnswer::Banned { members, .. }) => {
@@ -329,13 +339,16 @@ impl World {
             Ok(ConferenceAnswer::Departures(departures)) => {
                 let room = self.members[&departures[0].member].0;
                 let in_room = &self.rooms[&room].in_room;
-                assert!(departures.iter().all(|it| in_room.contains(&it.member)), "a dry run");
+                assert!(
+                    departures.iter().all(|it| in_room.contains(&it.member)),
+                    "not in the room"
+                );
                 return;
             }
             Ok(ConferenceAnswer::Roster(roster)) => {
                 let listed: BTreeSet<_> = roster.members.iter().map(|it| it.member).collect();
                 let room = self.members[listed.first().unwrap()].0;
-                assert_eq!(listed, self.rooms[&room].in_room, "the roster is who is there");
+                assert_eq!(listed, self.rooms[&room].in_room, "the roster differs");
                 return;
             }
             Err(_) => return,
@@ -357,10 +370,10 @@ impl World {
             Ask::Mute { who, on } => self.check_flags(members, in_room, who, &self.muted, *on),
             Ask::Deafen { who, on } => self.check_flags(members, in_room, who, &self.deaf, *on),
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
-            // Looked at with those of calls on their own.
+            // Checked with the transfers of calls outside of rooms.
             Ask::Transfer { .. } => (),
             // The rooms answer the groups' writer.
-            Ask::Expel(_) => unreachable!("nobody asks for it here"),
+            Ask::Expel(_) => unreachable!("not asked in this simulation"),
         }
         if let Ask::Kick { who: MemberSelector::These(ids), .. } = ask {
             let mut order = ids.iter();
@@ -368,8 +381,8 @@ impl World {
         }
     }
 
-    /// What the answer to a transfer says: the call was out, and its new document asked for. (By
-    /// the time that the answer is read, it may be in another room, and even on its way out.)
+    /// Checks a transfer that was answered: the call has left, and its new document was requested.
+    /// (When the answer is read, the call may be in another room, or about to leave that.)
     pub(super) fn check_transferred(&mut self, call: CallId) {
         let seen = self.calls.get_mut(&call).unwrap();
         seen.transfers_answered += 1;
@@ -381,12 +394,12 @@ impl World {
     fn check_gone_on(&self, rooms: &BTreeSet<RoomId>) {
         let owed = self.calls.iter().filter(|(_, seen)| seen.exits || seen.must_go_on);
         let owed: Vec<_> = owed.map(|(call, _)| call).collect();
-        // A call may have been in many rooms; the last counts.
+        // A call may have been in many rooms; the last one counts.
         let theirs = |call: &&CallId| {
             let last = self.members.values().rev().find(|(_, it)| it == *call);
             last.is_some_and(|(room, _)| rooms.contains(room))
         };
-        assert!(!owed.iter().any(theirs), "they have not gone on: {owed:?}");
+        assert!(!owed.iter().any(theirs), "calls have not continued: {owed:?}");
     }
 
     fn check_flags(
@@ -414,7 +427,7 @@ impl World {
 }
 
 impl CallSeen {
-    /// Where its flow must go on now.
+    /// The step at which its flow must continue now.
     fn next(&mut self) -> u32 {
         if let Some(AwaitedDocument { number, purpose, came }) = self.reads.take() {
             let came = came.unwrap_or_else(|| panic!("document {number} is not there yet"));
@@ -438,12 +451,12 @@ impl CallSeen {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("{:?} is no way on", exit.then),
+            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("wrong exit: {:?}", exit.then),
             AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }
 
-    /// What the kick says, and a branch, come before an action's answer.
+    /// The kick's target and a branch precede the answer of an action.
     fn check_may_ask(&self, purpose: Purpose) {
         let Some(exit) = &self.left else { return };
         match purpose {
@@ -469,15 +482,21 @@ impl CallSeen {
 fn set(flags: &mut BTreeMap<CallId, bool>, calls: &[CallId], on: bool) {
     for call in calls {
         let before = flags.insert(*call, on);
-        assert_eq!(before.unwrap_or(false), !on, "{call} is told what is new");
+        assert_eq!(before.unwrap_or(false), !on, "{call} already has this flag");
     }
 }
 
-/// Sees all that goes out.
+/// Records every order and document request.
 pub(super) struct Observer(pub(super) Arc<Mutex<World>>);
 
-impl Backend for Observer {
-    fn send(&self, order: Order) {
+impl SignallingBackend for Observer {
+    fn signal(&self, order: SignallingOrder) {
+        self.0.lock().signal(&order);
+    }
+}
+
+impl AudioEngine for Observer {
+    fn send(&self, order: AudioOrder) {
         self.0.lock().order(order);
     }
 }

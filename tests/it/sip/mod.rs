@@ -1,4 +1,4 @@
-//! Signalling over real sockets on loopback, by messages written by hand.
+//! SIP over real sockets on loopback, with hand-written messages.
 
 mod agent;
 mod mutations;
@@ -14,8 +14,8 @@ use std::{
 use conflow::{
     base::ids::CallId,
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
-        Report,
+        Arrival, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Report,
+        SignallingBackend, SignallingOrder,
         legs::{LegSession, LegSummary, Legs, NoPort},
     },
     sip::{BindError, Settings, SipBackend, SipSecret, agent::SipGauges, throttle::Rate},
@@ -33,7 +33,7 @@ use crate::phone::{OFFER, Phone, SDP, body, brief, header};
 /// Longer than any reply takes, even on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// An engine that answers who calls `weekly`, and sounds that note what they are told.
+/// An engine that answers calls to `weekly`, and legs that log their orders.
 struct SipHarness {
     sip: Arc<SipBackend>,
     events: mpsc::UnboundedReceiver<String>,
@@ -50,8 +50,6 @@ struct RecordingLegs {
     events: mpsc::UnboundedSender<String>,
 }
 
-struct RecordingBackend(mpsc::UnboundedSender<String>);
-
 impl SipHarness {
     fn new() -> Self {
         Self::with(Settings {
@@ -64,9 +62,7 @@ impl SipHarness {
         let (sender, events) = mpsc::unbounded_channel();
         let open = Arc::new(Mutex::default());
         let legs = Arc::new(RecordingLegs { open: Arc::clone(&open), events: sender.clone() });
-        let rtp_engine = Arc::new(RecordingBackend(sender.clone()));
-        let (sip, driver) =
-            SipBackend::bind(settings, legs, rtp_engine, SipSecret([9; 32])).unwrap();
+        let (sip, driver) = SipBackend::bind(settings, legs, SipSecret([9; 32])).unwrap();
         let sip = Arc::new(sip);
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
         tokio::spawn(driver.run(Arc::new(engine)));
@@ -100,6 +96,10 @@ impl Legs for RecordingLegs {
         self.events.send(format!("agree {remote} from {}", session.source)).unwrap();
     }
 
+    fn end(&self, _: CallId) {
+        self.events.send("End".to_owned()).unwrap();
+    }
+
     fn close(&self, call: CallId) -> LegSummary {
         assert!(self.open.lock().remove(&call), "closed once");
         self.events.send("close".to_owned()).unwrap();
@@ -107,18 +107,8 @@ impl Legs for RecordingLegs {
     }
 }
 
-impl Backend for RecordingBackend {
-    fn send(&self, order: Order) {
-        // They let the sound begin; what signalling makes of them is seen on the wire.
-        if matches!(order, Order::Answer { .. } | Order::EarlyMedia { .. }) {
-            return;
-        }
-        self.0.send(format!("{order:?}").split(' ').next().unwrap().to_owned()).unwrap();
-    }
-}
-
-fn end(call: CallId, cause: HangupCause) -> Order {
-    Order::End { call, ending: Ending { cause, source: HangupSource::AnswerXml } }
+fn end(call: CallId, cause: HangupCause) -> SignallingOrder {
+    SignallingOrder::End { call, ending: Ending { cause, source: HangupSource::AnswerXml } }
 }
 
 impl Exchange for Engine {
@@ -126,13 +116,12 @@ impl Exchange for Engine {
         let (call, sip) = (arrival.call, self.sip.get().unwrap());
         self.events.send(format!("arrive {} {}", arrival.from, arrival.to)).unwrap();
         match &*arrival.to {
-            "weekly" => sip.send(Order::Answer { call }),
+            "weekly" => sip.signal(SignallingOrder::Answer { call }),
             "early" => {
-                sip.send(Order::EarlyMedia { call });
-                sip.send(Order::Stop { call });
-                sip.send(Order::Answer { call });
+                sip.signal(SignallingOrder::EarlyMedia { call });
+                sip.signal(SignallingOrder::Answer { call });
             }
-            "busy" => sip.send(end(call, HangupCause::Busy)),
+            "busy" => sip.signal(end(call, HangupCause::Busy)),
             "ring" => {}
             _ => return Err(NoFlow { to: arrival.to, hint: String::new() }),
         }
@@ -142,9 +131,11 @@ impl Exchange for Engine {
     fn report(&self, report: Report) {
         self.events.send(format!("{:?}", report.event)).unwrap();
         match report.event {
-            LegEvent::HungUp => self.sip.get().unwrap().send(end(report.call, HangupCause::Normal)),
+            LegEvent::HungUp => {
+                self.sip.get().unwrap().signal(end(report.call, HangupCause::Normal));
+            }
             LegEvent::Digit('#') => {
-                self.sip.get().unwrap().send(end(report.call, HangupCause::EndOfXml));
+                self.sip.get().unwrap().signal(end(report.call, HangupCause::EndOfXml));
             }
             LegEvent::Digit(_)
             | LegEvent::Hold(_)
@@ -156,7 +147,7 @@ impl Exchange for Engine {
     }
 }
 
-/// The phone's end of the line.
+/// The phone's end of the connection.
 enum Connection {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
@@ -186,7 +177,7 @@ impl Connection {
         }
     }
 
-    /// The next message; None if the connection has ended.
+    /// The next message, or None if the connection has ended.
     async fn receive(&mut self) -> Option<String> {
         timeout(WAIT_MAX, self.receive_slowly()).await.unwrap()
     }
@@ -216,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request, and receives until its final reply.
+    /// Sends a request and receives until its final reply.
     async fn ask(&mut self, text: &str) -> String {
         self.send(text).await;
         loop {
@@ -317,7 +308,7 @@ async fn early_media_and_a_late_offer() {
     phone.learn(&said[3]);
     line.send(&phone.ack()).await;
     let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
-    harness.expect(&["arrive sip:anna@127.0.0.1 early", "Stop", agree]).await;
+    harness.expect(&["arrive sip:anna@127.0.0.1 early", agree]).await;
 
     let (mut line, mut phone) = Connection::udp(harness.address()).await;
     let contact = phone.contact.clone();
@@ -349,20 +340,20 @@ async fn a_phone_holds_and_resumes() {
 }
 
 #[tokio::test]
-async fn the_200_comes_again_until_its_ack() {
+async fn the_200_is_retransmitted_until_its_ack() {
     let harness = SipHarness::new();
     for (mut line, mut phone) in lines(&harness).await {
         let first = line.ask(&phone.invite()).await;
         assert_eq!(line.receive().await.unwrap(), first);
         phone.learn(&first);
         line.send(&phone.ack()).await;
-        // Whatever was on its way, the reply to this comes at last.
+        // Whatever else was in transit, the reply to this request arrives at last.
         while brief(&line.ask(&phone.request("INFO", "", "")).await) != "200" {}
     }
 }
 
 #[tokio::test]
-async fn what_is_no_sip_disturbs_nobody() {
+async fn bytes_that_are_not_sip_disturb_nobody() {
     let harness = SipHarness::new();
     let (mut line, mut phone) = Connection::udp(harness.address()).await;
     for noise in ["", "\r\n\r\n", "hello", "INVITE\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "\0\0\0"] {
@@ -378,7 +369,7 @@ async fn what_is_no_sip_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
+async fn a_stream_may_be_cut_anywhere_and_a_ping_gets_its_pong() {
     let harness = SipHarness::new();
     let (mut line, mut phone) = Connection::tcp(harness.address()).await;
     let text = phone.request("OPTIONS", "", "") + &phone.request("OPTIONS", "", "");
@@ -389,7 +380,7 @@ async fn a_stream_may_be_cut_anywhere_and_a_ping_has_its_pong() {
         assert_eq!(brief(&line.receive().await.unwrap()), "200");
     }
     line.send("\r\n\r\n").await;
-    let Connection::Tcp(stream, _) = &mut line else { unreachable!("a stream it is") };
+    let Connection::Tcp(stream, _) = &mut line else { unreachable!("the connection is TCP") };
     let mut pong = [0; 2];
     timeout(WAIT_MAX, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"\r\n");
@@ -410,7 +401,7 @@ async fn bound_to_all_addresses_it_names_the_one_that_was_called() {
 }
 
 #[tokio::test]
-async fn a_flood_is_cut_off_before_it_is_read() {
+async fn a_flood_is_throttled_before_it_is_parsed() {
     let rate_trusted = Rate { per_second: 1, burst: 5 };
     let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     let harness = SipHarness::with(Settings { bind, rate_trusted, ..Settings::default() });
@@ -436,15 +427,9 @@ async fn a_busy_port_is_distinguished_from_other_errors() {
     let harness = SipHarness::new();
     let bind = |address| {
         let (events, _) = mpsc::unbounded_channel();
-        let legs = RecordingLegs { open: Arc::default(), events: events.clone() };
+        let legs = RecordingLegs { open: Arc::default(), events };
         let settings = Settings { bind: vec![address], ..Settings::default() };
-        SipBackend::bind(
-            settings,
-            Arc::new(legs),
-            Arc::new(RecordingBackend(events)),
-            SipSecret([1; 32]),
-        )
-        .err()
+        SipBackend::bind(settings, Arc::new(legs), SipSecret([1; 32])).err()
     };
     assert!(bind(harness.address()).as_ref().is_some_and(BindError::is_busy));
     let foreign = bind("192.0.2.77:5060".parse().unwrap()).unwrap();
@@ -453,7 +438,7 @@ async fn a_busy_port_is_distinguished_from_other_errors() {
 }
 
 #[tokio::test]
-async fn it_stops_on_request_and_frees_its_port() {
+async fn the_driver_stops_on_request_and_frees_its_port() {
     let mut harness = SipHarness::new();
     let address = harness.address();
     let (mut line, mut phone) = Connection::tcp(address).await;
@@ -463,7 +448,7 @@ async fn it_stops_on_request_and_frees_its_port() {
     assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "503");
     harness.sip.stop();
     drop(harness.sip);
-    // The engine and the sounds are dropped with it.
+    // The engine and the legs are dropped with it.
     assert_eq!(timeout(WAIT_MAX, harness.events.recv()).await.unwrap(), None);
     assert_eq!(line.receive().await, None);
     assert!(UdpSocket::bind(address).await.is_ok());

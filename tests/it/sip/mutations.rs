@@ -1,5 +1,5 @@
-//! Good calls, spoilt in thousands of ways: nothing panics, what we say stays in form, and nothing
-//! is left when it is over. `SEED=7 cargo test mutations` replays one run.
+//! SIP mutations: valid calls, mutated in thousands of ways. Nothing panics, what we send is
+//! well-formed, and no state is left. `SEED=7 cargo test mutations` replays one run.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::{
     phone::{OFFER, Phone, SDP},
 };
 
-/// Of each body.
+/// For each property.
 const MUTATIONS: usize = 10_000;
 
 #[test]
@@ -29,7 +29,7 @@ fn without_separators(bytes: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bytes).replace("=====", "").into_bytes()
 }
 
-/// What may stand in places where it should not.
+/// Fragments to be inserted where they do not belong.
 const PIECES: &[&str] = &[
     "\r\n",
     "\n",
@@ -77,7 +77,7 @@ const PIECES: &[&str] = &[
     "=====",
 ];
 
-/// Whole calls, as one phone says them.
+/// Whole calls, as one phone sends them.
 fn calls() -> Vec<Vec<u8>> {
     let phone = || {
         let mut phone = Phone::new("p", "127.0.0.1:5070");

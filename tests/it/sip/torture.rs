@@ -1,5 +1,5 @@
-//! Strange messages, one for each case of RFC 4475, named by its section: what must be taken is
-//! taken, what must be refused is refused, and nothing else happens. The messages are our own.
+//! SIP torture test: a message of our own for each case of RFC 4475, named by its section. Valid
+//! messages are taken, invalid ones refused, and nothing else happens.
 
 use conflow::sip::{agent::SipGauges, message::SipMessage};
 
@@ -8,29 +8,27 @@ use crate::{
     sip::agent::{AgentHarness, closed},
 };
 
-/// What becomes of a message.
+/// The outcome for a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// It is a call.
     Call,
-    /// It is answered with this status.
+    /// Answered with this status.
     Answered(u16),
-    /// It is dropped.
     Dropped,
-    /// It is a reply that can be read; nobody waits for it here.
+    /// A reply that can be parsed; no transaction waits for it here.
     Reply,
 }
 
 use Fate::{Answered, Call, Dropped, Reply};
 
-/// Whether the registry is open to all, or challenges.
+/// Whether the agent accepts anonymous calls or challenges them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Access {
     Open,
     Closed,
 }
 
-/// What most of the messages have in common; `{}` takes the rest of the headers.
+/// The common part of most messages; `{}` takes the remaining headers.
 fn message(first: &str, rest: &str, body: &str) -> String {
     let method = first.split(' ').next().unwrap_or_default();
     format!(
@@ -414,7 +412,7 @@ fn messages_are_judged_by_transaction_and_application() {
 }
 
 #[test]
-fn registrations_are_challenged_whatever_they_hold() {
+fn registrations_are_challenged_whatever_their_content() {
     let register = |rest: &str, contact: &str| {
         let text = message("REGISTER sip:example.org SIP/2.0", rest, "");
         text.replace("Contact: <sip:anna@127.0.0.1:5070>", contact)

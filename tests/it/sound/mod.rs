@@ -1,3 +1,3 @@
-//! TODO first line.
+//! Sound: sounds from the web.
 
 mod web;

@@ -1,4 +1,4 @@
-//! Sounds of the web: the cache, the guarded client, and servers of every kind.
+//! Web sounds: the cache, the guarded client, and servers of every kind.
 
 use std::{
     sync::{
@@ -16,10 +16,10 @@ use axum::{
     routing::any,
 };
 use conflow::{
-    audio::wav,
+    audio::{clip::Clip, wav},
     fetch::{self, FetchClient},
     sound::{Settings, SoundCache, SoundSource, web::WebSounds},
-    speech::{Clip, Speech, SpeechError, Utterance},
+    speech::{Speech, SpeechError, Utterance},
 };
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time};
@@ -29,7 +29,7 @@ use crate::net::{Net, TestNetwork};
 const SERVER: &str = "93.184.215.14:80";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Reads nothing.
+/// A speech engine without languages.
 struct Mute;
 
 impl Speech for Mute {
@@ -42,7 +42,7 @@ impl Speech for Mute {
     }
 }
 
-/// A cache before a net, and what the servers were asked.
+/// A cache, an in-memory network, and the log of its servers.
 struct World {
     net: Arc<Net>,
     cache: SoundCache,
@@ -84,12 +84,12 @@ impl World {
         receiver
     }
 
-    /// How many samples a sound has at 8,000 a second, or why there are none.
+    /// Returns the number of samples at 8,000 Hz, or the error.
     async fn load(&self, url: &str) -> Result<usize, String> {
         self.ask("MA1", url).await.unwrap()
     }
 
-    /// What was asked of the servers since this was asked last.
+    /// The requests to the servers since the last call.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock())
     }
@@ -111,7 +111,7 @@ fn answer(path: &str, request: &Request) -> Response {
             StatusCode::NOT_MODIFIED.into_response()
         }
         "/tagged" => with(header::CACHE_CONTROL, "no-cache").into_response(),
-        // A server that lies about what it has: the bytes tell.
+        // The server declares a wrong type; the bytes decide.
         "/download.php" => include_bytes!("../../sounds/tones.mp3").into_response(),
         "/text" => "no sound".into_response(),
         "/moved" => to("/tone.wav"),
@@ -124,7 +124,7 @@ fn answer(path: &str, request: &Request) -> Response {
 }
 
 #[tokio::test]
-async fn a_sound_is_got_once_whoever_waits_and_each_account_has_its_own() {
+async fn a_sound_is_fetched_once_for_all_who_wait_and_each_account_has_its_own() {
     let world = World::new();
     let url = "http://x.example/tone.wav";
     let waiting = [(); 20].map(|()| world.ask("MA1", url));
@@ -134,14 +134,14 @@ async fn a_sound_is_got_once_whoever_waits_and_each_account_has_its_own() {
     assert_eq!(world.load(url).await, Ok(800));
     assert_eq!(world.asked(), ["GET /tone.wav"]);
     assert_eq!(world.ask("MA2", url).await.unwrap(), Ok(800));
-    assert_eq!(world.asked(), ["GET /tone.wav"], "what one account has is nothing to another");
-    // The fragment is not part of it, but of what its author wrote: it is another sound.
+    assert_eq!(world.asked(), ["GET /tone.wav"], "each account has its own cache");
+    // The fragment is part of the cache key: with another fragment it is another sound.
     assert_eq!(world.load("http://x.example/tone.wav#ct=100").await, Ok(800));
     assert_eq!(world.asked(), ["GET /tone.wav"]);
 }
 
 #[tokio::test]
-async fn a_sound_is_kept_as_long_as_its_server_says_and_then_asked_for_by_its_tag() {
+async fn a_sound_is_kept_as_long_as_its_server_says_and_then_revalidated_by_its_etag() {
     let world = World::new();
     let after = async |wait: Duration| {
         time::pause();
@@ -162,7 +162,7 @@ async fn a_sound_is_kept_as_long_as_its_server_says_and_then_asked_for_by_its_ta
 }
 
 #[tokio::test]
-async fn what_a_sound_is_its_bytes_tell_and_what_is_none_is_named() {
+async fn the_bytes_decide_the_kind_of_a_sound_and_an_error_names_the_url() {
     let world = World::new();
     let check = async |url: &str, expected: Result<usize, &str>| {
         let loaded = world.load(url).await;
@@ -180,12 +180,12 @@ async fn what_a_sound_is_its_bytes_tell_and_what_is_none_is_named() {
     let missing = "http://x.example/missing: it answered 404 Not Found, and only 2xx is good";
     check("http://x.example/missing", Err(missing)).await;
     check("http://x.example/missing", Err(missing)).await;
-    // The policy of sounds: whatever it is, it is tried again once.
+    // Each fetch of a sound is tried twice, whatever the status.
     assert_eq!(world.asked(), ["GET /missing"; 4]);
 }
 
 #[tokio::test]
-async fn the_guard_refuses_what_must_not_be_reached() {
+async fn the_guard_refuses_forbidden_addresses() {
     let world = World::new();
     let closed = [
         "http://127.0.0.1/tone.wav",
@@ -198,13 +198,13 @@ async fn the_guard_refuses_what_must_not_be_reached() {
         let error = world.load(url).await.unwrap_err();
         assert!(error.contains("which may not be reached"), "{url}: {error}");
     }
-    assert_eq!(world.net.dialed(), [SERVER], "only the one that redirects was spoken to");
+    assert_eq!(world.net.dialed(), [SERVER], "only the redirecting server was contacted");
     let round = world.load("http://x.example/round").await.unwrap_err();
     assert!(round.contains("redirects more than 3 times"), "{round}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_given_up_and_keeps_only_its_own_account_waiting() {
+async fn a_silent_server_is_given_up_and_delays_only_its_own_account() {
     let world = World::new();
     world.net.name("silent.example", &[&["93.184.215.15"]]);
     let reached = Arc::new(AtomicUsize::new(0));
@@ -225,10 +225,10 @@ async fn a_server_that_says_nothing_is_given_up_and_keeps_only_its_own_account_w
         let error = it.await.unwrap().unwrap_err();
         let is_late = error.contains("no complete answer within 120000 ms")
             || error.contains("not done within 125000 ms")
-            || error == "too many slow sounds are on their way";
+            || error == "too many sounds are downloading: try again later";
         assert!(is_late, "{error}");
     }
     assert!(start.elapsed() >= 120 * SECOND, "{:?}", start.elapsed());
-    // Who is asked is never more than the account may have under way, first and second tries.
+    // The requests of an account never exceed its limit, first and second tries included.
     assert!(reached.load(Ordering::Relaxed) <= 3 * 2 * 8, "{reached:?}");
 }

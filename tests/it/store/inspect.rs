@@ -1,4 +1,4 @@
-//! A store looked at from outside, while somebody writes into it.
+//! Backups and checks of a store from another process, while it is being written.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::{commit, rows, sqlite, write};
 
 #[test]
-fn a_backup_that_is_made_while_others_write_has_whole_commits_and_all_that_was_acknowledged() {
+fn a_backup_during_writes_has_whole_commits_and_everything_acknowledged() {
     let temp = tempdir().unwrap();
     let (path, backup) = (temp.path().join("s.db"), temp.path().join("b.db"));
     let store = sqlite(&path);
@@ -37,7 +37,7 @@ fn a_backup_that_is_made_while_others_write_has_whole_commits_and_all_that_was_a
 }
 
 #[test]
-fn a_backup_writes_over_nothing_and_leaves_nothing_half_done() {
+fn a_backup_overwrites_nothing_and_leaves_no_partial_file() {
     let temp = tempdir().unwrap();
     let (path, backup) = (temp.path().join("s.db"), temp.path().join("b.db"));
     drop(sqlite(&path));

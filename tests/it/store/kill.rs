@@ -1,4 +1,4 @@
-//! A process that is killed while it writes: what it was told is durable is there.
+//! Kill during writes: a process is killed, and everything acknowledged as durable is there.
 
 use std::{
     env,
@@ -12,10 +12,10 @@ use tempfile::tempdir;
 
 use super::{commit, rows, write};
 
-/// Names the file, in the process that is to be killed.
+/// Environment variable with the path of the store, set in the process that is killed.
 const VICTIM: &str = "STORE_VICTIM";
 
-/// Not a test, but what the next one kills.
+/// Not a test, but the process that the next test kills.
 #[test]
 fn victim_of_a_kill() {
     let Ok(path) = env::var(VICTIM) else { return };
@@ -52,7 +52,7 @@ fn a_kill_in_the_middle_of_a_burst_loses_nothing_that_was_acknowledged() {
     let mut acknowledged = lines.map(Result::unwrap).filter_map(number).collect_while(2_000);
     victim.kill().unwrap();
     victim.wait().unwrap();
-    // What it said before it died counts as well.
+    // What it printed before it died counts as well.
     acknowledged.0.extend(acknowledged.1);
     let last: u64 = *acknowledged.0.last().unwrap();
     assert!(2_000 <= last + 1, "{last}");
@@ -64,7 +64,7 @@ fn a_kill_in_the_middle_of_a_burst_loses_nothing_that_was_acknowledged() {
 }
 
 trait CollectWhile: Iterator + Sized {
-    /// So many, and the rest to be read later.
+    /// Returns the first `n` items, and the rest of the iterator.
     fn collect_while(mut self, n: usize) -> (Vec<Self::Item>, Self) {
         (self.by_ref().take(n).collect(), self)
     }

@@ -1,4 +1,4 @@
-//! The suites that every store passes: rows, and what is kept in them. A store joins in
+//! Store suites, which every store passes: rows, and what is kept in them. Add a store to
 //! [`each_store`].
 
 mod inspect;
@@ -21,10 +21,10 @@ use conflow::store::{
 };
 use tempfile::tempdir;
 
-/// Opens one and the same store, again and again.
+/// Opens the same store each time.
 type Open<'a> = &'a dyn Fn() -> Arc<dyn RowStore>;
 
-/// A suite, with each store there is, empty.
+/// Runs a suite with each kind of store, empty at first.
 fn each_store(suite: impl Fn(Open<'_>)) {
     let memory = Arc::new(MemoryRows::default());
     suite(&|| memory.clone());
@@ -46,7 +46,7 @@ fn commit(store: &dyn RowStore, writes: Vec<RowWrite>) -> Receiver<Result<(), Ro
     written
 }
 
-/// Returns when all that was asked for before is durable.
+/// Returns when everything requested before is durable.
 fn settle(store: &dyn RowStore) {
     commit(store, Vec::new()).recv().unwrap().unwrap();
 }

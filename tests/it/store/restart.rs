@@ -1,4 +1,4 @@
-//! What is kept in rows, in every store: records of calls, answers to requests, member-id marks.
+//! Stored rows in every store: call detail records, idempotency keys, member id blocks.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -86,7 +86,7 @@ fn cdrs_are_the_same_after_a_restart() {
 }
 
 #[test]
-fn a_call_that_was_up_when_the_process_died_gets_its_cdr_at_the_next_start_and_once() {
+fn a_call_active_at_a_crash_gets_its_cdr_at_the_next_start_and_only_once() {
     each_store(|open| {
         let store = open();
         let cdrs = CachedCdrStore::open(store.clone(), at(0)).unwrap();
@@ -109,16 +109,16 @@ fn a_call_that_was_up_when_the_process_died_gets_its_cdr_at_the_next_start_and_o
             assert_eq!(crashed.status(), CallStatus::Completed);
             assert_eq!(crashed.ending.cause.code(), 5_010);
             assert_eq!(crashed.ending.source.text(), "Plivo");
-            // The end of call 4 is the last that is known.
+            // The end of call 4 is the last moment known before the crash.
             assert_eq!((crashed.answered_at, crashed.ended_at), (Some(at(110)), at(120)));
             assert!(rows(&*store, Table::Calls).is_empty());
         }
     });
 }
 
-/// As the first version wrote it: rows of today's engines must be readable to all later ones.
+/// The row format of the first version: later versions must read today's rows.
 #[test]
-fn the_form_of_a_cdr_row_is_that_of_the_first_version() {
+fn the_format_of_a_cdr_row_is_that_of_the_first_version() {
     const ROW: &str = r#"{"call":{"call":"00000000-0000-0000-0000-000000000006","from":"sip:a@b","to":"49301234","caller_name":"Ä \"B\"","direction":"inbound","dialect":"plivo","began_at":100123456,"answered_at":110123456,"parent":"00000000-0000-0000-0000-00000000004d"},"ended_at":120123456,"cause":4000,"source":"Caller","sound":null}"#;
     each_store(|open| {
         let store = open();
@@ -145,7 +145,7 @@ fn now() -> Instant {
 }
 
 #[test]
-fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clock_on_the_wall() {
+fn an_answered_request_gets_the_same_answer_after_a_restart_for_a_day_of_wall_clock_time() {
     let now = now();
     let warnings = vec![("conflow-remark".to_owned(), "x: in vain".to_owned())];
     let answer =
@@ -178,7 +178,7 @@ fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clo
         };
         let (answered, empty) =
             (KeyStatus::Answered(answer.clone()), KeyStatus::Answered(none.clone()));
-        // A clock that was set back makes nothing old.
+        // A clock that was set back expires nothing.
         check(0, [answered.clone(), empty.clone(), KeyStatus::New]);
         check(day - 1, [answered, empty.clone(), KeyStatus::New]);
         check(day, [KeyStatus::New, empty, KeyStatus::New]);
@@ -187,7 +187,7 @@ fn an_answered_request_is_answered_the_same_after_a_restart_for_a_day_by_the_clo
 }
 
 #[test]
-fn after_a_restart_the_same_key_with_another_question_is_refused_and_a_day_ends_while_it_runs() {
+fn after_a_restart_a_key_with_another_request_is_refused_and_a_day_ends_at_run_time() {
     let now = now();
     each_store(|open| {
         let answers = StoredResponses::open(open(), now, at(0)).unwrap();
@@ -209,7 +209,7 @@ fn after_a_restart_the_same_key_with_another_question_is_refused_and_a_day_ends_
 }
 
 #[test]
-fn no_member_id_comes_twice_in_any_store() {
+fn no_member_id_is_issued_twice_in_any_store() {
     each_store(|open: Open<'_>| {
         let temp = tempdir().unwrap();
         let folder = DataFolder::hold(temp.path()).unwrap();

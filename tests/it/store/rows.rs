@@ -1,4 +1,4 @@
-//! Rows: the suite of the port, and what SQLite alone promises.
+//! Rows: the suite of the port, and guarantees of SQLite alone.
 
 use std::fs;
 
@@ -41,13 +41,13 @@ fn suite(open: Open<'_>) {
     }
     assert_eq!(rows(store, Table::Audit).len(), 2_002);
 
-    // Any text, and any length of it.
+    // Any text of any length.
     let long = "é\0\"'; DROP TABLE bans; --\n".repeat(10_000);
     commit(store, vec![write(Table::Bans, "a'b", (7, 7), Some(&long))]).recv().unwrap().unwrap();
 }
 
 #[test]
-fn every_store_has_them_when_it_is_opened_again() {
+fn every_store_has_its_rows_when_it_is_opened_again() {
     each_store(|open| {
         let store = open();
         for table in Table::ALL {
@@ -62,7 +62,7 @@ fn every_store_has_them_when_it_is_opened_again() {
 }
 
 #[test]
-fn every_store_writes_commits_in_the_order_in_which_they_were_asked_for() {
+fn every_store_writes_commits_in_the_order_of_the_requests() {
     each_store(|open| {
         let store = open();
         for n in 0..1_000 {
@@ -76,7 +76,7 @@ fn every_store_writes_commits_in_the_order_in_which_they_were_asked_for() {
 }
 
 #[test]
-fn what_is_queued_is_written_when_the_store_closes() {
+fn queued_rows_are_written_when_the_store_closes() {
     let temp = tempdir().unwrap();
     let path = temp.path().join("s.db");
     let store = Sqlite::open(&path).unwrap();
@@ -86,7 +86,7 @@ fn what_is_queued_is_written_when_the_store_closes() {
 }
 
 #[test]
-fn a_store_of_a_later_version_is_refused_and_one_that_is_none() {
+fn a_store_of_a_later_version_and_a_file_that_is_not_a_store_are_refused() {
     let temp = tempdir().unwrap();
     let path = temp.path().join("s.db");
     drop(Sqlite::open(&path).unwrap());

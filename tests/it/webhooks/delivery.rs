@@ -1,4 +1,4 @@
-//! The delivery machine: what is kept in order, what is tried again, what is given up.
+//! The delivery machine: order, retries, and giving up.
 
 mod lives;
 
@@ -19,12 +19,12 @@ use conflow::{
 use fastrand::Rng;
 use tokio::time::Instant as Clock;
 
-/// What is sent: its queue and its number.
+/// A payload: its queue and its number.
 type Payload = (QueueKey, u64);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Room `room`, to receiver `receiver`; in the order of one call, unless that is 0.
+/// Room `room` and receiver `receiver`; ordered by call, unless `call` is 0.
 fn queue_key(room: u128, receiver: u128, call: u128) -> QueueKey {
     QueueKey {
         owner: QueueOwner::Room(RoomId::of(room)),
@@ -45,12 +45,12 @@ fn item(key: &QueueKey, sequence: u64) -> DeliveryItem<Payload> {
     }
 }
 
-/// A delivery, its time, and what it has asked for.
+/// A delivery machine, its clock, and its effects.
 struct Harness {
     delivery: Delivery<Payload>,
     start: Instant,
     now: Instant,
-    /// Under way, oldest first.
+    /// Requests in flight, oldest first.
     in_flight: VecDeque<(DeliveryTicket, u8, Payload)>,
     delivered: usize,
     dropped: Vec<(DropReason, u8, u64)>,
@@ -85,7 +85,7 @@ impl Harness {
         sequences.into_iter().for_each(|it| self.handle(Command::Queue(item(key, it))));
     }
 
-    /// The request for this number ends.
+    /// Ends the request with this number.
     fn end(&mut self, sequence: u64, outcome: Outcome) {
         let index = self.in_flight.iter().position(|(.., load)| load.1 == sequence);
         let (ticket, ..) = self.in_flight.remove(index.unwrap()).unwrap();
@@ -97,7 +97,7 @@ impl Harness {
         self.handle(Command::Tick);
     }
 
-    /// The numbers under way.
+    /// The numbers in flight.
     fn sent(&self) -> Vec<u64> {
         self.in_flight.iter().map(|(.., load)| load.1).collect()
     }
@@ -126,7 +126,7 @@ fn a_queue_keeps_its_order_with_one_request_in_flight_and_queues_do_not_wait_for
 }
 
 #[test]
-fn twelve_tries_over_ten_minutes_and_then_the_next_one() {
+fn there_are_twelve_tries_over_ten_minutes_and_then_the_next_item() {
     let check = |takes: Duration, expected: &[u64]| {
         let mut harness = Harness::new(DeliveryLimits::default());
         harness.queue(&queue_key(1, 1, 0), [1, 2]);
@@ -144,19 +144,19 @@ fn twelve_tries_over_ten_minutes_and_then_the_next_one() {
         }
         assert_eq!(starts, expected, "{takes:?}");
         assert_eq!(harness.dropped, [(DropReason::Exhausted, 12, 1)]);
-        // The receiver is as dead as before: the next one is not thrown at it at once.
+        // The receiver is still dead, so the next item is not tried at once.
         assert_eq!(harness.sent(), [0; 0]);
         harness.wait(BACKOFF_MIN);
         assert_eq!(harness.sent(), [2]);
     };
 
     check(Duration::ZERO, &ATTEMPTS_DUE);
-    // One that takes long delays those that follow close upon it, and none of the later ones.
+    // A try that takes long delays those soon after it, and none of the later ones.
     check(10 * SECOND, &[0, 11, 22, 33, 44, 55, 90, 150, 240, 360, 480, 600]);
 }
 
 #[test]
-fn a_url_can_name_fewer_tries() {
+fn a_url_may_set_fewer_tries() {
     for attempts_max in 1..=6 {
         let mut harness = Harness::new(DeliveryLimits::default());
         let item = DeliveryItem { attempts_max, ..item(&queue_key(1, 1, 0), 1) };
@@ -172,7 +172,7 @@ fn a_url_can_name_fewer_tries() {
 }
 
 #[test]
-fn what_has_waited_for_ten_minutes_gets_one_try_of_its_own() {
+fn an_item_queued_for_ten_minutes_gets_one_try() {
     let mut harness = Harness::new(DeliveryLimits::default());
     harness.queue(&queue_key(1, 1, 0), [1, 2, 3]);
     harness.wait(AGE_MAX);
@@ -188,7 +188,7 @@ fn what_has_waited_for_ten_minutes_gets_one_try_of_its_own() {
 }
 
 #[test]
-fn what_is_refused_is_given_up_and_delays_nothing() {
+fn a_refused_item_is_given_up_and_delays_nothing() {
     let mut harness = Harness::new(DeliveryLimits::default());
     harness.queue(&queue_key(1, 1, 0), [1, 2]);
     harness.end(1, Outcome::Refused);
@@ -204,12 +204,12 @@ fn by_call_order_is_kept_per_call_and_sixteen_are_in_flight() {
     }
     let firsts: Vec<_> = (1..=BY_CALL_IN_FLIGHT_MAX as u64).map(|it| it * 10).collect();
     assert_eq!(harness.sent(), firsts);
-    // Another room, and the same room to another receiver, are other in-flight limits.
+    // Another room, and the same room with another receiver, have their own limits.
     harness.queue(&queue_key(2, 1, 1), [1_000]);
     harness.queue(&queue_key(1, 2, 1), [2_000]);
     assert_eq!(harness.sent()[16..], [1_000, 2_000]);
 
-    // A call that rests makes way; one that goes on lines up behind the others.
+    // A call that waits for a retry makes way; one that continues goes to the end of the line.
     harness.end(10, Outcome::Failed);
     assert_eq!(harness.sent()[17..], [170]);
     harness.end(20, Outcome::Arrived);
@@ -222,21 +222,21 @@ fn by_call_order_is_kept_per_call_and_sixteen_are_in_flight() {
 }
 
 #[test]
-fn a_full_queue_and_a_full_dispatcher_lose_the_oldest_that_is_not_in_flight() {
+fn a_full_queue_and_a_full_dispatcher_drop_the_oldest_that_is_not_in_flight() {
     let limits = DeliveryLimits { queue_items_max: 3, items_max: 6, ..DeliveryLimits::default() };
     let mut harness = Harness::new(limits);
     harness.queue(&queue_key(1, 1, 0), 1..=5);
     let full = |sequence| (DropReason::Full, 0, sequence);
     assert_eq!(harness.dropped, [full(2), full(3)]);
-    // One that rests is not on its way.
+    // An item that waits for a retry is not in flight.
     harness.end(1, Outcome::Failed);
     harness.queue(&queue_key(1, 1, 0), [6]);
     assert_eq!(harness.dropped[2..], [(DropReason::Full, 1, 1)]);
-    // The longest queue pays for another's.
+    // The longest queue loses an item in favour of another.
     harness.queue(&queue_key(2, 2, 0), [21, 22]);
     harness.queue(&queue_key(3, 3, 0), [31, 32]);
     assert_eq!(harness.dropped[3..], [full(4)]);
-    // Nobody loses the only one that it has.
+    // A queue never loses its only item.
     let mut harness = Harness::new(DeliveryLimits { items_max: 2, ..limits });
     harness.queue(&queue_key(1, 1, 0), [1]);
     harness.queue(&queue_key(2, 2, 0), [2]);
@@ -245,7 +245,7 @@ fn a_full_queue_and_a_full_dispatcher_lose_the_oldest_that_is_not_in_flight() {
 }
 
 #[test]
-fn failing_receivers_share_few_requests_until_they_answer_and_the_healthy_have_theirs() {
+fn failing_receivers_share_few_requests_until_they_answer_and_healthy_ones_have_their_own() {
     let limits = DeliveryLimits {
         in_flight_max: 4,
         in_flight_per_receiver_max: 3,
@@ -254,7 +254,7 @@ fn failing_receivers_share_few_requests_until_they_answer_and_the_healthy_have_t
         ..DeliveryLimits::default()
     };
     let mut harness = Harness::new(limits);
-    // Ten rooms tell receiver 1, which is dead: three find out, then one at a time tries.
+    // Ten rooms send to receiver 1, which is dead: three find out, then one at a time tries.
     (0..10).for_each(|n| harness.queue(&queue_key(n as u128, 1, 0), [n]));
     assert_eq!(harness.sent(), [0, 1, 2]);
     harness.end(0, Outcome::Failed);
@@ -262,10 +262,10 @@ fn failing_receivers_share_few_requests_until_they_answer_and_the_healthy_have_t
     harness.end(1, Outcome::Failed);
     harness.end(2, Outcome::Failed);
     assert_eq!(harness.sent(), [3]);
-    // The living are as quick as ever.
+    // Healthy receivers are as fast as ever.
     (20..25).for_each(|n| harness.queue(&queue_key(n as u128, 2, 0), [n]));
     assert_eq!(harness.sent(), [3, 20, 21, 22]);
-    // It is back, and gets all it can take.
+    // It is back, and gets as many as it can take.
     harness.end(3, Outcome::Arrived);
     assert_eq!(harness.sent(), [20, 21, 22, 4]);
     harness.end(20, Outcome::Arrived);
@@ -275,7 +275,7 @@ fn failing_receivers_share_few_requests_until_they_answer_and_the_healthy_have_t
 }
 
 #[test]
-fn at_the_close_what_is_on_its_way_ends_and_the_rest_is_given_up() {
+fn at_the_close_requests_in_flight_end_and_the_rest_is_given_up() {
     let mut harness = Harness::new(DeliveryLimits::default());
     harness.queue(&queue_key(1, 1, 0), [1, 2]);
     harness.queue(&queue_key(2, 2, 0), [21]);
@@ -294,7 +294,7 @@ fn at_the_close_what_is_on_its_way_ends_and_the_rest_is_given_up() {
 }
 
 #[test]
-fn at_the_close_no_queue_waits_any_more() {
+fn at_the_close_no_queue_waits_for_a_retry() {
     for outcome in [Outcome::Arrived, Outcome::Failed] {
         let limits = DeliveryLimits {
             in_flight_max: 1,
@@ -303,7 +303,7 @@ fn at_the_close_no_queue_waits_any_more() {
         };
         let mut harness = Harness::new(limits);
         (1..=3).for_each(|n| harness.queue(&queue_key(n as u128, 1, 0), [n]));
-        // Those that are left wait among the well, or among the failing.
+        // Those that are left wait for a healthy receiver, or for a failing one.
         harness.end(1, outcome);
         harness.handle(Command::Close);
         harness.end(2, Outcome::Arrived);
@@ -313,7 +313,7 @@ fn at_the_close_no_queue_waits_any_more() {
 }
 
 #[test]
-fn an_answer_that_nobody_awaits_changes_nothing() {
+fn an_answer_to_an_unknown_request_changes_nothing() {
     let mut harness = Harness::new(DeliveryLimits::default());
     harness.queue(&queue_key(1, 1, 0), [1, 2]);
     let ticket = harness.in_flight[0].0;

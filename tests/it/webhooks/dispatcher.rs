@@ -1,4 +1,4 @@
-//! Callbacks over HTTP, on a net in memory and a paused clock.
+//! The webhook dispatcher over HTTP, on an in-memory network and a paused clock.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ use crate::net::{Net, TestNetwork};
 const FIRST: &str = "93.184.215.14:80";
 const SECOND: &str = "93.184.215.15:80";
 
-/// A dispatcher at work, and two names in its net.
+/// A running dispatcher, and two names in its network.
 struct TestDispatcher {
     net: Arc<Net>,
     callbacks: WebhookQueue,
@@ -76,17 +76,17 @@ impl TestDispatcher {
         });
     }
 
-    /// Until all that was sent is delivered or dropped.
+    /// Waits until everything sent is delivered or dropped.
     async fn settle(&self) {
         let counters = self.callbacks.counters();
-        // The queue is emptied first, and each look at the counters lets time pass.
+        // The queue is emptied first; each look at the counters lets time pass.
         sleep(Duration::from_millis(1)).await;
         while counters.queued.load(Relaxed) != 0 {
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// What has become of them: delivered, failed tries, exhausted, refused, full, closed.
+    /// The counts of delivered, failed tries, exhausted, refused, full, closed.
     fn counts(&self) -> [u64; 6] {
         let it = self.callbacks.counters();
         let dropped = [&it.dropped_exhausted, &it.dropped_refused, &it.dropped_full];
@@ -96,10 +96,10 @@ impl TestDispatcher {
     }
 }
 
-/// What a receiver was told, and when.
+/// The numbers that a receiver was sent, and when.
 type Heard = Arc<Mutex<Vec<(u64, Instant)>>>;
 
-/// Notes each number and takes so long for it.
+/// Notes each number and takes this long to answer.
 fn receiver(heard: &Heard, takes: Duration) -> Router {
     let heard = Arc::clone(heard);
     Router::new().fallback(any(async move |body: Bytes| {
@@ -136,7 +136,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
     let heard_count = numbers.len() as u64;
     numbers.dedup();
     assert_eq!(numbers, (1..=NOTICES).collect::<Vec<_>>());
-    // What it was told as it died is told again: at least once, not exactly once.
+    // Requests cut off by its death are sent again: at least once, not exactly once.
     assert!((NOTICES + 1..=NOTICES + 3).contains(&heard_count), "{heard_count}");
     for (index, (number, at)) in second.lock().iter().enumerate() {
         assert_eq!(*number, index as u64 + 1);
@@ -200,8 +200,8 @@ async fn a_callback_is_a_signed_request_with_its_fields() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fragment_and_the_kind_of_failure_decide_how_often_it_is_tried() {
-    /// Delivered, failed tries, exhausted, refused.
+async fn the_fragment_and_the_kind_of_failure_decide_the_number_of_tries() {
+    /// The counts of delivered, failed tries, exhausted, refused.
     async fn check(url: &str, status: u16, expected: [u64; 4], seconds: u64) {
         let webhooks = TestDispatcher::new();
         let status = StatusCode::from_u16(status).unwrap();
@@ -221,12 +221,12 @@ async fn the_fragment_and_the_kind_of_failure_decide_how_often_it_is_tried() {
     check(url, 404, [0, 12, 1, 0], 600).await;
     check(&format!("{url}#rc=0"), 500, [0, 1, 1, 0], 0).await;
     check(&format!("{url}#rc=2"), 500, [0, 3, 1, 0], 3).await;
-    // A fragment that names time-outs leaves the tries as they are.
+    // A fragment with time-outs only does not change the number of tries.
     check(&format!("{url}#ct=100&rt=100"), 500, [0, 12, 1, 0], 600).await;
     check(&format!("{url}#rp=ct,rt"), 500, [0, 1, 0, 1], 0).await;
     check(&format!("{url}#rp=5xx"), 500, [0, 12, 1, 0], 600).await;
     check(&format!("{url}#rp=5xx"), 404, [0, 1, 0, 1], 0).await;
-    // Nobody listens there, nobody has that name, and the last two may not be asked.
+    // A closed port, an unknown name, and two that the guard refuses.
     check("http://first.example:81/#rc=1", 200, [0, 2, 1, 0], 1).await;
     check("http://nobody.example/#rc=1", 200, [0, 2, 1, 0], 1).await;
     check("http://10.0.0.1/", 200, [0, 1, 0, 1], 0).await;
@@ -238,7 +238,7 @@ async fn one_try_waits_ten_seconds_unless_the_fragment_says_otherwise() {
     let check = async |fragment: &str, millis: u64| {
         let webhooks = TestDispatcher::new();
         let never = async || std::future::pending::<()>().await;
-        // What comes before a redirect counts too.
+        // Time spent before a redirect counts too.
         let slow = async || {
             sleep(Duration::from_secs(9)).await;
             (StatusCode::FOUND, [("location", "/never")])
@@ -262,7 +262,7 @@ async fn one_try_waits_ten_seconds_unless_the_fragment_says_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_close_what_can_be_delivered_is_delivered_and_the_rest_given_up_after_the_grace() {
+async fn at_the_close_callbacks_are_delivered_within_the_grace_and_the_rest_given_up() {
     let webhooks = TestDispatcher::new();
     let heard = Heard::default();
     webhooks.net.serve(FIRST, receiver(&heard, Duration::from_millis(100)));
@@ -282,7 +282,7 @@ async fn at_the_close_what_can_be_delivered_is_delivered_and_the_rest_given_up_a
     };
     let [delivered, _, exhausted, refused, full, closed] = webhooks.counts();
     assert_eq!([delivered, exhausted, refused, full, closed], [5, 0, 0, 0, 3]);
-    // Who comes too late is counted too.
+    // A callback after the close is counted too.
     webhooks.send("http://first.example/cb", 6);
     assert_eq!(webhooks.counts()[5], 4);
     assert_eq!(webhooks.callbacks.counters().queued.load(Relaxed), 0);
@@ -301,7 +301,7 @@ async fn a_dispatcher_with_nothing_to_send_closes_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bug_in_one_callback_is_a_failure_of_that_one() {
+async fn a_panic_in_one_callback_is_a_failure_of_that_one() {
     #[derive(Debug)]
     struct Bug;
 
@@ -332,7 +332,7 @@ async fn a_bug_in_one_callback_is_a_failure_of_that_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lag_is_a_figure() {
+async fn lag_is_measured() {
     let webhooks = TestDispatcher::new();
     let counters = Arc::clone(webhooks.callbacks.counters());
     let figures = || {
@@ -350,7 +350,7 @@ async fn lag_is_a_figure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_call_sixteen_are_sent_at_a_time_and_each_in_its_order() {
+async fn by_call_sixteen_are_in_flight_and_each_call_keeps_its_order() {
     let webhooks = TestDispatcher::new();
     let heard = Heard::default();
     webhooks.net.serve(FIRST, receiver(&heard, Duration::from_secs(1)));

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! Webhooks: the delivery machine and the dispatcher.
 
 mod delivery;
 mod dispatcher;

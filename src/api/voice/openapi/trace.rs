@@ -34,6 +34,7 @@ fn step() -> Value {
         ("ended", json!({ "type": ["string", "null"] })),
     ]);
     may_have(&mut step, "url", text());
+    may_have(&mut step, "source", text());
     may_have(&mut step, "conference", text());
     may_have(&mut step, "member_id", count());
     may_have(&mut step, "asked", text());

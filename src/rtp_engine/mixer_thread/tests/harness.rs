@@ -1,4 +1,4 @@
-//! A engine without threads: shards that tick when the test says so, and phones in memory.
+//! Test harness: an engine without threads, which ticks on demand, and phones in memory.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use super::{super::super::mailbox, *};
 use crate::{
     audio::dtmf::{self, KeyPress},
     base::ids::Incarnation,
-    media::{Ending, HangupCause, HangupSource, TICK, legs::LegSession},
+    media::{TICK, legs::LegSession},
     rtp::{
         g711::{FRAME, Law},
         packet, rtcp,
@@ -48,9 +48,9 @@ pub(super) struct EngineHarness {
 struct Phone {
     call: CallId,
     line: FakeSocket,
-    /// A tone, or silence.
+    /// Frequency of a tone; None is silence.
     voice: Option<f64>,
-    /// It sends nothing at all.
+    /// The phone sends no packets.
     is_silent: bool,
     stream: packet::RtpStream,
     at: u32,
@@ -58,7 +58,7 @@ struct Phone {
     press: Option<(KeyPress, u32)>,
 }
 
-/// The wire of a leg, and both its ends.
+/// The socket of a leg, with both its ends.
 #[derive(Clone, Default)]
 pub(super) struct FakeSocket(Arc<Mutex<FakeSocketState>>);
 
@@ -69,7 +69,7 @@ struct FakeSocketState {
     on_send: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// A packet that a phone was sent.
+/// A packet that a phone received.
 pub(super) struct Packet {
     pub(super) sequence: u16,
     pub(super) timestamp: u32,
@@ -103,7 +103,7 @@ impl fmt::Debug for FakeSocket {
     }
 }
 
-/// Loads what the test hands over.
+/// A loader that completes when the test says so.
 #[derive(Default)]
 struct HeldLoader(Mutex<Vec<(String, OnSoundLoaded)>>);
 
@@ -112,7 +112,7 @@ impl SoundLoader for HeldLoader {
         let name = match what {
             SoundKind::Url(url) => url,
             SoundKind::Speech { language, .. } => language,
-            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!("{what:?} is ours"),
+            SoundKind::Beep(_) | SoundKind::Silence(_) => panic!("{what:?} is built in"),
         };
         self.0.lock().unwrap().push((name.to_string(), done));
     }
@@ -126,13 +126,13 @@ impl EngineHarness {
             (0..threads).map(|_| mailbox::mailbox()).unzip();
         let (senders, start): (Arc<[_]>, _) = (senders.into(), Instant::now());
         let (sender, received_reports) = mpsc::channel();
-        let shard = |desk| {
+        let mixer_thread = |mailbox| {
             let links = ThreadLinks { threads: Arc::clone(&senders), reports: sender.clone() };
-            MixerThread::new(start, desk, links, Arc::clone(&tones), Arc::clone(&gauges))
+            MixerThread::new(start, mailbox, links, Arc::clone(&tones), Arc::clone(&gauges))
         };
         let loader = Arc::new(HeldLoader::default());
         Self {
-            mixer_threads: mailboxes.into_iter().map(shard).collect(),
+            mixer_threads: mailboxes.into_iter().map(mixer_thread).collect(),
             demultiplexer: Demultiplexer::new(
                 Arc::clone(&senders),
                 ProgramLoader::new(loader.clone(), Arc::clone(&tones)),
@@ -152,23 +152,27 @@ impl EngineHarness {
         self.start + TICK * u32::try_from(self.tick).unwrap()
     }
 
-    /// Lets so many ticks go by, on all threads.
+    /// Runs `n` ticks on all threads.
     pub(super) fn ticks(&mut self, n: usize) {
         for _ in 0..n {
             self.tick += 1;
             self.phones.iter_mut().for_each(Phone::tick);
             let now = self.now();
-            for shard in &mut self.mixer_threads {
-                shard.tick(self.tick, now, self.tick << 32);
+            for mixer_thread in &mut self.mixer_threads {
+                mixer_thread.tick(self.tick, now, self.tick << 32);
             }
         }
     }
 
-    pub(super) fn send(&self, order: Order) {
+    pub(super) fn send(&self, order: AudioOrder) {
         self.demultiplexer.send(order);
     }
 
-    /// A phone that has not agreed on anything yet.
+    pub(super) fn end(&self, call: CallId) {
+        self.demultiplexer.end(call);
+    }
+
+    /// Opens a phone without an agreement.
     pub(super) fn ring(&mut self) -> CallId {
         let call = CallId::of(self.phones.len() as u128 + 1);
         let line = FakeSocket::default();
@@ -189,7 +193,7 @@ impl EngineHarness {
         call
     }
 
-    /// A phone that is answered.
+    /// Opens a phone and answers it.
     pub(super) fn dial(&mut self, voice: Option<f64>) -> CallId {
         let call = self.ring();
         self.voice(call, voice);
@@ -217,7 +221,7 @@ impl EngineHarness {
         self.phone_mut(call).voice = voice;
     }
 
-    /// From now on the phone sends nothing.
+    /// Stops the phone from sending.
     pub(super) fn silence(&mut self, call: CallId) {
         self.phone_mut(call).is_silent = true;
     }
@@ -226,7 +230,7 @@ impl EngineHarness {
         self.phone_mut(call).keys.push_back(key);
     }
 
-    /// A stranger's packet.
+    /// Sends a packet from another address.
     pub(super) fn say_from(&self, from: &str, call: CallId, tone: f64) {
         let payload = sound(Some(tone), 0);
         let packet = packet::Packet {
@@ -242,7 +246,7 @@ impl EngineHarness {
         self.phone(call).line.put(SocketKind::Rtp, &out[..len], from.parse().unwrap());
     }
 
-    /// A datagram of the far end's that is no packet.
+    /// Sends a datagram from the far end that is not a packet.
     pub(super) fn receive_raw(&self, call: CallId, datagram: &[u8]) {
         self.phone(call).line.put(SocketKind::Rtp, datagram, far());
     }
@@ -256,19 +260,19 @@ impl EngineHarness {
         self.phone(call).line.put(SocketKind::Rtcp, &out[..len], from);
     }
 
-    /// When this call's next packet is sent, and before any other is.
+    /// Runs `act` when this call's next packet is sent, before any other packet.
     pub(super) fn on_send(&self, call: CallId, act: impl FnOnce() + Send + 'static) {
         self.phone(call).line.0.lock().unwrap().on_send = Some(Box::new(act));
     }
 
-    /// What was being loaded is there, or cannot be had.
+    /// Completes the loading of a sound.
     pub(super) fn load(&self, name: &str, loaded: Result<Arc<[i16]>, String>) {
         let mut loading = self.loader.0.lock().unwrap();
         let at = loading.iter().position(|it| it.0 == name).expect("it was asked for");
         (loading.remove(at).1)(loaded);
     }
 
-    /// All packets that a phone was sent.
+    /// Returns all packets that a phone received.
     pub(super) fn sent(&self, call: CallId) -> Vec<Packet> {
         let ends = self.phone(call).line.0.lock().unwrap();
         let packets = ends.sent.iter().filter(|it| it.0 == SocketKind::Rtp);
@@ -280,7 +284,7 @@ impl EngineHarness {
         ends.sent.iter().filter(|it| it.0 == SocketKind::Rtcp).map(|it| it.1.clone()).collect()
     }
 
-    /// The sound of the last so many packets that a phone was sent.
+    /// Returns the sound of the last `ticks` packets that a phone received.
     pub(super) fn heard(&self, call: CallId, ticks: usize) -> Vec<i16> {
         let sent = self.sent(call);
         let sound = sent[sent.len() - ticks..].iter().flat_map(|packet| {
@@ -301,19 +305,18 @@ impl EngineHarness {
             .collect()
     }
 
-    /// What was reported of a call since this was asked last.
+    /// Returns the reports on a call since the last time.
     pub(super) fn reports(&self, call: CallId) -> Vec<LegEvent> {
         let mut reports = self.reports.lock().unwrap();
         reports.extend(self.received_reports.try_iter().flatten());
         reports.extract_if(.., |it| it.call == call).map(|it| it.event).collect()
     }
 
-    /// Legs and rooms.
     pub(super) fn counts(&self) -> [usize; 2] {
         [&self.gauges.legs, &self.gauges.rooms].map(|it| it.load(Ordering::Relaxed))
     }
 
-    /// No phone was sent a packet out of order or time.
+    /// Checks that no phone received a packet out of order or time.
     #[track_caller]
     pub(super) fn check_streams(&self) {
         for phone in &self.phones {
@@ -409,18 +412,13 @@ fn agreed() -> Agreed {
     }
 }
 
-pub(super) fn place(room: RoomId, calls: &[CallId], hears: MemberAudio) -> Order {
+pub(super) fn place(room: RoomId, calls: &[CallId], hears: MemberAudio) -> AudioOrder {
     let room = Incarnation::of(room, "weekly");
-    Order::Place { room, calls: calls.to_vec(), hears }
+    AudioOrder::Place { room, calls: calls.to_vec(), hears }
 }
 
-pub(super) fn remove(room: RoomId, calls: &[CallId]) -> Order {
-    Order::Remove { room, calls: calls.to_vec() }
-}
-
-pub(super) fn end(call: CallId) -> Order {
-    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
+pub(super) fn remove(room: RoomId, calls: &[CallId]) -> AudioOrder {
+    AudioOrder::Remove { room, calls: calls.to_vec() }
 }
 
 pub(super) fn wait() -> MemberAudio {

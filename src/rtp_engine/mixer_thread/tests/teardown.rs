@@ -1,4 +1,4 @@
-//! How legs end, and what is left of them: nothing.
+//! Teardown: ended legs leave nothing.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
     assert_eq!(harness.counts(), [1_000, 10]);
     for (n, call) in calls.iter().enumerate() {
         if n % 2 == 0 {
-            harness.send(end(*call));
+            harness.end(*call);
         }
         harness.demultiplexer.close(*call);
     }
@@ -27,17 +27,17 @@ fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
 #[test]
 fn orders_for_calls_that_are_gone_change_nothing() {
     let (mut harness, [a, b, c]) = three(2);
-    harness.send(end(a));
+    harness.end(a);
     let room = RoomId::of(7 << 64);
     for order in [
         place(room, &[a], wait()),
-        Order::Mute { room, calls: vec![a], on: true },
-        Order::Play { call: a, number: 1, program: beep() },
+        AudioOrder::Mute { room, calls: vec![a], on: true },
+        AudioOrder::Play { call: a, number: 1, program: beep() },
         remove(ROOM, &[a]),
-        end(a),
     ] {
         harness.send(order);
     }
+    harness.end(a);
     harness.ticks(20);
     assert_eq!(harness.counts(), [2, 1]);
     assert_eq!(hears(&harness, b, 19), [false, false, true]);
@@ -62,13 +62,13 @@ fn a_tick_that_was_slept_over_is_a_gap_in_time_and_not_a_burst() {
 fn after_a_panic_all_calls_of_the_thread_are_lost_and_new_ones_work() {
     let (mut harness, [a, b, c]) = three(1);
     [a, b, c].into_iter().for_each(|it| _ = harness.reports(it));
-    harness.on_send(b, || panic!("a fault, for the test"));
+    harness.on_send(b, || panic!("a panic, for the test"));
     let tick = std::panic::AssertUnwindSafe(|| harness.ticks(1));
     assert!(std::panic::catch_unwind(tick).is_err());
     harness.mixer_threads[0].fail();
     for call in [a, b, c] {
         assert_eq!(harness.reports(call), [LegEvent::MediaLost]);
-        harness.send(end(call));
+        harness.end(call);
     }
     assert_eq!(harness.counts(), [0, 0]);
     let d = harness.dial(Some(700.0));

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! The groups' APIs: four vendors' dialects, the admin API, sockets.
 
 mod access;
 mod dialects;

@@ -1,4 +1,4 @@
-//! TODO first line.
+//! The voice API: conferences, members, kicks, bans, calls, traces, events.
 
 mod bans;
 mod calls;

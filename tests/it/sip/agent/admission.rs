@@ -1,10 +1,10 @@
-//! Who is let in, and what is refused.
+//! Admission: who is let in, and what is refused.
 
 use conflow::base::ids::Trusted;
 
 use super::*;
 
-/// What a phone answers to the challenges of a 401.
+/// A phone's answer to the challenges of a 401.
 fn credentials(reply: &str, which: usize, password: &str, method: &str) -> String {
     let challenge = headers(reply, "WWW-Authenticate").nth(which).unwrap();
     let part = |name: &str| {
@@ -49,7 +49,7 @@ fn an_endpoint_shows_its_password_and_is_trusted() {
         assert_eq!(arrival.trusted, Some(Trusted::SipUser("anna".into())));
         assert_eq!(arrival.account, "MA1".parse().ok());
 
-        // The same credentials are worth nothing in another call.
+        // The same credentials are worthless in another call.
         let mut thief = Phone::new("thief", HERE);
         assert_eq!(harness.receive(&thief.request("INVITE", &headers, OFFER)), ["401"]);
         assert!(header(harness.last(), "WWW-Authenticate").unwrap().contains("stale=true"));
@@ -57,7 +57,7 @@ fn an_endpoint_shows_its_password_and_is_trusted() {
 }
 
 #[test]
-fn a_wrong_password_and_an_unknown_user_look_the_same() {
+fn a_wrong_password_and_an_unknown_user_get_the_same_reply() {
     let mut replies = Vec::new();
     for (user, password) in [("anna", "guess"), ("nobody", "secret")] {
         let mut harness = AgentHarness::with(closed());
@@ -104,7 +104,7 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     assert_eq!((&*arrival.from, &*arrival.caller_name), ("14155550123", "Zoe"));
     assert_eq!(arrival.trusted, Some(Trusted::Number("14155550123".into())));
     assert_eq!(arrival.account, None);
-    // What it only says of itself, or keeps for itself, nobody vouches for.
+    // An identity that only the phone itself asserts, or a private one, is not trusted.
     for asserted in ["", "P-Asserted-Identity: <sip:anonymous@anonymous.invalid>\r\n"] {
         let mut bare = self::phone();
         bare.contact += asserted;
@@ -120,7 +120,7 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     harness.remote = "198.51.100.7:5060".parse().unwrap();
     assert_eq!(harness.receive(&phone.invite()), ["401"]);
 
-    // A trunk on this machine is a trunk all the same: it reaches numbers, no names.
+    // A trunk on this machine is still a trunk: it reaches numbers, not names.
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     let trunks = vec![SipTrunk { name: "here".into(), addresses }];
     let mut harness = AgentHarness::with(Settings { trunks, ..settings });
@@ -139,7 +139,7 @@ fn a_phone_registers_with_its_password_and_goes() {
     assert_eq!(harness.receive(&register), ["200"]);
     let bound = "<sip:anna@127.0.0.1:5070>;expires=600";
     assert_eq!(header(harness.last(), "Contact"), Some(bound));
-    // The same REGISTER again: its reply was lost.
+    // The REGISTER is retransmitted, because its reply was lost.
     assert_eq!(harness.receive(&register), ["200"]);
     assert_eq!(harness.agent.gauges().registered, 1);
     assert_eq!(harness.wait(Duration::from_secs(601)), [""; 0]);
@@ -199,14 +199,14 @@ fn while_draining_new_calls_are_refused_and_existing_ones_kept() {
 }
 
 #[test]
-fn calls_beyond_the_limit_are_put_off() {
+fn calls_beyond_the_limit_get_a_503() {
     let mut harness = AgentHarness::with(Settings { calls_max: 1, ..Settings::default() });
     harness.receive(&phone().invite());
     assert_eq!(harness.receive(&Phone::new("other", HERE).invite()), ["503"]);
 }
 
 #[test]
-fn requests_that_are_not_of_a_call_are_refused() {
+fn requests_outside_of_a_call_are_refused() {
     let wrong_tag = |phone: &mut Phone| phone.to_tag = Some("wrong".to_owned());
     for (method, headers, expected) in [
         ("BYE", "", "481"),
@@ -225,9 +225,9 @@ fn requests_that_are_not_of_a_call_are_refused() {
     }
 }
 
-/// A refused INVITE, by what is wrong with it.
+/// An INVITE with each possible defect.
 #[test]
-fn what_an_invite_must_be() {
+fn an_invite_with_a_defect_is_refused() {
     let contact = "Contact: <sip:anna@127.0.0.1:5070>\r\n";
     let check = |change: &dyn Fn(String) -> String, expected: &str, hint: Option<(&str, &str)>| {
         let (mut harness, mut phone) = (AgentHarness::new(), phone());
@@ -274,7 +274,7 @@ fn an_offer_that_cannot_be_agreed_to_is_refused() {
 }
 
 #[test]
-fn an_invite_that_comes_over_two_ways_is_one_call() {
+fn an_invite_that_arrives_by_two_paths_is_one_call() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     let invite = phone.invite();
     harness.receive(&invite);
@@ -283,7 +283,7 @@ fn an_invite_that_comes_over_two_ways_is_one_call() {
 }
 
 #[test]
-fn an_ack_is_never_answered_whatever_is_wrong_with_it() {
+fn an_ack_is_never_answered_even_if_it_is_malformed() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     phone.to_tag = Some("wrong".to_owned());
     let ack = phone.request("ACK", "", "");

@@ -1,4 +1,4 @@
-//! Calls from the first word to the last: answered, refused, cancelled, lost.
+//! Whole calls: answered, refused, cancelled, lost.
 
 use super::*;
 
@@ -35,18 +35,18 @@ fn the_engine_hangs_up() {
 }
 
 #[test]
-fn a_bye_without_an_answer_is_sent_again_and_then_given_up() {
+fn a_bye_without_an_answer_is_retransmitted_and_then_given_up() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.up(&mut phone);
     harness.end(HangupCause::EndOfXml);
     let byes = harness.wait(Duration::from_secs(33));
-    // 0.5, 1.5, 3.5, then every 4 s up to 32 s (RFC 3261, 17.1.2.2).
+    // At 0.5, 1.5, 3.5 s, then every 4 s up to 32 s (RFC 3261, 17.1.2.2).
     assert_eq!(byes, ["BYE"; 10]);
     harness.ends_empty();
 }
 
 #[test]
-fn the_200_is_sent_again_until_its_ack() {
+fn the_200_is_retransmitted_until_its_ack() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.receive(&phone.invite());
     harness.answer();
@@ -70,7 +70,7 @@ fn a_call_whose_200_is_never_acknowledged_ends() {
 }
 
 #[test]
-fn over_a_stream_only_the_200_is_sent_again() {
+fn over_a_stream_only_the_200_is_retransmitted() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.transport = Transport::Tcp;
     harness.receive(&phone.invite());
@@ -85,13 +85,13 @@ fn over_a_stream_only_the_200_is_sent_again() {
 }
 
 #[test]
-fn an_invite_that_comes_again_is_answered_as_before() {
+fn a_retransmitted_invite_gets_the_same_answer() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     let invite = phone.invite();
     harness.receive(&invite);
     assert_eq!(harness.receive(&invite), ["180"]);
     harness.answer();
-    // The call itself sends the 200 again (RFC 6026).
+    // The call itself retransmits the 200 (RFC 6026).
     assert_eq!(harness.receive(&invite), [""; 0]);
     assert_eq!(harness.arrivals.len(), 1);
 }
@@ -103,7 +103,7 @@ fn a_caller_cancels() {
     let cancel = phone.same_branch("CANCEL");
     assert_eq!(harness.receive(&cancel), ["200", "close", "HungUp", "487"]);
     assert_eq!(harness.receive(&cancel), ["200"]);
-    // The 487 is sent again until its ACK.
+    // The 487 is retransmitted until its ACK.
     assert_eq!(harness.wait(Duration::from_secs(2)), ["487"; 2]);
     phone.learn(harness.last());
     assert_eq!(harness.receive(&phone.same_branch("ACK")), [""; 0]);
@@ -113,7 +113,7 @@ fn a_caller_cancels() {
 }
 
 #[test]
-fn a_cancel_that_comes_too_late_changes_nothing() {
+fn a_late_cancel_changes_nothing() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.receive(&phone.invite());
     harness.answer();
@@ -141,7 +141,7 @@ fn a_bye_may_come_before_the_ack_and_before_the_answer() {
 }
 
 #[test]
-fn a_call_that_ends_before_its_ack_says_bye_after_it() {
+fn a_call_that_ends_before_its_ack_sends_bye_after_it() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.receive(&phone.invite());
     harness.answer();

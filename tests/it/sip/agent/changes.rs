@@ -1,4 +1,4 @@
-//! What happens within a call: hold, address, keys, session timers.
+//! Changes within a call: hold, address, keys, session timers.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn a_re_invite_without_an_offer_gets_ours() {
 }
 
 #[test]
-fn a_re_invite_that_cannot_be_agreed_to_leaves_the_call_as_it_was() {
+fn a_re_invite_that_cannot_be_agreed_to_leaves_the_call_unchanged() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.up(&mut phone);
     let headers = format!("{}{SDP}", phone.contact.clone());
@@ -77,7 +77,7 @@ fn overlapping_changes_are_put_off() {
 
     let (mut harness, mut phone) = (AgentHarness::new(), self::phone());
     harness.up(&mut phone);
-    // The second before the ACK of the first.
+    // The second arrives before the ACK of the first.
     assert_eq!(harness.receive(&phone.request("INVITE", &headers, OFFER))[0], "200");
     assert_eq!(harness.receive(&phone.request("INVITE", &headers, OFFER)), ["500"]);
     assert!(header(harness.last(), "Retry-After").is_some());
@@ -116,7 +116,7 @@ fn we_refresh_a_session_by_update_or_by_re_invite() {
         let said = harness.receive(&reply_to(&refresh, 200, granted, ""));
         let acks: &[&str] = if method == "INVITE" { &["ACK"] } else { &[] };
         assert_eq!(said, acks, "{method}");
-        // Again, and this time nobody is there.
+        // Again, and this time the phone does not answer.
         assert_eq!(harness.wait(Duration::from_secs(60)), [method]);
         let said = harness.wait(Duration::from_secs(40));
         let is_end = |it: &[String]| it == ["close", "HungUp", "BYE"];
@@ -175,7 +175,7 @@ fn an_answer_to_our_re_invite_may_move_the_sound() {
 }
 
 #[test]
-fn a_hold_is_reported_as_the_engine_knows_it() {
+fn a_hold_is_reported_to_the_engine() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     let headers = format!("{}{SDP}", phone.contact.clone());
     let invite = phone.request("INVITE", &headers, &OFFER.replace("sendrecv", "inactive"));
@@ -199,7 +199,7 @@ fn our_requests_follow_a_phone_that_moves() {
 }
 
 #[test]
-fn a_request_that_comes_out_of_order_changes_nothing() {
+fn a_request_out_of_order_changes_nothing() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.up(&mut phone);
     let info = "Content-Type: application/dtmf\r\n";
@@ -209,7 +209,7 @@ fn a_request_that_comes_out_of_order_changes_nothing() {
     assert_eq!(harness.receive(&old), ["500"]);
 }
 
-/// A call that is up, whose session we refresh every minute; and the headers that asked for it.
+/// An active call whose session we refresh every minute, and the headers that asked for it.
 fn timed() -> (AgentHarness, Phone, String) {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\n";

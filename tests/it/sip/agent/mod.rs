@@ -1,4 +1,4 @@
-//! The signalling machine on a clock of its own: what is said, when, and what follows.
+//! The SIP agent on a virtual clock: what it sends, when, and the effects.
 
 mod admission;
 mod calls;
@@ -29,7 +29,7 @@ use conflow::{
 
 use crate::phone::{OFFER, Phone, SDP, body, brief, header, headers};
 
-/// A machine, and what has come out of it.
+/// An agent and its recorded effects.
 pub(crate) struct AgentHarness {
     pub(crate) agent: Agent,
     pub(crate) now: Instant,
@@ -65,7 +65,7 @@ impl AgentHarness {
         }
     }
 
-    /// A message comes in; what follows, in brief.
+    /// Receives a message and returns the effects in short form.
     pub(crate) fn receive(&mut self, text: &str) -> Vec<String> {
         let Some(message) = SipMessage::parse(text.as_bytes()).unwrap() else { return vec![] };
         let (transport, remote) = (self.transport, self.remote);
@@ -116,7 +116,7 @@ impl AgentHarness {
         }
     }
 
-    /// Time passes, with all that is due in between.
+    /// Advances the clock, with everything that is due in between.
     pub(crate) fn wait(&mut self, wait: Duration) -> Vec<String> {
         let (until, mut brief) = (self.now + wait, Vec::new());
         while let Some(at) = self.agent.deadline().filter(|at| *at <= until) {
@@ -143,7 +143,7 @@ impl AgentHarness {
         &self.sent.last().unwrap().1
     }
 
-    /// A call that is up.
+    /// Sets up an active call.
     pub(crate) fn up(&mut self, phone: &mut Phone) {
         let invite = phone.invite();
         self.up_by(phone, &invite);
@@ -159,7 +159,7 @@ impl AgentHarness {
         self.receive(&ack);
     }
 
-    /// Everything is over, and nothing is left of it.
+    /// Checks that everything has ended and no state is left.
     pub(crate) fn ends_empty(mut self) {
         self.wait(Duration::from_secs(64));
         assert_eq!(self.agent.gauges(), SipGauges::default());
@@ -171,7 +171,7 @@ pub(crate) fn phone() -> Phone {
     Phone::new("p", HERE)
 }
 
-/// A reply of the phone to a request of ours.
+/// A phone's reply to a request of ours.
 pub(crate) fn reply_to(request: &str, code: u16, extra: &str, body: &str) -> String {
     let copy = |name: &str| {
         headers(request, name).map(|it| format!("{name}: {it}\r\n")).collect::<String>()

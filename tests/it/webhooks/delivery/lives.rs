@@ -1,4 +1,4 @@
-//! Thousands of seeded lives with receivers that fail, hang, die and come back.
+//! Delivery lives: thousands of seeded runs with receivers that fail, hang, die and come back.
 
 use super::*;
 use crate::lives;
@@ -6,11 +6,11 @@ use crate::lives;
 const LIVES: std::ops::RangeInclusive<u64> = 300..=600;
 const ITEMS: u64 = 150;
 const RECEIVERS: u128 = 6;
-/// All of one life happens in so long, and then the receivers are well for good.
+/// Failures happen within this time; then the receivers are healthy for good.
 const SPAN: Duration = Duration::from_secs(2_000);
-/// A receiver's answer, if it is well, or says no.
+/// The answer time of a receiver that is healthy, or refuses.
 const QUICK: Duration = Duration::from_millis(10);
-/// As long as a request is waited for.
+/// The time-out of a request.
 const HANG: Duration = Duration::from_secs(10);
 
 #[test]
@@ -33,19 +33,19 @@ enum Health {
     Hanging,
 }
 
-/// A delivery, and the world around it on a virtual clock.
+/// A delivery machine and its world on a virtual clock.
 struct Life {
     rng: Rng,
     delivery: Delivery<Payload>,
     limits: DeliveryLimits,
     start: Instant,
     now: Instant,
-    /// Of receiver 0, which is always well, and of those that are not.
+    /// Receiver 0 is always healthy; the others are not.
     healths: Vec<Health>,
     requests: Vec<RequestInFlight>,
-    /// What has become of each item, by queue: number, and when it was queued.
+    /// The outstanding items of each queue: number, and when it was queued.
     queued: BTreeMap<QueueKey, VecDeque<(u64, Instant)>>,
-    /// When a queue to the receiver that is always well was last free.
+    /// When a queue to the receiver that is always healthy was last free.
     free_since: BTreeMap<QueueKey, Instant>,
     next: u64,
     counts: BTreeMap<&'static str, usize>,
@@ -63,7 +63,7 @@ impl Life {
         let mut rng = Rng::with_seed(seed);
         let start = Clock::now().into_std();
         let limits = DeliveryLimits {
-            // Just enough for all receivers to find out at once that they are dead.
+            // Just enough for all receivers to be found dead at once.
             in_flight_max: 4 * RECEIVERS as usize,
             in_flight_per_receiver_max: 4,
             failing_in_flight_max: 3,
@@ -104,13 +104,17 @@ impl Life {
             self.run_until(self.now + pause);
         }
 
-        // All is well again: what has not been given up by now arrives.
+        // All receivers are healthy again: every item not given up by now arrives.
         self.healths.fill(Health::Well);
         self.run_until(self.now + HANG);
         let given_up = self.counts.get("exhausted").copied();
         self.run_until(self.now + AGE_MAX + AGE_MAX);
         assert!(self.delivery.is_empty() && self.delivery.deadline().is_none());
-        assert_eq!(self.counts.get("exhausted").copied(), given_up, "lost though all was well");
+        assert_eq!(
+            self.counts.get("exhausted").copied(),
+            given_up,
+            "lost although all receivers were healthy"
+        );
         assert!(self.queued.values().all(VecDeque::is_empty), "neither delivered nor given up");
         self.counts
     }
@@ -215,7 +219,7 @@ impl Life {
             }
             DropReason::Full => self.note("full"),
             DropReason::Refused => self.note("refused"),
-            DropReason::Closed => panic!("nobody has closed"),
+            DropReason::Closed => panic!("the dispatcher was not closed"),
         }
     }
 
@@ -243,7 +247,7 @@ fn receiver(key: &QueueKey) -> usize {
     digit.and_then(|it| it.to_digit(10)).unwrap() as usize
 }
 
-/// To the receiver that is always well.
+/// Whether the queue is for the receiver that is always healthy.
 fn is_steady(key: &QueueKey) -> bool {
     receiver(key) == 0
 }

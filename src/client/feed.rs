@@ -1,41 +1,41 @@
-//! A stream of server-sent events, put together from pieces (HTML standard, section 9.2).
+//! Parser of server-sent events, in pieces of any size (HTML standard, section 9.2).
 
 use std::mem;
 
-/// One event as the API sends it has less than a kilobyte; whatever is so long is none of ours.
+/// An event of the API has less than a kilobyte; a longer one is not from conflow.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
-/// The lines that are not yet an event.
+/// Parser state: the bytes that are not yet an event.
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
     line: Vec<u8>,
     event: ServerSentEvent,
-    /// A line was ended by CR: a LF right behind it belongs to it.
+    /// The last line ended with CR: an LF that follows belongs to it.
     is_after_cr: bool,
 }
 
-/// One event.
+/// One event of the stream.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ServerSentEvent {
-    /// To go on behind it: the `Last-Event-ID`.
+    /// Value of `Last-Event-ID` to resume after this event.
     pub id: Option<String>,
-    /// What it is called; empty if it has no name.
+    /// Name of the event; empty if it has none.
     pub event: String,
-    /// Its lines.
+    /// Data lines, joined by newlines.
     pub data: String,
 }
 
-/// What comes is no stream of events.
+/// The input is not a stream of the API's events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("an event is longer than {EVENT_BYTES_MAX} bytes")]
 pub struct FeedError;
 
 impl Feed {
-    /// Takes the next bytes; returns the events that are complete with them.
+    /// Parses the next bytes; returns the events that they complete.
     ///
     /// # Errors
     ///
-    /// [`FeedError`].
+    /// [`FeedError`]: an event is too long.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<ServerSentEvent>, FeedError> {
         let mut events = Vec::new();
         for byte in bytes {
@@ -52,7 +52,7 @@ impl Feed {
         Ok(events)
     }
 
-    /// An empty line ends an event; one of comments alone is none.
+    /// An empty line ends an event; comments alone are no event.
     fn end_line(&mut self) -> Option<ServerSentEvent> {
         let line = mem::take(&mut self.line);
         if line.is_empty() {
@@ -71,7 +71,7 @@ impl Feed {
             }
             "event" => value.clone_into(&mut self.event.event),
             "id" => self.event.id = Some(value.to_owned()),
-            // Comments, and fields that nobody has sent us.
+            // Comments, and fields that the API does not send.
             _ => (),
         }
         None

@@ -1,4 +1,4 @@
-//! The server as the watch sees it: its public API, over HTTP, and nothing but GET.
+//! API client: asks a running server over HTTP; it only reads.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,42 +11,41 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    base::ids::AccountId,
-    fetch::{AddressGuard, Cidr, Connector, Internet},
-    watch::{Query, QueryResult, wire},
+    base::{ids::AccountId, network::IpNetwork},
+    fetch::{AddressGuard, Connector, Internet},
 };
 
-/// A server that takes longer has other troubles.
+/// A server that takes longer is treated as failed.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A room of 10,000 takes some 2.5 MB.
+/// A room of 10,000 members takes some 2.5 MB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// The server says something every 15 seconds; a connection that is silent for so long is none.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(40);
-/// A URL that somebody types may lead anywhere.
+/// The server sends something every 15 seconds; a longer silence means a broken connection.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// The user chose the URL, so that it may lead to any address.
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct WatchClient {
+pub(crate) struct ServerClient {
     pool: legacy::Client<Connector, Empty<Bytes>>,
     /// Without a slash at its end.
     base: Arc<str>,
-    account: AccountId,
+    pub(crate) account: AccountId,
     token: HeaderValue,
 }
 
-/// The server does not let us in: to ask again would not help.
+/// The server denies access: a retry would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct AccessDenied(String);
+pub(crate) struct AccessDenied(String);
 
-impl WatchClient {
+impl ServerClient {
     pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
@@ -55,7 +54,7 @@ impl WatchClient {
         }
         let mut token = HeaderValue::from_str(token).ok().context("the token is no token")?;
         token.set_sensitive(true);
-        let allow = ANYWHERE.iter().map(|it| it.parse::<Cidr>().expect("a range")).collect();
+        let allow = ANYWHERE.iter().map(|it| it.parse::<IpNetwork>().expect("a network")).collect();
         let connector =
             Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), &[])?;
         let pool = legacy::Client::builder(TokioExecutor::new())
@@ -65,28 +64,8 @@ impl WatchClient {
         Ok(Self { pool, base, account, token })
     }
 
-    /// Asks for one thing.
-    pub(super) async fn ask(&self, query: &Query) -> Result<QueryResult> {
-        let account = &self.account;
-        let voice = format!("/api/v1/Account/{account}/Conference/");
-        Ok(match query {
-            Query::Rooms => {
-                let rooms = self.get(&voice).await?;
-                QueryResult::Rooms(rooms.context("the server knows no such API: is it a conflow?")?)
-            }
-            Query::Roster(name) => {
-                let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
-                QueryResult::Roster(self.get(&format!("{voice}{name}/")).await?)
-            }
-            Query::Phone(call) => {
-                let path = format!("/sim/v1/Account/{account}/Phone/{call}/");
-                QueryResult::Phone(self.get::<wire::WatchedPhone>(&path).await?)
-            }
-        })
-    }
-
-    /// None if there is no such thing.
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+    /// The JSON that a path has; None if there is nothing at it.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let fetched = timeout(ANSWER_WAIT_MAX, async {
             let response = self.send(path, None).await?;
             let status = response.status();
@@ -138,10 +117,10 @@ impl WatchClient {
 }
 
 fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
-    let message = || wire::error(body).unwrap_or_else(|| status.to_string());
+    let message = || error_of(body).unwrap_or_else(|| status.to_string());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(AccessDenied(format!(
-            "the server does not let this account in ({}): see --account, --token-file and \
+            "the server denies access to this account ({}): see --account, --token-file and \
             CONFLOW_AUTH_TOKEN",
             message()
         ))
@@ -151,11 +130,18 @@ fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
     }
 }
 
-/// The innermost reason: those around it only say that there is one.
+/// The innermost error: the outer ones only say that there is one.
 fn root_cause(error: &legacy::Error) -> String {
     let mut error: &dyn Error = error;
     while let Some(source) = error.source() {
         error = source;
     }
     error.to_string()
+}
+
+/// The text of an answer that says what is wrong, in either vendor's form.
+fn error_of(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let text = body.get("error")?.as_str()?;
+    Some(text.to_owned())
 }

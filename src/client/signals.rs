@@ -1,10 +1,10 @@
-//! The signals by which somebody ends a program that he looks at.
+//! Signals that end an interactive program.
 
 use std::{future::poll_fn, io, task::Poll};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT (a Ctrl-C), SIGTERM and SIGHUP; from now on none of them ends the process by itself.
+/// SIGINT (Ctrl-C), SIGTERM and SIGHUP; once listened to, none of them ends the process by itself.
 pub(crate) struct EndSignals(Vec<Signal>);
 
 impl EndSignals {
@@ -13,7 +13,7 @@ impl EndSignals {
         Ok(Self(kinds.map(signal).into_iter().collect::<io::Result<_>>()?))
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) {
         poll_fn(|context| {
             let is_ended = self.0.iter_mut().any(|it| it.poll_recv(context).is_ready());

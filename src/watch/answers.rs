@@ -1,123 +1,115 @@
-//! What the API answers, as far as the watch looks at it. Unknown keys are passed over.
+//! Bodies of the API, limited to the fields that the watch shows. Unknown keys are ignored.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::base::ids::{CallId, ConferenceName, MemberId};
 
-/// `GET …/Conference/` (contract 2.3).
+/// Response to `GET …/Conference/` (contract 2.3).
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct WatchedRooms {
-    /// Their names.
+    /// Names of the account's rooms.
     pub conferences: Vec<ConferenceName>,
 }
 
-/// `GET …/Conference/{name}/` (contract 2.3).
+/// Response to `GET …/Conference/{name}/` (contract 2.3).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct WatchedRoster {
-    /// Who is in it.
+    /// Members in the order of joining.
     pub members: Vec<WatchedMember>,
 }
 
-/// One who is in a room.
+/// A member of a room.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct WatchedMember {
-    /// A number, as text.
+    /// Member id, a decimal number as text.
     pub member_id: String,
-    /// His call.
+    /// Id of the member's call.
     pub call_uuid: CallId,
-    /// Whence he calls.
+    /// Number or URI of the caller.
     #[serde(default)]
     pub from: String,
-    /// What he called.
+    /// Number or URI that was called.
     #[serde(default)]
     pub to: String,
-    /// What his phone calls him.
+    /// Display name that the phone sends.
     #[serde(default)]
     pub caller_name: String,
-    /// The others do not hear him.
+    /// Whether others cannot hear them.
     #[serde(default)]
     pub muted: bool,
-    /// He does not hear the others.
+    /// Whether they cannot hear others.
     #[serde(default)]
     pub deaf: bool,
 }
 
 impl WatchedMember {
-    /// His number; None if it is none.
+    /// The member id; None if it is not a number.
     pub fn id(&self) -> Option<MemberId> {
         self.member_id.parse().ok()
     }
 }
 
-/// `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`: a simulated phone.
+/// Response to `GET /sim/v1/Account/{auth_id}/Phone/{call_uuid}/`: a simulated phone.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct WatchedPhone {
-    /// Whence it calls.
+    /// Number or URI of the phone.
     pub from: String,
-    /// What it called.
+    /// Number or URI that it called.
     pub to: String,
-    /// `ringing`, `in-progress` or `completed`.
+    /// One of `ringing`, `in-progress` and `completed`.
     pub state: String,
-    /// What ended the call.
+    /// Hang-up cause; None while the call lasts.
     pub hangup_cause_name: Option<String>,
-    /// What it has heard.
+    /// Sounds that it has heard, in order.
     pub timeline: Vec<HeardEntry>,
 }
 
-/// Something that was heard.
+/// A sound that a simulated phone heard.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct HeardEntry {
-    /// Since the phone dialled in.
+    /// Begin, in milliseconds since the phone called.
     pub from_ms: u64,
-    /// None while it lasts.
+    /// End, in milliseconds; None while it lasts.
     pub to_ms: Option<u64>,
-    /// `beep`, `room`, `silence`, `sound`, `speech` or `wait`.
+    /// One of `beep`, `room`, `silence`, `sound`, `speech` and `wait`.
     pub heard: String,
-    /// Of `room`.
+    /// Name of the room, for `room`.
     pub conference: Option<String>,
-    /// Of `sound`, or of a wait sound.
+    /// URL of the sound, for `sound` and `wait`.
     pub url: Option<String>,
-    /// Of `speech`, or of a wait sound.
+    /// Text that was spoken, for `speech` and `wait`.
     pub text: Option<String>,
 }
 
-/// The `data` of an event; a room's have other fields than a call's.
+/// The `data` of an event. Events of rooms and of calls have different fields.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct WatchedEvent {
-    /// What happened: `ConferenceEnter`, `Hangup` …
+    /// Type of the event: `ConferenceEnter`, `Hangup`, …
     pub event: String,
-    /// To whom.
+    /// Call that the event is about.
     #[serde(rename = "CallUUID")]
     pub call: Option<CallId>,
-    /// Whence he calls.
+    /// Number or URI of the caller.
     pub from: String,
-    /// What he called.
+    /// Number or URI that was called.
     pub to: String,
-    /// What his phone calls him.
+    /// Display name that the phone sends.
     pub caller_name: String,
-    /// In which room.
+    /// Room that the event is about.
     #[serde(rename = "ConferenceName")]
     pub room: Option<ConferenceName>,
-    /// His number in it.
+    /// Member id in the room, as text.
     #[serde(rename = "ConferenceMemberID")]
     pub member: String,
-    /// `kicked` and the like.
+    /// Exit cause, such as `kicked`.
     #[serde(rename = "ConferenceExitCause")]
     pub exit_cause: String,
-    /// What the kick said.
+    /// Reason that the kick request gave.
     #[serde(rename = "ConferenceExitReason")]
     pub exit_reason: String,
-    /// Of a call that is over.
+    /// Hang-up cause of a call that has ended.
     pub hangup_cause_name: String,
-}
-
-/// The text of an answer that says what is wrong, in either vendor's form.
-pub fn error(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let text = body.get("error")?.as_str()?;
-    Some(text.to_owned())
 }

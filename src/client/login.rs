@@ -1,12 +1,15 @@
-//! As whom a running server is asked.
+//! Login: the account and token for requests to a running server.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::{base::ids::AccountId, cli::login::LoginArgs, config::DEVELOPMENT_ACCOUNT};
+use crate::{
+    base::ids::AccountId,
+    cli::login::{DEVELOPMENT_ACCOUNT, LoginArgs},
+};
 
-/// The account and its token: the one that the environment has, else that of the file.
+/// The account and its token, from the environment or else from the file.
 ///
 /// # Errors
 ///

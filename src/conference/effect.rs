@@ -1,0 +1,250 @@
+//! Commands that a conference takes, and effects that it asks for.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{
+    event::{ConferenceEvent, Notice},
+    member::{Leaver, Member},
+    pending_sounds::SoundRequester,
+    protocol::{Ask, AskTicket, Outcome},
+};
+use crate::{
+    base::ids::{CallId, MemberId, Trusted},
+    call::{Call, Party},
+    flow::{Cause, ConferenceSound, Exit, JoinOptions},
+    media::{AudioOrder, LegEvent, Program},
+};
+
+/// A command to a conference: nothing else changes its state.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// An ask; exactly one [`Effect::Reply`] answers it.
+    Ask {
+        /// The reply carries it.
+        ticket: AskTicket,
+        /// What to do or to report.
+        ask: Ask,
+    },
+    /// Takes all members out as `drained`: the engine shuts down.
+    Close,
+    /// A call joins; the room may still refuse it.
+    Enter {
+        /// Its new member id, never used before.
+        member: MemberId,
+        /// The call itself, until its release.
+        call: Box<Call>,
+        /// The options of its `<Conference>`.
+        entry: Arc<JoinOptions>,
+    },
+    /// A backend's report on a member's call. A report on a member who has left is stale.
+    Report {
+        /// The member that the report is addressed to.
+        member: MemberId,
+        /// The event of the call's leg.
+        heard: LegEvent,
+    },
+    /// Ends a member's call, whatever its flow says.
+    HangUp {
+        /// The member whose call ends.
+        member: MemberId,
+        /// A cause that ends calls.
+        cause: Cause,
+    },
+    /// A sound document has been fetched.
+    Sounds {
+        /// The number of its [`Effect::Fetch`].
+        number: u32,
+        /// Its sounds; empty if the fetch failed.
+        program: Program,
+    },
+    /// The time [`Conference::deadline`] has passed.
+    Tick,
+}
+
+/// The occasion of a conference's sound.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SoundMoment {
+    /// A member enters (`enterSound`).
+    Enter,
+    /// A member leaves (`exitSound`).
+    Exit,
+    /// A member waits (`waitSound`).
+    Wait,
+}
+
+impl SoundMoment {
+    /// `ConferenceAction` of the document's request (contract 4.5).
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Enter => "enterSound",
+            Self::Exit => "exitSound",
+            Self::Wait => "waitSound",
+        }
+    }
+}
+
+/// An effect of a conference. Effects are performed in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Bans an identity from this conference, future incarnations included, from now on.
+    Ban {
+        /// The member id of the banned call, which becomes the ban's id.
+        member: MemberId,
+        /// The identity that is banned.
+        who: Trusted,
+        /// The requester's text, if any.
+        reason: Option<Arc<str>>,
+        /// From now, at most [`ban_list::BAN_MAX`].
+        length: Duration,
+    },
+    /// Fetches a sound document for a member; [`Command::Sounds`] answers.
+    Fetch {
+        /// Unique within the room; rises.
+        number: u32,
+        /// `http://…`, `https://…` or `flow:NAME`.
+        url: Arc<str>,
+        /// The call that stated the URL.
+        call: CallId,
+        /// That call's parties; their dialect's defaults apply to the document.
+        party: Arc<Party>,
+        /// The occasion of the sound.
+        moment: SoundMoment,
+    },
+    /// Members leave: an iterator of further effects, to be performed here in order.
+    Leave(Leave),
+    /// Sends an order to the media port.
+    Media(AudioOrder),
+    /// Publishes a notice to subscribers.
+    Publish(Notice),
+    /// Frees the room's name: the next join opens a fresh room.
+    Unname,
+    /// Hands a call out; it continues or ends as its exit says.
+    Release {
+        /// The member id that it had.
+        member: MemberId,
+        /// The call itself, to be moved on.
+        call: Box<Call>,
+        /// The cause and the next step.
+        exit: Exit,
+        /// The number of its exit's notice; None if its entry was not published.
+        sequence: Option<u64>,
+    },
+    /// Sends the answer of an ask.
+    Reply {
+        /// The ticket of the ask.
+        ticket: AskTicket,
+        /// The answer or the refusal.
+        outcome: Outcome,
+    },
+    /// Ends the actor: calls still in its queue join a fresh room.
+    Stop,
+}
+
+impl Effect {
+    /// The number of steps that it counts for in a slice.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Leave(leave) => leave.steps(),
+            Self::Media(order) => order.calls().len(),
+            Self::Ban { .. } | Self::Fetch { .. } | Self::Publish(_) | Self::Release { .. } => 1,
+            Self::Reply { .. } | Self::Stop | Self::Unname => 1,
+        }
+    }
+}
+
+/// The effects of members who leave: all exits → the name → all releases. Each effect is made when
+/// it is performed, so that a decision on many members costs little more than finding them.
+#[derive(Debug)]
+pub struct Leave {
+    pub(super) leavers: VecDeque<Leaver>,
+    /// The number of leavers whose exit has been handled.
+    pub(super) exits_seen: usize,
+    /// The number of exits still to be published.
+    pub(super) exits_left: usize,
+    pub(super) next_sequence: u64,
+    /// The number of the exit notice of the next call to be released.
+    pub(super) release_sequence: u64,
+    pub(super) phase: LeavePhase,
+}
+
+#[derive(Debug)]
+pub(super) enum LeavePhase {
+    Exits { is_over: bool },
+    Over,
+    Name,
+    Releases,
+}
+
+impl Leave {
+    /// Steps left: a notice and a release for each leaver.
+    pub fn steps(&self) -> usize {
+        self.exits_left + self.leavers.len()
+    }
+
+    fn notice(&mut self, event: ConferenceEvent) -> Effect {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        Effect::Publish(Notice { sequence, event })
+    }
+
+    fn exit(&mut self, is_over: bool) -> Option<Effect> {
+        let Leaver { id, member, exit } = loop {
+            let leaver = self.leavers.get(self.exits_seen)?;
+            self.exits_seen += 1;
+            if leaver.member.announced {
+                break leaver;
+            }
+        };
+        let (who, cause, reason) = (member.info(*id), exit.cause, exit.reason.clone());
+        self.exits_left -= 1;
+        let is_last = is_over && self.exits_left == 0;
+        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last }))
+    }
+
+    fn release(&mut self) -> Option<Effect> {
+        let Leaver { id: member, member: it, exit } = self.leavers.pop_front()?;
+        let Member { call, announced, .. } = *it;
+        let sequence = announced.then_some(self.release_sequence);
+        self.release_sequence += u64::from(announced);
+        Some(Effect::Release { member, call, exit, sequence })
+    }
+}
+
+impl Iterator for Leave {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        match self.phase {
+            LeavePhase::Exits { is_over } => {
+                if let Some(exit) = self.exit(is_over) {
+                    return Some(exit);
+                }
+                self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
+                self.next()
+            }
+            LeavePhase::Over => {
+                self.phase = LeavePhase::Name;
+                Some(self.notice(ConferenceEvent::Over))
+            }
+            LeavePhase::Name => {
+                self.phase = LeavePhase::Releases;
+                Some(Effect::Unname)
+            }
+            LeavePhase::Releases => self.release(),
+        }
+    }
+}
+
+/// The exit sounds of the leavers, without duplicates.
+pub(super) fn exit_cues<'a>(
+    leavers: impl Iterator<Item = &'a Member>,
+) -> Vec<(ConferenceSound, SoundRequester)> {
+    let mut cues: Vec<(ConferenceSound, SoundRequester)> = Vec::new();
+    for member in leavers {
+        let Some(cue) = &member.entry.exit_sound else { continue };
+        if cues.iter().all(|(it, _)| it != cue) {
+            cues.push((cue.clone(), SoundRequester::from(&*member.call)));
+        }
+    }
+    cues
+}

@@ -1,0 +1,145 @@
+//! Room queue: messages to the actor of a conference, and the limit of asks among them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::queue::{self, QueueReceiver, QueueSender};
+use crate::{
+    base::ids::{Incarnation, MemberId, RoomId},
+    call::Call,
+    conference::{Ask, Outcome, Refusal},
+    flow::{Cause, JoinOptions},
+    media::{LegEvent, Program},
+};
+
+/// Handle to a room: its identity and its queue.
+#[derive(Debug)]
+pub(super) struct RoomHandle {
+    pub(super) incarnation: Arc<Incarnation>,
+    queue: QueueSender<RoomMessage>,
+    /// Asks in the queue. The number of calls bounds all other messages.
+    asks: AtomicUsize,
+    asks_max: usize,
+}
+
+/// A message in a room's queue.
+#[derive(Debug)]
+pub(super) enum RoomMessage {
+    /// With the `api_id` of the request that asks, if one does.
+    Ask {
+        ask: Box<(Option<Uuid>, Ask)>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Close,
+    Enter {
+        member: MemberId,
+        call: Box<Call>,
+        entry: Arc<JoinOptions>,
+    },
+    HangUp {
+        member: MemberId,
+        cause: Cause,
+    },
+    Report {
+        member: MemberId,
+        heard: LegEvent,
+    },
+    Sounds {
+        number: u32,
+        program: Program,
+    },
+}
+
+// There are many queues, and some hold a few of them at times.
+const _: () = assert!(size_of::<RoomMessage>() <= 32);
+
+/// The reason why an ask has no answer.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// The room's queue holds `asks_max` asks. Nothing was done.
+    #[error("the conference is too busy: try again")]
+    Busy,
+    /// The account has no conference of that name.
+    #[error("conference not found")]
+    Gone,
+    /// The ask may have been carried out or not.
+    #[error("no answer in time: outcome unknown")]
+    Late,
+    /// The conference refused the ask and did nothing.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl RoomHandle {
+    pub(super) fn new(
+        incarnation: Arc<Incarnation>,
+        asks_max: usize,
+    ) -> (Arc<Self>, QueueReceiver<RoomMessage>) {
+        let (queue, receiver) = queue::queue();
+        (Arc::new(Self { incarnation, queue, asks: AtomicUsize::new(0), asks_max }), receiver)
+    }
+
+    /// An ask has left the queue.
+    pub(super) fn ask_taken(&self) {
+        self.asks.fetch_sub(1, Ordering::Relaxed);
+    }
+    /// Queues an ask, or refuses it as `Busy`. No other message can be refused.
+    pub(super) fn ask(
+        &self,
+        api_id: Option<Uuid>,
+        ask: Ask,
+        reply: oneshot::Sender<Outcome>,
+    ) -> Result<(), AskError> {
+        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
+            self.asks.fetch_sub(1, Ordering::Relaxed);
+            return Err(AskError::Busy);
+        }
+        self.queue
+            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
+            .map_err(|_| AskError::Gone)
+    }
+
+    /// Queues an ask beyond the limit. The number of removals under way bounds these.
+    pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
+        self.asks.fetch_add(1, Ordering::Relaxed);
+        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
+    }
+
+    /// Hands the call back if the room is over.
+    pub(super) fn enter(
+        &self,
+        member: MemberId,
+        call: Box<Call>,
+        entry: Arc<JoinOptions>,
+    ) -> Result<(), Box<Call>> {
+        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
+            Err(RoomMessage::Enter { call, .. }) => Err(call),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// If the room is over it has released its members, and the report is stale.
+    pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
+        drop(self.queue.send(RoomMessage::Report { member, heard }));
+    }
+
+    pub(super) fn hang_up(&self, member: MemberId, cause: Cause) {
+        drop(self.queue.send(RoomMessage::HangUp { member, cause }));
+    }
+
+    /// Drops a sound that an earlier incarnation asked for.
+    pub(super) fn sounds(&self, room: RoomId, number: u32, program: Program) {
+        if room == self.incarnation.id {
+            drop(self.queue.send(RoomMessage::Sounds { number, program }));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        drop(self.queue.send(RoomMessage::Close));
+    }
+}

@@ -1,0 +1,20 @@
+//! Events that a flow takes.
+
+use super::{Fetched, exit::Exit};
+
+/// An event of a call that its flow handles.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlowEvent {
+    /// The caller pressed a key.
+    Digit(char),
+    /// The requested document has arrived, or the request has failed.
+    Fetched(Fetched),
+    /// The call has left its conference or was not admitted, and is still up.
+    Left(Exit),
+    /// The sound or the keys that the flow sent have ended.
+    Over,
+    /// The caller began (true) or stopped (false) talking.
+    Talk(bool),
+    /// The deadline of [`Run::deadline`] has passed.
+    Tick,
+}

@@ -1,0 +1,43 @@
+//! Exit: how a call left its conference, and what follows.
+
+use std::sync::Arc;
+
+use super::{Flow, cause::Cause};
+
+use crate::base::ids::Dialect;
+
+/// An exit from a conference: its cause, and what follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exit {
+    /// Reported as `ConferenceExitCause` in callbacks.
+    pub cause: Cause,
+    /// Free text of the request that removed the call (`kick.reason`); None without one.
+    pub reason: Option<Arc<str>>,
+    /// Decided together with the cause.
+    pub then: AfterExit,
+}
+
+/// The way in which a call continues after an exit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AfterExit {
+    /// This document replaces the flow.
+    Document(Arc<Flow>),
+    /// The flow continues at the element with this index, which comes later in the document.
+    Element(u32),
+    /// The document at this URL replaces the flow. If it cannot be fetched, the flow continues.
+    Fetch(Arc<str>),
+    /// The call ends, and no element runs.
+    HangUp,
+    /// The flow continues: at the element's branch, with its `action`, or at the next element.
+    Onward,
+}
+
+impl From<Cause> for Exit {
+    fn from(cause: Cause) -> Self {
+        let then = match cause.ending(Dialect::default()) {
+            Some(_) => AfterExit::HangUp,
+            None => AfterExit::Onward,
+        };
+        Self { cause, reason: None, then }
+    }
+}

@@ -1,0 +1,108 @@
+//! Transport: messages out over a datagram or a stream, and datagrams in.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    message::SipMessage,
+    request::{Hop, Transport},
+    sockets::{Incoming, Listener, SipSockets},
+    stream,
+    throttle::{SOURCES_MAX, Throttle},
+};
+
+/// Largest datagram that UDP allows.
+const DATAGRAM_BYTES_MAX: usize = 65_536;
+
+/// Limit of cached routes; peers are few. A full cache is emptied.
+const ROUTES_MAX: usize = 1_024;
+
+impl SipSockets {
+    /// Starts to read messages. Dropping the returned tasks stops it.
+    pub fn listen(self: &Arc<Self>, listeners: Vec<Listener>) -> tokio::task::JoinSet<()> {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (link, listener) in listeners.into_iter().enumerate() {
+            tasks.spawn(self.clone().read_datagrams(link as u64, listener.address));
+            tasks.spawn(stream::accept(self.clone(), listener.tcp));
+        }
+        tasks
+    }
+
+    /// Sends a message, or drops it if the network does not take it: whatever matters is sent
+    /// again.
+    pub fn send(self: &Arc<Self>, hop: &Hop, bytes: Arc<[u8]>) {
+        let is_sent = match hop.transport {
+            Transport::Udp => match self.datagrams.get(hop.link as usize) {
+                Some(socket) => socket.try_send_to(&bytes, hop.remote).is_ok(),
+                None => false,
+            },
+            Transport::Tcp => stream::send(self, hop, bytes),
+        };
+        if !is_sent {
+            self.losses.unsent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn read_datagrams(self: Arc<Self>, link: u64, bound: SocketAddr) {
+        let Some(socket) = self.datagrams.get(link as usize).cloned() else { return };
+        let mut throttle = Throttle::new(SOURCES_MAX);
+        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+        loop {
+            // An error here is an ICMP answer to an earlier message; reading continues.
+            let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
+            let rate = self.settings.rate_of(remote.ip());
+            if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
+                self.losses.throttled.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let local = SocketAddr::new(self.local_for(bound.ip(), remote), bound.port());
+            let hop = Hop { transport: Transport::Udp, link, local, remote };
+            match SipMessage::parse(&buffer[..len]) {
+                Ok(Some(message)) => self.take_in(Incoming { hop, message }),
+                Ok(None) => {}
+                Err(_) => {
+                    self.losses.unreadable.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, incoming: Incoming) {
+        if self.inbox.try_send(incoming).is_err() {
+            self.losses.overrun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Our address towards a peer, for a socket that is bound to all addresses.
+    fn local_for(&self, bound: IpAddr, remote: SocketAddr) -> IpAddr {
+        if !bound.is_unspecified() {
+            return bound;
+        }
+        let mut routes = self.routes.lock();
+        if let Some(local) = routes.get(&remote.ip()) {
+            return *local;
+        }
+        let local = route_to(remote).unwrap_or(bound);
+        if routes.len() >= ROUTES_MAX {
+            routes.clear();
+        }
+        routes.insert(remote.ip(), local);
+        local
+    }
+}
+
+/// Asks the kernel which of our addresses it would send from. Nothing is sent.
+fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(remote)?;
+    Ok(socket.local_addr()?.ip())
+}
