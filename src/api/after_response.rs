@@ -1,4 +1,4 @@
-//! What is done when an answer has left: signals that must not overtake it.
+//! Tasks after a response: signals that must not overtake the response that they follow.
 
 use std::{
     io::{self, IoSlice},
@@ -11,8 +11,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A deed that goes along with a response, in its extensions. It is done once, when the last clone
-/// is dropped: at the latest when the connection is.
+/// A task that travels in the extensions of a response. It runs once, when the last clone is
+/// dropped: at the latest when the connection is.
 #[derive(Clone)]
 pub(super) struct AfterResponse(
     #[expect(dead_code, reason = "it is there to be dropped")] Arc<AfterTask>,
@@ -34,19 +34,19 @@ impl Drop for AfterTask {
     }
 }
 
-/// What a connection's stream does when it has given the bytes of an answer to the system.
+/// The task of a connection that runs once its response has been written to the system.
 #[derive(Clone, Default)]
 pub(super) struct AfterResponseSlot(Arc<Mutex<PendingAfter>>);
 
 #[derive(Default)]
 struct PendingAfter {
     after: Option<AfterResponse>,
-    /// Some of the answer has been written; the next flush has all of it.
+    /// Some of the response has been written; the next flush writes all of it.
     has_begun: bool,
 }
 
 impl AfterResponseSlot {
-    /// Waits for the answer that is written next.
+    /// Sets the task for the response that is written next.
     pub(super) fn put(&self, after: AfterResponse) {
         let before = mem::replace(
             &mut *self.0.lock(),
@@ -68,7 +68,7 @@ impl AfterResponseSlot {
     }
 }
 
-/// A stream that tells its [`AfterResponseSlot`].
+/// A stream that reports its writes and flushes to an [`AfterResponseSlot`].
 pub(super) struct NotifyingStream<S> {
     stream: S,
     slot: AfterResponseSlot,

@@ -1,71 +1,33 @@
-//! What is told of requests: a line in the log for each, and one in the audit for each that may
-//! change something, whatever comes of it.
+//! Audit: a log line for each request, and an audit line for each that may change something,
+//! whatever comes of it.
 //!
-//! The audit's target is `conflow::audit`. It has no bodies and no secrets; requests that only look
-//! have none.
+//! The audit's target is `conflow::audit`. It has no bodies and no secrets. Requests that only read
+//! are not audited.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::Method;
 use uuid::Uuid;
 
-use super::{context::RequestContext, is_probe, routes::PathRow};
-use crate::{
-    accounts::AuthenticatedAccount,
-    base::{ids::AccountId, traceparent::Traceparent},
-};
+use super::{context::RequestContext, is_probe, path_row::PathRow, principal::Principal};
+use crate::base::traceparent::Traceparent;
 
-/// Principal has asked, once that is known.
-#[derive(Debug, Default)]
-pub(super) struct PrincipalCell(OnceLock<Principal>);
-
-/// Whose credentials were good.
-#[derive(Clone, Debug)]
-pub(super) struct Principal {
-    pub(super) account: AccountId,
-    /// The token's name, or the person, program or till that showed it.
-    pub(super) by: Arc<str>,
-}
-
-/// A request that has been answered.
+/// An answered request, for the log.
 #[derive(Debug)]
 pub struct AuditEntry {
-    pub(super) api_id: Uuid,
-    pub(super) trace: Traceparent,
-    pub(super) peer: IpAddr,
-    pub(super) method: Method,
+    api_id: Uuid,
+    trace: Traceparent,
+    peer: IpAddr,
+    method: Method,
     /// As it was sent.
-    pub(super) path: String,
-    /// Canonical, if that is another.
-    pub(super) canonical: Option<String>,
-    pub(super) path_row: &'static PathRow,
-    pub(super) status: u16,
-    /// None of one whose client has had its answer before.
-    pub(super) took: Option<Duration>,
-    pub(super) principal: Option<Principal>,
-}
-
-impl PrincipalCell {
-    /// The first one stands.
-    pub(super) fn set(&self, principal: Principal) {
-        // A request signs in once.
-        drop(self.0.set(principal));
-    }
-
-    /// One that has not been looked at is nobody's.
-    pub(super) fn get(&self) -> Option<&Principal> {
-        self.0.get()
-    }
-}
-
-impl From<&AuthenticatedAccount> for Principal {
-    fn from(pass: &AuthenticatedAccount) -> Self {
-        Self { account: pass.account.clone(), by: pass.token.clone() }
-    }
+    path: String,
+    /// The canonical path, if it is not the one that was sent.
+    canonical: Option<String>,
+    path_row: &'static PathRow,
+    status: u16,
+    /// None for a deferred request, whose client had its answer before.
+    took: Option<Duration>,
+    principal: Option<Principal>,
 }
 
 impl AuditEntry {
@@ -82,7 +44,7 @@ impl AuditEntry {
         Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
     }
 
-    /// Writes its lines into the log.
+    /// Writes the lines of this request into the log.
     pub fn log(&self) {
         if let Some(took) = self.took {
             self.log_answer(took.as_micros());

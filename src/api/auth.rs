@@ -1,7 +1,8 @@
-//! Who asks: HTTP Basic, or the headers `X-Auth-ID` and `X-Auth-Token`; each is good everywhere.
+//! Authentication: HTTP Basic, or the headers `X-Auth-ID` and `X-Auth-Token`, in every dialect of
+//! accounts.
 //!
-//! If one of the two headers is there, they count, and `Authorization` does not: a client that
-//! sends a Bearer token beside them (contract 1) is let be.
+//! If one of the two headers is there, `Authorization` is ignored: some clients send a Bearer token
+//! beside them (contract 1).
 
 use std::borrow::Cow;
 
@@ -11,15 +12,15 @@ use axum::http::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{AppState, context::RequestContext, failure::Failure, path, routes::is_read};
+use super::{AppState, context::RequestContext, failure::Failure, path, path_row::is_read};
 use crate::{
     accounts::{AuthenticatedAccount, Role},
     base::ids::AccountId,
 };
 
-/// Lets in whoever has the credentials of the account that the path names.
+/// Checks for the credentials of the account that the path names.
 ///
-/// Only wrong credentials count as a guess: many a client asks without any first.
+/// Only wrong credentials count as a guess: many clients send their first request without any.
 pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<AccountId, Failure> {
     let RequestContext { now, peer, .. } = *context;
     let failures = state.failures.as_ref();
@@ -42,7 +43,7 @@ pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<Accoun
     }
 }
 
-/// Whether somebody has an account's credentials, whichever it is.
+/// Whether a request has the credentials of any account.
 pub(super) fn is_known(state: &AppState, headers: &HeaderMap) -> bool {
     let sent = SentCredentials::find(headers);
     sent.is_some_and(|it| state.accounts.verify(&it.id, &it.token).is_some())
@@ -57,7 +58,7 @@ struct SentCredentials<'a> {
 }
 
 impl<'a> SentCredentials<'a> {
-    /// What cannot be read is sent all the same, and wrong.
+    /// Unreadable credentials are wrong ones, not missing ones.
     fn find(headers: &'a HeaderMap) -> Option<Self> {
         let (id, token) = (headers.get(&AUTH_ID), headers.get(&AUTH_TOKEN));
         if id.is_some() || token.is_some() {

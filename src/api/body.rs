@@ -1,4 +1,4 @@
-//! Request bodies: how much, how long, and what is wrong with them.
+//! Request bodies: size and time limits, and JSON parsing with readable errors.
 
 use std::time::Duration;
 
@@ -13,42 +13,44 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 
-/// The largest body that is meant, a text of 3,000 characters, takes a good half of this when each
-/// of them is escaped.
+/// The largest useful body is a text of 3,000 characters. With every character escaped it takes
+/// somewhat more than half of this.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// A body is sent in one go; a phone line would do it in this time.
+/// Enough for the largest body over a modem.
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Reads a body to its end, so that the connection is good for the next request.
+/// Reads a body to its end, so that the connection can be used for the next request.
 pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     if u64::try_from(BODY_BYTES_MAX).is_ok_and(|max| max < body.size_hint().lower()) {
-        return Err(Failure::TooLarge);
+        return Err(Failure::TooLarge { max: BODY_BYTES_MAX });
     }
     match timeout(BODY_WAIT_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Failure::TooLarge { max: BODY_BYTES_MAX })
+        }
         Ok(Err(_)) => Err(Failure::Bad("the body broke off".to_owned())),
-        Err(_) => Err(Failure::TooSlow),
+        Err(_) => Err(Failure::TooSlow { max: BODY_WAIT_MAX }),
     }
 }
 
-/// The parameters in a body that need not have any: None if it is no JSON object.
+/// The parameters in a body that need not have any; None if it is not a JSON object.
 pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
     is_json(headers).then(|| serde_json::from_slice(body).ok())?
 }
 
-/// Takes the parameters out of a body. An empty one has none, whatever its type.
+/// Parses the parameters in a body. An empty body has none, whatever its type.
 pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Failure> {
     let body = body.trim_ascii();
     if !body.is_empty() && !is_json(headers) {
         return Err(Failure::NotJson);
     }
     let text = if body.is_empty() { b"{}" } else { body };
-    // A list of values is as good to serde as an object.
+    // Serde would accept an array of values for a struct.
     if !text.starts_with(b"{") {
         return Err(Failure::Bad("the body must be a JSON object: {…}".to_owned()));
     }
@@ -69,7 +71,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Failure {
     })
 }
 
-/// A body that does not say what it is, is what it must be.
+/// A body without a `Content-Type` counts as JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
     let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();

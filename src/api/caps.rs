@@ -1,5 +1,5 @@
-//! Caps on the calls that an account makes: so many at a time, and so many a second. Whoever gets
-//! hold of a token runs up a bill no faster.
+//! Caps on the calls that an account makes: live calls, and calls per second. They bound the bill
+//! that a stolen token can run up.
 
 use std::{num::NonZeroU32, time::Instant};
 
@@ -11,20 +11,20 @@ use super::{
 };
 use crate::{base::ids::AccountId, engine::journal::Journal};
 
-/// What an account may do by making calls.
+/// The limits on the calls of each account.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Caps {
-    /// Calls that are up, those that came in included; None is no limit.
+    /// The largest number of live calls, inbound ones included; None: no limit.
     pub calls: Option<NonZeroU32>,
-    /// Calls made within a time; None is no limit.
+    /// The rate of outgoing calls; None: no limit.
     pub rate: Option<RateLimit>,
 }
 
-/// The caps, and what each account has left of them.
+/// The caps, with the remaining allowance of each account.
 pub(super) struct CallCaps {
     calls: Option<NonZeroU32>,
     rate: Option<PerAccount>,
-    /// Two requests at a time would each see room for their own calls.
+    /// Held from the check until the calls are made: else two requests would both pass the check.
     lock: Mutex<()>,
 }
 
@@ -34,7 +34,7 @@ impl CallCaps {
         Self { calls: caps.calls, rate, lock: Mutex::default() }
     }
 
-    /// Lets so many calls be made, before the guard is dropped, or none of them.
+    /// Allows `count` calls, or none. They must be made before the guard is dropped.
     pub(super) fn admit(
         &self,
         now: Instant,

@@ -16,7 +16,7 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{audit::PrincipalCell, dialect::ApiDialect, routes::PathRow};
+use super::{dialect::ApiDialect, path_row::PathRow, principal::PrincipalCell};
 use crate::base::traceparent::Traceparent;
 
 /// A request, but for its body.

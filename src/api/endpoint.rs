@@ -23,7 +23,7 @@ pub(super) struct Endpoint {
     /// Below the dialect's root; each segment begins with a slash.
     pub(super) pattern: &'static str,
     pub(super) handler: EndpointHandler,
-    pub(super) action: Action,
+    pub(super) audit: AuditRule,
     pub(super) operation: Documented,
     /// There is no answer later and none to a repeated request: the stream of events has no end,
     /// and the `callback_url` of a recording is about the recording.
@@ -37,11 +37,11 @@ pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Whether a request leaves a line in the audit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Action {
-    /// It may change something: audited, whatever comes of it.
-    Changes,
-    /// It only looks: not audited.
-    Reads,
+pub(super) enum AuditRule {
+    /// It may change something: it is audited, whatever comes of it.
+    Audited,
+    /// It only reads.
+    NotAudited,
 }
 
 /// The operation of the OpenAPI document.
@@ -60,8 +60,8 @@ impl Endpoint {
         handler: EndpointHandler,
         operation: Documented,
     ) -> Self {
-        let (method, action) = (GET, Action::Reads);
-        Self { method, pattern, handler, action, operation, answers_itself: false }
+        let (method, audit) = (GET, AuditRule::NotAudited);
+        Self { method, pattern, handler, audit, operation, answers_itself: false }
     }
 
     pub(super) const fn changes(
@@ -70,8 +70,8 @@ impl Endpoint {
         handler: EndpointHandler,
         operation: Documented,
     ) -> Self {
-        let action = Action::Changes;
-        Self { method, pattern, handler, action, operation, answers_itself: false }
+        let audit = AuditRule::Audited;
+        Self { method, pattern, handler, audit, operation, answers_itself: false }
     }
 
     pub(super) const fn answers_itself(self) -> Self {

@@ -1,4 +1,6 @@
-//! Why a request is not answered as it was meant, and what is answered instead.
+//! Failures: the errors that a request can end with, their statuses and headers.
+//!
+//! The body is written by the dialect that the request came by.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,91 +15,93 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
-    reply::json,
-    streams::STREAMS_MAX,
-};
+use super::{reply::json, streams::STREAMS_MAX};
 use crate::{conference::Refusal, engine::registry::AskError};
 
-/// Why a request is not answered as it was meant.
+/// The reason why a request failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// A conference gave no answer, or said no.
+    /// A conference refused the ask, or did not answer it.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// A parameter, or the body, is not as it must be.
+    /// A parameter or the body is invalid. The text names it and says what to give.
     #[error("{0}")]
     Bad(String),
-    /// A bug of ours.
+    /// A bug in conflow: a panic, or a store that has failed.
     #[error("internal error: the request may have had its effect or not")]
     Internal,
-    /// It belongs to nobody who has these credentials.
+    /// The path names an account that these credentials do not belong to.
     #[error("account not found")]
     NoAccount,
-    /// No credentials.
+    /// The request has no credentials.
     #[error(
         "credentials are missing: send them by HTTP Basic, or as X-Auth-ID and X-Auth-Token headers"
     )]
     NoCredentials,
-    /// The path names nothing.
+    /// No endpoint has this path.
     #[error("not found")]
     NoRoute,
-    /// A body of another type.
+    /// The body has a `Content-Type` that is not JSON.
     #[error("the body must be JSON: send it with Content-Type: application/json")]
     NotJson,
-    /// Not there (yet).
+    /// The endpoint is documented by the vendor and not implemented yet.
     #[error("{0}")]
     NotImplemented(&'static str),
-    /// The same key, and another request.
+    /// The `Idempotency-Key` was used for another request.
     #[error("this Idempotency-Key has been used for another request: make up a new one")]
     KeyReused,
-    /// What is named is no longer in a state for this.
+    /// The named object is in a state that does not allow the request.
     #[error("{0}")]
     Conflict(String),
-    /// What is named is not there.
+    /// The named object does not exist.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
-    /// The token is for looking only.
+    /// The token is read-only.
     #[error("this token is read-only: it is good for GET; use a full token of the account")]
     ReadOnly,
-    /// More than this limit allows.
+    /// The account has exceeded its rate limit.
     #[error("too many requests: slow down")]
     TooFast {
-        /// When there is room again.
+        /// The time until the next request is allowed.
         wait: Duration,
     },
-    /// The address has failed too often.
+    /// The address has sent too many wrong credentials.
     #[error("too many requests with wrong credentials from this address: wait")]
     TooManyGuesses {
-        /// When it may try again.
+        /// The time until the next try is allowed.
         wait: Duration,
     },
-    /// The account has as many calls as it may have.
+    /// The account has its maximum of live calls.
     #[error("the account may have {max} calls at a time (calls_max): wait until one has ended")]
     TooManyCalls {
-        /// So many.
+        /// The maximum, from the setting `calls_max`.
         max: u32,
     },
-    /// The account has as many event streams as it may have.
+    /// The account has its maximum of open event streams.
     #[error("the account has {STREAMS_MAX} event streams open: close one")]
     TooManyStreams,
-    /// The body is too large.
-    #[error("the body is larger than {BODY_BYTES_MAX} bytes")]
-    TooLarge,
-    /// The body did not come.
-    #[error("the body did not come within {} seconds", BODY_WAIT_MAX.as_secs())]
-    TooSlow,
-    /// For now.
+    /// The body exceeds the largest size that is read.
+    #[error("the body is larger than {max} bytes")]
+    TooLarge {
+        /// That size, in bytes.
+        max: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not come within {} seconds", max.as_secs())]
+    TooSlow {
+        /// The time that a client has for a body.
+        max: Duration,
+    },
+    /// A temporary state of the server, such as draining.
     #[error("{0}")]
     Unavailable(String),
-    /// Such an account does not exist, or the token is not its own.
+    /// The account does not exist, or the token is not one of its tokens.
     #[error("wrong credentials")]
     WrongCredentials,
-    /// The path is good for other methods.
+    /// The path exists for other methods.
     #[error("method not allowed: use {allow}")]
     WrongMethod {
-        /// Those.
+        /// The methods, as the `Allow` header lists them.
         allow: &'static str,
     },
 }
@@ -120,7 +124,7 @@ impl Failure {
             | Self::TooManyStreams
             | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
-                // A part of a second would be a second too early.
+                // Rounded up: rounded down, it would be too early.
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 Some((RETRY_AFTER, HeaderValue::from(seconds)))
             }
@@ -137,13 +141,13 @@ impl Failure {
             | Self::KeyReused
             | Self::Conflict(_)
             | Self::ReadOnly
-            | Self::TooLarge
-            | Self::TooSlow
+            | Self::TooLarge { .. }
+            | Self::TooSlow { .. }
             | Self::WrongCredentials => None,
         }
     }
 
-    /// Where a dialect has no reason to differ.
+    /// The status, which is the same in all voice dialects.
     fn status(&self) -> StatusCode {
         match self {
             Self::Ask(AskError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
@@ -168,16 +172,15 @@ impl Failure {
             | Self::TooManyCalls { .. }
             | Self::TooManyGuesses { .. }
             | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 }
 
-/// The failure goes along with an empty response: the dialect that a request has come by writes
-/// the body.
+/// Puts the failure into the extensions of an empty response. The dialect writes the body later.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = Response::default();
@@ -186,7 +189,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A queue of asks is worked off within milliseconds; this is the shortest that can be said.
+/// A queue of asks takes milliseconds; a second is the shortest time that `Retry-After` can say.
 const BUSY_WAIT_SECONDS: u64 = 1;
 
 /// The body of an error (contract 1.1, 1.2).

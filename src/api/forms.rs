@@ -6,9 +6,9 @@ use serde::Deserialize;
 /// `voice` in the configuration.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Settings {
-    /// `voice.plivo`.
+    /// The form of Plivo's answers, from `voice.plivo`.
     pub plivo: PlivoForm,
-    /// `voice.vobiz`.
+    /// The form of Vobiz's answers, from `voice.vobiz`.
     pub vobiz: VobizForm,
 }
 
@@ -18,7 +18,7 @@ pub struct Settings {
 pub enum PlivoForm {
     /// `["10","15"]`, for clients that read nothing else (plivo-go).
     Array,
-    /// `"10,15"`, as documented.
+    /// `"10,15"`, as on Plivo's pages.
     #[default]
     String,
 }

@@ -16,21 +16,21 @@ use crate::base::{
     token_bucket::{BucketRate, TokenBucket},
 };
 
-/// So many at once, and as many again over each period.
+/// A number of requests at once, and as many again over each period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RateLimit {
-    /// How many.
+    /// The size of a burst, and the number of requests per period.
     pub requests: NonZeroU32,
-    /// In which time.
+    /// The time in which an empty bucket is refilled.
     pub period: Duration,
 }
 
 impl RateLimit {
-    /// What the vendors state: 300 requests in 5 seconds for each account (contract 7).
+    /// The vendors' limit: 300 requests in 5 seconds for each account (contract 7).
     pub const VENDORS: Self = Self::of(300, Duration::from_secs(5));
 
-    /// Failed authentications of one address. Nobody who means well comes near it, a whole
-    /// office behind one address included; a guesser gets nowhere with ten guesses a second.
+    /// Failed authentications of one address. A whole office behind one address stays far below
+    /// it, and ten guesses a second are no threat to a token.
     pub const FAILURES: Self = Self::of(600, Duration::from_secs(60));
 
     const fn of(requests: u32, period: Duration) -> Self {
@@ -42,10 +42,10 @@ impl RateLimit {
     }
 }
 
-/// How often each account may ask.
+/// The rate limit of each account.
 pub(super) struct PerAccount {
     pub(super) limit: RateLimit,
-    /// Of those that have asked: there are no more than there are accounts.
+    /// One for each account that has sent a request, so their number is bounded.
     buckets: RwLock<HashMap<AccountId, Mutex<TokenBucket>>>,
 }
 
@@ -54,12 +54,12 @@ impl PerAccount {
         Self { limit, buckets: RwLock::default() }
     }
 
-    /// Counts a request, or tells how long it is until the next may come.
+    /// Counts a request. The error is the time until the next is allowed.
     pub(super) fn take(&self, now: Instant, account: &AccountId) -> Result<(), Duration> {
         self.take_all(now, account, 1)
     }
 
-    /// Counts so many, or none of them.
+    /// Counts all of `count` requests, or none.
     pub(super) fn take_all(
         &self,
         now: Instant,
@@ -74,16 +74,16 @@ impl PerAccount {
     }
 }
 
-/// How often each address may fail.
+/// The limit of failed authentications of each address.
 pub(super) struct PerAddress {
     limit: RateLimit,
     buckets: Mutex<BTreeMap<IpAddr, TokenBucket>>,
-    /// So that those who never fail never meet at the lock.
+    /// False until the first failure: until then, nobody takes the lock.
     is_used: AtomicBool,
 }
 
-/// Some hundred kilobytes. Beyond, all is forgotten: whoever has so many addresses to spend is
-/// not held up by this.
+/// Some hundred kilobytes. Beyond that all buckets are dropped: an attacker with so many addresses
+/// is not stopped by this limit.
 const ADDRESSES_MAX: usize = 10_000;
 
 impl PerAddress {
@@ -91,7 +91,7 @@ impl PerAddress {
         Self { limit, buckets: Mutex::default(), is_used: AtomicBool::new(false) }
     }
 
-    /// Whether an address may try, or how long it is until then.
+    /// Whether an address may try. The error is the time until it may.
     pub(super) fn check(&self, now: Instant, peer: IpAddr) -> Result<(), Duration> {
         if !self.is_used.load(Ordering::Relaxed) {
             return Ok(());
@@ -100,7 +100,7 @@ impl PerAddress {
         bucket.check(now, self.limit.of_bucket())
     }
 
-    /// Counts a failure.
+    /// Counts a failed authentication.
     pub(super) fn failed(&self, now: Instant, peer: IpAddr) {
         self.is_used.store(true, Ordering::Relaxed);
         let mut buckets = self.buckets.lock();
@@ -108,7 +108,7 @@ impl PerAddress {
         if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&peer) {
             buckets.clear();
         }
-        // One too many is an answer already.
+        // The request is refused already.
         let _ = buckets.entry(peer).or_default().take(now, self.limit.of_bucket(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! `/metrics`: figures for Prometheus, for whoever has the ops token.
+//! `/metrics`: figures for Prometheus, for holders of the ops token.
 //!
 //! The text is written by our own [`MetricsText`], whose file says why it is not a crate's.
 
@@ -31,24 +31,24 @@ use crate::{
     webhooks::{delivery::DropReason, dispatcher},
 };
 
-/// What `/metrics` tells, and whom.
+/// The sources of `/metrics`, and who may read it.
 pub struct Ops {
-    /// Shown as `Authorization: Bearer`. None, and the path names nothing, or only for accounts.
+    /// The token for `Authorization: Bearer`. None: the path does not exist, or is for accounts only.
     pub token: Option<String>,
-    /// Without a token, whoever has an account's credentials sees it: in development, on loopback.
+    /// Without a token, an account's credentials are accepted: for development on loopback.
     pub is_open_to_accounts: bool,
-    /// What has happened in the registry.
+    /// Counts of calls, conferences and members.
     pub counters: Arc<CallCounters>,
-    /// What has become of requests that went out.
+    /// Counts of outgoing requests by result.
     pub results: Arc<ResultCounters>,
-    /// Real phones, if there are any.
+    /// SIP and RTP gauges; None without real phones.
     pub phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
-    /// When the process began.
+    /// The start time of the process.
     pub began_at: SystemTime,
 }
 
 impl Ops {
-    /// Whether there is anybody to whom the figures are shown.
+    /// Whether anybody may read the figures.
     pub(super) fn is_on(&self) -> bool {
         self.token.is_some() || self.is_open_to_accounts
     }
@@ -250,7 +250,7 @@ fn has_credentials(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key("x-auth-token")
 }
 
-/// In constant time, as every [`blake3::Hash`] is compared.
+/// Takes constant time: [`blake3::Hash`] is compared so.
 fn is_bearer(headers: &HeaderMap, token: &str) -> bool {
     let sent = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
     let (scheme, sent) = sent.split_once(' ').unwrap_or_default();

@@ -1,10 +1,21 @@
-//! The REST edge: decodes, asks, encodes; decides nothing.
+//! The REST edge: decodes requests, asks the engine, encodes answers. It decides nothing.
 //!
-//! A request is looked at in this order, and the first error answers it: does its path name
-//! anything (404); has its address guessed too often (429); are its credentials good (401); is it
-//! the sender's own account that it names (404); is its token good for more than looking (403); may
-//! the account ask once more (429); is the method good for the path (405); can the body be read
-//! (408, 413), and are the parameters in it right (415, 400). Only then is anything asked.
+//! One endpoint table ([`routes`]) says which endpoints there are. A request's path is made canonical
+//! ([`path`]), and the router of its dialect ([`router`]) finds the handler. The checks run in this
+//! order, and the first failure is the answer:
+//!
+//! 1. 404: the path exists.
+//! 2. 429: the address has not sent too many wrong credentials.
+//! 3. 401: the credentials are good.
+//! 4. 404: the path names the account of the credentials.
+//! 5. 403: the token is not read-only, or the method is.
+//! 6. 429: the account is within its rate limit.
+//! 7. 405: the path has the method.
+//! 8. 408, 413: the body arrives in time and is not too large.
+//! 9. 415, 400: the parameters are good.
+//!
+//! Only then is anything asked. Every request is counted, logged and, if it may change something,
+//! audited. The vendors' groups dialects have an order of their own, as their servers do.
 
 mod after_response;
 mod audit;
@@ -22,6 +33,8 @@ mod metrics;
 mod openapi;
 mod ops;
 mod path;
+mod path_row;
+mod principal;
 mod reply;
 mod router;
 mod routes;
@@ -64,7 +77,6 @@ pub use self::{
     streams::STREAMS_MAX,
 };
 use self::{
-    audit::PrincipalCell,
     caps::CallCaps,
     context::{Context, RequestContext},
     dialect::ApiDialect,
@@ -72,8 +84,10 @@ use self::{
     limit::{PerAccount, PerAddress},
     openapi::OpenApiDocument,
     path::Path,
+    path_row::{PathRow, UNKNOWN},
+    principal::PrincipalCell,
     router::Routers,
-    routes::{PATHS, PathRow, UNKNOWN},
+    routes::PATHS,
     streams::Streams,
     traffic::Traffic,
 };
@@ -94,36 +108,36 @@ use crate::{
     webhooks::dispatcher::WebhookQueue,
 };
 
-/// What the edge reaches.
+/// The parts of the engine that the edge uses.
 pub struct ApiDependencies {
-    /// The rooms.
+    /// All live calls and rooms.
     pub registry: Arc<Registry>,
-    /// Knows whether calls are taken.
+    /// Makes calls, and says whether new ones are accepted.
     pub inbound: Arc<Inbound>,
-    /// Live calls, records, and events.
+    /// Live calls, call detail records and events.
     pub journal: Arc<Journal>,
-    /// Who may ask.
+    /// The accounts and their tokens.
     pub accounts: Arc<Accounts>,
-    /// Brings the answers of requests that did not wait.
+    /// Delivers the answers of deferred requests.
     pub callbacks: WebhookQueue,
-    /// Knows requests that come again.
+    /// Stored answers of repeated requests.
     pub idempotency_keys: Arc<dyn IdempotencyStore>,
-    /// Is told of each request that has been answered.
+    /// Called for each answered request.
     pub on_answered: Box<dyn Fn(AuditEntry) + Send + Sync>,
-    /// The simulated phones; None, and their paths name nothing.
+    /// The simulated phones; None: their paths do not exist.
     pub phones: Option<Arc<SimPhones>>,
 }
 
-/// How the edge behaves.
+/// Settings of the edge.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The forms of answers, where a vendor has more than one.
+    /// The forms of the voice answers.
     pub voice: voice::Settings,
-    /// For the voice API of each account; None in development.
+    /// The rate limit of each account in the voice API; None: no limit, as in development.
     pub rate_limit: Option<RateLimit>,
-    /// For wrong credentials from one address; None where all come through one proxy.
+    /// The limit of wrong credentials from one address; None behind a proxy, which hides addresses.
     pub failure_limit: Option<RateLimit>,
-    /// On the calls that an account makes.
+    /// The limits on the calls that an account makes.
     pub caps: Caps,
 }
 
@@ -138,14 +152,14 @@ impl Default for Settings {
     }
 }
 
-/// The whole of the REST API, as a server sees it. Cheap to clone.
+/// The REST API with all its dialects. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
     links: Links,
     routers: Arc<Routers>,
 }
 
-/// What handlers reach: the state of the routers.
+/// The state of the routers: everything that a handler can reach.
 #[derive(Clone, Debug)]
 struct Links {
     app: Arc<AppState>,
@@ -161,7 +175,7 @@ impl FromRef<Links> for Arc<AppState> {
 }
 
 impl Links {
-    /// Whether there is anything at a path of the table: what is switched off has no paths.
+    /// Whether a path of the table exists on this server: a part that is switched off has no paths.
     fn has(&self, path: &PathRow) -> bool {
         match path.dialect {
             Some(ApiDialect::Plivo | ApiDialect::Vobiz) => true,
@@ -182,7 +196,7 @@ impl Links {
 }
 
 impl Api {
-    /// Opens the API.
+    /// An API without the groups and without `/metrics`.
     pub fn new(dependencies: ApiDependencies, settings: Settings) -> Self {
         let app = Arc::new(AppState::new(dependencies, settings));
         Self::over(Links { app, groups: None, traffic: Arc::new(Traffic::new()), ops: None })
@@ -193,7 +207,7 @@ impl Api {
         Self::over(Links { groups: Some(Arc::new(groups)), ..self.links })
     }
 
-    /// Adds `/metrics`.
+    /// Adds the endpoint `/metrics`.
     pub fn with_ops(self, ops: Ops) -> Self {
         Self::over(Links { ops: Some(Arc::new(ops)), ..self.links })
     }
@@ -208,23 +222,24 @@ impl Api {
         &self.links.app
     }
 
-    /// Ends the streams of events and the sockets, which would go on for ever.
+    /// Ends the event streams and the sockets, which have no end of their own.
     pub fn close(&self) {
         self.links.app.closing.send_replace(true);
         self.links.groups.as_ref().inspect(|it| it.close());
     }
 
-    /// Answers a request from an address, and writes a line about it into the log. A panic is an
-    /// answer like any other.
+    /// Answers a request from an address, counts it, and writes its log lines. A panic in a handler
+    /// is answered as an internal error.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
         let now = time::Instant::now();
-        let Arrival { context, canonical, request, upgrade } = Arrival::of(peer, now, request);
+        let RoutedRequest { context, canonical, request, upgrade } =
+            RoutedRequest::of(peer, now, request);
         let mut router = self.routers.of(context.dialect);
         let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
             Some((api, vendor)) => {
                 let failures = self.links.app.failures.as_ref();
-                // In a box: it is no part of what every request carries along.
+                // Boxed: its size must not be part of every request.
                 Box::pin(api.answer(vendor, router, &context, request, upgrade, failures)).await
             }
             None => {
@@ -246,8 +261,8 @@ impl Api {
     }
 }
 
-/// A request as it goes to a router, and what is known of it.
-struct Arrival {
+/// A request as it goes to a router, with its context.
+struct RoutedRequest {
     context: Arc<RequestContext>,
     /// The canonical path, if it is not the one that was sent.
     canonical: Option<String>,
@@ -255,7 +270,7 @@ struct Arrival {
     upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
 
-impl Arrival {
+impl RoutedRequest {
     fn of(peer: IpAddr, now: time::Instant, request: Request<Body>) -> Self {
         let (mut head, body) = request.into_parts();
         let upgrade = head.extensions.remove();
@@ -298,7 +313,7 @@ impl Arrival {
     }
 }
 
-/// Replaces the empty response that a failure goes along with by the dialect's.
+/// Replaces an empty response that carries a failure by the dialect's error.
 fn write_failure(context: &RequestContext, mut response: Response) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     match context.dialect.voice() {
@@ -307,9 +322,9 @@ fn write_failure(context: &RequestContext, mut response: Response) -> Response {
     }
 }
 
-/// What every dialect can reach.
+/// The state that every dialect reaches.
 pub struct AppState {
-    /// The rooms.
+    /// All live calls and rooms, for tests and the drain.
     pub registry: Arc<Registry>,
     inbound: Arc<Inbound>,
     journal: Arc<Journal>,
@@ -363,11 +378,11 @@ impl AppState {
         }
     }
 
-    /// Asks a conference, and waits for its answer, but not for ever.
+    /// Asks a conference and waits for its answer, up to [`ANSWER_WAIT_MAX`].
     ///
     /// # Errors
     ///
-    /// As [`AskError`] has it. After [`AskError::Late`] it may have happened or not.
+    /// See [`AskError`]. After [`AskError::Late`] the ask may have had its effect or not.
     pub async fn ask(
         &self,
         api_id: Uuid,
@@ -376,14 +391,14 @@ impl AppState {
     ) -> Result<ConferenceAnswer, AskError> {
         match timeout(ANSWER_WAIT_MAX, self.registry.ask_for(Some(api_id), key, ask)?).await {
             Ok(Ok(outcome)) => Ok(outcome?),
-            // The room was over before it came to this.
+            // The room ended before this ask was decided.
             Ok(Err(_)) => Err(AskError::Gone),
             Err(_) => Err(AskError::Late),
         }
     }
 }
 
-/// The OpenAPI document: what a server with these settings does.
+/// The OpenAPI document of a server with these settings.
 fn document(settings: voice::Settings, has_phones: bool) -> OpenApiDocument {
     let is_there = |path: &&PathRow| path.dialect != Some(ApiDialect::Sim) || has_phones;
     let paths = PATHS.iter().filter(is_there);
@@ -403,19 +418,19 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Asks are local and quick; one this old has met a error, not a queue.
+/// Asks are local and take microseconds. One that takes this long has met an error, not a queue.
 pub const ANSWER_WAIT_MAX: time::Duration = time::Duration::from_secs(5);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 const METRICS: &str = "/metrics";
 
-/// Asked every few seconds by whoever watches.
+/// Probes come every few seconds, so their log lines are at the level debug.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | METRICS)
 }
 
-/// What a GET would have brought, but for the body.
+/// The response to a HEAD: the headers of the GET, without its body.
 fn without_body(mut response: Response) -> Response {
     if let Some(length) = response.body().size_hint().exact() {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -1,4 +1,4 @@
-//! For those who run the engine: is it up, and does it take calls. No credentials.
+//! Operations endpoints: health, readiness, metrics and the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/docs", handler!(page), Documented::Here(openapi::ops::page)),
 ];
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: 200 as long as the process answers.
 async fn healthz() -> Response {
     text(StatusCode::OK, "ok\n")
 }
 
-/// `GET /readyz`: new calls are taken; 503 once the engine drains.
+/// `GET /readyz`: 200 while new calls are accepted, 503 once the engine drains.
 async fn readyz(State(state): State<Arc<AppState>>) -> Response {
     match state.inbound.is_open() {
         true => text(StatusCode::OK, "ready\n"),
@@ -38,7 +38,7 @@ async fn readyz(State(state): State<Arc<AppState>>) -> Response {
     }
 }
 
-/// `GET /metrics`
+/// `GET /metrics`: figures in the text format of Prometheus.
 async fn metrics(
     State(links): State<Links>,
     Context(context): Context,
@@ -47,12 +47,12 @@ async fn metrics(
     ops.answer(&links.app, &links.traffic, &context)
 }
 
-/// `GET /openapi.json`
+/// `GET /openapi.json`: the OpenAPI document as JSON.
 async fn document(State(state): State<Arc<AppState>>) -> Response {
     state.document.show()
 }
 
-/// `GET /docs`
+/// `GET /docs`: the OpenAPI document as a web page.
 async fn page(State(state): State<Arc<AppState>>) -> Response {
     state.document.show_page()
 }

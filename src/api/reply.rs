@@ -1,4 +1,4 @@
-//! Responses.
+//! Responses: with a JSON body, empty, or to OPTIONS.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// A response with a body.
+/// A response with a JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let bytes = serde_json::to_vec(body).expect("our own bodies have names for keys");
     let mut response = Response::new(Body::from(bytes));
@@ -26,7 +26,7 @@ pub(super) fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// What a path is good for.
+/// The response to OPTIONS: the methods of a path.
 pub(super) fn options(allow: &'static str) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

@@ -8,6 +8,7 @@
 use std::{
     convert::Infallible,
     future::{Future, ready},
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -28,8 +29,10 @@ use super::{
     dialect::ApiDialect,
     endpoint::Endpoint,
     failure::Failure,
-    groups, reply,
-    routes::{PATHS, PathRow},
+    groups,
+    path_row::PathRow,
+    reply,
+    routes::PATHS,
     voice::deferred::DeferredRequest,
 };
 
@@ -112,8 +115,8 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
     // The router matches a request once.
     let _ = context.path_row.set(path);
     let endpoint = match enter(path, &links, &context) {
-        Ok(endpoint) => endpoint,
-        Err(response) => return response,
+        ControlFlow::Continue(endpoint) => endpoint,
+        ControlFlow::Break(response) => return response,
     };
     let is_of_account = context.dialect.account_at().is_some();
     if !is_of_account {
@@ -127,7 +130,7 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
     if is_voice(context.dialect) {
         match DeferredRequest::wanted(&context, endpoint, &body) {
             Ok(None) => (),
-            // In a box, as all that is rare: it is no part of what every request carries along.
+            // Boxed, since it is rare: its size must not be part of every request.
             Ok(Some(deferral)) => {
                 let request = DeferredRequest { links, context, endpoint, path, parts, body };
                 return Box::pin(request.answer(deferral)).await;
@@ -145,22 +148,25 @@ fn enter(
     path: &'static PathRow,
     links: &Links,
     context: &RequestContext,
-) -> Result<&'static Endpoint, Response> {
+) -> ControlFlow<Response, &'static Endpoint> {
     if !links.has(path) {
-        return Err(Failure::NoRoute.into_response());
+        return ControlFlow::Break(Failure::NoRoute.into_response());
     }
     if context.dialect.account_at().is_some() {
         if context.method == Method::OPTIONS {
-            return Err(reply::options(path.allow));
+            return ControlFlow::Break(reply::options(path.allow));
         }
-        admit(links, context).map_err(Failure::into_response)?;
+        if let Err(failure) = admit(links, context) {
+            return ControlFlow::Break(failure.into_response());
+        }
     }
-    path.endpoint(&context.method).ok_or_else(|| {
-        let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
-        match vendor {
-            Some((api, vendor)) => api.wrong_method(vendor, path, context),
-            None => Failure::WrongMethod { allow: path.allow }.into_response(),
-        }
+    if let Some(endpoint) = path.endpoint(&context.method) {
+        return ControlFlow::Continue(endpoint);
+    }
+    let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
+    ControlFlow::Break(match vendor {
+        Some((api, vendor)) => api.wrong_method(vendor, path, context),
+        None => Failure::WrongMethod { allow: path.allow }.into_response(),
     })
 }
 

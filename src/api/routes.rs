@@ -1,17 +1,13 @@
 //! Routes: the endpoint table, and its rows by path.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Display},
-    sync::LazyLock,
-};
-
-use axum::http::Method;
+use std::sync::LazyLock;
 
 use super::{
     dialect::ApiDialect,
-    endpoint::{Action, Endpoint},
-    groups, ops, sim, voice,
+    endpoint::Endpoint,
+    groups, ops,
+    path_row::{PathRow, UNKNOWN},
+    sim, voice,
 };
 
 /// The endpoint table: by dialect, with the root of its paths.
@@ -26,23 +22,6 @@ pub(super) const TABLE: [(ApiDialect, &str, &[Endpoint]); 9] = [
     (ApiDialect::Kirimin, "", groups::kirimin::ENDPOINTS),
     (ApiDialect::Capillary, "", groups::capillary::ENDPOINTS),
 ];
-
-/// A path of one dialect, with its endpoints.
-#[derive(Debug)]
-pub(super) struct PathRow {
-    /// Its index in [`PATHS`].
-    pub(super) number: usize,
-    /// None of the row that stands for all paths that name nothing.
-    pub(super) dialect: Option<ApiDialect>,
-    /// The label in metrics and audit lines; `{name}` stands for what differs.
-    pub(super) pattern: &'static str,
-    /// The methods, as `Allow` has them.
-    pub(super) allow: &'static str,
-    pub(super) endpoints: Vec<&'static Endpoint>,
-}
-
-/// The number of the row for paths that name nothing.
-pub(super) const UNKNOWN: usize = 0;
 
 /// Every path. The first one is [`UNKNOWN`].
 pub(super) static PATHS: LazyLock<Vec<PathRow>> = LazyLock::new(|| {
@@ -67,110 +46,18 @@ pub(super) static PATHS: LazyLock<Vec<PathRow>> = LazyLock::new(|| {
     paths
 });
 
-impl PathRow {
-    /// As axum's router has it: the canonical path, with its last slash.
-    pub(super) fn route(&self) -> String {
-        format!("{}/", self.pattern.trim_end_matches('/'))
-    }
-
-    /// As metrics have it.
-    pub(super) fn api(&self) -> &'static str {
-        self.dialect.map_or("none", ApiDialect::label)
-    }
-
-    /// HEAD is good wherever GET is, but for the vendors whose servers refuse it.
-    fn methods(&self) -> Vec<&'static str> {
-        let has = |method: &Method| self.endpoints.iter().any(|it| it.method == method);
-        let known = [
-            ("GET", has(&Method::GET)),
-            ("HEAD", has(&Method::GET) && self.takes_head()),
-            ("POST", has(&Method::POST)),
-            ("DELETE", has(&Method::DELETE)),
-        ];
-        known.iter().filter(|(_, is_there)| *is_there).map(|(method, _)| *method).collect()
-    }
-
-    fn takes_head(&self) -> bool {
-        match self.dialect {
-            Some(
-                ApiDialect::Plivo
-                | ApiDialect::Vobiz
-                | ApiDialect::Sim
-                | ApiDialect::Ops
-                | ApiDialect::Groups,
-            ) => true,
-            Some(
-                ApiDialect::Bungie
-                | ApiDialect::RocketChat
-                | ApiDialect::Kirimin
-                | ApiDialect::Capillary,
-            )
-            | None => false,
-        }
-    }
-
-    /// The row of the endpoint table that a method means here.
-    pub(super) fn endpoint(&self, method: &Method) -> Option<&'static Endpoint> {
-        let is_head = *method == Method::HEAD && self.takes_head();
-        let method = if is_head { &Method::GET } else { method };
-        self.endpoints.iter().find(|it| it.method == method).copied()
-    }
-
-    /// Whether a request has a line in the audit. One with a method that the path does not know
-    /// was meant to change something, if the method is not for looking.
-    pub(super) fn is_audited(&self, method: &Method) -> bool {
-        match self.endpoint(method) {
-            Some(endpoint) => endpoint.action == Action::Changes,
-            None => self.number != UNKNOWN && !is_read(method),
-        }
-    }
-
-    /// What a path names, except the account and secrets: `name=weekly members=1,4`.
-    pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
-        fmt::from_fn(move |f| {
-            let mut gap = "";
-            for (segment, given) in segments(self.pattern).zip(segments(path)) {
-                if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
-                    let name = segment.trim_matches(['{', '}']);
-                    [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
-                    gap = " ";
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// A path as it may stand in a log.
-    pub(super) fn shown<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        match segments(self.pattern).any(|it| it == SECRET) {
-            true => self.pattern.into(),
-            false => path.into(),
-        }
-    }
-}
-
-/// Whether a method of ours changes nothing.
-pub(super) fn is_read(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
-}
-
-/// Lets in whoever knows it, so no log has it.
-const SECRET: &str = "{secret}";
-
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|it| !it.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::http::HeaderMap;
+    use axum::http::{HeaderMap, Method};
 
     use super::*;
     use crate::api::{
         endpoint::Documented,
+        openapi::Operation,
         path::{Path, TAILS},
+        path_row::is_read,
     };
 
     fn endpoints() -> impl Iterator<Item = (&'static PathRow, &'static Endpoint)> {
@@ -269,5 +156,28 @@ mod tests {
         assert_eq!(by(Method::HEAD), Some(&Method::GET));
         assert_eq!(by(Method::DELETE), None);
         assert!(row("/api/v1/me").endpoint(&Method::HEAD).is_none(), "that server refuses it");
+    }
+
+    #[test]
+    fn every_operation_has_a_body_that_is_described_where_one_is_read() {
+        let reads = |it: &Operation| it.body.as_ref().is_some_and(|(_, is_required)| *is_required);
+        let listed: Vec<_> = PATHS
+            .iter()
+            .flat_map(|path| voice::openapi::describe(path, voice::Settings::default()))
+            .collect();
+        let is_voice = |it: &&(Method, String, Operation)| !it.2.id.starts_with("sim_");
+        let ids = listed
+            .iter()
+            .filter(is_voice)
+            .filter(|(.., it)| reads(it))
+            .map(|(.., it)| it.id.as_str());
+        let expected = ["play_to_member", "speak_to_member", "make_call", "transfer_call"];
+        let expected = expected.into_iter().chain(["send_digits", "play_to_call", "speak_to_call"]);
+        let expected = ["plivo", "vobiz"].map(|it| {
+            let ids = expected.clone().map(move |id| format!("{it}_{id}"));
+            ids.collect::<BTreeSet<_>>()
+        });
+        let ids: BTreeSet<_> = ids.map(str::to_owned).collect();
+        assert_eq!(ids, expected.into_iter().flatten().collect());
     }
 }

@@ -1,8 +1,8 @@
-//! The HTTP server: connections, their limits and deadlines, and their end.
+//! HTTP server: accepts connections, bounds their number and time, and drains them at the end.
 //!
-//! Everything that waits has a deadline of its own: a request's head ([`HEAD_WAIT_MAX`]), its body
-//! ([`super::BODY_WAIT_MAX`]), its answer ([`super::ANSWER_WAIT_MAX`]), and the client that is to
-//! take it ([`TAKE_WAIT_MAX`]).
+//! Every wait has a deadline: for a request's head ([`HEAD_WAIT_MAX`]), its body
+//! ([`super::BODY_WAIT_MAX`]), its answer ([`super::ANSWER_WAIT_MAX`]), and for the client to
+//! receive it ([`TAKE_WAIT_MAX`]).
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc};
 
@@ -23,30 +23,30 @@ use super::{
     after_response::{AfterResponse, AfterResponseSlot, NotifyingStream},
 };
 
-/// How long a client may take for the head of a request, or stay connected without one. Clients
-/// keep connections for this long, and a slow one holds up nothing but itself.
+/// The time for the head of a request, and for an idle connection. Clients keep connections for
+/// this long; a slow client delays nobody else.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long a client may leave its answer where it is. The system watches over this one.
+/// The time for a client to receive its answer (`TCP_USER_TIMEOUT`, enforced by the system).
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// The head of a request: some headers, and a path with a thousand member ids.
+/// The largest head of a request: some headers, and a path with a thousand member ids.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// Connections at a time; the next waits to be accepted. Were each to send the largest head and
-/// body, that would be 400 MB. Where the system has fewer files for us, accepting pauses earlier.
+/// The largest number of connections; the next one waits to be accepted. With the largest head and
+/// body on each, they take 400 MB. If the system allows fewer files, accepting pauses earlier.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
-/// How long open requests have once the server stops: more than any answer takes.
+/// The time for open requests once the server stops: longer than any answer takes.
 pub const GOODBYE_MAX: Duration = Duration::from_secs(6);
 
-/// Accepting fails for want of files, and not for ever.
+/// The pause after a failed accept: files may be free again by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is over; then answers what has been asked, and closes.
+/// Serves until `stop` resolves, then answers the open requests and closes.
 ///
-/// A connection that is idle is closed at once. One that is not done within [`GOODBYE_MAX`] is
-/// given up.
+/// Idle connections are closed at once. A connection that is not done within [`GOODBYE_MAX`] is
+/// dropped.
 pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = ()>) {
     let (stopped, stopping) = watch::channel(());
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
     }
 }
 
-/// Serves one client until it goes, or the server stops.
+/// Serves one client until it disconnects or the server stops.
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -95,7 +95,7 @@ async fn connection(
     let slot = AfterResponseSlot::default();
     let service = service_fn(|request: Request<Incoming>| {
         let slot = &slot;
-        // An async block would have room for the answer's future twice.
+        // An async block would hold the answer's future twice.
         api.answer(peer.ip(), request.map(Body::new)).map(move |mut answer| {
             if let Some(after) = answer.extensions_mut().remove::<AfterResponse>() {
                 slot.put(after);
@@ -113,7 +113,7 @@ async fn connection(
 
     let served = tokio::select! {
         served = &mut serving => served,
-        // It says nothing but that the server is gone.
+        // The channel carries no values: it closes when the server stops.
         _ = stopping.changed() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -125,7 +125,7 @@ async fn connection(
     drop(permit);
 }
 
-/// Answers are small, and each is awaited.
+/// Sets `TCP_NODELAY`, since answers are small and awaited, and [`TAKE_WAIT_MAX`].
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -133,7 +133,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A client that has gone already costs no time; want of files does.
+/// No pause after a client that has disconnected already; one if files are missing.
 fn accept_pause(error: &io::Error) -> Duration {
     let kind = error.kind();
     match kind == io::ErrorKind::ConnectionAborted || kind == io::ErrorKind::ConnectionReset {

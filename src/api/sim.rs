@@ -1,4 +1,4 @@
-//! The simulated phones: dial in, look, press, talk, hold, hang up. There only if they are on.
+//! Endpoints of the simulated phones: dial in, show, press, talk, hold, hang up.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ struct SimAccepted {
     api_id: Uuid,
 }
 
-/// `POST Phone/`
+/// `POST Phone/`: a phone dials in.
 async fn dial(
     State(state): State<Arc<AppState>>,
     client: SimClient,
@@ -97,19 +97,19 @@ async fn dial(
     Ok(reply::json(StatusCode::CREATED, &DialReply { call_uuid }))
 }
 
-/// `GET Phone/{call_uuid}/`
+/// `GET Phone/{call_uuid}/`: its state and what it has heard.
 async fn show(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
     let phone = client.phones.details(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::json(StatusCode::OK, &phone))
 }
 
-/// `DELETE Phone/{call_uuid}/`
+/// `DELETE Phone/{call_uuid}/`: the phone hangs up.
 async fn hang_up(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
     client.phones.hang_up(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-/// `POST Phone/{call_uuid}/Press/`
+/// `POST Phone/{call_uuid}/Press/`: the phone presses keys.
 async fn press(
     client: SimClient,
     Path((_, call)): AtPhone,
@@ -127,7 +127,7 @@ async fn press(
     Ok(client.accepted("keys are pressed"))
 }
 
-/// `POST Phone/{call_uuid}/Talk/`
+/// `POST Phone/{call_uuid}/Talk/`: the phone talks for a while.
 async fn talk(
     client: SimClient,
     Path((_, call)): AtPhone,
@@ -144,7 +144,7 @@ async fn talk(
     Ok(client.accepted("talks"))
 }
 
-/// `POST Phone/{call_uuid}/Hold/`
+/// `POST Phone/{call_uuid}/Hold/`: puts the engine on hold, or back.
 async fn hold(
     client: SimClient,
     Path((_, call)): AtPhone,
@@ -161,7 +161,7 @@ async fn hold(
     Ok(client.accepted(if on { "holds" } else { "holds no longer" }))
 }
 
-/// What is no id is that of no phone.
+/// A text that is not an id names no phone.
 fn id(text: &str) -> Result<CallId, Failure> {
     text.parse().map_err(|_| refused(PhoneError::Unknown))
 }

@@ -1,4 +1,4 @@
-//! Event streams that are open: so many for each account, and no more.
+//! Open event streams, counted for each account up to a maximum.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,15 +6,15 @@ use parking_lot::Mutex;
 
 use crate::base::ids::AccountId;
 
-/// Streams of one account. Each holds one of the server's 4,096 connections for as long as its
-/// client likes, so that no account takes more than a sixty-fourth of them.
+/// The largest number of streams of one account. A stream holds one of the server's 4,096
+/// connections as long as its client wants, so an account gets no more than 1/64 of them.
 pub const STREAMS_MAX: usize = 64;
 
-/// How many each account has open.
+/// The number of open streams of each account.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams(Arc<Mutex<HashMap<AccountId, usize>>>);
 
-/// One that is open. Dropped, it is closed.
+/// An open stream. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct OpenEventStream {
     streams: Streams,
@@ -22,7 +22,7 @@ pub(super) struct OpenEventStream {
 }
 
 impl Streams {
-    /// None if the account has as many as it may have.
+    /// None if the account has its maximum of streams.
     pub(super) fn open(&self, account: &AccountId) -> Option<OpenEventStream> {
         let mut counts = self.0.lock();
         let count = counts.entry(account.clone()).or_default();
@@ -33,7 +33,7 @@ impl Streams {
         Some(OpenEventStream { streams: self.clone(), account: account.clone() })
     }
 
-    /// Of all accounts.
+    /// The streams of all accounts.
     pub(super) fn count(&self) -> usize {
         self.0.lock().values().sum()
     }

@@ -1,4 +1,4 @@
-//! Requests that are answered, counted by route, method and status, with how long they took.
+//! Request histograms: answered requests by route, method and status, with their durations.
 
 use std::{fmt, sync::OnceLock, time::Duration};
 
@@ -7,12 +7,12 @@ use axum::http::Method;
 use super::routes::PATHS;
 use crate::base::histogram::{DurationHistogram, MetricsText};
 
-/// A histogram for each that has been met; their number is bounded by the routes'.
+/// A histogram for each combination that has occurred. The endpoint table bounds their number.
 pub(super) struct Traffic(Vec<OnceLock<Box<DurationHistogram>>>);
 
-/// The last stands for all others.
+/// The methods; the last one stands for all others.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "other"];
-/// By the first digit of a status; the last for what is none of them.
+/// Status classes; the last one stands for all others.
 const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "1xx"];
 
 impl Traffic {

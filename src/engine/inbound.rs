@@ -68,14 +68,12 @@ impl Inbound {
         self.is_open.load(Ordering::SeqCst)
     }
 
-    /// Starts an outgoing call of an account; false if closed. `time_limit` None: the default of
-    /// the settings.
+    /// Starts outgoing calls of an account: all of them, or none and false if closed. `time_limit`
+    /// None: the default of the settings.
     pub fn call_out(
         &self,
-        call: CallId,
-        account: AccountId,
-        party: Party,
-        out: OutgoingCall,
+        account: &AccountId,
+        calls: Vec<(CallId, Party, OutgoingCall)>,
         time_limit: Option<Duration>,
     ) -> bool {
         if !self.is_open() {
@@ -83,7 +81,10 @@ impl Inbound {
         }
         let now = Instant::now().into_std();
         let limit = time_limit.unwrap_or(self.settings.call_time_limit);
-        self.registry.dial(now, Call::new(now, call, account, Arc::new(party), limit), out);
+        for (call, party, out) in calls {
+            let call = Call::new(now, call, account.clone(), Arc::new(party), limit);
+            self.registry.dial(now, call, out);
+        }
         true
     }
 

@@ -51,18 +51,6 @@ const OPEN_CIRCLES: &[OpenCircle] = &[
         why: "the API answers by its parts, and they share its state",
     },
     OpenCircle {
-        folder: "api",
-        from: "failure",
-        to: "*",
-        why: "a failure is a response, in the words of each dialect",
-    },
-    OpenCircle {
-        folder: "api",
-        from: "openapi",
-        to: "voice",
-        why: "the document lists the operations of the dialects",
-    },
-    OpenCircle {
         folder: "api::groups",
         from: "mod",
         to: "*",
@@ -70,12 +58,6 @@ const OPEN_CIRCLES: &[OpenCircle] = &[
     },
     OpenCircle {
         folder: "api::groups::admin",
-        from: "mod",
-        to: "*",
-        why: "the endpoints are called by name",
-    },
-    OpenCircle {
-        folder: "api::groups::bungie",
         from: "mod",
         to: "*",
         why: "the endpoints are called by name",
@@ -91,12 +73,6 @@ const OPEN_CIRCLES: &[OpenCircle] = &[
         from: "mod",
         to: "*",
         why: "the endpoints are called by name",
-    },
-    OpenCircle {
-        folder: "api::openapi",
-        from: "mod",
-        to: "*",
-        why: "the document is put together from its parts",
     },
     OpenCircle {
         folder: "api::voice",

@@ -1,4 +1,4 @@
-//! How often somebody may ask, in windows of time, as Rocket.Chat and Kirimin count.
+//! Window limits: requests per window of time, as Rocket.Chat and Kirimin count them.
 
 use std::{
     collections::BTreeMap,
@@ -7,32 +7,32 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// So many in each window.
+/// A number of requests in each window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowLimit {
     pub(super) requests: u32,
     pub(super) window: Duration,
 }
 
-/// What is left of a window.
+/// The remaining allowance of a window.
 pub(super) struct Allowance {
-    /// None: this one was too many.
+    /// The number of requests left; None: this one is refused.
     pub(super) requests: Option<u32>,
-    /// How long the window still lasts.
+    /// The remaining time of the window.
     pub(super) wait: Duration,
 }
 
-/// The windows that are open.
+/// The open windows by client and endpoint.
 #[derive(Default)]
 pub(super) struct Windows {
     open: Mutex<BTreeMap<String, (Instant, u32)>>,
 }
 
-/// Some hundred kilobytes. Beyond, all is forgotten.
+/// Some hundred kilobytes. Beyond that all windows are dropped.
 const WINDOWS_MAX: usize = 10_000;
 
 impl Windows {
-    /// Counts a request; one that is refused does not make the window longer.
+    /// Counts a request. A refused one does not extend the window.
     pub(super) fn take(&self, now: Instant, who: String, limit: WindowLimit) -> Allowance {
         let mut open = self.open.lock();
         if WINDOWS_MAX <= open.len() {

@@ -1,4 +1,4 @@
-//! The groups' edge: four dialects over one membership actor, each in its own file.
+//! Groups edge: four vendors' dialects and an admin API over one membership actor.
 
 pub(super) mod admin;
 pub(super) mod bungie;
@@ -43,13 +43,13 @@ use self::{
 use super::{
     Links,
     after_response::AfterResponse,
-    audit::Principal,
     body,
     context::RequestContext,
     dialect::ApiDialect,
     failure::Failure,
     limit::PerAddress,
-    routes::{PathRow, is_read},
+    path_row::{PathRow, is_read},
+    principal::Principal,
 };
 use crate::{
     base::ids::AccountId,
@@ -62,7 +62,7 @@ use crate::{
     store::rows::RowStoreError,
 };
 
-/// What the groups' edge reaches, and how it behaves.
+/// The groups edge: the engine's parts that it uses, its settings and limits.
 pub struct GroupsApi {
     memberships: Arc<Memberships>,
     credentials: Arc<GroupCredentials>,
@@ -73,11 +73,11 @@ pub struct GroupsApi {
     customers: capillary::BusyCustomers,
 }
 
-/// Passwords that are checked at a time. Each takes 19 MiB and a processor for a while: more of
-/// them would only be slower, all of them.
+/// The number of concurrent password checks. Each takes 19 MiB and a core for a while; more at a
+/// time would only make all of them slower.
 const PASSWORD_CHECKS_MAX: usize = 2;
 
-/// How the dialects behave where their documents and their servers differ.
+/// Settings of the dialects, where a vendor's documents and its server differ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// `bungie.status`: every failure is a 500, as on the real service.
@@ -96,7 +96,7 @@ pub struct Settings {
     pub is_unlimited: bool,
 }
 
-/// A dialect of the groups with a server of its own: errors are written as that one does.
+/// A dialect that imitates a vendor's server, its errors included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Vendor {
     Bungie,
@@ -121,7 +121,7 @@ impl Vendor {
     }
 }
 
-/// A request, decoded as far as all dialects agree.
+/// A request, decoded as far as all vendors agree.
 #[derive(Clone)]
 pub(super) struct GroupsRequest(Arc<DecodedRequest>);
 
@@ -131,11 +131,11 @@ pub(super) struct DecodedRequest {
     body: Result<Bytes, Failure>,
     peer: IpAddr,
     now: std::time::Instant,
-    /// The connection itself, when nothing more is asked on it.
+    /// The connection itself, for an upgrade to a WebSocket.
     upgrade: Option<OnUpgrade>,
-    /// What is to be done when the answer has left.
+    /// The task to run after the response, if there is one.
     after_response: Mutex<Option<AfterResponse>>,
-    /// Wrong credentials have been shown.
+    /// True once wrong credentials were found in it.
     has_bad_credentials: AtomicBool,
 }
 
@@ -148,7 +148,7 @@ impl Deref for GroupsRequest {
 }
 
 impl DecodedRequest {
-    /// The credentials that it shows are nobody's.
+    /// Notes wrong credentials, for the limit of the address.
     fn note_bad_credentials(&self) {
         self.has_bad_credentials.store(true, Ordering::Relaxed);
     }
@@ -174,7 +174,7 @@ impl FromRequestParts<Links> for Groups {
 }
 
 impl GroupsApi {
-    /// Opens the groups' edge.
+    /// A groups edge without open sockets.
     pub fn new(
         memberships: Arc<Memberships>,
         credentials: Arc<GroupCredentials>,
@@ -191,7 +191,7 @@ impl GroupsApi {
         }
     }
 
-    /// Ends the sockets.
+    /// Closes all open sockets.
     pub(super) fn close(&self) {
         self.sockets.close();
     }
@@ -259,7 +259,7 @@ impl GroupsApi {
         response
     }
 
-    /// The answer where a path names nothing.
+    /// The vendor's answer to a path that does not exist.
     pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
         match vendor {
             Vendor::Bungie => bungie::not_found(self, context),
@@ -269,7 +269,7 @@ impl GroupsApi {
         }
     }
 
-    /// The answer where a path is not for a method.
+    /// The vendor's answer to a method that a path does not have.
     pub(super) fn wrong_method(
         &self,
         vendor: Vendor,
@@ -284,7 +284,7 @@ impl GroupsApi {
         }
     }
 
-    /// Who shows good credentials, for the audit.
+    /// The principal of a request with good credentials, for the audit.
     fn who(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
         let person = |it: SignedInUser| (it.account, format!("person {}", it.person).into());
         let (account, by) = match vendor {
@@ -308,7 +308,7 @@ impl GroupsApi {
         self.memberships.ask(account, ask).await
     }
 
-    /// Asks what is answered by a group.
+    /// Sends an ask that is answered with a group.
     async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
             GroupAnswer::Group(picture) => *picture,
@@ -335,7 +335,7 @@ impl GroupsApi {
         }
     }
 
-    /// Takes somebody out, and tells the sockets: before the answer, or when it has left.
+    /// Removes a member and signals the sockets, before the response or after it.
     async fn remove(
         &self,
         request: &GroupsRequest,
@@ -347,8 +347,8 @@ impl GroupsApi {
         Ok(picture)
     }
 
-    /// As above, and leaves to the caller what is to be done after the answer. It is done to its
-    /// end even if he hangs up meanwhile.
+    /// As [`Self::remove`], but returns the task to run after the response. The removal is completed
+    /// even if the client disconnects meanwhile.
     async fn take_out(
         &self,
         account: &AccountId,
@@ -364,13 +364,13 @@ impl GroupsApi {
             let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
             let Removed { snapshot: picture, .. } = *removed;
-            // Dropped is done.
+            // A task that is dropped runs at once.
             Ok((picture, (!is_server).then_some(after)))
         });
         removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    /// Whose token it is, if it is a person's, and whether he may administer with it.
+    /// The person whose token it is, and whether the token may administer groups.
     fn bearer(&self, request: &GroupsRequest, token: &str) -> Result<SignedInUser, BadToken> {
         let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
@@ -381,7 +381,7 @@ impl GroupsApi {
         }
     }
 
-    /// Whose token it is.
+    /// The holder of a token. An unknown token counts as a guess.
     fn holder(&self, request: &GroupsRequest, token: &str) -> Result<Holder, BadToken> {
         let holder = self.credentials.holder(self.memberships.now(), token);
         if holder == Err(BadToken::Unknown) {
@@ -390,7 +390,7 @@ impl GroupsApi {
         holder
     }
 
-    /// The person of one of these names; nobody, if two accounts have one.
+    /// The person with one of these names in any account; None if two accounts have one.
     async fn find_anywhere(&self, names: &[PersonName]) -> Option<(AccountId, Person)> {
         let mut found = None;
         for account in self.memberships.accounts() {
@@ -407,8 +407,8 @@ impl GroupsApi {
         found
     }
 
-    /// Whose password it is. Off the threads that serve everybody else: it takes long on purpose,
-    /// and as long for names of nobody.
+    /// The person whose name and password these are. The check runs on a blocking thread, since it
+    /// is slow on purpose, and takes as long for unknown names.
     async fn log_in(
         &self,
         request: &GroupsRequest,
@@ -447,17 +447,17 @@ impl GroupsApi {
     }
 }
 
-/// A person who asks.
+/// The person who sends a request.
 struct SignedInUser {
     account: AccountId,
     person: PersonId,
     is_admin_scope: bool,
 }
 
-/// How many a group holds where the dialect says nothing: as the real Bungie clan does.
+/// The size of a group where the dialect has no limit of its own.
 const MEMBERS_MAX: u32 = 10_000;
 
-/// Something to be told when a write is durable.
+/// A callback for a write, and a receiver that resolves when it is durable.
 fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
@@ -482,7 +482,7 @@ fn decode(segment: &&str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// `a=b&c=d`, decoded; the first of two of the same name holds.
+/// Decodes `a=b&c=d`; of two pairs with one name, the first counts.
 fn pairs(text: &str) -> BTreeMap<String, String> {
     let word = |it: &str| decode(&&*it.replace('+', " "));
     let mut pairs = BTreeMap::new();

@@ -1,10 +1,10 @@
-//! Moments as the dialects write them: ISO 8601, UTC.
+//! Timestamps of the dialects: ISO 8601 in UTC, with milliseconds.
 
 use std::time::{Duration, SystemTime};
 
 use crate::{base::utc, group::UnixMillis};
 
-/// `2016-12-09T15:08:58.042Z`
+/// A timestamp such as `2016-12-09T15:08:58.042Z`.
 pub(super) fn iso(at: UnixMillis) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(at.0);
     format!("{}.{:03}Z", utc::seconds(time).replace(' ', "T"), at.0 % 1_000)

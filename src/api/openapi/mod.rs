@@ -1,8 +1,7 @@
-//! The contract of the API: an OpenAPI 3.1 document that is made out of the tables of paths and
-//! the types of bodies, and a page that shows it.
+//! OpenAPI 3.1 document: made from the endpoint table and the types of bodies, with a web page.
 //!
-//! It is made once, when the API opens, and says what this server does: with its forms of answers,
-//! and with simulated phones only if it has some.
+//! It is made once, when the API opens, and describes this server: with its forms of answers, and
+//! with simulated phones only if it has some.
 
 mod operation;
 pub(super) mod ops;
@@ -25,7 +24,7 @@ pub(super) use self::{
     schemas::{Schemas, one_or_many},
 };
 
-/// The document and its page, written out.
+/// The document and its page, serialized.
 #[derive(Clone, Debug)]
 pub(super) struct OpenApiDocument {
     json: Bytes,
@@ -33,19 +32,17 @@ pub(super) struct OpenApiDocument {
 }
 
 impl OpenApiDocument {
-    /// What a server with these operations does.
+    /// The document with these operations.
     pub(super) fn new(operations: OperationList, schemas: Schemas) -> Self {
         let document = document(&operations, schemas);
         let json = serde_json::to_vec_pretty(&document).expect("it has names for keys");
         Self { json: json.into(), page: page::write(&document).into() }
     }
 
-    /// `GET /openapi.json`
     pub(super) fn show(&self) -> Response {
         answer(&self.json, "application/json")
     }
 
-    /// `GET /docs`
     pub(super) fn show_page(&self) -> Response {
         let mut response = answer(&self.page, "text/html; charset=utf-8");
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
@@ -63,7 +60,7 @@ fn answer(body: &Bytes, media_type: &'static str) -> Response {
 /// Every operation, with its method and path.
 pub(super) type OperationList = Vec<(Method, String, Operation)>;
 
-/// What there is to know of the whole.
+/// The description of the whole API.
 const ABOUT: &str = "\
 The voice API in two dialects: Plivo's below `/v1/`, Vobiz's below `/api/v1/`. Both see the same \
 calls and conferences.\n\n\

@@ -1,10 +1,10 @@
-//! One operation of the document: what it takes, and what it answers.
+//! Operations: parameters, body, answers and errors of one method at one path.
 
 use serde_json::{Map, Value, json};
 
 use crate::{api::forms::Settings, base::ids::Dialect};
 
-/// One dialect of the voice API, whose operations are described.
+/// The dialect and forms of the voice operations that are described.
 #[derive(Clone, Copy)]
 pub(in crate::api) struct DialectDescriber {
     pub(in crate::api) dialect: Dialect,
@@ -14,30 +14,29 @@ pub(in crate::api) struct DialectDescriber {
 /// A method at a path.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Operation {
-    /// Unlike any other.
+    /// Unique in the document.
     pub(in crate::api) id: String,
-    /// The heading that it stands under.
+    /// The heading of its section.
     pub(in crate::api) tag: &'static str,
-    /// What it does, in a line.
     pub(in crate::api) summary: &'static str,
-    /// What is to be known beside.
+    /// The longer description; empty: none.
     pub(in crate::api) about: &'static str,
-    /// Those of the query and the headers; those of the path are in the path.
+    /// Parameters of the query and the headers. Those of the path come from the path.
     pub(in crate::api) parameters: Vec<Value>,
     /// The schema of a JSON body, and whether there must be one.
     pub(in crate::api) body: Option<(Value, bool)>,
-    /// How it ends well.
+    /// The successful answers.
     pub(in crate::api) answers: Vec<DocumentedAnswer>,
-    /// How it may fail: statuses out of [`REFUSALS`].
+    /// The statuses of the errors, from [`REFUSALS`].
     pub(in crate::api) refusals: Vec<u16>,
-    /// Nobody needs credentials for it.
+    /// True if it takes no credentials.
     pub(in crate::api) is_open: bool,
-    /// The security scheme that it has instead of an account's.
+    /// A security scheme instead of an account's credentials.
     pub(in crate::api) scheme: Option<&'static str>,
 }
 
 impl Operation {
-    /// An operation that takes nothing, and says nothing yet of how it ends.
+    /// An operation without parameters and answers.
     pub(in crate::api) fn new(id: String, tag: &'static str, summary: &'static str) -> Self {
         Self {
             id,
@@ -53,30 +52,30 @@ impl Operation {
         }
     }
 
-    /// With something to be known beside.
+    /// Sets the longer description.
     pub(in crate::api) fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
-    /// With parameters of the query or the headers.
+    /// Adds parameters of the query or the headers.
     pub(in crate::api) fn takes(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
         self.parameters.extend(parameters);
         self
     }
 
-    /// With a body, which must be there if any parameter in it must.
+    /// Sets the body, which is required if one of its parameters is.
     pub(in crate::api) fn reads(self, schema: Value) -> Self {
         let is_required = schema.get("required").is_some();
         Self { body: Some((schema, is_required)), ..self }
     }
 
-    /// With a way to end well.
+    /// Adds a successful answer.
     pub(in crate::api) fn answers(mut self, answer: DocumentedAnswer) -> Self {
         self.answers.push(answer);
         self
     }
 
-    /// With an answer that is sent elsewhere later (contract 1.3).
+    /// Adds the answer to a deferred request (contract 1.3).
     pub(in crate::api) fn spawns(mut self) -> Self {
         let spawned = json!({ "$ref": "#/components/schemas/Spawned" });
         match self.answers.iter_mut().find(|it| it.status == 202) {
@@ -94,13 +93,13 @@ impl Operation {
         self
     }
 
-    /// With ways to fail.
+    /// Adds errors by their statuses.
     pub(in crate::api) fn refuses(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
         self
     }
 
-    /// As OpenAPI has it.
+    /// The operation as a JSON object of OpenAPI.
     pub(super) fn write(&self, path: &str) -> Value {
         let mut parameters: Vec<_> = names_in(path).map(path_parameter).collect();
         parameters.extend(self.parameters.iter().cloned());
@@ -138,34 +137,34 @@ impl Operation {
     }
 }
 
-/// How an operation ends well.
+/// A successful answer of an operation.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct DocumentedAnswer {
     status: u16,
     about: &'static str,
-    /// Its media type, and its schema; None is no body.
+    /// The media type and the schema; None: no body.
     body: Option<(&'static str, Value)>,
     has_warnings: bool,
 }
 
 impl DocumentedAnswer {
-    /// With a body of JSON.
+    /// An answer with a JSON body.
     pub(in crate::api) fn json(status: u16, about: &'static str, schema: Value) -> Self {
         Self { status, about, body: Some(("application/json", schema)), has_warnings: false }
     }
 
-    /// With a text of another type.
+    /// An answer with a text of this media type.
     pub(in crate::api) fn text(status: u16, about: &'static str, media_type: &'static str) -> Self {
         let text = json!({ "type": "string" });
         Self { status, about, body: Some((media_type, text)), has_warnings: false }
     }
 
-    /// 204.
+    /// A 204 without a body.
     pub(in crate::api) fn nothing(about: &'static str) -> Self {
         Self { status: 204, about, body: None, has_warnings: false }
     }
 
-    /// The same, and it may say what had no effect.
+    /// Adds the header with warnings.
     pub(in crate::api) fn with_warnings(self) -> Self {
         Self { has_warnings: true, ..self }
     }
@@ -188,7 +187,7 @@ impl DocumentedAnswer {
     }
 }
 
-/// The errors: status, name, and what they say (contracts 1.1 and 1.2).
+/// The errors: status, name and description (contracts 1.1 and 1.2).
 pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
     (400, "Bad", "A parameter, a header or the body is not as it must be; the text says which."),
     (401, "NoCredentials", "There are no credentials, or they are wrong."),
@@ -206,7 +205,7 @@ pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
     (504, "Late", "No answer came in time: the request may have had its effect or not."),
 ];
 
-/// The errors, as components.
+/// The errors as components of the document.
 pub(super) fn refusals() -> Value {
     let write = |&(status, name, about): &(u16, &str, &str)| {
         let schema = json!({ "$ref": "#/components/schemas/Error" });

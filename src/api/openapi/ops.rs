@@ -1,4 +1,4 @@
-//! What is beside the API: probes, figures, and this document.
+//! Operations beside the API: probes, metrics, and this document.
 
 use serde_json::json;
 

@@ -1,16 +1,16 @@
-//! The document as a page: one file of HTML, which asks nobody for anything.
+//! Web page of the document: one HTML file that loads nothing from elsewhere.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// Plain, and readable by day and by night.
+/// Plain, with a light and a dark theme.
 const STYLE: &str = include_str!("page.css");
 
-/// Schemas within schemas within schemas are told; what is deeper is named.
+/// The depth to which nested schemas are written out; deeper ones are shown as `…`.
 const DEPTH_MAX: usize = 6;
 
-/// Writes the page.
+/// The page as HTML.
 pub(super) fn write(document: &Value) -> String {
     let mut page = HtmlPage { document, html: String::new() };
     page.head();
@@ -109,7 +109,7 @@ impl HtmlPage<'_> {
         }
     }
 
-    /// What a body has in it.
+    /// Writes the properties of a schema.
     fn schema(&mut self, schema: &Value, depth: usize) {
         let written = schema;
         let schema = self.resolve(schema);
@@ -128,7 +128,7 @@ impl HtmlPage<'_> {
         }
         self.put("<dl class=\"keys\">\n");
         for (name, property) in properties {
-            // What stands beside a reference is narrower.
+            // Properties beside a reference narrow those of its target.
             let narrow = &written["properties"][name];
             let property = if narrow.is_null() { property } else { narrow };
             let is_required = [written, schema].iter().any(|it| {
@@ -147,7 +147,7 @@ impl HtmlPage<'_> {
         self.put("</dl>\n");
     }
 
-    /// What a value may be, in a few words.
+    /// The type and the limits of a value, in a few words.
     fn kind(&self, schema: &Value) -> String {
         let schema = self.resolve(schema);
         let mut words = Vec::new();
@@ -177,7 +177,7 @@ impl HtmlPage<'_> {
         format!("<small>{}</small>", words.join(", "))
     }
 
-    /// What a reference names, or the thing itself.
+    /// The target of a reference, or the value itself.
     fn resolve<'a>(&self, value: &'a Value) -> &'a Value
     where
         Self: 'a,
@@ -187,7 +187,7 @@ impl HtmlPage<'_> {
     }
 }
 
-/// A text as it is, and all else as JSON; nothing for null.
+/// Escapes a text as it is and other values as JSON; null is empty.
 fn escape(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

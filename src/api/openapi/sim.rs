@@ -1,21 +1,21 @@
-//! The simulated phones.
+//! Operations of the simulated phones.
 
 use serde_json::{Value, json};
 
 use super::{DocumentedAnswer, Operation, Schemas, uuid};
 use crate::sim_phones::{KEYS_MAX, NUMBER_CHARS_MAX, SCRIPT_ACTS_MAX};
 
-/// What every one of them may be refused for.
+/// The errors of every operation.
 const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 
-/// What those that take a body may be refused for.
+/// The errors of operations with a body.
 const BODY: [u16; 2] = [400, 415];
 
 fn operation(id: &str, summary: &'static str) -> Operation {
     Operation::new(format!("sim_{id}"), "Simulated phones", summary).refuses(&ALWAYS)
 }
 
-/// One that does something to a phone.
+/// An operation that acts on a phone.
 fn action(id: &str, summary: &'static str, body: Value) -> Operation {
     operation(id, summary)
         .answers(DocumentedAnswer::json(202, "The phone is told.", reference("PhoneDone")))
@@ -63,7 +63,7 @@ pub(in crate::api) fn talk() -> Operation {
     action("talk", "The phone talks for a while.", of(&[("ms", ms)]))
 }
 
-/// What they read and write.
+/// Adds the schemas of requests and answers.
 pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     let text = || json!({ "type": "string" });
     let maybe = |kind: &str| json!({ "type": [kind, "null"] });
@@ -123,7 +123,7 @@ fn keys() -> Value {
     json!({ "type": "string", "pattern": format!("^[0-9*#A-D]{{1,{KEYS_MAX}}}$") })
 }
 
-/// An object with these keys, and no others unless they are added.
+/// An object with these required keys. Others must be added.
 fn of(keys: &[(&str, Value)]) -> Value {
     let required: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
     let properties = keys.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone()));
@@ -138,7 +138,7 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// One that must be there.
+/// A reference to a body that is required.
 fn reference_required(name: &str) -> Value {
     let mut reference = reference(name);
     reference["required"] = json!(["to"]);

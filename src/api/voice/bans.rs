@@ -1,4 +1,4 @@
-//! `Conference/{name}/Ban/[{id}/]`: the bans that came with kicks. An extension.
+//! Endpoints of bans: `Conference/{name}/Ban/[{id}/]`. An extension.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -63,7 +63,7 @@ fn bans(client: &ApiClient, key: &RoomKey) -> Vec<RoomBan> {
     client.state.registry.ban_list().list(Instant::now().into_std(), key)
 }
 
-/// Until it is on disk: nobody is told before.
+/// Waits until a change of bans is on disk: a client is not answered before.
 pub(super) async fn wait(written: BanCommit) -> Result<(), Failure> {
     written.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)
 }
@@ -88,7 +88,7 @@ struct BanBody<'a> {
 #[derive(Serialize)]
 struct BanEntry<'a> {
     ban_id: AsText<MemberId>,
-    /// `number:…`, `sip:…` or `user:…`
+    /// The identity: `number:…`, `sip:…` or `user:…`.
     who: String,
     reason: Option<&'a str>,
     banned_at: String,

@@ -1,4 +1,4 @@
-//! What is answered: key by key as in contract 2, in its order, and nothing beside.
+//! Bodies of answers about conferences: the keys of contract 2, in its order.
 //!
 //! Strict clients refuse unknown keys, and numbers where the contract has strings.
 
@@ -22,7 +22,7 @@ pub(super) fn schemas(schemas: &mut Schemas) {
     schemas.put::<ConferenceBody<'_>>();
 }
 
-/// Something was done to members (contract 2.2).
+/// The success of an action on members (contract 2.2).
 #[derive(Serialize, ToSchema)]
 #[schema(as = MembersDone)]
 pub(super) struct MembersDone<'a> {
@@ -32,10 +32,10 @@ pub(super) struct MembersDone<'a> {
     pub(super) api_id: Uuid,
 }
 
-/// To whom something was done.
+/// The members that an action was for, in the form of the dialect.
 pub(super) struct MemberIdList<'a> {
     pub(super) form: MemberIdForm,
-    /// None is `all`.
+    /// The ids; None if the request named `all`.
     pub(super) members: Option<&'a [MemberId]>,
 }
 
@@ -127,7 +127,7 @@ impl Serialize for MemberIdList<'_> {
     }
 }
 
-/// `10,15,22`
+/// Member ids such as `10,15,22`.
 struct CommaSeparated<'a>(&'a [MemberId]);
 
 impl Display for CommaSeparated<'_> {
@@ -140,7 +140,7 @@ impl Display for CommaSeparated<'_> {
     }
 }
 
-/// A string, whatever it is to us.
+/// A value that is written as a JSON string.
 pub(super) struct AsText<T>(pub(super) T);
 
 impl<T: Display> Serialize for AsText<T> {

@@ -1,5 +1,5 @@
-//! Requests that outlive their client: those whose answer is sent to a URL later (contract 1.3),
-//! and those that may come again (`Idempotency-Key`).
+//! Deferred requests: those whose answer is sent to a URL later (contract 1.3), and those that
+//! clients may repeat (`Idempotency-Key`). Both are carried out even if the client disconnects.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -28,9 +28,8 @@ use crate::{
         context::{RequestBody, RequestContext},
         endpoint::Endpoint,
         failure::Failure,
-        reply,
-        routes::PathRow,
-        write_failure,
+        path_row::PathRow,
+        reply, write_failure,
     },
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -46,36 +45,36 @@ use crate::{
     },
 };
 
-/// A request, with all that it takes to answer it without its client.
+/// A request, with everything that is needed to answer it without its client.
 pub(in crate::api) struct DeferredRequest {
     pub(in crate::api) links: Links,
     pub(in crate::api) context: Arc<RequestContext>,
     pub(in crate::api) endpoint: &'static Endpoint,
     pub(in crate::api) path: &'static PathRow,
-    /// As the router has left them.
+    /// The request, with the parameters of its path.
     pub(in crate::api) parts: Parts,
     pub(in crate::api) body: Bytes,
 }
 
-/// Why a client need not wait.
+/// The reason to answer a request apart from its connection.
 pub(in crate::api) enum Deferral {
-    /// The answer is sent there later.
+    /// The answer is sent to this URL later.
     Callback(Hook),
-    /// The `Idempotency-Key`: the request may come again.
+    /// The `Idempotency-Key` of a request that may be repeated.
     Key(HeaderValue),
 }
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A key is a name that a client makes up, as a UUID.
+/// Keys are chosen by clients: a UUID, as a rule.
 const KEY_CHARS_MAX: usize = 255;
 
-/// Between two looks at a request that is being answered.
+/// The interval for polling a request with the same key that is being answered.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Where the answer is to go, if the client does not wait for it.
+/// The URL for the answer, if the client does not wait for it.
 ///
-/// Plivo alone: in the body, or in the query of a GET. A recording's `callback_url` is another one.
+/// Only Plivo has this: in the body, or in the query of a GET.
 fn callback(context: &RequestContext, body: &[u8]) -> Result<Option<Hook>, Failure> {
     if context.dialect.voice() != Dialect::Plivo {
         return Ok(None);
@@ -83,20 +82,20 @@ fn callback(context: &RequestContext, body: &[u8]) -> Result<Option<Hook>, Failu
     if context.method == HttpMethod::GET {
         return RequestParams::of_query(context.query()).hook("callback");
     }
-    // Most bodies have none, and need not be read for it.
+    // Most bodies have none, so they are not parsed for it.
     let name = b"\"callback_url\"";
     if !body.windows(name.len()).any(|it| it == name) {
         return Ok(None);
     }
     match serde_json::from_slice(body) {
         Ok(body) => RequestParams::of(body).hook("callback"),
-        // What is wrong with it is told by whoever reads it.
+        // The handler reports the error when it parses the body.
         Err(_) => Ok(None),
     }
 }
 
 impl DeferredRequest {
-    /// Whether a request is to be answered without its client.
+    /// The reason to defer a request; None for most.
     pub(in crate::api) fn wanted(
         context: &RequestContext,
         endpoint: &Endpoint,
@@ -121,7 +120,7 @@ impl DeferredRequest {
         }
     }
 
-    /// Does it, and sends the answer to the URL; the client has another one at once.
+    /// Carries out the request and sends its answer to the URL. The client gets a 202 at once.
     fn answer_later(self, hook: Hook) -> Response {
         #[derive(Serialize)]
         struct SpawnedReply {
@@ -139,7 +138,7 @@ impl DeferredRequest {
         reply::json(StatusCode::ACCEPTED, &spawned)
     }
 
-    /// Does it, unless that has been done: then the answer is the one that it had.
+    /// Carries out the request once. A repeated request gets the stored answer.
     async fn answer_once(self, key: &HeaderValue) -> Result<Response, Failure> {
         let key = key.to_str().unwrap_or_default();
         if !(1..=KEY_CHARS_MAX).contains(&key.len()) {
@@ -168,19 +167,19 @@ impl DeferredRequest {
             Ok(KeyStatus::Busy) | Err(_) => return Err(AskError::Late.into()),
         }
 
-        // It is done to its end, whoever goes.
+        // Its own task: it is completed even if the client disconnects.
         let keys = idempotency_keys.clone();
         let request_ = request.clone();
         let done = tokio::spawn(async move {
             let stored = Arc::new(self.run().await);
             match stored.status {
-                // Nothing has happened.
+                // The request had no effect, so it may be tried again.
                 429 | 503 => keys.forget(&request_),
                 _ => {
                     let (tell, committed) = oneshot::channel();
                     let kept = Box::new(move |written| drop(tell.send(written)));
                     keys.done(Instant::now().into_std(), &request_, stored.clone(), kept);
-                    // What is done is done, and answered, even if that cannot be kept.
+                    // The request had its effect, so it is answered even if the store fails.
                     drop(committed.await);
                 }
             }
@@ -211,7 +210,7 @@ impl DeferredRequest {
         StoredResponse { status, body, headers }
     }
 
-    /// The client was told that it is accepted; this is what has come of it.
+    /// Audits the result. The 202 that the client got has an audit line of its own.
     fn audit(&self, status: u16) {
         let canonical = Some(self.parts.uri.path().to_owned());
         let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
@@ -228,7 +227,7 @@ impl DeferredRequest {
             (Cow::Borrowed("status_code"), stored.status.to_string()),
             (Cow::Borrowed("response"), response),
         ];
-        // Nothing else is told in order with it.
+        // A queue of its own: no other webhook is ordered with it.
         let owner = QueueOwner::Call(CallId(api_id));
         state.callbacks.send(Webhook {
             queue: QueueKey { owner, url: hook.url.clone(), by_call: None },
@@ -242,7 +241,7 @@ impl DeferredRequest {
     }
 }
 
-/// What an answer says in headers; that its body is JSON goes without saying.
+/// The headers of an answer that are stored; `Content-Type` is always JSON.
 fn extra_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let is_said = |name: &&HeaderName| *name != CONTENT_TYPE && *name != CONTENT_LENGTH;
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -251,7 +250,7 @@ fn extra_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().filter(|(name, _)| is_said(name)).filter_map(text).collect()
 }
 
-/// What is sent of an answer.
+/// The answer as the fields of a webhook.
 #[derive(Debug)]
 struct DeferredAnswer {
     fields: Vec<FormField>,

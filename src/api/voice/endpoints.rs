@@ -1,26 +1,29 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
-use super::{
-    bans, calls, events,
-    members::{self, MemberAction},
-    rooms,
+use super::{bans, calls, events, member_action::MemberAction, members, rooms};
+use crate::api::{
+    endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
+    openapi::DialectDescriber,
 };
-use crate::api::endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler};
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::reads("/Conference", handler!(rooms::list), Voice(|it| it.list_rooms())),
+    Endpoint::reads("/Conference", handler!(rooms::list), Voice(DialectDescriber::list_rooms)),
     Endpoint::changes(
         DELETE,
         "/Conference",
         handler!(rooms::hang_up_all),
-        Voice(|it| it.hang_up_all()),
+        Voice(DialectDescriber::hang_up_all),
     ),
-    Endpoint::reads("/Conference/{name}", handler!(rooms::show), Voice(|it| it.show_room())),
+    Endpoint::reads(
+        "/Conference/{name}",
+        handler!(rooms::show),
+        Voice(DialectDescriber::show_room),
+    ),
     Endpoint::changes(
         DELETE,
         "/Conference/{name}",
         handler!(rooms::hang_up),
-        Voice(|it| it.hang_up_room()),
+        Voice(DialectDescriber::hang_up_room),
     ),
     Endpoint::changes(
         POST,
@@ -114,33 +117,43 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         handler!(members::stop_speak),
         Voice(|it| it.members(MemberAction::StopSpeak)),
     ),
-    Endpoint::reads("/Call", handler!(calls::list), Voice(|it| it.list_calls())),
-    Endpoint::changes(POST, "/Call", handler!(calls::make::make), Voice(|it| it.make_call())),
-    Endpoint::reads("/Call/{call_uuid}", handler!(calls::show), Voice(|it| it.show_call())),
+    Endpoint::reads("/Call", handler!(calls::list), Voice(DialectDescriber::list_calls)),
+    Endpoint::changes(
+        POST,
+        "/Call",
+        handler!(calls::make::make),
+        Voice(DialectDescriber::make_call),
+    ),
+    Endpoint::reads("/Call/{call_uuid}", handler!(calls::show), Voice(DialectDescriber::show_call)),
     Endpoint::changes(
         POST,
         "/Call/{call_uuid}",
         handler!(calls::transfer),
-        Voice(|it| it.transfer()),
+        Voice(DialectDescriber::transfer),
     ),
     Endpoint::changes(
         DELETE,
         "/Call/{call_uuid}",
         handler!(calls::end),
-        Voice(|it| it.hang_up_call()),
+        Voice(DialectDescriber::hang_up_call),
     ),
     Endpoint::changes(
         POST,
         "/Call/{call_uuid}/DTMF",
         handler!(calls::send_digits),
-        Voice(|it| it.send_digits()),
+        Voice(DialectDescriber::send_digits),
     ),
-    Endpoint::changes(POST, "/Call/{call_uuid}/Play", handler!(calls::play), Voice(|it| it.play())),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Play",
+        handler!(calls::play),
+        Voice(DialectDescriber::play),
+    ),
     Endpoint::changes(
         DELETE,
         "/Call/{call_uuid}/Play",
         handler!(calls::stop_play),
-        Voice(|it| it.stop_play()),
+        Voice(DialectDescriber::stop_play),
     ),
     Endpoint::changes(
         POST,
@@ -160,13 +173,13 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         POST,
         "/Call/{call_uuid}/Speak",
         handler!(calls::speak),
-        Voice(|it| it.speak()),
+        Voice(DialectDescriber::speak),
     ),
     Endpoint::changes(
         DELETE,
         "/Call/{call_uuid}/Speak",
         handler!(calls::stop_speak),
-        Voice(|it| it.stop_speak()),
+        Voice(DialectDescriber::stop_speak),
     ),
     Endpoint::reads(
         "/Call/{call_uuid}/Stream",
@@ -202,12 +215,17 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         handler!(calls::stream),
         Voice(|it| it.stream("delete_stream_by_id")),
     ),
-    Endpoint::reads("/Call/{call_uuid}/Trace", handler!(calls::trace), Voice(|it| it.trace())),
+    Endpoint::reads(
+        "/Call/{call_uuid}/Trace",
+        handler!(calls::trace),
+        Voice(DialectDescriber::trace),
+    ),
     Endpoint::changes(
         DELETE,
         "/Request/{request_uuid}",
         handler!(calls::cancel),
-        Voice(|it| it.cancel()),
+        Voice(DialectDescriber::cancel),
     ),
-    Endpoint::reads("/Events", handler!(events::serve), Voice(|it| it.events())).answers_itself(),
+    Endpoint::reads("/Events", handler!(events::serve), Voice(DialectDescriber::events))
+        .answers_itself(),
 ];

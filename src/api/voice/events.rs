@@ -1,4 +1,4 @@
-//! The stream of an account's events: server-sent events (HTML standard, section 9.2).
+//! Event stream: an account's events as server-sent events (HTML standard, section 9.2).
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -33,16 +33,17 @@ use crate::{
     fetch::signature::FormField,
 };
 
-/// A proxy closes what has been silent for a minute, and a client that is gone is found out.
+/// Many proxies close a connection after a silent minute. A write also detects a client that is
+/// gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Of one piece of the stream: some tens of kilobytes.
+/// The largest number of events in one chunk: some tens of kilobytes.
 const EVENTS_MAX: usize = 64;
 
 /// `GET Events/`
 ///
-/// `conference=NAME` and `call=UUID` let through what is about them. `Last-Event-ID` goes on
-/// behind that event; without it, the stream begins now.
+/// `conference=NAME` and `call=UUID` are filters. With `Last-Event-ID` the stream continues after
+/// that event; without it, the stream begins now.
 pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
     let filter = filter(client.context.query())?;
     let cursor = match client.context.headers.get("last-event-id") {
@@ -67,7 +68,7 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
         next_keep_alive,
         _open: open,
     };
-    // At once: what happens from now on is in the stream.
+    // Read at once: every event from now on is in the stream.
     let mut first = ": the events of this account\n\n".to_owned();
     first += &reader.read().0;
 
@@ -105,7 +106,7 @@ fn filter(query: &str) -> Result<EventFilter, Failure> {
     Ok(filter)
 }
 
-/// A subscriber, and how far it has read.
+/// A subscriber with its read position.
 struct EventReader {
     journal: Arc<Journal>,
     account: AccountId,
@@ -113,16 +114,16 @@ struct EventReader {
     cursor: EventCursor,
     more: watch::Receiver<()>,
     closing: watch::Receiver<bool>,
-    /// When something is to be said, even if there is nothing.
+    /// The time of the next comment, if no event comes before.
     next_keep_alive: Instant,
     _open: OpenEventStream,
 }
 
 impl EventReader {
-    /// The next piece; None once the engine ends.
+    /// The next chunk; None once the engine ends.
     async fn next(&mut self) -> Option<String> {
         loop {
-            // Before the read: what comes in between wakes us.
+            // Marked before the read: events that come in between wake the loop.
             self.more.borrow_and_update();
             let (text, is_last) = self.read();
             if !text.is_empty() {
@@ -147,7 +148,7 @@ impl EventReader {
         }
     }
 
-    /// What there is, and whether that is all for now.
+    /// The events so far, and whether these are all for now.
     fn read(&mut self) -> (String, bool) {
         let page = self.journal.read(&self.account, self.cursor, &self.filter, EVENTS_MAX);
         self.cursor = page.cursor;
@@ -170,7 +171,7 @@ impl EventReader {
     }
 }
 
-/// An object, in the order of the fields.
+/// A JSON object with the fields in their order.
 struct FieldMap<'a>(&'a [FormField]);
 
 impl Serialize for FieldMap<'_> {

@@ -1,5 +1,4 @@
-//! `POST Conference/{name}/Member/{members}/Kick/`: what whoever kicks says of it. All of it is an
-//! extension; a body without it changes nothing.
+//! Kick parameters: reason, target, ban and dry run, all of them extensions, and their answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,13 +21,13 @@ use crate::{
     flow::{DialectFlows, Forecast},
 };
 
-/// A sentence or three, to be spoken and to be read in a log.
+/// Some sentences, to be spoken and to be read in a log.
 pub(super) const REASON_CHARS_MAX: usize = 512;
 
 const THEN_FORMS: &str =
     r#"{"element":"id"}, {"xml":"<Response>…</Response>"}, {"url":"https://…"} or "hangup""#;
 
-/// Reads a kick. A body that is no JSON object is let be, as the vendors do.
+/// Parses a kick. A body that is not a JSON object is ignored, as by the vendors.
 pub(super) fn read(client: &ApiClient, body: &[u8]) -> Result<(Kick, Warnings), Failure> {
     let query = client.context.query();
     let is_dry = RequestParams::of_query(query).flag("dry_run", false)?;
@@ -91,7 +90,7 @@ fn target(registry: &Registry, then: Option<&Value>) -> Result<KickTarget, Failu
     }
 }
 
-/// What has been done, and who of them is banned.
+/// The answer to a kick with a ban.
 pub(super) fn banned(
     status: StatusCode,
     done: MembersDone<'_>,
@@ -108,13 +107,13 @@ pub(super) fn banned(
 struct BannedReply<'a> {
     #[serde(flatten)]
     done: MembersDone<'a>,
-    /// Each is the id of the ban as well.
+    /// The banned members. Each id is also the id of the ban.
     banned: Vec<AsText<MemberId>>,
-    /// Nobody vouches for who they are: a mere From bans nobody.
+    /// The members without a trusted identity: a From alone can be forged, so it bans nobody.
     not_banned: Vec<AsText<MemberId>>,
 }
 
-/// What a kick would do.
+/// The answer to a dry run.
 pub(super) fn departures(departures: &[Departure], api_id: Uuid) -> Response {
     let would_leave = departures.iter().map(DepartureBody::from).collect();
     reply::json(StatusCode::OK, &DryRunReply { message: "dry run", would_leave, api_id })
@@ -136,7 +135,7 @@ struct DepartureBody<'a> {
     next: NextStepBody<'a>,
 }
 
-/// What a call would do next.
+/// The next step of a call that would leave.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum NextStepBody<'a> {

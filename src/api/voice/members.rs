@@ -1,4 +1,4 @@
-//! Members of a conference: one, a list, or all of them.
+//! Endpoints of members: actions on one, a list, or all members of a conference.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::{
     ApiClient, InConference, SuccessReply, bans,
     bodies::{MemberIdList, MembersDone},
     kick,
+    member_action::MemberAction,
     params::RequestParams,
     plivo, vobiz,
     warnings::Warnings,
@@ -27,21 +28,6 @@ const URL_BYTES_MAX: usize = 2_048;
 
 /// Longer than any language tag that is in use (RFC 5646, 4.4.1).
 const LANGUAGE_BYTES_MAX: usize = 35;
-
-/// An action on members, below `Conference/{name}/Member/{members}/`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MemberAction {
-    Deafen,
-    HangUp,
-    Kick,
-    Mute,
-    Play,
-    Speak,
-    StopPlay,
-    StopSpeak,
-    Undeafen,
-    Unmute,
-}
 
 /// A handler for each action.
 macro_rules! handlers {
@@ -105,7 +91,7 @@ async fn act(
     let response = match client.success_reply(action) {
         SuccessReply::NoContent => reply::empty(StatusCode::NO_CONTENT),
         SuccessReply::Body { status, message, form } => {
-            // `all` comes back as it went in.
+            // `all` is answered as `all`.
             let all = members;
             let members = (!is_all).then_some(all.as_slice());
             let member_id = MemberIdList { form, members };
@@ -119,8 +105,7 @@ async fn act(
     Ok(warnings.add_to(&client, response))
 }
 
-/// What a conference is asked, and what of that is in vain. Only Kick, Play and Speak look into the
-/// body.
+/// The ask of an action, and warnings about its parameters. Only Kick, Play and Speak read the body.
 fn ask(
     client: &ApiClient,
     who: MemberSelector,
@@ -157,7 +142,7 @@ fn ask(
     Ok((ask, Warnings::default()))
 }
 
-/// `10`, `10,15,22` or `all`. What is no member id is nobody's.
+/// Parses `10`, `10,15,22` or `all`. Texts that are not member ids are ignored.
 fn who(members: &str) -> MemberSelector {
     match members {
         "all" => MemberSelector::All,
@@ -165,7 +150,7 @@ fn who(members: &str) -> MemberSelector {
     }
 }
 
-/// Only as we write it ourselves: neither `+1` nor `01` was ever given out.
+/// Parses an id in the one form that conflow writes: neither `+1` nor `01`.
 pub(super) fn member_id(text: &str) -> Option<MemberId> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_ours = is_number && (text == "0" || !text.starts_with('0'));

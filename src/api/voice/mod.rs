@@ -1,6 +1,6 @@
 //! The voice API: one set of handlers for both dialects (contracts 2 and 5).
 //!
-//! What differs between the dialects is in `plivo.rs` and `vobiz.rs`.
+//! The differences between the dialects are in `plivo.rs` and `vobiz.rs`.
 
 mod bans;
 mod bodies;
@@ -9,6 +9,7 @@ pub(super) mod deferred;
 mod endpoints;
 mod events;
 mod kick;
+mod member_action;
 mod members;
 pub(super) mod openapi;
 mod params;
@@ -26,7 +27,7 @@ use axum::{
 use uuid::Uuid;
 
 pub(super) use self::endpoints::ENDPOINTS;
-use self::{members::MemberAction, params::RequestParams};
+use self::{member_action::MemberAction, params::RequestParams};
 pub use super::forms::{PlivoForm, Settings, VobizForm};
 use super::{
     AppState, Links,
@@ -41,13 +42,13 @@ use crate::{
     engine::registry::AskError,
 };
 
-/// The account's id, which has been looked at, and what a path names below the account.
+/// The account's id, which is checked already, and one name below it.
 type InAccount = Path<(String, String)>;
 
-/// As above, with a conference and something of it.
+/// The account's id, a conference's name, and members or a ban of it.
 type InConference = Path<(String, String, String)>;
 
-/// The account that asks, and what its request has beside parameters.
+/// The account that sends a request, and the state that handlers use.
 struct ApiClient {
     state: Arc<AppState>,
     dialect: Dialect,
@@ -70,13 +71,13 @@ impl FromRequestParts<Links> for ApiClient {
 }
 
 impl ApiClient {
-    /// A text that is no conference's name names a conference that is not there.
+    /// A text that cannot be a conference's name is answered as an unknown conference.
     fn key(&self, name: &str) -> Result<RoomKey, AskError> {
         let name = name.parse().map_err(|_| AskError::Gone)?;
         Ok(RoomKey { account: self.account.clone(), name })
     }
 
-    /// The parameters in a body that must be JSON, if there is one.
+    /// The parameters in a body. One that is not empty must be JSON.
     fn params(&self, body: &[u8]) -> Result<RequestParams, Failure> {
         RequestParams::of_body(&self.context.headers, body)
     }
@@ -90,19 +91,19 @@ impl ApiClient {
     }
 }
 
-/// How a success is told.
+/// A dialect's answer to a successful action.
 enum SuccessReply {
-    /// 204.
+    /// 204 without a body.
     NoContent,
-    /// A body.
+    /// This status, with a JSON body.
     Body { status: StatusCode, message: &'static str, form: MemberIdForm },
 }
 
-/// How `member_id` is written.
+/// The JSON type of `member_id`.
 #[derive(Clone, Copy)]
 enum MemberIdForm {
-    /// `["10","15"]`
+    /// An array such as `["10","15"]`.
     Array,
-    /// `"10,15"`
+    /// A string such as `"10,15"`.
     Text,
 }

@@ -1,4 +1,4 @@
-//! Parameters in a body or a query: what is asked, and what is wrong with it.
+//! Request parameters: typed values from a body or a query, with readable errors.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     flow::RequestMethod,
 };
 
-/// Names and values, as they were sent.
+/// Parameters by name, as they were sent.
 pub(super) struct RequestParams(Map<String, Value>);
 
 impl RequestParams {
@@ -30,7 +30,7 @@ impl RequestParams {
         Self(pairs.map(|(name, value)| (name.into(), Value::String(value.into()))).collect())
     }
 
-    /// A text; numbers count as such, and an empty one is none.
+    /// A text. Numbers are accepted; an empty text is None.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let text = match self.0.get(name) {
             None | Some(Value::Null) => return Ok(None),
@@ -43,7 +43,7 @@ impl RequestParams {
         Ok(Some(text).filter(|it| !it.is_empty()))
     }
 
-    /// A text with commas, or a list of texts, as some clients send it.
+    /// A list: a text with commas, or an array, as some clients send it.
     pub(super) fn list(&self, name: &str) -> Result<Vec<String>, Failure> {
         let text = match self.0.get(name) {
             Some(Value::Array(items)) => {
@@ -68,7 +68,7 @@ impl RequestParams {
         range: RangeInclusive<u32>,
     ) -> Result<Option<u32>, Failure> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        // To JSON, 5.0 is a whole number too.
+        // 5.0 is a whole number in JSON.
         let is_number = self.0.get(name).is_some_and(Value::is_number);
         let text = if is_number { text.trim_end_matches(".0") } else { &text };
         let number = text.parse().ok().filter(|it| range.contains(it));
@@ -88,21 +88,21 @@ impl RequestParams {
         }
     }
 
-    /// One of some words; the first if there is none.
+    /// One of some words, in any case; the first one by default.
     pub(super) fn choice<'a>(&self, name: &str, words: &[&'a str]) -> Result<&'a str, Failure> {
         let Some(text) = self.text(name)? else { return Ok(words[0]) };
         let found = words.iter().find(|it| it.eq_ignore_ascii_case(&text)).copied();
         found.ok_or_else(|| Failure::Bad(format!("{name}: give {}", words.join(" or "))))
     }
 
-    /// `{name}_url` and `{name}_method`: where a document comes from. A local flow is as good.
+    /// `{name}_url` and `{name}_method`: the URL of a document, or a local flow.
     pub(super) fn document(&self, name: &str) -> Result<Option<Hook>, Failure> {
         let url = self.text(&format!("{name}_url"))?;
         let is_local = url.as_ref().is_some_and(|it| it.starts_with("flow:"));
         self.hook_unless(name, url, is_local)
     }
 
-    /// `{name}_url` and `{name}_method`: something that is told.
+    /// `{name}_url` and `{name}_method`: a webhook.
     pub(super) fn hook(&self, name: &str) -> Result<Option<Hook>, Failure> {
         let url = self.text(&format!("{name}_url"))?;
         self.hook_unless(name, url, false)
@@ -125,7 +125,7 @@ impl RequestParams {
         Ok(Some(Hook { url: Arc::from(url), method }))
     }
 
-    /// The names that are there.
+    /// The names of all parameters that were sent.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

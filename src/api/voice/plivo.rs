@@ -1,4 +1,4 @@
-//! The Plivo dialect: `/v1/…`, 202, and the texts of Plivo's own answers.
+//! Plivo dialect: `/v1/…`, 202, and the texts of Plivo's own answers.
 
 use axum::{
     http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
@@ -6,10 +6,10 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{MemberIdForm, SuccessReply, members::MemberAction};
+use super::{MemberIdForm, SuccessReply, member_action::MemberAction};
 use crate::api::{failure::Failure, forms::PlivoForm};
 
-/// What Plivo takes to be spoken at once (contract 7).
+/// The longest text of a Speak (contract 7).
 pub(super) const SPEAK_CHARS_MAX: usize = 3_000;
 
 /// Contract 2.1, column Plivo.
@@ -35,7 +35,7 @@ pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessRep
     SuccessReply::Body { status: StatusCode::ACCEPTED, message, form }
 }
 
-/// An error. Plivo publishes no texts (contract 9), so they are those of Vobiz.
+/// The answer to a failed request. Plivo publishes no texts (contract 9); these are those of Vobiz.
 pub(in crate::api) fn refuse(failure: &Failure, api_id: Uuid) -> Response {
     let mut response = failure.answer(api_id);
     if response.status() == StatusCode::UNAUTHORIZED {

@@ -1,4 +1,4 @@
-//! Whole conferences: list, show, hang up.
+//! Endpoints of conferences: list, show, hang up.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use tokio::time::{Instant, timeout_at};
@@ -45,7 +45,7 @@ pub(super) async fn hang_up(
     let key = client.key(&name)?;
     match client.state.ask(client.api_id, &key, hang_up_members()).await {
         Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
-        // Nobody has come in yet: there is no conference.
+        // No member has joined yet, so there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
         Err(error) => Err(error.into()),
     }
@@ -58,9 +58,9 @@ pub(super) async fn record() -> Result<Response, Failure> {
 
 /// `DELETE Conference/`
 ///
-/// Once begun, all are hung up, even if the client has gone.
+/// Once begun, all are hung up, even if the client disconnects.
 pub(super) async fn hang_up_all(client: ApiClient) -> Result<Response, Failure> {
-    // A client whose name is empty does not mean all of them.
+    // `Conference//` is one conference with an empty name, not all of them.
     if client.context.ends_nameless {
         return Err(AskError::Gone.into());
     }
@@ -71,7 +71,7 @@ pub(super) async fn hang_up_all(client: ApiClient) -> Result<Response, Failure> 
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-/// All are asked before any is waited for. A room that is gone by then is as it should be.
+/// Asks all rooms before it waits for the first answer. A room that has ended counts as a success.
 async fn hang_up_rooms(
     registry: &Registry,
     account: &AccountId,

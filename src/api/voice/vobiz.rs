@@ -1,20 +1,20 @@
-//! The Vobiz dialect: `/api/v1/…`, 200 as documented, 202 and arrays as it is live.
+//! Vobiz dialect: `/api/v1/…`, 200 as documented, or 202 and arrays as its servers answer.
 
 use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{MemberIdForm, SuccessReply, members::MemberAction};
+use super::{MemberIdForm, SuccessReply, member_action::MemberAction};
 use crate::api::{failure::Failure, forms::VobizForm, reply};
 
-/// What Vobiz takes to be spoken to a member at once (contract 2.8).
+/// The longest text of a Speak to a member (contract 2.8).
 pub(super) const SPEAK_CHARS_MAX: usize = 1_000;
 
-/// A path that names nothing gets as far as the gateway, which has a form of its own
+/// A path that does not exist is answered by the vendor's gateway, in a form of its own
 /// (contract 1.2).
 const NO_ROUTE: NoRoute = NoRoute { message: "Not Found" };
 
-/// The gateway's form.
+/// The body of the gateway's 404.
 #[derive(Serialize)]
 struct NoRoute {
     message: &'static str,
@@ -38,7 +38,7 @@ pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessRep
     };
     match form {
         VobizForm::Documented => {
-            // The one array among the documented answers.
+            // The only documented answer with an array.
             let form =
                 if action == MemberAction::Play { MemberIdForm::Array } else { MemberIdForm::Text };
             SuccessReply::Body { status: StatusCode::OK, message: documented, form }
@@ -51,7 +51,7 @@ pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessRep
     }
 }
 
-/// An error (contract 1.2).
+/// The answer to a failed request (contract 1.2).
 pub(in crate::api) fn refuse(failure: &Failure, api_id: Uuid) -> Response {
     match failure {
         Failure::NoRoute => reply::json(StatusCode::NOT_FOUND, &NO_ROUTE),

@@ -1,6 +1,5 @@
-//! What has no effect in a request that is good all the same: told to its sender in a header,
-//! since the vendors' bodies are fixed, to the operator in the log, and in the traces of the calls
-//! that it was about.
+//! Warnings about parameters that conflow ignores. They go into a response header, since the
+//! vendors' bodies are fixed, into the log, and into the traces of the calls concerned.
 
 use std::sync::Arc;
 
@@ -12,29 +11,29 @@ use axum::{
 use super::{ApiClient, params::RequestParams};
 use crate::base::ids::{CallId, Dialect};
 
-/// One of each for each warning; the second is the old name of the first.
+/// The headers that carry a warning. The second is the old name, for clients that read it.
 const HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("conflow-warning"), HeaderName::from_static("conflow-remark")];
 
-/// Whoever sends more parameters that nobody knows has read one of them.
+/// The largest number of warnings in one response.
 const WARNINGS_MAX: usize = 10;
 
-/// Of a name that nobody knows: the vendors' longest has 39.
+/// The part of an unknown name that is shown. The vendors' longest name has 39 characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// In the bodies of official clients, beside what is asked (contract 6).
+/// Parameters that official clients repeat in their bodies (contract 6).
 const REDUNDANT: [&str; 5] =
     ["auth_id", "call_uuid", "conference_name", "member_id", "request_uuid"];
 
-/// Plivo's asynchronous answers (contract 1.3).
+/// The parameters of Plivo's asynchronous answers (contract 1.3).
 const ASYNCHRONOUS: [&str; 2] = ["callback_url", "callback_method"];
 
-/// What is to be told.
+/// The warnings of one request.
 #[derive(Default)]
 pub(super) struct Warnings(Vec<String>);
 
 impl Warnings {
-    /// Those about parameters that an endpoint does not know.
+    /// Warns about parameters that an endpoint does not know.
     pub(super) fn of(client: &ApiClient, params: &RequestParams, known: &[&str]) -> Self {
         let is_async = client.dialect == Dialect::Plivo;
         let is_known = |name: &str| {
@@ -49,12 +48,12 @@ impl Warnings {
         )
     }
 
-    /// About one that is known, and idle.
+    /// Warns about a known parameter that has no effect.
     pub(super) fn ignored(&mut self, name: &str, why: &str) {
         self.0.push(format!("{name}: {why}"));
     }
 
-    /// Tells them in the traces of calls.
+    /// Adds the warnings to the traces of calls.
     pub(super) fn note_in_traces(self, client: &ApiClient, calls: &[CallId]) -> Self {
         for warning in self.0.iter().take(WARNINGS_MAX) {
             let warning: Arc<str> = warning.as_str().into();
@@ -65,7 +64,7 @@ impl Warnings {
         self
     }
 
-    /// Tells them with an answer.
+    /// Adds the warnings to a response, and logs them.
     pub(super) fn add_to(self, client: &ApiClient, mut response: Response) -> Response {
         for warning in self.0.iter().take(WARNINGS_MAX) {
             tracing::info!(api_id = %client.api_id, "{warning}");
@@ -79,7 +78,7 @@ impl Warnings {
     }
 }
 
-/// As a header can carry it.
+/// A name in ASCII, as a header can carry it.
 fn plain(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).flat_map(char::escape_default).collect()
 }

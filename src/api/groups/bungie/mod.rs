@@ -16,7 +16,7 @@ use serde_json::json;
 pub(in crate::api) use self::endpoints::ENDPOINTS;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit::WindowLimit};
 use crate::{
-    api::{context::RequestContext, reply, routes::PathRow},
+    api::{context::RequestContext, path_row::PathRow, reply},
     base::ids::AccountId,
     credentials::{BadToken, Bearer, Holder},
     group::{GroupRef, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis},

@@ -29,7 +29,7 @@ pub(in crate::api::groups) fn session(
     api.bearer(request, token(request)?).ok()
 }
 
-fn token<'a>(request: &'a GroupsRequest) -> Option<&'a str> {
+fn token(request: &GroupsRequest) -> Option<&str> {
     let cookies = header(request, "cookie")?;
     let mut pairs = cookies.split(';').filter_map(|it| it.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)

@@ -209,7 +209,7 @@ fn body(request: &GroupsRequest) -> Result<Value, KiriminError> {
     match &request.body {
         Ok(body) if body.trim_ascii().is_empty() => Ok(json!({})),
         Ok(body) => serde_json::from_slice(body).map_err(|_| KiriminError(500, "ERROR")),
-        Err(Failure::TooLarge) => Err(KiriminError(413, "CONTENT_TOO_LARGE")),
+        Err(Failure::TooLarge { .. }) => Err(KiriminError(413, "CONTENT_TOO_LARGE")),
         Err(_) => Err(KiriminError(500, "ERROR")),
     }
 }

@@ -1,4 +1,4 @@
-//! What is answered about calls: key by key as in contract 5.1, and as Plivo's pages have it.
+//! Bodies of answers about calls: the keys of contract 5.1 and of Plivo's pages.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,7 +40,7 @@ pub(super) struct CallTraceBody {
     pub(super) trace: Trace,
 }
 
-/// Something was done.
+/// The success of an action on a call.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallDone)]
 pub(super) struct CallDone {
@@ -48,7 +48,7 @@ pub(super) struct CallDone {
     pub(super) api_id: Uuid,
 }
 
-/// Calls were made.
+/// The success of making calls.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Fired {
     pub(super) message: &'static str,
@@ -57,7 +57,7 @@ pub(super) struct Fired {
     pub(super) api_id: Uuid,
 }
 
-/// One, or as many as were asked for.
+/// One id, or one for each destination.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum RequestIds {
@@ -65,7 +65,7 @@ pub(super) enum RequestIds {
     One(CallId),
 }
 
-/// A call runs another document.
+/// The success of a transfer.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Transferred {
     message: &'static str,
@@ -86,7 +86,7 @@ impl Transferred {
     }
 }
 
-/// Calls that are up.
+/// A list of live or queued calls.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallIds)]
 pub(super) struct CallIds {
@@ -95,7 +95,7 @@ pub(super) struct CallIds {
     pub(super) calls: Vec<CallId>,
 }
 
-/// A call that is up.
+/// A live or queued call.
 #[derive(Serialize, ToSchema)]
 pub(super) struct LiveCall<'a> {
     api_id: Uuid,
@@ -128,7 +128,7 @@ impl<'a> LiveCall<'a> {
     }
 }
 
-/// Calls that are over.
+/// A page of ended calls.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Records)]
 pub(super) struct CdrListBody {
@@ -137,7 +137,7 @@ pub(super) struct CdrListBody {
     pub(super) objects: Vec<CdrBody>,
 }
 
-/// Where in the list (contract 1).
+/// The position of a page in its list (contract 1).
 #[derive(Serialize, ToSchema)]
 pub(super) struct Meta {
     pub(super) limit: usize,
@@ -149,7 +149,7 @@ pub(super) struct Meta {
     pub(super) total_count: usize,
 }
 
-/// A call that is over.
+/// An ended call.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallRecord)]
 pub(super) struct CdrBody {
@@ -176,7 +176,7 @@ pub(super) struct CdrBody {
     #[schema(value_type = Option<Uuid>, required = true)]
     parent_call_uuid: Option<CallId>,
     resource_uri: String,
-    /// Ours, and of calls with sound only.
+    /// An extension, and only for calls with real sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     sound: Option<SoundQuality>,
     to_number: String,
@@ -218,7 +218,7 @@ impl CdrBody {
     }
 }
 
-/// How a call sounded.
+/// Packet counts and jitter of a call.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Sound)]
 struct SoundQuality {
@@ -240,13 +240,13 @@ impl From<&LegSummary> for SoundQuality {
     }
 }
 
-/// Where an account's calls are.
+/// The path of an account's calls.
 pub(super) fn calls_uri(dialect: Dialect, account: &AccountId) -> String {
     let root = super::by_dialect(dialect, "/v1", "/api/v1");
     format!("{root}/Account/{account}/Call/")
 }
 
-/// `call_state`, as Plivo's records have it.
+/// `call_state` in Plivo's words.
 fn state(status: CallStatus) -> &'static str {
     match status {
         CallStatus::Busy => "BUSY",

@@ -1,4 +1,4 @@
-//! Lists of calls, and one of them: `status=live`, `status=queued`, or those that are over.
+//! Endpoints that list and show calls: `status=live`, `status=queued`, or ended ones.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,16 +21,16 @@ use crate::{
     engine::journal::ActiveCall,
 };
 
-/// Contract 1: so many at a time.
+/// The largest page of ended calls (contract 1).
 const LIMIT_MAX: u32 = 20;
 
-/// More live calls than this are not listed at once.
+/// The largest page of live calls.
 const LIVE_MAX: u32 = 100_000;
 
-/// What a list may be asked for; of calls that are over, [`ENDED_ONLY`] as well.
+/// The parameters of all lists. Lists of ended calls take [`ENDED_ONLY`] as well.
 const LIVE: [&str; 6] = ["status", "call_direction", "from_number", "to_number", "limit", "offset"];
 
-/// What only calls that are over have (contract 5.1).
+/// The parameters of lists of ended calls (contract 5.1).
 pub(in crate::api::voice) const ENDED_ONLY: [&str; 13] = [
     "parent_call_uuid",
     "hangup_cause_code",
@@ -127,7 +127,7 @@ fn list_ended(
     Ok(warnings.add_to(client, reply::json(StatusCode::OK, &list)))
 }
 
-/// Another page of the same list: its filters stay.
+/// The query of another page of a list, with the same filters.
 fn page_query(query: &str, limit: usize, offset: usize) -> String {
     let mut query_of_page = form_urlencoded::Serializer::new(String::new());
     query_of_page
@@ -138,10 +138,10 @@ fn page_query(query: &str, limit: usize, offset: usize) -> String {
     query_of_page.finish()
 }
 
-/// Whether a call is wanted, by how far it has come.
+/// Selects calls by status.
 type StatusFilter = fn(CallStatus) -> bool;
 
-/// Which of the calls that are up are wanted, if any.
+/// The filter for live or queued calls; None for ended ones.
 fn status(params: &RequestParams) -> Result<Option<StatusFilter>, Failure> {
     match params.text("status")?.as_deref() {
         None => Ok(None),
@@ -164,7 +164,7 @@ fn filter(params: &RequestParams) -> Result<CdrFilter, Failure> {
     let (from, after) = (time(params, "end_time__gte")?, time(params, "end_time__gt")?);
     let (until, before) = (time(params, "end_time__lte")?, time(params, "end_time__lt")?);
     let (talked_from, talked_below) = talked(params)?;
-    // Times are told in seconds: all of the last one counts.
+    // Times are given in seconds, so the whole of the last second counts.
     let whole = |at: SystemTime| at + Duration::from_micros(999_999);
     let after = after.map(|at| whole(at) + Duration::from_micros(1));
     let before = before.map(|at| at - Duration::from_micros(1));
@@ -182,7 +182,7 @@ fn filter(params: &RequestParams) -> Result<CdrFilter, Failure> {
     })
 }
 
-/// From so many seconds to fewer than these.
+/// The range of `bill_duration` in seconds, without its end.
 fn talked(params: &RequestParams) -> Result<(Option<u64>, Option<u64>), Failure> {
     let seconds = |name| params.number(name, 0..=u32::MAX).map(|it| it.map(u64::from));
     let exactly = seconds("bill_duration")?;

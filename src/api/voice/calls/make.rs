@@ -1,4 +1,4 @@
-//! Makes calls (contract 5.2): one, or one to each of a list.
+//! Endpoint that makes calls (contract 5.2): one, or one to each destination of a list.
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -22,28 +22,28 @@ use crate::{
     engine::inbound,
 };
 
-/// Contract 7: destinations of one request.
+/// The largest number of destinations (contract 7).
 const DESTINATIONS_MAX: usize = 1_000;
 
-/// Contract 5.2.
+/// The longest `caller_name` (contract 5.2).
 pub(in crate::api::voice) const NAME_CHARS_MAX: usize = 50;
 
-/// No number or SIP URI that is meant is longer.
+/// The longest number or SIP URI.
 const ADDRESS_CHARS_MAX: usize = 256;
 
-/// Contract 5.2: seconds.
+/// The default of `ring_timeout` in seconds (contract 5.2).
 pub(in crate::api::voice) const RING_TIMEOUT: u32 = 120;
 
-/// Nobody lets it ring for longer.
+/// The largest `ring_timeout` and `hangup_on_ring`, in seconds.
 pub(in crate::api::voice) const RING_TIMEOUT_MAX: u32 = 600;
 
-/// Contract 5.2: a call lasts a day at most.
+/// The largest `time_limit` in seconds: a day (contract 5.2).
 pub(in crate::api::voice) const TIME_LIMIT_MAX: u32 = 86_400;
 
-/// Headers that a far end may still want to read.
+/// The largest number of `sip_headers`.
 const HEADERS_MAX: usize = 32;
 
-/// Contract 5.2.
+/// The parameters of the endpoint (contract 5.2).
 pub(in crate::api::voice) const KNOWN: [&str; 21] = [
     "from",
     "to",
@@ -70,7 +70,7 @@ pub(in crate::api::voice) const KNOWN: [&str; 21] = [
 
 const MACHINE_DETECTION: &str = "machine_detection";
 
-/// Contract 5.2: milliseconds and words. They are checked, and have no effect yet.
+/// Ranges in milliseconds and words (contract 5.2). They are checked and have no effect yet.
 pub(in crate::api::voice) const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusive<u32>); 7] = [
     ("machine_detection_time", 2_000..=10_000),
     ("machine_detection_maximum_speech_length", 1_000..=6_000),
@@ -89,20 +89,16 @@ pub(in crate::api::voice) async fn make(
     let params = client.params(&body)?;
     let calls = plan(&client, &params)?;
     let warnings = warnings(&client, &params)?;
-    if !client.state.inbound.is_open() {
-        let text = "the engine is shutting down, and makes no new calls";
-        return Err(Failure::Unavailable(text.to_owned()));
-    }
-
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
     let (now, state) = (Instant::now().into_std(), &client.state);
     let _admitted = state.call_caps.admit(now, &state.journal, &client.account, calls.len())?;
-    let mut ids = Vec::with_capacity(calls.len());
-    for (party, out) in calls {
-        let call = CallId(Uuid::new_v4());
-        client.state.inbound.call_out(call, client.account.clone(), party, out, limit);
-        ids.push(call);
+    let named = calls.into_iter().map(|(party, out)| (CallId(Uuid::new_v4()), party, out));
+    let calls: Vec<_> = named.collect();
+    let ids: Vec<_> = calls.iter().map(|(id, ..)| *id).collect();
+    if !state.inbound.call_out(&client.account, calls, limit) {
+        let text = "the engine is shutting down, and makes no new calls";
+        return Err(Failure::Unavailable(text.to_owned()));
     }
     let warnings = warnings.note_in_traces(&client, &ids);
     let status = by_dialect(client.dialect, StatusCode::CREATED, StatusCode::OK);
@@ -114,7 +110,7 @@ pub(in crate::api::voice) async fn make(
     Ok(warnings.add_to(&client, reply::json(status, &fired)))
 }
 
-/// What is asked for in vain. Bad values are refused all the same.
+/// Warns about parameters without effect. Bad values are refused all the same.
 fn warnings(client: &ApiClient, params: &RequestParams) -> Result<Warnings, Failure> {
     let numbers = MACHINE_DETECTION_NUMBERS;
     let urls = ["machine_detection_url", "machine_detection_method"];
@@ -143,7 +139,7 @@ fn warnings(client: &ApiClient, params: &RequestParams) -> Result<Warnings, Fail
     Ok(warnings)
 }
 
-/// Who is called, and how. All is looked at before anybody is.
+/// The calls to make. All parameters are checked before the first call is made.
 fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, OutgoingCall)>, Failure> {
     let from = address("from", &params.required("from")?)?;
     let to = params.required("to")?;
@@ -198,7 +194,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
     destinations.iter().enumerate().map(call).collect()
 }
 
-/// `user`: who each of those called is, for the account to know. An extension.
+/// `user`: the identity of each destination, which the account vouches for. An extension.
 fn users(params: &RequestParams, destinations: usize) -> Result<Vec<Option<Trusted>>, Failure> {
     let Some(text) = params.text("user")? else { return Ok(vec![None; destinations]) };
     let users: Vec<_> = text.split('<').map(str::trim).collect();
@@ -220,7 +216,7 @@ fn split(text: &str) -> Vec<&str> {
     text.split('<').map(str::trim).filter(|it| !it.is_empty()).collect()
 }
 
-/// A number loses its plus; a SIP URI stays as it is.
+/// A number without its plus, or a SIP URI.
 fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let is_good = (1..=ADDRESS_CHARS_MAX).contains(&text.chars().count())
@@ -231,7 +227,7 @@ fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
     }
 }
 
-/// `k=v,k=v`; names have letters, digits and hyphens.
+/// Parses `k=v,k=v`. Names have letters, digits and hyphens.
 fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
     let text = params.text("sip_headers")?.unwrap_or_default();
     let bad =

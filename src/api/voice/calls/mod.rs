@@ -1,4 +1,4 @@
-//! Calls (contract 5.1): those that are up, those that are over, and what can be done to them.
+//! Endpoints of calls (contract 5.1): live and ended calls, and actions on live ones.
 
 mod bodies;
 mod cdr;
@@ -32,22 +32,22 @@ use crate::{
     media::{AnnouncementKind, AudioOrder, Sound, SoundKind},
 };
 
-/// Between two looks at a call that is on its way: it is there within microseconds.
+/// The interval for polling a call that moves or ends, which takes microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// URLs in one request: more are better one after the other.
+/// The largest number of URLs in one Play.
 pub(super) const SOUNDS_MAX: usize = 100;
 
-/// A list that is played over and over is written out so often; nobody listens longer.
+/// The number of sounds to which a list that is looped is written out.
 const ROUNDS: usize = 1_000;
 
-/// Seconds of a Play: no call lasts longer.
+/// The largest `length` of a Play in seconds: no call lasts longer.
 pub(super) const LENGTH_MAX: u32 = 86_400;
 
-/// As in `<DTMF>`: more is no dialling.
+/// The largest number of digits, as in `<DTMF>`.
 pub(super) const DIGITS_MAX: usize = 256;
 
-/// Contract 5.1.
+/// The parameters of a transfer (contract 5.1).
 const TRANSFER: [&str; 5] = ["legs", "aleg_url", "aleg_method", "bleg_url", "bleg_method"];
 
 /// `DELETE Call/{call_uuid}/`
@@ -147,7 +147,7 @@ pub(super) async fn trace(
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-/// Done when answered: the call is over by then, and all are told of it.
+/// Ends a call. When this returns, the call has ended and all subscribers are informed.
 async fn hang_up(client: &ApiClient, call: CallId) -> Result<Response, Failure> {
     let registry = &client.state.registry;
     registry.hang_up(call, Cause::HungUpByApi);
@@ -178,7 +178,7 @@ pub(super) async fn transfer(
     if params.document("bleg")?.is_some() {
         warnings.ignored("bleg_url", "there are no B legs yet, so it is ignored");
     }
-    // One that comes in has a flow before it is answered; one that we make has none.
+    // An inbound call has a flow before it is answered; an outbound one does not.
     let has_flow =
         |it: &ActiveCall| is_answered(it) || it.party.direction == CallDirection::Inbound;
     find(&client, call, has_flow)?;
@@ -198,7 +198,7 @@ pub(super) async fn transfer(
         .add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
-/// Asks whoever has the call, wherever it goes meanwhile.
+/// Asks the owner of the call, and asks again while the call moves.
 async fn transfer_wherever(
     registry: &Registry,
     call: CallId,
@@ -221,7 +221,7 @@ async fn transfer_wherever(
                 )) => {
                     return Err(refusal.into());
                 }
-                // It has left that room.
+                // It has left that room: ask its next owner.
                 Ok(Err(Refusal::NoMember)) | Err(_) => (),
             },
         }
@@ -229,7 +229,7 @@ async fn transfer_wherever(
     }
 }
 
-/// What is played over a call.
+/// Sounds to play over a call.
 struct PlayOverCall {
     kind: AnnouncementKind,
     program: Vec<Sound>,
@@ -249,7 +249,7 @@ fn play_over(client: &ApiClient, call: CallId, over: PlayOverCall) -> Result<Res
     Ok(reply::json(StatusCode::ACCEPTED, &CallDone { message, api_id: client.api_id }))
 }
 
-/// Nothing to stop is as good.
+/// Stopping when nothing plays is a success.
 fn stop(client: &ApiClient, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     client.state.registry.order(AudioOrder::StopOver { call, kind });
@@ -267,7 +267,7 @@ pub(super) async fn send_digits(
     legs(&params, "leg")?;
     let digits = digits("digits", &params.required("digits")?)?;
     find(&client, call, is_answered)?;
-    // Nobody waits for their end.
+    // No machine waits for the end, so the number does not matter.
     client.state.registry.order(AudioOrder::SendDigits { call, number: 0, digits });
     let body = CallDone { message: "digits sent", api_id: client.api_id };
     let warnings =
@@ -275,7 +275,7 @@ pub(super) async fn send_digits(
     Ok(warnings.add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
-/// What `urls` plays, for how long, and whether with what is heard or instead of it.
+/// Parses a Play: its sounds, their length, and whether they are mixed with what is heard.
 fn program(params: &RequestParams) -> Result<PlayOverCall, Failure> {
     let urls = params.list("urls")?;
     if !(1..=SOUNDS_MAX).contains(&urls.len()) {
@@ -302,12 +302,12 @@ fn program(params: &RequestParams) -> Result<PlayOverCall, Failure> {
     Ok(PlayOverCall { kind: AnnouncementKind::Play, program, mixes, length })
 }
 
-/// `loop`: for ever, or once.
+/// `loop`: 0 for endless, else 1.
 fn times(params: &RequestParams) -> Result<u32, Failure> {
     Ok(if params.flag("loop", false)? { 0 } else { 1 })
 }
 
-/// There are no second legs: a call that makes another (`<Dial>`) does not exist yet.
+/// Refuses `bleg`: there are no B legs before `<Dial>` is implemented.
 fn legs(params: &RequestParams, name: &str) -> Result<(), Failure> {
     match params.choice(name, &["aleg", "both", "bleg"])? {
         "bleg" => Err(Failure::NotImplemented("there are no B legs yet: give aleg")),
@@ -315,7 +315,7 @@ fn legs(params: &RequestParams, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Keys and pauses.
+/// Checks for DTMF keys and pauses.
 fn digits(name: &str, text: &str) -> Result<Arc<str>, Failure> {
     let is_key = |it: char| it.is_ascii_digit() || "*#wW".contains(it);
     match text.len() <= DIGITS_MAX && text.chars().all(is_key) {
@@ -326,7 +326,7 @@ fn digits(name: &str, text: &str) -> Result<Arc<str>, Failure> {
     }
 }
 
-/// A call of the account that is up, and as it must be.
+/// A live call of the account that meets a condition.
 fn find(
     client: &ApiClient,
     call: CallId,
@@ -340,7 +340,7 @@ fn is_answered(live: &ActiveCall) -> bool {
     live.status == CallStatus::InProgress
 }
 
-/// What is no id is that of no call.
+/// A text that is not an id names no call.
 fn id(text: &str) -> Result<CallId, Failure> {
     text.parse().map_err(|_| not_found())
 }
@@ -349,7 +349,6 @@ fn not_found() -> Failure {
     Failure::NotFound("call not found".into())
 }
 
-/// Whose texts.
 fn by_dialect<T>(dialect: Dialect, plivo: T, vobiz: T) -> T {
     match dialect {
         Dialect::Plivo => plivo,

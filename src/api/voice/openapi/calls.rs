@@ -1,4 +1,4 @@
-//! Calls.
+//! Operations of calls.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::api::{
     },
 };
 
-/// What may go wrong with a body.
+/// The errors of operations with a body.
 const BODY: [u16; 2] = [400, 415];
 
 impl DialectDescriber {
@@ -197,7 +197,7 @@ fn status() -> Value {
     query("status", json!({ "enum": ["live", "queued"] }), about)
 }
 
-/// Contract 5.2.
+/// The body that makes calls (contract 5.2).
 fn make_call() -> Value {
     let to = "Whom to call; up to a thousand, with `<` between them: `sim:NAME` (with `?ring_ms=N`, \
               `delay_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a number. 400 if this \

@@ -1,4 +1,4 @@
-//! What a kick may say beside whom it kicks, and the bans that come of it: extensions.
+//! Operations of kicks and bans, with the extensions of conflow.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{Tag, empty, object, parameters, terms};
 use crate::{
     api::{
         openapi::{DialectDescriber, DocumentedAnswer, Operation, query, uuid},
-        voice::{MemberIdForm, SuccessReply, kick::REASON_CHARS_MAX, members::MemberAction},
+        voice::{MemberIdForm, SuccessReply, kick::REASON_CHARS_MAX, member_action::MemberAction},
     },
     conference::ban_list::BAN_MAX,
 };

@@ -1,4 +1,4 @@
-//! The voice API in the document: an operation for every endpoint, in both dialects.
+//! OpenAPI operations of the voice API, for both dialects.
 //!
 //! The endpoint table says which there are, and has no row without an operation.
 
@@ -15,20 +15,20 @@ use super::{Settings, bodies, calls as calls_served};
 use crate::{
     api::{
         dialect::ApiDialect,
-        endpoint::{Action, Documented, Endpoint},
+        endpoint::{AuditRule, Documented, Endpoint},
         openapi::{
             DialectDescriber, DocumentedAnswer, Operation, OperationList, Schemas, header, query,
             uuid,
         },
-        routes::PathRow,
+        path_row::PathRow,
     },
     base::ids::Dialect,
 };
 
-/// What any of them may be refused for.
+/// The errors of every operation.
 const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 
-/// The operations of a path of the endpoint table, as far as they are described here.
+/// The operations of a path of the endpoint table that this document describes.
 pub(in crate::api) fn describe(path: &PathRow, settings: Settings) -> OperationList {
     let mut listed = Vec::new();
     for endpoint in &path.endpoints {
@@ -59,7 +59,7 @@ fn documented(path: &PathRow) -> String {
     names.iter().fold(text, |text, (name, shown)| text.replace(name, shown))
 }
 
-/// What they write.
+/// Adds the schemas of the answers.
 pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     bodies::schemas(schemas);
     calls_served::schemas(schemas);
@@ -80,9 +80,9 @@ impl DialectDescriber {
     /// Adds what all operations of the voice API have in common.
     fn complete(self, endpoint: &Endpoint, operation: Operation) -> Operation {
         let described = operation.refuses(&ALWAYS);
-        let described = match endpoint.action {
-            Action::Reads => described,
-            Action::Changes => self.changes(described),
+        let described = match endpoint.audit {
+            AuditRule::NotAudited => described,
+            AuditRule::Audited => self.changes(described),
         };
         match endpoint.answers_itself {
             true => described,
@@ -90,7 +90,7 @@ impl DialectDescriber {
         }
     }
 
-    /// What all that changes something has in common.
+    /// Adds what all operations that change something have in common.
     fn changes(self, operation: Operation) -> Operation {
         let key = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" });
         let about = "Made up by the client: a request that comes again with it is done once, and \
@@ -98,7 +98,7 @@ impl DialectDescriber {
         operation.takes([header("Idempotency-Key", key, about)]).refuses(&[400, 403, 409, 504])
     }
 
-    /// Contract 1.3: parameters in the body, or in the query of a GET.
+    /// Adds the parameters of a deferred answer (contract 1.3), in the body or the query of a GET.
     fn may_answer_later(self, mut operation: Operation, method: &Method) -> Operation {
         if self.dialect == Dialect::Vobiz {
             return operation;
@@ -118,7 +118,7 @@ impl DialectDescriber {
         operation.spawns().refuses(&[400])
     }
 
-    /// Its id, and what it stands under.
+    /// An operation with the id and the heading of its dialect.
     fn operation(self, id: &str, tag: Tag, summary: &'static str) -> Operation {
         let (plivo, vobiz) = match tag {
             Tag::Calls => ("Plivo: calls", "Vobiz: calls"),
@@ -130,7 +130,7 @@ impl DialectDescriber {
     }
 }
 
-/// What an operation is about.
+/// The section of an operation.
 #[derive(Clone, Copy)]
 enum Tag {
     Calls,
@@ -139,12 +139,12 @@ enum Tag {
     Rooms,
 }
 
-/// A component.
+/// A reference to a component.
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// A text that is always the same.
+/// A constant string.
 fn one(text: &str) -> Value {
     json!({ "const": text })
 }
@@ -164,7 +164,7 @@ fn parameters(keys: &[(&str, Value)]) -> Value {
     json!({ "type": "object", "properties": Value::Object(properties.collect()) })
 }
 
-/// A component whose message is known.
+/// A reference to a component with a constant message.
 fn says(name: &str, message: &str) -> Value {
     let mut schema = reference(name);
     schema["properties"] = json!({ "message": one(message) });
@@ -173,31 +173,4 @@ fn says(name: &str, message: &str) -> Value {
 
 fn empty() -> DocumentedAnswer {
     DocumentedAnswer::nothing("Done.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::routes::PATHS;
-
-    #[test]
-    fn every_operation_has_a_body_that_is_described_where_one_is_read() {
-        let reads = |it: &Operation| it.body.as_ref().is_some_and(|(_, is_required)| *is_required);
-        let listed: Vec<_> =
-            PATHS.iter().flat_map(|path| describe(path, Settings::default())).collect();
-        let is_voice = |it: &&(Method, String, Operation)| !it.2.id.starts_with("sim_");
-        let ids = listed
-            .iter()
-            .filter(is_voice)
-            .filter(|(.., it)| reads(it))
-            .map(|(.., it)| it.id.as_str());
-        let expected = ["play_to_member", "speak_to_member", "make_call", "transfer_call"];
-        let expected = expected.into_iter().chain(["send_digits", "play_to_call", "speak_to_call"]);
-        let expected = ["plivo", "vobiz"].map(|it| {
-            let ids = expected.clone().map(move |id| format!("{it}_{id}"));
-            ids.collect::<std::collections::BTreeSet<_>>()
-        });
-        let ids: std::collections::BTreeSet<_> = ids.map(str::to_owned).collect();
-        assert_eq!(ids, expected.into_iter().flatten().collect());
-    }
 }

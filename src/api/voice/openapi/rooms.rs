@@ -1,4 +1,4 @@
-//! Conferences, their members, and the stream of events.
+//! Operations of conferences, their members, and the event stream.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
         openapi::{DialectDescriber, DocumentedAnswer, Operation, header, query, uuid},
-        voice::{MemberIdForm, SuccessReply, members::MemberAction, plivo, vobiz},
+        voice::{MemberIdForm, SuccessReply, member_action::MemberAction, plivo, vobiz},
     },
     base::ids::Dialect,
 };
@@ -90,7 +90,7 @@ impl DialectDescriber {
         operation.answers(self.success_answer(action))
     }
 
-    /// How a success is told, as the dialect has it.
+    /// The dialect's answer to a successful action.
     fn success_answer(self, action: MemberAction) -> DocumentedAnswer {
         match self.success_reply(action) {
             SuccessReply::NoContent => empty(),

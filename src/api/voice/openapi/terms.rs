@@ -1,66 +1,66 @@
-//! Parameters that come again and again.
+//! Parameters that many operations share.
 
 use serde_json::{Value, json};
 
-/// A host as it is looked up, or an address: no name and no password before it.
+/// A host name or an IP address, without user and password.
 const HOST: &str = "([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?[.])*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?\
                     |(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}\
                     |\\[::1\\]|\\[[0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){7}\\]";
 
-/// What follows the host: a port, and all the rest.
+/// The part after the host: port, path and query.
 const REST: &str = "(:[1-9][0-9]{0,3})?([/?#][!-~]*)?";
 
-/// A URL that conflow requests.
+/// An HTTP URL that conflow requests.
 pub(super) fn url(about: &str) -> Value {
     let pattern = format!("^https?://({HOST}){REST}$");
     json!({ "type": "string", "maxLength": 2_000, "pattern": pattern, "description": about })
 }
 
-/// A URL that brings a document, or a local flow.
+/// The URL of a document, or a local flow.
 pub(super) fn document(about: &str) -> Value {
     let pattern = format!("^(flow:[!-~]+|https?://({HOST}){REST})$");
     json!({ "type": "string", "maxLength": 2_000, "pattern": pattern, "description": about })
 }
 
-/// How a URL is asked.
+/// The HTTP method for a URL.
 pub(super) fn method() -> Value {
     json!({ "enum": ["POST", "GET"], "default": "POST" })
 }
 
-/// Parts of a URL that is a sound: what may follow `//` first, and later.
+/// The pattern of a sound URL, from the characters that may follow `//` first and later.
 pub(super) fn sound(first: &str, later: &str) -> String {
     format!("(https?://{first}{later}*|flow:{later}+|sound:(beep|hold|ring))")
 }
 
-/// Yes or no.
+/// A boolean with a default.
 pub(super) fn flag(default: bool, about: &str) -> Value {
     json!({ "type": "boolean", "default": default, "description": about })
 }
 
-/// A whole number.
+/// An integer in a range.
 pub(super) fn number(min: u32, max: u32, about: &str) -> Value {
     json!({ "type": "integer", "minimum": min, "maximum": max, "description": about })
 }
 
-/// Which legs; there are no others than the first yet.
+/// The legs of a call. There are only A legs yet.
 pub(super) fn legs() -> Value {
     let about = "`bleg` is answered with 501: there are no B legs yet.";
     json!({ "enum": ["aleg", "both"], "default": "aleg", "description": about })
 }
 
-/// A moment.
+/// A UTC time such as `2026-08-31 20:08:21`.
 pub(super) fn time() -> Value {
     let date = "(19[7-9]|20[0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
     let time = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?";
     json!({ "type": "string", "pattern": format!("^{date}( {time})?$") })
 }
 
-/// Whether a call came in or was made.
+/// The direction of a call.
 pub(super) fn direction() -> Value {
     json!({ "enum": ["inbound", "outbound"] })
 }
 
-/// What is spoken, and how (contracts 2.8 and 5.1).
+/// The parameters of a Speak (contracts 2.8 and 5.1).
 pub(super) fn speak(chars_max: usize) -> [(&'static str, Value); 3] {
     let text = json!({ "type": "string", "maxLength": chars_max, "pattern": "\\S" });
     let language = json!({

@@ -1,4 +1,4 @@
-//! `Call/{call_uuid}/Trace/`.
+//! Operation that shows the trace of a call: `Call/{call_uuid}/Trace/`.
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,124 @@
+//! Path rows: the endpoints of one path, and what follows from them.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+};
+
+use axum::http::Method;
+
+use super::{
+    dialect::ApiDialect,
+    endpoint::{AuditRule, Endpoint},
+};
+
+/// A path of one dialect, with its endpoints.
+#[derive(Debug)]
+pub(super) struct PathRow {
+    /// Its index in [`PATHS`](super::routes::PATHS).
+    pub(super) number: usize,
+    /// None of the row that stands for all paths that name nothing.
+    pub(super) dialect: Option<ApiDialect>,
+    /// The label in metrics and audit lines; `{name}` stands for what differs.
+    pub(super) pattern: &'static str,
+    /// The methods, as `Allow` has them.
+    pub(super) allow: &'static str,
+    pub(super) endpoints: Vec<&'static Endpoint>,
+}
+
+/// The number of the row for paths that name nothing.
+pub(super) const UNKNOWN: usize = 0;
+
+impl PathRow {
+    /// As axum's router has it: the canonical path, with its last slash.
+    pub(super) fn route(&self) -> String {
+        format!("{}/", self.pattern.trim_end_matches('/'))
+    }
+
+    /// As metrics have it.
+    pub(super) fn api(&self) -> &'static str {
+        self.dialect.map_or("none", ApiDialect::label)
+    }
+
+    /// HEAD is good wherever GET is, but for the vendors whose servers refuse it.
+    pub(super) fn methods(&self) -> Vec<&'static str> {
+        let has = |method: &Method| self.endpoints.iter().any(|it| it.method == method);
+        let known = [
+            ("GET", has(&Method::GET)),
+            ("HEAD", has(&Method::GET) && self.takes_head()),
+            ("POST", has(&Method::POST)),
+            ("DELETE", has(&Method::DELETE)),
+        ];
+        known.iter().filter(|(_, is_there)| *is_there).map(|(method, _)| *method).collect()
+    }
+
+    fn takes_head(&self) -> bool {
+        match self.dialect {
+            Some(
+                ApiDialect::Plivo
+                | ApiDialect::Vobiz
+                | ApiDialect::Sim
+                | ApiDialect::Ops
+                | ApiDialect::Groups,
+            ) => true,
+            Some(
+                ApiDialect::Bungie
+                | ApiDialect::RocketChat
+                | ApiDialect::Kirimin
+                | ApiDialect::Capillary,
+            )
+            | None => false,
+        }
+    }
+
+    /// The row of the endpoint table that a method means here.
+    pub(super) fn endpoint(&self, method: &Method) -> Option<&'static Endpoint> {
+        let is_head = *method == Method::HEAD && self.takes_head();
+        let method = if is_head { &Method::GET } else { method };
+        self.endpoints.iter().find(|it| it.method == method).copied()
+    }
+
+    /// Whether a request has a line in the audit. One with a method that the path does not know
+    /// was meant to change something, if the method is not for looking.
+    pub(super) fn is_audited(&self, method: &Method) -> bool {
+        match self.endpoint(method) {
+            Some(endpoint) => endpoint.audit == AuditRule::Audited,
+            None => self.number != UNKNOWN && !is_read(method),
+        }
+    }
+
+    /// What a path names, except the account and secrets: `name=weekly members=1,4`.
+    pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
+        fmt::from_fn(move |f| {
+            let mut gap = "";
+            for (segment, given) in segments(self.pattern).zip(segments(path)) {
+                if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
+                    let name = segment.trim_matches(['{', '}']);
+                    [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
+                    gap = " ";
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A path as it may stand in a log.
+    pub(super) fn shown<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match segments(self.pattern).any(|it| it == SECRET) {
+            true => self.pattern.into(),
+            false => path.into(),
+        }
+    }
+}
+
+/// Whether a method of ours changes nothing.
+pub(super) fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+/// Lets in whoever knows it, so no log has it.
+const SECRET: &str = "{secret}";
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|it| !it.is_empty())
+}

@@ -1,0 +1,36 @@
+//! Principals: whose credentials a request has shown.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{accounts::AuthenticatedAccount, base::ids::AccountId};
+
+/// The principal of a request, once it is known.
+#[derive(Debug, Default)]
+pub(super) struct PrincipalCell(OnceLock<Principal>);
+
+/// An account, and who of it has shown good credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Principal {
+    pub(super) account: AccountId,
+    /// The token's label, or the person, application or till that has shown it.
+    pub(super) by: Arc<str>,
+}
+
+impl PrincipalCell {
+    /// A later principal of the same request is ignored.
+    pub(super) fn set(&self, principal: Principal) {
+        // A request signs in once.
+        drop(self.0.set(principal));
+    }
+
+    /// None if nobody has signed in, or nobody has looked yet.
+    pub(super) fn get(&self) -> Option<&Principal> {
+        self.0.get()
+    }
+}
+
+impl From<&AuthenticatedAccount> for Principal {
+    fn from(account: &AuthenticatedAccount) -> Self {
+        Self { account: account.account.clone(), by: account.token.clone() }
+    }
+}

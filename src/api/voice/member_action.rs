@@ -1,0 +1,16 @@
+//! Actions on members of a conference.
+
+/// An action on members, below `Conference/{name}/Member/{members}/`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum MemberAction {
+    Deafen,
+    HangUp,
+    Kick,
+    Mute,
+    Play,
+    Speak,
+    StopPlay,
+    StopSpeak,
+    Undeafen,
+    Unmute,
+}
